@@ -1,1 +1,3 @@
-//! Verbatim.
+//! Verbatim: the chat backend that keeps every word, in order, once, and can prove it.
+
+pub mod domain;

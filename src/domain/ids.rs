@@ -1,0 +1,195 @@
+//! Names of things. Every id is a UUIDv7 in canonical lower-case form, made outside this folder.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// The text is not a UUIDv7 in canonical lower-case form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAnId;
+
+impl fmt::Display for NotAnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not an id: a UUID of version 7 in lower-case form with hyphens is expected")
+    }
+}
+
+impl std::error::Error for NotAnId {}
+
+/// The one parser of ids: nothing but `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx` in lower case,
+/// with a time before the year 10000, passes.
+fn parse(text: &str) -> Result<Uuid, NotAnId> {
+    const YEAR_10000_MS: u64 = 253_402_300_800_000;
+    let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
+    let canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+    let is_v7 = id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122;
+    let in_time = (id.as_u128() >> 80) < u128::from(YEAR_10000_MS);
+    (canonical && is_v7 && in_time).then_some(id).ok_or(NotAnId)
+}
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(into = "Uuid", try_from = "String")]
+        pub struct $name(Uuid);
+
+        impl $name {
+            /// The id itself, as Postgres keeps it.
+            pub fn uuid(self) -> Uuid {
+                self.0
+            }
+
+            /// An id that was parsed before, as Postgres gives it back.
+            pub fn known(id: Uuid) -> Self {
+                Self(id)
+            }
+        }
+
+        impl From<$name> for Uuid {
+            fn from(id: $name) -> Uuid {
+                id.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                parse(text).map(Self)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotAnId;
+            fn try_from(text: String) -> Result<Self, NotAnId> {
+                text.parse()
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    )+};
+}
+
+ids! {
+    /// A person or a program with an account.
+    UserId;
+    /// A conversation, direct or group.
+    ConversationId;
+    /// A message within a conversation.
+    MessageId;
+    /// One event of the log (`ce-id`).
+    EventId;
+    /// A login: a family of refresh tokens that began with one password check.
+    LoginId;
+}
+
+impl ConversationId {
+    /// The id of the direct conversation of two people: the same whoever starts it. Its time is
+    /// that of the younger account, its random bits are a hash of the pair.
+    pub fn direct(one: UserId, other: UserId) -> Self {
+        let (low, high) = (one.0.min(other.0), one.0.max(other.0));
+        Self::derived(high, &[low.as_bytes(), high.as_bytes()])
+    }
+
+    /// The id of the group that `creator` starts with an idempotency key: the same at every retry.
+    pub fn keyed(creator: UserId, key: &str) -> Self {
+        Self::derived(creator.0, &[creator.0.as_bytes(), key.as_bytes()])
+    }
+
+    fn derived(time: Uuid, parts: &[&[u8]]) -> Self {
+        const NAMESPACE: Uuid = Uuid::from_u128(0x019a_e2d4_7c00_7f5e_9d1b_5a0c_3e7f_4b21);
+        const RANDOM: u128 = 0x0fff_3fff_ffff_ffff_ffff;
+        let hash = Uuid::new_v5(&NAMESPACE, &parts.concat()).as_u128();
+        let kept = time.as_u128() >> 80 << 80;
+        Self(Uuid::from_u128(kept | 0x7000_8000_0000_0000_0000 | (hash & RANDOM)))
+    }
+
+    /// The last two hex digits: one of 256 shards, computable by anybody.
+    pub fn shard(self) -> u8 {
+        self.0.as_bytes()[15]
+    }
+}
+
+/// Where an event stands in the log. Copied from the log, never computed; compared only within one
+/// conversation. 0 is before the first event.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Position(pub u64);
+
+impl Position {
+    /// Before the first event.
+    pub const START: Self = Self(0);
+    /// JSON numbers are exact up to here (2^53 - 1).
+    pub const MAX: Self = Self((1 << 53) - 1);
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// One life of the log: a random id made together with its streams. Positions of different epochs
+/// have nothing to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub String);
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANA: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+    const BEN: &str = "01930f3c-5a7b-7c3d-9e4f-ba9876543210";
+
+    #[test]
+    fn only_the_canonical_form_of_version_7_passes() {
+        assert_eq!(ANA.parse::<UserId>().map(|id| id.to_string()), Ok(ANA.into()));
+        for wrong in [
+            "",
+            "1",
+            "abc",
+            "*",
+            ">",
+            "a.b",
+            "$JS",
+            "..",
+            "00000000-0000-0000-0000-000000000000",
+            "01930F3C-5A7B-7C3D-8E4F-0123456789AB",
+            "{01930f3c-5a7b-7c3d-8e4f-0123456789ab}",
+            "01930f3c5a7b7c3d8e4f0123456789ab",
+            "01930f3c-5a7b-4c3d-8e4f-0123456789ab",
+            "01930f3c-5a7b-7c3d-ce4f-0123456789ab",
+            "ffffffff-ffff-7fff-8fff-ffffffffffff",
+            "01930f3c-5a7b-7c3d-8e4f-0123456789ab\r\n",
+        ] {
+            assert_eq!(wrong.parse::<UserId>(), Err(NotAnId), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_pair_has_one_direct_conversation_whoever_starts() {
+        let (ana, ben): (UserId, UserId) = (ANA.parse().expect("id"), BEN.parse().expect("id"));
+        let id = ConversationId::direct(ana, ben);
+        assert_eq!(id, ConversationId::direct(ben, ana));
+        assert_eq!(id.to_string().parse(), Ok(id), "it is a proper id");
+        assert_ne!(id, ConversationId::keyed(ana, BEN));
+    }
+}
