@@ -1,3 +1,6 @@
 //! Verbatim: the chat backend that keeps every word, in order, once, and can prove it.
 
+pub mod clock;
 pub mod domain;
+pub mod log;
+pub mod telemetry;

@@ -1,9 +1,19 @@
 //! What **may** happen: pure rules over plain values. No clock, no randomness, no waiting.
+//!
+//! [`Conversation::decide`] turns a command into at most one event, [`Conversation::evolve`] takes
+//! an event in. The rest is the vocabulary of both.
 
+mod conversation;
+mod event;
 mod ids;
 mod text;
 mod time;
 
+pub use conversation::{Command, Conversation, MAX_MEMBERS, Membership, Rejection};
+pub use event::{
+    ConversationCreated, ConversationUpdated, Event, History, Kind, Lane, MemberAdded, MemberRemoved,
+    MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
+};
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAnId, Position, UserId};
 pub use text::{BadText, ClientId, NotAKey, Text, Title, may_never_be_kept, may_not_be_in_a_name};
 pub use time::Time;

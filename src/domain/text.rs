@@ -71,7 +71,7 @@ impl fmt::Display for NotAKey {
 impl TryFrom<String> for Text {
     type Error = BadText;
     fn try_from(text: String) -> Result<Self, BadText> {
-        check(&text, Self::LIMIT, |c| may_never_be_kept(c))?;
+        check(&text, Self::LIMIT, may_never_be_kept)?;
         Ok(Self(text))
     }
 }

@@ -1,0 +1,36 @@
+//! Time and ids, handed to whoever needs them, so that rules and tests can be told what time it is.
+
+use std::sync::Arc;
+
+use time::OffsetDateTime;
+use uuid::{Timestamp, Uuid};
+
+use crate::domain::Time;
+
+/// Where time comes from. Cheap to clone.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
+
+impl Clock {
+    /// The clock of this machine.
+    pub fn system() -> Self {
+        Self(Arc::new(OffsetDateTime::now_utc))
+    }
+
+    /// Another clock, for tests.
+    pub fn new(now: impl Fn() -> OffsetDateTime + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> Time {
+        Time::of((self.0)())
+    }
+
+    /// A new id of any kind, ordered by time.
+    pub fn id<T>(&self, kind: impl FnOnce(Uuid) -> T) -> T {
+        let now = (self.0)();
+        let seconds = now.unix_timestamp().try_into().unwrap_or_default();
+        kind(Uuid::new_v7(Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond())))
+    }
+}

@@ -1,0 +1,373 @@
+//! The one aggregate: who is in a conversation and as what. Messages are never loaded to decide;
+//! what a rule needs beyond the roster is looked up by the caller and stands in the command.
+
+use std::collections::BTreeMap;
+
+use super::{
+    ClientId, Event, History, Kind, MessageId, Position, Role, Text, Title, UserId,
+    event::{
+        ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, MessageSent,
+        NewMember, ReceiptAdvanced,
+    },
+};
+
+/// The most members of one conversation.
+pub const MAX_MEMBERS: usize = 10_000;
+
+/// Somebody's place in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// What they may do.
+    pub role: Role,
+    /// The position of the event by which they came in.
+    pub since: Position,
+}
+
+/// The roster of a conversation, folded from its `roster` lane. The default is a conversation that
+/// does not exist yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conversation {
+    kind: Option<Kind>,
+    title: Option<Title>,
+    history: History,
+    members: BTreeMap<UserId, Membership>,
+}
+
+/// What somebody wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Begin a direct conversation.
+    StartDirect {
+        /// With whom.
+        with: UserId,
+    },
+    /// Begin a group, as its owner.
+    StartGroup {
+        /// What it is called.
+        title: Title,
+        /// Whom to bring in; the owner need not be named.
+        members: Vec<UserId>,
+    },
+    /// Change the title or the history setting; what is absent stays.
+    Update {
+        /// The new title.
+        title: Option<Title>,
+        /// The new setting.
+        history: Option<History>,
+    },
+    /// Bring somebody in.
+    Add {
+        /// Whom.
+        user: UserId,
+        /// As what.
+        role: Role,
+    },
+    /// Put somebody out, or leave.
+    Remove {
+        /// Whom.
+        user: UserId,
+    },
+    /// Give another role.
+    ChangeRole {
+        /// To whom.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
+    /// Say something.
+    Send {
+        /// The id of the new message.
+        message_id: MessageId,
+        /// The sender's idempotency key.
+        client_id: ClientId,
+        /// As typed.
+        text: Text,
+    },
+    /// Tell how far one has got.
+    Advance {
+        /// The watermarks wished for; what is absent stays.
+        delivered: Option<Position>,
+        /// The same for reading.
+        read: Option<Position>,
+        /// The watermarks as they are.
+        known: ReceiptAdvanced,
+        /// The last position of the conversation.
+        head: Position,
+    },
+}
+
+/// Why a command may not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Not a member, or no such conversation: nobody can tell which.
+    NotFound,
+    /// A member whose role does not allow it.
+    Forbidden,
+    /// It would leave members without an owner.
+    LastOwner,
+    /// A direct conversation has its two members for ever, and neither title nor settings.
+    DirectIsFixed,
+    /// Nobody converses with themselves.
+    WithOneself,
+    /// More than [`MAX_MEMBERS`].
+    TooManyMembers,
+    /// A position that has not been reached.
+    AheadOfHead,
+    /// Whose role shall change is not a member.
+    NoSuchMember,
+    /// It has been started before.
+    AlreadyStarted,
+}
+
+impl Conversation {
+    /// Whether it has been created.
+    pub fn exists(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// Direct or group; direct for one that does not exist.
+    pub fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::Direct)
+    }
+
+    /// A group's title.
+    pub fn title(&self) -> Option<&Title> {
+        self.title.as_ref()
+    }
+
+    /// What later members may read.
+    pub fn history(&self) -> History {
+        self.history
+    }
+
+    /// Somebody's place, if they are in it.
+    pub fn membership(&self, user: UserId) -> Option<Membership> {
+        self.members.get(&user).copied()
+    }
+
+    /// All members by id.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = (UserId, Membership)> + '_ {
+        self.members.iter().map(|(user, membership)| (*user, *membership))
+    }
+
+    /// The first position that a member may read; `None` for anybody else.
+    pub fn visible_from(&self, user: UserId) -> Option<Position> {
+        let membership = self.membership(user)?;
+        Some(match self.history {
+            History::Full => Position::START,
+            History::SinceJoin => membership.since,
+        })
+    }
+
+    /// Whether an event counts here. What was said or read by somebody who had lost membership by
+    /// then is void for views, hub and clients alike.
+    pub fn counts(&self, actor: UserId, event: &Event) -> bool {
+        match event {
+            Event::MessageSent(_) | Event::ReceiptAdvanced(_) | Event::PresenceChanged(_) => {
+                self.members.contains_key(&actor)
+            }
+            Event::ConversationCreated(_)
+            | Event::ConversationUpdated(_)
+            | Event::MemberAdded(_)
+            | Event::MemberRemoved(_)
+            | Event::MemberRoleChanged(_) => true,
+        }
+    }
+
+    /// What follows from a command: an event, nothing because it is already so, or a rejection.
+    pub fn decide(&self, by: UserId, command: Command) -> Result<Option<Event>, Rejection> {
+        match command {
+            Command::StartDirect { with } => self.start_direct(by, with),
+            Command::StartGroup { title, members } => self.start_group(by, title, members),
+            Command::Update { title, history } => self.update(by, title, history),
+            Command::Add { user, role } => self.add(by, user, role),
+            Command::Remove { user } => self.remove(by, user),
+            Command::ChangeRole { user, role } => self.change_role(by, user, role),
+            Command::Send { message_id, client_id, text } => {
+                self.role(by)?;
+                Ok(Some(Event::MessageSent(MessageSent { message_id, client_id, text })))
+            }
+            Command::Advance { delivered, read, known, head } => {
+                self.advance(by, delivered, read, known, head)
+            }
+        }
+    }
+
+    /// Takes in what has happened at a position.
+    pub fn evolve(&mut self, at: Position, event: &Event) {
+        match event {
+            Event::ConversationCreated(created) => {
+                self.kind = Some(created.kind);
+                self.title.clone_from(&created.title);
+                self.history = created.history;
+                self.members = created
+                    .members
+                    .iter()
+                    .map(|m| (m.user_id, Membership { role: m.role, since: at }))
+                    .collect();
+            }
+            Event::ConversationUpdated(updated) => {
+                if let Some(title) = &updated.title {
+                    self.title = Some(title.clone());
+                }
+                self.history = updated.history.unwrap_or(self.history);
+            }
+            Event::MemberAdded(MemberAdded { user_id, role }) => {
+                self.members.insert(*user_id, Membership { role: *role, since: at });
+            }
+            Event::MemberRemoved(MemberRemoved { user_id }) => {
+                self.members.remove(user_id);
+            }
+            Event::MemberRoleChanged(MemberRoleChanged { user_id, role }) => {
+                if let Some(membership) = self.members.get_mut(user_id) {
+                    membership.role = *role;
+                }
+            }
+            Event::MessageSent(_) | Event::ReceiptAdvanced(_) | Event::PresenceChanged(_) => {}
+        }
+    }
+
+    /// A conversation as a view keeps it.
+    pub fn restored(
+        kind: Kind,
+        title: Option<Title>,
+        history: History,
+        members: BTreeMap<UserId, Membership>,
+    ) -> Self {
+        Self { kind: Some(kind), title, history, members }
+    }
+
+    fn role(&self, user: UserId) -> Result<Role, Rejection> {
+        self.membership(user).map(|m| m.role).ok_or(Rejection::NotFound)
+    }
+
+    /// The caller's role in a group in which they have at least `least`.
+    fn group_role(&self, by: UserId, least: Role) -> Result<Role, Rejection> {
+        let role = self.role(by)?;
+        if self.kind == Some(Kind::Direct) {
+            return Err(Rejection::DirectIsFixed);
+        }
+        if role < least { Err(Rejection::Forbidden) } else { Ok(role) }
+    }
+
+    fn start_direct(&self, by: UserId, with: UserId) -> Result<Option<Event>, Rejection> {
+        if by == with {
+            return Err(Rejection::WithOneself);
+        }
+        if self.exists() {
+            return Ok(None);
+        }
+        let member = |user_id| NewMember { user_id, role: Role::Member };
+        Ok(Some(Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Direct,
+            title: None,
+            history: History::Full,
+            members: vec![member(by), member(with)],
+        })))
+    }
+
+    fn start_group(
+        &self,
+        by: UserId,
+        title: Title,
+        members: Vec<UserId>,
+    ) -> Result<Option<Event>, Rejection> {
+        if self.exists() {
+            return Err(Rejection::AlreadyStarted);
+        }
+        let mut all = vec![NewMember { user_id: by, role: Role::Owner }];
+        for user_id in members {
+            if all.iter().all(|m| m.user_id != user_id) {
+                all.push(NewMember { user_id, role: Role::Member });
+            }
+        }
+        if all.len() > MAX_MEMBERS {
+            return Err(Rejection::TooManyMembers);
+        }
+        Ok(Some(Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Group,
+            title: Some(title),
+            history: History::default(),
+            members: all,
+        })))
+    }
+
+    fn update(
+        &self,
+        by: UserId,
+        title: Option<Title>,
+        history: Option<History>,
+    ) -> Result<Option<Event>, Rejection> {
+        self.group_role(by, Role::Admin)?;
+        let title = title.filter(|new| self.title.as_ref() != Some(new));
+        let history = history.filter(|new| self.history != *new);
+        let changes = title.is_some() || history.is_some();
+        Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history })))
+    }
+
+    fn add(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+        let mine = self.group_role(by, Role::Admin)?;
+        if self.members.contains_key(&user) {
+            return Ok(None);
+        }
+        if role > Role::Member && mine < Role::Owner {
+            return Err(Rejection::Forbidden);
+        }
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(Rejection::TooManyMembers);
+        }
+        Ok(Some(Event::MemberAdded(MemberAdded { user_id: user, role })))
+    }
+
+    fn remove(&self, by: UserId, user: UserId) -> Result<Option<Event>, Rejection> {
+        let least = if by == user { Role::Member } else { Role::Admin };
+        let mine = self.group_role(by, least)?;
+        let Some(theirs) = self.membership(user) else {
+            return Ok(None);
+        };
+        if by != user && mine < Role::Owner && theirs.role >= mine {
+            return Err(Rejection::Forbidden);
+        }
+        self.keeps_an_owner_without(user)?;
+        Ok(Some(Event::MemberRemoved(MemberRemoved { user_id: user })))
+    }
+
+    fn change_role(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+        self.group_role(by, Role::Owner)?;
+        let theirs = self.membership(user).ok_or(Rejection::NoSuchMember)?;
+        if theirs.role == role {
+            return Ok(None);
+        }
+        if role < Role::Owner {
+            self.keeps_an_owner_without(user)?;
+        }
+        Ok(Some(Event::MemberRoleChanged(MemberRoleChanged { user_id: user, role })))
+    }
+
+    /// Somebody alone may go; members who stay need an owner.
+    fn keeps_an_owner_without(&self, user: UserId) -> Result<(), Rejection> {
+        let is_owner = |role| role == Role::Owner;
+        let was_owner = self.membership(user).is_some_and(|m| is_owner(m.role));
+        let mut others = self.members.iter().filter(|(id, _)| **id != user).map(|(_, m)| m.role).peekable();
+        let fine = !was_owner || others.peek().is_none() || others.any(is_owner);
+        if fine { Ok(()) } else { Err(Rejection::LastOwner) }
+    }
+
+    fn advance(
+        &self,
+        by: UserId,
+        delivered: Option<Position>,
+        read: Option<Position>,
+        known: ReceiptAdvanced,
+        head: Position,
+    ) -> Result<Option<Event>, Rejection> {
+        self.role(by)?;
+        if delivered.max(read).is_some_and(|wanted| wanted > head) {
+            return Err(Rejection::AheadOfHead);
+        }
+        let read = read.unwrap_or_default().max(known.read);
+        let delivered = delivered.unwrap_or_default().max(known.delivered).max(read);
+        let new = ReceiptAdvanced { delivered, read };
+        Ok((new != known).then_some(Event::ReceiptAdvanced(new)))
+    }
+}

@@ -1,0 +1,232 @@
+//! What has happened, as the log keeps it: a contract for years. Variants and optional fields may
+//! be added, nothing is ever renamed or removed; `tests/contract/events/` holds a sample of each.
+
+use serde::{Deserialize, Serialize};
+
+use super::{ClientId, MessageId, Position, Text, Time, Title, UserId};
+
+/// Two people, or a group with a title and roles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Exactly two members for ever.
+    Direct,
+    /// Members come and go.
+    Group,
+}
+
+/// What a member may do. Ordered: a later role may do all that an earlier one may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads and writes.
+    Member,
+    /// Also adds and removes members and changes the title.
+    Admin,
+    /// Also gives and takes roles.
+    Owner,
+}
+
+/// What somebody who joins later may read of what was said before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// All of it.
+    #[default]
+    Full,
+    /// Only what came after joining.
+    SinceJoin,
+}
+
+/// Whether somebody is here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// No session.
+    Offline,
+    /// Sessions, all of which say that nobody looks.
+    Away,
+    /// At least one session in use.
+    Online,
+}
+
+/// A member as `conversation.created` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewMember {
+    /// Who.
+    pub user_id: UserId,
+    /// As what.
+    pub role: Role,
+}
+
+/// One fact about one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// `conversation.created`: with its first members, the creator among them.
+    ConversationCreated(ConversationCreated),
+    /// `conversation.updated`: what is absent stays as it was.
+    ConversationUpdated(ConversationUpdated),
+    /// `member.added`
+    MemberAdded(MemberAdded),
+    /// `member.removed`: by somebody else, or by leaving.
+    MemberRemoved(MemberRemoved),
+    /// `member.role_changed`
+    MemberRoleChanged(MemberRoleChanged),
+    /// `message.sent`
+    MessageSent(MessageSent),
+    /// `receipt.advanced`: both watermarks as they are now; readers keep the greatest.
+    ReceiptAdvanced(ReceiptAdvanced),
+    /// `presence.changed`
+    PresenceChanged(PresenceChanged),
+}
+
+/// Data of `conversation.created`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationCreated {
+    /// Direct or group.
+    pub kind: Kind,
+    /// A group's title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Title>,
+    /// What later members may read.
+    #[serde(default)]
+    pub history: History,
+    /// All members at the beginning.
+    pub members: Vec<NewMember>,
+}
+
+/// Data of `conversation.updated`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConversationUpdated {
+    /// The new title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<Title>,
+    /// The new setting.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+}
+
+/// Data of `member.added`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberAdded {
+    /// Who joins.
+    pub user_id: UserId,
+    /// As what.
+    pub role: Role,
+}
+
+/// Data of `member.removed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRemoved {
+    /// Who is gone.
+    pub user_id: UserId,
+}
+
+/// Data of `member.role_changed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRoleChanged {
+    /// Whose role.
+    pub user_id: UserId,
+    /// The new one.
+    pub role: Role,
+}
+
+/// Data of `message.sent`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageSent {
+    /// The message.
+    pub message_id: MessageId,
+    /// The sender's idempotency key.
+    pub client_id: ClientId,
+    /// As typed.
+    pub text: Text,
+}
+
+/// Data of `receipt.advanced`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptAdvanced {
+    /// Everything up to here has reached a device of the actor.
+    pub delivered: Position,
+    /// Everything up to here has been read by the actor.
+    pub read: Position,
+}
+
+/// Data of `presence.changed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PresenceChanged {
+    /// The new status of the actor.
+    pub status: Status,
+    /// When the actor was last here; for `offline` the end of the last session.
+    pub last_seen_at: Time,
+}
+
+/// The kinds of events within a conversation, each with a subject of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Who is in it and as what: decisions are made on these.
+    Roster,
+    /// What was said.
+    Timeline,
+    /// Who has read how far.
+    Receipts,
+    /// Who is here: not kept for ever.
+    Presence,
+}
+
+impl Lane {
+    /// The lanes that are kept for ever and make up a conversation's order.
+    pub const DURABLE: [Self; 3] = [Self::Roster, Self::Timeline, Self::Receipts];
+
+    /// As it is written in a subject.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Roster => "roster",
+            Self::Timeline => "timeline",
+            Self::Receipts => "receipts",
+            Self::Presence => "presence",
+        }
+    }
+}
+
+macro_rules! events {
+    ($($variant:ident $data:ident $lane:ident $word:literal;)+) => {
+        impl Event {
+            /// Every event's type, in the order of the lanes.
+            pub const TYPES: &[&str] = &[$($word),+];
+
+            /// What happened: `message.sent`.
+            pub fn word(&self) -> &'static str {
+                match self { $(Self::$variant(_) => $word),+ }
+            }
+
+            /// Where it belongs.
+            pub fn lane(&self) -> Lane {
+                match self { $(Self::$variant(_) => Lane::$lane),+ }
+            }
+
+            /// Its data as JSON text.
+            pub fn data(&self) -> serde_json::Result<Vec<u8>> {
+                match self { $(Self::$variant(data) => serde_json::to_vec(data)),+ }
+            }
+
+            /// Reads an event back; `None` for a type of a newer version.
+            pub fn read(word: &str, data: &[u8]) -> Option<serde_json::Result<Self>> {
+                Some(match word {
+                    $($word => serde_json::from_slice::<$data>(data).map(Self::$variant),)+
+                    _ => return None,
+                })
+            }
+        }
+    };
+}
+
+events! {
+    ConversationCreated ConversationCreated Roster "conversation.created";
+    ConversationUpdated ConversationUpdated Roster "conversation.updated";
+    MemberAdded MemberAdded Roster "member.added";
+    MemberRemoved MemberRemoved Roster "member.removed";
+    MemberRoleChanged MemberRoleChanged Roster "member.role_changed";
+    MessageSent MessageSent Timeline "message.sent";
+    ReceiptAdvanced ReceiptAdvanced Receipts "receipt.advanced";
+    PresenceChanged PresenceChanged Presence "presence.changed";
+}

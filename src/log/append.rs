@@ -1,0 +1,145 @@
+//! Writing: an event counts when JetStream has answered that it is stored, not before.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, jetstream::ErrorCode};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use super::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT};
+use crate::domain::{Lane, Position};
+
+/// How long to wait before the same append is tried again.
+pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// The log cannot answer now; whether the event is stored is not known. The same event with the
+/// same key may be tried again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the log cannot answer now: {0}")]
+pub struct Unavailable(String);
+
+impl Unavailable {
+    pub(super) fn because(why: impl std::fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// Where an event stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its position.
+    pub position: Position,
+    /// The log had it from an earlier attempt: what is stored there is the first one.
+    pub duplicate: bool,
+}
+
+/// Why a roster event was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Conflict {
+    /// Somebody else was faster: decide again on the new roster.
+    #[error("the roster has changed meanwhile")]
+    Changed,
+    /// The log cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A message on its way into the log.
+#[derive(Debug, Clone)]
+pub(super) struct Outgoing {
+    pub(super) subject: String,
+    pub(super) headers: HeaderMap,
+    pub(super) payload: Bytes,
+}
+
+impl From<&Draft> for Outgoing {
+    fn from(draft: &Draft) -> Self {
+        Self { subject: draft.subject(), headers: draft.headers(), payload: draft.payload() }
+    }
+}
+
+/// Why JetStream did not take a message.
+#[derive(Debug, Clone)]
+pub(super) enum Refused {
+    /// The subject's last sequence was another than expected.
+    WrongLast,
+    /// Anything else; trying again may help.
+    Other(String),
+}
+
+/// The answer of JetStream to a publication.
+#[derive(Debug, Deserialize)]
+pub(super) struct PublishAnswer {
+    #[serde(default)]
+    pub(super) seq: u64,
+    #[serde(default)]
+    pub(super) duplicate: bool,
+    #[serde(default)]
+    pub(super) count: u64,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Publishes and waits for the answer that it is stored.
+pub(super) async fn publish(client: &async_nats::Client, out: Outgoing) -> Result<PublishAnswer, Refused> {
+    let request =
+        async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(Some(REQUEST_TIMEOUT));
+    let answer =
+        client.send_request(out.subject, request).await.map_err(|e| Refused::Other(e.to_string()))?;
+    let answer: PublishAnswer =
+        serde_json::from_slice(&answer.payload).map_err(|e| Refused::Other(e.to_string()))?;
+    match &answer.error {
+        None => Ok(answer),
+        Some(e) if is_wrong_last(e.error_code()) => Err(Refused::WrongLast),
+        Some(e) => Err(Refused::Other(e.to_string())),
+    }
+}
+
+/// nats-server 2.15 has two codes for it: 10071 and 10164.
+fn is_wrong_last(code: ErrorCode) -> bool {
+    code == ErrorCode::STREAM_WRONG_LAST_SEQUENCE || code == ErrorCode(10164)
+}
+
+impl Log {
+    /// Appends to the timeline or the receipts. Answers when it is stored; retries for up to
+    /// [`APPEND_DEADLINE`].
+    pub async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
+        self.queues[self.stream_of(draft.conversation)].append(draft).await
+    }
+
+    /// Appends to the roster if its last event is still the one at `expected`
+    /// ([`Position::START`]: there is none yet).
+    pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
+        let deadline = Instant::now() + APPEND_DEADLINE;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let mut out = Outgoing::from(draft);
+            out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
+            match publish(&self.client, out).await {
+                Ok(answer) => return Ok(Position(answer.seq)),
+                // After an attempt without an answer the one who was faster may be ourselves.
+                Err(Refused::WrongLast) if attempts > 1 => {
+                    let next = self.next_in_roster(draft.conversation, expected).await?;
+                    let own = next.filter(|recorded| recorded.id == draft.id);
+                    return own.map(|recorded| recorded.position).ok_or(Conflict::Changed);
+                }
+                Err(Refused::WrongLast) => return Err(Conflict::Changed),
+                Err(Refused::Other(why)) if Instant::now() + RETRY_PAUSE < deadline => {
+                    tracing::debug!(why, attempts, "roster append is tried again");
+                    sleep(RETRY_PAUSE).await;
+                }
+                Err(Refused::Other(why)) => return Err(Unavailable(why).into()),
+            }
+        }
+    }
+
+    /// Tells a presence change to a conversation. Not kept for ever, so not waited for long.
+    pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
+        debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
+        match publish(&self.client, Outgoing::from(draft)).await {
+            Ok(_) => Ok(()),
+            Err(refused) => Err(Unavailable(format!("{refused:?}"))),
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! Group commit: one disk sync for many events. On one replica JetStream syncs each message by
+//! itself, so what queues up behind a sync is published as one atomic batch; a few are faster one
+//! by one. In a cluster the servers group by themselves and messages are only pipelined.
+
+use async_nats::Client;
+use futures_util::future::join_all;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep},
+};
+
+use super::{
+    APPEND_DEADLINE, Draft,
+    append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, publish},
+    envelope::MESSAGE_ID,
+};
+use crate::domain::Position;
+
+/// From so many waiting events a batch is cheaper than as many single publications.
+const BREAK_EVEN: usize = 16;
+/// The most events of a batch; the server's limit is 1,000.
+const MAX_BATCH: usize = 500;
+/// The most bytes of a batch.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The most events that may wait; beyond it an append is refused at once.
+const MAX_WAITING: usize = 8_192;
+
+/// The queue of appends to one stream.
+pub(super) struct Queue(mpsc::Sender<Waiting>);
+
+/// An event that waits to be stored and somebody who waits for the answer.
+struct Waiting {
+    out: Outgoing,
+    deadline: Instant,
+    answer: oneshot::Sender<Result<Appended, Unavailable>>,
+}
+
+impl Queue {
+    /// Starts the task that empties it; it ends with the last sender.
+    pub(super) fn start(client: Client, replicas: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(empty(client, replicas, receiver));
+        Self(sender)
+    }
+
+    pub(super) async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        let waiting = Waiting { out: draft.into(), deadline: Instant::now() + APPEND_DEADLINE, answer };
+        self.0.try_send(waiting).map_err(|_| Unavailable::because("too many appends are waiting"))?;
+        answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
+    }
+}
+
+async fn empty(client: Client, replicas: usize, mut queue: mpsc::Receiver<Waiting>) {
+    let mut round = Vec::new();
+    while queue.recv_many(&mut round, 1).await > 0 {
+        let mut bytes = 0;
+        while round.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let Ok(next) = queue.try_recv() else { break };
+            bytes += next.out.payload.len();
+            round.push(next);
+        }
+        if replicas > 1 {
+            let client = client.clone();
+            let pipelined = std::mem::take(&mut round);
+            tokio::spawn(async move { one_by_one(&client, pipelined).await });
+        } else if round.len() < BREAK_EVEN {
+            one_by_one(&client, std::mem::take(&mut round)).await;
+        } else {
+            let (batch, rest) = without_repeats(std::mem::take(&mut round));
+            let refused = as_batch(&client, batch).await;
+            one_by_one(&client, refused).await;
+            one_by_one(&client, rest).await;
+        }
+    }
+}
+
+/// JetStream refuses a batch in which a message id stands twice: the repeats go behind it.
+fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+    let mut seen = std::collections::HashSet::new();
+    round.into_iter().partition(|waiting| {
+        let id = waiting.out.headers.get(MESSAGE_ID).map(|id| id.as_str().to_owned());
+        seen.insert(id)
+    })
+}
+
+/// All or nothing; what is given back has to go one by one, for instance because one of them is
+/// stored already.
+async fn as_batch(client: &Client, batch: Vec<Waiting>) -> Vec<Waiting> {
+    match publish_batch(client, &batch).await {
+        Ok(answer) if answer.count == batch.len() as u64 => {
+            // An atomic batch stands together in the log and the answer names its last position.
+            let before = answer.seq - answer.count;
+            for (waiting, position) in batch.into_iter().zip(before + 1..) {
+                let appended = Appended { position: Position(position), duplicate: false };
+                let _ = waiting.answer.send(Ok(appended));
+            }
+            Vec::new()
+        }
+        outcome => {
+            tracing::debug!(?outcome, size = batch.len(), "a batch was not taken");
+            batch
+        }
+    }
+}
+
+async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnswer, Refused> {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let (last, firsts) = batch.split_last().expect("a batch is never empty");
+    let numbered = |waiting: &Waiting, number: usize| {
+        let mut out = waiting.out.clone();
+        out.headers.insert("Nats-Batch-Id", id.as_str());
+        out.headers.insert("Nats-Batch-Sequence", number.to_string());
+        out
+    };
+    for (number, waiting) in (1..).zip(firsts) {
+        let out = numbered(waiting, number);
+        client
+            .publish_with_headers(out.subject, out.headers, out.payload)
+            .await
+            .map_err(|e| Refused::Other(e.to_string()))?;
+    }
+    let mut commit = numbered(last, batch.len());
+    commit.headers.insert("Nats-Batch-Commit", "1");
+    publish(client, commit).await
+}
+
+/// Publishes side by side, and again until each is stored or its deadline has passed.
+async fn one_by_one(client: &Client, round: Vec<Waiting>) {
+    join_all(round.into_iter().map(|waiting| until_stored(client, waiting))).await;
+}
+
+async fn until_stored(client: &Client, waiting: Waiting) {
+    let outcome = loop {
+        match publish(client, waiting.out.clone()).await {
+            Ok(answer) => {
+                break Ok(Appended { position: Position(answer.seq), duplicate: answer.duplicate });
+            }
+            Err(refused) if Instant::now() + RETRY_PAUSE < waiting.deadline => {
+                tracing::debug!(?refused, "an append is tried again");
+                sleep(RETRY_PAUSE).await;
+            }
+            Err(refused) => break Err(Unavailable::because(format!("{refused:?}"))),
+        }
+    };
+    let _ = waiting.answer.send(outcome);
+}

@@ -1,0 +1,221 @@
+//! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. Headers say
+//! what it is, the payload is its data.
+
+use async_nats::HeaderMap;
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+
+use super::subject;
+use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
+
+/// The prefix of our types in `ce-type`.
+const PREFIX: &str = "verbatim.";
+/// The version suffix of our types in `ce-type`.
+const VERSION: &str = ".v1";
+
+/// The header by which JetStream knows a retry.
+pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// An event that is to be appended.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// Where it happens.
+    pub conversation: ConversationId,
+    /// Its id.
+    pub id: EventId,
+    /// Who does it.
+    pub actor: UserId,
+    /// When, for people to read.
+    pub time: Time,
+    /// What.
+    pub event: Event,
+    /// The actor's idempotency key, by which a retry is known; without one only this very draft is.
+    pub key: Option<ClientId>,
+}
+
+/// An event as the log keeps it.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    /// Where in the log it stands.
+    pub position: Position,
+    /// Where it happened.
+    pub conversation: ConversationId,
+    /// In which lane.
+    pub lane: Lane,
+    /// Its id.
+    pub id: EventId,
+    /// Who did it.
+    pub actor: UserId,
+    /// When, for people to read.
+    pub time: Time,
+    /// Its type as clients see it: `message.sent`.
+    pub word: String,
+    /// What; `None` for a type that this version does not know.
+    pub event: Option<Event>,
+    /// Its data as it was stored.
+    pub data: Bytes,
+}
+
+/// A message of a captured subject that is not an event of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("message {position} on {subject} is not an event: {why}")]
+pub struct Malformed {
+    /// Where it stands.
+    pub position: Position,
+    /// On which subject.
+    pub subject: String,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// The type as `ce-type` and the schemas name it: `verbatim.message.sent.v1`.
+pub fn type_name(word: &str) -> String {
+    format!("{PREFIX}{word}{VERSION}")
+}
+
+impl Draft {
+    pub(super) fn subject(&self) -> String {
+        subject::of(self.conversation, self.event.lane())
+    }
+
+    pub(super) fn payload(&self) -> Bytes {
+        self.event.data().expect("an event's data has string keys and no maps, so it is JSON").into()
+    }
+
+    /// A hash, never a client's raw text: the window of `Nats-Msg-Id` is stream-wide.
+    pub(super) fn message_id(&self) -> String {
+        let Some(key) = &self.key else { return self.id.to_string() };
+        let mut hash = digest::Context::new(&digest::SHA256);
+        hash.update(self.actor.uuid().as_bytes());
+        hash.update(self.conversation.uuid().as_bytes());
+        hash.update(key.as_str().as_bytes());
+        URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
+    }
+
+    pub(super) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let kind = type_name(self.event.word());
+        headers.insert("ce-specversion", "1.0");
+        headers.insert("ce-id", self.id.to_string());
+        headers.insert("ce-source", format!("/conversations/{}", self.conversation));
+        headers.insert("ce-time", self.time.to_string());
+        headers.insert("ce-datacontenttype", "application/json");
+        headers.insert("ce-actor", self.actor.to_string());
+        headers.insert("ce-dataschema", format!("/schemas/{kind}.json"));
+        headers.insert("ce-type", kind);
+        headers.insert(MESSAGE_ID, self.message_id());
+        headers
+    }
+}
+
+impl Recorded {
+    pub(super) fn read(
+        position: u64,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        data: Bytes,
+    ) -> Result<Self, Malformed> {
+        let position = Position(position);
+        let malformed = |why: &str| Malformed { position, subject: subject.to_owned(), why: why.to_owned() };
+        let (conversation, last) =
+            subject::conversation(subject).ok_or_else(|| malformed("the subject is not canonical"))?;
+        let lane = subject::lane(last).ok_or_else(|| malformed("there is no such lane"))?;
+        let header = |name: &str| {
+            headers
+                .and_then(|all| all.get(name))
+                .map(async_nats::HeaderValue::as_str)
+                .ok_or_else(|| malformed(&format!("the header {name} is missing")))
+        };
+        let word = header("ce-type")?
+            .strip_prefix(PREFIX)
+            .and_then(|kind| kind.strip_suffix(VERSION))
+            .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v1"))?
+            .to_owned();
+        let event = Event::read(&word, &data)
+            .transpose()
+            .map_err(|e| malformed(&format!("the data of {word} cannot be read: {e}")))?;
+        if event.as_ref().is_some_and(|event| event.lane() != lane) {
+            return Err(malformed("the event stands in a lane that is not its own"));
+        }
+        Ok(Self {
+            position,
+            conversation,
+            lane,
+            id: header("ce-id")?.parse().map_err(|_| malformed("ce-id is not an id"))?,
+            actor: header("ce-actor")?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
+            time: header("ce-time")?.parse().map_err(|_| malformed("ce-time is not a time"))?,
+            word,
+            event,
+            data,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{MessageSent, Text};
+
+    fn draft() -> Draft {
+        let id = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+        Draft {
+            conversation: id.parse().expect("id"),
+            id: id.parse().expect("id"),
+            actor: id.parse().expect("id"),
+            time: "2026-11-24T13:10:00.123Z".parse().expect("time"),
+            event: Event::MessageSent(MessageSent {
+                message_id: id.parse().expect("id"),
+                client_id: "client-1".to_owned().try_into().expect("key"),
+                text: Text::try_from("hi\r\nNats-Msg-Id: x".replace('\r', "")).expect("text"),
+            }),
+            key: Some("client-1".to_owned().try_into().expect("key")),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let draft = draft();
+        let read =
+            Recorded::read(7, &draft.subject(), Some(&draft.headers()), draft.payload()).expect("event");
+        assert_eq!(read.event, Some(draft.event));
+        assert_eq!(
+            (read.position, read.id, read.actor, read.time),
+            (Position(7), draft.id, draft.actor, draft.time)
+        );
+        assert_eq!(read.word, "message.sent");
+    }
+
+    #[test]
+    fn nothing_typed_is_in_subject_or_headers() {
+        let draft = draft();
+        let written = format!("{} {:?}", draft.subject(), draft.headers());
+        assert!(!written.contains("hi\n") && !written.contains("client-1"), "{written}");
+    }
+
+    #[test]
+    fn a_retry_has_the_same_message_id_and_nobody_else_has() {
+        let first = draft();
+        let mut retry = draft();
+        retry.time = retry.time.plus(std::time::Duration::from_secs(9));
+        assert_eq!(first.message_id(), retry.message_id());
+        retry.actor = "01930f3c-5a7b-7c3d-8e4f-0123456789ac".parse().expect("id");
+        assert_ne!(first.message_id(), retry.message_id());
+    }
+
+    #[test]
+    fn an_event_in_the_wrong_lane_is_malformed() {
+        let draft = draft();
+        let subject = draft.subject().replace("timeline", "roster");
+        assert!(Recorded::read(7, &subject, Some(&draft.headers()), draft.payload()).is_err());
+    }
+
+    #[test]
+    fn a_type_of_a_newer_version_is_kept_unread() {
+        let draft = draft();
+        let mut headers = draft.headers();
+        headers.insert("ce-type", "verbatim.message.sung.v1");
+        let read = Recorded::read(7, &draft.subject(), Some(&headers), draft.payload()).expect("event");
+        assert_eq!((read.event, read.word.as_str()), (None, "message.sung"));
+    }
+}

@@ -1,0 +1,213 @@
+//! Following a stream: every event, in order, none twice. Positions of a stream have no holes, so
+//! a follower compares each with the one it expects, reads again when they differ and stops loudly
+//! when the stream itself has a hole.
+
+use std::{pin::Pin, time::Duration};
+
+use async_nats::jetstream::{
+    Message,
+    consumer::{DeliverPolicy, push},
+};
+use futures_util::{FutureExt as _, StreamExt as _};
+use tokio::time::sleep;
+
+use super::{Log, Recorded, Unavailable, streams};
+use crate::{
+    domain::{Event, Position, Time},
+    telemetry::METRICS,
+};
+
+/// The most events that are handed over at once.
+const MAX_BATCH: usize = 500;
+/// How often a hole is read again before it is held to be one.
+const ATTEMPTS: u32 = 3;
+/// How long to wait before reading again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// A presence change older than this is no news.
+const STALE_PRESENCE: Duration = Duration::from_secs(60);
+
+/// The stream has a hole, or holds what is no event: whoever goes on would lose something.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{stream} cannot be followed beyond {last}: {why}")]
+pub struct Damaged {
+    /// Which stream.
+    pub stream: String,
+    /// The last position that is good.
+    pub last: Position,
+    /// What is wrong behind it.
+    pub why: String,
+}
+
+/// A reader of one whole stream.
+pub struct Follower {
+    log: Log,
+    stream: String,
+    messages: Option<Pin<Box<push::Ordered>>>,
+    last: Position,
+    failures: u32,
+}
+
+/// A reader of the presence changes from now on.
+pub struct PresenceFollower {
+    log: Log,
+    messages: Option<Pin<Box<push::Ordered>>>,
+}
+
+impl Log {
+    /// Follows a stream from behind a position.
+    pub fn follow(&self, stream: usize, after: Position) -> Follower {
+        Follower {
+            log: self.clone(),
+            stream: streams::name(stream),
+            messages: None,
+            last: after,
+            failures: 0,
+        }
+    }
+
+    /// Follows the presence changes that come from now on. They may be lost; the truth about who
+    /// is here is the board.
+    pub fn follow_presence(&self) -> PresenceFollower {
+        PresenceFollower { log: self.clone(), messages: None }
+    }
+
+    async fn consume(
+        &self,
+        stream: &str,
+        deliver_policy: DeliverPolicy,
+    ) -> Result<Pin<Box<push::Ordered>>, Unavailable> {
+        let stream = self.jetstream.get_stream(stream).await.map_err(Unavailable::because)?;
+        let config = push::OrderedConfig {
+            deliver_subject: self.client.new_inbox(),
+            deliver_policy,
+            ..push::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(Unavailable::because)?;
+        Ok(Box::pin(consumer.messages().await.map_err(Unavailable::because)?))
+    }
+}
+
+impl Follower {
+    /// The last position that was handed over.
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Waits for events and takes all that are there, at most [`MAX_BATCH`]. Safe to cancel.
+    /// An outage of the log is waited for; it is not an error.
+    pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
+        loop {
+            let Some(messages) = &mut self.messages else {
+                self.start().await;
+                continue;
+            };
+            let first = messages.next().await;
+            let mut batch = Vec::new();
+            let mut next = Some(first);
+            while let Some(item) = next {
+                match item {
+                    Some(Ok(message)) => match self.expected(&message)? {
+                        Some(recorded) => batch.push(recorded),
+                        None => break,
+                    },
+                    Some(Err(e)) => {
+                        tracing::debug!(error = %e, stream = self.stream, "the consumer is made anew");
+                    }
+                    None => self.messages = None,
+                }
+                next = match &mut self.messages {
+                    Some(messages) if batch.len() < MAX_BATCH => messages.next().now_or_never(),
+                    _ => None,
+                };
+            }
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            if self.failures > 0 {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn start(&mut self) {
+        let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
+        match self.log.consume(&self.stream, from).await {
+            Ok(messages) => self.messages = Some(messages),
+            Err(e) => {
+                tracing::debug!(error = %e, stream = self.stream, "the stream cannot be followed yet");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The event, if it is the one that comes next; otherwise the consumer starts again from there.
+    fn expected(&mut self, message: &Message) -> Result<Option<Recorded>, Damaged> {
+        let damaged = |last, why: String| Damaged { stream: self.stream.clone(), last, why };
+        let position = message.info().map_err(|e| damaged(self.last, e.to_string()))?.stream_sequence;
+        if position != self.last.0 + 1 {
+            self.messages = None;
+            if position > self.last.0 {
+                METRICS.holes.inc();
+                self.failures += 1;
+                if self.failures > ATTEMPTS {
+                    return Err(damaged(self.last, format!("the next event is at {position}")));
+                }
+            }
+            return Ok(None);
+        }
+        let recorded =
+            Recorded::read(position, &message.subject, message.headers.as_ref(), message.payload.clone())
+                .map_err(|e| damaged(self.last, e.to_string()))?;
+        self.last = recorded.position;
+        self.failures = 0;
+        Ok(Some(recorded))
+    }
+}
+
+impl PresenceFollower {
+    /// The next presence changes. Safe to cancel.
+    pub async fn batch(&mut self, now: impl Fn() -> Time) -> Vec<Recorded> {
+        loop {
+            let Some(messages) = &mut self.messages else {
+                match self.log.consume(streams::PRESENCE, DeliverPolicy::New).await {
+                    Ok(messages) => self.messages = Some(messages),
+                    Err(_) => sleep(PAUSE).await,
+                }
+                continue;
+            };
+            let mut batch = Vec::new();
+            let mut next = Some(messages.next().await);
+            while let Some(item) = next {
+                match item {
+                    Some(Ok(message)) => batch.extend(fresh(&message, now())),
+                    Some(Err(e)) => tracing::debug!(error = %e, "the presence consumer is made anew"),
+                    None => {
+                        self.messages = None;
+                        break;
+                    }
+                }
+                next = if batch.len() < MAX_BATCH { messages.next().now_or_never() } else { None };
+            }
+            if !batch.is_empty() {
+                return batch;
+            }
+        }
+    }
+}
+
+/// After a reconnect the consumer may begin with old changes: these are no news.
+fn fresh(message: &Message, now: Time) -> Option<Recorded> {
+    let position = message.info().ok()?.stream_sequence;
+    let recorded =
+        Recorded::read(position, &message.subject, message.headers.as_ref(), message.payload.clone());
+    match recorded {
+        Ok(recorded) if matches!(recorded.event, Some(Event::PresenceChanged(_))) => {
+            (now.since(recorded.time) < STALE_PRESENCE).then_some(recorded)
+        }
+        Ok(_) => None,
+        Err(e) => {
+            tracing::warn!(error = %e, "a presence change cannot be read");
+            None
+        }
+    }
+}

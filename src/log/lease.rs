@@ -1,0 +1,157 @@
+//! Who is on which node, and which nodes are alive: two buckets in memory. A node lives as long as
+//! it renews its lease; a user's entry says what a node knows of them.
+
+use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
+
+use async_nats::jetstream::{
+    kv::{Config, Operation, Store, Watch},
+    stream::StorageType,
+};
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
+
+use super::{Log, Unavailable};
+use crate::domain::{Status, Time, UserId};
+
+/// A node is held to be dead when it has not renewed its lease for so long.
+pub const LEASE: Duration = Duration::from_secs(12);
+
+/// One running process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// A name that no other process has.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().simple().to_string())
+    }
+}
+
+impl Default for NodeId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a node knows of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Here {
+    /// `offline`: the last session on that node is gone.
+    pub status: Status,
+    /// Since when.
+    pub at: Time,
+    /// Who says so: the node itself, or another one that found it dead.
+    pub by: NodeId,
+}
+
+/// A change of an entry, in an order that is the same for all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseChange {
+    /// Whose.
+    pub user: UserId,
+    /// On which node.
+    pub node: NodeId,
+    /// What is known now; `None`: the entry has been cleared away.
+    pub here: Option<Here>,
+}
+
+/// The two buckets.
+pub struct Leases {
+    nodes: Store,
+    here: Store,
+    changes: Option<Watch>,
+}
+
+impl Log {
+    /// Opens the buckets.
+    pub async fn leases(&self) -> Result<Leases, Unavailable> {
+        let bucket = |bucket: &str, max_age| Config {
+            bucket: bucket.to_owned(),
+            storage: StorageType::Memory,
+            history: 1,
+            max_age,
+            max_bytes: 256 << 20,
+            num_replicas: self.layout.replicas,
+            ..Config::default()
+        };
+        let open = async |config| {
+            self.jetstream.create_or_update_key_value(config).await.map_err(Unavailable::because)
+        };
+        Ok(Leases {
+            nodes: open(bucket("verbatim_nodes", LEASE)).await?,
+            here: open(bucket("verbatim_here", Duration::ZERO)).await?,
+            changes: None,
+        })
+    }
+}
+
+impl Leases {
+    /// Says that a node lives.
+    pub async fn renew(&self, node: &NodeId) -> Result<(), Unavailable> {
+        self.nodes.put(node.to_string(), "".into()).await.map(drop).map_err(Unavailable::because)
+    }
+
+    /// The nodes that live.
+    pub async fn alive(&self) -> Result<HashSet<NodeId>, Unavailable> {
+        let keys = self.nodes.keys().await.map_err(Unavailable::because)?;
+        keys.map_ok(NodeId).try_collect().await.map_err(Unavailable::because)
+    }
+
+    /// Says what is known of a user on a node.
+    pub async fn put(&self, user: UserId, node: &NodeId, here: &Here) -> Result<(), Unavailable> {
+        let value = serde_json::to_vec(here).map_err(Unavailable::because)?;
+        self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
+    }
+
+    /// Clears an entry away that is of no use any more.
+    pub async fn clear(&self, user: UserId, node: &NodeId) -> Result<(), Unavailable> {
+        self.here.purge(key(user, node)).await.map_err(Unavailable::because)
+    }
+
+    /// The next change; begins with all entries there are. Outlives outages, after which it may
+    /// begin again. Safe to cancel.
+    pub async fn next(&mut self) -> LeaseChange {
+        loop {
+            let Some(changes) = &mut self.changes else {
+                match self.here.watch_with_history(">").await {
+                    Ok(changes) => self.changes = Some(changes),
+                    Err(e) => {
+                        tracing::debug!(error = %e, "the board cannot be watched yet");
+                        sleep(Duration::from_millis(250)).await;
+                    }
+                }
+                continue;
+            };
+            match changes.next().await {
+                Some(Ok(entry)) => {
+                    if let Some(change) = read(&entry.key, entry.operation, &entry.value) {
+                        return change;
+                    }
+                }
+                Some(Err(e)) => tracing::debug!(error = %e, "the board is watched anew"),
+                None => self.changes = None,
+            }
+        }
+    }
+}
+
+fn key(user: UserId, node: &NodeId) -> String {
+    format!("{user}.{node}")
+}
+
+fn read(key: &str, operation: Operation, value: &[u8]) -> Option<LeaseChange> {
+    let (user, node) = key.split_once('.')?;
+    let here = match operation {
+        Operation::Put => Some(serde_json::from_slice(value).ok()?),
+        Operation::Delete | Operation::Purge => None,
+    };
+    Some(LeaseChange { user: UserId::from_str(user).ok()?, node: NodeId(node.to_owned()), here })
+}

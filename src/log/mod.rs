@@ -1,0 +1,125 @@
+//! What **has** happened: events in JetStream. The only home of subjects, headers and streams.
+//!
+//! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
+//! in order, [`Log::roster`], [`Log::heads`] and [`Log::at`] look a conversation up.
+
+mod append;
+mod commit;
+mod durability;
+mod envelope;
+mod follow;
+mod lease;
+mod look_up;
+mod signal;
+mod streams;
+mod subject;
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::{Client, jetstream};
+use tokio::sync::watch;
+
+pub use append::{Appended, Conflict, Unavailable};
+pub use durability::Durability;
+pub use envelope::{Draft, Malformed, Recorded, type_name};
+pub use follow::{Damaged, Follower, PresenceFollower};
+pub use lease::{Here, LEASE, LeaseChange, Leases, NodeId};
+pub use signal::{Signal, Signals};
+pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
+
+use crate::domain::{ConversationId, Epoch, Position};
+
+/// How long an append is retried before the answer is 503.
+pub const APPEND_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one request to the log may take before it is tried again.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection to the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    client: Client,
+    jetstream: jetstream::Context,
+    layout: Layout,
+    epoch: Epoch,
+    queues: Arc<[commit::Queue]>,
+    connections: watch::Receiver<u64>,
+}
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// nats-server cannot be reached, or refuses the credentials.
+    #[error("cannot connect to NATS: {0}")]
+    Connect(#[from] async_nats::ConnectError),
+    /// The number of streams or a stream of that name does not fit.
+    #[error("{0}")]
+    Layout(String),
+    /// JetStream refused to make or to update a stream.
+    #[error("cannot open the streams: {0}")]
+    Streams(String),
+}
+
+impl Log {
+    /// Connects, makes what is missing and brings the streams' settings up to date.
+    pub async fn open(url: &str, layout: Layout) -> Result<Self, OpenError> {
+        let (connected, connections) = watch::channel(0);
+        let client = connect(url, connected).await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        let epoch = streams::open(&jetstream, layout).await?;
+        let queues =
+            (0..layout.streams).map(|_| commit::Queue::start(client.clone(), layout.replicas)).collect();
+        Ok(Self { client, jetstream, layout, epoch, queues, connections })
+    }
+
+    /// The life of this log.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// How it is laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Which stream a conversation lives in.
+    pub fn stream_of(&self, conversation: ConversationId) -> usize {
+        subject::stream_of(conversation, self.layout.streams)
+    }
+
+    /// Whether the connection stands at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Changes with every connection that is made: what was told meanwhile may have been missed.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.clone()
+    }
+
+    /// The last position of a stream.
+    pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
+        let stream = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
+        Ok(Position(stream.cached_info().state.last_sequence))
+    }
+}
+
+async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
+    async_nats::ConnectOptions::new()
+        .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
+        .ping_interval(Duration::from_secs(5))
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(|attempts| Duration::from_millis((50 << attempts.min(5)) as u64))
+        .event_callback(move |event| {
+            match event {
+                async_nats::Event::Connected => {
+                    tracing::info!("connected to NATS");
+                    connected.send_modify(|times| *times += 1);
+                }
+                other => tracing::warn!(event = %other, "NATS connection"),
+            }
+            std::future::ready(())
+        })
+        .connect(url)
+        .await
+}

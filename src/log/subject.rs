@@ -1,0 +1,107 @@
+//! Subjects: `chat.<shard>.<conversation id>.<lane>`. They are built from ids only; nothing that a
+//! person typed has a way into one.
+
+use crate::domain::{ConversationId, Lane};
+
+/// The number of shards, fixed for ever: the last two hex digits of a conversation's id.
+const SHARDS: usize = 256;
+
+/// The core subject on which somebody's typing is told; no stream keeps it.
+const TYPING: &str = "typing";
+
+/// Where a lane of a conversation is published.
+pub(super) fn of(conversation: ConversationId, lane: Lane) -> String {
+    with_last_token(conversation, lane.word())
+}
+
+/// Where typing in a conversation is told.
+pub(super) fn typing(conversation: ConversationId) -> String {
+    with_last_token(conversation, TYPING)
+}
+
+/// All typing everywhere.
+pub(super) fn all_typing() -> String {
+    format!("chat.*.*.{TYPING}")
+}
+
+/// All presence changes.
+pub(super) const ALL_PRESENCE: &str = "chat.*.*.presence";
+
+fn with_last_token(conversation: ConversationId, last: &str) -> String {
+    format!("chat.{:02x}.{conversation}.{last}", conversation.shard())
+}
+
+/// The conversation and last token of a subject of ours; `None` for anything not canonical.
+pub(super) fn conversation(subject: &str) -> Option<(ConversationId, &str)> {
+    let mut tokens = subject.split('.');
+    let (root, shard, id, last) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
+    let id: ConversationId = id.parse().ok()?;
+    let canonical = root == "chat" && tokens.next().is_none() && shard == format!("{:02x}", id.shard());
+    canonical.then_some((id, last))
+}
+
+/// The lane that a subject's last token names.
+pub(super) fn lane(token: &str) -> Option<Lane> {
+    [Lane::Roster, Lane::Timeline, Lane::Receipts, Lane::Presence]
+        .into_iter()
+        .find(|lane| lane.word() == token)
+}
+
+/// Which of `streams` streams a conversation lives in, for ever.
+pub(super) fn stream_of(conversation: ConversationId, streams: usize) -> usize {
+    usize::from(conversation.shard()) * streams / SHARDS
+}
+
+/// The subjects of stream `index` of `streams`.
+pub(super) fn of_stream(index: usize, streams: usize) -> Vec<String> {
+    let lanes = Lane::DURABLE.map(Lane::word);
+    if streams == 1 {
+        return lanes.iter().map(|lane| format!("chat.*.*.{lane}")).collect();
+    }
+    let shards = SHARDS / streams;
+    (index * shards..(index + 1) * shards)
+        .flat_map(|shard| lanes.iter().map(move |lane| format!("chat.{shard:02x}.*.{lane}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+
+    #[test]
+    fn a_subject_is_built_from_an_id_and_read_back() {
+        let id: ConversationId = ID.parse().expect("id");
+        let subject = of(id, Lane::Timeline);
+        assert_eq!(subject, format!("chat.ab.{ID}.timeline"));
+        assert_eq!(conversation(&subject), Some((id, "timeline")));
+        assert_eq!(lane("timeline"), Some(Lane::Timeline));
+    }
+
+    #[test]
+    fn what_is_not_canonical_is_not_ours() {
+        for wrong in [
+            format!("chat.ac.{ID}.timeline"),
+            format!("chat.ab.{ID}.timeline.more"),
+            format!("chat.ab.{ID}"),
+            format!("other.ab.{ID}.timeline"),
+            "chat.ab.*.timeline".into(),
+        ] {
+            assert_eq!(conversation(&wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn each_shard_is_in_exactly_one_stream() {
+        let id: ConversationId = ID.parse().expect("id");
+        for streams in [1, 2, 4, 64, 256] {
+            let home = stream_of(id, streams);
+            let wanted = "chat.ab.*.timeline".to_string();
+            for index in 0..streams {
+                let has = streams == 1 || of_stream(index, streams).contains(&wanted);
+                assert_eq!(has, index == home, "stream {index} of {streams}");
+            }
+        }
+    }
+}
