@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    ClientId, Event, History, Kind, MessageId, Position, Role, Text, Title, UserId,
+    ClientId, Event, History, Kind, Lane, MessageId, Position, Role, Text, Title, UserId,
     event::{
         ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, MessageSent,
         NewMember, ReceiptAdvanced,
@@ -159,19 +159,10 @@ impl Conversation {
         })
     }
 
-    /// Whether an event counts here. What was said or read by somebody who had lost membership by
-    /// then is void for views, hub and clients alike.
-    pub fn counts(&self, actor: UserId, event: &Event) -> bool {
-        match event {
-            Event::MessageSent(_) | Event::ReceiptAdvanced(_) | Event::PresenceChanged(_) => {
-                self.members.contains_key(&actor)
-            }
-            Event::ConversationCreated(_)
-            | Event::ConversationUpdated(_)
-            | Event::MemberAdded(_)
-            | Event::MemberRemoved(_)
-            | Event::MemberRoleChanged(_) => true,
-        }
+    /// Whether what an actor did in a lane counts here. What was said or read by somebody who had
+    /// lost membership by then is void for views, hub and clients alike.
+    pub fn counts(&self, actor: UserId, lane: Lane) -> bool {
+        lane == Lane::Roster || self.members.contains_key(&actor)
     }
 
     /// What follows from a command: an event, nothing because it is already so, or a rejection.

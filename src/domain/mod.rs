@@ -5,6 +5,7 @@
 
 mod conversation;
 mod event;
+mod fold;
 mod ids;
 mod text;
 mod time;
@@ -14,6 +15,7 @@ pub use event::{
     ConversationCreated, ConversationUpdated, Event, History, Kind, Lane, MemberAdded, MemberRemoved,
     MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
 };
+pub use fold::Fold;
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAnId, Position, UserId};
 pub use text::{BadText, ClientId, NotAKey, Text, Title, may_never_be_kept, may_not_be_in_a_name};
 pub use time::Time;

@@ -20,7 +20,8 @@ pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 pub struct Unavailable(String);
 
 impl Unavailable {
-    pub(super) fn because(why: impl std::fmt::Display) -> Self {
+    /// With a reason for the log lines; clients are not told it.
+    pub fn because(why: impl std::fmt::Display) -> Self {
         Self(why.to_string())
     }
 }
@@ -38,8 +39,8 @@ pub struct Appended {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Conflict {
     /// Somebody else was faster: decide again on the new roster.
-    #[error("the roster has changed meanwhile")]
-    Changed,
+    #[error("the roster has changed meanwhile, at {0}")]
+    Changed(Position),
     /// The log cannot answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -111,22 +112,22 @@ impl Log {
     /// ([`Position::START`]: there is none yet).
     pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
         let deadline = Instant::now() + APPEND_DEADLINE;
-        let mut attempts = 0;
         loop {
-            attempts += 1;
             let mut out = Outgoing::from(draft);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
             match publish(&self.client, out).await {
                 Ok(answer) => return Ok(Position(answer.seq)),
                 // After an attempt without an answer the one who was faster may be ourselves.
-                Err(Refused::WrongLast) if attempts > 1 => {
+                Err(Refused::WrongLast) => {
                     let next = self.next_in_roster(draft.conversation, expected).await?;
-                    let own = next.filter(|recorded| recorded.id == draft.id);
-                    return own.map(|recorded| recorded.position).ok_or(Conflict::Changed);
+                    return match next {
+                        Some(recorded) if recorded.id == draft.id => Ok(recorded.position),
+                        Some(recorded) => Err(Conflict::Changed(recorded.position)),
+                        None => Err(Conflict::Changed(expected)),
+                    };
                 }
-                Err(Refused::WrongLast) => return Err(Conflict::Changed),
                 Err(Refused::Other(why)) if Instant::now() + RETRY_PAUSE < deadline => {
-                    tracing::debug!(why, attempts, "roster append is tried again");
+                    tracing::debug!(why, "a roster append is tried again");
                     sleep(RETRY_PAUSE).await;
                 }
                 Err(Refused::Other(why)) => return Err(Unavailable(why).into()),

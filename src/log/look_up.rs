@@ -66,7 +66,7 @@ impl Log {
     }
 
     /// The first event of a roster after a position.
-    pub(super) async fn next_in_roster(
+    pub async fn next_in_roster(
         &self,
         conversation: ConversationId,
         after: Position,

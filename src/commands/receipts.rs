@@ -1,0 +1,104 @@
+//! How far everybody has got: watermarks that only rise, told to the log at most once a second for
+//! each user and conversation.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Commands, OWN_EVENT, Refused};
+use crate::{
+    domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
+    log::Unavailable,
+};
+
+/// The shortest time between two receipts of one user in one conversation.
+const PAUSE: Duration = Duration::from_secs(1);
+/// From so many remembered watermarks on, those that nobody has moved for a minute are forgotten.
+const REMEMBERED: usize = 100_000;
+
+/// The watermarks that this process has told the log. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Receipts(Arc<Mutex<HashMap<(ConversationId, UserId), Arc<Entry>>>>);
+
+struct Entry {
+    /// What has been asked for but may not be told yet.
+    wanted: Mutex<ReceiptAdvanced>,
+    /// What has been told; whoever holds it is the one who tells.
+    told: tokio::sync::Mutex<Told>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    known: ReceiptAdvanced,
+    at: Option<Instant>,
+}
+
+impl Receipts {
+    fn entry(&self, of: (ConversationId, UserId)) -> Option<Arc<Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
+    }
+
+    fn begin(&self, of: (ConversationId, UserId), known: ReceiptAdvanced) -> Arc<Entry> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= REMEMBERED {
+            all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.told.try_lock().is_ok_and(recent));
+        }
+        let told = tokio::sync::Mutex::new(Told { known, at: None });
+        all.entry(of).or_insert_with(|| Arc::new(Entry { wanted: Mutex::new(known), told })).clone()
+    }
+}
+
+fn recent(told: tokio::sync::MutexGuard<'_, Told>) -> bool {
+    told.at.is_some_and(|at| at.elapsed() < Duration::from_secs(60))
+}
+
+impl Commands {
+    /// Moves the caller's watermarks up; going back is a no-op. `stored` looks the present ones up
+    /// and is asked only when this process does not know them. Answers when the log has it, which
+    /// takes up to a second when receipts come fast.
+    pub async fn advance<E>(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        delivered: Option<Position>,
+        read: Option<Position>,
+        stored: impl Future<Output = Result<ReceiptAdvanced, E>>,
+    ) -> Result<(), Refused>
+    where
+        Refused: From<E>,
+    {
+        let tracked = self.of_member(by, id).await?;
+        let farthest = delivered.max(read).unwrap_or_default();
+        if farthest > tracked.head() {
+            self.conversations.reached(id, farthest, OWN_EVENT).await;
+        }
+        let entry = match self.receipts.entry((id, by)) {
+            Some(entry) => entry,
+            None => self.receipts.begin((id, by), stored.await?),
+        };
+        let mine = {
+            let mut wanted = entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+            let command = Command::Advance { delivered, read, known: *wanted, head: tracked.head() };
+            if let Some(Event::ReceiptAdvanced(more)) = tracked.conversation().decide(by, command)? {
+                *wanted = more;
+            }
+            *wanted
+        };
+        let mut told = entry.told.lock().await;
+        if told.known.read >= mine.read && told.known.delivered >= mine.delivered {
+            return Ok(());
+        }
+        if let Some(at) = told.at {
+            sleep_until(at + PAUSE).await;
+        }
+        let latest = *entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
+        self.log.append(&draft).await.map_err(|e: Unavailable| e)?;
+        *told = Told { known: latest, at: Some(Instant::now()) };
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! Starting a conversation: a direct one once for each pair, a group once for each key.
+
+use std::sync::Arc;
+
+use super::{Commands, OWN_EVENT, Refused};
+use crate::{
+    domain::{
+        ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Rejection,
+        Time, Title, UserId,
+    },
+    log::{Conflict, Recorded, Unavailable},
+};
+
+/// A conversation that has been started, now or before.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// Its id.
+    pub id: ConversationId,
+    /// The position of its beginning.
+    pub position: Position,
+    /// When it began.
+    pub created_at: Time,
+    /// Who began it.
+    pub created_by: UserId,
+    /// Its roster at the beginning.
+    pub conversation: Arc<Conversation>,
+    /// It was there already.
+    pub existed: bool,
+}
+
+impl Commands {
+    /// The direct conversation of two people; it is made if there is none. Whether there is such a
+    /// user is for the caller to know.
+    pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, Refused> {
+        let id = ConversationId::direct(by, with);
+        let Some(event) = Conversation::default().decide(by, Command::StartDirect { with })? else {
+            return Err(Rejection::AlreadyStarted.into());
+        };
+        self.begin(id, by, event).await
+    }
+
+    /// A new group. The same key starts the same group, for ever; another body with it is refused.
+    pub async fn start_group(
+        &self,
+        by: UserId,
+        title: Title,
+        members: Vec<UserId>,
+        key: Option<ClientId>,
+    ) -> Result<Started, Refused> {
+        let id = match &key {
+            Some(key) => ConversationId::keyed(by, key.as_str()),
+            None => self.clock.id(ConversationId::known),
+        };
+        let Some(event) = Conversation::default().decide(by, Command::StartGroup { title, members })? else {
+            return Err(Rejection::AlreadyStarted.into());
+        };
+        let started = self.begin(id, by, event.clone()).await?;
+        if started.existed && self.beginning(id).await?.and_then(|recorded| recorded.event) != Some(event) {
+            return Err(Refused::Mismatch);
+        }
+        Ok(started)
+    }
+
+    /// Appends the beginning if the conversation has none; otherwise answers the one it has.
+    async fn begin(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
+        let draft = self.draft(id, by, event, None);
+        match self.log.append_roster(&draft, Position::START).await {
+            Ok(position) => {
+                self.conversations.reached(id, position, OWN_EVENT).await;
+                Ok(started(id, position, by, draft.time, &draft.event, false))
+            }
+            Err(Conflict::Changed(_)) => {
+                let lost = || Unavailable::because("the beginning of the conversation cannot be read");
+                let beginning = self.beginning(id).await?.ok_or_else(lost)?;
+                let event = beginning.event.as_ref().ok_or_else(lost)?;
+                let Recorded { position, actor, time, .. } = beginning;
+                Ok(started(id, position, actor, time, event, true))
+            }
+            Err(Conflict::Unavailable(e)) => Err(e.into()),
+        }
+    }
+
+    async fn beginning(&self, id: ConversationId) -> Result<Option<Recorded>, Unavailable> {
+        let next = self.log.next_in_roster(id, Position::START).await?;
+        Ok(next.filter(|r| matches!(r.event, Some(Event::ConversationCreated(ConversationCreated { .. })))))
+    }
+}
+
+fn started(
+    id: ConversationId,
+    position: Position,
+    created_by: UserId,
+    created_at: Time,
+    event: &Event,
+    existed: bool,
+) -> Started {
+    let mut conversation = Conversation::default();
+    conversation.evolve(position, event);
+    Started { id, position, created_at, created_by, conversation: Arc::new(conversation), existed }
+}

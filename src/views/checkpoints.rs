@@ -1,0 +1,152 @@
+//! How far the views have come. A checkpoint moves only from where its projector believes it to be,
+//! so two projectors cannot apply the same batch.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::{PgConnection, PgPool};
+use tokio::time::{Instant, sleep};
+
+use super::{ALL, bigint, position};
+use crate::domain::{Epoch, Position};
+
+/// Where the views stand in one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which stream.
+    pub stream: usize,
+    /// Up to which position.
+    pub position: Position,
+}
+
+/// What became of moving a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advanced {
+    /// It stands where it should.
+    Yes,
+    /// It was not where this projector believed it: another one works on the stream.
+    NotOurs,
+}
+
+/// Where to go on in a stream; begins at the start if nothing is there. An error if the views are
+/// of another life of the log or do not stand together.
+pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result<Position> {
+    let names: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
+    sqlx::query(
+        "insert into view.checkpoint (projection, stream, epoch, position)
+         select name, $2, $3, 0 from unnest($1::text[]) as name on conflict do nothing",
+    )
+    .bind(&names)
+    .bind(stream as i32)
+    .bind(epoch.to_string())
+    .execute(pool)
+    .await?;
+    let found: Vec<(String, i64)> = sqlx::query_as(
+        "select distinct epoch, position from view.checkpoint where stream = $1 and projection = any($2)",
+    )
+    .bind(stream as i32)
+    .bind(&names)
+    .fetch_all(pool)
+    .await?;
+    match &found[..] {
+        [(of, at)] if *of == epoch.to_string() => Ok(position(*at)),
+        [(of, _)] => Err(sqlx::Error::Protocol(format!(
+            "the views are of another log (epoch {of}, this one is {epoch}): drop the schema view and migrate"
+        ))),
+        _ => Err(sqlx::Error::Protocol(format!(
+            "the projections of stream {stream} do not stand at one position: drop the schema view and migrate"
+        ))),
+    }
+}
+
+/// Moves the checkpoints of all projections of a stream, within the transaction of the rows.
+pub async fn advance(
+    connection: &mut PgConnection,
+    from: Checkpoint,
+    to: Position,
+) -> sqlx::Result<Advanced> {
+    let moved = sqlx::query("update view.checkpoint set position = $3 where stream = $1 and position = $2")
+        .bind(from.stream as i32)
+        .bind(bigint(from.position))
+        .bind(bigint(to))
+        .execute(connection)
+        .await?;
+    let all = moved.rows_affected() == ALL.len() as u64;
+    Ok(if all { Advanced::Yes } else { Advanced::NotOurs })
+}
+
+/// Waiting for the views: read your own writes. Cheap to clone.
+#[derive(Clone)]
+pub struct Progress {
+    pool: PgPool,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Progress {
+    /// The most that may wait at once; more are told at once that it is not there yet.
+    const MAX_WAITING: usize = 1_000;
+
+    /// Watches the views of a database.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, waiting: Arc::default() }
+    }
+
+    /// The position of every stream that the views have reached.
+    pub async fn positions(&self) -> sqlx::Result<HashMap<usize, Position>> {
+        let rows: Vec<(i32, i64)> =
+            sqlx::query_as("select stream, min(position) from view.checkpoint group by stream")
+                .fetch_all(&self.pool)
+                .await?;
+        Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
+    }
+
+    /// Waits until the views have reached `wanted`; whether they did within `patience`.
+    pub async fn reached(&self, wanted: Checkpoint, patience: Duration) -> sqlx::Result<bool> {
+        self.all_reached(&[wanted], patience).await
+    }
+
+    /// The same for several streams.
+    pub async fn all_reached(&self, wanted: &[Checkpoint], patience: Duration) -> sqlx::Result<bool> {
+        let waiting = Waiting::join(&self.waiting);
+        let crowded = waiting.others >= Self::MAX_WAITING;
+        let deadline = Instant::now() + patience;
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let at = self.positions().await?;
+            let is_there =
+                |wanted: &Checkpoint| at.get(&wanted.stream).copied().unwrap_or_default() >= wanted.position;
+            if wanted.iter().all(is_there) {
+                return Ok(true);
+            }
+            if crowded || Instant::now() + pause > deadline {
+                return Ok(false);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(50));
+        }
+    }
+}
+
+/// One more that waits, until it is dropped.
+struct Waiting<'a> {
+    all: &'a AtomicUsize,
+    others: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn join(all: &'a AtomicUsize) -> Self {
+        Self { all, others: all.fetch_add(1, Ordering::Relaxed) }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,274 @@
+//! The conversations: what they are called, how far they have come, and the list of mine.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::future::BoxFuture;
+use sqlx::{FromRow, PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Fact, Projection, bigint, members, position, read_word, word};
+use crate::domain::{
+    ConversationId, Event, Fold, History, Kind, Lane, MessageId, Position, Role, Time, Title, UserId,
+};
+
+pub(super) const PROJECTION: Projection =
+    Projection { name: "conversations", tables: &["view.conversation"], apply };
+
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        for fact in facts.iter().filter(|fact| fact.lane == Lane::Roster) {
+            roster(connection, fact).await?;
+        }
+        heads(connection, facts).await
+    })
+}
+
+async fn roster(connection: &mut PgConnection, fact: &Fact) -> sqlx::Result<()> {
+    match &fact.event {
+        Some(Event::ConversationCreated(created)) => {
+            sqlx::query(
+                "insert into view.conversation
+                     (id, kind, title, history, created_by, created_at, roster, head, active_at)
+                 values ($1, $2, $3, $4, $5, $6, $7, $7, $6) on conflict (id) do nothing",
+            )
+            .bind(fact.conversation.uuid())
+            .bind(word(created.kind))
+            .bind(created.title.as_ref().map(Title::as_str))
+            .bind(word(created.history))
+            .bind(fact.actor.uuid())
+            .bind(fact.time.datetime())
+            .bind(bigint(fact.position))
+            .execute(connection)
+            .await?;
+        }
+        Some(Event::ConversationUpdated(updated)) => {
+            sqlx::query(
+                "update view.conversation
+                 set title = coalesce($2, title), history = coalesce($3, history) where id = $1",
+            )
+            .bind(fact.conversation.uuid())
+            .bind(updated.title.as_ref().map(Title::as_str))
+            .bind(updated.history.map(word))
+            .execute(connection)
+            .await?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The last position and time of each conversation in the batch, in one statement.
+async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let mut last: BTreeMap<ConversationId, (Position, Position, Time)> = BTreeMap::new();
+    for fact in facts {
+        let (head, roster, time) =
+            last.entry(fact.conversation).or_insert((fact.position, Position::START, fact.time));
+        (*head, *time) = (fact.position, fact.time);
+        if fact.lane == Lane::Roster {
+            *roster = fact.position;
+        }
+    }
+    let mut ids = Vec::new();
+    let (mut heads, mut rosters, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, (head, roster, time)) in last {
+        ids.push(id.uuid());
+        heads.push(bigint(head));
+        rosters.push(bigint(roster));
+        times.push(time.datetime());
+    }
+    sqlx::query(
+        "update view.conversation c
+         set head = new.head, roster = greatest(c.roster, new.roster), active_at = new.time
+         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[]) as new (id, head, roster, time)
+         where c.id = new.id and c.head < new.head",
+    )
+    .bind(ids)
+    .bind(heads)
+    .bind(rosters)
+    .bind(times)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The folds of conversations as the views have them, for the projector to go on from.
+pub async fn folds(
+    connection: &mut PgConnection,
+    ids: &[ConversationId],
+) -> sqlx::Result<HashMap<ConversationId, Fold>> {
+    type Row = (Uuid, String, Option<String>, String, i64, i64);
+    let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, kind, title, history, roster, head from view.conversation where id = any($1)",
+    )
+    .bind(&uuids)
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut rosters = members::rosters(connection, &uuids).await?;
+    let fold = |(id, kind, title, history, roster, head): Row| {
+        let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
+        let members = rosters.remove(&id).unwrap_or_default();
+        let conversation =
+            crate::domain::Conversation::restored(read_word(kind)?, title, read_word(history)?, members);
+        let fold = Fold {
+            conversation: conversation.into(),
+            roster: position(roster),
+            head: position(head),
+            read: position(head),
+        };
+        Ok((ConversationId::known(id), fold))
+    };
+    rows.into_iter().map(fold).collect()
+}
+
+/// A conversation as one of its members sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conversation {
+    /// Its id.
+    pub id: ConversationId,
+    /// Direct or group.
+    pub kind: Kind,
+    /// A group's title.
+    pub title: Option<String>,
+    /// What later members may read.
+    pub history: History,
+    /// The other one of a direct conversation.
+    pub peer: Option<UserId>,
+    /// My role.
+    pub role: Role,
+    /// When it began.
+    pub created_at: Time,
+    /// When it last moved.
+    pub active_at: Time,
+    /// The last message that I may read.
+    pub last_message: Option<LastMessage>,
+    /// Messages of others after my read position, counted up to 1,000.
+    pub unread: i64,
+    /// My read position.
+    pub read: Position,
+    /// The last position.
+    pub head: Position,
+}
+
+/// The last message of a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it stands.
+    pub position: Position,
+    /// Who sent it.
+    pub sender: UserId,
+    /// As typed.
+    pub text: String,
+    /// When.
+    pub sent_at: Time,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    kind: String,
+    title: Option<String>,
+    history: String,
+    peer: Option<Uuid>,
+    role: String,
+    created_at: OffsetDateTime,
+    active_at: OffsetDateTime,
+    head: i64,
+    read: i64,
+    unread: i64,
+    message_id: Option<Uuid>,
+    message_position: Option<i64>,
+    sender: Option<Uuid>,
+    text: Option<String>,
+    sent_at: Option<OffsetDateTime>,
+}
+
+/// One conversation as a member sees it; `$1` is the member.
+const SELECT: &str = "
+    select c.id, c.kind, c.title, c.history, peer.user_id as peer, me.role, c.created_at, c.active_at, c.head,
+           coalesce(r.read, 0) as read, unread.unread,
+           m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at
+    from view.member me
+    join view.conversation c on c.id = me.conversation_id
+    left join view.receipt r on r.conversation_id = c.id and r.user_id = me.user_id
+    left join lateral (
+        select user_id from view.member
+        where c.kind = 'direct' and conversation_id = c.id and user_id <> me.user_id
+    ) peer on true
+    left join lateral (
+        select id, position, sender, text, sent_at from view.message
+        where conversation_id = c.id and (c.history = 'full' or position > me.since)
+        order by position desc limit 1
+    ) m on true
+    cross join lateral (
+        select count(*) as unread from (
+            select 1 from view.message
+            where conversation_id = c.id and sender <> me.user_id and position > coalesce(r.read, 0)
+                  and (c.history = 'full' or position > me.since)
+            limit 1000
+        ) counted
+    ) unread
+    where me.user_id = $1";
+
+fn conversation(row: Row) -> sqlx::Result<Conversation> {
+    let last = (row.message_id, row.message_position, row.sender, row.text, row.sent_at);
+    let last_message = match last {
+        (Some(id), Some(at), Some(sender), Some(text), Some(sent_at)) => Some(LastMessage {
+            id: MessageId::known(id),
+            position: position(at),
+            sender: UserId::known(sender),
+            text,
+            sent_at: Time::of(sent_at),
+        }),
+        _ => None,
+    };
+    Ok(Conversation {
+        id: ConversationId::known(row.id),
+        kind: read_word(row.kind)?,
+        title: row.title,
+        history: read_word(row.history)?,
+        peer: row.peer.map(UserId::known),
+        role: read_word(row.role)?,
+        created_at: Time::of(row.created_at),
+        active_at: Time::of(row.active_at),
+        last_message,
+        unread: row.unread,
+        read: position(row.read),
+        head: position(row.head),
+    })
+}
+
+/// A conversation of mine.
+pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<Conversation>> {
+    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} and c.id = $2")))
+        .bind(user.uuid())
+        .bind(id.uuid())
+        .fetch_optional(pool)
+        .await?;
+    row.map(conversation).transpose()
+}
+
+/// My conversations, newest activity first, from behind the one that `after` names.
+pub async fn page(
+    pool: &PgPool,
+    user: UserId,
+    after: Option<(Time, ConversationId)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Conversation>> {
+    let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
+    let sql = format!(
+        "{SELECT} and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
+         order by c.active_at desc, c.id desc limit $4"
+    );
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(user.uuid())
+        .bind(time)
+        .bind(id)
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    rows.into_iter().map(conversation).collect()
+}

@@ -1,0 +1,165 @@
+//! Who is in which conversation.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Checkpoint, Fact, Projection, bigint, position, read_word, word};
+use crate::domain::{ConversationId, Event, Membership, Role, Time, UserId};
+
+pub(super) const PROJECTION: Projection = Projection { name: "members", tables: &["view.member"], apply };
+
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        for fact in facts {
+            match &fact.event {
+                Some(Event::ConversationCreated(created)) => {
+                    let members: Vec<_> = created.members.iter().map(|m| (m.user_id, m.role)).collect();
+                    add(connection, fact, &members).await?;
+                }
+                Some(Event::MemberAdded(added)) => {
+                    add(connection, fact, &[(added.user_id, added.role)]).await?;
+                }
+                Some(Event::MemberRemoved(removed)) => {
+                    sqlx::query("delete from view.member where conversation_id = $1 and user_id = $2")
+                        .bind(fact.conversation.uuid())
+                        .bind(removed.user_id.uuid())
+                        .execute(&mut *connection)
+                        .await?;
+                }
+                Some(Event::MemberRoleChanged(changed)) => {
+                    sqlx::query(
+                        "update view.member set role = $3 where conversation_id = $1 and user_id = $2",
+                    )
+                    .bind(fact.conversation.uuid())
+                    .bind(changed.user_id.uuid())
+                    .bind(word(changed.role))
+                    .execute(&mut *connection)
+                    .await?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn add(connection: &mut PgConnection, fact: &Fact, members: &[(UserId, Role)]) -> sqlx::Result<()> {
+    let (users, roles): (Vec<Uuid>, Vec<String>) =
+        members.iter().map(|(user, role)| (user.uuid(), word(role))).unzip();
+    sqlx::query(
+        "insert into view.member (conversation_id, user_id, role, since, joined_at)
+         select $1, user_id, role, $4, $5 from unnest($2::uuid[], $3::text[]) as new (user_id, role)
+         on conflict (conversation_id, user_id) do nothing",
+    )
+    .bind(fact.conversation.uuid())
+    .bind(users)
+    .bind(roles)
+    .bind(bigint(fact.position))
+    .bind(fact.time.datetime())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The members of conversations, for folds.
+pub(super) async fn rosters(
+    connection: &mut PgConnection,
+    conversations: &[Uuid],
+) -> sqlx::Result<HashMap<Uuid, BTreeMap<UserId, Membership>>> {
+    let rows: Vec<(Uuid, Uuid, String, i64)> = sqlx::query_as(
+        "select conversation_id, user_id, role, since from view.member where conversation_id = any($1)",
+    )
+    .bind(conversations)
+    .fetch_all(connection)
+    .await?;
+    let mut rosters: HashMap<Uuid, BTreeMap<UserId, Membership>> = HashMap::new();
+    for (conversation, user, role, since) in rows {
+        let membership = Membership { role: read_word(role)?, since: position(since) };
+        rosters.entry(conversation).or_default().insert(UserId::known(user), membership);
+    }
+    Ok(rosters)
+}
+
+/// A member as others see them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub user: UserId,
+    /// As what.
+    pub role: Role,
+    /// Since when.
+    pub joined_at: Time,
+}
+
+/// The members of a conversation by id, from behind `after`.
+pub async fn members(
+    pool: &PgPool,
+    conversation: ConversationId,
+    after: Option<UserId>,
+    limit: i64,
+) -> sqlx::Result<Vec<Member>> {
+    let rows: Vec<(Uuid, String, OffsetDateTime)> = sqlx::query_as(
+        "select user_id, role, joined_at from view.member
+         where conversation_id = $1 and ($2::uuid is null or user_id > $2) order by user_id limit $3",
+    )
+    .bind(conversation.uuid())
+    .bind(after.map(UserId::uuid))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let member = |(user, role, joined_at)| {
+        Ok(Member { user: UserId::known(user), role: read_word(role)?, joined_at: Time::of(joined_at) })
+    };
+    rows.into_iter().map(member).collect()
+}
+
+/// All conversations of a user, and how far the views had come in each stream when they were read.
+pub async fn memberships(
+    pool: &PgPool,
+    user: UserId,
+) -> sqlx::Result<(Vec<ConversationId>, Vec<Checkpoint>)> {
+    // One statement sees one state: the list is as complete as the checkpoints beside it say.
+    let (ids, streams, positions): (Vec<Uuid>, Vec<i32>, Vec<i64>) = sqlx::query_as(
+        "select coalesce((select array_agg(conversation_id) from view.member where user_id = $1), '{}'),
+                coalesce(array_agg(stream), '{}'), coalesce(array_agg(position), '{}')
+         from (select stream, min(position) as position from view.checkpoint group by stream) at",
+    )
+    .bind(user.uuid())
+    .fetch_one(pool)
+    .await?;
+    let checkpoints = streams
+        .into_iter()
+        .zip(positions)
+        .map(|(stream, at)| Checkpoint { stream: stream as usize, position: position(at) })
+        .collect();
+    Ok((ids.into_iter().map(ConversationId::known).collect(), checkpoints))
+}
+
+/// The conversations of a user that moved last.
+pub async fn latest_of(pool: &PgPool, user: UserId, limit: i64) -> sqlx::Result<Vec<ConversationId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select c.id from view.member m join view.conversation c on c.id = m.conversation_id
+         where m.user_id = $1 order by c.active_at desc limit $2",
+    )
+    .bind(user.uuid())
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(ConversationId::known).collect())
+}
+
+/// Whether two people have a conversation in common.
+pub async fn share_a_conversation(pool: &PgPool, one: UserId, other: UserId) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select 1 from view.member a join view.member b using (conversation_id)
+                        where a.user_id = $1 and b.user_id = $2)",
+    )
+    .bind(one.uuid())
+    .bind(other.uuid())
+    .fetch_one(pool)
+    .await
+}

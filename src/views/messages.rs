@@ -1,0 +1,112 @@
+//! What was said, by page.
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Fact, Projection, bigint, position};
+use crate::domain::{ConversationId, Event, MessageId, Position, Time, UserId};
+
+pub(super) const PROJECTION: Projection = Projection { name: "messages", tables: &["view.message"], apply };
+
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for fact in facts {
+            let Some(Event::MessageSent(message)) = &fact.event else { continue };
+            conversations.push(fact.conversation.uuid());
+            positions.push(bigint(fact.position));
+            ids.push(message.message_id.uuid());
+            senders.push(fact.actor.uuid());
+            keys.push(message.client_id.as_str());
+            texts.push(message.text.as_str());
+            times.push(fact.time.datetime());
+        }
+        if ids.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "insert into view.message (conversation_id, position, id, sender, client_id, text, sent_at)
+             select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                                  $7::timestamptz[])
+             on conflict (conversation_id, position) do nothing",
+        )
+        .bind(conversations)
+        .bind(positions)
+        .bind(ids)
+        .bind(senders)
+        .bind(keys)
+        .bind(texts)
+        .bind(times)
+        .execute(connection)
+        .await?;
+        Ok(())
+    })
+}
+
+/// A message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// Its id.
+    pub id: MessageId,
+    /// Where it stands.
+    pub position: Position,
+    /// Who sent it.
+    pub sender: UserId,
+    /// The sender's idempotency key.
+    pub client_id: String,
+    /// As typed.
+    pub text: String,
+    /// When.
+    pub sent_at: Time,
+}
+
+/// Which way a page goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Newest first, from before a position.
+    Before(Position),
+    /// Oldest first, from behind a position.
+    After(Position),
+}
+
+/// A page of the messages from `visible_from` on.
+pub async fn history(
+    pool: &PgPool,
+    conversation: ConversationId,
+    visible_from: Position,
+    direction: Direction,
+    limit: i64,
+) -> sqlx::Result<Vec<Message>> {
+    type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
+    let (sql, bound) = match direction {
+        Direction::Before(bound) => (
+            "select id, position, sender, client_id, text, sent_at from view.message
+             where conversation_id = $1 and position > $2 and position < $3 order by position desc limit $4",
+            bound,
+        ),
+        Direction::After(bound) => (
+            "select id, position, sender, client_id, text, sent_at from view.message
+             where conversation_id = $1 and position > $2 and position > $3 order by position limit $4",
+            bound,
+        ),
+    };
+    let rows: Vec<Row> = sqlx::query_as(sql)
+        .bind(conversation.uuid())
+        .bind(bigint(visible_from))
+        .bind(bigint(bound))
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
+    let message = |(id, at, sender, client_id, text, sent_at)| Message {
+        id: MessageId::known(id),
+        position: position(at),
+        sender: UserId::known(sender),
+        client_id,
+        text,
+        sent_at: Time::of(sent_at),
+    };
+    Ok(rows.into_iter().map(message).collect())
+}

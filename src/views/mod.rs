@@ -1,0 +1,75 @@
+//! What can be **asked**: tables of the Postgres schema `view`, disposable, built from the log.
+//!
+//! One file is one view: its projection, the only writer, beside its queries, the only readers.
+//! Rows and checkpoint of a batch commit in one transaction.
+
+mod checkpoints;
+mod conversations;
+mod members;
+mod messages;
+mod receipts;
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+
+pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
+pub use conversations::{Conversation, LastMessage, folds, one, page};
+pub use members::{Member, latest_of, members, memberships, share_a_conversation};
+pub use messages::{Direction, Message, history};
+pub use receipts::{Receipt, receipts, watermarks};
+
+use crate::domain::{ConversationId, Event, EventId, Lane, Position, Time, UserId};
+
+/// An event that counts, as projections see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fact {
+    /// Where it stands.
+    pub position: Position,
+    /// In which conversation.
+    pub conversation: ConversationId,
+    /// In which lane.
+    pub lane: Lane,
+    /// Its id.
+    pub id: EventId,
+    /// Who did it.
+    pub actor: UserId,
+    /// When.
+    pub time: Time,
+    /// What; `None` for a type that this version does not know.
+    pub event: Option<Event>,
+}
+
+/// Brings facts into tables.
+pub struct Projection {
+    /// Its name, which its checkpoints bear.
+    pub name: &'static str,
+    /// The tables that it alone writes.
+    pub tables: &'static [&'static str],
+    /// Applies facts in their order. Applying the same ones again changes nothing.
+    pub apply: for<'a> fn(&'a mut PgConnection, &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>>,
+}
+
+/// All of them, in the order in which they apply.
+pub const ALL: [Projection; 4] =
+    [conversations::PROJECTION, members::PROJECTION, messages::PROJECTION, receipts::PROJECTION];
+
+/// How a value of the domain is written in a column.
+fn word<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("roles, kinds and settings are words, not {other:?}"),
+    }
+}
+
+/// Reads it back.
+fn read_word<T: serde::de::DeserializeOwned>(word: String) -> sqlx::Result<T> {
+    serde_json::from_value(serde_json::Value::String(word)).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+fn bigint(position: Position) -> i64 {
+    position.0.try_into().unwrap_or(i64::MAX)
+}
+
+fn position(stored: i64) -> Position {
+    Position(stored.try_into().unwrap_or_default())
+}
