@@ -1,0 +1,25 @@
+//! What all nodes are told at once: typing, and logins that count no more.
+
+use super::{Commands, Refused};
+use crate::{
+    auth::{ACCESS_LIFE, LEEWAY},
+    domain::{ConversationId, LoginId, UserId},
+    log::{Signal, Unavailable},
+};
+
+impl Commands {
+    /// Tells the others in a conversation that somebody is typing. Stored nowhere.
+    pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
+        self.of_member(by, conversation).await?;
+        Ok(self.log.tell(Signal::Typing { conversation, user: by }).await?)
+    }
+
+    /// Tells all nodes that logins have been revoked: their sockets are closed within a second.
+    pub async fn revoked(&self, logins: &[LoginId]) -> Result<(), Unavailable> {
+        let until = self.clock.now().plus(ACCESS_LIFE + LEEWAY);
+        for login in logins {
+            self.log.tell(Signal::Revoked { login: *login, until }).await?;
+        }
+        Ok(())
+    }
+}
