@@ -1,9 +1,12 @@
 //! Verbatim: the chat backend that keeps every word, in order, once, and can prove it.
 
+pub mod api;
+pub mod auth;
 pub mod clock;
 pub mod commands;
 pub mod domain;
 pub mod log;
+pub mod presence;
 pub mod projector;
 pub mod telemetry;
 pub mod views;

@@ -8,6 +8,7 @@ mod receipts;
 mod roster;
 mod send;
 mod start;
+mod tell;
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +20,7 @@ pub use start::Started;
 
 use crate::{
     clock::Clock,
-    domain::{ClientId, Command, ConversationId, Event, EventId, Position, Rejection, UserId},
+    domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
     log::{Conflict, Draft, Log, Unavailable},
 };
 

@@ -59,31 +59,28 @@ impl Local {
 
     /// What has to be written now. A user who left waits for the grace to pass.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Write> {
+        let (users, grace) = (&self.users, self.grace);
         let mut writes = Vec::new();
-        let (users, grace) = (&mut self.users, self.grace);
         self.changed.retain(|user| {
-            let Some(sessions) = users.get_mut(user) else { return false };
-            if sessions.left.is_some_and(|left| now < left + grace) {
-                return true;
-            }
+            let Some(sessions) = users.get(user) else { return false };
             let status = sessions.status();
-            if sessions.written != Some(status) && (status, sessions.written) != (Status::Offline, None) {
+            let is_due = sessions.left.is_none_or(|left| now >= left + grace);
+            let is_new = sessions.written != Some(status);
+            if is_due && is_new {
                 writes.push(Write { user: *user, status });
             }
-            sessions.written = Some(status);
-            if status == Status::Offline {
-                users.remove(user);
-            }
-            false
+            is_new
         });
         writes
     }
 
-    /// A write did not succeed.
-    pub(super) fn write_again(&mut self, user: UserId) {
-        let sessions = self.users.entry(user).or_insert_with(|| Sessions { left: None, ..Sessions::default() });
-        sessions.written = sessions.written.map(|_| Status::Offline).filter(|_| sessions.open.is_empty());
-        self.changed.insert(user);
+    /// It has been written.
+    pub(super) fn wrote(&mut self, write: Write) {
+        let Some(sessions) = self.users.get_mut(&write.user) else { return };
+        sessions.written = Some(write.status);
+        if write.status == Status::Offline && sessions.open.is_empty() {
+            self.users.remove(&write.user);
+        }
     }
 
     /// What was written may be gone.
@@ -92,5 +89,68 @@ impl Local {
             sessions.written = None;
             self.changed.insert(*user);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(10);
+
+    fn ana() -> UserId {
+        "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse().expect("id")
+    }
+
+    /// Writes what is due and tells which status it was.
+    fn written(local: &mut Local, now: Instant) -> Option<Status> {
+        let due = local.due(now);
+        for write in &due {
+            local.wrote(*write);
+        }
+        due.first().map(|write| write.status)
+    }
+
+    #[test]
+    fn several_sessions_count_as_one() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (phone, laptop) = (Session::from_u128(1), Session::from_u128(2));
+        local.session(ana(), phone, Status::Online, now);
+        assert_eq!(written(&mut local, now), Some(Status::Online));
+        local.session(ana(), laptop, Status::Away, now);
+        local.session(ana(), laptop, Status::Offline, now);
+        assert_eq!(written(&mut local, now + GRACE * 2), None);
+        local.session(ana(), phone, Status::Away, now);
+        assert_eq!(written(&mut local, now), Some(Status::Away));
+    }
+
+    #[test]
+    fn who_comes_back_within_the_grace_was_never_away() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        written(&mut local, now);
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        assert_eq!(written(&mut local, now + GRACE / 2), None);
+        local.session(ana(), Session::from_u128(2), Status::Online, now + GRACE / 2);
+        assert_eq!(written(&mut local, now + GRACE * 2), None);
+    }
+
+    #[test]
+    fn who_stays_away_is_offline_after_the_grace_and_forgotten() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        written(&mut local, now);
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline));
+        assert!(local.users.is_empty() && local.due(now + GRACE).is_empty() && local.changed.is_empty());
+    }
+
+    #[test]
+    fn after_an_outage_everything_is_written_again() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        written(&mut local, now);
+        local.write_all_again();
+        assert_eq!(written(&mut local, now), Some(Status::Online));
     }
 }

@@ -30,7 +30,7 @@ use crate::{
     log::{Draft, Here, LEASE, Leases, Log, NodeId, Unavailable},
     views,
 };
-use local::{Local, Write};
+use local::Local;
 
 /// Sessions that begin, end and change faster than this task can take them wait here.
 const QUEUE: usize = 65_536;
@@ -167,13 +167,13 @@ impl Task {
     }
 
     async fn write(&self, leases: &Leases, local: &mut Local) {
-        for Write { user, status } in local.due(Instant::now()) {
-            let here = Here { status, at: self.clock.now(), by: self.node.clone() };
-            if let Err(e) = leases.put(user, &self.node, &here).await {
+        for write in local.due(Instant::now()) {
+            let here = Here { status: write.status, at: self.clock.now(), by: self.node.clone() };
+            if let Err(e) = leases.put(write.user, &self.node, &here).await {
                 tracing::debug!(error = %e, "presence is written later");
-                local.write_again(user);
                 return;
             }
+            local.wrote(write);
         }
     }
 

@@ -1,0 +1,134 @@
+//! The outer layer: what every request passes, whatever answers it.
+
+use std::{any::Any, fmt, panic::AssertUnwindSafe};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, IntoResponse, Request, Response, Result,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::{Problem, body, document, problem, strict};
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+}
+
+/// The name of a request: in the answer's `x-request-id`, in problems, in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// The one of the request that is being answered; outside of one, a new one.
+    pub fn current() -> Self {
+        CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self::fresh())
+    }
+
+    /// The id as text: 8 to 64 of `A-Z a-z 0-9 _ -`.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    fn fresh() -> Self {
+        let id = Uuid::now_v7().hyphenated().to_string();
+        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
+    }
+
+    /// What the client calls its request, if that is short and plain; else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let plain = |id: &&HeaderValue| {
+            let id = id.as_bytes();
+            (8..=64).contains(&id.len())
+                && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        headers.get(Self::HEADER).filter(plain).map_or_else(Self::fresh, |id| Self(id.clone()))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Gives every request an id and a span, refuses at once what no endpoint may see, and makes sure
+/// that every error, also a panic, is answered as a [`Problem`].
+pub fn edge<E: Endpoint>(inner: E) -> impl Endpoint<Output = Response> {
+    Edge(inner)
+}
+
+struct Edge<E>(E);
+
+impl<E: Endpoint> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = RequestId::of(request.headers());
+        let span = tracing::info_span!(
+            "request", request_id = %id, method = %request.method(), path = request.uri().path());
+        let private = request.uri().path().starts_with(document::BASE);
+        let mut response = CURRENT.scope(id.clone(), self.answer(request)).instrument(span).await;
+
+        let headers = response.headers_mut();
+        headers.insert(RequestId::HEADER, id.0);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if private {
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        }
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint> Edge<E> {
+    async fn answer(&self, request: Request) -> Response {
+        if let Some(problem) = refused_at_once(&request) {
+            return problem.into_response();
+        }
+        match AssertUnwindSafe(self.0.call(request)).catch_unwind().await {
+            Ok(Ok(answer)) => with_problem(answer.into_response()),
+            Ok(Err(error)) => Problem::of_error(error).into_response(),
+            Err(panic) => {
+                tracing::error!(panic = message(&*panic), "a handler panicked");
+                Problem::internal().into_response()
+            }
+        }
+    }
+}
+
+/// What can be refused by looking at the head alone.
+fn refused_at_once(request: &Request) -> Option<Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if !strict::METHODS.contains(request.method()) {
+        let detail = "This method is not known here: method names are in upper case.";
+        Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
+    } else if length
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > body::LIMIT as u64)
+    {
+        Some(Problem::too_large(body::LIMIT))
+    } else if request.headers().contains_key(header::CONTENT_ENCODING) {
+        let detail = "Send the body as it is, without Content-Encoding.";
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
+        Some(problem.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+    } else {
+        None
+    }
+}
+
+/// A router below answers errors as plain text: say them as problems.
+fn with_problem(response: Response) -> Response {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    match failed && response.content_type() != Some(problem::CONTENT_TYPE) {
+        true => Problem::of_status(response.status()).into_response(),
+        false => response,
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("not a text")
+}

@@ -1,0 +1,145 @@
+//! What poem-openapi leaves out of an operation: unknown and repeated query parameters, `Allow` on
+//! 405, and errors in our words.
+
+use std::collections::HashMap;
+
+use poem::{
+    Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
+    endpoint::{BoxEndpoint, make_sync},
+    http::Method,
+};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, MetaParamIn, Registry},
+};
+
+use super::Problem;
+
+/// The methods that HTTP knows.
+pub(super) const METHODS: [Method; 9] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
+    Method::TRACE,
+    Method::CONNECT,
+];
+
+/// The operations of `A`, strictly.
+pub(super) struct Strict<A>(pub(super) A);
+
+type Routes = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
+
+impl<A: OpenApi> OpenApi for Strict<A> {
+    fn meta() -> Vec<MetaApi> {
+        A::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        A::register(registry);
+    }
+
+    fn add_routes(self, routes: &mut Routes) {
+        let mut queries = queries(A::meta());
+        let mut loose = Routes::new();
+        self.0.add_routes(&mut loose);
+        for (path, operations) in loose {
+            let strict = routes.entry(path.clone()).or_default();
+            for (method, operation) in operations {
+                let known = queries.remove(&(path.clone(), method.clone())).unwrap_or_default();
+                strict.insert(method, Operation { known, operation }.boxed());
+            }
+            refuse_the_rest(strict);
+        }
+    }
+}
+
+/// The names of the query parameters of each operation.
+fn queries(apis: Vec<MetaApi>) -> HashMap<(String, Method), Vec<String>> {
+    let paths = apis.into_iter().flat_map(|api| api.paths);
+    paths
+        .flat_map(|path| {
+            let route = route(&path.path);
+            path.operations.into_iter().map(move |operation| {
+                let params = operation.params.into_iter().filter(|p| p.in_type == MetaParamIn::Query);
+                ((route.clone(), operation.method), params.map(|param| param.name).collect())
+            })
+        })
+        .collect()
+}
+
+/// `/users/{id}` as poem-openapi writes it for the router: `/users/:param0`.
+fn route(path: &str) -> String {
+    let mut count = 0..;
+    let segment = |segment| match (str::starts_with(segment, '{'), &mut count) {
+        (true, count) => format!(":param{}", count.next().unwrap_or_default()),
+        (false, _) => segment.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+fn refuse_the_rest(operations: &mut HashMap<Method, BoxEndpoint<'static>>) {
+    let mut allowed: Vec<_> = operations.keys().cloned().collect();
+    if allowed.contains(&Method::GET) {
+        allowed.push(Method::HEAD);
+    }
+    allowed.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    let allow = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    for method in METHODS {
+        if !allowed.contains(&method) {
+            let allow = allow.clone();
+            operations
+                .insert(method, make_sync(move |_| Problem::not_allowed(&allow)).map_to_response().boxed());
+        }
+    }
+}
+
+struct Operation {
+    known: Vec<String>,
+    operation: BoxEndpoint<'static>,
+}
+
+impl Endpoint for Operation {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let given: Vec<(String, String)> = request.params().unwrap_or_default();
+        if let Some(problem) = wrong_query(&given, &self.known) {
+            return Ok(problem.into_response());
+        }
+        let answer = self.operation.call(request).await;
+        Ok(answer.unwrap_or_else(|error| Problem::of_error(error).into_response()))
+    }
+}
+
+fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> {
+    given.iter().enumerate().find_map(|(at, (name, _))| {
+        if !known.contains(name) {
+            let name: String = name.chars().take(64).collect();
+            let detail = match known {
+                [] => "there are no query parameters here".to_owned(),
+                known => format!("not a parameter; there are {}", known.join(", ")),
+            };
+            Some(Problem::parameter(&name, "unknown_parameter", detail))
+        } else if given[..at].iter().any(|(before, _)| before == name) {
+            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+        } else {
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_documented_path_leads_to_its_route() {
+        assert_eq!(route("/a/{id}/b/{user_id}"), "/a/:param0/b/:param1");
+        assert_eq!(route("/a/{id}"), "/a/:param0");
+        assert_eq!(route("/a"), "/a");
+    }
+}
