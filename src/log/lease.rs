@@ -63,11 +63,17 @@ pub struct LeaseChange {
     pub here: Option<Here>,
 }
 
-/// The two buckets.
+/// The two buckets. Cheap to clone.
+#[derive(Clone)]
 pub struct Leases {
     nodes: Store,
     here: Store,
-    changes: Option<Watch>,
+}
+
+/// The changes of all entries, in one order for all nodes.
+pub struct LeaseChanges {
+    here: Store,
+    watch: Option<Watch>,
 }
 
 impl Log {
@@ -88,7 +94,6 @@ impl Log {
         Ok(Leases {
             nodes: open(bucket("verbatim_nodes", LEASE)).await?,
             here: open(bucket("verbatim_here", Duration::ZERO)).await?,
-            changes: None,
         })
     }
 }
@@ -116,13 +121,20 @@ impl Leases {
         self.here.purge(key(user, node)).await.map_err(Unavailable::because)
     }
 
+    /// Watches all entries.
+    pub fn changes(&self) -> LeaseChanges {
+        LeaseChanges { here: self.here.clone(), watch: None }
+    }
+}
+
+impl LeaseChanges {
     /// The next change; begins with all entries there are. Outlives outages, after which it may
     /// begin again. Safe to cancel.
     pub async fn next(&mut self) -> LeaseChange {
         loop {
-            let Some(changes) = &mut self.changes else {
+            let Some(watch) = &mut self.watch else {
                 match self.here.watch_with_history(">").await {
-                    Ok(changes) => self.changes = Some(changes),
+                    Ok(watch) => self.watch = Some(watch),
                     Err(e) => {
                         tracing::debug!(error = %e, "the board cannot be watched yet");
                         sleep(Duration::from_millis(250)).await;
@@ -130,14 +142,14 @@ impl Leases {
                 }
                 continue;
             };
-            match changes.next().await {
+            match watch.next().await {
                 Some(Ok(entry)) => {
                     if let Some(change) = read(&entry.key, entry.operation, &entry.value) {
                         return change;
                     }
                 }
                 Some(Err(e)) => tracing::debug!(error = %e, "the board is watched anew"),
-                None => self.changes = None,
+                None => self.watch = None,
             }
         }
     }

@@ -23,7 +23,7 @@ pub use append::{Appended, Conflict, Unavailable};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};
-pub use lease::{Here, LEASE, LeaseChange, Leases, NodeId};
+pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
 

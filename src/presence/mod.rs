@@ -119,8 +119,9 @@ struct Task {
 }
 
 impl Task {
-    async fn run(&self, mut leases: Leases, mut news: mpsc::Receiver<News>) {
+    async fn run(&self, leases: Leases, mut news: mpsc::Receiver<News>) {
         let mut local = Local::new(self.settings.grace);
+        let mut changes = leases.changes();
         let mut connections = self.log.connections();
         let mut calm_since = Instant::now();
         let mut tick = interval(TICK);
@@ -150,7 +151,7 @@ impl Task {
                     local.write_all_again();
                     renew.reset_immediately();
                 }
-                change = leases.next() => {
+                change = changes.next() => {
                     let tipped = self.board.write().unwrap_or_else(PoisonError::into_inner).apply(change.clone());
                     let ours = change.here.as_ref().is_some_and(|here| here.by == self.node);
                     if let Some(tipped) = tipped.filter(|_| ours) {
@@ -196,12 +197,15 @@ impl Task {
     /// Tells the conversations of a user, those that moved last first.
     async fn announce(&self, tipped: Tipped) {
         let Tipped { user, status, at, .. } = tipped;
-        if status == Status::Offline && let Err(e) = auth::saw(&self.pool, user, at).await {
+        if status == Status::Offline
+            && let Err(e) = auth::saw(&self.pool, user, at).await
+        {
             tracing::warn!(error = %e, %user, "when the user was last seen is not noted");
         }
         match views::latest_of(&self.pool, user, self.settings.fan_out).await {
             Ok(conversations) => {
-                let drafts = conversations.into_iter().map(|conversation| self.draft(conversation, user, status, at));
+                let drafts =
+                    conversations.into_iter().map(|conversation| self.draft(conversation, user, status, at));
                 for draft in drafts {
                     if let Err(e) = self.log.append_presence(&draft).await {
                         tracing::debug!(error = %e, "a conversation is not told of a presence change");
