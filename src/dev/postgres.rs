@@ -130,7 +130,24 @@ impl Setup {
     }
 
     async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
-        start(SERVER, port, |port| self.launch(port), |port| self.answers(port)).await
+        let started = start(SERVER, port, |port| self.launch(port), |port| self.answers(port)).await;
+        started.map_err(|error| match error {
+            DevError::Server { server, why, log } => {
+                DevError::Server { server, why: why + &self.advice(), log }
+            }
+            other => other,
+        })
+    }
+
+    /// What to do about the likeliest reason: the machine has another Postgres than when the data were made.
+    fn advice(&self) -> String {
+        let version = fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
+        format!(
+            ". Its data were made by Postgres {}: if {} is of another version, set VERBATIM_PG_BIN to the folder \
+             of that one, or delete the data folder to begin anew",
+            version.trim(),
+            self.bin.join("postgres").display(),
+        )
     }
 
     fn launch(&self, port: u16) -> Result<Process, DevError> {
