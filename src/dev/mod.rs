@@ -20,8 +20,8 @@ pub use tools::{Tools, tools};
 /// Why the private servers are not there. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// The programs could not be found or fetched; the reasons went to stderr.
-    #[error("nats-server and Postgres could be neither found nor fetched: {0}")]
+    /// The programs could not be found, fetched or run; what the script had to say went to stderr.
+    #[error("{0}. VERBATIM_NATS_SERVER and VERBATIM_PG_BIN name other programs")]
     Tools(String),
     /// Another process uses this data folder.
     #[error(

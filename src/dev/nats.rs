@@ -66,6 +66,7 @@ pub struct Nats {
 
 /// Starts a nats-server on the data in `dir`, or on new data, and returns when it has accepted a client; at most
 /// 30 s. Its passwords are made at the first start and kept in `dir`.
+/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
 pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
     let home = Home::open(dir)?;
     end_stale(&home.path.join("pid"), &home, EndBy::Term).await;

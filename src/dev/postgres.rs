@@ -33,6 +33,7 @@ pub struct Postgres {
 
 /// Starts a Postgres on the data in `dir`, or on new data, and returns when it has answered a query; at most
 /// 30 s besides initdb's. Its password is made at the first start and kept in `dir`.
+/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
 pub async fn start_postgres(
     tools: &Tools,
     dir: &Path,

@@ -77,7 +77,8 @@ impl Process {
         }
         let program = PathBuf::from(command.get_program());
         end_with_us(&mut command, end_by.signal());
-        let child = spawn(command).map_err(cannot_use(&program))?;
+        let failed = |error| DevError::Tools(format!("cannot run {}: {error}", program.display()));
+        let child = spawn(command).map_err(failed)?;
         Ok(Self { child, end_by, log: log.into() })
     }
 
