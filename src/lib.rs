@@ -1,3 +1,4 @@
 //! Verbatim: the chat backend that keeps every word, in order, once, and can prove it.
 
 pub mod domain;
+pub mod listen;
