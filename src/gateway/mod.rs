@@ -6,3 +6,6 @@ pub mod handshake;
 pub mod incoming;
 pub mod socket;
 pub mod websocket;
+
+#[cfg(test)]
+mod tests;

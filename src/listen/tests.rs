@@ -100,9 +100,12 @@ async fn a_body_that_is_announced_too_large_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn a_client_that_sends_it_all_the_same_still_sees_the_413() {
     let served = echo(Limits::default()).await;
-    let mut all = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 900000\r\n\r\n".to_vec();
-    all.resize(all.len() + 900_000, b'x');
-    assert_refused(&served.says(&all).await, 413, "body_too_large");
+    let mut client = served.connect(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 300000\r\n\r\n").await;
+    for _ in 0..10 {
+        client.write_all(&[b'x'; 30_000]).await.expect("the connection is not reset");
+        sleep(Duration::from_millis(10)).await;
+    }
+    assert_refused(&rest(&mut client).await, 413, "body_too_large");
 }
 
 #[tokio::test]
@@ -230,4 +233,56 @@ async fn stop_ends_idle_connections_at_once_and_lets_requests_finish() {
     served.tracker.close();
     timeout(SOON * 10, served.tracker.wait()).await.expect("all are gone");
     assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
+}
+
+/// Runs itself again in a process that may open few files only.
+#[test]
+fn when_files_run_out_the_loop_pauses_and_then_goes_on() {
+    const CHILD: &str = "VERBATIM_TEST_WITH_FEW_FILES";
+    if std::env::var_os(CHILD).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(run_out_of_files());
+    }
+    let name = "listen::tests::when_files_run_out_the_loop_pauses_and_then_goes_on";
+    let ended = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 40 && exec \"$0\" --exact \"$1\" --nocapture"])
+        .arg(std::env::current_exe().unwrap())
+        .arg(name)
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(
+        ended.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+}
+
+async fn run_out_of_files() {
+    let statistics = std::fs::File::open("/proc/self/stat").unwrap();
+    let served = echo(Limits::default()).await;
+    let mut clients = Vec::new();
+    while let Ok(client) = TcpStream::connect(served.address).await {
+        clients.push(client);
+        assert!(clients.len() < 100, "files do run out");
+    }
+    sleep(PAUSE).await;
+    let before = ticks(&statistics);
+    sleep(Duration::from_secs(1)).await;
+    let busy = ticks(&statistics) - before;
+    assert!(busy < 30, "{busy} of 100 hundredths of a second were spent on waiting");
+    clients.truncate(2);
+    sleep(2 * PAUSE).await;
+    let said = served.says(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(said.ends_with("GET / <>"), "{said}");
+}
+
+/// Hundredths of a second that this process has worked.
+fn ticks(statistics: &std::fs::File) -> u64 {
+    let mut line = [0; 1024];
+    let read = std::os::unix::fs::FileExt::read_at(statistics, &mut line, 0).unwrap();
+    let line = String::from_utf8_lossy(&line[..read]).into_owned();
+    let fields: Vec<_> = line.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }

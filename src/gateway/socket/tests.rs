@@ -132,6 +132,30 @@ async fn direct_queued_and_vectored_writes_keep_one_order() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_cut_anywhere_arrives_whole_without_another_send() {
+    let (socket, incoming, mut client) = pair(Limits { bytes: 1 << 30, ..Limits::default() }).await;
+    let _driven = drive(incoming);
+    sleep(Duration::from_millis(20)).await;
+    let frames: Vec<_> = (0..100).map(|number| numbered(number, 200_001)).collect();
+    socket.deliver(&frames);
+    assert!(!socket.out().waiting.is_empty(), "it was too much for the kernel");
+    for number in 0..100 {
+        assert_eq!(read_text(&mut client).await[..8], format!("{number:08}"));
+    }
+}
+
+#[tokio::test]
+async fn an_ephemeral_frame_that_is_cut_is_completed() {
+    let (socket, incoming, mut client) = pair(Limits { bytes: 1 << 30, ..Limits::default() }).await;
+    let _driven = drive(incoming);
+    sleep(Duration::from_millis(20)).await;
+    assert!(socket.offer(&numbered(0, 20_000_000).frame));
+    socket.send(&frame("next"));
+    assert_eq!(read_text(&mut client).await.len(), 20_000_000);
+    assert_eq!(read_text(&mut client).await, "next");
+}
+
+#[tokio::test]
 async fn a_slow_reader_is_closed_at_its_bound_and_others_go_on() {
     for limits in [
         Limits { frames: 256, bytes: usize::MAX, ..Limits::default() },
@@ -221,6 +245,7 @@ async fn hold_is_bounded_and_forgotten_by_a_close() {
     }
     assert!(socket.is_open());
     socket.deliver([&durable(4, frame("secret"))]);
+    assert!(socket.out().held.is_none());
     assert_eq!(read_close(&mut client).await, (4409, "slow_consumer".to_owned()));
     socket.release(&frame("ready"), |_| true);
     client.shutdown().await.unwrap();
