@@ -8,6 +8,7 @@
 mod backlog;
 pub mod close;
 pub mod cursor;
+mod door;
 pub mod frame;
 pub mod handshake;
 pub mod hub;
@@ -20,24 +21,22 @@ pub mod websocket;
 
 use std::{sync::Arc, time::Duration};
 
-use poem::{Endpoint, Request, Response};
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     auth::{BadToken, Caller, Revoked, Tokens},
     commands::Commands,
-    listen::Upgrade,
-    log::Signal,
+    log::{Signal, Unavailable},
     presence::Presence,
     views::Progress,
 };
 use close::Close;
 use cursor::Cursors;
-use handshake::{Origins, Refused};
+pub use door::Door;
+use handshake::Origins;
 use hub::Hub;
 use listeners::Listeners;
-use socket::Socket;
 
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
@@ -94,7 +93,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts what all sessions share: signals, presence, the sweep.
-    pub async fn start(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), crate::log::Unavailable> {
+    pub async fn start(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), Unavailable> {
         let mut signals = self.commands.log.signals().await?;
         let gateway = self.clone();
         spawn_until(stop, async move {
@@ -173,53 +172,5 @@ fn spawn_until(stop: &CancellationToken, work: impl Future<Output = ()> + Send +
     });
 }
 
-/// `GET /v1/ws`.
-#[derive(Clone)]
-pub struct Door(pub Arc<Gateway>);
-
-/// Why there is no socket.
-enum NoSocket {
-    Refused(Refused),
-    Token(BadToken),
-    TooManyOfUser,
-    Full,
-    NoUpgrade,
-}
-
-impl Endpoint for Door {
-    type Output = Response;
-
-    async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(self.open(&request).unwrap_or_else(|why| why.response()))
-    }
-}
-
-impl Door {
-    fn open(&self, request: &Request) -> Result<Response, NoSocket> {
-        let gateway = self.0.clone();
-        let accepted = handshake::accept(
-            request.method(),
-            request.uri(),
-            request.version(),
-            request.headers(),
-            &gateway.settings.origins,
-        )
-        .map_err(NoSocket::Refused)?;
-        let caller = gateway.caller(&accepted.token).map_err(NoSocket::Token)?;
-        if gateway.sessions.len() >= gateway.settings.sockets {
-            return Err(NoSocket::Full);
-        }
-        if gateway.listeners.sessions_of(caller.user) >= gateway.settings.sockets_per_user {
-            return Err(NoSocket::TooManyOfUser);
-        }
-        let upgrade = Upgrade::of(request).ok_or(NoSocket::NoUpgrade)?;
-        let sessions = gateway.sessions.clone();
-        sessions.spawn(async move {
-            if let Some((stream, early)) = upgrade.socket().await {
-                let (socket, incoming) = Socket::open(stream, early, gateway.settings.socket);
-                session::serve(gateway, caller, socket, incoming).await;
-            }
-        });
-        Ok(accepted.switching())
-    }
-}
+#[cfg(test)]
+mod tests;
