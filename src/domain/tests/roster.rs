@@ -92,6 +92,7 @@ fn members_do_not_change_a_group() {
         add(DOE),
         remove(CEM),
         remove(ANA),
+        remove(DOE),
         change_role(CEM, Role::Admin),
         change_role(BEN, Role::Owner),
     ] {
@@ -118,6 +119,8 @@ fn an_update_says_only_what_becomes_different() {
         given.when(ANA, both("Dinner", History::SinceJoin)).then(updated(None, Some(History::SinceJoin)));
     assert_eq!(given.conversation.title(), Some(&title("Dinner")), "what is absent stays");
     assert_eq!(given.conversation.history(), History::SinceJoin);
+    let given = given.when(ANA, retitle("Supper")).then(updated(Some("Supper"), None));
+    assert_eq!(given.conversation.history(), History::SinceJoin, "and so does the setting");
 }
 
 #[test]
