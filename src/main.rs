@@ -1,1 +1,5 @@
-fn main() {}
+//! The one binary, `verbatim`.
+
+fn main() -> std::process::ExitCode {
+    verbatim::cli::main()
+}

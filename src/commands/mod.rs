@@ -60,6 +60,52 @@ impl From<Rejection> for Refused {
     }
 }
 
+impl From<sqlx::Error> for Refused {
+    fn from(e: sqlx::Error) -> Self {
+        Self::Unavailable(Unavailable::because(e))
+    }
+}
+
+impl Refused {
+    /// The word for it, the same in REST and in frames.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Mismatch => "idempotency_mismatch",
+            Self::Unavailable(_) => "unavailable",
+            Self::Rejected(rejection) => match rejection {
+                Rejection::NotFound => "not_found",
+                Rejection::Forbidden => "forbidden",
+                Rejection::LastOwner => "last_owner",
+                Rejection::DirectIsFixed => "direct_conversation",
+                Rejection::WithOneself => "with_oneself",
+                Rejection::TooManyMembers => "too_many_members",
+                Rejection::AheadOfHead => "ahead_of_head",
+                Rejection::NoSuchMember => "no_such_member",
+                Rejection::AlreadyStarted => "already_started",
+            },
+        }
+    }
+
+    /// What to do next.
+    pub fn detail(&self) -> &'static str {
+        match self {
+            Self::Mismatch => "this idempotency key was used for another body: use a new key",
+            Self::Unavailable(_) => "it cannot be stored or looked up now: try again with the same key",
+            Self::Rejected(rejection) => match rejection {
+                Rejection::NotFound => "there is no such conversation, or you are not in it",
+                Rejection::Forbidden => "your role in this conversation does not allow it",
+                Rejection::LastOwner => "members need an owner: make somebody else an owner first",
+                Rejection::DirectIsFixed => "a direct conversation has its two members for ever: start a group",
+                Rejection::WithOneself => "a direct conversation is with somebody else",
+                Rejection::TooManyMembers => "the conversation has as many members as it may have",
+                Rejection::AheadOfHead => "the conversation has not come to that position: use one you were given",
+                Rejection::NoSuchMember => "that user is not a member: add them first",
+                Rejection::AlreadyStarted => "the conversation has been started before",
+            },
+        }
+    }
+}
+
 impl Commands {
     /// The conversation, for somebody who is in it; for all others there is none.
     pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {

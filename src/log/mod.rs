@@ -17,7 +17,7 @@ mod subject;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, jetstream};
+use async_nats::{Client, ToServerAddrs as _, jetstream};
 use tokio::sync::watch;
 
 pub use append::{Appended, Conflict, Unavailable};
@@ -106,12 +106,18 @@ impl Log {
     }
 }
 
+/// User and password stand in the URL, from which async-nats does not take them.
 async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
-    async_nats::ConnectOptions::new()
+    let mut options = async_nats::ConnectOptions::new();
+    let servers = url.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    if let Some((user, password)) = servers.iter().find_map(|s| s.username().zip(s.password())) {
+        options = options.with_user_and_password(user.to_owned(), password.to_owned());
+    }
+    options
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
         .ping_interval(Duration::from_secs(5))
         .request_timeout(Some(REQUEST_TIMEOUT))
-        .reconnect_delay_callback(|attempts| Duration::from_millis((50 << attempts.min(5)) as u64))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
         .event_callback(move |event| {
             match event {
                 async_nats::Event::Connected => {

@@ -1,0 +1,201 @@
+//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use async_nats::{Client, ConnectError, ConnectOptions};
+
+use super::home::Home;
+use super::process::{EndBy, Process, command, end_stale};
+use super::start::start;
+use super::{DevError, Tools, cannot_use, new_password, write_secret};
+
+const CONFIGURATION: &str = include_str!("../../deploy/nats.conf");
+const SYNC_ALWAYS: &str = "sync_interval: always";
+
+/// What a test may want otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NatsOptions {
+    /// Acknowledge before the disk has it, as an unconfigured nats-server does.
+    pub weak_sync: bool,
+}
+
+/// The users of `deploy/nats.conf`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NatsUser {
+    /// Our nodes.
+    Verbatim,
+    /// A person who may do everything in the account of the log.
+    Operator,
+    /// A microservice: reads through its durable `reader`, with API prefix `log.api` and inbox `_INBOX_reader`.
+    Reader,
+    /// The system account.
+    System,
+}
+
+impl NatsUser {
+    const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Verbatim => "verbatim",
+            Self::Operator => "operator",
+            Self::Reader => "reader",
+            Self::System => "sys",
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Self::Verbatim => "VERBATIM_NATS_PASSWORD",
+            Self::Operator => "VERBATIM_NATS_OPERATOR_PASSWORD",
+            Self::Reader => "VERBATIM_NATS_READER_PASSWORD",
+            Self::System => "VERBATIM_NATS_SYS_PASSWORD",
+        }
+    }
+}
+
+/// A running nats-server. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Nats {
+    setup: Setup,
+    port: u16,
+    url: String,
+    process: Process,
+}
+
+/// Starts a nats-server on the data in `dir`, or on new data, and returns when it has accepted a client; at most
+/// 30 s. Its passwords are made at the first start and kept in `dir`.
+/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
+pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
+    let home = Home::open(dir)?;
+    end_stale(&home.path.join("pid"), &home, EndBy::Term).await;
+    let setup = Setup { program: tools.nats_server.clone(), passwords: passwords(&home)?, options, home };
+    let (port, process) = setup.start(None).await?;
+    let url = setup.url(NatsUser::Verbatim, port);
+    Ok(Nats { setup, port, url, process })
+}
+
+impl Nats {
+    /// Where Verbatim connects to, with its user and password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where `user` connects to, with its password.
+    pub fn url_of(&self, user: NatsUser) -> String {
+        self.setup.url(user, self.port)
+    }
+
+    /// Connects as `user`, with its inbox. (async-nats passes over the password in a URL.)
+    pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
+        self.setup.connect(user, self.port).await
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Kills it, as a crash would; returns when it is gone.
+    pub fn kill9(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends it in good order; returns when it is gone.
+    pub fn term(&mut self) {
+        self.process.end();
+    }
+
+    /// Stops it in its tracks: connections stay open and nothing is answered.
+    pub fn freeze(&mut self) {
+        self.process.freeze(true);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&mut self) {
+        self.process.freeze(false);
+    }
+
+    /// Starts it again on the same port and data, after ending it if it still runs.
+    pub async fn start_again(&mut self) -> Result<(), DevError> {
+        self.process.end();
+        (_, self.process) = self.setup.start(Some(self.port)).await?;
+        Ok(())
+    }
+
+    /// Ends it without blocking the thread.
+    pub async fn stop(self) {
+        // It cannot fail: ending a process does not panic.
+        drop(tokio::task::spawn_blocking(move || drop(self)).await);
+    }
+}
+
+#[derive(Debug)]
+struct Setup {
+    program: PathBuf,
+    home: Home,
+    passwords: Vec<(NatsUser, String)>,
+    options: NatsOptions,
+}
+
+impl Setup {
+    async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
+        let configuration = self.home.path.join("nats.conf");
+        let text = match self.options.weak_sync {
+            true => CONFIGURATION.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
+            false => CONFIGURATION.into(),
+        };
+        fs::write(&configuration, text).map_err(cannot_use(&configuration))?;
+        self.home.give(&configuration)?;
+        let answers = |port| {
+            let connected = self.connect(NatsUser::Verbatim, port);
+            async { connected.await.map(drop).map_err(|error| error.to_string()) }
+        };
+        start("nats-server", port, |port| self.launch(port), answers).await
+    }
+
+    fn launch(&self, port: u16) -> Result<Process, DevError> {
+        let folder = &self.home.path;
+        let mut server = command(&self.program);
+        server.arg("-c").arg(folder.join("nats.conf")).arg("-P").arg(folder.join("pid"));
+        server.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
+        // As a value of the configuration's language; its strings escape as Rust's do, for what paths hold.
+        server.env("VERBATIM_NATS_DIR", format!("{:?}", folder.join("data")));
+        server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
+        Process::start(server, &self.home, &folder.join("nats.log"), EndBy::Term)
+    }
+
+    fn connect(
+        &self,
+        user: NatsUser,
+        port: u16,
+    ) -> impl Future<Output = Result<Client, ConnectError>> + use<> {
+        ConnectOptions::with_user_and_password(user.name().into(), self.password(user).into())
+            .custom_inbox_prefix(format!("_INBOX_{}", user.name()))
+            .connect(format!("127.0.0.1:{port}"))
+    }
+
+    fn url(&self, user: NatsUser, port: u16) -> String {
+        format!("nats://{}:{}@127.0.0.1:{port}", user.name(), self.password(user))
+    }
+
+    fn password(&self, user: NatsUser) -> &str {
+        self.passwords.iter().find(|known| known.0 == user).map_or("", |known| &known.1)
+    }
+}
+
+/// The passwords of this folder, one line for each user; made at the first start.
+fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
+    let path = home.path.join("passwords");
+    if !path.exists() {
+        let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));
+        write_secret(&path, &lines.concat())?;
+    }
+    let kept = fs::read_to_string(&path).map_err(cannot_use(&path))?;
+    let of = |user: NatsUser| {
+        kept.lines()
+            .find_map(|line| Some((user, line.strip_prefix(user.variable())?.strip_prefix('=')?.into())))
+    };
+    Ok(NatsUser::ALL.into_iter().filter_map(of).collect())
+}

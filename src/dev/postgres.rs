@@ -1,0 +1,195 @@
+//! A private Postgres cluster with the one database `verbatim`, owned by its one user `verbatim`.
+
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use sqlx::{Connection, PgConnection};
+
+use super::home::Home;
+use super::process::{EndBy, POLL, Process, command, end_stale};
+use super::start::start;
+use super::{DevError, Tools, cannot_use, new_password, write_secret};
+
+const SERVER: &str = "Postgres";
+/// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
+const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
+
+/// What a test wants otherwise.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PostgresOptions {
+    /// Fast and fragile: data survive a crash of the server but not of the machine. 300 connections, not 100.
+    pub fsync_off: bool,
+}
+
+/// A running Postgres. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    setup: Setup,
+    port: u16,
+    url: String,
+    process: Process,
+}
+
+/// Starts a Postgres on the data in `dir`, or on new data, and returns when it has answered a query; at most
+/// 30 s besides initdb's. Its password is made at the first start and kept in `dir`.
+/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
+pub async fn start_postgres(
+    tools: &Tools,
+    dir: &Path,
+    options: PostgresOptions,
+) -> Result<Postgres, DevError> {
+    let home = Home::open(dir)?;
+    let path = home.path.join("password");
+    if !path.exists() {
+        write_secret(&path, &new_password())?;
+        home.give(&path)?;
+    }
+    let password = fs::read_to_string(&path).map_err(cannot_use(&path))?;
+    let setup =
+        Setup { bin: tools.postgres_bin.clone(), data: home.path.join("data"), home, password, options };
+    end_stale(&setup.data.join("postmaster.pid"), &setup.home, EndBy::Interrupt).await;
+    setup.initialize().await?;
+    let (port, process) = setup.start(None).await?;
+    let url = setup.url("verbatim", port);
+    Ok(Postgres { setup, port, url, process })
+}
+
+impl Postgres {
+    /// The database `verbatim`, with user and password. The user is a superuser.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Another database of the cluster.
+    pub fn url_of(&self, database: &str) -> String {
+        self.setup.url(database, self.port)
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Kills it, as a crash would; returns when it is gone.
+    pub fn kill9(&mut self) {
+        self.process.kill();
+    }
+
+    /// Ends it in good order; returns when it is gone.
+    pub fn term(&mut self) {
+        self.process.end();
+    }
+
+    /// Starts it again on the same port and data, after ending it if it still runs.
+    pub async fn start_again(&mut self) -> Result<(), DevError> {
+        self.process.end();
+        (_, self.process) = self.setup.start(Some(self.port)).await?;
+        Ok(())
+    }
+
+    /// Ends it without blocking the thread.
+    pub async fn stop(self) {
+        // It cannot fail: ending a process does not panic.
+        drop(tokio::task::spawn_blocking(move || drop(self)).await);
+    }
+}
+
+#[derive(Debug)]
+struct Setup {
+    bin: PathBuf,
+    home: Home,
+    data: PathBuf,
+    password: String,
+    options: PostgresOptions,
+}
+
+impl Setup {
+    /// Makes the cluster if there is none: whole, or not at all.
+    async fn initialize(&self) -> Result<(), DevError> {
+        if self.data.exists() {
+            return Ok(());
+        }
+        let unfinished = self.home.path.join("data.new");
+        if unfinished.exists() {
+            fs::remove_dir_all(&unfinished).map_err(cannot_use(&unfinished))?;
+        }
+        let mut initdb = command(self.bin.join("initdb"));
+        initdb.arg("-D").arg(&unfinished).arg("--pwfile").arg(self.home.path.join("password"));
+        initdb.args(["-N", "-U", "verbatim", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]);
+        let mut process = Process::start(initdb, &self.home, &self.log(), EndBy::Term)?;
+        let status = loop {
+            match process.ended() {
+                Some(status) => break status,
+                None => tokio::time::sleep(POLL).await,
+            }
+        };
+        if !status.success() {
+            return Err(process.failed(SERVER, format!("initdb ended with {status}")));
+        }
+        fs::rename(&unfinished, &self.data).map_err(cannot_use(&self.data))
+    }
+
+    async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
+        let started = start(SERVER, port, |port| self.launch(port), |port| self.answers(port)).await;
+        started.map_err(|error| match error {
+            DevError::Server { server, why, log } => {
+                DevError::Server { server, why: why + &self.advice(), log }
+            }
+            other => other,
+        })
+    }
+
+    /// What to do about the likeliest reason: the machine has another Postgres than when the data were made.
+    fn advice(&self) -> String {
+        let version = fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
+        format!(
+            ". Its data were made by Postgres {}: if {} is of another version, set VERBATIM_PG_BIN to the folder \
+             of that one, or delete the data folder to begin anew",
+            version.trim(),
+            self.bin.join("postgres").display(),
+        )
+    }
+
+    fn launch(&self, port: u16) -> Result<Process, DevError> {
+        let mut server = command(self.bin.join("postgres"));
+        server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+        let fits = self.home.path.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
+        server.arg("-k").arg(if fits { &*self.home.path } else { Path::new("") });
+        if self.options.fsync_off {
+            for setting in
+                ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]
+            {
+                server.args(["-c", setting]);
+            }
+        }
+        Process::start(server, &self.home, &self.log(), EndBy::Interrupt)
+    }
+
+    /// Asks the database something; makes it first if the cluster is new.
+    async fn answers(&self, port: u16) -> Result<(), String> {
+        let ask = async {
+            let url = self.url("verbatim", port);
+            let mut database = match PgConnection::connect(&url).await {
+                Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some("3D000") => {
+                    let mut first = PgConnection::connect(&self.url("postgres", port)).await?;
+                    sqlx::raw_sql("create database verbatim").execute(&mut first).await?;
+                    first.close().await?;
+                    PgConnection::connect(&url).await?
+                }
+                connected => connected?,
+            };
+            sqlx::raw_sql("select 1").execute(&mut database).await?;
+            database.close().await
+        };
+        ask.await.map_err(|error| error.to_string())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.home.path.join("postgres.log")
+    }
+
+    fn url(&self, database: &str, port: u16) -> String {
+        format!("postgres://verbatim:{}@127.0.0.1:{port}/{database}?sslmode=disable", self.password)
+    }
+}

@@ -1,0 +1,238 @@
+//! A server process that cannot outlive us.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::home::Home;
+use super::{DevError, cannot_use};
+
+/// Short enough not to be felt, long enough to cost nothing.
+pub(super) const POLL: Duration = Duration::from_millis(5);
+/// How long a server may take to stop before it is killed.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+const LOG_LIMIT: u64 = 8 << 20;
+const LOG_TAIL: u64 = 4 << 10;
+
+/// The signal by which a server ends in good order.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum EndBy {
+    /// SIGTERM: nats-server, and programs that know nothing better.
+    Term,
+    /// SIGINT: Postgres disconnects everybody and writes a checkpoint; on SIGTERM it would wait for them.
+    Interrupt,
+}
+
+impl EndBy {
+    fn signal(self) -> i32 {
+        match self {
+            Self::Term => libc::SIGTERM,
+            Self::Interrupt => libc::SIGINT,
+        }
+    }
+}
+
+/// A command that inherits nothing of our environment but PATH: no secret, and no `PG...` setting.
+pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("LC_ALL", "C");
+    if let Some(path) = env::var_os("PATH") {
+        command.env("PATH", path);
+    }
+    command
+}
+
+/// A child in its own process group, so that Ctrl-C reaches us alone. It is ended when this is dropped, and by
+/// the kernel (on Linux) when we die in any other way.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Child,
+    end_by: EndBy,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts `command` in `home`, as its user, with its output appended to `log`.
+    pub(super) fn start(
+        mut command: Command,
+        home: &Home,
+        log: &Path,
+        end_by: EndBy,
+    ) -> Result<Self, DevError> {
+        let output = open_log(log).map_err(cannot_use(log))?;
+        command.current_dir(&home.path).process_group(0).stdin(Stdio::null());
+        command.stdout(output.try_clone().map_err(cannot_use(log))?).stderr(output);
+        if let Some(user) = home.user {
+            command.uid(user.uid).gid(user.gid);
+        }
+        let program = PathBuf::from(command.get_program());
+        end_with_us(&mut command, end_by.signal());
+        let failed = |error| DevError::Tools(format!("cannot run {}: {error}", program.display()));
+        let child = spawn(command).map_err(failed)?;
+        Ok(Self { child, end_by, log: log.into() })
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Ends it in good order; kills it if that takes longer than 10 s. Blocks until it is gone.
+    pub(super) fn end(&mut self) {
+        if self.ended().is_some() {
+            return;
+        }
+        self.signal(self.end_by.signal());
+        self.signal(libc::SIGCONT);
+        let deadline = Instant::now() + STOP_DEADLINE;
+        while self.ended().is_none() {
+            if Instant::now() > deadline {
+                return self.kill();
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    /// Kills it. Blocks until it is gone.
+    pub(super) fn kill(&mut self) {
+        if self.ended().is_none() {
+            send_signal(-pid_of(self.pid()), libc::SIGKILL);
+            // It was ours and was killed: there is nothing left that could go wrong.
+            drop(self.child.wait());
+        }
+    }
+
+    /// Stops it where it is, as a machine that hangs; or lets it go on.
+    pub(super) fn freeze(&mut self, frozen: bool) {
+        if self.ended().is_none() {
+            self.signal(if frozen { libc::SIGSTOP } else { libc::SIGCONT });
+        }
+    }
+
+    fn signal(&self, signal: i32) {
+        send_signal(pid_of(self.pid()), signal);
+    }
+
+    /// The error for a server that did not come up, with the end of its log.
+    pub(super) fn failed(&self, server: &'static str, why: String) -> DevError {
+        DevError::Server { server, why, log: tail(&self.log) }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// Ends what an earlier run of ours, killed a moment ago, may have left on this folder: the process named in
+/// `pid_file`, if its command line still names `home`.
+pub(super) async fn end_stale(pid_file: &Path, home: &Home, end_by: EndBy) {
+    let Some(pid) = first_number(pid_file) else { return };
+    let started = Instant::now();
+    while runs_on(pid, &home.path) {
+        let late = started.elapsed() > STOP_DEADLINE;
+        send_signal(pid, if late { libc::SIGKILL } else { end_by.signal() });
+        tokio::time::sleep(POLL * 4).await;
+    }
+}
+
+fn first_number(file: &Path) -> Option<i32> {
+    fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)
+}
+
+/// The command line can be read for processes of other users too, unlike their current folder.
+fn runs_on(pid: i32, folder: &Path) -> bool {
+    let folder = folder.as_os_str().as_bytes();
+    fs::read(format!("/proc/{pid}/cmdline"))
+        .is_ok_and(|line| line.windows(folder.len()).any(|window| window == folder))
+}
+
+fn open_log(path: &Path) -> io::Result<File> {
+    let too_long = fs::metadata(path).is_ok_and(|found| found.len() > LOG_LIMIT);
+    let mut options = OpenOptions::new();
+    options.create(true).mode(0o600);
+    if too_long { options.write(true).truncate(true).open(path) } else { options.append(true).open(path) }
+}
+
+fn tail(path: &Path) -> String {
+    let read = || {
+        let mut file = File::open(path)?;
+        let from = file.metadata()?.len().saturating_sub(LOG_TAIL);
+        file.seek(SeekFrom::Start(from))?;
+        let mut bytes = Vec::new();
+        file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+        io::Result::Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines: Vec<_> = text.lines().collect();
+    let last = &lines[lines.len().saturating_sub(12)..];
+    format!("The end of {}:\n  {}", path.display(), last.join("\n  "))
+}
+
+/// Starts a child from one thread that lives as long as the process. The kernel ends a child when the *thread*
+/// that made it is gone, and threads of runtimes and of tests come and go.
+fn spawn(command: Command) -> io::Result<Child> {
+    type Order = (Command, SyncSender<io::Result<Child>>);
+    static PARENT: OnceLock<Sender<Order>> = OnceLock::new();
+    let parent = PARENT.get_or_init(|| {
+        let (orders, next) = channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, answer) in next {
+                // Nobody waits for the answer only if the process is ending.
+                drop(answer.send(command.spawn()));
+            }
+        });
+        orders
+    });
+    let (answer, child) = sync_channel(1);
+    parent.send((command, answer)).map_err(io::Error::other)?;
+    child.recv().map_err(io::Error::other)?
+}
+
+/// Has the kernel send `signal` to the child when we are gone, whatever the reason.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)] // The request can only be made by the child itself, between fork and exec.
+fn end_with_us(command: &mut Command, signal: i32) {
+    let parent = pid_of(std::process::id());
+    let request = move || {
+        // SAFETY: both calls are async-signal-safe and touch no memory of ours.
+        let (requested, still_there) =
+            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, signal), libc::getppid()) };
+        if requested != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // We may have died before the request was made.
+        if still_there == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
+    };
+    // SAFETY: the closure allocates nothing and takes no lock, as a forked child must not. The standard library
+    // runs it after the change of user, which would have cleared the request.
+    unsafe { command.pre_exec(request) };
+}
+
+#[cfg(not(target_os = "linux"))]
+fn end_with_us(_: &mut Command, _: i32) {}
+
+fn pid_of(id: u32) -> i32 {
+    i32::try_from(id).expect("process ids are positive 32-bit numbers")
+}
+
+#[allow(unsafe_code)] // The standard library sends no signal but SIGKILL.
+fn send_signal(pid: i32, signal: i32) {
+    // SAFETY: a plain system call. A process that has gone meanwhile is not an error for any caller.
+    unsafe { libc::kill(pid, signal) };
+}

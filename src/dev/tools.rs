@@ -1,0 +1,69 @@
+//! Where the programs come from: `deploy/tools.sh`, which is part of the binary.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+
+use super::DevError;
+
+const SCRIPT: &str = include_str!("../../deploy/tools.sh");
+
+/// The programs of the two servers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tools {
+    /// The nats-server program, 2.12 or later.
+    pub nats_server: PathBuf,
+    /// The folder with `postgres` and `initdb`, 15 to 18.
+    pub postgres_bin: PathBuf,
+}
+
+/// Finds the programs, or fetches them once (some seconds, 21 MB). Blocks; within a process only the first call
+/// has work to do. The settings `VERBATIM_NATS_SERVER`, `VERBATIM_PG_BIN`, `VERBATIM_TOOLS_DIR` and
+/// `VERBATIM_TOOLS_FETCH` are explained in `deploy/README.md`.
+pub fn tools() -> Result<Tools, DevError> {
+    static FOUND: Mutex<Option<Tools>> = Mutex::new(None);
+    // A panic elsewhere cannot leave half an answer here.
+    let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(tools) = &*found {
+        return Ok(tools.clone());
+    }
+    let tools = run_script()?;
+    *found = Some(tools.clone());
+    Ok(tools)
+}
+
+fn run_script() -> Result<Tools, DevError> {
+    let failed =
+        |why| DevError::Tools(format!("nats-server and Postgres were neither found nor fetched: {why}"));
+    let here = env::current_dir().map_err(|error| failed(format!("there is no current folder: {error}")))?;
+    let tools_dir = env::var_os("VERBATIM_TOOLS_DIR").map_or_else(|| default_dir(&here), PathBuf::from);
+    let output = Command::new("sh")
+        .args(["-c", SCRIPT, "tools.sh"])
+        .env("VERBATIM_TOOLS_DIR", tools_dir)
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|error| failed(format!("cannot run sh: {error}")))?;
+    if !output.status.success() {
+        return Err(failed(format!("see above ({})", output.status)));
+    }
+    let answer = String::from_utf8_lossy(&output.stdout);
+    let line = |key: &str| answer.lines().find_map(|line| line.strip_prefix(key)).map(PathBuf::from);
+    match (line("nats_server="), line("postgres_bin=")) {
+        (Some(nats_server), Some(postgres_bin)) => Ok(Tools { nats_server, postgres_bin }),
+        _ => Err(failed(format!("tools.sh answered {answer:?}"))),
+    }
+}
+
+/// `.tools` of the checkout that we are in, else within the data folder.
+fn default_dir(here: &Path) -> PathBuf {
+    let is_ours = |folder: &&Path| {
+        std::fs::read_to_string(folder.join("Cargo.toml"))
+            .is_ok_and(|manifest| manifest.contains(concat!("name = \"", env!("CARGO_PKG_NAME"), "\"")))
+    };
+    here.ancestors().find(is_ours).map_or_else(
+        || here.join(env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into())).join("tools"),
+        |checkout| checkout.join(".tools"),
+    )
+}

@@ -1,0 +1,335 @@
+//! The frames of `verbatim.v1`: JSON text, one object each, `op` first.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use super::websocket;
+use crate::{
+    domain::{ClientId, ConversationId, Epoch, EventId, MessageId, Position, Status, Text, Time, UserId},
+    log::Recorded,
+};
+
+/// The longest `id` of a client's frame that is echoed, in bytes.
+pub const MAX_ID: usize = 64;
+
+/// What a client sends.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ClientFrame {
+    /// The first frame: begins the session.
+    Hello {
+        /// Where to go on from.
+        #[serde(default)]
+        cursor: Option<String>,
+    },
+    /// Sends a message; answered with `ack`.
+    Send {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// The idempotency key: the same at every retry.
+        client_id: ClientId,
+        /// As typed.
+        text: Text,
+    },
+    /// Everything up to a position has been read; answered with `ack`.
+    Read {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Up to here.
+        position: Position,
+    },
+    /// Everything up to a position has reached the device; answered with `ack`.
+    Delivered {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Up to here.
+        position: Position,
+    },
+    /// The user is typing; at most one a second goes on.
+    Typing {
+        /// Comes back in an error.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+    },
+    /// Whether anybody looks at this session.
+    Presence {
+        /// Comes back in an error.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// `online` or `away`.
+        status: Seen,
+    },
+    /// Renews the session with a fresh access token of the same user; answered with `ack`.
+    Authenticate {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// The access token.
+        token: String,
+    },
+    /// Answered with `pong`.
+    Ping {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+    },
+}
+
+/// What a session may say of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Seen {
+    /// In use.
+    Online,
+    /// Nobody looks.
+    Away,
+}
+
+impl From<Seen> for Status {
+    fn from(seen: Seen) -> Self {
+        match seen {
+            Seen::Online => Self::Online,
+            Seen::Away => Self::Away,
+        }
+    }
+}
+
+/// A client's own name for a frame, up to [`MAX_ID`] bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String")]
+pub struct FrameId(String);
+
+impl TryFrom<String> for FrameId {
+    type Error = &'static str;
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        if id.len() > MAX_ID { Err("id: at most 64 bytes are echoed") } else { Ok(Self(id)) }
+    }
+}
+
+/// A frame that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFrame {
+    /// Its id, if it can be echoed.
+    pub id: Option<FrameId>,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl ClientFrame {
+    /// Reads a frame.
+    pub fn read(text: &str) -> Result<Self, BadFrame> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: Option<FrameId>,
+        }
+        serde_json::from_str(text).map_err(|e| {
+            let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
+            BadFrame { id, detail: e.to_string() }
+        })
+    }
+}
+
+/// What the server sends.
+#[derive(Debug, Serialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum ServerFrame<'a> {
+    /// The session has begun: from here on every event is delivered.
+    Ready {
+        /// This session.
+        session_id: Uuid,
+        /// Whose it is.
+        user_id: UserId,
+        /// The life of the log; positions of another one mean nothing.
+        epoch: &'a Epoch,
+        /// Where to go on from after a disconnect.
+        cursor: String,
+        /// All conversations of the user with the last position of each.
+        conversations: Vec<Head>,
+        /// A `heartbeat` comes at least so often, in milliseconds.
+        heartbeat_ms: u64,
+        /// What is accepted.
+        limits: Limits,
+    },
+    /// Something has happened.
+    Event {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Its position.
+        position: Position,
+        /// The position of the conversation's event before it; 0 for the first.
+        previous: Position,
+        /// What: `message.sent`.
+        #[serde(rename = "type")]
+        kind: &'a str,
+        /// The event's id.
+        id: EventId,
+        /// Who.
+        actor: UserId,
+        /// When, for people to read.
+        time: Time,
+        /// The event's data.
+        data: &'a RawValue,
+    },
+    /// The log has it.
+    Ack {
+        /// The id of the frame that is answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
+        /// Of a message: where it stands. Of a receipt: up to where.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        position: Option<Position>,
+        /// Of a message: its id.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        message_id: Option<MessageId>,
+    },
+    /// A frame was refused.
+    Error {
+        /// The id of the frame that is answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
+        /// A word; the same as in REST.
+        code: &'a str,
+        /// What to do next.
+        detail: &'a str,
+        /// When a retry may help, in milliseconds.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        retry_after_ms: Option<u64>,
+    },
+    /// Somebody came, went or looks away.
+    Presence {
+        /// Who.
+        user_id: UserId,
+        /// What they are now.
+        status: Status,
+        /// When they were last here.
+        last_seen_at: Time,
+    },
+    /// Somebody is typing.
+    Typing {
+        /// Where.
+        conversation_id: ConversationId,
+        /// Who.
+        user_id: UserId,
+    },
+    /// A sign of life, with what is needed to notice a lost last event.
+    Heartbeat {
+        /// Where to go on from after a disconnect.
+        cursor: String,
+        /// The last position of each conversation that has moved since the last heartbeat.
+        #[serde(serialize_with = "as_map")]
+        heads: &'a [Head],
+    },
+    /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
+    Reset {
+        /// Why, as a word.
+        reason: &'a str,
+    },
+    /// Answers `ping`.
+    Pong {
+        /// The id of the frame that is answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
+    },
+}
+
+/// A conversation and its last position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Head {
+    /// Which.
+    pub id: ConversationId,
+    /// Its last position.
+    pub head: Position,
+}
+
+/// What a session may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// The largest frame of a client, in bytes.
+    pub frame_bytes: usize,
+    /// The longest text of a message, in bytes of UTF-8.
+    pub text_bytes: usize,
+}
+
+fn as_map<S: serde::Serializer>(heads: &&[Head], to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(heads.iter().map(|head| (head.id, head.head)))
+}
+
+impl ServerFrame<'_> {
+    /// The complete WebSocket frame.
+    pub fn encode(&self) -> Bytes {
+        let text = serde_json::to_vec(self).expect("frames have string keys, so they are JSON");
+        websocket::text(&text)
+    }
+}
+
+/// The frame of an event, encoded once for all sockets.
+pub fn event(recorded: &Recorded, previous: Position) -> Bytes {
+    let data: &RawValue = serde_json::from_slice(&recorded.data).unwrap_or(RawValue::NULL);
+    ServerFrame::Event {
+        conversation_id: recorded.conversation,
+        position: recorded.position,
+        previous,
+        kind: &recorded.word,
+        id: recorded.id,
+        actor: recorded.actor,
+        time: recorded.time,
+        data,
+    }
+    .encode()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+
+    #[test]
+    fn frames_are_read_strictly() {
+        let send = format!(
+            r#"{{"op":"send","id":"1","conversation_id":"{ID}","client_id":"client-1","text":"hi"}}"#
+        );
+        assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
+        assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
+        for wrong in [
+            "", "null", "[]", r#"{"op":"sing"}"#, r#"{"op":"hello","more":1}"#, r#"{"id":"1"}"#,
+            &send.replace("client-1", "short"),
+            &send.replace("hi", "\\u0000"),
+            &send.replace("hi", " "),
+            &send.replace(ID, "*"),
+        ] {
+            assert!(ClientFrame::read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn an_error_echoes_the_id_if_it_is_short_enough() {
+        let bad = ClientFrame::read(r#"{"op":"sing","id":"seven"}"#).expect_err("no such op");
+        assert_eq!(bad.id, Some(FrameId("seven".into())));
+        let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
+        assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
+    }
+
+    #[test]
+    fn op_stands_first() {
+        let frame = ServerFrame::Heartbeat {
+            cursor: "c".into(),
+            heads: &[Head { id: ID.parse().expect("id"), head: Position(7) }],
+        };
+        let wanted = format!(r#"{{"op":"heartbeat","cursor":"c","heads":{{"{ID}":7}}}}"#);
+        assert_eq!(frame.encode(), websocket::text(wanted.as_bytes()));
+    }
+}

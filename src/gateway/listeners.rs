@@ -1,0 +1,184 @@
+//! Who listens on this node: the users with open sessions here, and the sessions of each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::socket::{Durable, Socket};
+use crate::{
+    auth::Caller,
+    domain::{ConversationId, LoginId, Status, Time, UserId},
+};
+
+/// One socket with its login.
+pub struct Session {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user: UserId,
+    /// By which login.
+    pub login: LoginId,
+    /// Where its frames go.
+    pub socket: Arc<Socket>,
+    /// Unix seconds at which its access token expires.
+    expires_at: AtomicI64,
+}
+
+impl Session {
+    pub(super) fn new(id: Uuid, caller: &Caller, socket: Arc<Socket>) -> Arc<Self> {
+        let expires_at = AtomicI64::new(caller.expires_at.unix_seconds());
+        Arc::new(Self { id, user: caller.user, login: caller.login, socket, expires_at })
+    }
+
+    /// A fresh token.
+    pub(super) fn renew(&self, until: Time) {
+        self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
+    }
+
+    pub(super) fn expires_at(&self) -> i64 {
+        self.expires_at.load(Ordering::Relaxed)
+    }
+}
+
+/// A user with sessions on this node.
+pub struct Listener {
+    /// Who.
+    pub user: UserId,
+    sessions: Mutex<Vec<Arc<Session>>>,
+    /// The conversations whose events reach this listener. Only the hub changes it.
+    pub(super) topics: Mutex<HashSet<ConversationId>>,
+    /// The topics are complete: the first session has joined them all.
+    settled: AtomicBool,
+    /// Presence changes that were handed on lately: one change is told in every conversation that
+    /// two people share, and is news only once.
+    told: Mutex<[(u128, i64, u8); 4]>,
+}
+
+impl Listener {
+    fn new(user: UserId) -> Arc<Self> {
+        Arc::new(Self {
+            user,
+            sessions: Mutex::default(),
+            topics: Mutex::default(),
+            settled: AtomicBool::new(false),
+            told: Mutex::default(),
+        })
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends durable frames to every session; how many sessions there are.
+    pub(super) fn deliver(&self, frames: &[Durable]) -> usize {
+        let sessions = self.sessions();
+        for session in sessions.iter() {
+            session.socket.deliver(frames);
+        }
+        sessions.len()
+    }
+
+    /// Sends a frame that may be dropped to every session.
+    pub(super) fn offer(&self, frame: &Bytes) {
+        for session in self.sessions().iter() {
+            session.socket.offer(frame);
+        }
+    }
+
+    /// Sends a frame that must arrive to every session.
+    pub(super) fn send(&self, frame: &Bytes) {
+        for session in self.sessions().iter() {
+            session.socket.send(frame);
+        }
+    }
+
+    /// Whether a presence change is news for this listener; notes that it was told.
+    pub(super) fn is_news(&self, of: UserId, status: Status, at: Time) -> bool {
+        let nanoseconds = at.datetime().unix_timestamp_nanos();
+        let change = (of.uuid().as_u128(), (nanoseconds / 1_000_000) as i64, status as u8);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = !told.contains(&change);
+        if news {
+            told.rotate_right(1);
+            told[0] = change;
+        }
+        news
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    pub(super) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    pub(super) fn topics(&self) -> Vec<ConversationId> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    pub(super) fn close(&self, why: super::close::Close, of: impl Fn(&Session) -> bool) {
+        for session in self.sessions().iter().filter(|session| of(session)) {
+            session.socket.close(why);
+        }
+    }
+}
+
+/// All listeners of this node.
+#[derive(Default)]
+pub struct Listeners(Mutex<HashMap<UserId, Arc<Listener>>>);
+
+impl Listeners {
+    fn all(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Listener>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A user who listens here.
+    pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
+        self.all().get(&user).cloned()
+    }
+
+    /// How many sessions a user has here.
+    pub fn sessions_of(&self, user: UserId) -> usize {
+        self.get(user).map_or(0, |listener| listener.sessions().len())
+    }
+
+    /// A session begins: from here on it is given what reaches the listener.
+    pub(super) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
+        let mut all = self.all();
+        let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
+        listener.sessions().push(session.clone());
+        listener
+    }
+
+    /// A session ends; the listener, if it was the last one.
+    pub(super) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
+        let mut all = self.all();
+        let listener = all.get(&session.user)?.clone();
+        let mut sessions = listener.sessions();
+        sessions.retain(|other| other.id != session.id);
+        let gone = sessions.is_empty();
+        drop(sessions);
+        if gone {
+            all.remove(&session.user);
+        }
+        gone.then_some(listener)
+    }
+
+    /// All sessions of this node.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.all().values().flat_map(|listener| listener.sessions().clone()).collect()
+    }
+
+    /// All listeners of this node.
+    pub fn list(&self) -> Vec<Arc<Listener>> {
+        self.all().values().cloned().collect()
+    }
+}

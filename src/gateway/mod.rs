@@ -1,0 +1,176 @@
+//! The WebSocket edge, `verbatim.v1`: session, frame, hub, close.
+//!
+//! The [`hub`] follows the log once for the whole process and hands each event, encoded once, to
+//! the sockets of those who may know. A [`session`] is one socket after its [`handshake`]; it costs
+//! one task and no buffer while it is silent. What all sessions need now and then is done by one
+//! [`sweep`].
+
+mod backlog;
+pub mod close;
+pub mod cursor;
+mod door;
+pub mod frame;
+pub mod handshake;
+pub mod hub;
+pub mod incoming;
+pub mod listeners;
+mod session;
+pub mod socket;
+mod sweep;
+pub mod websocket;
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    auth::{BadToken, Caller, Revoked, Tokens},
+    commands::Commands,
+    log::{Signal, Unavailable},
+    presence::Presence,
+    views::Progress,
+};
+use close::Close;
+use cursor::Cursors;
+pub use door::Door;
+use handshake::Origins;
+use hub::Hub;
+use listeners::Listeners;
+
+/// The settings of the gateway.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which web pages may connect.
+    pub origins: Origins,
+    /// The most sockets of one user on this node.
+    pub sockets_per_user: usize,
+    /// The most sockets on this node.
+    pub sockets: usize,
+    /// How often every session gets a sign of life.
+    pub heartbeat: Duration,
+    /// What one socket may cost.
+    pub socket: socket::Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            origins: Origins::Any,
+            sockets_per_user: 20,
+            sockets: 15_000,
+            heartbeat: Duration::from_secs(25),
+            socket: socket::Limits::default(),
+        }
+    }
+}
+
+/// Everything that sessions share.
+pub struct Gateway {
+    /// What may be done.
+    pub commands: Commands,
+    /// The views' database.
+    pub pool: PgPool,
+    /// How far the views have come.
+    pub progress: Progress,
+    /// Who is asking.
+    pub tokens: Arc<Tokens>,
+    /// Logins that count no more.
+    pub revoked: Arc<Revoked>,
+    /// Who is here.
+    pub presence: Presence,
+    /// Where events come from.
+    pub hub: Hub,
+    /// Who listens on this node.
+    pub listeners: Arc<Listeners>,
+    /// Where clients are.
+    pub cursors: Cursors,
+    /// The settings.
+    pub settings: Settings,
+    /// The tasks of the sessions.
+    pub sessions: TaskTracker,
+}
+
+impl Gateway {
+    /// Starts what all sessions share: signals, presence, the sweep.
+    pub async fn start(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), Unavailable> {
+        let mut signals = self.commands.log.signals().await?;
+        let gateway = self.clone();
+        spawn_until(stop, async move {
+            while let Some(signal) = signals.next().await {
+                gateway.hear(signal);
+            }
+        });
+        let gateway = self.clone();
+        spawn_until(stop, async move {
+            let mut changes = gateway.commands.log.follow_presence();
+            let clock = gateway.commands.clock.clone();
+            loop {
+                for recorded in changes.batch(|| clock.now()).await {
+                    gateway.hub.presence(recorded);
+                }
+            }
+        });
+        spawn_until(stop, remember_revocations(self.clone()));
+        spawn_until(stop, sweep::run(self.clone()));
+        Ok(())
+    }
+
+    fn hear(&self, signal: Signal) {
+        match signal {
+            Signal::Typing { conversation, user } => self.hub.typing(conversation, user),
+            Signal::Revoked { login, .. } => {
+                self.revoked.insert(login, self.commands.clock.now());
+                self.close_revoked();
+            }
+        }
+    }
+
+    /// Closes the sessions of all logins that count no more.
+    fn close_revoked(&self) {
+        for listener in self.listeners.list() {
+            listener.close(Close::LoginRevoked, |session| self.revoked.contains(session.login));
+        }
+    }
+
+    /// Whose token this is.
+    pub fn caller(&self, token: &str) -> Result<Caller, BadToken> {
+        let caller = self.tokens.verify(token, self.commands.clock.now())?;
+        if self.revoked.contains(caller.login) { Err(BadToken::Invalid) } else { Ok(caller) }
+    }
+
+    /// Tells all sessions to come back elsewhere, spread over time.
+    pub fn drain(&self) {
+        for session in self.listeners.sessions() {
+            session.socket.close(Close::Drain);
+        }
+    }
+}
+
+/// After the connection was lost, revocations may have been told that this node did not hear.
+async fn remember_revocations(gateway: Arc<Gateway>) {
+    let mut connections = gateway.commands.log.connections();
+    loop {
+        while let Err(e) = gateway.revoked.load(&gateway.pool, gateway.commands.clock.now()).await {
+            tracing::warn!(error = %e, "revoked logins are read again");
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        gateway.close_revoked();
+        if connections.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn spawn_until(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests;

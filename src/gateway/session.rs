@@ -1,0 +1,318 @@
+//! One session, from `hello` to the end.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    Gateway,
+    close::Close,
+    frame::{BadFrame, ClientFrame, FrameId, Head, Limits, ServerFrame},
+    hub::Joined,
+    incoming::{Event, Incoming},
+    listeners::{Listener, Session},
+    socket::{self, Socket},
+};
+use crate::{
+    auth::{BadToken, Caller},
+    commands::Refused,
+    domain::{ConversationId, Position, Status, Text},
+    telemetry::METRICS,
+    views::{self, Checkpoint},
+};
+
+/// How long a client may take for its `hello`.
+const HELLO: Duration = Duration::from_secs(10);
+/// How long the views may lag behind the hub when a session begins.
+const VIEWS: Duration = Duration::from_secs(5);
+/// So many frames in a row that cannot be understood end the session.
+const BAD_FRAMES: u32 = 10;
+/// The most control frames (ping, pong) in a second.
+const CONTROL_FRAMES: u32 = 10;
+/// The shortest time between two `typing` frames that are handed on.
+const TYPING: Duration = Duration::from_secs(1);
+/// The most receipts of one session that wait to be told.
+const RECEIPTS: usize = 32;
+
+/// Serves a socket whose handshake is done.
+pub(super) async fn serve(gateway: Arc<Gateway>, caller: Caller, socket: Arc<Socket>, mut incoming: Incoming) {
+    let Some(cursor) = hello(&socket, &mut incoming).await else {
+        // The close frame is on its way; the client's answer is waited for there.
+        while !matches!(incoming.next().await, Event::Gone(_)) {}
+        return;
+    };
+    let id = gateway.commands.clock.id(std::convert::identity);
+    let session = Session::new(id, &caller, socket);
+    session.socket.hold();
+    let listener = gateway.listeners.enter(&session);
+    METRICS.sessions.inc();
+    match session.socket.during(begin(&gateway, &session, &listener, cursor)).await {
+        Ok(()) => {
+            gateway.presence.tell(session.user, session.id, Status::Online);
+            Conversing::new(&gateway, &session).converse(&mut incoming).await;
+            gateway.presence.tell(session.user, session.id, Status::Offline);
+        }
+        Err(why) => {
+            session.socket.close(why);
+            while !matches!(incoming.next().await, Event::Gone(_)) {}
+        }
+    }
+    METRICS.sessions.dec();
+    if let Some(last) = gateway.listeners.leave(&session) {
+        gateway.hub.leave(last).await;
+    }
+}
+
+/// Waits for the first frame; answers the cursor in it, if any.
+async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Option<String>> {
+    let deadline = Instant::now() + HELLO;
+    loop {
+        match timeout_at(deadline, incoming.next()).await {
+            Err(_) => socket.close(Close::NoHello),
+            Ok(Event::Control) => continue,
+            Ok(Event::Gone(_)) => return None,
+            Ok(Event::Text(text)) => match ClientFrame::read(&text) {
+                Ok(ClientFrame::Hello { cursor }) => return Some(cursor),
+                Ok(_) => {
+                    refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
+                    socket.close(Close::NoHello);
+                }
+                Err(bad) => {
+                    refuse_bad(socket, &bad);
+                    socket.close(Close::NoHello);
+                }
+            },
+        }
+        return None;
+    }
+}
+
+/// Joins the conversations of the user and says `ready`: what happens from then on is delivered.
+async fn begin(
+    gateway: &Gateway,
+    session: &Session,
+    listener: &Arc<Listener>,
+    cursor: Option<String>,
+) -> Result<(), Close> {
+    // The listener is known to the hub's tasks by now, so whoever is added after these positions
+    // is joined by them; the view tells the memberships up to there.
+    let from = gateway.commands.conversations.positions();
+    let conversations = if listener.is_settled() {
+        listener.topics().into_iter().map(|id| (id, None)).collect()
+    } else {
+        let mut known = Vec::new();
+        for id in memberships(gateway, session, &from).await? {
+            let tracked = gateway.commands.conversations.get(id).await.map_err(|_| Close::Overload)?;
+            known.extend(tracked.map(|tracked| (id, Some(tracked))));
+        }
+        known
+    };
+    let joined = gateway.hub.join(listener, conversations).await.map_err(|_| Close::Lagging)?;
+    listener.settle();
+    let ready = ready(gateway, session, from, &joined);
+    let heads: HashMap<ConversationId, Position> =
+        joined.iter().flat_map(|joined| &joined.heads).map(|head| (head.id, head.head)).collect();
+    session.socket.release(&ready, |(id, position)| heads.get(id).is_none_or(|head| position > head));
+    if cursor.is_some() {
+        // Going on from a cursor is not served by this version; the client is told, never misled.
+        session.socket.send(&ServerFrame::Reset { reason: "resume_unavailable" }.encode());
+    }
+    Ok(())
+}
+
+/// The conversations of the user, as of positions that the hub has passed.
+async fn memberships(
+    gateway: &Gateway,
+    session: &Session,
+    from: &[Position],
+) -> Result<Vec<ConversationId>, Close> {
+    let unavailable = |e: sqlx::Error| {
+        tracing::warn!(error = %e, "a session cannot begin: the views do not answer");
+        Close::Overload
+    };
+    let wanted: Vec<Checkpoint> =
+        from.iter().enumerate().map(|(stream, position)| Checkpoint { stream, position: *position }).collect();
+    for _ in 0..2 {
+        let (ids, at) = views::memberships(&gateway.pool, session.user).await.map_err(unavailable)?;
+        let has = |wanted: &Checkpoint| {
+            wanted.position == Position::START
+                || at.iter().any(|at| at.stream == wanted.stream && at.position >= wanted.position)
+        };
+        if wanted.iter().all(has) {
+            return Ok(ids);
+        }
+        if !gateway.progress.all_reached(&wanted, VIEWS).await.map_err(unavailable)? {
+            return Err(Close::Lagging);
+        }
+    }
+    Err(Close::Lagging)
+}
+
+fn ready(gateway: &Gateway, session: &Session, mut positions: Vec<Position>, joined: &[Joined]) -> bytes::Bytes {
+    for joined in joined {
+        positions[joined.stream] = joined.position;
+    }
+    ServerFrame::Ready {
+        session_id: session.id,
+        user_id: session.user,
+        epoch: gateway.commands.log.epoch(),
+        cursor: gateway.cursors.write(session.user, &positions),
+        conversations: joined.iter().flat_map(|joined| joined.heads.iter().copied()).collect::<Vec<Head>>(),
+        heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
+        limits: Limits { frame_bytes: socket::Limits::default().message, text_bytes: Text::LIMIT },
+    }
+    .encode()
+}
+
+fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
+    socket.send(&ServerFrame::Error { id, code, detail, retry_after_ms }.encode());
+}
+
+fn refuse_bad(socket: &Socket, bad: &BadFrame) {
+    refuse(socket, bad.id.as_ref(), "invalid_frame", &bad.detail, None);
+}
+
+/// Tells a client why a command was refused, in the words of REST.
+fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
+    let retry_after_ms = matches!(refused, Refused::Unavailable(_)).then_some(1_000);
+    refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
+}
+
+fn acknowledge(
+    socket: &Socket,
+    id: Option<&FrameId>,
+    position: Option<Position>,
+    message_id: Option<crate::domain::MessageId>,
+) {
+    socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
+}
+
+/// A session that has begun.
+struct Conversing<'a> {
+    gateway: &'a Arc<Gateway>,
+    session: &'a Arc<Session>,
+    receipts: Arc<tokio::sync::Semaphore>,
+    bad_frames: u32,
+    control: (Instant, u32),
+    typed: Option<Instant>,
+}
+
+impl<'a> Conversing<'a> {
+    fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>) -> Self {
+        let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
+        Self { gateway, session, receipts, bad_frames: 0, control: (Instant::now(), 0), typed: None }
+    }
+
+    async fn converse(mut self, incoming: &mut Incoming) {
+        loop {
+            match incoming.next().await {
+                Event::Gone(_) => return,
+                Event::Control => self.count_control(),
+                Event::Text(text) => match ClientFrame::read(&text) {
+                    Ok(frame) => {
+                        self.bad_frames = 0;
+                        // Boxed, so that a silent session does not pay for the largest command.
+                        let work = Box::pin(self.answer(frame));
+                        let socket = self.session.socket.clone();
+                        socket.during(work).await;
+                    }
+                    Err(bad) => {
+                        refuse_bad(&self.session.socket, &bad);
+                        self.bad_frames += 1;
+                        if self.bad_frames >= BAD_FRAMES {
+                            self.session.socket.close(Close::BadFrames);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    fn count_control(&mut self) {
+        let (since, count) = &mut self.control;
+        if since.elapsed() > Duration::from_secs(1) {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count > CONTROL_FRAMES {
+            self.session.socket.close(Close::RateLimited);
+        }
+    }
+
+    async fn answer(&mut self, frame: ClientFrame) {
+        let socket = &self.session.socket;
+        match frame {
+            ClientFrame::Hello { .. } => {
+                refuse(socket, None, "already_begun", "hello is the first frame and comes once", None);
+            }
+            ClientFrame::Send { id, conversation_id, client_id, text } => {
+                let sent =
+                    self.gateway.commands.send(self.session.user, conversation_id, client_id, text).await;
+                match sent {
+                    Ok(sent) => acknowledge(socket, id.as_ref(), Some(sent.position), Some(sent.message_id)),
+                    Err(refused) => refuse_command(socket, id.as_ref(), &refused),
+                }
+            }
+            ClientFrame::Read { id, conversation_id, position } => {
+                self.advance(id, conversation_id, None, Some(position));
+            }
+            ClientFrame::Delivered { id, conversation_id, position } => {
+                self.advance(id, conversation_id, Some(position), None);
+            }
+            ClientFrame::Typing { id, conversation_id } => {
+                if self.typed.is_some_and(|at| at.elapsed() < TYPING) {
+                    return;
+                }
+                self.typed = Some(Instant::now());
+                if let Err(refused) = self.gateway.commands.typing(self.session.user, conversation_id).await {
+                    refuse_command(socket, id.as_ref(), &refused);
+                }
+            }
+            ClientFrame::Presence { status, .. } => {
+                self.gateway.presence.tell(self.session.user, self.session.id, status.into());
+            }
+            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token),
+            ClientFrame::Ping { id } => socket.send(&ServerFrame::Pong { id: id.as_ref() }.encode()),
+        }
+    }
+
+    /// Receipts are gathered for up to a second, and what the client sends next does not wait.
+    fn advance(
+        &self,
+        id: Option<FrameId>,
+        conversation: ConversationId,
+        delivered: Option<Position>,
+        read: Option<Position>,
+    ) {
+        let socket = &self.session.socket;
+        let Ok(permit) = self.receipts.clone().try_acquire_owned() else {
+            let detail = "too many receipts wait: send one for the latest position of each conversation";
+            return refuse(socket, id.as_ref(), "too_many_receipts", detail, Some(1_000));
+        };
+        let (gateway, session) = (self.gateway.clone(), self.session.clone());
+        tokio::spawn(async move {
+            let stored = views::watermarks(&gateway.pool, conversation, session.user);
+            let advanced =
+                gateway.commands.advance(session.user, conversation, delivered, read, stored).await;
+            match advanced {
+                Ok(()) if id.is_some() => acknowledge(&session.socket, id.as_ref(), read.or(delivered), None),
+                Ok(()) => {}
+                Err(refused) => refuse_command(&session.socket, id.as_ref(), &refused),
+            }
+            drop(permit);
+        });
+    }
+
+    fn authenticate(&self, id: Option<&FrameId>, token: &str) {
+        let socket = &self.session.socket;
+        match self.gateway.caller(token) {
+            Ok(caller) if caller.user == self.session.user && caller.login == self.session.login => {
+                self.session.renew(caller.expires_at);
+                acknowledge(socket, id, None, None);
+            }
+            Ok(_) => socket.close(Close::InvalidToken),
+            Err(BadToken::Expired) => socket.close(Close::TokenExpired),
+            Err(BadToken::Invalid) => socket.close(Close::InvalidToken),
+        }
+    }
+}

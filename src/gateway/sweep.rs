@@ -1,0 +1,96 @@
+//! What is done for all sessions at once, so that none needs a timer of its own: signs of life,
+//! expired tokens, half-open sockets.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    task::yield_now,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Gateway,
+    close::Close,
+    frame::{Head, ServerFrame},
+    websocket,
+};
+use crate::{
+    auth::LEEWAY,
+    domain::{Position, UserId},
+};
+
+/// How often sessions are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// A socket from which nothing was heard for so long is asked for a sign of life.
+const ASK: Duration = Duration::from_secs(30);
+/// A socket from which nothing was heard for so long is given up.
+const GIVE_UP: Duration = Duration::from_secs(55);
+/// A message that was begun must be complete within this time.
+const UNFINISHED: Duration = Duration::from_secs(30);
+/// Sessions that are seen to before others get a turn.
+const AT_ONCE: usize = 256;
+
+/// Looks at all sessions for as long as the process lives.
+pub(super) async fn run(gateway: Arc<Gateway>) {
+    let mut look = interval(LOOK);
+    let mut beat = interval(gateway.settings.heartbeat);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = look.tick() => look_at_all(&gateway).await,
+            _ = beat.tick() => heartbeat(&gateway).await,
+        }
+    }
+}
+
+async fn look_at_all(gateway: &Gateway) {
+    let now = Instant::now();
+    let expired_before = gateway.commands.clock.now().unix_seconds() - LEEWAY.as_secs() as i64;
+    for (seen, session) in gateway.listeners.sessions().iter().enumerate() {
+        let socket = &session.socket;
+        let silent = socket.idle_for(now);
+        if silent >= GIVE_UP || socket.stalled_for(now).is_some_and(|stalled| stalled >= UNFINISHED) {
+            socket.close(Close::NoPong);
+        } else if session.expires_at() < expired_before {
+            socket.close(Close::TokenExpired);
+        } else if silent >= ASK && silent < ASK + LOOK * 2 {
+            socket.offer(&websocket::ping());
+        }
+        if seen % AT_ONCE == AT_ONCE - 1 {
+            yield_now().await;
+        }
+    }
+}
+
+/// Tells everybody where the log stands, and which of their conversations have moved.
+async fn heartbeat(gateway: &Gateway) {
+    let Ok(beats) = gateway.hub.beat().await else {
+        tracing::warn!("the hub is too busy for a heartbeat");
+        return;
+    };
+    let mut positions = gateway.commands.conversations.positions();
+    let mut moved: HashMap<UserId, Vec<Head>> = HashMap::new();
+    for beat in beats {
+        positions[beat.stream] = beat.position;
+        for (listener, heads) in beat.moved {
+            moved.entry(listener.user).or_default().extend(heads);
+        }
+    }
+    for (seen, listener) in gateway.listeners.list().iter().enumerate() {
+        let heads = moved.remove(&listener.user).unwrap_or_default();
+        beat_for(gateway, listener, &positions, &heads);
+        if seen % AT_ONCE == AT_ONCE - 1 {
+            yield_now().await;
+        }
+    }
+}
+
+fn beat_for(gateway: &Gateway, listener: &super::listeners::Listener, positions: &[Position], heads: &[Head]) {
+    let cursor = gateway.cursors.write(listener.user, positions);
+    listener.send(&ServerFrame::Heartbeat { cursor, heads }.encode());
+}

@@ -1,0 +1,377 @@
+//! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
+//! (connections, heads, bodies, waits) and hands an upgraded connection out as a plain socket.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::{
+    body::{Body as _, Incoming},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use poem::{
+    Body, Endpoint, Request, RequestParts, Response,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Scheme},
+    web::{LocalAddr, RemoteAddr},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::{TcpListener, TcpStream},
+    select,
+    sync::Semaphore,
+    time::{Sleep, sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+use uuid::Uuid;
+
+/// What one connection, and all of them together, may cost. Sizes are bytes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that
+    /// was upgraded no longer counts: the gateway counts its sockets itself.
+    pub connections: usize,
+    /// The longest request target; 414 beyond it.
+    pub uri: usize,
+    /// All header lines of a request together; 431 beyond it.
+    pub headers: usize,
+    /// The number of header lines of a request; 431 beyond it.
+    pub header_lines: usize,
+    /// The body of a request; 413 beyond it.
+    pub body: usize,
+    /// How long a request's head may take, and how long a connection may stay idle.
+    pub head_within: Duration,
+    /// How long a request's body may take; 408 after it.
+    pub body_within: Duration,
+    /// How long a client may leave an answer unread before it is cut off.
+    pub write_within: Duration,
+    /// How long requests in flight may take to end after `stop`.
+    pub stop_within: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            uri: 8 * 1024,
+            headers: 16 * 1024,
+            header_lines: 100,
+            body: 64 * 1024,
+            head_within: Duration::from_secs(10),
+            body_within: Duration::from_secs(30),
+            write_within: Duration::from_secs(30),
+            stop_within: Duration::from_secs(10),
+        }
+    }
+}
+
+/// How long the loop rests when the process has no file left for a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves `endpoint` on `listener` until `stop`, then returns at once: connections end by
+/// themselves within [`Limits::stop_within`], and `tracker` knows when the last one has.
+pub async fn serve<E: Endpoint + 'static>(
+    listener: TcpListener,
+    endpoint: E,
+    limits: Limits,
+    stop: CancellationToken,
+    tracker: &TaskTracker,
+) {
+    let room = Arc::new(Semaphore::new(limits.connections));
+    let door = Arc::new(Door { endpoint, limits, stop });
+    let mut pausing = false;
+    loop {
+        let accepted = select! {
+            biased;
+            () = door.stop.cancelled() => return,
+            accepted = next(&listener, &room) => accepted,
+        };
+        match accepted {
+            Ok((stream, peer, place)) => {
+                pausing = false;
+                let door = Arc::clone(&door);
+                tracker.spawn(async move {
+                    door.converse(stream, peer).await;
+                    drop(place);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {
+                debug!(%error, "a connection ended before it began");
+            }
+            Err(error) => {
+                if !pausing {
+                    warn!(%error, "cannot accept connections; trying again every {PAUSE:?}");
+                }
+                pausing = true;
+                select! {
+                    () = door.stop.cancelled() => return,
+                    () = sleep(PAUSE) => {}
+                }
+            }
+        }
+    }
+}
+
+type Accepted = (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit);
+
+async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let place = Arc::clone(room).acquire_owned().await.map_err(io::Error::other)?;
+    let (stream, peer) = listener.accept().await?;
+    Ok((stream, peer, place))
+}
+
+/// Whether the error took its connection with it, so that the next accept meets another one.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}
+
+struct Door<E> {
+    endpoint: E,
+    limits: Limits,
+    stop: CancellationToken,
+}
+
+impl<E: Endpoint + 'static> Door<E> {
+    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+        let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
+        let limits = &self.limits;
+        // Heads a little above our own limits are read, so that they get an answer that explains.
+        let head = 2 * (limits.uri + limits.headers);
+        let answer = service_fn(|request| {
+            let door = Arc::clone(&self);
+            async move { Ok::<hyper::Response<_>, Infallible>(door.answer(request, local, peer).await.into()) }
+        });
+        let io = Patient { stream, patience: limits.write_within, stalled: None };
+        let mut connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.head_within)
+            .max_headers(limits.header_lines)
+            .max_header_size(head)
+            .max_buf_size(head.max(64 * 1024))
+            .serve_connection(TokioIo::new(io), answer)
+            .with_upgrades();
+        let ended = select! {
+            ended = &mut connection => ended,
+            () = self.stop.cancelled() => {
+                Pin::new(&mut connection).graceful_shutdown();
+                let Ok(ended) = timeout(limits.stop_within, &mut connection).await else { return };
+                ended
+            }
+        };
+        if let Err(error) = ended {
+            debug!(%error, "a connection ended early");
+        }
+        if let Some(parts) = connection.into_parts() {
+            part(parts.io.into_inner().stream).await;
+        }
+    }
+
+    async fn answer(
+        &self,
+        request: hyper::Request<Incoming>,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response {
+        let (mut parts, body) = request.into_parts();
+        let body = match self.judge(&parts.method, &parts.uri, &parts.headers, body).await {
+            Ok(body) => body,
+            Err(mut refusal) => {
+                refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+                return refusal;
+            }
+        };
+        if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
+            parts.extensions.insert(Upgrade(upgrade));
+        }
+        let parts =
+            RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), Scheme::HTTP));
+        self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await
+    }
+
+    /// The whole body of a request that keeps within the limits, else the answer.
+    async fn judge(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        body: Incoming,
+    ) -> Result<Bytes, Response> {
+        let limits = &self.limits;
+        if [Method::TRACE, Method::CONNECT].contains(method) {
+            let detail = format!("{method} is not served here: use GET, POST, PUT, PATCH or DELETE");
+            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+            let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+            answer.headers_mut().insert(header::ALLOW, allowed);
+            return Err(answer);
+        }
+        if uri.path_and_query().map_or(0, |target| target.as_str().len()) > limits.uri {
+            let detail = format!("the request target is over {} bytes: send a shorter one", limits.uri);
+            return Err(refusal(StatusCode::URI_TOO_LONG, "uri_too_long", &detail));
+        }
+        if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+            > limits.headers
+        {
+            let detail = format!("the headers are over {} bytes: send fewer or shorter ones", limits.headers);
+            return Err(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", &detail));
+        }
+        let too_large = || {
+            let detail = format!("the body is over {} bytes: send less at a time", limits.body);
+            refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+        };
+        if body.size_hint().lower() > limits.body as u64 {
+            return Err(too_large());
+        }
+        match timeout(limits.body_within, Limited::new(body, limits.body).collect()).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(_)) => {
+                let detail = "the body broke off or is not well chunked: send the request again";
+                Err(refusal(StatusCode::BAD_REQUEST, "bad_body", detail))
+            }
+            Err(_) => {
+                let detail = format!("the body took longer than {:?}: send it faster", limits.body_within);
+                Err(refusal(StatusCode::REQUEST_TIMEOUT, "body_too_slow", &detail))
+            }
+        }
+    }
+}
+
+/// An error answer by RFC 9457 with a new request id; `code` is a `snake_case` word, `detail` a
+/// sentence that says what to do.
+pub fn refusal(status: StatusCode, code: &str, detail: &str) -> Response {
+    let request_id = Uuid::now_v7().to_string();
+    let body = serde_json::json!({
+        "type": format!("/problems/{code}"),
+        "title": status.canonical_reason().unwrap_or("Error"),
+        "status": status.as_u16(),
+        "code": code,
+        "detail": detail,
+        "request_id": &request_id,
+    });
+    Response::builder()
+        .status(status)
+        .content_type("application/problem+json")
+        .header("x-request-id", request_id)
+        .body(body.to_string())
+}
+
+/// The connection behind a request that asks for an upgrade; in the request's extensions.
+#[derive(Clone)]
+pub struct Upgrade(OnUpgrade);
+
+impl Upgrade {
+    /// The upgrade that `request` asks for, if it asks for one in HTTP/1.1.
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
+    /// The plain socket, once the 101 has been written, and what the client has sent already. To
+    /// be awaited in a task of its own: the answer must leave first. `None` when the client has
+    /// gone or the answer was not a 101.
+    pub async fn socket(self) -> Option<(TcpStream, Bytes)> {
+        let parts = self.0.await.ok()?.downcast::<TokioIo<Patient>>().ok()?;
+        let stream = parts.io.into_inner().stream;
+        // The socket still holds the waker of the task that served HTTP, and with it 2 KB of memory.
+        let mut nobody = Context::from_waker(Waker::noop());
+        let _ = (stream.poll_read_ready(&mut nobody), stream.poll_write_ready(&mut nobody));
+        // A copy, mostly of nothing: the original would keep hyper's read buffer alive.
+        Some((stream, Bytes::copy_from_slice(&parts.read_buf)))
+    }
+}
+
+/// Reads on for a moment after the last answer: closing a socket with unread bytes in it resets
+/// the connection, and the client would never see why it was refused.
+async fn part(mut stream: TcpStream) {
+    const MOMENT: Duration = Duration::from_secs(1);
+    const MOST: usize = 1024 * 1024;
+    let _ = timeout(MOMENT, async {
+        stream.shutdown().await?;
+        let mut read = 0;
+        while read < MOST {
+            stream.readable().await?;
+            match stream.try_read(&mut [0; 4096]) {
+                Ok(0) => break,
+                Ok(n) => read += n,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    })
+    .await;
+}
+
+/// A stream that gives up when its peer does not read for `patience`.
+struct Patient {
+    stream: TcpStream,
+    patience: Duration,
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn write<T>(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let written = write(Pin::new(&mut self.stream), cx);
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let patience = self.patience;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, parts))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, AsyncWrite::poll_flush)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.write(cx, AsyncWrite::poll_shutdown)
+    }
+}
+
+#[cfg(test)]
+mod tests;
