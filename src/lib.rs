@@ -1,6 +1,7 @@
 //! Verbatim: the chat backend that keeps every word, in order, once, and can prove it.
 
 pub mod api;
+pub mod asyncapi;
 pub mod auth;
 pub mod clock;
 pub mod commands;

@@ -1,7 +1,7 @@
 //! The one aggregate: who is in a conversation and as what. Messages are never loaded to decide;
 //! what a rule needs beyond the roster is looked up by the caller and stands in the command.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     ClientId, Event, History, Kind, Lane, MessageId, Position, Role, Text, Title, UserId,
@@ -13,6 +13,8 @@ use super::{
 
 /// The most members of one conversation.
 pub const MAX_MEMBERS: usize = 10_000;
+/// The most members with whom a group begins: they stand in one event, and its size has a limit.
+pub const MAX_FIRST_MEMBERS: usize = 1_000;
 
 /// Somebody's place in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +111,7 @@ pub enum Rejection {
     DirectIsFixed,
     /// Nobody converses with themselves.
     WithOneself,
-    /// More than [`MAX_MEMBERS`].
+    /// More than [`MAX_MEMBERS`], or more than [`MAX_FIRST_MEMBERS`] at the beginning.
     TooManyMembers,
     /// A position that has not been reached.
     AheadOfHead,
@@ -266,13 +268,14 @@ impl Conversation {
         if self.exists() {
             return Err(Rejection::AlreadyStarted);
         }
+        let mut named = BTreeSet::from([by]);
         let mut all = vec![NewMember { user_id: by, role: Role::Owner }];
         for user_id in members {
-            if all.iter().all(|m| m.user_id != user_id) {
+            if named.insert(user_id) {
                 all.push(NewMember { user_id, role: Role::Member });
             }
         }
-        if all.len() > MAX_MEMBERS {
+        if all.len() > MAX_FIRST_MEMBERS {
             return Err(Rejection::TooManyMembers);
         }
         Ok(Some(Event::ConversationCreated(ConversationCreated {
@@ -319,7 +322,10 @@ impl Conversation {
         if by != user && mine < Role::Owner && theirs.role >= mine {
             return Err(Rejection::Forbidden);
         }
-        self.keeps_an_owner_without(user)?;
+        let alone = self.members.len() == 1;
+        if theirs.role == Role::Owner && !alone && !self.others(user).any(is_owner) {
+            return Err(Rejection::LastOwner);
+        }
         Ok(Some(Event::MemberRemoved(MemberRemoved { user_id: user })))
     }
 
@@ -329,19 +335,14 @@ impl Conversation {
         if theirs.role == role {
             return Ok(None);
         }
-        if role < Role::Owner {
-            self.keeps_an_owner_without(user)?;
+        if theirs.role == Role::Owner && !self.others(user).any(is_owner) {
+            return Err(Rejection::LastOwner);
         }
         Ok(Some(Event::MemberRoleChanged(MemberRoleChanged { user_id: user, role })))
     }
 
-    /// Somebody alone may go; members who stay need an owner.
-    fn keeps_an_owner_without(&self, user: UserId) -> Result<(), Rejection> {
-        let is_owner = |role| role == Role::Owner;
-        let was_owner = self.membership(user).is_some_and(|m| is_owner(m.role));
-        let mut others = self.members.iter().filter(|(id, _)| **id != user).map(|(_, m)| m.role).peekable();
-        let fine = !was_owner || others.peek().is_none() || others.any(is_owner);
-        if fine { Ok(()) } else { Err(Rejection::LastOwner) }
+    fn others(&self, user: UserId) -> impl Iterator<Item = Role> + '_ {
+        self.members.iter().filter(move |(id, _)| **id != user).map(|(_, m)| m.role)
     }
 
     fn advance(
@@ -361,4 +362,8 @@ impl Conversation {
         let new = ReceiptAdvanced { delivered, read };
         Ok((new != known).then_some(Event::ReceiptAdvanced(new)))
     }
+}
+
+fn is_owner(role: Role) -> bool {
+    role == Role::Owner
 }

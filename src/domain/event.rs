@@ -1,12 +1,13 @@
 //! What has happened, as the log keeps it: a contract for years. Variants and optional fields may
 //! be added, nothing is ever renamed or removed; `tests/contract/events/` holds a sample of each.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, MessageId, Position, Text, Time, Title, UserId};
+use super::{ClientId, MessageId, Position, Text, Time, Title, UserId, schema};
 
 /// Two people, or a group with a title and roles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// Exactly two members for ever.
@@ -16,7 +17,7 @@ pub enum Kind {
 }
 
 /// What a member may do. Ordered: a later role may do all that an earlier one may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Reads and writes.
@@ -28,7 +29,7 @@ pub enum Role {
 }
 
 /// What somebody who joins later may read of what was said before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum History {
     /// All of it.
@@ -39,7 +40,7 @@ pub enum History {
 }
 
 /// Whether somebody is here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// No session.
@@ -51,7 +52,7 @@ pub enum Status {
 }
 
 /// A member as `conversation.created` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NewMember {
     /// Who.
     pub user_id: UserId,
@@ -80,13 +81,14 @@ pub enum Event {
     PresenceChanged(PresenceChanged),
 }
 
-/// Data of `conversation.created`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A conversation began, with its first members: one event. The actor is its creator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationCreated {
     /// Direct or group.
     pub kind: Kind,
     /// A group's title.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Title")]
     pub title: Option<Title>,
     /// What later members may read.
     #[serde(default)]
@@ -95,19 +97,21 @@ pub struct ConversationCreated {
     pub members: Vec<NewMember>,
 }
 
-/// Data of `conversation.updated`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A group got another title or setting; what is absent stays as it was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationUpdated {
     /// The new title.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Title")]
     pub title: Option<Title>,
     /// The new setting.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "History")]
     pub history: Option<History>,
 }
 
-/// Data of `member.added`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Somebody was brought into a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberAdded {
     /// Who joins.
     pub user_id: UserId,
@@ -115,15 +119,15 @@ pub struct MemberAdded {
     pub role: Role,
 }
 
-/// Data of `member.removed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Somebody was put out of a group, or left: then actor and member are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRemoved {
     /// Who is gone.
     pub user_id: UserId,
 }
 
-/// Data of `member.role_changed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// A member of a group got another role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRoleChanged {
     /// Whose role.
     pub user_id: UserId,
@@ -131,8 +135,8 @@ pub struct MemberRoleChanged {
     pub role: Role,
 }
 
-/// Data of `message.sent`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The actor said something. Void if the actor was not a member at this position.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSent {
     /// The message.
     pub message_id: MessageId,
@@ -142,8 +146,9 @@ pub struct MessageSent {
     pub text: Text,
 }
 
-/// Data of `receipt.advanced`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How far the actor has got: both watermarks as they are now, of which readers keep the
+/// greatest. Void if the actor was not a member at this position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptAdvanced {
     /// Everything up to here has reached a device of the actor.
     pub delivered: Position,
@@ -151,8 +156,8 @@ pub struct ReceiptAdvanced {
     pub read: Position,
 }
 
-/// Data of `presence.changed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The actor came or went. Kept for an hour, in a stream of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceChanged {
     /// The new status of the actor.
     pub status: Status,
@@ -188,11 +193,27 @@ impl Lane {
     }
 }
 
+/// What is published about a type of events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventType {
+    /// What happened: `message.sent`.
+    pub word: &'static str,
+    /// Where it belongs.
+    pub lane: Lane,
+    /// The JSON Schema of its data, with an example.
+    pub schema: serde_json::Value,
+}
+
 macro_rules! events {
     ($($variant:ident $data:ident $lane:ident $word:literal;)+) => {
         impl Event {
             /// Every event's type, in the order of the lanes.
             pub const TYPES: &[&str] = &[$($word),+];
+
+            /// Every event's type with its lane and schema.
+            pub fn types() -> Vec<EventType> {
+                vec![$(EventType { word: $word, lane: Lane::$lane, schema: schema::of::<$data>() }),+]
+            }
 
             /// What happened: `message.sent`.
             pub fn word(&self) -> &'static str {

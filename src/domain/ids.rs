@@ -42,7 +42,7 @@ macro_rules! ids {
             }
 
             /// An id that was parsed before, as Postgres gives it back.
-            pub fn known(id: Uuid) -> Self {
+            pub const fn known(id: Uuid) -> Self {
                 Self(id)
             }
         }

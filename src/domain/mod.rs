@@ -7,13 +7,17 @@ mod conversation;
 mod event;
 mod fold;
 mod ids;
+mod schema;
 mod text;
 mod time;
 
-pub use conversation::{Command, Conversation, MAX_MEMBERS, Membership, Rejection};
+#[cfg(test)]
+mod tests;
+
+pub use conversation::{Command, Conversation, MAX_FIRST_MEMBERS, MAX_MEMBERS, Membership, Rejection};
 pub use event::{
-    ConversationCreated, ConversationUpdated, Event, History, Kind, Lane, MemberAdded, MemberRemoved,
-    MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
+    ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, Lane, MemberAdded,
+    MemberRemoved, MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
 };
 pub use fold::Fold;
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAnId, Position, UserId};

@@ -75,11 +75,13 @@ pub fn type_name(word: &str) -> String {
 }
 
 impl Draft {
-    pub(super) fn subject(&self) -> String {
+    /// Where it is published.
+    pub fn subject(&self) -> String {
         subject::of(self.conversation, self.event.lane())
     }
 
-    pub(super) fn payload(&self) -> Bytes {
+    /// Its data as JSON text.
+    pub fn payload(&self) -> Bytes {
         self.event.data().expect("an event's data has string keys and no maps, so it is JSON").into()
     }
 
@@ -93,7 +95,8 @@ impl Draft {
         URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
     }
 
-    pub(super) fn headers(&self) -> HeaderMap {
+    /// What it says about itself. Nothing that a person typed is in it.
+    pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
         headers.insert("ce-specversion", "1.0");
@@ -110,7 +113,8 @@ impl Draft {
 }
 
 impl Recorded {
-    pub(super) fn read(
+    /// Reads a message of the log.
+    pub fn read(
         position: u64,
         subject: &str,
         headers: Option<&HeaderMap>,

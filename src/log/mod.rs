@@ -5,6 +5,7 @@
 
 mod append;
 mod commit;
+mod contract;
 mod durability;
 mod envelope;
 mod follow;
@@ -20,6 +21,7 @@ use async_nats::{Client, ToServerAddrs as _, jetstream};
 use tokio::sync::watch;
 
 pub use append::{Appended, Conflict, Unavailable};
+pub use contract::{channels, schema, schemas};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};

@@ -1,0 +1,134 @@
+//! The JSON Schemas of what is kept: those of ids, times and texts by hand, all in this file, those
+//! of events derived from their types. They describe what is written, so an absent field is absent,
+//! never null.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::{Map, Value};
+
+use super::{ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId};
+
+/// The schema of a type as one object without references.
+pub(super) fn of<T: JsonSchema>() -> Value {
+    let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| s.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    gather_choices(&mut schema);
+    let example = example(&schema);
+    if let Value::Object(members) = &mut schema {
+        members.insert("examples".to_owned(), Value::Array(vec![example]));
+    }
+    schema
+}
+
+macro_rules! schemas {
+    ($($name:ident $schema:expr;)+) => {$(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    )+};
+}
+
+schemas! {
+    UserId id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");
+    ConversationId id("01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49");
+    MessageId id("01930f3d-0c2e-7b41-9f10-5a6b7c8d9e0f");
+    EventId id("01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a");
+    LoginId id("01930f3b-91d4-7e62-b0f3-2c4d6e8fa1b3");
+    Position json_schema!({
+        "type": "integer",
+        "format": "int64",
+        "minimum": 0,
+        "maximum": Position::MAX.0,
+        "examples": [1042],
+    });
+    Time json_schema!({
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        "examples": ["2026-11-24T13:10:00.123Z"],
+    });
+    Text text(Text::LIMIT, "Lunch at one?");
+    Title text(Title::LIMIT, "Lunch");
+    ClientId json_schema!({
+        "type": "string",
+        "minLength": 8,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9_-]{8,64}$",
+        "examples": ["c1-000000017"],
+    });
+}
+
+fn id(example: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "uuid",
+        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        "examples": [example],
+    })
+}
+
+/// JSON Schema counts characters; the limit is in bytes of UTF-8, and no character has fewer than one.
+fn text(limit: usize, example: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": limit,
+        "examples": [example],
+    })
+}
+
+/// Turns a choice of documented constants into an `enum`, which every code generator knows, and
+/// keeps what was said about each in the description.
+fn gather_choices(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(gather_choices),
+        Value::Object(members) => {
+            members.values_mut().for_each(gather_choices);
+            if let Some((choices, said)) = members.get("oneOf").and_then(constants) {
+                members.remove("oneOf");
+                members.insert("type".to_owned(), "string".into());
+                members.insert("enum".to_owned(), Value::Array(choices));
+                let all = members.get("description").and_then(Value::as_str).unwrap_or_default();
+                members.insert("description".to_owned(), format!("{all}\n\n{said}").trim().into());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn constants(one_of: &Value) -> Option<(Vec<Value>, String)> {
+    let mut said = Vec::new();
+    let mut choices = Vec::new();
+    for choice in one_of.as_array()? {
+        let word = choice.get("const")?.as_str()?;
+        choices.push(word.into());
+        said.push(format!("- `{word}`: {}", choice.get("description")?.as_str()?));
+    }
+    Some((choices, said.join("\n")))
+}
+
+/// A value that fits the schema, put together from the examples of its parts; of a choice the last.
+fn example(schema: &Value) -> Value {
+    let last = |word: &str| schema.get(word).and_then(Value::as_array).and_then(|all| all.last()).cloned();
+    if let Some(given) = last("examples").or_else(|| last("enum")) {
+        return given;
+    }
+    if let Some(item) = schema.get("items") {
+        return Value::Array(vec![example(item)]);
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let members: Map<String, Value> =
+        properties.into_iter().flatten().map(|(name, schema)| (name.clone(), example(schema))).collect();
+    Value::Object(members)
+}

@@ -1,0 +1,178 @@
+//! The words in which the rules are tested: given what has happened, when somebody wants something,
+//! then this follows.
+
+mod folds;
+mod properties;
+mod receipts;
+mod roster;
+
+use uuid::Uuid;
+
+use super::*;
+
+const ANA: UserId = person(1);
+const BEN: UserId = person(2);
+const CEM: UserId = person(3);
+const DOE: UserId = person(4);
+
+const fn person(n: u128) -> UserId {
+    UserId::known(Uuid::from_u128(0x0193_0f3c_5a7b_7c3d_8e4f_0000_0000_0000 + n))
+}
+
+/// A conversation and how far it has got.
+#[derive(Clone)]
+struct Given {
+    conversation: Conversation,
+    at: Position,
+}
+
+/// What followed from a command, and the conversation in which it was decided.
+struct Outcome(Given, Result<Option<Event>, Rejection>);
+
+fn nothing() -> Given {
+    Given { conversation: Conversation::default(), at: Position::START }
+}
+
+/// A group of one: its owner.
+fn group(owner: UserId) -> Given {
+    nothing().when(owner, start_group("Lunch", &[])).goes_on()
+}
+
+fn direct(one: UserId, other: UserId) -> Given {
+    nothing().when(one, Command::StartDirect { with: other }).goes_on()
+}
+
+impl Given {
+    fn and(mut self, event: Event) -> Self {
+        self.at.0 += 1;
+        self.conversation.evolve(self.at, &event);
+        self
+    }
+
+    fn with(self, user: UserId) -> Self {
+        self.and(added(user, Role::Member))
+    }
+
+    fn with_admin(self, user: UserId) -> Self {
+        self.and(added(user, Role::Admin))
+    }
+
+    fn with_owner(self, user: UserId) -> Self {
+        self.and(added(user, Role::Owner))
+    }
+
+    fn when(self, by: UserId, command: Command) -> Outcome {
+        let decision = self.conversation.decide(by, command);
+        Outcome(self, decision)
+    }
+
+    fn since(&self, user: UserId) -> Option<u64> {
+        self.conversation.membership(user).map(|membership| membership.since.0)
+    }
+
+    fn visible_from(&self, user: UserId) -> Option<u64> {
+        self.conversation.visible_from(user).map(|position| position.0)
+    }
+}
+
+impl Outcome {
+    #[track_caller]
+    fn then(self, event: Event) -> Given {
+        assert_eq!(self.1, Ok(Some(event)));
+        self.goes_on()
+    }
+
+    #[track_caller]
+    fn then_nothing(self) {
+        assert_eq!(self.1, Ok(None));
+    }
+
+    #[track_caller]
+    fn then_rejected(self, rejection: Rejection) {
+        assert_eq!(self.1, Err(rejection));
+    }
+
+    #[track_caller]
+    fn goes_on(self) -> Given {
+        let event = self.1.expect("it is allowed").expect("something happens");
+        self.0.and(event)
+    }
+}
+
+fn title(text: &str) -> Title {
+    Title::try_from(text.to_owned()).expect("a title")
+}
+
+fn start_group(name: &str, members: &[UserId]) -> Command {
+    Command::StartGroup { title: title(name), members: members.to_vec() }
+}
+
+fn add(user: UserId) -> Command {
+    add_as(user, Role::Member)
+}
+
+fn add_as(user: UserId, role: Role) -> Command {
+    Command::Add { user, role }
+}
+
+fn remove(user: UserId) -> Command {
+    Command::Remove { user }
+}
+
+fn change_role(user: UserId, role: Role) -> Command {
+    Command::ChangeRole { user, role }
+}
+
+fn retitle(name: &str) -> Command {
+    Command::Update { title: Some(title(name)), history: None }
+}
+
+fn keep_history(history: History) -> Command {
+    Command::Update { title: None, history: Some(history) }
+}
+
+fn say(words: &str) -> Command {
+    let MessageSent { message_id, client_id, text } = message(words);
+    Command::Send { message_id, client_id, text }
+}
+
+fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {
+    Event::ConversationCreated(ConversationCreated {
+        kind,
+        title: name.map(title),
+        history: History::Full,
+        members: members.iter().map(|&(user_id, role)| NewMember { user_id, role }).collect(),
+    })
+}
+
+fn added(user_id: UserId, role: Role) -> Event {
+    Event::MemberAdded(MemberAdded { user_id, role })
+}
+
+fn removed(user_id: UserId) -> Event {
+    Event::MemberRemoved(MemberRemoved { user_id })
+}
+
+fn role_changed(user_id: UserId, role: Role) -> Event {
+    Event::MemberRoleChanged(MemberRoleChanged { user_id, role })
+}
+
+fn updated(name: Option<&str>, history: Option<History>) -> Event {
+    Event::ConversationUpdated(ConversationUpdated { title: name.map(title), history })
+}
+
+fn message(words: &str) -> MessageSent {
+    MessageSent {
+        message_id: MessageId::known(ANA.uuid()),
+        client_id: ClientId::try_from("client-1".to_owned()).expect("a key"),
+        text: Text::try_from(words.to_owned()).expect("a text"),
+    }
+}
+
+fn sent(words: &str) -> Event {
+    Event::MessageSent(message(words))
+}
+
+fn advanced(delivered: u64, read: u64) -> Event {
+    Event::ReceiptAdvanced(ReceiptAdvanced { delivered: Position(delivered), read: Position(read) })
+}

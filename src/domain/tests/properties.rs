@@ -1,0 +1,274 @@
+//! What holds for every sequence of commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+
+const PEOPLE: [UserId; 5] = [ANA, BEN, CEM, DOE, person(5)];
+
+/// Something that somebody tries.
+#[derive(Debug, Clone)]
+enum Step {
+    /// A command that is decided on what is known.
+    Command(UserId, Command),
+    /// A message or receipt that is appended whatever became of its sender meanwhile.
+    Late(UserId, Event),
+}
+
+/// An event as it stands in the log.
+#[derive(Debug, Clone)]
+struct Happened {
+    at: Position,
+    actor: UserId,
+    event: Event,
+}
+
+/// A conversation that is made of steps: its log, and what it has become.
+#[derive(Default)]
+struct Played {
+    log: Vec<Happened>,
+    fold: Fold,
+    receipts: BTreeMap<UserId, ReceiptAdvanced>,
+}
+
+impl Played {
+    /// What is decided with the receipts and the head as they are now.
+    fn decide(&self, by: UserId, command: &Command) -> Result<Option<Event>, Rejection> {
+        let mut command = command.clone();
+        if let Command::Advance { known, head, .. } = &mut command {
+            *known = self.receipts.get(&by).copied().unwrap_or(NEVER);
+            *head = self.fold.head;
+        }
+        self.fold.conversation.decide(by, command)
+    }
+
+    /// Other conversations have events in between: positions have gaps.
+    fn append(&mut self, actor: UserId, event: Event, gap: u64) {
+        let at = Position(self.fold.read.0 + 1 + gap);
+        self.fold.apply(at, actor, event.lane(), Some(&event));
+        if let Event::ReceiptAdvanced(known) = event {
+            self.receipts.insert(actor, known);
+        }
+        self.log.push(Happened { at, actor, event });
+    }
+}
+
+const NEVER: ReceiptAdvanced = ReceiptAdvanced { delivered: Position::START, read: Position::START };
+
+fn play(steps: &[(Step, u64)]) -> Played {
+    let mut played = Played::default();
+    for (step, gap) in steps {
+        match step {
+            Step::Command(by, command) => {
+                if let Ok(Some(event)) = played.decide(*by, command) {
+                    played.append(*by, event, *gap);
+                }
+            }
+            Step::Late(actor, event) => played.append(*actor, event.clone(), *gap),
+        }
+    }
+    played
+}
+
+fn fold(fold: &mut Fold, log: &[Happened]) -> Vec<Option<Position>> {
+    log.iter().map(|h| fold.apply(h.at, h.actor, h.event.lane(), Some(&h.event))).collect()
+}
+
+fn anybody() -> impl Strategy<Value = UserId> {
+    proptest::sample::select(&PEOPLE)
+}
+
+fn any_role() -> impl Strategy<Value = Role> {
+    proptest::sample::select(&[Role::Member, Role::Admin, Role::Owner])
+}
+
+fn any_history() -> impl Strategy<Value = History> {
+    proptest::sample::select(&[History::Full, History::SinceJoin])
+}
+
+fn any_position() -> impl Strategy<Value = Option<Position>> {
+    proptest::option::of(prop_oneof![4 => 0..60_u64, 1 => any::<u64>()].prop_map(Position))
+}
+
+fn any_title() -> impl Strategy<Value = Title> {
+    proptest::sample::select(&["Lunch", "Dinner"]).prop_map(title)
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
+    prop_oneof![
+        1 => anybody().prop_map(|with| Command::StartDirect { with }),
+        2 => (any_title(), proptest::collection::vec(anybody(), 0..4))
+            .prop_map(|(title, members)| Command::StartGroup { title, members }),
+        2 => title_and_history.prop_map(|(title, history)| Command::Update { title, history }),
+        5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
+        5 => anybody().prop_map(remove),
+        5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
+        3 => Just(say("hi")),
+        3 => (any_position(), any_position()).prop_map(|(delivered, read)| Command::Advance {
+            delivered,
+            read,
+            known: NEVER,
+            head: Position::START,
+        }),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    let late = prop_oneof![Just(sent("late")), (0..9_u64).prop_map(|n| advanced(n, n))];
+    prop_oneof![
+        9 => (anybody(), any_command()).prop_map(|(by, command)| Step::Command(by, command)),
+        1 => (anybody(), late).prop_map(|(by, event)| Step::Late(by, event)),
+    ]
+}
+
+fn any_steps() -> impl Strategy<Value = Vec<(Step, u64)>> {
+    let first = (anybody(), any_title(), proptest::collection::vec(anybody(), 0..4));
+    let begins =
+        first.prop_map(|(by, title, members)| (Step::Command(by, Command::StartGroup { title, members }), 0));
+    let rest = || proptest::collection::vec((any_step(), 0..3_u64), 0..60);
+    prop_oneof![
+        4 => (begins, rest()).prop_map(|(first, rest)| [vec![first], rest].concat()),
+        1 => rest(),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn members_always_have_an_owner_and_a_direct_conversation_its_two(steps in any_steps()) {
+        for n in 0..=steps.len() {
+            let conversation = play(&steps[..n]).fold.conversation;
+            let roles: Vec<Role> = conversation.members().map(|(_, m)| m.role).collect();
+            match conversation.kind() {
+                _ if !conversation.exists() => prop_assert!(roles.is_empty()),
+                Kind::Direct => prop_assert_eq!(roles, [Role::Member, Role::Member]),
+                Kind::Group => prop_assert!(roles.is_empty() || roles.contains(&Role::Owner), "{:?}", roles),
+            }
+        }
+    }
+
+    #[test]
+    fn deciding_again_after_its_own_event_makes_no_second_one(
+        steps in any_steps(), by in anybody(), command in any_command(),
+    ) {
+        prop_assume!(!matches!(command, Command::Send { .. }));
+        let mut played = play(&steps);
+        let Ok(Some(event)) = played.decide(by, &command) else { return Ok(()) };
+        let mine = |played: &Played| played.fold.conversation.membership(by).map(|m| m.role);
+        let before = mine(&played);
+        // The head only grows: a wish that was within it stays within it.
+        played.append(by, event, 0);
+        let again = played.decide(by, &command);
+        let starts = matches!(command, Command::StartDirect { .. } | Command::StartGroup { .. });
+        if !starts && mine(&played) == before {
+            prop_assert_eq!(again, Ok(None));
+        } else {
+            prop_assert!(!matches!(again, Ok(Some(_))), "{:?}", again);
+        }
+    }
+
+    #[test]
+    fn a_stranger_learns_nothing_but_not_found(
+        steps in any_steps(), command in any_command(),
+    ) {
+        prop_assume!(!matches!(command, Command::StartDirect { .. } | Command::StartGroup { .. }));
+        let stranger = person(99);
+        prop_assert_eq!(play(&steps).decide(stranger, &command), Err(Rejection::NotFound));
+    }
+
+    #[test]
+    fn receipts_rise_up_to_the_head_and_what_is_read_is_delivered(steps in any_steps()) {
+        let steps: Vec<_> = steps.into_iter().filter(|(step, _)| matches!(step, Step::Command(..))).collect();
+        let mut highest: BTreeMap<UserId, ReceiptAdvanced> = BTreeMap::new();
+        for Happened { at, actor, event } in play(&steps).log {
+            let Event::ReceiptAdvanced(now) = event else { continue };
+            let before = highest.insert(actor, now).unwrap_or(NEVER);
+            prop_assert!(now.read >= before.read && now.delivered >= before.delivered && now != before);
+            prop_assert!(now.read <= now.delivered && now.delivered < at);
+        }
+    }
+
+    #[test]
+    fn the_chain_rises_and_links_exactly_what_counts(steps in any_steps()) {
+        let log = play(&steps).log;
+        let told = fold(&mut Fold::default(), &log);
+        let mut members: BTreeSet<UserId> = BTreeSet::new();
+        let mut last = Position::START;
+        for (Happened { at, actor, event }, told) in log.iter().zip(told) {
+            let counts = event.lane() == Lane::Roster || members.contains(actor);
+            prop_assert_eq!(told, counts.then_some(last), "at {}", at);
+            if counts {
+                prop_assert!(last < *at);
+                last = *at;
+            }
+            match event {
+                Event::ConversationCreated(created) => members.extend(created.members.iter().map(|m| m.user_id)),
+                Event::MemberAdded(added) => drop(members.insert(added.user_id)),
+                Event::MemberRemoved(removed) => drop(members.remove(&removed.user_id)),
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn reading_in_pieces_that_overlap_is_reading_at_once(
+        steps in any_steps(), cut in any::<prop::sample::Index>(), overlap in 0..5_usize,
+    ) {
+        let Played { log, fold: whole, .. } = play(&steps);
+        let cut = cut.index(log.len() + 1);
+        let mut pieces = Fold::default();
+        fold(&mut pieces, &log[..cut]);
+        fold(&mut pieces, &log[cut.saturating_sub(overlap)..]);
+        prop_assert_eq!(pieces, whole);
+    }
+
+    #[test]
+    fn an_event_that_comes_twice_changes_nothing(steps in any_steps()) {
+        let Played { log, fold: whole, .. } = play(&steps);
+        let twice: Vec<_> = log.iter().flat_map(|happened| [happened.clone(), happened.clone()]).collect();
+        let mut fold_of_twice = Fold::default();
+        let told = fold(&mut fold_of_twice, &twice);
+        prop_assert!(told.iter().skip(1).step_by(2).all(Option::is_none));
+        prop_assert_eq!(fold_of_twice, whole);
+        let mut conversation = Conversation::default();
+        for Happened { at, event, .. } in &twice {
+            conversation.evolve(*at, event);
+        }
+        let mut once = Conversation::default();
+        log.iter().for_each(|happened| once.evolve(happened.at, &happened.event));
+        prop_assert_eq!(conversation, once);
+    }
+
+    #[test]
+    fn what_the_log_keeps_is_read_back_as_it_was(steps in any_steps()) {
+        for Happened { event, .. } in play(&steps).log {
+            let data = event.data().expect("it is JSON");
+            let read = Event::read(event.word(), &data).expect("a type of ours").expect("its data");
+            prop_assert_eq!(read, event);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn there_are_never_more_members_than_the_limit(
+        commands in proptest::collection::vec((anybody(), any_command()), 0..60),
+    ) {
+        let member = |role| Membership { role, since: Position(1) };
+        let mut members: BTreeMap<_, _> =
+            (1000..).map(person).take(MAX_MEMBERS - 3).map(|user| (user, member(Role::Member))).collect();
+        members.insert(ANA, member(Role::Owner));
+        members.insert(BEN, member(Role::Admin));
+        let mut conversation = Conversation::restored(Kind::Group, None, History::Full, members);
+        for (n, (by, command)) in (2..).zip(commands) {
+            if let Ok(Some(event)) = conversation.decide(by, command) {
+                conversation.evolve(Position(n), &event);
+            }
+            prop_assert!(conversation.members().len() <= MAX_MEMBERS);
+        }
+    }
+}

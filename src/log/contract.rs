@@ -1,0 +1,255 @@
+//! What others may rely on: the schemas of payloads, and the log's half of the AsyncAPI document.
+//! Everything is made from the types and functions that write the log.
+
+use serde_json::{Map, Value, json};
+
+use super::{Draft, envelope::type_name, streams};
+use crate::domain::{ConversationId, Event, EventId, EventType, Lane, Time, UserId};
+
+/// The JSON Schemas of all payloads by type name (`verbatim.message.sent.v1`), each with `$id`,
+/// title, description and an example.
+pub fn schemas() -> Vec<(String, Value)> {
+    Event::types().into_iter().map(published).collect()
+}
+
+/// The schema that is served as `/schemas/<file name>`, in pretty JSON.
+pub fn schema(file_name: &str) -> Option<String> {
+    let wanted = file_name.strip_suffix(".json")?;
+    let found = schemas().into_iter().find(|(name, _)| name == wanted);
+    found.map(|(_, schema)| format!("{schema:#}\n"))
+}
+
+/// The NATS half of the AsyncAPI document: its `servers`, `channels`, `operations` and `components`.
+pub fn channels() -> Value {
+    let types = Event::types();
+    let lanes = [Lane::Roster, Lane::Timeline, Lane::Receipts, Lane::Presence];
+    let messages: Map<String, Value> =
+        types.iter().map(|of| (of.word.to_owned(), message(of))).chain([typing_message()]).collect();
+    let schemas: Map<String, Value> =
+        types.into_iter().map(component).chain([("headers".to_owned(), headers())]).collect();
+    json!({
+        "servers": { "nats": {
+            "host": "{host}",
+            "protocol": "nats",
+            "description": SERVER,
+            "variables": { "host": { "default": "localhost:4222", "description": "Host and port of a nats-server." } },
+        } },
+        "channels": lanes.map(channel).into_iter().chain([typing_channel()]).collect::<Map<_, _>>(),
+        "operations": lanes.map(Lane::word).map(operation).into_iter().chain([operation("typing")])
+            .collect::<Map<_, _>>(),
+        "components": { "messages": messages, "schemas": schemas },
+    })
+}
+
+const SERVER: &str = "\
+Consumers read with users of their own that may not publish on `chat.>`. They use JetStream consumers, \
+never core subscriptions on the lanes: those also see what JetStream refused.";
+
+fn published(of: EventType) -> (String, Value) {
+    let EventType { word, mut schema, .. } = of;
+    let name = type_name(word);
+    if let Value::Object(members) = &mut schema {
+        members.insert("$id".to_owned(), format!("/schemas/{name}.json").into());
+        members.insert("title".to_owned(), word.into());
+    }
+    (name, schema)
+}
+
+/// Within the document a schema needs no names of its own.
+fn component(of: EventType) -> (String, Value) {
+    let (name, mut schema) = published(of);
+    if let Value::Object(members) = &mut schema {
+        members.remove("$id");
+        members.remove("$schema");
+    }
+    (name, schema)
+}
+
+fn channel(lane: Lane) -> (String, Value) {
+    let word = lane.word();
+    let of_lane = Event::types().into_iter().filter(|of| of.lane == lane);
+    let messages: Map<String, Value> = of_lane.map(|of| reference(of.word)).collect();
+    let (summary, stream) = match lane {
+        Lane::Roster => ("Who is in a conversation and as what.", CHAT),
+        Lane::Timeline => ("What was said.", CHAT),
+        Lane::Receipts => ("Who has read how far.", CHAT),
+        Lane::Presence => ("Who is here.", PRESENCE),
+    };
+    (word.to_owned(), describe_channel(word, summary, stream, messages))
+}
+
+const CHAT: &str = "\
+Kept for ever in the streams `CHAT_0` to `CHAT_<N-1>`, N a power of two up to 256: stream k has the shards \
+from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the event's position; positions of one stream have \
+no holes. Together the lanes `roster`, `timeline` and `receipts` are the one order of a conversation. \
+A timeline or receipt event whose actor is not a member at its position is void: ignore it.";
+const PRESENCE: &str = "Kept for an hour in the stream `PRESENCE`, in memory.";
+const TYPING: &str = "Core NATS, stored nowhere, at most once.";
+
+fn describe_channel(word: &str, summary: &str, description: &str, messages: Map<String, Value>) -> Value {
+    json!({
+        "address": format!("chat.{{shard}}.{{conversation_id}}.{word}"),
+        "summary": summary,
+        "description": description,
+        "servers": [{ "$ref": "#/servers/nats" }],
+        "parameters": {
+            "shard": { "description": "The last two hex digits of the conversation's id.", "examples": ["49"] },
+            "conversation_id": {
+                "description": "A UUIDv7 in canonical lower case.",
+                "examples": [EXAMPLE_CONVERSATION],
+            },
+        },
+        "messages": messages,
+    })
+}
+
+fn operation(lane: &str) -> (String, Value) {
+    let operation = json!({
+        "action": "send",
+        "channel": { "$ref": format!("#/channels/{lane}") },
+        "summary": format!("Verbatim publishes in the lane `{lane}`."),
+    });
+    (format!("publish_{lane}"), operation)
+}
+
+fn reference(word: &str) -> (String, Value) {
+    (word.to_owned(), json!({ "$ref": format!("#/components/messages/{word}") }))
+}
+
+fn message(of: &EventType) -> Value {
+    let name = type_name(of.word);
+    let example = &of.schema["examples"][0];
+    json!({
+        "name": name,
+        "title": of.word,
+        "summary": of.schema["description"],
+        "contentType": "application/json",
+        "headers": { "allOf": [
+            { "$ref": "#/components/schemas/headers" },
+            { "type": "object", "properties": {
+                "ce-type": { "const": name },
+                "ce-dataschema": { "const": format!("/schemas/{name}.json") },
+            } },
+        ] },
+        "payload": { "$ref": format!("#/components/schemas/{name}") },
+        "examples": [{ "headers": example_headers(of.word, example), "payload": example }],
+    })
+}
+
+const EXAMPLE_CONVERSATION: &str = "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49";
+const EXAMPLE_EVENT: &str = "01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a";
+const EXAMPLE_USER: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+const EXAMPLE_TIME: &str = "2026-11-24T13:10:00.123Z";
+
+/// The headers with which an event of this data is really written.
+fn example_headers(word: &str, data: &Value) -> Value {
+    let event = Event::read(word, data.to_string().as_bytes())
+        .and_then(Result::ok)
+        .expect("the example of a schema is data of its type");
+    let key = match &event {
+        Event::MessageSent(message) => Some(message.client_id.clone()),
+        _ => None,
+    };
+    let draft = Draft {
+        conversation: EXAMPLE_CONVERSATION.parse::<ConversationId>().expect("an id"),
+        id: EXAMPLE_EVENT.parse::<EventId>().expect("an id"),
+        actor: EXAMPLE_USER.parse::<UserId>().expect("an id"),
+        time: EXAMPLE_TIME.parse::<Time>().expect("a time"),
+        event,
+        key,
+    };
+    let headers = draft.headers();
+    let pairs = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    pairs.map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
+}
+
+fn headers() -> Value {
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    json!({
+        "type": "object",
+        "description": "CloudEvents 1.0, binary mode of the NATS binding. Nothing that a person typed is in a \
+            header. Readers ignore headers that they do not know.",
+        "required": [
+            "ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "ce-datacontenttype", "ce-actor",
+            "ce-dataschema", "Nats-Msg-Id",
+        ],
+        "properties": {
+            "ce-specversion": { "const": "1.0" },
+            "ce-id": { "type": "string", "format": "uuid", "description": "The event's id." },
+            "ce-type": text("`verbatim.<what happened>.v1`"),
+            "ce-source": text("`/conversations/<id>`"),
+            "ce-time": {
+                "type": "string",
+                "format": "date-time",
+                "description": "Set by the node that appended it, for people to read: order is the position's.",
+            },
+            "ce-datacontenttype": { "const": "application/json" },
+            "ce-actor": { "type": "string", "format": "uuid", "description": "The user who did it." },
+            "ce-dataschema": text("Where we serve the JSON Schema of the payload."),
+            "Nats-Msg-Id": text(&format!(
+                "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
+                streams::DUPLICATE_WINDOW.as_secs()
+            )),
+            "traceparent": text("W3C Trace Context, when there is one."),
+        },
+    })
+}
+
+fn typing_channel() -> (String, Value) {
+    let messages = Map::from_iter([reference("typing")]);
+    ("typing".to_owned(), describe_channel("typing", "Who is typing.", TYPING, messages))
+}
+
+fn typing_message() -> (String, Value) {
+    let user = json!({ "type": "string", "format": "uuid", "description": "Who is typing." });
+    let message = json!({
+        "name": "typing",
+        "title": "typing",
+        "summary": "Somebody is typing. There are no headers.",
+        "contentType": "application/json",
+        "payload": { "type": "object", "required": ["user_id"], "properties": { "user_id": user } },
+        "examples": [{ "payload": { "user_id": EXAMPLE_USER } }],
+    });
+    ("typing".to_owned(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{Command, Conversation, MAX_FIRST_MEMBERS, Text, Title},
+        log::MAX_EVENT_BYTES,
+    };
+
+    fn id(n: u128) -> UserId {
+        UserId::known(uuid::Uuid::from_u128(0x0193_0f3c_5a7b_7c3d_8e4f_0000_0000_0000 + n))
+    }
+
+    #[test]
+    fn the_largest_events_fit_the_log() {
+        const HEADERS: usize = 1024;
+        let title = Title::try_from("\"".repeat(Title::LIMIT)).expect("a title");
+        let members = (1..MAX_FIRST_MEMBERS as u128).map(id).collect();
+        let group = Conversation::default().decide(id(0), Command::StartGroup { title, members });
+        let text = Text::try_from("\n".repeat(Text::LIMIT - 1) + "x").expect("a text");
+        let message = Event::MessageSent(crate::domain::MessageSent {
+            message_id: EXAMPLE_EVENT.parse().expect("an id"),
+            client_id: "x".repeat(64).try_into().expect("a key"),
+            text,
+        });
+        for event in [group.expect("it is allowed").expect("an event"), message] {
+            let bytes = event.data().expect("JSON").len() + HEADERS;
+            assert!(bytes <= MAX_EVENT_BYTES as usize, "{} has {bytes} bytes", event.word());
+        }
+    }
+
+    #[test]
+    fn a_schema_is_served_by_its_file_name_and_nothing_else_is() {
+        let text = schema("verbatim.message.sent.v1.json").expect("a schema");
+        assert!(text.contains(r#""$id": "/schemas/verbatim.message.sent.v1.json""#), "{text}");
+        for name in ["verbatim.message.sent.v1", "message.sent.json", "../verbatim.message.sent.v1.json", ""]
+        {
+            assert_eq!(schema(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The contract with other people's programs: what is published is what is committed, what is
+//! committed is never broken, and what was ever written can be read.
+//!
+//! After a deliberate, compatible change: `UPDATE=1 cargo test --test contract`.
+
+#[path = "contract/breaking.rs"]
+mod breaking;
+
+use std::{fs, path::PathBuf};
+
+use async_nats::HeaderMap;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+use verbatim::{
+    asyncapi,
+    domain::Event,
+    log::{self, Draft, Recorded},
+};
+
+/// A message as it lies in the stream.
+#[derive(Deserialize)]
+struct Sample {
+    subject: String,
+    headers: std::collections::BTreeMap<String, String>,
+    payload: String,
+}
+
+fn file(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(file(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// Compares with the committed file, or writes it when that is asked for.
+fn assert_committed(path: &str, now: &str) {
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(file(path), now).unwrap_or_else(|e| panic!("{path}: {e}"));
+    }
+    let committed = fs::read_to_string(file(path)).unwrap_or_default();
+    let line = committed.lines().zip(now.lines()).position(|(committed, now)| committed != now);
+    assert!(
+        committed == now,
+        "{path} is not what the code says, from line {}. If that is meant: UPDATE=1 cargo test --test contract",
+        line.map_or(committed.lines().count().min(now.lines().count()), |n| n) + 1,
+    );
+}
+
+fn schema_path(name: &str) -> String {
+    format!("openapi/schemas/{name}.json")
+}
+
+fn sample_path(word: &str) -> String {
+    format!("tests/contract/events/{word}.json")
+}
+
+fn sample(word: &str) -> (Sample, Recorded) {
+    let path = sample_path(word);
+    let sample: Sample = serde_json::from_str(&read(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let mut headers = HeaderMap::new();
+    sample.headers.iter().for_each(|(name, value)| headers.insert(name.as_str(), value.as_str()));
+    let data = Bytes::from(sample.payload.clone());
+    let recorded = Recorded::read(7, &sample.subject, Some(&headers), data);
+    (sample, recorded.unwrap_or_else(|e| panic!("{path} can no longer be read: {e}")))
+}
+
+/// First: an update must not hide a break, so the committed schemas are judged before any is written.
+#[test]
+fn published_schemas_are_compatible_and_committed() {
+    let schemas = log::schemas();
+    for (name, now) in &schemas {
+        let Ok(committed) = fs::read_to_string(file(&schema_path(name))) else { continue };
+        let committed: Value = serde_json::from_str(&committed).expect("a committed schema is JSON");
+        let breaks = breaking::changes(&committed, now);
+        assert!(
+            breaks.is_empty(),
+            "{name} breaks its readers. Published types only grow: add optional properties, or publish a new \
+             type beside it.\n{}",
+            breaks.join("\n")
+        );
+    }
+    let names: Vec<String> = schemas.iter().map(|(name, _)| format!("{name}.json")).collect();
+    for gone in files_of("openapi/schemas").iter().filter(|file| !names.contains(file)) {
+        panic!("{gone} was published and has no type any more: types are never removed or renamed");
+    }
+    for (name, _) in &schemas {
+        let text = log::schema(&format!("{name}.json")).expect("a schema is served by its name");
+        assert_committed(&schema_path(name), &text);
+    }
+}
+
+#[test]
+fn the_asyncapi_document_is_committed() {
+    assert_committed("openapi/asyncapi.yaml", &asyncapi::text());
+}
+
+#[test]
+fn every_type_has_a_schema_and_a_sample_and_is_in_the_document() {
+    let document = asyncapi::document();
+    let schemas = log::schemas();
+    for word in Event::TYPES {
+        let name = log::type_name(word);
+        assert!(schemas.iter().any(|(named, _)| *named == name), "{name} has no schema");
+        let path = sample_path(word);
+        assert!(file(&path).is_file(), "{path} is missing: store one message as it lies in the stream");
+        assert_eq!(
+            document["components"]["messages"][word]["name"],
+            name.as_str(),
+            "{word} is not in AsyncAPI"
+        );
+        let channels = document["channels"].as_object().expect("channels");
+        let carried = channels.values().filter(|channel| !channel["messages"][word].is_null()).count();
+        assert_eq!(carried, 1, "{word} belongs in one channel");
+    }
+    let known: Vec<String> = Event::TYPES.iter().map(|word| format!("{word}.json")).collect();
+    for file in files_of("tests/contract/events") {
+        // An old shape of a type stands beside it: `message.sent.without-metadata.json`.
+        let of_a_type = known.iter().any(|known| file.starts_with(known.trim_end_matches("json")));
+        assert!(of_a_type, "tests/contract/events/{file} is of no type that this version reads");
+    }
+}
+
+#[test]
+fn samples_are_read_and_written_back_byte_by_byte() {
+    for name in files_of("tests/contract/events") {
+        let (sample, recorded) = sample(name.trim_end_matches(".json"));
+        let event = recorded.event.unwrap_or_else(|| panic!("{name}: this version does not know the type"));
+        let key = match &event {
+            Event::MessageSent(message) => Some(message.client_id.clone()),
+            _ => None,
+        };
+        let Recorded { conversation, id, actor, time, .. } = recorded;
+        let draft = Draft { conversation, id, actor, time, event, key };
+        assert_eq!(draft.payload(), sample.payload.as_bytes(), "{name}");
+        assert_eq!(draft.subject(), sample.subject, "{name}");
+        let headers = draft.headers();
+        let written = headers.iter().map(|(name, values)| (name.to_string(), values[0].to_string()));
+        assert_eq!(written.collect::<std::collections::BTreeMap<_, _>>(), sample.headers, "{name}");
+    }
+}
+
+#[test]
+fn samples_and_examples_fit_their_schemas() {
+    let schemas = log::schemas();
+    for name in files_of("tests/contract/events") {
+        let (sample, recorded) = sample(name.trim_end_matches(".json"));
+        let wanted = log::type_name(&recorded.word);
+        let (_, schema) = schemas.iter().find(|(named, _)| *named == wanted).expect("a schema");
+        let payload: Value = serde_json::from_str(&sample.payload).expect("a payload is JSON");
+        assert_eq!(misfits(schema, &payload), Vec::<String>::new(), "{name}");
+        assert_eq!(misfits(schema, &schema["examples"][0]), Vec::<String>::new(), "the example of {wanted}");
+    }
+}
+
+#[test]
+fn what_does_not_fit_a_schema_is_noticed() {
+    let (_, schema) =
+        log::schemas().into_iter().find(|(name, _)| name.contains("created")).expect("a schema");
+    let good = &schema["examples"][0];
+    let spoil = |pointer: &str, value: Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(pointer).expect("it is there") = value;
+        misfits(&schema, &bad)
+    };
+    assert_eq!(misfits(&schema, good), Vec::<String>::new());
+    for (pointer, value) in [
+        ("", Value::Null),
+        ("/kind", "crowd".into()),
+        ("/members", Value::Null),
+        ("/members/0", serde_json::json!({})),
+        ("/members/0/user_id", 7.into()),
+        ("/members/0/user_id", "7".into()),
+        ("/title", "".into()),
+        ("/title", "x".repeat(257).into()),
+    ] {
+        assert!(!spoil(pointer, value.clone()).is_empty(), "{pointer} {value}");
+    }
+}
+
+fn files_of(folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(file(folder)).unwrap_or_else(|e| panic!("{folder}: {e}"));
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Where a value does not fit a schema, for the keywords that our schemas use.
+fn misfits(schema: &Value, value: &Value) -> Vec<String> {
+    let fits_type = match schema["type"].as_str() {
+        Some("object") => value.is_object(),
+        Some("array") => value.is_array(),
+        Some("string") => value.is_string(),
+        Some("integer") => value.is_u64() || value.is_i64(),
+        other => panic!("this test does not know the type {other:?}"),
+    };
+    let mut found = Vec::new();
+    if !fits_type {
+        return vec![format!("{value} is not of type {}", schema["type"])];
+    }
+    if schema["enum"].as_array().is_some_and(|choices| !choices.contains(value)) {
+        found.push(format!("{value} is not one of {}", schema["enum"]));
+    }
+    if let Some(text) = value.as_str() {
+        let length = text.chars().count() as u64;
+        let fits = schema["minLength"].as_u64().is_none_or(|least| length >= least)
+            && schema["maxLength"].as_u64().is_none_or(|most| length <= most);
+        let is_id = schema["format"] != "uuid" || text.parse::<verbatim::domain::EventId>().is_ok();
+        let is_time = schema["format"] != "date-time" || text.parse::<verbatim::domain::Time>().is_ok();
+        if !(fits && is_id && is_time) {
+            found.push(format!("{value} does not fit {schema}"));
+        }
+    }
+    if let Some(number) = value.as_u64().filter(|n| schema["maximum"].as_u64().is_some_and(|most| *n > most))
+    {
+        found.push(format!("{number} is too large"));
+    }
+    for item in value.as_array().into_iter().flatten() {
+        found.extend(misfits(&schema["items"], item));
+    }
+    for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+        if value[name].is_null() {
+            found.push(format!("{name} is missing"));
+        }
+    }
+    for (name, member) in value.as_object().into_iter().flatten() {
+        match schema["properties"].get(name) {
+            Some(schema) => found.extend(misfits(schema, member)),
+            None => found.push(format!("{name} is not in the schema")),
+        }
+    }
+    found
+}
