@@ -182,6 +182,13 @@ impl<T, const MAX: usize> Few<T, MAX> {
     }
 }
 
+/// At most the first `MAX`.
+impl<T, const MAX: usize> FromIterator<T> for Few<T, MAX> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self(values.into_iter().take(MAX).collect())
+    }
+}
+
 impl<T, const MAX: usize> Default for Few<T, MAX> {
     fn default() -> Self {
         Self(Vec::new())

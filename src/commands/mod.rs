@@ -18,10 +18,12 @@ pub use roster::Changed;
 pub use send::Sent;
 pub use start::Started;
 
+pub use crate::log::{Durability, Layout, Unavailable};
+
 use crate::{
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
-    log::{Conflict, Draft, Log, Unavailable},
+    log::{Conflict, Draft, Log},
 };
 
 /// How long a command waits until this process has followed what it has appended itself.
@@ -57,6 +59,46 @@ pub enum Refused {
 impl From<Rejection> for Refused {
     fn from(rejection: Rejection) -> Self {
         Self::Rejected(rejection)
+    }
+}
+
+impl Refused {
+    /// What clients read of it, at every edge: a word for programs.
+    pub fn code(&self) -> &'static str {
+        self.said().0
+    }
+
+    /// The same for people: what to do next.
+    pub fn detail(&self) -> &'static str {
+        self.said().1
+    }
+
+    fn said(&self) -> (&'static str, &'static str) {
+        use Rejection::*;
+        match self {
+            Self::Rejected(NotFound) => ("not_found", "There is nothing here that you may see."),
+            Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            Self::Rejected(LastOwner) => {
+                ("last_owner", "Nobody would be left as owner: make somebody else owner first.")
+            }
+            Self::Rejected(DirectIsFixed) => {
+                ("direct_conversation", "A direct conversation stays as it is: start a group instead.")
+            }
+            Self::Rejected(WithOneself) => ("with_oneself", "Name somebody else than yourself."),
+            Self::Rejected(TooManyMembers) => ("too_many_members", "The conversation is full."),
+            Self::Rejected(AheadOfHead) => (
+                "ahead_of_head",
+                "The conversation has not come to that position: name one that you have seen.",
+            ),
+            Self::Rejected(NoSuchMember) => ("no_such_member", "This user is not a member: add them first."),
+            Self::Rejected(AlreadyStarted) => {
+                ("already_started", "This conversation has been started before.")
+            }
+            Self::Mismatch => {
+                ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
+            }
+            Self::Unavailable(_) => ("unavailable", "Not possible at the moment: try the same again."),
+        }
     }
 }
 
