@@ -63,7 +63,7 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
 impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
 
 /// The shape in `bytes`, or a problem that points at the first thing wrong with it.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // An array would be taken for an object by the order of its fields.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}

@@ -9,8 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, Found, Keyed, Limit, Made, Page, Problem, Reply, Ruled, SignedIn,
-    Tag, examples, given,
+    Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Made, Page, Problem, Reply, Ruled,
+    SignedIn, Tag, examples, given,
     start::{Start, StartDirect, StartGroup},
 };
 use crate::{
@@ -267,7 +267,7 @@ impl Conversations {
         group: StartGroup,
         key: Option<ClientId>,
     ) -> Result<Made<Conversation>, Problem> {
-        let members = group.members.into_vec();
+        let members = group.members.map(Few::into_vec).unwrap_or_default();
         self.0.must_exist(&members, |index| format!("/members/{index}")).await?;
         let started = self.0.commands.start_group(me, group.title, members, key).await?;
         Ok(made(&started, me))

@@ -197,16 +197,6 @@ impl Asked {
     }
 }
 
-impl Direction {
-    /// The same way, from behind a message.
-    fn behind(self, position: Position) -> Self {
-        match self {
-            Self::Before(_) => Self::Before(position),
-            Self::After(_) => Self::After(position),
-        }
-    }
-}
-
 /// How many of a page are at or before the position that it is about, and how many behind it.
 fn halves(limit: Limit) -> (i64, i64) {
     let newer = limit.get() as i64 / 2;

@@ -35,8 +35,7 @@ pub(super) struct StartGroup {
     /// What it is called
     pub(super) title: Title,
     /// Whom to bring in, as members
-    #[oai(default)]
-    pub(super) members: Few<UserId, MOST>,
+    pub(super) members: Option<Few<UserId, MOST>>,
 }
 
 impl Example for StartDirect {
@@ -47,8 +46,7 @@ impl Example for StartDirect {
 
 impl Example for StartGroup {
     fn example() -> Self {
-        let members = [examples::ben()].into_iter().collect();
-        Self { title: examples::title(), members }
+        Self { title: examples::title(), members: Some([examples::ben()].into_iter().collect()) }
     }
 }
 
@@ -76,7 +74,7 @@ impl TryFrom<Fields> for Start {
                 Ok(Self::Direct(StartDirect { user_id }))
             }
             Fields { kind: Kind::Group, title: Some(title), members, user_id: None } => {
-                Ok(Self::Group(StartGroup { title, members: members.unwrap_or_default() }))
+                Ok(Self::Group(StartGroup { title, members }))
             }
             Fields { kind: Kind::Direct, title: Some(_), .. } => Err(surplus("title", "`user_id`")),
             Fields { kind: Kind::Direct, members: Some(_), .. } => Err(surplus("members", "`user_id`")),
@@ -95,4 +93,46 @@ fn missing(field: &str) -> String {
 
 fn surplus(field: &str, expected: &str) -> String {
     format!("unknown field `{field}`, expected {expected} for this kind")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::body::parse;
+    use examples::{ana, ben};
+
+    #[test]
+    fn a_start_is_of_one_kind() {
+        let direct = format!(r#"{{"kind":"direct","user_id":"{}"}}"#, ben());
+        assert_eq!(parse(direct.as_bytes()).ok(), Some(Start::Direct(StartDirect { user_id: ben() })));
+        let group = format!(r#"{{"title":"{}","members":["{}"],"kind":"group"}}"#, examples::TITLE, ben());
+        assert_eq!(parse(group.as_bytes()).ok(), Some(Start::Group(StartGroup::example())));
+        let alone = format!(r#"{{"kind":"group","title":"{}"}}"#, examples::TITLE);
+        let expected = StartGroup { members: None, ..StartGroup::example() };
+        assert_eq!(parse(alone.as_bytes()).ok(), Some(Start::Group(expected)));
+    }
+
+    #[test]
+    fn a_wrong_start_is_pointed_at() {
+        let (id, many) = (ana(), vec![format!("\"{}\"", ana()); MOST + 1].join(","));
+        for (json, pointer, code) in [
+            ("{}".into(), "/kind", "missing"),
+            (r#"{"kind":"room"}"#.into(), "/kind", "unknown_value"),
+            (r#"{"kind":"direct"}"#.into(), "/user_id", "missing"),
+            (format!(r#"{{"kind":"direct","user_id":"{id}","title":"x"}}"#), "/title", "unknown_field"),
+            (format!(r#"{{"kind":"direct","user_id":"{id}","members":[]}}"#), "/members", "unknown_field"),
+            (r#"{"kind":"direct","user_id":"me"}"#.into(), "/user_id", "invalid"),
+            (r#"{"kind":"group"}"#.into(), "/title", "missing"),
+            (r#"{"kind":"group","title":""}"#.into(), "/title", "empty_text"),
+            (format!(r#"{{"kind":"group","title":"x","user_id":"{id}"}}"#), "/user_id", "unknown_field"),
+            (format!(r#"{{"kind":"group","title":"x","members":["{id}",7]}}"#), "/members/1", "wrong_type"),
+            (format!(r#"{{"kind":"group","title":"x","members":[{many}]}}"#), "/members", "too_many"),
+            (r#"{"kind":"group","title":"x","admin":true}"#.into(), "/admin", "unknown_field"),
+        ] {
+            let problem = parse::<Start>(json.as_bytes()).expect_err(&json);
+            let error = &problem.errors[0];
+            assert_eq!((error.pointer.as_str(), error.code.as_str()), (pointer, code), "{json}");
+            assert!(!error.detail.is_empty());
+        }
+    }
 }

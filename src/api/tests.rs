@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::UserId;
 use sample::{ANA, More, Things};
 
+mod operations;
 mod sample;
 
 struct Answer {

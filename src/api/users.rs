@@ -56,7 +56,7 @@ impl Users {
         /// The whole name
         #[oai(validator(min_length = 1, max_length = 64))]
         username: Query<String>,
-        _limit: Query<Limit>,
+        #[oai(name = "limit")] _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
         let found = match Username::parse(&username.0) {
             Ok(username) => auth::by_username(&self.0.pool, &username).await?,

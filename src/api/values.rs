@@ -102,7 +102,7 @@ macro_rules! reads_by_serde {
         }
     };
 }
-pub(crate) use {documented, reads_by_serde, words};
+pub(crate) use {reads_by_serde, words};
 
 documented! {
     UserId: text, id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");

@@ -74,6 +74,16 @@ pub enum Direction {
     After(Position),
 }
 
+impl Direction {
+    /// The same way, from behind a message.
+    pub fn behind(self, position: Position) -> Self {
+        match self {
+            Self::Before(_) => Self::Before(position),
+            Self::After(_) => Self::After(position),
+        }
+    }
+}
+
 /// A page of the messages from `visible_from` on.
 pub async fn history(
     pool: &PgPool,
