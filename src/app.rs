@@ -138,7 +138,10 @@ pub async fn serve(
     if timeout(FINISH, finished).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
+    tracing::debug!("connections have ended");
     started.background.cancel();
+    let _ = timeout(FINISH, started.pool.close()).await;
+    tracing::debug!("the pool is closed");
     Ok(())
 }
 

@@ -86,7 +86,7 @@ pub fn main() -> ExitCode {
         | Command::Check(Serve { settings, .. })
         | Command::Status(Serve { settings, .. }) => telemetry::start(settings.log),
         Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
-            telemetry::start(telemetry::LogFormat::Text)
+            telemetry::start(telemetry::LogFormat::Text);
         }
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

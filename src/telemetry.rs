@@ -20,7 +20,7 @@ macro_rules! metrics {
         impl Metrics {
             fn registry(&self) -> Registry {
                 let mut registry = Registry::with_prefix("verbatim");
-                $(registry.register($exported, concat!($($help),+).trim(), self.$name.clone());)+
+                $(registry.register($exported, concat!($($help),+).trim().trim_end_matches('.'), self.$name.clone());)+
                 registry
             }
         }

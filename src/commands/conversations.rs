@@ -109,7 +109,7 @@ impl Tracked {
 impl Conversations {
     /// Knows none yet, and has followed each stream up to the given position.
     pub fn new(log: Log, followed: Vec<Position>, capacity: usize) -> Self {
-        let followed = followed.into_iter().map(|at| watch::Sender::new(at)).collect();
+        let followed = followed.into_iter().map(watch::Sender::new).collect();
         Self(Arc::new(Inner { log, known: Mutex::default(), followed, capacity }))
     }
 

@@ -22,7 +22,10 @@ const REMEMBERED: usize = 100_000;
 
 /// The watermarks that this process has told the log. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Receipts(Arc<Mutex<HashMap<(ConversationId, UserId), Arc<Entry>>>>);
+pub struct Receipts(Arc<Mutex<HashMap<Of, Arc<Entry>>>>);
+
+/// Whose watermarks, and where.
+type Of = (ConversationId, UserId);
 
 struct Entry {
     /// What has been asked for but may not be told yet.
@@ -38,11 +41,11 @@ struct Told {
 }
 
 impl Receipts {
-    fn entry(&self, of: (ConversationId, UserId)) -> Option<Arc<Entry>> {
+    fn entry(&self, of: Of) -> Option<Arc<Entry>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
     }
 
-    fn begin(&self, of: (ConversationId, UserId), known: ReceiptAdvanced) -> Arc<Entry> {
+    fn begin(&self, of: Of, known: ReceiptAdvanced) -> Arc<Entry> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
             all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.told.try_lock().is_ok_and(recent));

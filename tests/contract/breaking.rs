@@ -61,11 +61,11 @@ fn each_breaking_change_of_a_real_schema_is_noticed() {
     type Mutation = fn(&mut Value);
     let breaking: [(&str, Mutation); 9] = [
         ("/title: the property was removed", |s| {
-            drop(s["properties"].as_object_mut().unwrap().remove("title"))
+            drop(s["properties"].as_object_mut().unwrap().remove("title"));
         }),
         ("/title: it is required now", |s| s["required"].as_array_mut().unwrap().push("title".into())),
         ("/kind: it was always there", |s| {
-            s["required"].as_array_mut().unwrap().retain(|name| name != "kind")
+            s["required"].as_array_mut().unwrap().retain(|name| name != "kind");
         }),
         ("/title: type was", |s| s["properties"]["title"]["type"] = "integer".into()),
         ("/kind: the value direct", |s| {

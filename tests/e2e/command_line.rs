@@ -57,7 +57,7 @@ async fn dev_mode_keeps_its_data_and_leaves_no_process() {
     let mut first = dev(folder.path()).await;
     let ana = Person::registers(first.address, "ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
-    ana.says(&notes, "remember").await;
+    let said = ana.says(&notes, "remember").await["position"].as_u64().expect("position");
     let settings = std::fs::read_to_string(folder.path().join("dev.env")).expect("dev.env");
     assert!(
         settings.contains("VERBATIM_NATS_URL=nats://") && settings.contains("VERBATIM_DATABASE_URL=postgres")
@@ -71,7 +71,7 @@ async fn dev_mode_keeps_its_data_and_leaves_no_process() {
 
     let mut second = dev(folder.path()).await;
     let ana = ana.at(second.address);
-    assert_eq!(ana.history(&notes, 0).await, ["remember"], "data and tokens outlive a restart");
+    assert_eq!(ana.history(&notes, said).await, ["remember"], "data and tokens outlive a restart");
     second.child.kill().await.expect("kill -9");
     eventually("nothing outlives a killed parent", || async { left_in(folder.path()).await.is_empty() })
         .await;

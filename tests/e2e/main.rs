@@ -1,6 +1,9 @@
 //! Stories: what people, bots and other services do, told to real servers. Each story has a
 //! nats-server and a database of its own, and runs the program as its users do.
 
+// Everything here is for this binary alone.
+#![allow(unreachable_pub)]
+
 mod world;
 
 mod accounts;

@@ -45,7 +45,7 @@ impl World {
 
     /// The servers without a node.
     pub async fn empty(streams: usize) -> Self {
-        let dir = servers::folder();
+        let dir = folder();
         let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
         Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
     }

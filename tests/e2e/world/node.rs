@@ -57,10 +57,6 @@ impl Node {
         Self { child, address, lines }
     }
 
-    pub fn pid(&self) -> i32 {
-        self.child.id().expect("it runs").try_into().expect("a pid")
-    }
-
     /// SIGKILL: it has no chance to say goodbye.
     pub async fn kill9(&mut self) {
         self.child.kill().await.expect("kill");

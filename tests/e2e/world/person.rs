@@ -16,7 +16,6 @@ pub struct Person {
     pub id: String,
     pub token: String,
     pub refresh_token: String,
-    pub login: String,
     pub address: SocketAddr,
     http: reqwest::Client,
 }
@@ -95,7 +94,6 @@ impl Person {
             id: id.to_owned(),
             token: text("access_token"),
             refresh_token: text("refresh_token"),
-            login: text("login_id"),
             address,
             http: reqwest::Client::new(),
         }

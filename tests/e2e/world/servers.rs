@@ -40,7 +40,7 @@ async fn postgres() -> &'static Postgres {
             let postgres = dev::start_postgres(tools(), &dir.path().join("postgres"), options)
                 .await
                 .expect("Postgres starts");
-            let mut connection = PgConnection::connect(&postgres.url()).await.expect("connection");
+            let mut connection = PgConnection::connect(postgres.url()).await.expect("connection");
             sqlx::raw_sql("create database blank").execute(&mut connection).await.expect("database");
             app::migrate(&postgres.url_of("blank")).await.expect("migrations");
             (postgres, dir)
@@ -87,6 +87,6 @@ impl Database {
 }
 
 async fn execute(postgres: &Postgres, sql: &str) {
-    let mut connection = PgConnection::connect(&postgres.url()).await.expect("connection");
+    let mut connection = PgConnection::connect(postgres.url()).await.expect("connection");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("statement");
 }
