@@ -44,6 +44,7 @@ mod reasons;
 mod receipts;
 mod refusals;
 mod reply;
+mod schemas;
 mod start;
 mod strict;
 mod swagger;

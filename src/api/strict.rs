@@ -1,12 +1,12 @@
-//! What poem-openapi leaves out of an operation: unknown and repeated query parameters, `Allow` on
-//! 405, and errors in our words.
+//! What poem-openapi leaves out of an operation: unknown and repeated parameters, headers that it
+//! cannot read, `Allow` on 405, and errors in our words.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::LazyLock};
 
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
     endpoint::{BoxEndpoint, make_sync},
-    http::Method,
+    http::{HeaderMap, Method},
 };
 use poem_openapi::{
     OpenApi,
@@ -16,17 +16,21 @@ use poem_openapi::{
 use super::Problem;
 
 /// The methods that HTTP knows.
-pub(super) const METHODS: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::PATCH,
-    Method::DELETE,
-    Method::OPTIONS,
-    Method::TRACE,
-    Method::CONNECT,
-];
+pub(super) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
+    let query = Method::from_bytes(b"QUERY").expect("the letters of a method");
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+        query,
+    ]
+});
 
 /// The operations of `A`, strictly.
 pub(super) struct Strict<A>(pub(super) A);
@@ -43,13 +47,13 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 
     fn add_routes(self, routes: &mut Routes) {
-        let mut queries = queries(A::meta());
+        let mut parameters = parameters(A::meta());
         let mut loose = Routes::new();
         self.0.add_routes(&mut loose);
         for (path, operations) in loose {
             let strict = routes.entry(path.clone()).or_default();
             for (method, operation) in operations {
-                let known = queries.remove(&(path.clone(), method.clone())).unwrap_or_default();
+                let known = parameters.remove(&(path.clone(), method.clone())).unwrap_or_default();
                 strict.insert(method, Operation { known, operation }.boxed());
             }
             refuse_the_rest(strict);
@@ -57,15 +61,25 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The names of the query parameters of each operation.
-fn queries(apis: Vec<MetaApi>) -> HashMap<(String, Method), Vec<String>> {
+/// The parameters of an operation that stand in the query and in the head, by name.
+#[derive(Default)]
+struct Parameters {
+    query: Vec<String>,
+    headers: Vec<String>,
+}
+
+fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
     let paths = apis.into_iter().flat_map(|api| api.paths);
     paths
         .flat_map(|path| {
             let route = route(&path.path);
             path.operations.into_iter().map(move |operation| {
-                let params = operation.params.into_iter().filter(|p| p.in_type == MetaParamIn::Query);
-                ((route.clone(), operation.method), params.map(|param| param.name).collect())
+                let of = |kind| {
+                    let params = operation.params.iter().filter(move |param| param.in_type == kind);
+                    params.map(|param| param.name.clone()).collect()
+                };
+                let known = Parameters { query: of(MetaParamIn::Query), headers: of(MetaParamIn::Header) };
+                ((route.clone(), operation.method.clone()), known)
             })
         })
         .collect()
@@ -88,17 +102,19 @@ fn refuse_the_rest(operations: &mut HashMap<Method, BoxEndpoint<'static>>) {
     }
     allowed.sort_by(|one, other| one.as_str().cmp(other.as_str()));
     let allow = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    for method in METHODS {
-        if !allowed.contains(&method) {
+    for method in METHODS.iter() {
+        if !allowed.contains(method) {
             let allow = allow.clone();
-            operations
-                .insert(method, make_sync(move |_| Problem::not_allowed(&allow)).map_to_response().boxed());
+            operations.insert(
+                method.clone(),
+                make_sync(move |_| Problem::not_allowed(&allow)).map_to_response().boxed(),
+            );
         }
     }
 }
 
 struct Operation {
-    known: Vec<String>,
+    known: Parameters,
     operation: BoxEndpoint<'static>,
 }
 
@@ -107,7 +123,8 @@ impl Endpoint for Operation {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
-        if let Some(problem) = wrong_query(&given, &self.known) {
+        let wrong_header = || wrong_header(request.headers(), &self.known.headers);
+        if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
             return Ok(problem.into_response());
         }
         let answer = self.operation.call(request).await;
@@ -125,6 +142,20 @@ fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> 
             };
             Some(Problem::parameter(&name, "unknown_parameter", detail))
         } else if given[..at].iter().any(|(before, _)| before == name) {
+            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+        } else {
+            None
+        }
+    })
+}
+
+/// A header that poem-openapi would pass over: twice, or with bytes that are no text.
+fn wrong_header(given: &HeaderMap, known: &[String]) -> Option<Problem> {
+    known.iter().find_map(|name| {
+        let mut values = given.get_all(name).iter();
+        if values.any(|value| value.to_str().is_err()) {
+            Some(Problem::parameter(name, "invalid", "only visible ASCII is accepted"))
+        } else if given.get_all(name).iter().nth(1).is_some() {
             Some(Problem::parameter(name, "repeated_parameter", "give it once"))
         } else {
             None

@@ -153,9 +153,17 @@ async fn a_wrong_query_is_named() {
 
 #[tokio::test]
 async fn a_wrong_header_is_named() {
-    let request = request("POST", "/v1/things").content_type("application/json");
-    let answer = send(request.header("idempotency-key", "no").body(r#"{"title":"Lunch"}"#)).await;
-    assert_eq!((answer.status, answer.code()), (400, "/Idempotency-Key invalid".into()));
+    let with = async |keys: &[&[u8]]| {
+        let request = request("POST", "/v1/things").content_type("application/json");
+        let request = keys.iter().fold(request, |request, key| request.header("idempotency-key", *key));
+        let answer = send(request.body(r#"{"title":"Lunch"}"#)).await;
+        (answer.status, answer.code())
+    };
+    for wrong in [&b"no"[..], b"", "schlüssel".as_bytes(), b"a-good-key\xff"] {
+        assert_eq!(with(&[wrong]).await, (400, "/Idempotency-Key invalid".into()));
+    }
+    let twice = with(&[b"a-good-key", b"a-good-key"]).await;
+    assert_eq!(twice, (400, "/Idempotency-Key repeated_parameter".into()));
 }
 
 #[tokio::test]
@@ -250,7 +258,7 @@ async fn nobody_is_sent_to_the_login() {
 
 #[tokio::test]
 async fn another_method_is_told_which_there_are() {
-    for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"] {
+    for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"] {
         let answer = send(request(method, "/v1/things").finish()).await;
         assert_eq!((answer.status, answer.header("allow")), (405, "GET, HEAD, POST"), "{method}");
         assert_eq!(answer.code(), "method_not_allowed");
