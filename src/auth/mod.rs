@@ -15,6 +15,7 @@ mod password_hash;
 mod refresh;
 mod refresh_token;
 mod revoked;
+mod shared_key;
 mod tokens;
 mod username;
 
@@ -29,5 +30,6 @@ pub use password::{BadPassword, Password};
 pub use password_hash::{BadCost, Busy, Cost, Hasher, PasswordHash, Verdict};
 pub use refresh::{Grant, RefreshError, refresh};
 pub use revoked::Revoked;
+pub use shared_key::{SharedKeyError, shared_key};
 pub use tokens::{ACCESS_LIFE, BadToken, Caller, LEEWAY, Tokens};
 pub use username::{BadUsername, Username};

@@ -95,10 +95,14 @@ impl Refused {
                 Rejection::NotFound => "there is no such conversation, or you are not in it",
                 Rejection::Forbidden => "your role in this conversation does not allow it",
                 Rejection::LastOwner => "members need an owner: make somebody else an owner first",
-                Rejection::DirectIsFixed => "a direct conversation has its two members for ever: start a group",
+                Rejection::DirectIsFixed => {
+                    "a direct conversation has its two members for ever: start a group"
+                }
                 Rejection::WithOneself => "a direct conversation is with somebody else",
                 Rejection::TooManyMembers => "the conversation has as many members as it may have",
-                Rejection::AheadOfHead => "the conversation has not come to that position: use one you were given",
+                Rejection::AheadOfHead => {
+                    "the conversation has not come to that position: use one you were given"
+                }
                 Rejection::NoSuchMember => "that user is not a member: add them first",
                 Rejection::AlreadyStarted => "the conversation has been started before",
             },

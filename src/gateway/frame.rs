@@ -305,7 +305,12 @@ mod tests {
         assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
         assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
         for wrong in [
-            "", "null", "[]", r#"{"op":"sing"}"#, r#"{"op":"hello","more":1}"#, r#"{"id":"1"}"#,
+            "",
+            "null",
+            "[]",
+            r#"{"op":"sing"}"#,
+            r#"{"op":"hello","more":1}"#,
+            r#"{"id":"1"}"#,
             &send.replace("client-1", "short"),
             &send.replace("hi", "\\u0000"),
             &send.replace("hi", " "),

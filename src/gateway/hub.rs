@@ -146,7 +146,8 @@ impl Hub {
 
     /// A listener has no session any more.
     pub(super) async fn leave(&self, listener: Arc<Listener>) {
-        let mut streams: Vec<usize> = listener.topics().into_iter().map(|id| self.log.stream_of(id)).collect();
+        let mut streams: Vec<usize> =
+            listener.topics().into_iter().map(|id| self.log.stream_of(id)).collect();
         streams.sort_unstable();
         streams.dedup();
         for stream in streams {
@@ -317,7 +318,12 @@ impl Stream {
     }
 
     /// The head of a conversation that the listener is in; `None` if membership was lost meanwhile.
-    fn join(&mut self, listener: &Arc<Listener>, id: ConversationId, tracked: Option<Arc<Tracked>>) -> Option<Head> {
+    fn join(
+        &mut self,
+        listener: &Arc<Listener>,
+        id: ConversationId,
+        tracked: Option<Arc<Tracked>>,
+    ) -> Option<Head> {
         let tracked = tracked.or_else(|| self.topics.get(&id).map(|topic| topic.tracked.clone()))?;
         tracked.conversation().membership(listener.user)?;
         self.subscribe(listener, id, &tracked);
@@ -351,7 +357,9 @@ impl Stream {
     }
 
     fn presence(&self, recorded: &Recorded) {
-        let Some(Event::PresenceChanged(PresenceChanged { status, last_seen_at })) = recorded.event else { return };
+        let Some(Event::PresenceChanged(PresenceChanged { status, last_seen_at })) = recorded.event else {
+            return;
+        };
         let Some(topic) = self.topics.get(&recorded.conversation) else { return };
         if !topic.tracked.conversation().counts(recorded.actor, Lane::Presence) {
             return;

@@ -35,7 +35,12 @@ const TYPING: Duration = Duration::from_secs(1);
 const RECEIPTS: usize = 32;
 
 /// Serves a socket whose handshake is done.
-pub(super) async fn serve(gateway: Arc<Gateway>, caller: Caller, socket: Arc<Socket>, mut incoming: Incoming) {
+pub(super) async fn serve(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    socket: Arc<Socket>,
+    mut incoming: Incoming,
+) {
     let Some(cursor) = hello(&socket, &mut incoming).await else {
         // The close frame is on its way; the client's answer is waited for there.
         while !matches!(incoming.next().await, Event::Gone(_)) {}
@@ -130,8 +135,11 @@ async fn memberships(
         tracing::warn!(error = %e, "a session cannot begin: the views do not answer");
         Close::Overload
     };
-    let wanted: Vec<Checkpoint> =
-        from.iter().enumerate().map(|(stream, position)| Checkpoint { stream, position: *position }).collect();
+    let wanted: Vec<Checkpoint> = from
+        .iter()
+        .enumerate()
+        .map(|(stream, position)| Checkpoint { stream, position: *position })
+        .collect();
     for _ in 0..2 {
         let (ids, at) = views::memberships(&gateway.pool, session.user).await.map_err(unavailable)?;
         let has = |wanted: &Checkpoint| {
@@ -148,7 +156,12 @@ async fn memberships(
     Err(Close::Lagging)
 }
 
-fn ready(gateway: &Gateway, session: &Session, mut positions: Vec<Position>, joined: &[Joined]) -> bytes::Bytes {
+fn ready(
+    gateway: &Gateway,
+    session: &Session,
+    mut positions: Vec<Position>,
+    joined: &[Joined],
+) -> bytes::Bytes {
     for joined in joined {
         positions[joined.stream] = joined.position;
     }
@@ -212,9 +225,8 @@ impl<'a> Conversing<'a> {
                     Ok(frame) => {
                         self.bad_frames = 0;
                         // Boxed, so that a silent session does not pay for the largest command.
-                        let work = Box::pin(self.answer(frame));
-                        let socket = self.session.socket.clone();
-                        socket.during(work).await;
+                        let session = self.session;
+                        session.socket.during(Box::pin(self.answer(frame))).await;
                     }
                     Err(bad) => {
                         refuse_bad(&self.session.socket, &bad);

@@ -1,11 +1,7 @@
 //! What is done for all sessions at once, so that none needs a timer of its own: signs of life,
 //! expired tokens, half-open sockets.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
     task::yield_now,
@@ -90,7 +86,12 @@ async fn heartbeat(gateway: &Gateway) {
     }
 }
 
-fn beat_for(gateway: &Gateway, listener: &super::listeners::Listener, positions: &[Position], heads: &[Head]) {
+fn beat_for(
+    gateway: &Gateway,
+    listener: &super::listeners::Listener,
+    positions: &[Position],
+    heads: &[Head],
+) {
     let cursor = gateway.cursors.write(listener.user, positions);
     listener.send(&ServerFrame::Heartbeat { cursor, heads }.encode());
 }

@@ -108,11 +108,13 @@ impl Log {
 
 /// User and password stand in the URL, from which async-nats does not take them.
 async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
-    let mut options = async_nats::ConnectOptions::new();
     let servers = url.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-    if let Some((user, password)) = servers.iter().find_map(|s| s.username().zip(s.password())) {
-        options = options.with_user_and_password(user.to_owned(), password.to_owned());
-    }
+    let options = match servers.iter().find_map(|server| server.username().zip(server.password())) {
+        Some((user, password)) => {
+            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
+        }
+        None => async_nats::ConnectOptions::new(),
+    };
     options
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
         .ping_interval(Duration::from_secs(5))

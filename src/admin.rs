@@ -1,0 +1,81 @@
+//! The admin listener: whether the process lives, whether it can work, and what it counts.
+
+use std::sync::{Arc, OnceLock, atomic::{AtomicBool, Ordering}};
+
+use poem::{Endpoint, EndpointExt as _, IntoEndpoint, Response, Route, endpoint::make, get, http::StatusCode};
+use serde_json::json;
+use sqlx::PgPool;
+
+use crate::{log::Log, projector, telemetry, views::Progress};
+
+/// So many events behind the log the views may be before the process says that it is not ready.
+const MAX_LAG: u64 = 10_000;
+
+/// Whether the process can work.
+#[derive(Default)]
+pub struct Health {
+    parts: OnceLock<(Log, PgPool, Progress)>,
+    stopping: AtomicBool,
+}
+
+impl Health {
+    /// From here on it depends on the servers.
+    pub fn is_ready_with(&self, log: Log, pool: PgPool, progress: Progress) {
+        let _ = self.parts.set((log, pool, progress));
+    }
+
+    /// From here on it takes nothing new.
+    pub fn is_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// What is wrong, if anything.
+    async fn trouble(&self) -> Option<&'static str> {
+        if self.stopping.load(Ordering::Relaxed) {
+            return Some("stopping");
+        }
+        let Some((log, pool, progress)) = self.parts.get() else { return Some("starting") };
+        if !log.is_connected() {
+            return Some("the log is not connected");
+        }
+        if sqlx::query("select 1").execute(pool).await.is_err() {
+            return Some("the database does not answer");
+        }
+        if telemetry::METRICS.stopped.get() > 0 {
+            return Some("a projection has stopped");
+        }
+        match projector::lag(log, progress).await {
+            Some(lag) if lag > MAX_LAG => Some("the views lag behind the log"),
+            Some(_) => None,
+            None => Some("how far the views are is not known"),
+        }
+    }
+}
+
+/// `/livez`, `/readyz` and `/metrics`.
+pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
+    let ready = make(move |_| {
+        let health = health.clone();
+        async move {
+            match health.trouble().await {
+                None => answer(StatusCode::OK, "ready", None),
+                Some(trouble) => answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Some(trouble)),
+            }
+        }
+    });
+    let live = make(|_| async { answer(StatusCode::OK, "live", None) });
+    let metrics = make(|_| async {
+        Response::builder()
+            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            .body(telemetry::exposition())
+    });
+    Route::new().at("/livez", get(live)).at("/readyz", get(ready)).at("/metrics", get(metrics)).into_endpoint().boxed()
+}
+
+fn answer(status: StatusCode, word: &str, trouble: Option<&str>) -> Response {
+    let body = match trouble {
+        None => json!({ "status": word }),
+        Some(trouble) => json!({ "status": word, "trouble": trouble }),
+    };
+    Response::builder().status(status).content_type("application/json").body(body.to_string())
+}

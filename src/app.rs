@@ -1,0 +1,314 @@
+//! Wiring: from settings to a running process, and back to nothing.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use poem::{Endpoint, EndpointExt as _, Response, Route, http::StatusCode};
+use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    admin::{self, Health},
+    api, auth,
+    clock::Clock,
+    commands::{Commands, Conversations, Receipts},
+    config::{BadSetting, Role, Settings},
+    gateway::{Door, Gateway, cursor::Cursors, hub::Hub, listeners::Listeners},
+    listen,
+    log::{Durability, Log, OpenError, Unavailable},
+    presence::Presence,
+    projector,
+    views::Progress,
+};
+
+/// The migrations, inside the binary.
+pub static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a stopping process finishes what is in flight.
+const FINISH: Duration = Duration::from_secs(15);
+/// How long to wait before servers that are not there are tried again.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// Why a process cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Setting(#[from] BadSetting),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    /// The database refuses.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The tables are not those of this version.
+    #[error("the database is not migrated ({0}): run `verbatim migrate`")]
+    Migrate(String),
+    /// The log refuses.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] Unavailable),
+    /// The signing key cannot be used.
+    #[error("the signing key: {0}")]
+    Key(String),
+    /// The log would lose what it has acknowledged.
+    #[error(
+        "nats-server syncs every {0} s, so a power failure loses what was acknowledged since: set `sync_interval: always` in its `jetstream` block"
+    )]
+    Weak(u64),
+}
+
+/// The addresses of the servers.
+#[derive(Debug, Clone)]
+pub struct Addresses {
+    /// nats-server.
+    pub nats: String,
+    /// Postgres.
+    pub database: String,
+}
+
+/// Whether a log that is not synced before each acknowledgement is put up with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Weakness {
+    /// As in production.
+    Refused,
+    /// As in dev mode.
+    Warned,
+}
+
+/// Connects to Postgres. Answers once a connection stands.
+pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(3))
+        .after_connect(|connection, _| {
+            Box::pin(async move {
+                sqlx::raw_sql(
+                    "set statement_timeout = '10s'; set lock_timeout = '5s';
+                     set idle_in_transaction_session_timeout = '10s'",
+                )
+                .execute(connection)
+                .await
+                .map(drop)
+            })
+        })
+        .connect(url)
+        .await
+}
+
+/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the address of
+/// the public listener.
+pub async fn serve(
+    settings: &Settings,
+    addresses: &Addresses,
+    roles: &[Role],
+    weakness: Weakness,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), AppError> {
+    let public = bind(settings.listen).await?;
+    let address = public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?;
+    let private = bind(settings.admin_listen).await?;
+    let health = Arc::new(Health::default());
+    let admin = TaskTracker::new();
+    listen_on(private, admin::routes(health.clone()), settings.listener(), CancellationToken::new(), &admin);
+
+    let started = tokio::select! {
+        started = start(settings, addresses, roles, weakness) => started?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    health.is_ready_with(started.log.clone(), started.pool.clone(), started.progress.clone());
+    let connections = TaskTracker::new();
+    let refuse_new = CancellationToken::new();
+    listen_on(public, started.endpoint, settings.listener(), refuse_new.clone(), &connections);
+    ready(address);
+
+    stop.cancelled().await;
+    health.is_stopping();
+    started.gateway.sessions.close();
+    started.gateway.drain();
+    refuse_new.cancel();
+    connections.close();
+    let finished = async {
+        started.gateway.sessions.wait().await;
+        connections.wait().await;
+    };
+    if timeout(FINISH, finished).await.is_err() {
+        tracing::warn!("some connections did not end in time");
+    }
+    started.background.cancel();
+    Ok(())
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    TcpListener::bind(address).await.map_err(|e| AppError::Listen(address, e))
+}
+
+fn listen_on(
+    listener: TcpListener,
+    endpoint: impl Endpoint + 'static,
+    limits: listen::Limits,
+    stop: CancellationToken,
+    tracker: &TaskTracker,
+) {
+    let connections = tracker.clone();
+    tracker.spawn(async move { listen::serve(listener, endpoint, limits, stop, &connections).await });
+}
+
+/// A process that runs.
+struct Started {
+    log: Log,
+    pool: PgPool,
+    progress: Progress,
+    gateway: Arc<Gateway>,
+    endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
+    background: CancellationToken,
+}
+
+async fn start(
+    settings: &Settings,
+    addresses: &Addresses,
+    roles: &[Role],
+    weakness: Weakness,
+) -> Result<Started, AppError> {
+    let clock = Clock::system();
+    let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
+    is_migrated(&pool).await?;
+    let log = open_log(settings, addresses).await?;
+    let durability = durable(&log, weakness).await?;
+    let keys = keys(settings, &pool).await?;
+    let cursors = Cursors::new(&keys.derive("cursor"), log.epoch().clone());
+    let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
+    let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
+    let revoked = Arc::<auth::Revoked>::default();
+    let progress = Progress::new(pool.clone());
+    let background = CancellationToken::new();
+
+    let mut positions = Vec::new();
+    for stream in 0..settings.streams {
+        positions.push(log.last(stream).await?);
+        if roles.contains(&Role::Projector) {
+            tokio::spawn(projector::project(log.clone(), pool.clone(), stream, background.clone()));
+        }
+    }
+    let conversations = Conversations::new(log.clone(), positions, settings.conversations);
+    let listeners = Arc::<Listeners>::default();
+    let hub = Hub::start(&log, &conversations, &listeners, &background);
+    let presence =
+        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone()).await?;
+    let commands =
+        Commands { log: log.clone(), conversations, receipts: Receipts::default(), clock: clock.clone() };
+    let gateway = Arc::new(Gateway {
+        commands: commands.clone(),
+        pool: pool.clone(),
+        progress: progress.clone(),
+        tokens: tokens.clone(),
+        revoked: revoked.clone(),
+        presence: presence.clone(),
+        hub,
+        listeners,
+        cursors,
+        settings: settings.gateway(),
+        sessions: TaskTracker::new(),
+    });
+    gateway.start(&background).await?;
+
+    let info = api::Info::new(&log, durability);
+    let edge = api::State {
+        commands,
+        pool: pool.clone(),
+        progress: progress.clone(),
+        tokens,
+        hasher,
+        revoked,
+        presence,
+        clock,
+        info,
+    };
+    let mut routes = if roles.contains(&Role::Api) { api::routes_of(edge) } else { Route::new() };
+    if roles.contains(&Role::Gateway) {
+        routes = routes.at("/v1/ws", Door(gateway.clone()));
+    }
+    let endpoint = api::edge(routes).boxed();
+    Ok(Started { log, pool, progress, gateway, endpoint, background })
+}
+
+/// Servers that are not there yet are waited for: the process lives and is not ready.
+async fn until_there<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
+    server: &str,
+    mut connect: impl FnMut() -> F,
+) -> T {
+    loop {
+        match connect().await {
+            Ok(connected) => return connected,
+            Err(e) => tracing::warn!(error = %e, "{server} is not there yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn open_log(settings: &Settings, addresses: &Addresses) -> Result<Log, AppError> {
+    loop {
+        match Log::open(&addresses.nats, settings.layout()).await {
+            Ok(log) => return Ok(log),
+            Err(e @ OpenError::Layout(_)) => return Err(e.into()),
+            Err(e) => tracing::warn!(error = %e, "the log is not there yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Whether the tables are those of this version.
+pub async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
+    let applied: Vec<i64> =
+        match sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await {
+            Ok(applied) => applied,
+            Err(sqlx::Error::Database(_)) => return Err(AppError::Migrate("it is empty".into())),
+            Err(e) => return Err(e.into()),
+        };
+    match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
+        Some(missing) => Err(AppError::Migrate(format!("migration {} is missing", missing.version))),
+        None => Ok(()),
+    }
+}
+
+/// What the servers say an acknowledgement is worth.
+async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
+    let durability = log.durability().await;
+    match &durability {
+        Durability::Always => {}
+        Durability::Interval { seconds } if weakness == Weakness::Refused => {
+            return Err(AppError::Weak(*seconds));
+        }
+        Durability::Interval { seconds } => {
+            tracing::warn!(seconds, "a power failure loses what was acknowledged since the last sync");
+        }
+        Durability::Unknown => tracing::warn!(
+            "nats-server does not tell when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/nats.conf)"
+        ),
+    }
+    Ok(durability)
+}
+
+async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError> {
+    match settings.signing_keys()? {
+        Some((current, previous)) => {
+            auth::Keys::from_pem(&current, previous.as_deref()).map_err(|e| AppError::Key(e.to_string()))
+        }
+        None => {
+            tracing::info!("the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere");
+            auth::shared_key(pool).await.map_err(|e| AppError::Key(e.to_string()))
+        }
+    }
+}
+
+/// Brings the database to this version.
+pub async fn migrate(url: &str) -> Result<(), AppError> {
+    let pool = database(url, 1).await?;
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&pool).await?;
+    MIGRATIONS.run(&pool).await.map_err(|e| AppError::Migrate(e.to_string()))?;
+    pool.close().await;
+    Ok(())
+}

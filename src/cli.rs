@@ -1,0 +1,255 @@
+//! The command line.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api,
+    app::{self, Addresses, AppError, Weakness},
+    config::{Role, ServerSettings, Settings},
+    dev,
+    log::{Durability, Log},
+    projector, telemetry,
+    views::Progress,
+};
+
+/// The chat backend that keeps every word, in order, once, and can prove it.
+#[derive(Debug, Parser)]
+#[command(name = "verbatim", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Starts private servers and serves everything (the default).
+    Dev(Dev),
+    /// Serves with real servers.
+    Serve(Serve),
+    /// Brings the database to this version.
+    Migrate(ServerSettings),
+    /// Checks the settings and what the servers promise; exit status 1 on a refusal.
+    Check(Serve),
+    /// Shows the streams of the log and how far the views are.
+    Status(Serve),
+    /// Prints the OpenAPI document.
+    Openapi,
+    /// Prints the AsyncAPI document.
+    Asyncapi,
+}
+
+#[derive(Debug, Args)]
+struct Dev {
+    /// Folder for the data of the private servers.
+    #[arg(long, env = "VERBATIM_DATA_DIR", default_value = ".verbatim", value_name = "FOLDER")]
+    data_dir: PathBuf,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// What this process does.
+    #[arg(long, env = "VERBATIM_ROLES", value_enum, value_delimiter = ',', default_value = "api,gateway,projector")]
+    roles: Vec<Role>,
+
+    #[command(flatten)]
+    servers: ServerSettings,
+
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the command line and answers the exit status: 0 when it went well, 1 when it was refused,
+/// 2 when it was not understood.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or_else(default_command);
+    match &command {
+        Command::Dev(Dev { settings, .. })
+        | Command::Serve(Serve { settings, .. })
+        | Command::Check(Serve { settings, .. })
+        | Command::Status(Serve { settings, .. }) => telemetry::start(settings.log),
+        Command::Migrate(_) | Command::Openapi | Command::Asyncapi => telemetry::start(telemetry::LogFormat::Text),
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("cannot start: {e}")),
+    };
+    match runtime.block_on(run(command)) {
+        Ok(code) => code,
+        Err(e) => fail(&e.to_string()),
+    }
+}
+
+/// `verbatim` alone is `verbatim dev`, its settings from the environment.
+fn default_command() -> Command {
+    match Cli::parse_from(["verbatim", "dev"]).command {
+        Some(command) => command,
+        None => unreachable!("dev is a command"),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("verbatim: {why}");
+    ExitCode::FAILURE
+}
+
+/// Why a command did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    App(#[from] AppError),
+    #[error(transparent)]
+    Dev(#[from] dev::DevError),
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Dev(dev) => develop(dev).await?,
+        Command::Serve(Serve { roles, servers, settings }) => {
+            let addresses = addresses(&servers)?;
+            let ready = |listen| tracing::info!(%listen, "serving");
+            app::serve(&settings, &addresses, &roles, Weakness::Refused, until_told(), ready).await?;
+        }
+        Command::Migrate(servers) => {
+            app::migrate(&servers.database_url().map_err(AppError::from)?).await?;
+            println!("the database is migrated");
+        }
+        Command::Check(serve) => return Ok(check(serve).await?),
+        Command::Status(serve) => status(serve).await?,
+        Command::Openapi => print!("{}", api::document()),
+        Command::Asyncapi => print!("{}", crate::log::asyncapi()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
+    Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
+}
+
+/// Ends with Ctrl-C or SIGTERM.
+fn until_told() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::error!("signals cannot be waited for: only SIGKILL ends this process");
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        told.cancel();
+    });
+    stop
+}
+
+async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
+    let stop = until_told();
+    let tools = tokio::task::spawn_blocking(dev::tools).await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+    let servers = dev::Servers::start(&tools, &data_dir).await?;
+    let addresses = Addresses { nats: servers.nats.url(), database: servers.postgres.url() };
+    let roles = [Role::Api, Role::Gateway, Role::Projector];
+    let served = async {
+        app::migrate(&addresses.database).await?;
+        let ready = |listen| println!("{}", welcome(listen, settings.admin_listen, &data_dir));
+        app::serve(&settings, &addresses, &roles, Weakness::Warned, stop, ready).await
+    }
+    .await;
+    servers.stop().await;
+    Ok(served?)
+}
+
+/// What to do next, ready to paste.
+fn welcome(listen: SocketAddr, admin: SocketAddr, data_dir: &Path) -> String {
+    let data = data_dir.display();
+    format!(
+        r#"
+Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
+
+  REST, try it out   http://{listen}/docs/
+  OpenAPI            http://{listen}/openapi.json
+  WebSocket          ws://{listen}/v1/ws          (subprotocol verbatim.v1)
+  Health, metrics    http://{admin}/readyz  http://{admin}/metrics
+  NATS, Postgres     their addresses and passwords are in {data}/dev.env
+
+A first conversation, to paste into another terminal:
+
+  api=http://{listen}/v1
+  say() {{ curl -sS -H 'Content-Type: application/json' "$@"; echo; }}
+  field() {{ python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }}
+  say $api/accounts -d '{{"username":"ana","password":"correct horse battery"}}'
+  ben=$(say $api/accounts -d '{{"username":"ben","password":"correct horse battery"}}' | field id)
+  token=$(say $api/logins -d '{{"username":"ana","password":"correct horse battery"}}' | field access_token)
+  as_ana="Authorization: Bearer $token"
+  lunch=$(say $api/conversations -H "$as_ana" -d '{{"kind":"group","title":"Lunch","members":["'$ben'"]}}' | field id)
+  say $api/conversations/$lunch/messages -H "$as_ana" -d '{{"client_id":"first-message","text":"Pizza?"}}'
+  say $api/conversations/$lunch/messages -H "$as_ana"
+"#
+    )
+}
+
+async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
+    let addresses = addresses(&servers)?;
+    let mut fine = true;
+    let mut say = |what: &str, outcome: Result<String, String>| match outcome {
+        Ok(good) => println!("ok       {what}: {good}"),
+        Err(bad) => {
+            fine = false;
+            println!("REFUSED  {what}: {bad}");
+        }
+    };
+    let keys = settings.signing_keys();
+    say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()).map_err(|e| e.to_string()));
+    match app::database(&addresses.database, 1).await {
+        Ok(pool) => {
+            let migrated = app::is_migrated(&pool).await;
+            say("database", migrated.map(|()| "migrated".into()).map_err(|e| e.to_string()));
+        }
+        Err(e) => say("database", Err(e.to_string())),
+    }
+    match Log::open(&addresses.nats, settings.layout()).await {
+        Ok(log) => {
+            say("log", Ok(format!("{} streams, {} replicas, epoch {}", settings.streams, settings.replicas, log.epoch())));
+            let durability = match log.durability().await {
+                Durability::Always => Ok("every acknowledgement is on disk".into()),
+                Durability::Interval { seconds } => Err(AppError::Weak(seconds).to_string()),
+                Durability::Unknown => Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into()),
+            };
+            say("durability", durability);
+        }
+        Err(e) => say("log", Err(e.to_string())),
+    }
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn status(Serve { servers, settings, .. }: Serve) -> Result<(), AppError> {
+    let addresses = addresses(&servers)?;
+    let pool = app::database(&addresses.database, 1).await?;
+    let log = Log::open(&addresses.nats, settings.layout()).await?;
+    let progress = Progress::new(pool);
+    let at = progress.positions().await?;
+    println!("epoch {}", log.epoch());
+    for stream in 0..settings.streams {
+        let last = log.last(stream).await?;
+        let views = at.get(&stream).copied().unwrap_or_default();
+        println!("CHAT_{stream}  last {last}  views {views}  lag {}", last.0.saturating_sub(views.0));
+    }
+    if let Some(lag) = projector::lag(&log, &progress).await {
+        println!("lag {lag}");
+    }
+    Ok(())
+}

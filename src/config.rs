@@ -1,0 +1,214 @@
+//! Settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets
+//! also come from files.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+
+use crate::{auth, gateway, gateway::handshake::Origins, listen, log::Layout, presence, telemetry::LogFormat};
+
+/// What `serve` and `dev` can be told.
+#[derive(Debug, Clone, Args)]
+pub struct Settings {
+    /// Address and port of the public listener (REST, WebSocket, documentation).
+    #[arg(long, env = "VERBATIM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+
+    /// Address and port of the admin listener (/livez, /readyz, /metrics). Keep it private.
+    #[arg(long, env = "VERBATIM_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
+    pub admin_listen: SocketAddr,
+
+    /// Streams of the log: a power of two from 1 to 256. Decided when the log is made.
+    #[arg(long, env = "VERBATIM_STREAMS", default_value_t = 1, value_name = "NUMBER")]
+    pub streams: usize,
+
+    /// Copies of each stream: 1 on one nats-server, 3 or 5 in a cluster.
+    #[arg(long, env = "VERBATIM_REPLICAS", default_value_t = 1, value_name = "NUMBER")]
+    pub replicas: usize,
+
+    /// Web pages that may open a WebSocket: a comma-separated list of origins, or `*` for any.
+    #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
+    pub origins: String,
+
+    /// The most open sockets of one user on this node.
+    #[arg(long, env = "VERBATIM_SOCKETS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
+    pub sockets_per_user: usize,
+
+    /// The most open sockets on this node.
+    #[arg(long, env = "VERBATIM_SOCKETS", default_value_t = 15_000, value_name = "NUMBER")]
+    pub sockets: usize,
+
+    /// The most connections that speak HTTP at once; more wait to be accepted.
+    #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER")]
+    pub connections: usize,
+
+    /// A sign of life goes to every socket so often, in seconds (1 to 55).
+    #[arg(long, env = "VERBATIM_HEARTBEAT", default_value_t = 25, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=55))]
+    pub heartbeat: u64,
+
+    /// Who comes back within this time was never away, in seconds.
+    #[arg(long, env = "VERBATIM_PRESENCE_GRACE", default_value_t = 10, value_name = "SECONDS")]
+    pub presence_grace: u64,
+
+    /// The most conversations that are told when somebody comes or goes.
+    #[arg(long, env = "VERBATIM_PRESENCE_FAN_OUT", default_value_t = 200, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub presence_fan_out: u32,
+
+    /// Conversations that are kept in memory while nobody uses them.
+    #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
+    pub conversations: usize,
+
+    /// Connections to Postgres.
+    #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(2..=1_000))]
+    pub database_connections: u32,
+
+    /// Memory for hashing a password, in KiB.
+    #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB")]
+    pub argon2_memory: u32,
+
+    /// Passes for hashing a password.
+    #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER")]
+    pub argon2_passes: u32,
+
+    /// How log lines look.
+    #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
+    pub log: LogFormat,
+
+    #[command(flatten)]
+    keys: KeySettings,
+}
+
+/// The keys with which tokens are signed.
+#[derive(Debug, Clone, Args)]
+struct KeySettings {
+    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without it a key is made at
+    /// the first start and kept in the database.
+    #[arg(long, env = "VERBATIM_SIGNING_KEY_FILE", value_name = "FILE")]
+    signing_key_file: Option<PathBuf>,
+
+    /// File with the key that signed before, whose tokens still count.
+    #[arg(long, env = "VERBATIM_PREVIOUS_SIGNING_KEY_FILE", value_name = "FILE")]
+    previous_signing_key_file: Option<PathBuf>,
+}
+
+/// Where the servers are.
+#[derive(Debug, Clone, Args)]
+pub struct ServerSettings {
+    /// nats-server, with user and password: nats://user:password@host:4222.
+    #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
+    nats_url: Option<String>,
+
+    /// File with the same.
+    #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
+    nats_url_file: Option<PathBuf>,
+
+    /// Postgres: postgres://user:password@host:5432/database.
+    #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// File with the same.
+    #[arg(long, env = "VERBATIM_DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+/// What a process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Serves REST.
+    Api,
+    /// Serves WebSockets.
+    Gateway,
+    /// Keeps the views.
+    Projector,
+}
+
+/// A setting that cannot be used. The message names it and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadSetting(String);
+
+impl ServerSettings {
+    /// The URL of nats-server.
+    pub fn nats_url(&self) -> Result<String, BadSetting> {
+        either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
+    }
+
+    /// The URL of Postgres.
+    pub fn database_url(&self) -> Result<String, BadSetting> {
+        either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")
+    }
+}
+
+impl Settings {
+    /// How the log is laid out.
+    pub fn layout(&self) -> Layout {
+        Layout { streams: self.streams, replicas: self.replicas }
+    }
+
+    /// The settings of the gateway.
+    pub fn gateway(&self) -> gateway::Settings {
+        let origins = match self.origins.trim() {
+            "*" => Origins::Any,
+            list => Origins::Only(list.split(',').map(|origin| origin.trim().to_owned()).collect()),
+        };
+        gateway::Settings {
+            origins,
+            sockets_per_user: self.sockets_per_user,
+            sockets: self.sockets,
+            heartbeat: Duration::from_secs(self.heartbeat),
+            ..gateway::Settings::default()
+        }
+    }
+
+    /// The settings of presence.
+    pub fn presence(&self) -> presence::Settings {
+        presence::Settings {
+            grace: Duration::from_secs(self.presence_grace),
+            fan_out: self.presence_fan_out.into(),
+        }
+    }
+
+    /// The limits of the listener.
+    pub fn listener(&self) -> listen::Limits {
+        listen::Limits { connections: self.connections, ..listen::Limits::default() }
+    }
+
+    /// What hashing a password costs.
+    pub fn cost(&self) -> auth::Cost {
+        auth::Cost { memory_kib: self.argon2_memory, passes: self.argon2_passes, ..auth::Cost::default() }
+    }
+
+    /// The signing keys as PEM, if they are given: the present one and the one before.
+    pub fn signing_keys(&self) -> Result<Option<(String, Option<String>)>, BadSetting> {
+        let KeySettings { signing_key_file, previous_signing_key_file } = &self.keys;
+        let Some(file) = signing_key_file else { return Ok(None) };
+        let previous = previous_signing_key_file
+            .as_ref()
+            .map(|file| secret(file, "VERBATIM_PREVIOUS_SIGNING_KEY_FILE"))
+            .transpose()?;
+        Ok(Some((secret(file, "VERBATIM_SIGNING_KEY_FILE")?, previous)))
+    }
+}
+
+fn either(value: Option<&String>, file: Option<&PathBuf>, name: &str) -> Result<String, BadSetting> {
+    match (value, file) {
+        (Some(value), None) => Ok(value.clone()),
+        (None, Some(file)) => secret(file, &format!("{name}_FILE")),
+        (Some(_), Some(_)) => Err(BadSetting(format!("{name} and {name}_FILE are both set: unset one"))),
+        (None, None) => Err(BadSetting(format!("{name} is not set: set it, or {name}_FILE"))),
+    }
+}
+
+/// The content of a file without the line end behind it.
+fn secret(file: &PathBuf, name: &str) -> Result<String, BadSetting> {
+    let content = std::fs::read_to_string(file)
+        .map_err(|e| BadSetting(format!("{name}: {} cannot be read: {e}", file.display())))?;
+    let content = content.trim_end_matches(['\n', '\r']);
+    if content.is_empty() {
+        return Err(BadSetting(format!("{name}: {} is empty", file.display())));
+    }
+    Ok(content.to_owned())
+}

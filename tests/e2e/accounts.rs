@@ -1,0 +1,134 @@
+//! People register, log in, stay logged in and log out.
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{PASSWORD, Person, World, ask, open};
+
+#[tokio::test]
+async fn a_name_is_taken_once() {
+    let world = World::start().await;
+    let address = world.nodes[0].address;
+    let register = |name: &str| {
+        ask(address, Method::POST, "/v1/accounts", Some(json!({ "username": name, "password": PASSWORD })))
+    };
+    let answers = join_all((0..20).map(|_| register("ana"))).await;
+    assert_eq!(answers.iter().filter(|answer| answer.status == 201).count(), 1);
+    assert_eq!(answers.iter().filter(|answer| answer.status == 409).count(), 19);
+    register("ANA").await.refuses(409, "username_taken");
+    for name in ["admin", "", "a b", "a\u{200b}b", "\u{430}dmin", &"x".repeat(65), "x.", "<script>"] {
+        let status = register(name).await.status.as_u16();
+        assert!([400, 409].contains(&status), "{name:?}: {status}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_and_an_unknown_user_look_the_same() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let log_in = |name: &str, password: &str| {
+        let body = json!({ "username": name, "password": password });
+        async move {
+            ask(ana.address, Method::POST, "/v1/logins", Some(body)).await.refuses(401, "bad_credentials")
+        }
+    };
+    let (mut wrong, mut unknown) =
+        (log_in(&ana.name, "not my password").await, log_in("nobody", "not my password").await);
+    for answer in [&mut wrong, &mut unknown] {
+        answer["request_id"].take();
+    }
+    assert_eq!(wrong, unknown);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nothing_is_given_to_nobody() {
+    let world = World::start().await;
+    let address = world.nodes[0].address;
+    let paths: Value = ask(address, Method::GET, "/openapi.json", None).await.expect(200)["paths"].clone();
+    let public = ["/v1/accounts", "/v1/logins", "/v1/logins/refresh", "/v1/info", "/.well-known/jwks.json"];
+    let id = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+    let mut asked = 0;
+    for (path, methods) in paths.as_object().expect("paths") {
+        for method in methods.as_object().expect("methods").keys().filter(|method| *method != "parameters") {
+            if public.contains(&path.as_str()) && !(path == "/v1/logins" && method == "get") {
+                continue;
+            }
+            let mut real = path.clone();
+            while let (Some(from), Some(to)) = (real.find('{'), real.find('}')) {
+                real.replace_range(from..=to, id);
+            }
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).expect("method");
+            let answer = ask(address, method.clone(), &real, None).await;
+            assert_eq!(answer.headers["www-authenticate"], "Bearer", "{method} {real}");
+            answer.refuses(401, "missing_token");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20, "only {asked} operations were asked");
+    assert_eq!(open(address, None).await.err(), Some(401));
+    assert_eq!(open(address, Some("nonsense")).await.err(), Some(401));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn refreshing_makes_one_successor_and_reuse_ends_the_login() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let refresh = |token: String| {
+        let body = json!({ "refresh_token": token });
+        ask(ana.address, Method::POST, "/v1/logins/refresh", Some(body))
+    };
+    let answers = join_all((0..10).map(|_| refresh(ana.refresh_token.clone()))).await;
+    let pairs: Vec<Value> = answers.into_iter().map(|answer| answer.expect(200)).collect();
+    assert!(pairs.iter().all(|pair| *pair == pairs[0]));
+    let second = pairs[0]["refresh_token"].as_str().expect("token").to_owned();
+    let third = refresh(second).await.expect(200);
+    let mut device = ana.connects().await;
+    // The first token is older than its successor's predecessor: somebody has stolen something.
+    refresh(ana.refresh_token.clone()).await.refuses(401, "invalid_grant");
+    assert_eq!(device.is_closed_with().await, 4503);
+    let third = third["refresh_token"].as_str().expect("token").to_owned();
+    refresh(third).await.refuses(401, "invalid_grant");
+    refresh("nonsense".into()).await.refuses(401, "invalid_grant");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_other_logins() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let phone = Person::logs_in(ana.address, &ana.name, &ana.id).await;
+    let mut of_phone = phone.connects().await;
+    let logins = ana.get("/v1/logins").await.expect(200);
+    assert_eq!(logins["items"].as_array().expect("items").len(), 2, "{logins}");
+    let change = |from: &str| json!({ "current_password": from, "new_password": "another horse battery" });
+    ana.put("/v1/me/password", change("not my password")).await.expect(403);
+    ana.put("/v1/me/password", change(PASSWORD)).await.expect(204);
+    assert_eq!(of_phone.is_closed_with().await, 4503);
+    phone.get("/v1/me").await.refuses(401, "login_revoked");
+    assert_eq!(ana.get("/v1/me").await.expect(200)["username"], ana.name.as_str());
+    ana.patch("/v1/me", json!({ "display_name": "Ana B." })).await.expect(200);
+    assert_eq!(ana.get(&format!("/v1/users/{}", ana.id)).await.expect(200)["display_name"], "Ana B.");
+    let found = ana.get(&format!("/v1/users?username={}", ana.name)).await.expect(200);
+    assert_eq!(found["items"][0]["id"], ana.id.as_str());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn tokens_are_verified_with_the_published_keys() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let keys = ask(ana.address, Method::GET, "/.well-known/jwks.json", None).await.expect(200);
+    let keys: jsonwebtoken::jwk::JwkSet = serde_json::from_value(keys).expect("a key set");
+    let header = jsonwebtoken::decode_header(&ana.token).expect("a token");
+    let key = keys.find(&header.kid.expect("kid")).expect("the key is published");
+    let key = jsonwebtoken::DecodingKey::from_jwk(key).expect("a key");
+    let mut rules = jsonwebtoken::Validation::new(jsonwebtoken::Algorithm::EdDSA);
+    rules.set_audience(&["verbatim"]);
+    let claims = jsonwebtoken::decode::<Value>(&ana.token, &key, &rules).expect("a good token").claims;
+    assert_eq!(claims["sub"], ana.id.as_str());
+    world.finish().await;
+}

@@ -1,0 +1,102 @@
+//! What operators type.
+
+use std::{process::Stdio, time::Duration};
+
+use reqwest::Method;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::Command,
+    time::timeout,
+};
+
+use crate::world::{Person, World, ask, command, eventually, signal};
+
+/// `verbatim dev` with its data in a folder.
+struct Dev {
+    child: tokio::process::Child,
+    address: std::net::SocketAddr,
+}
+
+async fn dev(folder: &std::path::Path) -> Dev {
+    let mut child = command()
+        .arg("dev")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env("VERBATIM_DATA_DIR", folder)
+        .env("VERBATIM_LISTEN", "127.0.0.1:0")
+        .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+    let address = timeout(Duration::from_secs(120), async {
+        while let Some(line) = lines.next_line().await.expect("output") {
+            if let Some(rest) = line.trim().strip_prefix("OpenAPI") {
+                let rest = rest.trim().trim_start_matches("http://");
+                return rest.split('/').next().and_then(|address| address.parse().ok()).expect("an address");
+            }
+        }
+        panic!("dev mode has ended");
+    });
+    let address = address.await.expect("dev mode is ready in time");
+    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+    Dev { child, address }
+}
+
+/// Processes that know of a folder.
+async fn left_in(folder: &std::path::Path) -> Vec<String> {
+    let listed = Command::new("ps").args(["-eo", "pid,args"]).output().await.expect("ps runs");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let folder = folder.to_string_lossy().into_owned();
+    listed.lines().filter(|line| line.contains(&folder)).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn dev_mode_keeps_its_data_and_leaves_no_process() {
+    let folder = crate::world::folder();
+    let mut first = dev(folder.path()).await;
+    let ana = Person::registers(first.address, "ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    ana.says(&notes, "remember").await;
+    let settings = std::fs::read_to_string(folder.path().join("dev.env")).expect("dev.env");
+    assert!(
+        settings.contains("VERBATIM_NATS_URL=nats://") && settings.contains("VERBATIM_DATABASE_URL=postgres")
+    );
+    let info = ask(first.address, Method::GET, "/v1/info", None).await.expect(200);
+    assert_eq!(info["durability"]["sync"], "always", "{info}");
+
+    signal(first.child.id().expect("pid"), "INT").await;
+    assert!(first.child.wait().await.expect("wait").success());
+    assert_eq!(left_in(folder.path()).await, Vec::<String>::new());
+
+    let mut second = dev(folder.path()).await;
+    let ana = ana.at(second.address);
+    assert_eq!(ana.history(&notes, 0).await, ["remember"], "data and tokens outlive a restart");
+    second.child.kill().await.expect("kill -9");
+    eventually("nothing outlives a killed parent", || async { left_in(folder.path()).await.is_empty() })
+        .await;
+}
+
+#[tokio::test]
+async fn documents_are_printed_and_checks_tell() {
+    let world = World::empty(1).await;
+    let run = |arguments: &[&str]| {
+        let mut command = command();
+        command
+            .args(arguments)
+            .env("VERBATIM_NATS_URL", world.nats.url())
+            .env("VERBATIM_DATABASE_URL", &world.database.url);
+        async move { command.output().await.expect("the program runs") }
+    };
+    let printed = run(&["openapi"]).await.stdout;
+    assert_eq!(String::from_utf8_lossy(&printed), include_str!("../../openapi/openapi.json"));
+    let printed = run(&["asyncapi"]).await.stdout;
+    assert_eq!(String::from_utf8_lossy(&printed), include_str!("../../openapi/asyncapi.yaml"));
+    assert!(run(&["check"]).await.status.success());
+    assert!(run(&["migrate"]).await.status.success());
+    assert!(run(&["status"]).await.status.success());
+    let refused = run(&["check", "--streams", "4"]).await;
+    assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stdout));
+    assert_eq!(run(&["sing"]).await.status.code(), Some(2));
+    world.finish_without_views().await;
+}

@@ -1,0 +1,94 @@
+//! What strangers try at the door.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::world::{World, ask, key};
+
+#[tokio::test]
+async fn bad_requests_get_a_problem_that_says_what_to_do() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    for id in [
+        "1",
+        "abc",
+        "*",
+        ">",
+        "a.b",
+        "$JS",
+        "%2e%2e",
+        "00000000-0000-0000-0000-000000000000",
+        &lunch.id.to_uppercase(),
+    ] {
+        let answer = ana.get(&format!("/v1/conversations/{id}")).await;
+        assert!([400, 404].contains(&answer.status.as_u16()), "{id}: {answer:?}");
+        assert_eq!(answer.headers["content-type"], "application/problem+json");
+    }
+    ana.get("/v1/nothing").await.expect(404);
+    let answer = ana.send(Method::PUT, "/v1/conversations", None).await;
+    assert!(answer.headers.contains_key("allow"), "{answer:?}");
+    answer.expect(405);
+    for path in ["/metrics", "/readyz", "/.git/config", "/debug"] {
+        ask(ana.address, Method::GET, path, None).await.expect(404);
+    }
+    let big = json!({ "client_id": key(), "text": "x".repeat(70_000) });
+    ana.post(&format!("/v1/conversations/{}/messages", lunch.id), big).await.expect(413);
+    let answer = reqwest::Client::new()
+        .post(format!("http://{}/v1/logins", ana.address))
+        .body("username=ana")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(answer.status(), 415);
+    let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+    let deep: serde_json::Value = serde_json::from_str(&deep).expect("JSON");
+    ana.post("/v1/conversations", deep).await.expect(400);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_socket_that_breaks_the_rules_is_closed_and_the_others_are_not() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let (mut good, mut bad) = (ana.connects().await, ana.connects().await);
+    for _ in 0..10 {
+        bad.tells(json!({ "op": "sing" })).await;
+    }
+    assert_eq!(bad.is_closed_with().await, 4500);
+    good.tells(json!({ "op": "hello" })).await;
+    assert_eq!(good.gets("error").await["code"], "already_begun");
+    good.says(&lunch, "still here").await;
+
+    let mut raw = TcpStream::connect(ana.address).await.expect("connection");
+    raw.write_all(b"GET /v1/ws HTT").await.expect("write");
+    let mut heard = Vec::new();
+    timeout(Duration::from_secs(20), raw.read_to_end(&mut heard))
+        .await
+        .expect("half a request is given up")
+        .ok();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_user_has_so_many_sockets_and_no_more() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "2")]).await;
+    let ana = world.person("ana").await;
+    let (one, _two) = (ana.connects().await, ana.connects().await);
+    assert_eq!(crate::world::open(ana.address, Some(&ana.token)).await.err(), Some(429));
+    one.leaves().await;
+    crate::world::eventually("there is room again", || async {
+        crate::world::open(ana.address, Some(&ana.token)).await.is_ok()
+    })
+    .await;
+    world.finish().await;
+}

@@ -1,0 +1,91 @@
+//! Other services read the log.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull};
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use verbatim::dev::NatsUser;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_program_reads_the_same_events_with_its_own_durable_consumer() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut device = ana.connects().await;
+    for text in ["one", "two", "three"] {
+        ben.says(&lunch, text).await;
+        device.sees(text).await;
+    }
+
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+    let stream = jetstream.get_stream("CHAT_0").await.expect("the stream of part 5");
+    let shard = &lunch.id[lunch.id.len() - 2..];
+    let config = pull::Config {
+        durable_name: Some("archive".into()),
+        filter_subject: format!("chat.{shard}.{}.*", lunch.id),
+        ..pull::Config::default()
+    };
+    let consumer = stream.create_consumer(config).await.expect("a durable consumer");
+    let mut messages =
+        consumer.fetch().max_messages(4).expires(Duration::from_secs(5)).messages().await.expect("fetch");
+    let mut read = Vec::new();
+    while let Some(message) = messages.next().await {
+        let message = message.expect("a message");
+        message.ack().await.expect("ack");
+        let header =
+            |name: &str| message.headers.as_ref().expect("headers").get(name).expect(name).to_string();
+        assert_eq!(header("ce-specversion"), "1.0");
+        assert_eq!(header("ce-source"), format!("/conversations/{}", lunch.id));
+        assert_eq!(header("ce-datacontenttype"), "application/json");
+        let position = message.info().expect("info").stream_sequence;
+        let data: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        read.push((
+            position,
+            header("ce-type"),
+            header("ce-id"),
+            header("ce-actor"),
+            header("ce-time"),
+            data,
+        ));
+    }
+    assert_eq!((read[0].0, read[0].1.as_str()), (lunch.position, "verbatim.conversation.created.v1"));
+
+    let shown = device.seen.iter().filter(|frame| frame["op"] == "event");
+    for (frame, (position, kind, id, actor, time, data)) in shown.zip(&read[1..]) {
+        assert_eq!(frame["position"], *position);
+        assert_eq!(format!("verbatim.{}.v1", frame["type"].as_str().expect("type")), *kind);
+        assert_eq!(
+            (&frame["id"], &frame["actor"], &frame["time"]),
+            (&id[..].into(), &actor[..].into(), &time[..].into())
+        );
+        assert_eq!(frame["data"], *data);
+    }
+    assert_eq!(read.len(), 4);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_streams_are_as_the_contract_says() {
+    let world = World::with_streams(4).await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+    let mut epochs = std::collections::HashSet::new();
+    for index in 0..4 {
+        let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
+        let config = &stream.cached_info().config;
+        assert_eq!(config.subjects.len(), 64 * 3);
+        assert!(config.subjects.contains(&format!("chat.{:02x}.*.timeline", index * 64)));
+        assert_eq!(config.max_age, Duration::ZERO);
+        assert!(
+            config.deny_purge && config.allow_direct && config.allow_atomic_publish && !config.allow_rollup
+        );
+        assert_eq!(config.duplicate_window, Duration::from_secs(120));
+        epochs.insert(config.metadata["verbatim.epoch"].clone());
+    }
+    assert_eq!(epochs.len(), 1);
+    let presence = jetstream.get_stream("PRESENCE").await.expect("stream");
+    assert_eq!(presence.cached_info().config.max_age, Duration::from_secs(3600));
+    world.finish().await;
+}

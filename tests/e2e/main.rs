@@ -1,0 +1,16 @@
+//! Stories: what people, bots and other services do, told to real servers. Each story has a
+//! nats-server and a database of its own, and runs the program as its users do.
+
+mod world;
+
+mod accounts;
+mod command_line;
+mod conversations;
+mod edge;
+mod log;
+mod messages;
+mod nodes;
+mod outages;
+mod presence;
+mod receipts;
+mod roster;

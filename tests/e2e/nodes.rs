@@ -1,0 +1,59 @@
+//! Several nodes behave as one.
+
+use crate::world::{World, assert_linked};
+
+#[tokio::test]
+async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
+    let mut world = World::empty(4).await;
+    world.add_node("api").await;
+    world.add_node("gateway").await;
+    world.add_node("gateway,projector").await;
+    world.add_node("projector").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut one = ana.at(world.nodes[1].address).connects().await;
+    let mut other = ben.at(world.nodes[2].address).connects().await;
+    for n in 0..10 {
+        one.says(&lunch, &format!("a{n}")).await;
+        other.says(&lunch, &format!("b{n}")).await;
+    }
+    one.sees("b9").await;
+    other.sees("b9").await;
+    assert_eq!(one.chain(&lunch), other.chain(&lunch));
+    assert_linked(&one.chain(&lunch));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn when_a_projector_dies_another_goes_on() {
+    let mut world = World::empty(1).await;
+    world.add_node("projector").await;
+    world.add_node("api,gateway,projector").await;
+    let ana = world.person_at(1, "ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    ana.says(&notes, "one").await;
+    world.nodes[0].kill9().await;
+    let last = ana.says(&notes, "two").await["position"].as_u64().expect("position");
+    crate::world::eventually("the other projector has taken over", || async {
+        ana.get(&format!("/v1/conversations/{}?min_position={last}", notes.id)).await.status == 200
+    })
+    .await;
+    assert_eq!(ana.history(&notes, last).await, ["one", "two"]);
+    world.nodes.remove(0);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_login_revoked_at_one_node_is_cut_at_all() {
+    let mut world = World::start().await;
+    world.add_node("api,gateway").await;
+    let ana = world.person("ana").await;
+    let elsewhere = ana.at(world.nodes[1].address);
+    let (mut here, mut there) = (ana.connects().await, elsewhere.connects().await);
+    ana.delete("/v1/logins/current").await.expect(204);
+    assert_eq!(here.is_closed_with().await, 4503);
+    assert_eq!(there.is_closed_with().await, 4503);
+    elsewhere.get("/v1/me").await.refuses(401, "login_revoked");
+    ana.get("/v1/me").await.refuses(401, "login_revoked");
+    world.finish().await;
+}

@@ -1,0 +1,56 @@
+//! Servers go away and come back.
+
+use crate::world::{World, assert_linked, eventually, key};
+
+#[tokio::test]
+async fn nats_is_killed_and_comes_back() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut device = ben.connects().await;
+    ana.says(&lunch, "before").await;
+    device.sees("before").await;
+
+    world.nats.kill9();
+    let retried = key();
+    let refused = ana.sends(&lunch, &retried, "meanwhile").await;
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    refused.refuses(503, "unavailable");
+    ana.get(&format!("/v1/conversations/{}/messages", lunch.id)).await.expect(200);
+
+    world.nats.start_again().await.expect("nats-server starts again");
+    eventually("sends go on unaided", || async {
+        ana.sends(&lunch, &retried, "meanwhile").await.status == 201
+    })
+    .await;
+    ana.says(&lunch, "after").await;
+    device.sees("meanwhile").await;
+    let after = device.sees("after").await["position"].as_u64().expect("position");
+    assert_linked(&device.chain(&lunch));
+    assert_eq!(ana.history(&lunch, after).await, ["before", "meanwhile", "after"]);
+    let _ = ben.connects().await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn postgres_is_not_needed_to_talk() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut device = ben.connects().await;
+    world
+        .database
+        .is_gone_for(async {
+            ana.says(&lunch, "no database").await;
+            device.sees("no database").await;
+            ana.get("/v1/me").await.refuses(503, "unavailable");
+        })
+        .await;
+    let last = ana.says(&lunch, "with it again").await["position"].as_u64().expect("position");
+    eventually("the view has caught up", || async {
+        ana.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.status == 200
+    })
+    .await;
+    assert_eq!(ana.history(&lunch, last).await, ["no database", "with it again"]);
+    world.finish().await;
+}

@@ -1,0 +1,119 @@
+//! Who is here.
+
+use serde_json::{Value, json};
+
+use crate::world::{Device, Person, World, eventually};
+
+const QUICK: &[(&str, &str)] = &[("VERBATIM_PRESENCE_GRACE", "1")];
+
+async fn world() -> World {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", QUICK).await;
+    world
+}
+
+async fn status(asker: &Person, of: &Person) -> String {
+    let answer = asker.get(&format!("/v1/users/{}/presence", of.id)).await.expect(200);
+    answer["status"].as_str().expect("status").to_owned()
+}
+
+async fn until(asker: &Person, of: &Person, wanted: &str) {
+    eventually(&format!("{} is {wanted}", of.name), || async { status(asker, of).await == wanted }).await;
+}
+
+fn told(device: &Device, of: &Person) -> Vec<Value> {
+    let about =
+        device.seen.iter().filter(|frame| frame["op"] == "presence" && frame["user_id"] == of.id.as_str());
+    about.map(|frame| frame["status"].clone()).collect()
+}
+
+#[tokio::test]
+async fn those_who_share_a_conversation_see_who_comes_and_goes() {
+    let world = world().await;
+    let (ana, ben, eve) = (world.person("ana").await, world.person("ben").await, world.person("eve").await);
+    ana.starts_group("Lunch", &[&ben]).await;
+    ana.starts_group("Work", &[&ben]).await;
+    let (mut of_ana, mut of_eve) = (ana.connects().await, eve.connects().await);
+    let phone = ben.connects().await;
+    let mut laptop = ben.connects().await;
+    of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
+    until(&ana, &ben, "online").await;
+    phone.leaves().await;
+    laptop.tells(json!({ "op": "presence", "status": "away" })).await;
+    of_ana.waits_for("ben looks away", |frame| frame["op"] == "presence" && frame["status"] == "away").await;
+    laptop.leaves().await;
+    let gone =
+        of_ana.waits_for("ben goes", |frame| frame["op"] == "presence" && frame["status"] == "offline").await;
+    assert!(gone["last_seen_at"].is_string());
+    until(&ana, &ben, "offline").await;
+    eventually("when ben was last seen is kept", || async {
+        ana.get(&format!("/v1/users/{}/presence", ben.id)).await.expect(200)["last_seen_at"].is_string()
+    })
+    .await;
+    assert_eq!(
+        told(&of_ana, &ben),
+        ["online", "away", "offline"],
+        "once each, though they share two conversations"
+    );
+
+    eve.get(&format!("/v1/users/{}/presence", ben.id)).await.refuses(404, "not_found");
+    of_eve.catches_up().await;
+    assert!(told(&of_eve, &ben).is_empty() && told(&of_eve, &ana).is_empty());
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_short_absence_is_none() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_PRESENCE_GRACE", "30")]).await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    ana.starts_group("Lunch", &[&ben, &cleo]).await;
+    let mut of_ana = ana.connects().await;
+    let first = ben.connects().await;
+    of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
+    first.leaves().await;
+    let _again = ben.connects().await;
+    // Somebody else's coming is told after anything that ben's absence would have told.
+    let _other = cleo.connects().await;
+    of_ana
+        .waits_for("cleo comes", |frame| frame["op"] == "presence" && frame["user_id"] == cleo.id.as_str())
+        .await;
+    assert_eq!(told(&of_ana, &ben), ["online"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_takes_its_users_offline() {
+    let mut world = world().await;
+    world.add_node_with("api,gateway", QUICK).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    ana.starts_group("Lunch", &[&ben]).await;
+    let mut of_ana = ana.connects().await;
+    let _of_ben = ben.at(world.nodes[1].address).connects().await;
+    of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
+    world.nodes[1].kill9().await;
+    of_ana.waits_for("ben is gone", |frame| frame["op"] == "presence" && frame["status"] == "offline").await;
+    until(&ana, &ben, "offline").await;
+    world.nodes.pop();
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn typing_is_told_to_the_others_and_kept_nowhere() {
+    let world = world().await;
+    let (ana, ben, eve) = (world.person("ana").await, world.person("ben").await, world.person("eve").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let (mut of_ana, mut of_ben, mut of_eve) =
+        (ana.connects().await, ben.connects().await, eve.connects().await);
+    of_ana.tells(json!({ "op": "typing", "conversation_id": lunch.id })).await;
+    let typing = of_ben.gets("typing").await;
+    assert_eq!(
+        (typing["user_id"].as_str(), typing["conversation_id"].as_str()),
+        (Some(&*ana.id), Some(&*lunch.id))
+    );
+    of_eve.tells(json!({ "op": "typing", "id": "t", "conversation_id": lunch.id })).await;
+    assert_eq!(of_eve.gets("error").await["code"], "not_found");
+    of_ana.says(&lunch, "pizza").await;
+    assert_eq!(of_ben.sees("pizza").await["previous"], lunch.position, "typing is no event");
+    world.finish().await;
+}

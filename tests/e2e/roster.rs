@@ -1,0 +1,135 @@
+//! People join, leave and are put out.
+
+use futures_util::future::join_all;
+use serde_json::json;
+
+use crate::world::{World, assert_linked, key};
+
+#[tokio::test]
+async fn fifty_invitations_and_removals_at_once_lose_nothing_and_break_no_rule() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let people = join_all((0..10).map(|_| world.person("guest"))).await;
+    let (stay, go) = people.split_at(5);
+    let party = ana.starts_group("Party", &go.iter().collect::<Vec<_>>()).await;
+    let mut device = ana.connects().await;
+
+    let invitations = (0..5).flat_map(|_| stay).map(|person| ana.invites(&party, person));
+    let removals = (0..5).flat_map(|_| go).map(|person| ana.removes(&party, person));
+    let (invited, removed) = tokio::join!(join_all(invitations), join_all(removals));
+    assert_eq!(invited.iter().filter(|answer| answer.status == 201).count(), 5);
+    assert!(invited.iter().all(|answer| answer.status == 201 || answer.status == 200));
+    assert!(removed.iter().all(|answer| answer.status == 204));
+
+    let last = ana.says(&party, "who is here?").await["position"].as_u64().expect("position");
+    device.sees("who is here?").await;
+    let chain = device.chain(&party);
+    assert_linked(&chain);
+    assert_eq!(chain.len(), 5 + 5 + 1, "each change happened once");
+    let members =
+        ana.get(&format!("/v1/conversations/{}/members?min_position={last}", party.id)).await.expect(200);
+    let mut here: Vec<&str> = members["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .map(|m| m["user_id"].as_str().expect("id"))
+        .collect();
+    let mut wanted: Vec<&str> = stay.iter().map(|person| &*person.id).chain([&*ana.id]).collect();
+    here.sort_unstable();
+    wanted.sort_unstable();
+    assert_eq!(here, wanted);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn who_is_put_out_hears_not_one_event_more() {
+    let world = World::start().await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let lunch = ana.starts_group("Lunch", &[&ben, &cleo]).await;
+    let (mut of_ben, mut of_cleo) = (ben.connects().await, cleo.connects().await);
+    ana.says(&lunch, "before").await;
+    ana.removes(&lunch, &ben).await.expect(204);
+    ana.says(&lunch, "secret").await;
+    of_cleo.sees("secret").await;
+    let removal = of_ben.gets_event("member.removed").await;
+    assert_eq!(removal["data"]["user_id"], ben.id.as_str());
+    of_ben.catches_up().await;
+    assert_eq!(of_ben.seen.last().expect("frames")["op"], "pong");
+    assert!(of_ben.seen.iter().all(|frame| frame["data"]["text"] != "secret"));
+    ben.sends(&lunch, &key(), "hello?").await.refuses(404, "not_found");
+    ben.get(&format!("/v1/conversations/{}/messages", lunch.id)).await.refuses(404, "not_found");
+
+    ana.invites(&lunch, &ben).await.expect(201);
+    of_ben.gets_event("member.added").await;
+    ana.says(&lunch, "welcome back").await;
+    of_ben.sees("welcome back").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn roles_decide_who_may_do_what() {
+    let world = World::start().await;
+    let (ana, ben, cleo, dan) = (
+        world.person("ana").await,
+        world.person("ben").await,
+        world.person("cleo").await,
+        world.person("dan").await,
+    );
+    let work = ana.starts_group("Work", &[&ben, &cleo]).await;
+    let base = format!("/v1/conversations/{}", work.id);
+    ben.invites(&work, &dan).await.refuses(403, "forbidden");
+    ben.patch(&base, json!({ "title": "Play" })).await.refuses(403, "forbidden");
+    ana.patch(&format!("{base}/members/{}", ben.id), json!({ "role": "admin" })).await.expect(200);
+    ben.invites(&work, &dan).await.expect(201);
+    ben.removes(&work, &ana).await.refuses(403, "forbidden");
+    ben.patch(&base, json!({ "title": "Play" })).await.expect(200);
+    assert_eq!(cleo.get(&base).await.expect(200)["title"], "Play");
+
+    ana.removes(&work, &ana).await.refuses(409, "last_owner");
+    ana.patch(&format!("{base}/members/{}", ana.id), json!({ "role": "member" }))
+        .await
+        .refuses(409, "last_owner");
+    ana.patch(&format!("{base}/members/{}", ben.id), json!({ "role": "owner" })).await.expect(200);
+    ana.removes(&work, &ana).await.expect(204);
+    ana.get(&base).await.refuses(404, "not_found");
+
+    let talk = ben.starts_direct(&cleo).await.expect(201);
+    let talk = crate::world::Conversation::from(talk);
+    ben.invites(&talk, &dan).await.refuses(409, "direct_conversation");
+    ben.removes(&talk, &ben).await.refuses(409, "direct_conversation");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_send_that_races_with_a_removal_is_before_it_or_void() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let mut device = ana.connects().await;
+    for round in 0..20 {
+        ana.invites(&lunch, &ben).await.expect(201);
+        let sends = join_all((0..5).map(|n| {
+            let (ben, lunch) = (ben.clone(), lunch.clone());
+            async move { ben.sends(&lunch, &key(), &format!("{round} {n}")).await }
+        }));
+        let (answers, removed) = tokio::join!(sends, ana.removes(&lunch, &ben));
+        removed.expect(204);
+        assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 404));
+    }
+    let last = ana.says(&lunch, "the end").await["position"].as_u64().expect("position");
+    device.sees("the end").await;
+    assert_linked(&device.chain(&lunch));
+    let mut is_in = false;
+    for frame in device.seen.iter().filter(|frame| frame["op"] == "event") {
+        match frame["type"].as_str() {
+            Some("member.added") => is_in = true,
+            Some("member.removed") => is_in = false,
+            _ => assert!(frame["actor"] != ben.id.as_str() || is_in, "an event of nobody: {frame}"),
+        }
+    }
+    let shown = device.seen.iter().filter(|frame| frame["type"] == "message.sent").count();
+    let path = format!("/v1/conversations/{}/messages?limit=200&min_position={last}", lunch.id);
+    let stored = ana.get(&path).await.expect(200)["items"].as_array().expect("items").len();
+    assert_eq!(stored, shown, "REST and socket agree on what counts");
+    world.finish().await;
+}

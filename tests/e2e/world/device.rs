@@ -1,0 +1,154 @@
+//! A WebSocket client: one socket of somebody.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::{Value, json};
+use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async,
+    tungstenite::{self, Message, client::IntoClientRequest as _},
+};
+
+use super::{Conversation, PATIENCE, person::key};
+
+type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub struct Device {
+    sink: futures_util::stream::SplitSink<Stream, Message>,
+    frames: mpsc::UnboundedReceiver<Value>,
+    /// Every frame that came, in order.
+    pub seen: Vec<Value>,
+    pub ready: Value,
+}
+
+/// Opens a socket without saying anything; the HTTP status if there is none.
+pub async fn open(address: SocketAddr, token: Option<&str>) -> Result<Stream, u16> {
+    let mut request = format!("ws://{address}/v1/ws").into_client_request().expect("request");
+    let headers = request.headers_mut();
+    headers.insert("sec-websocket-protocol", "verbatim.v1".parse().expect("header"));
+    if let Some(token) = token {
+        headers.insert("authorization", format!("Bearer {token}").parse().expect("header"));
+    }
+    match connect_async(request).await {
+        Ok((stream, answer)) => {
+            assert_eq!(answer.headers()["sec-websocket-protocol"], "verbatim.v1");
+            Ok(stream)
+        }
+        Err(tungstenite::Error::Http(answer)) => Err(answer.status().as_u16()),
+        Err(e) => panic!("no handshake: {e}"),
+    }
+}
+
+impl Device {
+    pub async fn connects(address: SocketAddr, token: &str) -> Self {
+        let stream = open(address, Some(token)).await.expect("a socket");
+        let (sink, mut read) = stream.split();
+        let (sender, frames) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Some(message) = read.next().await {
+                let frame = match message {
+                    Ok(Message::Text(text)) => {
+                        assert!(text.starts_with(r#"{"op":""#), "op stands first: {text}");
+                        serde_json::from_str(&text).expect("JSON")
+                    }
+                    Ok(Message::Close(Some(close))) => {
+                        json!({ "op": "closed", "code": u16::from(close.code), "reason": close.reason.as_str() })
+                    }
+                    Ok(_) => continue,
+                    Err(_) => break,
+                };
+                if sender.send(frame).is_err() {
+                    break;
+                }
+            }
+        });
+        let mut device = Self { sink, frames, seen: Vec::new(), ready: Value::Null };
+        device.tells(json!({ "op": "hello" })).await;
+        device.ready = device.gets("ready").await;
+        device
+    }
+
+    pub async fn tells(&mut self, frame: Value) {
+        let text = frame.to_string().into();
+        self.sink.send(Message::Text(text)).await.expect("an open socket");
+    }
+
+    /// The next frame that fits.
+    pub async fn waits_for(&mut self, what: &str, mut fits: impl FnMut(&Value) -> bool) -> Value {
+        let waited = timeout(PATIENCE, async {
+            loop {
+                let frame = self.frames.recv().await?;
+                self.seen.push(frame.clone());
+                if fits(&frame) {
+                    return Some(frame);
+                }
+            }
+        });
+        match waited.await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => panic!("the socket ended before {what}; seen: {:#?}", self.seen),
+            Err(_) => panic!("there was no {what}; seen: {:#?}", self.seen),
+        }
+    }
+
+    /// The next frame with this `op`.
+    pub async fn gets(&mut self, op: &str) -> Value {
+        self.waits_for(op, |frame| frame["op"] == op).await
+    }
+
+    /// The next event of a type.
+    pub async fn gets_event(&mut self, kind: &str) -> Value {
+        self.waits_for(kind, |frame| frame["op"] == "event" && frame["type"] == kind).await
+    }
+
+    /// Sends a message and waits until the log has it.
+    pub async fn says(&mut self, to: &Conversation, text: &str) -> Value {
+        let id = key();
+        let frame =
+            json!({ "op": "send", "id": id, "conversation_id": to.id, "client_id": id, "text": text });
+        self.tells(frame).await;
+        self.waits_for("ack", |frame| frame["op"] == "ack" && frame["id"] == id.as_str()).await
+    }
+
+    /// Waits until a text has come, now or before.
+    pub async fn sees(&mut self, text: &str) -> Value {
+        let is_it = |frame: &Value| frame["op"] == "event" && frame["data"]["text"] == text;
+        match self.seen.iter().find(|frame| is_it(frame)) {
+            Some(frame) => frame.clone(),
+            None => self.waits_for(text, is_it).await,
+        }
+    }
+
+    /// Waits for the answer to a ping: whatever was on its way before has come by then.
+    pub async fn catches_up(&mut self) {
+        let id = key();
+        self.tells(json!({ "op": "ping", "id": id })).await;
+        self.waits_for("pong", |frame| frame["op"] == "pong" && frame["id"] == id.as_str()).await;
+    }
+
+    /// The events of a conversation that came so far: position and the one before.
+    pub fn chain(&self, of: &Conversation) -> Vec<(u64, u64)> {
+        let events =
+            self.seen.iter().filter(|f| f["op"] == "event" && f["conversation_id"] == of.id.as_str());
+        events
+            .map(|f| (f["position"].as_u64().expect("number"), f["previous"].as_u64().expect("number")))
+            .collect()
+    }
+
+    /// The close code with which the server ends the socket.
+    pub async fn is_closed_with(&mut self) -> u64 {
+        self.gets("closed").await["code"].as_u64().expect("a code")
+    }
+
+    pub async fn leaves(mut self) {
+        let _ = timeout(Duration::from_secs(5), self.sink.close()).await;
+    }
+}
+
+/// Each event of a chain names the one before it.
+pub fn assert_linked(chain: &[(u64, u64)]) {
+    for pair in chain.windows(2) {
+        assert_eq!(pair[1].1, pair[0].0, "a hole or a repeat in {chain:?}");
+    }
+}

@@ -1,0 +1,103 @@
+//! The world of a story: servers, nodes and people.
+
+mod device;
+mod node;
+mod person;
+mod servers;
+mod views;
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+pub use device::{Device, assert_linked, open};
+pub use node::{Node, command, signal};
+pub use person::{Conversation, PASSWORD, Person, ask, key};
+pub use servers::{Database, folder};
+use verbatim::dev::Nats;
+
+/// The longest that anything in a story is waited for.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A nats-server, a database and the nodes of one story.
+pub struct World {
+    pub nats: Nats,
+    pub database: Database,
+    pub nodes: Vec<Node>,
+    pub streams: usize,
+    people: AtomicUsize,
+    dir: tempfile::TempDir,
+}
+
+impl World {
+    /// One node with all roles, the log in one stream.
+    pub async fn start() -> Self {
+        Self::with_streams(1).await
+    }
+
+    /// The same with the log in several streams.
+    pub async fn with_streams(streams: usize) -> Self {
+        let mut world = Self::empty(streams).await;
+        world.add_node("api,gateway,projector").await;
+        world
+    }
+
+    /// The servers without a node.
+    pub async fn empty(streams: usize) -> Self {
+        let dir = servers::folder();
+        let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
+        Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
+    }
+
+    /// Starts one more node.
+    pub async fn add_node(&mut self, roles: &str) -> &Node {
+        self.add_node_with(roles, &[]).await
+    }
+
+    /// Starts one more node with settings of its own.
+    pub async fn add_node_with(&mut self, roles: &str, settings: &[(&str, &str)]) -> &Node {
+        let node = Node::start(&self.nats, &self.database, self.streams, roles, settings).await;
+        self.nodes.push(node);
+        self.nodes.last().expect("it was pushed just now")
+    }
+
+    /// Somebody new, registered and logged in at the first node.
+    pub async fn person(&self, name: &str) -> Person {
+        self.person_at(0, name).await
+    }
+
+    /// The same at another node.
+    pub async fn person_at(&self, node: usize, name: &str) -> Person {
+        // Names are told apart by a letter, not a digit: look-alikes are refused.
+        let letter = char::from(b'a' + (self.people.fetch_add(1, Ordering::Relaxed) % 26) as u8);
+        Person::registers(self.nodes[node].address, &format!("{name}.{letter}")).await
+    }
+
+    /// The end of a story: nothing was logged as an error, no projection has stopped, and the views
+    /// are what the log says.
+    pub async fn finish(self) {
+        self.views_equal_a_rebuild().await;
+        self.finish_without_views().await;
+    }
+
+    /// The same for a story in which no view was built.
+    pub async fn finish_without_views(mut self) {
+        for node in &mut self.nodes {
+            node.stop().await;
+            assert!(node.errors().is_empty(), "errors were logged: {:#?}", node.errors());
+        }
+        self.nats.stop().await;
+        self.database.drop().await;
+        drop(self.dir);
+    }
+}
+
+/// Waits until something is so, looking often.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, mut is_so: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(tokio::time::Instant::now() < deadline, "it did not come to this: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

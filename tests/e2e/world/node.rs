@@ -1,0 +1,118 @@
+//! A node: the program itself, as a process of its own.
+
+use std::{
+    net::SocketAddr,
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    sync::oneshot,
+    time::timeout,
+};
+use verbatim::dev::Nats;
+
+use super::{Database, PATIENCE};
+
+pub struct Node {
+    child: Child,
+    pub address: SocketAddr,
+    lines: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Node {
+    pub async fn start(
+        nats: &Nats,
+        database: &Database,
+        streams: usize,
+        roles: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut child = command()
+            .args(["serve", "--roles", roles])
+            .env("VERBATIM_NATS_URL", nats.url())
+            .env("VERBATIM_DATABASE_URL", &database.url)
+            .env("VERBATIM_STREAMS", streams.to_string())
+            .env("VERBATIM_LISTEN", "127.0.0.1:0")
+            .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("VERBATIM_LOG", "json")
+            .env("VERBATIM_ARGON2_MEMORY", "64")
+            .env("VERBATIM_ARGON2_PASSES", "1")
+            .envs(settings.iter().copied())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program runs");
+        let stderr = child.stderr.take().expect("piped");
+        let lines = Arc::<Mutex<Vec<Value>>>::default();
+        let (serving, is_serving) = oneshot::channel();
+        tokio::spawn(gather(stderr, lines.clone(), serving));
+        let address = match timeout(PATIENCE, is_serving).await {
+            Ok(Ok(address)) => address,
+            _ => panic!("the node does not serve: {:#?}", lines.lock().expect("lines")),
+        };
+        Self { child, address, lines }
+    }
+
+    pub fn pid(&self) -> i32 {
+        self.child.id().expect("it runs").try_into().expect("a pid")
+    }
+
+    /// SIGKILL: it has no chance to say goodbye.
+    pub async fn kill9(&mut self) {
+        self.child.kill().await.expect("kill");
+    }
+
+    /// SIGTERM, and waits for the end.
+    pub async fn stop(&mut self) {
+        let Some(pid) = self.child.id() else { return };
+        signal(pid, "TERM").await;
+        let ended = timeout(Duration::from_secs(30), self.child.wait()).await.expect("it stops in 30 s");
+        assert!(ended.expect("wait").success(), "a stopped node ends well");
+    }
+
+    /// What it logged as an error.
+    pub fn errors(&self) -> Vec<Value> {
+        let lines = self.lines.lock().expect("lines");
+        lines.iter().filter(|line| line["level"] == "ERROR").cloned().collect()
+    }
+}
+
+/// The program with a clean environment.
+pub fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
+        command.env_remove(name);
+    }
+    command.kill_on_drop(true).stdin(Stdio::null());
+    command
+}
+
+pub async fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().await;
+    assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
+}
+
+/// Keeps the log lines, and tells the address as soon as it is logged.
+async fn gather(
+    stderr: impl tokio::io::AsyncRead + Unpin,
+    lines: Arc<Mutex<Vec<Value>>>,
+    serving: oneshot::Sender<SocketAddr>,
+) {
+    let mut serving = Some(serving);
+    let mut read = BufReader::new(stderr).lines();
+    while let Ok(Some(line)) = read.next_line().await {
+        let line: Value = serde_json::from_str(&line)
+            .unwrap_or_else(|_| serde_json::json!({ "level": "ERROR", "message": line }));
+        if line["message"] == "serving"
+            && let Some(address) = line["listen"].as_str().and_then(|listen| listen.parse().ok())
+            && let Some(serving) = serving.take()
+        {
+            let _ = serving.send(address);
+        }
+        lines.lock().expect("lines").push(line);
+    }
+}

@@ -1,0 +1,191 @@
+//! Somebody with an account, who uses REST.
+
+use std::net::SocketAddr;
+
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+
+use super::Device;
+
+pub const PASSWORD: &str = "correct horse battery";
+
+/// Somebody with an account. Cheap to clone: the same person with the same login.
+#[derive(Clone)]
+pub struct Person {
+    pub name: String,
+    pub id: String,
+    pub token: String,
+    pub refresh_token: String,
+    pub login: String,
+    pub address: SocketAddr,
+    http: reqwest::Client,
+}
+
+/// A conversation, and how far it had come when somebody last did something.
+#[derive(Clone, Debug)]
+pub struct Conversation {
+    pub id: String,
+    pub position: u64,
+}
+
+/// What a request was answered with.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// The body of an answer that has to have this status.
+    pub fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{}", self.body);
+        self.body
+    }
+
+    /// A problem with this status and code.
+    pub fn refuses(self, status: u16, code: &str) -> Value {
+        assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert!(self.body["request_id"].is_string() && self.body["type"].is_string(), "{}", self.body);
+        self.body
+    }
+}
+
+/// A request without anybody's token.
+pub async fn ask(address: SocketAddr, method: Method, path: &str, body: Option<Value>) -> Answer {
+    send(&reqwest::Client::new(), address, method, path, None, body).await
+}
+
+async fn send(
+    http: &reqwest::Client,
+    address: SocketAddr,
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<Value>,
+) -> Answer {
+    let mut request = http.request(method, format!("http://{address}{path}"));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    if let Some(body) = body {
+        request = request.json(&body);
+    }
+    let answer = request.send().await.expect("an answer");
+    let (status, headers) = (answer.status(), answer.headers().clone());
+    let text = answer.text().await.expect("a body");
+    let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") };
+    Answer { status, headers, body }
+}
+
+impl Person {
+    pub async fn registers(address: SocketAddr, name: &str) -> Self {
+        let account = json!({ "username": name, "password": PASSWORD });
+        let account = ask(address, Method::POST, "/v1/accounts", Some(account)).await.expect(201);
+        Self::logs_in(address, name, account["id"].as_str().expect("id")).await
+    }
+
+    pub async fn logs_in(address: SocketAddr, name: &str, id: &str) -> Self {
+        let login = json!({ "username": name, "password": PASSWORD });
+        let login = ask(address, Method::POST, "/v1/logins", Some(login)).await.expect(201);
+        let text = |field: &str| login[field].as_str().expect(field).to_owned();
+        Self {
+            name: name.to_owned(),
+            id: id.to_owned(),
+            token: text("access_token"),
+            refresh_token: text("refresh_token"),
+            login: text("login_id"),
+            address,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// The same person at another node.
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { address, ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, None).await
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PUT, path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(Method::PATCH, path, Some(body)).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(Method::DELETE, path, None).await
+    }
+
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
+        send(&self.http, self.address, method, path, Some(&self.token), body).await
+    }
+
+    /// Opens a WebSocket and says hello.
+    pub async fn connects(&self) -> Device {
+        Device::connects(self.address, &self.token).await
+    }
+
+    pub async fn starts_group(&self, title: &str, members: &[&Self]) -> Conversation {
+        let ids: Vec<&str> = members.iter().map(|person| person.id.as_str()).collect();
+        let body = json!({ "kind": "group", "title": title, "members": ids });
+        Conversation::from(self.post("/v1/conversations", body).await.expect(201))
+    }
+
+    pub async fn starts_direct(&self, other: &Self) -> Answer {
+        self.post("/v1/conversations", json!({ "kind": "direct", "user_id": other.id })).await
+    }
+
+    /// Sends a message over REST.
+    pub async fn says(&self, to: &Conversation, text: &str) -> Value {
+        self.sends(to, &key(), text).await.expect(201)
+    }
+
+    pub async fn sends(&self, to: &Conversation, client_id: &str, text: &str) -> Answer {
+        let body = json!({ "client_id": client_id, "text": text });
+        self.post(&format!("/v1/conversations/{}/messages", to.id), body).await
+    }
+
+    pub async fn invites(&self, to: &Conversation, other: &Self) -> Answer {
+        self.post(&format!("/v1/conversations/{}/members", to.id), json!({ "user_id": other.id })).await
+    }
+
+    pub async fn removes(&self, from: &Conversation, other: &Self) -> Answer {
+        self.delete(&format!("/v1/conversations/{}/members/{}", from.id, other.id)).await
+    }
+
+    pub async fn reads(&self, of: &Conversation, position: u64) -> Answer {
+        self.put(&format!("/v1/conversations/{}/receipt", of.id), json!({ "read": position })).await
+    }
+
+    /// The texts of the last page, oldest first, once the view has come to `position`.
+    pub async fn history(&self, of: &Conversation, position: u64) -> Vec<String> {
+        let path = format!("/v1/conversations/{}/messages?min_position={position}", of.id);
+        let page = self.get(&path).await.expect(200);
+        let items = page["items"].as_array().expect("items");
+        items.iter().rev().map(|message| message["text"].as_str().expect("text").to_owned()).collect()
+    }
+}
+
+impl From<Value> for Conversation {
+    fn from(body: Value) -> Self {
+        Self {
+            id: body["id"].as_str().expect("id").to_owned(),
+            position: body["position"].as_u64().expect("position"),
+        }
+    }
+}
+
+/// An idempotency key that nobody has used.
+pub fn key() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}

@@ -1,0 +1,92 @@
+//! The servers of the stories: one Postgres for all of them, one nats-server for each.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use sqlx::{Connection as _, PgConnection};
+use tokio::sync::OnceCell;
+use verbatim::{
+    app,
+    dev::{self, Nats, NatsOptions, Postgres, PostgresOptions, Tools},
+};
+
+/// A folder that the servers' own user can reach.
+pub fn folder() -> tempfile::TempDir {
+    let dir = tempfile::Builder::new().prefix("verbatim-story-").tempdir().expect("a temporary folder");
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(dir.path(), open).expect("own folder");
+    dir
+}
+
+pub fn tools() -> &'static Tools {
+    static TOOLS: std::sync::OnceLock<Tools> = std::sync::OnceLock::new();
+    TOOLS.get_or_init(|| dev::tools().expect("nats-server and Postgres are found or fetched"))
+}
+
+pub async fn nats(dir: &Path) -> Nats {
+    let options = NatsOptions::default();
+    dev::start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
+}
+
+/// The Postgres of all stories, with a migrated database to copy. It ends with the process.
+async fn postgres() -> &'static Postgres {
+    static POSTGRES: OnceCell<(Postgres, tempfile::TempDir)> = OnceCell::const_new();
+    let (postgres, _) = POSTGRES
+        .get_or_init(|| async {
+            let dir = folder();
+            let options = PostgresOptions { fsync_off: true };
+            let postgres = dev::start_postgres(tools(), &dir.path().join("postgres"), options)
+                .await
+                .expect("Postgres starts");
+            let mut connection = PgConnection::connect(&postgres.url()).await.expect("connection");
+            sqlx::raw_sql("create database blank").execute(&mut connection).await.expect("database");
+            app::migrate(&postgres.url_of("blank")).await.expect("migrations");
+            (postgres, dir)
+        })
+        .await;
+    postgres
+}
+
+/// A database of its own, as `verbatim migrate` leaves it.
+pub struct Database {
+    name: String,
+    pub url: String,
+}
+
+impl Database {
+    pub async fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        // Two copies of one template at the same time are refused.
+        static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+        let name = format!("story_{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let postgres = postgres().await;
+        let _turn = TURN.lock().await;
+        execute(postgres, &format!("create database {name} template blank")).await;
+        Self { url: postgres.url_of(&name), name }
+    }
+
+    /// No node can reach it while something happens.
+    pub async fn is_gone_for(&self, happening: impl Future<Output = ()>) {
+        let postgres = postgres().await;
+        let name = &self.name;
+        execute(postgres, &format!("alter database {name} allow_connections false")).await;
+        execute(
+            postgres,
+            &format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'"),
+        )
+        .await;
+        happening.await;
+        execute(postgres, &format!("alter database {name} allow_connections true")).await;
+    }
+
+    pub async fn drop(self) {
+        execute(postgres().await, &format!("drop database {} with (force)", self.name)).await;
+    }
+}
+
+async fn execute(postgres: &Postgres, sql: &str) {
+    let mut connection = PgConnection::connect(&postgres.url()).await.expect("connection");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("statement");
+}
