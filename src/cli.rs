@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     app::{self, Addresses, AppError, Weakness},
+    asyncapi,
     config::{Role, ServerSettings, Settings},
     dev,
     log::{Durability, Log},
@@ -127,7 +128,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Check(serve) => return Ok(check(serve).await?),
         Command::Status(serve) => status(serve).await?,
         Command::Openapi => print!("{}", api::document()),
-        Command::Asyncapi => print!("{}", crate::log::asyncapi()),
+        Command::Asyncapi => print!("{}", asyncapi::text()),
     }
     Ok(ExitCode::SUCCESS)
 }
