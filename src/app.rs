@@ -215,8 +215,8 @@ async fn start(
     });
     gateway.start(&background).await?;
 
-    let info = api::Info::new(&log, durability);
-    let edge = api::State {
+    let info = api::info::Info::new(log.epoch(), &durability, log.layout());
+    let below = api::Below {
         commands,
         pool: pool.clone(),
         progress: progress.clone(),
@@ -227,7 +227,7 @@ async fn start(
         clock,
         info,
     };
-    let mut routes = if roles.contains(&Role::Api) { api::routes_of(edge) } else { Route::new() };
+    let mut routes = if roles.contains(&Role::Api) { api::app(below) } else { Route::new() };
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }

@@ -63,7 +63,7 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
 impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
 
 /// The shape in `bytes`, or a problem that points at the first thing wrong with it.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // An array would be taken for an object by the order of its fields.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
@@ -179,6 +179,13 @@ impl<T, const MAX: usize> Few<T, MAX> {
     /// The values.
     pub fn into_vec(self) -> Vec<T> {
         self.0
+    }
+}
+
+/// At most the first `MAX`.
+impl<T, const MAX: usize> FromIterator<T> for Few<T, MAX> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self(values.into_iter().take(MAX).collect())
     }
 }
 

@@ -73,6 +73,7 @@ pub fn lift(spec_json: &str) -> Value {
     }
     if let Some(components) = document.get_mut("components") {
         members(components.get_mut("schemas")).for_each(lift_schema);
+        show_composed(&mut components["schemas"]);
     }
     Value::Object(document)
 }
@@ -238,6 +239,33 @@ fn example(schema: &mut Map<String, Value>) {
     }
 }
 
+/// What is put together from other schemas has the examples of its parts.
+fn show_composed(schemas: &mut Value) {
+    for composed in ["allOf", "oneOf"] {
+        let known = schemas.clone();
+        for schema in members(Some(schemas)).filter(|schema| schema.get("examples").is_none()) {
+            let Some(parts) = schema.get(composed).and_then(Value::as_array) else { continue };
+            let parts = parts.iter().filter_map(|part| shown(part, &known));
+            let examples = match composed {
+                "allOf" => vec![parts.filter_map(|part| part.as_object().cloned()).flatten().collect()],
+                _ => parts.collect::<Vec<_>>(),
+            };
+            schema["examples"] = json!(examples);
+        }
+    }
+}
+
+fn shown(schema: &Value, known: &Value) -> Option<Value> {
+    if let Some(reference) = schema.get("$ref").and_then(Value::as_str) {
+        return shown(&known[reference.rsplit('/').next()?], &json!({}));
+    }
+    if let Some(example) = schema.pointer("/examples/0") {
+        return Some(example.clone());
+    }
+    let fields = schema.get("properties")?.as_object()?.iter();
+    Some(fields.filter_map(|(name, field)| Some((name.clone(), shown(field, known)?))).collect())
+}
+
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(fields) => {
@@ -304,6 +332,18 @@ mod tests {
             schema(json!({"example": {"a": null, "b": [{"c": null}]}})),
             json!({"examples": [{"b": [{}]}]}),
         );
+    }
+
+    #[test]
+    fn what_is_composed_is_shown_as_its_parts_are() {
+        let mut schemas = json!({
+            "One": {"oneOf": [{"$ref": "#/A_B"}]},
+            "A_B": {"allOf": [{"properties": {"kind": {"examples": ["b"]}}}, {"$ref": "#/B"}]},
+            "B": {"examples": [{"x": 1}]},
+        });
+        show_composed(&mut schemas);
+        assert_eq!(schemas["A_B"]["examples"], json!([{"kind": "b", "x": 1}]));
+        assert_eq!(schemas["One"]["examples"], json!([{"kind": "b", "x": 1}]));
     }
 
     #[test]

@@ -1,50 +1,162 @@
 //! The **REST edge**: shapes, status codes, one call down per handler. No SQL, no subjects, no
 //! rules: those live on the floors below.
 //!
-//! An operation is one short method:
+//! One file is one resource; an operation is one short method:
 //!
 //! ```ignore
 //! /// Rename a conversation
 //! #[oai(path = "/conversations/:id", method = "patch", operation_id = "update_conversation")]
 //! async fn update(&self, caller: Caller, id: Path<ConversationId>, body: Body<Changes>)
 //!     -> Result<Reply<Conversation>, Ruled> {
-//!     Ok(Reply(self.commands.update(caller.0, id.0, body.0).await?))
+//!     Ok(Reply(self.0.commands.update(caller.user, id.0, body.0).await?))
 //! }
 //! ```
 //!
+//! - Who asks: a [`Caller`], whose token has been checked.
 //! - What comes in: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
 //!   domain values as their types ([`values`]). A validator attribute on a shape is documented but
-//!   never run: limits belong into the types.
+//!   never run: limits belong into the types, or are looked at by the first lines of the method.
 //! - What goes out: [`Reply`], [`Created`], [`Made`], [`Done`], [`Page`].
 //! - What goes wrong: a [`Problem`], within the set of statuses that the operation names
-//!   ([`Public`], [`Claimed`], [`SignedIn`], [`Found`], [`Ruled`]). `impl From<MyError> for Problem` is all that `?` needs.
-//! - [`routes`] serves the operations under `/v1` with their document and Swagger UI, [`edge`] is
-//!   the outer layer that every request passes.
+//!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
+//!   `impl From<MyError> for Problem` is all that `?` needs; what the floors below refuse is
+//!   translated in `reasons.rs`.
+//! - [`app`] serves it all, [`edge`] is the outer layer that every request passes.
 
+mod accounts;
 mod body;
+mod caller;
+mod conversations;
 pub mod document;
 mod edge;
+mod examples;
+pub mod info;
+mod keys;
+mod logins;
+mod me;
+mod members;
+mod messages;
+mod page;
+mod presence;
 mod problem;
+mod reads;
+mod reasons;
+mod receipts;
 mod refusals;
 mod reply;
+mod start;
 mod strict;
 mod swagger;
+mod typed;
+mod users;
 pub mod values;
 
+use std::sync::Arc;
+
 pub use body::{Body, Few, given};
+pub use caller::Caller;
 pub use edge::{RequestId, edge};
+pub use page::{Cursor, Limit, Page};
 pub use problem::{FieldError, Problem};
-pub use refusals::{Claimed, Found, Public, Ruled, SignedIn};
-pub use reply::{Created, Done, Made, Page, Reply};
+pub use refusals::{Claimed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use reply::{Created, Done, Made, Reply};
 
-use poem::Route;
-use poem_openapi::{OpenApi, OpenApiService};
+use poem::{EndpointExt, Route};
+use poem_openapi::{OpenApi, OpenApiService, Tags};
 
-/// The operations of `api` under [`document::BASE`], `/openapi.json` and Swagger UI at `/docs/`.
-/// Put it, together with whatever else is served, into [`edge`].
-pub fn routes<A: OpenApi + 'static>(api: A) -> Route {
+use crate::{auth, clock::Clock, commands::Commands, presence::Presence, views};
+
+/// What lies below the edge: all that operations call. Cheap to clone.
+#[derive(Clone)]
+pub struct Below {
+    /// Making things happen.
+    pub commands: Commands,
+    /// The database of accounts and views.
+    pub pool: sqlx::PgPool,
+    /// How far the views have come.
+    pub progress: views::Progress,
+    /// Giving out and checking access tokens.
+    pub tokens: Arc<auth::Tokens>,
+    /// Hashing passwords.
+    pub hasher: auth::Hasher,
+    /// The logins that count no more.
+    pub revoked: Arc<auth::Revoked>,
+    /// Who is here.
+    pub presence: Presence,
+    /// Time and ids.
+    pub clock: Clock,
+    /// What this server tells about itself.
+    pub info: info::Info,
+}
+
+/// Every operation there is.
+type Operations = (
+    accounts::Accounts,
+    logins::Logins,
+    me::Me,
+    users::Users,
+    conversations::Conversations,
+    members::Members,
+    messages::Messages,
+    receipts::Receipts,
+    presence::Presences,
+    info::About,
+);
+
+/// The groups in which the document shows the operations.
+#[derive(Tags)]
+enum Tag {
+    /// Registering, and one's own account
+    Accounts,
+    /// Logging in, refreshing, logging out
+    Logins,
+    /// Finding people
+    Users,
+    /// Direct ones and groups
+    Conversations,
+    /// Who is in a conversation
+    Members,
+    /// Saying something, and what was said
+    Messages,
+    /// Who has read how far
+    Receipts,
+    /// Who is here
+    Presence,
+    /// This server
+    Server,
+}
+
+/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/` and the public keys at
+/// `/.well-known/jwks.json`. The gateway's endpoint is put beside them, and [`edge`] around both:
+/// `edge(app(below).at("/v1/ws", gateway))`.
+pub fn app(below: Below) -> Route {
+    let door = caller::Door::of(&below);
+    let keys = keys::published(&below.tokens);
+    let operations: Operations = (
+        accounts::Accounts(below.clone()),
+        logins::Logins(below.clone()),
+        me::Me(below.clone()),
+        users::Users(below.clone()),
+        conversations::Conversations(below.clone()),
+        members::Members(below.clone()),
+        messages::Messages(below.clone()),
+        receipts::Receipts(below.clone()),
+        presence::Presences(below.clone()),
+        info::About(below.info),
+    );
+    routes(operations, door).at("/.well-known/jwks.json", keys)
+}
+
+/// The OpenAPI document of [`app`], as `verbatim openapi` prints it.
+pub fn document() -> String {
+    document::text::<Operations>()
+}
+
+/// The operations of `api` under [`document::BASE`] with their document; checkers of callers find
+/// `known` in the data of a request.
+fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations = OpenApiService::new(strict::Strict(api), document::TITLE, document::VERSION);
-    swagger::routes(document::text::<A>()).nest(document::BASE, operations)
+    swagger::routes(document::text::<A>()).nest(document::BASE, operations.data(known))
 }
 
 #[cfg(test)]

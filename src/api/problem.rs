@@ -64,9 +64,14 @@ impl Problem {
 
     /// 400: the field of the body at `pointer` (`/members/3`) cannot be accepted.
     pub fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    /// 400: these fields of the body cannot be accepted.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let problem =
             Self::new(StatusCode::BAD_REQUEST, "invalid_body", "The body of the request is invalid.");
-        Self { errors: vec![FieldError::new(pointer, code, detail)], ..problem }
+        Self { errors, ..problem }
     }
 
     /// 400: the query or header parameter `name` cannot be accepted.

@@ -92,9 +92,6 @@ macro_rules! refusals {
         }
     )+};
 }
-#[allow(unused_imports)]
-pub(crate) use refusals;
-
 refusals! {
     /// An operation for anybody.
     Public: ;
@@ -102,6 +99,10 @@ refusals! {
     Claimed: 409;
     /// An operation for people who are signed in.
     SignedIn: 401;
+    /// An operation for people who are signed in and prove once more who they are.
+    Proven: 401 403;
+    /// An operation that makes something, once for each key.
+    Keyed: 401 409;
     /// An operation on something that may not be there.
     Found: 401 404;
     /// An operation on something that may not be there, under rules that may forbid it.

@@ -1,14 +1,12 @@
 //! What goes out: written straight from its type, documented as its type.
 
-use std::borrow::Cow;
-
 use poem::{
     IntoResponse, Response,
     http::{HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
-    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
     types::Type,
 };
 use serde::Serialize;
@@ -36,16 +34,6 @@ pub enum Made<T> {
 
 /// 204: done, and nothing to tell.
 pub struct Done;
-
-/// A part of a list, and where the next part begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Page<T> {
-    /// The things of this page.
-    pub items: Vec<T>,
-    /// For the parameter `cursor` of the next request; `None` at the end.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_cursor: Option<String>,
-}
 
 impl<T: Serialize + Send> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
@@ -153,43 +141,4 @@ fn created<T: Type>() -> MetaResponse {
         schema: String::schema_ref(),
     };
     MetaResponse { status: Some(201), headers: vec![location], ..ok::<T>("Made") }
-}
-
-impl<T: Type> Type for Page<T> {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = T;
-
-    fn name() -> Cow<'static, str> {
-        format!("{}Page", T::name()).into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Reference(Self::name().into_owned())
-    }
-
-    fn register(registry: &mut Registry) {
-        registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
-            T::register(registry);
-            let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
-            let cursor = "For the parameter `cursor` of the next request; absent at the end";
-            MetaSchema {
-                description: Some("A part of a list, and where the next part begins"),
-                required: vec!["items"],
-                properties: vec![
-                    ("items", Vec::<T>::schema_ref().merge(described("The things of this page"))),
-                    ("next_cursor", String::schema_ref().merge(described(cursor))),
-                ],
-                ..MetaSchema::new("object")
-            }
-        });
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a T> + 'a> {
-        Box::new(self.items.iter())
-    }
 }

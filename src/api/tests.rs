@@ -7,6 +7,7 @@ use super::*;
 use crate::domain::UserId;
 use sample::{ANA, More, Things};
 
+mod operations;
 mod sample;
 
 struct Answer {
@@ -38,7 +39,7 @@ impl Answer {
 }
 
 async fn send(request: Request) -> Answer {
-    let mut response = edge(routes((Things, More))).get_response(request).await;
+    let mut response = edge(routes((Things, More), ())).get_response(request).await;
     let bytes = response.take_body().into_bytes().await.expect("body");
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
     Answer { status: response.status().as_u16(), response, body }
@@ -308,7 +309,7 @@ async fn swagger_ui_is_there() {
         assert!(answer.header("content-security-policy").contains("script-src 'self'"), "{path}");
     }
     let request = request("GET", "/docs/swagger-initializer.js").finish();
-    let response = edge(routes(Things)).get_response(request).await;
+    let response = edge(routes(Things, ())).get_response(request).await;
     assert_eq!(response.header("content-encoding"), None);
     let script = response.into_body().into_string().await.expect("text");
     assert!(script.contains("\"url\": \"/openapi.json\""));

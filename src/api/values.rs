@@ -1,19 +1,15 @@
 //! Domain values as parameters and fields: how they read in a query or path, and what the document
 //! says about them.
 
-use std::{borrow::Cow, iter};
-
-use poem_openapi::{
-    registry::{MetaSchema, MetaSchemaRef},
-    types::{ParseError, ParseFromParameter, ParseResult, Type},
-};
+use poem_openapi::registry::MetaSchema;
 use serde::{
     Deserialize,
     de::{IntoDeserializer, value::Error},
 };
 
 use crate::domain::{
-    ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
+    ClientId, ConversationId, History, Kind, LoginId, MessageId, Position, Role, Status, Text, Time, Title,
+    UserId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters: each with its parser for
@@ -47,7 +43,6 @@ macro_rules! documented {
 }
 
 /// The same for enums of plain words: their schema is a component of its own.
-#[allow(unused_macros)]
 macro_rules! words {
     ($($(#[doc = $doc:literal])* $name:ident: $($word:literal)+;)+) => {$(
         impl poem_openapi::types::Type for $name {
@@ -107,14 +102,12 @@ macro_rules! reads_by_serde {
         }
     };
 }
-#[allow(unused_imports)]
-pub(crate) use {documented, reads_by_serde, words};
+pub(crate) use {reads_by_serde, words};
 
 documented! {
     UserId: text, id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");
     ConversationId: text, id("01930f3d-0c11-7a52-9b3e-4d5f60718293");
     MessageId: text, id("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
-    EventId: text, id("01930f3d-1f21-7c70-9b5a-6f708192a3b4");
     LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
     Position: position, MetaSchema {
         minimum: Some(0.0),
@@ -136,13 +129,24 @@ documented! {
     };
 }
 
+words! {
+    /// Two people, or a group with a title and roles
+    Kind: "direct" "group";
+    /// What a member may do: an admin also adds and removes members, an owner also gives roles
+    Role: "owner" "admin" "member";
+    /// What somebody who joins later may read of what was said before
+    History: "full" "since_join";
+    /// Whether somebody is here
+    Status: "online" "away" "offline";
+}
+
 /// Reads a value that is a string in JSON.
 pub(crate) fn text<'a, T: Deserialize<'a>>(value: &'a str) -> Result<T, Error> {
     T::deserialize(value.into_deserializer())
 }
 
 /// Digits only: no sign, no fraction.
-fn digits(value: &str, max: u64) -> Result<u64, String> {
+pub(super) fn digits(value: &str, max: u64) -> Result<u64, String> {
     let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let number = value.parse().ok().filter(|number| plain && *number <= max);
     number.ok_or_else(|| format!("a whole number up to {max} is expected"))
@@ -170,63 +174,6 @@ pub(crate) fn string(min: usize, max: usize, example: &str) -> MetaSchema {
     }
 }
 
-/// How many things a page may hold: the parameter `limit`, 1 to 200, else 50.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limit(u16);
-
-impl Limit {
-    /// The most.
-    pub const MAX: u16 = 200;
-    /// Without the parameter.
-    pub const DEFAULT: u16 = 50;
-
-    /// As a number, 1 to 200.
-    pub fn get(self) -> usize {
-        self.0.into()
-    }
-}
-
-impl Type for Limit {
-    const IS_REQUIRED: bool = false;
-    type RawValueType = Self;
-    type RawElementValueType = Self;
-
-    fn name() -> Cow<'static, str> {
-        "Limit".into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            minimum: Some(1.0),
-            maximum: Some(Self::MAX.into()),
-            default: Some(Self::DEFAULT.into()),
-            ..MetaSchema::new_with_format("integer", "int32")
-        }))
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-        Box::new(iter::once(self))
-    }
-}
-
-impl ParseFromParameter for Limit {
-    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
-        match digits(value, Self::MAX.into()).map(u16::try_from) {
-            Ok(Ok(limit)) if limit > 0 => Ok(Self(limit)),
-            _ => Err(ParseError::custom(format!("a whole number from 1 to {} is expected", Self::MAX))),
-        }
-    }
-
-    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
-        let first = values.into_iter().next();
-        first.map_or(Ok(Self(Self::DEFAULT)), |value| Self::parse_from_parameter(value.as_ref()))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -238,17 +185,6 @@ mod tests {
             ["", "-1", "+1", "1.0", "1e3", " 1", "0x1", "9007199254740992", "18446744073709551616", "١"]
         {
             assert!(position(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn a_limit_is_1_to_200_and_50_if_absent() {
-        let limit = |values: &[&str]| Limit::parse_from_parameters(values).map(Limit::get).ok();
-        assert_eq!(limit(&[]), Some(50));
-        assert_eq!(limit(&["1"]), Some(1));
-        assert_eq!(limit(&["200"]), Some(200));
-        for wrong in ["0", "201", "-1", "", "1.0", "ten", "65537"] {
-            assert_eq!(limit(&[wrong]), None, "{wrong}");
         }
     }
 }

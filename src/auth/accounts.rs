@@ -15,8 +15,8 @@ use crate::domain::{Time, UserId};
 pub struct Account {
     /// Its id.
     pub id: UserId,
-    /// The name by which it is found, in lower case.
-    pub username: String,
+    /// The name by which it is found.
+    pub username: Username,
     /// How the person likes to be called.
     pub display_name: DisplayName,
     /// When it was registered.
@@ -49,7 +49,7 @@ impl From<Row> for Account {
     fn from(row: Row) -> Self {
         Self {
             id: UserId::known(row.id),
-            username: row.username,
+            username: Username::known(row.username),
             display_name: DisplayName::known(row.display_name),
             created_at: Time::of(row.created_at),
             last_seen_at: row.last_seen_at.map(Time::of),

@@ -32,9 +32,7 @@ pub struct Attempt {
 /// What a log-in led to.
 #[derive(Debug)]
 pub struct LoggedIn {
-    /// Who logged in.
-    pub user: UserId,
-    /// The tokens.
+    /// Who logged in, and the tokens.
     pub grant: Grant,
     /// Older logins that ended to make room: cut their sockets everywhere.
     pub displaced: Vec<LoginId>,
@@ -130,7 +128,7 @@ pub async fn log_in(
         begin(&mut transaction, user, id, attempt.device.as_ref(), &token, &salt, now).await?;
         let displaced = make_room(&mut transaction, user, now).await?;
         transaction.commit().await?;
-        return Ok(LoggedIn { user, grant: Grant::of(tokens, user, id, 0, now, &token), displaced });
+        return Ok(LoggedIn { grant: Grant::of(tokens, user, id, 0, now, &token), displaced });
     }
     Err(Busy.into())
 }

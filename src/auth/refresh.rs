@@ -25,6 +25,8 @@ pub(super) const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 /// What a client gets by logging in and by refreshing.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
+    /// Whose login it is.
+    pub user: UserId,
     /// The login.
     pub login: LoginId,
     /// The access token.
@@ -67,6 +69,7 @@ impl Grant {
         refresh_token: &str,
     ) -> Self {
         Self {
+            user,
             login,
             access_token: tokens.issue(user, login, begun, format!("{login}.{generation}")),
             expires_in: ACCESS_LIFE,

@@ -72,6 +72,11 @@ impl Username {
         Ok(Self(name))
     }
 
+    /// A name that was parsed before, as Postgres gives it back.
+    pub(super) fn known(name: String) -> Self {
+        Self(name)
+    }
+
     /// The name, in NFKC and lower case.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -18,10 +18,12 @@ pub use roster::Changed;
 pub use send::Sent;
 pub use start::Started;
 
+pub use crate::log::{Durability, Layout, Unavailable};
+
 use crate::{
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
-    log::{Conflict, Draft, Log, Unavailable},
+    log::{Conflict, Draft, Log},
 };
 
 /// How long a command waits until this process has followed what it has appended itself.
@@ -60,52 +62,42 @@ impl From<Rejection> for Refused {
     }
 }
 
-impl From<sqlx::Error> for Refused {
-    fn from(e: sqlx::Error) -> Self {
-        Self::Unavailable(Unavailable::because(e))
-    }
-}
-
 impl Refused {
-    /// The word for it, the same in REST and in frames.
+    /// What clients read of it, at every edge: a word for programs.
     pub fn code(&self) -> &'static str {
-        match self {
-            Self::Mismatch => "idempotency_mismatch",
-            Self::Unavailable(_) => "unavailable",
-            Self::Rejected(rejection) => match rejection {
-                Rejection::NotFound => "not_found",
-                Rejection::Forbidden => "forbidden",
-                Rejection::LastOwner => "last_owner",
-                Rejection::DirectIsFixed => "direct_conversation",
-                Rejection::WithOneself => "with_oneself",
-                Rejection::TooManyMembers => "too_many_members",
-                Rejection::AheadOfHead => "ahead_of_head",
-                Rejection::NoSuchMember => "no_such_member",
-                Rejection::AlreadyStarted => "already_started",
-            },
-        }
+        self.said().0
     }
 
-    /// What to do next.
+    /// The same for people: what to do next.
     pub fn detail(&self) -> &'static str {
+        self.said().1
+    }
+
+    fn said(&self) -> (&'static str, &'static str) {
+        use Rejection::*;
         match self {
-            Self::Mismatch => "this idempotency key was used for another body: use a new key",
-            Self::Unavailable(_) => "it cannot be stored or looked up now: try again with the same key",
-            Self::Rejected(rejection) => match rejection {
-                Rejection::NotFound => "there is no such conversation, or you are not in it",
-                Rejection::Forbidden => "your role in this conversation does not allow it",
-                Rejection::LastOwner => "members need an owner: make somebody else an owner first",
-                Rejection::DirectIsFixed => {
-                    "a direct conversation has its two members for ever: start a group"
-                }
-                Rejection::WithOneself => "a direct conversation is with somebody else",
-                Rejection::TooManyMembers => "the conversation has as many members as it may have",
-                Rejection::AheadOfHead => {
-                    "the conversation has not come to that position: use one you were given"
-                }
-                Rejection::NoSuchMember => "that user is not a member: add them first",
-                Rejection::AlreadyStarted => "the conversation has been started before",
-            },
+            Self::Rejected(NotFound) => ("not_found", "There is nothing here that you may see."),
+            Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            Self::Rejected(LastOwner) => {
+                ("last_owner", "Nobody would be left as owner: make somebody else owner first.")
+            }
+            Self::Rejected(DirectIsFixed) => {
+                ("direct_conversation", "A direct conversation stays as it is: start a group instead.")
+            }
+            Self::Rejected(WithOneself) => ("with_oneself", "Name somebody else than yourself."),
+            Self::Rejected(TooManyMembers) => ("too_many_members", "The conversation is full."),
+            Self::Rejected(AheadOfHead) => (
+                "ahead_of_head",
+                "The conversation has not come to that position: name one that you have seen.",
+            ),
+            Self::Rejected(NoSuchMember) => ("no_such_member", "This user is not a member: add them first."),
+            Self::Rejected(AlreadyStarted) => {
+                ("already_started", "This conversation has been started before.")
+            }
+            Self::Mismatch => {
+                ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
+            }
+            Self::Unavailable(_) => ("unavailable", "Not possible at the moment: try the same again."),
         }
     }
 }

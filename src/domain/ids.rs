@@ -124,8 +124,25 @@ impl ConversationId {
 /// Where an event stands in the log. Copied from the log, never computed; compared only within one
 /// conversation. 0 is before the first event.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "u64")]
 pub struct Position(pub u64);
+
+/// The number is none that JSON keeps exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotAPosition;
+
+impl fmt::Display for NotAPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a position: a whole number up to {} is expected", Position::MAX)
+    }
+}
+
+impl TryFrom<u64> for Position {
+    type Error = NotAPosition;
+    fn try_from(number: u64) -> Result<Self, NotAPosition> {
+        (number <= Self::MAX.0).then_some(Self(number)).ok_or(NotAPosition)
+    }
+}
 
 impl Position {
     /// Before the first event.
@@ -181,6 +198,15 @@ mod tests {
             "01930f3c-5a7b-7c3d-8e4f-0123456789ab\r\n",
         ] {
             assert_eq!(wrong.parse::<UserId>(), Err(NotAnId), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_a_number_that_json_keeps_exactly() {
+        assert_eq!(serde_json::from_str::<Position>("9007199254740991").ok(), Some(Position::MAX));
+        assert_eq!(serde_json::to_string(&Position(7)).ok().as_deref(), Some("7"));
+        for wrong in ["9007199254740992", "18446744073709551616", "-1", "1.0", "\"1\"", "null"] {
+            assert!(serde_json::from_str::<Position>(wrong).is_err(), "{wrong}");
         }
     }
 

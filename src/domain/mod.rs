@@ -20,6 +20,6 @@ pub use event::{
     MemberRemoved, MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
 };
 pub use fold::Fold;
-pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAnId, Position, UserId};
+pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Position, UserId};
 pub use text::{BadText, ClientId, NotAKey, Text, Title, may_never_be_kept, may_not_be_in_a_name};
 pub use time::Time;

@@ -1,6 +1,7 @@
 //! What was said, by page.
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -64,12 +65,23 @@ pub struct Message {
 }
 
 /// Which way a page goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Newest first, from before a position.
     Before(Position),
     /// Oldest first, from behind a position.
     After(Position),
+}
+
+impl Direction {
+    /// The same way, from behind a message.
+    pub fn behind(self, position: Position) -> Self {
+        match self {
+            Self::Before(_) => Self::Before(position),
+            Self::After(_) => Self::After(position),
+        }
+    }
 }
 
 /// A page of the messages from `visible_from` on.
@@ -80,7 +92,6 @@ pub async fn history(
     direction: Direction,
     limit: i64,
 ) -> sqlx::Result<Vec<Message>> {
-    type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
     let (sql, bound) = match direction {
         Direction::Before(bound) => (
             "select id, position, sender, client_id, text, sent_at from view.message
@@ -100,13 +111,46 @@ pub async fn history(
         .bind(limit)
         .fetch_all(pool)
         .await?;
-    let message = |(id, at, sender, client_id, text, sent_at)| Message {
+    Ok(rows.into_iter().map(message).collect())
+}
+
+/// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
+/// it; none from before `visible_from`.
+pub async fn around(
+    pool: &PgPool,
+    conversation: ConversationId,
+    visible_from: Position,
+    at: Position,
+    older: i64,
+    newer: i64,
+) -> sqlx::Result<Vec<Message>> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "(select id, position, sender, client_id, text, sent_at from view.message
+          where conversation_id = $1 and position > $2 and position <= $3 order by position desc limit $4)
+         union all
+         (select id, position, sender, client_id, text, sent_at from view.message
+          where conversation_id = $1 and position > $2 and position > $3 order by position limit $5)
+         order by position desc",
+    )
+    .bind(conversation.uuid())
+    .bind(bigint(visible_from))
+    .bind(bigint(at))
+    .bind(older)
+    .bind(newer)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(message).collect())
+}
+
+type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
+
+fn message((id, at, sender, client_id, text, sent_at): Row) -> Message {
+    Message {
         id: MessageId::known(id),
         position: position(at),
         sender: UserId::known(sender),
         client_id,
         text,
         sent_at: Time::of(sent_at),
-    };
-    Ok(rows.into_iter().map(message).collect())
+    }
 }

@@ -1,0 +1,152 @@
+//! What this server tells about itself.
+
+use poem_openapi::{Object, OpenApi, types::Example};
+use serde::{Deserialize, Serialize};
+
+use super::{Limit, Public, Reply, Tag, body, document, start, values::words};
+use crate::{
+    auth::MAX_LOGINS,
+    commands,
+    domain::{Epoch, MAX_MEMBERS, Text, Title},
+};
+
+/// What clients can count on, beyond the operations of the document.
+const FEATURES: [&str; 6] =
+    ["direct_conversations", "group_conversations", "history_since_join", "receipts", "presence", "typing"];
+
+/// This server
+#[derive(Debug, Clone, Serialize, Object)]
+#[oai(example)]
+pub struct Info {
+    /// The name of the program
+    name: String,
+    /// Its version
+    version: String,
+    /// The life of the log: positions and cursors of another one mean nothing here
+    epoch: String,
+    /// What an acknowledgement is worth
+    durability: Durability,
+    /// How many streams the log has
+    streams: usize,
+    /// How many copies of each there are
+    replicas: usize,
+    /// What it can do
+    features: Vec<String>,
+    /// What it accepts at most
+    limits: Limits,
+}
+
+/// When the log syncs to disk what it acknowledges
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+struct Durability {
+    /// How
+    sync: Sync,
+    /// The seconds between two syncs, if it is an interval
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seconds: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Sync {
+    Always,
+    Interval,
+    Unknown,
+}
+
+words! {
+    /// `always`: before every acknowledgement, so that a power failure loses nothing acknowledged
+    Sync: "always" "interval" "unknown";
+}
+
+/// What this server accepts at most
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+struct Limits {
+    /// Bytes of the body of a request
+    body_bytes: usize,
+    /// Bytes of the text of a message
+    text_bytes: usize,
+    /// Bytes of a title
+    title_bytes: usize,
+    /// Members of a conversation
+    members: usize,
+    /// Users whom a new group begins with, besides its owner
+    members_at_start: usize,
+    /// Things on a page
+    page: u16,
+    /// Logins of an account that live at the same time
+    logins: i64,
+}
+
+impl Info {
+    /// Of a server whose log is like this.
+    pub fn new(epoch: &Epoch, durability: &commands::Durability, layout: commands::Layout) -> Self {
+        Self {
+            name: "verbatim".into(),
+            version: document::VERSION.into(),
+            epoch: epoch.to_string(),
+            durability: durability.into(),
+            streams: layout.streams,
+            replicas: layout.replicas,
+            features: FEATURES.map(str::to_owned).into(),
+            limits: Limits {
+                body_bytes: body::LIMIT,
+                text_bytes: Text::LIMIT,
+                title_bytes: Title::LIMIT,
+                members: MAX_MEMBERS,
+                members_at_start: start::MOST,
+                page: Limit::MAX,
+                logins: MAX_LOGINS,
+            },
+        }
+    }
+}
+
+impl From<&commands::Durability> for Durability {
+    fn from(durability: &commands::Durability) -> Self {
+        let (sync, seconds) = match durability {
+            commands::Durability::Always => (Sync::Always, None),
+            commands::Durability::Interval { seconds } => (Sync::Interval, Some(*seconds)),
+            commands::Durability::Unknown => (Sync::Unknown, None),
+        };
+        Self { sync, seconds }
+    }
+}
+
+impl Example for Info {
+    fn example() -> Self {
+        let layout = commands::Layout { streams: 1, replicas: 1 };
+        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout)
+    }
+}
+
+pub(super) struct About(pub(super) Info);
+
+#[OpenApi(tag = "Tag::Server")]
+impl About {
+    /// Get what this server is
+    ///
+    /// Its version, the life of its log, what its acknowledgements are worth, and its limits.
+    #[oai(path = "/info", method = "get", operation_id = "get_info")]
+    async fn get(&self) -> Result<Reply<Info>, Public> {
+        Ok(Reply(self.0.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn durability_is_told_as_the_log_tells_it() {
+        for durability in [
+            commands::Durability::Always,
+            commands::Durability::Interval { seconds: 120 },
+            commands::Durability::Unknown,
+        ] {
+            assert_eq!(json!(Durability::from(&durability)), json!(durability));
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! Saying something, and what was said.
+
+use poem::http::StatusCode;
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Page, Problem, Reply, Ruled, Tag,
+    examples, given,
+};
+use crate::{
+    domain::{ClientId, ConversationId, MessageId, Position, Text, Time, UserId},
+    views::{self, Direction},
+};
+
+/// What shall be said
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewMessage {
+    /// By which a retry is known; may be given as the header `Idempotency-Key` instead
+    #[serde(default, deserialize_with = "given")]
+    client_id: Option<ClientId>,
+    /// At most 16 KiB of UTF-8, kept exactly as typed
+    text: Text,
+}
+
+impl Example for NewMessage {
+    fn example() -> Self {
+        Self { client_id: Some(examples::key()), text: examples::text() }
+    }
+}
+
+/// A message
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Message {
+    /// Its id
+    id: MessageId,
+    /// Where it was said
+    conversation_id: ConversationId,
+    /// Where it stands
+    position: Position,
+    /// Who sent it
+    sender: UserId,
+    /// The sender's idempotency key
+    client_id: String,
+    /// As typed
+    text: String,
+    /// When
+    sent_at: Time,
+}
+
+impl Message {
+    fn of(conversation_id: ConversationId, message: views::Message) -> Self {
+        let views::Message { id, position, sender, client_id, text, sent_at } = message;
+        Self { id, conversation_id, position, sender, client_id, text, sent_at }
+    }
+}
+
+impl Example for Message {
+    fn example() -> Self {
+        Self {
+            id: examples::message(),
+            conversation_id: examples::conversation(),
+            position: examples::position(),
+            sender: examples::ana(),
+            client_id: examples::KEY.into(),
+            text: examples::TEXT.into(),
+            sent_at: examples::time(),
+        }
+    }
+}
+
+pub(super) struct Messages(pub(super) Below);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl Messages {
+    /// Send a message
+    ///
+    /// Answers when the message is stored for good. An idempotency key is required, as `client_id` or
+    /// as the header: a retry with the same key gets the same answer, another text with the same key
+    /// `idempotency_mismatch`.
+    #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
+    async fn send(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        /// By which a retry is known; may be given as `client_id` instead
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+        body: Body<NewMessage>,
+    ) -> Result<Created<Message>, Ruled> {
+        let (id, NewMessage { client_id, text }) = (id.0, body.0);
+        let key = one_key(key.0, client_id)?;
+        let sent = self.0.commands.send(caller.user, id, key.clone(), text).await?;
+        let body = Message {
+            id: sent.message_id,
+            conversation_id: id,
+            position: sent.position,
+            sender: caller.user,
+            client_id: key.into(),
+            text: sent.text.into(),
+            sent_at: sent.time,
+        };
+        Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })
+    }
+
+    /// Read what was said
+    ///
+    /// Newest first from the end, or from before a position; oldest first from behind one (`after`);
+    /// or about one, newest first, half of the page at or before it (`around`). `cursor` goes on the
+    /// way that the page before went; `around` goes on to what is older.
+    #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
+    async fn history(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        /// Only messages before this position
+        before: Query<Option<Position>>,
+        /// Only messages behind this position, oldest first
+        after: Query<Option<Position>>,
+        /// Messages on both sides of this position
+        around: Query<Option<Position>>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Direction>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<Message>>, Found> {
+        let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
+        let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
+        let tracked = self.0.open(caller.user, id, min_position.0).await?;
+        let visible = tracked.conversation().visible_from(caller.user).ok_or_else(Problem::not_found)?;
+        let page = match asked {
+            Asked::From(direction) => {
+                let found = views::history(pool, id, visible, direction, limit.and_one()).await?;
+                Page::cut(found, limit, |last| direction.behind(last.position))
+            }
+            Asked::Around(position) => {
+                let (older, newer) = halves(limit);
+                let found = views::around(pool, id, visible, position, older + 1, newer).await?;
+                cut_around(found, position, older)
+            }
+        };
+        Ok(Reply(page.map(|message| Message::of(id, message))))
+    }
+}
+
+/// The idempotency key of a message, from wherever it was given.
+fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => {
+            let detail = "the header Idempotency-Key says something else: give one of them";
+            Err(Problem::invalid("/client_id", "differs_from_header", detail))
+        }
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, None) => {
+            let detail = "Give a key of 8 to 64 of A-Z, a-z, 0-9, _ and -, the same for every retry.";
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_required", detail);
+            let missing = FieldError::new("/client_id", "missing", "give this or the header Idempotency-Key");
+            Err(Problem { errors: vec![missing], ..problem })
+        }
+    }
+}
+
+/// Which part of the history is wanted.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    From(Direction),
+    Around(Position),
+}
+
+impl Asked {
+    /// A cursor goes on from its page, whatever that was asked with.
+    fn by(
+        before: Option<Position>,
+        after: Option<Position>,
+        around: Option<Position>,
+        cursor: Option<Cursor<Direction>>,
+    ) -> Result<Self, Problem> {
+        let asked = match (before, after, around) {
+            (before, None, None) => Self::From(Direction::Before(before.unwrap_or(Position::MAX))),
+            (None, Some(after), None) => Self::From(Direction::After(after)),
+            (None, None, Some(around)) => Self::Around(around),
+            (_, after, _) => {
+                let name = if after.is_some() { "after" } else { "around" };
+                let detail = "give one of before, after and around";
+                return Err(Problem::parameter(name, "contradictory", detail));
+            }
+        };
+        Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
+    }
+}
+
+/// How many of a page are at or before the position that it is about, and how many behind it.
+fn halves(limit: Limit) -> (i64, i64) {
+    let newer = limit.get() as i64 / 2;
+    (limit.get() as i64 - newer, newer)
+}
+
+/// A page about a position of messages newest first, of which one more than `older` may be at or
+/// before it.
+fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) -> Page<views::Message> {
+    let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
+    let more = at_or_before > older;
+    if more {
+        found.pop();
+    }
+    let end = found.last().filter(|_| more).map(|last| Direction::Before(last.position));
+    Page { items: found, next_cursor: end.map(|end| Cursor(end).to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ParseFromParameter;
+
+    use super::*;
+
+    const AT: Position = Position(5);
+
+    fn key(text: &str) -> Option<ClientId> {
+        ClientId::try_from(text.to_owned()).ok()
+    }
+
+    #[test]
+    fn a_message_has_one_key_wherever_it_is_given() {
+        for (header, body) in [("a-good-key", ""), ("", "a-good-key"), ("a-good-key", "a-good-key")] {
+            assert_eq!(one_key(key(header), key(body)).ok(), key("a-good-key"));
+        }
+        let none = one_key(None, None).expect_err("refused");
+        assert_eq!((none.status.as_u16(), none.code), (400, "idempotency_key_required"));
+        let two = one_key(key("a-good-key"), key("another-key")).expect_err("refused");
+        assert_eq!((two.status.as_u16(), &*two.errors[0].pointer), (400, "/client_id"));
+    }
+
+    #[test]
+    fn a_page_goes_one_way() {
+        let (end, yes, no) = (Direction::Before(Position::MAX), Some(AT), None);
+        assert_eq!(Asked::by(no, no, no, None).ok(), Some(Asked::From(end)));
+        assert_eq!(Asked::by(yes, no, no, None).ok(), Some(Asked::From(Direction::Before(AT))));
+        assert_eq!(Asked::by(no, yes, no, None).ok(), Some(Asked::From(Direction::After(AT))));
+        assert_eq!(Asked::by(no, no, yes, None).ok(), Some(Asked::Around(AT)));
+        for (before, after, around) in [(yes, yes, no), (yes, no, yes), (no, yes, yes), (yes, yes, yes)] {
+            let problem = Asked::by(before, after, around, None).expect_err("refused");
+            assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_parameter"));
+        }
+    }
+
+    #[test]
+    fn a_cursor_goes_on_the_way_of_its_page() {
+        let end = Direction::After(AT).behind(Position(9));
+        let cursor = Cursor::parse_from_parameter(&Cursor(end).to_string()).expect("cursor");
+        let asked = Asked::by(None, Some(AT), None, Some(cursor)).expect("asked");
+        assert_eq!(asked, Asked::From(Direction::After(Position(9))));
+    }
+
+    fn messages(positions: &[u64]) -> Vec<views::Message> {
+        let message = |at: &u64| views::Message {
+            id: examples::message(),
+            position: Position(*at),
+            sender: examples::ana(),
+            client_id: examples::KEY.into(),
+            text: examples::TEXT.into(),
+            sent_at: examples::time(),
+        };
+        positions.iter().map(message).collect()
+    }
+
+    #[test]
+    fn a_page_about_a_position_is_half_older_and_half_newer() {
+        for (limit, expected) in [("1", (1, 0)), ("2", (1, 1)), ("3", (2, 1)), ("200", (100, 100))] {
+            assert_eq!(halves(Limit::parse_from_parameter(limit).expect("limit")), expected);
+        }
+    }
+
+    #[test]
+    fn a_page_about_a_position_goes_on_to_what_is_older_if_there_is_more() {
+        let page = cut_around(messages(&[7, 6, 5, 4, 3]), AT, 2);
+        let positions: Vec<_> = page.items.iter().map(|message| message.position.0).collect();
+        assert_eq!(positions, [7, 6, 5, 4]);
+        assert_eq!(page.next_cursor, Some(Cursor(Direction::Before(Position(4))).to_string()));
+        let page = cut_around(messages(&[7, 6, 5, 4]), AT, 2);
+        assert_eq!((page.items.len(), page.next_cursor), (4, None));
+        assert_eq!(cut_around(messages(&[7, 6]), AT, 2).next_cursor, None);
+    }
+}

@@ -1,0 +1,86 @@
+//! Who is here.
+
+use std::collections::HashMap;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+
+use super::{Below, Caller, Cursor, Found, Limit, Page, Problem, Reply, Tag, examples};
+use crate::{
+    auth,
+    domain::{ConversationId, Position, Status, Time, UserId},
+    views,
+};
+
+/// Whether somebody is here
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Presence {
+    /// Who
+    user_id: UserId,
+    /// Whether
+    status: Status,
+    /// When they last went; absent before the first time
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen_at: Option<Time>,
+}
+
+impl Example for Presence {
+    fn example() -> Self {
+        Self { user_id: examples::ben(), status: Status::Offline, last_seen_at: Some(examples::time()) }
+    }
+}
+
+pub(super) struct Presences(pub(super) Below);
+
+#[OpenApi(tag = "Tag::Presence")]
+impl Presences {
+    /// Get somebody's presence
+    ///
+    /// Only of people with whom I share a conversation, and of myself; all others are not found.
+    #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
+    async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
+        let (me, user) = (caller.user, id.0);
+        if me != user && !views::share_a_conversation(&self.0.pool, me, user).await? {
+            return Err(Problem::not_found().into());
+        }
+        Ok(Reply(self.of(&[user]).await?.pop().ok_or_else(Problem::not_found)?))
+    }
+
+    /// List who is here
+    ///
+    /// The presence of all members of a conversation of mine, by user id.
+    #[oai(path = "/conversations/:id/presence", method = "get", operation_id = "list_presence")]
+    async fn list(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<UserId>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<Presence>>, Found> {
+        let Page { items, next_cursor } =
+            self.0.members(caller.user, id.0, limit.0, cursor.0.map(|end| end.0), min_position.0).await?;
+        let users: Vec<_> = items.into_iter().map(|member| member.user).collect();
+        Ok(Reply(Page { items: self.of(&users).await?, next_cursor }))
+    }
+}
+
+impl Presences {
+    /// In the order of `users`.
+    async fn of(&self, users: &[UserId]) -> Result<Vec<Presence>, Problem> {
+        let accounts = auth::find_many(&self.0.pool, users).await?;
+        let last: HashMap<_, _> = accounts.into_iter().map(|a| (a.id, a.last_seen_at)).collect();
+        let presence = |user: &UserId| Presence {
+            user_id: *user,
+            status: self.0.presence.status(*user),
+            last_seen_at: last.get(user).copied().flatten(),
+        };
+        Ok(users.iter().map(presence).collect())
+    }
+}

@@ -1,0 +1,62 @@
+//! Reading a conversation: who may, decided on the log, and how fresh the views must be.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Below, Problem};
+use crate::{
+    commands::Tracked,
+    domain::{ConversationId, Position, UserId},
+    views::Checkpoint,
+};
+
+/// How long a read waits for the views.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Below {
+    /// The conversation for one of its members, as soon as the views have reached `min_position`.
+    /// For everybody else there is none.
+    pub(super) async fn open(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        min_position: Option<Position>,
+    ) -> Result<Arc<Tracked>, Problem> {
+        let tracked = self.commands.of_member(user, id).await?;
+        if let Some(position) = min_position {
+            self.caught_up(id, position).await?;
+        }
+        Ok(tracked)
+    }
+
+    /// What the views say of a conversation. Where they say nothing they have not heard of it, or
+    /// not of its member, so they get time to come to the last change of the roster.
+    pub(super) async fn once_known<T, F>(
+        &self,
+        id: ConversationId,
+        tracked: &Tracked,
+        read: impl Fn() -> F,
+    ) -> Result<T, Problem>
+    where
+        F: Future<Output = sqlx::Result<Option<T>>>,
+    {
+        if let Some(known) = read().await? {
+            return Ok(known);
+        }
+        let (_, roster) = tracked.roster();
+        self.caught_up(id, roster).await?;
+        read().await?.ok_or_else(not_yet)
+    }
+
+    async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), Problem> {
+        let wanted = Checkpoint { stream: self.commands.log.stream_of(id), position };
+        match self.progress.reached(wanted, PATIENCE).await? {
+            true => Ok(()),
+            false => Err(not_yet()),
+        }
+    }
+}
+
+fn not_yet() -> Problem {
+    let detail = "The views have not come that far: try the same again.";
+    Problem::unavailable("not_yet", detail, Duration::from_secs(1))
+}

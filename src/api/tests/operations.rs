@@ -1,0 +1,133 @@
+//! The document of all operations, and what lies beside them.
+
+use std::{fs, path::Path};
+
+use poem::{Request, Route, endpoint::make_sync, get, http::StatusCode};
+use serde_json::{Value, json};
+
+use super::{Things, edge, routes};
+use crate::api;
+
+fn document() -> Value {
+    serde_json::from_str(&api::document()).expect("json")
+}
+
+/// Method, path and operation of each.
+fn operations(document: &Value) -> Vec<(String, &Value)> {
+    let paths = document["paths"].as_object().expect("paths").iter();
+    paths
+        .flat_map(|(path, methods)| {
+            let methods = methods.as_object().expect("methods").iter();
+            methods.map(move |(method, operation)| (format!("{method} {path}"), operation))
+        })
+        .collect()
+}
+
+#[test]
+fn committed_document_is_that_of_the_operations() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
+    if std::env::var_os("UPDATE").is_some() {
+        fs::create_dir_all(path.parent().expect("folder")).expect("folder");
+        fs::write(&path, api::document()).expect("written");
+    }
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        committed == api::document(),
+        "openapi/openapi.json is out of date: run `UPDATE=1 cargo test --lib committed_document` and commit it"
+    );
+}
+
+#[test]
+fn every_operation_of_the_contract_is_there() {
+    let document = document();
+    let mut found: Vec<_> = operations(&document).into_iter().map(|(operation, _)| operation).collect();
+    let mut expected = [
+        "post /v1/accounts",
+        "post /v1/logins",
+        "get /v1/logins",
+        "post /v1/logins/refresh",
+        "delete /v1/logins/{id}",
+        "delete /v1/logins/current",
+        "put /v1/me/password",
+        "get /v1/me",
+        "patch /v1/me",
+        "get /v1/users",
+        "get /v1/users/{id}",
+        "get /v1/users/{id}/presence",
+        "get /v1/conversations/{id}/presence",
+        "post /v1/conversations",
+        "get /v1/conversations",
+        "get /v1/conversations/{id}",
+        "patch /v1/conversations/{id}",
+        "get /v1/conversations/{id}/members",
+        "post /v1/conversations/{id}/members",
+        "patch /v1/conversations/{id}/members/{user_id}",
+        "delete /v1/conversations/{id}/members/{user_id}",
+        "post /v1/conversations/{id}/messages",
+        "get /v1/conversations/{id}/messages",
+        "put /v1/conversations/{id}/receipt",
+        "get /v1/conversations/{id}/receipts",
+        "get /v1/info",
+    ];
+    found.sort();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn every_operation_says_what_it_is() {
+    let document = document();
+    for (name, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            assert!(!parameter["name"].as_str().expect("name").starts_with('_'), "{name}: {parameter}");
+        }
+        for key in ["operationId", "summary", "description"] {
+            assert!(operation[key].as_str().is_some_and(|text| !text.is_empty()), "{name} has no {key}");
+        }
+        let responses = operation["responses"].as_object().expect("responses");
+        for status in ["400", "429", "503"] {
+            assert!(responses.contains_key(status), "{name} does not document {status}");
+        }
+        let is_public = ["register", "log_in", "refresh_login", "get_info"]
+            .contains(&operation["operationId"].as_str().expect("id"));
+        let secured = operation["security"] == json!([{"bearer": []}]);
+        assert_ne!(is_public, secured, "{name}");
+        assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
+        assert_eq!(name.contains("{id}"), responses.contains_key("404"), "{name}");
+    }
+}
+
+#[test]
+fn every_body_has_an_example() {
+    let document = document();
+    let has_example = |schema: &Value| {
+        let name = schema["$ref"].as_str().expect("a named schema").replace('#', "");
+        document.pointer(&name).expect("schema")["examples"][0].is_object()
+    };
+    for (name, operation) in operations(&document) {
+        let body = &operation["requestBody"]["content"]["application/json"]["schema"];
+        assert!(body.is_null() || has_example(body), "{name}: its body has no example");
+        for status in ["200", "201"] {
+            let answer = &operation["responses"][status]["content"]["application/json"]["schema"];
+            assert!(answer.is_null() || has_example(answer), "{name}: its {status} has no example");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_gateway_lies_beside_the_operations() {
+    let app = || {
+        let gateway = get(make_sync(|_| StatusCode::SWITCHING_PROTOCOLS));
+        let app: Route = routes(Things, ());
+        edge(app.at("/v1/ws", gateway))
+    };
+    let status = async |path: &str| {
+        let answer = poem::Endpoint::get_response(&app(), Request::builder().uri_str(path).finish()).await;
+        answer.status().as_u16()
+    };
+    assert_eq!(status("/v1/ws").await, 101);
+    assert_eq!(status("/v1/wsx").await, 404);
+    assert_eq!(status("/v1/ws/x").await, 404);
+    assert_eq!(status("/v1/things").await, 401);
+    assert_eq!(status("/openapi.json").await, 200);
+}
