@@ -89,7 +89,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("poem", &["admin", "api", "app", "gateway", "listen"]),
     ("poem_openapi", &["api"]),
     ("prometheus_client", &["telemetry"]),
-    ("schemars", &["domain"]),
+    ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "presence", "projector"]),
