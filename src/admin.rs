@@ -1,8 +1,13 @@
 //! The admin listener: whether the process lives, whether it can work, and what it counts.
 
-use std::sync::{Arc, OnceLock, atomic::{AtomicBool, Ordering}};
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
-use poem::{Endpoint, EndpointExt as _, IntoEndpoint, Response, Route, endpoint::make, get, http::StatusCode};
+use poem::{
+    Endpoint, EndpointExt as _, IntoEndpoint, Response, Route, endpoint::make, get, http::StatusCode,
+};
 use serde_json::json;
 use sqlx::PgPool;
 
@@ -69,7 +74,12 @@ pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
             .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
             .body(telemetry::exposition())
     });
-    Route::new().at("/livez", get(live)).at("/readyz", get(ready)).at("/metrics", get(metrics)).into_endpoint().boxed()
+    Route::new()
+        .at("/livez", get(live))
+        .at("/readyz", get(ready))
+        .at("/metrics", get(metrics))
+        .into_endpoint()
+        .boxed()
 }
 
 fn answer(status: StatusCode, word: &str, trouble: Option<&str>) -> Response {

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt as _, Response, Route, http::StatusCode};
+use poem::{Endpoint, EndpointExt as _, Response, Route};
 use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -197,7 +197,8 @@ async fn start(
     let listeners = Arc::<Listeners>::default();
     let hub = Hub::start(&log, &conversations, &listeners, &background);
     let presence =
-        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone()).await?;
+        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
+            .await?;
     let commands =
         Commands { log: log.clone(), conversations, receipts: Receipts::default(), clock: clock.clone() };
     let gateway = Arc::new(Gateway {
@@ -262,12 +263,14 @@ async fn open_log(settings: &Settings, addresses: &Addresses) -> Result<Log, App
 
 /// Whether the tables are those of this version.
 pub async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
-    let applied: Vec<i64> =
-        match sqlx::query_scalar("select version from _sqlx_migrations where success").fetch_all(pool).await {
-            Ok(applied) => applied,
-            Err(sqlx::Error::Database(_)) => return Err(AppError::Migrate("it is empty".into())),
-            Err(e) => return Err(e.into()),
-        };
+    let applied: Vec<i64> = match sqlx::query_scalar("select version from _sqlx_migrations where success")
+        .fetch_all(pool)
+        .await
+    {
+        Ok(applied) => applied,
+        Err(sqlx::Error::Database(_)) => return Err(AppError::Migrate("it is empty".into())),
+        Err(e) => return Err(e.into()),
+    };
     match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
         Some(missing) => Err(AppError::Migrate(format!("migration {} is missing", missing.version))),
         None => Ok(()),
@@ -298,7 +301,9 @@ async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError
             auth::Keys::from_pem(&current, previous.as_deref()).map_err(|e| AppError::Key(e.to_string()))
         }
         None => {
-            tracing::info!("the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere");
+            tracing::info!(
+                "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"
+            );
             auth::shared_key(pool).await.map_err(|e| AppError::Key(e.to_string()))
         }
     }

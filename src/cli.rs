@@ -60,7 +60,13 @@ struct Dev {
 #[derive(Debug, Args)]
 struct Serve {
     /// What this process does.
-    #[arg(long, env = "VERBATIM_ROLES", value_enum, value_delimiter = ',', default_value = "api,gateway,projector")]
+    #[arg(
+        long,
+        env = "VERBATIM_ROLES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "api,gateway,projector"
+    )]
     roles: Vec<Role>,
 
     #[command(flatten)]
@@ -79,7 +85,9 @@ pub fn main() -> ExitCode {
         | Command::Serve(Serve { settings, .. })
         | Command::Check(Serve { settings, .. })
         | Command::Status(Serve { settings, .. }) => telemetry::start(settings.log),
-        Command::Migrate(_) | Command::Openapi | Command::Asyncapi => telemetry::start(telemetry::LogFormat::Text),
+        Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
+            telemetry::start(telemetry::LogFormat::Text)
+        }
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -160,9 +168,12 @@ fn until_told() -> CancellationToken {
 
 async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
     let stop = until_told();
-    let tools = tokio::task::spawn_blocking(dev::tools).await.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+    let tools = tokio::task::spawn_blocking(dev::tools)
+        .await
+        .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
     let servers = dev::Servers::start(&tools, &data_dir).await?;
-    let addresses = Addresses { nats: servers.nats.url(), database: servers.postgres.url() };
+    let addresses =
+        Addresses { nats: servers.nats.url().to_owned(), database: servers.postgres.url().to_owned() };
     let roles = [Role::Api, Role::Gateway, Role::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
@@ -214,7 +225,11 @@ async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppEr
         }
     };
     let keys = settings.signing_keys();
-    say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()).map_err(|e| e.to_string()));
+    say(
+        "signing key",
+        keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into())
+            .map_err(|e| e.to_string()),
+    );
     match app::database(&addresses.database, 1).await {
         Ok(pool) => {
             let migrated = app::is_migrated(&pool).await;
@@ -224,11 +239,21 @@ async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppEr
     }
     match Log::open(&addresses.nats, settings.layout()).await {
         Ok(log) => {
-            say("log", Ok(format!("{} streams, {} replicas, epoch {}", settings.streams, settings.replicas, log.epoch())));
+            say(
+                "log",
+                Ok(format!(
+                    "{} streams, {} replicas, epoch {}",
+                    settings.streams,
+                    settings.replicas,
+                    log.epoch()
+                )),
+            );
             let durability = match log.durability().await {
                 Durability::Always => Ok("every acknowledgement is on disk".into()),
                 Durability::Interval { seconds } => Err(AppError::Weak(seconds).to_string()),
-                Durability::Unknown => Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into()),
+                Durability::Unknown => {
+                    Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into())
+                }
             };
             say("durability", durability);
         }

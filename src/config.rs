@@ -5,7 +5,9 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 
-use crate::{auth, gateway, gateway::handshake::Origins, listen, log::Layout, presence, telemetry::LogFormat};
+use crate::{
+    auth, gateway, gateway::handshake::Origins, listen, log::Layout, presence, telemetry::LogFormat,
+};
 
 /// What `serve` and `dev` can be told.
 #[derive(Debug, Clone, Args)]
@@ -15,7 +17,12 @@ pub struct Settings {
     pub listen: SocketAddr,
 
     /// Address and port of the admin listener (/livez, /readyz, /metrics). Keep it private.
-    #[arg(long, env = "VERBATIM_ADMIN_LISTEN", default_value = "127.0.0.1:8081", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        env = "VERBATIM_ADMIN_LISTEN",
+        default_value = "127.0.0.1:8081",
+        value_name = "ADDRESS:PORT"
+    )]
     pub admin_listen: SocketAddr,
 
     /// Streams of the log: a power of two from 1 to 256. Decided when the log is made.

@@ -60,17 +60,14 @@ impl Commands {
     /// Moves the caller's watermarks up; going back is a no-op. `stored` looks the present ones up
     /// and is asked only when this process does not know them. Answers when the log has it, which
     /// takes up to a second when receipts come fast.
-    pub async fn advance<E>(
+    pub async fn advance(
         &self,
         by: UserId,
         id: ConversationId,
         delivered: Option<Position>,
         read: Option<Position>,
-        stored: impl Future<Output = Result<ReceiptAdvanced, E>>,
-    ) -> Result<(), Refused>
-    where
-        Refused: From<E>,
-    {
+        stored: impl Future<Output = Result<ReceiptAdvanced, Unavailable>>,
+    ) -> Result<(), Refused> {
         let tracked = self.of_member(by, id).await?;
         let farthest = delivered.max(read).unwrap_or_default();
         if farthest > tracked.head() {
@@ -97,7 +94,7 @@ impl Commands {
         }
         let latest = *entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);
         let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
-        self.log.append(&draft).await.map_err(|e: Unavailable| e)?;
+        self.log.append(&draft).await?;
         *told = Told { known: latest, at: Some(Instant::now()) };
         Ok(())
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     auth::{BadToken, Caller},
-    commands::Refused,
+    commands::{Refused, Unavailable},
     domain::{ConversationId, Position, Status, Text},
     telemetry::METRICS,
     views::{self, Checkpoint},
@@ -303,7 +303,10 @@ impl<'a> Conversing<'a> {
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
-            let stored = views::watermarks(&gateway.pool, conversation, session.user);
+            let stored = async {
+                let stored = views::watermarks(&gateway.pool, conversation, session.user).await;
+                stored.map_err(Unavailable::because)
+            };
             let advanced =
                 gateway.commands.advance(session.user, conversation, delivered, read, stored).await;
             match advanced {
