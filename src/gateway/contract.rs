@@ -9,7 +9,7 @@ use super::{
     handshake::PROTOCOL,
 };
 use crate::{
-    domain::{schema_of_read, schema_of_written},
+    domain::{Event, EventType, Lane, schema_of_read, schema_of_written},
     log,
 };
 
@@ -100,17 +100,19 @@ fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
     choices.into_iter().flatten().filter_map(frame).collect()
 }
 
-/// The data of an event frame is what its type says.
+/// The data of an event frame is what its type says; presence has a frame of its own.
 fn describe_data(frames: &mut [Frame]) {
     for frame in frames.iter_mut().filter(|frame| frame.op == "event") {
-        let kinds = log::schemas().into_iter().map(|(name, schema)| {
-            if schema["title"] == frame.example["type"] {
-                frame.example["data"] = schema["examples"][0].clone();
-            }
-            json!({ "$ref": format!("#/components/schemas/{name}") })
+        let mut kinds = Event::types();
+        kinds.retain(|kind| kind.lane != Lane::Presence);
+        if let Some(kind) = kinds.iter().find(|kind| frame.example["type"] == kind.word) {
+            frame.example["data"] = kind.schema["examples"][0].clone();
+        }
+        let schema = |kind: &EventType| reference(&log::type_name(kind.word), "#/components/schemas").1;
+        frame.schema["properties"]["data"] = json!({
+            "description": "The event's data, as `type` says.",
+            "anyOf": kinds.iter().map(schema).collect::<Vec<_>>(),
         });
-        frame.schema["properties"]["data"] =
-            json!({ "description": "The event's data, as `type` says.", "anyOf": kinds.collect::<Vec<_>>() });
     }
 }
 

@@ -115,7 +115,8 @@ impl From<Seen> for Status {
 /// A client's own name for a frame, up to [`MAX_ID`] bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
-pub struct FrameId(#[schemars(length(max = MAX_ID), example = "7")] String);
+#[schemars(extend("maxLength" = MAX_ID, "examples" = ["7"]))]
+pub struct FrameId(String);
 
 impl TryFrom<String> for FrameId {
     type Error = &'static str;
@@ -178,6 +179,7 @@ pub enum ServerFrame<'a> {
         /// Its position.
         position: Position,
         /// The position of the conversation's event before it; 0 for the first.
+        #[schemars(example = 1039)]
         previous: Position,
         /// What: `message.sent`.
         #[serde(rename = "type")]
@@ -245,6 +247,7 @@ pub enum ServerFrame<'a> {
         /// The last position of each conversation that has moved since the last heartbeat.
         #[serde(serialize_with = "as_map")]
         #[schemars(with = "std::collections::BTreeMap<String, Position>")]
+        #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]
         heads: &'a [Head],
     },
     /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
