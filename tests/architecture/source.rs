@@ -86,7 +86,7 @@ impl Source {
         let is_root = matches!(self.path.split('/').collect::<Vec<_>>()[..], [_] | [_, "mod.rs"]);
         let paths = self.paths().into_iter().filter_map(|(line, path)| {
             let of_crate = matches!(path[0].as_str(), "crate" | "verbatim");
-            let above = is_root && path[0] == "super" || path[0] == "super" && path.get(1)? == "super";
+            let above = path[0] == "super" && (is_root || path.get(1)? == "super");
             let next = path.iter().find(|part| !matches!(part.as_str(), "crate" | "verbatim" | "super"));
             (of_crate || above).then(|| Some((line, next?.clone())))?
         });
@@ -108,9 +108,10 @@ impl Source {
             line.match_indices(word).any(|(at, _)| {
                 let before = line[..at].chars().next_back();
                 let after = line[at + word.len()..].chars().next();
-                let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-                !(joins(before) && joins(word.chars().next()))
-                    && !(joins(after) && joins(word.chars().next_back()))
+                let is_part = |c: Option<char>| c.is_some_and(is_part);
+                let goes_on_before = is_part(before) && is_part(word.chars().next());
+                let goes_on_after = is_part(after) && is_part(word.chars().next_back());
+                !goes_on_before && !goes_on_after
             })
         };
         code.lines().zip(1..).filter(|(line, _)| stands(line)).map(|(_, n)| n).collect()
