@@ -5,7 +5,7 @@ mod yaml;
 
 use serde_json::{Map, Value, json};
 
-use crate::log;
+use crate::{gateway, log};
 
 const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
@@ -25,7 +25,9 @@ pub fn document() -> Value {
         },
         "defaultContentType": "application/json",
     });
-    merge(&mut document, log::channels());
+    for half in [log::channels(), gateway::channels()] {
+        merge(&mut document, half);
+    }
     document
 }
 

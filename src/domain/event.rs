@@ -4,7 +4,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, MessageId, Position, Text, Time, Title, UserId, schema};
+use super::{ClientId, MessageId, Position, Text, Time, Title, UserId, schema::schema_of_written};
 
 /// Two people, or a group with a title and roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -88,7 +88,6 @@ pub struct ConversationCreated {
     pub kind: Kind,
     /// A group's title.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Title")]
     pub title: Option<Title>,
     /// What later members may read.
     #[serde(default)]
@@ -102,7 +101,6 @@ pub struct ConversationCreated {
 pub struct ConversationUpdated {
     /// The new title.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(with = "Title")]
     pub title: Option<Title>,
     /// The new setting.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -212,7 +210,7 @@ macro_rules! events {
 
             /// Every event's type with its lane and schema.
             pub fn types() -> Vec<EventType> {
-                vec![$(EventType { word: $word, lane: Lane::$lane, schema: schema::of::<$data>() }),+]
+                vec![$(EventType { word: $word, lane: Lane::$lane, schema: schema_of_written::<$data>() }),+]
             }
 
             /// What happened: `message.sent`.

@@ -1,24 +1,61 @@
-//! The JSON Schemas of what is kept: those of ids, times and texts by hand, all in this file, those
-//! of events derived from their types. They describe what is written, so an absent field is absent,
-//! never null.
+//! JSON Schemas: those of ids, times and texts by hand, all in this file, those of events and frames
+//! derived from their types.
 
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 use serde_json::{Map, Value};
 
-use super::{ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId};
+use super::{
+    ClientId, ConversationId, Epoch, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
+};
 
-/// The schema of a type as one object without references.
-pub(super) fn of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().for_serialize().with(|s| s.inline_subschemas = true);
+/// The schema of what this program writes, as one object without references and with an example
+/// (of a choice one for each). What is absent is absent, never null.
+pub fn schema_of_written<T: JsonSchema>() -> Value {
+    let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_serialize());
+    drop_null(&mut schema);
+    schema
+}
+
+/// The same of what this program reads.
+pub fn schema_of_read<T: JsonSchema>() -> Value {
+    schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize())
+}
+
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let settings = settings.with(|s| s.inline_subschemas = true);
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     gather_choices(&mut schema);
-    let example = example(&schema);
-    if let Value::Object(members) = &mut schema {
-        members.insert("examples".to_owned(), Value::Array(vec![example]));
+    match schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        Some(choices) => choices.iter_mut().for_each(add_example),
+        None => add_example(&mut schema),
     }
     schema
+}
+
+fn add_example(schema: &mut Value) {
+    let example = example(schema);
+    if let Value::Object(members) = schema {
+        members.insert("examples".to_owned(), Value::Array(vec![example]));
+    }
+}
+
+/// An optional field is documented as nullable, but none is written as null.
+fn drop_null(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(drop_null),
+        Value::Object(members) => {
+            if let Some(Value::Array(types)) = members.get("type")
+                && let [only, Value::String(null)] = &types[..]
+                && null == "null"
+            {
+                members.insert("type".to_owned(), only.clone());
+            }
+            members.values_mut().for_each(drop_null);
+        }
+        _ => {}
+    }
 }
 
 macro_rules! schemas {
@@ -52,6 +89,7 @@ schemas! {
         "maximum": Position::MAX.0,
         "examples": [1042],
     });
+    Epoch json_schema!({ "type": "string", "examples": ["019aaf0e2b7c7d31a4b5c6d7e8f90a1b"] });
     Time json_schema!({
         "type": "string",
         "format": "date-time",
@@ -121,7 +159,7 @@ fn constants(one_of: &Value) -> Option<(Vec<Value>, String)> {
 /// A value that fits the schema, put together from the examples of its parts; of a choice the last.
 fn example(schema: &Value) -> Value {
     let last = |word: &str| schema.get(word).and_then(Value::as_array).and_then(|all| all.last()).cloned();
-    if let Some(given) = last("examples").or_else(|| last("enum")) {
+    if let Some(given) = last("examples").or_else(|| schema.get("const").cloned()).or_else(|| last("enum")) {
         return given;
     }
     if let Some(item) = schema.get("items") {

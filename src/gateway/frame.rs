@@ -1,6 +1,7 @@
 //! The frames of `verbatim.v1`: JSON text, one object each, `op` first.
 
 use bytes::Bytes;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
@@ -13,15 +14,18 @@ use crate::{
 
 /// The longest `id` of a client's frame that is echoed, in bytes.
 pub const MAX_ID: usize = 64;
+/// What a cursor looks like; nobody but the gateway reads one.
+const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
 /// What a client sends.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum ClientFrame {
     /// The first frame: begins the session.
     Hello {
         /// Where to go on from.
         #[serde(default)]
+        #[schemars(example = CURSOR)]
         cursor: Option<String>,
     },
     /// Sends a message; answered with `ack`.
@@ -78,6 +82,7 @@ pub enum ClientFrame {
         #[serde(default)]
         id: Option<FrameId>,
         /// The access token.
+        #[schemars(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9…")]
         token: String,
     },
     /// Answered with `pong`.
@@ -89,7 +94,7 @@ pub enum ClientFrame {
 }
 
 /// What a session may say of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen {
     /// In use.
@@ -108,8 +113,9 @@ impl From<Seen> for Status {
 }
 
 /// A client's own name for a frame, up to [`MAX_ID`] bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(try_from = "String")]
+#[schemars(extend("maxLength" = MAX_ID, "examples" = ["7"]))]
 pub struct FrameId(String);
 
 impl TryFrom<String> for FrameId {
@@ -143,22 +149,25 @@ impl ClientFrame {
 }
 
 /// What the server sends.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
     /// The session has begun: from here on every event is delivered.
     Ready {
         /// This session.
+        #[schemars(example = "01930f3d-1122-7f33-8a44-b566c778d899")]
         session_id: Uuid,
         /// Whose it is.
         user_id: UserId,
         /// The life of the log; positions of another one mean nothing.
         epoch: &'a Epoch,
         /// Where to go on from after a disconnect.
+        #[schemars(example = CURSOR)]
         cursor: String,
         /// All conversations of the user with the last position of each.
         conversations: Vec<Head>,
         /// A `heartbeat` comes at least so often, in milliseconds.
+        #[schemars(example = 25_000)]
         heartbeat_ms: u64,
         /// What is accepted.
         limits: Limits,
@@ -170,9 +179,11 @@ pub enum ServerFrame<'a> {
         /// Its position.
         position: Position,
         /// The position of the conversation's event before it; 0 for the first.
+        #[schemars(example = 1039)]
         previous: Position,
         /// What: `message.sent`.
         #[serde(rename = "type")]
+        #[schemars(example = "message.sent")]
         kind: &'a str,
         /// The event's id.
         id: EventId,
@@ -181,6 +192,7 @@ pub enum ServerFrame<'a> {
         /// When, for people to read.
         time: Time,
         /// The event's data.
+        #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },
     /// The log has it.
@@ -201,11 +213,14 @@ pub enum ServerFrame<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
         /// A word; the same as in REST.
+        #[schemars(example = &"rate_limited")]
         code: &'a str,
         /// What to do next.
+        #[schemars(example = "too many messages: wait before the next one")]
         detail: &'a str,
         /// When a retry may help, in milliseconds.
         #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(example = 800)]
         retry_after_ms: Option<u64>,
     },
     /// Somebody came, went or looks away.
@@ -227,14 +242,18 @@ pub enum ServerFrame<'a> {
     /// A sign of life, with what is needed to notice a lost last event.
     Heartbeat {
         /// Where to go on from after a disconnect.
+        #[schemars(example = CURSOR)]
         cursor: String,
         /// The last position of each conversation that has moved since the last heartbeat.
         #[serde(serialize_with = "as_map")]
+        #[schemars(with = "std::collections::BTreeMap<String, Position>")]
+        #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]
         heads: &'a [Head],
     },
     /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
     Reset {
         /// Why, as a word.
+        #[schemars(example = &"resume_unavailable")]
         reason: &'a str,
     },
     /// Answers `ping`.
@@ -246,7 +265,7 @@ pub enum ServerFrame<'a> {
 }
 
 /// A conversation and its last position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Head {
     /// Which.
     pub id: ConversationId,
@@ -255,11 +274,13 @@ pub struct Head {
 }
 
 /// What a session may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Limits {
     /// The largest frame of a client, in bytes.
+    #[schemars(example = 65_536)]
     pub frame_bytes: usize,
     /// The longest text of a message, in bytes of UTF-8.
+    #[schemars(example = Text::LIMIT)]
     pub text_bytes: usize,
 }
 

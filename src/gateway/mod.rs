@@ -7,6 +7,7 @@
 
 mod backlog;
 pub mod close;
+mod contract;
 pub mod cursor;
 mod door;
 pub mod frame;
@@ -32,6 +33,7 @@ use crate::{
     views::Progress,
 };
 use close::Close;
+pub use contract::channels;
 use cursor::Cursors;
 pub use door::Door;
 use handshake::Origins;

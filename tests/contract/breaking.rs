@@ -52,6 +52,10 @@ fn words(list: &Value) -> BTreeSet<&str> {
     list.as_array().into_iter().flatten().filter_map(Value::as_str).collect()
 }
 
+fn list(value: &mut Value) -> &mut Vec<Value> {
+    value.as_array_mut().expect("a list")
+}
+
 #[test]
 fn each_breaking_change_of_a_real_schema_is_noticed() {
     let schemas = verbatim::log::schemas();
@@ -61,19 +65,19 @@ fn each_breaking_change_of_a_real_schema_is_noticed() {
     type Mutation = fn(&mut Value);
     let breaking: [(&str, Mutation); 9] = [
         ("/title: the property was removed", |s| {
-            drop(s["properties"].as_object_mut().unwrap().remove("title"));
+            drop(s["properties"].as_object_mut().expect("properties").remove("title"));
         }),
-        ("/title: it is required now", |s| s["required"].as_array_mut().unwrap().push("title".into())),
+        ("/title: it is required now", |s| list(&mut s["required"]).push("title".into())),
         ("/kind: it was always there", |s| {
-            s["required"].as_array_mut().unwrap().retain(|name| name != "kind");
+            list(&mut s["required"]).retain(|name| name != "kind");
         }),
         ("/title: type was", |s| s["properties"]["title"]["type"] = "integer".into()),
         ("/kind: the value direct", |s| {
-            s["properties"]["kind"]["enum"].as_array_mut().unwrap().retain(|word| word != "direct");
+            list(&mut s["properties"]["kind"]["enum"]).retain(|word| word != "direct");
         }),
         ("/members/-/role: the value owner", |s| {
             let role = &mut s["properties"]["members"]["items"]["properties"]["role"];
-            role["enum"].as_array_mut().unwrap().retain(|word| word != "owner");
+            list(&mut role["enum"]).retain(|word| word != "owner");
         }),
         ("/members/-/user_id: format", |s| {
             s["properties"]["members"]["items"]["properties"]["user_id"]["format"] = "email".into();
@@ -95,7 +99,7 @@ fn what_only_grows_breaks_nothing() {
     let (_, old) = schemas.iter().find(|(name, _)| name.contains("conversation.created")).expect("a schema");
     let mut new = old.clone();
     new["properties"]["colour"] = serde_json::json!({ "type": "string" });
-    new["properties"]["kind"]["enum"].as_array_mut().unwrap().push("broadcast".into());
+    list(&mut new["properties"]["kind"]["enum"]).push("broadcast".into());
     new["description"] = "In other words.".into();
     assert_eq!(changes(old, &new), Vec::<String>::new());
 }
