@@ -13,7 +13,8 @@ use crate::{
     clock::Clock,
     commands::{Commands, Conversations, Receipts},
     config::{BadSetting, Role, Settings},
-    gateway::{Door, Gateway, cursor::Cursors, hub::Hub, listeners::Listeners},
+    feed::Feed,
+    gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
     listen,
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
@@ -182,11 +183,12 @@ async fn start(
     let log = open_log(settings, addresses).await?;
     let durability = durable(&log, weakness).await?;
     let keys = keys(settings, &pool).await?;
-    let cursors = Cursors::new(&keys.derive("cursor"), log.epoch().clone());
+    let cursor_secret = keys.derive("cursor");
     let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
     let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
     let revoked = Arc::<auth::Revoked>::default();
     let progress = Progress::new(pool.clone());
+    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_secret);
     let background = CancellationToken::new();
 
     let mut positions = Vec::new();
@@ -207,13 +209,12 @@ async fn start(
     let gateway = Arc::new(Gateway {
         commands: commands.clone(),
         pool: pool.clone(),
-        progress: progress.clone(),
         tokens: tokens.clone(),
         revoked: revoked.clone(),
         presence: presence.clone(),
         hub,
         listeners,
-        cursors,
+        feed,
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });

@@ -11,6 +11,7 @@ pub mod commands;
 pub mod config;
 pub mod dev;
 pub mod domain;
+pub mod feed;
 pub mod gateway;
 pub mod listen;
 pub mod log;

@@ -37,6 +37,7 @@ mod me;
 mod members;
 mod messages;
 mod page;
+mod payloads;
 mod presence;
 mod problem;
 mod reads;
@@ -127,8 +128,8 @@ enum Tag {
     Server,
 }
 
-/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/` and the public keys at
-/// `/.well-known/jwks.json`. The gateway's endpoint is put beside them, and [`edge`] around both:
+/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
+/// `/.well-known/jwks.json` and the schemas of events under `/schemas/`. The gateway's endpoint is put beside them, and [`edge`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
 pub fn app(below: Below) -> Route {
     let door = caller::Door::of(&below);
@@ -145,7 +146,7 @@ pub fn app(below: Below) -> Route {
         presence::Presences(below.clone()),
         info::About(below.info),
     );
-    routes(operations, door).at("/.well-known/jwks.json", keys)
+    routes(operations, door).at("/.well-known/jwks.json", keys).at("/schemas/:file", payloads::published())
 }
 
 /// The OpenAPI document of [`app`], as `verbatim openapi` prints it.

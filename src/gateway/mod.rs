@@ -6,9 +6,9 @@
 //! [`sweep`].
 
 mod backlog;
+mod begin;
 pub mod close;
 mod contract;
-pub mod cursor;
 mod door;
 pub mod frame;
 pub mod handshake;
@@ -28,13 +28,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::{BadToken, Caller, Revoked, Tokens},
     commands::Commands,
+    feed::Feed,
     log::{Signal, Unavailable},
     presence::Presence,
-    views::Progress,
 };
 use close::Close;
 pub use contract::channels;
-use cursor::Cursors;
 pub use door::Door;
 use handshake::Origins;
 use hub::Hub;
@@ -73,8 +72,6 @@ pub struct Gateway {
     pub commands: Commands,
     /// The views' database.
     pub pool: PgPool,
-    /// How far the views have come.
-    pub progress: Progress,
     /// Who is asking.
     pub tokens: Arc<Tokens>,
     /// Logins that count no more.
@@ -85,8 +82,8 @@ pub struct Gateway {
     pub hub: Hub,
     /// Who listens on this node.
     pub listeners: Arc<Listeners>,
-    /// Where clients are.
-    pub cursors: Cursors,
+    /// What was missed, and where clients are.
+    pub feed: Feed,
     /// The settings.
     pub settings: Settings,
     /// The tasks of the sessions.

@@ -117,6 +117,14 @@ impl Socket {
         }
     }
 
+    /// The same for many, with as few system calls as possible.
+    pub fn send_all(&self, frames: &[Bytes]) {
+        let mut out = self.out();
+        if out.phase == Phase::Open {
+            self.put(&mut out, frames.iter());
+        }
+    }
+
     /// Sends durable frames in their order with as few system calls as possible, or keeps them
     /// while the socket is on hold. Over the bound the socket closes with [`Close::SlowConsumer`].
     pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {

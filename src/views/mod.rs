@@ -14,7 +14,7 @@ use sqlx::PgConnection;
 
 pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
 pub use conversations::{Conversation, LastMessage, folds, one, page};
-pub use members::{Member, latest_of, members, memberships, share_a_conversation};
+pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Direction, Message, around, history};
 pub use receipts::{Receipt, receipts, watermarks};
 

@@ -16,4 +16,5 @@ mod nodes;
 mod outages;
 mod presence;
 mod receipts;
+mod resume;
 mod roster;
