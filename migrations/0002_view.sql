@@ -54,6 +54,8 @@ create table view.message (
     sent_at         timestamptz not null,
     primary key (conversation_id, position)
 );
+-- A retry is known by its key, for ever.
+create unique index message_key on view.message (conversation_id, sender, client_id);
 
 create table view.receipt (
     conversation_id uuid   not null,

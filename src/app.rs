@@ -11,7 +11,7 @@ use crate::{
     admin::{self, Health},
     api, auth,
     clock::Clock,
-    commands::{Commands, Conversations, Receipts},
+    commands::{Commands, Conversations, Earlier, Receipts},
     config::{BadSetting, Role, Settings},
     feed::Feed,
     gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
@@ -204,8 +204,13 @@ async fn start(
     let presence =
         Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
             .await?;
-    let commands =
-        Commands { log: log.clone(), conversations, receipts: Receipts::default(), clock: clock.clone() };
+    let commands = Commands {
+        log: log.clone(),
+        earlier: Earlier::start(log.clone(), pool.clone(), progress.clone(), conversations.clone()),
+        conversations,
+        receipts: Receipts::new(pool.clone()),
+        clock: clock.clone(),
+    };
     let gateway = Arc::new(Gateway {
         commands: commands.clone(),
         pool: pool.clone(),

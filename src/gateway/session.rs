@@ -15,10 +15,9 @@ use super::{
 };
 use crate::{
     auth::{BadToken, Caller},
-    commands::{Refused, Unavailable},
+    commands::Refused,
     domain::{ConversationId, Position, Status},
     telemetry::METRICS,
-    views,
 };
 
 /// How long a client may take for its `hello`.
@@ -215,12 +214,7 @@ impl<'a> Conversing<'a> {
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
-            let stored = async {
-                let stored = views::watermarks(&gateway.pool, conversation, session.user).await;
-                stored.map_err(Unavailable::because)
-            };
-            let advanced =
-                gateway.commands.advance(session.user, conversation, delivered, read, stored).await;
+            let advanced = gateway.commands.advance(session.user, conversation, delivered, read).await;
             match advanced {
                 Ok(()) if id.is_some() => acknowledge(&session.socket, id.as_ref(), read.or(delivered), None),
                 Ok(()) => {}

@@ -147,8 +147,8 @@ impl Device {
 
     /// The last cursor that was given.
     pub fn cursor(&self) -> String {
-        let cursors = self.seen.iter().filter_map(|frame| frame["cursor"].as_str());
-        cursors.last().expect("ready has one").to_owned()
+        let mut cursors = self.seen.iter().filter_map(|frame| frame["cursor"].as_str());
+        cursors.next_back().expect("ready has one").to_owned()
     }
 
     /// The close code with which the server ends the socket.
