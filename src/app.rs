@@ -219,7 +219,7 @@ async fn start(
         presence: presence.clone(),
         hub,
         listeners,
-        feed,
+        feed: feed.clone(),
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });
@@ -230,6 +230,7 @@ async fn start(
         commands,
         pool: pool.clone(),
         progress: progress.clone(),
+        feed: feed.clone(),
         tokens,
         hasher,
         revoked,

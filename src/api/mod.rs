@@ -29,6 +29,7 @@ mod caller;
 mod conversations;
 pub mod document;
 mod edge;
+mod events;
 mod examples;
 pub mod info;
 mod keys;
@@ -58,15 +59,15 @@ use std::sync::Arc;
 pub use body::{Body, Few, given};
 pub use caller::Caller;
 pub use edge::{RequestId, edge};
-pub use page::{Cursor, Limit, Page};
+pub use page::{Cursor, Limit, Page, Wait};
 pub use problem::{FieldError, Problem};
-pub use refusals::{Claimed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
 pub use reply::{Created, Done, Made, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
-use crate::{auth, clock::Clock, commands::Commands, presence::Presence, views};
+use crate::{auth, clock::Clock, commands::Commands, feed::Feed, presence::Presence, views};
 
 /// What lies below the edge: all that operations call. Cheap to clone.
 #[derive(Clone)]
@@ -77,6 +78,8 @@ pub struct Below {
     pub pool: sqlx::PgPool,
     /// How far the views have come.
     pub progress: views::Progress,
+    /// What was missed.
+    pub feed: Feed,
     /// Giving out and checking access tokens.
     pub tokens: Arc<auth::Tokens>,
     /// Hashing passwords.
@@ -102,6 +105,7 @@ type Operations = (
     messages::Messages,
     receipts::Receipts,
     presence::Presences,
+    events::Following,
     info::About,
 );
 
@@ -124,6 +128,8 @@ enum Tag {
     Receipts,
     /// Who is here
     Presence,
+    /// What has happened in my conversations
+    Events,
     /// This server
     Server,
 }
@@ -144,6 +150,7 @@ pub fn app(below: Below) -> Route {
         messages::Messages(below.clone()),
         receipts::Receipts(below.clone()),
         presence::Presences(below.clone()),
+        events::Following(below.clone()),
         info::About(below.info),
     );
     routes(operations, door).at("/.well-known/jwks.json", keys).at("/schemas/:file", payloads::published())

@@ -10,6 +10,7 @@ mod accounts;
 mod command_line;
 mod conversations;
 mod edge;
+mod events;
 mod log;
 mod messages;
 mod nodes;
