@@ -24,8 +24,8 @@
 //! | [`presence`] | who is **here** | log, views, auth; sessions with leases; decides when a presence change is worth an event |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; of auth how long a token lives |
 //! | [`projector`] | **keeping** the views true: log into views | log, views |
-//! | [`gateway`] | the WebSocket edge: session, frame, hub, close | everything above except SQL and rules |
-//! | [`api`] | the REST edge: shapes, status codes, one call down per handler | everything above except SQL, NATS and rules |
+//! | [`gateway`] | the WebSocket edge: session, frame, hub, close | commands, presence, views, log, auth; no SQL, no rules |
+//! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, presence, views, log, auth; no SQL, no NATS, no rules |
 //! | [`admin`] | the edge for operators: alive, ready, figures | log, views, projector |
 //! | [`asyncapi`] | one document of what is published and said | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, the private servers of dev mode, the door | once each |
