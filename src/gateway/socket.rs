@@ -117,7 +117,16 @@ impl Socket {
         }
     }
 
-    /// The same for many, with as few system calls as possible.
+    /// Sends a frame that says where the client is, unless the socket is on hold: then it is not
+    /// there yet.
+    pub fn send_if_live(&self, frame: &Bytes) {
+        let mut out = self.out();
+        if out.phase == Phase::Open && out.held.is_none() {
+            self.put(&mut out, iter::once(frame));
+        }
+    }
+
+    /// Sends many answers, with as few system calls as possible.
     pub fn send_all(&self, frames: &[Bytes]) {
         let mut out = self.out();
         if out.phase == Phase::Open {
