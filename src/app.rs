@@ -70,6 +70,15 @@ pub struct Addresses {
     pub database: String,
 }
 
+/// Where a process listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    /// REST and WebSockets.
+    pub public: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
 /// Whether a log that is not synced before each acknowledgement is put up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
@@ -99,19 +108,22 @@ pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
         .await
 }
 
-/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the address of
-/// the public listener.
+/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the addresses of
+/// the listeners.
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
     weakness: Weakness,
     stop: CancellationToken,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
     let public = bind(settings.listen).await?;
-    let address = public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?;
     let private = bind(settings.admin_listen).await?;
+    let listening = Listening {
+        public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
+        admin: private.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?,
+    };
     let health = Arc::new(Health::default());
     let admin = TaskTracker::new();
     listen_on(private, admin::routes(health.clone()), settings.listener(), CancellationToken::new(), &admin);
@@ -124,7 +136,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     listen_on(public, started.endpoint, settings.listener(), refuse_new.clone(), &connections);
-    ready(address);
+    ready(listening);
 
     stop.cancelled().await;
     health.is_stopping();

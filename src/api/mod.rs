@@ -21,7 +21,7 @@
 //!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; what the floors below refuse is
 //!   translated in `reasons.rs`.
-//! - [`app`] serves it all, [`edge`] is the outer layer that every request passes.
+//! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
 mod accounts;
 mod body;
@@ -135,7 +135,7 @@ enum Tag {
 }
 
 /// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
-/// `/.well-known/jwks.json` and the schemas of events under `/schemas/`. The gateway's endpoint is put beside them, and [`edge`] around both:
+/// `/.well-known/jwks.json` and the schemas of events under `/schemas/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
 pub fn app(below: Below) -> Route {
     let door = caller::Door::of(&below);

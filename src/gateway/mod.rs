@@ -1,9 +1,9 @@
 //! The WebSocket edge, `verbatim.v1`: session, frame, hub, close.
 //!
 //! The [`hub`] follows the log once for the whole process and hands each event, encoded once, to
-//! the sockets of those who may know. A [`session`] is one socket after its [`handshake`]; it costs
+//! the sockets of those who may know. A session is one socket after its [`handshake`]; it costs
 //! one task and no buffer while it is silent. What all sessions need now and then is done by one
-//! [`sweep`].
+//! sweep.
 
 mod backlog;
 mod begin;

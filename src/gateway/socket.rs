@@ -23,7 +23,10 @@ use super::{
     close::Close,
     incoming::Incoming,
 };
-use crate::domain::{ConversationId, Position};
+use crate::{
+    domain::{ConversationId, Position},
+    telemetry::METRICS,
+};
 
 /// What one socket may cost.
 #[derive(Debug, Clone, Copy)]
@@ -347,6 +350,7 @@ impl Socket {
         out.held = None;
         if why == Close::SlowConsumer {
             // Who does not read gets no more of it: the client resumes from what it has.
+            METRICS.slow_consumers.inc();
             out.waiting.keep_begun();
         }
         out.waiting.push(why.frame());

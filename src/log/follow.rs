@@ -94,7 +94,7 @@ impl Follower {
         self.last
     }
 
-    /// Waits for events and takes all that are there, at most [`MAX_BATCH`]. Safe to cancel.
+    /// Waits for events and takes all that are there, at most 500. Safe to cancel.
     /// An outage of the log is waited for; it is not an error.
     pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
         loop {

@@ -3,7 +3,10 @@
 
 use std::{pin::pin, time::Duration};
 
-use async_nats::jetstream::consumer::{AckPolicy, Consumer, DeliverPolicy, pull};
+use async_nats::jetstream::{
+    Message,
+    consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
+};
 use futures_util::StreamExt as _;
 use tokio::time::timeout;
 
@@ -29,6 +32,8 @@ pub struct Replay {
     consumer: Consumer<pull::Config>,
     /// How many events the consumer has given: its own numbers have no holes.
     given: u64,
+    /// How many it still has to give, as it says itself.
+    pending: u64,
 }
 
 impl Log {
@@ -59,30 +64,41 @@ impl Log {
             .create_consumer_on_stream(config, streams::name(stream))
             .await
             .map_err(Unavailable::because)?;
-        Ok(Replay { log: self.clone(), stream, consumer, given: 0 })
+        let pending = consumer.cached_info().num_pending;
+        Ok(Replay { log: self.clone(), stream, consumer, given: 0, pending })
     }
 }
 
 impl Replay {
-    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more now.
+    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
+        if self.pending == 0 {
+            return Ok(Vec::new());
+        }
         let fetched = self.consumer.fetch().max_messages(limit.min(PAGE)).max_bytes(PAGE_BYTES).messages();
         let mut messages = pin!(fetched.await.map_err(Unavailable::because)?);
         let mut page = Vec::new();
-        loop {
-            let next = timeout(PATIENCE, messages.next()).await;
-            let Some(message) = next.map_err(|_| Unavailable::because("no page of a replay"))? else { break };
-            let message = message.map_err(Unavailable::because)?;
-            let info = message.info().map_err(Unavailable::because)?;
-            self.given += 1;
-            if info.consumer_sequence != self.given {
-                return Err(Unavailable::because("an event of a replay was lost on its way"));
+        while let Some(message) = timeout(PATIENCE, messages.next()).await.ok().flatten() {
+            match message {
+                Ok(message) => page.push(self.take(&message)?),
+                // A page that is full by its bytes ends with an error, too.
+                Err(_) if !page.is_empty() => break,
+                Err(e) => return Err(Unavailable::because(e)),
             }
-            let (position, headers) = (info.stream_sequence, message.headers.as_ref());
-            let recorded = Recorded::read(position, &message.subject, headers, message.payload.clone());
-            page.push(recorded.map_err(Unavailable::because)?);
         }
-        Ok(page)
+        if page.is_empty() { Err(Unavailable::because("no page of a replay")) } else { Ok(page) }
+    }
+
+    fn take(&mut self, message: &Message) -> Result<Recorded, Unavailable> {
+        let info = message.info().map_err(Unavailable::because)?;
+        self.given += 1;
+        self.pending = info.pending;
+        if info.consumer_sequence != self.given {
+            return Err(Unavailable::because("an event of a replay was lost on its way"));
+        }
+        let headers = message.headers.as_ref();
+        Recorded::read(info.stream_sequence, &message.subject, headers, message.payload.clone())
+            .map_err(Unavailable::because)
     }
 
     /// Clears the consumer away: there may be only so many on a stream.

@@ -1,8 +1,10 @@
 //! People were away and miss nothing.
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{Conversation, World, assert_linked, key};
+use crate::world::{Conversation, World, assert_linked, key, open};
 
 #[tokio::test]
 async fn whoever_was_away_gets_every_event_once_and_in_order() {
@@ -165,5 +167,49 @@ async fn a_heartbeat_tells_a_lost_last_event() {
     let mut back = ben.resumes(&cursor).await;
     back.gets("caught_up").await;
     assert_eq!(back.chain(&lunch).len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let cursor = ben.connects().await.cursor();
+    let mut slow = open(ben.address, Some(&ben.token)).await.expect("a socket");
+    slow.send(Message::Text(r#"{"op":"hello"}"#.into())).await.expect("hello");
+    let mut quick = ben.connects().await;
+
+    let long = "x".repeat(16 * 1024);
+    let mut sent = 0;
+    let closed = loop {
+        let texts = (0..20).map(|n| format!("{sent} {n} {}", &long[..15_000]));
+        let says: Vec<_> = texts
+            .map(|text| {
+                let (ana, lunch) = (ana.clone(), lunch.clone());
+                async move { ana.says(&lunch, &text).await }
+            })
+            .collect();
+        sent += futures_util::future::join_all(says).await.len();
+        assert!(sent < 4_000, "the slow reader is never closed");
+        if world.nodes[0].metric("verbatim_slow_consumers_total").await > 0 {
+            break loop {
+                match slow.next().await.expect("a close frame").expect("a frame") {
+                    Message::Close(frame) => break frame.expect("a reason"),
+                    _ => continue,
+                }
+            };
+        }
+    };
+    assert_eq!(u16::from(closed.code), 4409);
+    assert!(closed.reason.starts_with("slow_consumer;retry_after_ms="), "{}", closed.reason);
+
+    ana.says(&lunch, "the end").await;
+    quick.sees("the end").await;
+    assert_linked(&quick.chain(&lunch));
+    assert_eq!(quick.chain(&lunch).len(), sent + 1);
+    let mut back = ben.resumes(&cursor).await;
+    back.gets("caught_up").await;
+    assert_eq!(back.chain(&lunch), quick.chain(&lunch));
     world.finish().await;
 }
