@@ -254,7 +254,7 @@ async fn start(
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::edge(routes).boxed();
+    let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
     Ok(Started { log, pool, progress, gateway, endpoint, background })
 }
 
