@@ -1,5 +1,6 @@
 //! The world of a story: servers, nodes and people.
 
+mod backbone;
 mod device;
 mod node;
 mod person;
@@ -11,18 +12,19 @@ use std::{
     time::Duration,
 };
 
+pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
 pub use node::{Node, command, signal};
 pub use person::{Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
-use verbatim::dev::{Nats, NatsUser};
+use verbatim::dev::{Cluster, Nats, NatsUser};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A nats-server, a database and the nodes of one story.
-pub struct World {
-    pub nats: Nats,
+/// A nats-server or a cluster of them, a database and the nodes of one story.
+pub struct World<B = Nats> {
+    pub nats: B,
     pub database: Database,
     pub nodes: Vec<Node>,
     pub streams: usize,
@@ -49,7 +51,21 @@ impl World {
         let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
         Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
     }
+}
 
+impl World<Cluster> {
+    /// Three servers with three copies of each stream, and two nodes with all roles.
+    pub async fn with_cluster(streams: usize) -> Self {
+        let dir = folder();
+        let (nats, database) = tokio::join!(servers::cluster(dir.path()), Database::new());
+        let mut world = Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir };
+        world.add_node("api,gateway,projector").await;
+        world.add_node("api,gateway,projector").await;
+        world
+    }
+}
+
+impl<B: Backbone> World<B> {
     /// Starts one more node.
     pub async fn add_node(&mut self, roles: &str) -> &Node {
         self.add_node_with(roles, &[]).await
@@ -101,7 +117,7 @@ impl World {
             node.stop().await;
             assert!(node.errors().is_empty(), "errors were logged: {:#?}", node.errors());
         }
-        self.nats.stop().await;
+        self.nats.end().await;
         self.database.drop().await;
         drop(self.dir);
     }
