@@ -93,7 +93,7 @@ impl<B: Backbone> World<B> {
     /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
     pub async fn the_log_forgets_keys(&self) {
         let window = Duration::from_millis(100);
-        let client = self.nats.connect(NatsUser::Operator).await.expect("NATS");
+        let client = self.nats.client(NatsUser::Operator).await;
         let jetstream = async_nats::jetstream::new(client);
         for index in 0..self.streams {
             let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
