@@ -47,7 +47,8 @@ pub struct Log {
     layout: Layout,
     epoch: Epoch,
     queues: Arc<[commit::Queue]>,
-    connections: watch::Receiver<u64>,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
 }
 
 /// Why the log could not be opened.
@@ -68,14 +69,14 @@ impl Log {
     /// Connects to one of the servers in `url`, a comma-separated list, makes what is missing and
     /// brings the streams' settings up to date.
     pub async fn open(url: &str, layout: Layout) -> Result<Self, OpenError> {
-        let (connected, connections) = watch::channel(0);
-        let client = connect(url, connected).await?;
+        let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
+        let client = connect(url, connections.clone(), works.clone()).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         let epoch = streams::open(&jetstream, layout).await?;
         let queues =
             (0..layout.streams).map(|_| commit::Queue::start(client.clone(), layout.replicas)).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, connections })
+        Ok(Self { client, jetstream, layout, epoch, queues, connections, works })
     }
 
     /// The life of this log.
@@ -100,7 +101,12 @@ impl Log {
 
     /// Changes with every connection that is made: what was told meanwhile may have been missed.
     pub fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
+        self.connections.subscribe()
+    }
+
+    /// Whether events can be appended at present, as far as those tell that are under way.
+    pub fn works(&self) -> watch::Receiver<bool> {
+        self.works.subscribe()
     }
 
     /// The last position of a stream.
@@ -110,8 +116,17 @@ impl Log {
     }
 }
 
+/// Notes whether the log works, and wakes those who wait for a change of it.
+fn note(works: &watch::Sender<bool>, now: bool) {
+    works.send_if_modified(|works| std::mem::replace(works, now) != now);
+}
+
 /// User and password stand in the URL, from which async-nats does not take them.
-async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
+async fn connect(
+    url: &str,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
+) -> Result<Client, async_nats::ConnectError> {
     let servers: Vec<&str> = url.split(',').map(str::trim).collect();
     let known = servers.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
     let options = match known.iter().find_map(|server| server.username().zip(server.password())) {
@@ -129,9 +144,15 @@ async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, asy
             match event {
                 async_nats::Event::Connected => {
                     tracing::info!("connected to NATS");
-                    connected.send_modify(|times| *times += 1);
+                    connections.send_modify(|times| *times += 1);
+                    note(&works, true);
                 }
-                other => tracing::warn!(event = %other, "NATS connection"),
+                other => {
+                    tracing::warn!(event = %other, "NATS connection");
+                    if matches!(other, async_nats::Event::Disconnected) {
+                        note(&works, false);
+                    }
+                }
             }
             std::future::ready(())
         })
