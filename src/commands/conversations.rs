@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Conversation, ConversationId, Fold, Position},
+    domain::{Conversation, ConversationId, Fold, Lane, Position},
     log::{Log, Recorded, Unavailable},
     telemetry::METRICS,
 };
@@ -160,7 +160,7 @@ impl Conversations {
 
     /// Reads a conversation as it was just before `position`, for a follower that stands there.
     pub async fn get_before(&self, id: ConversationId, position: Position) -> Result<(), Unavailable> {
-        let fold = fold(&self.0.log, id, Some(Position(position.0 - 1))).await?;
+        let fold = fold(&self.0.log, id, Some(position)).await?;
         let mut known = self.known();
         if let Some(Slot::Ready(_)) = known.slots.get(&id) {
             return Ok(());
@@ -257,13 +257,18 @@ fn take_in(fold: &mut Fold, recorded: &Recorded) -> Option<Position> {
     previous
 }
 
-/// Folds a conversation from the log: its whole roster, and the last event that counts.
-async fn fold(log: &Log, id: ConversationId, up_to: Option<Position>) -> Result<Fold, Unavailable> {
-    // The heads come first: an event between the two reads then only makes the roster newer, and
-    // what the heads do not know is still to come from the follower.
-    let heads = log.heads(id, up_to).await?;
+/// Folds a conversation from the log as it is, or as it was just before its event at `before`: its
+/// whole roster, and the last event that counts.
+async fn fold(log: &Log, id: ConversationId, before: Option<Position>) -> Result<Fold, Unavailable> {
+    // The heads come first and say how far the roster goes; what they do not know is still to come
+    // from the follower.
+    let heads = match before {
+        Some(position) => log.heads_before(id, position).await?,
+        None => log.heads(id).await?,
+    };
     let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-    let roster = log.roster(id, up_to.or(Some(read))).await?;
+    let last = heads.iter().find(|recorded| recorded.lane == Lane::Roster);
+    let roster = log.roster(id, last.map_or(Position::START, |recorded| recorded.position)).await?;
     let head = last_that_counts(log, id, &roster, heads).await?;
     let mut fold = Fold::default();
     for recorded in &roster {
@@ -287,7 +292,7 @@ async fn last_that_counts(
         if then.conversation.counts(last.actor, last.lane) {
             return Ok(last.position);
         }
-        heads = log.heads(id, Some(Position(last.position.0 - 1))).await?;
+        heads = log.heads_before(id, last.position).await?;
     }
     Ok(Position::START)
 }
