@@ -44,47 +44,52 @@ impl Log {
         Ok(events)
     }
 
-    /// The last event of each durable lane of a conversation.
-    pub async fn heads(&self, conversation: ConversationId) -> Result<Vec<Recorded>, Unavailable> {
+    /// The last event of each durable lane of a conversation, up to and with `up_to`.
+    pub async fn heads(
+        &self,
+        conversation: ConversationId,
+        up_to: Option<Position>,
+    ) -> Result<Vec<Recorded>, Unavailable> {
+        match up_to {
+            Some(Position::START) => Ok(Vec::new()),
+            Some(limit) => proven(|| self.heads_then(conversation, limit)).await,
+            None => proven(|| self.heads_now(conversation)).await,
+        }
+    }
+
+    async fn heads_now(&self, conversation: ConversationId) -> Result<Option<Vec<Recorded>>, Unavailable> {
         let mut subjects = Lane::DURABLE.map(|lane| subject::of(conversation, lane)).to_vec();
         // Who has the latest event that is known has all before it.
         let latest = self.known(conversation).latest();
         if let Some(latest) = latest.as_ref().filter(|latest| !subjects.contains(&latest.subject)) {
             subjects.push(latest.subject.clone());
         }
-        let request = json!({ "multi_last": subjects });
-        let mut found = proven(|| async {
-            let found = self.direct(self.stream_of(conversation), &request).await?;
-            let is_new = latest
-                .as_ref()
-                .is_none_or(|latest| found.iter().any(|event| event.position >= latest.position));
-            Ok(is_new.then_some(found))
-        })
-        .await?;
+        let mut found = self.direct(self.stream_of(conversation), &json!({ "multi_last": subjects })).await?;
+        let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         found.retain(|recorded| recorded.conversation == conversation);
-        Ok(found)
+        Ok(latest.is_none_or(|latest| newest >= latest.position).then_some(found))
     }
 
-    /// The last event of each durable lane of a conversation before its event at `position`.
-    pub async fn heads_before(
+    async fn heads_then(
         &self,
         conversation: ConversationId,
-        position: Position,
-    ) -> Result<Vec<Recorded>, Unavailable> {
-        let Some(limit) = position.0.checked_sub(1).filter(|limit| *limit > 0) else { return Ok(Vec::new()) };
-        let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
-        let request = json!({ "multi_last": lanes, "up_to_seq": limit });
+        limit: Position,
+    ) -> Result<Option<Vec<Recorded>>, Unavailable> {
         let stream = self.stream_of(conversation);
-        proven(|| async {
-            let found = self.direct(stream, &request).await?;
-            let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
-            // If the event at `position` comes next, there is none between.
-            let all = subject::all_lanes(conversation);
-            let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
-            let next = self.direct(stream, &next).await?;
-            Ok(next.first().is_some_and(|next| next.position == position).then_some(found))
-        })
-        .await
+        let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
+        let found = self.direct(stream, &json!({ "multi_last": lanes, "up_to_seq": limit.0 })).await?;
+        let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
+        let all = subject::all_lanes(conversation);
+        let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
+        match self.direct(stream, &next).await?.first() {
+            // None is missing before the limit if the next one is behind it, or if this is the end.
+            Some(next) => Ok((next.position > limit).then_some(found)),
+            None => {
+                self.learn(stream, limit).await?;
+                let now = self.heads_now(conversation).await?;
+                Ok(now.filter(|now| now.iter().all(|recorded| recorded.position <= limit)))
+            }
+        }
     }
 
     /// The event at a position that is stored, if it is of that conversation.

@@ -22,7 +22,7 @@ use verbatim::{
         ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Position,
         ReceiptAdvanced, Role, UserId,
     },
-    log::{APPEND_DEADLINE, Draft, Layout, Log},
+    log::{APPEND_DEADLINE, Draft, Layout, Log, PAGE, Unavailable},
 };
 
 use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
@@ -267,6 +267,8 @@ async fn two_of_three_are_lost_for_a_while() {
         scene.ana.sends(&scene.lunch, &retried[0], "meanwhile"),
         scene.ben.sends(&scene.lunch, &retried[1], "meanwhile too"),
     );
+    let patience = APPEND_DEADLINE + Duration::from_secs(1);
+    assert!(gone.elapsed() < patience, "the answer comes in time: {:?}", gone.elapsed());
     for refused in [one, other] {
         assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
         refused.refuses(503, "unavailable");
@@ -352,8 +354,29 @@ async fn a_server_that_lags_behind_is_not_believed() {
                 tokio::spawn(async move { followed.get(id).await })
             })
             .collect();
+        let replays: Vec<_> = (0..9)
+            .map(|_| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    let (mut replay, mut seen) = (log.replay(0, begun, &[id]).await?, begun);
+                    while let Some(event) = replay.page(PAGE).await?.last() {
+                        seen = event.position;
+                    }
+                    replay.end().await;
+                    Ok::<_, Unavailable>(seen)
+                })
+            })
+            .collect();
         sleep(Duration::from_millis(500)).await;
         lags.thaw();
+        let mut replayed = 0;
+        for replay in replays {
+            if let Ok(seen) = replay.await.expect("no panic") {
+                assert_eq!(seen, last, "a replay ends where this process has followed to");
+                replayed += 1;
+            }
+        }
+        assert!(replayed > 0, "some servers answered");
         let mut seen = Vec::new();
         for look in looks {
             let found = look.await.expect("no panic").expect("an answer").expect("the conversation");
