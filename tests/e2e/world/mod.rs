@@ -54,11 +54,16 @@ impl World {
 }
 
 impl World<Cluster> {
-    /// Three servers with three copies of each stream, and two nodes with all roles.
-    pub async fn with_cluster(streams: usize) -> Self {
+    /// Some servers, of which three have a copy of each stream, without a node.
+    pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
-        let (nats, database) = tokio::join!(servers::cluster(dir.path()), Database::new());
-        let mut world = Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir };
+        let (nats, database) = tokio::join!(servers::cluster(dir.path(), servers), Database::new());
+        Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
+    }
+
+    /// Three servers and two nodes that have all roles.
+    pub async fn with_cluster(streams: usize) -> Self {
+        let mut world = Self::empty_cluster(3, streams).await;
         world.add_node("api,gateway,projector").await;
         world.add_node("api,gateway,projector").await;
         world
