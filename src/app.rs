@@ -216,7 +216,8 @@ async fn start(
     }
     let conversations = Conversations::new(log.clone(), positions, settings.conversations);
     let listeners = Arc::<Listeners>::default();
-    let hub = Hub::start(&log, &conversations, &listeners, &background);
+    let receipts = Receipts::new(pool.clone());
+    let hub = Hub::start(&log, &conversations, &receipts, &listeners, &background);
     let presence =
         Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
             .await?;
@@ -224,7 +225,7 @@ async fn start(
         log: log.clone(),
         earlier: Earlier::start(log.clone(), pool.clone(), progress.clone(), conversations.clone()),
         conversations,
-        receipts: Receipts::new(pool.clone()),
+        receipts,
         clock: clock.clone(),
     };
     let gateway = Arc::new(Gateway {

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// From so many remembered watermarks on, those that nobody has moved for a minute are forgotten.
 const REMEMBERED: usize = 100_000;
 
-/// The watermarks that this process has told the log. Cheap to clone.
+/// The watermarks that this process knows to be in the log. Cheap to clone.
 #[derive(Clone)]
 pub struct Receipts {
     pool: PgPool,
@@ -33,22 +33,33 @@ pub struct Receipts {
 type Of = (ConversationId, UserId);
 
 struct Entry {
-    /// What has been asked for but may not be told yet.
-    wanted: Mutex<ReceiptAdvanced>,
-    /// What has been told; whoever holds it is the one who tells.
-    told: tokio::sync::Mutex<Told>,
+    marks: Mutex<Marks>,
+    /// When it was last told; whoever holds it is the one who tells.
+    turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
-struct Told {
-    known: ReceiptAdvanced,
-    at: Option<Instant>,
+struct Marks {
+    /// What has been asked for; more than what is told, it may not be told yet.
+    wanted: ReceiptAdvanced,
+    /// What the log has.
+    told: ReceiptAdvanced,
 }
 
 impl Receipts {
     /// Knows none yet; the view is asked for what was told before.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, told: Arc::default() }
+    }
+
+    /// Hears what the log has, from whichever node. Two nodes that tell at the same moment may still
+    /// tell the lower one last: readers keep the greatest.
+    pub fn hear(&self, id: ConversationId, user: UserId, receipt: ReceiptAdvanced) {
+        if let Some(entry) = self.entry((id, user)) {
+            let mut marks = entry.marks();
+            marks.told = higher(marks.told, receipt);
+            marks.wanted = higher(marks.wanted, receipt);
+        }
     }
 
     async fn stored(&self, id: ConversationId, user: UserId) -> Result<ReceiptAdvanced, Unavailable> {
@@ -59,18 +70,30 @@ impl Receipts {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
     }
 
-    fn begin(&self, of: Of, known: ReceiptAdvanced) -> Arc<Entry> {
+    fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Entry> {
         let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
-            all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.told.try_lock().is_ok_and(recent));
+            all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.is_recent());
         }
-        let told = tokio::sync::Mutex::new(Told { known, at: None });
-        all.entry(of).or_insert_with(|| Arc::new(Entry { wanted: Mutex::new(known), told })).clone()
+        let marks = Mutex::new(Marks { wanted: told, told });
+        all.entry(of)
+            .or_insert_with(|| Arc::new(Entry { marks, turn: tokio::sync::Mutex::default() }))
+            .clone()
     }
 }
 
-fn recent(told: tokio::sync::MutexGuard<'_, Told>) -> bool {
-    told.at.is_some_and(|at| at.elapsed() < Duration::from_secs(60))
+impl Entry {
+    fn marks(&self) -> MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_recent(&self) -> bool {
+        self.turn.try_lock().is_ok_and(|told| told.is_some_and(|at| at.elapsed() < Duration::from_secs(60)))
+    }
+}
+
+fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
+    ReceiptAdvanced { delivered: one.delivered.max(other.delivered), read: one.read.max(other.read) }
 }
 
 impl Commands {
@@ -93,24 +116,25 @@ impl Commands {
             None => self.receipts.begin((id, by), self.receipts.stored(id, by).await?),
         };
         let mine = {
-            let mut wanted = entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);
-            let command = Command::Advance { delivered, read, known: *wanted, head: tracked.head() };
+            let mut marks = entry.marks();
+            let command = Command::Advance { delivered, read, known: marks.wanted, head: tracked.head() };
             if let Some(Event::ReceiptAdvanced(more)) = tracked.conversation().decide(by, command)? {
-                *wanted = more;
+                marks.wanted = more;
             }
-            *wanted
+            marks.wanted
         };
-        let mut told = entry.told.lock().await;
-        if told.known.read >= mine.read && told.known.delivered >= mine.delivered {
+        let mut turn = entry.turn.lock().await;
+        if higher(entry.marks().told, mine) == entry.marks().told {
             return Ok(());
         }
-        if let Some(at) = told.at {
-            sleep_until(at + PAUSE).await;
+        if let Some(told_at) = *turn {
+            sleep_until(told_at + PAUSE).await;
         }
-        let latest = *entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = entry.marks().wanted;
         let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
         self.log.append(&draft).await?;
-        *told = Told { known: latest, at: Some(Instant::now()) };
+        *turn = Some(Instant::now());
+        self.receipts.hear(id, by, latest);
         Ok(())
     }
 }

@@ -69,6 +69,15 @@ async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) 
     }
     let now = conversations.positions();
     let memberships = gateway.feed.memberships(session.user, &from, &now).await.map_err(|e| later(&e))?;
+    // The views may be ahead of this node: what `ready` names is given before `caught_up`.
+    let mut named = now;
+    for (id, head) in &memberships.present {
+        let of_stream = &mut named[gateway.commands.log.stream_of(*id)];
+        *of_stream = (*of_stream).max(*head);
+    }
+    if !conversations.all_reached(&named, BEHIND).await {
+        return Err(Close::Lagging);
+    }
     let heads = memberships.present.iter().map(|(id, head)| Head { id: *id, head: *head });
     session.socket.send(&ready(gateway, session, &from, heads.collect()));
 
@@ -83,7 +92,7 @@ async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) 
         at = to;
     }
 
-    let live = go_live(gateway, session).await?;
+    let mut live = go_live(gateway, session).await?;
     let mut missed =
         gateway.feed.missed(session.user, at.clone(), live.at.clone()).await.map_err(|e| later(&e))?;
     give(gateway, session, &mut missed).await?;
@@ -94,6 +103,11 @@ async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) 
         tracing::error!(user = %session.user, "a resume did not reach the heads: the client is reset");
         ServerFrame::Reset { reason: Reset::Incomplete.word() }.encode()
     };
+    // What was given is not given again, also of conversations that were joined on the way.
+    for (id, given) in missed.heads() {
+        let head = live.heads.entry(*id).or_default();
+        *head = (*head).max(*given);
+    }
     live.release(session, &first);
     Ok(())
 }

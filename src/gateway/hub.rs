@@ -21,7 +21,7 @@ use super::{
     socket::Durable,
 };
 use crate::{
-    commands::{Applied, Conversations, Tracked},
+    commands::{Applied, Conversations, Receipts, Tracked},
     domain::{ConversationId, Event, Lane, Position, PresenceChanged, UserId},
     log::{Damaged, Follower, Log, Recorded},
     telemetry::METRICS,
@@ -87,6 +87,7 @@ struct Stream {
     index: usize,
     log: Log,
     conversations: Conversations,
+    receipts: Receipts,
     listeners: Arc<Listeners>,
     topics: HashMap<ConversationId, Topic>,
     /// The topics with pending frames.
@@ -99,6 +100,7 @@ impl Hub {
     pub fn start(
         log: &Log,
         conversations: &Conversations,
+        receipts: &Receipts,
         listeners: &Arc<Listeners>,
         stop: &CancellationToken,
     ) -> Self {
@@ -108,6 +110,7 @@ impl Hub {
                 index,
                 log: log.clone(),
                 conversations: conversations.clone(),
+                receipts: receipts.clone(),
                 listeners: listeners.clone(),
                 topics: HashMap::new(),
                 dirty: Vec::new(),
@@ -220,8 +223,13 @@ impl Stream {
         for recorded in batch {
             if recorded.lane == Lane::Roster {
                 self.roster(recorded).await;
-            } else if let Applied::Counts { previous, .. } = self.conversations.apply(recorded) {
-                self.queue(recorded, previous);
+            } else {
+                if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
+                    self.receipts.hear(recorded.conversation, recorded.actor, receipt);
+                }
+                if let Applied::Counts { previous, .. } = self.conversations.apply(recorded) {
+                    self.queue(recorded, previous);
+                }
             }
             self.position = recorded.position;
         }
