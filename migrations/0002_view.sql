@@ -33,6 +33,17 @@ create table view.member (
 );
 create index member_user on view.member (user_id);
 
+-- Who was in a conversation and is not any more, or not without a break: from the event by which
+-- they came in to the one by which they went.
+create table view.past_member (
+    conversation_id uuid   not null,
+    user_id         uuid   not null,
+    since           bigint not null,
+    until           bigint not null,
+    primary key (conversation_id, user_id, since)
+);
+create index past_member_user on view.past_member (user_id, until);
+
 create table view.message (
     conversation_id uuid        not null,
     position        bigint      not null,
@@ -43,6 +54,8 @@ create table view.message (
     sent_at         timestamptz not null,
     primary key (conversation_id, position)
 );
+-- A retry is known by its key, for ever.
+create unique index message_key on view.message (conversation_id, sender, client_id);
 
 create table view.receipt (
     conversation_id uuid   not null,

@@ -11,9 +11,10 @@ use crate::{
     admin::{self, Health},
     api, auth,
     clock::Clock,
-    commands::{Commands, Conversations, Receipts},
+    commands::{Commands, Conversations, Earlier, Receipts},
     config::{BadSetting, Role, Settings},
-    gateway::{Door, Gateway, cursor::Cursors, hub::Hub, listeners::Listeners},
+    feed::Feed,
+    gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
     listen,
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
@@ -69,6 +70,15 @@ pub struct Addresses {
     pub database: String,
 }
 
+/// Where a process listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Listening {
+    /// REST and WebSockets.
+    pub public: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
 /// Whether a log that is not synced before each acknowledgement is put up with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
@@ -98,19 +108,22 @@ pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
         .await
 }
 
-/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the address of
-/// the public listener.
+/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the addresses of
+/// the listeners.
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
     weakness: Weakness,
     stop: CancellationToken,
-    ready: impl FnOnce(SocketAddr),
+    ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
     let public = bind(settings.listen).await?;
-    let address = public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?;
     let private = bind(settings.admin_listen).await?;
+    let listening = Listening {
+        public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
+        admin: private.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?,
+    };
     let health = Arc::new(Health::default());
     let admin = TaskTracker::new();
     listen_on(private, admin::routes(health.clone()), settings.listener(), CancellationToken::new(), &admin);
@@ -123,7 +136,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     listen_on(public, started.endpoint, settings.listener(), refuse_new.clone(), &connections);
-    ready(address);
+    ready(listening);
 
     stop.cancelled().await;
     health.is_stopping();
@@ -182,11 +195,12 @@ async fn start(
     let log = open_log(settings, addresses).await?;
     let durability = durable(&log, weakness).await?;
     let keys = keys(settings, &pool).await?;
-    let cursors = Cursors::new(&keys.derive("cursor"), log.epoch().clone());
+    let cursor_secret = keys.derive("cursor");
     let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
     let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
     let revoked = Arc::<auth::Revoked>::default();
     let progress = Progress::new(pool.clone());
+    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_secret);
     let background = CancellationToken::new();
 
     let mut positions = Vec::new();
@@ -202,18 +216,22 @@ async fn start(
     let presence =
         Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
             .await?;
-    let commands =
-        Commands { log: log.clone(), conversations, receipts: Receipts::default(), clock: clock.clone() };
+    let commands = Commands {
+        log: log.clone(),
+        earlier: Earlier::start(log.clone(), pool.clone(), progress.clone(), conversations.clone()),
+        conversations,
+        receipts: Receipts::new(pool.clone()),
+        clock: clock.clone(),
+    };
     let gateway = Arc::new(Gateway {
         commands: commands.clone(),
         pool: pool.clone(),
-        progress: progress.clone(),
         tokens: tokens.clone(),
         revoked: revoked.clone(),
         presence: presence.clone(),
         hub,
         listeners,
-        cursors,
+        feed: feed.clone(),
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });
@@ -224,6 +242,7 @@ async fn start(
         commands,
         pool: pool.clone(),
         progress: progress.clone(),
+        feed: feed.clone(),
         tokens,
         hasher,
         revoked,

@@ -1,7 +1,6 @@
 //! The command line.
 
 use std::{
-    net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -12,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    app::{self, Addresses, AppError, Weakness},
+    app::{self, Addresses, AppError, Listening, Weakness},
     asyncapi,
     config::{Role, ServerSettings, Settings},
     dev,
@@ -126,7 +125,9 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Dev(dev) => develop(dev).await?,
         Command::Serve(Serve { roles, servers, settings }) => {
             let addresses = addresses(&servers)?;
-            let ready = |listen| tracing::info!(%listen, "serving");
+            let ready = |Listening { public, admin }: Listening| {
+                tracing::info!(listen = %public, %admin, "serving");
+            };
             app::serve(&settings, &addresses, &roles, Weakness::Refused, until_told(), ready).await?;
         }
         Command::Migrate(servers) => {
@@ -177,7 +178,7 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
     let roles = [Role::Api, Role::Gateway, Role::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
-        let ready = |listen| println!("{}", welcome(listen, settings.admin_listen, &data_dir));
+        let ready = |listening| println!("{}", welcome(listening, &data_dir));
         app::serve(&settings, &addresses, &roles, Weakness::Warned, stop, ready).await
     }
     .await;
@@ -186,7 +187,7 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
 }
 
 /// What to do next, ready to paste.
-fn welcome(listen: SocketAddr, admin: SocketAddr, data_dir: &Path) -> String {
+fn welcome(Listening { public: listen, admin }: Listening, data_dir: &Path) -> String {
     let data = data_dir.display();
     format!(
         r#"
@@ -208,8 +209,8 @@ A first conversation, to paste into another terminal:
   token=$(say $api/logins -d '{{"username":"ana","password":"correct horse battery"}}' | field access_token)
   as_ana="Authorization: Bearer $token"
   lunch=$(say $api/conversations -H "$as_ana" -d '{{"kind":"group","title":"Lunch","members":["'$ben'"]}}' | field id)
-  say $api/conversations/$lunch/messages -H "$as_ana" -d '{{"client_id":"first-message","text":"Pizza?"}}'
-  say $api/conversations/$lunch/messages -H "$as_ana"
+  position=$(say $api/conversations/$lunch/messages -H "$as_ana" -d '{{"client_id":"first-message","text":"Pizza?"}}' | field position)
+  say "$api/conversations/$lunch/messages?min_position=$position" -H "$as_ana"
 "#
     )
 }

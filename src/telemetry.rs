@@ -42,6 +42,8 @@ metrics! {
     sessions: Gauge = "sessions";
     /// Event frames that were handed to sockets.
     deliveries: Counter = "deliveries";
+    /// Sessions that went on from a cursor.
+    resumes: Counter = "resumes";
     /// Sockets that were closed because they did not read fast enough.
     slow_consumers: Counter = "slow_consumers";
 }

@@ -32,6 +32,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "commands",
             "config",
             "domain",
+            "feed",
             "gateway",
             "listen",
             "log",
@@ -42,12 +43,15 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ),
     // The halves of one document, joined.
     ("asyncapi", At(4), &["gateway", "log"]),
-    ("api", At(3), &["auth", "commands", "domain", "log", "presence", "views"]),
-    ("gateway", At(3), &["auth", "commands", "domain", "listen", "log", "presence", "views"]),
+    ("api", At(3), &["auth", "commands", "domain", "feed", "log", "presence", "views"]),
+    ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "log", "presence", "views"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
     ("admin", At(3), &["log", "projector", "views"]),
     // A revocation is told for as long as access tokens live, which `auth` knows.
-    ("commands", At(2), &["auth", "domain", "log"]),
+    // A retry is known by its key in a view for ever, in the log for two minutes.
+    ("commands", At(2), &["auth", "domain", "log", "views"]),
+    // What a user has missed: the views tell where to look, the log what happened.
+    ("feed", At(2), &["domain", "log", "views"]),
     ("projector", At(2), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.
     ("presence", At(2), &["auth", "domain", "log", "views"]),

@@ -3,7 +3,9 @@
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::domain::{ClientId, ConversationId, LoginId, MessageId, Position, Text, Time, Title, UserId};
+use crate::domain::{
+    ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
+};
 
 /// What is said.
 pub(super) const TEXT: &str = "Is supper at eight?";
@@ -26,6 +28,10 @@ pub(super) fn conversation() -> ConversationId {
 
 pub(super) fn message() -> MessageId {
     MessageId::known(Uuid::from_u128(0x01930f3d_1f20_7b61_8a4f_5e6f708192a3))
+}
+
+pub(super) fn event() -> EventId {
+    EventId::known(Uuid::from_u128(0x01930f3d_2a31_7c72_8b50_6f708192a3b4))
 }
 
 pub(super) fn login() -> LoginId {

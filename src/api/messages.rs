@@ -104,7 +104,7 @@ impl Messages {
             position: sent.position,
             sender: caller.user,
             client_id: key.into(),
-            text: sent.text.into(),
+            text: sent.text,
             sent_at: sent.time,
         };
         Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })

@@ -21,7 +21,7 @@
 //!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; what the floors below refuse is
 //!   translated in `reasons.rs`.
-//! - [`app`] serves it all, [`edge`] is the outer layer that every request passes.
+//! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
 mod accounts;
 mod body;
@@ -29,6 +29,7 @@ mod caller;
 mod conversations;
 pub mod document;
 mod edge;
+mod events;
 mod examples;
 pub mod info;
 mod keys;
@@ -37,6 +38,7 @@ mod me;
 mod members;
 mod messages;
 mod page;
+mod payloads;
 mod presence;
 mod problem;
 mod reads;
@@ -57,15 +59,15 @@ use std::sync::Arc;
 pub use body::{Body, Few, given};
 pub use caller::Caller;
 pub use edge::{RequestId, edge};
-pub use page::{Cursor, Limit, Page};
+pub use page::{Cursor, Limit, Page, Wait};
 pub use problem::{FieldError, Problem};
-pub use refusals::{Claimed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
 pub use reply::{Created, Done, Made, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 
-use crate::{auth, clock::Clock, commands::Commands, presence::Presence, views};
+use crate::{auth, clock::Clock, commands::Commands, feed::Feed, presence::Presence, views};
 
 /// What lies below the edge: all that operations call. Cheap to clone.
 #[derive(Clone)]
@@ -76,6 +78,8 @@ pub struct Below {
     pub pool: sqlx::PgPool,
     /// How far the views have come.
     pub progress: views::Progress,
+    /// What was missed.
+    pub feed: Feed,
     /// Giving out and checking access tokens.
     pub tokens: Arc<auth::Tokens>,
     /// Hashing passwords.
@@ -101,6 +105,7 @@ type Operations = (
     messages::Messages,
     receipts::Receipts,
     presence::Presences,
+    events::Following,
     info::About,
 );
 
@@ -123,12 +128,14 @@ enum Tag {
     Receipts,
     /// Who is here
     Presence,
+    /// What has happened in my conversations
+    Events,
     /// This server
     Server,
 }
 
-/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/` and the public keys at
-/// `/.well-known/jwks.json`. The gateway's endpoint is put beside them, and [`edge`] around both:
+/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
+/// `/.well-known/jwks.json` and the schemas of events under `/schemas/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
 pub fn app(below: Below) -> Route {
     let door = caller::Door::of(&below);
@@ -143,9 +150,10 @@ pub fn app(below: Below) -> Route {
         messages::Messages(below.clone()),
         receipts::Receipts(below.clone()),
         presence::Presences(below.clone()),
+        events::Following(below.clone()),
         info::About(below.info),
     );
-    routes(operations, door).at("/.well-known/jwks.json", keys)
+    routes(operations, door).at("/.well-known/jwks.json", keys).at("/schemas/:file", payloads::published())
 }
 
 /// The OpenAPI document of [`app`], as `verbatim openapi` prints it.

@@ -1,6 +1,6 @@
 //! Lists in parts: how many at once, where to go on, and the parts themselves.
 
-use std::{borrow::Cow, iter};
+use std::{borrow::Cow, iter, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use poem_openapi::{
@@ -105,6 +105,15 @@ impl Limit {
     }
 }
 
+/// How long to wait for something: the parameter `wait`, 0 to 60 seconds, else 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait(pub Duration);
+
+impl Wait {
+    /// The most, in seconds.
+    pub const MAX: u16 = 60;
+}
+
 /// Where a page ended: the parameter `cursor`. Opaque for clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor<T>(pub T);
@@ -155,6 +164,14 @@ parameter!(() Limit, "Limit", false, MetaSchema {
     ..MetaSchema::new_with_format("integer", "int32")
 });
 
+parameter!(() Wait, "Wait", false, MetaSchema {
+    description: Some("Seconds to wait for something if there is nothing yet"),
+    minimum: Some(0.0),
+    maximum: Some(Wait::MAX.into()),
+    default: Some(0.into()),
+    ..MetaSchema::new_with_format("integer", "int32")
+});
+
 parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
     description: Some("Where to go on: the `next_cursor` of the page before"),
     min_length: Some(1),
@@ -173,6 +190,20 @@ impl ParseFromParameter for Limit {
     fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
         let first = values.into_iter().next();
         first.map_or(Ok(Self(Self::DEFAULT)), |value| Self::parse_from_parameter(value.as_ref()))
+    }
+}
+
+impl ParseFromParameter for Wait {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        match digits(value, Self::MAX.into()) {
+            Ok(seconds) => Ok(Self(Duration::from_secs(seconds))),
+            Err(_) => Err(ParseError::custom(format!("a whole number from 0 to {} is expected", Self::MAX))),
+        }
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        let first = values.into_iter().next();
+        first.map_or(Ok(Self(Duration::ZERO)), |value| Self::parse_from_parameter(value.as_ref()))
     }
 }
 

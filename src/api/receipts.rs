@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use super::{Below, Body, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Tag, examples, given};
 use crate::{
-    commands::Unavailable,
     domain::{ConversationId, Position, Time, UserId},
     views,
 };
@@ -79,11 +78,7 @@ impl Receipts {
         if read.or(delivered).is_none() {
             return Err(Problem::invalid("", "missing", "give read, delivered or both").into());
         }
-        let stored = async {
-            let stored = views::watermarks(&self.0.pool, id, caller.user).await;
-            stored.map_err(Unavailable::because)
-        };
-        self.0.commands.advance(caller.user, id, delivered, read, stored).await?;
+        self.0.commands.advance(caller.user, id, delivered, read).await?;
         Ok(Done)
     }
 

@@ -29,6 +29,7 @@ fn response(status: u16) -> MetaResponse {
         403 => ("The caller may see it, but not do it", None),
         404 => ("It does not exist, or the caller may not know that it does", None),
         409 => ("The present state of things speaks against it", None),
+        410 => ("The cursor cannot be gone on from", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => ("Too many requests", Some(("Retry-After", "Seconds to wait", u32::schema_ref()))),
@@ -103,6 +104,8 @@ refusals! {
     Proven: 401 403;
     /// An operation that makes something, once for each key.
     Keyed: 401 409;
+    /// An operation that goes on from a cursor.
+    Followed: 401 410;
     /// An operation on something that may not be there.
     Found: 401 404;
     /// An operation on something that may not be there, under rules that may forbid it.

@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    ClientId, ConversationId, History, Kind, LoginId, MessageId, Position, Role, Status, Text, Time, Title,
-    UserId,
+    ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Position, Role, Status, Text, Time,
+    Title, UserId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters: each with its parser for
@@ -108,6 +108,7 @@ documented! {
     UserId: text, id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");
     ConversationId: text, id("01930f3d-0c11-7a52-9b3e-4d5f60718293");
     MessageId: text, id("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
+    EventId: text, id("01930f3d-2a31-7c72-8b50-6f708192a3b4");
     LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
     Position: position, MetaSchema {
         minimum: Some(0.0),

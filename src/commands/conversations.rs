@@ -18,7 +18,6 @@ use tokio::{
 use crate::{
     domain::{Conversation, ConversationId, Fold, Position},
     log::{Log, Recorded, Unavailable},
-    telemetry::METRICS,
 };
 
 /// The conversations that this process knows. Cheap to clone.
@@ -143,12 +142,12 @@ impl Conversations {
 
     /// Reads a conversation and answers all who wait for it.
     async fn load(&self, id: ConversationId) {
-        let folded = fold(&self.0.log, id, None).await;
+        let folded = self.0.log.fold(id, None).await;
         let mut known = self.known();
         let Some((waiting, meanwhile)) = known.take_loading(id) else { return };
         let loaded = folded.map(|mut fold| {
             for recorded in &meanwhile {
-                take_in(&mut fold, recorded);
+                recorded.apply_to(&mut fold);
             }
             fold.conversation.exists().then(|| known.keep(id, fold, self.0.capacity))
         });
@@ -160,7 +159,7 @@ impl Conversations {
 
     /// Reads a conversation as it was just before `position`, for a follower that stands there.
     pub async fn get_before(&self, id: ConversationId, position: Position) -> Result<(), Unavailable> {
-        let fold = fold(&self.0.log, id, Some(Position(position.0 - 1))).await?;
+        let fold = self.0.log.fold(id, Some(Position(position.0 - 1))).await?;
         let mut known = self.known();
         if let Some(Slot::Ready(_)) = known.slots.get(&id) {
             return Ok(());
@@ -187,7 +186,7 @@ impl Conversations {
                 Some(Slot::Ready(tracked)) => tracked.clone(),
             }
         };
-        let previous = take_in(&mut tracked.fold(), recorded);
+        let previous = recorded.apply_to(&mut tracked.fold());
         match previous {
             Some(previous) => Applied::Counts { tracked, previous },
             None => Applied::Void,
@@ -202,6 +201,16 @@ impl Conversations {
     /// How far each stream has been followed.
     pub fn positions(&self) -> Vec<Position> {
         self.0.followed.iter().map(|stream| *stream.borrow()).collect()
+    }
+
+    /// Waits until this process has followed every stream up to a position; whether it came to that
+    /// within `patience`.
+    pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {
+        let reached = self.0.followed.iter().zip(positions).map(|(followed, position)| async move {
+            followed.subscribe().wait_for(|at| at >= position).await.is_ok()
+        });
+        let all = futures_util::future::join_all(reached);
+        timeout(patience, all).await.is_ok_and(|all| all.into_iter().all(|reached| reached))
     }
 
     /// Waits until this process has followed the conversation's stream up to a position; whether it
@@ -246,48 +255,4 @@ impl Known {
             }
         }
     }
-}
-
-fn take_in(fold: &mut Fold, recorded: &Recorded) -> Option<Position> {
-    let seen = fold.read;
-    let previous = fold.apply(recorded.position, recorded.actor, recorded.lane, recorded.event.as_ref());
-    if previous.is_none() && recorded.position > seen {
-        METRICS.void_events.inc();
-    }
-    previous
-}
-
-/// Folds a conversation from the log: its whole roster, and the last event that counts.
-async fn fold(log: &Log, id: ConversationId, up_to: Option<Position>) -> Result<Fold, Unavailable> {
-    // The heads come first: an event between the two reads then only makes the roster newer, and
-    // what the heads do not know is still to come from the follower.
-    let heads = log.heads(id, up_to).await?;
-    let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-    let roster = log.roster(id, up_to.or(Some(read))).await?;
-    let head = last_that_counts(log, id, &roster, heads).await?;
-    let mut fold = Fold::default();
-    for recorded in &roster {
-        take_in(&mut fold, recorded);
-    }
-    Ok(Fold { head, read, ..fold })
-}
-
-/// The last event of the chain: what is void is passed over.
-async fn last_that_counts(
-    log: &Log,
-    id: ConversationId,
-    roster: &[Recorded],
-    mut heads: Vec<Recorded>,
-) -> Result<Position, Unavailable> {
-    while let Some(last) = heads.iter().max_by_key(|recorded| recorded.position) {
-        let mut then = Fold::default();
-        for recorded in roster.iter().take_while(|recorded| recorded.position < last.position) {
-            take_in(&mut then, recorded);
-        }
-        if then.conversation.counts(last.actor, last.lane) {
-            return Ok(last.position);
-        }
-        heads = log.heads(id, Some(Position(last.position.0 - 1))).await?;
-    }
-    Ok(Position::START)
 }

@@ -4,6 +4,7 @@
 //! stored.
 
 mod conversations;
+mod earlier;
 mod receipts;
 mod roster;
 mod send;
@@ -13,6 +14,7 @@ mod tell;
 use std::{sync::Arc, time::Duration};
 
 pub use conversations::{Applied, Conversations, Tracked};
+pub use earlier::Earlier;
 pub use receipts::Receipts;
 pub use roster::Changed;
 pub use send::Sent;
@@ -36,6 +38,8 @@ pub struct Commands {
     pub log: Log,
     /// The conversations as this process knows them.
     pub conversations: Conversations,
+    /// What was sent before.
+    pub earlier: Earlier,
     /// How far everybody has got, as far as this process told the log.
     pub receipts: Receipts,
     /// Time and ids.

@@ -7,12 +7,14 @@ use std::{
     time::Duration,
 };
 
+use sqlx::PgPool;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Commands, OWN_EVENT, Refused};
 use crate::{
     domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
     log::Unavailable,
+    views,
 };
 
 /// The shortest time between two receipts of one user in one conversation.
@@ -21,8 +23,11 @@ const PAUSE: Duration = Duration::from_secs(1);
 const REMEMBERED: usize = 100_000;
 
 /// The watermarks that this process has told the log. Cheap to clone.
-#[derive(Clone, Default)]
-pub struct Receipts(Arc<Mutex<HashMap<Of, Arc<Entry>>>>);
+#[derive(Clone)]
+pub struct Receipts {
+    pool: PgPool,
+    told: Arc<Mutex<HashMap<Of, Arc<Entry>>>>,
+}
 
 /// Whose watermarks, and where.
 type Of = (ConversationId, UserId);
@@ -41,12 +46,21 @@ struct Told {
 }
 
 impl Receipts {
+    /// Knows none yet; the view is asked for what was told before.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, told: Arc::default() }
+    }
+
+    async fn stored(&self, id: ConversationId, user: UserId) -> Result<ReceiptAdvanced, Unavailable> {
+        views::watermarks(&self.pool, id, user).await.map_err(Unavailable::because)
+    }
+
     fn entry(&self, of: Of) -> Option<Arc<Entry>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
     }
 
     fn begin(&self, of: Of, known: ReceiptAdvanced) -> Arc<Entry> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= REMEMBERED {
             all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.told.try_lock().is_ok_and(recent));
         }
@@ -60,8 +74,7 @@ fn recent(told: tokio::sync::MutexGuard<'_, Told>) -> bool {
 }
 
 impl Commands {
-    /// Moves the caller's watermarks up; going back is a no-op. `stored` looks the present ones up
-    /// and is asked only when this process does not know them. Answers when the log has it, which
+    /// Moves the caller's watermarks up; going back is a no-op. Answers when the log has it, which
     /// takes up to a second when receipts come fast.
     pub async fn advance(
         &self,
@@ -69,7 +82,6 @@ impl Commands {
         id: ConversationId,
         delivered: Option<Position>,
         read: Option<Position>,
-        stored: impl Future<Output = Result<ReceiptAdvanced, Unavailable>>,
     ) -> Result<(), Refused> {
         let tracked = self.of_member(by, id).await?;
         let farthest = delivered.max(read).unwrap_or_default();
@@ -78,7 +90,7 @@ impl Commands {
         }
         let entry = match self.receipts.entry((id, by)) {
             Some(entry) => entry,
-            None => self.receipts.begin((id, by), stored.await?),
+            None => self.receipts.begin((id, by), self.receipts.stored(id, by).await?),
         };
         let mine = {
             let mut wanted = entry.wanted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,11 +1,9 @@
 //! Sending a message: answered when it is stored, stored once however often it is tried.
 
-use super::{Commands, Refused};
+use super::{Commands, Refused, earlier::sent_with};
 use crate::{
-    domain::{
-        ClientId, Command, ConversationId, Event, MessageId, MessageSent, Position, Text, Time, UserId,
-    },
-    log::{Recorded, Unavailable},
+    domain::{ClientId, Command, ConversationId, MessageId, Position, Text, Time, UserId},
+    log::{Appended, Unavailable},
 };
 
 /// A message that is stored.
@@ -18,11 +16,12 @@ pub struct Sent {
     /// Its id.
     pub message_id: MessageId,
     /// As it was typed.
-    pub text: Text,
+    pub text: String,
 }
 
 impl Commands {
-    /// Sends a message. A retry with the same key answers what the first attempt did.
+    /// Sends a message. A retry with the same key answers what the first attempt did, however long
+    /// ago that was.
     pub async fn send(
         &self,
         by: UserId,
@@ -31,25 +30,30 @@ impl Commands {
         text: Text,
     ) -> Result<Sent, Refused> {
         let tracked = self.of_member(by, conversation).await?;
+        let sending = (conversation, by, client_id.clone());
+        if let Some(first) = self.earlier.sent(sending).await? {
+            return the_same(first, &text);
+        }
         let message_id = self.clock.id(MessageId::known);
         let command = Command::Send { message_id, client_id: client_id.clone(), text: text.clone() };
         let Some(event) = tracked.conversation().decide(by, command)? else {
             unreachable!("a message is always something new");
         };
         let draft = self.draft(conversation, by, event, Some(client_id.clone()));
-        let appended = self.log.append(&draft).await?;
-        if !appended.duplicate {
-            return Ok(Sent { position: appended.position, time: draft.time, message_id, text });
+        let Appended { position, duplicate } = self.log.append(&draft).await?;
+        if !duplicate {
+            return Ok(Sent { position, time: draft.time, message_id, text: text.into() });
         }
-        let first = self.log.at(conversation, appended.position).await?;
-        match first {
-            Some(Recorded { position, time, actor, event: Some(Event::MessageSent(message)), .. }) => {
-                let MessageSent { message_id, client_id: key, text: said } = message;
-                let same = actor == by && key == client_id && said == text;
-                if same { Ok(Sent { position, time, message_id, text }) } else { Err(Refused::Mismatch) }
-            }
+        let first = self.log.at(conversation, position).await?;
+        match first.and_then(|recorded| sent_with(recorded, by, &client_id)) {
+            Some(first) => the_same(first, &text),
             // Two keys with one hash: nobody can tell them apart within the window.
-            _ => Err(Unavailable::because("another event has the same message id").into()),
+            None => Err(Unavailable::because("another event has the same message id").into()),
         }
     }
+}
+
+/// The first answer again, unless the key was used for something else.
+fn the_same(first: Sent, text: &Text) -> Result<Sent, Refused> {
+    if first.text == text.as_str() { Ok(first) } else { Err(Refused::Mismatch) }
 }

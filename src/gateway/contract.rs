@@ -155,7 +155,18 @@ mod tests {
         let document = channels();
         let sent = document["operations"]["send_frames"]["messages"].as_array().expect("messages");
         let ops: Vec<&str> = sent.iter().filter_map(|m| m["$ref"].as_str()?.rsplit('.').next()).collect();
-        let wanted = ["ready", "event", "ack", "error", "presence", "typing", "heartbeat", "reset", "pong"];
+        let wanted = [
+            "ready",
+            "event",
+            "ack",
+            "error",
+            "presence",
+            "typing",
+            "heartbeat",
+            "caught_up",
+            "reset",
+            "pong",
+        ];
         assert_eq!(ops, wanted);
         let event = &document["components"]["messages"]["server.event"]["examples"][0]["payload"];
         assert_eq!(

@@ -250,10 +250,17 @@ pub enum ServerFrame<'a> {
         #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]
         heads: &'a [Head],
     },
+    /// Everything that was missed since the cursor of `hello` has been given.
+    CaughtUp {
+        /// Where to go on from after a disconnect.
+        #[schemars(example = CURSOR)]
+        cursor: String,
+    },
     /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
     Reset {
-        /// Why, as a word.
-        #[schemars(example = &"resume_unavailable")]
+        /// Why, as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
+        /// `cursor_from_the_future` or `log_incomplete`.
+        #[schemars(example = &"epoch_changed")]
         reason: &'a str,
     },
     /// Answers `ping`.

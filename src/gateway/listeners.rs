@@ -92,10 +92,10 @@ impl Listener {
         }
     }
 
-    /// Sends a frame that must arrive to every session.
+    /// Sends a frame that must arrive to every session that is live.
     pub(super) fn send(&self, frame: &Bytes) {
         for session in self.sessions().iter() {
-            session.socket.send(frame);
+            session.socket.send_if_live(frame);
         }
     }
 

@@ -1,14 +1,14 @@
 //! The WebSocket edge, `verbatim.v1`: session, frame, hub, close.
 //!
 //! The [`hub`] follows the log once for the whole process and hands each event, encoded once, to
-//! the sockets of those who may know. A [`session`] is one socket after its [`handshake`]; it costs
+//! the sockets of those who may know. A session is one socket after its [`handshake`]; it costs
 //! one task and no buffer while it is silent. What all sessions need now and then is done by one
-//! [`sweep`].
+//! sweep.
 
 mod backlog;
+mod begin;
 pub mod close;
 mod contract;
-pub mod cursor;
 mod door;
 pub mod frame;
 pub mod handshake;
@@ -28,13 +28,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::{BadToken, Caller, Revoked, Tokens},
     commands::Commands,
+    feed::Feed,
     log::{Signal, Unavailable},
     presence::Presence,
-    views::Progress,
 };
 use close::Close;
 pub use contract::channels;
-use cursor::Cursors;
 pub use door::Door;
 use handshake::Origins;
 use hub::Hub;
@@ -73,8 +72,6 @@ pub struct Gateway {
     pub commands: Commands,
     /// The views' database.
     pub pool: PgPool,
-    /// How far the views have come.
-    pub progress: Progress,
     /// Who is asking.
     pub tokens: Arc<Tokens>,
     /// Logins that count no more.
@@ -85,8 +82,8 @@ pub struct Gateway {
     pub hub: Hub,
     /// Who listens on this node.
     pub listeners: Arc<Listeners>,
-    /// Where clients are.
-    pub cursors: Cursors,
+    /// What was missed, and where clients are.
+    pub feed: Feed,
     /// The settings.
     pub settings: Settings,
     /// The tasks of the sessions.

@@ -1,30 +1,27 @@
 //! One session, from `hello` to the end.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout_at};
 
 use super::{
     Gateway,
+    begin::begin,
     close::Close,
-    frame::{BadFrame, ClientFrame, FrameId, Head, Limits, ServerFrame},
-    hub::Joined,
+    frame::{BadFrame, ClientFrame, FrameId, ServerFrame},
     incoming::{Event, Incoming},
-    listeners::{Listener, Session},
-    socket::{self, Socket},
+    listeners::Session,
+    socket::Socket,
 };
 use crate::{
     auth::{BadToken, Caller},
-    commands::{Refused, Unavailable},
-    domain::{ConversationId, Position, Status, Text},
+    commands::Refused,
+    domain::{ConversationId, Position, Status},
     telemetry::METRICS,
-    views::{self, Checkpoint},
 };
 
 /// How long a client may take for its `hello`.
 const HELLO: Duration = Duration::from_secs(10);
-/// How long the views may lag behind the hub when a session begins.
-const VIEWS: Duration = Duration::from_secs(5);
 /// So many frames in a row that cannot be understood end the session.
 const BAD_FRAMES: u32 = 10;
 /// The most control frames (ping, pong) in a second.
@@ -48,10 +45,9 @@ pub(super) async fn serve(
     };
     let id = gateway.commands.clock.id(std::convert::identity);
     let session = Session::new(id, &caller, socket);
-    session.socket.hold();
-    let listener = gateway.listeners.enter(&session);
     METRICS.sessions.inc();
-    match session.socket.during(begin(&gateway, &session, &listener, cursor)).await {
+    // Boxed, so that a silent session does not pay for its beginning.
+    match session.socket.during(Box::pin(begin(&gateway, &session, cursor))).await {
         Ok(()) => {
             gateway.presence.tell(session.user, session.id, Status::Online);
             Conversing::new(&gateway, &session).converse(&mut incoming).await;
@@ -90,91 +86,6 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Option<String
         }
         return None;
     }
-}
-
-/// Joins the conversations of the user and says `ready`: what happens from then on is delivered.
-async fn begin(
-    gateway: &Gateway,
-    session: &Session,
-    listener: &Arc<Listener>,
-    cursor: Option<String>,
-) -> Result<(), Close> {
-    // The listener is known to the hub's tasks by now, so whoever is added after these positions
-    // is joined by them; the view tells the memberships up to there.
-    let from = gateway.commands.conversations.positions();
-    let conversations = if listener.is_settled() {
-        listener.topics().into_iter().map(|id| (id, None)).collect()
-    } else {
-        let mut known = Vec::new();
-        for id in memberships(gateway, session, &from).await? {
-            let tracked = gateway.commands.conversations.get(id).await.map_err(|_| Close::Overload)?;
-            known.extend(tracked.map(|tracked| (id, Some(tracked))));
-        }
-        known
-    };
-    let joined = gateway.hub.join(listener, conversations).await.map_err(|_| Close::Lagging)?;
-    listener.settle();
-    let ready = ready(gateway, session, from, &joined);
-    let heads: HashMap<ConversationId, Position> =
-        joined.iter().flat_map(|joined| &joined.heads).map(|head| (head.id, head.head)).collect();
-    session.socket.release(&ready, |(id, position)| heads.get(id).is_none_or(|head| position > head));
-    if cursor.is_some() {
-        // Going on from a cursor is not served by this version; the client is told, never misled.
-        session.socket.send(&ServerFrame::Reset { reason: "resume_unavailable" }.encode());
-    }
-    Ok(())
-}
-
-/// The conversations of the user, as of positions that the hub has passed.
-async fn memberships(
-    gateway: &Gateway,
-    session: &Session,
-    from: &[Position],
-) -> Result<Vec<ConversationId>, Close> {
-    let unavailable = |e: sqlx::Error| {
-        tracing::warn!(error = %e, "a session cannot begin: the views do not answer");
-        Close::Overload
-    };
-    let wanted: Vec<Checkpoint> = from
-        .iter()
-        .enumerate()
-        .map(|(stream, position)| Checkpoint { stream, position: *position })
-        .collect();
-    for _ in 0..2 {
-        let (ids, at) = views::memberships(&gateway.pool, session.user).await.map_err(unavailable)?;
-        let has = |wanted: &Checkpoint| {
-            wanted.position == Position::START
-                || at.iter().any(|at| at.stream == wanted.stream && at.position >= wanted.position)
-        };
-        if wanted.iter().all(has) {
-            return Ok(ids);
-        }
-        if !gateway.progress.all_reached(&wanted, VIEWS).await.map_err(unavailable)? {
-            return Err(Close::Lagging);
-        }
-    }
-    Err(Close::Lagging)
-}
-
-fn ready(
-    gateway: &Gateway,
-    session: &Session,
-    mut positions: Vec<Position>,
-    joined: &[Joined],
-) -> bytes::Bytes {
-    for joined in joined {
-        positions[joined.stream] = joined.position;
-    }
-    ServerFrame::Ready {
-        session_id: session.id,
-        user_id: session.user,
-        epoch: gateway.commands.log.epoch(),
-        cursor: gateway.cursors.write(session.user, &positions),
-        conversations: joined.iter().flat_map(|joined| joined.heads.iter().copied()).collect::<Vec<Head>>(),
-        heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
-        limits: Limits { frame_bytes: socket::Limits::default().message, text_bytes: Text::LIMIT },
-    }
-    .encode()
 }
 
 fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
@@ -303,12 +214,7 @@ impl<'a> Conversing<'a> {
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
-            let stored = async {
-                let stored = views::watermarks(&gateway.pool, conversation, session.user).await;
-                stored.map_err(Unavailable::because)
-            };
-            let advanced =
-                gateway.commands.advance(session.user, conversation, delivered, read, stored).await;
+            let advanced = gateway.commands.advance(session.user, conversation, delivered, read).await;
             match advanced {
                 Ok(()) if id.is_some() => acknowledge(&session.socket, id.as_ref(), read.or(delivered), None),
                 Ok(()) => {}

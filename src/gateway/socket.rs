@@ -23,7 +23,10 @@ use super::{
     close::Close,
     incoming::Incoming,
 };
-use crate::domain::{ConversationId, Position};
+use crate::{
+    domain::{ConversationId, Position},
+    telemetry::METRICS,
+};
 
 /// What one socket may cost.
 #[derive(Debug, Clone, Copy)]
@@ -114,6 +117,23 @@ impl Socket {
         let mut out = self.out();
         if out.phase == Phase::Open {
             self.put(&mut out, iter::once(frame));
+        }
+    }
+
+    /// Sends a frame that says where the client is, unless the socket is on hold: then it is not
+    /// there yet.
+    pub fn send_if_live(&self, frame: &Bytes) {
+        let mut out = self.out();
+        if out.phase == Phase::Open && out.held.is_none() {
+            self.put(&mut out, iter::once(frame));
+        }
+    }
+
+    /// Sends many answers, with as few system calls as possible.
+    pub fn send_all(&self, frames: &[Bytes]) {
+        let mut out = self.out();
+        if out.phase == Phase::Open {
+            self.put(&mut out, frames.iter());
         }
     }
 
@@ -330,6 +350,7 @@ impl Socket {
         out.held = None;
         if why == Close::SlowConsumer {
             // Who does not read gets no more of it: the client resumes from what it has.
+            METRICS.slow_consumers.inc();
             out.waiting.keep_begun();
         }
         out.waiting.push(why.frame());

@@ -92,6 +92,6 @@ fn beat_for(
     positions: &[Position],
     heads: &[Head],
 ) {
-    let cursor = gateway.cursors.write(listener.user, positions);
+    let cursor = gateway.feed.cursor(listener.user, positions);
     listener.send(&ServerFrame::Heartbeat { cursor, heads }.encode());
 }

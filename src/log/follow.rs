@@ -38,7 +38,8 @@ pub struct Damaged {
     pub why: String,
 }
 
-/// A reader of one whole stream.
+/// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
+/// would panic.
 pub struct Follower {
     log: Log,
     stream: String,
@@ -93,7 +94,7 @@ impl Follower {
         self.last
     }
 
-    /// Waits for events and takes all that are there, at most [`MAX_BATCH`]. Safe to cancel.
+    /// Waits for events and takes all that are there, at most 500. Safe to cancel.
     /// An outage of the log is waited for; it is not an error.
     pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
         loop {
@@ -106,14 +107,20 @@ impl Follower {
             let mut next = Some(first);
             while let Some(item) = next {
                 match item {
-                    Some(Ok(message)) => match self.expected(&message)? {
-                        Some(recorded) => batch.push(recorded),
-                        None => break,
+                    Some(Ok(message)) => match self.expected(&message) {
+                        Ok(Some(recorded)) => batch.push(recorded),
+                        Ok(None) => break,
+                        // What came before the damage is good, and is handed over first.
+                        Err(_) if !batch.is_empty() => {
+                            self.messages = None;
+                            break;
+                        }
+                        Err(damaged) => return Err(damaged),
                     },
-                    Some(Err(e)) => {
-                        tracing::debug!(error = %e, stream = self.stream, "the consumer is made anew");
+                    other => {
+                        tracing::debug!(?other, stream = self.stream, "the consumer is made anew");
+                        self.messages = None;
                     }
-                    None => self.messages = None,
                 }
                 next = match &mut self.messages {
                     Some(messages) if batch.len() < MAX_BATCH => messages.next().now_or_never(),
@@ -123,7 +130,7 @@ impl Follower {
             if !batch.is_empty() {
                 return Ok(batch);
             }
-            if self.failures > 0 {
+            if self.failures > 0 || self.messages.is_none() {
                 sleep(PAUSE).await;
             }
         }
@@ -180,8 +187,8 @@ impl PresenceFollower {
             while let Some(item) = next {
                 match item {
                     Some(Ok(message)) => batch.extend(fresh(&message, now())),
-                    Some(Err(e)) => tracing::debug!(error = %e, "the presence consumer is made anew"),
-                    None => {
+                    other => {
+                        tracing::debug!(?other, "the presence consumer is made anew");
                         self.messages = None;
                         break;
                     }

@@ -148,8 +148,10 @@ impl LeaseChanges {
                         return change;
                     }
                 }
-                Some(Err(e)) => tracing::debug!(error = %e, "the board is watched anew"),
-                None => self.watch = None,
+                other => {
+                    tracing::debug!(?other, "the board is watched anew");
+                    self.watch = None;
+                }
             }
         }
     }

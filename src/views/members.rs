@@ -8,9 +8,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Checkpoint, Fact, Projection, bigint, position, read_word, word};
-use crate::domain::{ConversationId, Event, Membership, Role, Time, UserId};
+use crate::domain::{ConversationId, Event, Membership, Position, Role, Time, UserId};
 
-pub(super) const PROJECTION: Projection = Projection { name: "members", tables: &["view.member"], apply };
+pub(super) const PROJECTION: Projection =
+    Projection { name: "members", tables: &["view.member", "view.past_member"], apply };
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
@@ -24,11 +25,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                     add(connection, fact, &[(added.user_id, added.role)]).await?;
                 }
                 Some(Event::MemberRemoved(removed)) => {
-                    sqlx::query("delete from view.member where conversation_id = $1 and user_id = $2")
-                        .bind(fact.conversation.uuid())
-                        .bind(removed.user_id.uuid())
-                        .execute(&mut *connection)
-                        .await?;
+                    remove(connection, fact, removed.user_id).await?;
                 }
                 Some(Event::MemberRoleChanged(changed)) => {
                     sqlx::query(
@@ -60,6 +57,23 @@ async fn add(connection: &mut PgConnection, fact: &Fact, members: &[(UserId, Rol
     .bind(roles)
     .bind(bigint(fact.position))
     .bind(fact.time.datetime())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn remove(connection: &mut PgConnection, fact: &Fact, user: UserId) -> sqlx::Result<()> {
+    sqlx::query(
+        "with gone as (
+             delete from view.member where conversation_id = $1 and user_id = $2
+             returning conversation_id, user_id, since
+         )
+         insert into view.past_member (conversation_id, user_id, since, until)
+         select conversation_id, user_id, since, $3 from gone on conflict do nothing",
+    )
+    .bind(fact.conversation.uuid())
+    .bind(user.uuid())
+    .bind(bigint(fact.position))
     .execute(connection)
     .await?;
     Ok(())
@@ -117,26 +131,59 @@ pub async fn members(
     rows.into_iter().map(member).collect()
 }
 
-/// All conversations of a user, and how far the views had come in each stream when they were read.
-pub async fn memberships(
-    pool: &PgPool,
-    user: UserId,
-) -> sqlx::Result<(Vec<ConversationId>, Vec<Checkpoint>)> {
-    // One statement sees one state: the list is as complete as the checkpoints beside it say.
-    let (ids, streams, positions): (Vec<Uuid>, Vec<i32>, Vec<i64>) = sqlx::query_as(
-        "select coalesce((select array_agg(conversation_id) from view.member where user_id = $1), '{}'),
-                coalesce(array_agg(stream), '{}'), coalesce(array_agg(position), '{}')
-         from (select stream, min(position) as position from view.checkpoint group by stream) at",
+/// All that a user is or was in, as far as the views had come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Memberships {
+    /// The conversations the user is in, with the last position of each.
+    pub present: Vec<(ConversationId, Position)>,
+    /// Those that the user has left, with the position of leaving.
+    pub past: Vec<(ConversationId, Position)>,
+    /// How far the views had come in each stream when this was read.
+    pub at: Vec<Checkpoint>,
+}
+
+impl Memberships {
+    /// Whether the views had come so far in every stream.
+    pub fn reach(&self, wanted: &[Checkpoint]) -> bool {
+        let has = |wanted: &Checkpoint| {
+            wanted.position == Position::START
+                || self.at.iter().any(|at| at.stream == wanted.stream && at.position >= wanted.position)
+        };
+        wanted.iter().all(has)
+    }
+}
+
+/// What a user is in now, and what they have left after `since` (a position that is compared in
+/// all streams alike, so the least of a cursor).
+pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
+    type Row = (Vec<Uuid>, Vec<i64>, Vec<Uuid>, Vec<i64>, Vec<i32>, Vec<i64>);
+    // One statement sees one state: the lists are as complete as the checkpoints beside them say.
+    let (present, heads, past, untils, streams, positions): Row = sqlx::query_as(
+        "select coalesce(array_agg(id), '{}'), coalesce(array_agg(head), '{}'),
+                (select coalesce(array_agg(conversation_id order by until), '{}')
+                 from view.past_member where user_id = $1 and until > $2),
+                (select coalesce(array_agg(until order by until), '{}')
+                 from view.past_member where user_id = $1 and until > $2),
+                (select coalesce(array_agg(stream order by stream), '{}')
+                 from (select stream from view.checkpoint group by stream) s),
+                (select coalesce(array_agg(position order by stream), '{}')
+                 from (select stream, min(position) as position from view.checkpoint group by stream) p)
+         from view.member m join view.conversation c on c.id = m.conversation_id where m.user_id = $1",
     )
     .bind(user.uuid())
+    .bind(bigint(since))
     .fetch_one(pool)
     .await?;
-    let checkpoints = streams
-        .into_iter()
-        .zip(positions)
-        .map(|(stream, at)| Checkpoint { stream: stream as usize, position: position(at) })
-        .collect();
-    Ok((ids.into_iter().map(ConversationId::known).collect(), checkpoints))
+    let named = |ids: Vec<Uuid>, at: Vec<i64>| {
+        ids.into_iter().map(ConversationId::known).zip(at.into_iter().map(position)).collect()
+    };
+    let at = streams.into_iter().zip(positions);
+    let checkpoint = |(stream, at)| Checkpoint { stream: stream as usize, position: position(at) };
+    Ok(Memberships {
+        present: named(present, heads),
+        past: named(past, untils),
+        at: at.map(checkpoint).collect(),
+    })
 }
 
 /// The conversations of a user that moved last.

@@ -1,5 +1,7 @@
 //! What was said, by page.
 
+use std::collections::HashMap;
+
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sqlx::{PgConnection, PgPool};
@@ -7,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, position};
-use crate::domain::{ConversationId, Event, MessageId, Position, Time, UserId};
+use crate::domain::{ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection { name: "messages", tables: &["view.message"], apply };
 
@@ -32,7 +34,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             "insert into view.message (conversation_id, position, id, sender, client_id, text, sent_at)
              select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                                   $7::timestamptz[])
-             on conflict (conversation_id, position) do nothing",
+             on conflict do nothing",
         )
         .bind(conversations)
         .bind(positions)
@@ -82,6 +84,32 @@ impl Direction {
             Self::After(_) => Self::After(position),
         }
     }
+}
+
+/// A message by its key: where, whose, which.
+pub type Sending = (ConversationId, UserId, ClientId);
+
+/// The messages that were sent with these keys.
+pub async fn sent_before(pool: &PgPool, keys: &[&Sending]) -> sqlx::Result<HashMap<Sending, Message>> {
+    let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
+    let senders: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
+    let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
+    let rows: Vec<(i64, Uuid, i64, Uuid, String, String, OffsetDateTime)> = sqlx::query_as(
+        "select key.number, m.id, m.position, m.sender, m.client_id, m.text, m.sent_at
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
+             as key (conversation_id, sender, client_id, number)
+         join view.message m using (conversation_id, sender, client_id)",
+    )
+    .bind(conversations)
+    .bind(senders)
+    .bind(texts)
+    .fetch_all(pool)
+    .await?;
+    let sent = |(number, id, at, sender, client_id, text, sent_at)| {
+        let key = keys.get(usize::try_from(number).unwrap_or_default().wrapping_sub(1))?;
+        Some(((*key).clone(), message((id, at, sender, client_id, text, sent_at))))
+    };
+    Ok(rows.into_iter().filter_map(sent).collect())
 }
 
 /// A page of the messages from `visible_from` on.

@@ -14,8 +14,8 @@ use sqlx::PgConnection;
 
 pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
 pub use conversations::{Conversation, LastMessage, folds, one, page};
-pub use members::{Member, latest_of, members, memberships, share_a_conversation};
-pub use messages::{Direction, Message, around, history};
+pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
+pub use messages::{Direction, Message, Sending, around, history, sent_before};
 pub use receipts::{Receipt, receipts, watermarks};
 
 use crate::domain::{ConversationId, Event, EventId, Lane, Position, Time, UserId};

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull};
 use futures_util::StreamExt as _;
+use reqwest::Method;
 use serde_json::Value;
 use verbatim::dev::NatsUser;
 
-use crate::world::World;
+use crate::world::{World, ask};
 
 #[tokio::test]
 async fn a_program_reads_the_same_events_with_its_own_durable_consumer() {
@@ -51,6 +52,13 @@ async fn a_program_reads_the_same_events_with_its_own_durable_consumer() {
             data,
         ));
     }
+    for (_, kind, ..) in &read {
+        let schema = ask(ana.address, Method::GET, &format!("/schemas/{kind}.json"), None).await.expect(200);
+        assert_eq!(schema["$id"], format!("/schemas/{kind}.json"));
+    }
+    ask(ana.address, Method::GET, "/schemas/verbatim.message.sung.v1.json", None)
+        .await
+        .refuses(404, "not_found");
     assert_eq!((read[0].0, read[0].1.as_str()), (lunch.position, "verbatim.conversation.created.v1"));
 
     let shown = device.seen.iter().filter(|frame| frame["op"] == "event");

@@ -111,3 +111,39 @@ async fn what_is_typed_comes_back_exactly_or_is_refused() {
     device.says(&notes, "the socket is still fine").await;
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_retry_long_after_the_log_has_forgotten_the_key_gets_the_first_answer() {
+    let mut world = World::start().await;
+    world.add_node("api").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let first = ana.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201);
+    let position = first["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&lunch, position).await, ["pizza?"]);
+    world.the_log_forgets_keys().await;
+
+    let elsewhere = ana.at(world.nodes[1].address);
+    for person in [&ana, &elsewhere] {
+        assert_eq!(person.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201), first);
+        person.sends(&lunch, "pizza-or-pasta", "pasta?").await.refuses(409, "idempotency_mismatch");
+    }
+    world
+        .database
+        .is_gone_for(async {
+            assert_eq!(
+                ana.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201),
+                first,
+                "from the log itself"
+            );
+        })
+        .await;
+    world.nodes[1].stop().await;
+    world.nodes.pop();
+    let restarted = world.add_node("api").await.address;
+    assert_eq!(ana.at(restarted).sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201), first);
+    let mut device = ben.connects().await;
+    ana.says(&lunch, "the end").await;
+    assert_eq!(device.sees("the end").await["previous"], position, "nothing was stored in between");
+    world.finish().await;
+}

@@ -57,3 +57,34 @@ async fn a_login_revoked_at_one_node_is_cut_at_all() {
     ana.get("/v1/me").await.refuses(401, "login_revoked");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_stopping_node_finishes_what_it_does_and_sends_its_sockets_elsewhere() {
+    let mut world = World::start().await;
+    world.add_node("api,gateway").await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let elsewhere = ana.at(world.nodes[1].address);
+    let (mut stays, mut goes) = (ana.connects().await, elsewhere.connects().await);
+    let cursor = goes.cursor();
+    let stopping = tokio::spawn({
+        let pid = world.nodes[1].pid();
+        async move { crate::world::signal(pid, "TERM").await }
+    });
+    let in_flight = elsewhere.sends(&notes, &crate::world::key(), "in flight").await;
+    stopping.await.expect("the signal");
+    assert_eq!(in_flight.status, 201);
+    let closed = goes.gets("closed").await;
+    assert_eq!(closed["code"], 1012);
+    assert!(closed["reason"].as_str().expect("reason").starts_with("drain;retry_after_ms="));
+    world.nodes[1].stop().await;
+    world.nodes.pop();
+
+    stays.sees("in flight").await;
+    let mut back = ana.resumes(&cursor).await;
+    back.gets("caught_up").await;
+    ana.says(&notes, "after").await;
+    back.sees("after").await;
+    assert_linked(&back.chain(&notes));
+    world.finish().await;
+}

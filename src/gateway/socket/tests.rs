@@ -228,9 +228,11 @@ async fn frames_on_hold_come_after_the_first_one_and_only_those_that_are_kept() 
         socket.deliver([&durable(position, frame(&position.to_string()))]);
     }
     socket.send(&frame("answer"));
+    socket.send_if_live(&frame("not there yet"));
     socket.release(&frame("ready"), |(_, position)| position.0 > 3);
     socket.deliver([&durable(6, frame("6"))]);
-    for expected in ["one", "answer", "ready", "4", "5", "6"] {
+    socket.send_if_live(&frame("heartbeat"));
+    for expected in ["one", "answer", "ready", "4", "5", "6", "heartbeat"] {
         assert_eq!(read_text(&mut client).await, expected);
     }
 }

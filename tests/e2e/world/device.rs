@@ -42,6 +42,15 @@ pub async fn open(address: SocketAddr, token: Option<&str>) -> Result<Stream, u1
 
 impl Device {
     pub async fn connects(address: SocketAddr, token: &str) -> Self {
+        Self::greets(address, token, json!({ "op": "hello" })).await
+    }
+
+    /// Comes back with a cursor.
+    pub async fn resumes(address: SocketAddr, token: &str, cursor: &str) -> Self {
+        Self::greets(address, token, json!({ "op": "hello", "cursor": cursor })).await
+    }
+
+    async fn greets(address: SocketAddr, token: &str, hello: Value) -> Self {
         let stream = open(address, Some(token)).await.expect("a socket");
         let (sink, mut read) = stream.split();
         let (sender, frames) = mpsc::unbounded_channel();
@@ -64,7 +73,7 @@ impl Device {
             }
         });
         let mut device = Self { sink, frames, seen: Vec::new(), ready: Value::Null };
-        device.tells(json!({ "op": "hello" })).await;
+        device.tells(hello).await;
         device.ready = device.gets("ready").await;
         device
     }
@@ -134,6 +143,12 @@ impl Device {
         events
             .map(|f| (f["position"].as_u64().expect("number"), f["previous"].as_u64().expect("number")))
             .collect()
+    }
+
+    /// The last cursor that was given.
+    pub fn cursor(&self) -> String {
+        let mut cursors = self.seen.iter().filter_map(|frame| frame["cursor"].as_str());
+        cursors.next_back().expect("ready has one").to_owned()
     }
 
     /// The close code with which the server ends the socket.

@@ -15,7 +15,7 @@ pub use device::{Device, assert_linked, open};
 pub use node::{Node, command, signal};
 pub use person::{Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
-use verbatim::dev::Nats;
+use verbatim::dev::{Nats, NatsUser};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -72,6 +72,20 @@ impl World {
         // Names are told apart by a letter, not a digit: look-alikes are refused.
         let letter = char::from(b'a' + (self.people.fetch_add(1, Ordering::Relaxed) % 26) as u8);
         Person::registers(self.nodes[node].address, &format!("{name}.{letter}")).await
+    }
+
+    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
+    pub async fn the_log_forgets_keys(&self) {
+        let window = Duration::from_millis(100);
+        let client = self.nats.connect(NatsUser::Operator).await.expect("NATS");
+        let jetstream = async_nats::jetstream::new(client);
+        for index in 0..self.streams {
+            let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
+            let mut config = stream.cached_info().config.clone();
+            config.duplicate_window = window;
+            jetstream.update_stream(config).await.expect("update");
+        }
+        tokio::time::sleep(window * 5).await;
     }
 
     /// The end of a story: nothing was logged as an error, no projection has stopped, and the views

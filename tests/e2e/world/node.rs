@@ -21,6 +21,7 @@ use super::{Database, PATIENCE};
 pub struct Node {
     child: Child,
     pub address: SocketAddr,
+    admin: SocketAddr,
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
@@ -50,11 +51,23 @@ impl Node {
         let lines = Arc::<Mutex<Vec<Value>>>::default();
         let (serving, is_serving) = oneshot::channel();
         tokio::spawn(gather(stderr, lines.clone(), serving));
-        let address = match timeout(PATIENCE, is_serving).await {
-            Ok(Ok(address)) => address,
+        let [address, admin] = match timeout(PATIENCE, is_serving).await {
+            Ok(Ok(addresses)) => addresses,
             _ => panic!("the node does not serve: {:#?}", lines.lock().expect("lines")),
         };
-        Self { child, address, lines }
+        Self { child, address, admin, lines }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// One of its metrics now.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let text = reqwest::get(format!("http://{}/metrics", self.admin)).await.expect("an answer");
+        let text = text.text().await.expect("text");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
+        line.trim().parse().expect("a number")
     }
 
     /// SIGKILL: it has no chance to say goodbye.
@@ -96,7 +109,7 @@ pub async fn signal(pid: u32, name: &str) {
 async fn gather(
     stderr: impl tokio::io::AsyncRead + Unpin,
     lines: Arc<Mutex<Vec<Value>>>,
-    serving: oneshot::Sender<SocketAddr>,
+    serving: oneshot::Sender<[SocketAddr; 2]>,
 ) {
     let mut serving = Some(serving);
     let mut read = BufReader::new(stderr).lines();
@@ -104,10 +117,11 @@ async fn gather(
         let line: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| serde_json::json!({ "level": "ERROR", "message": line }));
         if line["message"] == "serving"
-            && let Some(address) = line["listen"].as_str().and_then(|listen| listen.parse().ok())
+            && let [Some(public), Some(admin)] =
+                ["listen", "admin"].map(|name| line[name].as_str().and_then(|address| address.parse().ok()))
             && let Some(serving) = serving.take()
         {
-            let _ = serving.send(address);
+            let _ = serving.send([public, admin]);
         }
         lines.lock().expect("lines").push(line);
     }

@@ -133,6 +133,11 @@ impl Person {
         Device::connects(self.address, &self.token).await
     }
 
+    /// Opens a WebSocket that goes on from a cursor.
+    pub async fn resumes(&self, cursor: &str) -> Device {
+        Device::resumes(self.address, &self.token, cursor).await
+    }
+
     pub async fn starts_group(&self, title: &str, members: &[&Self]) -> Conversation {
         let ids: Vec<&str> = members.iter().map(|person| person.id.as_str()).collect();
         let body = json!({ "kind": "group", "title": title, "members": ids });

@@ -1,0 +1,71 @@
+//! A microservice: reads every event from the log with a durable consumer of its own, and goes on
+//! where it stopped when it is started again.
+//!
+//! In dev mode: `VERBATIM_NATS_URL=… cargo run --example consume -- archive`, with the URL of
+//! `.verbatim/dev.env`. With real servers: the user of the microservice in the URL, and its name as
+//! the argument; see deploy/README.md.
+
+use std::{env, error::Error};
+
+use async_nats::{
+    ConnectOptions, ToServerAddrs as _,
+    jetstream::{
+        self, Message,
+        consumer::{Consumer, pull},
+    },
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream::SelectAll};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let name = env::args().nth(1).unwrap_or_else(|| "reader".into());
+    let url = env::var("VERBATIM_NATS_URL").map_err(|_| "VERBATIM_NATS_URL is not set")?;
+    let server = url.to_server_addrs()?.next().ok_or("VERBATIM_NATS_URL names no server")?;
+    let (user, password) = server.username().zip(server.password()).ok_or("the URL has no user")?;
+    // A microservice's user reads from an account of its own, through the durable of its name.
+    let is_reader = user == name;
+
+    let mut options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    if is_reader {
+        options = options.custom_inbox_prefix(format!("_INBOX_{name}"));
+    }
+    let client = options.connect(url).await?;
+    let log = match is_reader {
+        true => jetstream::with_prefix(client, "log.api"),
+        false => jetstream::new(client),
+    };
+
+    let mut events = SelectAll::new();
+    let streams: Vec<String> = log.stream_names().try_collect().await?;
+    for stream in streams.iter().filter(|stream| stream.starts_with("CHAT_")) {
+        let stream = log.get_stream(stream).await?;
+        let consumer: Consumer<pull::Config> = match is_reader {
+            true => stream.get_consumer(&name).await?,
+            false => {
+                let durable = pull::Config { durable_name: Some(name.clone()), ..pull::Config::default() };
+                stream.get_or_create_consumer(&name, durable).await?
+            }
+        };
+        events.push(consumer.messages().await?);
+    }
+    while let Some(event) = events.next().await {
+        let event = event?;
+        show(&event)?;
+        // Only what has been dealt with is acknowledged; the rest comes again.
+        event.ack().await?;
+    }
+    Ok(())
+}
+
+fn show(event: &Message) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let info = event.info()?;
+    let header = |name: &str| {
+        let value = event.headers.as_ref().and_then(|headers| headers.get(name));
+        value.map_or("-", async_nats::HeaderValue::as_str)
+    };
+    let (stream, position) = (info.stream, info.stream_sequence);
+    println!("{stream} {position:>6} {} {}", header("ce-time"), header("ce-type"));
+    println!("    by {} on {}", header("ce-actor"), event.subject);
+    println!("    {}", String::from_utf8_lossy(&event.payload));
+    Ok(())
+}

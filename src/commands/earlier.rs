@@ -1,0 +1,196 @@
+//! Whether a message was sent before with the same key, however long ago. JetStream knows the keys
+//! of the last two minutes; what is older is looked up in the view, many keys in one query, or in
+//! the log itself where the view does not reach or does not answer.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+use super::{Conversations, Refused, Sent};
+use crate::{
+    domain::{ClientId, Event, Position, UserId},
+    log::{DUPLICATE_WINDOW, Log, PAGE, Recorded, Unavailable},
+    views::{self, Progress, Sending},
+};
+
+/// The most look-ups that may wait.
+const WAITING: usize = 8_192;
+/// The most keys of one query.
+const BATCH: usize = 256;
+/// How long a look-up may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is noted how far this process has followed the log.
+const NOTE: Duration = Duration::from_secs(10);
+/// The view has to reach what was followed so long ago: less than the window of JetStream.
+const REACH: Duration = Duration::from_secs(80);
+
+/// Looks keys up. Cheap to clone.
+#[derive(Clone)]
+pub struct Earlier {
+    log: Log,
+    queue: mpsc::Sender<Asked>,
+}
+
+/// A key that somebody asks for.
+struct Asked {
+    sending: Sending,
+    answer: oneshot::Sender<Known>,
+}
+
+/// What the view says of a key.
+enum Known {
+    /// It is there.
+    Sent(Sent),
+    /// It is not among the messages up to this position of its stream, and all that came later the
+    /// log's own window knows.
+    New,
+    /// It is not among the messages up to this position; what came later is not known.
+    NewUpTo(Position),
+}
+
+/// How far the log had been followed and when, and how far the views have come since.
+struct Notes {
+    conversations: Conversations,
+    followed: VecDeque<(Instant, Vec<Position>)>,
+    progress: Progress,
+    views: HashMap<usize, Position>,
+}
+
+impl Earlier {
+    /// Starts the task that looks up; it ends with the last of these.
+    pub fn start(log: Log, pool: PgPool, progress: Progress, conversations: Conversations) -> Self {
+        let (queue, asked) = mpsc::channel(WAITING);
+        let mut notes = Notes { conversations, followed: VecDeque::new(), progress, views: HashMap::new() };
+        notes.note();
+        tokio::spawn(look_up_all(log.clone(), pool, notes, asked));
+        Self { log, queue }
+    }
+
+    /// The message that was sent with this key before the log's window, if there is one.
+    pub(super) async fn sent(&self, sending: Sending) -> Result<Option<Sent>, Refused> {
+        let known = timeout(PATIENCE, self.ask(sending.clone())).await;
+        let after = match known.map_err(|_| Unavailable::because("a key cannot be looked up in time"))?? {
+            Known::Sent(sent) => return Ok(Some(sent)),
+            Known::New => return Ok(None),
+            Known::NewUpTo(position) => position,
+        };
+        let scanned = timeout(PATIENCE, self.scan(&sending, after)).await;
+        Ok(scanned.map_err(|_| Unavailable::because("the log cannot be searched for a key in time"))??)
+    }
+
+    async fn ask(&self, sending: Sending) -> Result<Known, Unavailable> {
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked { sending, answer };
+        self.queue.try_send(asked).map_err(|_| Unavailable::because("too many keys are looked up"))?;
+        answered.await.map_err(|_| Unavailable::because("the process is stopping"))
+    }
+
+    /// Goes through the conversation in the log.
+    async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Sent>, Unavailable> {
+        let (conversation, sender, key) = sending;
+        let mut replay = self.log.replay(self.log.stream_of(*conversation), after, &[*conversation]).await?;
+        let mut found = None;
+        loop {
+            let page = replay.page(PAGE).await?;
+            if page.is_empty() || found.is_some() {
+                break;
+            }
+            found = page.into_iter().find_map(|recorded| sent_with(recorded, *sender, key));
+        }
+        replay.end().await;
+        Ok(found)
+    }
+}
+
+/// The message, if this is one of the sender with that key.
+pub(super) fn sent_with(recorded: Recorded, sender: UserId, key: &ClientId) -> Option<Sent> {
+    match recorded {
+        Recorded { position, time, actor, event: Some(Event::MessageSent(message)), .. }
+            if actor == sender && message.client_id == *key =>
+        {
+            Some(Sent { position, time, message_id: message.message_id, text: message.text.into() })
+        }
+        _ => None,
+    }
+}
+
+async fn look_up_all(log: Log, pool: PgPool, mut notes: Notes, mut asked: mpsc::Receiver<Asked>) {
+    let mut note = interval(NOTE);
+    note.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut batch = Vec::with_capacity(BATCH);
+    loop {
+        tokio::select! {
+            _ = note.tick() => notes.note(),
+            count = asked.recv_many(&mut batch, BATCH) => {
+                if count == 0 {
+                    return;
+                }
+                answer(&log, &pool, &mut notes, std::mem::take(&mut batch)).await;
+            }
+        }
+    }
+}
+
+async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) {
+    let streams: HashSet<usize> = batch.iter().map(|asked| log.stream_of(asked.sending.0)).collect();
+    if !streams.into_iter().all(|stream| notes.view_reaches(stream)) {
+        notes.look_at_views().await;
+    }
+    let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
+    let (mut found, answered) = match views::sent_before(pool, &keys).await {
+        Ok(found) => (found, true),
+        Err(e) => {
+            tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
+            (HashMap::new(), false)
+        }
+    };
+    for Asked { sending, answer } in batch {
+        let stream = log.stream_of(sending.0);
+        let known = match found.remove(&sending) {
+            Some(message) => Known::Sent(Sent {
+                position: message.position,
+                time: message.sent_at,
+                message_id: message.id,
+                text: message.text,
+            }),
+            None if !answered => Known::NewUpTo(Position::START),
+            None if notes.view_reaches(stream) => Known::New,
+            None => Known::NewUpTo(notes.view(stream)),
+        };
+        let _ = answer.send(known);
+    }
+}
+
+impl Notes {
+    fn note(&mut self) {
+        debug_assert!(REACH + NOTE < DUPLICATE_WINDOW, "between them nothing may be forgotten");
+        let now = Instant::now();
+        self.followed.push_back((now, self.conversations.positions()));
+        while self.followed.len() > 1 && now.duration_since(self.followed[1].0) >= REACH {
+            self.followed.pop_front();
+        }
+    }
+
+    /// How far the views have come is asked before the keys are: what those do not show is behind.
+    async fn look_at_views(&mut self) {
+        self.views = self.progress.positions().await.unwrap_or_default();
+    }
+
+    fn view(&self, stream: usize) -> Position {
+        self.views.get(&stream).copied().unwrap_or_default()
+    }
+
+    /// Whether the view reaches to where the log's own window begins. In the beginning that is all
+    /// there was when this process started.
+    fn view_reaches(&self, stream: usize) -> bool {
+        let lately = self.followed.front().and_then(|(_, positions)| positions.get(stream));
+        lately.is_some_and(|lately| self.view(stream) >= *lately)
+    }
+}

@@ -1,0 +1,161 @@
+//! What a user has **missed**: the events of their conversations from a cursor on, in order, each
+//! with the position of the one before it. One path for three seconds and three weeks, for sockets
+//! and for REST.
+//!
+//! Who may see an event is decided by the roster as it was at that event, with the same fold that
+//! commands, hub and views use. The views only tell which conversations to look at.
+
+mod cursor;
+mod missed;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+pub use cursor::{Cursors, Reset};
+pub use missed::{Missed, Page, Shown};
+
+use crate::{
+    domain::{Position, UserId},
+    log::{Log, Unavailable},
+    views::{self, Checkpoint, Memberships, Progress},
+};
+
+/// The most that catch up at once on this node.
+const AT_ONCE: usize = 32;
+/// The most that wait for their turn.
+const WAITING: usize = 4_096;
+/// How long one waits for a turn.
+const TURN: Duration = Duration::from_secs(30);
+/// How long the views may lag behind.
+const VIEWS: Duration = Duration::from_secs(5);
+
+/// All that catching up needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed {
+    log: Log,
+    pool: PgPool,
+    progress: Progress,
+    cursors: Arc<Cursors>,
+    turns: Arc<Semaphore>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Why it cannot be told now what was missed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Behind {
+    /// Too many catch up at once.
+    #[error("too many catch up at once")]
+    Crowded,
+    /// The views lag behind the log.
+    #[error("the views lag behind the log")]
+    Lagging,
+    /// A server does not answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<sqlx::Error> for Behind {
+    fn from(e: sqlx::Error) -> Self {
+        Self::Unavailable(Unavailable::because(e))
+    }
+}
+
+/// A turn to catch up; it ends when this is dropped.
+pub struct Turn {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Feed {
+    /// Feeds from a log and its views.
+    pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
+        let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
+        let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
+        Self { log, pool, progress, cursors, turns, waiting }
+    }
+
+    /// The cursor of a user who has been given everything up to these positions.
+    pub fn cursor(&self, user: UserId, positions: &[Position]) -> String {
+        self.cursors.write(user, positions)
+    }
+
+    /// The positions in a user's cursor; `now` is how far this node has followed the log.
+    pub async fn positions(
+        &self,
+        user: UserId,
+        cursor: &str,
+        now: &[Position],
+    ) -> Result<Result<Vec<Position>, Reset>, Unavailable> {
+        let positions = match self.cursors.read(user, cursor) {
+            Ok(positions) => positions,
+            Err(reset) => return Ok(Err(reset)),
+        };
+        for (stream, (position, now)) in positions.iter().zip(now).enumerate() {
+            // Another node may be ahead of this one; nobody is ahead of the log.
+            if position > now && *position > self.log.last(stream).await? {
+                return Ok(Err(Reset::FromTheFuture));
+            }
+        }
+        Ok(Ok(positions))
+    }
+
+    /// Waits for a turn: a storm of reconnects does not take the live users down.
+    pub async fn turn(&self) -> Result<Turn, Behind> {
+        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+            return Err(Behind::Crowded);
+        }
+        let permit = timeout(TURN, self.turns.clone().acquire_owned()).await;
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        match permit {
+            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
+            _ => Err(Behind::Crowded),
+        }
+    }
+
+    /// What a user is in now and what they have left since, as of positions that the log has passed.
+    pub async fn memberships(
+        &self,
+        user: UserId,
+        since: &[Position],
+        upto: &[Position],
+    ) -> Result<Memberships, Behind> {
+        let wanted: Vec<Checkpoint> = upto
+            .iter()
+            .enumerate()
+            .map(|(stream, position)| Checkpoint { stream, position: *position })
+            .collect();
+        let least = since.iter().min().copied().unwrap_or_default();
+        for _ in 0..2 {
+            let memberships = views::memberships(&self.pool, user, least).await?;
+            if memberships.reach(&wanted) {
+                return Ok(memberships);
+            }
+            if !self.progress.all_reached(&wanted, VIEWS).await? {
+                break;
+            }
+        }
+        Err(Behind::Lagging)
+    }
+
+    /// What a user has missed between two points. Both have to lie behind this node.
+    pub async fn missed(
+        &self,
+        user: UserId,
+        from: Vec<Position>,
+        to: Vec<Position>,
+    ) -> Result<Missed, Behind> {
+        let memberships = self.memberships(user, &from, &to).await?;
+        Ok(Missed::new(self.log.clone(), user, from, to, &memberships))
+    }
+}

@@ -1,0 +1,220 @@
+//! How a session begins: it joins its conversations and hears what happens from then on. With a
+//! cursor it catches up first: all that is far behind while it is not live yet, the last stretch
+//! while live events are held, so that nothing is missed and nothing is given twice.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::{
+    Gateway,
+    close::Close,
+    frame::{self, Head, Limits, ServerFrame},
+    hub::Joined,
+    listeners::Session,
+    socket,
+};
+use crate::{
+    domain::{ConversationId, Position, Text},
+    feed::{Behind, Missed, Reset, Shown},
+    log::PAGE,
+    telemetry::METRICS,
+};
+
+/// So few events behind, a session goes live and catches up with live events held.
+const LAST_STRETCH: u64 = 200;
+/// The most rounds of catching up before going live: a busy log may never be nearer.
+const ROUNDS: usize = 8;
+/// Frames that are written before the client has to have read them.
+const AT_ONCE: usize = 128;
+/// How long a client may take to read that much.
+const READING: Duration = Duration::from_secs(60);
+/// How long this node may be behind the one that made the cursor.
+const BEHIND: Duration = Duration::from_secs(2);
+
+/// Begins a session, from a cursor if there is one.
+pub(super) async fn begin(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    cursor: Option<String>,
+) -> Result<(), Close> {
+    let Some(cursor) = cursor else { return afresh(gateway, session, None).await };
+    let now = gateway.commands.conversations.positions();
+    let positions =
+        gateway.feed.positions(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
+    match positions {
+        Ok(from) => resume(gateway, session, from).await,
+        Err(reset) => afresh(gateway, session, Some(reset)).await,
+    }
+}
+
+/// Goes live at once; a cursor that could not be gone on from is answered with the reason.
+async fn afresh(gateway: &Gateway, session: &Arc<Session>, reset: Option<Reset>) -> Result<(), Close> {
+    let live = go_live(gateway, session).await?;
+    let ready = ready(gateway, session, &live.at, live.heads());
+    live.release(session, &ready);
+    if let Some(reset) = reset {
+        session.socket.send(&ServerFrame::Reset { reason: reset.word() }.encode());
+    }
+    Ok(())
+}
+
+async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) -> Result<(), Close> {
+    let _turn = gateway.feed.turn().await.map_err(|e| later(&e))?;
+    METRICS.resumes.inc();
+    let conversations = &gateway.commands.conversations;
+    if !conversations.all_reached(&from, BEHIND).await {
+        return Err(Close::Lagging);
+    }
+    let now = conversations.positions();
+    let memberships = gateway.feed.memberships(session.user, &from, &now).await.map_err(|e| later(&e))?;
+    let heads = memberships.present.iter().map(|(id, head)| Head { id: *id, head: *head });
+    session.socket.send(&ready(gateway, session, &from, heads.collect()));
+
+    let mut at = from;
+    for _ in 0..ROUNDS {
+        let to = conversations.positions();
+        if behind(&at, &to) <= LAST_STRETCH {
+            break;
+        }
+        let mut missed = gateway.feed.missed(session.user, at, to.clone()).await.map_err(|e| later(&e))?;
+        give(gateway, session, &mut missed).await?;
+        at = to;
+    }
+
+    let live = go_live(gateway, session).await?;
+    let mut missed =
+        gateway.feed.missed(session.user, at.clone(), live.at.clone()).await.map_err(|e| later(&e))?;
+    give(gateway, session, &mut missed).await?;
+    let first = if live.is_complete(&at, missed.heads(), |id| gateway.commands.log.stream_of(id)) {
+        ServerFrame::CaughtUp { cursor: gateway.feed.cursor(session.user, &live.at) }.encode()
+    } else {
+        METRICS.holes.inc();
+        tracing::error!(user = %session.user, "a resume did not reach the heads: the client is reset");
+        ServerFrame::Reset { reason: Reset::Incomplete.word() }.encode()
+    };
+    live.release(session, &first);
+    Ok(())
+}
+
+/// A session whose live events are held.
+struct Live {
+    /// Where each stream stood when it went live.
+    at: Vec<Position>,
+    heads: HashMap<ConversationId, Position>,
+}
+
+impl Live {
+    fn heads(&self) -> Vec<Head> {
+        self.heads.iter().map(|(id, head)| Head { id: *id, head: *head }).collect()
+    }
+
+    /// Whether what was given of each conversation that has moved ends at its head.
+    fn is_complete(
+        &self,
+        from: &[Position],
+        given: &HashMap<ConversationId, Position>,
+        stream_of: impl Fn(ConversationId) -> usize,
+    ) -> bool {
+        let ends_there = |(id, head): (&ConversationId, &Position)| {
+            *head <= from[stream_of(*id)] || given.get(id) == Some(head)
+        };
+        self.heads.iter().all(ends_there)
+    }
+
+    /// Sends a first frame and what was held, without what `first` stands for.
+    fn release(&self, session: &Session, first: &Bytes) {
+        let is_new = |(id, position): &socket::Tag| self.heads.get(id).is_none_or(|head| position > head);
+        session.socket.release(first, is_new);
+    }
+}
+
+/// Joins the conversations of the user with live events held.
+async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Close> {
+    session.socket.hold();
+    let listener = gateway.listeners.enter(session);
+    // A revocation that was told before the session could be found is looked up.
+    may_go_on(gateway, session)?;
+    // The listener is known to the hub's tasks by now, so whoever is added after these positions
+    // is joined by them; the view tells the memberships up to there.
+    let conversations = &gateway.commands.conversations;
+    let mut at = conversations.positions();
+    let mut topics = Vec::new();
+    if listener.is_settled() {
+        topics.extend(listener.topics().into_iter().map(|id| (id, None)));
+    } else {
+        let none_past = vec![Position::MAX; at.len()];
+        let memberships =
+            gateway.feed.memberships(session.user, &none_past, &at).await.map_err(|e| later(&e))?;
+        for (id, _) in memberships.present {
+            let tracked = conversations.get(id).await.map_err(|e| later(&e.into()))?;
+            topics.extend(tracked.map(|tracked| (id, Some(tracked))));
+        }
+    }
+    let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::Lagging)?;
+    listener.settle();
+    let mut heads = HashMap::new();
+    for Joined { stream, position, heads: of_stream } in joined {
+        at[stream] = position;
+        heads.extend(of_stream.into_iter().map(|head| (head.id, head.head)));
+    }
+    Ok(Live { at, heads })
+}
+
+/// Writes all pages, at the pace at which the client reads.
+async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Result<(), Close> {
+    while let Some(page) = missed.page(PAGE).await.map_err(|e| later(&e))? {
+        may_go_on(gateway, session)?;
+        for some in page.events.chunks(AT_ONCE) {
+            let frames: Vec<Bytes> =
+                some.iter().map(|Shown { recorded, previous }| frame::event(recorded, *previous)).collect();
+            session.socket.send_all(&frames);
+            if !timeout(READING, session.socket.drained()).await.unwrap_or(false) {
+                return Err(Close::SlowConsumer);
+            }
+        }
+        METRICS.deliveries.inc_by(page.events.len() as u64);
+        if !page.events.is_empty() {
+            // An interrupted resume goes on from here, not from its beginning.
+            let cursor = gateway.feed.cursor(session.user, &page.at);
+            session.socket.send(&ServerFrame::Heartbeat { cursor, heads: &[] }.encode());
+        }
+    }
+    Ok(())
+}
+
+/// A session that catches up is not found by those who close sessions.
+fn may_go_on(gateway: &Gateway, session: &Session) -> Result<(), Close> {
+    if gateway.revoked.contains(session.login) {
+        return Err(Close::LoginRevoked);
+    }
+    if gateway.sessions.is_closed() { Err(Close::Drain) } else { Ok(()) }
+}
+
+/// When it cannot be done now, the client comes back with its cursor.
+fn later(behind: &Behind) -> Close {
+    tracing::warn!(error = %behind, "a session cannot begin now");
+    match behind {
+        Behind::Lagging => Close::Lagging,
+        Behind::Crowded | Behind::Unavailable(_) => Close::Overload,
+    }
+}
+
+/// How many events lie between two points, over all streams.
+fn behind(from: &[Position], to: &[Position]) -> u64 {
+    from.iter().zip(to).map(|(from, to)| to.0.saturating_sub(from.0)).sum()
+}
+
+fn ready(gateway: &Gateway, session: &Session, at: &[Position], conversations: Vec<Head>) -> Bytes {
+    ServerFrame::Ready {
+        session_id: session.id,
+        user_id: session.user,
+        epoch: gateway.commands.log.epoch(),
+        cursor: gateway.feed.cursor(session.user, at),
+        conversations,
+        heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
+        limits: Limits { frame_bytes: socket::Limits::default().message, text_bytes: Text::LIMIT },
+    }
+    .encode()
+}
