@@ -1,6 +1,7 @@
 //! The private servers of dev mode and of the tests: a nats-server and a Postgres on loopback that belong to
 //! this process and end with it.
 
+mod cluster;
 mod home;
 mod nats;
 mod postgres;
@@ -13,6 +14,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+pub use cluster::{Cluster, start_cluster};
 pub use nats::{Nats, NatsOptions, NatsUser, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use tools::{Tools, tools};

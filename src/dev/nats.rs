@@ -1,16 +1,20 @@
-//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one.
+//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one, or `deploy/cluster.conf` one of
+//! several.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectError, ConnectOptions};
 
 use super::home::Home;
-use super::process::{EndBy, Process, command, end_stale};
+use super::process::{EndBy, POLL, Process, command, end_stale};
 use super::start::start;
 use super::{DevError, Tools, cannot_use, new_password, write_secret};
 
-const CONFIGURATION: &str = include_str!("../../deploy/nats.conf");
+const ALONE: &str = include_str!("../../deploy/nats.conf");
+const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
+const INCLUDED: &str = include_str!("../../deploy/log.conf");
 const SYNC_ALWAYS: &str = "sync_interval: always";
 
 /// What a test may want otherwise.
@@ -20,7 +24,7 @@ pub struct NatsOptions {
     pub weak_sync: bool,
 }
 
-/// The users of `deploy/nats.conf`.
+/// The users of `deploy/log.conf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NatsUser {
     /// Our nodes.
@@ -36,7 +40,7 @@ pub enum NatsUser {
 impl NatsUser {
     const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
 
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Verbatim => "verbatim",
             Self::Operator => "operator",
@@ -70,13 +74,18 @@ pub struct Nats {
 pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
     let home = Home::open(dir)?;
     end_stale(&home.path.join("pid"), &home, EndBy::Term).await;
-    let setup = Setup { program: tools.nats_server.clone(), passwords: passwords(&home)?, options, home };
-    let (port, process) = setup.start(None).await?;
-    let url = setup.url(NatsUser::Verbatim, port);
-    Ok(Nats { setup, port, url, process })
+    let passwords = passwords(&home)?;
+    let setup = Setup { program: tools.nats_server.clone(), home, passwords, options, member: None };
+    Nats::start(setup).await
 }
 
 impl Nats {
+    pub(super) async fn start(setup: Setup) -> Result<Self, DevError> {
+        let (port, process) = setup.start(None).await?;
+        let url = setup.url(NatsUser::Verbatim, port);
+        Ok(Self { setup, port, url, process })
+    }
+
     /// Where Verbatim connects to, with its user and password.
     pub fn url(&self) -> &str {
         &self.url
@@ -90,6 +99,18 @@ impl Nats {
     /// Connects as `user`, with its inbox. (async-nats passes over the password in a URL.)
     pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
         self.setup.connect(user, self.port).await
+    }
+
+    pub(super) fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub(super) fn password(&self, user: NatsUser) -> &str {
+        self.setup.password(user)
+    }
+
+    pub(super) fn failed(&self, why: String) -> DevError {
+        self.process.failed("nats-server", why)
     }
 
     /// The process id.
@@ -117,6 +138,16 @@ impl Nats {
         self.process.freeze(false);
     }
 
+    /// Has it hand over what it leads, send its clients away and end, as before maintenance; returns when it is
+    /// gone, or after a minute.
+    pub async fn lame_duck(&mut self) {
+        self.process.lame_duck();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.process.ended().is_none() && Instant::now() < deadline {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
     /// Starts it again on the same port and data, after ending it if it still runs.
     pub async fn start_again(&mut self) -> Result<(), DevError> {
         self.process.end();
@@ -131,23 +162,39 @@ impl Nats {
     }
 }
 
+/// What a server is started with, again and again.
 #[derive(Debug)]
-struct Setup {
-    program: PathBuf,
-    home: Home,
-    passwords: Vec<(NatsUser, String)>,
-    options: NatsOptions,
+pub(super) struct Setup {
+    pub(super) program: PathBuf,
+    pub(super) home: Home,
+    pub(super) passwords: Vec<(NatsUser, String)>,
+    pub(super) options: NatsOptions,
+    pub(super) member: Option<Member>,
+}
+
+/// The place of a server in a cluster.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: String,
+    /// Where the others connect.
+    pub(super) port: u16,
+    /// Where all of them are, with the password of the routes.
+    pub(super) routes: Vec<String>,
+    pub(super) password: String,
 }
 
 impl Setup {
     async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
         let configuration = self.home.path.join("nats.conf");
-        let text = match self.options.weak_sync {
-            true => CONFIGURATION.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
-            false => CONFIGURATION.into(),
+        let included = match self.options.weak_sync {
+            true => INCLUDED.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
+            false => INCLUDED.into(),
         };
-        fs::write(&configuration, text).map_err(cannot_use(&configuration))?;
-        self.home.give(&configuration)?;
+        let text = if self.member.is_some() { IN_A_CLUSTER } else { ALONE };
+        for (path, text) in [(&configuration, text), (&self.home.path.join("log.conf"), &included)] {
+            fs::write(path, text).map_err(cannot_use(path))?;
+            self.home.give(path)?;
+        }
         let answers = |port| {
             let connected = self.connect(NatsUser::Verbatim, port);
             async { connected.await.map(drop).map_err(|error| error.to_string()) }
@@ -163,6 +210,13 @@ impl Setup {
         // As a value of the configuration's language; its strings escape as Rust's do, for what paths hold.
         server.env("VERBATIM_NATS_DIR", format!("{:?}", folder.join("data")));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
+        if let Some(member) = &self.member {
+            server.env("VERBATIM_NATS_NAME", format!("{:?}", member.name));
+            server.env("VERBATIM_NATS_LISTEN", format!("\"127.0.0.1:{port}\""));
+            server.env("VERBATIM_NATS_CLUSTER_LISTEN", format!("\"127.0.0.1:{}\"", member.port));
+            server.env("VERBATIM_NATS_CLUSTER_PASSWORD", &member.password);
+            server.env("VERBATIM_NATS_ROUTES", format!("{:?}", member.routes));
+        }
         Process::start(server, &self.home, &folder.join("nats.log"), EndBy::Term)
     }
 
@@ -186,7 +240,7 @@ impl Setup {
 }
 
 /// The passwords of this folder, one line for each user; made at the first start.
-fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
+pub(super) fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
     let path = home.path.join("passwords");
     if !path.exists() {
         let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));

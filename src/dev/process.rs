@@ -123,6 +123,13 @@ impl Process {
         }
     }
 
+    /// Asks a nats-server to leave its cluster in good order.
+    pub(super) fn lame_duck(&mut self) {
+        if self.ended().is_none() {
+            self.signal(libc::SIGUSR2);
+        }
+    }
+
     fn signal(&self, signal: i32) {
         send_signal(pid_of(self.pid()), signal);
     }

@@ -65,7 +65,8 @@ pub enum OpenError {
 }
 
 impl Log {
-    /// Connects, makes what is missing and brings the streams' settings up to date.
+    /// Connects to one of the servers in `url`, a comma-separated list, makes what is missing and
+    /// brings the streams' settings up to date.
     pub async fn open(url: &str, layout: Layout) -> Result<Self, OpenError> {
         let (connected, connections) = watch::channel(0);
         let client = connect(url, connected).await?;
@@ -111,8 +112,9 @@ impl Log {
 
 /// User and password stand in the URL, from which async-nats does not take them.
 async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
-    let servers = url.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-    let options = match servers.iter().find_map(|server| server.username().zip(server.password())) {
+    let servers: Vec<&str> = url.split(',').map(str::trim).collect();
+    let known = servers.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
+    let options = match known.iter().find_map(|server| server.username().zip(server.password())) {
         Some((user, password)) => {
             async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
         }
@@ -133,6 +135,6 @@ async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, asy
             }
             std::future::ready(())
         })
-        .connect(url)
+        .connect(servers)
         .await
 }

@@ -83,6 +83,14 @@ impl Local {
         }
     }
 
+    /// What was written of a user is gone.
+    pub(super) fn write_again(&mut self, user: UserId) {
+        if let Some(sessions) = self.users.get_mut(&user) {
+            sessions.written = None;
+            self.changed.insert(user);
+        }
+    }
+
     /// What was written may be gone.
     pub(super) fn write_all_again(&mut self) {
         for (user, sessions) in &mut self.users {
@@ -143,6 +151,19 @@ mod tests {
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline));
         assert!(local.users.is_empty() && local.due(now + GRACE).is_empty() && local.changed.is_empty());
+    }
+
+    #[test]
+    fn who_was_written_off_is_written_again_while_they_are_here() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        written(&mut local, now);
+        local.write_again(ana());
+        assert_eq!(written(&mut local, now), Some(Status::Online));
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        written(&mut local, now + GRACE);
+        local.write_again(ana());
+        assert_eq!(written(&mut local, now + GRACE), None);
     }
 
     #[test]

@@ -135,15 +135,15 @@ impl Task {
                     local.session(user, session, status, Instant::now());
                 }
                 _ = tick.tick() => self.write(&leases, &mut local).await,
-                _ = renew.tick() => {
-                    if let Err(e) = leases.renew(&self.node).await {
+                // After an outage all leases are gone until their nodes have come back.
+                _ = renew.tick() => match leases.renew(&self.node).await {
+                    Ok(()) if calm_since.elapsed() > LEASE => self.write_off_the_dead(&leases).await,
+                    Ok(()) => {}
+                    Err(e) => {
                         tracing::debug!(error = %e, "the lease is renewed later");
+                        calm_since = Instant::now();
                     }
-                    // After an outage all leases are gone until their nodes have come back.
-                    if calm_since.elapsed() > LEASE {
-                        self.write_off_the_dead(&leases).await;
-                    }
-                }
+                },
                 changed = connections.changed() => {
                     if changed.is_err() { return }
                     // The buckets are in memory: after an outage they may have forgotten us.
@@ -152,6 +152,10 @@ impl Task {
                     renew.reset_immediately();
                 }
                 change = changes.next() => {
+                    if change.node == self.node && change.here.as_ref().is_none_or(|here| here.by != self.node) {
+                        // We were held to be dead: whoever is here is so all the same.
+                        local.write_again(change.user);
+                    }
                     let tipped = self.board.write().unwrap_or_else(PoisonError::into_inner).apply(change.clone());
                     let ours = change.here.as_ref().is_some_and(|here| here.by == self.node);
                     if let Some(tipped) = tipped.filter(|_| ours) {

@@ -28,10 +28,8 @@ use crate::{
     world::World,
 };
 
-/// How long a message is tried again. JetStream knows a retry for two minutes.
+/// How long a message is tried again.
 const PERSISTENCE: Duration = Duration::from_secs(60);
-/// How long after it was sent a message may be sent once more, to compare the answers.
-const AGAIN_WITHIN: Duration = Duration::from_secs(100);
 /// The members of a group at the beginning.
 const MEMBERS: usize = 8;
 /// Devices of each person.
@@ -159,7 +157,7 @@ fn until<F: Future<Output = ()>>(stop: &CancellationToken, task: impl FnOnce(Can
 
 impl Client {
     async fn talks(self: Arc<Self>, mut chance: Chance, stop: CancellationToken) {
-        let mut lately: Vec<(Instant, Key, String)> = Vec::new();
+        let mut stored: Vec<(Key, String)> = Vec::new();
         while !stop.is_cancelled() {
             sleep(chance.millis(500..=3_500)).await;
             let Some(conversation) = chance.pick(&self.conversations).copied() else { return };
@@ -167,12 +165,12 @@ impl Client {
                 0..=5 => {
                     let (key, text) = self.thinks_of(conversation, &mut chance);
                     if self.says(&key, &text, &mut chance).await {
-                        lately.push((Instant::now(), key, text));
+                        stored.push((key, text));
                     }
                 }
+                // However long ago it was, the answer is the same.
                 6 => {
-                    lately.retain(|sent| sent.0.elapsed() < AGAIN_WITHIN);
-                    if let Some((_, key, text)) = chance.pick(&lately) {
+                    if let Some((key, text)) = chance.pick(&stored) {
                         self.says(key, text, &mut chance).await;
                     }
                 }

@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole log, stream by stream, read past all that Verbatim does.
 pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
-    let client = world.backbone.lock().await.connect().await;
+    let client = world.backbone.lock().await.connect().await.expect("NATS");
     let jetstream = jetstream::new(client.clone());
     let mut streams = Vec::new();
     for index in 0..STREAMS {
@@ -70,7 +70,7 @@ pub async fn views(world: &World) -> Views {
 }
 
 async fn has_caught_up(world: &World, database: &str) -> bool {
-    let jetstream = jetstream::new(world.backbone.lock().await.connect().await);
+    let jetstream = jetstream::new(world.backbone.lock().await.connect().await.expect("NATS"));
     let mut connection = PgConnection::connect(database).await.expect("Postgres");
     for index in 0..STREAMS {
         let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("a stream");

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 use verbatim::{
-    domain::{ConversationId, Event, Fold, History, Position, UserId},
+    domain::{ConversationId, Event, Fold, Position, UserId},
     log::Recorded,
 };
 
@@ -28,7 +28,6 @@ pub struct Told {
     pub chain: Vec<Counted>,
     /// When each user was in it: from the event that brought them in to the one that put them out.
     stays: HashMap<UserId, Vec<(u64, u64)>>,
-    pub history: History,
 }
 
 /// The whole log.
@@ -53,7 +52,6 @@ impl Truth {
                 (recorded.id.to_string(), recorded.actor.to_string(), recorded.time.to_string());
             let said = [recorded.word.as_str(), &id, &actor, &time];
             told.chain.push(Counted { position: position.0, previous, digest: digest(said, &data) });
-            told.history = fold.conversation.history();
             told.stay(position.0, event.as_ref());
         }
         truth

@@ -1,8 +1,9 @@
 //! The servers of a run: the backbone, Postgres, two gateways behind proxies, a projector. All of
 //! them are processes of their own and can be killed, stopped and started again.
 
-use std::{net::SocketAddr, process::Stdio, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Stdio, sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use serde_json::Value;
 use sqlx::{Connection as _, PgConnection};
 use tokio::{
@@ -13,7 +14,7 @@ use tokio::{
 };
 use verbatim::{
     app,
-    dev::{self, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions},
+    dev::{self, Cluster, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions},
 };
 
 use crate::{history::History, proxy::Proxy};
@@ -26,27 +27,76 @@ pub const STREAMS: usize = 4;
 const HEARTBEAT: &str = "1";
 
 /// The nats-servers of a run.
-pub struct Backbone(pub Vec<Nats>);
+pub enum Backbone {
+    One(Box<Nats>),
+    Many(Cluster),
+}
 
 impl Backbone {
-    async fn start(dir: &std::path::Path, servers: usize) -> Self {
-        assert_eq!(servers, 1, "a cluster is not there yet");
+    async fn start(dir: &Path, servers: usize) -> Self {
         let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-        let options = NatsOptions::default();
-        Self(vec![dev::start_nats(&tools, &dir.join("nats"), options).await.expect("nats-server starts")])
+        let dir = dir.join("nats");
+        match servers {
+            1 => {
+                let nats = dev::start_nats(&tools, &dir, NatsOptions::default()).await;
+                Self::One(Box::new(nats.expect("nats-server starts")))
+            }
+            _ => Self::Many(dev::start_cluster(&tools, &dir, servers).await.expect("a cluster starts")),
+        }
     }
 
     /// Where nodes connect to.
-    pub fn urls(&self) -> String {
-        self.0.iter().map(|nats| nats.url().to_owned()).collect::<Vec<_>>().join(",")
+    pub fn url(&self) -> &str {
+        match self {
+            Self::One(nats) => nats.url(),
+            Self::Many(cluster) => cluster.url(),
+        }
     }
 
-    pub fn replicas(&self) -> usize {
-        self.0.len()
+    pub fn size(&self) -> usize {
+        match self {
+            Self::One(_) => 1,
+            Self::Many(cluster) => cluster.size(),
+        }
     }
 
-    pub async fn connect(&self) -> async_nats::Client {
-        self.0[0].connect(NatsUser::Verbatim).await.expect("NATS")
+    pub fn server(&mut self, index: usize) -> &mut Nats {
+        match self {
+            Self::One(nats) => nats,
+            Self::Many(cluster) => cluster.nats(index),
+        }
+    }
+
+    pub async fn connect(&self) -> Option<async_nats::Client> {
+        match self {
+            Self::One(nats) => nats.connect(NatsUser::Verbatim).await.ok(),
+            Self::Many(cluster) => cluster.connect(NatsUser::Verbatim).await.ok(),
+        }
+    }
+
+    /// Which server leads each stream; `None` where none does.
+    pub async fn leaders(&self) -> Vec<Option<usize>> {
+        match self {
+            Self::One(_) => vec![Some(0); STREAMS],
+            Self::Many(cluster) => {
+                let streams: Vec<String> = (0..STREAMS).map(|index| format!("CHAT_{index}")).collect();
+                join_all(streams.iter().map(|stream| cluster.leader_of(stream))).await
+            }
+        }
+    }
+
+    /// Waits until all servers are there and complete.
+    pub async fn settles(&self) {
+        if let Self::Many(cluster) = self {
+            cluster.settled().await.expect("the cluster is whole again");
+        }
+    }
+
+    async fn stop(self) {
+        match self {
+            Self::One(nats) => nats.stop().await,
+            Self::Many(cluster) => cluster.stop().await,
+        }
     }
 }
 
@@ -139,8 +189,9 @@ async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Ch
             {
                 let _ = serving.send(address);
             }
-            // What is no JSON is a panic.
-            if parsed.is_null() || parsed["level"] == "ERROR" {
+            // What is no JSON is a panic. Libraries tell of lost connections as errors.
+            let is_ours = parsed["target"].as_str().is_some_and(|target| target.starts_with("verbatim"));
+            if parsed.is_null() || parsed["level"] == "ERROR" && is_ours {
                 errors.lock().expect("errors").push(line);
             }
         }
@@ -187,7 +238,7 @@ impl World {
         });
         let database = postgres.url().to_owned();
         app::migrate(&database).await.expect("migrations");
-        let (nats_urls, replicas) = (backbone.urls(), backbone.replicas());
+        let (nats_urls, replicas) = (backbone.url().to_owned(), backbone.size());
         let (to_postgres, far_database) = behind_proxy(&database).await;
         let (to_nats, far_nats) = match replicas {
             1 => {
@@ -236,7 +287,7 @@ impl World {
             .fetch_one(&mut connection)
             .await
             .ok()?;
-            let jetstream = async_nats::jetstream::new(self.backbone.lock().await.connect().await);
+            let jetstream = async_nats::jetstream::new(self.backbone.lock().await.connect().await?);
             let mut last = 0;
             for index in 0..STREAMS {
                 let stream = jetstream.get_stream(format!("CHAT_{index}")).await.ok()?;
@@ -244,7 +295,7 @@ impl World {
             }
             Some((last, at.unwrap_or_default() as u64))
         };
-        timeout(Duration::from_secs(3), reading).await.ok().flatten()
+        timeout(Duration::from_secs(5), reading).await.ok().flatten()
     }
 
     /// Ends all nodes in good order; what they logged as errors, or that they did not end.
@@ -257,9 +308,7 @@ impl World {
             }
             said.extend(node.errors());
         }
-        for nats in self.backbone.into_inner().0 {
-            nats.stop().await;
-        }
+        self.backbone.into_inner().stop().await;
         self.postgres.into_inner().stop().await;
         said
     }

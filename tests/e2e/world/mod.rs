@@ -1,5 +1,6 @@
 //! The world of a story: servers, nodes and people.
 
+mod backbone;
 mod device;
 mod node;
 mod person;
@@ -11,18 +12,19 @@ use std::{
     time::Duration,
 };
 
+pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
 pub use node::{Node, command, signal};
 pub use person::{Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
-use verbatim::dev::{Nats, NatsUser};
+use verbatim::dev::{Cluster, Nats, NatsUser};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A nats-server, a database and the nodes of one story.
-pub struct World {
-    pub nats: Nats,
+/// A nats-server or a cluster of them, a database and the nodes of one story.
+pub struct World<B = Nats> {
+    pub nats: B,
     pub database: Database,
     pub nodes: Vec<Node>,
     pub streams: usize,
@@ -49,7 +51,37 @@ impl World {
         let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
         Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
     }
+}
 
+impl World {
+    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
+    pub async fn the_log_forgets_keys(&self) {
+        let window = Duration::from_millis(100);
+        let client = self.nats.connect(NatsUser::Operator).await.expect("NATS");
+        let jetstream = async_nats::jetstream::new(client);
+        for index in 0..self.streams {
+            let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
+            let mut config = stream.cached_info().config.clone();
+            config.duplicate_window = window;
+            jetstream.update_stream(config).await.expect("update");
+        }
+        tokio::time::sleep(window * 5).await;
+    }
+}
+
+impl World<Cluster> {
+    /// Three servers with three copies of each stream, and two nodes with all roles.
+    pub async fn with_cluster(streams: usize) -> Self {
+        let dir = folder();
+        let (nats, database) = tokio::join!(servers::cluster(dir.path()), Database::new());
+        let mut world = Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir };
+        world.add_node("api,gateway,projector").await;
+        world.add_node("api,gateway,projector").await;
+        world
+    }
+}
+
+impl<B: Backbone> World<B> {
     /// Starts one more node.
     pub async fn add_node(&mut self, roles: &str) -> &Node {
         self.add_node_with(roles, &[]).await
@@ -74,20 +106,6 @@ impl World {
         Person::registers(self.nodes[node].address, &format!("{name}.{letter}")).await
     }
 
-    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
-    pub async fn the_log_forgets_keys(&self) {
-        let window = Duration::from_millis(100);
-        let client = self.nats.connect(NatsUser::Operator).await.expect("NATS");
-        let jetstream = async_nats::jetstream::new(client);
-        for index in 0..self.streams {
-            let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
-            let mut config = stream.cached_info().config.clone();
-            config.duplicate_window = window;
-            jetstream.update_stream(config).await.expect("update");
-        }
-        tokio::time::sleep(window * 5).await;
-    }
-
     /// The end of a story: nothing was logged as an error, no projection has stopped, and the views
     /// are what the log says.
     pub async fn finish(self) {
@@ -101,7 +119,7 @@ impl World {
             node.stop().await;
             assert!(node.errors().is_empty(), "errors were logged: {:#?}", node.errors());
         }
-        self.nats.stop().await;
+        self.nats.end().await;
         self.database.drop().await;
         drop(self.dir);
     }

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::{Backbone, Database, PATIENCE};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -14,9 +15,6 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
-use verbatim::dev::Nats;
-
-use super::{Database, PATIENCE};
 
 pub struct Node {
     child: Child,
@@ -27,7 +25,7 @@ pub struct Node {
 
 impl Node {
     pub async fn start(
-        nats: &Nats,
+        nats: &impl Backbone,
         database: &Database,
         streams: usize,
         roles: &str,
@@ -38,6 +36,7 @@ impl Node {
             .env("VERBATIM_NATS_URL", nats.url())
             .env("VERBATIM_DATABASE_URL", &database.url)
             .env("VERBATIM_STREAMS", streams.to_string())
+            .env("VERBATIM_REPLICAS", nats.replicas().to_string())
             .env("VERBATIM_LISTEN", "127.0.0.1:0")
             .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
             .env("VERBATIM_LOG", "json")

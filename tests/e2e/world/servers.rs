@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 use verbatim::{
     app,
-    dev::{self, Nats, NatsOptions, Postgres, PostgresOptions, Tools},
+    dev::{self, Cluster, Nats, NatsOptions, Postgres, PostgresOptions, Tools},
 };
 
 /// A folder that the servers' own user can reach.
@@ -28,6 +28,10 @@ pub fn tools() -> &'static Tools {
 pub async fn nats(dir: &Path) -> Nats {
     let options = NatsOptions::default();
     dev::start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
+}
+
+pub async fn cluster(dir: &Path) -> Cluster {
+    dev::start_cluster(tools(), &dir.join("cluster"), 3).await.expect("three nats-servers start")
 }
 
 /// The Postgres of all stories, with a migrated database to copy. It ends with the process.

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use sqlx::{Connection as _, PgConnection};
 use verbatim::{dev::NatsUser, views};
 
-use super::{Database, Node, World, eventually};
+use super::{Backbone, Database, Node, World, eventually};
 
-impl World {
+impl<B: Backbone> World<B> {
     /// Builds all views from position 0 and compares them with the live ones.
     pub async fn views_equal_a_rebuild(&self) {
         let anew = Database::new().await;
@@ -23,7 +23,7 @@ impl World {
     }
 
     async fn views_have_caught_up(&self, database: &Database) {
-        let client = self.nats.connect(NatsUser::Verbatim).await.expect("NATS");
+        let client = self.nats.client(NatsUser::Verbatim).await;
         let jetstream = async_nats::jetstream::new(client);
         let mut connection = PgConnection::connect(&database.url).await.expect("Postgres");
         let connection = tokio::sync::Mutex::new(&mut connection);

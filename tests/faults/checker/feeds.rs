@@ -141,10 +141,7 @@ impl Feed {
         let last = self.on_socket.insert(id, position).unwrap_or_default();
         found.unless(position > last, Rule::OneOrder, || format!("{}: came behind {last}", what()));
 
-        // What was said before they came may be replayed to members, if the group has it so.
-        let replayed = told.history == verbatim::domain::History::Full
-            && self.heads.get(&id).is_some_and(|head| position <= *head);
-        found.unless(told.concerns(user, position) || replayed, Rule::MembersOnly, || {
+        found.unless(told.concerns(user, position), Rule::MembersOnly, || {
             format!("{}: stays {:?}", what(), told.stays(user))
         });
         if self.at.get(&id).is_none_or(|(at, _)| position > *at) {

@@ -23,7 +23,7 @@ use crate::{
 
 /// Whether `reset` with the reason `resume_unavailable` is put up with: only where resume does not
 /// exist yet. A feed then begins anew.
-pub const RESUME_MAY_BE_UNAVAILABLE: bool = true;
+pub const RESUME_MAY_BE_UNAVAILABLE: bool = false;
 
 /// Every row of every view, twice: as they are, and as a second projector built them from the log.
 #[derive(Debug, Default, Clone)]

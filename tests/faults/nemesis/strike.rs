@@ -121,24 +121,32 @@ async fn projector(Fault { kind, lasts, .. }: Fault, world: &World) -> Option<St
     (views == views_then && log_then > log).then(|| format!("the views stood for {} events", log_then - log))
 }
 
-/// Felt when nothing is acknowledged.
+/// Felt when nothing is acknowledged, or when another server has to lead.
 async fn nats(Fault { kind, target, lasts }: Fault, world: &World) -> Option<String> {
     let began = world.history.now();
     let mut backbone = world.backbone.lock().await;
-    let server = &mut backbone.0[target];
+    let before = backbone.leaders().await;
     match kind {
-        Kind::NatsFrozen => {
-            server.freeze();
-            sleep(lasts).await;
-            server.thaw();
-        }
-        _ => {
-            server.kill9();
-            sleep(lasts).await;
-            server.start_again().await.expect("nats-server starts again");
-        }
+        Kind::NatsFrozen => backbone.server(target).freeze(),
+        _ => backbone.server(target).kill9(),
     }
-    silence(world, began, lasts)
+    sleep(lasts).await;
+    let quiet = silence(world, began, lasts);
+    let led = before.iter().filter(|leader| **leader == Some(target)).count();
+    let moved = match backbone.size() {
+        1 => 0,
+        _ => {
+            let after = backbone.leaders().await;
+            before.iter().zip(after).filter(|(was, is)| **was == Some(target) && *is != Some(target)).count()
+        }
+    };
+    match kind {
+        Kind::NatsFrozen => backbone.server(target).thaw(),
+        _ => backbone.server(target).start_again().await.expect("nats-server starts again"),
+    }
+    backbone.settles().await;
+    let moved = (moved > 0).then(|| format!("{moved} of {led} streams it led are led by another"));
+    quiet.or(moved)
 }
 
 async fn nats_unreachable(Fault { lasts, .. }: Fault, world: &World) -> Option<String> {

@@ -1,0 +1,146 @@
+//! Private nats-servers in a cluster, set up exactly as `deploy/cluster.conf` sets up real ones.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_nats::{Client, ConnectError, ConnectOptions, jetstream};
+use futures_util::StreamExt as _;
+use futures_util::future::{join_all, try_join_all};
+use serde::Deserialize;
+
+use super::home::Home;
+use super::nats::{Member, Nats, NatsOptions, NatsUser, Setup, passwords};
+use super::process::{EndBy, end_stale};
+use super::start::free_port;
+use super::{DevError, Tools, new_password};
+
+/// How long the servers may take to find one another and to catch up.
+const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
+/// How often they are asked, and how long an answer may take.
+const ASK: Duration = Duration::from_millis(100);
+
+/// Running nats-servers that share one JetStream. They end when this is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    servers: Vec<Nats>,
+    url: String,
+}
+
+/// What a server says of its own health.
+#[derive(Deserialize)]
+struct Answer {
+    data: Option<Health>,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    status: String,
+}
+
+/// Starts `n` nats-servers on the data in `dir`, or on new data, and returns when they are one cluster that
+/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`super::start_nats`].
+pub async fn start_cluster(tools: &Tools, dir: &Path, n: usize) -> Result<Cluster, DevError> {
+    let homes: Vec<Home> =
+        (0..n).map(|index| Home::open(&dir.join(format!("node-{index}")))).collect::<Result<_, _>>()?;
+    join_all(homes.iter().map(|home| async { end_stale(&home.path.join("pid"), home, EndBy::Term).await }))
+        .await;
+    let passwords = homes.first().map(passwords).transpose()?.unwrap_or_default();
+    let ports: Vec<u16> = homes.iter().map(|_| free_port()).collect();
+    let secret = new_password();
+    let routes: Vec<String> =
+        ports.iter().map(|port| format!("nats-route://node:{secret}@127.0.0.1:{port}")).collect();
+    let servers = homes.into_iter().zip(&ports).enumerate().map(|(index, (home, port))| {
+        let member =
+            Member { name: name(index), port: *port, routes: routes.clone(), password: secret.clone() };
+        Nats::start(Setup {
+            program: tools.nats_server.clone(),
+            home,
+            passwords: passwords.clone(),
+            options: NatsOptions::default(),
+            member: Some(member),
+        })
+    });
+    let servers = try_join_all(servers).await?;
+    let url = servers.iter().map(Nats::url).collect::<Vec<_>>().join(",");
+    let cluster = Cluster { servers, url };
+    cluster.settled().await?;
+    Ok(cluster)
+}
+
+fn name(index: usize) -> String {
+    format!("verbatim-{index}")
+}
+
+impl Cluster {
+    /// Where Verbatim connects to: all servers, with user and password.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// One of the servers.
+    pub fn nats(&mut self, index: usize) -> &mut Nats {
+        &mut self.servers[index]
+    }
+
+    /// How many servers there are.
+    pub fn size(&self) -> usize {
+        self.servers.len()
+    }
+
+    /// Connects as `user`, with its inbox, to any server that answers.
+    pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
+        let password = self.servers.first().map_or("", |server| server.password(user));
+        let addresses: Vec<String> = self.servers.iter().map(Nats::address).collect();
+        ConnectOptions::with_user_and_password(user.name().into(), password.into())
+            .custom_inbox_prefix(format!("_INBOX_{}", user.name()))
+            .connection_timeout(Duration::from_secs(1))
+            .connect(addresses)
+            .await
+    }
+
+    /// Which server leads a stream; `None` while none does, or nobody can tell.
+    pub async fn leader_of(&self, stream: &str) -> Option<usize> {
+        let jetstream = jetstream::new(self.connect(NatsUser::Operator).await.ok()?);
+        let stream = jetstream.get_stream(stream).await.ok()?;
+        let leader = stream.cached_info().cluster.as_ref()?.leader.clone()?;
+        (0..self.size()).find(|index| name(*index) == leader)
+    }
+
+    /// Waits until every server says that it is well: it sees the others, and all its streams are there and
+    /// complete; at most 60 s.
+    pub async fn settled(&self) -> Result<(), DevError> {
+        let deadline = Instant::now() + SETTLE_DEADLINE;
+        let mut healthy = 0;
+        while Instant::now() < deadline {
+            healthy = self.healthy().await.unwrap_or_default();
+            if healthy == self.size() {
+                return Ok(());
+            }
+            tokio::time::sleep(ASK).await;
+        }
+        let why = format!("{healthy} of {} are well after {SETTLE_DEADLINE:?}", self.size());
+        Err(self.servers.first().map_or_else(|| DevError::Tools(why.clone()), |one| one.failed(why.clone())))
+    }
+
+    /// How many servers say that they are well.
+    async fn healthy(&self) -> Option<usize> {
+        let client = self.connect(NatsUser::System).await.ok()?;
+        let inbox = client.new_inbox();
+        let answers = client.subscribe(inbox.clone()).await.ok()?;
+        client.publish_with_reply("$SYS.REQ.SERVER.PING.HEALTHZ", inbox, "".into()).await.ok()?;
+        let mut answers = answers.take(self.size());
+        let mut healthy = 0;
+        while let Ok(Some(answer)) = tokio::time::timeout(ASK * 5, answers.next()).await {
+            let answer: Option<Answer> = serde_json::from_slice(&answer.payload).ok();
+            if answer.and_then(|answer| answer.data).is_some_and(|health| health.status == "ok") {
+                healthy += 1;
+            }
+        }
+        Some(healthy)
+    }
+
+    /// Ends all without blocking the thread.
+    pub async fn stop(self) {
+        join_all(self.servers.into_iter().map(Nats::stop)).await;
+    }
+}

@@ -1,0 +1,293 @@
+//! The log lies on three servers, and they fail one after another.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use verbatim::{dev::Cluster, log::APPEND_DEADLINE};
+
+use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
+
+/// A message that somebody sent, as often as it took.
+struct Sent {
+    client_id: String,
+    text: String,
+    position: u64,
+    /// How long it took from the first attempt to the acknowledgement.
+    took: Duration,
+    /// How often it was refused before.
+    refused: usize,
+}
+
+/// Somebody sends one message after another.
+struct Talk {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<Vec<Sent>>,
+}
+
+impl Talk {
+    fn begins(who: &Person, to: &Conversation) -> Self {
+        let stop = Arc::<AtomicBool>::default();
+        let task = tokio::spawn(talk(who.clone(), to.clone(), stop.clone()));
+        Self { stop, task }
+    }
+
+    async fn ends(self) -> Vec<Sent> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("nobody was refused otherwise than by 503")
+    }
+}
+
+async fn talk(who: Person, to: Conversation, stop: Arc<AtomicBool>) -> Vec<Sent> {
+    let mut all = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let (client_id, text) = (key(), format!("{} {}", who.name, all.len()));
+        let (began, mut refused) = (Instant::now(), 0);
+        let position = loop {
+            let answer = who.sends(&to, &client_id, &text).await;
+            if answer.status == 201 {
+                break answer.body["position"].as_u64().expect("position");
+            }
+            assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+            answer.refuses(503, "unavailable");
+            refused += 1;
+            sleep(Duration::from_millis(100)).await;
+        };
+        all.push(Sent { client_id, text, position, took: began.elapsed(), refused });
+        sleep(Duration::from_millis(20)).await;
+    }
+    all
+}
+
+/// Two people at two nodes, who talk in one conversation and listen at both.
+struct Scene {
+    ana: Person,
+    ben: Person,
+    lunch: Conversation,
+    devices: [Device; 2],
+}
+
+impl Scene {
+    async fn begins(world: &World<Cluster>) -> Self {
+        let (ana, ben) = (world.person_at(0, "ana").await, world.person_at(1, "ben").await);
+        let lunch = ana.starts_group("Lunch", &[&ben]).await;
+        let devices = [ana.connects().await, ben.connects().await];
+        Self { ana, ben, lunch, devices }
+    }
+
+    fn talk(&self) -> [Talk; 2] {
+        [Talk::begins(&self.ana, &self.lunch), Talk::begins(&self.ben, &self.lunch)]
+    }
+
+    /// What was acknowledged is there, once, in one order for everybody; a retry gets the same answer; the
+    /// sockets that stayed open have seen every event. Answers how long the slowest send took.
+    async fn holds_after(&mut self, talks: [Talk; 2]) -> Duration {
+        let mut sent = Vec::new();
+        for talk in talks {
+            let own = talk.ends().await;
+            assert!(own.is_sorted_by_key(|one| one.position), "the order of one sender");
+            sent.extend(own);
+        }
+        let slowest = sent.iter().max_by_key(|one| one.took).expect("something was sent");
+        eprintln!(
+            "{} sent, the slowest took {:?}, {} refusals",
+            sent.len(),
+            slowest.took,
+            sent.iter().map(|one| one.refused).sum::<usize>()
+        );
+        for tried in [slowest, sent.last().expect("something was sent")] {
+            let again = self.ben.at(self.ana.address);
+            let who = if tried.text.starts_with(&self.ana.name) { &self.ana } else { &again };
+            let answer = who.sends(&self.lunch, &tried.client_id, &tried.text).await.expect(201);
+            assert_eq!(answer["position"], tried.position, "a retry gets the same answer");
+        }
+        let last = self.ana.says(&self.lunch, "the end").await["position"].as_u64().expect("position");
+        for device in &mut self.devices {
+            device.sees("the end").await;
+        }
+        let mut acknowledged: Vec<(u64, String)> =
+            sent.iter().map(|one| (one.position, one.text.clone())).collect();
+        acknowledged.sort_unstable();
+        acknowledged.push((last, "the end".into()));
+        for device in &self.devices {
+            assert_linked(&device.chain(&self.lunch));
+            let seen = said(device, &self.lunch);
+            assert!(
+                acknowledged.iter().all(|one| seen.contains(one)),
+                "nothing acknowledged is lost: {seen:?}"
+            );
+            let texts: HashSet<&str> = seen.iter().map(|(_, text)| &**text).collect();
+            assert_eq!(texts.len(), seen.len(), "nothing is there twice: {seen:?}");
+        }
+        let [one, other] = &self.devices;
+        assert_eq!(said(one, &self.lunch), said(other, &self.lunch), "one order for everybody");
+        let history = self.ben.history(&self.lunch, last).await;
+        let seen = said(one, &self.lunch);
+        let expected: Vec<&str> = seen.iter().map(|(_, text)| &**text).collect();
+        assert!(history.len() >= expected.len().min(20), "{history:?}");
+        assert_eq!(history, expected[expected.len() - history.len()..]);
+        slowest.took
+    }
+}
+
+/// The messages that a socket saw: position and text.
+fn said(device: &Device, of: &Conversation) -> Vec<(u64, String)> {
+    let is_said = |frame: &&serde_json::Value| {
+        frame["op"] == "event"
+            && frame["type"] == "message.sent"
+            && frame["conversation_id"] == of.id.as_str()
+    };
+    let said = device.seen.iter().filter(is_said);
+    said.map(|frame| {
+        let text = frame["data"]["text"].as_str().expect("text");
+        (frame["position"].as_u64().expect("position"), text.to_owned())
+    })
+    .collect()
+}
+
+/// The server that leads the conversation's stream, once people have talked for a moment.
+async fn leader(world: &World<Cluster>, scene: &Scene) -> usize {
+    sleep(Duration::from_secs(1)).await;
+    let shard = usize::from_str_radix(&scene.lunch.id[scene.lunch.id.len() - 2..], 16).expect("hex digits");
+    let stream = format!("CHAT_{}", shard * world.streams / 256);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(leader) = world.nats.leader_of(&stream).await {
+            return leader;
+        }
+        assert!(Instant::now() < deadline, "nobody leads {stream}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What somebody is told of somebody's presence at a node.
+async fn status(asker: &Person, of: &Person) -> String {
+    let answer = asker.get(&format!("/v1/users/{}/presence", of.id)).await.expect(200);
+    answer["status"].as_str().expect("status").to_owned()
+}
+
+/// Both nodes know that both are here, and that somebody has gone.
+async fn presence_is_right(world: &World<Cluster>, scene: &Scene) {
+    let Scene { ana, ben, lunch, .. } = scene;
+    let cleo = world.person_at(1, "cleo").await;
+    ana.invites(lunch, &cleo).await.expect(201);
+    let device = cleo.connects().await;
+    for node in &world.nodes {
+        for of in [ana, ben, &cleo] {
+            eventually(&format!("{} is here", of.name), || async {
+                status(&ana.at(node.address), of).await == "online"
+            })
+            .await;
+        }
+    }
+    device.leaves().await;
+    for node in &world.nodes {
+        eventually("cleo has gone", || async { status(&ben.at(node.address), &cleo).await == "offline" })
+            .await;
+        assert_eq!(status(&ben.at(node.address), ana).await, "online");
+    }
+}
+
+#[tokio::test]
+async fn the_leader_is_killed() {
+    let mut world = World::with_cluster(4).await;
+    let mut scene = Scene::begins(&world).await;
+    let talks = scene.talk();
+    let killed = leader(&world, &scene).await;
+    world.nats.nats(killed).kill9();
+    sleep(Duration::from_secs(8)).await;
+    world.nats.nats(killed).start_again().await.expect("it starts again");
+    world.nats.settled().await.expect("it catches up");
+    let slowest = scene.holds_after(talks).await;
+    assert!(slowest < APPEND_DEADLINE, "a retry inside the node is enough: {slowest:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_leader_hangs_and_comes_back() {
+    let mut world = World::with_cluster(1).await;
+    let mut scene = Scene::begins(&world).await;
+    let talks = scene.talk();
+    let frozen = leader(&world, &scene).await;
+    world.nats.nats(frozen).freeze();
+    sleep(Duration::from_secs(15)).await;
+    world.nats.nats(frozen).thaw();
+    world.nats.settled().await.expect("it catches up");
+    scene.holds_after(talks).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn all_servers_are_replaced_one_after_another() {
+    let mut world = World::with_cluster(1).await;
+    let mut scene = Scene::begins(&world).await;
+    let talks = scene.talk();
+    for index in 0..world.nats.size() {
+        world.nats.nats(index).lame_duck().await;
+        world.nats.nats(index).start_again().await.expect("it starts again");
+        world.nats.settled().await.expect("it catches up");
+    }
+    let slowest = scene.holds_after(talks).await;
+    assert!(slowest < Duration::from_secs(4), "nobody waits for longer than a moment: {slowest:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn two_of_three_are_lost_for_a_while() {
+    let mut world = World::with_cluster(1).await;
+    let mut scene = Scene::begins(&world).await;
+    let before = scene.ana.says(&scene.lunch, "before").await["position"].as_u64().expect("position");
+    let first = leader(&world, &scene).await;
+    let lost = [first, (first + 1) % world.nats.size()];
+    for index in lost {
+        world.nats.nats(index).kill9();
+    }
+    let gone = Instant::now();
+    let retried = [key(), key()];
+    let (one, other) = tokio::join!(
+        scene.ana.sends(&scene.lunch, &retried[0], "meanwhile"),
+        scene.ben.sends(&scene.lunch, &retried[1], "meanwhile too"),
+    );
+    for refused in [one, other] {
+        assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+        refused.refuses(503, "unavailable");
+    }
+    for who in [&scene.ana, &scene.ben] {
+        assert_eq!(who.history(&scene.lunch, before).await, ["before"]);
+    }
+    for device in &mut scene.devices {
+        device.catches_up().await;
+    }
+    sleep((gone + Duration::from_secs(12)).saturating_duration_since(Instant::now())).await;
+
+    for index in lost {
+        world.nats.nats(index).start_again().await.expect("it starts again");
+    }
+    for (who, client_id, text) in
+        [(&scene.ana, &retried[0], "meanwhile"), (&scene.ben, &retried[1], "meanwhile too")]
+    {
+        eventually("sends go on unaided", || async {
+            who.sends(&scene.lunch, client_id, text).await.status == 201
+        })
+        .await;
+    }
+    eprintln!("sends go on {:?} after the loss", gone.elapsed());
+    let talks = scene.talk();
+    world.nats.settled().await.expect("they catch up");
+    for device in &mut scene.devices {
+        device.sees("meanwhile").await;
+        device.sees("meanwhile too").await;
+    }
+    presence_is_right(&world, &scene).await;
+    scene.holds_after(talks).await;
+    world.finish().await;
+}
