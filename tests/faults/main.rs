@@ -62,7 +62,7 @@ impl Settings {
                 .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
         };
         Self {
-            seconds: number("VERBATIM_FAULTS_SECONDS", 40),
+            seconds: number("VERBATIM_FAULTS_SECONDS", 50),
             seed: number("VERBATIM_FAULTS_SEED", 1),
             sockets: number("VERBATIM_FAULTS_SOCKETS", 24) as usize,
             servers: number("VERBATIM_FAULTS_SERVERS", 1) as usize,

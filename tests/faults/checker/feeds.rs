@@ -56,14 +56,14 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
             What::Heads { socket, heads } => {
                 let feed = device_of.get(socket).and_then(|device| feeds.get_mut(device));
                 if let Some(feed) = feed.filter(|feed| feed.is_caught_up) {
-                    feed.has_reached("heartbeat", heads, truth, found);
+                    feed.has_reached(Rule::NoHole, "heartbeat", heads, truth, found);
                 }
             }
             What::CaughtUp { socket, .. } => {
                 if let Some(feed) = device_of.get(socket).and_then(|device| feeds.get_mut(device)) {
                     feed.is_caught_up = true;
                     let heads: Vec<_> = feed.heads.iter().map(|(id, head)| (*id, *head)).collect();
-                    feed.has_reached("caught_up", &heads, truth, found);
+                    feed.has_reached(Rule::CaughtUp, "caught_up", &heads, truth, found);
                 }
             }
             _ => {}
@@ -71,7 +71,7 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
     }
     for feed in feeds.values() {
         for (id, told) in &truth.conversations {
-            feed.is_complete(*id, told, told.head() + 1, "the end", found);
+            feed.is_complete(Rule::NoHole, *id, told, told.head() + 1, "the end", found);
         }
     }
 }
@@ -145,27 +145,41 @@ impl Feed {
             format!("{}: stays {:?}", what(), told.stays(user))
         });
         if self.at.get(&id).is_none_or(|(at, _)| position > *at) {
-            self.is_complete(id, told, position, "the next frame", found);
+            self.is_complete(Rule::NoHole, id, told, position, "the next frame", found);
             self.at.insert(id, (position, socket));
         }
     }
 
     /// The server says that everything up to here has been given.
-    fn has_reached(&mut self, by: &str, heads: &[(ConversationId, u64)], truth: &Truth, found: &mut Found) {
+    fn has_reached(
+        &mut self,
+        rule: Rule,
+        by: &str,
+        heads: &[(ConversationId, u64)],
+        truth: &Truth,
+        found: &mut Found,
+    ) {
         for (id, head) in heads {
             let Some(told) = truth.of_conversation(*id) else { continue };
             if self.at.get(id).is_none_or(|(at, _)| at < head) {
-                self.is_complete(*id, told, head + 1, by, found);
-                self.at.insert(*id, (*head, self.socket));
+                self.is_complete(rule, *id, told, head + 1, by, found);
             }
         }
     }
 
     /// Nothing is missing before a position.
-    fn is_complete(&self, id: ConversationId, told: &Told, before: u64, by: &str, found: &mut Found) {
+    fn is_complete(
+        &self,
+        rule: Rule,
+        id: ConversationId,
+        told: &Told,
+        before: u64,
+        by: &str,
+        found: &mut Found,
+    ) {
         let (at, since) = self.at.get(&id).copied().unwrap_or((0, self.begun));
         let missed = told.missed(self.user, at, before, since != self.socket);
-        found.unless(missed.is_none(), Rule::NoHole, || {
+        found.unless(missed.is_none(), rule, || {
             let (user, socket) = (self.user, self.socket);
             format!(
                 "socket {socket} of {user} was not given {} of {id}: {at} came last (on socket {since}), then {by} before {before}",

@@ -47,6 +47,8 @@ pub enum Rule {
     OneOrder,
     /// Each feed is complete.
     NoHole,
+    /// `caught_up` comes when all has been given that `ready` named.
+    CaughtUp,
     /// Nobody hears what they may not.
     MembersOnly,
     /// Receipts only rise.

@@ -301,7 +301,7 @@ fn a_hole_in_a_chain_is_found() {
         }
     });
     // The server says too early that all has been given.
-    refuses(Rule::NoHole, |run| {
+    refuses(Rule::CaughtUp, |run| {
         let (one, other) = (run.find_frame(4, 8), run.find(|what| matches!(what, What::CaughtUp { .. })));
         run.history.swap(one, other);
     });
