@@ -116,6 +116,12 @@ impl Crowd {
         nodes.filter(|device| device.node.load(Ordering::Relaxed) != NOWHERE).count()
     }
 
+    /// How many of them lead to a node.
+    pub fn connected_to(&self, node: usize) -> usize {
+        let nodes = self.clients.iter().flat_map(|client| &client.devices);
+        nodes.filter(|device| device.node.load(Ordering::Relaxed) == node).count()
+    }
+
     /// Everybody does what people do until told to stop, and finishes what was begun.
     pub fn talks(&self, stop: &CancellationToken) -> JoinSet<()> {
         let mut tasks = JoinSet::new();

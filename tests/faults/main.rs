@@ -29,7 +29,7 @@ mod report;
 mod truth;
 mod world;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use chance::Chance;
 use checker::{Rule, Violation};
@@ -43,8 +43,8 @@ use world::World;
 
 /// How long a run may take besides its faults.
 const BESIDES: Duration = Duration::from_secs(60);
-/// How many violations are printed.
-const PRINTED: usize = 20;
+/// How many violations of each rule are printed.
+const PRINTED: usize = 6;
 
 /// What a run is told.
 #[derive(Debug, Clone, Copy)]
@@ -76,10 +76,19 @@ async fn nothing_is_lost_doubled_or_shown_to_strangers_whatever_fails() {
     let limit = Duration::from_secs(settings.seconds) + BESIDES;
     let (report, violations) = timeout(limit, run(settings)).await.expect("the run ends in its time");
     println!("{report}");
-    for violation in violations.iter().take(PRINTED) {
-        println!("{violation:?}");
-    }
+    print(&violations);
     assert!(violations.is_empty(), "{} violations", violations.len());
+}
+
+fn print(violations: &[Violation]) {
+    let mut by_rule: BTreeMap<Rule, Vec<&Violation>> = BTreeMap::new();
+    for violation in violations {
+        by_rule.entry(violation.rule).or_default().push(violation);
+    }
+    for (rule, violations) in by_rule {
+        println!("{} violations of {rule:?}", violations.len());
+        violations.iter().take(PRINTED).for_each(|violation| println!("  {violation:?}"));
+    }
 }
 
 async fn run(settings: Settings) -> (Report, Vec<Violation>) {

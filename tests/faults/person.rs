@@ -160,7 +160,7 @@ impl Person {
                 history.note(What::Changed { by: self.id, conversation, user, change });
             }
             Some(other) => {
-                history.note(What::Blunder { by: self.id, what: format!("{change:?}: {other:?}") })
+                history.note(What::Blunder { by: self.id, what: format!("{change:?}: {other:?}") });
             }
         }
     }

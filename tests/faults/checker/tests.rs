@@ -71,7 +71,7 @@ impl Run {
         ];
         let mut run = Self { history: Vec::new(), log, views: Views::default() };
         for (device, who) in [(1, ANA), (2, BEN), (3, CLEO)] {
-            run.note(ready(device, who, device as usize, false, &[(LUNCH, 1)]));
+            run.note(ready(device, who, device, false, &[(LUNCH, 1)]));
         }
         for (actor, number) in [(ANA, 1), (BEN, 2), (ANA, 3), (CLEO, 4), (BEN, 5)] {
             run.note(What::Sent { key: key(actor, number), text: format!("text {number}") });

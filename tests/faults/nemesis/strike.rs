@@ -36,10 +36,11 @@ pub(super) fn targets(kind: Kind, world: &World) -> usize {
 
 pub(super) fn lasts(kind: Kind, chance: &mut Chance) -> Duration {
     chance.millis(match kind {
-        Kind::GatewayKilled | Kind::NatsKilled | Kind::PostgresKilled => 0..=3_000,
+        Kind::GatewayKilled | Kind::PostgresKilled => 0..=3_000,
         // Longer than clients bear silence.
         Kind::GatewayFrozen | Kind::NetworkBlackHole => 5_000..=7_000,
         Kind::ProjectorKilled | Kind::ProjectorFrozen => 1_000..=4_000,
+        Kind::NatsKilled => 500..=3_000,
         Kind::NatsFrozen | Kind::NatsUnreachable => 1_500..=6_000,
         Kind::PostgresUnreachable | Kind::NetworkDelayed => 2_000..=5_000,
         Kind::GatewayDrained | Kind::NetworkCut | Kind::SlowReader | Kind::ReconnectStorm => 0..=0,
@@ -53,6 +54,9 @@ pub(super) async fn strike(
     crowd: &Crowd,
     chance: &mut Chance,
 ) -> Option<String> {
+    if reaches_clients(fault.kind) {
+        has_sockets(fault.target, world, crowd).await;
+    }
     match fault.kind {
         Kind::GatewayKilled | Kind::GatewayFrozen | Kind::GatewayDrained => gateway(fault, world).await,
         Kind::ProjectorKilled | Kind::ProjectorFrozen => projector(fault, world).await,
@@ -66,6 +70,26 @@ pub(super) async fn strike(
         Kind::SlowReader => slow_reader(crowd, chance).await,
         Kind::ReconnectStorm => reconnect_storm(world, crowd).await,
     }
+}
+
+/// Whether it is felt by those who are connected to one gateway.
+fn reaches_clients(kind: Kind) -> bool {
+    use Kind::*;
+    matches!(
+        kind,
+        GatewayKilled | GatewayFrozen | GatewayDrained | NetworkDelayed | NetworkCut | NetworkBlackHole
+    )
+}
+
+/// Waits a while until somebody is connected to a gateway, for else nobody would feel it.
+async fn has_sockets(node: usize, world: &World, crowd: &Crowd) {
+    let waiting = async {
+        // Not while somebody else has its turn with it.
+        while world.gateways[node].try_lock().is_err() || crowd.connected_to(node) == 0 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let _ = timeout(AFTERWARDS * 4, waiting).await;
 }
 
 /// Felt when sockets of that node end.
@@ -136,7 +160,6 @@ async fn nats(Fault { kind, target, lasts }: Fault, world: &World) -> Option<Str
     }
     sleep(lasts).await;
     let led = |stream: usize| before[stream] == Some(target);
-    let quiet = silence(world, began, lasts, led);
     let moved = match backbone.size() {
         1 => 0,
         _ => {
@@ -148,6 +171,7 @@ async fn nats(Fault { kind, target, lasts }: Fault, world: &World) -> Option<Str
         Kind::NatsFrozen => backbone.server(target).thaw(),
         _ => backbone.server(target).start_again().await.expect("nats-server starts again"),
     }
+    let quiet = silence(world, began, lasts, led);
     backbone.settles().await;
     quiet.or((moved > 0).then(|| format!("{moved} streams are led by another")))
 }
@@ -210,6 +234,7 @@ async fn delayed(
     crowd: &Crowd,
     chance: &mut Chance,
 ) -> Option<String> {
+    let _turn = world.gateways[target].lock().await;
     let (door, by) = (&world.doors[target], chance.millis(50..=400));
     door.set(Weather::Delayed(by));
     let person = &crowd.clients[0].person;
@@ -227,6 +252,7 @@ async fn delayed(
 
 /// Felt when a connection was cut within a frame.
 async fn cut(Fault { target, .. }: Fault, world: &World) -> Option<String> {
+    let _turn = world.gateways[target].lock().await;
     let door = &world.doors[target];
     let before = door.done(|done| &done.cut_in_frame);
     door.set(Weather::Cut(Instant::now()));
@@ -238,6 +264,7 @@ async fn cut(Fault { target, .. }: Fault, world: &World) -> Option<String> {
 
 /// Felt when bytes were held back and clients gave up.
 async fn black_hole(Fault { target, lasts, .. }: Fault, world: &World) -> Option<String> {
+    let _turn = world.gateways[target].lock().await;
     let began = world.history.now();
     held(&world.doors[target], lasts).await?;
     let silent =
@@ -262,7 +289,7 @@ async fn slow_reader(crowd: &Crowd, chance: &mut Chance) -> Option<String> {
             }
         }
     });
-    let said = timeout(Duration::from_secs(20), join_all(lanes)).await;
+    let said = timeout(Duration::from_secs(45), join_all(lanes)).await;
     client.devices[which].is_slow.send_replace(false);
     let number = client.devices[which].number;
     let closed = |what: &What| matches!(what, What::Ended { device, .. } if *device == number);
