@@ -95,9 +95,13 @@ pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
         .acquire_timeout(Duration::from_secs(3))
         .after_connect(|connection, _| {
             Box::pin(async move {
+                // Every query here finds few rows by an index. A young database has no statistics,
+                // and a plan that reads a small table whole would be kept when it has grown.
                 sqlx::raw_sql(
                     "set statement_timeout = '10s'; set lock_timeout = '5s';
-                     set idle_in_transaction_session_timeout = '10s'",
+                     set idle_in_transaction_session_timeout = '10s';
+                     set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
+                     set jit = off",
                 )
                 .execute(connection)
                 .await
@@ -254,7 +258,7 @@ async fn start(
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::edge(routes).boxed();
+    let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
     Ok(Started { log, pool, progress, gateway, endpoint, background })
 }
 

@@ -33,7 +33,8 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_REPLICAS", default_value_t = 1, value_name = "NUMBER")]
     pub replicas: usize,
 
-    /// Web pages that may open a WebSocket: a comma-separated list of origins, or `*` for any.
+    /// Web pages that may use REST and WebSockets: a comma-separated list of origins (your own, too),
+    /// or `*` for any.
     #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
     pub origins: String,
 
@@ -155,14 +156,19 @@ impl Settings {
         Layout { streams: self.streams, replicas: self.replicas }
     }
 
+    /// The origins of web pages that may come in; none: all may.
+    pub fn origins(&self) -> Vec<String> {
+        match self.origins.trim() {
+            "*" => Vec::new(),
+            list => list.split(',').map(|origin| origin.trim().to_owned()).collect(),
+        }
+    }
+
     /// The settings of the gateway.
     pub fn gateway(&self) -> gateway::Settings {
-        let origins = match self.origins.trim() {
-            "*" => Origins::Any,
-            list => Origins::Only(list.split(',').map(|origin| origin.trim().to_owned()).collect()),
-        };
+        let origins = self.origins();
         gateway::Settings {
-            origins,
+            origins: if origins.is_empty() { Origins::Any } else { Origins::Only(origins) },
             sockets_per_user: self.sockets_per_user,
             sockets: self.sockets,
             heartbeat: Duration::from_secs(self.heartbeat),

@@ -20,6 +20,9 @@ use crate::{
     log::{Log, Recorded, Unavailable},
 };
 
+/// How long the follower may be behind a conversation that is read.
+const FOLLOWER: Duration = Duration::from_secs(5);
+
 /// The conversations that this process knows. Cheap to clone.
 #[derive(Clone)]
 pub struct Conversations(Arc<Inner>);
@@ -142,7 +145,14 @@ impl Conversations {
 
     /// Reads a conversation and answers all who wait for it.
     async fn load(&self, id: ConversationId) {
-        let folded = self.0.log.fold(id, None).await;
+        let mut folded = self.0.log.fold(id, None).await;
+        // The log may be ahead of the follower: what it has still to deliver must not be held to be
+        // known, or the hub passes it over and listeners miss it.
+        if let Ok(fold) = &folded
+            && !self.reached(id, fold.read, FOLLOWER).await
+        {
+            folded = Err(Unavailable::because("this process is behind the log"));
+        }
         let mut known = self.known();
         let Some((waiting, meanwhile)) = known.take_loading(id) else { return };
         let loaded = folded.map(|mut fold| {

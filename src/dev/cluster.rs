@@ -100,10 +100,18 @@ impl Cluster {
 
     /// Which server leads a stream; `None` while none does, or nobody can tell.
     pub async fn leader_of(&self, stream: &str) -> Option<usize> {
+        self.copies_of(stream).await.map(|copies| copies[0])
+    }
+
+    /// Which servers have a copy of a stream, the leader first; `None` while there is no leader, or nobody can
+    /// tell.
+    pub async fn copies_of(&self, stream: &str) -> Option<Vec<usize>> {
         let jetstream = jetstream::new(self.connect(NatsUser::Operator).await.ok()?);
         let stream = jetstream.get_stream(stream).await.ok()?;
-        let leader = stream.cached_info().cluster.as_ref()?.leader.clone()?;
-        (0..self.size()).find(|index| name(*index) == leader)
+        let cluster = stream.cached_info().cluster.as_ref()?;
+        let index = |of: &str| (0..self.size()).find(|index| name(*index) == of);
+        let copies = cluster.replicas.iter().map(|replica| &replica.name);
+        std::iter::once(cluster.leader.as_ref()?).chain(copies).map(|of| index(of)).collect()
     }
 
     /// Waits until every server says that it is well: it sees the others, and all its streams are there and

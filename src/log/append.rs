@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::{HeaderMap, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT};
 use crate::domain::{Lane, Position};
@@ -81,12 +81,20 @@ pub(super) struct PublishAnswer {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// Publishes and waits for the answer that it is stored.
-pub(super) async fn publish(client: &async_nats::Client, out: Outgoing) -> Result<PublishAnswer, Refused> {
-    let request =
-        async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(Some(REQUEST_TIMEOUT));
-    let answer =
-        client.send_request(out.subject, request).await.map_err(|e| Refused::Other(e.to_string()))?;
+/// Publishes and waits for the answer that it is stored, for [`REQUEST_TIMEOUT`] and not beyond
+/// `deadline`.
+pub(super) async fn publish(
+    client: &async_nats::Client,
+    out: Outgoing,
+    deadline: Instant,
+) -> Result<PublishAnswer, Refused> {
+    let request = async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(None);
+    // Without a connection the request may have to wait even to be sent.
+    let patience = deadline.min(Instant::now() + REQUEST_TIMEOUT);
+    let answer = timeout_at(patience, client.send_request(out.subject, request))
+        .await
+        .map_err(|_| Refused::Other("no answer in time".into()))?
+        .map_err(|e| Refused::Other(e.to_string()))?;
     let answer: PublishAnswer =
         serde_json::from_slice(&answer.payload).map_err(|e| Refused::Other(e.to_string()))?;
     match &answer.error {
@@ -115,8 +123,12 @@ impl Log {
         loop {
             let mut out = Outgoing::from(draft);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
-            match publish(&self.client, out).await {
-                Ok(answer) => return Ok(Position(answer.seq)),
+            match publish(&self.client, out, deadline).await {
+                Ok(answer) => {
+                    let position = Position(answer.seq);
+                    self.known(draft.conversation).note(position, || draft.subject());
+                    return Ok(position);
+                }
                 // After an attempt without an answer the one who was faster may be ourselves.
                 Err(Refused::WrongLast) => {
                     let next = self.next_in_roster(draft.conversation, expected).await?;
@@ -138,7 +150,7 @@ impl Log {
     /// Tells a presence change to a conversation. Not kept for ever, so not waited for long.
     pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
         debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
-        match publish(&self.client, Outgoing::from(draft)).await {
+        match publish(&self.client, Outgoing::from(draft), Instant::now() + REQUEST_TIMEOUT).await {
             Ok(_) => Ok(()),
             Err(refused) => Err(Unavailable(format!("{refused:?}"))),
         }

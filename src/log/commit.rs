@@ -2,10 +2,12 @@
 //! itself, so what queues up behind a sync is published as one atomic batch; a few are faster one
 //! by one. In a cluster the servers group by themselves and messages are only pipelined.
 
+use std::sync::Arc;
+
 use async_nats::Client;
 use futures_util::future::join_all;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
     time::{Instant, sleep},
 };
 
@@ -13,6 +15,7 @@ use super::{
     APPEND_DEADLINE, Draft,
     append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, publish},
     envelope::MESSAGE_ID,
+    known::Known,
 };
 use crate::domain::Position;
 
@@ -22,36 +25,51 @@ const BREAK_EVEN: usize = 16;
 const MAX_BATCH: usize = 500;
 /// The most bytes of a batch.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// The most events that may wait; beyond it an append is refused at once.
+/// The most events that may wait or be on their way; beyond it an append is refused at once.
 const MAX_WAITING: usize = 8_192;
 
 /// The queue of appends to one stream.
-pub(super) struct Queue(mpsc::Sender<Waiting>);
+pub(super) struct Queue {
+    waiting: mpsc::Sender<Waiting>,
+    places: Arc<Semaphore>,
+}
+
+/// Where the events of a queue go.
+#[derive(Clone)]
+struct Stream {
+    client: Client,
+    known: Known,
+    replicas: usize,
+}
 
 /// An event that waits to be stored and somebody who waits for the answer.
 struct Waiting {
     out: Outgoing,
     deadline: Instant,
+    _place: OwnedSemaphorePermit,
     answer: oneshot::Sender<Result<Appended, Unavailable>>,
 }
 
 impl Queue {
     /// Starts the task that empties it; it ends with the last sender.
-    pub(super) fn start(client: Client, replicas: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(empty(client, replicas, receiver));
-        Self(sender)
+    pub(super) fn start(client: Client, known: Known, replicas: usize) -> Self {
+        let (waiting, receiver) = mpsc::channel(MAX_WAITING);
+        tokio::spawn(empty(Stream { client, known, replicas }, receiver));
+        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
     pub(super) async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
+        let too_many = || Unavailable::because("too many appends are waiting");
+        let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { out: draft.into(), deadline: Instant::now() + APPEND_DEADLINE, answer };
-        self.0.try_send(waiting).map_err(|_| Unavailable::because("too many appends are waiting"))?;
+        let deadline = Instant::now() + APPEND_DEADLINE;
+        let waiting = Waiting { out: draft.into(), deadline, _place, answer };
+        self.waiting.try_send(waiting).map_err(|_| too_many())?;
         answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
     }
 }
 
-async fn empty(client: Client, replicas: usize, mut queue: mpsc::Receiver<Waiting>) {
+async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
     let mut round = Vec::new();
     while queue.recv_many(&mut round, 1).await > 0 {
         let mut bytes = 0;
@@ -60,17 +78,17 @@ async fn empty(client: Client, replicas: usize, mut queue: mpsc::Receiver<Waitin
             bytes += next.out.payload.len();
             round.push(next);
         }
-        if replicas > 1 {
-            let client = client.clone();
+        if stream.replicas > 1 {
+            let stream = stream.clone();
             let pipelined = std::mem::take(&mut round);
-            tokio::spawn(async move { one_by_one(&client, pipelined).await });
+            tokio::spawn(async move { one_by_one(&stream, pipelined).await });
         } else if round.len() < BREAK_EVEN {
-            one_by_one(&client, std::mem::take(&mut round)).await;
+            one_by_one(&stream, std::mem::take(&mut round)).await;
         } else {
             let (batch, rest) = without_repeats(std::mem::take(&mut round));
-            let refused = as_batch(&client, batch).await;
-            one_by_one(&client, refused).await;
-            one_by_one(&client, rest).await;
+            let refused = as_batch(&stream, batch).await;
+            one_by_one(&stream, refused).await;
+            one_by_one(&stream, rest).await;
         }
     }
 }
@@ -86,9 +104,12 @@ fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
 
 /// All or nothing; what is given back has to go one by one, for instance because one of them is
 /// stored already.
-async fn as_batch(client: &Client, batch: Vec<Waiting>) -> Vec<Waiting> {
-    match publish_batch(client, &batch).await {
+async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
+    match publish_batch(&stream.client, &batch).await {
         Ok(answer) if answer.count == batch.len() as u64 => {
+            if let Some(last) = batch.last() {
+                stream.known.note(Position(answer.seq), || last.out.subject.clone());
+            }
             // An atomic batch stands together in the log and the answer names its last position.
             let before = answer.seq - answer.count;
             for (waiting, position) in batch.into_iter().zip(before + 1..) {
@@ -122,19 +143,21 @@ async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnsw
     }
     let mut commit = numbered(last, batch.len());
     commit.headers.insert("Nats-Batch-Commit", "1");
-    publish(client, commit).await
+    publish(client, commit, last.deadline).await
 }
 
 /// Publishes side by side, and again until each is stored or its deadline has passed.
-async fn one_by_one(client: &Client, round: Vec<Waiting>) {
-    join_all(round.into_iter().map(|waiting| until_stored(client, waiting))).await;
+async fn one_by_one(stream: &Stream, round: Vec<Waiting>) {
+    join_all(round.into_iter().map(|waiting| until_stored(stream, waiting))).await;
 }
 
-async fn until_stored(client: &Client, waiting: Waiting) {
+async fn until_stored(stream: &Stream, waiting: Waiting) {
     let outcome = loop {
-        match publish(client, waiting.out.clone()).await {
+        match publish(&stream.client, waiting.out.clone(), waiting.deadline).await {
             Ok(answer) => {
-                break Ok(Appended { position: Position(answer.seq), duplicate: answer.duplicate });
+                let position = Position(answer.seq);
+                stream.known.note(position, || waiting.out.subject.clone());
+                break Ok(Appended { position, duplicate: answer.duplicate });
             }
             Err(refused) if Instant::now() + RETRY_PAUSE < waiting.deadline => {
                 tracing::debug!(?refused, "an append is tried again");

@@ -2,7 +2,7 @@
 
 use super::{Log, Recorded, Unavailable};
 use crate::{
-    domain::{ConversationId, Fold, Position},
+    domain::{ConversationId, Fold, Lane, Position},
     telemetry::METRICS,
 };
 
@@ -27,7 +27,8 @@ impl Log {
         // reads is still to come from the follower.
         let heads = self.heads(id, up_to).await?;
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-        let roster = self.roster(id, up_to.or(Some(read))).await?;
+        let last = heads.iter().find(|recorded| recorded.lane == Lane::Roster);
+        let roster = self.roster(id, last.map_or(Position::START, |recorded| recorded.position)).await?;
         let head = self.last_that_counts(id, &roster, heads).await?;
         let mut fold = Fold::default();
         for recorded in &roster {

@@ -11,7 +11,7 @@ use async_nats::jetstream::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::sleep;
 
-use super::{Log, Recorded, Unavailable, streams};
+use super::{Log, Recorded, Unavailable, known::Known, streams, subject};
 use crate::{
     domain::{Event, Position, Time},
     telemetry::METRICS,
@@ -43,6 +43,7 @@ pub struct Damaged {
 pub struct Follower {
     log: Log,
     stream: String,
+    known: Known,
     messages: Option<Pin<Box<push::Ordered>>>,
     last: Position,
     failures: u32,
@@ -60,6 +61,7 @@ impl Log {
         Follower {
             log: self.clone(),
             stream: streams::name(stream),
+            known: self.known[stream].clone(),
             messages: None,
             last: after,
             failures: 0,
@@ -127,7 +129,8 @@ impl Follower {
                     _ => None,
                 };
             }
-            if !batch.is_empty() {
+            if let Some(last) = batch.last() {
+                self.known.note(last.position, || subject::of(last.conversation, last.lane));
                 return Ok(batch);
             }
             if self.failures > 0 || self.messages.is_none() {

@@ -1,41 +1,47 @@
-//! Looking one conversation up, by direct gets: never a consumer for it.
+//! Looking one conversation up, by direct gets: never a consumer for it. Any replica may answer, also
+//! one that lags behind, so each answer has to prove that nothing is missing from it; one that does
+//! not is asked for again.
 
 use std::time::Duration;
 
 use async_nats::{Message, StatusCode};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Log, REQUEST_TIMEOUT, Recorded, Unavailable, streams, subject};
+use super::{Log, Recorded, Unavailable, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
 
 /// Events of a roster that are asked for at once: few enough not to hold the stream's writers up.
 const ROSTER_PAGE: usize = 64;
-/// The longest wait between two messages of one answer.
-const BETWEEN: Duration = Duration::from_secs(2);
+/// How long the first message of an answer is waited for, and each one after it.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an answer that proves itself is tried for.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long to wait before asking again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl Log {
-    /// The events of a conversation's roster in order, up to and with `up_to`.
+    /// The events of a conversation's roster in order, up to and with the one at `last`.
     pub async fn roster(
         &self,
         conversation: ConversationId,
-        up_to: Option<Position>,
+        last: Position,
     ) -> Result<Vec<Recorded>, Unavailable> {
         let roster = subject::of(conversation, Lane::Roster);
         let mut events: Vec<Recorded> = Vec::new();
-        loop {
-            let from = events.last().map_or(1, |last| last.position.0 + 1);
+        while events.last().map_or(Position::START, |event| event.position) < last {
+            let from = events.last().map_or(1, |event| event.position.0 + 1);
             let page = json!({ "seq": from, "next_by_subj": roster, "batch": ROSTER_PAGE });
-            let page = self.direct(conversation, page).await?;
-            let complete = page.len() < ROSTER_PAGE;
-            let beyond = |recorded: &Recorded| up_to.is_some_and(|limit| recorded.position > limit);
-            let passed = page.last().is_some_and(beyond);
-            events.extend(page.into_iter().filter(|recorded| !beyond(recorded)));
-            if complete || passed {
-                return Ok(events);
-            }
+            let page = proven(|| async {
+                let page = self.direct(self.stream_of(conversation), &page).await?;
+                let complete = page.len() == ROSTER_PAGE || page.last().is_some_and(|e| e.position >= last);
+                Ok(complete.then_some(page))
+            });
+            events.extend(page.await?);
         }
+        events.retain(|event| event.position <= last);
+        Ok(events)
     }
 
     /// The last event of each durable lane of a conversation, up to and with `up_to`.
@@ -44,28 +50,60 @@ impl Log {
         conversation: ConversationId,
         up_to: Option<Position>,
     ) -> Result<Vec<Recorded>, Unavailable> {
-        let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
-        let mut request = json!({ "multi_last": lanes });
-        if let Some(limit) = up_to {
-            if limit == Position::START {
-                return Ok(Vec::new());
-            }
-            request["up_to_seq"] = limit.0.into();
+        match up_to {
+            Some(Position::START) => Ok(Vec::new()),
+            Some(limit) => proven(|| self.heads_then(conversation, limit)).await,
+            None => proven(|| self.heads_now(conversation)).await,
         }
-        self.direct(conversation, request).await
     }
 
-    /// The event at a position, if it is of that conversation.
+    async fn heads_now(&self, conversation: ConversationId) -> Result<Option<Vec<Recorded>>, Unavailable> {
+        let mut subjects = Lane::DURABLE.map(|lane| subject::of(conversation, lane)).to_vec();
+        // Who has the latest event that is known has all before it.
+        let latest = self.known(conversation).latest();
+        if let Some(latest) = latest.as_ref().filter(|latest| !subjects.contains(&latest.subject)) {
+            subjects.push(latest.subject.clone());
+        }
+        let mut found = self.direct(self.stream_of(conversation), &json!({ "multi_last": subjects })).await?;
+        let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
+        found.retain(|recorded| recorded.conversation == conversation);
+        Ok(latest.is_none_or(|latest| newest >= latest.position).then_some(found))
+    }
+
+    async fn heads_then(
+        &self,
+        conversation: ConversationId,
+        limit: Position,
+    ) -> Result<Option<Vec<Recorded>>, Unavailable> {
+        let stream = self.stream_of(conversation);
+        let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
+        let found = self.direct(stream, &json!({ "multi_last": lanes, "up_to_seq": limit.0 })).await?;
+        let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
+        let all = subject::all_lanes(conversation);
+        let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
+        match self.direct(stream, &next).await?.first() {
+            // None is missing before the limit if the next one is behind it, or if this is the end.
+            Some(next) => Ok((next.position > limit).then_some(found)),
+            None => {
+                self.learn(stream, limit).await?;
+                let now = self.heads_now(conversation).await?;
+                Ok(now.filter(|now| now.iter().all(|recorded| recorded.position <= limit)))
+            }
+        }
+    }
+
+    /// The event at a position that is stored, if it is of that conversation.
     pub async fn at(
         &self,
         conversation: ConversationId,
         position: Position,
     ) -> Result<Option<Recorded>, Unavailable> {
-        let found = self.direct(conversation, json!({ "seq": position.0 })).await?;
-        Ok(found.into_iter().find(|recorded| recorded.conversation == conversation))
+        let found = self.stored(self.stream_of(conversation), position).await?;
+        Ok(Some(found).filter(|recorded| recorded.conversation == conversation))
     }
 
-    /// The first event of a roster after a position.
+    /// The first event of a roster after a position, where there has to be one; `None` if none
+    /// comes.
     pub async fn next_in_roster(
         &self,
         conversation: ConversationId,
@@ -73,16 +111,34 @@ impl Log {
     ) -> Result<Option<Recorded>, Unavailable> {
         let roster = subject::of(conversation, Lane::Roster);
         let request = json!({ "seq": after.0 + 1, "next_by_subj": roster, "batch": 1 });
-        Ok(self.direct(conversation, request).await?.into_iter().next())
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let next = self.direct(self.stream_of(conversation), &request).await?.into_iter().next();
+            if next.is_some() || Instant::now() > deadline {
+                return Ok(next);
+            }
+            sleep(PAUSE).await;
+        }
     }
 
-    /// One direct get of one or many messages of the stream in which the conversation lives.
-    async fn direct(
-        &self,
-        conversation: ConversationId,
-        request: Value,
-    ) -> Result<Vec<Recorded>, Unavailable> {
-        let stream = streams::name(self.stream_of(conversation));
+    /// Takes note of the event at a position that is stored.
+    pub(super) async fn learn(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
+        let known = &self.known[stream];
+        if known.latest().map_or(Position::START, |latest| latest.position) < position {
+            let found = self.stored(stream, position).await?;
+            known.note(position, || subject::of(found.conversation, found.lane));
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, stream: usize, position: Position) -> Result<Recorded, Unavailable> {
+        let request = json!({ "seq": position.0 });
+        proven(|| async { Ok(self.direct(stream, &request).await?.into_iter().next()) }).await
+    }
+
+    /// One direct get of one or many messages of a stream.
+    async fn direct(&self, stream: usize, request: &Value) -> Result<Vec<Recorded>, Unavailable> {
+        let stream = streams::name(stream);
         let many = request.get("batch").is_some() || request.get("multi_last").is_some();
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(Unavailable::because)?;
@@ -91,16 +147,15 @@ impl Log {
             .await
             .map_err(Unavailable::because)?;
         let mut found = Vec::new();
-        let mut patience = REQUEST_TIMEOUT;
         loop {
-            let answer = timeout(patience, answers.next())
+            let answer = timeout(PATIENCE, answers.next())
                 .await
                 .map_err(|_| Unavailable::because("no answer to a direct get"))?
                 .ok_or_else(|| Unavailable::because("the connection is closing"))?;
-            patience = BETWEEN;
             match answer.status {
                 // The end of many, or nothing there.
-                Some(status) if status.as_u16() == 204 || status == StatusCode::NOT_FOUND => break,
+                Some(status) if status.as_u16() == 204 => break,
+                Some(StatusCode::NOT_FOUND) if found.is_empty() => break,
                 Some(status) if status != StatusCode::OK => {
                     return Err(Unavailable::because(format!("a direct get was answered with {status}")));
                 }
@@ -111,6 +166,27 @@ impl Log {
             }
         }
         Ok(found)
+    }
+}
+
+/// Asks until the answer proves itself: a replica that lags behind catches up, or another one
+/// answers.
+async fn proven<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Unavailable>
+where
+    F: Future<Output = Result<Option<T>, Unavailable>>,
+{
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let lagging = match ask().await {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => Unavailable::because("the servers that answer lag behind"),
+            Err(e) => e,
+        };
+        if Instant::now() + PAUSE > deadline {
+            return Err(lagging);
+        }
+        tracing::debug!(%lagging, "a direct get is asked again");
+        sleep(PAUSE).await;
     }
 }
 

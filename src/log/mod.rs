@@ -10,6 +10,7 @@ mod durability;
 mod envelope;
 mod fold;
 mod follow;
+mod known;
 mod lease;
 mod look_up;
 mod replay;
@@ -47,6 +48,7 @@ pub struct Log {
     layout: Layout,
     epoch: Epoch,
     queues: Arc<[commit::Queue]>,
+    known: Arc<[known::Known]>,
     connections: watch::Receiver<u64>,
 }
 
@@ -73,9 +75,11 @@ impl Log {
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         let epoch = streams::open(&jetstream, layout).await?;
-        let queues =
-            (0..layout.streams).map(|_| commit::Queue::start(client.clone(), layout.replicas)).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, connections })
+        let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
+        let queue =
+            |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
+        let queues = known.iter().map(queue).collect();
+        Ok(Self { client, jetstream, layout, epoch, queues, known, connections })
     }
 
     /// The life of this log.
@@ -103,10 +107,16 @@ impl Log {
         self.connections.clone()
     }
 
-    /// The last position of a stream.
+    /// The last position of a stream. What is looked up later is at least as new.
     pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
-        let stream = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
-        Ok(Position(stream.cached_info().state.last_sequence))
+        let found = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
+        let last = Position(found.cached_info().state.last_sequence);
+        self.learn(stream, last).await?;
+        Ok(last)
+    }
+
+    fn known(&self, conversation: ConversationId) -> &known::Known {
+        &self.known[self.stream_of(conversation)]
     }
 }
 
@@ -122,7 +132,9 @@ async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, asy
     };
     options
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
-        .ping_interval(Duration::from_secs(5))
+        // A server that hangs is noticed when the third ping is due.
+        .ping_interval(Duration::from_secs(2))
+        .connection_timeout(Duration::from_secs(2))
         .request_timeout(Some(REQUEST_TIMEOUT))
         .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
         .event_callback(move |event| {

@@ -1,14 +1,14 @@
 //! Reading again what happened in some conversations: a short-lived consumer that is asked for
 //! page after page, so that nothing is read that nobody waits for.
 
-use std::{pin::pin, time::Duration};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use async_nats::jetstream::{
     Message,
     consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
 };
 use futures_util::StreamExt as _;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{Log, Recorded, Unavailable, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
@@ -19,6 +19,8 @@ pub const PAGE: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait for a server that lags behind.
+const PAUSE: Duration = Duration::from_millis(20);
 /// A consumer that nobody asks any more goes by itself.
 const FORGOTTEN: Duration = Duration::from_secs(30);
 /// From so many conversations on the whole stream is read and sorted out here: the server compares
@@ -34,6 +36,13 @@ pub struct Replay {
     given: u64,
     /// How many it still has to give, as it says itself.
     pending: u64,
+    /// The last position it gave.
+    last: Position,
+    /// An event that is known to be stored. It is read as well, because a consumer may live on a
+    /// server that lags behind, and before this event nothing is complete.
+    until: Position,
+    /// What was asked for.
+    conversations: HashSet<ConversationId>,
 }
 
 impl Log {
@@ -44,11 +53,14 @@ impl Log {
         after: Position,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
+        let until = self.known[stream].latest().filter(|latest| latest.position > after);
         let filter_subjects = if conversations.len() > MAX_FILTERS {
             Vec::new()
         } else {
             let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
-            conversations.iter().flat_map(lanes).collect()
+            let known = until.iter().map(|latest| latest.subject.clone());
+            let all: HashSet<String> = conversations.iter().flat_map(lanes).chain(known).collect();
+            all.into_iter().collect()
         };
         let config = pull::Config {
             filter_subjects,
@@ -65,16 +77,44 @@ impl Log {
             .await
             .map_err(Unavailable::because)?;
         let pending = consumer.cached_info().num_pending;
-        Ok(Replay { log: self.clone(), stream, consumer, given: 0, pending })
+        let until = until.map_or(after, |latest| latest.position);
+        let conversations = conversations.iter().copied().collect();
+        Ok(Replay {
+            log: self.clone(),
+            stream,
+            consumer,
+            given: 0,
+            pending,
+            last: after,
+            until,
+            conversations,
+        })
     }
 }
 
 impl Replay {
     /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
-        if self.pending == 0 {
-            return Ok(Vec::new());
+        let deadline = Instant::now() + PATIENCE;
+        while self.pending > 0 || self.last < self.until {
+            let read = self.fetch(limit).await?;
+            let is_late = read.is_empty() && Instant::now() > deadline;
+            let page: Vec<Recorded> =
+                read.into_iter().filter(|event| self.conversations.contains(&event.conversation)).collect();
+            if !page.is_empty() {
+                return Ok(page);
+            }
+            if is_late {
+                return Err(Unavailable::because("no page of a replay"));
+            }
+            if self.pending == 0 {
+                sleep(PAUSE).await;
+            }
         }
+        Ok(Vec::new())
+    }
+
+    async fn fetch(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let fetched = self.consumer.fetch().max_messages(limit.min(PAGE)).max_bytes(PAGE_BYTES).messages();
         let mut messages = pin!(fetched.await.map_err(Unavailable::because)?);
         let mut page = Vec::new();
@@ -86,13 +126,14 @@ impl Replay {
                 Err(e) => return Err(Unavailable::because(e)),
             }
         }
-        if page.is_empty() { Err(Unavailable::because("no page of a replay")) } else { Ok(page) }
+        Ok(page)
     }
 
     fn take(&mut self, message: &Message) -> Result<Recorded, Unavailable> {
         let info = message.info().map_err(Unavailable::because)?;
         self.given += 1;
         self.pending = info.pending;
+        self.last = Position(info.stream_sequence);
         if info.consumer_sequence != self.given {
             return Err(Unavailable::because("an event of a replay was lost on its way"));
         }

@@ -14,6 +14,11 @@ pub(super) fn of(conversation: ConversationId, lane: Lane) -> String {
     with_last_token(conversation, lane.word())
 }
 
+/// All lanes of a conversation.
+pub(super) fn all_lanes(conversation: ConversationId) -> String {
+    with_last_token(conversation, "*")
+}
+
 /// Where typing in a conversation is told.
 pub(super) fn typing(conversation: ConversationId) -> String {
     with_last_token(conversation, TYPING)

@@ -57,10 +57,10 @@ pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result
     match &found[..] {
         [(of, at)] if *of == epoch.to_string() => Ok(position(*at)),
         [(of, _)] => Err(sqlx::Error::Protocol(format!(
-            "the views are of another log (epoch {of}, this one is {epoch}): drop the schema view and migrate"
+            "the views are of another log (epoch {of}, this one is {epoch}): truncate all tables of schema view"
         ))),
         _ => Err(sqlx::Error::Protocol(format!(
-            "the projections of stream {stream} do not stand at one position: drop the schema view and migrate"
+            "the projections of stream {stream} do not stand at one position: truncate all tables of schema view"
         ))),
     }
 }

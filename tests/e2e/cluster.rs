@@ -9,11 +9,21 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
-use verbatim::{dev::Cluster, log::APPEND_DEADLINE};
+use verbatim::{
+    clock::Clock,
+    commands::Conversations,
+    dev::Cluster,
+    domain::{
+        ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Position,
+        ReceiptAdvanced, Role, UserId,
+    },
+    log::{APPEND_DEADLINE, Draft, Layout, Log, PAGE, Unavailable},
+};
 
 use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
 
@@ -257,6 +267,8 @@ async fn two_of_three_are_lost_for_a_while() {
         scene.ana.sends(&scene.lunch, &retried[0], "meanwhile"),
         scene.ben.sends(&scene.lunch, &retried[1], "meanwhile too"),
     );
+    let patience = APPEND_DEADLINE + Duration::from_secs(1);
+    assert!(gone.elapsed() < patience, "the answer comes in time: {:?}", gone.elapsed());
     for refused in [one, other] {
         assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
         refused.refuses(503, "unavailable");
@@ -290,4 +302,88 @@ async fn two_of_three_are_lost_for_a_while() {
     presence_is_right(&world, &scene).await;
     scene.holds_after(talks).await;
     world.finish().await;
+}
+
+fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Event) -> Draft {
+    let (id, time) = (clock.id(EventId::known), clock.now());
+    Draft { conversation, id, actor, time, event, key: None }
+}
+
+/// Each server may answer what a conversation is, also one that has hung for a moment: whoever believes it misses
+/// for ever what has been followed before.
+#[tokio::test]
+async fn a_server_that_lags_behind_is_not_believed() {
+    let mut world = World::empty_cluster(4, 1).await;
+    let layout = Layout { streams: 1, replicas: 3 };
+    drop(Log::open(world.nats.url(), layout).await.expect("the log is made"));
+    world.nats.settled().await.expect("the stream is there");
+    let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");
+    let without = (0..4).find(|index| !copies.contains(index)).expect("one has no copy");
+    // It asks any of the three others.
+    let log = Log::open(world.nats.nats(without).url(), layout).await.expect("the log is there");
+    let clock = Clock::system();
+    for _ in 0..4 {
+        let (id, owner) = (clock.id(ConversationId::known), clock.id(UserId::known));
+        let members = vec![NewMember { user_id: owner, role: Role::Owner }];
+        let created =
+            ConversationCreated { kind: Kind::Group, title: None, history: History::default(), members };
+        let created = draft(&clock, id, owner, Event::ConversationCreated(created));
+        let begun = log.append_roster(&created, Position::START).await.expect("stored");
+
+        let lags = world.nats.nats(copies[1]);
+        lags.freeze();
+        // It has something to catch up with.
+        let noise = (1..3_000).map(|n| {
+            let receipt = ReceiptAdvanced { delivered: Position(n), read: Position(n) };
+            draft(&clock, id, owner, Event::ReceiptAdvanced(receipt))
+        });
+        for stored in join_all(noise.map(|receipt| async {
+            let r = receipt;
+            log.append(&r).await
+        }))
+        .await
+        {
+            stored.expect("stored by the two others");
+        }
+        let added = MemberAdded { user_id: clock.id(UserId::known), role: Role::Member };
+        let added = draft(&clock, id, owner, Event::MemberAdded(added));
+        let last = log.append_roster(&added, begun).await.expect("stored by the two others");
+        let looks: Vec<_> = (0..30)
+            .map(|_| {
+                let followed = Conversations::new(log.clone(), vec![last], 1);
+                tokio::spawn(async move { followed.get(id).await })
+            })
+            .collect();
+        let replays: Vec<_> = (0..9)
+            .map(|_| {
+                let log = log.clone();
+                tokio::spawn(async move {
+                    let (mut replay, mut seen) = (log.replay(0, begun, &[id]).await?, begun);
+                    while let Some(event) = replay.page(PAGE).await?.last() {
+                        seen = event.position;
+                    }
+                    replay.end().await;
+                    Ok::<_, Unavailable>(seen)
+                })
+            })
+            .collect();
+        sleep(Duration::from_millis(500)).await;
+        lags.thaw();
+        let mut replayed = 0;
+        for replay in replays {
+            if let Ok(seen) = replay.await.expect("no panic") {
+                assert_eq!(seen, last, "a replay ends where this process has followed to");
+                replayed += 1;
+            }
+        }
+        assert!(replayed > 0, "some servers answered");
+        let mut seen = Vec::new();
+        for look in looks {
+            let found = look.await.expect("no panic").expect("an answer").expect("the conversation");
+            seen.push(found.roster().1);
+        }
+        assert_eq!(seen, [last; 30], "everybody sees what this process has followed");
+    }
+    drop(log);
+    world.finish_without_views().await;
 }

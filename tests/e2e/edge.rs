@@ -92,3 +92,33 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     .await;
     world.finish().await;
 }
+
+#[tokio::test]
+async fn pages_of_named_origins_may_come_in_and_others_may_not() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_ORIGINS", "https://chat.example")]).await;
+    let url = format!("http://{}/v1/accounts", world.nodes[0].address);
+    let preflight = |origin: &'static str| {
+        let request = reqwest::Client::new().request(Method::OPTIONS, &url).header("Origin", origin);
+        let request = request.header("Access-Control-Request-Method", "POST");
+        request.header("Access-Control-Request-Headers", "authorization,content-type").send()
+    };
+    let answer = preflight("https://chat.example").await.expect("an answer");
+    assert!(answer.status().is_success(), "{answer:?}");
+    assert_eq!(answer.headers()["access-control-allow-origin"], "https://chat.example");
+    assert!(!answer.headers().contains_key("access-control-allow-credentials"));
+    let refused = preflight("https://chat.example.evil.io").await.expect("an answer");
+    assert_eq!(
+        (refused.status().as_u16(), &refused.headers()["content-type"]),
+        (403, &"application/problem+json".parse().expect("header"))
+    );
+    let problem =
+        reqwest::Client::new().get(format!("{url}/none")).header("Origin", "https://chat.example").send();
+    let problem = problem.await.expect("an answer");
+    assert_eq!(
+        problem.headers()["access-control-allow-origin"],
+        "https://chat.example",
+        "a page can read what went wrong"
+    );
+    world.finish().await;
+}

@@ -88,3 +88,19 @@ async fn a_stopping_node_finishes_what_it_does_and_sends_its_sockets_elsewhere()
     assert_linked(&back.chain(&notes));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn whoever_writes_at_another_node_at_once_hears_of_it_there() {
+    let mut world = World::start().await;
+    world.add_node("api,gateway").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let there = ben.at(world.nodes[1].address);
+    let mut device = there.connects().await;
+    for n in 0..50 {
+        let group = ana.starts_group(&format!("Group {n}"), &[&ben]).await;
+        there.says(&group, &format!("hello {n}")).await;
+        device.sees(&format!("hello {n}")).await;
+        assert_eq!(device.chain(&group).len(), 2, "the node has read ahead of its follower");
+    }
+    world.finish().await;
+}

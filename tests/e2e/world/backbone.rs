@@ -36,7 +36,7 @@ impl Backbone for Cluster {
     }
 
     fn replicas(&self) -> usize {
-        self.size()
+        3
     }
 
     async fn client(&self, user: NatsUser) -> Client {

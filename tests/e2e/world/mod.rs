@@ -53,28 +53,17 @@ impl World {
     }
 }
 
-impl World {
-    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
-    pub async fn the_log_forgets_keys(&self) {
-        let window = Duration::from_millis(100);
-        let client = self.nats.connect(NatsUser::Operator).await.expect("NATS");
-        let jetstream = async_nats::jetstream::new(client);
-        for index in 0..self.streams {
-            let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
-            let mut config = stream.cached_info().config.clone();
-            config.duplicate_window = window;
-            jetstream.update_stream(config).await.expect("update");
-        }
-        tokio::time::sleep(window * 5).await;
-    }
-}
-
 impl World<Cluster> {
-    /// Three servers with three copies of each stream, and two nodes with all roles.
-    pub async fn with_cluster(streams: usize) -> Self {
+    /// Some servers, of which three have a copy of each stream, without a node.
+    pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
-        let (nats, database) = tokio::join!(servers::cluster(dir.path()), Database::new());
-        let mut world = Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir };
+        let (nats, database) = tokio::join!(servers::cluster(dir.path(), servers), Database::new());
+        Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
+    }
+
+    /// Three servers and two nodes that have all roles.
+    pub async fn with_cluster(streams: usize) -> Self {
+        let mut world = Self::empty_cluster(3, streams).await;
         world.add_node("api,gateway,projector").await;
         world.add_node("api,gateway,projector").await;
         world
@@ -104,6 +93,20 @@ impl<B: Backbone> World<B> {
         // Names are told apart by a letter, not a digit: look-alikes are refused.
         let letter = char::from(b'a' + (self.people.fetch_add(1, Ordering::Relaxed) % 26) as u8);
         Person::registers(self.nodes[node].address, &format!("{name}.{letter}")).await
+    }
+
+    /// Shortens the window in which JetStream knows the keys of messages, and lets it pass.
+    pub async fn the_log_forgets_keys(&self) {
+        let window = Duration::from_millis(100);
+        let client = self.nats.client(NatsUser::Operator).await;
+        let jetstream = async_nats::jetstream::new(client);
+        for index in 0..self.streams {
+            let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
+            let mut config = stream.cached_info().config.clone();
+            config.duplicate_window = window;
+            jetstream.update_stream(config).await.expect("update");
+        }
+        tokio::time::sleep(window * 5).await;
     }
 
     /// The end of a story: nothing was logged as an error, no projection has stopped, and the views

@@ -30,8 +30,8 @@ pub async fn nats(dir: &Path) -> Nats {
     dev::start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
 }
 
-pub async fn cluster(dir: &Path) -> Cluster {
-    dev::start_cluster(tools(), &dir.join("cluster"), 3).await.expect("three nats-servers start")
+pub async fn cluster(dir: &Path, n: usize) -> Cluster {
+    dev::start_cluster(tools(), &dir.join("cluster"), n).await.expect("the nats-servers start")
 }
 
 /// The Postgres of all stories, with a migrated database to copy. It ends with the process.
