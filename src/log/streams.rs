@@ -42,7 +42,7 @@ pub(super) async fn open(jetstream: &Context, layout: Layout) -> Result<Epoch, O
     if !streams.is_power_of_two() || streams > 256 {
         return Err(OpenError::Layout(format!("{streams} streams: a power of two from 1 to 256 is needed")));
     }
-    let epoch = match existing(jetstream).await? {
+    let epoch = match existing(jetstream, layout).await? {
         Some(found) => found,
         None => first(jetstream, layout).await?,
     };
@@ -61,8 +61,9 @@ pub(super) async fn open(jetstream: &Context, layout: Layout) -> Result<Epoch, O
     Ok(epoch)
 }
 
-/// The epoch and number of streams of the log that is there.
-async fn existing(jetstream: &Context) -> Result<Option<(Epoch, usize)>, OpenError> {
+/// The epoch and number of streams of the log that is there. A forgotten setting must not take
+/// copies away from it.
+async fn existing(jetstream: &Context, layout: Layout) -> Result<Option<(Epoch, usize)>, OpenError> {
     let stream = match jetstream.get_stream(name(0)).await {
         Ok(stream) => stream,
         Err(e) => {
@@ -76,6 +77,13 @@ async fn existing(jetstream: &Context) -> Result<Option<(Epoch, usize)>, OpenErr
             };
         }
     };
+    let copies = stream.cached_info().config.num_replicas;
+    if copies > layout.replicas {
+        return Err(OpenError::Layout(format!(
+            "the log has {copies} copies and is asked for {}: set VERBATIM_REPLICAS={copies}, or take copies away with `nats stream edit` first",
+            layout.replicas
+        )));
+    }
     let metadata = &stream.cached_info().config.metadata;
     let found = metadata.get(EPOCH).zip(metadata.get(STREAMS).and_then(|n| n.parse().ok()));
     found.map(|(epoch, n)| Some((Epoch(epoch.clone()), n))).ok_or_else(|| {
@@ -89,7 +97,7 @@ async fn first(jetstream: &Context, layout: Layout) -> Result<(Epoch, usize), Op
     match jetstream.create_stream(chat(0, layout, &epoch)).await {
         Ok(_) => Ok((epoch, layout.streams)),
         Err(e) if matches!(e.kind(), CreateStreamErrorKind::JetStream(_)) => {
-            existing(jetstream).await?.ok_or_else(|| OpenError::Streams(e.to_string()))
+            existing(jetstream, layout).await?.ok_or_else(|| OpenError::Streams(e.to_string()))
         }
         Err(e) => Err(OpenError::Streams(e.to_string())),
     }

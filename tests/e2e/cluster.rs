@@ -309,6 +309,16 @@ fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Even
     Draft { conversation, id, actor, time, event, key: None }
 }
 
+#[tokio::test]
+async fn a_forgotten_setting_takes_no_copies_away() {
+    let world = World::empty_cluster(3, 1).await;
+    drop(Log::open(world.nats.url(), Layout { streams: 1, replicas: 3 }).await.expect("the log is made"));
+    let refused = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.err();
+    assert!(refused.is_some_and(|e| e.to_string().contains("VERBATIM_REPLICAS=3")));
+    assert_eq!(world.nats.copies_of("CHAT_0").await.map(|copies| copies.len()), Some(3));
+    world.finish_without_views().await;
+}
+
 /// Each server may answer what a conversation is, also one that has hung for a moment: whoever believes it misses
 /// for ever what has been followed before.
 #[tokio::test]
