@@ -1,0 +1,190 @@
+//! What each device was given, over all its sockets, against what it had to be given.
+
+use std::collections::{HashMap, HashSet};
+
+use verbatim::domain::{ConversationId, UserId};
+
+use super::{Found, RESUME_MAY_BE_UNAVAILABLE, Rule};
+use crate::{
+    history::{Device, Entry, Socket, What},
+    truth::{Told, Truth},
+};
+
+/// One device, as far as its history has been read.
+struct Feed {
+    user: UserId,
+    /// The socket with which it began.
+    begun: Socket,
+    /// The present socket.
+    socket: Socket,
+    /// Nothing is being replayed on it any more.
+    is_caught_up: bool,
+    /// What `ready` named on it.
+    heads: HashMap<ConversationId, u64>,
+    /// The last position on this socket, by conversation.
+    on_socket: HashMap<ConversationId, u64>,
+    /// Complete up to here, and on which socket it came to that.
+    at: HashMap<ConversationId, (u64, Socket)>,
+}
+
+pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
+    let mut resets = HashSet::new();
+    for entry in history {
+        let What::Reset { socket, reason } = &entry.what else { continue };
+        resets.insert(*socket);
+        let excused = RESUME_MAY_BE_UNAVAILABLE && reason == "resume_unavailable";
+        found.unless(excused, Rule::NoReset, || format!("socket {socket}: {reason}"));
+    }
+    let mut feeds: HashMap<Device, Feed> = HashMap::new();
+    let mut device_of: HashMap<Socket, Device> = HashMap::new();
+    for entry in history {
+        match &entry.what {
+            What::Ready { device, user, socket, with_cursor, heads, .. } => {
+                device_of.insert(*socket, *device);
+                let goes_on = *with_cursor && !resets.contains(socket);
+                let feed = feeds.entry(*device).or_insert_with(|| Feed::of(*user));
+                feed.ready(*socket, goes_on, heads, truth, found);
+            }
+            What::Frame { socket, conversation, position, previous, digest } => {
+                let feed = device_of.get(socket).and_then(|device| feeds.get_mut(device));
+                if let Some(feed) = feed.filter(|feed| feed.socket == *socket) {
+                    feed.frame((*conversation, *position, *previous, *digest), truth, found);
+                } else {
+                    found.violation(Rule::OneOrder, || format!("{:?} before ready", entry.what));
+                }
+            }
+            What::Heads { socket, heads } => {
+                let feed = device_of.get(socket).and_then(|device| feeds.get_mut(device));
+                if let Some(feed) = feed.filter(|feed| feed.is_caught_up) {
+                    feed.has_reached(Rule::NoHole, "heartbeat", heads, truth, found);
+                }
+            }
+            What::CaughtUp { socket, .. } => {
+                if let Some(feed) = device_of.get(socket).and_then(|device| feeds.get_mut(device)) {
+                    feed.is_caught_up = true;
+                    let heads: Vec<_> = feed.heads.iter().map(|(id, head)| (*id, *head)).collect();
+                    feed.has_reached(Rule::CaughtUp, "caught_up", &heads, truth, found);
+                }
+            }
+            _ => {}
+        }
+    }
+    for feed in feeds.values() {
+        for (id, told) in &truth.conversations {
+            feed.is_complete(Rule::NoHole, *id, told, told.head() + 1, "the end", found);
+        }
+    }
+}
+
+impl Feed {
+    fn of(user: UserId) -> Self {
+        Self {
+            user,
+            begun: 0,
+            socket: 0,
+            is_caught_up: false,
+            heads: HashMap::new(),
+            on_socket: HashMap::new(),
+            at: HashMap::new(),
+        }
+    }
+
+    fn ready(
+        &mut self,
+        socket: Socket,
+        goes_on: bool,
+        heads: &[(ConversationId, u64)],
+        truth: &Truth,
+        found: &mut Found,
+    ) {
+        let user = self.user;
+        for (id, head) in heads {
+            let is_in = truth.of_conversation(*id).is_some_and(|told| told.has_member(user, *head));
+            found.unless(is_in, Rule::MembersOnly, || {
+                format!("socket {socket}: ready names {id} with head {head} to {user}, who is not in it")
+            });
+        }
+        self.socket = socket;
+        self.is_caught_up = !goes_on;
+        self.heads = heads.iter().copied().collect();
+        self.on_socket.clear();
+        if !goes_on {
+            self.begun = socket;
+            self.at = heads.iter().map(|(id, head)| (*id, (*head, socket))).collect();
+            // What is over before a feed begins is none of its business.
+            for (id, told) in &truth.conversations {
+                let ended = told.stays(user).iter().map(|stay| stay.1).filter(|to| *to != u64::MAX).max();
+                if let (Some(ended), true) = (ended, RESUME_MAY_BE_UNAVAILABLE) {
+                    self.at.entry(*id).or_insert((ended, socket));
+                }
+            }
+        }
+    }
+
+    fn frame(
+        &mut self,
+        (id, position, previous, digest): (ConversationId, u64, u64, u64),
+        truth: &Truth,
+        found: &mut Found,
+    ) {
+        let (user, socket) = (self.user, self.socket);
+        let what = || format!("socket {socket} of {user}: {id} at {position} after {previous}");
+        let Some((told, counted)) =
+            truth.of_conversation(id).and_then(|told| Some((told, told.at(position)?)))
+        else {
+            return found.violation(Rule::NoPhantom, || format!("{}: not in the log, or void", what()));
+        };
+        found.unless(counted.digest == digest, Rule::OneOrder, || format!("{}: the log has another", what()));
+        found.unless(counted.previous == previous, Rule::NoHole, || {
+            format!("{}: the log says after {}", what(), counted.previous)
+        });
+        let last = self.on_socket.insert(id, position).unwrap_or_default();
+        found.unless(position > last, Rule::OneOrder, || format!("{}: came behind {last}", what()));
+
+        found.unless(told.concerns(user, position), Rule::MembersOnly, || {
+            format!("{}: stays {:?}", what(), told.stays(user))
+        });
+        if self.at.get(&id).is_none_or(|(at, _)| position > *at) {
+            self.is_complete(Rule::NoHole, id, told, position, "the next frame", found);
+            self.at.insert(id, (position, socket));
+        }
+    }
+
+    /// The server says that everything up to here has been given.
+    fn has_reached(
+        &mut self,
+        rule: Rule,
+        by: &str,
+        heads: &[(ConversationId, u64)],
+        truth: &Truth,
+        found: &mut Found,
+    ) {
+        for (id, head) in heads {
+            let Some(told) = truth.of_conversation(*id) else { continue };
+            if self.at.get(id).is_none_or(|(at, _)| at < head) {
+                self.is_complete(rule, *id, told, head + 1, by, found);
+            }
+        }
+    }
+
+    /// Nothing is missing before a position.
+    fn is_complete(
+        &self,
+        rule: Rule,
+        id: ConversationId,
+        told: &Told,
+        before: u64,
+        by: &str,
+        found: &mut Found,
+    ) {
+        let (at, since) = self.at.get(&id).copied().unwrap_or((0, self.begun));
+        let missed = told.missed(self.user, at, before, since != self.socket);
+        found.unless(missed.is_none(), rule, || {
+            let (user, socket) = (self.user, self.socket);
+            format!(
+                "socket {socket} of {user} was not given {} of {id}: {at} came last (on socket {since}), then {by} before {before}",
+                missed.unwrap_or_default()
+            )
+        });
+    }
+}

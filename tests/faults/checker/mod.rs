@@ -1,0 +1,211 @@
+//! Whether what was observed can be what happened: a pure function of the history, the log and the
+//! views. What it finds is a violation with its evidence; it knows no excuse.
+
+mod feeds;
+mod sends;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fmt,
+};
+
+use verbatim::{
+    domain::{ConversationId, Event, UserId},
+    log::Recorded,
+};
+
+use crate::{
+    history::{Change, Entry, What},
+    truth::Truth,
+};
+
+/// Whether `reset` with the reason `resume_unavailable` is put up with: only where resume does not
+/// exist yet. A feed then begins anew.
+pub const RESUME_MAY_BE_UNAVAILABLE: bool = false;
+
+/// Whether each receipt in the log has to rise above those before it. Readers keep the greatest; what
+/// REST answers has to rise in any case.
+pub const RECEIPTS_RISE_IN_THE_LOG: bool = true;
+
+/// Every row of every view, twice: as they are, and as a second projector built them from the log.
+#[derive(Debug, Default, Clone)]
+pub struct Views {
+    pub live: BTreeMap<String, Vec<String>>,
+    pub rebuilt: BTreeMap<String, Vec<String>>,
+}
+
+/// What must not be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Rule {
+    /// What was acknowledged is in the log, exactly once.
+    AcknowledgedOnce,
+    /// What was refused did not happen; who is in is not refused.
+    RefusedRightly,
+    /// Retries get the same answer.
+    SameAnswer,
+    /// Nothing happened that nobody wanted.
+    NoPhantom,
+    /// Every frame is what the log has at that position.
+    OneOrder,
+    /// Each feed is complete.
+    NoHole,
+    /// `caught_up` comes when all has been given that `ready` named.
+    CaughtUp,
+    /// Nobody hears what they may not.
+    MembersOnly,
+    /// Receipts only rise.
+    ReceiptsRise,
+    /// The stream has no holes.
+    LogWhole,
+    /// The views are what the log says.
+    ViewsTrue,
+    /// Every fault was felt: without this the rest proves nothing.
+    FaultFelt,
+    /// Resume does not give up.
+    NoReset,
+    /// No server erred.
+    NoBlunder,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+pub struct Violation {
+    pub rule: Rule,
+    pub evidence: String,
+}
+
+impl fmt::Debug for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}: {}", self.rule, self.evidence)
+    }
+}
+
+/// All violations. The log comes stream by stream.
+pub fn check(history: &[Entry], streams: &[Vec<Recorded>], views: &Views) -> Vec<Violation> {
+    let mut found = Found::default();
+    for (index, stream) in streams.iter().enumerate() {
+        let hole = stream.iter().zip(1..).find(|(recorded, wanted)| recorded.position.0 != *wanted);
+        found.unless(hole.is_none(), Rule::LogWhole, || format!("stream {index}: {hole:?}"));
+    }
+    let log = &streams.concat()[..];
+    let truth = Truth::of(log);
+    sends::check(history, log, &truth, &mut found);
+    feeds::check(history, &truth, &mut found);
+    receipts(history, log, &mut found);
+    membership(history, log, &mut found);
+    compare(log, &truth, views, &mut found);
+    for entry in history {
+        match &entry.what {
+            What::Fault { kind, target, effect: None, .. } => {
+                found.violation(Rule::FaultFelt, || format!("{kind} of {target} at {} ms", entry.at));
+            }
+            What::Blunder { by, what } => found.violation(Rule::NoBlunder, || format!("to {by}: {what}")),
+            _ => {}
+        }
+    }
+    found.0
+}
+
+/// What is found.
+#[derive(Default)]
+struct Found(Vec<Violation>);
+
+impl Found {
+    fn violation(&mut self, rule: Rule, evidence: impl FnOnce() -> String) {
+        self.0.push(Violation { rule, evidence: evidence() });
+    }
+
+    fn unless(&mut self, is_so: bool, rule: Rule, evidence: impl FnOnce() -> String) {
+        if !is_so {
+            self.violation(rule, evidence);
+        }
+    }
+}
+
+/// Watermarks rise in the log and in what REST answers to one reader, and none that was acknowledged
+/// is lost.
+fn receipts(history: &[Entry], log: &[Recorded], found: &mut Found) {
+    let mut told: HashMap<(ConversationId, UserId), (u64, u64)> = HashMap::new();
+    for recorded in log {
+        let Some(Event::ReceiptAdvanced(receipt)) = &recorded.event else { continue };
+        let (now, of) = ((receipt.delivered.0, receipt.read.0), (recorded.conversation, recorded.actor));
+        let known = told.entry(of).or_default();
+        let rises = now.0 >= known.0 && now.1 >= known.1;
+        found.unless(rises || !RECEIPTS_RISE_IN_THE_LOG, Rule::ReceiptsRise, || {
+            format!("{of:?}: (delivered, read) {now:?} at {} after {known:?}", recorded.position)
+        });
+        *known = (known.0.max(now.0), known.1.max(now.1));
+    }
+    let mut seen: HashMap<(UserId, ConversationId, UserId), (u64, u64)> = HashMap::new();
+    for entry in history {
+        match entry.what {
+            What::Read { user, conversation, position } => {
+                let read = told.get(&(conversation, user)).map_or(0, |known| known.1);
+                found.unless(read >= position, Rule::AcknowledgedOnce, || {
+                    format!("{user} read up to {position} in {conversation}, the log says {read}")
+                });
+            }
+            What::Watermarks { by, conversation, user, delivered, read } => {
+                let before = seen.entry((by, conversation, user)).or_default();
+                found.unless(delivered >= before.0 && read >= before.1, Rule::ReceiptsRise, || {
+                    format!("{by} saw of {user} in {conversation}: {:?} after {before:?}", (delivered, read))
+                });
+                *before = (delivered, read);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Every change of membership was asked for, and what was acknowledged happened.
+fn membership(history: &[Entry], log: &[Recorded], found: &mut Found) {
+    type Wish = (UserId, ConversationId, UserId, Change);
+    let (mut asked, mut changed) = (HashSet::<Wish>::new(), HashSet::<Wish>::new());
+    for entry in history {
+        match entry.what {
+            What::Asked { by, conversation, user, change } => {
+                asked.insert((by, conversation, user, change));
+            }
+            What::Changed { by, conversation, user, change } => {
+                changed.insert((by, conversation, user, change));
+            }
+            _ => {}
+        }
+    }
+    for recorded in log {
+        let (user, change) = match &recorded.event {
+            Some(Event::MemberAdded(added)) => (added.user_id, Change::Add),
+            Some(Event::MemberRemoved(removed)) => (removed.user_id, Change::Remove),
+            _ => continue,
+        };
+        let wish = (recorded.actor, recorded.conversation, user, change);
+        changed.remove(&wish);
+        found.unless(asked.contains(&wish), Rule::NoPhantom, || {
+            format!("nobody asked for {wish:?} at {}", recorded.position)
+        });
+    }
+    for wish in changed {
+        found.violation(Rule::AcknowledgedOnce, || format!("{wish:?} was acknowledged and never happened"));
+    }
+}
+
+/// The live views against the rebuilt ones, and both against the log.
+fn compare(log: &[Recorded], truth: &Truth, views: &Views, found: &mut Found) {
+    let (live, rebuilt) = (&views.live, &views.rebuilt);
+    found.unless(live.keys().eq(rebuilt.keys()), Rule::ViewsTrue, || "there are different tables".into());
+    for (table, rows) in live {
+        let (rows, wanted): (HashSet<_>, HashSet<_>) =
+            (rows.iter().collect(), rebuilt.get(table).into_iter().flatten().collect());
+        let differ: Vec<_> = rows.symmetric_difference(&wanted).take(4).collect();
+        found.unless(differ.is_empty(), Rule::ViewsTrue, || format!("{table}: {differ:?}"));
+    }
+    let counts = |recorded: &&Recorded| {
+        let told = truth.of_conversation(recorded.conversation);
+        matches!(recorded.event, Some(Event::MessageSent(_)))
+            && told.is_some_and(|told| told.at(recorded.position.0).is_some())
+    };
+    let wanted = log.iter().filter(counts).count();
+    let has = live.get("view.message").map_or(0, Vec::len);
+    found.unless(has == wanted, Rule::ViewsTrue, || format!("{has} messages of {wanted} are in the view"));
+}

@@ -1,0 +1,97 @@
+//! What was sent against what the log has.
+
+use std::collections::{BTreeMap, HashMap};
+
+use verbatim::{
+    domain::{Event, MessageId},
+    log::Recorded,
+};
+
+use super::{Found, Rule};
+use crate::{
+    history::{Entry, Key, What},
+    truth::Truth,
+};
+
+/// All that is known of one message from outside.
+#[derive(Default)]
+struct Sending<'a> {
+    text: Option<&'a str>,
+    acknowledged: Vec<(u64, MessageId, Option<u64>)>,
+    refused: Vec<(u16, &'a str)>,
+    unknown: usize,
+}
+
+pub(super) fn check(history: &[Entry], log: &[Recorded], truth: &Truth, found: &mut Found) {
+    let sendings = gather(history);
+    let mut stored: HashMap<Key, Vec<(u64, MessageId)>> = HashMap::new();
+    for recorded in log {
+        let Some(Event::MessageSent(message)) = &recorded.event else { continue };
+        let client_id = message.client_id.as_str().to_owned();
+        let key = Key { user: recorded.actor, conversation: recorded.conversation, client_id };
+        let wanted = sendings.get(&key).and_then(|sending| sending.text);
+        found.unless(wanted == Some(message.text.as_str()), Rule::NoPhantom, || {
+            format!("{key:?} at {}: somebody wanted {wanted:?}", recorded.position)
+        });
+        stored.entry(key).or_default().push((recorded.position.0, message.message_id));
+    }
+    for (key, sending) in &sendings {
+        let stored = stored.get(key).map_or(&[][..], Vec::as_slice);
+        found.unless(stored.len() <= 1, Rule::AcknowledgedOnce, || {
+            format!("{key:?} is in the log {} times: {stored:?}", stored.len())
+        });
+        check_answers(key, sending, stored, truth, found);
+    }
+}
+
+fn gather(history: &[Entry]) -> BTreeMap<Key, Sending<'_>> {
+    let mut sendings: BTreeMap<Key, Sending<'_>> = BTreeMap::new();
+    for entry in history {
+        match &entry.what {
+            What::Sent { key, text } => sendings.entry(key.clone()).or_default().text = Some(text),
+            What::Acknowledged { key, position, message_id, body } => {
+                let answer = (*position, *message_id, *body);
+                sendings.entry(key.clone()).or_default().acknowledged.push(answer);
+            }
+            What::Refused { key, status, code } => {
+                sendings.entry(key.clone()).or_default().refused.push((*status, code));
+            }
+            What::Unknown { key, .. } => sendings.entry(key.clone()).or_default().unknown += 1,
+            _ => {}
+        }
+    }
+    sendings
+}
+
+fn check_answers(
+    key: &Key,
+    sending: &Sending<'_>,
+    stored: &[(u64, MessageId)],
+    truth: &Truth,
+    found: &mut Found,
+) {
+    let first = sending.acknowledged.first();
+    if let Some((position, message_id, _)) = first {
+        found.unless(stored.contains(&(*position, *message_id)), Rule::AcknowledgedOnce, || {
+            format!("{key:?} was acknowledged as {:?}, the log has {stored:?}", (position, message_id))
+        });
+    }
+    let bodies: Vec<u64> = sending.acknowledged.iter().filter_map(|answer| answer.2).collect();
+    let same =
+        sending.acknowledged.iter().all(|answer| first.is_some_and(|f| (f.0, f.1) == (answer.0, answer.1)))
+            && bodies.windows(2).all(|pair| pair[0] == pair[1]);
+    found.unless(same, Rule::SameAnswer, || format!("{key:?}: {:?}", sending.acknowledged));
+
+    let only_refused = sending.acknowledged.is_empty() && sending.unknown == 0;
+    found.unless(!only_refused || stored.is_empty(), Rule::RefusedRightly, || {
+        format!("{key:?} was refused and is in the log at {stored:?}")
+    });
+    let stays = truth.of_conversation(key.conversation).map_or(&[][..], |told| told.stays(key.user));
+    let was_always_in = matches!(stays, [(_, u64::MAX)]);
+    for (status, code) in &sending.refused {
+        let may_be_out = *code == "not_found" && !was_always_in;
+        found.unless(may_be_out, Rule::RefusedRightly, || {
+            format!("{key:?}: {status} {code}, stays {stays:?}")
+        });
+    }
+}

@@ -1,0 +1,100 @@
+//! What is left at the end: the log as it is stored, and the views as they are and as a second
+//! projector builds them anew.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::jetstream::{self, consumer::push};
+use futures_util::StreamExt as _;
+use sqlx::{Connection as _, PgConnection};
+use tokio::time::{Instant, sleep, timeout};
+use verbatim::{app, log::Recorded, views};
+
+use crate::{
+    checker::Views,
+    world::{Node, Plan, STREAMS, World},
+};
+
+/// How long one read may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The whole log, stream by stream, read past all that Verbatim does.
+pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
+    let client = world.backbone.lock().await.connect().await.expect("NATS");
+    let jetstream = jetstream::new(client.clone());
+    let mut streams = Vec::new();
+    for index in 0..STREAMS {
+        let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("a stream");
+        let last = stream.cached_info().state.last_sequence;
+        let mut read = Vec::new();
+        if last > 0 {
+            let config =
+                push::OrderedConfig { deliver_subject: client.new_inbox(), ..push::OrderedConfig::default() };
+            let consumer = stream.create_consumer(config).await.expect("a consumer");
+            let mut messages = consumer.messages().await.expect("messages");
+            let mut at = 0;
+            while at < last {
+                let next = timeout(PATIENCE, messages.next()).await.expect("the log can be read");
+                let message = next.expect("there is more").expect("a message");
+                at = message.info().expect("info").stream_sequence;
+                let payload = message.payload.clone();
+                let recorded = Recorded::read(at, &message.subject, message.headers.as_ref(), payload);
+                read.push(recorded.expect("an event"));
+            }
+        }
+        streams.push(read);
+    }
+    streams
+}
+
+/// The views, live and rebuilt. If they do not catch up with the log they differ.
+pub async fn views(world: &World) -> Views {
+    let mut connection = PgConnection::connect(&world.database).await.expect("Postgres");
+    sqlx::raw_sql("create database anew").execute(&mut connection).await.expect("a database");
+    let database = world.postgres.lock().await.url_of("anew");
+    app::migrate(&database).await.expect("migrations");
+    let plan = Plan {
+        roles: "projector",
+        nats: world.nats_urls.clone(),
+        database: database.clone(),
+        replicas: world.replicas,
+    };
+    let mut projector = Node::start(plan).await;
+    let deadline = Instant::now() + PATIENCE;
+    for database in [&world.database, &database] {
+        while !has_caught_up(world, database).await && Instant::now() < deadline {
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+    projector.stop().await;
+    Views { live: rows(&world.database).await, rebuilt: rows(&database).await }
+}
+
+async fn has_caught_up(world: &World, database: &str) -> bool {
+    let jetstream = jetstream::new(world.backbone.lock().await.connect().await.expect("NATS"));
+    let mut connection = PgConnection::connect(database).await.expect("Postgres");
+    for index in 0..STREAMS {
+        let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("a stream");
+        let last = stream.cached_info().state.last_sequence as i64;
+        let at: Vec<i64> = sqlx::query_scalar("select position from view.checkpoint where stream = $1")
+            .bind(index as i32)
+            .fetch_all(&mut connection)
+            .await
+            .expect("checkpoints");
+        if at.len() != views::ALL.len() || at.iter().any(|at| *at != last) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Every row of every view.
+async fn rows(database: &str) -> BTreeMap<String, Vec<String>> {
+    let mut connection = PgConnection::connect(database).await.expect("Postgres");
+    let mut all = BTreeMap::new();
+    for table in views::ALL.iter().flat_map(|projection| projection.tables) {
+        let sql = format!("select row_to_json(t)::text from {table} t order by 1");
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await;
+        all.insert((*table).to_owned(), rows.expect("rows"));
+    }
+    all
+}

@@ -1,0 +1,108 @@
+//! What goes wrong, by plan: a seeded schedule of faults in two lanes that run side by side, one for
+//! processes and their links, one for clients and their network. A fault counts if it was felt.
+
+mod strike;
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Serialize;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::{chance::Chance, clients::Crowd, history::What, world::World};
+
+/// How long the system may take until it works again after a fault.
+const RECOVERY: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    GatewayKilled,
+    GatewayFrozen,
+    GatewayDrained,
+    ProjectorKilled,
+    ProjectorFrozen,
+    NatsKilled,
+    NatsFrozen,
+    NatsUnreachable,
+    PostgresKilled,
+    PostgresUnreachable,
+    NetworkDelayed,
+    NetworkCut,
+    NetworkBlackHole,
+    SlowReader,
+    ReconnectStorm,
+}
+
+impl Kind {
+    pub const OF_SERVERS: [Self; 10] = [
+        Self::GatewayKilled,
+        Self::GatewayFrozen,
+        Self::GatewayDrained,
+        Self::ProjectorKilled,
+        Self::ProjectorFrozen,
+        Self::NatsKilled,
+        Self::NatsFrozen,
+        Self::NatsUnreachable,
+        Self::PostgresKilled,
+        Self::PostgresUnreachable,
+    ];
+    pub const OF_CLIENTS: [Self; 5] = [
+        Self::NetworkDelayed,
+        Self::NetworkCut,
+        Self::NetworkBlackHole,
+        Self::SlowReader,
+        Self::ReconnectStorm,
+    ];
+
+    pub fn word(self) -> String {
+        serde_json::to_value(self).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+/// One fault to come.
+#[derive(Debug, Clone, Copy)]
+pub struct Fault {
+    pub kind: Kind,
+    /// Which gateway or server.
+    pub target: usize,
+    pub lasts: Duration,
+}
+
+/// Inflicts faults until the time is over; every kind comes once before any comes again.
+pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance: Chance, until: Instant) {
+    let mut chance = chance;
+    let mut plan: Vec<Kind> = Vec::new();
+    while Instant::now() < until {
+        if plan.is_empty() {
+            plan = kinds.to_vec();
+            chance.shuffle(&mut plan);
+        }
+        let Some(kind) = plan.pop() else { return };
+        if kind == Kind::NatsUnreachable && world.to_nats.is_none() {
+            continue;
+        }
+        let target = chance.below(strike::targets(kind, &world));
+        let fault = Fault { kind, target, lasts: strike::lasts(kind, &mut chance) };
+        let history = &world.history;
+        let began = history.now();
+        let effect = strike::strike(fault, &world, &crowd, &mut chance).await;
+        let (kind, target) = (kind.word(), target.to_string());
+        history.note(What::Fault { kind: kind.clone(), target, began, healed: history.now(), effect });
+        if timeout(RECOVERY, recovers(&world, &crowd)).await.is_err() {
+            let what = format!("{} sockets are open after {kind}", crowd.connected());
+            let by = crowd.clients[0].person.id;
+            history.note(What::Blunder { by, what: format!("no recovery within {RECOVERY:?}: {what}") });
+        }
+        sleep(chance.millis(300..=1_500)).await;
+    }
+}
+
+/// Waits until messages are acknowledged again and most sockets are open.
+async fn recovers(world: &World, crowd: &Crowd) {
+    let since = world.history.now();
+    let all: usize = crowd.clients.iter().map(|client| client.devices.len()).sum();
+    let acknowledged = |what: &What| matches!(what, What::Acknowledged { .. });
+    while world.history.count_since(since, acknowledged) == 0 || crowd.connected() * 10 < all * 8 {
+        sleep(Duration::from_millis(100)).await;
+    }
+}

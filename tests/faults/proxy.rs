@@ -1,0 +1,277 @@
+//! A bad network: a TCP proxy that delays, holds back and cuts. In front of each gateway for its
+//! clients, and between the nodes and their servers.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpSocket, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::watch,
+    task::JoinSet,
+    time::sleep,
+};
+
+/// Small, so that a peer that does not read is felt soon.
+const BUFFER: u32 = 64 * 1024;
+
+/// What the network does.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Weather {
+    Fair,
+    /// Everything takes so much longer, in each direction.
+    Delayed(Duration),
+    /// Nothing passes, and nobody is told. What was held back passes afterwards.
+    BlackHole,
+    /// Connections from before this moment end, those that speak WebSocket in the middle of a frame.
+    Cut(Instant),
+}
+
+/// What the network has done.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub connections: AtomicU64,
+    pub delayed_bytes: AtomicU64,
+    pub held_bytes: AtomicU64,
+    pub cut: AtomicU64,
+    pub cut_in_frame: AtomicU64,
+}
+
+pub struct Proxy {
+    pub address: SocketAddr,
+    to: Arc<Mutex<SocketAddr>>,
+    weather: watch::Sender<Weather>,
+    done: Arc<Done>,
+    _task: JoinSet<()>,
+}
+
+impl Proxy {
+    pub async fn to(target: SocketAddr) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(BUFFER)?;
+        socket.set_recv_buffer_size(BUFFER)?;
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        let listener = socket.listen(1024)?;
+        let address = listener.local_addr()?;
+        let to = Arc::new(Mutex::new(target));
+        let (weather, seen) = watch::channel(Weather::Fair);
+        let done = Arc::<Done>::default();
+        let mut task = JoinSet::new();
+        task.spawn(accept(listener, to.clone(), seen, done.clone()));
+        Ok(Self { address, to, weather, done, _task: task })
+    }
+
+    /// Where new connections lead from now on.
+    pub fn leads_to(&self, target: SocketAddr) {
+        *self.to.lock().unwrap_or_else(PoisonError::into_inner) = target;
+    }
+
+    pub fn set(&self, weather: Weather) {
+        self.weather.send_replace(weather);
+    }
+
+    /// One of the counts of what it has done so far.
+    pub fn done(&self, of: impl Fn(&Done) -> &AtomicU64) -> u64 {
+        of(&self.done).load(Ordering::Relaxed)
+    }
+}
+
+async fn accept(
+    listener: TcpListener,
+    to: Arc<Mutex<SocketAddr>>,
+    weather: watch::Receiver<Weather>,
+    done: Arc<Done>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok((client, _)) = listener.accept().await else {
+            sleep(Duration::from_millis(20)).await;
+            continue;
+        };
+        let target = *to.lock().unwrap_or_else(PoisonError::into_inner);
+        connections.spawn(carry(client, target, weather.clone(), done.clone()));
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<Weather>, done: Arc<Done>) {
+    if weather.wait_for(|weather| *weather != Weather::BlackHole).await.is_err() {
+        return;
+    }
+    let connected = async {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(BUFFER)?;
+        let server = socket.connect(to).await?;
+        server.set_nodelay(true)?;
+        client.set_nodelay(true)?;
+        io::Result::Ok(server)
+    };
+    let Ok(server) = connected.await else { return };
+    done.connections.fetch_add(1, Ordering::Relaxed);
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let up = Pump { weather: weather.clone(), done: done.clone(), frames: None, born: Instant::now() };
+    let down = Pump { weather, done, frames: Some(Frames::default()), born: Instant::now() };
+    // When one direction is cut, so is the other; a direction that ends by itself leaves the other alone.
+    let mut both = JoinSet::new();
+    both.spawn(up.run(from_client, to_server));
+    both.spawn(down.run(from_server, to_client));
+    while let Some(ended) = both.join_next().await {
+        if !matches!(ended, Ok(Ok(()))) {
+            return;
+        }
+    }
+}
+
+/// One direction of one connection.
+struct Pump {
+    weather: watch::Receiver<Weather>,
+    done: Arc<Done>,
+    /// The frames that pass, from server to client.
+    frames: Option<Frames>,
+    born: Instant,
+}
+
+impl Pump {
+    async fn run(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let read = from.read(&mut buffer).await?;
+            if read == 0 {
+                let _ = to.shutdown().await;
+                return Ok(());
+            }
+            let mut chunk = &buffer[..read];
+            let weather = *self.weather.borrow();
+            match weather {
+                Weather::Delayed(by) => {
+                    self.done.delayed_bytes.fetch_add(read as u64, Ordering::Relaxed);
+                    sleep(by).await;
+                }
+                Weather::BlackHole => {
+                    self.done.held_bytes.fetch_add(read as u64, Ordering::Relaxed);
+                    let cleared = self.weather.wait_for(|weather| *weather != Weather::BlackHole).await;
+                    cleared.map_err(io::Error::other)?;
+                }
+                Weather::Fair | Weather::Cut(_) => {}
+            }
+            if let Weather::Cut(at) = weather
+                && self.born < at
+                && let Some(frames) = &mut self.frames
+            {
+                let (until, in_frame) = frames.cut_within(chunk);
+                chunk = &chunk[..until];
+                to.write_all(chunk).await?;
+                self.done.cut.fetch_add(1, Ordering::Relaxed);
+                self.done.cut_in_frame.fetch_add(u64::from(in_frame), Ordering::Relaxed);
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            if let Some(frames) = &mut self.frames {
+                frames.pass(chunk);
+            }
+            to.write_all(chunk).await?;
+        }
+    }
+}
+
+/// Where in the stream from server to client the frames are. Before the 101 there are none.
+#[derive(Debug, Default)]
+struct Frames {
+    head: Vec<u8>,
+    is_websocket: bool,
+    /// The begun header of a frame.
+    header: Vec<u8>,
+    /// Bytes of the present frame that are still to come.
+    left: usize,
+}
+
+impl Frames {
+    /// After how many bytes to cut, and whether that is in the middle of a frame.
+    fn cut_within(&mut self, chunk: &[u8]) -> (usize, bool) {
+        for (index, byte) in chunk.iter().enumerate() {
+            self.pass(std::slice::from_ref(byte));
+            if index + 1 >= chunk.len() / 2 && self.is_in_frame() {
+                return (index + 1, true);
+            }
+        }
+        (chunk.len(), self.is_in_frame())
+    }
+
+    fn is_in_frame(&self) -> bool {
+        self.left > 0 || !self.header.is_empty()
+    }
+
+    fn pass(&mut self, mut bytes: &[u8]) {
+        while let Some((first, rest)) = bytes.split_first() {
+            if self.left > 0 {
+                let passed = self.left.min(bytes.len());
+                self.left -= passed;
+                bytes = &bytes[passed..];
+                continue;
+            }
+            bytes = rest;
+            if !self.is_websocket {
+                self.pass_head(*first);
+            } else {
+                self.header.push(*first);
+                if let Some(length) = length(&self.header) {
+                    self.left = length;
+                    self.header.clear();
+                }
+            }
+        }
+    }
+
+    fn pass_head(&mut self, byte: u8) {
+        // What is not an upgrade within 4 KiB never becomes one.
+        if self.head.len() < 4096 {
+            self.head.push(byte);
+            self.is_websocket = self.head.starts_with(b"HTTP/1.1 101") && self.head.ends_with(b"\r\n\r\n");
+        }
+    }
+}
+
+/// The payload's length, if the header of an unmasked frame is complete.
+fn length(header: &[u8]) -> Option<usize> {
+    let extended = match header.get(1)? & 0x7f {
+        126 => header.get(2..4)?,
+        127 => header.get(2..10)?,
+        short => return Some(usize::from(short)),
+    };
+    Some(extended.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cut_lies_in_the_middle_of_a_frame() {
+        let long = [&[0x81, 126, 1, 0][..], &[b'x'; 256]].concat();
+        let stream = [b"HTTP/1.1 101 Switching\r\n\r\n\x81\x02hi", &long[..], b"\x81\x00"].concat();
+        let mut frames = Frames::default();
+        frames.pass(&stream);
+        assert!(frames.is_websocket && !frames.is_in_frame());
+        assert_eq!(frames.cut_within(b"\x81\x04abcd"), (3, true));
+        let mut frames = Frames::default();
+        frames.pass(&stream[..stream.len() - 10]);
+        assert!(frames.is_in_frame());
+    }
+
+    #[test]
+    fn an_answer_without_upgrade_has_no_frames() {
+        let mut frames = Frames::default();
+        let (_, in_frame) = frames.cut_within(b"HTTP/1.1 200 OK\r\n\r\n{}");
+        assert!(!in_frame);
+    }
+}
