@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use verbatim::domain::{ConversationId, UserId};
 
-use super::{Found, RESUME_MAY_BE_UNAVAILABLE, Rule};
+use super::{Found, Rule};
 use crate::{
     history::{Device, Entry, Socket, What},
     truth::{Told, Truth},
@@ -32,8 +32,7 @@ pub(super) fn check(history: &[Entry], truth: &Truth, found: &mut Found) {
     for entry in history {
         let What::Reset { socket, reason } = &entry.what else { continue };
         resets.insert(*socket);
-        let excused = RESUME_MAY_BE_UNAVAILABLE && reason == "resume_unavailable";
-        found.unless(excused, Rule::NoReset, || format!("socket {socket}: {reason}"));
+        found.violation(Rule::NoReset, || format!("socket {socket}: {reason}"));
     }
     let mut feeds: HashMap<Device, Feed> = HashMap::new();
     let mut device_of: HashMap<Socket, Device> = HashMap::new();
@@ -111,13 +110,6 @@ impl Feed {
         if !goes_on {
             self.begun = socket;
             self.at = heads.iter().map(|(id, head)| (*id, (*head, socket))).collect();
-            // What is over before a feed begins is none of its business.
-            for (id, told) in &truth.conversations {
-                let ended = told.stays(user).iter().map(|stay| stay.1).filter(|to| *to != u64::MAX).max();
-                if let (Some(ended), true) = (ended, RESUME_MAY_BE_UNAVAILABLE) {
-                    self.at.entry(*id).or_insert((ended, socket));
-                }
-            }
         }
     }
 

@@ -9,10 +9,11 @@ mod tests;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     fmt,
+    time::Duration,
 };
 
 use verbatim::{
-    domain::{ConversationId, Event, UserId},
+    domain::{ConversationId, Event, Time, UserId},
     log::Recorded,
 };
 
@@ -21,13 +22,10 @@ use crate::{
     truth::Truth,
 };
 
-/// Whether `reset` with the reason `resume_unavailable` is put up with: only where resume does not
-/// exist yet. A feed then begins anew.
-pub const RESUME_MAY_BE_UNAVAILABLE: bool = false;
-
-/// Whether each receipt in the log has to rise above those before it. Readers keep the greatest; what
-/// REST answers has to rise in any case.
-pub const RECEIPTS_RISE_IN_THE_LOG: bool = true;
+/// Two nodes that are told of one user at the same moment may both tell the log: the lower watermark
+/// may come last, if it was drafted no later than so long after the higher one. Readers keep the
+/// greatest; what REST answers has to rise in any case.
+const AT_THE_SAME_MOMENT: Duration = Duration::from_secs(2);
 
 /// Every row of every view, twice: as they are, and as a second projector built them from the log.
 #[derive(Debug, Default, Clone)]
@@ -127,12 +125,18 @@ impl Found {
 /// is lost.
 fn receipts(history: &[Entry], log: &[Recorded], found: &mut Found) {
     let mut told: HashMap<(ConversationId, UserId), (u64, u64)> = HashMap::new();
+    let mut raised: HashMap<(ConversationId, UserId), Time> = HashMap::new();
     for recorded in log {
         let Some(Event::ReceiptAdvanced(receipt)) = &recorded.event else { continue };
         let (now, of) = ((receipt.delivered.0, receipt.read.0), (recorded.conversation, recorded.actor));
         let known = told.entry(of).or_default();
         let rises = now.0 >= known.0 && now.1 >= known.1;
-        found.unless(rises || !RECEIPTS_RISE_IN_THE_LOG, Rule::ReceiptsRise, || {
+        let drafted = raised.entry(of).or_insert(recorded.time);
+        if rises {
+            *drafted = recorded.time;
+        }
+        let races = recorded.time <= drafted.plus(AT_THE_SAME_MOMENT);
+        found.unless(rises || races, Rule::ReceiptsRise, || {
             format!("{of:?}: (delivered, read) {now:?} at {} after {known:?}", recorded.position)
         });
         *known = (known.0.max(now.0), known.1.max(now.1));

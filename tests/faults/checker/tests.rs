@@ -316,7 +316,9 @@ fn a_hole_in_a_chain_is_found() {
 fn a_receipt_that_goes_back_is_found() {
     refuses(Rule::ReceiptsRise, |run| {
         let data = serde_json::json!({ "delivered": 5, "read": 5 });
-        run.log.push(recorded(11, BEN, "receipt.advanced", data));
+        let later = recorded(11, BEN, "receipt.advanced", data);
+        let time = later.time.plus(std::time::Duration::from_secs(3));
+        run.log.push(Recorded { time, ..later });
         run.everybody_sees(11);
     });
     refuses(Rule::ReceiptsRise, |run| run.note(watermarks(5)));
