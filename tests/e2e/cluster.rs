@@ -218,7 +218,7 @@ async fn the_leader_is_killed() {
     world.nats.nats(killed).start_again().await.expect("it starts again");
     world.nats.settled().await.expect("it catches up");
     let slowest = scene.holds_after(talks).await;
-    assert!(slowest < APPEND_DEADLINE, "a retry inside the node is enough: {slowest:?}");
+    assert!(slowest < APPEND_DEADLINE * 2, "one retry is enough: {slowest:?}");
     world.finish().await;
 }
 
