@@ -82,8 +82,8 @@ const OF_DOMAIN: &[&str] = &["schemars", "serde", "serde_json", "time", "uuid"];
 const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["auth"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["auth", "dev", "gateway", "log"]),
-    ("base64", &["api", "auth", "gateway", "log"]),
+    ("aws_lc_rs", &["auth", "dev", "feed", "gateway", "log"]),
+    ("base64", &["api", "auth", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["listen"]),
     ("hyper", &["listen"]),
@@ -106,7 +106,7 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// What modules that are not at home in a crate may hand through, and nothing else of it.
 const HANDED_THROUGH: &[(&str, &[&str], &[&str])] =
-    &[("sqlx", &["PgPool", "Error", "Result"], &["api", "commands", "gateway", "presence"])];
+    &[("sqlx", &["PgPool", "Error", "Result"], &["api", "commands", "feed", "gateway", "presence"])];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &[

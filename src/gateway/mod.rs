@@ -35,6 +35,7 @@ use crate::{
 use close::Close;
 pub use contract::channels;
 pub use door::Door;
+use frame::ServerFrame;
 use handshake::Origins;
 use hub::Hub;
 use listeners::Listeners;
@@ -111,6 +112,7 @@ impl Gateway {
             }
         });
         spawn_until(stop, remember_revocations(self.clone()));
+        spawn_until(stop, tell_outages(self.clone()));
         spawn_until(stop, sweep::run(self.clone()));
         Ok(())
     }
@@ -157,6 +159,25 @@ async fn remember_revocations(gateway: Arc<Gateway>) {
         gateway.close_revoked();
         if connections.changed().await.is_err() {
             return;
+        }
+    }
+}
+
+/// Sockets stay open while the log does not work, and hear about it.
+async fn tell_outages(gateway: Arc<Gateway>) {
+    let mut works = gateway.commands.log.works();
+    let degraded = ServerFrame::Error {
+        id: None,
+        code: "degraded",
+        detail: "nothing can be stored at present: what you send may be answered with `unavailable`",
+        retry_after_ms: Some(1_000),
+    }
+    .encode();
+    while works.changed().await.is_ok() {
+        if !*works.borrow_and_update() {
+            for listener in gateway.listeners.list() {
+                listener.send(&degraded);
+            }
         }
     }
 }

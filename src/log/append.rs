@@ -1,13 +1,13 @@
 //! Writing: an event counts when JetStream has answered that it is stored, not before.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use async_nats::{HeaderMap, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT};
+use super::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT, note};
 use crate::domain::{Lane, Position};
 
 /// How long to wait before the same append is tried again.
@@ -16,6 +16,9 @@ pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 /// How long the answer to a publication is awaited before it is sent again. JetStream knows it by
 /// its id, and a server that hangs or has just handed over does not answer at all.
 const ANSWER: Duration = Duration::from_secs(1);
+
+/// An append that takes longer tells that the log does not work as it should.
+const SLOW: Duration = Duration::from_secs(2);
 
 /// The log cannot answer now; whether the event is stored is not known. The same event with the
 /// same key may be tried again.
@@ -120,7 +123,18 @@ impl Log {
     /// Appends to the timeline or the receipts. Answers when it is stored; retries for up to
     /// [`APPEND_DEADLINE`].
     pub async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
-        self.queues[self.stream_of(draft.conversation)].append(draft).await
+        let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(draft));
+        let appended = match timeout(SLOW, &mut append).await {
+            Ok(appended) => appended,
+            Err(_) => {
+                note(&self.works, false);
+                append.await
+            }
+        };
+        if appended.is_ok() {
+            note(&self.works, true);
+        }
+        appended
     }
 
     /// Appends to the roster if its last event is still the one at `expected`

@@ -57,7 +57,7 @@ impl Log {
         // The number of servers is not known, so answers are awaited for a while after the last.
         let mut patience = Duration::from_secs(1);
         while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
-            patience = Duration::from_millis(200);
+            patience = Duration::from_millis(100);
             let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else { continue };
             let Some(config) = answer.data.jetstream.config else { continue };
             let this = if config.sync_always {

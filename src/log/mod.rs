@@ -49,7 +49,8 @@ pub struct Log {
     epoch: Epoch,
     queues: Arc<[commit::Queue]>,
     known: Arc<[known::Known]>,
-    connections: watch::Receiver<u64>,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
 }
 
 /// Why the log could not be opened.
@@ -70,8 +71,8 @@ impl Log {
     /// Connects to one of the servers in `url`, a comma-separated list, makes what is missing and
     /// brings the streams' settings up to date.
     pub async fn open(url: &str, layout: Layout) -> Result<Self, OpenError> {
-        let (connected, connections) = watch::channel(0);
-        let client = connect(url, connected).await?;
+        let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
+        let client = connect(url, connections.clone(), works.clone()).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         let epoch = streams::open(&jetstream, layout).await?;
@@ -79,7 +80,7 @@ impl Log {
         let queue =
             |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
         let queues = known.iter().map(queue).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, known, connections })
+        Ok(Self { client, jetstream, layout, epoch, queues, known, connections, works })
     }
 
     /// The life of this log.
@@ -104,7 +105,12 @@ impl Log {
 
     /// Changes with every connection that is made: what was told meanwhile may have been missed.
     pub fn connections(&self) -> watch::Receiver<u64> {
-        self.connections.clone()
+        self.connections.subscribe()
+    }
+
+    /// Whether events can be appended at present, as far as those tell that are under way.
+    pub fn works(&self) -> watch::Receiver<bool> {
+        self.works.subscribe()
     }
 
     /// The last position of a stream. What is looked up later is at least as new.
@@ -120,8 +126,17 @@ impl Log {
     }
 }
 
+/// Notes whether the log works, and wakes those who wait for a change of it.
+fn note(works: &watch::Sender<bool>, now: bool) {
+    works.send_if_modified(|works| std::mem::replace(works, now) != now);
+}
+
 /// User and password stand in the URL, from which async-nats does not take them.
-async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, async_nats::ConnectError> {
+async fn connect(
+    url: &str,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
+) -> Result<Client, async_nats::ConnectError> {
     let servers: Vec<&str> = url.split(',').map(str::trim).collect();
     let known = servers.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
     let options = match known.iter().find_map(|server| server.username().zip(server.password())) {
@@ -141,9 +156,15 @@ async fn connect(url: &str, connected: watch::Sender<u64>) -> Result<Client, asy
             match event {
                 async_nats::Event::Connected => {
                     tracing::info!("connected to NATS");
-                    connected.send_modify(|times| *times += 1);
+                    connections.send_modify(|times| *times += 1);
+                    note(&works, true);
                 }
-                other => tracing::warn!(event = %other, "NATS connection"),
+                other => {
+                    tracing::warn!(event = %other, "NATS connection");
+                    if matches!(other, async_nats::Event::Disconnected) {
+                        note(&works, false);
+                    }
+                }
             }
             std::future::ready(())
         })

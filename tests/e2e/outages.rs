@@ -12,6 +12,7 @@ async fn nats_is_killed_and_comes_back() {
     device.sees("before").await;
 
     world.nats.kill9();
+    device.waits_for("degraded", |frame| frame["op"] == "error" && frame["code"] == "degraded").await;
     let retried = key();
     let refused = ana.sends(&lunch, &retried, "meanwhile").await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
