@@ -13,6 +13,10 @@ use crate::domain::{Lane, Position};
 /// How long to wait before the same append is tried again.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the answer to a publication is awaited before it is sent again. JetStream knows it by
+/// its id, and a server that hangs or has just handed over does not answer at all.
+const ANSWER: Duration = Duration::from_secs(1);
+
 /// An append that takes longer tells that the log does not work as it should.
 const SLOW: Duration = Duration::from_secs(2);
 
@@ -84,17 +88,20 @@ pub(super) struct PublishAnswer {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// Publishes and waits for the answer that it is stored, for [`REQUEST_TIMEOUT`] and not beyond
-/// `deadline`.
+/// Until when an attempt may last of which several have time before the deadline.
+pub(super) fn attempt(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + ANSWER)
+}
+
+/// Publishes and waits for the answer that it is stored.
 pub(super) async fn publish(
     client: &async_nats::Client,
     out: Outgoing,
-    deadline: Instant,
+    until: Instant,
 ) -> Result<PublishAnswer, Refused> {
     let request = async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(None);
     // Without a connection the request may have to wait even to be sent.
-    let patience = deadline.min(Instant::now() + REQUEST_TIMEOUT);
-    let answer = timeout_at(patience, client.send_request(out.subject, request))
+    let answer = timeout_at(until, client.send_request(out.subject, request))
         .await
         .map_err(|_| Refused::Other("no answer in time".into()))?
         .map_err(|e| Refused::Other(e.to_string()))?;
@@ -137,7 +144,7 @@ impl Log {
         loop {
             let mut out = Outgoing::from(draft);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
-            match publish(&self.client, out, deadline).await {
+            match publish(&self.client, out, attempt(deadline)).await {
                 Ok(answer) => {
                     let position = Position(answer.seq);
                     self.known(draft.conversation).note(position, || draft.subject());

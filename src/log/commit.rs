@@ -12,8 +12,8 @@ use tokio::{
 };
 
 use super::{
-    APPEND_DEADLINE, Draft,
-    append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, publish},
+    APPEND_DEADLINE, Draft, REQUEST_TIMEOUT,
+    append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt, publish},
     envelope::MESSAGE_ID,
     known::Known,
 };
@@ -143,7 +143,8 @@ async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnsw
     }
     let mut commit = numbered(last, batch.len());
     commit.headers.insert("Nats-Batch-Commit", "1");
-    publish(client, commit, last.deadline).await
+    // A batch that is sent again goes one by one: it is worth some patience.
+    publish(client, commit, last.deadline.min(Instant::now() + REQUEST_TIMEOUT)).await
 }
 
 /// Publishes side by side, and again until each is stored or its deadline has passed.
@@ -153,7 +154,7 @@ async fn one_by_one(stream: &Stream, round: Vec<Waiting>) {
 
 async fn until_stored(stream: &Stream, waiting: Waiting) {
     let outcome = loop {
-        match publish(&stream.client, waiting.out.clone(), waiting.deadline).await {
+        match publish(&stream.client, waiting.out.clone(), attempt(waiting.deadline)).await {
             Ok(answer) => {
                 let position = Position(answer.seq);
                 stream.known.note(position, || waiting.out.subject.clone());
