@@ -1,6 +1,12 @@
 //! Several nodes behave as one.
 
-use crate::world::{World, assert_linked};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use crate::world::{World, assert_linked, key, signal};
 
 #[tokio::test]
 async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
@@ -67,16 +73,27 @@ async fn a_stopping_node_finishes_what_it_does_and_sends_its_sockets_elsewhere()
     let elsewhere = ana.at(world.nodes[1].address);
     let (mut stays, mut goes) = (ana.connects().await, elsewhere.connects().await);
     let cursor = goes.cursor();
-    let stopping = tokio::spawn({
-        let pid = world.nodes[1].pid();
-        async move { crate::world::signal(pid, "TERM").await }
-    });
-    let in_flight = elsewhere.sends(&notes, &crate::world::key(), "in flight").await;
-    stopping.await.expect("the signal");
-    assert_eq!(in_flight.status, 201);
+    let body = json!({ "client_id": key(), "text": "in flight" }).to_string();
+    let mut request = TcpStream::connect(elsewhere.address).await.expect("connection");
+    let head = format!(
+        "POST /v1/conversations/{}/messages HTTP/1.1\r\nhost: node\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\nexpect: 100-continue\r\n\r\n",
+        notes.id,
+        ana.token,
+        body.len()
+    );
+    request.write_all(head.as_bytes()).await.expect("write");
+    let mut answer = vec![0; 1024];
+    let read = request.read(&mut answer).await.expect("the node asks for the body");
+    assert!(answer[..read].starts_with(b"HTTP/1.1 100"));
+    signal(world.nodes[1].pid(), "TERM").await;
     let closed = goes.gets("closed").await;
     assert_eq!(closed["code"], 1012);
     assert!(closed["reason"].as_str().expect("reason").starts_with("drain;retry_after_ms="));
+    request.write_all(body.as_bytes()).await.expect("write");
+    answer.clear();
+    request.read_to_end(&mut answer).await.expect("an answer");
+    assert!(answer.starts_with(b"HTTP/1.1 201"), "{}", String::from_utf8_lossy(&answer));
     world.nodes[1].stop().await;
     world.nodes.pop();
 

@@ -42,7 +42,7 @@ use truth::Truth;
 use world::World;
 
 /// How long a run may take besides its faults.
-const BESIDES: Duration = Duration::from_secs(60);
+const BESIDES: Duration = Duration::from_secs(90);
 /// How many violations of each rule are printed.
 const PRINTED: usize = 6;
 
@@ -62,7 +62,7 @@ impl Settings {
                 .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{name}: {text}")))
         };
         Self {
-            seconds: number("VERBATIM_FAULTS_SECONDS", 50),
+            seconds: number("VERBATIM_FAULTS_SECONDS", 30),
             seed: number("VERBATIM_FAULTS_SEED", 1),
             sockets: number("VERBATIM_FAULTS_SOCKETS", 24) as usize,
             servers: number("VERBATIM_FAULTS_SERVERS", 1) as usize,
