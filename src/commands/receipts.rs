@@ -124,7 +124,8 @@ impl Commands {
             marks.wanted
         };
         let mut turn = entry.turn.lock().await;
-        if higher(entry.marks().told, mine) == entry.marks().told {
+        let told = entry.marks().told;
+        if higher(told, mine) == told {
             return Ok(());
         }
         if let Some(told_at) = *turn {
