@@ -41,7 +41,7 @@ pub(super) fn lasts(kind: Kind, chance: &mut Chance) -> Duration {
         Kind::GatewayFrozen | Kind::NetworkBlackHole => 5_000..=7_000,
         Kind::ProjectorKilled | Kind::ProjectorFrozen => 1_000..=4_000,
         Kind::NatsKilled => 500..=3_000,
-        Kind::NatsFrozen | Kind::NatsUnreachable => 1_500..=6_000,
+        Kind::NatsFrozen | Kind::NatsUnreachable => 3_000..=6_000,
         Kind::PostgresUnreachable | Kind::NetworkDelayed => 2_000..=5_000,
         Kind::GatewayDrained | Kind::NetworkCut | Kind::SlowReader | Kind::ReconnectStorm => 0..=0,
     })
