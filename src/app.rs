@@ -316,7 +316,7 @@ async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> 
             tracing::warn!(seconds, "a power failure loses what was acknowledged since the last sync");
         }
         Durability::Unknown => tracing::warn!(
-            "nats-server does not tell when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/nats.conf)"
+            "nats-server does not tell when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
         ),
     }
     Ok(durability)
