@@ -11,7 +11,6 @@ use super::{
     Gateway,
     close::Close,
     frame::{self, Head, Limits, ServerFrame},
-    hub::Joined,
     listeners::Session,
     socket,
 };
@@ -150,30 +149,28 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
     let listener = gateway.listeners.enter(session);
     // A revocation that was told before the session could be found is looked up.
     may_go_on(gateway, session)?;
-    // The listener is known to the hub's tasks by now, so whoever is added after these positions
-    // is joined by them; the view tells the memberships up to there.
-    let conversations = &gateway.commands.conversations;
-    let mut at = conversations.positions();
     let mut topics = Vec::new();
     if listener.is_settled() {
         topics.extend(listener.topics().into_iter().map(|id| (id, None)));
     } else {
-        let none_past = vec![Position::MAX; at.len()];
+        // Each task of the hub knows the listener from its answer on and joins it to what it is added
+        // to later; the view tells the memberships up to there. How far the hub is *said* to have
+        // followed would not do: that is noted only after a batch has been delivered.
+        let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::Lagging)?;
+        let known: Vec<Position> = asked.iter().map(|joined| joined.position).collect();
+        let none_past = vec![Position::MAX; known.len()];
         let memberships =
-            gateway.feed.memberships(session.user, &none_past, &at).await.map_err(|e| later(&e))?;
+            gateway.feed.memberships(session.user, &none_past, &known).await.map_err(|e| later(&e))?;
         for (id, _) in memberships.present {
-            let tracked = conversations.get(id).await.map_err(|e| later(&e.into()))?;
+            let tracked = gateway.commands.conversations.get(id).await.map_err(|e| later(&e.into()))?;
             topics.extend(tracked.map(|tracked| (id, Some(tracked))));
         }
     }
     let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::Lagging)?;
     listener.settle();
-    let mut heads = HashMap::new();
-    for Joined { stream, position, heads: of_stream } in joined {
-        at[stream] = position;
-        heads.extend(of_stream.into_iter().map(|head| (head.id, head.head)));
-    }
-    Ok(Live { at, heads })
+    let at = joined.iter().map(|joined| joined.position).collect();
+    let heads = joined.into_iter().flat_map(|joined| joined.heads).map(|head| (head.id, head.head));
+    Ok(Live { at, heads: heads.collect() })
 }
 
 /// Writes all pages, at the pace at which the client reads.

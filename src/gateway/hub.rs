@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -60,7 +61,6 @@ enum Request {
 
 /// Where a stream stood when a listener joined.
 pub(super) struct Joined {
-    pub(super) stream: usize,
     pub(super) position: Position,
     pub(super) heads: Vec<Head>,
 }
@@ -129,22 +129,24 @@ impl Hub {
         Self { log: log.clone(), streams: streams.collect() }
     }
 
-    /// Gives a listener what happens in conversations from now on. Answers where each stream stood.
+    /// Gives a listener what happens in conversations from now on. Answers, in their order, where all
+    /// streams stood,
+    /// also those without one of these conversations: an event that was delivered just before may be
+    /// the one by which the listener left.
     pub(super) async fn join(
         &self,
         listener: &Arc<Listener>,
         conversations: Vec<(ConversationId, Option<Arc<Tracked>>)>,
     ) -> Result<Vec<Joined>, Lagging> {
-        let mut by_stream: HashMap<usize, Vec<_>> = HashMap::new();
+        let mut by_stream: Vec<Vec<_>> = self.streams.iter().map(|_| Vec::new()).collect();
         for joined in conversations {
-            by_stream.entry(self.log.stream_of(joined.0)).or_default().push(joined);
+            by_stream[self.log.stream_of(joined.0)].push(joined);
         }
-        let mut all = Vec::new();
-        for (stream, conversations) in by_stream {
+        let asked = by_stream.into_iter().enumerate().map(|(stream, conversations)| {
             let listener = listener.clone();
-            all.push(self.ask(stream, |answer| Request::Join { listener, conversations, answer }).await?);
-        }
-        Ok(all)
+            self.ask(stream, |answer| Request::Join { listener, conversations, answer })
+        });
+        try_join_all(asked).await
     }
 
     /// A listener has no session any more.
@@ -308,7 +310,7 @@ impl Stream {
                     .into_iter()
                     .filter_map(|(id, tracked)| self.join(&listener, id, tracked))
                     .collect();
-                let _ = answer.send(Joined { stream: self.index, position: self.position, heads });
+                let _ = answer.send(Joined { position: self.position, heads });
             }
             Request::Leave(listener) => {
                 for id in listener.topics() {
