@@ -130,9 +130,8 @@ impl Hub {
     }
 
     /// Gives a listener what happens in conversations from now on. Answers, in their order, where all
-    /// streams stood,
-    /// also those without one of these conversations: an event that was delivered just before may be
-    /// the one by which the listener left.
+    /// streams stood, also those without one of these conversations: an event that was delivered just
+    /// before may be the one by which the listener left.
     pub(super) async fn join(
         &self,
         listener: &Arc<Listener>,
