@@ -1,8 +1,5 @@
 //! The JSON Schemas of the events' payloads, as `ce-dataschema` names them: `/schemas/<type>.json`.
 
-use std::collections::HashMap;
-
-use bytes::Bytes;
 use poem::{EndpointExt as _, IntoResponse as _, Response, endpoint::BoxEndpoint, endpoint::make_sync, get};
 
 use super::Problem;
@@ -10,10 +7,7 @@ use crate::log;
 
 /// Serves all of them; they change with the program only.
 pub(super) fn published() -> BoxEndpoint<'static, Response> {
-    let files: HashMap<String, Bytes> = log::schemas()
-        .into_iter()
-        .map(|(name, schema)| (format!("{name}.json"), format!("{schema:#}\n").into()))
-        .collect();
+    let files = log::schema_files();
     let file =
         make_sync(move |request| match request.raw_path_param("file").and_then(|name| files.get(name)) {
             Some(schema) => Response::builder().content_type("application/schema+json").body(schema.clone()),

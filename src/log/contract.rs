@@ -1,6 +1,8 @@
 //! What others may rely on: the schemas of payloads, and the log's half of the AsyncAPI document.
 //! Everything is made from the types and functions that write the log.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{Draft, envelope::type_name, streams};
@@ -12,11 +14,9 @@ pub fn schemas() -> Vec<(String, Value)> {
     Event::types().into_iter().map(published).collect()
 }
 
-/// The schema that is served as `/schemas/<file name>`, in pretty JSON.
-pub fn schema(file_name: &str) -> Option<String> {
-    let wanted = file_name.strip_suffix(".json")?;
-    let found = schemas().into_iter().find(|(name, _)| name == wanted);
-    found.map(|(_, schema)| format!("{schema:#}\n"))
+/// The same as files, as they are committed and served under `/schemas/`: pretty JSON by file name.
+pub fn schema_files() -> BTreeMap<String, String> {
+    schemas().into_iter().map(|(name, schema)| (format!("{name}.json"), format!("{schema:#}\n"))).collect()
 }
 
 /// The NATS half of the AsyncAPI document: its `servers`, `channels`, `operations` and `components`.
@@ -245,11 +245,12 @@ mod tests {
 
     #[test]
     fn a_schema_is_served_by_its_file_name_and_nothing_else_is() {
-        let text = schema("verbatim.message.sent.v1.json").expect("a schema");
+        let files = schema_files();
+        let text = files.get("verbatim.message.sent.v1.json").expect("a schema");
         assert!(text.contains(r#""$id": "/schemas/verbatim.message.sent.v1.json""#), "{text}");
         for name in ["verbatim.message.sent.v1", "message.sent.json", "../verbatim.message.sent.v1.json", ""]
         {
-            assert_eq!(schema(name), None, "{name}");
+            assert_eq!(files.get(name), None, "{name}");
         }
     }
 }

@@ -24,7 +24,7 @@ use async_nats::{Client, ToServerAddrs as _, jetstream};
 use tokio::sync::watch;
 
 pub use append::{Appended, Conflict, Unavailable};
-pub use contract::{channels, schema, schemas};
+pub use contract::{channels, schema_files, schemas};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};
