@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _, Response, Route};
-use sqlx::{PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, migrate::Migrator, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -19,7 +19,7 @@ use crate::{
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
     projector,
-    views::Progress,
+    views::{self, Progress},
 };
 
 /// The migrations, inside the binary.
@@ -97,15 +97,15 @@ pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
             Box::pin(async move {
                 // Every query here finds few rows by an index. A young database has no statistics,
                 // and a plan that reads a small table whole would be kept when it has grown.
-                sqlx::raw_sql(
-                    "set statement_timeout = '10s'; set lock_timeout = '5s';
+                let settings = format!(
+                    "set search_path = {}, public;
+                     set statement_timeout = '10s'; set lock_timeout = '5s';
                      set idle_in_transaction_session_timeout = '10s';
                      set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
                      set jit = off",
-                )
-                .execute(connection)
-                .await
-                .map(drop)
+                    views::schema()
+                );
+                sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
             })
         })
         .connect(url)
@@ -339,8 +339,13 @@ async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError
 /// Brings the database to this version.
 pub async fn migrate(url: &str) -> Result<(), AppError> {
     let pool = database(url, 1).await?;
-    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0").execute(&pool).await?;
-    MIGRATIONS.run(&pool).await.map_err(|e| AppError::Migrate(e.to_string()))?;
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; set search_path = public")
+        .execute(&mut connection)
+        .await?;
+    MIGRATIONS.run(&mut connection).await.map_err(|e| AppError::Migrate(e.to_string()))?;
+    views::create(&mut connection, &views::schema()).await?;
+    connection.close().await?;
     pool.close().await;
     Ok(())
 }

@@ -59,6 +59,7 @@ pub async fn project(log: Log, pool: PgPool, stream: usize, stop: CancellationTo
 async fn work(log: &Log, pool: &PgPool, stream: usize) -> Result<std::convert::Infallible, Stopped> {
     let mut turn = pool.acquire().await?.detach();
     take_turn(&mut turn, stream).await?;
+    views::create(&mut turn, &views::schema()).await?;
     let mut at = views::resume(pool, log.epoch(), stream).await?;
     let mut follower = log.follow(stream, at);
     let mut folds = HashMap::new();

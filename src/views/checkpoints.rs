@@ -16,6 +16,9 @@ use tokio::time::{Instant, sleep};
 use super::{ALL, bigint, position};
 use crate::domain::{Epoch, Position};
 
+pub(super) const TABLE: &str = "checkpoint";
+pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");
+
 /// Where the views stand in one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -39,7 +42,7 @@ pub enum Advanced {
 pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result<Position> {
     let names: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
     sqlx::query(
-        "insert into view.checkpoint (projection, stream, epoch, position)
+        "insert into checkpoint (projection, stream, epoch, position)
          select name, $2, $3, 0 from unnest($1::text[]) as name on conflict do nothing",
     )
     .bind(&names)
@@ -48,7 +51,7 @@ pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result
     .execute(pool)
     .await?;
     let found: Vec<(String, i64)> = sqlx::query_as(
-        "select distinct epoch, position from view.checkpoint where stream = $1 and projection = any($2)",
+        "select distinct epoch, position from checkpoint where stream = $1 and projection = any($2)",
     )
     .bind(stream as i32)
     .bind(&names)
@@ -57,10 +60,10 @@ pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result
     match &found[..] {
         [(of, at)] if *of == epoch.to_string() => Ok(position(*at)),
         [(of, _)] => Err(sqlx::Error::Protocol(format!(
-            "the views are of another log (epoch {of}, this one is {epoch}): truncate all tables of schema view"
+            "the views are of another log (epoch {of}, this one is {epoch}): drop its schema, it comes back"
         ))),
         _ => Err(sqlx::Error::Protocol(format!(
-            "the projections of stream {stream} do not stand at one position: truncate all tables of schema view"
+            "the projections of stream {stream} do not stand at one position: drop its schema, it comes back"
         ))),
     }
 }
@@ -71,7 +74,7 @@ pub async fn advance(
     from: Checkpoint,
     to: Position,
 ) -> sqlx::Result<Advanced> {
-    let moved = sqlx::query("update view.checkpoint set position = $3 where stream = $1 and position = $2")
+    let moved = sqlx::query("update checkpoint set position = $3 where stream = $1 and position = $2")
         .bind(from.stream as i32)
         .bind(bigint(from.position))
         .bind(bigint(to))
@@ -100,7 +103,7 @@ impl Progress {
     /// The position of every stream that the views have reached.
     pub async fn positions(&self) -> sqlx::Result<HashMap<usize, Position>> {
         let rows: Vec<(i32, i64)> =
-            sqlx::query_as("select stream, min(position) from view.checkpoint group by stream")
+            sqlx::query_as("select stream, min(position) from checkpoint group by stream")
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())

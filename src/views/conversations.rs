@@ -12,8 +12,12 @@ use crate::domain::{
     ConversationId, Event, Fold, History, Kind, Lane, MessageId, Position, Role, Time, Title, UserId,
 };
 
-pub(super) const PROJECTION: Projection =
-    Projection { name: "conversations", tables: &["view.conversation"], apply };
+pub(super) const PROJECTION: Projection = Projection {
+    name: "conversations",
+    tables: &["conversation"],
+    definition: include_str!("../../migrations/views/conversations.sql"),
+    apply,
+};
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
@@ -28,7 +32,7 @@ async fn roster(connection: &mut PgConnection, fact: &Fact) -> sqlx::Result<()> 
     match &fact.event {
         Some(Event::ConversationCreated(created)) => {
             sqlx::query(
-                "insert into view.conversation
+                "insert into conversation
                      (id, kind, title, history, created_by, created_at, roster, head, active_at)
                  values ($1, $2, $3, $4, $5, $6, $7, $7, $6) on conflict (id) do nothing",
             )
@@ -44,7 +48,7 @@ async fn roster(connection: &mut PgConnection, fact: &Fact) -> sqlx::Result<()> 
         }
         Some(Event::ConversationUpdated(updated)) => {
             sqlx::query(
-                "update view.conversation
+                "update conversation
                  set title = coalesce($2, title), history = coalesce($3, history) where id = $1",
             )
             .bind(fact.conversation.uuid())
@@ -78,7 +82,7 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
         times.push(time.datetime());
     }
     sqlx::query(
-        "update view.conversation c
+        "update conversation c
          set head = new.head, roster = greatest(c.roster, new.roster), active_at = new.time
          from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[]) as new (id, head, roster, time)
          where c.id = new.id and c.head < new.head",
@@ -99,12 +103,11 @@ pub async fn folds(
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {
     type Row = (Uuid, String, Option<String>, String, i64, i64);
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<Row> = sqlx::query_as(
-        "select id, kind, title, history, roster, head from view.conversation where id = any($1)",
-    )
-    .bind(&uuids)
-    .fetch_all(&mut *connection)
-    .await?;
+    let rows: Vec<Row> =
+        sqlx::query_as("select id, kind, title, history, roster, head from conversation where id = any($1)")
+            .bind(&uuids)
+            .fetch_all(&mut *connection)
+            .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
     let fold = |(id, kind, title, history, roster, head): Row| {
         let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
@@ -191,21 +194,21 @@ const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, peer.user_id as peer, me.role, c.created_at, c.active_at, c.head,
            coalesce(r.read, 0) as read, unread.unread,
            m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at
-    from view.member me
-    join view.conversation c on c.id = me.conversation_id
-    left join view.receipt r on r.conversation_id = c.id and r.user_id = me.user_id
+    from member me
+    join conversation c on c.id = me.conversation_id
+    left join receipt r on r.conversation_id = c.id and r.user_id = me.user_id
     left join lateral (
-        select user_id from view.member
+        select user_id from member
         where c.kind = 'direct' and conversation_id = c.id and user_id <> me.user_id
     ) peer on true
     left join lateral (
-        select id, position, sender, text, sent_at from view.message
+        select id, position, sender, text, sent_at from message
         where conversation_id = c.id and (c.history = 'full' or position > me.since)
         order by position desc limit 1
     ) m on true
     cross join lateral (
         select count(*) as unread from (
-            select 1 from view.message
+            select 1 from message
             where conversation_id = c.id and sender <> me.user_id and position > coalesce(r.read, 0)
                   and (c.history = 'full' or position > me.since)
             limit 1000

@@ -10,8 +10,12 @@ use uuid::Uuid;
 use super::{Checkpoint, Fact, Projection, bigint, position, read_word, word};
 use crate::domain::{ConversationId, Event, Membership, Position, Role, Time, UserId};
 
-pub(super) const PROJECTION: Projection =
-    Projection { name: "members", tables: &["view.member", "view.past_member"], apply };
+pub(super) const PROJECTION: Projection = Projection {
+    name: "members",
+    tables: &["member", "past_member"],
+    definition: include_str!("../../migrations/views/members.sql"),
+    apply,
+};
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
@@ -28,14 +32,12 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                     remove(connection, fact, removed.user_id).await?;
                 }
                 Some(Event::MemberRoleChanged(changed)) => {
-                    sqlx::query(
-                        "update view.member set role = $3 where conversation_id = $1 and user_id = $2",
-                    )
-                    .bind(fact.conversation.uuid())
-                    .bind(changed.user_id.uuid())
-                    .bind(word(changed.role))
-                    .execute(&mut *connection)
-                    .await?;
+                    sqlx::query("update member set role = $3 where conversation_id = $1 and user_id = $2")
+                        .bind(fact.conversation.uuid())
+                        .bind(changed.user_id.uuid())
+                        .bind(word(changed.role))
+                        .execute(&mut *connection)
+                        .await?;
                 }
                 _ => {}
             }
@@ -48,7 +50,7 @@ async fn add(connection: &mut PgConnection, fact: &Fact, members: &[(UserId, Rol
     let (users, roles): (Vec<Uuid>, Vec<String>) =
         members.iter().map(|(user, role)| (user.uuid(), word(role))).unzip();
     sqlx::query(
-        "insert into view.member (conversation_id, user_id, role, since, joined_at)
+        "insert into member (conversation_id, user_id, role, since, joined_at)
          select $1, user_id, role, $4, $5 from unnest($2::uuid[], $3::text[]) as new (user_id, role)
          on conflict (conversation_id, user_id) do nothing",
     )
@@ -65,10 +67,10 @@ async fn add(connection: &mut PgConnection, fact: &Fact, members: &[(UserId, Rol
 async fn remove(connection: &mut PgConnection, fact: &Fact, user: UserId) -> sqlx::Result<()> {
     sqlx::query(
         "with gone as (
-             delete from view.member where conversation_id = $1 and user_id = $2
+             delete from member where conversation_id = $1 and user_id = $2
              returning conversation_id, user_id, since
          )
-         insert into view.past_member (conversation_id, user_id, since, until)
+         insert into past_member (conversation_id, user_id, since, until)
          select conversation_id, user_id, since, $3 from gone on conflict do nothing",
     )
     .bind(fact.conversation.uuid())
@@ -85,7 +87,7 @@ pub(super) async fn rosters(
     conversations: &[Uuid],
 ) -> sqlx::Result<HashMap<Uuid, BTreeMap<UserId, Membership>>> {
     let rows: Vec<(Uuid, Uuid, String, i64)> = sqlx::query_as(
-        "select conversation_id, user_id, role, since from view.member where conversation_id = any($1)",
+        "select conversation_id, user_id, role, since from member where conversation_id = any($1)",
     )
     .bind(conversations)
     .fetch_all(connection)
@@ -117,7 +119,7 @@ pub async fn members(
     limit: i64,
 ) -> sqlx::Result<Vec<Member>> {
     let rows: Vec<(Uuid, String, OffsetDateTime)> = sqlx::query_as(
-        "select user_id, role, joined_at from view.member
+        "select user_id, role, joined_at from member
          where conversation_id = $1 and ($2::uuid is null or user_id > $2) order by user_id limit $3",
     )
     .bind(conversation.uuid())
@@ -161,14 +163,14 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
     let (present, heads, past, untils, streams, positions): Row = sqlx::query_as(
         "select coalesce(array_agg(id), '{}'), coalesce(array_agg(head), '{}'),
                 (select coalesce(array_agg(conversation_id order by until), '{}')
-                 from view.past_member where user_id = $1 and until > $2),
+                 from past_member where user_id = $1 and until > $2),
                 (select coalesce(array_agg(until order by until), '{}')
-                 from view.past_member where user_id = $1 and until > $2),
+                 from past_member where user_id = $1 and until > $2),
                 (select coalesce(array_agg(stream order by stream), '{}')
-                 from (select stream from view.checkpoint group by stream) s),
+                 from (select stream from checkpoint group by stream) s),
                 (select coalesce(array_agg(position order by stream), '{}')
-                 from (select stream, min(position) as position from view.checkpoint group by stream) p)
-         from view.member m join view.conversation c on c.id = m.conversation_id where m.user_id = $1",
+                 from (select stream, min(position) as position from checkpoint group by stream) p)
+         from member m join conversation c on c.id = m.conversation_id where m.user_id = $1",
     )
     .bind(user.uuid())
     .bind(bigint(since))
@@ -189,7 +191,7 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
 /// The conversations of a user that moved last.
 pub async fn latest_of(pool: &PgPool, user: UserId, limit: i64) -> sqlx::Result<Vec<ConversationId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select c.id from view.member m join view.conversation c on c.id = m.conversation_id
+        "select c.id from member m join conversation c on c.id = m.conversation_id
          where m.user_id = $1 order by c.active_at desc limit $2",
     )
     .bind(user.uuid())
@@ -202,7 +204,7 @@ pub async fn latest_of(pool: &PgPool, user: UserId, limit: i64) -> sqlx::Result<
 /// Whether two people have a conversation in common.
 pub async fn share_a_conversation(pool: &PgPool, one: UserId, other: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar(
-        "select exists (select 1 from view.member a join view.member b using (conversation_id)
+        "select exists (select 1 from member a join member b using (conversation_id)
                         where a.user_id = $1 and b.user_id = $2)",
     )
     .bind(one.uuid())

@@ -11,7 +11,12 @@ use uuid::Uuid;
 use super::{Fact, Projection, bigint, position};
 use crate::domain::{ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
 
-pub(super) const PROJECTION: Projection = Projection { name: "messages", tables: &["view.message"], apply };
+pub(super) const PROJECTION: Projection = Projection {
+    name: "messages",
+    tables: &["message"],
+    definition: include_str!("../../migrations/views/messages.sql"),
+    apply,
+};
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
@@ -31,7 +36,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             return Ok(());
         }
         sqlx::query(
-            "insert into view.message (conversation_id, position, id, sender, client_id, text, sent_at)
+            "insert into message (conversation_id, position, id, sender, client_id, text, sent_at)
              select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                                   $7::timestamptz[])
              on conflict do nothing",
@@ -98,7 +103,7 @@ pub async fn sent_before(pool: &PgPool, keys: &[&Sending]) -> sqlx::Result<HashM
         "select key.number, m.id, m.position, m.sender, m.client_id, m.text, m.sent_at
          from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
              as key (conversation_id, sender, client_id, number)
-         join view.message m using (conversation_id, sender, client_id)",
+         join message m using (conversation_id, sender, client_id)",
     )
     .bind(conversations)
     .bind(senders)
@@ -122,12 +127,12 @@ pub async fn history(
 ) -> sqlx::Result<Vec<Message>> {
     let (sql, bound) = match direction {
         Direction::Before(bound) => (
-            "select id, position, sender, client_id, text, sent_at from view.message
+            "select id, position, sender, client_id, text, sent_at from message
              where conversation_id = $1 and position > $2 and position < $3 order by position desc limit $4",
             bound,
         ),
         Direction::After(bound) => (
-            "select id, position, sender, client_id, text, sent_at from view.message
+            "select id, position, sender, client_id, text, sent_at from message
              where conversation_id = $1 and position > $2 and position > $3 order by position limit $4",
             bound,
         ),
@@ -153,10 +158,10 @@ pub async fn around(
     newer: i64,
 ) -> sqlx::Result<Vec<Message>> {
     let rows: Vec<Row> = sqlx::query_as(
-        "(select id, position, sender, client_id, text, sent_at from view.message
+        "(select id, position, sender, client_id, text, sent_at from message
           where conversation_id = $1 and position > $2 and position <= $3 order by position desc limit $4)
          union all
-         (select id, position, sender, client_id, text, sent_at from view.message
+         (select id, position, sender, client_id, text, sent_at from message
           where conversation_id = $1 and position > $2 and position > $3 order by position limit $5)
          order by position desc",
     )

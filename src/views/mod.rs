@@ -8,6 +8,7 @@ mod conversations;
 mod members;
 mod messages;
 mod receipts;
+mod schema;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -17,6 +18,7 @@ pub use conversations::{Conversation, LastMessage, folds, one, page};
 pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Direction, Message, Sending, around, history, sent_before};
 pub use receipts::{Receipt, receipts, watermarks};
+pub use schema::{VERSION, create, schema, tables};
 
 use crate::domain::{ConversationId, Event, EventId, Lane, Position, Time, UserId};
 
@@ -45,6 +47,8 @@ pub struct Projection {
     pub name: &'static str,
     /// The tables that it alone writes.
     pub tables: &'static [&'static str],
+    /// The SQL that makes them, in whatever schema the search path names.
+    pub definition: &'static str,
     /// Applies facts in their order. Applying the same ones again changes nothing.
     pub apply: for<'a> fn(&'a mut PgConnection, &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>>,
 }

@@ -10,7 +10,12 @@ use uuid::Uuid;
 use super::{Fact, Projection, bigint, position};
 use crate::domain::{ConversationId, Event, Position, ReceiptAdvanced, Time, UserId};
 
-pub(super) const PROJECTION: Projection = Projection { name: "receipts", tables: &["view.receipt"], apply };
+pub(super) const PROJECTION: Projection = Projection {
+    name: "receipts",
+    tables: &["receipt"],
+    definition: include_str!("../../migrations/views/receipts.sql"),
+    apply,
+};
 
 /// A watermark and the time of the event that raised it.
 type Mark = (Position, Option<Time>);
@@ -40,7 +45,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             read_at.push(r.1.map(Time::datetime));
         }
         sqlx::query(
-            "insert into view.receipt as old (conversation_id, user_id, delivered, delivered_at, read, read_at)
+            "insert into receipt as old (conversation_id, user_id, delivered, delivered_at, read, read_at)
              select * from unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::timestamptz[], $5::bigint[],
                                   $6::timestamptz[])
              on conflict (conversation_id, user_id) do update set
@@ -90,8 +95,8 @@ pub async fn receipts(
 ) -> sqlx::Result<Vec<Receipt>> {
     let rows: Vec<(Uuid, i64, i64, Option<OffsetDateTime>)> = sqlx::query_as(
         "select m.user_id, coalesce(r.delivered, 0), coalesce(r.read, 0), r.read_at
-         from view.member m
-         left join view.receipt r on r.conversation_id = m.conversation_id and r.user_id = m.user_id
+         from member m
+         left join receipt r on r.conversation_id = m.conversation_id and r.user_id = m.user_id
          where m.conversation_id = $1 and ($2::uuid is null or m.user_id > $2) order by m.user_id limit $3",
     )
     .bind(conversation.uuid())
@@ -114,13 +119,12 @@ pub async fn watermarks(
     conversation: ConversationId,
     user: UserId,
 ) -> sqlx::Result<ReceiptAdvanced> {
-    let row: Option<(i64, i64)> = sqlx::query_as(
-        "select delivered, read from view.receipt where conversation_id = $1 and user_id = $2",
-    )
-    .bind(conversation.uuid())
-    .bind(user.uuid())
-    .fetch_optional(pool)
-    .await?;
+    let row: Option<(i64, i64)> =
+        sqlx::query_as("select delivered, read from receipt where conversation_id = $1 and user_id = $2")
+            .bind(conversation.uuid())
+            .bind(user.uuid())
+            .fetch_optional(pool)
+            .await?;
     let (delivered, read) = row.unwrap_or_default();
     Ok(ReceiptAdvanced { delivered: position(delivered), read: position(read) })
 }

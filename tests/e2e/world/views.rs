@@ -51,11 +51,11 @@ impl<B: Backbone> World<B> {
 async fn rows(database: &Database) -> BTreeMap<&'static str, Vec<String>> {
     let mut connection = PgConnection::connect(&database.url).await.expect("Postgres");
     let mut all = BTreeMap::new();
-    for table in views::ALL.iter().flat_map(|projection| projection.tables) {
-        let sql = format!("select row_to_json(t)::text from {table} t order by 1");
+    for table in views::tables() {
+        let sql = format!("select row_to_json(t)::text from view.{table} t order by 1");
         let rows: Vec<String> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
-        all.insert(*table, rows);
+        all.insert(table, rows);
     }
     all
 }

@@ -210,6 +210,6 @@ fn compare(log: &[Recorded], truth: &Truth, views: &Views, found: &mut Found) {
             && told.is_some_and(|told| told.at(recorded.position.0).is_some())
     };
     let wanted = log.iter().filter(counts).count();
-    let has = live.get("view.message").map_or(0, Vec::len);
+    let has = live.get("message").map_or(0, Vec::len);
     found.unless(has == wanted, Rule::ViewsTrue, || format!("{has} messages of {wanted} are in the view"));
 }

@@ -120,7 +120,7 @@ impl Run {
             effect: Some("1 cut".into()),
         });
         let rows = ["2", "3", "6", "10"].map(|row| format!("row {row}")).to_vec();
-        let tables = BTreeMap::from([("view.message".to_owned(), rows)]);
+        let tables = BTreeMap::from([("message".to_owned(), rows)]);
         run.views = Views { live: tables.clone(), rebuilt: tables };
         run
     }
@@ -220,7 +220,7 @@ fn a_message_that_is_stored_twice_is_found() {
     refuses(Rule::AcknowledgedOnce, |run| {
         run.log.push(said(11, ANA, 1));
         run.everybody_sees(11);
-        run.views.live.entry("view.message".into()).or_default().push("again".into());
+        run.views.live.entry("message".into()).or_default().push("again".into());
         run.views.rebuilt = run.views.live.clone();
     });
 }
@@ -354,7 +354,7 @@ fn a_log_with_a_hole_is_found() {
 #[test]
 fn views_that_differ_are_found() {
     refuses(Rule::ViewsTrue, |run| {
-        run.views.live.entry("view.member".into()).or_default().push("somebody".into());
+        run.views.live.entry("member".into()).or_default().push("somebody".into());
     });
     refuses(Rule::ViewsTrue, |run| {
         run.views.live.values_mut().for_each(|rows| rows[0] = "another".into());

@@ -1,0 +1,12 @@
+create table conversation (
+    id         uuid primary key,
+    kind       text        not null,
+    title      text,
+    history    text        not null,
+    created_by uuid        not null,
+    created_at timestamptz not null,
+    -- The last event of the roster, the last event that counts, and when that was.
+    roster     bigint      not null,
+    head       bigint      not null,
+    active_at  timestamptz not null
+);
