@@ -11,7 +11,7 @@ use crate::{
     admin::{self, Health},
     api, auth,
     clock::Clock,
-    commands::{Commands, Conversations, Earlier, Receipts},
+    commands::{Commands, Conversations, Earlier, Messages, Receipts},
     config::{BadSetting, Role, Settings},
     feed::Feed,
     gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
@@ -225,6 +225,7 @@ async fn start(
         log: log.clone(),
         earlier: Earlier::start(log.clone(), pool.clone(), progress.clone(), conversations.clone()),
         conversations,
+        messages: Messages::new(pool.clone(), progress.clone()),
         receipts,
         clock: clock.clone(),
     };

@@ -4,9 +4,30 @@ create table message (
     id              uuid        not null,
     sender          uuid        not null,
     client_id       text        collate "C" not null,
+    -- As it is now; empty once it is deleted.
     text            text        not null,
     sent_at         timestamptz not null,
+    -- The message that it answers.
+    reply_to        uuid,
+    reply_to_at     bigint,
+    metadata        jsonb,
+    -- The last edit that counts.
+    edited          bigint,
+    edited_at       timestamptz,
+    deleted_at      timestamptz,
+    deleted_by      uuid,
     primary key (conversation_id, position)
 );
+create unique index message_id on message (conversation_id, id);
 -- A retry is known by its key, for ever.
 create unique index message_key on message (conversation_id, sender, client_id);
+
+-- The texts of messages that were edited, the first among them, by the position at which each was said.
+create table message_version (
+    conversation_id uuid        not null,
+    message         bigint      not null,
+    position        bigint      not null,
+    text            text        not null,
+    said_at         timestamptz not null,
+    primary key (conversation_id, message, position)
+);

@@ -143,12 +143,14 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     Problem::invalid(short(pointer), code, short(&detail))
 }
 
-/// The code of what [`BadText`] and [`Few`] say; every other domain value is just `invalid`.
+/// The code of what [`BadText`], `BadMetadata` and [`Few`] say; every other domain value is just `invalid`.
 fn text_code(text: &str) -> &'static str {
     if text == BadText::Empty.to_string() {
         "empty_text"
     } else if text.starts_with("too long") {
         "too_long"
+    } else if text.starts_with("too deep") {
+        "too_deep"
     } else if text.starts_with("too many") {
         "too_many"
     } else if text.starts_with("the character U+") {

@@ -45,8 +45,10 @@ struct Conversation {
     head: Position,
     /// The position that this answer has reached, for the `min_position` of reads
     position: Position,
-    /// How many messages of others I have not read, counted up to 1,000
+    /// How many messages of others I have not read, without deleted ones, counted up to 1,000
     unread: i64,
+    /// How many of these mention me
+    mentions: i64,
     /// My read position
     read: Position,
     /// The last message that I may read
@@ -63,10 +65,16 @@ struct LastMessage {
     position: Position,
     /// Who sent it
     sender: UserId,
-    /// As typed
+    /// As it is now; empty once it is deleted
     text: String,
     /// When
     sent_at: Time,
+    /// When it was last edited
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<Time>,
+    /// When it was deleted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Time>,
 }
 
 impl Conversation {
@@ -87,6 +95,7 @@ impl Conversation {
             head: view.head,
             position: view.head,
             unread: view.unread,
+            mentions: view.mentions,
             read: view.read,
             last_message: last.map(|last| LastMessage {
                 id: last.id,
@@ -94,6 +103,8 @@ impl Conversation {
                 sender: last.sender,
                 text: last.text,
                 sent_at: last.sent_at,
+                edited_at: last.edited_at,
+                deleted_at: last.deleted_at,
             }),
         })
     }
@@ -114,6 +125,7 @@ impl Conversation {
             head: started.position,
             position: started.position,
             unread: 0,
+            mentions: 0,
             read: Position::START,
             last_message: None,
         }
@@ -133,6 +145,8 @@ impl Example for Conversation {
             sender: examples::ben(),
             text: examples::TEXT.into(),
             sent_at: examples::time(),
+            edited_at: None,
+            deleted_at: None,
         };
         Self {
             id: examples::conversation(),
@@ -146,6 +160,7 @@ impl Example for Conversation {
             head: examples::position(),
             position: examples::position(),
             unread: 1,
+            mentions: 0,
             read: Position(1017),
             last_message: Some(last_message),
         }
@@ -326,8 +341,11 @@ mod tests {
                 sender: ben(),
                 text: "hello".into(),
                 sent_at: examples::time(),
+                edited_at: None,
+                deleted_at: None,
             }),
             unread: 1,
+            mentions: 0,
             read: Position(2),
             head: Position(9),
         }
@@ -342,7 +360,7 @@ mod tests {
         let expected = json!({
             "id": examples::conversation(), "kind": "direct", "history": "full", "user_id": ana(),
             "role": "member", "created_at": at, "active_at": at, "head": 7, "position": 7, "unread": 0,
-            "read": 0,
+            "mentions": 0, "read": 0,
         });
         assert_eq!(body, expected);
     }

@@ -73,6 +73,10 @@ impl Example for Event {
             message_id: examples::message(),
             client_id: examples::key(),
             text: examples::text(),
+            reply_to: None,
+            reply_to_position: None,
+            metadata: None,
+            mentions: Vec::new(),
         };
         Self {
             conversation_id: examples::conversation(),

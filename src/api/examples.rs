@@ -11,6 +11,8 @@ use crate::domain::{
 pub(super) const TEXT: &str = "Is supper at eight?";
 /// What the group is called.
 pub(super) const TITLE: &str = "Supper on Friday";
+/// A reaction.
+pub(super) const EMOJI: &str = "👍";
 /// An idempotency key.
 pub(super) const KEY: &str = "b7c1e0d2-supper";
 

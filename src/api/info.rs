@@ -11,8 +11,20 @@ use crate::{
 };
 
 /// What clients can count on, beyond the operations of the document.
-const FEATURES: [&str; 6] =
-    ["direct_conversations", "group_conversations", "history_since_join", "receipts", "presence", "typing"];
+const FEATURES: [&str; 12] = [
+    "direct_conversations",
+    "group_conversations",
+    "history_since_join",
+    "edits",
+    "deletions",
+    "reactions",
+    "replies",
+    "mentions",
+    "pins",
+    "receipts",
+    "presence",
+    "typing",
+];
 
 /// This server
 #[derive(Debug, Clone, Serialize, Object)]

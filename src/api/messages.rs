@@ -9,11 +9,12 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Page, Problem, Reply, Ruled, Tag,
-    examples, given,
+    Below, Body, Caller, Created, Cursor, Done, FieldError, Found, Limit, Page, Problem, Reply, Ruled, Tag,
+    examples, given, message::Message,
 };
 use crate::{
-    domain::{ClientId, ConversationId, MessageId, Position, Text, Time, UserId},
+    commands,
+    domain::{Act, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
     views::{self, Direction},
 };
 
@@ -25,54 +26,81 @@ struct NewMessage {
     /// By which a retry is known; may be given as the header `Idempotency-Key` instead
     #[serde(default, deserialize_with = "given")]
     client_id: Option<ClientId>,
-    /// At most 16 KiB of UTF-8, kept exactly as typed
+    /// At most 16 KiB of UTF-8, kept exactly as typed. Members are mentioned as `<@user id>`
     text: Text,
+    /// The message of this conversation that it answers
+    #[serde(default, deserialize_with = "given")]
+    reply_to: Option<MessageId>,
+    /// What programs add: a JSON object of at most 4 KiB and 8 levels
+    #[serde(default, deserialize_with = "given")]
+    metadata: Option<Metadata>,
 }
 
 impl Example for NewMessage {
     fn example() -> Self {
-        Self { client_id: Some(examples::key()), text: examples::text() }
+        Self { client_id: Some(examples::key()), text: examples::text(), reply_to: None, metadata: None }
     }
 }
 
-/// A message
+/// Another text for a message
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct MessageChanges {
+    /// At most 16 KiB of UTF-8, kept exactly as typed
+    text: Text,
+}
+
+impl Example for MessageChanges {
+    fn example() -> Self {
+        Self { text: examples::text() }
+    }
+}
+
+/// A message that has another text
 #[derive(Serialize, Object)]
 #[oai(example)]
-struct Message {
+struct Edited {
     /// Its id
     id: MessageId,
     /// Where it was said
     conversation_id: ConversationId,
-    /// Where it stands
+    /// The position that this answer has reached, for the `min_position` of reads
     position: Position,
-    /// Who sent it
-    sender: UserId,
-    /// The sender's idempotency key
-    client_id: String,
     /// As typed
     text: String,
-    /// When
-    sent_at: Time,
+    /// When it was edited; absent if it had this text already
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<Time>,
 }
 
-impl Message {
-    fn of(conversation_id: ConversationId, message: views::Message) -> Self {
-        let views::Message { id, position, sender, client_id, text, sent_at } = message;
-        Self { id, conversation_id, position, sender, client_id, text, sent_at }
-    }
-}
-
-impl Example for Message {
+impl Example for Edited {
     fn example() -> Self {
         Self {
             id: examples::message(),
             conversation_id: examples::conversation(),
-            position: examples::position(),
-            sender: examples::ana(),
-            client_id: examples::KEY.into(),
+            position: Position(examples::position().0 + 1),
             text: examples::TEXT.into(),
-            sent_at: examples::time(),
+            edited_at: Some(examples::time()),
         }
+    }
+}
+
+/// A text that a message had or has
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Version {
+    /// Where it was said: the message's own position, or that of an edit
+    position: Position,
+    /// As typed
+    text: String,
+    /// When
+    said_at: Time,
+}
+
+impl Example for Version {
+    fn example() -> Self {
+        Self { position: examples::position(), text: examples::TEXT.into(), said_at: examples::time() }
     }
 }
 
@@ -83,8 +111,8 @@ impl Messages {
     /// Send a message
     ///
     /// Answers when the message is stored for good. An idempotency key is required, as `client_id` or
-    /// as the header: a retry with the same key gets the same answer, another text with the same key
-    /// `idempotency_mismatch`.
+    /// as the header: a retry with the same key gets the same answer, also after the message was edited
+    /// or deleted; another body with the same key gets `idempotency_mismatch`.
     #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
     async fn send(
         &self,
@@ -95,18 +123,11 @@ impl Messages {
         key: Header<Option<ClientId>>,
         body: Body<NewMessage>,
     ) -> Result<Created<Message>, Ruled> {
-        let (id, NewMessage { client_id, text }) = (id.0, body.0);
-        let key = one_key(key.0, client_id)?;
-        let sent = self.0.commands.send(caller.user, id, key.clone(), text).await?;
-        let body = Message {
-            id: sent.message_id,
-            conversation_id: id,
-            position: sent.position,
-            sender: caller.user,
-            client_id: key.into(),
-            text: sent.text,
-            sent_at: sent.time,
-        };
+        let (id, NewMessage { client_id, text, reply_to, metadata }) = (id.0, body.0);
+        let client_id = one_key(key.0, client_id)?;
+        let new = commands::NewMessage { client_id, text, reply_to, metadata };
+        let sent = self.0.commands.send(caller.user, id, new).await?;
+        let body = Message::sent(id, caller.user, sent);
         Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })
     }
 
@@ -134,20 +155,114 @@ impl Messages {
     ) -> Result<Reply<Page<Message>>, Found> {
         let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
-        let tracked = self.0.open(caller.user, id, min_position.0).await?;
-        let visible = tracked.conversation().visible_from(caller.user).ok_or_else(Problem::not_found)?;
+        let reader = self.0.reader(caller.user, id, min_position.0).await?;
         let page = match asked {
             Asked::From(direction) => {
-                let found = views::history(pool, id, visible, direction, limit.and_one()).await?;
+                let found = views::history(pool, reader, direction, limit.and_one()).await?;
                 Page::cut(found, limit, |last| direction.behind(last.position))
             }
             Asked::Around(position) => {
                 let (older, newer) = halves(limit);
-                let found = views::around(pool, id, visible, position, older + 1, newer).await?;
+                let found = views::around(pool, reader, position, older + 1, newer).await?;
                 cut_around(found, position, older)
             }
         };
         Ok(Reply(page.map(|message| Message::of(id, message))))
+    }
+
+    /// Get a message
+    ///
+    /// As it is now.
+    #[oai(path = "/conversations/:id/messages/:message_id", method = "get", operation_id = "get_message")]
+    async fn get(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Message>, Found> {
+        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        Ok(Reply(Message::of(id.0, self.0.message(reader, message_id.0).await?)))
+    }
+
+    /// Edit a message
+    ///
+    /// Only its sender. The text that it has already changes nothing. A deleted message is not edited
+    /// any more: 409 `message_deleted`.
+    #[oai(path = "/conversations/:id/messages/:message_id", method = "patch", operation_id = "edit_message")]
+    async fn edit(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+        body: Body<MessageChanges>,
+    ) -> Result<Reply<Edited>, Ruled> {
+        let (id, message, text) = (id.0, message_id.0, body.0.text);
+        let act = Act::Edit(text.clone());
+        let edited = self.0.commands.act(caller.user, id, message, act, key.0).await?;
+        Ok(Reply(Edited {
+            id: message,
+            conversation_id: id,
+            position: edited.position,
+            text: text.into(),
+            edited_at: edited.event.map(|(time, _)| time),
+        }))
+    }
+
+    /// Delete a message
+    ///
+    /// For all. Its sender may, and in a group admins and owners. Its place remains; its text, metadata,
+    /// mentions, earlier versions, reactions and pin are gone from every answer.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id",
+        method = "delete",
+        operation_id = "delete_message"
+    )]
+    async fn delete(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Done, Ruled> {
+        self.0.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
+        Ok(Done)
+    }
+
+    /// List the versions of a message
+    ///
+    /// The texts that it had, the first one first, and the one that it has. Of a deleted message there
+    /// is none.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/versions",
+        method = "get",
+        operation_id = "list_message_versions"
+    )]
+    async fn versions(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Position>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<Version>>, Found> {
+        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        let message = self.0.message(reader, message_id.0).await?.position;
+        let after = cursor.0.map(|end| end.0).unwrap_or_default();
+        let found = views::versions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?;
+        Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| Version {
+            position: version.position,
+            text: version.text,
+            said_at: version.said_at,
+        })))
     }
 }
 
@@ -267,6 +382,14 @@ mod tests {
             client_id: examples::KEY.into(),
             text: examples::TEXT.into(),
             sent_at: examples::time(),
+            edited_at: None,
+            deleted_at: None,
+            deleted_by: None,
+            reply_to: None,
+            metadata: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pinned: false,
         };
         positions.iter().map(message).collect()
     }

@@ -36,12 +36,15 @@ mod keys;
 mod logins;
 mod me;
 mod members;
+mod message;
 mod messages;
 mod page;
 mod pages;
 mod payloads;
+mod pins;
 mod presence;
 mod problem;
+mod reactions;
 mod reads;
 mod reasons;
 mod receipts;
@@ -105,6 +108,8 @@ type Operations = (
     conversations::Conversations,
     members::Members,
     messages::Messages,
+    reactions::Reactions,
+    pins::Pins,
     receipts::Receipts,
     presence::Presences,
     events::Following,
@@ -150,6 +155,8 @@ pub fn app(below: Below) -> Route {
         conversations::Conversations(below.clone()),
         members::Members(below.clone()),
         messages::Messages(below.clone()),
+        reactions::Reactions(below.clone()),
+        pins::Pins(below.clone()),
         receipts::Receipts(below.clone()),
         presence::Presences(below.clone()),
         events::Following(below.clone()),

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use super::{Below, Problem};
 use crate::{
     commands::Tracked,
-    domain::{ConversationId, Position, UserId},
-    views::Checkpoint,
+    domain::{ConversationId, MessageId, Position, UserId},
+    views::{self, Checkpoint, Reader},
 };
 
 /// How long a read waits for the views.
@@ -26,6 +26,30 @@ impl Below {
             self.caught_up(id, position).await?;
         }
         Ok(tracked)
+    }
+
+    /// The same for a member who reads messages.
+    pub(super) async fn reader(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        min_position: Option<Position>,
+    ) -> Result<Reader, Problem> {
+        let tracked = self.open(user, id, min_position).await?;
+        let visible_from = tracked.conversation().visible_from(user).ok_or_else(Problem::not_found)?;
+        Ok(Reader { conversation: id, user, visible_from })
+    }
+
+    /// A message that a member may see. That there is none is believed only of views that have all
+    /// that the log has.
+    pub(super) async fn message(&self, reader: Reader, id: MessageId) -> Result<views::Message, Problem> {
+        if let Some(known) = views::message(&self.pool, reader, id).await? {
+            return Ok(known);
+        }
+        let log = &self.commands.log;
+        let end = log.last(log.stream_of(reader.conversation)).await?;
+        self.caught_up(reader.conversation, end).await?;
+        views::message(&self.pool, reader, id).await?.ok_or_else(Problem::not_found)
     }
 
     /// What the views say of a conversation. Where they say nothing they have not heard of it, or

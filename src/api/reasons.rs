@@ -20,8 +20,11 @@ impl From<Refused> for Problem {
         let status = match &refused {
             Refused::Rejected(WithOneself | AheadOfHead) => StatusCode::BAD_REQUEST,
             Refused::Rejected(Forbidden) => StatusCode::FORBIDDEN,
-            Refused::Rejected(NotFound | NoSuchMember) => StatusCode::NOT_FOUND,
-            Refused::Rejected(LastOwner | DirectIsFixed | TooManyMembers | AlreadyStarted)
+            Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
+            Refused::Rejected(
+                LastOwner | DirectIsFixed | TooManyMembers | AlreadyStarted | MessageDeleted
+                | TooManyReactions | TooManyPins,
+            )
             | Refused::Mismatch => StatusCode::CONFLICT,
             Refused::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request is refused");
@@ -123,6 +126,10 @@ mod tests {
             (AheadOfHead, 400, "ahead_of_head"),
             (NoSuchMember, 404, "no_such_member"),
             (AlreadyStarted, 409, "already_started"),
+            (NoSuchMessage, 404, "no_such_message"),
+            (MessageDeleted, 409, "message_deleted"),
+            (TooManyReactions, 409, "too_many_reactions"),
+            (TooManyPins, 409, "too_many_pins"),
         ] {
             let problem = Problem::from(Refused::from(rejection));
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));

@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Position, Role, Status, Text, Time,
-    Title, UserId,
+    ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Metadata, Position, Role, Status,
+    Text, Time, Title, UserId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters: each with its parser for
@@ -124,6 +124,10 @@ documented! {
     };
     Text: text, string(1, Text::LIMIT, "Is supper at eight?");
     Title: text, string(1, Title::LIMIT, "Supper on Friday");
+    Metadata: |text: &str| serde_json::from_str::<Metadata>(text), MetaSchema {
+        example: Some(serde_json::json!({ "priority": "high" })),
+        ..MetaSchema::new("object")
+    };
     ClientId: text, MetaSchema {
         pattern: Some("^[A-Za-z0-9_-]{8,64}$".into()),
         ..string(8, 64, "b7c1e0d2-supper")

@@ -1,6 +1,7 @@
-//! Whether a message was sent before with the same key, however long ago. JetStream knows the keys
-//! of the last two minutes; what is older is looked up in the view, many keys in one query, or in
-//! the log itself where the view does not reach or does not answer.
+//! What was done before with the same key, however long ago. JetStream knows the keys of the last two
+//! minutes; what is older is looked up in the view, many keys in one query, or in the log itself where
+//! the view does not reach or does not answer. The views only tell where: what it was, also if it has
+//! been edited or deleted since, is read from the log.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -13,9 +14,9 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Conversations, Refused, Sent};
+use super::{Conversations, Refused};
 use crate::{
-    domain::{ClientId, Event, Position, UserId},
+    domain::{ClientId, Position, UserId},
     log::{DUPLICATE_WINDOW, Log, PAGE, Recorded, Unavailable},
     views::{self, Progress, Sending},
 };
@@ -47,7 +48,7 @@ struct Asked {
 /// What the view says of a key.
 enum Known {
     /// It is there.
-    Sent(Sent),
+    At(Position),
     /// It is not among the messages up to this position of its stream, and all that came later the
     /// log's own window knows.
     New,
@@ -73,11 +74,17 @@ impl Earlier {
         Self { log, queue }
     }
 
-    /// The message that was sent with this key before the log's window, if there is one.
-    pub(super) async fn sent(&self, sending: Sending) -> Result<Option<Sent>, Refused> {
+    /// What was sent or done with this key before the log's window, if there is something.
+    pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
         let known = timeout(PATIENCE, self.ask(sending.clone())).await;
         let after = match known.map_err(|_| Unavailable::because("a key cannot be looked up in time"))?? {
-            Known::Sent(sent) => return Ok(Some(sent)),
+            Known::At(position) => {
+                let first = self.log.at(sending.0, position).await?;
+                let first = first.filter(|first| has_key(first, sending.1, &sending.2));
+                let first =
+                    first.ok_or_else(|| Unavailable::because("the view has a key that the log has not"));
+                return Ok(Some(first?));
+            }
             Known::New => return Ok(None),
             Known::NewUpTo(position) => position,
         };
@@ -93,8 +100,8 @@ impl Earlier {
     }
 
     /// Goes through the conversation in the log.
-    async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Sent>, Unavailable> {
-        let (conversation, sender, key) = sending;
+    async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Recorded>, Unavailable> {
+        let (conversation, user, key) = sending;
         let mut replay = self.log.replay(self.log.stream_of(*conversation), after, &[*conversation]).await?;
         let mut found = None;
         loop {
@@ -102,23 +109,16 @@ impl Earlier {
             if page.is_empty() || found.is_some() {
                 break;
             }
-            found = page.into_iter().find_map(|recorded| sent_with(recorded, *sender, key));
+            found = page.into_iter().find(|recorded| has_key(recorded, *user, key));
         }
         replay.end().await;
         Ok(found)
     }
 }
 
-/// The message, if this is one of the sender with that key.
-pub(super) fn sent_with(recorded: Recorded, sender: UserId, key: &ClientId) -> Option<Sent> {
-    match recorded {
-        Recorded { position, time, actor, event: Some(Event::MessageSent(message)), .. }
-            if actor == sender && message.client_id == *key =>
-        {
-            Some(Sent { position, time, message_id: message.message_id, text: message.text.into() })
-        }
-        _ => None,
-    }
+/// Whether somebody did this with that key.
+pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
+    recorded.actor == user && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key)
 }
 
 async fn look_up_all(log: Log, pool: PgPool, mut notes: Notes, mut asked: mpsc::Receiver<Asked>) {
@@ -144,7 +144,7 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
         notes.look_at_views().await;
     }
     let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
-    let (mut found, answered) = match views::sent_before(pool, &keys).await {
+    let (mut found, answered) = match views::done_before(pool, &keys).await {
         Ok(found) => (found, true),
         Err(e) => {
             tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
@@ -154,12 +154,7 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
     for Asked { sending, answer } in batch {
         let stream = log.stream_of(sending.0);
         let known = match found.remove(&sending) {
-            Some(message) => Known::Sent(Sent {
-                position: message.position,
-                time: message.sent_at,
-                message_id: message.id,
-                text: message.text,
-            }),
+            Some(position) => Known::At(position),
             None if !answered => Known::NewUpTo(Position::START),
             None if notes.view_reaches(stream) => Known::New,
             None => Known::NewUpTo(notes.view(stream)),

@@ -5,6 +5,7 @@
 
 mod conversations;
 mod earlier;
+mod messages;
 mod receipts;
 mod roster;
 mod send;
@@ -15,9 +16,10 @@ use std::{sync::Arc, time::Duration};
 
 pub use conversations::{Applied, Conversations, Tracked};
 pub use earlier::Earlier;
+pub use messages::{Acted, Messages};
 pub use receipts::Receipts;
 pub use roster::Changed;
-pub use send::Sent;
+pub use send::{NewMessage, Sent};
 pub use start::Started;
 
 pub use crate::log::{Durability, Layout, Unavailable};
@@ -40,6 +42,8 @@ pub struct Commands {
     pub conversations: Conversations,
     /// What was sent before.
     pub earlier: Earlier,
+    /// Messages as the views have them.
+    pub messages: Messages,
     /// How far everybody has got, as far as this process told the log.
     pub receipts: Receipts,
     /// Time and ids.
@@ -97,6 +101,18 @@ impl Refused {
             Self::Rejected(NoSuchMember) => ("no_such_member", "This user is not a member: add them first."),
             Self::Rejected(AlreadyStarted) => {
                 ("already_started", "This conversation has been started before.")
+            }
+            Self::Rejected(NoSuchMessage) => {
+                ("no_such_message", "The message to reply to is not there: name one of this conversation.")
+            }
+            Self::Rejected(MessageDeleted) => {
+                ("message_deleted", "The message has been deleted: nothing can be done with it any more.")
+            }
+            Self::Rejected(TooManyReactions) => {
+                ("too_many_reactions", "You have reacted to this message often enough: take one back first.")
+            }
+            Self::Rejected(TooManyPins) => {
+                ("too_many_pins", "Too many messages are pinned here: unpin one first.")
             }
             Self::Mismatch => {
                 ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")

@@ -1,10 +1,26 @@
 //! Sending a message: answered when it is stored, stored once however often it is tried.
 
-use super::{Commands, Refused, earlier::sent_with};
+use super::{Commands, Refused, earlier::has_key};
 use crate::{
-    domain::{ClientId, Command, ConversationId, MessageId, Position, Text, Time, UserId},
-    log::{Appended, Unavailable},
+    domain::{
+        self, ClientId, Command, ConversationId, Event, MessageId, MessageSent, Metadata, Position, Text,
+        Time, UserId,
+    },
+    log::{Appended, Recorded, Unavailable},
 };
+
+/// A message that shall be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewMessage {
+    /// By which a retry is known.
+    pub client_id: ClientId,
+    /// As typed.
+    pub text: Text,
+    /// The message that it answers.
+    pub reply_to: Option<MessageId>,
+    /// What programs added.
+    pub metadata: Option<Metadata>,
+}
 
 /// A message that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,47 +29,66 @@ pub struct Sent {
     pub position: Position,
     /// When it was sent.
     pub time: Time,
-    /// Its id.
-    pub message_id: MessageId,
-    /// As it was typed.
-    pub text: String,
+    /// As the log keeps it.
+    pub message: MessageSent,
 }
 
 impl Commands {
     /// Sends a message. A retry with the same key answers what the first attempt did, however long
-    /// ago that was.
+    /// ago that was, and whatever has become of the message since.
     pub async fn send(
         &self,
         by: UserId,
         conversation: ConversationId,
-        client_id: ClientId,
-        text: Text,
+        new: NewMessage,
     ) -> Result<Sent, Refused> {
         let tracked = self.of_member(by, conversation).await?;
-        let sending = (conversation, by, client_id.clone());
-        if let Some(first) = self.earlier.sent(sending).await? {
-            return the_same(first, &text);
+        if let Some(first) = self.earlier.done((conversation, by, new.client_id.clone())).await? {
+            return the_same(first, &new);
         }
-        let message_id = self.clock.id(MessageId::known);
-        let command = Command::Send { message_id, client_id: client_id.clone(), text: text.clone() };
-        let Some(event) = tracked.conversation().decide(by, command)? else {
-            unreachable!("a message is always something new");
+        let send = |reply_to| {
+            let NewMessage { client_id, text, metadata, .. } = new.clone();
+            let message_id = self.clock.id(MessageId::known);
+            Command::Send(Box::new(domain::NewMessage { message_id, client_id, text, reply_to, metadata }))
         };
-        let draft = self.draft(conversation, by, event, Some(client_id.clone()));
+        let decided = match new.reply_to {
+            None => tracked.conversation().decide(by, send(None))?,
+            Some(quoted) => {
+                self.decide_on(&tracked, by, conversation, quoted, |quoted| send(Some(quoted))).await?
+            }
+        };
+        let Some(event) = decided else { unreachable!("a message is always something new") };
+        let draft = self.draft(conversation, by, event, Some(new.client_id.clone()));
         let Appended { position, duplicate } = self.log.append(&draft).await?;
-        if !duplicate {
-            return Ok(Sent { position, time: draft.time, message_id, text: text.into() });
+        if let (false, Event::MessageSent(message)) = (duplicate, draft.event) {
+            return Ok(Sent { position, time: draft.time, message });
         }
-        let first = self.log.at(conversation, position).await?;
-        match first.and_then(|recorded| sent_with(recorded, by, &client_id)) {
-            Some(first) => the_same(first, &text),
-            // Two keys with one hash: nobody can tell them apart within the window.
-            None => Err(Unavailable::because("another event has the same message id").into()),
-        }
+        the_same(self.appended_before(by, conversation, position, &new.client_id).await?, &new)
+    }
+
+    /// What JetStream has stored with this key within its window.
+    pub(super) async fn appended_before(
+        &self,
+        by: UserId,
+        conversation: ConversationId,
+        position: Position,
+        key: &ClientId,
+    ) -> Result<Recorded, Refused> {
+        let first = self.log.at(conversation, position).await?.filter(|first| has_key(first, by, key));
+        // Two keys with one hash: nobody can tell them apart within the window.
+        Ok(first.ok_or_else(|| Unavailable::because("another event has the same message id"))?)
     }
 }
 
 /// The first answer again, unless the key was used for something else.
-fn the_same(first: Sent, text: &Text) -> Result<Sent, Refused> {
-    if first.text == text.as_str() { Ok(first) } else { Err(Refused::Mismatch) }
+fn the_same(first: Recorded, new: &NewMessage) -> Result<Sent, Refused> {
+    match first.event {
+        Some(Event::MessageSent(message))
+            if (&message.text, message.reply_to, &message.metadata)
+                == (&new.text, new.reply_to, &new.metadata) =>
+        {
+            Ok(Sent { position: first.position, time: first.time, message })
+        }
+        _ => Err(Refused::Mismatch),
+    }
 }

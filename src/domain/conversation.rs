@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    ClientId, Event, History, Kind, Lane, MessageId, Position, Role, Text, Title, UserId,
+    ClientId, Event, History, Kind, Lane, Position, Role, Title, UserId,
     event::{
-        ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, MessageSent,
-        NewMember, ReceiptAdvanced,
+        ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, NewMember,
+        ReceiptAdvanced,
     },
+    message::{Act, Message, NewMessage},
 };
 
 /// The most members of one conversation.
@@ -77,13 +78,15 @@ pub enum Command {
         role: Role,
     },
     /// Say something.
-    Send {
-        /// The id of the new message.
-        message_id: MessageId,
-        /// The sender's idempotency key.
-        client_id: ClientId,
-        /// As typed.
-        text: Text,
+    Send(Box<NewMessage>),
+    /// Do something with a message.
+    Act {
+        /// Which message, as the caller has found it.
+        message: Box<Message>,
+        /// What to do.
+        act: Act,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
     },
     /// Tell how far one has got.
     Advance {
@@ -119,6 +122,14 @@ pub enum Rejection {
     NoSuchMember,
     /// It has been started before.
     AlreadyStarted,
+    /// The message to reply to is not there, or the caller may not see it.
+    NoSuchMessage,
+    /// The message has been deleted.
+    MessageDeleted,
+    /// More than [`MAX_REACTIONS`](super::MAX_REACTIONS) different ones of one member to one message.
+    TooManyReactions,
+    /// More than [`MAX_PINS`](super::MAX_PINS) in one conversation.
+    TooManyPins,
 }
 
 impl Conversation {
@@ -176,10 +187,8 @@ impl Conversation {
             Command::Add { user, role } => self.add(by, user, role),
             Command::Remove { user } => self.remove(by, user),
             Command::ChangeRole { user, role } => self.change_role(by, user, role),
-            Command::Send { message_id, client_id, text } => {
-                self.role(by)?;
-                Ok(Some(Event::MessageSent(MessageSent { message_id, client_id, text })))
-            }
+            Command::Send(new) => self.send(by, *new),
+            Command::Act { message, act, client_id } => self.act(by, *message, act, client_id),
             Command::Advance { delivered, read, known, head } => {
                 self.advance(by, delivered, read, known, head)
             }
@@ -216,7 +225,15 @@ impl Conversation {
                     membership.role = *role;
                 }
             }
-            Event::MessageSent(_) | Event::ReceiptAdvanced(_) | Event::PresenceChanged(_) => {}
+            Event::MessageSent(_)
+            | Event::MessageEdited(_)
+            | Event::MessageDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::MessagePinned(_)
+            | Event::MessageUnpinned(_)
+            | Event::ReceiptAdvanced(_)
+            | Event::PresenceChanged(_) => {}
         }
     }
 
@@ -230,7 +247,7 @@ impl Conversation {
         Self { kind: Some(kind), title, history, members }
     }
 
-    fn role(&self, user: UserId) -> Result<Role, Rejection> {
+    pub(super) fn role(&self, user: UserId) -> Result<Role, Rejection> {
         self.membership(user).map(|m| m.role).ok_or(Rejection::NotFound)
     }
 

@@ -4,7 +4,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ClientId, MessageId, Position, Text, Time, Title, UserId, schema::schema_of_written};
+use super::{
+    ClientId, Emoji, MessageId, Metadata, Position, Text, Time, Title, UserId, schema::schema_of_written,
+};
 
 /// Two people, or a group with a title and roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,6 +77,18 @@ pub enum Event {
     MemberRoleChanged(MemberRoleChanged),
     /// `message.sent`
     MessageSent(MessageSent),
+    /// `message.edited`
+    MessageEdited(MessageEdited),
+    /// `message.deleted`: for all.
+    MessageDeleted(MessageDeleted),
+    /// `reaction.added`
+    ReactionAdded(ReactionAdded),
+    /// `reaction.removed`
+    ReactionRemoved(ReactionRemoved),
+    /// `message.pinned`
+    MessagePinned(MessagePinned),
+    /// `message.unpinned`
+    MessageUnpinned(MessageUnpinned),
     /// `receipt.advanced`: both watermarks as they are now; readers keep the greatest.
     ReceiptAdvanced(ReceiptAdvanced),
     /// `presence.changed`
@@ -136,12 +150,81 @@ pub struct MemberRoleChanged {
 /// The actor said something. Void if the actor was not a member at this position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSent {
-    /// The message.
+    /// The message. The position of this event is its position.
     pub message_id: MessageId,
     /// The sender's idempotency key.
     pub client_id: ClientId,
     /// As typed.
     pub text: Text,
+    /// The message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to: Option<MessageId>,
+    /// The position of the message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply_to_position: Option<Position>,
+    /// What programs added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<Metadata>,
+    /// Members at this position whom the text names as `<@user id>`, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+}
+
+/// The sender of a message put another text in its place. Void if the actor was not a member at this
+/// position or the message had been deleted before it; of two edits the later position counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageEdited {
+    /// Which message.
+    pub message_id: MessageId,
+    /// Its position.
+    pub message_position: Position,
+    /// The actor's idempotency key, if one was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<ClientId>,
+    /// The new text, as typed.
+    pub text: Text,
+    /// Members at this position whom the new text names as `<@user id>`, by id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<UserId>,
+}
+
+macro_rules! of_a_message {
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty)? })+) => {$(
+        $(#[$doc])*
+        ///
+        /// Void if the actor was not a member at this position or the message had been deleted before it.
+        #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+        pub struct $name {
+            /// Which message.
+            pub message_id: MessageId,
+            /// Its position.
+            pub message_position: Position,
+            /// The actor's idempotency key, if one was given.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub client_id: Option<ClientId>,
+            $($(#[$field_doc])* pub $field: $type,)?
+        }
+    )+};
+}
+
+of_a_message! {
+    /// The actor deleted a message for all. With it go its text, metadata, mentions, earlier versions,
+    /// reactions and pin.
+    MessageDeleted {}
+    /// The actor put a reaction to a message. Again it changes nothing.
+    ReactionAdded {
+        /// Which reaction.
+        emoji: Emoji
+    }
+    /// The actor took a reaction back.
+    ReactionRemoved {
+        /// Which reaction.
+        emoji: Emoji
+    }
+    /// The actor pinned a message. Again it changes nothing.
+    MessagePinned {}
+    /// The actor unpinned a message.
+    MessageUnpinned {}
 }
 
 /// How far the actor has got: both watermarks as they are now, of which readers keep the
@@ -246,6 +329,28 @@ events! {
     MemberRemoved MemberRemoved Roster "member.removed";
     MemberRoleChanged MemberRoleChanged Roster "member.role_changed";
     MessageSent MessageSent Timeline "message.sent";
+    MessageEdited MessageEdited Timeline "message.edited";
+    MessageDeleted MessageDeleted Timeline "message.deleted";
+    ReactionAdded ReactionAdded Timeline "reaction.added";
+    ReactionRemoved ReactionRemoved Timeline "reaction.removed";
+    MessagePinned MessagePinned Timeline "message.pinned";
+    MessageUnpinned MessageUnpinned Timeline "message.unpinned";
     ReceiptAdvanced ReceiptAdvanced Receipts "receipt.advanced";
     PresenceChanged PresenceChanged Presence "presence.changed";
+}
+
+impl Event {
+    /// The actor's idempotency key, if it came with one.
+    pub fn client_id(&self) -> Option<&ClientId> {
+        match self {
+            Self::MessageSent(sent) => Some(&sent.client_id),
+            Self::MessageEdited(edited) => edited.client_id.as_ref(),
+            Self::MessageDeleted(deleted) => deleted.client_id.as_ref(),
+            Self::ReactionAdded(added) => added.client_id.as_ref(),
+            Self::ReactionRemoved(removed) => removed.client_id.as_ref(),
+            Self::MessagePinned(pinned) => pinned.client_id.as_ref(),
+            Self::MessageUnpinned(unpinned) => unpinned.client_id.as_ref(),
+            _ => None,
+        }
+    }
 }

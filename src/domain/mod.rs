@@ -7,6 +7,8 @@ mod conversation;
 mod event;
 mod fold;
 mod ids;
+mod message;
+mod metadata;
 mod schema;
 mod text;
 mod time;
@@ -17,10 +19,16 @@ mod tests;
 pub use conversation::{Command, Conversation, MAX_FIRST_MEMBERS, MAX_MEMBERS, Membership, Rejection};
 pub use event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, Lane, MemberAdded,
-    MemberRemoved, MemberRoleChanged, MessageSent, NewMember, PresenceChanged, ReceiptAdvanced, Role, Status,
+    MemberRemoved, MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
+    MessageUnpinned, NewMember, PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role,
+    Status,
 };
 pub use fold::Fold;
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Position, UserId};
+pub use message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
+pub use metadata::{BadMetadata, Metadata};
 pub use schema::{schema_of_read, schema_of_written};
-pub use text::{BadText, ClientId, NotAKey, Text, Title, may_never_be_kept, may_not_be_in_a_name};
+pub use text::{
+    BadText, ClientId, Emoji, NotAKey, NotOneSign, Text, Title, may_never_be_kept, may_not_be_in_a_name,
+};
 pub use time::Time;

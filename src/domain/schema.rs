@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, js
 use serde_json::{Map, Value};
 
 use super::{
-    ClientId, ConversationId, Epoch, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
+    ClientId, ConversationId, Emoji, Epoch, EventId, LoginId, MessageId, Metadata, Position, Text, Time,
+    Title, UserId,
 };
 
 /// The schema of what this program writes, as one object without references and with an example
@@ -98,6 +99,12 @@ schemas! {
     });
     Text text(Text::LIMIT, "Lunch at one?");
     Title text(Title::LIMIT, "Lunch");
+    Emoji text(Emoji::LIMIT, "👍");
+    Metadata json_schema!({
+        "type": "object",
+        "additionalProperties": true,
+        "examples": [{ "priority": "high" }],
+    });
     ClientId json_schema!({
         "type": "string",
         "minLength": 8,

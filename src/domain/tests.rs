@@ -2,6 +2,7 @@
 //! then this follows.
 
 mod folds;
+mod messages;
 mod properties;
 mod receipts;
 mod roster;
@@ -99,6 +100,10 @@ impl Outcome {
     }
 }
 
+fn text(words: &str) -> Text {
+    Text::try_from(words.to_owned()).expect("a text")
+}
+
 fn title(text: &str) -> Title {
     Title::try_from(text.to_owned()).expect("a title")
 }
@@ -132,8 +137,12 @@ fn keep_history(history: History) -> Command {
 }
 
 fn say(words: &str) -> Command {
-    let MessageSent { message_id, client_id, text } = message(words);
-    Command::Send { message_id, client_id, text }
+    say_with(words, None, None)
+}
+
+fn say_with(words: &str, reply_to: Option<Message>, metadata: Option<Metadata>) -> Command {
+    let MessageSent { message_id, client_id, text, .. } = message(words);
+    Command::Send(Box::new(NewMessage { message_id, client_id, text, reply_to, metadata }))
 }
 
 fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {
@@ -165,7 +174,11 @@ fn message(words: &str) -> MessageSent {
     MessageSent {
         message_id: MessageId::known(ANA.uuid()),
         client_id: ClientId::try_from("client-1".to_owned()).expect("a key"),
-        text: Text::try_from(words.to_owned()).expect("a text"),
+        text: text(words),
+        reply_to: None,
+        reply_to_position: None,
+        metadata: None,
+        mentions: Vec::new(),
     }
 }
 

@@ -58,6 +58,26 @@ impl Title {
 #[serde(into = "String", try_from = "String")]
 pub struct ClientId(String);
 
+/// A reaction: one sign of 1 to 32 bytes of UTF-8, with whatever is joined to it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Emoji(String);
+
+impl Emoji {
+    /// The most bytes of a reaction.
+    pub const LIMIT: usize = 32;
+}
+
+/// The text is not one sign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotOneSign;
+
+impl fmt::Display for NotOneSign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a reaction: one emoji of at most {} bytes of UTF-8 is expected", Emoji::LIMIT)
+    }
+}
+
 /// The key is not 8 to 64 of the characters that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAKey;
@@ -93,6 +113,36 @@ impl TryFrom<String> for ClientId {
     }
 }
 
+impl TryFrom<String> for Emoji {
+    type Error = NotOneSign;
+    fn try_from(text: String) -> Result<Self, NotOneSign> {
+        (text.len() <= Self::LIMIT && is_one_sign(&text)).then_some(Self(text)).ok_or(NotOneSign)
+    }
+}
+
+/// Whether each character but the first belongs to the one before it: near enough to a grapheme
+/// without the tables of Unicode.
+fn is_one_sign(text: &str) -> bool {
+    const JOINER: char = '\u{200D}';
+    let is_flag = |c: char| ('\u{1F1E6}'..='\u{1F1FF}').contains(&c);
+    let modifies = |c: char| matches!(c, '\u{FE0E}' | '\u{FE0F}' | '\u{20E3}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0020}'..='\u{E007F}');
+    let mut flags = 0;
+    let mut before = JOINER;
+    for c in text.chars() {
+        let follows = if before == JOINER {
+            is_visible(c) && !may_never_be_kept(c)
+        } else {
+            modifies(c) || c == JOINER || (is_flag(before) && is_flag(c))
+        };
+        flags += usize::from(is_flag(c));
+        if !follows || flags > 2 {
+            return false;
+        }
+        before = c;
+    }
+    before != JOINER
+}
+
 macro_rules! reads_as_str {
     ($($name:ident)+) => {$(
         impl $name {
@@ -110,7 +160,7 @@ macro_rules! reads_as_str {
     )+};
 }
 
-reads_as_str! { Text Title ClientId }
+reads_as_str! { Text Title ClientId Emoji }
 
 fn check(text: &str, limit: usize, forbidden: impl Fn(char) -> bool) -> Result<(), BadText> {
     if text.len() > limit {
@@ -204,6 +254,32 @@ mod tests {
         assert!(ClientId::try_from("a1-B2_c3".to_owned()).is_ok());
         for key in ["", "short", "with space", "ümlaut-key", &"x".repeat(65)] {
             assert_eq!(ClientId::try_from(key.to_owned()), Err(NotAKey));
+        }
+    }
+
+    #[test]
+    fn a_reaction_is_one_sign() {
+        for sign in ["👍", "👍🏽", "❤️", "👩‍👩‍👧", "🇩🇪", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "+", "é"]
+        {
+            assert!(Emoji::try_from(sign.to_owned()).is_ok(), "{sign}");
+        }
+        let long = "👩‍👩‍👧‍👧‍👧".repeat(2);
+        for text in [
+            "",
+            " ",
+            "👍👍",
+            "ok",
+            "\n",
+            "\0",
+            "\u{200D}",
+            "👍\u{200D}",
+            "\u{FE0F}",
+            "a\u{202E}",
+            "🇩🇪🇫🇷",
+            "e\u{301}\u{301}",
+            &long,
+        ] {
+            assert_eq!(Emoji::try_from(text.to_owned()), Err(NotOneSign), "{text:?}");
         }
     }
 }

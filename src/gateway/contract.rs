@@ -143,7 +143,23 @@ mod tests {
     fn every_example_of_a_client_is_a_frame() {
         let frames = frames("client", schema_of_read::<ClientFrame>());
         let ops: Vec<&str> = frames.iter().map(|frame| frame.op.as_str()).collect();
-        assert_eq!(ops, ["hello", "send", "read", "delivered", "typing", "presence", "authenticate", "ping"]);
+        let wanted = [
+            "hello",
+            "send",
+            "edit",
+            "delete",
+            "react",
+            "unreact",
+            "pin",
+            "unpin",
+            "read",
+            "delivered",
+            "typing",
+            "presence",
+            "authenticate",
+            "ping",
+        ];
+        assert_eq!(ops, wanted);
         for frame in frames {
             let text = frame.example.to_string();
             ClientFrame::read(&text).unwrap_or_else(|e| panic!("{text}: {}", e.detail));

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use super::websocket;
 use crate::{
-    domain::{ClientId, ConversationId, Epoch, EventId, MessageId, Position, Status, Text, Time, UserId},
+    domain::{
+        ClientId, ConversationId, Emoji, Epoch, EventId, MessageId, Metadata, Position, Status, Text, Time,
+        UserId,
+    },
     log::Recorded,
 };
 
@@ -37,8 +40,98 @@ pub enum ClientFrame {
         conversation_id: ConversationId,
         /// The idempotency key: the same at every retry.
         client_id: ClientId,
+        /// As typed. Members are mentioned as `<@user id>`.
+        text: Text,
+        /// The message that it answers.
+        #[serde(default)]
+        reply_to: Option<MessageId>,
+        /// What programs add.
+        #[serde(default)]
+        metadata: Option<Metadata>,
+    },
+    /// Puts another text in the place of a message of one's own; answered with `ack`.
+    Edit {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
         /// As typed.
         text: Text,
+    },
+    /// Deletes a message for all; answered with `ack`.
+    Delete {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
+    },
+    /// Reacts to a message; answered with `ack`.
+    React {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
+        /// One emoji.
+        emoji: Emoji,
+    },
+    /// Takes a reaction back; answered with `ack`.
+    Unreact {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
+        /// One emoji.
+        emoji: Emoji,
+    },
+    /// Pins a message; answered with `ack`.
+    Pin {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
+    },
+    /// Unpins a message; answered with `ack`.
+    Unpin {
+        /// Comes back in the answer.
+        #[serde(default)]
+        id: Option<FrameId>,
+        /// Where.
+        conversation_id: ConversationId,
+        /// Which message.
+        message_id: MessageId,
+        /// The idempotency key, if there is one.
+        #[serde(default)]
+        client_id: Option<ClientId>,
     },
     /// Everything up to a position has been read; answered with `ack`.
     Read {
@@ -200,10 +293,11 @@ pub enum ServerFrame<'a> {
         /// The id of the frame that is answered.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// Of a message: where it stands. Of a receipt: up to where.
+        /// Of a message and of what is done with one: where it stands. Of a receipt, and of what was so
+        /// already: up to where.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
-        /// Of a message: its id.
+        /// Of a message: its id. Of what is done with a message: the id of that one.
         #[serde(skip_serializing_if = "Option::is_none")]
         message_id: Option<MessageId>,
     },
@@ -320,49 +414,4 @@ pub fn event(recorded: &Recorded, previous: Position) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
-
-    #[test]
-    fn frames_are_read_strictly() {
-        let send = format!(
-            r#"{{"op":"send","id":"1","conversation_id":"{ID}","client_id":"client-1","text":"hi"}}"#
-        );
-        assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
-        assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
-        for wrong in [
-            "",
-            "null",
-            "[]",
-            r#"{"op":"sing"}"#,
-            r#"{"op":"hello","more":1}"#,
-            r#"{"id":"1"}"#,
-            &send.replace("client-1", "short"),
-            &send.replace("hi", "\\u0000"),
-            &send.replace("hi", " "),
-            &send.replace(ID, "*"),
-        ] {
-            assert!(ClientFrame::read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn an_error_echoes_the_id_if_it_is_short_enough() {
-        let bad = ClientFrame::read(r#"{"op":"sing","id":"seven"}"#).expect_err("no such op");
-        assert_eq!(bad.id, Some(FrameId("seven".into())));
-        let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
-        assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
-    }
-
-    #[test]
-    fn op_stands_first() {
-        let frame = ServerFrame::Heartbeat {
-            cursor: "c".into(),
-            heads: &[Head { id: ID.parse().expect("id"), head: Position(7) }],
-        };
-        let wanted = format!(r#"{{"op":"heartbeat","cursor":"c","heads":{{"{ID}":7}}}}"#);
-        assert_eq!(frame.encode(), websocket::text(wanted.as_bytes()));
-    }
-}
+mod tests;

@@ -54,7 +54,7 @@ enum Request {
         answer: oneshot::Sender<Joined>,
     },
     Leave(Arc<Listener>),
-    Presence(Recorded),
+    Presence(Box<Recorded>),
     Typing(ConversationId, UserId),
     Beat(oneshot::Sender<Beat>),
 }
@@ -163,7 +163,7 @@ impl Hub {
     /// Hands on a presence change, or drops it when the hub is busy.
     pub(super) fn presence(&self, recorded: Recorded) {
         let stream = self.log.stream_of(recorded.conversation);
-        let _ = self.streams[stream].try_send(Request::Presence(recorded));
+        let _ = self.streams[stream].try_send(Request::Presence(Box::new(recorded)));
     }
 
     /// Hands on that somebody is typing, or drops it when the hub is busy.

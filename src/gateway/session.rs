@@ -15,8 +15,8 @@ use super::{
 };
 use crate::{
     auth::{BadToken, Caller},
-    commands::Refused,
-    domain::{ConversationId, Position, Status},
+    commands::{NewMessage, Refused},
+    domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
     telemetry::METRICS,
 };
 
@@ -106,7 +106,7 @@ fn acknowledge(
     socket: &Socket,
     id: Option<&FrameId>,
     position: Option<Position>,
-    message_id: Option<crate::domain::MessageId>,
+    message_id: Option<MessageId>,
 ) {
     socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
 }
@@ -168,13 +168,33 @@ impl<'a> Conversing<'a> {
             ClientFrame::Hello { .. } => {
                 refuse(socket, None, "already_begun", "hello is the first frame and comes once", None);
             }
-            ClientFrame::Send { id, conversation_id, client_id, text } => {
-                let sent =
-                    self.gateway.commands.send(self.session.user, conversation_id, client_id, text).await;
-                match sent {
-                    Ok(sent) => acknowledge(socket, id.as_ref(), Some(sent.position), Some(sent.message_id)),
+            ClientFrame::Send { id, conversation_id, client_id, text, reply_to, metadata } => {
+                let new = NewMessage { client_id, text, reply_to, metadata };
+                match self.gateway.commands.send(self.session.user, conversation_id, new).await {
+                    Ok(sent) => {
+                        let message = Some(sent.message.message_id);
+                        acknowledge(socket, id.as_ref(), Some(sent.position), message);
+                    }
                     Err(refused) => refuse_command(socket, id.as_ref(), &refused),
                 }
+            }
+            ClientFrame::Edit { id, conversation_id, message_id, client_id, text } => {
+                self.act(id, (conversation_id, message_id), Act::Edit(text), client_id).await;
+            }
+            ClientFrame::Delete { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Delete, client_id).await;
+            }
+            ClientFrame::React { id, conversation_id, message_id, client_id, emoji } => {
+                self.act(id, (conversation_id, message_id), Act::React(emoji), client_id).await;
+            }
+            ClientFrame::Unreact { id, conversation_id, message_id, client_id, emoji } => {
+                self.act(id, (conversation_id, message_id), Act::Unreact(emoji), client_id).await;
+            }
+            ClientFrame::Pin { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Pin, client_id).await;
+            }
+            ClientFrame::Unpin { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Unpin, client_id).await;
             }
             ClientFrame::Read { id, conversation_id, position } => {
                 self.advance(id, conversation_id, None, Some(position));
@@ -196,6 +216,20 @@ impl<'a> Conversing<'a> {
             }
             ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token),
             ClientFrame::Ping { id } => socket.send(&ServerFrame::Pong { id: id.as_ref() }.encode()),
+        }
+    }
+
+    async fn act(
+        &self,
+        id: Option<FrameId>,
+        (conversation, message): (ConversationId, MessageId),
+        act: Act,
+        key: Option<ClientId>,
+    ) {
+        let socket = &self.session.socket;
+        match self.gateway.commands.act(self.session.user, conversation, message, act, key).await {
+            Ok(acted) => acknowledge(socket, id.as_ref(), Some(acted.position), Some(message)),
+            Err(refused) => refuse_command(socket, id.as_ref(), &refused),
         }
     }
 

@@ -146,10 +146,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
     let event = Event::read(word, data.to_string().as_bytes())
         .and_then(Result::ok)
         .expect("the example of a schema is data of its type");
-    let key = match &event {
-        Event::MessageSent(message) => Some(message.client_id.clone()),
-        _ => None,
-    };
+    let key = event.client_id().cloned();
     let draft = Draft {
         conversation: EXAMPLE_CONVERSATION.parse::<ConversationId>().expect("an id"),
         id: EXAMPLE_EVENT.parse::<EventId>().expect("an id"),
@@ -217,7 +214,7 @@ fn typing_message() -> (String, Value) {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Command, Conversation, MAX_FIRST_MEMBERS, Text, Title},
+        domain::{Command, Conversation, MAX_FIRST_MEMBERS, Metadata, Text, Title},
         log::MAX_EVENT_BYTES,
     };
 
@@ -236,6 +233,12 @@ mod tests {
             message_id: EXAMPLE_EVENT.parse().expect("an id"),
             client_id: "x".repeat(64).try_into().expect("a key"),
             text,
+            reply_to: Some(EXAMPLE_EVENT.parse().expect("an id")),
+            reply_to_position: Some(crate::domain::Position::MAX),
+            metadata: serde_json::from_value(json!({ "a": "x".repeat(Metadata::LIMIT - 8) }))
+                .expect("metadata"),
+            // No text has room for more.
+            mentions: (0..Text::LIMIT as u128 / 39).map(id).collect(),
         });
         for event in [group.expect("it is allowed").expect("an event"), message] {
             let bytes = event.data().expect("JSON").len() + HEADERS;

@@ -172,6 +172,10 @@ mod tests {
                 message_id: id.parse().expect("id"),
                 client_id: "client-1".to_owned().try_into().expect("key"),
                 text: Text::try_from("hi\r\nNats-Msg-Id: x".replace('\r', "")).expect("text"),
+                reply_to: None,
+                reply_to_position: None,
+                metadata: None,
+                mentions: Vec::new(),
             }),
             key: Some("client-1".to_owned().try_into().expect("key")),
         }

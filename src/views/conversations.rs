@@ -148,6 +148,8 @@ pub struct Conversation {
     pub last_message: Option<LastMessage>,
     /// Messages of others after my read position, counted up to 1,000.
     pub unread: i64,
+    /// How many of them mention me, counted up to 1,000.
+    pub mentions: i64,
     /// My read position.
     pub read: Position,
     /// The last position.
@@ -163,10 +165,14 @@ pub struct LastMessage {
     pub position: Position,
     /// Who sent it.
     pub sender: UserId,
-    /// As typed.
+    /// As it is now; empty once it is deleted.
     pub text: String,
     /// When.
     pub sent_at: Time,
+    /// When it was last edited.
+    pub edited_at: Option<Time>,
+    /// When it was deleted.
+    pub deleted_at: Option<Time>,
 }
 
 #[derive(FromRow)]
@@ -182,18 +188,22 @@ struct Row {
     head: i64,
     read: i64,
     unread: i64,
+    mentions: i64,
     message_id: Option<Uuid>,
     message_position: Option<i64>,
     sender: Option<Uuid>,
     text: Option<String>,
     sent_at: Option<OffsetDateTime>,
+    edited_at: Option<OffsetDateTime>,
+    deleted_at: Option<OffsetDateTime>,
 }
 
 /// One conversation as a member sees it; `$1` is the member.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, peer.user_id as peer, me.role, c.created_at, c.active_at, c.head,
-           coalesce(r.read, 0) as read, unread.unread,
-           m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at
+           coalesce(r.read, 0) as read, unread.unread, mentions.mentions,
+           m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at, m.edited_at,
+           m.deleted_at
     from member me
     join conversation c on c.id = me.conversation_id
     left join receipt r on r.conversation_id = c.id and r.user_id = me.user_id
@@ -202,7 +212,7 @@ const SELECT: &str = "
         where c.kind = 'direct' and conversation_id = c.id and user_id <> me.user_id
     ) peer on true
     left join lateral (
-        select id, position, sender, text, sent_at from message
+        select id, position, sender, text, sent_at, edited_at, deleted_at from message
         where conversation_id = c.id and (c.history = 'full' or position > me.since)
         order by position desc limit 1
     ) m on true
@@ -210,10 +220,19 @@ const SELECT: &str = "
         select count(*) as unread from (
             select 1 from message
             where conversation_id = c.id and sender <> me.user_id and position > coalesce(r.read, 0)
-                  and (c.history = 'full' or position > me.since)
+                  and deleted_at is null and (c.history = 'full' or position > me.since)
             limit 1000
         ) counted
     ) unread
+    cross join lateral (
+        select count(*) as mentions from (
+            select from mention x
+            join message on message.conversation_id = c.id and message.position = x.message
+            where x.conversation_id = c.id and x.user_id = me.user_id and x.message > coalesce(r.read, 0)
+                  and sender <> me.user_id and (c.history = 'full' or x.message > me.since)
+            limit 1000
+        ) counted
+    ) mentions
     where me.user_id = $1";
 
 fn conversation(row: Row) -> sqlx::Result<Conversation> {
@@ -225,6 +244,8 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
             sender: UserId::known(sender),
             text,
             sent_at: Time::of(sent_at),
+            edited_at: row.edited_at.map(Time::of),
+            deleted_at: row.deleted_at.map(Time::of),
         }),
         _ => None,
     };
@@ -239,6 +260,7 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
         active_at: Time::of(row.active_at),
         last_message,
         unread: row.unread,
+        mentions: row.mentions,
         read: position(row.read),
         head: position(row.head),
     })

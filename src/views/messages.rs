@@ -1,189 +1,264 @@
-//! What was said, by page.
+//! What was said, as it is now: by page, one by one, and by key.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, position};
-use crate::domain::{ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
+use crate::domain::{self, ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "messages",
-    tables: &["message"],
+    tables: &["message", "message_version"],
     definition: include_str!("../../migrations/views/messages.sql"),
     apply,
 };
 
+/// A message by its place.
+pub(super) type Place = (ConversationId, Position);
+
+/// What is said, then what is deleted, then what is edited: an edit of what is deleted is void, on
+/// whichever side of the deletion it stands, since a deletion takes earlier edits with it. So it does
+/// not matter how the log is cut into batches.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for fact in facts {
-            let Some(Event::MessageSent(message)) = &fact.event else { continue };
-            conversations.push(fact.conversation.uuid());
-            positions.push(bigint(fact.position));
-            ids.push(message.message_id.uuid());
-            senders.push(fact.actor.uuid());
-            keys.push(message.client_id.as_str());
-            texts.push(message.text.as_str());
-            times.push(fact.time.datetime());
-        }
-        if ids.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(
-            "insert into message (conversation_id, position, id, sender, client_id, text, sent_at)
-             select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                                  $7::timestamptz[])
-             on conflict do nothing",
-        )
-        .bind(conversations)
-        .bind(positions)
-        .bind(ids)
-        .bind(senders)
-        .bind(keys)
-        .bind(texts)
-        .bind(times)
-        .execute(connection)
-        .await?;
-        Ok(())
+        insert(connection, facts).await?;
+        delete(connection, facts).await?;
+        edit(connection, facts).await
     })
 }
 
-/// A message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Its id.
-    pub id: MessageId,
-    /// Where it stands.
-    pub position: Position,
-    /// Who sent it.
-    pub sender: UserId,
-    /// The sender's idempotency key.
-    pub client_id: String,
-    /// As typed.
-    pub text: String,
-    /// When.
-    pub sent_at: Time,
+async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut replies, mut replies_at, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
+    for fact in facts {
+        let Some(Event::MessageSent(message)) = &fact.event else { continue };
+        conversations.push(fact.conversation.uuid());
+        positions.push(bigint(fact.position));
+        ids.push(message.message_id.uuid());
+        senders.push(fact.actor.uuid());
+        keys.push(message.client_id.as_str());
+        texts.push(message.text.as_str());
+        times.push(fact.time.datetime());
+        replies.push(message.reply_to.map(MessageId::uuid));
+        replies_at.push(message.reply_to_position.map(bigint));
+        metadata.push(message.metadata.as_ref().map(Json));
+    }
+    if ids.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
+                              reply_to_at, metadata)
+         select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[])
+         on conflict do nothing",
+    )
+    .bind(conversations)
+    .bind(positions)
+    .bind(ids)
+    .bind(senders)
+    .bind(keys)
+    .bind(texts)
+    .bind(times)
+    .bind(replies)
+    .bind(replies_at)
+    .bind(metadata)
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
-/// Which way a page goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// Newest first, from before a position.
-    Before(Position),
-    /// Oldest first, from behind a position.
-    After(Position),
-}
-
-impl Direction {
-    /// The same way, from behind a message.
-    pub fn behind(self, position: Position) -> Self {
-        match self {
-            Self::Before(_) => Self::Before(position),
-            Self::After(_) => Self::After(position),
+/// Blanks what is deleted; of two deletions the first counts.
+async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let mut first: BTreeMap<Place, (UserId, Time)> = BTreeMap::new();
+    for fact in facts {
+        if let Some(Event::MessageDeleted(deleted)) = &fact.event {
+            first.entry((fact.conversation, deleted.message_position)).or_insert((fact.actor, fact.time));
         }
     }
+    if first.is_empty() {
+        return Ok(());
+    }
+    let (conversations, positions) = columns(first.keys());
+    let (users, times): (Vec<Uuid>, Vec<OffsetDateTime>) =
+        first.values().map(|(user, time)| (user.uuid(), time.datetime())).unzip();
+    sqlx::query(
+        "update message m
+         set text = '', metadata = null, edited = null, edited_at = null, deleted_by = gone.user_id,
+             deleted_at = gone.time
+         from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::timestamptz[])
+             as gone (conversation_id, position, user_id, time)
+         where m.conversation_id = gone.conversation_id and m.position = gone.position
+               and m.deleted_at is null",
+    )
+    .bind(&conversations)
+    .bind(&positions)
+    .bind(users)
+    .bind(times)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "delete from message_version v using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, message)
+         where v.conversation_id = gone.conversation_id and v.message = gone.message",
+    )
+    .bind(conversations)
+    .bind(positions)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Keeps every text of an edited message, and puts the last one in its place.
+async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let (mut conversations, mut messages, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut texts, mut times) = (Vec::new(), Vec::new());
+    for fact in facts {
+        let Some(Event::MessageEdited(edited)) = &fact.event else { continue };
+        conversations.push(fact.conversation.uuid());
+        messages.push(bigint(edited.message_position));
+        positions.push(bigint(fact.position));
+        texts.push(edited.text.as_str());
+        times.push(fact.time.datetime());
+    }
+    if texts.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "with edit as (
+             select * from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[])
+                 as edit (conversation_id, message, position, text, time)
+         )
+         insert into message_version (conversation_id, message, position, text, said_at)
+         select m.conversation_id, m.position, m.position, m.text, m.sent_at
+         from message m
+         where m.edited is null and m.deleted_at is null
+               and (m.conversation_id, m.position) in (select conversation_id, message from edit)
+         union all
+         select m.conversation_id, m.position, edit.position, edit.text, edit.time
+         from message m join edit on edit.conversation_id = m.conversation_id and edit.message = m.position
+         where m.deleted_at is null
+         on conflict do nothing",
+    )
+    .bind(&conversations)
+    .bind(&messages)
+    .bind(&positions)
+    .bind(&texts)
+    .bind(&times)
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query(
+        "update message m set text = last.text, edited = last.position, edited_at = last.time
+         from (
+             select distinct on (conversation_id, message) *
+             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[])
+                 as edit (conversation_id, message, position, text, time)
+             order by conversation_id, message, position desc
+         ) last
+         where m.conversation_id = last.conversation_id and m.position = last.message
+               and m.deleted_at is null and coalesce(m.edited, 0) < last.position",
+    )
+    .bind(conversations)
+    .bind(messages)
+    .bind(positions)
+    .bind(texts)
+    .bind(times)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The messages that a batch deletes, as columns.
+pub(super) fn deleted(facts: &[Fact]) -> Option<(Vec<Uuid>, Vec<i64>)> {
+    let place = |fact: &Fact| match &fact.event {
+        Some(Event::MessageDeleted(deleted)) => Some((fact.conversation, deleted.message_position)),
+        _ => None,
+    };
+    let places: BTreeSet<Place> = facts.iter().filter_map(place).collect();
+    (!places.is_empty()).then(|| columns(places.iter()))
+}
+
+pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>, Vec<i64>) {
+    places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
 }
 
 /// A message by its key: where, whose, which.
 pub type Sending = (ConversationId, UserId, ClientId);
 
-/// The messages that were sent with these keys.
-pub async fn sent_before(pool: &PgPool, keys: &[&Sending]) -> sqlx::Result<HashMap<Sending, Message>> {
+/// Where what was sent or done with these keys stands in the log.
+pub async fn done_before(pool: &PgPool, keys: &[&Sending]) -> sqlx::Result<HashMap<Sending, Position>> {
     let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-    let senders: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
+    let users: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
     let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
-    let rows: Vec<(i64, Uuid, i64, Uuid, String, String, OffsetDateTime)> = sqlx::query_as(
-        "select key.number, m.id, m.position, m.sender, m.client_id, m.text, m.sent_at
-         from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
-             as key (conversation_id, sender, client_id, number)
-         join message m using (conversation_id, sender, client_id)",
+    let rows: Vec<(i64, i64)> = sqlx::query_as(
+        "with asked as (
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
+                 as asked (conversation_id, user_id, client_id, number)
+         )
+         select asked.number, m.position from asked
+         join message m on m.conversation_id = asked.conversation_id and m.sender = asked.user_id
+                           and m.client_id = asked.client_id
+         union all
+         select asked.number, k.position from asked join key k using (conversation_id, user_id, client_id)",
     )
     .bind(conversations)
-    .bind(senders)
+    .bind(users)
     .bind(texts)
     .fetch_all(pool)
     .await?;
-    let sent = |(number, id, at, sender, client_id, text, sent_at)| {
+    let done = |(number, at): (i64, i64)| {
         let key = keys.get(usize::try_from(number).unwrap_or_default().wrapping_sub(1))?;
-        Some(((*key).clone(), message((id, at, sender, client_id, text, sent_at))))
+        Some(((*key).clone(), position(at)))
     };
-    Ok(rows.into_iter().filter_map(sent).collect())
+    Ok(rows.into_iter().filter_map(done).collect())
 }
 
-/// A page of the messages from `visible_from` on.
-pub async fn history(
+/// A message for whoever wants to do something with it, and how far the view has come in its stream.
+pub async fn found(
     pool: &PgPool,
+    stream: usize,
     conversation: ConversationId,
-    visible_from: Position,
-    direction: Direction,
-    limit: i64,
-) -> sqlx::Result<Vec<Message>> {
-    let (sql, bound) = match direction {
-        Direction::Before(bound) => (
-            "select id, position, sender, client_id, text, sent_at from message
-             where conversation_id = $1 and position > $2 and position < $3 order by position desc limit $4",
-            bound,
-        ),
-        Direction::After(bound) => (
-            "select id, position, sender, client_id, text, sent_at from message
-             where conversation_id = $1 and position > $2 and position > $3 order by position limit $4",
-            bound,
-        ),
-    };
-    let rows: Vec<Row> = sqlx::query_as(sql)
-        .bind(conversation.uuid())
-        .bind(bigint(visible_from))
-        .bind(bigint(bound))
-        .bind(limit)
-        .fetch_all(pool)
-        .await?;
-    Ok(rows.into_iter().map(message).collect())
-}
-
-/// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
-/// it; none from before `visible_from`.
-pub async fn around(
-    pool: &PgPool,
-    conversation: ConversationId,
-    visible_from: Position,
-    at: Position,
-    older: i64,
-    newer: i64,
-) -> sqlx::Result<Vec<Message>> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "(select id, position, sender, client_id, text, sent_at from message
-          where conversation_id = $1 and position > $2 and position <= $3 order by position desc limit $4)
-         union all
-         (select id, position, sender, client_id, text, sent_at from message
-          where conversation_id = $1 and position > $2 and position > $3 order by position limit $5)
-         order by position desc",
+    message: MessageId,
+    user: UserId,
+) -> sqlx::Result<(Position, Option<domain::Message>)> {
+    type Row = (
+        Option<i64>,
+        Option<i64>,
+        Option<Uuid>,
+        Option<String>,
+        Option<bool>,
+        Option<Vec<String>>,
+        Option<bool>,
+        Option<i64>,
+    );
+    let (at, place, sender, text, deleted, mine, pinned, pins): Row = sqlx::query_as(
+        "select reached.position, m.position, m.sender, m.text, m.deleted_at is not null,
+                (select array_agg(r.emoji) from reaction r
+                 where r.conversation_id = $2 and r.message = m.position and r.user_id = $4),
+                exists (select from pin p where p.conversation_id = $2 and p.message = m.position),
+                (select count(*) from pin p where p.conversation_id = $2)
+         from (select min(position) as position from checkpoint where stream = $1) reached
+         left join message m on m.conversation_id = $2 and m.id = $3",
     )
+    .bind(stream as i32)
     .bind(conversation.uuid())
-    .bind(bigint(visible_from))
-    .bind(bigint(at))
-    .bind(older)
-    .bind(newer)
-    .fetch_all(pool)
+    .bind(message.uuid())
+    .bind(user.uuid())
+    .fetch_one(pool)
     .await?;
-    Ok(rows.into_iter().map(message).collect())
-}
-
-type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
-
-fn message((id, at, sender, client_id, text, sent_at): Row) -> Message {
-    Message {
-        id: MessageId::known(id),
-        position: position(at),
+    let found = place.zip(sender).map(|(place, sender)| domain::Message {
+        id: message,
+        position: position(place),
         sender: UserId::known(sender),
-        client_id,
-        text,
-        sent_at: Time::of(sent_at),
-    }
+        text: text.unwrap_or_default(),
+        deleted: deleted.unwrap_or_default(),
+        mine: mine.unwrap_or_default().into_iter().collect(),
+        pinned: pinned.unwrap_or_default(),
+        pins: pins.unwrap_or_default().try_into().unwrap_or_default(),
+    });
+    Ok((position(at.unwrap_or_default()), found))
 }

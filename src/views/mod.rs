@@ -5,18 +5,30 @@
 
 mod checkpoints;
 mod conversations;
+mod history;
+mod keys;
 mod members;
+mod mentions;
 mod messages;
+mod pins;
+mod reactions;
 mod receipts;
 mod schema;
+mod toggles;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
 pub use conversations::{Conversation, LastMessage, folds, one, page};
+pub use history::{
+    Direction, Message, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
+    versions,
+};
 pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
-pub use messages::{Direction, Message, Sending, around, history, sent_before};
+pub use messages::{Sending, done_before, found};
+pub use pins::{Pin, pins};
+pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{VERSION, create, schema, tables};
 
@@ -54,8 +66,17 @@ pub struct Projection {
 }
 
 /// All of them, in the order in which they apply.
-pub const ALL: [Projection; 4] =
-    [conversations::PROJECTION, members::PROJECTION, messages::PROJECTION, receipts::PROJECTION];
+pub const ALL: [Projection; 8] = [
+    conversations::PROJECTION,
+    members::PROJECTION,
+    messages::PROJECTION,
+    keys::PROJECTION,
+    // What is put to messages looks at them as they are at the end of the batch.
+    mentions::PROJECTION,
+    reactions::PROJECTION,
+    pins::PROJECTION,
+    receipts::PROJECTION,
+];
 
 /// How a value of the domain is written in a column.
 fn word<T: serde::Serialize>(value: T) -> String {

@@ -31,6 +31,28 @@ struct Played {
     log: Vec<Happened>,
     fold: Fold,
     receipts: BTreeMap<UserId, ReceiptAdvanced>,
+    messages: Vec<Said>,
+}
+
+/// A message as whoever looks it up finds it.
+#[derive(Debug, Clone)]
+struct Said {
+    message: Message,
+    reactions: BTreeMap<UserId, BTreeSet<String>>,
+}
+
+/// The message of that number, to be looked up when it is decided.
+fn wanted(n: u64) -> Message {
+    Message {
+        id: MessageId::known(ANA.uuid()),
+        position: Position(n),
+        sender: ANA,
+        text: String::new(),
+        deleted: false,
+        mine: BTreeSet::new(),
+        pinned: false,
+        pins: 0,
+    }
 }
 
 impl Played {
@@ -41,17 +63,64 @@ impl Played {
             *known = self.receipts.get(&by).copied().unwrap_or(NEVER);
             *head = self.fold.head;
         }
+        if let Command::Act { message, .. } = &mut command {
+            // Nobody finds a message where there is none.
+            let number = message.position.0 as usize;
+            let Some(said) = self.messages.get(number % self.messages.len().max(1)) else {
+                return Err(Rejection::NotFound);
+            };
+            **message = said.message.clone();
+            message.mine = said.reactions.get(&by).cloned().unwrap_or_default();
+            message.pins = self.messages.iter().filter(|said| said.message.pinned).count() as u64;
+        }
         self.fold.conversation.decide(by, command)
     }
 
     /// Other conversations have events in between: positions have gaps.
     fn append(&mut self, actor: UserId, event: Event, gap: u64) {
         let at = Position(self.fold.read.0 + 1 + gap);
-        self.fold.apply(at, actor, event.lane(), Some(&event));
+        if self.fold.apply(at, actor, event.lane(), Some(&event)).is_some() {
+            self.tell(at, actor, &event);
+        }
         if let Event::ReceiptAdvanced(known) = event {
             self.receipts.insert(actor, known);
         }
         self.log.push(Happened { at, actor, event });
+    }
+}
+
+impl Played {
+    /// What a view makes of what happens to messages.
+    fn tell(&mut self, at: Position, actor: UserId, event: &Event) {
+        if let Event::MessageSent(sent) = event {
+            let text = sent.text.as_str().to_owned();
+            let message = Message { position: at, sender: actor, text, ..wanted(0) };
+            self.messages.push(Said { message, reactions: BTreeMap::new() });
+        }
+        let of = match event {
+            Event::MessageEdited(MessageEdited { message_position, .. })
+            | Event::MessageDeleted(MessageDeleted { message_position, .. })
+            | Event::ReactionAdded(ReactionAdded { message_position, .. })
+            | Event::ReactionRemoved(ReactionRemoved { message_position, .. })
+            | Event::MessagePinned(MessagePinned { message_position, .. })
+            | Event::MessageUnpinned(MessageUnpinned { message_position, .. }) => *message_position,
+            _ => return,
+        };
+        let Some(Said { message, reactions }) =
+            self.messages.iter_mut().find(|said| said.message.position == of && !said.message.deleted)
+        else {
+            return;
+        };
+        let mine = reactions.entry(actor).or_default();
+        match event {
+            Event::MessageEdited(edited) => message.text = edited.text.as_str().to_owned(),
+            Event::MessageDeleted(_) => (message.deleted, message.pinned) = (true, false),
+            Event::ReactionAdded(added) => drop(mine.insert(added.emoji.as_str().to_owned())),
+            Event::ReactionRemoved(removed) => drop(mine.remove(removed.emoji.as_str())),
+            Event::MessagePinned(_) => message.pinned = true,
+            Event::MessageUnpinned(_) => message.pinned = false,
+            _ => {}
+        }
     }
 }
 
@@ -96,6 +165,21 @@ fn any_title() -> impl Strategy<Value = Title> {
     proptest::sample::select(&["Lunch", "Dinner"]).prop_map(title)
 }
 
+fn any_act() -> impl Strategy<Value = Act> {
+    let emoji = || {
+        proptest::sample::select(&["👍", "❤️"])
+            .prop_map(|sign| Emoji::try_from(sign.to_owned()).expect("a sign"))
+    };
+    prop_oneof![
+        2 => proptest::sample::select(&["hi", "hello"]).prop_map(|words| Act::Edit(text(words))),
+        1 => Just(Act::Delete),
+        2 => emoji().prop_map(Act::React),
+        1 => emoji().prop_map(Act::Unreact),
+        2 => Just(Act::Pin),
+        1 => Just(Act::Unpin),
+    ]
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
     prop_oneof![
@@ -107,6 +191,11 @@ fn any_command() -> impl Strategy<Value = Command> {
         5 => anybody().prop_map(remove),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
         3 => Just(say("hi")),
+        6 => (0..9_u64, any_act()).prop_map(|(n, act)| Command::Act {
+            message: Box::new(wanted(n)),
+            act,
+            client_id: None,
+        }),
         3 => (any_position(), any_position()).prop_map(|(delivered, read)| Command::Advance {
             delivered,
             read,
@@ -153,7 +242,7 @@ proptest! {
     fn deciding_again_after_its_own_event_makes_no_second_one(
         steps in any_steps(), by in anybody(), command in any_command(),
     ) {
-        prop_assume!(!matches!(command, Command::Send { .. }));
+        prop_assume!(!matches!(command, Command::Send(_)));
         let mut played = play(&steps);
         let Ok(Some(event)) = played.decide(by, &command) else { return Ok(()) };
         let mine = |played: &Played| played.fold.conversation.membership(by).map(|m| m.role);
@@ -176,6 +265,33 @@ proptest! {
         prop_assume!(!matches!(command, Command::StartDirect { .. } | Command::StartGroup { .. }));
         let stranger = person(99);
         prop_assert_eq!(play(&steps).decide(stranger, &command), Err(Rejection::NotFound));
+    }
+
+    #[test]
+    fn what_happens_to_a_message_is_allowed_to_who_does_it(steps in any_steps()) {
+        let steps: Vec<_> = steps.into_iter().filter(|(step, _)| matches!(step, Step::Command(..))).collect();
+        let mut played = Played::default();
+        for (step, gap) in steps {
+            let Step::Command(by, command) = step else { continue };
+            let Ok(Some(event)) = played.decide(by, &command) else { continue };
+            let conversation = &played.fold.conversation;
+            let has_charge = conversation.kind() == Kind::Group
+                && conversation.membership(by).is_some_and(|m| m.role >= Role::Admin);
+            let of = |at: Position| played.messages.iter().find(|said| said.message.position == at);
+            if let Event::MessageEdited(MessageEdited { message_position, .. }) = &event {
+                let said = &of(*message_position).expect("a message").message;
+                prop_assert!(said.sender == by && !said.deleted);
+            }
+            if let Event::MessageDeleted(MessageDeleted { message_position, .. }) = &event {
+                let said = &of(*message_position).expect("a message").message;
+                prop_assert!((said.sender == by || has_charge) && !said.deleted);
+            }
+            if let Event::MessagePinned(MessagePinned { message_position, .. }) = &event {
+                let said = &of(*message_position).expect("a message").message;
+                prop_assert!((conversation.kind() == Kind::Direct || has_charge) && !said.pinned);
+            }
+            played.append(by, event, gap);
+        }
     }
 
     #[test]

@@ -1,0 +1,8 @@
+-- The idempotency keys of what was done with messages; those of the messages stand with them.
+create table key (
+    conversation_id uuid   not null,
+    user_id         uuid   not null,
+    client_id       text   collate "C" not null,
+    position        bigint not null,
+    primary key (conversation_id, user_id, client_id)
+);

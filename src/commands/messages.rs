@@ -1,0 +1,141 @@
+//! Doing something with a message: the views say what it is, the rules whether it may be done.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+
+use super::{Commands, OWN_EVENT, Refused, Tracked};
+use crate::{
+    domain::{
+        Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Rejection, Time, UserId,
+    },
+    log::{Appended, Recorded, Unavailable},
+    views::{self, Checkpoint, Progress},
+};
+
+/// How long the views may be behind what has to be looked up in them.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Messages as the views have them. Cheap to clone.
+#[derive(Clone)]
+pub struct Messages {
+    pool: PgPool,
+    progress: Progress,
+}
+
+/// What became of an act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acted {
+    /// The position that was reached.
+    pub position: Position,
+    /// What happened and when; `None` if it was so already.
+    pub event: Option<(Time, Event)>,
+}
+
+impl Messages {
+    /// Looks messages up in the views of a database.
+    pub fn new(pool: PgPool, progress: Progress) -> Self {
+        Self { pool, progress }
+    }
+
+    /// A message as of a position that the log has passed.
+    async fn found(
+        &self,
+        stream: usize,
+        id: ConversationId,
+        message: MessageId,
+        by: UserId,
+        position: Position,
+    ) -> Result<(Position, Option<Message>), Unavailable> {
+        let look = || views::found(&self.pool, stream, id, message, by);
+        let (at, found) = look().await.map_err(Unavailable::because)?;
+        if at >= position {
+            return Ok((at, found));
+        }
+        let reached = self.progress.reached(Checkpoint { stream, position }, PATIENCE).await;
+        match reached.map_err(Unavailable::because)? {
+            true => look().await.map_err(Unavailable::because),
+            false => Err(Unavailable::because("the views lag behind the log")),
+        }
+    }
+}
+
+impl Commands {
+    /// Does something with a message; answers when it is stored and this process has followed it. A
+    /// retry with the same key answers what the first attempt did; without a key, what is so already
+    /// is not done again.
+    pub async fn act(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        message: MessageId,
+        act: Act,
+        key: Option<ClientId>,
+    ) -> Result<Acted, Refused> {
+        let tracked = self.of_member(by, id).await?;
+        if let Some(key) = &key
+            && let Some(first) = self.earlier.done((id, by, key.clone())).await?
+        {
+            return the_same(first, message, &act);
+        }
+        let command =
+            |found| Command::Act { message: Box::new(found), act: act.clone(), client_id: key.clone() };
+        let Some(event) = self.decide_on(&tracked, by, id, message, command).await? else {
+            return Ok(Acted { position: tracked.head(), event: None });
+        };
+        let draft = self.draft(id, by, event, key.clone());
+        let Appended { position, duplicate } = self.log.append(&draft).await?;
+        // What comes next from here is decided on what this has made.
+        self.conversations.reached(id, position, OWN_EVENT).await;
+        match key.filter(|_| duplicate) {
+            Some(key) => the_same(self.appended_before(by, id, position, &key).await?, message, &act),
+            None => Ok(Acted { position, event: Some((draft.time, draft.event)) }),
+        }
+    }
+
+    /// Decides on a message as the views have it. They are asked as far as this process has followed
+    /// the conversation. A no, or that it is so already, is believed only of views that have
+    /// everything which the log had by then, on whatever node it was done.
+    pub(super) async fn decide_on(
+        &self,
+        tracked: &Arc<Tracked>,
+        by: UserId,
+        id: ConversationId,
+        message: MessageId,
+        command: impl Fn(Message) -> Command,
+    ) -> Result<Option<Event>, Refused> {
+        let stream = self.log.stream_of(id);
+        let mut wanted = tracked.head();
+        let mut last = None;
+        loop {
+            let (at, found) = self.messages.found(stream, id, message, by, wanted).await?;
+            let nowhere = || Message::nowhere(message, by);
+            let decided = tracked.conversation().decide(by, command(found.unwrap_or_else(nowhere)));
+            match decided {
+                Ok(Some(event)) => return Ok(Some(event)),
+                // Neither the sender of a message nor its end changes again.
+                Err(no @ (Rejection::Forbidden | Rejection::MessageDeleted)) => return Err(no.into()),
+                no => {
+                    let end = match last {
+                        Some(end) => end,
+                        None => *last.insert(self.log.last(stream).await?),
+                    };
+                    if at >= end {
+                        return Ok(no?);
+                    }
+                    wanted = end;
+                }
+            }
+        }
+    }
+}
+
+/// The first answer again, unless the key was used for something else.
+fn the_same(first: Recorded, message: MessageId, act: &Act) -> Result<Acted, Refused> {
+    match first.event {
+        Some(event) if act.made(message, &event) => {
+            Ok(Acted { position: first.position, event: Some((first.time, event)) })
+        }
+        _ => Err(Refused::Mismatch),
+    }
+}

@@ -1,0 +1,224 @@
+//! What may be done with a message, by whom.
+
+use super::*;
+
+/// A message of somebody's at the position 7, as it was said.
+fn of(sender: UserId) -> Message {
+    Message {
+        id: ID,
+        position: Position(7),
+        sender,
+        text: "hi".to_owned(),
+        deleted: false,
+        mine: Default::default(),
+        pinned: false,
+        pins: 0,
+    }
+}
+
+fn gone(message: Message) -> Message {
+    Message { text: String::new(), deleted: true, ..message }
+}
+
+fn with(message: Message, emoji: &str) -> Message {
+    Message { mine: [emoji.to_owned()].into(), ..message }
+}
+
+fn pinned(message: Message) -> Message {
+    Message { pinned: true, pins: 1, ..message }
+}
+
+fn emoji(sign: &str) -> Emoji {
+    Emoji::try_from(sign.to_owned()).expect("one sign")
+}
+
+fn act(message: Message, act: Act) -> Command {
+    Command::Act { message: Box::new(message), act, client_id: None }
+}
+
+fn edit(message: Message, words: &str) -> Command {
+    act(message, Act::Edit(text(words)))
+}
+
+const ID: MessageId = MessageId::known(Uuid::from_u128(7));
+const AT: Position = Position(7);
+
+fn edited(words: &str, mentions: &[UserId]) -> Event {
+    Event::MessageEdited(MessageEdited {
+        message_id: ID,
+        message_position: AT,
+        client_id: None,
+        text: text(words),
+        mentions: mentions.to_vec(),
+    })
+}
+
+fn deleted() -> Event {
+    Event::MessageDeleted(MessageDeleted { message_id: ID, message_position: AT, client_id: None })
+}
+
+fn reacted(sign: &str) -> Event {
+    let emoji = emoji(sign);
+    Event::ReactionAdded(ReactionAdded { message_id: ID, message_position: AT, client_id: None, emoji })
+}
+
+fn took_back(sign: &str) -> Event {
+    let emoji = emoji(sign);
+    Event::ReactionRemoved(ReactionRemoved { message_id: ID, message_position: AT, client_id: None, emoji })
+}
+
+fn every_act() -> [Act; 6] {
+    [
+        Act::Edit(text("hello")),
+        Act::Delete,
+        Act::React(emoji("👍")),
+        Act::Unreact(emoji("👍")),
+        Act::Pin,
+        Act::Unpin,
+    ]
+}
+
+#[test]
+fn only_the_sender_edits_and_the_same_text_again_is_nothing() {
+    let given = || group(ANA).with(BEN).with_admin(CEM);
+    given().when(BEN, edit(of(BEN), "hello")).then(edited("hello", &[]));
+    given().when(BEN, edit(of(BEN), "hi")).then_nothing();
+    for other in [ANA, CEM] {
+        given().when(other, edit(of(BEN), "hello")).then_rejected(Rejection::Forbidden);
+    }
+    direct(ANA, BEN).when(ANA, edit(of(BEN), "hello")).then_rejected(Rejection::Forbidden);
+}
+
+#[test]
+fn the_sender_deletes_and_so_do_admins_and_owners_of_a_group() {
+    let given = || group(ANA).with(BEN).with_admin(CEM).with(DOE);
+    for by in [BEN, CEM, ANA] {
+        given().when(by, act(of(BEN), Act::Delete)).then(deleted());
+        given().when(by, act(gone(of(BEN)), Act::Delete)).then_nothing();
+    }
+    given().when(DOE, act(of(BEN), Act::Delete)).then_rejected(Rejection::Forbidden);
+    given().when(DOE, act(gone(of(BEN)), Act::Delete)).then_rejected(Rejection::Forbidden);
+    direct(ANA, BEN).when(ANA, act(of(BEN), Act::Delete)).then_rejected(Rejection::Forbidden);
+}
+
+#[test]
+fn every_member_reacts_and_a_reaction_is_there_once() {
+    let given = || group(ANA).with(BEN);
+    let (up, heart) = (|| Act::React(emoji("👍")), || Act::React(emoji("❤️")));
+    given().when(ANA, act(of(BEN), up())).then(reacted("👍"));
+    given().when(BEN, act(of(BEN), up())).then(reacted("👍"));
+    given().when(ANA, act(with(of(BEN), "👍"), up())).then_nothing();
+    given().when(ANA, act(with(of(BEN), "👍"), heart())).then(reacted("❤️"));
+    given().when(ANA, act(with(of(BEN), "👍"), Act::Unreact(emoji("👍")))).then(took_back("👍"));
+    given().when(ANA, act(with(of(BEN), "👍"), Act::Unreact(emoji("❤️")))).then_nothing();
+}
+
+#[test]
+fn a_member_has_no_more_reactions_to_a_message_than_the_limit() {
+    let signs = (0..MAX_REACTIONS as u32).filter_map(|n| char::from_u32(0x1F600 + n)).map(String::from);
+    let full = Message { mine: signs.collect(), ..of(BEN) };
+    let given = || group(ANA).with(BEN);
+    given().when(ANA, act(full.clone(), Act::React(emoji("👍")))).then_rejected(Rejection::TooManyReactions);
+    given().when(ANA, act(full.clone(), Act::React(emoji("😀")))).then_nothing();
+    given().when(ANA, act(full, Act::Unreact(emoji("😀")))).then(took_back("😀"));
+}
+
+#[test]
+fn both_pin_in_a_direct_conversation_and_admins_and_owners_in_a_group() {
+    let is_pinned =
+        Event::MessagePinned(MessagePinned { message_id: ID, message_position: AT, client_id: None });
+    let is_unpinned =
+        Event::MessageUnpinned(MessageUnpinned { message_id: ID, message_position: AT, client_id: None });
+    let in_group = || group(ANA).with(BEN).with_admin(CEM);
+    for (given, by) in
+        [(in_group(), ANA), (in_group(), CEM), (direct(ANA, BEN), ANA), (direct(ANA, BEN), BEN)]
+    {
+        given.clone().when(by, act(of(BEN), Act::Pin)).then(is_pinned.clone());
+        given.clone().when(by, act(pinned(of(BEN)), Act::Pin)).then_nothing();
+        given.clone().when(by, act(pinned(of(BEN)), Act::Unpin)).then(is_unpinned.clone());
+        given.when(by, act(of(BEN), Act::Unpin)).then_nothing();
+    }
+    for what in [Act::Pin, Act::Unpin] {
+        in_group().when(BEN, act(of(BEN), what)).then_rejected(Rejection::Forbidden);
+    }
+}
+
+#[test]
+fn a_conversation_has_no_more_pins_than_the_limit() {
+    let full = Message { pins: MAX_PINS, ..of(BEN) };
+    direct(ANA, BEN).when(ANA, act(full.clone(), Act::Pin)).then_rejected(Rejection::TooManyPins);
+    direct(ANA, BEN).when(ANA, act(Message { pinned: true, ..full }, Act::Pin)).then_nothing();
+}
+
+#[test]
+fn nothing_is_done_with_a_deleted_message() {
+    let message = || gone(of(ANA));
+    for (what, refused) in every_act().into_iter().zip([true, false, true, false, true, false]) {
+        let outcome = group(ANA).when(ANA, act(message(), what));
+        if refused { outcome.then_rejected(Rejection::MessageDeleted) } else { outcome.then_nothing() }
+    }
+    group(ANA).when(ANA, say_with("yes", Some(message()), None)).then_rejected(Rejection::MessageDeleted);
+}
+
+#[test]
+fn what_was_said_before_i_may_read_is_not_there_for_me() {
+    let given = || group(ANA).with(BEN).and(updated(None, Some(History::SinceJoin))).with(CEM);
+    let since = given().since(CEM).expect("a member");
+    for (at, is_there) in [(since, false), (since + 1, true)] {
+        let message = || Message { position: Position(at), ..of(CEM) };
+        for what in every_act().into_iter().take(4) {
+            let decided = given().when(CEM, act(message(), what)).1;
+            assert_eq!(decided != Err(Rejection::NotFound), is_there, "{decided:?}");
+        }
+        let reply = given().when(CEM, say_with("yes", Some(message()), None)).1;
+        assert_eq!(reply != Err(Rejection::NoSuchMessage), is_there, "{reply:?}");
+    }
+}
+
+#[test]
+fn strangers_and_former_members_do_nothing() {
+    for what in every_act() {
+        group(ANA).with(BEN).when(DOE, act(of(BEN), what.clone())).then_rejected(Rejection::NotFound);
+        let former = group(ANA).with(BEN).and(removed(BEN));
+        former.when(BEN, act(of(BEN), what)).then_rejected(Rejection::NotFound);
+    }
+    group(ANA).when(DOE, say_with("yes", Some(of(ANA)), None)).then_rejected(Rejection::NotFound);
+}
+
+#[test]
+fn a_reply_names_what_it_answers_and_a_message_keeps_its_metadata() {
+    let metadata = serde_json::from_str::<Metadata>(r#"{"priority":1}"#).expect("metadata");
+    group(ANA).when(ANA, say_with("yes", Some(of(ANA)), Some(metadata.clone()))).then(Event::MessageSent(
+        MessageSent {
+            reply_to: Some(ID),
+            reply_to_position: Some(AT),
+            metadata: Some(metadata),
+            ..message("yes")
+        },
+    ));
+}
+
+#[test]
+fn members_who_are_named_are_mentioned_once_and_nobody_else_is() {
+    let words = format!("<@{CEM}> <@{BEN}>, <@{BEN}> <@{DOE}> <@nobody> <@ {ANA}> <@{ANA} @{ANA} <@{CEM}");
+    let sent = Event::MessageSent(MessageSent { mentions: vec![BEN, CEM], ..message(&words) });
+    let given = || group(ANA).with(BEN).with(CEM);
+    given().when(ANA, say(&words)).then(sent);
+    given().when(BEN, edit(of(BEN), &words)).then(edited(&words, &[BEN, CEM]));
+    let given = given().and(removed(CEM));
+    given.when(ANA, edit(of(ANA), &words)).then(edited(&words, &[BEN]));
+}
+
+#[test]
+fn an_event_is_known_as_what_was_asked_for() {
+    let other = MessageId::known(CEM.uuid());
+    let Ok(Some(event)) = direct(ANA, BEN).when(ANA, act(of(ANA), Act::React(emoji("👍")))).1 else {
+        panic!("it is allowed")
+    };
+    for what in every_act() {
+        assert_eq!(what.made(ID, &event), what == Act::React(emoji("👍")));
+        assert!(!what.made(other, &event));
+    }
+    assert!(!Act::React(emoji("❤️")).made(ID, &event));
+    assert!(!Act::Edit(text("hello")).made(ID, &edited("hullo", &[])));
+}

@@ -1,0 +1,45 @@
+//! What is a frame and what is not.
+
+use super::*;
+
+const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+
+#[test]
+fn frames_are_read_strictly() {
+    let send =
+        format!(r#"{{"op":"send","id":"1","conversation_id":"{ID}","client_id":"client-1","text":"hi"}}"#);
+    assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
+    assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
+    for wrong in [
+        "",
+        "null",
+        "[]",
+        r#"{"op":"sing"}"#,
+        r#"{"op":"hello","more":1}"#,
+        r#"{"id":"1"}"#,
+        &send.replace("client-1", "short"),
+        &send.replace("hi", "\\u0000"),
+        &send.replace("hi", " "),
+        &send.replace(ID, "*"),
+    ] {
+        assert!(ClientFrame::read(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
+fn an_error_echoes_the_id_if_it_is_short_enough() {
+    let bad = ClientFrame::read(r#"{"op":"sing","id":"seven"}"#).expect_err("no such op");
+    assert_eq!(bad.id, Some(FrameId("seven".into())));
+    let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
+    assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
+}
+
+#[test]
+fn op_stands_first() {
+    let frame = ServerFrame::Heartbeat {
+        cursor: "c".into(),
+        heads: &[Head { id: ID.parse().expect("id"), head: Position(7) }],
+    };
+    let wanted = format!(r#"{{"op":"heartbeat","cursor":"c","heads":{{"{ID}":7}}}}"#);
+    assert_eq!(frame.encode(), websocket::text(wanted.as_bytes()));
+}

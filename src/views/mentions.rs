@@ -1,0 +1,74 @@
+//! Whom messages name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::BoxFuture;
+use sqlx::PgConnection;
+
+use super::{
+    Fact, Projection, bigint,
+    messages::{self, Place},
+};
+use crate::domain::{Event, UserId};
+
+pub(super) const PROJECTION: Projection = Projection {
+    name: "mentions",
+    tables: &["mention"],
+    definition: include_str!("../../migrations/views/mentions.sql"),
+    apply,
+};
+
+/// Messages are brought up to the end of the batch before this: one that is deleted by then mentions
+/// nobody. Of a message's texts the last one counts.
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        // Where there was a text before, whom it named goes first.
+        let mut over: BTreeSet<Place> = BTreeSet::new();
+        let mut named: BTreeMap<Place, &[UserId]> = BTreeMap::new();
+        for fact in facts {
+            match &fact.event {
+                Some(Event::MessageSent(sent)) if !sent.mentions.is_empty() => {
+                    named.insert((fact.conversation, fact.position), &sent.mentions);
+                }
+                Some(Event::MessageEdited(edited)) => {
+                    over.insert((fact.conversation, edited.message_position));
+                    named.insert((fact.conversation, edited.message_position), &edited.mentions);
+                }
+                Some(Event::MessageDeleted(deleted)) => {
+                    over.insert((fact.conversation, deleted.message_position));
+                }
+                _ => {}
+            }
+        }
+        if !over.is_empty() {
+            let (conversations, messages) = messages::columns(over.iter());
+            sqlx::query(
+                "delete from mention x using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, message)
+                 where x.conversation_id = gone.conversation_id and x.message = gone.message",
+            )
+            .bind(conversations)
+            .bind(messages)
+            .execute(&mut *connection)
+            .await?;
+        }
+        let rows: Vec<(&Place, UserId)> =
+            named.iter().flat_map(|(place, users)| users.iter().map(move |user| (place, *user))).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        sqlx::query(
+            "insert into mention (conversation_id, user_id, message)
+             select new.* from unnest($1::uuid[], $2::uuid[], $3::bigint[])
+                 as new (conversation_id, user_id, message)
+             join message m on m.conversation_id = new.conversation_id and m.position = new.message
+                               and m.deleted_at is null
+             on conflict do nothing",
+        )
+        .bind(rows.iter().map(|(place, _)| place.0.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(_, user)| user.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|(place, _)| bigint(place.1)).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+        Ok(())
+    })
+}

@@ -1,0 +1,109 @@
+//! What is pinned.
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Fact, Projection, Reader, bigint,
+    messages::{self, Place},
+    position,
+    toggles::{self, Toggles},
+};
+use crate::domain::{Event, Position, Time, UserId};
+
+pub(super) const PROJECTION: Projection = Projection {
+    name: "pins",
+    tables: &["pin"],
+    definition: include_str!("../../migrations/views/pins.sql"),
+    apply,
+};
+
+/// Messages are brought up to the end of the batch before this: a pin of one that is deleted by then
+/// is void or goes with it.
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        let mut all: Toggles<Place> = Toggles::new();
+        for fact in facts {
+            match &fact.event {
+                Some(Event::MessagePinned(pinned)) => {
+                    let place = (fact.conversation, pinned.message_position);
+                    toggles::put(&mut all, place, (fact.actor, fact.position, fact.time));
+                }
+                Some(Event::MessageUnpinned(unpinned)) => {
+                    toggles::take(&mut all, (fact.conversation, unpinned.message_position));
+                }
+                Some(Event::MessageDeleted(deleted)) => {
+                    toggles::take(&mut all, (fact.conversation, deleted.message_position));
+                }
+                _ => {}
+            }
+        }
+        if all.is_empty() {
+            return Ok(());
+        }
+        let taken = all.iter().filter(|(_, toggle)| toggle.taken).map(|(place, _)| place);
+        let (conversations, messages) = messages::columns(taken);
+        sqlx::query(
+            "delete from pin p using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, message)
+             where p.conversation_id = gone.conversation_id and p.message = gone.message",
+        )
+        .bind(conversations)
+        .bind(messages)
+        .execute(&mut *connection)
+        .await?;
+        let put: Vec<_> = all.iter().filter_map(|(place, toggle)| Some((place, toggle.put?))).collect();
+        let (conversations, messages) = messages::columns(put.iter().map(|(place, _)| *place));
+        sqlx::query(
+            "insert into pin (conversation_id, message, position, pinned_by, pinned_at)
+             select new.* from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::uuid[], $5::timestamptz[])
+                 as new (conversation_id, message, position, pinned_by, pinned_at)
+             join message m on m.conversation_id = new.conversation_id and m.position = new.message
+                               and m.deleted_at is null
+             on conflict do nothing",
+        )
+        .bind(conversations)
+        .bind(messages)
+        .bind(put.iter().map(|(_, (_, at, _))| bigint(*at)).collect::<Vec<_>>())
+        .bind(put.iter().map(|(_, (user, _, _))| user.uuid()).collect::<Vec<_>>())
+        .bind(put.iter().map(|(_, (_, _, time))| time.datetime()).collect::<Vec<_>>())
+        .execute(connection)
+        .await?;
+        Ok(())
+    })
+}
+
+/// A pinned message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pin {
+    /// Where the message stands.
+    pub message: Position,
+    /// Where in the log it was pinned.
+    pub position: Position,
+    /// Who pinned it.
+    pub pinned_by: UserId,
+    /// When.
+    pub pinned_at: Time,
+}
+
+/// What is pinned for a reader, the latest pin first, from before a position.
+pub async fn pins(pool: &PgPool, reader: Reader, before: Position, limit: i64) -> sqlx::Result<Vec<Pin>> {
+    let rows: Vec<(i64, i64, Uuid, OffsetDateTime)> = sqlx::query_as(
+        "select message, position, pinned_by, pinned_at from pin
+         where conversation_id = $1 and message > $2 and position < $3 order by position desc limit $4",
+    )
+    .bind(reader.conversation.uuid())
+    .bind(bigint(reader.visible_from))
+    .bind(bigint(before))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let pin = |(message, at, pinned_by, pinned_at)| Pin {
+        message: position(message),
+        position: position(at),
+        pinned_by: UserId::known(pinned_by),
+        pinned_at: Time::of(pinned_at),
+    };
+    Ok(rows.into_iter().map(pin).collect())
+}

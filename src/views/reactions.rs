@@ -1,0 +1,141 @@
+//! Who reacted to what.
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{
+    Fact, Projection, bigint, messages, position,
+    toggles::{self, Toggles},
+};
+use crate::domain::{ConversationId, Event, Position, Time, UserId};
+
+pub(super) const PROJECTION: Projection = Projection {
+    name: "reactions",
+    tables: &["reaction"],
+    definition: include_str!("../../migrations/views/reactions.sql"),
+    apply,
+};
+
+/// Messages are brought up to the end of the batch before this: what is put to one that is deleted by
+/// then is void or goes with it.
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        let mut all: Toggles<(ConversationId, Position, &str, UserId)> = Toggles::new();
+        for fact in facts {
+            let (conversation, user) = (fact.conversation, fact.actor);
+            match &fact.event {
+                Some(Event::ReactionAdded(added)) => {
+                    let key = (conversation, added.message_position, added.emoji.as_str(), user);
+                    toggles::put(&mut all, key, (user, fact.position, fact.time));
+                }
+                Some(Event::ReactionRemoved(removed)) => {
+                    let key = (conversation, removed.message_position, removed.emoji.as_str(), user);
+                    toggles::take(&mut all, key);
+                }
+                _ => {}
+            }
+        }
+        take(connection, &all).await?;
+        put(connection, &all).await?;
+        let Some((conversations, messages)) = messages::deleted(facts) else { return Ok(()) };
+        sqlx::query(
+            "delete from reaction r using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, message)
+             where r.conversation_id = gone.conversation_id and r.message = gone.message",
+        )
+        .bind(conversations)
+        .bind(messages)
+        .execute(connection)
+        .await?;
+        Ok(())
+    })
+}
+
+type Of<'a> = (ConversationId, Position, &'a str, UserId);
+
+async fn take(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Result<()> {
+    let taken: Vec<&Of<'_>> = all.iter().filter(|(_, toggle)| toggle.taken).map(|(of, _)| of).collect();
+    if taken.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from reaction r
+         using unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[])
+             as gone (conversation_id, message, emoji, user_id)
+         where r.conversation_id = gone.conversation_id and r.message = gone.message
+               and r.emoji = gone.emoji and r.user_id = gone.user_id",
+    )
+    .bind(taken.iter().map(|of| of.0.uuid()).collect::<Vec<_>>())
+    .bind(taken.iter().map(|of| bigint(of.1)).collect::<Vec<_>>())
+    .bind(taken.iter().map(|of| of.2).collect::<Vec<_>>())
+    .bind(taken.iter().map(|of| of.3.uuid()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn put(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Result<()> {
+    let put: Vec<_> = all.iter().filter_map(|(of, toggle)| Some((of, toggle.put?))).collect();
+    if put.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into reaction (conversation_id, message, emoji, user_id, position, reacted_at)
+         select new.* from unnest($1::uuid[], $2::bigint[], $3::text[], $4::uuid[], $5::bigint[],
+                                  $6::timestamptz[])
+             as new (conversation_id, message, emoji, user_id, position, reacted_at)
+         join message m on m.conversation_id = new.conversation_id and m.position = new.message
+                           and m.deleted_at is null
+         on conflict do nothing",
+    )
+    .bind(put.iter().map(|(of, _)| of.0.uuid()).collect::<Vec<_>>())
+    .bind(put.iter().map(|(of, _)| bigint(of.1)).collect::<Vec<_>>())
+    .bind(put.iter().map(|(of, _)| of.2).collect::<Vec<_>>())
+    .bind(put.iter().map(|(of, _)| of.3.uuid()).collect::<Vec<_>>())
+    .bind(put.iter().map(|(_, (_, at, _))| bigint(*at)).collect::<Vec<_>>())
+    .bind(put.iter().map(|(_, (_, _, time))| time.datetime()).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Somebody's reaction to a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reaction {
+    /// Who.
+    pub user: UserId,
+    /// With what.
+    pub emoji: String,
+    /// Where in the log.
+    pub position: Position,
+    /// When.
+    pub reacted_at: Time,
+}
+
+/// The reactions to a message, the first one first, from behind a position.
+pub async fn reactions(
+    pool: &PgPool,
+    conversation: ConversationId,
+    message: Position,
+    after: Position,
+    limit: i64,
+) -> sqlx::Result<Vec<Reaction>> {
+    let rows: Vec<(Uuid, String, i64, OffsetDateTime)> = sqlx::query_as(
+        "select user_id, emoji, position, reacted_at from reaction
+         where conversation_id = $1 and message = $2 and position > $3 order by position limit $4",
+    )
+    .bind(conversation.uuid())
+    .bind(bigint(message))
+    .bind(bigint(after))
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let reaction = |(user, emoji, at, reacted_at)| Reaction {
+        user: UserId::known(user),
+        emoji,
+        position: position(at),
+        reacted_at: Time::of(reacted_at),
+    };
+    Ok(rows.into_iter().map(reaction).collect())
+}
