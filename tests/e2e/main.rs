@@ -7,6 +7,7 @@
 mod world;
 
 mod accounts;
+mod acts;
 mod cluster;
 mod command_line;
 mod conversations;

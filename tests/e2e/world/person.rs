@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use reqwest::{Method, StatusCode, header::HeaderMap};
+use reqwest::{
+    Method, StatusCode,
+    header::{HeaderMap, HeaderName, HeaderValue},
+};
 use serde_json::{Value, json};
 
 use super::Device;
@@ -102,6 +105,16 @@ impl Person {
     /// The same person at another node.
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }
+    }
+
+    /// The same person whose requests have an idempotency key.
+    pub fn with_key(&self, key: &str) -> Self {
+        let headers = HeaderMap::from_iter([(
+            HeaderName::from_static("idempotency-key"),
+            HeaderValue::from_str(key).expect("a header"),
+        )]);
+        let http = reqwest::Client::builder().default_headers(headers).build().expect("a client");
+        Self { http, ..self.clone() }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
