@@ -6,6 +6,7 @@
 //! commands, hub and views use. The views only tell which conversations to look at.
 
 mod cursor;
+mod folds;
 mod missed;
 
 use std::{
@@ -47,6 +48,7 @@ pub struct Feed {
     pool: PgPool,
     progress: Progress,
     cursors: Arc<Cursors>,
+    folds: Arc<folds::Folds>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
 }
@@ -81,7 +83,7 @@ impl Feed {
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
-        Self { log, pool, progress, cursors, turns, waiting }
+        Self { log, pool, progress, cursors, folds: Arc::default(), turns, waiting }
     }
 
     /// The cursor of a user who has been given everything up to these positions.
@@ -156,6 +158,6 @@ impl Feed {
         to: Vec<Position>,
     ) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &from, &to).await?;
-        Ok(Missed::new(self.log.clone(), user, from, to, &memberships))
+        Ok(Missed::new(self.log.clone(), self.folds.clone(), user, from, to, &memberships))
     }
 }
