@@ -95,8 +95,7 @@ impl Earlier {
     /// Goes through the conversation in the log.
     async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Sent>, Unavailable> {
         let (conversation, sender, key) = sending;
-        let mut replay =
-            self.log.replay(self.log.stream_of(*conversation), after, None, &[*conversation]).await?;
+        let mut replay = self.log.replay(self.log.stream_of(*conversation), after, &[*conversation]).await?;
         let mut found = None;
         loop {
             let page = replay.page(PAGE).await?;

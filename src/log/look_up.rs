@@ -2,10 +2,10 @@
 //! one that lags behind, so each answer has to prove that nothing is missing from it; one that does
 //! not is asked for again.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use async_nats::{Message, StatusCode};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -22,6 +22,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 /// From then on another replica is asked beside the one that is silent: it may hang.
 const HEDGE: Duration = Duration::from_millis(250);
+/// The most that are asked side by side.
+const AT_ONCE: usize = 4;
 
 impl Log {
     /// The events of a conversation's roster in order, up to and with the one at `last`.
@@ -192,17 +194,16 @@ where
     }
 }
 
-/// Asks a second time beside the first if that is silent for so long; what comes first counts.
+/// Asks again beside what has not been answered for so long, a few times; what comes first counts.
 pub(super) async fn hedged<F: Future>(patience: Duration, ask: impl Fn() -> F) -> F::Output {
-    let mut first = pin!(ask());
-    tokio::select! {
-        answer = &mut first => return answer,
-        () = sleep(patience) => {}
+    let mut asked = FuturesUnordered::from_iter([ask()]);
+    for _ in 1..AT_ONCE {
+        tokio::select! {
+            Some(answer) = asked.next() => return answer,
+            () = sleep(patience) => asked.push(ask()),
+        }
     }
-    tokio::select! {
-        answer = first => answer,
-        answer = ask() => answer,
-    }
+    asked.next().await.expect("something was asked")
 }
 
 /// A direct get names subject and position in headers.

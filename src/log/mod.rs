@@ -17,7 +17,6 @@ mod replay;
 mod signal;
 mod streams;
 mod subject;
-mod tail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,7 +29,7 @@ pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
-pub use replay::{PAGE, Replay};
+pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
 
@@ -50,7 +49,6 @@ pub struct Log {
     epoch: Epoch,
     queues: Arc<[commit::Queue]>,
     known: Arc<[known::Known]>,
-    tails: Arc<[tail::Tail]>,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
 }
@@ -82,8 +80,7 @@ impl Log {
         let queue =
             |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
         let queues = known.iter().map(queue).collect();
-        let tails = (0..layout.streams).map(|_| tail::Tail::one_of(layout.streams)).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, known, tails, connections, works })
+        Ok(Self { client, jetstream, layout, epoch, queues, known, connections, works })
     }
 
     /// The life of this log.

@@ -1,12 +1,7 @@
-//! Reading again what happened in some conversations: what happened lately from memory, all else by
-//! a short-lived consumer that is asked for page after page, so that nothing is read that nobody
-//! waits for.
+//! Reading again what happened in some conversations: a short-lived consumer that is asked for
+//! page after page, so that nothing is read that nobody waits for.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    pin::pin,
-    time::Duration,
-};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use async_nats::jetstream::{
     Message,
@@ -21,7 +16,7 @@ use crate::domain::{ConversationId, Lane, Position};
 /// The most events of a page.
 pub const PAGE: usize = 500;
 /// The most bytes of a page.
-const PAGE_BYTES: usize = 1 << 20;
+pub const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// From then on another consumer is asked for beside the first, whose server may hang; the one that
@@ -36,15 +31,7 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 const MAX_FILTERS: usize = 300;
 
 /// What happened in some conversations of one stream, page by page.
-pub struct Replay(Source);
-
-enum Source {
-    Kept(VecDeque<Recorded>),
-    Stored(Box<Stored>),
-}
-
-/// A consumer, and how far it has come.
-struct Stored {
+pub struct Replay {
     log: Log,
     stream: usize,
     consumer: Consumer<pull::Config>,
@@ -62,22 +49,13 @@ struct Stored {
 }
 
 impl Log {
-    /// Reads what happened in conversations of a stream after a position, at least up to and with
-    /// another; without one, up to the latest event that is known to be stored.
+    /// Reads what happened in conversations of a stream after a position.
     pub async fn replay(
         &self,
         stream: usize,
         after: Position,
-        upto: Option<Position>,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
-        let wanted: HashSet<ConversationId> = conversations.iter().copied().collect();
-        let latest = || self.known[stream].latest().map(|latest| latest.position);
-        if let Some(upto) = upto.or_else(latest)
-            && let Some(kept) = self.tails[stream].between(after, upto, &wanted)
-        {
-            return Ok(Replay(Source::Kept(kept)));
-        }
         let until = self.known[stream].latest().filter(|latest| latest.position > after);
         let filter_subjects = if conversations.len() > MAX_FILTERS {
             Vec::new()
@@ -100,7 +78,8 @@ impl Log {
         let consumer = hedged(HEDGE, create).await.map_err(Unavailable::because)?;
         let pending = consumer.cached_info().num_pending;
         let until = until.map_or(after, |latest| latest.position);
-        Ok(Replay(Source::Stored(Box::new(Stored {
+        let conversations = conversations.iter().copied().collect();
+        Ok(Replay {
             log: self.clone(),
             stream,
             consumer,
@@ -108,39 +87,14 @@ impl Log {
             pending,
             last: after,
             until,
-            conversations: wanted,
-        }))))
+            conversations,
+        })
     }
 }
 
 impl Replay {
-    /// The next events, at most `limit` and [`PAGE`], and no more than 1 MiB of data; empty when
-    /// there are no more.
+    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
-        match &mut self.0 {
-            Source::Kept(kept) => {
-                let mut bytes = 0;
-                let fits = |recorded: &&Recorded| {
-                    bytes += recorded.data.len();
-                    bytes <= PAGE_BYTES
-                };
-                let count = kept.iter().take(limit.min(PAGE)).take_while(fits).count();
-                Ok(kept.drain(..count).collect())
-            }
-            Source::Stored(stored) => stored.page(limit).await,
-        }
-    }
-
-    /// Clears a consumer away: there may be only so many on a stream.
-    pub async fn end(self) {
-        if let Source::Stored(stored) = self.0 {
-            stored.end().await;
-        }
-    }
-}
-
-impl Stored {
-    async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let deadline = Instant::now() + PATIENCE;
         while self.pending > 0 || self.last < self.until {
             let read = self.fetch(limit).await?;
@@ -188,7 +142,8 @@ impl Stored {
             .map_err(Unavailable::because)
     }
 
-    async fn end(self) {
+    /// Clears the consumer away: there may be only so many on a stream.
+    pub async fn end(self) {
         let stream = streams::name(self.stream);
         let name = &self.consumer.cached_info().name;
         if let Err(e) = self.log.jetstream.delete_consumer_from_stream(name, &stream).await {
