@@ -144,7 +144,7 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
         notes.look_at_views().await;
     }
     let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
-    let (mut found, answered) = match views::done_before(pool, &keys).await {
+    let (found, answered) = match views::done_before(pool, &keys).await {
         Ok(found) => (found, true),
         Err(e) => {
             tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
@@ -153,8 +153,9 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
     };
     for Asked { sending, answer } in batch {
         let stream = log.stream_of(sending.0);
-        let known = match found.remove(&sending) {
-            Some(position) => Known::At(position),
+        // Two retries of one message may stand in one batch: both are told of it.
+        let known = match found.get(&sending) {
+            Some(position) => Known::At(*position),
             None if !answered => Known::NewUpTo(Position::START),
             None if notes.view_reaches(stream) => Known::New,
             None => Known::NewUpTo(notes.view(stream)),

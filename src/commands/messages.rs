@@ -6,9 +6,7 @@ use sqlx::PgPool;
 
 use super::{Commands, OWN_EVENT, Refused, Tracked};
 use crate::{
-    domain::{
-        Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Rejection, Time, UserId,
-    },
+    domain::{Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Time, UserId},
     log::{Appended, Recorded, Unavailable},
     views::{self, Checkpoint, Progress},
 };
@@ -46,15 +44,15 @@ impl Messages {
         message: MessageId,
         by: UserId,
         position: Position,
-    ) -> Result<(Position, Option<Message>), Unavailable> {
+    ) -> Result<Option<Message>, Unavailable> {
         let look = || views::found(&self.pool, stream, id, message, by);
         let (at, found) = look().await.map_err(Unavailable::because)?;
         if at >= position {
-            return Ok((at, found));
+            return Ok(found);
         }
         let reached = self.progress.reached(Checkpoint { stream, position }, PATIENCE).await;
         match reached.map_err(Unavailable::because)? {
-            true => look().await.map_err(Unavailable::because),
+            true => Ok(look().await.map_err(Unavailable::because)?.1),
             false => Err(Unavailable::because("the views lag behind the log")),
         }
     }
@@ -94,8 +92,8 @@ impl Commands {
     }
 
     /// Decides on a message as the views have it. They are asked as far as this process has followed
-    /// the conversation. A no, or that it is so already, is believed only of views that have
-    /// everything which the log had by then, on whatever node it was done.
+    /// the conversation. A no, or that it is so already, is given only once this process and the views
+    /// have all of the conversation that the log had by then, on whatever node it was done.
     pub(super) async fn decide_on(
         &self,
         tracked: &Arc<Tracked>,
@@ -105,27 +103,16 @@ impl Commands {
         command: impl Fn(Message) -> Command,
     ) -> Result<Option<Event>, Refused> {
         let stream = self.log.stream_of(id);
-        let mut wanted = tracked.head();
-        let mut last = None;
+        let mut is_latest = false;
         loop {
-            let (at, found) = self.messages.found(stream, id, message, by, wanted).await?;
-            let nowhere = || Message::nowhere(message, by);
-            let decided = tracked.conversation().decide(by, command(found.unwrap_or_else(nowhere)));
-            match decided {
+            let found = self.messages.found(stream, id, message, by, tracked.head()).await?;
+            let found = found.unwrap_or_else(|| Message::nowhere(message, by));
+            match tracked.conversation().decide(by, command(found)) {
                 Ok(Some(event)) => return Ok(Some(event)),
-                // Neither the sender of a message nor its end changes again.
-                Err(no @ (Rejection::Forbidden | Rejection::MessageDeleted)) => return Err(no.into()),
-                no => {
-                    let end = match last {
-                        Some(end) => end,
-                        None => *last.insert(self.log.last(stream).await?),
-                    };
-                    if at >= end {
-                        return Ok(no?);
-                    }
-                    wanted = end;
-                }
+                no if is_latest => return Ok(no?),
+                _ => self.conversations.catch_up(id).await?,
             }
+            is_latest = true;
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Going through what was missed, stream by stream, page by page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::Behind;
+use super::{Behind, Remembered};
 use crate::{
     domain::{ConversationId, Fold, Position, UserId},
-    log::{Log, Recorded, Replay, Unavailable},
-    views::Memberships,
+    log::{Log, PAGE, PAGE_BYTES, Recorded, Replay, Unavailable},
+    views::{Memberships, Stay},
 };
 
 /// Conversations that are folded side by side.
@@ -17,22 +20,24 @@ const FOLDS: usize = 16;
 /// What a user has missed between two points.
 pub struct Missed {
     log: Log,
+    remembered: Arc<Remembered>,
     user: UserId,
     /// Everything up to here has been given.
     at: Vec<Position>,
     to: Vec<Position>,
-    /// The conversations of each stream in which something may have happened.
-    moved: BTreeMap<usize, Vec<ConversationId>>,
-    reading: Option<Reading>,
+    /// The stays of each stream in which something may have happened.
+    moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>>,
+    reading: Option<(usize, Reading)>,
     /// The last position that was given of each conversation.
     heads: HashMap<ConversationId, Position>,
 }
 
 /// One stream that is being read.
-struct Reading {
-    stream: usize,
-    replay: Replay,
-    folds: HashMap<ConversationId, Fold>,
+enum Reading {
+    /// What this node remembers.
+    Remembered(VecDeque<Shown>),
+    /// What the log has, with the conversations as they were up to here.
+    Stored(Box<Replay>, HashMap<ConversationId, Fold>),
 }
 
 /// An event that the user may see.
@@ -56,21 +61,20 @@ pub struct Page {
 impl Missed {
     pub(super) fn new(
         log: Log,
+        remembered: Arc<Remembered>,
         user: UserId,
         from: Vec<Position>,
         to: Vec<Position>,
-        memberships: &Memberships,
+        memberships: Memberships,
     ) -> Self {
-        let mut moved: BTreeMap<usize, Vec<ConversationId>> = BTreeMap::new();
-        for (id, last) in memberships.present.iter().chain(&memberships.past) {
-            let stream = log.stream_of(*id);
-            let of_stream = moved.entry(stream).or_default();
-            if *last > from[stream] && !of_stream.contains(id) {
-                of_stream.push(*id);
+        let mut moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>> = BTreeMap::new();
+        for stay in memberships.present.into_iter().chain(memberships.past) {
+            let stream = log.stream_of(stay.conversation);
+            if stay.last > from[stream] && from[stream] < to[stream] {
+                moved.entry(stream).or_default().entry(stay.conversation).or_default().push(stay);
             }
         }
-        moved.retain(|stream, ids| !ids.is_empty() && from[*stream] < to[*stream]);
-        Self { log, user, at: from, to, moved, reading: None, heads: HashMap::new() }
+        Self { log, remembered, user, at: from, to, moved, reading: None, heads: HashMap::new() }
     }
 
     /// The last position that was given of each conversation in which something was.
@@ -82,21 +86,37 @@ impl Missed {
     /// when everything has been given.
     pub async fn page(&mut self, limit: usize) -> Result<Option<Page>, Behind> {
         loop {
-            let Some(reading) = &mut self.reading else {
-                let Some((stream, ids)) = self.moved.pop_first() else {
+            let Some((stream, reading)) = &mut self.reading else {
+                let Some((stream, stays)) = self.moved.pop_first() else {
                     return Ok(self.rest());
                 };
-                self.reading = Some(self.begin(stream, &ids).await?);
+                self.reading = Some((stream, self.begin(stream, &stays).await?));
                 continue;
             };
-            let read = reading.replay.page(limit).await?;
-            let (stream, end) = (reading.stream, self.to[reading.stream]);
-            let is_over = read.is_empty() || read.iter().any(|recorded| recorded.position >= end);
-            let events = self.show(read.into_iter().filter(|recorded| recorded.position <= end));
+            let (stream, end) = (*stream, self.to[*stream]);
+            let (events, is_over) = match reading {
+                Reading::Remembered(shown) => {
+                    let events = front(shown, limit);
+                    (events, shown.is_empty())
+                }
+                Reading::Stored(replay, folds) => {
+                    let read = replay.page(limit).await?;
+                    let is_over = read.is_empty() || read.iter().any(|recorded| recorded.position >= end);
+                    let last =
+                        read.iter().map(|recorded| recorded.position).take_while(|at| *at <= end).last();
+                    self.at[stream] = last.unwrap_or(self.at[stream]);
+                    let read = read.into_iter().take_while(|recorded| recorded.position <= end);
+                    (show(self.user, folds, read), is_over)
+                }
+            };
+            for Shown { recorded, .. } in &events {
+                self.heads.insert(recorded.conversation, recorded.position);
+                self.at[stream] = self.at[stream].max(recorded.position);
+            }
             if is_over {
                 self.at[stream] = end;
-                if let Some(reading) = self.reading.take() {
-                    reading.replay.end().await;
+                if let Some((_, Reading::Stored(replay, _))) = self.reading.take() {
+                    replay.end().await;
                 }
             }
             if !events.is_empty() {
@@ -114,32 +134,54 @@ impl Missed {
         Some(Page { events: Vec::new(), at: self.at.clone() })
     }
 
-    /// Folds the conversations as they were at the cursor, and reads on from there.
-    async fn begin(&self, stream: usize, ids: &[ConversationId]) -> Result<Reading, Behind> {
-        let from = self.at[stream];
-        let folds = stream::iter(ids.to_vec())
-            .map(|id| async move { Ok::<_, Unavailable>((id, self.log.fold(id, Some(from)).await?)) })
+    /// Takes what is remembered; otherwise folds the conversations as they were at the cursor, and
+    /// reads on from there.
+    async fn begin(
+        &self,
+        stream: usize,
+        stays: &HashMap<ConversationId, Vec<Stay>>,
+    ) -> Result<Reading, Behind> {
+        let (from, to) = (self.at[stream], self.to[stream]);
+        if let Some(shown) = self.remembered.lately.between(stream, from, to, stays) {
+            return Ok(Reading::Remembered(shown));
+        }
+        let ids: Vec<ConversationId> = stays.keys().copied().collect();
+        let folds = &self.remembered.folds;
+        let folds = stream::iter(ids.clone())
+            .map(|id| async move { Ok::<_, Unavailable>((id, folds.at(&self.log, id, from).await?)) })
             .buffer_unordered(FOLDS)
             .try_collect()
             .await?;
-        Ok(Reading { stream, replay: self.log.replay(stream, from, ids).await?, folds })
+        Ok(Reading::Stored(Box::new(self.log.replay(stream, from, &ids).await?), folds))
     }
+}
 
-    /// What of it counts and may be seen by this user.
-    fn show(&mut self, read: impl Iterator<Item = Recorded>) -> Vec<Shown> {
-        let Some(Reading { folds, stream, .. }) = &mut self.reading else { return Vec::new() };
-        let mut events = Vec::new();
-        for recorded in read {
-            self.at[*stream] = recorded.position;
-            let Some(fold) = folds.get_mut(&recorded.conversation) else { continue };
-            let was_in = fold.conversation.membership(self.user).is_some();
-            let Some(previous) = recorded.apply_to(fold) else { continue };
-            let is_in = fold.conversation.membership(self.user).is_some();
-            if was_in || is_in {
-                self.heads.insert(recorded.conversation, recorded.position);
-                events.push(Shown { recorded, previous });
-            }
+/// The first of them, at most `limit`, [`PAGE`] and [`PAGE_BYTES`].
+fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
+    let mut bytes = 0;
+    let fits = |shown: &&Shown| {
+        bytes += shown.recorded.data.len();
+        bytes <= PAGE_BYTES
+    };
+    let count = shown.iter().take(limit.min(PAGE)).take_while(fits).count();
+    shown.drain(..count).collect()
+}
+
+/// What of it counts and may be seen by this user.
+fn show(
+    user: UserId,
+    folds: &mut HashMap<ConversationId, Fold>,
+    read: impl Iterator<Item = Recorded>,
+) -> Vec<Shown> {
+    let mut events = Vec::new();
+    for recorded in read {
+        let Some(fold) = folds.get_mut(&recorded.conversation) else { continue };
+        let was_in = fold.conversation.membership(user).is_some();
+        let Some(previous) = recorded.apply_to(fold) else { continue };
+        let is_in = fold.conversation.membership(user).is_some();
+        if was_in || is_in {
+            events.push(Shown { recorded, previous });
         }
-        events
     }
+    events
 }

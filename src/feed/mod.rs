@@ -6,6 +6,8 @@
 //! commands, hub and views use. The views only tell which conversations to look at.
 
 mod cursor;
+mod folds;
+mod lately;
 mod missed;
 
 use std::{
@@ -23,11 +25,12 @@ use tokio::{
 };
 
 pub use cursor::{Cursors, Reset};
+pub use lately::Verdict;
 pub use missed::{Missed, Page, Shown};
 
 use crate::{
     domain::{Position, UserId},
-    log::{Log, Unavailable},
+    log::{Log, Recorded, Unavailable},
     views::{self, Checkpoint, Memberships, Progress},
 };
 
@@ -47,8 +50,15 @@ pub struct Feed {
     pool: PgPool,
     progress: Progress,
     cursors: Arc<Cursors>,
+    remembered: Arc<Remembered>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+}
+
+/// What spares the servers being asked.
+struct Remembered {
+    lately: lately::Lately,
+    folds: folds::Folds,
 }
 
 /// Why it cannot be told now what was missed.
@@ -81,7 +91,14 @@ impl Feed {
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
-        Self { log, pool, progress, cursors, turns, waiting }
+        let lately = lately::Lately::new(log.layout().streams);
+        let remembered = Arc::new(Remembered { lately, folds: folds::Folds::default() });
+        Self { log, pool, progress, cursors, remembered, turns, waiting }
+    }
+
+    /// Hears what this node has followed, so that it can be told again without asking the log.
+    pub fn hear(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
+        self.remembered.lately.extend(stream, events);
     }
 
     /// The cursor of a user who has been given everything up to these positions.
@@ -156,6 +173,6 @@ impl Feed {
         to: Vec<Position>,
     ) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &from, &to).await?;
-        Ok(Missed::new(self.log.clone(), user, from, to, &memberships))
+        Ok(Missed::new(self.log.clone(), self.remembered.clone(), user, from, to, memberships))
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     feed::{Behind, Missed, Reset, Shown},
     log::PAGE,
     telemetry::METRICS,
+    views::Stay,
 };
 
 /// So few events behind, a session goes live and catches up with live events held.
@@ -70,14 +71,14 @@ async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) 
     let memberships = gateway.feed.memberships(session.user, &from, &now).await.map_err(|e| later(&e))?;
     // The views may be ahead of this node: what `ready` names is given before `caught_up`.
     let mut named = now;
-    for (id, head) in &memberships.present {
-        let of_stream = &mut named[gateway.commands.log.stream_of(*id)];
-        *of_stream = (*of_stream).max(*head);
+    for stay in &memberships.present {
+        let of_stream = &mut named[gateway.commands.log.stream_of(stay.conversation)];
+        *of_stream = (*of_stream).max(stay.last);
     }
     if !conversations.all_reached(&named, BEHIND).await {
         return Err(Close::Lagging);
     }
-    let heads = memberships.present.iter().map(|(id, head)| Head { id: *id, head: *head });
+    let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
     session.socket.send(&ready(gateway, session, &from, heads.collect()));
 
     let mut at = from;
@@ -155,13 +156,15 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
     } else {
         // Each task of the hub knows the listener from its answer on and joins it to what it is added
         // to later; the view tells the memberships up to there. How far the hub is *said* to have
-        // followed would not do: that is noted only after a batch has been delivered.
+        // followed would not do: that is noted only after a batch has been delivered. The view may be
+        // ahead: who has left by then is given the event by which they left when the hub comes to it.
         let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::Lagging)?;
         let known: Vec<Position> = asked.iter().map(|joined| joined.position).collect();
-        let none_past = vec![Position::MAX; known.len()];
         let memberships =
-            gateway.feed.memberships(session.user, &none_past, &known).await.map_err(|e| later(&e))?;
-        for (id, _) in memberships.present {
+            gateway.feed.memberships(session.user, &known, &known).await.map_err(|e| later(&e))?;
+        let is_ahead = |stay: &Stay| stay.last > known[gateway.commands.log.stream_of(stay.conversation)];
+        let leaving = memberships.past.into_iter().filter(is_ahead);
+        for Stay { conversation: id, .. } in memberships.present.into_iter().chain(leaving) {
             let tracked = gateway.commands.conversations.get(id).await.map_err(|e| later(&e.into()))?;
             topics.extend(tracked.map(|tracked| (id, Some(tracked))));
         }

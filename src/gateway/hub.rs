@@ -24,6 +24,7 @@ use super::{
 use crate::{
     commands::{Applied, Conversations, Receipts, Tracked},
     domain::{ConversationId, Event, Lane, Position, PresenceChanged, UserId},
+    feed::{Feed, Verdict},
     log::{Damaged, Follower, Log, Recorded},
     telemetry::METRICS,
 };
@@ -88,6 +89,7 @@ struct Stream {
     log: Log,
     conversations: Conversations,
     receipts: Receipts,
+    feed: Feed,
     listeners: Arc<Listeners>,
     topics: HashMap<ConversationId, Topic>,
     /// The topics with pending frames.
@@ -101,6 +103,7 @@ impl Hub {
         log: &Log,
         conversations: &Conversations,
         receipts: &Receipts,
+        feed: &Feed,
         listeners: &Arc<Listeners>,
         stop: &CancellationToken,
     ) -> Self {
@@ -111,6 +114,7 @@ impl Hub {
                 log: log.clone(),
                 conversations: conversations.clone(),
                 receipts: receipts.clone(),
+                feed: feed.clone(),
                 listeners: listeners.clone(),
                 topics: HashMap::new(),
                 dirty: Vec::new(),
@@ -200,7 +204,7 @@ impl Stream {
         loop {
             tokio::select! {
                 batch = follower.batch() => match batch {
-                    Ok(batch) => self.deliver(&batch).await,
+                    Ok(batch) => self.deliver(batch).await,
                     Err(damaged) => return self.stop(&damaged),
                 },
                 request = requests.recv() => match request {
@@ -220,28 +224,37 @@ impl Stream {
         }
     }
 
-    async fn deliver(&mut self, batch: &[Recorded]) {
-        for recorded in batch {
-            if recorded.lane == Lane::Roster {
-                self.roster(recorded).await;
+    async fn deliver(&mut self, batch: Vec<Recorded>) {
+        let mut verdicts = Vec::with_capacity(batch.len());
+        for recorded in &batch {
+            let applied = if recorded.lane == Lane::Roster {
+                self.roster(recorded).await
             } else {
                 if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
                     self.receipts.hear(recorded.conversation, recorded.actor, receipt);
                 }
-                if let Applied::Counts { previous, .. } = self.conversations.apply(recorded) {
+                let applied = self.conversations.apply(recorded);
+                if let Applied::Counts { previous, .. } = applied {
                     self.queue(recorded, previous);
                 }
-            }
+                applied
+            };
+            verdicts.push(match applied {
+                Applied::Counts { previous, .. } => Verdict::Counts(previous),
+                Applied::Void => Verdict::Void,
+                Applied::Unknown => Verdict::Unknown,
+            });
             self.position = recorded.position;
         }
         for id in std::mem::take(&mut self.dirty) {
             self.flush(id);
         }
+        self.feed.hear(self.index, batch.into_iter().zip(verdicts));
         self.conversations.followed(self.index, self.position);
     }
 
     /// Membership changes between two frames: what is pending goes to those who were in before.
-    async fn roster(&mut self, recorded: &Recorded) {
+    async fn roster(&mut self, recorded: &Recorded) -> Applied {
         let id = recorded.conversation;
         self.flush(id);
         let added = self.added_here(recorded);
@@ -250,17 +263,18 @@ impl Stream {
             self.know(recorded).await;
             applied = self.conversations.apply(recorded);
         }
-        let Applied::Counts { tracked, previous } = applied else { return };
+        let Applied::Counts { tracked, previous } = &applied else { return applied };
         for listener in added {
-            self.subscribe(&listener, id, &tracked);
+            self.subscribe(&listener, id, tracked);
         }
-        self.queue(recorded, previous);
+        self.queue(recorded, *previous);
         self.flush(id);
         if let Some(Event::MemberRemoved(removed)) = &recorded.event
             && let Some(listener) = self.listeners.get(removed.user_id)
         {
             self.unsubscribe(&listener, id);
         }
+        applied
     }
 
     /// Those who come in by an event and listen here.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use async_nats::{Message, StatusCode};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -20,6 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// From then on another replica is asked beside the one that is silent: it may hang.
+const HEDGE: Duration = Duration::from_millis(250);
+/// The most that are asked side by side.
+const AT_ONCE: usize = 4;
 
 impl Log {
     /// The events of a conversation's roster in order, up to and with the one at `last`.
@@ -171,13 +175,13 @@ impl Log {
 
 /// Asks until the answer proves itself: a replica that lags behind catches up, or another one
 /// answers.
-async fn proven<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Unavailable>
+async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, Unavailable>
 where
     F: Future<Output = Result<Option<T>, Unavailable>>,
 {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let lagging = match ask().await {
+        let lagging = match hedged(HEDGE, &ask).await {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => Unavailable::because("the servers that answer lag behind"),
             Err(e) => e,
@@ -188,6 +192,18 @@ where
         tracing::debug!(%lagging, "a direct get is asked again");
         sleep(PAUSE).await;
     }
+}
+
+/// Asks again beside what has not been answered for so long, a few times; what comes first counts.
+pub(super) async fn hedged<F: Future>(patience: Duration, ask: impl Fn() -> F) -> F::Output {
+    let mut asked = FuturesUnordered::from_iter([ask()]);
+    for _ in 1..AT_ONCE {
+        tokio::select! {
+            Some(answer) = asked.next() => return answer,
+            () = sleep(patience) => asked.push(ask()),
+        }
+    }
+    asked.next().await.expect("something was asked")
 }
 
 /// A direct get names subject and position in headers.

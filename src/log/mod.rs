@@ -29,7 +29,7 @@ pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
-pub use replay::{PAGE, Replay};
+pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
 

@@ -10,15 +10,18 @@ use async_nats::jetstream::{
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Log, Recorded, Unavailable, streams, subject};
+use super::{Log, Recorded, Unavailable, look_up::hedged, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
 
 /// The most events of a page.
 pub const PAGE: usize = 500;
 /// The most bytes of a page.
-const PAGE_BYTES: usize = 1 << 20;
+pub const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// From then on another consumer is asked for beside the first, whose server may hang; the one that
+/// comes too late goes by itself.
+const HEDGE: Duration = Duration::from_secs(1);
 /// How long to wait for a server that lags behind.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A consumer that nobody asks any more goes by itself.
@@ -71,11 +74,8 @@ impl Log {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = self
-            .jetstream
-            .create_consumer_on_stream(config, streams::name(stream))
-            .await
-            .map_err(Unavailable::because)?;
+        let create = || self.jetstream.create_consumer_on_stream(config.clone(), streams::name(stream));
+        let consumer = hedged(HEDGE, create).await.map_err(Unavailable::because)?;
         let pending = consumer.cached_info().num_pending;
         let until = until.map_or(after, |latest| latest.position);
         let conversations = conversations.iter().copied().collect();

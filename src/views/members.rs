@@ -133,13 +133,33 @@ pub async fn members(
     rows.into_iter().map(member).collect()
 }
 
+/// Somebody's time in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stay {
+    /// Where.
+    pub conversation: ConversationId,
+    /// The event by which they came in.
+    pub since: Position,
+    /// The event by which they went, if they did.
+    pub until: Option<Position>,
+    /// The last event in it: that by which they went, or else the last of the conversation.
+    pub last: Position,
+}
+
+impl Stay {
+    /// Whether an event at this position happened in it: those by which it began and ended did.
+    pub fn covers(&self, position: Position) -> bool {
+        self.since <= position && self.until.is_none_or(|until| position <= until)
+    }
+}
+
 /// All that a user is or was in, as far as the views had come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memberships {
-    /// The conversations the user is in, with the last position of each.
-    pub present: Vec<(ConversationId, Position)>,
-    /// Those that the user has left, with the position of leaving.
-    pub past: Vec<(ConversationId, Position)>,
+    /// The conversations the user is in.
+    pub present: Vec<Stay>,
+    /// Stays that have ended.
+    pub past: Vec<Stay>,
     /// How far the views had come in each stream when this was read.
     pub at: Vec<Checkpoint>,
 }
@@ -158,13 +178,16 @@ impl Memberships {
 /// What a user is in now, and what they have left after `since` (a position that is compared in
 /// all streams alike, so the least of a cursor).
 pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
-    type Row = (Vec<Uuid>, Vec<i64>, Vec<Uuid>, Vec<i64>, Vec<i32>, Vec<i64>);
+    type Row = (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
     // One statement sees one state: the lists are as complete as the checkpoints beside them say.
-    let (present, heads, past, untils, streams, positions): Row = sqlx::query_as(
-        "select coalesce(array_agg(id), '{}'), coalesce(array_agg(head), '{}'),
-                (select coalesce(array_agg(conversation_id order by until), '{}')
+    let (present, begun, heads, past, since, untils, streams, positions): Row = sqlx::query_as(
+        "select coalesce(array_agg(c.id), '{}'), coalesce(array_agg(m.since), '{}'),
+                coalesce(array_agg(c.head), '{}'),
+                (select coalesce(array_agg(conversation_id order by until, conversation_id), '{}')
                  from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(until order by until), '{}')
+                (select coalesce(array_agg(since order by until, conversation_id), '{}')
+                 from past_member where user_id = $1 and until > $2),
+                (select coalesce(array_agg(until order by until, conversation_id), '{}')
                  from past_member where user_id = $1 and until > $2),
                 (select coalesce(array_agg(stream order by stream), '{}')
                  from (select stream from checkpoint group by stream) s),
@@ -176,16 +199,21 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
     .bind(bigint(since))
     .fetch_one(pool)
     .await?;
-    let named = |ids: Vec<Uuid>, at: Vec<i64>| {
-        ids.into_iter().map(ConversationId::known).zip(at.into_iter().map(position)).collect()
-    };
+    let present = present.into_iter().zip(begun).zip(heads).map(|((id, since), head)| Stay {
+        conversation: ConversationId::known(id),
+        since: position(since),
+        until: None,
+        last: position(head),
+    });
+    let past = past.into_iter().zip(since).zip(untils).map(|((id, since), until)| Stay {
+        conversation: ConversationId::known(id),
+        since: position(since),
+        until: Some(position(until)),
+        last: position(until),
+    });
     let at = streams.into_iter().zip(positions);
     let checkpoint = |(stream, at)| Checkpoint { stream: stream as usize, position: position(at) };
-    Ok(Memberships {
-        present: named(present, heads),
-        past: named(past, untils),
-        at: at.map(checkpoint).collect(),
-    })
+    Ok(Memberships { present: present.collect(), past: past.collect(), at: at.map(checkpoint).collect() })
 }
 
 /// The conversations of a user that moved last.

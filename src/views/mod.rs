@@ -25,7 +25,7 @@ pub use history::{
     Direction, Message, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
     versions,
 };
-pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
+pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Sending, done_before, found};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
