@@ -48,6 +48,7 @@ mod receipts;
 mod refusals;
 mod reply;
 mod schemas;
+mod settings;
 mod start;
 mod strict;
 mod swagger;
@@ -103,6 +104,7 @@ type Operations = (
     me::Me,
     users::Users,
     conversations::Conversations,
+    settings::Settings,
     members::Members,
     messages::Messages,
     receipts::Receipts,
@@ -148,6 +150,7 @@ pub fn app(below: Below) -> Route {
         me::Me(below.clone()),
         users::Users(below.clone()),
         conversations::Conversations(below.clone()),
+        settings::Settings(below.clone()),
         members::Members(below.clone()),
         messages::Messages(below.clone()),
         receipts::Receipts(below.clone()),

@@ -1,4 +1,4 @@
-//! **Who** is asking: accounts, passwords, tokens and logins.
+//! **Who** is asking: accounts, passwords, tokens and logins; and what an account has settled for itself alone.
 //!
 //! The one truth outside the log (Postgres schema `auth`), never rebuilt. Nothing here knows HTTP,
 //! sockets or NATS: callers bring the time, the ids and the pool, and broadcast what was revoked.
@@ -15,6 +15,7 @@ mod password_hash;
 mod refresh;
 mod refresh_token;
 mod revoked;
+mod settings;
 mod shared_key;
 mod tokens;
 mod username;
@@ -30,6 +31,9 @@ pub use password::{BadPassword, Password};
 pub use password_hash::{BadCost, Busy, Cost, Hasher, PasswordHash, Verdict};
 pub use refresh::{Grant, RefreshError, refresh};
 pub use revoked::Revoked;
+pub use settings::{
+    ConversationSettings, MAX_ARCHIVED, Muted, SettingChanges, SettingError, archived, settings, settle,
+};
 pub use shared_key::{SharedKeyError, shared_key};
 pub use tokens::{ACCESS_LIFE, BadToken, Caller, LEEWAY, Tokens};
 pub use username::{BadUsername, Username};

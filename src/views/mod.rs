@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
-pub use conversations::{Conversation, LastMessage, folds, one, page};
+pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
 pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Direction, Message, Sending, around, history, sent_before};
 pub use receipts::{Receipt, receipts, watermarks};

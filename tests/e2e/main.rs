@@ -16,6 +16,7 @@ mod log;
 mod messages;
 mod nodes;
 mod outages;
+mod personal;
 mod presence;
 mod receipts;
 mod resume;

@@ -59,6 +59,8 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/conversations",
         "get /v1/conversations/{id}",
         "patch /v1/conversations/{id}",
+        "get /v1/conversations/{id}/settings",
+        "patch /v1/conversations/{id}/settings",
         "get /v1/conversations/{id}/members",
         "post /v1/conversations/{id}/members",
         "patch /v1/conversations/{id}/members/{user_id}",
