@@ -226,6 +226,7 @@ async fn start(
         earlier: Earlier::start(log.clone(), pool.clone(), progress.clone(), conversations.clone()),
         conversations,
         receipts,
+        blocked: Arc::new(auth::Blocked::new(pool.clone())),
         clock: clock.clone(),
     };
     let gateway = Arc::new(Gateway {

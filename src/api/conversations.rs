@@ -202,7 +202,7 @@ impl Conversations {
     /// Start a conversation
     ///
     /// A direct one is there once for each pair of people: if it exists already, the answer is 200
-    /// with it. A group is made anew, except with an `Idempotency-Key`: the same key answers the same
+    /// with it; none is begun if one of both has blocked the other (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
     /// group as it began, and with another body `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
@@ -371,7 +371,7 @@ mod tests {
 
     #[test]
     fn a_direct_conversation_names_the_other_one_from_both_sides() {
-        let started = started(Command::StartDirect { with: ben() });
+        let started = started(Command::StartDirect { with: ben(), blocked: false });
         assert_eq!(Conversation::begun(&started, ana()).user_id, Some(ben()));
         let body = serde_json::to_value(Conversation::begun(&started, ben())).expect("json");
         let at = examples::time();

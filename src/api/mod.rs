@@ -24,6 +24,7 @@
 //! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
 mod accounts;
+mod blocks;
 mod body;
 mod caller;
 mod conversations;
@@ -103,6 +104,7 @@ type Operations = (
     logins::Logins,
     me::Me,
     users::Users,
+    blocks::Blocks,
     conversations::Conversations,
     settings::Settings,
     members::Members,
@@ -120,7 +122,7 @@ enum Tag {
     Accounts,
     /// Logging in, refreshing, logging out
     Logins,
-    /// Finding people
+    /// Finding people, and blocking them
     Users,
     /// Direct ones and groups
     Conversations,
@@ -149,6 +151,7 @@ pub fn app(below: Below) -> Route {
         logins::Logins(below.clone()),
         me::Me(below.clone()),
         users::Users(below.clone()),
+        blocks::Blocks(below.clone()),
         conversations::Conversations(below.clone()),
         settings::Settings(below.clone()),
         members::Members(below.clone()),

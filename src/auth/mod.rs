@@ -7,6 +7,8 @@
 //! own everywhere ([`sqlx::Error`]), and the edge answers 503 to it.
 
 mod accounts;
+mod blocked;
+mod blocks;
 mod keys;
 mod logins;
 mod names;
@@ -21,6 +23,8 @@ mod tokens;
 mod username;
 
 pub use accounts::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw};
+pub use blocked::{Blocked, Blocklist, contains as is_blocked};
+pub use blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock};
 pub use keys::{BadKey, Keys};
 pub use logins::{
     Attempt, ChangeError, LogInError, LoggedIn, Login, MAX_LOGINS, Revocation, change_password, list, log_in,

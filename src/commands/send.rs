@@ -35,8 +35,10 @@ impl Commands {
             return the_same(first, &text);
         }
         let message_id = self.clock.id(MessageId::known);
-        let command = Command::Send { message_id, client_id: client_id.clone(), text: text.clone() };
-        let Some(event) = tracked.conversation().decide(by, command)? else {
+        let roster = tracked.conversation();
+        let blocked = self.is_blocked(by, &roster).await?;
+        let command = Command::Send { message_id, client_id: client_id.clone(), text: text.clone(), blocked };
+        let Some(event) = roster.decide(by, command)? else {
             unreachable!("a message is always something new");
         };
         let draft = self.draft(conversation, by, event, Some(client_id.clone()));

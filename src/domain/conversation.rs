@@ -42,6 +42,8 @@ pub enum Command {
     StartDirect {
         /// With whom.
         with: UserId,
+        /// One of the two has blocked the other.
+        blocked: bool,
     },
     /// Begin a group, as its owner.
     StartGroup {
@@ -84,6 +86,8 @@ pub enum Command {
         client_id: ClientId,
         /// As typed.
         text: Text,
+        /// One of the two in a direct conversation has blocked the other.
+        blocked: bool,
     },
     /// Tell how far one has got.
     Advance {
@@ -105,6 +109,8 @@ pub enum Rejection {
     NotFound,
     /// A member whose role does not allow it.
     Forbidden,
+    /// One of two people has blocked the other. Both are told the same: not who.
+    Blocked,
     /// It would leave members without an owner.
     LastOwner,
     /// A direct conversation has its two members for ever, and neither title nor settings.
@@ -167,17 +173,30 @@ impl Conversation {
         lane == Lane::Roster || self.members.contains_key(&actor)
     }
 
+    /// The other one of a direct conversation.
+    pub fn peer(&self, user: UserId) -> Option<UserId> {
+        let others = || self.members.keys().copied().find(|other| *other != user);
+        (self.kind == Some(Kind::Direct)).then(others).flatten()
+    }
+
+    /// Whether somebody may address the others: a member, and in a direct conversation only while
+    /// neither of the two has blocked the other (`blocked`). Groups go on as they are.
+    pub fn may_speak(&self, by: UserId, blocked: bool) -> Result<(), Rejection> {
+        self.role(by)?;
+        if blocked && self.kind == Some(Kind::Direct) { Err(Rejection::Blocked) } else { Ok(()) }
+    }
+
     /// What follows from a command: an event, nothing because it is already so, or a rejection.
     pub fn decide(&self, by: UserId, command: Command) -> Result<Option<Event>, Rejection> {
         match command {
-            Command::StartDirect { with } => self.start_direct(by, with),
+            Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
             Command::StartGroup { title, members } => self.start_group(by, title, members),
             Command::Update { title, history } => self.update(by, title, history),
             Command::Add { user, role } => self.add(by, user, role),
             Command::Remove { user } => self.remove(by, user),
             Command::ChangeRole { user, role } => self.change_role(by, user, role),
-            Command::Send { message_id, client_id, text } => {
-                self.role(by)?;
+            Command::Send { message_id, client_id, text, blocked } => {
+                self.may_speak(by, blocked)?;
                 Ok(Some(Event::MessageSent(MessageSent { message_id, client_id, text })))
             }
             Command::Advance { delivered, read, known, head } => {
@@ -243,12 +262,15 @@ impl Conversation {
         if role < least { Err(Rejection::Forbidden) } else { Ok(role) }
     }
 
-    fn start_direct(&self, by: UserId, with: UserId) -> Result<Option<Event>, Rejection> {
+    fn start_direct(&self, by: UserId, with: UserId, blocked: bool) -> Result<Option<Event>, Rejection> {
         if by == with {
             return Err(Rejection::WithOneself);
         }
         if self.exists() {
             return Ok(None);
+        }
+        if blocked {
+            return Err(Rejection::Blocked);
         }
         let member = |user_id| NewMember { user_id, role: Role::Member };
         Ok(Some(Event::ConversationCreated(ConversationCreated {

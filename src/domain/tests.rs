@@ -39,7 +39,7 @@ fn group(owner: UserId) -> Given {
 }
 
 fn direct(one: UserId, other: UserId) -> Given {
-    nothing().when(one, Command::StartDirect { with: other }).goes_on()
+    nothing().when(one, start_direct(other)).goes_on()
 }
 
 impl Given {
@@ -103,6 +103,10 @@ fn title(text: &str) -> Title {
     Title::try_from(text.to_owned()).expect("a title")
 }
 
+fn start_direct(with: UserId) -> Command {
+    Command::StartDirect { with, blocked: false }
+}
+
 fn start_group(name: &str, members: &[UserId]) -> Command {
     Command::StartGroup { title: title(name), members: members.to_vec() }
 }
@@ -132,8 +136,13 @@ fn keep_history(history: History) -> Command {
 }
 
 fn say(words: &str) -> Command {
+    say_though(words, false)
+}
+
+/// Says something although one may have blocked the other.
+fn say_though(words: &str, blocked: bool) -> Command {
     let MessageSent { message_id, client_id, text } = message(words);
-    Command::Send { message_id, client_id, text }
+    Command::Send { message_id, client_id, text, blocked }
 }
 
 fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {

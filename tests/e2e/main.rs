@@ -7,6 +7,7 @@
 mod world;
 
 mod accounts;
+mod blocks;
 mod cluster;
 mod command_line;
 mod conversations;

@@ -99,14 +99,14 @@ fn any_title() -> impl Strategy<Value = Title> {
 fn any_command() -> impl Strategy<Value = Command> {
     let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
     prop_oneof![
-        1 => anybody().prop_map(|with| Command::StartDirect { with }),
+        1 => (anybody(), any::<bool>()).prop_map(|(with, blocked)| Command::StartDirect { with, blocked }),
         2 => (any_title(), proptest::collection::vec(anybody(), 0..4))
             .prop_map(|(title, members)| Command::StartGroup { title, members }),
         2 => title_and_history.prop_map(|(title, history)| Command::Update { title, history }),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
         5 => anybody().prop_map(remove),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
-        3 => Just(say("hi")),
+        3 => any::<bool>().prop_map(|blocked| say_though("hi", blocked)),
         3 => (any_position(), any_position()).prop_map(|(delivered, read)| Command::Advance {
             delivered,
             read,
