@@ -11,8 +11,17 @@ use crate::{
 };
 
 /// What clients can count on, beyond the operations of the document.
-const FEATURES: [&str; 6] =
-    ["direct_conversations", "group_conversations", "history_since_join", "receipts", "presence", "typing"];
+const FEATURES: [&str; 9] = [
+    "direct_conversations",
+    "group_conversations",
+    "history_since_join",
+    "receipts",
+    "presence",
+    "typing",
+    "mute_and_archive",
+    "blocking",
+    "as_of",
+];
 
 /// This server
 #[derive(Debug, Clone, Serialize, Object)]

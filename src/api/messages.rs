@@ -13,7 +13,7 @@ use super::{
     examples, given,
 };
 use crate::{
-    domain::{ClientId, ConversationId, MessageId, Position, Text, Time, UserId},
+    domain::{AsOf, ClientId, ConversationId, MessageId, Position, Text, Time, UserId},
     views::{self, Direction},
 };
 
@@ -114,7 +114,7 @@ impl Messages {
     ///
     /// Newest first from the end, or from before a position; oldest first from behind one (`after`);
     /// or about one, newest first, half of the page at or before it (`around`). `cursor` goes on the
-    /// way that the page before went; `around` goes on to what is older.
+    /// way that the page before went; `around` goes on to what is older. `as_of` shows it as it was.
     #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn history(
@@ -131,19 +131,30 @@ impl Messages {
         cursor: Query<Option<Cursor<Direction>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
     ) -> Result<Reply<Page<Message>>, Found> {
         let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
         let tracked = self.0.open(caller.user, id, min_position.0).await?;
         let visible = tracked.conversation().visible_from(caller.user).ok_or_else(Problem::not_found)?;
+        let past = match as_of.0 {
+            Some(as_of) => Some(self.0.past(caller.user, id, &tracked, as_of).await?),
+            None => None,
+        };
         let page = match asked {
             Asked::From(direction) => {
-                let found = views::history(pool, id, visible, direction, limit.and_one()).await?;
+                let found = match &past {
+                    Some(past) => past.history(visible, direction, limit.and_one()),
+                    None => views::history(pool, id, visible, direction, limit.and_one()).await?,
+                };
                 Page::cut(found, limit, |last| direction.behind(last.position))
             }
             Asked::Around(position) => {
                 let (older, newer) = halves(limit);
-                let found = views::around(pool, id, visible, position, older + 1, newer).await?;
+                let found = match &past {
+                    Some(past) => past.around(visible, position, older + 1, newer),
+                    None => views::around(pool, id, visible, position, older + 1, newer).await?,
+                };
                 cut_around(found, position, older)
             }
         };

@@ -40,6 +40,7 @@ mod members;
 mod messages;
 mod page;
 mod pages;
+mod past;
 mod payloads;
 mod presence;
 mod problem;

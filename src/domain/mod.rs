@@ -7,6 +7,7 @@ mod conversation;
 mod event;
 mod fold;
 mod ids;
+mod past;
 mod schema;
 mod text;
 mod time;
@@ -21,6 +22,7 @@ pub use event::{
 };
 pub use fold::Fold;
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Position, UserId};
+pub use past::{AsOf, Happened, Mark, Marks, Past, Said};
 pub use schema::{schema_of_read, schema_of_written};
 pub use text::{BadText, ClientId, NotAKey, Text, Title, may_never_be_kept, may_not_be_in_a_name};
 pub use time::Time;

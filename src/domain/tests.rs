@@ -2,6 +2,7 @@
 //! then this follows.
 
 mod folds;
+mod past;
 mod properties;
 mod receipts;
 mod roster;

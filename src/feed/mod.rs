@@ -4,9 +4,12 @@
 //!
 //! Who may see an event is decided by the roster as it was at that event, with the same fold that
 //! commands, hub and views use. The views only tell which conversations to look at.
+//!
+//! The same log, read again, tells how a conversation was at a point ([`Past`]).
 
 mod cursor;
 mod missed;
+mod past;
 
 use std::{
     sync::{
@@ -24,6 +27,7 @@ use tokio::{
 
 pub use cursor::{Cursors, Reset};
 pub use missed::{Missed, Page, Shown};
+pub use past::{MOST_EVENTS, Past, PastError};
 
 use crate::{
     domain::{Position, UserId},
@@ -49,6 +53,7 @@ pub struct Feed {
     cursors: Arc<Cursors>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    looks_back: Arc<Semaphore>,
 }
 
 /// Why it cannot be told now what was missed.
@@ -81,7 +86,8 @@ impl Feed {
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
-        Self { log, pool, progress, cursors, turns, waiting }
+        let looks_back = Arc::new(Semaphore::new(past::AT_ONCE));
+        Self { log, pool, progress, cursors, turns, waiting, looks_back }
     }
 
     /// The cursor of a user who has been given everything up to these positions.

@@ -17,6 +17,7 @@ mod log;
 mod messages;
 mod nodes;
 mod outages;
+mod past;
 mod personal;
 mod presence;
 mod receipts;
