@@ -213,6 +213,16 @@ impl Conversations {
         self.0.followed.iter().map(|stream| *stream.borrow()).collect()
     }
 
+    /// Waits until this process has followed the conversation's stream to where the log stands now.
+    pub async fn catch_up(&self, id: ConversationId) -> Result<(), Unavailable> {
+        let now = self.0.log.last(self.0.log.stream_of(id)).await?;
+        if self.reached(id, now, FOLLOWER).await {
+            Ok(())
+        } else {
+            Err(Unavailable::because("this process is behind the log"))
+        }
+    }
+
     /// Waits until this process has followed every stream up to a position; whether it came to that
     /// within `patience`.
     pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {

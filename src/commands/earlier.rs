@@ -95,7 +95,8 @@ impl Earlier {
     /// Goes through the conversation in the log.
     async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Sent>, Unavailable> {
         let (conversation, sender, key) = sending;
-        let mut replay = self.log.replay(self.log.stream_of(*conversation), after, &[*conversation]).await?;
+        let mut replay =
+            self.log.replay(self.log.stream_of(*conversation), after, None, &[*conversation]).await?;
         let mut found = None;
         loop {
             let page = replay.page(PAGE).await?;
@@ -144,7 +145,7 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
         notes.look_at_views().await;
     }
     let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
-    let (mut found, answered) = match views::sent_before(pool, &keys).await {
+    let (found, answered) = match views::sent_before(pool, &keys).await {
         Ok(found) => (found, true),
         Err(e) => {
             tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
@@ -153,12 +154,13 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
     };
     for Asked { sending, answer } in batch {
         let stream = log.stream_of(sending.0);
-        let known = match found.remove(&sending) {
+        // Two retries of one message may stand in one batch: both are told of it.
+        let known = match found.get(&sending) {
             Some(message) => Known::Sent(Sent {
                 position: message.position,
                 time: message.sent_at,
                 message_id: message.id,
-                text: message.text,
+                text: message.text.clone(),
             }),
             None if !answered => Known::NewUpTo(Position::START),
             None if notes.view_reaches(stream) => Known::New,

@@ -118,9 +118,17 @@ impl Refused {
 impl Commands {
     /// The conversation, for somebody who is in it; for all others there is none.
     pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {
+        if let Some(mine) = self.if_member(user, id).await? {
+            return Ok(mine);
+        }
+        // Another node may have brought them in a moment ago: who is sent away is not there for sure.
+        self.conversations.catch_up(id).await?;
+        self.if_member(user, id).await?.ok_or(Refused::Rejected(Rejection::NotFound))
+    }
+
+    async fn if_member(&self, user: UserId, id: ConversationId) -> Result<Option<Arc<Tracked>>, Unavailable> {
         let tracked = self.conversations.get(id).await?;
-        let mine = tracked.filter(|tracked| tracked.conversation().membership(user).is_some());
-        mine.ok_or(Refused::Rejected(Rejection::NotFound))
+        Ok(tracked.filter(|tracked| tracked.conversation().membership(user).is_some()))
     }
 
     fn draft(
@@ -140,11 +148,21 @@ impl Commands {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
         let _turn = tracked.turn().await;
+        let mut is_latest = false;
         for _ in 0..ATTEMPTS {
             let (mut conversation, expected) = tracked.roster();
-            let Some(event) = conversation.decide(by, command.clone())? else {
-                return Ok(Changed { position: expected, conversation, changed: false });
+            let event = match conversation.decide(by, command.clone()) {
+                Ok(Some(event)) => event,
+                // Another node may know better: what is not changed is so in the log.
+                _ if !is_latest => {
+                    self.conversations.catch_up(id).await?;
+                    is_latest = true;
+                    continue;
+                }
+                Ok(None) => return Ok(Changed { position: expected, conversation, changed: false }),
+                Err(rejection) => return Err(rejection.into()),
             };
+            is_latest = false;
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),

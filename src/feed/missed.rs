@@ -1,10 +1,13 @@
 //! Going through what was missed, stream by stream, page by page.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::Behind;
+use super::{Behind, folds::Folds};
 use crate::{
     domain::{ConversationId, Fold, Position, UserId},
     log::{Log, Recorded, Replay, Unavailable},
@@ -17,6 +20,7 @@ const FOLDS: usize = 16;
 /// What a user has missed between two points.
 pub struct Missed {
     log: Log,
+    folds: Arc<Folds>,
     user: UserId,
     /// Everything up to here has been given.
     at: Vec<Position>,
@@ -56,6 +60,7 @@ pub struct Page {
 impl Missed {
     pub(super) fn new(
         log: Log,
+        folds: Arc<Folds>,
         user: UserId,
         from: Vec<Position>,
         to: Vec<Position>,
@@ -70,7 +75,7 @@ impl Missed {
             }
         }
         moved.retain(|stream, ids| !ids.is_empty() && from[*stream] < to[*stream]);
-        Self { log, user, at: from, to, moved, reading: None, heads: HashMap::new() }
+        Self { log, folds, user, at: from, to, moved, reading: None, heads: HashMap::new() }
     }
 
     /// The last position that was given of each conversation in which something was.
@@ -118,11 +123,15 @@ impl Missed {
     async fn begin(&self, stream: usize, ids: &[ConversationId]) -> Result<Reading, Behind> {
         let from = self.at[stream];
         let folds = stream::iter(ids.to_vec())
-            .map(|id| async move { Ok::<_, Unavailable>((id, self.log.fold(id, Some(from)).await?)) })
+            .map(|id| async move { Ok::<_, Unavailable>((id, self.folds.at(&self.log, id, from).await?)) })
             .buffer_unordered(FOLDS)
             .try_collect()
             .await?;
-        Ok(Reading { stream, replay: self.log.replay(stream, from, ids).await?, folds })
+        Ok(Reading {
+            stream,
+            replay: self.log.replay(stream, from, Some(self.to[stream]), ids).await?,
+            folds,
+        })
     }
 
     /// What of it counts and may be seen by this user.

@@ -8,6 +8,7 @@
 //! The same log, read again, tells how a conversation was at a point ([`Past`]).
 
 mod cursor;
+mod folds;
 mod missed;
 mod past;
 
@@ -51,6 +52,7 @@ pub struct Feed {
     pool: PgPool,
     progress: Progress,
     cursors: Arc<Cursors>,
+    folds: Arc<folds::Folds>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
     looks_back: Arc<Semaphore>,
@@ -87,7 +89,7 @@ impl Feed {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
         let looks_back = Arc::new(Semaphore::new(past::AT_ONCE));
-        Self { log, pool, progress, cursors, turns, waiting, looks_back }
+        Self { log, pool, progress, cursors, folds: Arc::default(), turns, waiting, looks_back }
     }
 
     /// The cursor of a user who has been given everything up to these positions.
@@ -162,6 +164,6 @@ impl Feed {
         to: Vec<Position>,
     ) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &from, &to).await?;
-        Ok(Missed::new(self.log.clone(), user, from, to, &memberships))
+        Ok(Missed::new(self.log.clone(), self.folds.clone(), user, from, to, &memberships))
     }
 }

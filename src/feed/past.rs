@@ -46,8 +46,12 @@ impl Feed {
     pub async fn past(&self, id: ConversationId, as_of: AsOf) -> Result<Past, PastError> {
         let _turn = self.looks_back.try_acquire().map_err(|_| Behind::Crowded)?;
         let mut past = domain::Past::of(as_of);
+        let upto = match as_of {
+            AsOf::Position(end) => Some(end),
+            AsOf::Time(_) => None,
+        };
         let read = async {
-            let mut replay = self.log.replay(self.log.stream_of(id), Position::START, &[id]).await?;
+            let mut replay = self.log.replay(self.log.stream_of(id), Position::START, upto, &[id]).await?;
             let read = fold(&mut replay, &mut past).await;
             replay.end().await;
             read

@@ -155,13 +155,16 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
     } else {
         // Each task of the hub knows the listener from its answer on and joins it to what it is added
         // to later; the view tells the memberships up to there. How far the hub is *said* to have
-        // followed would not do: that is noted only after a batch has been delivered.
+        // followed would not do: that is noted only after a batch has been delivered. The view may be
+        // ahead: who has left by then is given the event by which they left when the hub comes to it.
         let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::Lagging)?;
         let known: Vec<Position> = asked.iter().map(|joined| joined.position).collect();
-        let none_past = vec![Position::MAX; known.len()];
         let memberships =
-            gateway.feed.memberships(session.user, &none_past, &known).await.map_err(|e| later(&e))?;
-        for (id, _) in memberships.present {
+            gateway.feed.memberships(session.user, &known, &known).await.map_err(|e| later(&e))?;
+        let is_ahead =
+            |(id, left): &(ConversationId, Position)| *left > known[gateway.commands.log.stream_of(*id)];
+        let leaving = memberships.past.into_iter().filter(is_ahead);
+        for (id, _) in memberships.present.into_iter().chain(leaving) {
             let tracked = gateway.commands.conversations.get(id).await.map_err(|e| later(&e.into()))?;
             topics.extend(tracked.map(|tracked| (id, Some(tracked))));
         }

@@ -11,7 +11,7 @@ use async_nats::jetstream::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::sleep;
 
-use super::{Log, Recorded, Unavailable, known::Known, streams, subject};
+use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
 use crate::{
     domain::{Event, Position, Time},
     telemetry::METRICS,
@@ -44,6 +44,7 @@ pub struct Follower {
     log: Log,
     stream: String,
     known: Known,
+    tail: Tail,
     messages: Option<Pin<Box<push::Ordered>>>,
     last: Position,
     failures: u32,
@@ -62,6 +63,7 @@ impl Log {
             log: self.clone(),
             stream: streams::name(stream),
             known: self.known[stream].clone(),
+            tail: self.tails[stream].clone(),
             messages: None,
             last: after,
             failures: 0,
@@ -131,6 +133,7 @@ impl Follower {
             }
             if let Some(last) = batch.last() {
                 self.known.note(last.position, || subject::of(last.conversation, last.lane));
+                self.tail.extend(&batch);
                 return Ok(batch);
             }
             if self.failures > 0 || self.messages.is_none() {

@@ -2,7 +2,7 @@
 //! one that lags behind, so each answer has to prove that nothing is missing from it; one that does
 //! not is asked for again.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use async_nats::{Message, StatusCode};
 use futures_util::StreamExt as _;
@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
+/// From then on another replica is asked beside the one that is silent: it may hang.
+const HEDGE: Duration = Duration::from_millis(250);
 
 impl Log {
     /// The events of a conversation's roster in order, up to and with the one at `last`.
@@ -171,13 +173,13 @@ impl Log {
 
 /// Asks until the answer proves itself: a replica that lags behind catches up, or another one
 /// answers.
-async fn proven<T, F>(mut ask: impl FnMut() -> F) -> Result<T, Unavailable>
+async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, Unavailable>
 where
     F: Future<Output = Result<Option<T>, Unavailable>>,
 {
     let deadline = Instant::now() + DEADLINE;
     loop {
-        let lagging = match ask().await {
+        let lagging = match hedged(HEDGE, &ask).await {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => Unavailable::because("the servers that answer lag behind"),
             Err(e) => e,
@@ -187,6 +189,19 @@ where
         }
         tracing::debug!(%lagging, "a direct get is asked again");
         sleep(PAUSE).await;
+    }
+}
+
+/// Asks a second time beside the first if that is silent for so long; what comes first counts.
+pub(super) async fn hedged<F: Future>(patience: Duration, ask: impl Fn() -> F) -> F::Output {
+    let mut first = pin!(ask());
+    tokio::select! {
+        answer = &mut first => return answer,
+        () = sleep(patience) => {}
+    }
+    tokio::select! {
+        answer = first => answer,
+        answer = ask() => answer,
     }
 }
 

@@ -1,7 +1,12 @@
-//! Reading again what happened in some conversations: a short-lived consumer that is asked for
-//! page after page, so that nothing is read that nobody waits for.
+//! Reading again what happened in some conversations: what happened lately from memory, all else by
+//! a short-lived consumer that is asked for page after page, so that nothing is read that nobody
+//! waits for.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    pin::pin,
+    time::Duration,
+};
 
 use async_nats::jetstream::{
     Message,
@@ -10,7 +15,7 @@ use async_nats::jetstream::{
 use futures_util::StreamExt as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Log, Recorded, Unavailable, streams, subject};
+use super::{Log, Recorded, Unavailable, look_up::hedged, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
 
 /// The most events of a page.
@@ -19,6 +24,9 @@ pub const PAGE: usize = 500;
 const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// From then on another consumer is asked for beside the first, whose server may hang; the one that
+/// comes too late goes by itself.
+const HEDGE: Duration = Duration::from_secs(1);
 /// How long to wait for a server that lags behind.
 const PAUSE: Duration = Duration::from_millis(20);
 /// A consumer that nobody asks any more goes by itself.
@@ -28,7 +36,15 @@ const FORGOTTEN: Duration = Duration::from_secs(30);
 const MAX_FILTERS: usize = 300;
 
 /// What happened in some conversations of one stream, page by page.
-pub struct Replay {
+pub struct Replay(Source);
+
+enum Source {
+    Kept(VecDeque<Recorded>),
+    Stored(Box<Stored>),
+}
+
+/// A consumer, and how far it has come.
+struct Stored {
     log: Log,
     stream: usize,
     consumer: Consumer<pull::Config>,
@@ -46,13 +62,22 @@ pub struct Replay {
 }
 
 impl Log {
-    /// Reads what happened in conversations of a stream after a position.
+    /// Reads what happened in conversations of a stream after a position, at least up to and with
+    /// another; without one, up to the latest event that is known to be stored.
     pub async fn replay(
         &self,
         stream: usize,
         after: Position,
+        upto: Option<Position>,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
+        let wanted: HashSet<ConversationId> = conversations.iter().copied().collect();
+        let latest = || self.known[stream].latest().map(|latest| latest.position);
+        if let Some(upto) = upto.or_else(latest)
+            && let Some(kept) = self.tails[stream].between(after, upto, &wanted)
+        {
+            return Ok(Replay(Source::Kept(kept)));
+        }
         let until = self.known[stream].latest().filter(|latest| latest.position > after);
         let filter_subjects = if conversations.len() > MAX_FILTERS {
             Vec::new()
@@ -71,15 +96,11 @@ impl Log {
             num_replicas: 1,
             ..pull::Config::default()
         };
-        let consumer = self
-            .jetstream
-            .create_consumer_on_stream(config, streams::name(stream))
-            .await
-            .map_err(Unavailable::because)?;
+        let create = || self.jetstream.create_consumer_on_stream(config.clone(), streams::name(stream));
+        let consumer = hedged(HEDGE, create).await.map_err(Unavailable::because)?;
         let pending = consumer.cached_info().num_pending;
         let until = until.map_or(after, |latest| latest.position);
-        let conversations = conversations.iter().copied().collect();
-        Ok(Replay {
+        Ok(Replay(Source::Stored(Box::new(Stored {
             log: self.clone(),
             stream,
             consumer,
@@ -87,14 +108,39 @@ impl Log {
             pending,
             last: after,
             until,
-            conversations,
-        })
+            conversations: wanted,
+        }))))
     }
 }
 
 impl Replay {
-    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
+    /// The next events, at most `limit` and [`PAGE`], and no more than 1 MiB of data; empty when
+    /// there are no more.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
+        match &mut self.0 {
+            Source::Kept(kept) => {
+                let mut bytes = 0;
+                let fits = |recorded: &&Recorded| {
+                    bytes += recorded.data.len();
+                    bytes <= PAGE_BYTES
+                };
+                let count = kept.iter().take(limit.min(PAGE)).take_while(fits).count();
+                Ok(kept.drain(..count).collect())
+            }
+            Source::Stored(stored) => stored.page(limit).await,
+        }
+    }
+
+    /// Clears a consumer away: there may be only so many on a stream.
+    pub async fn end(self) {
+        if let Source::Stored(stored) = self.0 {
+            stored.end().await;
+        }
+    }
+}
+
+impl Stored {
+    async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let deadline = Instant::now() + PATIENCE;
         while self.pending > 0 || self.last < self.until {
             let read = self.fetch(limit).await?;
@@ -142,8 +188,7 @@ impl Replay {
             .map_err(Unavailable::because)
     }
 
-    /// Clears the consumer away: there may be only so many on a stream.
-    pub async fn end(self) {
+    async fn end(self) {
         let stream = streams::name(self.stream);
         let name = &self.consumer.cached_info().name;
         if let Err(e) = self.log.jetstream.delete_consumer_from_stream(name, &stream).await {

@@ -30,7 +30,8 @@ pub async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result
     let made_of: String =
         sqlx::query_scalar("select md5($1)").bind(&definition).fetch_one(&mut *transaction).await?;
     if is_whole(&mut transaction, schema, &made_of).await? {
-        return Ok(());
+        // Left to itself a transaction would end, and the lock with it, at the next use only.
+        return transaction.rollback().await;
     }
     let sql = format!(
         "drop schema if exists {schema} cascade; create schema {schema};

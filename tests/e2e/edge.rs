@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -9,8 +10,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
+use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{World, ask, key};
+use crate::world::{World, ask, eventually, key, open};
 
 #[tokio::test]
 async fn bad_requests_get_a_problem_that_says_what_to_do() {
@@ -84,12 +86,9 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "2")]).await;
     let ana = world.person("ana").await;
     let (one, _two) = (ana.connects().await, ana.connects().await);
-    assert_eq!(crate::world::open(ana.address, Some(&ana.token)).await.err(), Some(429));
+    assert_eq!(open(ana.address, Some(&ana.token)).await.err(), Some(429));
     one.leaves().await;
-    crate::world::eventually("there is room again", || async {
-        crate::world::open(ana.address, Some(&ana.token)).await.is_ok()
-    })
-    .await;
+    eventually("there is room again", || async { open(ana.address, Some(&ana.token)).await.is_ok() }).await;
     world.finish().await;
 }
 
@@ -120,5 +119,28 @@ async fn pages_of_named_origins_may_come_in_and_others_may_not() {
         "https://chat.example",
         "a page can read what went wrong"
     );
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_socket_whose_client_is_gone_without_a_word_is_reaped_within_a_minute() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let mut socket = open(ana.address, Some(&ana.token)).await.expect("a socket");
+    socket.send(Message::Text(r#"{"op":"hello"}"#.into())).await.expect("open");
+    let presence = format!("/v1/users/{}/presence", ana.id);
+    eventually("ana is here", async || ana.get(&presence).await.expect(200)["status"] == "online").await;
+    // Whoever does not read answers no ping. The buffers of the network take the frames meanwhile.
+    tokio::time::sleep(Duration::from_secs(57)).await;
+    let closed = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(close)))) => return u16::from(close.code),
+                Some(Ok(_)) => {}
+                other => panic!("no close frame: {other:?}"),
+            }
+        }
+    };
+    assert_eq!(timeout(Duration::from_secs(3), closed).await, Ok(4410));
     world.finish().await;
 }

@@ -128,6 +128,11 @@ async fn a_retry_long_after_the_log_has_forgotten_the_key_gets_the_first_answer(
         assert_eq!(person.sends(&lunch, "pizza-or-pasta", "pizza?").await.expect(201), first);
         person.sends(&lunch, "pizza-or-pasta", "pasta?").await.refuses(409, "idempotency_mismatch");
     }
+    // Many at once are looked up together.
+    let at_once = (0..40).map(|_| ana.sends(&lunch, "pizza-or-pasta", "pizza?"));
+    for answer in futures_util::future::join_all(at_once).await {
+        assert_eq!(answer.expect(201), first);
+    }
     world
         .database
         .is_gone_for(async {

@@ -19,7 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The whole log, stream by stream, read past all that Verbatim does.
 pub async fn log(world: &World) -> Vec<Vec<Recorded>> {
-    let client = world.backbone.lock().await.connect().await.expect("NATS");
+    stored(&world.backbone.lock().await.connect().await.expect("NATS")).await
+}
+
+/// The same through a connection to nats-server.
+pub async fn stored(client: &async_nats::Client) -> Vec<Vec<Recorded>> {
     let jetstream = jetstream::new(client.clone());
     let mut streams = Vec::new();
     for index in 0..STREAMS {

@@ -8,6 +8,9 @@
 //! VERBATIM_FAULTS_SEED=1 cargo test --test faults -- --nocapture
 //! ```
 //!
+//! `VERBATIM_FAULTS_ACKNOWLEDGED` is how many sends are acknowledged before the power fails (2,000
+//! unless told).
+//!
 //! `VERBATIM_FAULTS_PROGRAM` names another build of the program, for instance a release build.
 //! What was observed is kept as JSON lines if the run fails or `VERBATIM_FAULTS_HISTORY` names a
 //! file. A seed gives the same people and the same plan of faults again; what the machine makes of
@@ -24,6 +27,7 @@ mod evidence;
 mod history;
 mod nemesis;
 mod person;
+mod power;
 mod proxy;
 mod report;
 mod truth;
@@ -42,7 +46,7 @@ use truth::Truth;
 use world::World;
 
 /// How long a run may take besides its faults.
-const BESIDES: Duration = Duration::from_secs(90);
+const BESIDES: Duration = Duration::from_secs(240);
 /// How many violations of each rule are printed.
 const PRINTED: usize = 6;
 

@@ -325,7 +325,7 @@ async fn behind_proxy(url: &str) -> (Proxy, String) {
 }
 
 /// A folder that the servers' own user can reach.
-fn folder() -> tempfile::TempDir {
+pub fn folder() -> tempfile::TempDir {
     let dir = tempfile::Builder::new().prefix("verbatim-faults-").tempdir().expect("a temporary folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), open).expect("own folder");
