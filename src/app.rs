@@ -227,6 +227,7 @@ async fn start(
         conversations,
         messages: Messages::new(pool.clone(), progress.clone()),
         receipts,
+        blocked: Arc::new(auth::Blocked::new(pool.clone())),
         clock: clock.clone(),
     };
     let gateway = Arc::new(Gateway {

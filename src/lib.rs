@@ -9,7 +9,8 @@
 //! the event goes two ways: each process follows the log and its hub ([`gateway::hub`]) hands the
 //! event to the sockets of those who may know; and the [`projector`] brings it into [`views`], the
 //! tables of Postgres that can be asked. [`presence`] tells who is here. [`app`] puts all of this
-//! together, [`cli`] starts it. Who was away is given by [`feed`] what they have missed.
+//! together, [`cli`] starts it. Who was away is given by [`feed`] what they have missed, and who looks
+//! back how it was.
 //!
 //! # The house
 //!
@@ -20,10 +21,10 @@
 //! | [`domain`] | what **may** happen | std, serde, schemars, uuid and time types; pure: no async, no clock, no randomness |
 //! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers, streams |
 //! | [`views`] | what can be **asked** | Postgres schema `view`; disposable; one file is one view: its projection (only writer) beside its queries (only readers) |
-//! | [`auth`] | **who** is asking | argon2, JWT, Postgres schema `auth`; the one truth outside the log, never rebuilt |
+//! | [`auth`] | **who** is asking, and what they have settled for themselves | argon2, JWT, Postgres schema `auth`; the one truth outside the log, never rebuilt |
 //! | [`presence`] | who is **here** | log, views, auth; sessions with leases; decides when a presence change is worth an event |
-//! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; views for what was told before; of auth how long a token lives |
-//! | [`feed`] | what somebody has **missed**, from a cursor on | log, views |
+//! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; views for what was told before; of auth how long a token lives and who has blocked whom |
+//! | [`feed`] | what somebody has **missed**, from a cursor on; how a conversation **was** | log, views |
 //! | [`projector`] | **keeping** the views true: log into views | log, views |
 //! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, presence, views, log, auth; no SQL, no rules |
 //! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, presence, views, log, auth; no SQL, no NATS, no rules |

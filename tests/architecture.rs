@@ -47,10 +47,11 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "log", "presence", "views"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
     ("admin", At(3), &["log", "projector", "views"]),
-    // A revocation is told for as long as access tokens live, which `auth` knows.
+    // A revocation is told for as long as access tokens live, which `auth` knows, as it knows who has
+    // blocked whom.
     // A retry is known by its key in a view for ever, in the log for two minutes.
     ("commands", At(2), &["auth", "domain", "log", "views"]),
-    // What a user has missed: the views tell where to look, the log what happened.
+    // What a user has missed, and how it was: the views tell where to look, the log what happened.
     ("feed", At(2), &["domain", "log", "views"]),
     ("projector", At(2), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.

@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::{
     Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Made, Page, Problem, Reply, Ruled,
     SignedIn, Tag, examples, given,
+    settings::ConversationSettings,
     start::{Start, StartDirect, StartGroup},
 };
 use crate::{
+    auth,
     commands::{Refused, Started},
     domain::{self, ClientId, ConversationId, History, Kind, MessageId, Position, Role, Time, Title, UserId},
-    views,
+    views::{self, Among},
 };
 
 /// A conversation as one of its members sees it
@@ -51,6 +53,13 @@ struct Conversation {
     mentions: i64,
     /// My read position
     read: Position,
+    /// Whether my devices shall stay silent about it
+    muted: bool,
+    /// Until when; absent if there is no end
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<Time>,
+    /// Whether I have it out of the way
+    archived: bool,
     /// The last message that I may read
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<LastMessage>,
@@ -97,6 +106,9 @@ impl Conversation {
             unread: view.unread,
             mentions: view.mentions,
             read: view.read,
+            muted: false,
+            muted_until: None,
+            archived: false,
             last_message: last.map(|last| LastMessage {
                 id: last.id,
                 position: last.position,
@@ -127,8 +139,17 @@ impl Conversation {
             unread: 0,
             mentions: 0,
             read: Position::START,
+            muted: false,
+            muted_until: None,
+            archived: false,
             last_message: None,
         }
+    }
+
+    /// The same with what I have settled for myself.
+    fn settled(self, settings: ConversationSettings) -> Self {
+        let ConversationSettings { muted, muted_until, archived } = settings;
+        Self { muted, muted_until, archived, ..self }
     }
 
     /// The same after a command that reached `position`.
@@ -162,6 +183,9 @@ impl Example for Conversation {
             unread: 1,
             mentions: 0,
             read: Position(1017),
+            muted: false,
+            muted_until: None,
+            archived: false,
             last_message: Some(last_message),
         }
     }
@@ -193,7 +217,7 @@ impl Conversations {
     /// Start a conversation
     ///
     /// A direct one is there once for each pair of people: if it exists already, the answer is 200
-    /// with it. A group is made anew, except with an `Idempotency-Key`: the same key answers the same
+    /// with it; none is begun if one of both has blocked the other (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
     /// group as it began, and with another body `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
@@ -212,19 +236,29 @@ impl Conversations {
 
     /// List my conversations
     ///
-    /// Those that moved last come first.
+    /// Those that moved last come first; either those that I have not archived, or those that I have.
     #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
     async fn list(
         &self,
         caller: Caller,
+        /// `true`: the archived ones alone. Else those that are not archived
+        archived: Query<Option<bool>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
     ) -> Result<Reply<Page<Conversation>>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
-        let found = views::page(&self.0.pool, caller.user, after, limit.0.and_one()).await?;
+        let away = auth::archived(&self.0.pool, caller.user).await?;
+        let among = if archived.0.unwrap_or(false) { Among::These(&away) } else { Among::AllBut(&away) };
+        let found = views::page(&self.0.pool, caller.user, among, after, limit.0.and_one()).await?;
         let Page { items, next_cursor } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
+        let ids: Vec<_> = items.iter().map(|view| view.id).collect();
+        let settings = self.0.settings_of(caller.user, &ids).await?;
         let shown = try_join_all(items.into_iter().map(|view| self.shown(caller.user, view))).await?;
-        Ok(Reply(Page { items: shown.into_iter().flatten().collect(), next_cursor }))
+        let settled = |shown: Conversation| {
+            let settings = settings.get(&shown.id).copied().unwrap_or_default();
+            shown.settled(settings)
+        };
+        Ok(Reply(Page { items: shown.into_iter().flatten().map(settled).collect(), next_cursor }))
     }
 
     /// Get a conversation
@@ -241,7 +275,8 @@ impl Conversations {
         let (me, id) = (caller.user, id.0);
         let tracked = self.0.open(me, id, min_position.0).await?;
         let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
-        Ok(Reply(Conversation::of(view, &tracked.conversation(), me).ok_or_else(Problem::not_found)?))
+        let shown = Conversation::of(view, &tracked.conversation(), me).ok_or_else(Problem::not_found)?;
+        Ok(Reply(shown.settled(self.0.settings(me, id).await?)))
     }
 
     /// Change a conversation
@@ -259,7 +294,7 @@ impl Conversations {
         let tracked = self.0.open(me, id, None).await?;
         let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
         let now = Conversation::of(view, &changed.conversation, me).ok_or_else(Problem::not_found)?;
-        Ok(Reply(now.at(changed.position)))
+        Ok(Reply(now.at(changed.position).settled(self.0.settings(me, id).await?)))
     }
 }
 
@@ -273,7 +308,8 @@ impl Conversations {
         }
         let view = views::one(&self.0.pool, me, started.id).await?;
         let known = view.and_then(|view| Conversation::of(view, &started.conversation, me));
-        Ok(Made::Before(known.unwrap_or_else(|| Conversation::begun(&started, me))))
+        let shown = known.unwrap_or_else(|| Conversation::begun(&started, me));
+        Ok(Made::Before(shown.settled(self.0.settings(me, started.id).await?)))
     }
 
     async fn start_group(
@@ -353,14 +389,14 @@ mod tests {
 
     #[test]
     fn a_direct_conversation_names_the_other_one_from_both_sides() {
-        let started = started(Command::StartDirect { with: ben() });
+        let started = started(Command::StartDirect { with: ben(), blocked: false });
         assert_eq!(Conversation::begun(&started, ana()).user_id, Some(ben()));
         let body = serde_json::to_value(Conversation::begun(&started, ben())).expect("json");
         let at = examples::time();
         let expected = json!({
             "id": examples::conversation(), "kind": "direct", "history": "full", "user_id": ana(),
             "role": "member", "created_at": at, "active_at": at, "head": 7, "position": 7, "unread": 0,
-            "mentions": 0, "read": 0,
+            "mentions": 0, "read": 0, "muted": false, "archived": false,
         });
         assert_eq!(body, expected);
     }

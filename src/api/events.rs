@@ -277,7 +277,7 @@ impl From<Behind> for Problem {
         match behind {
             Behind::Unavailable(outage) => outage.into(),
             Behind::Crowded | Behind::Lagging => {
-                let detail = "This node cannot tell you now what you have missed: try the same again.";
+                let detail = "This node cannot read so much of the log again now: try the same again.";
                 Self::unavailable("not_yet", detail, Duration::from_secs(1))
             }
         }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What clients can count on, beyond the operations of the document.
-const FEATURES: [&str; 12] = [
+const FEATURES: [&str; 15] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -24,6 +24,9 @@ const FEATURES: [&str; 12] = [
     "receipts",
     "presence",
     "typing",
+    "mute_and_archive",
+    "blocking",
+    "as_of",
 ];
 
 /// This server

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     commands::Changed,
-    domain::{ConversationId, Position, Role, Time, UserId},
+    domain::{AsOf, ConversationId, Position, Role, Time, UserId},
     views,
 };
 
@@ -98,7 +98,7 @@ pub(super) struct Members(pub(super) Below);
 impl Members {
     /// List the members
     ///
-    /// Everybody in a conversation of mine, by user id.
+    /// Everybody in a conversation of mine, by user id: now, or as it was (`as_of`).
     #[oai(path = "/conversations/:id/members", method = "get", operation_id = "list_members")]
     async fn list(
         &self,
@@ -108,9 +108,17 @@ impl Members {
         cursor: Query<Option<Cursor<UserId>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
     ) -> Result<Reply<Page<Member>>, Found> {
-        let page =
-            self.0.members(caller.user, id.0, limit.0, cursor.0.map(|end| end.0), min_position.0).await?;
+        let (me, id, limit, after) = (caller.user, id.0, limit.0, cursor.0.map(|end| end.0));
+        let page = match as_of.0 {
+            None => self.0.members(me, id, limit, after, min_position.0).await?,
+            Some(as_of) => {
+                let tracked = self.0.open(me, id, min_position.0).await?;
+                let past = self.0.past(id, tracked.conversation().visible_from(me), as_of).await?;
+                Page::cut(past.members(after, limit.and_one()), limit, |last| last.user)
+            }
+        };
         Ok(Reply(page.map(|member| Member {
             user_id: member.user,
             role: member.role,

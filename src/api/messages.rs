@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     commands,
-    domain::{Act, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
+    domain::{Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
     views::{self, Direction},
 };
 
@@ -135,7 +135,7 @@ impl Messages {
     ///
     /// Newest first from the end, or from before a position; oldest first from behind one (`after`);
     /// or about one, newest first, half of the page at or before it (`around`). `cursor` goes on the
-    /// way that the page before went; `around` goes on to what is older.
+    /// way that the page before went; `around` goes on to what is older. `as_of` shows it as it was.
     #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn history(
@@ -152,18 +152,29 @@ impl Messages {
         cursor: Query<Option<Cursor<Direction>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
     ) -> Result<Reply<Page<Message>>, Found> {
         let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
         let reader = self.0.reader(caller.user, id, min_position.0).await?;
+        let past = match as_of.0 {
+            Some(as_of) => Some(self.0.past(id, Some(reader.visible_from), as_of).await?),
+            None => None,
+        };
         let page = match asked {
             Asked::From(direction) => {
-                let found = views::history(pool, reader, direction, limit.and_one()).await?;
+                let found = match &past {
+                    Some(past) => past.history(reader, direction, limit.and_one()),
+                    None => views::history(pool, reader, direction, limit.and_one()).await?,
+                };
                 Page::cut(found, limit, |last| direction.behind(last.position))
             }
             Asked::Around(position) => {
                 let (older, newer) = halves(limit);
-                let found = views::around(pool, reader, position, older + 1, newer).await?;
+                let found = match &past {
+                    Some(past) => past.around(reader, position, older + 1, newer),
+                    None => views::around(pool, reader, position, older + 1, newer).await?,
+                };
                 cut_around(found, position, older)
             }
         };

@@ -24,6 +24,7 @@
 //! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
 mod accounts;
+mod blocks;
 mod body;
 mod caller;
 mod conversations;
@@ -40,6 +41,7 @@ mod message;
 mod messages;
 mod page;
 mod pages;
+mod past;
 mod payloads;
 mod pins;
 mod presence;
@@ -51,6 +53,7 @@ mod receipts;
 mod refusals;
 mod reply;
 mod schemas;
+mod settings;
 mod start;
 mod strict;
 mod swagger;
@@ -105,7 +108,9 @@ type Operations = (
     logins::Logins,
     me::Me,
     users::Users,
+    blocks::Blocks,
     conversations::Conversations,
+    settings::Settings,
     members::Members,
     messages::Messages,
     reactions::Reactions,
@@ -123,7 +128,7 @@ enum Tag {
     Accounts,
     /// Logging in, refreshing, logging out
     Logins,
-    /// Finding people
+    /// Finding people, and blocking them
     Users,
     /// Direct ones and groups
     Conversations,
@@ -152,7 +157,9 @@ pub fn app(below: Below) -> Route {
         logins::Logins(below.clone()),
         me::Me(below.clone()),
         users::Users(below.clone()),
+        blocks::Blocks(below.clone()),
         conversations::Conversations(below.clone()),
+        settings::Settings(below.clone()),
         members::Members(below.clone()),
         messages::Messages(below.clone()),
         reactions::Reactions(below.clone()),

@@ -1,6 +1,6 @@
 //! Who is here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use poem_openapi::{
     Object, OpenApi,
@@ -41,11 +41,15 @@ pub(super) struct Presences(pub(super) Below);
 impl Presences {
     /// Get somebody's presence
     ///
-    /// Only of people with whom I share a conversation, and of myself; all others are not found.
+    /// Only of people with whom I share a conversation, and of myself; all others are not found, nor
+    /// are those who have blocked me.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
         let (me, user) = (caller.user, id.0);
         if me != user && !views::share_a_conversation(&self.0.pool, me, user).await? {
+            return Err(Problem::not_found().into());
+        }
+        if self.hidden(me, &[user]).await?.contains(&user) {
             return Err(Problem::not_found().into());
         }
         Ok(Reply(self.of(&[user]).await?.pop().ok_or_else(Problem::not_found)?))
@@ -53,7 +57,8 @@ impl Presences {
 
     /// List who is here
     ///
-    /// The presence of all members of a conversation of mine, by user id.
+    /// The presence of all members of a conversation of mine, by user id. Those who have blocked me
+    /// look as if they had never been here.
     #[oai(path = "/conversations/:id/presence", method = "get", operation_id = "list_presence")]
     async fn list(
         &self,
@@ -67,11 +72,22 @@ impl Presences {
         let Page { items, next_cursor } =
             self.0.members(caller.user, id.0, limit.0, cursor.0.map(|end| end.0), min_position.0).await?;
         let users: Vec<_> = items.into_iter().map(|member| member.user).collect();
-        Ok(Reply(Page { items: self.of(&users).await?, next_cursor }))
+        let hidden = self.hidden(caller.user, &users).await?;
+        let mut items = self.of(&users).await?;
+        for presence in items.iter_mut().filter(|presence| hidden.contains(&presence.user_id)) {
+            (presence.status, presence.last_seen_at) = (Status::Offline, None);
+        }
+        Ok(Reply(Page { items, next_cursor }))
     }
 }
 
 impl Presences {
+    /// Those of `users` who have blocked me.
+    async fn hidden(&self, me: UserId, users: &[UserId]) -> Result<HashSet<UserId>, Problem> {
+        let lists = self.0.commands.blocked.lists(users).await?;
+        Ok(lists.into_iter().filter(|(_, list)| auth::is_blocked(list, me)).map(|(user, _)| user).collect())
+    }
+
     /// In the order of `users`.
     async fn of(&self, users: &[UserId]) -> Result<Vec<Presence>, Problem> {
         let accounts = auth::find_many(&self.0.pool, users).await?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{Below, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Ruled, Tag, examples};
 use crate::{
-    domain::{Act, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
+    domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
     views,
 };
 
@@ -86,12 +86,13 @@ impl Reactions {
 
     /// List the reactions to a message
     ///
-    /// Who reacted with what, the first one first.
+    /// Who reacted with what, the first one first: now, or as it was (`as_of`).
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions",
         method = "get",
         operation_id = "list_reactions"
     )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn list(
         &self,
         caller: Caller,
@@ -101,11 +102,21 @@ impl Reactions {
         cursor: Query<Option<Cursor<Position>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
     ) -> Result<Reply<Page<Reaction>>, Found> {
         let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
-        let message = self.0.message(reader, message_id.0).await?.position;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let found = views::reactions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?;
+        let found = match as_of.0 {
+            None => {
+                let message = self.0.message(reader, message_id.0).await?.position;
+                views::reactions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?
+            }
+            Some(as_of) => {
+                let past = self.0.past(id.0, Some(reader.visible_from), as_of).await?;
+                let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
+                found.ok_or_else(Problem::not_found)?
+            }
+        };
         Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|reaction| Reaction {
             user_id: reaction.user,
             emoji: reaction.emoji,

@@ -19,7 +19,7 @@ impl From<Refused> for Problem {
         use Rejection::*;
         let status = match &refused {
             Refused::Rejected(WithOneself | AheadOfHead) => StatusCode::BAD_REQUEST,
-            Refused::Rejected(Forbidden) => StatusCode::FORBIDDEN,
+            Refused::Rejected(Forbidden | Blocked) => StatusCode::FORBIDDEN,
             Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
             Refused::Rejected(
                 LastOwner | DirectIsFixed | TooManyMembers | AlreadyStarted | MessageDeleted
@@ -119,6 +119,7 @@ mod tests {
         for (rejection, status, code) in [
             (NotFound, 404, "not_found"),
             (Forbidden, 403, "forbidden"),
+            (Blocked, 403, "blocked"),
             (LastOwner, 409, "last_owner"),
             (DirectIsFixed, 409, "direct_conversation"),
             (WithOneself, 400, "with_oneself"),

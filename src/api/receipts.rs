@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Below, Body, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Tag, examples, given};
 use crate::{
-    domain::{ConversationId, Position, Time, UserId},
+    domain::{AsOf, ConversationId, Position, Time, UserId},
     views,
 };
 
@@ -84,7 +84,8 @@ impl Receipts {
 
     /// List who has read how far
     ///
-    /// All members of a conversation of mine, by user id; who has never told is at 0.
+    /// All members of a conversation of mine, by user id; who has never told is at 0. Now, or as it
+    /// was: with `as_of` this tells who had read how far at five past two.
     #[oai(path = "/conversations/:id/receipts", method = "get", operation_id = "list_receipts")]
     async fn list(
         &self,
@@ -94,6 +95,7 @@ impl Receipts {
         cursor: Query<Option<Cursor<UserId>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
     ) -> Result<Reply<Page<Receipt>>, Found> {
         let (id, limit, after) = (id.0, limit.0, cursor.0.map(|end| end.0));
         let tracked = self.0.open(caller.user, id, min_position.0).await?;
@@ -101,7 +103,14 @@ impl Receipts {
             let receipts = views::receipts(&self.0.pool, id, after, limit.and_one()).await?;
             Ok((after.is_some() || !receipts.is_empty()).then_some(receipts))
         };
-        let receipts = self.0.once_known(id, &tracked, read).await?;
+        let receipts = match as_of.0 {
+            None => self.0.once_known(id, &tracked, read).await?,
+            Some(as_of) => {
+                let visible_from = tracked.conversation().visible_from(caller.user);
+                let past = self.0.past(id, visible_from, as_of).await?;
+                past.receipts(after, limit.and_one())
+            }
+        };
         Ok(Reply(Page::cut(receipts, limit, |last| last.user).map(|receipt| Receipt {
             user_id: receipt.user,
             delivered: receipt.delivered,

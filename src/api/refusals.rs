@@ -102,8 +102,8 @@ refusals! {
     SignedIn: 401;
     /// An operation for people who are signed in and prove once more who they are.
     Proven: 401 403;
-    /// An operation that makes something, once for each key.
-    Keyed: 401 409;
+    /// An operation that makes something, once for each key, if nobody is blocked.
+    Keyed: 401 403 409;
     /// An operation that goes on from a cursor.
     Followed: 401 410;
     /// An operation on something that may not be there.

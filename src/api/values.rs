@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Metadata, Position, Role, Status,
-    Text, Time, Title, UserId,
+    AsOf, ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Metadata, Position, Role,
+    Status, Text, Time, Title, UserId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters: each with its parser for
@@ -122,6 +122,13 @@ documented! {
         example: Some("2026-11-24T13:10:00.000Z".into()),
         ..MetaSchema::new_with_format("string", "date-time")
     };
+    AsOf: as_of, MetaSchema {
+        description: Some(
+            "As it was: at a position, or at a time (RFC 3339), which means up to the last event whose time is \
+             not after it. Read again from the log, so at most 100,000 events long",
+        ),
+        ..string(1, 40, "2026-11-24T14:05:00Z")
+    };
     Text: text, string(1, Text::LIMIT, "Is supper at eight?");
     Title: text, string(1, Title::LIMIT, "Supper on Friday");
     Metadata: |text: &str| serde_json::from_str::<Metadata>(text), MetaSchema {
@@ -161,6 +168,15 @@ fn position(value: &str) -> Result<Position, String> {
     digits(value, Position::MAX.0).map(Position)
 }
 
+/// Digits are a position, all else is a time.
+fn as_of(value: &str) -> Result<AsOf, String> {
+    if value.bytes().all(|b| b.is_ascii_digit()) {
+        return position(value).map(AsOf::Position);
+    }
+    let expected = |_| "a position, or a time like 2026-11-24T14:05:00Z, is expected".to_owned();
+    value.parse().map(AsOf::Time).map_err(expected)
+}
+
 fn id(example: &str) -> MetaSchema {
     MetaSchema {
         pattern: Some("^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$".into()),
@@ -182,6 +198,18 @@ pub(crate) fn string(min: usize, max: usize, example: &str) -> MetaSchema {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_is_a_position_or_a_time() {
+        assert_eq!(as_of("17"), Ok(AsOf::Position(Position(17))));
+        let time = "2026-11-24T14:05:00Z".parse().expect("time");
+        for same in ["2026-11-24T14:05:00Z", "2026-11-24T14:05:00.000Z", "2026-11-24T16:05:00+02:00"] {
+            assert_eq!(as_of(same), Ok(AsOf::Time(time)), "{same}");
+        }
+        for wrong in ["", "-1", "9007199254740992", "14:05", "2026-11-24", "yesterday", "17Z"] {
+            assert!(as_of(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_position_is_plain_digits_below_2_to_the_53() {

@@ -1,4 +1,4 @@
-//! **Who** is asking: accounts, passwords, tokens and logins.
+//! **Who** is asking: accounts, passwords, tokens and logins; and what an account has settled for itself alone.
 //!
 //! The one truth outside the log (Postgres schema `auth`), never rebuilt. Nothing here knows HTTP,
 //! sockets or NATS: callers bring the time, the ids and the pool, and broadcast what was revoked.
@@ -7,6 +7,8 @@
 //! own everywhere ([`sqlx::Error`]), and the edge answers 503 to it.
 
 mod accounts;
+mod blocked;
+mod blocks;
 mod keys;
 mod logins;
 mod names;
@@ -15,11 +17,14 @@ mod password_hash;
 mod refresh;
 mod refresh_token;
 mod revoked;
+mod settings;
 mod shared_key;
 mod tokens;
 mod username;
 
 pub use accounts::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw};
+pub use blocked::{Blocked, Blocklist, contains as is_blocked};
+pub use blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock};
 pub use keys::{BadKey, Keys};
 pub use logins::{
     Attempt, ChangeError, LogInError, LoggedIn, Login, MAX_LOGINS, Revocation, change_password, list, log_in,
@@ -30,6 +35,9 @@ pub use password::{BadPassword, Password};
 pub use password_hash::{BadCost, Busy, Cost, Hasher, PasswordHash, Verdict};
 pub use refresh::{Grant, RefreshError, refresh};
 pub use revoked::Revoked;
+pub use settings::{
+    ConversationSettings, MAX_ARCHIVED, Muted, SettingChanges, SettingError, archived, settings, settle,
+};
 pub use shared_key::{SharedKeyError, shared_key};
 pub use tokens::{ACCESS_LIFE, BadToken, Caller, LEEWAY, Tokens};
 pub use username::{BadUsername, Username};

@@ -3,6 +3,7 @@
 //! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is
 //! stored.
 
+mod blocks;
 mod conversations;
 mod earlier;
 mod messages;
@@ -25,6 +26,7 @@ pub use start::Started;
 pub use crate::log::{Durability, Layout, Unavailable};
 
 use crate::{
+    auth::Blocked,
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
     log::{Conflict, Draft, Log},
@@ -46,6 +48,8 @@ pub struct Commands {
     pub messages: Messages,
     /// How far everybody has got, as far as this process told the log.
     pub receipts: Receipts,
+    /// Who has blocked whom.
+    pub blocked: Arc<Blocked>,
     /// Time and ids.
     pub clock: Clock,
 }
@@ -86,6 +90,11 @@ impl Refused {
         match self {
             Self::Rejected(NotFound) => ("not_found", "There is nothing here that you may see."),
             Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            // The same for both: which of the two, is not told.
+            Self::Rejected(Blocked) => (
+                "blocked",
+                "One of you has blocked the other: you cannot write to each other. Groups go on as they are.",
+            ),
             Self::Rejected(LastOwner) => {
                 ("last_owner", "Nobody would be left as owner: make somebody else owner first.")
             }

@@ -46,10 +46,12 @@ impl Commands {
         if let Some(first) = self.earlier.done((conversation, by, new.client_id.clone())).await? {
             return the_same(first, &new);
         }
+        let blocked = self.is_blocked(by, &tracked.conversation()).await?;
         let send = |reply_to| {
             let NewMessage { client_id, text, metadata, .. } = new.clone();
             let message_id = self.clock.id(MessageId::known);
-            Command::Send(Box::new(domain::NewMessage { message_id, client_id, text, reply_to, metadata }))
+            let new = domain::NewMessage { message_id, client_id, text, reply_to, metadata };
+            Command::Send { new: Box::new(new), blocked }
         };
         let decided = match new.reply_to {
             None => tracked.conversation().decide(by, send(None))?,

@@ -30,13 +30,17 @@ pub struct Started {
 
 impl Commands {
     /// The direct conversation of two people; it is made if there is none. Whether there is such a
-    /// user is for the caller to know.
+    /// user is for the caller to know. If one has blocked the other none is made, but one that is
+    /// there is found.
     pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, Refused> {
         let id = ConversationId::direct(by, with);
-        let Some(event) = Conversation::default().decide(by, Command::StartDirect { with })? else {
-            return Err(Rejection::AlreadyStarted.into());
-        };
-        self.begin(id, by, event).await
+        let blocked = self.has_blocked(by, with).await?;
+        match Conversation::default().decide(by, Command::StartDirect { with, blocked }) {
+            Ok(Some(event)) => self.begin(id, by, event).await,
+            Ok(None) => Err(Rejection::AlreadyStarted.into()),
+            Err(Rejection::Blocked) if self.conversations.get(id).await?.is_some() => self.begun(id).await,
+            Err(rejection) => Err(rejection.into()),
+        }
     }
 
     /// A new group. The same key starts the same group, for ever; another body with it is refused.
@@ -69,15 +73,18 @@ impl Commands {
                 self.conversations.reached(id, position, OWN_EVENT).await;
                 Ok(started(id, position, by, draft.time, &draft.event, false))
             }
-            Err(Conflict::Changed(_)) => {
-                let lost = || Unavailable::because("the beginning of the conversation cannot be read");
-                let beginning = self.beginning(id).await?.ok_or_else(lost)?;
-                let event = beginning.event.as_ref().ok_or_else(lost)?;
-                let Recorded { position, actor, time, .. } = beginning;
-                Ok(started(id, position, actor, time, event, true))
-            }
+            Err(Conflict::Changed(_)) => self.begun(id).await,
             Err(Conflict::Unavailable(e)) => Err(e.into()),
         }
+    }
+
+    /// One that was started before.
+    async fn begun(&self, id: ConversationId) -> Result<Started, Refused> {
+        let lost = || Unavailable::because("the beginning of the conversation cannot be read");
+        let beginning = self.beginning(id).await?.ok_or_else(lost)?;
+        let event = beginning.event.as_ref().ok_or_else(lost)?;
+        let Recorded { position, actor, time, .. } = beginning;
+        Ok(started(id, position, actor, time, event, true))
     }
 
     async fn beginning(&self, id: ConversationId) -> Result<Option<Recorded>, Unavailable> {

@@ -10,7 +10,8 @@ use crate::{
 impl Commands {
     /// Tells the others in a conversation that somebody is typing. Stored nowhere.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
-        self.of_member(by, conversation).await?;
+        let roster = self.of_member(by, conversation).await?.conversation();
+        roster.may_speak(by, self.is_blocked(by, &roster).await?)?;
         Ok(self.log.tell(Signal::Typing { conversation, user: by }).await?)
     }
 

@@ -43,6 +43,8 @@ pub enum Command {
     StartDirect {
         /// With whom.
         with: UserId,
+        /// One of the two has blocked the other.
+        blocked: bool,
     },
     /// Begin a group, as its owner.
     StartGroup {
@@ -78,7 +80,12 @@ pub enum Command {
         role: Role,
     },
     /// Say something.
-    Send(Box<NewMessage>),
+    Send {
+        /// What.
+        new: Box<NewMessage>,
+        /// One of the two in a direct conversation has blocked the other.
+        blocked: bool,
+    },
     /// Do something with a message.
     Act {
         /// Which message, as the caller has found it.
@@ -108,6 +115,8 @@ pub enum Rejection {
     NotFound,
     /// A member whose role does not allow it.
     Forbidden,
+    /// One of two people has blocked the other. Both are told the same: not who.
+    Blocked,
     /// It would leave members without an owner.
     LastOwner,
     /// A direct conversation has its two members for ever, and neither title nor settings.
@@ -178,16 +187,32 @@ impl Conversation {
         lane == Lane::Roster || self.members.contains_key(&actor)
     }
 
+    /// The other one of a direct conversation.
+    pub fn peer(&self, user: UserId) -> Option<UserId> {
+        let others = || self.members.keys().copied().find(|other| *other != user);
+        (self.kind == Some(Kind::Direct)).then(others).flatten()
+    }
+
+    /// Whether somebody may address the others: a member, and in a direct conversation only while
+    /// neither of the two has blocked the other (`blocked`). Groups go on as they are.
+    pub fn may_speak(&self, by: UserId, blocked: bool) -> Result<(), Rejection> {
+        self.role(by)?;
+        if blocked && self.kind == Some(Kind::Direct) { Err(Rejection::Blocked) } else { Ok(()) }
+    }
+
     /// What follows from a command: an event, nothing because it is already so, or a rejection.
     pub fn decide(&self, by: UserId, command: Command) -> Result<Option<Event>, Rejection> {
         match command {
-            Command::StartDirect { with } => self.start_direct(by, with),
+            Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
             Command::StartGroup { title, members } => self.start_group(by, title, members),
             Command::Update { title, history } => self.update(by, title, history),
             Command::Add { user, role } => self.add(by, user, role),
             Command::Remove { user } => self.remove(by, user),
             Command::ChangeRole { user, role } => self.change_role(by, user, role),
-            Command::Send(new) => self.send(by, *new),
+            Command::Send { new, blocked } => {
+                self.may_speak(by, blocked)?;
+                self.send(by, *new)
+            }
             Command::Act { message, act, client_id } => self.act(by, *message, act, client_id),
             Command::Advance { delivered, read, known, head } => {
                 self.advance(by, delivered, read, known, head)
@@ -260,12 +285,15 @@ impl Conversation {
         if role < least { Err(Rejection::Forbidden) } else { Ok(role) }
     }
 
-    fn start_direct(&self, by: UserId, with: UserId) -> Result<Option<Event>, Rejection> {
+    fn start_direct(&self, by: UserId, with: UserId, blocked: bool) -> Result<Option<Event>, Rejection> {
         if by == with {
             return Err(Rejection::WithOneself);
         }
         if self.exists() {
             return Ok(None);
+        }
+        if blocked {
+            return Err(Rejection::Blocked);
         }
         let member = |user_id| NewMember { user_id, role: Role::Member };
         Ok(Some(Event::ConversationCreated(ConversationCreated {

@@ -9,6 +9,7 @@ mod fold;
 mod ids;
 mod message;
 mod metadata;
+mod past;
 mod schema;
 mod text;
 mod time;
@@ -27,6 +28,7 @@ pub use fold::Fold;
 pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Position, UserId};
 pub use message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
 pub use metadata::{BadMetadata, Metadata};
+pub use past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};
 pub use schema::{schema_of_read, schema_of_written};
 pub use text::{
     BadText, ClientId, Emoji, NotAKey, NotOneSign, Text, Title, may_never_be_kept, may_not_be_in_a_name,

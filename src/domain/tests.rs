@@ -3,6 +3,7 @@
 
 mod folds;
 mod messages;
+mod past;
 mod properties;
 mod receipts;
 mod roster;
@@ -40,7 +41,7 @@ fn group(owner: UserId) -> Given {
 }
 
 fn direct(one: UserId, other: UserId) -> Given {
-    nothing().when(one, Command::StartDirect { with: other }).goes_on()
+    nothing().when(one, start_direct(other)).goes_on()
 }
 
 impl Given {
@@ -108,6 +109,10 @@ fn title(text: &str) -> Title {
     Title::try_from(text.to_owned()).expect("a title")
 }
 
+fn start_direct(with: UserId) -> Command {
+    Command::StartDirect { with, blocked: false }
+}
+
 fn start_group(name: &str, members: &[UserId]) -> Command {
     Command::StartGroup { title: title(name), members: members.to_vec() }
 }
@@ -140,9 +145,18 @@ fn say(words: &str) -> Command {
     say_with(words, None, None)
 }
 
+/// Says something although one may have blocked the other.
+fn say_though(words: &str, blocked: bool) -> Command {
+    match say(words) {
+        Command::Send { new, .. } => Command::Send { new, blocked },
+        other => other,
+    }
+}
+
 fn say_with(words: &str, reply_to: Option<Message>, metadata: Option<Metadata>) -> Command {
     let MessageSent { message_id, client_id, text, .. } = message(words);
-    Command::Send(Box::new(NewMessage { message_id, client_id, text, reply_to, metadata }))
+    let new = NewMessage { message_id, client_id, text, reply_to, metadata };
+    Command::Send { new: Box::new(new), blocked: false }
 }
 
 fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {

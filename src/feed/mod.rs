@@ -4,11 +4,14 @@
 //!
 //! Who may see an event is decided by the roster as it was at that event, with the same fold that
 //! commands, hub and views use. The views only tell which conversations to look at.
+//!
+//! The same log, read again, tells how a conversation was at a point ([`Past`]).
 
 mod cursor;
 mod folds;
 mod lately;
 mod missed;
+mod past;
 
 use std::{
     sync::{
@@ -27,6 +30,7 @@ use tokio::{
 pub use cursor::{Cursors, Reset};
 pub use lately::Verdict;
 pub use missed::{Missed, Page, Shown};
+pub use past::{MOST_EVENTS, Past, PastError};
 
 use crate::{
     domain::{Position, UserId},
@@ -53,6 +57,7 @@ pub struct Feed {
     remembered: Arc<Remembered>,
     turns: Arc<Semaphore>,
     waiting: Arc<AtomicUsize>,
+    looks_back: Arc<Semaphore>,
 }
 
 /// What spares the servers being asked.
@@ -91,9 +96,10 @@ impl Feed {
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
+        let looks_back = Arc::new(Semaphore::new(past::AT_ONCE));
         let lately = lately::Lately::new(log.layout().streams);
         let remembered = Arc::new(Remembered { lately, folds: folds::Folds::default() });
-        Self { log, pool, progress, cursors, remembered, turns, waiting }
+        Self { log, pool, progress, cursors, remembered, turns, waiting, looks_back }
     }
 
     /// Hears what this node has followed, so that it can be told again without asking the log.

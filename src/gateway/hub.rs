@@ -22,6 +22,7 @@ use super::{
     socket::Durable,
 };
 use crate::{
+    auth::{Blocklist, is_blocked},
     commands::{Applied, Conversations, Receipts, Tracked},
     domain::{ConversationId, Event, Lane, Position, PresenceChanged, UserId},
     feed::{Feed, Verdict},
@@ -55,7 +56,8 @@ enum Request {
         answer: oneshot::Sender<Joined>,
     },
     Leave(Arc<Listener>),
-    Presence(Box<Recorded>),
+    /// A change, and from whom it is hidden.
+    Presence(Box<Recorded>, Blocklist),
     Typing(ConversationId, UserId),
     Beat(oneshot::Sender<Beat>),
 }
@@ -165,9 +167,9 @@ impl Hub {
     }
 
     /// Hands on a presence change, or drops it when the hub is busy.
-    pub(super) fn presence(&self, recorded: Recorded) {
+    pub(super) fn presence(&self, recorded: Recorded, hidden_from: Blocklist) {
         let stream = self.log.stream_of(recorded.conversation);
-        let _ = self.streams[stream].try_send(Request::Presence(Box::new(recorded)));
+        let _ = self.streams[stream].try_send(Request::Presence(Box::new(recorded), hidden_from));
     }
 
     /// Hands on that somebody is typing, or drops it when the hub is busy.
@@ -332,7 +334,7 @@ impl Stream {
                     }
                 }
             }
-            Request::Presence(recorded) => self.presence(&recorded),
+            Request::Presence(recorded, hidden_from) => self.presence(&recorded, &hidden_from),
             Request::Typing(id, user) => self.typing(id, user),
             Request::Beat(answer) => {
                 let _ = answer.send(self.beat());
@@ -379,7 +381,7 @@ impl Stream {
         }
     }
 
-    fn presence(&self, recorded: &Recorded) {
+    fn presence(&self, recorded: &Recorded, hidden_from: &Blocklist) {
         let Some(Event::PresenceChanged(PresenceChanged { status, last_seen_at })) = recorded.event else {
             return;
         };
@@ -389,7 +391,8 @@ impl Stream {
         }
         let frame = ServerFrame::Presence { user_id: recorded.actor, status, last_seen_at }.encode();
         for listener in topic.listeners.iter().filter(|listener| listener.user != recorded.actor) {
-            if listener.is_news(recorded.actor, status, last_seen_at) {
+            let is_hidden = is_blocked(hidden_from, listener.user);
+            if !is_hidden && listener.is_news(recorded.actor, status, last_seen_at) {
                 listener.offer(&frame);
             }
         }

@@ -20,7 +20,7 @@ pub mod socket;
 mod sweep;
 pub mod websocket;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -28,8 +28,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     auth::{BadToken, Caller, Revoked, Tokens},
     commands::Commands,
+    domain::UserId,
     feed::Feed,
-    log::{Signal, Unavailable},
+    log::{Recorded, Signal, Unavailable},
     presence::Presence,
 };
 use close::Close;
@@ -106,9 +107,8 @@ impl Gateway {
             let mut changes = gateway.commands.log.follow_presence();
             let clock = gateway.commands.clock.clone();
             loop {
-                for recorded in changes.batch(|| clock.now()).await {
-                    gateway.hub.presence(recorded);
-                }
+                let batch = changes.batch(|| clock.now()).await;
+                gateway.hand_on_presence(batch).await;
             }
         });
         spawn_until(stop, remember_revocations(self.clone()));
@@ -124,6 +124,24 @@ impl Gateway {
                 self.revoked.insert(login, self.commands.clock.now());
                 self.close_revoked();
             }
+            Signal::Blocked { by } => self.commands.blocked.forget(by),
+        }
+    }
+
+    /// Presence is hidden from those whom somebody has blocked. Where that cannot be told, it is
+    /// hidden from all.
+    async fn hand_on_presence(&self, changes: Vec<Recorded>) {
+        let users: BTreeSet<UserId> = changes.iter().map(|recorded| recorded.actor).collect();
+        let users: Vec<UserId> = users.into_iter().collect();
+        match self.commands.blocked.lists(&users).await {
+            Ok(lists) => {
+                for recorded in changes {
+                    if let Some(hidden_from) = lists.get(&recorded.actor) {
+                        self.hub.presence(recorded, hidden_from.clone());
+                    }
+                }
+            }
+            Err(error) => tracing::debug!(%error, "presence is not told: who may know is not known"),
         }
     }
 
@@ -148,7 +166,8 @@ impl Gateway {
     }
 }
 
-/// After the connection was lost, revocations may have been told that this node did not hear.
+/// After the connection was lost, revocations and blocks may have been told that this node did not
+/// hear.
 async fn remember_revocations(gateway: Arc<Gateway>) {
     let mut connections = gateway.commands.log.connections();
     loop {
@@ -157,6 +176,7 @@ async fn remember_revocations(gateway: Arc<Gateway>) {
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
         gateway.close_revoked();
+        gateway.commands.blocked.doubt_all();
         if connections.changed().await.is_err() {
             return;
         }

@@ -8,6 +8,7 @@ use super::{Log, Unavailable, subject};
 use crate::domain::{ConversationId, LoginId, Time, UserId};
 
 const REVOKED: &str = "verbatim.login.revoked";
+const BLOCKED: &str = "verbatim.blocks.changed";
 
 /// News for every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +27,16 @@ pub enum Signal {
         /// How long it has to be remembered.
         until: Time,
     },
+    /// Somebody has blocked or unblocked others.
+    Blocked {
+        /// Who.
+        by: UserId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Blocked {
+    user_id: UserId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,16 +63,17 @@ impl Log {
             Signal::Revoked { login, until } => {
                 (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until }))
             }
+            Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&Blocked { user_id: by })),
         };
         let payload = payload.map_err(Unavailable::because)?.into();
         self.client.publish(subject, payload).await.map_err(Unavailable::because)
     }
 
     /// Listens to all nodes. The subscription outlives reconnects; what is told meanwhile is lost,
-    /// so whoever must not miss a revocation reads them again after [`Log::connections`] changed.
+    /// so whoever must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
-        for subject in [subject::all_typing(), REVOKED.to_owned()] {
+        for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned()] {
             all.push(self.client.subscribe(subject).await.map_err(Unavailable::because)?);
         }
         Ok(Signals(all))
@@ -85,6 +97,10 @@ fn read(message: &Message) -> Option<Signal> {
     if message.subject.as_str() == REVOKED {
         let Revoked { login_id, until } = serde_json::from_slice(&message.payload).ok()?;
         return Some(Signal::Revoked { login: login_id, until });
+    }
+    if message.subject.as_str() == BLOCKED {
+        let Blocked { user_id } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::Blocked { by: user_id });
     }
     let (conversation, _) = subject::conversation(&message.subject)?;
     let Typing { user_id } = serde_json::from_slice(&message.payload).ok()?;

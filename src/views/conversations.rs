@@ -276,16 +276,32 @@ pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Resul
     row.map(conversation).transpose()
 }
 
+/// Which of my conversations are wanted, by a list that the view does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among<'a> {
+    /// These alone.
+    These(&'a [ConversationId]),
+    /// All but these.
+    AllBut(&'a [ConversationId]),
+}
+
 /// My conversations, newest activity first, from behind the one that `after` names.
 pub async fn page(
     pool: &PgPool,
     user: UserId,
+    among: Among<'_>,
     after: Option<(Time, ConversationId)>,
     limit: i64,
 ) -> sqlx::Result<Vec<Conversation>> {
     let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
+    let (listed, wanted) = match among {
+        Among::These(ids) => (ids, true),
+        Among::AllBut(ids) => (ids, false),
+    };
+    // A comparison of its own, so that the list is hashed once and not gone through for each row.
     let sql = format!(
         "{SELECT} and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
+         and (c.id in (select unnest($5::uuid[]))) = $6
          order by c.active_at desc, c.id desc limit $4"
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
@@ -293,6 +309,8 @@ pub async fn page(
         .bind(time)
         .bind(id)
         .bind(limit)
+        .bind(listed.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+        .bind(wanted)
         .fetch_all(pool)
         .await?;
     rows.into_iter().map(conversation).collect()

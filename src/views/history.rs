@@ -10,7 +10,7 @@ use super::{bigint, position};
 use crate::domain::{ConversationId, MessageId, Metadata, Position, Time, UserId};
 
 /// The most characters of a message that is quoted.
-const QUOTE: i32 = 200;
+pub const QUOTE: usize = 200;
 
 /// Who reads in which conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ pub async fn history(
         .bind(reader.conversation.uuid())
         .bind(reader.user.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE)
+        .bind(QUOTE as i32)
         .bind(bigint(bound))
         .bind(limit)
         .fetch_all(pool)
@@ -217,7 +217,7 @@ pub async fn around(
         .bind(reader.conversation.uuid())
         .bind(reader.user.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE)
+        .bind(QUOTE as i32)
         .bind(bigint(at))
         .bind(older)
         .bind(newer)
@@ -232,7 +232,7 @@ pub async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Resu
         .bind(reader.conversation.uuid())
         .bind(reader.user.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE)
+        .bind(QUOTE as i32)
         .bind(id.uuid())
         .fetch_optional(pool)
         .await?;
@@ -250,7 +250,7 @@ pub async fn messages_at(
         .bind(reader.conversation.uuid())
         .bind(reader.user.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE)
+        .bind(QUOTE as i32)
         .bind(positions)
         .fetch_all(pool)
         .await?;

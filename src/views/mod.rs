@@ -20,9 +20,9 @@ use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
-pub use conversations::{Conversation, LastMessage, folds, one, page};
+pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
 pub use history::{
-    Direction, Message, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
+    Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
     versions,
 };
 pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};

@@ -8,6 +8,7 @@ mod world;
 
 mod accounts;
 mod acts;
+mod blocks;
 mod cluster;
 mod command_line;
 mod conversations;
@@ -17,6 +18,8 @@ mod log;
 mod messages;
 mod nodes;
 mod outages;
+mod past;
+mod personal;
 mod presence;
 mod receipts;
 mod resume;

@@ -183,14 +183,14 @@ fn any_act() -> impl Strategy<Value = Act> {
 fn any_command() -> impl Strategy<Value = Command> {
     let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
     prop_oneof![
-        1 => anybody().prop_map(|with| Command::StartDirect { with }),
+        1 => (anybody(), any::<bool>()).prop_map(|(with, blocked)| Command::StartDirect { with, blocked }),
         2 => (any_title(), proptest::collection::vec(anybody(), 0..4))
             .prop_map(|(title, members)| Command::StartGroup { title, members }),
         2 => title_and_history.prop_map(|(title, history)| Command::Update { title, history }),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
         5 => anybody().prop_map(remove),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
-        3 => Just(say("hi")),
+        3 => any::<bool>().prop_map(|blocked| say_though("hi", blocked)),
         6 => (0..9_u64, any_act()).prop_map(|(n, act)| Command::Act {
             message: Box::new(wanted(n)),
             act,
@@ -242,7 +242,7 @@ proptest! {
     fn deciding_again_after_its_own_event_makes_no_second_one(
         steps in any_steps(), by in anybody(), command in any_command(),
     ) {
-        prop_assume!(!matches!(command, Command::Send(_)));
+        prop_assume!(!matches!(command, Command::Send { .. }));
         let mut played = play(&steps);
         let Ok(Some(event)) = played.decide(by, &command) else { return Ok(()) };
         let mine = |played: &Played| played.fold.conversation.membership(by).map(|m| m.role);

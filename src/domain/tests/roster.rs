@@ -5,21 +5,20 @@ use super::*;
 #[test]
 fn a_direct_conversation_has_two_equal_members_who_read_all_of_it() {
     let both = [(ANA, Role::Member), (BEN, Role::Member)];
-    let given =
-        nothing().when(ANA, Command::StartDirect { with: BEN }).then(created(Kind::Direct, None, &both));
+    let given = nothing().when(ANA, start_direct(BEN)).then(created(Kind::Direct, None, &both));
     assert_eq!(given.conversation.kind(), Kind::Direct);
     assert_eq!(given.visible_from(BEN), Some(0));
 }
 
 #[test]
 fn a_direct_conversation_is_started_once_by_whomever_of_the_two() {
-    direct(ANA, BEN).when(ANA, Command::StartDirect { with: BEN }).then_nothing();
-    direct(ANA, BEN).when(BEN, Command::StartDirect { with: ANA }).then_nothing();
+    direct(ANA, BEN).when(ANA, start_direct(BEN)).then_nothing();
+    direct(ANA, BEN).when(BEN, start_direct(ANA)).then_nothing();
 }
 
 #[test]
 fn nobody_converses_with_themselves() {
-    nothing().when(ANA, Command::StartDirect { with: ANA }).then_rejected(Rejection::WithOneself);
+    nothing().when(ANA, start_direct(ANA)).then_rejected(Rejection::WithOneself);
 }
 
 #[test]
@@ -263,6 +262,27 @@ fn every_member_may_say_something() {
     group(ANA).with(BEN).when(BEN, say("hi")).then(sent("hi"));
     direct(ANA, BEN).when(BEN, say("hi")).then(sent("hi"));
     group(ANA).with(BEN).and(removed(BEN)).when(BEN, say("hi")).then_rejected(Rejection::NotFound);
+}
+
+#[test]
+fn who_is_blocked_starts_and_says_nothing_between_the_two() {
+    let start = |with| Command::StartDirect { with, blocked: true };
+    nothing().when(ANA, start(BEN)).then_rejected(Rejection::Blocked);
+    nothing().when(ANA, start(ANA)).then_rejected(Rejection::WithOneself);
+    direct(ANA, BEN).when(ANA, start(BEN)).then_nothing();
+    for by in [ANA, BEN] {
+        direct(ANA, BEN).when(by, say_though("hi", true)).then_rejected(Rejection::Blocked);
+        group(ANA).with(BEN).when(by, say_though("hi", true)).then(sent("hi"));
+    }
+    direct(ANA, BEN).when(CEM, say_though("hi", true)).then_rejected(Rejection::NotFound);
+}
+
+#[test]
+fn only_a_direct_conversation_has_another_one() {
+    let of = |given: Given, user| given.conversation.peer(user);
+    assert_eq!((of(direct(ANA, BEN), ANA), of(direct(ANA, BEN), BEN)), (Some(BEN), Some(ANA)));
+    assert_eq!(of(group(ANA).with(BEN), ANA), None);
+    assert_eq!(of(nothing(), ANA), None);
 }
 
 #[test]

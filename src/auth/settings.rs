@@ -1,0 +1,184 @@
+//! How an account wants to see its conversations: muted, archived. For itself alone, so this is no
+//! event of a conversation, and nobody else gets to know.
+
+use std::collections::HashMap;
+
+use sqlx::{FromRow, PgPool};
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{ConversationId, Time, UserId};
+
+/// The most conversations that an account may have archived at the same time.
+pub const MAX_ARCHIVED: i64 = 10_000;
+
+/// How an account wants to see one conversation. The default is that of one without settings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ConversationSettings {
+    /// Whether devices stay silent about it.
+    pub muted: Muted,
+    /// Whether it is out of the way in the list.
+    pub archived: bool,
+}
+
+/// Whether devices stay silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Muted {
+    /// They do not.
+    #[default]
+    No,
+    /// Up to a time.
+    Until(Time),
+    /// Until it is said otherwise.
+    ForGood,
+}
+
+/// What shall change; what is absent stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SettingChanges {
+    /// Whether devices stay silent.
+    pub muted: Option<Muted>,
+    /// Whether it is out of the way.
+    pub archived: Option<bool>,
+}
+
+/// Why settings were not changed.
+#[derive(Debug, Error)]
+pub enum SettingError {
+    /// There are [`MAX_ARCHIVED`] already.
+    #[error("at most {MAX_ARCHIVED} conversations can be archived: take another one out first")]
+    TooManyArchived,
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl Muted {
+    /// The same at a time: what has ended is over.
+    pub fn at(self, now: Time) -> Self {
+        match self {
+            Self::Until(end) if end <= now => Self::No,
+            other => other,
+        }
+    }
+
+    fn columns(self) -> (bool, Option<OffsetDateTime>) {
+        match self {
+            Self::No => (false, None),
+            Self::Until(end) => (true, Some(end.datetime())),
+            Self::ForGood => (true, None),
+        }
+    }
+}
+
+#[derive(FromRow)]
+struct Row {
+    conversation_id: Uuid,
+    muted: bool,
+    muted_until: Option<OffsetDateTime>,
+    archived: bool,
+}
+
+impl From<Row> for ConversationSettings {
+    fn from(row: Row) -> Self {
+        let muted = match (row.muted, row.muted_until) {
+            (false, _) => Muted::No,
+            (true, Some(end)) => Muted::Until(Time::of(end)),
+            (true, None) => Muted::ForGood,
+        };
+        Self { muted, archived: row.archived }
+    }
+}
+
+/// How an account wants to see some conversations; those without settings are left out.
+pub async fn settings(
+    pool: &PgPool,
+    account: UserId,
+    conversations: &[ConversationId],
+) -> Result<HashMap<ConversationId, ConversationSettings>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select conversation_id, muted, muted_until, archived from auth.conversation_setting
+         where account_id = $1 and conversation_id = any($2)",
+    )
+    .bind(account.uuid())
+    .bind(conversations.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (ConversationId::known(row.conversation_id), row.into())).collect())
+}
+
+/// The conversations that an account has archived, at most [`MAX_ARCHIVED`], in no order.
+pub async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<ConversationId>, sqlx::Error> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select conversation_id from auth.conversation_setting where account_id = $1 and archived limit $2",
+    )
+    .bind(account.uuid())
+    .bind(MAX_ARCHIVED)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(ConversationId::known).collect())
+}
+
+/// Changes how an account wants to see a conversation. Whether it is one of theirs is for the
+/// caller to know.
+pub async fn settle(
+    pool: &PgPool,
+    account: UserId,
+    conversation: ConversationId,
+    changes: SettingChanges,
+) -> Result<ConversationSettings, SettingError> {
+    let mut transaction = pool.begin().await?;
+    if changes.archived == Some(true) {
+        // One at a time for each account, so that the limit holds.
+        sqlx::query("select 1 from auth.account where id = $1 for no key update")
+            .bind(account.uuid())
+            .execute(&mut *transaction)
+            .await?;
+        let others: i64 = sqlx::query_scalar(
+            "select count(*) from auth.conversation_setting
+             where account_id = $1 and archived and conversation_id <> $2",
+        )
+        .bind(account.uuid())
+        .bind(conversation.uuid())
+        .fetch_one(&mut *transaction)
+        .await?;
+        if others >= MAX_ARCHIVED {
+            return Err(SettingError::TooManyArchived);
+        }
+    }
+    let (muted, until) = changes.muted.map(Muted::columns).unzip();
+    let row: Row = sqlx::query_as(
+        "insert into auth.conversation_setting as old
+             (account_id, conversation_id, muted, muted_until, archived)
+         values ($1, $2, coalesce($3, false), $4, coalesce($5, false))
+         on conflict (account_id, conversation_id) do update set
+             muted = coalesce($3, old.muted),
+             muted_until = case when $3 is null then old.muted_until else $4 end,
+             archived = coalesce($5, old.archived)
+         returning conversation_id, muted, muted_until, archived",
+    )
+    .bind(account.uuid())
+    .bind(conversation.uuid())
+    .bind(muted)
+    .bind(until.flatten())
+    .bind(changes.archived)
+    .fetch_one(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(row.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_ends_at_its_end() {
+        let time = |text: &str| text.parse::<Time>().expect("time");
+        let until = Muted::Until(time("2026-11-24T14:00:00Z"));
+        assert_eq!(until.at(time("2026-11-24T13:59:59.999Z")), until);
+        assert_eq!(until.at(time("2026-11-24T14:00:00Z")), Muted::No);
+        assert_eq!(Muted::ForGood.at(time("2036-11-24T14:00:00Z")), Muted::ForGood);
+    }
+}
