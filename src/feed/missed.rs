@@ -65,7 +65,8 @@ impl Missed {
         for (id, last) in memberships.present.iter().chain(&memberships.past) {
             let stream = log.stream_of(*id);
             let of_stream = moved.entry(stream).or_default();
-            if *last > from[stream] && !of_stream.contains(id) {
+            let may_have_moved = *last > from[stream] || memberships.parked.contains(id);
+            if may_have_moved && !of_stream.contains(id) {
                 of_stream.push(*id);
             }
         }

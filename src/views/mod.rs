@@ -4,21 +4,27 @@
 //! Rows and checkpoint of a batch commit in one transaction.
 
 mod checkpoints;
+mod compare;
 mod conversations;
 mod members;
 mod messages;
+mod parked;
 mod receipts;
 mod schema;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
+pub use checkpoints::{Advanced, Checkpoint, Progress, Standing, advance, resume, stands};
+pub use compare::{Difference, compare};
 pub use conversations::{Conversation, LastMessage, folds, one, page};
 pub use members::{Member, Memberships, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Direction, Message, Sending, around, history, sent_before};
+pub use parked::{Parked, park, parked, parked_count, unpark};
 pub use receipts::{Receipt, receipts, watermarks};
-pub use schema::{VERSION, create, schema, tables};
+pub use schema::{
+    VERSION, create, discard, hold, is_whole, positions_in, replace_all, replace_one, schema, session, tables,
+};
 
 use crate::domain::{ConversationId, Event, EventId, Lane, Position, Time, UserId};
 
