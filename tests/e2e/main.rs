@@ -20,3 +20,4 @@ mod presence;
 mod receipts;
 mod resume;
 mod roster;
+mod views;
