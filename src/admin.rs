@@ -11,7 +11,11 @@ use poem::{
 use serde_json::json;
 use sqlx::PgPool;
 
-use crate::{log::Log, projector, telemetry, views::Progress};
+use crate::{
+    log::Log,
+    projector, telemetry,
+    views::{self, Progress},
+};
 
 /// So many events behind the log the views may be before the process says that it is not ready.
 const MAX_LAG: u64 = 10_000;
@@ -55,6 +59,13 @@ impl Health {
             None => Some("how far the views are is not known"),
         }
     }
+
+    /// What is wrong with single conversations, which is no reason to take a node out.
+    async fn warning(&self) -> Option<String> {
+        let (_, pool, _) = self.parts.get()?;
+        let parked = views::parked_count(pool).await.ok().filter(|count| *count > 0)?;
+        Some(format!("{parked} events are parked: table {}.parked tells which and why", views::schema()))
+    }
 }
 
 /// `/livez`, `/readyz` and `/metrics`.
@@ -63,8 +74,14 @@ pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
         let health = health.clone();
         async move {
             match health.trouble().await {
-                None => answer(StatusCode::OK, "ready", None),
-                Some(trouble) => answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Some(trouble)),
+                None => {
+                    let warning = health.warning().await.map(|warning| ("warning", warning));
+                    answer(StatusCode::OK, "ready", warning)
+                }
+                Some(trouble) => {
+                    let trouble = ("trouble", trouble.to_owned());
+                    answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Some(trouble))
+                }
             }
         }
     });
@@ -82,10 +99,10 @@ pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
         .boxed()
 }
 
-fn answer(status: StatusCode, word: &str, trouble: Option<&str>) -> Response {
-    let body = match trouble {
+fn answer(status: StatusCode, word: &str, more: Option<(&str, String)>) -> Response {
+    let body = match more {
         None => json!({ "status": word }),
-        Some(trouble) => json!({ "status": word, "trouble": trouble }),
+        Some((name, text)) => json!({ "status": word, name: text }),
     };
     Response::builder().status(status).content_type("application/json").body(body.to_string())
 }

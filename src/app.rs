@@ -90,20 +90,21 @@ pub enum Weakness {
 
 /// Connects to Postgres. Answers once a connection stands.
 pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    database_with(url, connections, views::schema()).await
+}
+
+/// The same for the views of another schema.
+pub async fn database_with(url: &str, connections: u32, schema: String) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
-        .after_connect(|connection, _| {
+        .after_connect(move |connection, _| {
+            let schema = schema.clone();
             Box::pin(async move {
-                // Every query here finds few rows by an index. A young database has no statistics,
-                // and a plan that reads a small table whole would be kept when it has grown.
                 let settings = format!(
-                    "set search_path = {}, public;
-                     set statement_timeout = '10s'; set lock_timeout = '5s';
-                     set idle_in_transaction_session_timeout = '10s';
-                     set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off;
-                     set jit = off",
-                    views::schema()
+                    "{} set statement_timeout = '10s'; set lock_timeout = '5s';
+                     set idle_in_transaction_session_timeout = '10s'",
+                    views::session(&schema)
                 );
                 sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
             })
@@ -211,7 +212,8 @@ async fn start(
     for stream in 0..settings.streams {
         positions.push(log.last(stream).await?);
         if roles.contains(&Role::Projector) {
-            tokio::spawn(projector::project(log.clone(), pool.clone(), stream, background.clone()));
+            let schema = views::schema();
+            tokio::spawn(projector::project(log.clone(), pool.clone(), schema, stream, background.clone()));
         }
     }
     let conversations = Conversations::new(log.clone(), positions, settings.conversations);

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod rebuild;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -40,6 +42,10 @@ enum Command {
     Check(Serve),
     /// Shows the streams of the log and how far the views are.
     Status(Serve),
+    /// Builds views anew from the log, beside the live ones, and puts them in their place.
+    Rebuild(rebuild::Rebuild),
+    /// Holds the views against the log, row by row; exit status 1 if anything differs.
+    Verify(rebuild::Servers),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.
@@ -83,7 +89,9 @@ pub fn main() -> ExitCode {
         Command::Dev(Dev { settings, .. })
         | Command::Serve(Serve { settings, .. })
         | Command::Check(Serve { settings, .. })
-        | Command::Status(Serve { settings, .. }) => telemetry::start(settings.log),
+        | Command::Status(Serve { settings, .. })
+        | Command::Verify(rebuild::Servers { settings, .. }) => telemetry::start(settings.log),
+        Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
         Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
@@ -118,6 +126,8 @@ enum Failed {
     App(#[from] AppError),
     #[error(transparent)]
     Dev(#[from] dev::DevError),
+    #[error(transparent)]
+    NotBuilt(#[from] projector::NotBuilt),
 }
 
 async fn run(command: Command) -> Result<ExitCode, Failed> {
@@ -136,6 +146,8 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         }
         Command::Check(serve) => return Ok(check(serve).await?),
         Command::Status(serve) => status(serve).await?,
+        Command::Rebuild(what) => return rebuild::rebuild(what).await,
+        Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Openapi => print!("{}", api::document()),
         Command::Asyncapi => print!("{}", asyncapi::text()),
     }

@@ -25,7 +25,7 @@
 //! | [`presence`] | who is **here** | log, views, auth; sessions with leases; decides when a presence change is worth an event |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; views for what was told before; of auth how long a token lives and who has blocked whom |
 //! | [`feed`] | what somebody has **missed**, from a cursor on; how a conversation **was** | log, views |
-//! | [`projector`] | **keeping** the views true: log into views | log, views |
+//! | [`projector`] | **keeping** the views true: log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, presence, views, log, auth; no SQL, no rules |
 //! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, presence, views, log, auth; no SQL, no NATS, no rules |
 //! | [`admin`] | the edge for operators: alive, ready, figures | log, views, projector |

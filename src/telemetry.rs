@@ -32,6 +32,10 @@ metrics! {
     holes: Counter = "log_holes";
     /// Events of types that this version does not know.
     unknown_events: Counter = "unknown_events";
+    /// Events that cannot be read, each time that one is come across.
+    poison: Counter = "poison_events";
+    /// Conversations whose views stand still because of an event, on the streams that this process projects.
+    parked: Gauge = "parked_conversations";
     /// Events that were void because their actor was no member any more.
     void_events: Counter = "void_events";
     /// Events that the projector has brought into the views.

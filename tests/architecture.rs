@@ -107,7 +107,7 @@ const HOMES: &[(&str, &[&str])] = &[
 
 /// What modules that are not at home in a crate may hand through, and nothing else of it.
 const HANDED_THROUGH: &[(&str, &[&str], &[&str])] =
-    &[("sqlx", &["PgPool", "Error", "Result"], &["api", "commands", "feed", "gateway", "presence"])];
+    &[("sqlx", &["PgPool", "Error", "Result"], &["api", "cli", "commands", "feed", "gateway", "presence"])];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &[

@@ -1,4 +1,5 @@
--- The idempotency keys of what was done with messages; those of the messages stand with them.
+-- The idempotency keys of what was done with messages, and of what is void; those of the messages
+-- stand with them.
 create table key (
     conversation_id uuid   not null,
     user_id         uuid   not null,

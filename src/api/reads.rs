@@ -74,8 +74,8 @@ impl Below {
     async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), Problem> {
         let wanted = Checkpoint { stream: self.commands.log.stream_of(id), position };
         match self.progress.reached(wanted, PATIENCE).await? {
-            true => Ok(()),
-            false => Err(not_yet()),
+            true if !self.progress.stands_still(id, position).await? => Ok(()),
+            _ => Err(not_yet()),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::{Conversations, Refused};
 use crate::{
     domain::{ClientId, Position, UserId},
     log::{DUPLICATE_WINDOW, Log, PAGE, Recorded, Unavailable},
-    views::{self, Progress, Sending},
+    views::{self, Progress, Sending, Standing},
 };
 
 /// The most look-ups that may wait.
@@ -61,14 +61,15 @@ struct Notes {
     conversations: Conversations,
     followed: VecDeque<(Instant, Vec<Position>)>,
     progress: Progress,
-    views: HashMap<usize, Position>,
+    views: Standing,
 }
 
 impl Earlier {
     /// Starts the task that looks up; it ends with the last of these.
     pub fn start(log: Log, pool: PgPool, progress: Progress, conversations: Conversations) -> Self {
         let (queue, asked) = mpsc::channel(WAITING);
-        let mut notes = Notes { conversations, followed: VecDeque::new(), progress, views: HashMap::new() };
+        let mut notes =
+            Notes { conversations, followed: VecDeque::new(), progress, views: Standing::default() };
         notes.note();
         tokio::spawn(look_up_all(log.clone(), pool, notes, asked));
         Self { log, queue }
@@ -140,7 +141,7 @@ async fn look_up_all(log: Log, pool: PgPool, mut notes: Notes, mut asked: mpsc::
 
 async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) {
     let streams: HashSet<usize> = batch.iter().map(|asked| log.stream_of(asked.sending.0)).collect();
-    if !streams.into_iter().all(|stream| notes.view_reaches(stream)) {
+    if notes.views.set.is_none() || !streams.into_iter().all(|stream| notes.view_reaches(stream)) {
         notes.look_at_views().await;
     }
     let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
@@ -151,17 +152,22 @@ async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) 
             (HashMap::new(), false)
         }
     };
+    // Views that were begun anew in the meantime lack what those had that were looked at before.
+    let now = notes.progress.standing().await.unwrap_or_default();
+    let answered = answered && now.set.is_some() && now.set == notes.views.set;
     for Asked { sending, answer } in batch {
         let stream = log.stream_of(sending.0);
         // Two retries of one message may stand in one batch: both are told of it.
         let known = match found.get(&sending) {
             Some(position) => Known::At(*position),
             None if !answered => Known::NewUpTo(Position::START),
+            None if notes.views.parked.contains(&sending.0) => Known::NewUpTo(Position::START),
             None if notes.view_reaches(stream) => Known::New,
             None => Known::NewUpTo(notes.view(stream)),
         };
         let _ = answer.send(known);
     }
+    notes.views = now;
 }
 
 impl Notes {
@@ -176,11 +182,11 @@ impl Notes {
 
     /// How far the views have come is asked before the keys are: what those do not show is behind.
     async fn look_at_views(&mut self) {
-        self.views = self.progress.positions().await.unwrap_or_default();
+        self.views = self.progress.standing().await.unwrap_or_default();
     }
 
     fn view(&self, stream: usize) -> Position {
-        self.views.get(&stream).copied().unwrap_or_default()
+        self.views.positions.get(&stream).copied().unwrap_or_default()
     }
 
     /// Whether the view reaches to where the log's own window begins. In the beginning that is all

@@ -76,6 +76,9 @@ impl Lately {
                 break;
             }
             let stays = stays.get(&recorded.conversation).map_or(&[][..], Vec::as_slice);
+            if stays.iter().any(|stay| stay.parked) {
+                return None;
+            }
             if stays.iter().any(|stay| stay.covers(recorded.position)) {
                 match *verdict {
                     Verdict::Counts(previous) => {
@@ -128,6 +131,7 @@ mod tests {
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
             word: "something.new".into(),
             event: None,
+            poison: None,
             data: vec![b' '; bytes].into(),
         }
     }
@@ -147,6 +151,7 @@ mod tests {
             since: Position(*since),
             until: until.map(Position),
             last: Position(upto),
+            parked: false,
         };
         let stays = HashMap::from([(id(1), stays.iter().map(stay).collect())]);
         let shown = lately.between(0, Position(after), Position(upto), &stays)?;

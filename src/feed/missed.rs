@@ -70,7 +70,8 @@ impl Missed {
         let mut moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>> = BTreeMap::new();
         for stay in memberships.present.into_iter().chain(memberships.past) {
             let stream = log.stream_of(stay.conversation);
-            if stay.last > from[stream] && from[stream] < to[stream] {
+            let may_have_moved = stay.parked || stay.last > from[stream];
+            if may_have_moved && from[stream] < to[stream] {
                 moved.entry(stream).or_default().entry(stay.conversation).or_default().push(stay);
             }
         }

@@ -5,6 +5,7 @@ use async_nats::HeaderMap;
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
+use uuid::Uuid;
 
 use super::subject;
 use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
@@ -55,6 +56,8 @@ pub struct Recorded {
     pub event: Option<Event>,
     /// Its data as it was stored.
     pub data: Bytes,
+    /// Why it cannot be read, if it cannot: then it is void, and what is not known of it is nil.
+    pub poison: Option<String>,
 }
 
 /// A message of a captured subject that is not an event of ours.
@@ -152,7 +155,41 @@ impl Recorded {
             word,
             event,
             data,
+            poison: None,
         })
+    }
+
+    /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
+    /// conversation is in the nil one, which nobody has.
+    pub(super) fn read_or_poison(
+        position: u64,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        data: Bytes,
+    ) -> Self {
+        let why = match Self::read(position, subject, headers, data.clone()) {
+            Ok(recorded) => return recorded,
+            Err(malformed) => malformed.why,
+        };
+        let named = subject::conversation(subject).and_then(|(id, last)| Some((id, subject::lane(last)?)));
+        let (conversation, lane) = named.unwrap_or((ConversationId::known(Uuid::nil()), Lane::Timeline));
+        Self {
+            position: Position(position),
+            conversation,
+            lane,
+            id: EventId::known(Uuid::nil()),
+            actor: UserId::known(Uuid::nil()),
+            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            word: String::new(),
+            event: None,
+            data,
+            poison: Some(why),
+        }
+    }
+
+    /// Whether its subject names a conversation.
+    pub fn has_conversation(&self) -> bool {
+        !self.conversation.uuid().is_nil()
     }
 }
 
@@ -225,5 +262,21 @@ mod tests {
         headers.insert("ce-type", "verbatim.message.sung.v1");
         let read = Recorded::read(7, &draft.subject(), Some(&headers), draft.payload()).expect("event");
         assert_eq!((read.event, read.word.as_str()), (None, "message.sung"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_poison_of_its_conversation_and_void() {
+        let draft = draft();
+        let headers = draft.headers();
+        let read = |subject: &str, data: &'static [u8]| {
+            Recorded::read_or_poison(7, subject, Some(&headers), Bytes::from_static(data))
+        };
+        let poison = read(&draft.subject(), b"{");
+        assert_eq!((poison.conversation, poison.lane), (draft.conversation, Lane::Timeline));
+        assert!(poison.poison.as_ref().is_some_and(|why| why.contains("message.sent")), "{poison:?}");
+        let mut fold = crate::domain::Fold::default();
+        assert_eq!(poison.apply_to(&mut fold), None);
+        assert_eq!((fold.read, fold.head), (Position(7), Position::START));
+        assert!(!read("chat.00.lunch.timeline", b"{}").has_conversation());
     }
 }

@@ -7,10 +7,14 @@ use crate::{
 };
 
 impl Recorded {
-    /// Takes this event into a fold; the position before it in the chain, or `None` if it is void
-    /// or was read before.
+    /// Takes this event into a fold; the position before it in the chain, or `None` if it is void,
+    /// cannot be read or was read before.
     pub fn apply_to(&self, fold: &mut Fold) -> Option<Position> {
         let seen = fold.read;
+        if self.poison.is_some() {
+            fold.read = seen.max(self.position);
+            return None;
+        }
         let previous = fold.apply(self.position, self.actor, self.lane, self.event.as_ref());
         if previous.is_none() && self.position > seen {
             METRICS.void_events.inc();
@@ -49,7 +53,7 @@ impl Log {
             for recorded in roster.iter().take_while(|recorded| recorded.position < last.position) {
                 recorded.apply_to(&mut then);
             }
-            if then.conversation.counts(last.actor, last.lane) {
+            if last.poison.is_none() && then.conversation.counts(last.actor, last.lane) {
                 return Ok(last.position);
             }
             heads = self.heads(id, Some(Position(last.position.0 - 1))).await?;

@@ -19,6 +19,8 @@ use crate::{
 
 /// The most events that are handed over at once.
 const MAX_BATCH: usize = 500;
+/// The most bytes of data that are handed over at once, give or take an event.
+const MAX_BATCH_BYTES: usize = 1 << 20;
 /// How often a hole is read again before it is held to be one.
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
@@ -26,7 +28,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// A presence change older than this is no news.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
-/// The stream has a hole, or holds what is no event: whoever goes on would lose something.
+/// The stream has a hole: whoever goes on would lose something.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{stream} cannot be followed beyond {last}: {why}")]
 pub struct Damaged {
@@ -105,12 +107,15 @@ impl Follower {
                 continue;
             };
             let first = messages.next().await;
-            let mut batch = Vec::new();
+            let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut next = Some(first);
             while let Some(item) = next {
                 match item {
                     Some(Ok(message)) => match self.expected(&message) {
-                        Ok(Some(recorded)) => batch.push(recorded),
+                        Ok(Some(recorded)) => {
+                            bytes += recorded.data.len();
+                            batch.push(recorded);
+                        }
                         Ok(None) => break,
                         // What came before the damage is good, and is handed over first.
                         Err(_) if !batch.is_empty() => {
@@ -125,12 +130,16 @@ impl Follower {
                     }
                 }
                 next = match &mut self.messages {
-                    Some(messages) if batch.len() < MAX_BATCH => messages.next().now_or_never(),
+                    Some(messages) if batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES => {
+                        messages.next().now_or_never()
+                    }
                     _ => None,
                 };
             }
-            if let Some(last) = batch.last() {
+            if let Some(last) = batch.iter().rfind(|recorded| recorded.has_conversation()) {
                 self.known.note(last.position, || subject::of(last.conversation, last.lane));
+            }
+            if !batch.is_empty() {
                 return Ok(batch);
             }
             if self.failures > 0 || self.messages.is_none() {
@@ -165,9 +174,12 @@ impl Follower {
             }
             return Ok(None);
         }
-        let recorded =
-            Recorded::read(position, &message.subject, message.headers.as_ref(), message.payload.clone())
-                .map_err(|e| damaged(self.last, e.to_string()))?;
+        let (headers, payload) = (message.headers.as_ref(), message.payload.clone());
+        let recorded = Recorded::read_or_poison(position, &message.subject, headers, payload);
+        if let Some(why) = &recorded.poison {
+            METRICS.poison.inc();
+            tracing::error!(%position, subject = %message.subject, why, "an event cannot be read: it is passed over");
+        }
         self.last = recorded.position;
         self.failures = 0;
         Ok(Some(recorded))

@@ -130,7 +130,9 @@ impl Log {
         let known = &self.known[stream];
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
-            known.note(position, || subject::of(found.conversation, found.lane));
+            if found.has_conversation() {
+                known.note(position, || subject::of(found.conversation, found.lane));
+            }
         }
         Ok(())
     }
@@ -213,5 +215,5 @@ fn recorded(message: Message) -> Result<Recorded, Unavailable> {
         headers.and_then(|all| all.get(name)).map(|value| value.as_str().to_owned()).unwrap_or_default()
     };
     let position = header("Nats-Sequence").parse().map_err(Unavailable::because)?;
-    Recorded::read(position, &header("Nats-Subject"), headers, message.payload).map_err(Unavailable::because)
+    Ok(Recorded::read_or_poison(position, &header("Nats-Subject"), headers, message.payload))
 }

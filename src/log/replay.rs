@@ -138,8 +138,8 @@ impl Replay {
             return Err(Unavailable::because("an event of a replay was lost on its way"));
         }
         let headers = message.headers.as_ref();
-        Recorded::read(info.stream_sequence, &message.subject, headers, message.payload.clone())
-            .map_err(Unavailable::because)
+        let payload = message.payload.clone();
+        Ok(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload))
     }
 
     /// Clears the consumer away: there may be only so many on a stream.

@@ -2,7 +2,7 @@
 //! so two projectors cannot apply the same batch.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,9 +12,10 @@ use std::{
 
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use super::{ALL, bigint, position};
-use crate::domain::{Epoch, Position};
+use crate::domain::{ConversationId, Epoch, Position};
 
 pub(super) const TABLE: &str = "checkpoint";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");
@@ -37,9 +38,20 @@ pub enum Advanced {
     NotOurs,
 }
 
+/// Where a set of views stands. Within one set positions only grow; a new one may begin at 0.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Which set: another number for every one that was ever made; `None` if nothing stands yet.
+    pub set: Option<i64>,
+    /// The position of every stream that it has reached.
+    pub positions: HashMap<usize, Position>,
+    /// The conversations that stand still.
+    pub parked: HashSet<ConversationId>,
+}
+
 /// Where to go on in a stream; begins at the start if nothing is there. An error if the views are
 /// of another life of the log or do not stand together.
-pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result<Position> {
+pub async fn resume(connection: &mut PgConnection, epoch: &Epoch, stream: usize) -> sqlx::Result<Position> {
     let names: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
     sqlx::query(
         "insert into checkpoint (projection, stream, epoch, position)
@@ -48,27 +60,39 @@ pub async fn resume(pool: &PgPool, epoch: &Epoch, stream: usize) -> sqlx::Result
     .bind(&names)
     .bind(stream as i32)
     .bind(epoch.to_string())
-    .execute(pool)
+    .execute(&mut *connection)
     .await?;
     let found: Vec<(String, i64)> = sqlx::query_as(
         "select distinct epoch, position from checkpoint where stream = $1 and projection = any($2)",
     )
     .bind(stream as i32)
     .bind(&names)
-    .fetch_all(pool)
+    .fetch_all(connection)
     .await?;
     match &found[..] {
         [(of, at)] if *of == epoch.to_string() => Ok(position(*at)),
         [(of, _)] => Err(sqlx::Error::Protocol(format!(
-            "the views are of another log (epoch {of}, this one is {epoch}): drop its schema, it comes back"
+            "the views are of another log (epoch {of}, this one is {epoch}): `verbatim rebuild all` makes them anew"
         ))),
         _ => Err(sqlx::Error::Protocol(format!(
-            "the projections of stream {stream} do not stand at one position: drop its schema, it comes back"
+            "the projections of stream {stream} do not stand at one position: `verbatim rebuild all` makes them anew"
         ))),
     }
 }
 
-/// Moves the checkpoints of all projections of a stream, within the transaction of the rows.
+/// Whether the checkpoints of a stream are all where its projector believes them to be.
+pub async fn stands(connection: &mut PgConnection, at: Checkpoint) -> sqlx::Result<bool> {
+    let standing: i64 =
+        sqlx::query_scalar("select count(*) from checkpoint where stream = $1 and position = $2")
+            .bind(at.stream as i32)
+            .bind(bigint(at.position))
+            .fetch_one(connection)
+            .await?;
+    Ok(standing == ALL.len() as i64)
+}
+
+/// Moves the checkpoints of all projections of a stream, within the transaction of the rows and
+/// before them: who holds the checkpoints has the projector wait before it touches anything.
 pub async fn advance(
     connection: &mut PgConnection,
     from: Checkpoint,
@@ -107,6 +131,36 @@ impl Progress {
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
+    }
+
+    /// Where the views stand, and which set of them it is.
+    pub async fn standing(&self) -> sqlx::Result<Standing> {
+        type Row = (i64, i32, i64, Vec<Uuid>);
+        // One statement sees one state. As a rule nothing is parked.
+        let rows: Vec<Row> = sqlx::query_as(
+            "select tableoid::bigint, stream, min(position),
+                    (select coalesce(array_agg(conversation), '{}') from parked where conversation is not null)
+             from checkpoint group by tableoid, stream",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut standing = Standing::default();
+        for (set, stream, at, parked) in rows {
+            standing.set = Some(set);
+            standing.positions.insert(stream as usize, position(at));
+            standing.parked.extend(parked.into_iter().map(ConversationId::known));
+        }
+        Ok(standing)
+    }
+
+    /// Whether the views of a conversation stand still before a position, while those of others move
+    /// on.
+    pub async fn stands_still(&self, conversation: ConversationId, before: Position) -> sqlx::Result<bool> {
+        sqlx::query_scalar("select exists (select from parked where conversation = $1 and position <= $2)")
+            .bind(conversation.uuid())
+            .bind(bigint(before))
+            .fetch_one(&self.pool)
+            .await
     }
 
     /// Waits until the views have reached `wanted`; whether they did within `patience`.

@@ -1,6 +1,9 @@
 //! The conversations: what they are called, how far they have come, and the list of mine.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem::discriminant,
+};
 
 use futures_util::future::BoxFuture;
 use sqlx::{FromRow, PgConnection, PgPool};
@@ -9,7 +12,8 @@ use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, members, position, read_word, word};
 use crate::domain::{
-    ConversationId, Event, Fold, History, Kind, Lane, MessageId, Position, Role, Time, Title, UserId,
+    ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane, MessageId,
+    Position, Role, Time, Title, UserId,
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -21,51 +25,109 @@ pub(super) const PROJECTION: Projection = Projection {
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        for fact in facts.iter().filter(|fact| fact.lane == Lane::Roster) {
-            roster(connection, fact).await?;
+        let mut changes = Vec::new();
+        for fact in facts {
+            match &fact.event {
+                Some(Event::ConversationCreated(created)) => changes.push((fact, Change::Created(created))),
+                Some(Event::ConversationUpdated(updated)) => changes.push((fact, Change::Updated(updated))),
+                _ => {}
+            }
+        }
+        // Neighbours of one kind go in one statement.
+        for run in changes.chunk_by(|(_, one), (_, next)| discriminant(one) == discriminant(next)) {
+            let created = run.iter().filter_map(|(fact, change)| match change {
+                Change::Created(created) => Some((*fact, *created)),
+                Change::Updated(_) => None,
+            });
+            create(connection, created.collect()).await?;
+            let updated = run.iter().filter_map(|(fact, change)| match change {
+                Change::Updated(updated) => Some((fact.conversation, *updated)),
+                Change::Created(_) => None,
+            });
+            update(connection, updated.collect()).await?;
         }
         heads(connection, facts).await
     })
 }
 
-async fn roster(connection: &mut PgConnection, fact: &Fact) -> sqlx::Result<()> {
-    match &fact.event {
-        Some(Event::ConversationCreated(created)) => {
-            sqlx::query(
-                "insert into conversation
-                     (id, kind, title, history, created_by, created_at, roster, head, active_at)
-                 values ($1, $2, $3, $4, $5, $6, $7, $7, $6) on conflict (id) do nothing",
-            )
-            .bind(fact.conversation.uuid())
-            .bind(word(created.kind))
-            .bind(created.title.as_ref().map(Title::as_str))
-            .bind(word(created.history))
-            .bind(fact.actor.uuid())
-            .bind(fact.time.datetime())
-            .bind(bigint(fact.position))
-            .execute(connection)
-            .await?;
-        }
-        Some(Event::ConversationUpdated(updated)) => {
-            sqlx::query(
-                "update conversation
-                 set title = coalesce($2, title), history = coalesce($3, history) where id = $1",
-            )
-            .bind(fact.conversation.uuid())
-            .bind(updated.title.as_ref().map(Title::as_str))
-            .bind(updated.history.map(word))
-            .execute(connection)
-            .await?;
-        }
-        _ => {}
+enum Change<'a> {
+    Created(&'a ConversationCreated),
+    Updated(&'a ConversationUpdated),
+}
+
+async fn create(
+    connection: &mut PgConnection,
+    created: Vec<(&Fact, &ConversationCreated)>,
+) -> sqlx::Result<()> {
+    if created.is_empty() {
+        return Ok(());
     }
+    let (mut ids, mut kinds, mut titles, mut histories) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut creators, mut times, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    for (fact, created) in created {
+        ids.push(fact.conversation.uuid());
+        kinds.push(word(created.kind));
+        titles.push(created.title.as_ref().map(Title::as_str));
+        histories.push(word(created.history));
+        creators.push(fact.actor.uuid());
+        times.push(fact.time.datetime());
+        positions.push(bigint(fact.position));
+    }
+    sqlx::query(
+        "insert into conversation (id, kind, title, history, created_by, created_at, roster, head, active_at)
+         select id, kind, title, history, by, time, position, position, time
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bigint[])
+             as new (id, kind, title, history, by, time, position)
+         on conflict (id) do nothing",
+    )
+    .bind(ids)
+    .bind(kinds)
+    .bind(titles)
+    .bind(histories)
+    .bind(creators)
+    .bind(times)
+    .bind(positions)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A statement may touch a row once, so the changes of one conversation are folded first.
+async fn update(
+    connection: &mut PgConnection,
+    updated: Vec<(ConversationId, &ConversationUpdated)>,
+) -> sqlx::Result<()> {
+    if updated.is_empty() {
+        return Ok(());
+    }
+    let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>)> = BTreeMap::new();
+    for (id, updated) in updated {
+        let (title, history) = last.entry(id).or_default();
+        *title = updated.title.as_ref().map(Title::as_str).or(*title);
+        *history = updated.history.or(*history);
+    }
+    let (mut ids, mut titles, mut histories) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, (title, history)) in last {
+        ids.push(id.uuid());
+        titles.push(title);
+        histories.push(history.map(word));
+    }
+    sqlx::query(
+        "update conversation c set title = coalesce(new.title, c.title), history = coalesce(new.history, c.history)
+         from unnest($1::uuid[], $2::text[], $3::text[]) as new (id, title, history) where c.id = new.id",
+    )
+    .bind(ids)
+    .bind(titles)
+    .bind(histories)
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
 /// The last position and time of each conversation in the batch, in one statement.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut last: BTreeMap<ConversationId, (Position, Position, Time)> = BTreeMap::new();
-    for fact in facts {
+    for fact in facts.iter().filter(|fact| fact.void.is_none()) {
         let (head, roster, time) =
             last.entry(fact.conversation).or_insert((fact.position, Position::START, fact.time));
         (*head, *time) = (fact.position, fact.time);

@@ -1,4 +1,5 @@
-//! The idempotency keys of what was done with messages.
+//! The idempotency keys of what was done with messages, and of what is void: whoever tries again gets
+//! the same answer as the first time, also if that came to nothing.
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -18,11 +19,8 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         let (mut conversations, mut users) = (Vec::new(), Vec::new());
         let (mut keys, mut positions) = (Vec::new(), Vec::new());
         for fact in facts {
-            let Some(event) = fact.event.as_ref().filter(|event| !matches!(event, Event::MessageSent(_)))
-            else {
-                continue;
-            };
-            let Some(key) = event.client_id() else { continue };
+            let acted = fact.event.as_ref().filter(|event| !matches!(event, Event::MessageSent(_)));
+            let Some(key) = fact.void.as_ref().or(acted.and_then(Event::client_id)) else { continue };
             conversations.push(fact.conversation.uuid());
             users.push(fact.actor.uuid());
             keys.push(key.as_str());

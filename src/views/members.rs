@@ -1,6 +1,9 @@
 //! Who is in which conversation.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    mem::discriminant,
+};
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -19,63 +22,115 @@ pub(super) const PROJECTION: Projection = Projection {
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        for fact in facts {
-            match &fact.event {
-                Some(Event::ConversationCreated(created)) => {
-                    let members: Vec<_> = created.members.iter().map(|m| (m.user_id, m.role)).collect();
-                    add(connection, fact, &members).await?;
-                }
-                Some(Event::MemberAdded(added)) => {
-                    add(connection, fact, &[(added.user_id, added.role)]).await?;
-                }
-                Some(Event::MemberRemoved(removed)) => {
-                    remove(connection, fact, removed.user_id).await?;
-                }
-                Some(Event::MemberRoleChanged(changed)) => {
-                    sqlx::query("update member set role = $3 where conversation_id = $1 and user_id = $2")
-                        .bind(fact.conversation.uuid())
-                        .bind(changed.user_id.uuid())
-                        .bind(word(changed.role))
-                        .execute(&mut *connection)
-                        .await?;
-                }
-                _ => {}
+        let changes: Vec<(&Fact, Change)> = facts.iter().flat_map(changes).collect();
+        // Neighbours of one kind go in one statement.
+        for run in changes.chunk_by(|(_, one), (_, next)| discriminant(one) == discriminant(next)) {
+            match run[0].1 {
+                Change::Added(..) => add(connection, run).await?,
+                Change::Removed(_) => remove(connection, run).await?,
+                Change::Became(..) => change_roles(connection, run).await?,
             }
         }
         Ok(())
     })
 }
 
-async fn add(connection: &mut PgConnection, fact: &Fact, members: &[(UserId, Role)]) -> sqlx::Result<()> {
-    let (users, roles): (Vec<Uuid>, Vec<String>) =
-        members.iter().map(|(user, role)| (user.uuid(), word(role))).unzip();
+#[derive(Clone, Copy)]
+enum Change {
+    Added(UserId, Role),
+    Removed(UserId),
+    Became(UserId, Role),
+}
+
+fn changes(fact: &Fact) -> Vec<(&Fact, Change)> {
+    let changes = match &fact.event {
+        Some(Event::ConversationCreated(created)) => {
+            created.members.iter().map(|member| Change::Added(member.user_id, member.role)).collect()
+        }
+        Some(Event::MemberAdded(added)) => vec![Change::Added(added.user_id, added.role)],
+        Some(Event::MemberRemoved(removed)) => vec![Change::Removed(removed.user_id)],
+        Some(Event::MemberRoleChanged(changed)) => vec![Change::Became(changed.user_id, changed.role)],
+        _ => Vec::new(),
+    };
+    changes.into_iter().map(|change| (fact, change)).collect()
+}
+
+async fn add(connection: &mut PgConnection, run: &[(&Fact, Change)]) -> sqlx::Result<()> {
+    let (mut conversations, mut users, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut positions, mut times) = (Vec::new(), Vec::new());
+    for (fact, change) in run {
+        let Change::Added(user, role) = change else { continue };
+        conversations.push(fact.conversation.uuid());
+        users.push(user.uuid());
+        roles.push(word(role));
+        positions.push(bigint(fact.position));
+        times.push(fact.time.datetime());
+    }
     sqlx::query(
         "insert into member (conversation_id, user_id, role, since, joined_at)
-         select $1, user_id, role, $4, $5 from unnest($2::uuid[], $3::text[]) as new (user_id, role)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::timestamptz[])
          on conflict (conversation_id, user_id) do nothing",
     )
-    .bind(fact.conversation.uuid())
+    .bind(conversations)
     .bind(users)
     .bind(roles)
-    .bind(bigint(fact.position))
-    .bind(fact.time.datetime())
+    .bind(positions)
+    .bind(times)
     .execute(connection)
     .await?;
     Ok(())
 }
 
-async fn remove(connection: &mut PgConnection, fact: &Fact, user: UserId) -> sqlx::Result<()> {
+async fn remove(connection: &mut PgConnection, run: &[(&Fact, Change)]) -> sqlx::Result<()> {
+    let mut first: BTreeMap<(Uuid, Uuid), i64> = BTreeMap::new();
+    for (fact, change) in run {
+        let Change::Removed(user) = change else { continue };
+        first.entry((fact.conversation.uuid(), user.uuid())).or_insert(bigint(fact.position));
+    }
+    let (mut conversations, mut users, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    for ((conversation, user), position) in first {
+        conversations.push(conversation);
+        users.push(user);
+        positions.push(position);
+    }
     sqlx::query(
         "with gone as (
-             delete from member where conversation_id = $1 and user_id = $2
-             returning conversation_id, user_id, since
+             delete from member m
+             using unnest($1::uuid[], $2::uuid[], $3::bigint[]) as old (conversation_id, user_id, until)
+             where m.conversation_id = old.conversation_id and m.user_id = old.user_id
+             returning m.conversation_id, m.user_id, m.since, old.until
          )
          insert into past_member (conversation_id, user_id, since, until)
-         select conversation_id, user_id, since, $3 from gone on conflict do nothing",
+         select conversation_id, user_id, since, until from gone on conflict do nothing",
     )
-    .bind(fact.conversation.uuid())
-    .bind(user.uuid())
-    .bind(bigint(fact.position))
+    .bind(conversations)
+    .bind(users)
+    .bind(positions)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+async fn change_roles(connection: &mut PgConnection, run: &[(&Fact, Change)]) -> sqlx::Result<()> {
+    let mut last: BTreeMap<(Uuid, Uuid), String> = BTreeMap::new();
+    for (fact, change) in run {
+        let Change::Became(user, role) = change else { continue };
+        last.insert((fact.conversation.uuid(), user.uuid()), word(role));
+    }
+    let (mut conversations, mut users, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+    for ((conversation, user), role) in last {
+        conversations.push(conversation);
+        users.push(user);
+        roles.push(role);
+    }
+    sqlx::query(
+        "update member m set role = new.role
+         from unnest($1::uuid[], $2::uuid[], $3::text[]) as new (conversation_id, user_id, role)
+         where m.conversation_id = new.conversation_id and m.user_id = new.user_id",
+    )
+    .bind(conversations)
+    .bind(users)
+    .bind(roles)
     .execute(connection)
     .await?;
     Ok(())
@@ -144,6 +199,8 @@ pub struct Stay {
     pub until: Option<Position>,
     /// The last event in it: that by which they went, or else the last of the conversation.
     pub last: Position,
+    /// The views of the conversation stand still: more may have happened since than they say.
+    pub parked: bool,
 }
 
 impl Stay {
@@ -178,11 +235,12 @@ impl Memberships {
 /// What a user is in now, and what they have left after `since` (a position that is compared in
 /// all streams alike, so the least of a cursor).
 pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
-    type Row = (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
+    type Row = (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
     // One statement sees one state: the lists are as complete as the checkpoints beside them say.
-    let (present, begun, heads, past, since, untils, streams, positions): Row = sqlx::query_as(
+    let (present, begun, heads, parked, past, since, untils, streams, positions): Row = sqlx::query_as(
         "select coalesce(array_agg(c.id), '{}'), coalesce(array_agg(m.since), '{}'),
                 coalesce(array_agg(c.head), '{}'),
+                coalesce(array_agg(exists (select from parked where conversation = c.id)), '{}'),
                 (select coalesce(array_agg(conversation_id order by until, conversation_id), '{}')
                  from past_member where user_id = $1 and until > $2),
                 (select coalesce(array_agg(since order by until, conversation_id), '{}')
@@ -199,17 +257,20 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
     .bind(bigint(since))
     .fetch_one(pool)
     .await?;
-    let present = present.into_iter().zip(begun).zip(heads).map(|((id, since), head)| Stay {
+    let present = present.into_iter().zip(begun).zip(heads).zip(parked);
+    let present = present.map(|(((id, since), head), parked)| Stay {
         conversation: ConversationId::known(id),
         since: position(since),
         until: None,
         last: position(head),
+        parked,
     });
     let past = past.into_iter().zip(since).zip(untils).map(|((id, since), until)| Stay {
         conversation: ConversationId::known(id),
         since: position(since),
         until: Some(position(until)),
         last: position(until),
+        parked: false,
     });
     let at = streams.into_iter().zip(positions);
     let checkpoint = |(stream, at)| Checkpoint { stream: stream as usize, position: position(at) };

@@ -4,12 +4,14 @@
 //! Rows and checkpoint of a batch commit in one transaction.
 
 mod checkpoints;
+mod compare;
 mod conversations;
 mod history;
 mod keys;
 mod members;
 mod mentions;
 mod messages;
+mod parked;
 mod pins;
 mod reactions;
 mod receipts;
@@ -19,7 +21,8 @@ mod toggles;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume};
+pub use checkpoints::{Advanced, Checkpoint, Progress, Standing, advance, resume, stands};
+pub use compare::{Difference, compare};
 pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
 pub use history::{
     Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
@@ -27,14 +30,17 @@ pub use history::{
 };
 pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};
 pub use messages::{Sending, done_before, found};
+pub use parked::{Parked, park, parked, parked_count, unpark};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
-pub use schema::{VERSION, create, schema, tables};
+pub use schema::{
+    VERSION, create, discard, hold, is_whole, positions_in, replace_all, replace_one, schema, session, tables,
+};
 
-use crate::domain::{ConversationId, Event, EventId, Lane, Position, Time, UserId};
+use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
 
-/// An event that counts, as projections see it.
+/// An event that counts, or was tried in vain, as projections see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     /// Where it stands.
@@ -49,8 +55,10 @@ pub struct Fact {
     pub actor: UserId,
     /// When.
     pub time: Time,
-    /// What; `None` for a type that this version does not know.
+    /// What; `None` for a type that this version does not know, and for what is void.
     pub event: Option<Event>,
+    /// The idempotency key of something void. It has no other effect than that it was tried.
+    pub void: Option<ClientId>,
 }
 
 /// Brings facts into tables.

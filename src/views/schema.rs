@@ -1,20 +1,34 @@
 //! Where the views live. One Postgres schema holds a whole set of them, and this code makes it, not
-//! a migration: whatever is missing comes back, built from the log.
+//! a migration: whatever is missing comes back, built from the log. A set that was built beside it
+//! can take its place.
 
-use sqlx::{Acquire as _, AssertSqlSafe, PgConnection};
+use std::collections::BTreeMap;
 
-use super::{ALL, checkpoints};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::{ALL, Projection, checkpoints, parked, position};
+use crate::domain::{Epoch, Position};
 
 /// The version of the set: raised when a projection or its tables change. A version has a schema of
 /// its own, so the binaries of two versions work side by side, each with what it understands.
 pub const VERSION: u32 = 1;
-/// The key of the advisory lock under which a schema is made.
+/// The key of the advisory lock under which a schema is made or takes another's place.
 const LOCK: i64 = 0x5645_5242_5649_4557;
 
 /// The schema of this version: `view`, of later ones `view_2` and so on. Connections have it as
 /// their search path.
 pub fn schema() -> String {
     if VERSION == 1 { "view".into() } else { format!("view_{VERSION}") }
+}
+
+/// The settings of a connection that works with the views of a schema, as SQL.
+pub fn session(schema: &str) -> String {
+    // Every query here finds few rows by an index. A young database has no statistics, and a plan
+    // that reads a small table whole would be kept when it has grown.
+    format!(
+        "set search_path = {schema}, public;
+         set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;"
+    )
 }
 
 /// The names of all tables, without their schema.
@@ -25,37 +39,105 @@ pub fn tables() -> impl Iterator<Item = &'static str> {
 /// Makes the schema whole: empty ones if it, or any of its tables, is missing or is of another build.
 pub async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
-    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(&mut *transaction).await?;
-    let definition = definition();
-    let made_of: String =
-        sqlx::query_scalar("select md5($1)").bind(&definition).fetch_one(&mut *transaction).await?;
-    if is_whole(&mut transaction, schema, &made_of).await? {
+    lock(&mut transaction).await?;
+    if is_whole(&mut transaction, schema).await? {
         // Left to itself a transaction would end, and the lock with it, at the next use only.
         return transaction.rollback().await;
     }
+    let definition = definition();
     let sql = format!(
         "drop schema if exists {schema} cascade; create schema {schema};
-         comment on schema {schema} is '{made_of}'; set local search_path = {schema}; {definition}"
+         set local search_path = {schema}; {definition}"
     );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await?;
+    execute(&mut transaction, sql).await?;
+    let made_of: String =
+        sqlx::query_scalar("select md5($1)").bind(&definition).fetch_one(&mut *transaction).await?;
+    execute(&mut transaction, format!("comment on schema {schema} is '{made_of}'")).await?;
     transaction.commit().await
 }
 
-async fn is_whole(connection: &mut PgConnection, schema: &str, made_of: &str) -> sqlx::Result<bool> {
-    let names: Vec<&str> = tables().chain([checkpoints::TABLE]).collect();
+/// Whether a schema has all tables, as this build makes them.
+pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
+    let names: Vec<&str> = tables().chain([checkpoints::TABLE, parked::TABLE]).collect();
     sqlx::query_scalar(
-        "select obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from $2
+        "select obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
                 and (select count(*) from pg_tables where schemaname = $1 and tablename = any($3)) = $4",
     )
     .bind(schema)
-    .bind(made_of)
+    .bind(definition())
     .bind(&names)
     .bind(names.len() as i64)
     .fetch_one(connection)
     .await
 }
 
+/// Drops a schema, if it is there.
+pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    execute(connection, format!("drop schema if exists {schema} cascade")).await
+}
+
+/// Where the views of a schema stand in each stream of a log.
+pub async fn positions_in(
+    connection: &mut PgConnection,
+    schema: &str,
+    epoch: &Epoch,
+) -> sqlx::Result<BTreeMap<usize, Position>> {
+    let sql =
+        format!("select stream, min(position) from {schema}.checkpoint where epoch = $1 group by stream");
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as(AssertSqlSafe(sql)).bind(epoch.to_string()).fetch_all(connection).await?;
+    Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
+}
+
+/// Has the projectors of a schema wait until the transaction ends. Each takes its checkpoint first,
+/// so none of them has touched a view in what it does next.
+pub async fn hold(transaction: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    lock(transaction).await?;
+    execute(transaction, format!("select from {schema}.checkpoint for update")).await
+}
+
+/// Puts a whole set in the place of the live one, which is held and gets the name `old`. No table is
+/// locked by this: who reads goes on with what they have begun to read.
+pub async fn replace_all(
+    transaction: &mut PgConnection,
+    live: &str,
+    by: &str,
+    old: &str,
+) -> sqlx::Result<()> {
+    // A projector that waits for its checkpoint finds that it is not there any more, and begins again
+    // from the new one.
+    let sql = format!(
+        "delete from {live}.checkpoint; alter schema {live} rename to {old}; alter schema {by} rename to {live}"
+    );
+    execute(transaction, sql).await
+}
+
+/// Puts the tables of one view in the place of the live ones, which are held and go to the schema `old`.
+pub async fn replace_one(
+    transaction: &mut PgConnection,
+    projection: &Projection,
+    [live, by, old]: [&str; 3],
+) -> sqlx::Result<()> {
+    execute(transaction, format!("create schema {old}")).await?;
+    for table in projection.tables {
+        let sql = format!(
+            "alter table {live}.{table} set schema {old}; alter table {by}.{table} set schema {live}"
+        );
+        execute(transaction, sql).await?;
+    }
+    Ok(())
+}
+
+async fn lock(transaction: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("select pg_advisory_xact_lock($1)").bind(LOCK).execute(transaction).await.map(drop)
+}
+
+async fn execute(connection: &mut PgConnection, sql: String) -> sqlx::Result<()> {
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+}
+
 /// All tables, as SQL without a schema.
 fn definition() -> String {
-    ALL.iter().map(|projection| projection.definition).chain([checkpoints::DEFINITION]).collect()
+    let own = [checkpoints::DEFINITION, parked::DEFINITION];
+    ALL.iter().map(|projection| projection.definition).chain(own).collect()
 }

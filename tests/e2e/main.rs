@@ -24,3 +24,4 @@ mod presence;
 mod receipts;
 mod resume;
 mod roster;
+mod views;

@@ -18,6 +18,7 @@ pub use node::{Node, command, signal};
 pub use person::{Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
 use verbatim::dev::{Cluster, Nats, NatsUser};
+pub use views::rows_of;
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -109,6 +110,30 @@ impl<B: Backbone> World<B> {
         tokio::time::sleep(window * 5).await;
     }
 
+    /// Runs a command of the program beside the nodes, to its end.
+    pub async fn runs(&self, arguments: &[&str]) -> Ran {
+        let ended = self.starts(arguments).wait_with_output().await.expect("the program runs");
+        Ran {
+            code: ended.status.code(),
+            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
+        }
+    }
+
+    /// The same, without waiting for its end.
+    pub fn starts(&self, arguments: &[&str]) -> tokio::process::Child {
+        command()
+            .args(arguments)
+            .env("VERBATIM_NATS_URL", self.nats.url())
+            .env("VERBATIM_DATABASE_URL", &self.database.url)
+            .env("VERBATIM_STREAMS", self.streams.to_string())
+            .env("VERBATIM_REPLICAS", self.nats.replicas().to_string())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("the program runs")
+    }
+
     /// The end of a story: nothing was logged as an error, no projection has stopped, and the views
     /// are what the log says.
     pub async fn finish(self) {
@@ -117,15 +142,30 @@ impl<B: Backbone> World<B> {
     }
 
     /// The same for a story in which no view was built.
-    pub async fn finish_without_views(mut self) {
+    pub async fn finish_without_views(self) {
+        self.finish_with_errors(&[]).await;
+    }
+
+    /// The same for a story with errors that are meant.
+    pub async fn finish_with_errors(mut self, meant: &[&str]) {
         for node in &mut self.nodes {
             node.stop().await;
-            assert!(node.errors().is_empty(), "errors were logged: {:#?}", node.errors());
+            let mut errors = node.errors();
+            errors.retain(|line| !meant.iter().any(|meant| line["message"] == *meant));
+            assert!(errors.is_empty(), "errors were logged: {errors:#?}");
         }
         self.nats.end().await;
         self.database.drop().await;
         drop(self.dir);
     }
+}
+
+/// How a command ended, and what it said.
+#[derive(Debug)]
+pub struct Ran {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
 }
 
 /// Waits until something is so, looking often.

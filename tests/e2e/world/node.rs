@@ -69,6 +69,12 @@ impl Node {
         line.trim().parse().expect("a number")
     }
 
+    /// What it says of itself when it is asked whether it is ready.
+    pub async fn readiness(&self) -> (u16, Value) {
+        let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await.expect("an answer");
+        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+    }
+
     /// SIGKILL: it has no chance to say goodbye.
     pub async fn kill9(&mut self) {
         self.child.kill().await.expect("kill");

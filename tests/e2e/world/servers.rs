@@ -71,6 +71,24 @@ impl Database {
         Self { url: postgres.url_of(&name), name }
     }
 
+    /// Does something by hand.
+    pub async fn does(&self, sql: &str) {
+        let mut connection = PgConnection::connect(&self.url).await.expect("connection");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("statement");
+    }
+
+    /// The one value of a query.
+    pub async fn finds<T>(&self, sql: &str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        let mut connection = PgConnection::connect(&self.url).await.expect("connection");
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned()))
+            .fetch_one(&mut connection)
+            .await
+            .expect("a value")
+    }
+
     /// No node can reach it while something happens.
     pub async fn is_gone_for(&self, happening: impl Future<Output = ()>) {
         let postgres = postgres().await;

@@ -16,7 +16,11 @@ impl<B: Backbone> World<B> {
         for database in [&self.database, &anew] {
             self.views_have_caught_up(database).await;
         }
-        assert_eq!(rows(&self.database).await, rows(&anew).await, "the views differ from the log");
+        assert_eq!(
+            rows_of(&self.database, "view").await,
+            rows_of(&anew, "view").await,
+            "the views differ from the log"
+        );
         projector.stop().await;
         assert!(projector.errors().is_empty(), "{:#?}", projector.errors());
         anew.drop().await;
@@ -48,11 +52,11 @@ impl<B: Backbone> World<B> {
 }
 
 /// Every row of every view.
-async fn rows(database: &Database) -> BTreeMap<&'static str, Vec<String>> {
+pub async fn rows_of(database: &Database, schema: &str) -> BTreeMap<&'static str, Vec<String>> {
     let mut connection = PgConnection::connect(&database.url).await.expect("Postgres");
     let mut all = BTreeMap::new();
     for table in views::tables() {
-        let sql = format!("select row_to_json(t)::text from view.{table} t order by 1");
+        let sql = format!("select row_to_json(t)::text from {schema}.{table} t order by 1");
         let rows: Vec<String> =
             sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut connection).await.expect("rows");
         all.insert(table, rows);

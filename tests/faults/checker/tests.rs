@@ -31,6 +31,7 @@ fn recorded(position: u64, actor: u64, word: &str, data: serde_json::Value) -> R
         word: word.to_owned(),
         event,
         data: Bytes::from(data),
+        poison: None,
     }
 }
 

@@ -1,0 +1,156 @@
+//! `rebuild` and `verify`, as people see them.
+
+use std::{
+    collections::HashMap,
+    io::{IsTerminal as _, Write as _},
+    pin::pin,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, builder::PossibleValuesParser};
+use sqlx::PgPool;
+use tokio::time::interval;
+
+use super::{Failed, addresses};
+use crate::{
+    app::{self, AppError},
+    config::{ServerSettings, Settings},
+    log::Log,
+    projector::{self, Verified, Work},
+    views,
+};
+
+/// The most differences of a table that are printed.
+const SHOWN: u64 = 100;
+
+/// Which views, and where they are.
+#[derive(Debug, Args)]
+pub(super) struct Rebuild {
+    /// Which view, or `all`.
+    #[arg(value_parser = PossibleValuesParser::new(
+        views::ALL.iter().map(|projection| projection.name).chain(["all"])
+    ))]
+    view: String,
+
+    #[command(flatten)]
+    servers: Servers,
+}
+
+/// Where the log and the views are.
+#[derive(Debug, Args)]
+pub(super) struct Servers {
+    #[command(flatten)]
+    servers: ServerSettings,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+impl Rebuild {
+    pub(super) fn settings(&self) -> &Settings {
+        &self.servers.settings
+    }
+}
+
+impl Servers {
+    async fn open(&self) -> Result<(Log, PgPool), AppError> {
+        let addresses = addresses(&self.servers)?;
+        let pool = app::database(&addresses.database, 1).await?;
+        app::is_migrated(&pool).await?;
+        Ok((Log::open(&addresses.nats, self.settings.layout()).await?, pool))
+    }
+}
+
+/// Builds views anew beside the live ones and puts them in their place.
+pub(super) async fn rebuild(Rebuild { view, servers }: Rebuild) -> Result<ExitCode, Failed> {
+    let (log, pool) = servers.open().await?;
+    let only = views::ALL.iter().find(|projection| projection.name == view);
+    let (work, begun) = (Work::default(), Instant::now());
+    shown(&work, projector::rebuild(&log, &pool, &views::schema(), only, &work)).await?;
+    println!("rebuilt {view}: {} events in {:.1} s", work.progress().0, begun.elapsed().as_secs_f64());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Holds the live views against the log and prints what differs.
+pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
+    let (log, pool) = servers.open().await?;
+    let work = Work::default();
+    let mut told: HashMap<&str, u64> = HashMap::new();
+    let tell = |table, views::Difference { key, one, other }| {
+        let told = told.entry(table).or_default();
+        *told += 1;
+        if *told <= SHOWN {
+            let nothing = || "nothing".to_owned();
+            let (view, log) = (one.unwrap_or_else(nothing), other.unwrap_or_else(nothing));
+            println!("DIFFERS  {table} {key}\n         the view has {view}\n         the log says {log}");
+        }
+    };
+    let verified = shown(&work, projector::verify(&log, &pool, &views::schema(), &work, tell)).await?;
+    let Verified { rows, differences, parked } = verified;
+    let mut tables: Vec<_> = told.into_iter().collect();
+    tables.sort_unstable();
+    for (table, count) in tables {
+        println!(
+            "{table}: {count} rows differ{}",
+            if count > SHOWN { ", of which 100 are shown" } else { "" }
+        );
+    }
+    if parked > 0 {
+        println!("{parked} events are parked: the reasons are in table {}.parked", views::schema());
+    }
+    if differences > 0 {
+        println!("{differences} rows are not what the log says: `verbatim rebuild <view>` makes them so");
+        return Ok(ExitCode::FAILURE);
+    }
+    println!("{rows} rows are what the log says ({} events)", work.progress().0);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells on stderr how far work has come until it has ended.
+async fn shown<T>(work: &Work, doing: impl Future<Output = T>) -> T {
+    let is_terminal = std::io::stderr().is_terminal();
+    let mut doing = pin!(doing);
+    let mut tick = interval(if is_terminal { Duration::from_millis(200) } else { Duration::from_secs(5) });
+    tick.tick().await;
+    let begun = Instant::now();
+    loop {
+        tokio::select! {
+            done = &mut doing => {
+                if is_terminal {
+                    eprint!("\r\x1b[K");
+                }
+                return done;
+            }
+            _ = tick.tick() => {
+                let line = line(work.progress(), begun.elapsed());
+                let (before, after) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+                let mut stderr = std::io::stderr().lock();
+                // Work goes on also where nobody can watch it.
+                let _ = write!(stderr, "{before}{line}{after}").and_then(|()| stderr.flush());
+            }
+        }
+    }
+}
+
+fn line((done, total): (u64, u64), elapsed: Duration) -> String {
+    let rate = done as f64 / elapsed.as_secs_f64().max(0.001);
+    let percent = (done * 100).checked_div(total).unwrap_or(100).min(100);
+    let left = match total.saturating_sub(done) {
+        left if rate >= 1.0 => format!("{:.0} s left", left as f64 / rate),
+        _ => "starting".into(),
+    };
+    format!("{done} of {total} events  {percent} %  {rate:.0}/s  {left}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_how_much_is_done_and_left() {
+        let line = line((50_000, 200_000), Duration::from_secs(1));
+        assert_eq!(line, "50000 of 200000 events  25 %  50000/s  3 s left");
+        assert_eq!(super::line((0, 0), Duration::ZERO), "0 of 0 events  100 %  0/s  starting");
+    }
+}

@@ -1,0 +1,244 @@
+//! From events to rows: what counts of a batch goes into the views, all or nothing. What cannot be
+//! read or projected is parked, and its conversation with it.
+
+use std::collections::{HashMap, HashSet};
+
+use futures_util::future::BoxFuture;
+use sqlx::{Connection as _, PgConnection};
+
+use super::Stopped;
+use crate::{
+    domain::{ConversationId, Fold, Position},
+    log::{Log, PAGE, Recorded},
+    telemetry::METRICS,
+    views::{self, Advanced, Checkpoint, Fact, Parked, Projection},
+};
+
+/// The most folds that are kept between batches.
+const FOLDS: usize = 20_000;
+
+/// The projection of one stream, where it stands.
+pub(super) struct Projecting {
+    stream: usize,
+    projections: Vec<&'static Projection>,
+    at: Position,
+    folds: HashMap<ConversationId, Fold>,
+    parked: Standstill,
+}
+
+/// The conversations that stand still, as the metric counts them.
+#[derive(Default)]
+struct Standstill(HashSet<ConversationId>);
+
+impl Projecting {
+    /// Goes on from the checkpoint, with some of the projections.
+    pub(super) async fn resume(
+        connection: &mut PgConnection,
+        log: &Log,
+        stream: usize,
+        projections: Vec<&'static Projection>,
+    ) -> sqlx::Result<Self> {
+        let at = views::resume(connection, log.epoch(), stream).await?;
+        let mut parked = Standstill::default();
+        for conversation in
+            views::parked(connection, stream).await?.into_iter().filter_map(|p| p.conversation)
+        {
+            parked.insert(conversation);
+        }
+        Ok(Self { stream, projections, at, folds: HashMap::new(), parked })
+    }
+
+    pub(super) fn at(&self) -> Checkpoint {
+        Checkpoint { stream: self.stream, position: self.at }
+    }
+
+    /// Brings a batch into the views and moves their checkpoints. Within a transaction this is a part
+    /// of it. After an error this is of no use any more.
+    pub(super) async fn apply(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: Vec<Recorded>,
+    ) -> Result<(), Stopped> {
+        let Some(last) = batch.last().map(|recorded| recorded.position) else { return Ok(()) };
+        let mut transaction = connection.begin().await?;
+        self.advance(&mut transaction, last).await?;
+        self.load(&mut transaction, &batch).await?;
+        let (facts, poison) = self.facts(batch);
+        match self.project(&mut transaction, &facts).await {
+            Err(e) if is_of_the_data(&e) => {
+                transaction.rollback().await?;
+                transaction = connection.begin().await?;
+                self.advance(&mut transaction, last).await?;
+                self.project_what_can_be(&mut transaction, &facts).await?;
+            }
+            projected => projected?,
+        }
+        views::park(&mut transaction, self.stream, &poison).await?;
+        transaction.commit().await?;
+        self.at = last;
+        if self.folds.len() > FOLDS {
+            self.folds.clear();
+        }
+        Ok(())
+    }
+
+    async fn advance(&self, transaction: &mut PgConnection, to: Position) -> Result<(), Stopped> {
+        match views::advance(transaction, self.at(), to).await? {
+            Advanced::Yes => Ok(()),
+            Advanced::NotOurs => Err(Stopped::NotOurs),
+        }
+    }
+
+    /// Reads the folds that the batch needs and that are not known yet.
+    async fn load(&mut self, connection: &mut PgConnection, batch: &[Recorded]) -> sqlx::Result<()> {
+        let is_missing = |id: &ConversationId| !self.folds.contains_key(id) && !self.parked.0.contains(id);
+        let mut missing: Vec<ConversationId> =
+            batch.iter().map(|recorded| recorded.conversation).filter(is_missing).collect();
+        missing.sort_unstable();
+        missing.dedup();
+        if !missing.is_empty() {
+            self.folds.extend(views::folds(connection, &missing).await?);
+        }
+        Ok(())
+    }
+
+    /// What counts of a batch, in order, and what cannot be read.
+    fn facts(&mut self, batch: Vec<Recorded>) -> (Vec<Fact>, Vec<Parked>) {
+        let (mut facts, mut poison) = (Vec::with_capacity(batch.len()), Vec::new());
+        for recorded in batch {
+            let has_conversation = recorded.has_conversation();
+            let Recorded { position, conversation, lane, id, actor, time, event, poison: why, .. } = recorded;
+            if self.parked.0.contains(&conversation) {
+                continue;
+            }
+            if let Some(reason) = why {
+                poison.push(Parked {
+                    position,
+                    conversation: has_conversation.then_some(conversation),
+                    reason,
+                });
+                if has_conversation {
+                    self.stop(conversation);
+                }
+                continue;
+            }
+            if event.is_none() {
+                METRICS.unknown_events.inc();
+            }
+            let fold = self.folds.entry(conversation).or_default();
+            let counts = fold.apply(position, actor, lane, event.as_ref()).is_some();
+            let (event, void) = match event {
+                event if counts => (event, None),
+                event => (None, event.and_then(|event| event.client_id().cloned())),
+            };
+            if counts || void.is_some() {
+                facts.push(Fact { position, conversation, lane, id, actor, time, event, void });
+            }
+        }
+        (facts, poison)
+    }
+
+    fn stop(&mut self, conversation: ConversationId) {
+        tracing::error!(%conversation, "the views of a conversation stand still: /readyz and table `parked` tell why");
+        self.parked.insert(conversation);
+        self.folds.remove(&conversation);
+    }
+
+    async fn project(&self, transaction: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+        for projection in &self.projections {
+            (projection.apply)(transaction, facts).await?;
+        }
+        Ok(())
+    }
+
+    /// Halves the facts until those stand alone that Postgres refuses, and parks them.
+    fn project_what_can_be<'a>(
+        &'a mut self,
+        transaction: &'a mut PgConnection,
+        facts: &'a [Fact],
+    ) -> BoxFuture<'a, sqlx::Result<()>> {
+        Box::pin(async move {
+            let stands_still = |fact: &&Fact| !self.parked.0.contains(&fact.conversation);
+            let facts: Vec<Fact> = facts.iter().filter(stands_still).cloned().collect();
+            if facts.is_empty() {
+                return Ok(());
+            }
+            let mut attempt = transaction.begin().await?;
+            let refused = match self.project(&mut attempt, &facts).await {
+                Ok(()) => return attempt.commit().await,
+                Err(e) if is_of_the_data(&e) => e,
+                Err(e) => return Err(e),
+            };
+            attempt.rollback().await?;
+            if let [Fact { position, conversation, .. }] = facts[..] {
+                let reason = format!("Postgres refuses its rows: {refused}");
+                let parked = Parked { position, conversation: Some(conversation), reason };
+                self.stop(conversation);
+                return views::park(transaction, self.stream, &[parked]).await;
+            }
+            let (first, second) = facts.split_at(facts.len() / 2);
+            self.project_what_can_be(transaction, first).await?;
+            self.project_what_can_be(transaction, second).await
+        })
+    }
+
+    /// Tries again what was parked, up to where the projection stands: this version may know better.
+    pub(super) async fn take_up_parked(
+        &mut self,
+        connection: &mut PgConnection,
+        log: &Log,
+    ) -> Result<(), Stopped> {
+        for parked in views::parked(connection, self.stream).await? {
+            let Some(conversation) = parked.conversation else { continue };
+            let mut replay =
+                log.replay(self.stream, Position(parked.position.0 - 1), &[conversation]).await?;
+            let mut transaction = connection.begin().await?;
+            self.advance(&mut transaction, self.at).await?;
+            views::unpark(&mut transaction, conversation).await?;
+            self.parked.remove(conversation);
+            loop {
+                let mut page = replay.page(PAGE).await?;
+                page.retain(|recorded| recorded.position <= self.at);
+                if page.is_empty() || self.parked.0.contains(&conversation) {
+                    break;
+                }
+                self.load(&mut transaction, &page).await?;
+                let (facts, poison) = self.facts(page);
+                self.project_what_can_be(&mut transaction, &facts).await?;
+                views::park(&mut transaction, self.stream, &poison).await?;
+            }
+            transaction.commit().await?;
+            replay.end().await;
+            if !self.parked.0.contains(&conversation) {
+                tracing::info!(%conversation, "a parked conversation is projected again");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether it is what an event says that Postgres refuses: classes 22 and 23, data and constraints.
+fn is_of_the_data(e: &sqlx::Error) -> bool {
+    let Some(refused) = e.as_database_error() else { return false };
+    refused.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+}
+
+impl Standstill {
+    fn insert(&mut self, conversation: ConversationId) {
+        if self.0.insert(conversation) {
+            METRICS.parked.inc();
+        }
+    }
+
+    fn remove(&mut self, conversation: ConversationId) {
+        if self.0.remove(&conversation) {
+            METRICS.parked.dec();
+        }
+    }
+}
+
+impl Drop for Standstill {
+    fn drop(&mut self) {
+        METRICS.parked.dec_by(self.0.len() as i64);
+    }
+}

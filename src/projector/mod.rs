@@ -1,0 +1,132 @@
+//! **Keeping** the views true: the log into the views, batch by batch. Of several projectors one
+//! works on a stream and the others stand by; a restart costs what lies behind the checkpoint.
+//! [`rebuild`] makes views anew beside the live ones, [`verify`] holds the two against each other.
+
+mod apply;
+mod reader;
+mod rebuild;
+mod scratch;
+mod verify;
+
+use std::time::Duration;
+
+use sqlx::{PgConnection, PgPool};
+use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio_util::sync::CancellationToken;
+
+pub use rebuild::rebuild;
+pub use scratch::{NotBuilt, Work};
+pub use verify::{Verified, verify};
+
+use crate::{
+    domain::Position,
+    log::{Damaged, Log, Unavailable},
+    telemetry::METRICS,
+    views,
+};
+use apply::Projecting;
+use reader::Reader;
+
+/// How long to wait before trying again what failed.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How often to look whether the views are still there.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Why a projection attempt ended.
+#[derive(Debug, thiserror::Error)]
+enum Stopped {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Log(#[from] Unavailable),
+    #[error("the views were begun anew, or another projector works on the stream")]
+    NotOurs,
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+/// Projects one stream into the views of a schema, which is the search path of the pool, until told
+/// to stop. An outage of either server is waited for, and views that are gone are made again; a
+/// damaged stream stops the projection for good, loudly.
+pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        let worked = tokio::select! {
+            worked = work(&log, &pool, &schema, stream) => worked,
+            () = stop.cancelled() => return,
+        };
+        match worked {
+            Err(Stopped::Damaged(e)) => {
+                METRICS.stopped.inc();
+                tracing::error!(error = %e, "the projection has stopped: the log is damaged");
+                stop.cancelled().await;
+            }
+            Err(e) => tracing::warn!(error = %e, stream, "the projection is taken up again"),
+            Ok(never) => match never {},
+        }
+        tokio::select! {
+            () = sleep(PAUSE) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn work(
+    log: &Log,
+    pool: &PgPool,
+    schema: &str,
+    stream: usize,
+) -> Result<std::convert::Infallible, Stopped> {
+    let mut turn = pool.acquire().await?.detach();
+    take_turn(&mut turn, schema, stream).await?;
+    views::create(&mut turn, schema).await?;
+    let mut projecting = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect()).await?;
+    projecting.take_up_parked(&mut turn, log).await?;
+    let mut reader = Reader::start(log.follow(stream, projecting.at().position));
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            batch = reader.batch(Position::MAX) => {
+                let batch = batch?;
+                let count = batch.len() as u64;
+                projecting.apply(&mut turn, batch).await?;
+                METRICS.projected.inc_by(count);
+            }
+            _ = look.tick() => {
+                let is_whole = views::is_whole(&mut turn, schema).await?;
+                if !is_whole || !views::stands(&mut turn, projecting.at()).await? {
+                    return Err(Stopped::NotOurs);
+                }
+            }
+        }
+    }
+}
+
+/// Waits until no other projector works on the stream for the same schema. The lock goes with the
+/// connection.
+async fn take_turn(connection: &mut PgConnection, schema: &str, stream: usize) -> sqlx::Result<()> {
+    while !try_lock(connection, &format!("verbatim projector of {schema}"), stream).await? {
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// Takes an advisory lock for as long as the connection lives, if nobody has it.
+async fn try_lock(connection: &mut PgConnection, name: &str, number: usize) -> sqlx::Result<bool> {
+    sqlx::query_scalar("select pg_try_advisory_lock(hashtext($1), $2)")
+        .bind(name)
+        .bind(number as i32)
+        .fetch_one(connection)
+        .await
+}
+
+/// How far the views are behind the log, in events, over all streams.
+pub async fn lag(log: &Log, progress: &views::Progress) -> Option<u64> {
+    let at = progress.positions().await.ok()?;
+    let mut lag = 0;
+    for stream in 0..log.layout().streams {
+        let Position(last) = log.last(stream).await.ok()?;
+        lag += last.saturating_sub(at.get(&stream).copied().unwrap_or_default().0);
+    }
+    Some(lag)
+}

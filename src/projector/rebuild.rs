@@ -1,0 +1,115 @@
+//! Making views anew while the live ones serve, and putting them in their place.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use tokio::time::{sleep, timeout};
+
+use super::scratch::{Aim, NotBuilt, Scratch, Work};
+use crate::{
+    domain::Position,
+    log::Log,
+    views::{self, Projection},
+};
+
+/// How often it is tried to put the new views in the place of the live ones.
+const ATTEMPTS: usize = 30;
+/// How long to wait before it is tried again.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long an attempt may hold the live projectors.
+const HELD: Duration = Duration::from_secs(5);
+
+/// Builds all views of a schema anew, or one of them, and puts them in the place of the live ones at
+/// exactly the position of those. The pool is one of the same database.
+pub async fn rebuild(
+    log: &Log,
+    pool: &PgPool,
+    live: &str,
+    only: Option<&'static Projection>,
+    work: &Work,
+) -> Result<(), NotBuilt> {
+    let mut scratch = Scratch::begin(log, pool, live, needed(only), work).await?;
+    let replaced = build_and_replace(&mut scratch, only).await;
+    if let Err(e) = scratch.end().await {
+        tracing::debug!(error = %e, "the next rebuild clears away what this one has left");
+    }
+    replaced
+}
+
+async fn build_and_replace(
+    scratch: &mut Scratch<'_>,
+    only: Option<&'static Projection>,
+) -> Result<(), NotBuilt> {
+    let aim = if only.is_none() { Aim::Newest } else { Aim::Live };
+    views::create(&mut scratch.guard, scratch.live).await?;
+    scratch.catch_up(aim).await?;
+    let analyze: String = views::tables().map(|table| format!("analyze {table};")).collect();
+    sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut scratch.guard).await?;
+    for _ in 0..ATTEMPTS {
+        // A connection that was given up in the middle of an attempt rolls it back.
+        match timeout(HELD, switch(scratch, only)).await {
+            Ok(Ok(())) => {
+                clear_away(scratch).await;
+                return Ok(());
+            }
+            Ok(Err(NotBuilt::Database(e))) if is_held_up(&e) => {
+                tracing::debug!(error = %e, "the views could not be replaced yet");
+            }
+            Ok(Err(e)) => return Err(e),
+            Err(_) => tracing::debug!("the views could not be replaced in time"),
+        }
+        sleep(PAUSE).await;
+        scratch.catch_up(aim).await?;
+    }
+    Err(NotBuilt::NoTurn)
+}
+
+/// A projection may read what those before it have written.
+fn needed(only: Option<&'static Projection>) -> Vec<&'static Projection> {
+    let last = only.and_then(|only| views::ALL.iter().position(|projection| projection.name == only.name));
+    views::ALL.iter().take(last.map_or(views::ALL.len(), |last| last + 1)).collect()
+}
+
+/// In one short transaction: holds the live projectors, applies what is left, and replaces.
+async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>) -> Result<(), NotBuilt> {
+    let Scratch { log, live, schema, .. } = scratch;
+    let mut connection = scratch.connect().await?;
+    let mut transaction = connection.begin().await?;
+    // Held projectors wait for 5 s, and readers never so long that Postgres looks for a deadlock.
+    sqlx::raw_sql("set local synchronous_commit = on; set local lock_timeout = '2s'")
+        .execute(&mut *transaction)
+        .await?;
+    if !views::is_whole(&mut transaction, live).await? {
+        return Err(NotBuilt::BegunAnew);
+    }
+    views::hold(&mut transaction, live).await?;
+    let goals = views::positions_in(&mut transaction, live, log.epoch()).await?;
+    for stream in 0..log.layout().streams {
+        let goal = goals.get(&stream).copied().unwrap_or(Position::START);
+        let at = scratch.build(&mut transaction, stream, goal).await?;
+        if only.is_some() && at > goal {
+            return Err(NotBuilt::BegunAnew);
+        }
+    }
+    sqlx::raw_sql("set local lock_timeout = '200ms'").execute(&mut *transaction).await?;
+    match only {
+        None => views::replace_all(&mut transaction, live, schema, &scratch.old()).await?,
+        Some(only) => views::replace_one(&mut transaction, only, [live, schema, &scratch.old()]).await?,
+    }
+    transaction.commit().await?;
+    Ok(connection.close().await?)
+}
+
+/// Whoever still reads the old tables is waited for; what cannot be dropped now is by the next one.
+async fn clear_away(scratch: &mut Scratch<'_>) {
+    let old = scratch.old();
+    if let Err(e) = views::discard(&mut scratch.guard, &old).await {
+        tracing::warn!(error = %e, "the schema {old} is not in use any more and can be dropped");
+    }
+}
+
+/// Whether somebody had what was wanted: locks, deadlocks, cancelled statements.
+fn is_held_up(e: &sqlx::Error) -> bool {
+    let Some(refused) = e.as_database_error() else { return false };
+    refused.code().is_some_and(|code| ["55P03", "40P01", "57014"].contains(&&*code))
+}

@@ -1,0 +1,217 @@
+//! A second set of views beside the live one, built from the log while the live one serves.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+
+use super::{Stopped, apply::Projecting, reader::Reader, try_lock};
+use crate::{
+    domain::Position,
+    log::{Damaged, Log, Unavailable},
+    views::{self, Projection},
+};
+
+/// Streams that are built at once.
+const AT_ONCE: usize = 4;
+/// So few events may be left for the moment in which the live views are held.
+const NEARLY: u64 = 1_000;
+/// How often what came meanwhile is caught up with before giving up.
+const ROUNDS: usize = 100;
+/// Live views that lag so far behind the log, in events, are far behind.
+const FAR_BEHIND: u64 = 10_000;
+
+/// How far to build.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// To where the live views stand.
+    Live,
+    /// The same; but if they are far behind the log, to its end.
+    Newest,
+}
+
+/// How far a build has come, in events, for those who watch.
+#[derive(Debug, Default)]
+pub struct Work {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Work {
+    /// Events that are built, and how many there are as far as is known.
+    pub fn progress(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// Why views were not built or compared; the live ones are as they were.
+#[derive(Debug, thiserror::Error)]
+pub enum NotBuilt {
+    /// One at a time.
+    #[error(
+        "another `verbatim rebuild` or `verbatim verify` works beside these views: wait until it has ended"
+    )]
+    Busy,
+    /// They are not there, or were begun anew.
+    #[error("the live views are not whole or were begun anew meanwhile: run `verbatim rebuild all`")]
+    BegunAnew,
+    /// The live views move too fast, or somebody holds them.
+    #[error("there was no moment in which the live views stood still: run it again when there is less to do")]
+    NoTurn,
+    /// Postgres refuses.
+    #[error("the database: {0}. Nothing is changed: run it again")]
+    Database(#[from] sqlx::Error),
+    /// The log does not answer.
+    #[error("{0}. Nothing is changed: run it again")]
+    Log(#[from] Unavailable),
+    /// The log has a hole.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl From<Stopped> for NotBuilt {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Database(e) => e.into(),
+            Stopped::Log(e) => e.into(),
+            Stopped::NotOurs => Self::Busy,
+            Stopped::Damaged(e) => e.into(),
+        }
+    }
+}
+
+/// The second set. What is left of it when the process dies is cleared away by the next one.
+pub(super) struct Scratch<'a> {
+    pub(super) log: &'a Log,
+    pub(super) live: &'a str,
+    pub(super) schema: String,
+    pub(super) projections: Vec<&'static Projection>,
+    work: &'a Work,
+    options: Arc<PgConnectOptions>,
+    /// Has the lock by which there is one at a time.
+    pub(super) guard: PgConnection,
+}
+
+impl<'a> Scratch<'a> {
+    /// Makes an empty set, after clearing away what earlier ones left.
+    pub(super) async fn begin(
+        log: &'a Log,
+        pool: &PgPool,
+        live: &'a str,
+        projections: Vec<&'static Projection>,
+        work: &'a Work,
+    ) -> Result<Self, NotBuilt> {
+        let options = pool.connect_options();
+        let schema = format!("{live}_rebuild");
+        let mut guard = connect(&options, &schema).await?;
+        if !try_lock(&mut guard, &format!("verbatim rebuild of {live}"), 0).await? {
+            return Err(NotBuilt::Busy);
+        }
+        let scratch = Self { log, live, schema, projections, work, options, guard };
+        scratch.clear().await
+    }
+
+    async fn clear(mut self) -> Result<Self, NotBuilt> {
+        for schema in [&self.schema, &self.old()] {
+            views::discard(&mut self.guard, schema).await?;
+        }
+        views::create(&mut self.guard, &self.schema).await?;
+        Ok(self)
+    }
+
+    /// The name for what has been replaced.
+    pub(super) fn old(&self) -> String {
+        format!("{}_old", self.live)
+    }
+
+    /// A connection on which views without a schema are those of this set.
+    pub(super) async fn connect(&self) -> sqlx::Result<PgConnection> {
+        connect(&self.options, &self.schema).await
+    }
+
+    /// Builds until little is left: the live views move on meanwhile.
+    pub(super) async fn catch_up(&mut self, aim: Aim) -> Result<(), NotBuilt> {
+        for round in 0..ROUNDS {
+            let at = views::positions_in(&mut self.guard, &self.schema, self.log.epoch()).await?;
+            let mut goals = views::positions_in(&mut self.guard, self.live, self.log.epoch()).await?;
+            for stream in 0..self.log.layout().streams {
+                let last = self.log.last(stream).await?;
+                let goal = goals.entry(stream).or_default();
+                if aim == Aim::Newest && last.0.saturating_sub(goal.0) > FAR_BEHIND {
+                    *goal = last;
+                }
+            }
+            let left = left(&at, &goals);
+            self.work.total.store(self.work.progress().0 + left, Ordering::Relaxed);
+            if left == 0 || (round > 0 && left <= NEARLY) {
+                return Ok(());
+            }
+            stream::iter(goals)
+                .map(|(stream, goal)| self.build_alone(stream, goal))
+                .buffer_unordered(AT_ONCE)
+                .try_collect::<()>()
+                .await?;
+        }
+        Err(NotBuilt::NoTurn)
+    }
+
+    async fn build_alone(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
+        let mut connection = self.connect().await?;
+        self.build(&mut connection, stream, until).await?;
+        Ok(connection.close().await?)
+    }
+
+    /// Builds a stream up to exactly a position, if it is not there yet; answers where it is.
+    pub(super) async fn build(
+        &self,
+        connection: &mut PgConnection,
+        stream: usize,
+        until: Position,
+    ) -> Result<Position, NotBuilt> {
+        let mut projecting =
+            Projecting::resume(connection, self.log, stream, self.projections.clone()).await?;
+        let from = projecting.at().position;
+        if from >= until {
+            return Ok(from);
+        }
+        let mut reader = Reader::start(self.log.follow(stream, from));
+        while projecting.at().position < until {
+            let batch = reader.batch(until).await?;
+            let count = batch.len() as u64;
+            projecting.apply(connection, batch).await?;
+            self.work.done.fetch_add(count, Ordering::Relaxed);
+        }
+        Ok(until)
+    }
+
+    /// Clears the set away.
+    pub(super) async fn end(mut self) -> Result<(), NotBuilt> {
+        views::discard(&mut self.guard, &self.schema).await?;
+        Ok(self.guard.close().await?)
+    }
+}
+
+fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u64 {
+    let left = |(stream, goal): (&usize, &Position)| {
+        goal.0.saturating_sub(at.get(stream).copied().unwrap_or_default().0)
+    };
+    goals.iter().map(left).sum()
+}
+
+/// A connection for long work, which may be lost by a crash of Postgres until it is made to last.
+async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let settings = format!(
+        "{} set statement_timeout = 0; set lock_timeout = '10s';
+         set idle_in_transaction_session_timeout = 0; set synchronous_commit = off",
+        views::session(schema)
+    );
+    sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
+    Ok(connection)
+}

@@ -1,0 +1,68 @@
+//! Holding the live views against the log while they serve.
+
+use sqlx::{Connection as _, PgPool};
+
+use super::scratch::{Aim, NotBuilt, Scratch, Work};
+use crate::{
+    domain::Position,
+    log::Log,
+    views::{self, Difference},
+};
+
+/// What was compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// Rows of the live views.
+    pub rows: i64,
+    /// Rows that are not as the log says, those among them that are missing or too many.
+    pub differences: u64,
+    /// Events that are parked.
+    pub parked: i64,
+}
+
+/// Builds all views of a schema a second time, up to exactly where the live ones stand in one
+/// snapshot, and tells every row that differs: its table, and first the live one.
+pub async fn verify(
+    log: &Log,
+    pool: &PgPool,
+    live: &str,
+    work: &Work,
+    tell: impl FnMut(&'static str, Difference),
+) -> Result<Verified, NotBuilt> {
+    let mut scratch = Scratch::begin(log, pool, live, views::ALL.iter().collect(), work).await?;
+    if !views::is_whole(&mut scratch.guard, live).await? {
+        return Err(NotBuilt::BegunAnew);
+    }
+    scratch.catch_up(Aim::Live).await?;
+    let verified = compare(&scratch, tell).await;
+    scratch.end().await?;
+    let parked = views::parked_count(pool).await?;
+    verified.map(|verified| Verified { parked, ..verified })
+}
+
+async fn compare(
+    scratch: &Scratch<'_>,
+    mut tell: impl FnMut(&'static str, Difference),
+) -> Result<Verified, NotBuilt> {
+    let Scratch { log, live, schema, .. } = scratch;
+    let mut connection = scratch.connect().await?;
+    let mut transaction = connection.begin_with("begin isolation level repeatable read").await?;
+    let goals = views::positions_in(&mut transaction, live, log.epoch()).await?;
+    for stream in 0..log.layout().streams {
+        let goal = goals.get(&stream).copied().unwrap_or(Position::START);
+        if scratch.build(&mut transaction, stream, goal).await? > goal {
+            return Err(NotBuilt::BegunAnew);
+        }
+    }
+    let mut verified = Verified::default();
+    for table in views::tables() {
+        let counted = |difference| {
+            verified.differences += 1;
+            tell(table, difference);
+        };
+        verified.rows += views::compare(&mut transaction, table, [live, schema], counted).await?;
+    }
+    transaction.rollback().await?;
+    connection.close().await?;
+    Ok(verified)
+}

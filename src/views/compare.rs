@@ -1,0 +1,51 @@
+//! Holding two sets of views against each other, row by row, in Postgres: neither is ever held in
+//! memory here.
+
+use futures_util::TryStreamExt as _;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+/// A row that two sets do not have alike, as JSON.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// Its primary key.
+    pub key: String,
+    /// What the first set has; `None` for nothing.
+    pub one: Option<String>,
+    /// What the second set has; `None` for nothing.
+    pub other: Option<String>,
+}
+
+/// Tells every row that a table of two schemas does not have alike; answers how many rows the first
+/// one has.
+pub async fn compare(
+    connection: &mut PgConnection,
+    table: &str,
+    [one, other]: [&str; 2],
+    mut tell: impl FnMut(Difference),
+) -> sqlx::Result<i64> {
+    let key: Vec<String> = sqlx::query_scalar(
+        "select a.attname::text from pg_index i, unnest(i.indkey) with ordinality as k (number, nth), pg_attribute a
+         where i.indrelid = $1::regclass and i.indisprimary
+               and a.attrelid = i.indrelid and a.attnum = k.number order by k.nth",
+    )
+    .bind(format!("{one}.{table}"))
+    .fetch_all(&mut *connection)
+    .await?;
+    let names = key.join(", ");
+    let pairs: Vec<String> = key.iter().map(|column| format!("'{column}', {column}")).collect();
+    let sql = format!(
+        "select jsonb_build_object({})::text, to_jsonb(a)::text, to_jsonb(b)::text
+         from {one}.{table} a full join {other}.{table} b using ({names})
+         where row(a.*) is distinct from row(b.*) order by {names}",
+        pairs.join(", ")
+    );
+    let mut rows = sqlx::query_as::<_, (String, Option<String>, Option<String>)>(AssertSqlSafe(sql))
+        .fetch(&mut *connection);
+    while let Some((key, one, other)) = rows.try_next().await? {
+        tell(Difference { key, one, other });
+    }
+    drop(rows);
+    sqlx::query_scalar(AssertSqlSafe(format!("select count(*) from {one}.{table}")))
+        .fetch_one(connection)
+        .await
+}

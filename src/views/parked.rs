@@ -1,0 +1,69 @@
+//! What cannot be projected is parked, and with it the conversation: its later events wait, and all
+//! other conversations go on.
+
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{bigint, position};
+use crate::domain::{ConversationId, Position};
+
+pub(super) const TABLE: &str = "parked";
+pub(super) const DEFINITION: &str = include_str!("../../migrations/views/parked.sql");
+
+/// An event at which the views of a conversation stand still.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// Where it stands.
+    pub position: Position,
+    /// In which conversation; `None` if its subject names none.
+    pub conversation: Option<ConversationId>,
+    /// Why it cannot be brought into the views.
+    pub reason: String,
+}
+
+/// Parks events of a stream, within the transaction of what could be projected.
+pub async fn park(connection: &mut PgConnection, stream: usize, parked: &[Parked]) -> sqlx::Result<()> {
+    for Parked { position, conversation, reason } in parked {
+        sqlx::query(
+            "insert into parked (stream, position, conversation, reason) values ($1, $2, $3, $4)
+             on conflict do nothing",
+        )
+        .bind(stream as i32)
+        .bind(bigint(*position))
+        .bind(conversation.map(ConversationId::uuid))
+        .bind(reason)
+        .execute(&mut *connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// What is parked of a stream.
+pub async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx::Result<Vec<Parked>> {
+    let rows: Vec<(i64, Option<Uuid>, String)> = sqlx::query_as(
+        "select position, conversation, reason from parked where stream = $1 order by position",
+    )
+    .bind(stream as i32)
+    .fetch_all(connection)
+    .await?;
+    let parked = |(at, conversation, reason): (i64, Option<Uuid>, String)| Parked {
+        position: position(at),
+        conversation: conversation.map(ConversationId::known),
+        reason,
+    };
+    Ok(rows.into_iter().map(parked).collect())
+}
+
+/// Takes a conversation up again, from the event at which it was parked.
+pub async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
+    sqlx::query("delete from parked where conversation = $1")
+        .bind(conversation.uuid())
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// How many events are parked.
+pub async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
+    sqlx::query_scalar("select count(*) from parked").fetch_one(pool).await
+}

@@ -1,0 +1,393 @@
+//! The views can be thrown away: they come back from the log while people talk.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{HeaderMap, jetstream};
+use tokio_util::sync::CancellationToken;
+use verbatim::{
+    app,
+    dev::NatsUser,
+    log::{Layout, Log},
+    projector, views,
+};
+
+use crate::world::{Conversation, Person, World, eventually, rows_of};
+
+/// Somebody who sends and reads without a pause.
+struct Talk {
+    stop: Arc<AtomicBool>,
+    refused: Arc<AtomicU64>,
+    talking: tokio::task::JoinHandle<Vec<String>>,
+}
+
+/// Every send is answered; a read is answered or refused for the moment.
+fn talk(person: &Person, to: &Conversation) -> Talk {
+    let (stop, refused) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+    let (person, to, stopped, counted) = (person.clone(), to.clone(), stop.clone(), refused.clone());
+    let talking = tokio::spawn(async move {
+        let mut said = Vec::new();
+        while !stopped.load(Ordering::Relaxed) {
+            let text = format!("{} {}", person.name, said.len());
+            let position = person.says(&to, &text).await["position"].as_u64().expect("position");
+            said.push(text);
+            // It is told at most once a second.
+            if said.len() % 10 == 1 {
+                person.reads(&to, position).await;
+            }
+            for path in ["", "/members", "/messages", "/receipts"] {
+                let answer = person.get(&format!("/v1/conversations/{}{path}", to.id)).await;
+                if answer.status != 200 {
+                    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+                    assert!([Some("unavailable"), Some("not_yet")].contains(&answer.body["code"].as_str()));
+                    assert_eq!(answer.status, 503);
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        said
+    });
+    Talk { stop, refused, talking }
+}
+
+impl Talk {
+    /// What was said, and how many reads were refused.
+    async fn ends(self) -> (Vec<String>, u64) {
+        self.stop.store(true, Ordering::Relaxed);
+        let said = self.talking.await.expect("no request failed");
+        (said, self.refused.load(Ordering::Relaxed))
+    }
+}
+
+/// All texts of a conversation, once the view has all of them.
+async fn all_texts(person: &Person, of: &Conversation) -> Vec<String> {
+    let mut texts = Vec::new();
+    let last = person.says(of, "the last").await["position"].as_u64().expect("position");
+    let mut after = 0;
+    loop {
+        let path =
+            format!("/v1/conversations/{}/messages?after={after}&limit=200&min_position={last}", of.id);
+        eventually("the view has come that far", || async { person.get(&path).await.status == 200 }).await;
+        let page = person.get(&path).await.expect(200);
+        let items = page["items"].as_array().expect("items").clone();
+        for item in &items {
+            texts.push(item["text"].as_str().expect("text").to_owned());
+            after = item["position"].as_u64().expect("position");
+        }
+        if items.is_empty() || after >= last {
+            texts.pop();
+            return texts;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rebuild_beside_sends_loses_nothing_and_refuses_nobody() {
+    let world = World::with_streams(4).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let (lunch, dinner) =
+        (ana.starts_group("Lunch", &[&ben]).await, ben.starts_group("Dinner", &[&ana]).await);
+    let talks = [talk(&ana, &lunch), talk(&ben, &dinner)];
+    for view in ["all", "messages", "members", "conversations", "receipts", "all"] {
+        let ran = world.runs(&["rebuild", view]).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert!(ran.stdout.starts_with(&format!("rebuilt {view}: ")), "{ran:?}");
+    }
+    let ran = world.runs(&["verify"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let [first, second] = talks;
+    let ((at_lunch, refused_ana), (at_dinner, refused_ben)) = (first.ends().await, second.ends().await);
+    assert_eq!((refused_ana, refused_ben), (0, 0), "a read was refused");
+    assert!(at_lunch.len() > 10, "nothing went on beside the rebuild");
+    assert_eq!(all_texts(&ana, &lunch).await, at_lunch);
+    assert_eq!(all_texts(&ben, &dinner).await, at_dinner);
+    assert_no_leftovers(&world).await;
+    world.finish().await;
+}
+
+async fn assert_no_leftovers(world: &World) {
+    let left: Vec<String> = world
+        .database
+        .finds(
+            "select coalesce(array_agg(nspname::text), '{}') from pg_namespace where nspname like 'view\\_%'",
+        )
+        .await;
+    assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn an_interrupted_rebuild_changes_nothing_and_the_next_begins_anew() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let last = ana.says(&notes, "one").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["one"]);
+
+    // Somebody holds the live checkpoints, so that the rebuild comes as far as it can and waits.
+    let mut holder = sqlx::postgres::PgPoolOptions::new()
+        .max_connections(1)
+        .connect(&world.database.url)
+        .await
+        .expect("Postgres")
+        .begin()
+        .await
+        .expect("a transaction");
+    sqlx::query("select from view.checkpoint for update").execute(&mut *holder).await.expect("a lock");
+    let mut first = world.starts(&["rebuild", "all"]);
+    eventually("it has built beside the live views", || async {
+        let there: bool =
+            world.database.finds("select to_regclass('view_rebuild.message') is not null").await;
+        there && world.database.finds::<i64>("select count(*) from view_rebuild.message").await == 1
+    })
+    .await;
+    for second in [&["rebuild", "messages"][..], &["verify"]] {
+        let refused = world.runs(second).await;
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("wait until it has ended"), "{refused:?}");
+    }
+    first.kill().await.expect("kill -9");
+    holder.rollback().await.expect("rollback");
+
+    let last = ana.says(&notes, "two").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["one", "two"]);
+    eventually("the lock has gone with the killed one", || async {
+        let ran = world.runs(&["rebuild", "all"]).await;
+        assert!(ran.code == Some(0) || ran.stderr.contains("wait until it has ended"), "{ran:?}");
+        ran.code == Some(0)
+    })
+    .await;
+    assert_no_leftovers(&world).await;
+    assert_eq!(world.runs(&["rebuild", "weather"]).await.code, Some(2));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn damage_is_named_and_a_rebuild_heals_it() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    for text in ["one", "two", "three"] {
+        let position = ana.says(&lunch, text).await["position"].as_u64().expect("position");
+        ben.reads(&lunch, position).await;
+        assert_eq!(ana.history(&lunch, position).await.last().map(String::as_str), Some(text));
+    }
+    let fine = world.runs(&["verify"]).await;
+    assert_eq!(fine.code, Some(0), "{fine:?}");
+    assert!(fine.stdout.contains("rows are what the log says"), "{fine:?}");
+
+    world
+        .database
+        .does(
+            "update view.message set text = 'forged' where text = 'two';
+             delete from view.member where role = 'member';
+             insert into view.receipt (conversation_id, user_id, delivered, read)
+             select id, gen_random_uuid(), 7, 7 from view.conversation;
+             delete from view.message where text = 'three'",
+        )
+        .await;
+    let damaged = world.runs(&["verify"]).await;
+    assert_eq!(damaged.code, Some(1), "{damaged:?}");
+    let said = &damaged.stdout;
+    assert!(said.contains("\"text\": \"forged\"") && said.contains("\"text\": \"two\""), "{said}");
+    assert!(said.contains("\"text\": \"three\"") && said.contains("the view has nothing"), "{said}");
+    assert!(said.contains("DIFFERS  member") && said.contains(&ben.id), "{said}");
+    assert!(said.contains("DIFFERS  receipt") && said.contains("the log says nothing"), "{said}");
+    assert!(said.contains("message: 2 rows differ") && said.contains("4 rows are not"), "{said}");
+    assert!(!said.contains("DIFFERS  conversation"), "{said}");
+
+    for view in ["messages", "members"] {
+        assert_eq!(world.runs(&["rebuild", view]).await.code, Some(0));
+    }
+    let healed = world.runs(&["verify"]).await;
+    assert!(healed.code == Some(1) && healed.stdout.contains("receipt: 1 rows differ"), "{healed:?}");
+    assert!(!healed.stdout.contains("DIFFERS  me"), "{healed:?}");
+    assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    assert_eq!(world.runs(&["verify"]).await.code, Some(0));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn dropped_views_come_back_while_people_talk() {
+    let world = World::with_streams(2).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let talk = talk(&ana, &lunch);
+    for dropped in ["schema view cascade", "table view.member", "table view.checkpoint"] {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.database.does(&format!("drop {dropped}")).await;
+        eventually("the views are there again", || async {
+            world.database.finds("select to_regclass('view.member') is not null").await
+                && ana.get(&format!("/v1/conversations/{}", lunch.id)).await.status == 200
+        })
+        .await;
+    }
+    let (said, _) = talk.ends().await;
+    assert_eq!(all_texts(&ana, &lunch).await, said);
+
+    // Nothing happens, and it is noticed all the same.
+    world.database.does("drop table view.receipt").await;
+    ben.get(&format!("/v1/conversations/{}/receipts", lunch.id)).await.refuses(503, "unavailable");
+    eventually("the view is there again", || async {
+        ben.get(&format!("/v1/conversations/{}/receipts", lunch.id)).await.status == 200
+    })
+    .await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_retry_is_known_also_when_the_views_are_begun_anew() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let first = ana.sends(&notes, "the-first-of-all", "once").await.expect(201);
+    let last = ana.says(&notes, "more").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["once", "more"]);
+    assert_eq!(
+        ana.sends(&notes, "the-first-of-all", "once").await.expect(201)["position"],
+        first["position"]
+    );
+    world.the_log_forgets_keys().await;
+
+    // A set that is whole and empty, and stands where the old one stood: only its being another tells.
+    world
+        .database
+        .does(
+            "create table view.again (like view.checkpoint including all);
+             insert into view.again select * from view.checkpoint;
+             delete from view.message;
+             drop table view.checkpoint; alter table view.again rename to checkpoint",
+        )
+        .await;
+    let again = ana.sends(&notes, "the-first-of-all", "once").await.expect(201);
+    assert_eq!(again["position"], first["position"], "it was sent twice");
+    assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    world.finish().await;
+}
+
+/// Publishes something broken where an event of a conversation belongs.
+async fn spoil(world: &World, conversation: &Conversation) {
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+    let shard = &conversation.id[conversation.id.len() - 2..];
+    let mut headers = HeaderMap::new();
+    headers.insert("ce-type", "verbatim.message.sent.v1");
+    let subject = format!("chat.{shard}.{}.timeline", conversation.id);
+    let published = jetstream.publish_with_headers(subject, headers, "{\"text\":".into()).await;
+    published.expect("published").await.expect("stored");
+}
+
+#[tokio::test]
+async fn poison_parks_its_conversation_and_no_other() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let (lunch, dinner) =
+        (ana.starts_group("Lunch", &[&ben]).await, ana.starts_group("Dinner", &[&ben]).await);
+    let mut device = ben.connects().await;
+    let before = ana.says(&lunch, "before").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&lunch, before).await, ["before"]);
+    assert_eq!(world.nodes[0].readiness().await, (200, serde_json::json!({ "status": "ready" })));
+    spoil(&world, &lunch).await;
+
+    let after = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
+    let other = ana.says(&dinner, "elsewhere").await["position"].as_u64().expect("position");
+    device.sees("after").await;
+    device.sees("elsewhere").await;
+    assert_eq!(ana.history(&dinner, other).await, ["elsewhere"]);
+    let waits = ana.get(&format!("/v1/conversations/{}/messages?min_position={after}", lunch.id)).await;
+    waits.refuses(503, "not_yet");
+    assert_eq!(ana.history(&lunch, 0).await, ["before"]);
+    let (status, body) = world.nodes[0].readiness().await;
+    assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
+    assert!(
+        body["warning"].as_str().is_some_and(|warning| warning.contains("1 events are parked")),
+        "{body}"
+    );
+    assert_eq!(world.nodes[0].metric("verbatim_parked_conversations ").await, 1);
+    assert!(world.nodes[0].metric("verbatim_poison_events_total ").await >= 1);
+    let reason: String = world.database.finds("select reason from view.parked").await;
+    assert!(reason.contains("message.sent"), "{reason}");
+
+    // Who comes later gets along with it, too: the conversation is read from the log.
+    world.nodes[0].stop().await;
+    world.add_node("api,gateway,projector").await;
+    let (ana, ben) = (ana.at(world.nodes[1].address), ben.at(world.nodes[1].address));
+    let mut device = ben.connects().await;
+    ana.says(&lunch, "still here").await;
+    device.sees("still here").await;
+    assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 1);
+    let verified = world.runs(&["verify"]).await;
+    assert!(verified.code == Some(0) && verified.stdout.contains("1 events are parked"), "{verified:?}");
+    assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    let meant = [
+        "an event cannot be read: it is passed over",
+        "the views of a conversation stand still: /readyz and table `parked` tell why",
+    ];
+    world.finish_with_errors(&meant).await;
+}
+
+#[tokio::test]
+async fn what_postgres_refuses_is_parked_and_taken_up_when_it_does_not_any_more() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let (lunch, dinner) =
+        (ana.starts_group("Lunch", &[&ben]).await, ana.starts_group("Dinner", &[&ben]).await);
+    let first = ana.says(&lunch, "first").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&lunch, first).await, ["first"]);
+    world.database.does("alter table view.message add constraint taste check (text <> 'pineapple')").await;
+
+    ana.says(&dinner, "good").await;
+    ana.says(&lunch, "pineapple").await;
+    ana.says(&lunch, "waits").await;
+    let last = ana.says(&dinner, "goes on").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&dinner, last).await, ["good", "goes on"]);
+    assert_eq!(ana.history(&lunch, 0).await, ["first"]);
+    let reason: String = world.database.finds("select reason from view.parked").await;
+    assert!(reason.contains("taste"), "{reason}");
+
+    world.nodes[0].stop().await;
+    world.database.does("alter table view.message drop constraint taste").await;
+    world.add_node("api,gateway,projector").await;
+    let ana = ana.at(world.nodes[1].address);
+    let last = ana.says(&lunch, "all of it").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&lunch, last).await, ["first", "pineapple", "waits", "all of it"]);
+    assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 0);
+    assert_eq!(world.nodes[1].readiness().await, (200, serde_json::json!({ "status": "ready" })));
+    world.views_equal_a_rebuild().await;
+    let meant = "the views of a conversation stand still: /readyz and table `parked` tell why";
+    world.finish_with_errors(&[meant]).await;
+}
+
+#[tokio::test]
+async fn the_views_of_another_version_are_built_and_kept_beside_these() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    ana.says(&lunch, "before").await;
+
+    let pool = app::database_with(&world.database.url, 2, "view_2".into()).await.expect("Postgres");
+    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
+    let stop = CancellationToken::new();
+    let projecting = projector::project(log.clone(), pool.clone(), "view_2".into(), 0, stop.clone());
+    let projecting = tokio::spawn(projecting);
+    let progress = views::Progress::new(pool.clone());
+    for text in ["beside", "after"] {
+        let last = ana.says(&lunch, text).await["position"].as_u64().expect("position");
+        assert!(ana.history(&lunch, last).await.ends_with(&[text.to_owned()]), "the first set serves");
+        eventually("the second set has caught up", || async {
+            progress.positions().await.is_ok_and(|at| at.get(&0).is_some_and(|at| at.0 >= last))
+        })
+        .await;
+        assert_eq!(rows_of(&world.database, "view").await, rows_of(&world.database, "view_2").await);
+    }
+    stop.cancel();
+    projecting.await.expect("the projection ends");
+    let mut connection = pool.acquire().await.expect("a connection");
+    views::discard(&mut connection, "view_2").await.expect("it is not needed any more");
+    drop(connection);
+    pool.close().await;
+    world.finish().await;
+}
