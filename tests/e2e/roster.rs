@@ -2,6 +2,11 @@
 
 use futures_util::future::join_all;
 use serde_json::json;
+use verbatim::{
+    clock::Clock,
+    domain::{ClientId, Event, EventId, MessageId, MessageSent},
+    log::{Draft, Layout, Log},
+};
 
 use crate::world::{World, assert_linked, key};
 
@@ -131,5 +136,43 @@ async fn a_send_that_races_with_a_removal_is_before_it_or_void() {
     let path = format!("/v1/conversations/{}/messages?limit=200&min_position={last}", lunch.id);
     let stored = ana.get(&path).await.expect(200)["items"].as_array().expect("items").len();
     assert_eq!(stored, shown, "REST and socket agree on what counts");
+    world.finish().await;
+}
+
+/// In a race a message can be stored behind the removal of its sender: it is acknowledged and void.
+#[tokio::test]
+async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
+    let clock = Clock::system();
+    let client_id = ClientId::try_from(key()).expect("a key");
+    let message = MessageSent {
+        message_id: clock.id(MessageId::known),
+        client_id: client_id.clone(),
+        text: "too late".to_owned().try_into().expect("text"),
+        reply_to: None,
+        reply_to_position: None,
+        metadata: None,
+        mentions: Vec::new(),
+    };
+    let draft = Draft {
+        conversation: lunch.id.parse().expect("id"),
+        id: clock.id(EventId::known),
+        actor: ben.id.parse().expect("id"),
+        time: clock.now(),
+        event: Event::MessageSent(message),
+        key: Some(client_id.clone()),
+    };
+    let void = log.append(&draft).await.expect("stored").position.0;
+    ana.invites(&lunch, &ben).await.expect(201);
+    let head = ana.says(&lunch, "welcome").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&lunch, head).await, ["welcome"]);
+    world.the_log_forgets_keys().await;
+    let again = ben.sends(&lunch, client_id.as_str(), "too late").await.expect(201);
+    assert_eq!(again["position"], void, "{again}");
+    ben.sends(&lunch, client_id.as_str(), "another text").await.refuses(409, "idempotency_mismatch");
+    assert_eq!(ana.history(&lunch, head).await, ["welcome"]);
     world.finish().await;
 }
