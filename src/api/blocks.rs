@@ -57,9 +57,9 @@ impl Blocks {
     /// Block somebody
     ///
     /// From then on, on all nodes within a second: neither of us can start a direct conversation with
-    /// the other, nor write in one that is there (`blocked`, for both, not telling who); and they do
-    /// not see whether I am here. What was said stays readable, groups go on as they are. At most
-    /// 1,000 users can be blocked.
+    /// the other, nor write, edit, react or pin in one that is there (`blocked`, for both, not telling
+    /// who); and they do not see whether I am here. What was said stays readable and can be deleted,
+    /// groups go on as they are. At most 1,000 users can be blocked.
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         if caller.user == id.0 {

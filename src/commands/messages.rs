@@ -76,8 +76,13 @@ impl Commands {
         {
             return the_same(first, message, &act);
         }
-        let command =
-            |found| Command::Act { message: Box::new(found), act: act.clone(), client_id: key.clone() };
+        let blocked = self.is_blocked(by, &tracked.conversation()).await?;
+        let command = |found| Command::Act {
+            message: Box::new(found),
+            act: act.clone(),
+            client_id: key.clone(),
+            blocked,
+        };
         let Some(event) = self.decide_on(&tracked, by, id, message, command).await? else {
             return Ok(Acted { position: tracked.head(), event: None });
         };

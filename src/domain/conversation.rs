@@ -94,6 +94,8 @@ pub enum Command {
         act: Act,
         /// The idempotency key, if there is one.
         client_id: Option<ClientId>,
+        /// One of the two in a direct conversation has blocked the other.
+        blocked: bool,
     },
     /// Tell how far one has got.
     Advance {
@@ -213,7 +215,9 @@ impl Conversation {
                 self.may_speak(by, blocked)?;
                 self.send(by, *new)
             }
-            Command::Act { message, act, client_id } => self.act(by, *message, act, client_id),
+            Command::Act { message, act, client_id, blocked } => {
+                self.act(by, *message, act, client_id, blocked)
+            }
             Command::Advance { delivered, read, known, head } => {
                 self.advance(by, delivered, read, known, head)
             }

@@ -86,6 +86,11 @@ pub enum Act {
 }
 
 impl Act {
+    /// Whether it puts something before the others; whoever may not do that may still take away.
+    fn speaks(&self) -> bool {
+        matches!(self, Self::Edit(_) | Self::React(_) | Self::Pin)
+    }
+
     /// Whether an event is what became of this act upon that message.
     pub fn made(&self, message: MessageId, event: &Event) -> bool {
         match (self, event) {
@@ -133,8 +138,12 @@ impl Conversation {
         message: Message,
         act: Act,
         client_id: Option<ClientId>,
+        blocked: bool,
     ) -> Result<Option<Event>, Rejection> {
         let role = self.must_see(by, &message)?;
+        if act.speaks() {
+            self.may_speak(by, blocked)?;
+        }
         let (message_id, message_position) = (message.id, message.position);
         let is_sender = message.sender == by;
         let is_group = self.kind() == Kind::Group;

@@ -40,7 +40,7 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     let talk = Conversation::from(ana.starts_direct(&ben).await.expect(201));
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let (mut of_ana, mut of_ben) = (ana.connects().await, elsewhere.connects().await);
-    of_ben.says(&talk, "before").await;
+    let before = of_ben.says(&talk, "before").await;
     let first = key();
     let answer = elsewhere.sends(&talk, &first, "also before").await.expect(201);
     let position = answer["position"].as_u64().expect("position");
@@ -59,12 +59,19 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     assert_eq!(is_refused(&mut of_ana, &talk).await, "blocked");
     of_ben.tells(json!({ "op": "typing", "id": "t", "conversation_id": talk.id })).await;
     assert_eq!(of_ben.waits_for("an answer", |frame| frame["id"] == "t").await["code"], "blocked");
+    let of_it = |what: &str| {
+        let id = before["message_id"].as_str().expect("an id");
+        format!("/v1/conversations/{}/messages/{id}{what}", talk.id)
+    };
+    elsewhere.patch(&of_it(""), json!({ "text": "let me" })).await.refuses(403, "blocked");
+    ana.put(&of_it("/reactions/👍"), json!({})).await.refuses(403, "blocked");
     // A retry of what was sent before is answered as before.
     assert_eq!(elsewhere.sends(&talk, &first, "also before").await.expect(201), answer);
 
-    // What there is stays: history, the conversation itself, groups.
+    // What there is stays, unless its sender takes it away: history, the conversation itself, groups.
     assert!(elsewhere.history(&talk, position).await.starts_with(&["before".into(), "also before".into()]));
     assert_eq!(elsewhere.starts_direct(&ana).await.expect(200)["id"], talk.id.as_str());
+    elsewhere.delete(&of_it("")).await.expect(204);
     elsewhere.says(&lunch, "in the group").await;
     of_ana.sees("in the group").await;
 

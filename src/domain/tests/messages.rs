@@ -33,7 +33,12 @@ fn emoji(sign: &str) -> Emoji {
 }
 
 fn act(message: Message, act: Act) -> Command {
-    Command::Act { message: Box::new(message), act, client_id: None }
+    act_though(message, act, false)
+}
+
+/// Does something although one may have blocked the other.
+fn act_though(message: Message, act: Act, blocked: bool) -> Command {
+    Command::Act { message: Box::new(message), act, client_id: None, blocked }
 }
 
 fn edit(message: Message, words: &str) -> Command {
@@ -148,6 +153,23 @@ fn a_conversation_has_no_more_pins_than_the_limit() {
     let full = Message { pins: MAX_PINS, ..of(BEN) };
     direct(ANA, BEN).when(ANA, act(full.clone(), Act::Pin)).then_rejected(Rejection::TooManyPins);
     direct(ANA, BEN).when(ANA, act(Message { pinned: true, ..full }, Act::Pin)).then_nothing();
+}
+
+#[test]
+fn who_is_blocked_puts_nothing_before_the_other_but_may_take_away() {
+    let direct = || direct(ANA, BEN);
+    let mine = || with(pinned(of(BEN)), "👍");
+    for speaks in [Act::Edit(text("new")), Act::React(emoji("👍")), Act::Pin] {
+        direct().when(BEN, act_though(of(BEN), speaks.clone(), true)).then_rejected(Rejection::Blocked);
+        direct().when(CEM, act_though(of(BEN), speaks, true)).then_rejected(Rejection::NotFound);
+    }
+    for takes_away in [Act::Delete, Act::Unreact(emoji("👍")), Act::Unpin] {
+        direct().when(BEN, act_though(mine(), takes_away, true)).goes_on();
+    }
+    group(ANA)
+        .with(BEN)
+        .when(BEN, act_though(of(BEN), Act::Edit(text("new")), true))
+        .then(edited("new", &[]));
 }
 
 #[test]

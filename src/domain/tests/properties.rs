@@ -191,10 +191,11 @@ fn any_command() -> impl Strategy<Value = Command> {
         5 => anybody().prop_map(remove),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
         3 => any::<bool>().prop_map(|blocked| say_though("hi", blocked)),
-        6 => (0..9_u64, any_act()).prop_map(|(n, act)| Command::Act {
+        6 => (0..9_u64, any_act(), any::<bool>()).prop_map(|(n, act, blocked)| Command::Act {
             message: Box::new(wanted(n)),
             act,
             client_id: None,
+            blocked,
         }),
         3 => (any_position(), any_position()).prop_map(|(delivered, read)| Command::Advance {
             delivered,
