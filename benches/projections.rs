@@ -1,50 +1,37 @@
 //! How fast views are rebuilt from the log, what that costs Postgres beside a bare insert of the same
-//! rows, and how far live views lag behind. It starts servers of its own:
+//! rows, how far live views lag behind, and whether a rebuild beside live sends loses anything. It
+//! starts servers of its own:
 //!
 //! ```sh
 //! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench projections
 //! ```
 
+mod stage;
+
 use std::{
     collections::HashMap,
-    fs,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use sqlx::{Connection as _, PgConnection};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use verbatim::{
-    app,
     clock::Clock,
-    dev::{self, NatsOptions, PostgresOptions},
-    domain::{
-        ConversationCreated, ConversationId, Event, EventId, History, Kind, MessageId, MessageSent,
-        NewMember, Position, Role, Text, Time, Title, UserId,
-    },
-    log::{Draft, Layout, Log},
+    log::Log,
     projector::{self, Work},
     views,
 };
 
-/// Messages of a conversation, on average.
-const OF_EACH: usize = 200;
+use stage::{Said, Stage, Talk, cpu_of, message, part};
+
 /// Rows of a statement of the floor, as many as a batch of the projector has events.
 const BATCH: usize = 5_000;
 /// Sends a second while the lag is measured, and for how long.
 const RATE: u32 = 500;
 const LAG_FOR: Duration = Duration::from_secs(20);
-
-/// A message as the log has it.
-struct Said {
-    position: Position,
-    conversation: ConversationId,
-    sender: UserId,
-    message: MessageSent,
-    time: Time,
-}
+/// Sends a second while views are rebuilt beside them.
+const BESIDE: u32 = 200;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -52,23 +39,11 @@ fn main() {
 }
 
 async fn run() {
-    let messages =
-        std::env::var("VERBATIM_BENCH_MESSAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000);
-    let dir = tempfile::Builder::new().prefix("verbatim-bench-").tempdir().expect("a temporary folder");
-    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    fs::set_permissions(dir.path(), open).expect("own folder");
-    let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-    let nats = dev::start_nats(&tools, &dir.path().join("nats"), NatsOptions::default()).await.expect("NATS");
-    let options = PostgresOptions { fsync_off: true };
-    let postgres =
-        dev::start_postgres(&tools, &dir.path().join("postgres"), options).await.expect("Postgres");
-    app::migrate(postgres.url()).await.expect("migrations");
-    let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
-    let pool = app::database(postgres.url(), 4).await.expect("Postgres");
-
+    let messages = stage::messages();
+    let stage = Stage::set().await;
+    let Stage { log, pool, postgres, .. } = &stage;
     let begun = Instant::now();
-    let talks = conversations(&log, (messages / OF_EACH).max(1)).await;
-    let said = say(&log, &talks, messages).await;
+    let (talks, said) = stage.fill(messages).await;
     println!("filled       {:>9.0} sends/s", messages as f64 / begun.elapsed().as_secs_f64());
 
     let (cpu, begun) = (cpu_of(postgres.pid()), Instant::now());
@@ -78,7 +53,7 @@ async fn run() {
     println!("bare inserts {rate:>9.0} rows/s    {floor:.1} µs of Postgres each");
 
     let (cpu, begun, work) = (cpu_of(postgres.pid()), Instant::now(), Work::default());
-    projector::rebuild(&log, &pool, &views::schema(), None, &work).await.expect("a rebuild");
+    projector::rebuild(log, pool, &views::schema(), None, &work).await.expect("a rebuild");
     let (events, _) = work.progress();
     let each = (cpu_of(postgres.pid()) - cpu).as_secs_f64() * 1e6 / events as f64;
     let rate = events as f64 / begun.elapsed().as_secs_f64();
@@ -91,85 +66,60 @@ async fn run() {
     let projecting =
         tokio::spawn(projector::project(log.clone(), pool.clone(), views::schema(), 0, stop.clone()));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut lags = lags(&log, postgres.url(), &talks).await;
+    let mut lags = lags(log, postgres.url(), &talks).await;
     lags.sort_unstable();
-    let at = |part: f64| lags[((lags.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3;
     println!(
         "live lag     {:>9} sends at {RATE}/s  p50 {:.1} ms  p99 {:.1} ms  max {:.1} ms",
         lags.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
+        part(&lags, 0.5),
+        part(&lags, 0.99),
+        part(&lags, 1.0)
     );
+    beside(&stage, &talks).await;
     stop.cancel();
     projecting.await.expect("the projection ends");
-    pool.close().await;
-    nats.stop().await;
-    postgres.stop().await;
+    stage.clear().await;
 }
 
-/// Groups of three.
-async fn conversations(log: &Log, count: usize) -> Vec<(ConversationId, [UserId; 3])> {
-    let clock = Clock::system();
-    let begin = |_| {
-        let clock = clock.clone();
-        async move {
-            let id = clock.id(ConversationId::known);
-            let members = [(); 3].map(|()| clock.id(UserId::known));
-            let event = Event::ConversationCreated(ConversationCreated {
-                kind: Kind::Group,
-                title: Some(Title::try_from("A group".to_owned()).expect("a title")),
-                history: History::Full,
-                members: members.map(|user_id| NewMember { user_id, role: Role::Owner }).to_vec(),
-            });
-            let draft = draft(&clock, id, members[0], event, None);
-            log.append_roster(&draft, Position::START).await.map(|_| (id, members))
+/// Rebuilds everything while people talk, and holds the views against the log.
+async fn beside(Stage { log, pool, .. }: &Stage, talks: &[Talk]) {
+    let stop = CancellationToken::new();
+    let talking = tokio::spawn(talk(log.clone(), talks.to_vec(), stop.clone()));
+    let (begun, work) = (Instant::now(), Work::default());
+    projector::rebuild(log, pool, &views::schema(), None, &work).await.expect("a rebuild");
+    let took = begun.elapsed();
+    let (begun, compared) = (Instant::now(), Work::default());
+    let told = |table, difference| println!("{table}: {difference:?}");
+    let verified =
+        projector::verify(log, pool, &views::schema(), &compared, told).await.expect("a comparison");
+    let compared = begun.elapsed();
+    stop.cancel();
+    let said = talking.await.expect("sends");
+    println!(
+        "beside       {:>9} sends at {BESIDE}/s: rebuilt {} events in {:.1} s; compared {} rows in {:.1} s, {} differ",
+        said,
+        work.progress().0,
+        took.as_secs_f64(),
+        verified.rows,
+        compared.as_secs_f64(),
+        verified.differences
+    );
+    assert_eq!(verified.differences, 0, "nothing is lost");
+}
+
+/// Sends until told to stop; how many were acknowledged.
+async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> usize {
+    let (clock, mut sends) = (Clock::system(), tokio::task::JoinSet::new());
+    let mut next = tokio::time::interval(Duration::from_secs(1) / BESIDE);
+    for n in 0.. {
+        tokio::select! {
+            _ = next.tick() => {}
+            () = stop.cancelled() => break,
         }
-    };
-    stream::iter(0..count).map(begin).buffer_unordered(256).try_collect().await.expect("conversations")
-}
-
-fn draft(
-    clock: &Clock,
-    conversation: ConversationId,
-    actor: UserId,
-    event: Event,
-    key: Option<verbatim::domain::ClientId>,
-) -> Draft {
-    Draft { conversation, id: clock.id(EventId::known), actor, time: clock.now(), event, key }
-}
-
-/// The nth message, of somebody in one of the conversations.
-fn message(clock: &Clock, talks: &[(ConversationId, [UserId; 3])], n: usize) -> (Draft, MessageSent) {
-    let (conversation, members) = talks[n.wrapping_mul(7_919) % talks.len()];
-    let message = MessageSent {
-        message_id: clock.id(MessageId::known),
-        client_id: Uuid::now_v7().simple().to_string().try_into().expect("a key"),
-        text: Text::try_from(format!("This is message {n}, about as long as people write them."))
-            .expect("text"),
-        reply_to: None,
-        reply_to_position: None,
-        metadata: None,
-        mentions: Vec::new(),
-    };
-    let key = Some(message.client_id.clone());
-    (draft(clock, conversation, members[n % 3], Event::MessageSent(message.clone()), key), message)
-}
-
-async fn say(log: &Log, talks: &[(ConversationId, [UserId; 3])], count: usize) -> Vec<Said> {
-    let clock = Clock::system();
-    let say = |n| {
-        let (draft, message) = message(&clock, talks, n);
-        async move {
-            let Draft { conversation, actor: sender, time, .. } = draft;
-            let position = log.append(&draft).await?.position;
-            Ok::<_, verbatim::log::Unavailable>(Said { position, conversation, sender, message, time })
-        }
-    };
-    let said = stream::iter(0..count).map(say).buffer_unordered(4_000).try_collect::<Vec<_>>().await;
-    let mut said = said.expect("messages");
-    said.sort_unstable_by_key(|said| said.position);
-    said
+        let ((draft, _), log) = (message(&clock, &talks, n), log.clone());
+        sends.spawn(async move { log.append(&draft).await.expect("a send") });
+    }
+    sends.join_all().await.len()
 }
 
 /// The least that can be done: the rows of all messages, inserted.
@@ -204,7 +154,7 @@ async fn floor(url: &str, said: &[Said]) {
 }
 
 /// From the acknowledgement of each send until the views have it.
-async fn lags(log: &Log, url: &str, talks: &[(ConversationId, [UserId; 3])]) -> Vec<Duration> {
+async fn lags(log: &Log, url: &str, talks: &[Talk]) -> Vec<Duration> {
     let clock = Clock::system();
     let acknowledged = Arc::<Mutex<HashMap<u64, Instant>>>::default();
     let mut sends = tokio::task::JoinSet::new();
@@ -243,23 +193,4 @@ async fn lags(log: &Log, url: &str, talks: &[(ConversationId, [UserId; 3])]) -> 
         }
     }
     lags
-}
-
-/// The processor time of Postgres and all its children, those that have ended too.
-fn cpu_of(postgres: u32) -> Duration {
-    let mut ticks = 0;
-    for entry in fs::read_dir("/proc").expect("Linux").flatten() {
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
-        let Some((_, fields)) = stat.rsplit_once(") ") else { continue };
-        let fields: Vec<&str> = fields.split(' ').collect();
-        let number = |index: usize| fields[index].parse::<u64>().unwrap_or_default();
-        let is_postgres = entry.file_name().to_string_lossy() == postgres.to_string();
-        if is_postgres {
-            ticks += number(11) + number(12) + number(13) + number(14);
-        } else if number(1) == u64::from(postgres) {
-            ticks += number(11) + number(12);
-        }
-    }
-    // Linux counts in hundredths of a second, whatever the kernel's own clock.
-    Duration::from_millis(ticks * 10)
 }
