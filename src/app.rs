@@ -218,7 +218,7 @@ async fn start(
     }
     let conversations = Conversations::new(log.clone(), positions, settings.conversations);
     let listeners = Arc::<Listeners>::default();
-    let receipts = Receipts::new(pool.clone());
+    let receipts = Receipts::new(pool.clone(), progress.clone());
     let hub = Hub::start(&log, &conversations, &receipts, &feed, &listeners, &background);
     let presence =
         Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())

@@ -14,7 +14,7 @@ use super::{Commands, OWN_EVENT, Refused};
 use crate::{
     domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
     log::Unavailable,
-    views,
+    views::{self, Checkpoint, Progress},
 };
 
 /// The shortest time between two receipts of one user in one conversation.
@@ -26,6 +26,7 @@ const REMEMBERED: usize = 100_000;
 #[derive(Clone)]
 pub struct Receipts {
     pool: PgPool,
+    progress: Progress,
     told: Arc<Mutex<HashMap<Of, Arc<Entry>>>>,
 }
 
@@ -48,8 +49,8 @@ struct Marks {
 
 impl Receipts {
     /// Knows none yet; the view is asked for what was told before.
-    pub fn new(pool: PgPool) -> Self {
-        Self { pool, told: Arc::default() }
+    pub fn new(pool: PgPool, progress: Progress) -> Self {
+        Self { pool, progress, told: Arc::default() }
     }
 
     /// Hears what the log has, from whichever node. Two nodes that tell at the same moment may still
@@ -62,7 +63,15 @@ impl Receipts {
         }
     }
 
-    async fn stored(&self, id: ConversationId, user: UserId) -> Result<ReceiptAdvanced, Unavailable> {
+    /// What the view has, which is given a moment to come to what this process has followed: what
+    /// comes later is heard.
+    async fn stored(
+        &self,
+        id: ConversationId,
+        user: UserId,
+        followed: Checkpoint,
+    ) -> Result<ReceiptAdvanced, Unavailable> {
+        self.progress.reached(followed, OWN_EVENT).await.map_err(Unavailable::because)?;
         views::watermarks(&self.pool, id, user).await.map_err(Unavailable::because)
     }
 
@@ -113,7 +122,12 @@ impl Commands {
         }
         let entry = match self.receipts.entry((id, by)) {
             Some(entry) => entry,
-            None => self.receipts.begin((id, by), self.receipts.stored(id, by).await?),
+            None => {
+                let stream = self.log.stream_of(id);
+                let position = self.conversations.positions()[stream];
+                let stored = self.receipts.stored(id, by, Checkpoint { stream, position }).await?;
+                self.receipts.begin((id, by), stored)
+            }
         };
         let mine = {
             let mut marks = entry.marks();

@@ -18,6 +18,8 @@ pub struct Report {
     pub membership_changes: usize,
     /// Kind: how many, and how many of them were felt.
     pub faults: BTreeMap<String, (usize, usize)>,
+    /// Attempts at faults that nobody felt: each was tried again.
+    pub in_vain: usize,
     pub sessions: usize,
     pub resumes: usize,
     pub resets: usize,
@@ -44,6 +46,7 @@ impl Report {
                 What::Unknown { .. } => report.unknown += 1,
                 What::Refused { .. } => report.refused += 1,
                 What::Frame { .. } => report.frames += 1,
+                What::InVain { .. } => report.in_vain += 1,
                 What::Changed { .. } => report.membership_changes += 1,
                 What::Ready { .. } => report.sessions += 1,
                 What::Reset { .. } => report.resets += 1,
@@ -88,7 +91,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "  resume p50, p99         {} ms, {} ms", self.resume_p50, self.resume_p99)?;
         writeln!(f, "  longest without acks    {} ms", self.longest_silence)?;
-        writeln!(f, "  faults felt             {}", self.effective_faults())?;
+        writeln!(
+            f,
+            "  faults felt             {} ({} attempts in vain)",
+            self.effective_faults(),
+            self.in_vain
+        )?;
         for (kind, (all, felt)) in &self.faults {
             writeln!(f, "    {kind:<22}{felt} of {all}")?;
         }

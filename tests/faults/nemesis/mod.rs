@@ -59,6 +59,9 @@ impl Kind {
     }
 }
 
+/// How often a fault is tried that nobody feels, since what it was meant for was not there just then.
+const ATTEMPTS: usize = 3;
+
 /// One fault to come.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
@@ -84,8 +87,15 @@ pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance:
         let target = chance.below(strike::targets(kind, &world));
         let fault = Fault { kind, target, lasts: strike::lasts(kind, &mut chance) };
         let history = &world.history;
-        let began = history.now();
-        let effect = strike::strike(fault, &world, &crowd, &mut chance).await;
+        let (mut began, mut effect) = (history.now(), None);
+        for _ in 0..ATTEMPTS {
+            began = history.now();
+            effect = strike::strike(fault, &world, &crowd, &mut chance).await;
+            if effect.is_some() {
+                break;
+            }
+            history.note(What::InVain { kind: kind.word() });
+        }
         let (kind, target) = (kind.word(), target.to_string());
         history.note(What::Fault { kind: kind.clone(), target, began, healed: history.now(), effect });
         if timeout(RECOVERY, recovers(&world, &crowd)).await.is_err() {
