@@ -18,8 +18,8 @@ use tokio::{
     time::{sleep, timeout, timeout_at},
 };
 use tokio_tungstenite::{
-    MaybeTlsStream, WebSocketStream, connect_async,
-    tungstenite::{self, Message, client::IntoClientRequest as _},
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::{self, Message, client::IntoClientRequest as _, protocol::WebSocketConfig},
 };
 use verbatim::domain::ConversationId;
 
@@ -144,7 +144,10 @@ impl Device {
         let bearer = format!("Bearer {}", self.person.token());
         headers.insert("authorization", bearer.parse().expect("a header"));
         let began = Instant::now();
-        let (stream, _) = connect_async(request).await.map_err(|error| match error {
+        // Its default buffer is zeroed at every read, which would take half of the machine.
+        let config = WebSocketConfig::default().read_buffer_size(4 * 1024);
+        let connected = connect_async_with_config(request, Some(config), true).await;
+        let (stream, _) = connected.map_err(|error| match error {
             tungstenite::Error::Http(answer) => lost(format!("handshake: {}", answer.status().as_u16())),
             other => lost(other.to_string()),
         })?;
