@@ -85,7 +85,7 @@ pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance:
             continue;
         }
         let target = chance.below(strike::targets(kind, &world));
-        let fault = Fault { kind, target, lasts: strike::lasts(kind, &mut chance) };
+        let mut fault = Fault { kind, target, lasts: strike::lasts(kind, &mut chance) };
         let history = &world.history;
         let (mut began, mut effect) = (history.now(), None);
         for _ in 0..ATTEMPTS {
@@ -95,8 +95,10 @@ pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance:
                 break;
             }
             history.note(What::InVain { kind: kind.word() });
+            // Everybody may have gone to the other one.
+            fault.target = (fault.target + 1) % strike::targets(kind, &world);
         }
-        let (kind, target) = (kind.word(), target.to_string());
+        let (kind, target) = (kind.word(), fault.target.to_string());
         history.note(What::Fault { kind: kind.clone(), target, began, healed: history.now(), effect });
         if timeout(RECOVERY, recovers(&world, &crowd)).await.is_err() {
             let what = format!("{} sockets are open after {kind}", crowd.connected());
