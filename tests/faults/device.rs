@@ -184,16 +184,15 @@ impl Device {
     async fn converses(&mut self, mut session: Session) -> End {
         self.storm.mark_unchanged();
         let end = loop {
-            let mut is_slow = self.is_slow.clone();
-            if *is_slow.borrow() {
-                let _ = is_slow.wait_for(|slow| !slow).await;
+            if *self.is_slow.borrow_and_update() {
+                let _ = self.is_slow.wait_for(|slow| !slow).await;
                 session.heard = tokio::time::Instant::now();
             }
             let heard = tokio::select! {
                 _ = self.storm.changed() => {
                     break End { code: None, why: "storm".into(), retry_after: None };
                 }
-                _ = is_slow.changed() => continue,
+                _ = self.is_slow.changed() => continue,
                 Some(wish) = self.wishes.recv() => self.grants(&mut session, wish).await,
                 frame = timeout_at(session.heard + SILENCE, session.hears()) => match frame {
                     Ok(Ok(frame)) => {
