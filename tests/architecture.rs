@@ -99,7 +99,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "presence", "projector"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("unicode_normalization", &["auth"]),
+    ("unicode_normalization", &["auth", "views"]),
     ("unicode_security", &["auth"]),
     ("utoipa_swagger_ui", &["api"]),
     ("zeroize", &["auth"]),

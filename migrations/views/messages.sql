@@ -16,9 +16,12 @@ create table message (
     edited_at       timestamptz,
     deleted_at      timestamptz,
     deleted_by      uuid,
+    -- Of the text as it is now; none once it is deleted.
+    words           tsvector,
     primary key (conversation_id, position)
 );
 create unique index message_id on message (conversation_id, id);
+create index message_words on message using gin (words);
 -- A retry is known by its key, for ever.
 create unique index message_key on message (conversation_id, sender, client_id);
 

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What clients can count on, beyond the operations of the document.
-const FEATURES: [&str; 15] = [
+const FEATURES: [&str; 16] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -27,6 +27,7 @@ const FEATURES: [&str; 15] = [
     "mute_and_archive",
     "blocking",
     "as_of",
+    "search",
 ];
 
 /// This server

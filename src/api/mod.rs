@@ -53,6 +53,7 @@ mod receipts;
 mod refusals;
 mod reply;
 mod schemas;
+mod search;
 mod settings;
 mod start;
 mod strict;
@@ -113,6 +114,7 @@ type Operations = (
     settings::Settings,
     members::Members,
     messages::Messages,
+    search::Search,
     reactions::Reactions,
     pins::Pins,
     receipts::Receipts,
@@ -162,6 +164,7 @@ pub fn app(below: Below) -> Route {
         settings::Settings(below.clone()),
         members::Members(below.clone()),
         messages::Messages(below.clone()),
+        search::Search(below.clone()),
         reactions::Reactions(below.clone()),
         pins::Pins(below.clone()),
         receipts::Receipts(below.clone()),

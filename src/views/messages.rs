@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, position};
+use super::{Fact, Projection, bigint, position, words};
 use crate::domain::{self, ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -35,6 +35,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut replies, mut replies_at, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
+    let mut folded = Vec::new();
     for fact in facts {
         let Some(Event::MessageSent(message)) = &fact.event else { continue };
         conversations.push(fact.conversation.uuid());
@@ -47,15 +48,20 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         replies.push(message.reply_to.map(MessageId::uuid));
         replies_at.push(message.reply_to_position.map(bigint));
         metadata.push(message.metadata.as_ref().map(Json));
+        folded.push(words::fold(message.text.as_str()));
     }
     if ids.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
-                              reply_to_at, metadata)
-         select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[])
+                              reply_to_at, metadata, words)
+         select conversation_id, position, id, sender, client_id, text, sent_at, reply_to, reply_to_at,
+                metadata, to_tsvector('simple', words)
+         from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[], $11::text[])
+             as new (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
+                     reply_to_at, metadata, words)
          on conflict do nothing",
     )
     .bind(conversations)
@@ -68,6 +74,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     .bind(replies)
     .bind(replies_at)
     .bind(metadata)
+    .bind(folded)
     .execute(connection)
     .await?;
     Ok(())
@@ -89,8 +96,8 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         first.values().map(|(user, time)| (user.uuid(), time.datetime())).unzip();
     sqlx::query(
         "update message m
-         set text = '', metadata = null, edited = null, edited_at = null, deleted_by = gone.user_id,
-             deleted_at = gone.time
+         set text = '', words = null, metadata = null, edited = null, edited_at = null,
+             deleted_by = gone.user_id, deleted_at = gone.time
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::timestamptz[])
              as gone (conversation_id, position, user_id, time)
          where m.conversation_id = gone.conversation_id and m.position = gone.position
@@ -116,13 +123,14 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
 /// Keeps every text of an edited message, and puts the last one in its place.
 async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let (mut conversations, mut messages, mut positions) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut texts, mut times) = (Vec::new(), Vec::new());
+    let (mut texts, mut times, mut folded) = (Vec::new(), Vec::new(), Vec::new());
     for fact in facts {
         let Some(Event::MessageEdited(edited)) = &fact.event else { continue };
         conversations.push(fact.conversation.uuid());
         messages.push(bigint(edited.message_position));
         positions.push(bigint(fact.position));
         texts.push(edited.text.as_str());
+        folded.push(words::fold(edited.text.as_str()));
         times.push(fact.time.datetime());
     }
     if texts.is_empty() {
@@ -152,11 +160,12 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "update message m set text = last.text, edited = last.position, edited_at = last.time
+        "update message m set text = last.text, words = to_tsvector('simple', last.words),
+             edited = last.position, edited_at = last.time
          from (
              select distinct on (conversation_id, message) *
-             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[])
-                 as edit (conversation_id, message, position, text, time)
+             from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::timestamptz[], $6::text[])
+                 as edit (conversation_id, message, position, text, time, words)
              order by conversation_id, message, position desc
          ) last
          where m.conversation_id = last.conversation_id and m.position = last.message
@@ -167,6 +176,7 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     .bind(positions)
     .bind(texts)
     .bind(times)
+    .bind(folded)
     .execute(connection)
     .await?;
     Ok(())

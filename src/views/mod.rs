@@ -16,7 +16,9 @@ mod pins;
 mod reactions;
 mod receipts;
 mod schema;
+mod search;
 mod toggles;
+mod words;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -37,6 +39,8 @@ pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
     VERSION, create, discard, hold, is_whole, positions_in, replace_all, replace_one, schema, session, tables,
 };
+pub use search::{Hit, SearchError, search};
+pub use words::{Piece, Wanted};
 
 use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
 

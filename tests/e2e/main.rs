@@ -24,4 +24,5 @@ mod presence;
 mod receipts;
 mod resume;
 mod roster;
+mod search;
 mod views;

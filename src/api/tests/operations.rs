@@ -82,6 +82,7 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/conversations/{id}/pins",
         "put /v1/conversations/{id}/receipt",
         "get /v1/conversations/{id}/receipts",
+        "get /v1/messages",
         "get /v1/events",
         "get /v1/info",
     ];

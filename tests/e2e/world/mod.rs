@@ -15,7 +15,7 @@ use std::{
 pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
 pub use node::{Node, command, signal};
-pub use person::{Conversation, PASSWORD, Person, ask, key};
+pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
 use verbatim::dev::{Cluster, Nats, NatsUser};
 pub use views::rows_of;
