@@ -134,9 +134,10 @@ async fn floor(url: &str, said: &[Said]) {
     .expect("a table");
     for batch in said.chunks(BATCH) {
         sqlx::query(
-            "insert into floor.message (conversation_id, position, id, sender, client_id, text, sent_at)
-             select * from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                                  $7::timestamptz[])
+            "insert into floor.message (conversation_id, position, id, sender, client_id, text, sent_at, words)
+             select *, to_tsvector('simple', text)
+             from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
+                         $7::timestamptz[]) as new (conversation_id, position, id, sender, client_id, text, time)
              on conflict do nothing",
         )
         .bind(batch.iter().map(|said| said.conversation.uuid()).collect::<Vec<_>>())

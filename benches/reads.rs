@@ -1,5 +1,6 @@
-//! What it costs to read: a page of history beside the bare query, the list of somebody with 1,000
-//! conversations, and how large log and views are. It starts servers of its own:
+//! What it costs to read: a page of history beside the bare query, the list of somebody who is in all
+//! conversations, a search over all messages, and how large log and views are. It starts servers of
+//! its own:
 //!
 //! ```sh
 //! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench reads
@@ -15,13 +16,13 @@ use uuid::Uuid;
 use verbatim::{
     domain::Position,
     projector::{self, Work},
-    views::{self, Among, Direction, Reader},
+    views::{self, Among, Direction, Reader, SearchError, Wanted},
 };
 
 use stage::{Said, Stage, cpu_of, part};
 
 /// How often each read is measured.
-const READS: usize = 2_000;
+const READS: usize = 500;
 /// Messages of a page.
 const PAGE: i64 = 50;
 
@@ -57,6 +58,18 @@ async fn run() {
     })
     .await;
     println!("                       (in {} conversations)", talks.len());
+    // The number is one message's own; the other words are in every message.
+    for (what, words) in [("search for one in all", "12345"), ("search for a usual word", "people write")] {
+        let wanted = Wanted::parse(words).expect("words");
+        measure(&stage, what, |_| async {
+            match views::search(pool, everywhere, None, &wanted, None, PAGE).await {
+                Ok(hits) => Ok(hits.len()),
+                Err(SearchError::TooBroad) => Ok(0),
+                Err(SearchError::Database(e)) => Err(e),
+            }
+        })
+        .await;
+    }
     stage.clear().await;
 }
 
