@@ -44,7 +44,7 @@ pub enum SearchError {
 
 impl From<sqlx::Error> for SearchError {
     fn from(error: sqlx::Error) -> Self {
-        match error.as_database_error().and_then(|error| error.code()).as_deref() {
+        match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
             Some("57014") => Self::TooBroad,
             _ => Self::Database(error),
         }
