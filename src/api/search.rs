@@ -13,8 +13,6 @@ use crate::{
     views::{self, Hit, SearchError, Wanted},
 };
 
-/// The most characters of a query.
-const LONGEST: usize = 256;
 /// From how many conversations messages are read at once for one request.
 const AT_ONCE: usize = 4;
 
@@ -126,10 +124,6 @@ impl Search {
 }
 
 fn read(query: &str) -> Result<Wanted, Problem> {
-    if query.chars().count() > LONGEST {
-        let detail = format!("at most {LONGEST} characters are expected");
-        return Err(Problem::parameter("query", "too_long", detail));
-    }
     let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
     Wanted::parse(query).ok_or_else(none)
 }
@@ -161,11 +155,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_has_a_word_and_an_end() {
+    fn a_query_has_a_word() {
         let code = |query: &str| read(query).err().map(|problem| problem.errors[0].code.clone());
         assert_eq!(code("pizza"), None);
-        assert_eq!(code(&"é".repeat(LONGEST)), None);
-        assert_eq!(code(&"é".repeat(LONGEST + 1)).as_deref(), Some("too_long"));
         assert_eq!(code("?!").as_deref(), Some("no_words"));
     }
 
