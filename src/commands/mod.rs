@@ -164,21 +164,18 @@ impl Commands {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
         let _turn = tracked.turn().await;
-        let mut is_latest = false;
         for _ in 0..ATTEMPTS {
-            let (mut conversation, expected) = tracked.roster();
-            let event = match conversation.decide(by, command.clone()) {
-                Ok(Some(event)) => event,
+            let (mut conversation, mut expected) = tracked.roster();
+            let mut decided = conversation.decide(by, command.clone());
+            if !matches!(decided, Ok(Some(_))) {
                 // Another node may know better: what is not changed is so in the log.
-                _ if !is_latest => {
-                    self.conversations.catch_up(id).await?;
-                    is_latest = true;
-                    continue;
-                }
-                Ok(None) => return Ok(Changed { position: expected, conversation, changed: false }),
-                Err(rejection) => return Err(rejection.into()),
+                self.conversations.catch_up(id).await?;
+                (conversation, expected) = tracked.roster();
+                decided = conversation.decide(by, command.clone());
+            }
+            let Some(event) = decided? else {
+                return Ok(Changed { position: expected, conversation, changed: false });
             };
-            is_latest = false;
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),
