@@ -260,29 +260,39 @@ struct Row {
     deleted_at: Option<OffsetDateTime>,
 }
 
-/// One conversation as a member sees it; `$1` is the member.
+/// Conversations as their member `$1` sees them, newest activity first. `which` narrows them down, and
+/// may limit how many: only of those are the messages looked at.
+fn select(which: &str) -> String {
+    format!(
+        "with c as materialized (
+             select c.*, me.user_id, me.role, me.since
+             from member me join conversation c on c.id = me.conversation_id
+             where me.user_id = $1 {which}
+         ) {SELECT} order by c.active_at desc, c.id desc"
+    )
+}
+
 const SELECT: &str = "
-    select c.id, c.kind, c.title, c.history, peer.user_id as peer, me.role, c.created_at, c.active_at, c.head,
+    select c.id, c.kind, c.title, c.history, peer.user_id as peer, c.role, c.created_at, c.active_at, c.head,
            coalesce(r.read, 0) as read, unread.unread, mentions.mentions,
            m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at, m.edited_at,
            m.deleted_at
-    from member me
-    join conversation c on c.id = me.conversation_id
-    left join receipt r on r.conversation_id = c.id and r.user_id = me.user_id
+    from c
+    left join receipt r on r.conversation_id = c.id and r.user_id = c.user_id
     left join lateral (
         select user_id from member
-        where c.kind = 'direct' and conversation_id = c.id and user_id <> me.user_id
+        where c.kind = 'direct' and conversation_id = c.id and user_id <> c.user_id
     ) peer on true
     left join lateral (
         select id, position, sender, text, sent_at, edited_at, deleted_at from message
-        where conversation_id = c.id and (c.history = 'full' or position > me.since)
+        where conversation_id = c.id and (c.history = 'full' or position > c.since)
         order by position desc limit 1
     ) m on true
     cross join lateral (
         select count(*) as unread from (
             select 1 from message
-            where conversation_id = c.id and sender <> me.user_id and position > coalesce(r.read, 0)
-                  and deleted_at is null and (c.history = 'full' or position > me.since)
+            where conversation_id = c.id and sender <> c.user_id and position > coalesce(r.read, 0)
+                  and deleted_at is null and (c.history = 'full' or position > c.since)
             limit 1000
         ) counted
     ) unread
@@ -290,12 +300,11 @@ const SELECT: &str = "
         select count(*) as mentions from (
             select from mention x
             join message on message.conversation_id = c.id and message.position = x.message
-            where x.conversation_id = c.id and x.user_id = me.user_id and x.message > coalesce(r.read, 0)
-                  and sender <> me.user_id and (c.history = 'full' or x.message > me.since)
+            where x.conversation_id = c.id and x.user_id = c.user_id and x.message > coalesce(r.read, 0)
+                  and sender <> c.user_id and (c.history = 'full' or x.message > c.since)
             limit 1000
         ) counted
-    ) mentions
-    where me.user_id = $1";
+    ) mentions";
 
 fn conversation(row: Row) -> sqlx::Result<Conversation> {
     let last = (row.message_id, row.message_position, row.sender, row.text, row.sent_at);
@@ -330,7 +339,7 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
 
 /// A conversation of mine.
 pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<Conversation>> {
-    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{SELECT} and c.id = $2")))
+    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(select("and c.id = $2")))
         .bind(user.uuid())
         .bind(id.uuid())
         .fetch_optional(pool)
@@ -361,10 +370,10 @@ pub async fn page(
         Among::AllBut(ids) => (ids, false),
     };
     // A comparison of its own, so that the list is hashed once and not gone through for each row.
-    let sql = format!(
-        "{SELECT} and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
+    let sql = select(
+        "and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
          and (c.id in (select unnest($5::uuid[]))) = $6
-         order by c.active_at desc, c.id desc limit $4"
+         order by c.active_at desc, c.id desc limit $4",
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(user.uuid())
