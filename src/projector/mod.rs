@@ -1,6 +1,6 @@
 //! **Keeping** the views true: the log into the views, batch by batch. Of several projectors one
 //! works on a stream and the others stand by; a restart costs what lies behind the checkpoint.
-//! [`rebuild`] makes views anew beside the live ones, [`verify`] holds the two against each other.
+//! [`rebuild()`] makes views anew beside the live ones, [`verify()`] holds the two against each other.
 
 mod apply;
 mod reader;
