@@ -167,20 +167,26 @@ impl Conversations {
         }
     }
 
-    /// Reads a conversation as it was just before `position`, for a follower that stands there.
-    pub async fn get_before(&self, id: ConversationId, position: Position) -> Result<(), Unavailable> {
-        let fold = self.0.log.fold(id, Some(Position(position.0 - 1))).await?;
+    /// Takes in an event of a conversation that was not known, which is read as it was just before.
+    pub async fn apply_unknown(&self, recorded: &Recorded) -> Result<Applied, Unavailable> {
+        let id = recorded.conversation;
+        let mut before = self.0.log.fold(id, Some(Position(recorded.position.0 - 1))).await?;
         let mut known = self.known();
-        if let Some(Slot::Ready(_)) = known.slots.get(&id) {
-            return Ok(());
+        if let Some(Slot::Ready(tracked)) = known.slots.get(&id) {
+            // It was loaded for somebody else meanwhile, perhaps with this event taken in already.
+            let tracked = tracked.clone();
+            drop(known);
+            let taken_in = recorded.apply_to(&mut tracked.fold());
+            let previous = taken_in.or_else(|| recorded.apply_to(&mut before));
+            return Ok(previous.map_or(Applied::Void, |previous| Applied::Counts { tracked, previous }));
         }
         let (waiting, _) = known.take_loading(id).unwrap_or_default();
-        let tracked = known.keep(id, fold, self.0.capacity);
+        let tracked = known.keep(id, before, self.0.capacity);
         drop(known);
         for answer in waiting {
             let _ = answer.send(Ok(Some(tracked.clone())));
         }
-        Ok(())
+        Ok(self.apply(recorded))
     }
 
     /// Takes in the next event of a stream. Only the follower of the stream calls this.

@@ -262,8 +262,7 @@ impl Stream {
         let added = self.added_here(recorded);
         let mut applied = self.conversations.apply(recorded);
         if !added.is_empty() && matches!(applied, Applied::Unknown) {
-            self.know(recorded).await;
-            applied = self.conversations.apply(recorded);
+            applied = self.know(recorded).await;
         }
         let Applied::Counts { tracked, previous } = &applied else { return applied };
         for listener in added {
@@ -289,11 +288,14 @@ impl Stream {
         added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
     }
 
-    /// Loads the conversation as it was before an event: somebody here has just come in. The log
-    /// answers or is waited for; without it there is nothing to deliver either.
-    async fn know(&self, recorded: &Recorded) {
-        while let Err(e) = self.conversations.get_before(recorded.conversation, recorded.position).await {
-            tracing::warn!(error = %e, "a conversation that somebody joins is read again");
+    /// Takes in an event of a conversation that nobody here knew: somebody here has just come in. The
+    /// log answers or is waited for; without it there is nothing to deliver either.
+    async fn know(&self, recorded: &Recorded) -> Applied {
+        loop {
+            match self.conversations.apply_unknown(recorded).await {
+                Ok(applied) => return applied,
+                Err(e) => tracing::warn!(error = %e, "a conversation that somebody joins is read again"),
+            }
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
     }
