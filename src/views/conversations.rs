@@ -272,6 +272,7 @@ fn select(which: &str) -> String {
     )
 }
 
+/// What a member sees of the conversations `c`.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, peer.user_id as peer, c.role, c.created_at, c.active_at, c.head,
            coalesce(r.read, 0) as read, unread.unread, mentions.mentions,
