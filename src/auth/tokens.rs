@@ -1,7 +1,12 @@
 //! Access tokens: JWTs of RFC 9068, signed by Ed25519, good for ten minutes.
 
-use std::time::Duration;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
+use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::{Deserialize, Serialize};
@@ -18,6 +23,8 @@ pub const ACCESS_LIFE: Duration = Duration::from_secs(600);
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
 const MOST_BYTES: usize = 4096;
+/// Tokens of a generation; two are kept, about 2 MB.
+const GENERATION: usize = 8_192;
 const TYPE: &str = "at+jwt";
 
 /// Who is asking, as a token says.
@@ -48,6 +55,25 @@ pub struct Tokens {
     keys: Keys,
     issuer: String,
     audience: String,
+    lately: Mutex<Lately>,
+}
+
+/// What a good signature stands under; only the time has to be looked at again.
+#[derive(Debug, Clone, Copy)]
+struct Signed {
+    user: UserId,
+    login: LoginId,
+    /// The later one of `iat` and `nbf`.
+    begin: i64,
+    end: Time,
+}
+
+/// Tokens that were found good lately, by their hash: to check a signature costs a hundred times as
+/// much as to look here. What was not asked for in a whole generation is forgotten.
+#[derive(Debug, Default)]
+struct Lately {
+    young: HashMap<[u8; 32], Signed>,
+    old: HashMap<[u8; 32], Signed>,
 }
 
 /// Nothing but these three may be in a header. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all that
@@ -76,7 +102,7 @@ struct Claims {
 impl Tokens {
     /// Tokens of this issuer for this audience; `verbatim` is the usual name of both.
     pub fn new(keys: Keys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self { keys, issuer: issuer.into(), audience: audience.into() }
+        Self { keys, issuer: issuer.into(), audience: audience.into(), lately: Mutex::default() }
     }
 
     /// The keys that sign.
@@ -106,28 +132,40 @@ impl Tokens {
 
     /// Reads a token and checks all of it but whether its login was revoked.
     pub fn verify(&self, token: &str, now: Time) -> Result<Caller, BadToken> {
-        let claims = self.claims(token).ok_or(BadToken::Invalid)?;
+        let Signed { user, login, begin, end } = self.signed(token).ok_or(BadToken::Invalid)?;
         let now = now.unix_seconds();
-        let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
-        let latest_begin = now.saturating_add(LEEWAY_SECONDS);
-        let begun = claims.iat <= latest_begin && claims.nbf <= latest_begin;
-        // A longer life would outlast the memory of what was revoked.
-        let lives_as_ours = (0..=LIFE_SECONDS).contains(&claims.exp.saturating_sub(claims.iat));
-        let end = OffsetDateTime::from_unix_timestamp(claims.exp).map_err(|_| BadToken::Invalid)?;
-        if !(for_us && begun && lives_as_ours) {
+        if begin > now.saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Invalid);
         }
-        if now > claims.exp.saturating_add(LEEWAY_SECONDS) {
+        if now > end.unix_seconds().saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Expired);
         }
-        Ok(Caller { user: claims.sub, login: claims.login_id, expires_at: Time::of(end) })
+        Ok(Caller { user, login, expires_at: end })
+    }
+
+    /// What a token of ours says, whatever the time.
+    fn signed(&self, token: &str) -> Option<Signed> {
+        if token.len() > MOST_BYTES {
+            return None;
+        }
+        let hash = sha256(token.as_bytes());
+        let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(signed) = lately().get(&hash) {
+            return Some(signed);
+        }
+        let claims = self.claims(token)?;
+        let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
+        // A longer life would outlast the memory of what was revoked.
+        let lives_as_ours = (0..=LIFE_SECONDS).contains(&claims.exp.saturating_sub(claims.iat));
+        let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
+        let Claims { sub: user, login_id: login, iat, nbf, .. } = claims;
+        let signed = (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end })?;
+        lately().insert(hash, signed);
+        Some(signed)
     }
 
     /// The claims of a token that one of our keys signed.
     fn claims(&self, token: &str) -> Option<Claims> {
-        if token.len() > MOST_BYTES {
-            return None;
-        }
         let header = BASE64URL.decode(token.split('.').next()?).ok()?;
         let header: StrictHeader = serde_json::from_slice(&header).ok()?;
         let key = self.keys.named(&header.kid)?;
@@ -136,6 +174,30 @@ impl Tokens {
         }
         jsonwebtoken::decode(token, &key.verifies, &signature_only()).ok().map(|token| token.claims)
     }
+}
+
+impl Lately {
+    fn get(&mut self, hash: &[u8; 32]) -> Option<Signed> {
+        if let Some(signed) = self.young.get(hash) {
+            return Some(*signed);
+        }
+        let signed = self.old.remove(hash)?;
+        self.insert(*hash, signed);
+        Some(signed)
+    }
+
+    fn insert(&mut self, hash: [u8; 32], signed: Signed) {
+        if self.young.len() >= GENERATION {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(hash, signed);
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
 }
 
 const LIFE_SECONDS: i64 = ACCESS_LIFE.as_secs().cast_signed();

@@ -65,6 +65,37 @@ fn a_token_of_ours_tells_who_is_asking() {
 }
 
 #[test]
+fn a_token_that_is_known_is_judged_by_the_time_again() {
+    let tokens = tokens();
+    let token = tokens.issue(USER.parse().expect("id"), LOGIN.parse().expect("id"), at(NOW), "1".to_owned());
+    let first = tokens.verify(&token, at(NOW));
+    assert!(first.is_ok());
+    assert_eq!(tokens.verify(&token, at(NOW + 1)), first);
+    assert_eq!(tokens.verify(&token, at(NOW + 631)), Err(BadToken::Expired));
+    assert_eq!(tokens.verify(&token, at(NOW - 31)), Err(BadToken::Invalid));
+    let (rest, last) = token.split_at(token.len() - 8);
+    let changed = format!("{rest}{}", last.chars().rev().collect::<String>());
+    assert_eq!(
+        tokens.verify(&changed, at(NOW)),
+        Err(BadToken::Invalid),
+        "one character more or less is another"
+    );
+}
+
+#[test]
+fn of_known_tokens_no_more_than_two_generations_are_kept() {
+    let mut lately = Lately::default();
+    let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
+    let signed = Signed { user, login, begin: NOW, end: at(NOW + 600) };
+    for number in 0..5 * GENERATION {
+        lately.insert(sha256(&number.to_ne_bytes()), signed);
+        assert!(lately.get(&sha256(&0_usize.to_ne_bytes())).is_some(), "what is asked for stays");
+    }
+    assert!(lately.young.len() + lately.old.len() <= 2 * GENERATION);
+    assert!(lately.get(&sha256(&1_usize.to_ne_bytes())).is_none());
+}
+
+#[test]
 fn a_token_is_good_until_thirty_seconds_after_its_end_by_the_given_clock() {
     let tokens = tokens();
     for (now, answer) in [
