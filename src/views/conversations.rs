@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -260,16 +260,23 @@ struct Row {
     deleted_at: Option<OffsetDateTime>,
 }
 
-/// Conversations as their member `$1` sees them, newest activity first. `which` narrows them down, and
-/// may limit how many: only of those are the messages looked at.
+/// Conversations as their member `$1` sees them, newest activity first. `which` gives the ids of those
+/// that are wanted, few: only of these are the messages looked at.
 fn select(which: &str) -> String {
     format!(
-        "with c as materialized (
+        "with wanted as materialized ({which}),
+         c as materialized (
              select c.*, me.user_id, me.role, me.since
-             from member me join conversation c on c.id = me.conversation_id
-             where me.user_id = $1 {which}
+             from wanted join member me on me.conversation_id = wanted.id and me.user_id = $1
+             join conversation c on c.id = wanted.id
          ) {SELECT} order by c.active_at desc, c.id desc"
     )
+}
+
+/// A transaction in which messages are counted one by one, until there are enough. A bitmap would have
+/// all of a conversation first.
+async fn counting(pool: &PgPool) -> sqlx::Result<Transaction<'static, Postgres>> {
+    pool.begin_with("begin read only; set local enable_bitmapscan = off").await
 }
 
 /// What a member sees of the conversations `c`.
@@ -294,15 +301,17 @@ const SELECT: &str = "
             select 1 from message
             where conversation_id = c.id and sender <> c.user_id and position > coalesce(r.read, 0)
                   and deleted_at is null and (c.history = 'full' or position > c.since)
-            limit 1000
+            order by position desc limit 1000
         ) counted
     ) unread
     cross join lateral (
         select count(*) as mentions from (
             select from mention x
-            join message on message.conversation_id = c.id and message.position = x.message
             where x.conversation_id = c.id and x.user_id = c.user_id and x.message > coalesce(r.read, 0)
-                  and sender <> c.user_id and (c.history = 'full' or x.message > c.since)
+                  and (c.history = 'full' or x.message > c.since)
+                  -- Not a join, which could begin with all messages of the conversation.
+                  and (select sender from message
+                       where conversation_id = x.conversation_id and position = x.message) <> c.user_id
             limit 1000
         ) counted
     ) mentions";
@@ -340,11 +349,13 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
 
 /// A conversation of mine.
 pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<Conversation>> {
-    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(select("and c.id = $2")))
+    let mut transaction = counting(pool).await?;
+    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
         .bind(user.uuid())
         .bind(id.uuid())
-        .fetch_optional(pool)
+        .fetch_optional(&mut *transaction)
         .await?;
+    transaction.rollback().await?;
     row.map(conversation).transpose()
 }
 
@@ -372,10 +383,13 @@ pub async fn page(
     };
     // A comparison of its own, so that the list is hashed once and not gone through for each row.
     let sql = select(
-        "and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
-         and (c.id in (select unnest($5::uuid[]))) = $6
+        "select c.id from conversation c
+         where c.id = any(array(select conversation_id from member where user_id = $1))
+               and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
+               and (c.id in (select unnest($5::uuid[]))) = $6
          order by c.active_at desc, c.id desc limit $4",
     );
+    let mut transaction = counting(pool).await?;
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(user.uuid())
         .bind(time)
@@ -383,7 +397,8 @@ pub async fn page(
         .bind(limit)
         .bind(listed.iter().map(|id| id.uuid()).collect::<Vec<_>>())
         .bind(wanted)
-        .fetch_all(pool)
+        .fetch_all(&mut *transaction)
         .await?;
+    transaction.rollback().await?;
     rows.into_iter().map(conversation).collect()
 }
