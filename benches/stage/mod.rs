@@ -4,6 +4,13 @@
 // Each benchmark uses its part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod figures;
+pub mod floor;
+pub mod process;
+pub mod rest;
+pub mod sockets;
+pub mod talk;
+
 use std::{fs, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
