@@ -210,7 +210,9 @@ async fn session(
         if said.ping {
             stream.write_all(&masked(PONG, b"")).await?;
         }
-        if said.has_begun && let Some(began) = began.take() {
+        if said.has_begun
+            && let Some(began) = began.take()
+        {
             began();
         }
         all.changed.notify_waiters();
@@ -258,11 +260,7 @@ impl Said {
 }
 
 /// Reads once; `take` says how many bytes of what is there it has used.
-async fn read(
-    stream: &TcpStream,
-    unread: &mut Vec<u8>,
-    take: impl FnOnce(&[u8]) -> usize,
-) -> io::Result<()> {
+async fn read(stream: &TcpStream, unread: &mut Vec<u8>, take: impl FnOnce(&[u8]) -> usize) -> io::Result<()> {
     let mut take = Some(take);
     loop {
         stream.readable().await?;

@@ -2,11 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{
-    StreamExt as _,
-    future::join_all,
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::{process::cpu, sockets::Audience};
