@@ -66,12 +66,13 @@ fn table(figures: &[Figure]) -> String {
     let mut table =
         "| | measured | Verbatim | floor | x floor | the floor is |\n|---|---|---:|---:|---:|---|\n"
             .to_owned();
-    for Figure { part, what, unit, ours, floor, floor_is, .. } in figures {
+    for figure in figures {
+        let Figure { part, what, unit, ours, floor, floor_is, .. } = figure;
+        let ratio = figure.ratio().map(number).unwrap_or_default();
         let value = |values: &[f64]| match values {
             [] => String::new(),
             values => format!("{} {unit}", number(median(values))),
         };
-        let ratio = (!floor.is_empty()).then(|| number(median(ours) / median(floor))).unwrap_or_default();
         let (ours, floor) = (value(ours), value(floor));
         writeln!(table, "| {part} | {what} | {ours} | {floor} | {ratio} | {floor_is} |").expect("a string");
     }
