@@ -178,7 +178,7 @@ async fn session(
         if let Some(at) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
         }
-        read(&stream, &mut unread, |_| 0).await?;
+        read(&stream, &mut unread).await?;
     };
     if !unread.starts_with(b"HTTP/1.1 101") {
         return Err(io::Error::other("refused"));
@@ -191,22 +191,7 @@ async fn session(
     stream.write_all(&masked(TEXT, hello.as_bytes())).await?;
     let mut began = Some(began);
     loop {
-        let mut said = Said::default();
-        let take = |bytes: &[u8]| {
-            let mut counts = all.counts.lock().expect("counts");
-            let mut taken = 0;
-            while let Some((code, payload, length)) = frame(&bytes[taken..]) {
-                taken += length;
-                match code {
-                    TEXT => said.text(payload, visit, last, &mut counts),
-                    PING => said.ping = true,
-                    CLOSE => said.closed = Some(retry_after(payload)),
-                    _ => {}
-                }
-            }
-            taken
-        };
-        read(&stream, &mut unread, take).await?;
+        let said = take(&mut unread, visit, last, all);
         if said.ping {
             stream.write_all(&masked(PONG, b"")).await?;
         }
@@ -219,6 +204,7 @@ async fn session(
         if let Some(retry_after) = said.closed {
             return Ok(retry_after);
         }
+        read(&stream, &mut unread).await?;
     }
 }
 
@@ -259,33 +245,40 @@ impl Said {
     }
 }
 
-/// Reads once; `take` says how many bytes of what is there it has used.
-async fn read(stream: &TcpStream, unread: &mut Vec<u8>, take: impl FnOnce(&[u8]) -> usize) -> io::Result<()> {
-    let mut take = Some(take);
+/// Takes all whole frames of what was read.
+fn take(unread: &mut Vec<u8>, visit: &mut Visit, last: &mut u64, all: &All) -> Said {
+    let (mut said, mut taken) = (Said::default(), 0);
+    let mut counts = all.counts.lock().expect("counts");
+    while let Some((code, payload, length)) = frame(&unread[taken..]) {
+        taken += length;
+        match code {
+            TEXT => said.text(payload, visit, last, &mut counts),
+            PING => said.ping = true,
+            CLOSE => said.closed = Some(retry_after(payload)),
+            _ => {}
+        }
+    }
+    unread.drain(..taken);
+    if unread.is_empty() {
+        // Who waits keeps no memory.
+        *unread = Vec::new();
+    }
+    said
+}
+
+/// Reads once.
+async fn read(stream: &TcpStream, unread: &mut Vec<u8>) -> io::Result<()> {
     loop {
         stream.readable().await?;
         let read = BUFFER.with_borrow_mut(|buffer| {
-            let length = match stream.try_read(buffer) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                read => read?,
-            };
-            let Some(take) = take.take() else { return Ok(true) };
-            if unread.is_empty() {
-                let taken = take(&buffer[..length]);
-                unread.extend_from_slice(&buffer[taken..length]);
-            } else {
-                unread.extend_from_slice(&buffer[..length]);
-                let taken = take(unread);
-                unread.drain(..taken);
-            }
-            if unread.is_empty() {
-                *unread = Vec::new();
-            }
-            Ok(true)
-        })?;
-        if read {
-            return Ok(());
+            let read = stream.try_read(buffer);
+            unread.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
+            read
+        });
+        match read {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+            read => return read.map(|_| ()),
         }
     }
 }
