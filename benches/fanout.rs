@@ -143,6 +143,6 @@ async fn measure(
         Pace::Window(window) => each as u64 * flat_out(audience, each as u64, window, lasting, &say).await,
     };
     spent(audience, pid, async || talk(Duration::from_secs(1)).await).await;
-    let lasting = Duration::from_secs(if full() { 8 } else { 4 });
+    let lasting = Duration::from_secs(if full() { 8 } else { 3 });
     spent(audience, pid, async || talk(lasting).await).await
 }

@@ -101,6 +101,11 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
         .await;
     let last = rest.say(groups[0].0, groups[0].1).await;
     rest.viewed(groups[0].0, groups[0].1, last).await;
+    // A node that has just begun holds no trace of what was set up.
+    node.stop().await;
+    let node = Node::start(stage, ROLES, &SETTINGS).await;
+    let rest = Rest::to(node.address, IN_FLIGHT);
+    rest.viewed(groups[0].0, groups[0].1, last).await;
 
     let before = memory(node.pid());
     let visits = visits(&people, OF_EACH_USER);
@@ -189,9 +194,13 @@ async fn crowd(stage: &Stage, members: usize) {
     audience.forget();
     let before = cpu(node.pid());
     for one in visits(&joining, 1) {
-        drop(Audience::connect(node.address, vec![one], 1).await);
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let here = Audience::connect(node.address, vec![one], 1).await;
+        // Long enough for it to be told.
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        drop(here);
     }
+    // Until the last is held to be away, too.
+    tokio::time::sleep(Duration::from_secs(2)).await;
     audience.settle().await;
     let changes = audience.counts().presence as f64 / members as f64;
     let change = micros(cpu(node.pid()) - before) / changes;

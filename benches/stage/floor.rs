@@ -4,6 +4,7 @@
 use std::{
     io::{self, BufRead as _, BufReader, IoSlice, Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
     process::{Child, Command, Stdio},
 };
 
@@ -81,6 +82,7 @@ pub fn serve_if_asked() -> bool {
 
 fn serve(plan: Plan) -> io::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let_all_wait(&listener)?;
     println!("{}", listener.local_addr()?.port());
     let (mut control, _) = listener.accept()?;
 
@@ -126,6 +128,14 @@ fn serve(plan: Plan) -> io::Result<()> {
             }
         }
     }
+}
+
+/// Whoever connects at once with thousands waits in the kernel, instead of trying again after a second.
+#[allow(unsafe_code)] // The standard library has a fixed number of those who may wait.
+fn let_all_wait(listener: &TcpListener) -> io::Result<()> {
+    // SAFETY: a plain system call on a socket that listens already, of which it changes nothing else.
+    let answer = unsafe { libc::listen(listener.as_raw_fd(), 65_535) };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 fn write(mut socket: &TcpStream, frames: &[(usize, Vec<u8>)], queued: bool) -> io::Result<()> {

@@ -20,7 +20,7 @@ use tokio::{
 /// How long is waited for what has to come.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Nothing but events for so long: everybody has been told who is here.
-const QUIET: Duration = Duration::from_secs(2);
+const QUIET: Duration = Duration::from_secs(1);
 /// What stands before the time at which something was said, at the end of its text.
 const STAMP: &[u8] = b"~@";
 
