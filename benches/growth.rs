@@ -166,7 +166,7 @@ async fn crowd(stage: &Stage, members: usize) {
     let rest = Rest::to(node.address, IN_FLIGHT);
     let people = rest.people(members).await;
     let joining = rest.people(TIMES).await;
-    let talk = created(stage, people.iter().map(|person| person.id).collect()).await;
+    let talk = rest.group(&people).await;
     let last = rest.say(&people[0], talk).await;
     rest.viewed(&people[0], talk, last).await;
     let figure = |what: &str| Figure::new("crowd", format!("{members} members: {what}"), "µs").drawn("crowd");
