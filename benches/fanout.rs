@@ -105,7 +105,7 @@ async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &imp
     let mut rate = figure("deliveries", "1/s");
     let mut latencies = [(0.5, "p50"), (0.99, "p99")].map(|(p, name)| (p, figure(name, "ms")));
     let mut frame = 400;
-    for _ in 0..if full() { 5 } else { 2 } {
+    for _ in 0..if full() { 3 } else { 2 } {
         let audience = Audience::connect(node.address, crowd.visits(), AT_ONCE).await;
         audience.settle().await;
         let nth = |n: usize| crowd.conversations[n.wrapping_mul(7_919) % conversations];
