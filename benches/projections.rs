@@ -23,7 +23,11 @@ use verbatim::{
     views,
 };
 
-use stage::{Said, Stage, Talk, cpu_of, message, part};
+use stage::{
+    Said, Stage, Talk, cpu_of,
+    figures::{Figure, note},
+    message, part,
+};
 
 /// Rows of a statement of the floor, as many as a batch of the projector has events.
 const BATCH: usize = 5_000;
@@ -61,6 +65,9 @@ async fn run() {
         "rebuilt      {rate:>9.0} events/s  {each:.1} µs of Postgres each, {:.2} x the floor",
         each / floor
     );
+
+    let cost = Figure::new("projections", "rebuild: processor of Postgres per event", "µs");
+    note(cost.beside("the bare insert of the messages"), each, Some(floor));
 
     let stop = CancellationToken::new();
     let projecting =

@@ -19,7 +19,11 @@ use verbatim::{
     views::{self, Among, Direction, Reader, SearchError, Wanted},
 };
 
-use stage::{Said, Stage, cpu_of, part};
+use stage::{
+    Said, Stage, cpu_of,
+    figures::{Figure, note},
+    part,
+};
 
 /// How often each read is measured.
 const READS: usize = 500;
@@ -52,6 +56,8 @@ async fn run() {
     })
     .await;
     println!("history page {:.2} x the bare query in processor time", page / bare);
+    let cost = Figure::new("reads", "page of 50 messages: processor, here and in Postgres", "µs");
+    note(cost.beside("the bare query"), page, Some(bare));
     measure(&stage, "list of 50 of all mine", |_| async {
         let page = views::page(pool, everywhere, Among::AllBut(&[]), None, PAGE).await;
         page.map(|page| page.len())

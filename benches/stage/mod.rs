@@ -4,6 +4,13 @@
 // Each benchmark uses its part.
 #![allow(dead_code, unreachable_pub)]
 
+pub mod figures;
+pub mod floor;
+pub mod process;
+pub mod rest;
+pub mod sockets;
+pub mod talk;
+
 use std::{fs, time::Duration};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -29,7 +36,7 @@ pub struct Stage {
     pub postgres: Postgres,
     pub log: Log,
     pub pool: PgPool,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// A conversation and its members.
@@ -62,7 +69,7 @@ impl Stage {
         app::migrate(postgres.url()).await.expect("migrations");
         let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
         let pool = app::database(postgres.url(), 4).await.expect("Postgres");
-        Self { nats, postgres, log, pool, _dir: dir }
+        Self { nats, postgres, log, pool, dir }
     }
 
     /// Begins conversations and says so many messages in them.
@@ -70,6 +77,11 @@ impl Stage {
         let talks = conversations(&self.log, (messages / OF_EACH).max(1)).await;
         let said = say(&self.log, &talks, messages).await;
         (talks, said)
+    }
+
+    /// A folder on the disk of the log.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
     }
 
     pub async fn clear(self) {

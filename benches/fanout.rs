@@ -1,0 +1,148 @@
+//! What it costs to hand a message to all who may know, beside a bare server that writes prepared
+//! frames of the same size to as many sockets. The node keeps to one processor and the load to
+//! another; people speak over REST.
+
+mod stage;
+
+use std::time::Duration;
+
+use stage::{
+    Stage,
+    figures::{Figure, full},
+    floor::{Floor, Plan},
+    part,
+    process::{Node, run},
+    rest::{Person, Rest},
+    sockets::{Audience, Visit},
+    talk::{Spent, flat_out, paced, spent},
+};
+use verbatim::domain::ConversationId;
+
+/// Sockets of one user.
+const OF_EACH_USER: usize = 5;
+/// Connections that are opened at once.
+const AT_ONCE: usize = 64;
+
+/// How fast people speak.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// Messages a second.
+    Rate(u32),
+    /// So many on their way at once.
+    Window(usize),
+}
+
+/// Conversations with so many sockets each.
+#[derive(Clone, Copy)]
+struct Shape {
+    conversations: usize,
+    each: usize,
+}
+
+struct Crowd {
+    shape: Shape,
+    conversations: Vec<ConversationId>,
+    listeners: Vec<Person>,
+}
+
+fn main() {
+    run(benchmark);
+}
+
+async fn benchmark(stage: &Stage) {
+    let small = if full() { 2_000 } else { 500 };
+    // Who comes back between two rounds was never away.
+    let settings = [("VERBATIM_PRESENCE_GRACE", "600")];
+    let node = Node::start(stage, "api,gateway,projector", &settings).await;
+    let rest = Rest::to(node.address, 512);
+    let speaker = rest.people(1).await.remove(0);
+    let one = Crowd::gather(&rest, &speaker, Shape { conversations: 1, each: 1_000 }).await;
+    let many = Crowd::gather(&rest, &speaker, Shape { conversations: small, each: OF_EACH_USER }).await;
+    let say = async |conversation| {
+        rest.say(&speaker, conversation).await;
+    };
+
+    compare(&node, &one, Pace::Rate(20), "", &say).await;
+    compare(&node, &one, Pace::Window(16), "", &say).await;
+    compare(&node, &many, Pace::Window(512), "", &say).await;
+    // Here the node that is measured neither takes the messages nor projects them.
+    let gateway = Node::start(stage, "gateway", &settings).await;
+    compare(&gateway, &many, Pace::Window(512), ", a gateway alone", &say).await;
+    gateway.stop().await;
+    node.stop().await;
+}
+
+impl Crowd {
+    /// Users of some sockets each in conversations of the speaker, who has none.
+    async fn gather(rest: &Rest, speaker: &Person, shape: Shape) -> Self {
+        let users = shape.each / OF_EACH_USER;
+        let listeners = rest.people(shape.conversations * users).await;
+        let groups = listeners.chunks(users).map(|group| {
+            let people: Vec<Person> = [speaker].into_iter().chain(group).cloned().collect();
+            async move { rest.group(&people).await }
+        });
+        let conversations = futures_util::future::join_all(groups).await;
+        Self { shape, conversations, listeners }
+    }
+
+    fn visits(&self) -> Vec<Visit> {
+        let visits = self.listeners.iter().map(|user| Visit { token: user.token.clone(), cursor: None });
+        visits.flat_map(|visit| std::iter::repeat_n(visit, OF_EACH_USER)).collect()
+    }
+}
+
+/// Floor and node by turns.
+async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &impl AsyncFn(ConversationId)) {
+    let Shape { conversations, each } = crowd.shape;
+    let queued = matches!(pace, Pace::Window(_));
+    let (how, floor_is) = match pace {
+        Pace::Rate(rate) => (format!("{rate} messages/s"), "write(2)"),
+        Pace::Window(_) => ("saturated".to_owned(), "writev(2)"),
+    };
+    let name = format!("{conversations} x {each} sockets, {how}{beside}");
+    let figure = |what: &str, unit| Figure::new("fan-out", format!("{name}: {what}"), unit).beside(floor_is);
+    let mut cost = figure("processor per delivery", "µs").drawn("fan-out");
+    let mut rate = figure("deliveries", "1/s");
+    let mut latencies = [(0.5, "p50"), (0.99, "p99")].map(|(p, name)| (p, figure(name, "ms")));
+    let mut frame = 400;
+    for _ in 0..if full() { 3 } else { 2 } {
+        let audience = Audience::connect(node.address, crowd.visits(), AT_ONCE).await;
+        audience.settle().await;
+        let nth = |n: usize| crowd.conversations[n.wrapping_mul(7_919) % conversations];
+        let ours = measure(&audience, node.pid(), crowd.shape, pace, async |n| say(nth(n)).await).await;
+        frame = audience.counts().frame.max(frame);
+        drop(audience);
+
+        let floor = Floor::start(Plan { sockets: conversations * each, each, frame, missed: 0, queued });
+        let audience = Audience::connect(floor.address, crowd.visits(), AT_ONCE).await;
+        let nth = |n: usize| n.wrapping_mul(7_919) % conversations;
+        let bare = measure(&audience, floor.pid(), crowd.shape, pace, async |n| floor.say(nth(n))).await;
+
+        cost.round(ours.each(), Some(bare.each()));
+        rate.round(ours.rate(), Some(bare.rate()));
+        for (p, latency) in &mut latencies {
+            latency.round(part(&ours.latencies, *p), Some(part(&bare.latencies, *p)));
+        }
+    }
+    cost.note();
+    match pace {
+        Pace::Rate(_) => latencies.into_iter().for_each(|(_, latency)| latency.note()),
+        Pace::Window(_) => rate.note(),
+    }
+}
+
+async fn measure(
+    audience: &Audience,
+    pid: u32,
+    Shape { each, .. }: Shape,
+    pace: Pace,
+    say: impl AsyncFn(usize),
+) -> Spent {
+    let talk = async |lasting: Duration| match pace {
+        Pace::Rate(rate) => each as u64 * paced(rate, lasting, &say).await,
+        Pace::Window(window) => each as u64 * flat_out(audience, each as u64, window, lasting, &say).await,
+    };
+    spent(audience, pid, async || talk(Duration::from_secs(1)).await).await;
+    let lasting = Duration::from_secs(if full() { 8 } else { 3 });
+    spent(audience, pid, async || talk(lasting).await).await
+}

@@ -1,0 +1,182 @@
+//! Processes that are measured: on which processor they run, what they cost, and the node itself.
+
+use std::{fs, io, net::SocketAddr, process::Stdio, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader, Lines},
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+use super::{Stage, floor};
+
+/// Where what is measured runs, and where the load comes from.
+const MEASURED: usize = 0;
+const LOAD: usize = 1;
+/// How long a node may take to start or to stop.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Runs a benchmark on a stage of its own, or this process as the floor that a benchmark has started.
+pub fn run(benchmark: impl AsyncFnOnce(&Stage)) {
+    if floor::serve_if_asked() {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let stage = Stage::set().await;
+        prepare();
+        benchmark(&stage).await;
+        stage.clear().await;
+    });
+}
+
+/// This thread, with all the load, keeps to its processor from now on, and as many files may be open as
+/// the machine allows. Servers that have started before run anywhere.
+fn prepare() {
+    raise_the_limit_of_files().expect("the soft limit may be as high as the hard one");
+    if let Err(e) = keep_to(LOAD) {
+        eprintln!("load and server share the processors, figures are rough: {e}");
+    }
+}
+
+/// Starts a child on the processor of what is measured.
+pub fn measured<T>(start: impl FnOnce() -> T) -> T {
+    // A child inherits the processors of the thread that makes it. With one alone there is no choice.
+    let moved = keep_to(MEASURED).and_then(|()| keep_to(LOAD)).is_ok();
+    if moved {
+        keep_to(MEASURED).expect("it could a moment ago");
+    }
+    let started = start();
+    if moved {
+        keep_to(LOAD).expect("it could a moment ago");
+    }
+    started
+}
+
+#[allow(unsafe_code)] // The standard library knows no processors.
+fn keep_to(cpu: usize) -> io::Result<()> {
+    // SAFETY: an empty set is all zeros, and the kernel only reads it.
+    let answer = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(cpu, &mut set);
+        libc::sched_setaffinity(0, size_of_val(&set), &set)
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+#[allow(unsafe_code)] // The standard library knows no limits of a process.
+fn raise_the_limit_of_files() -> io::Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the kernel writes and reads this one value.
+    let answer = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit)
+    };
+    if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The processor time of a process so far, to the nanosecond, also of its threads that have ended.
+#[allow(unsafe_code)] // The standard library reads no clock of another process.
+pub fn cpu(pid: u32) -> Duration {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: the kernel writes these two values.
+    let answers = unsafe {
+        [libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock), libc::clock_gettime(clock, &mut time)]
+    };
+    assert_eq!(answers, [0, 0], "process {pid} runs");
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// Bytes of memory that a process has.
+pub fn memory(pid: u32) -> f64 {
+    status(pid, "VmRSS:")
+}
+
+/// The most bytes of memory that a process had since `forget_peak`.
+pub fn peak(pid: u32) -> f64 {
+    status(pid, "VmHWM:")
+}
+
+pub fn forget_peak(pid: u32) {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").expect("a process of our own");
+}
+
+fn status(pid: u32, name: &str) -> f64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("Linux");
+    let kib: f64 = line.trim_end_matches("kB").trim().parse().expect("a number");
+    kib * 1024.0
+}
+
+/// A node: the program itself, as a process of its own.
+pub struct Node {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Node {
+    /// Starts it with these roles, with cheap passwords and room for all sockets of a benchmark.
+    pub async fn start(stage: &Stage, roles: &str, settings: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
+            command.env_remove(name);
+        }
+        command
+            .args(["serve", "--roles", roles])
+            .env("VERBATIM_NATS_URL", stage.nats.url())
+            .env("VERBATIM_DATABASE_URL", stage.postgres.url())
+            .env("VERBATIM_LISTEN", "127.0.0.1:0")
+            .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
+            .env("VERBATIM_SOCKETS", "100000")
+            .env("VERBATIM_LOG", "json")
+            .env("VERBATIM_ARGON2_MEMORY", "64")
+            .env("VERBATIM_ARGON2_PASSES", "1")
+            .envs(settings.iter().copied())
+            .kill_on_drop(true)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = measured(|| command.spawn()).expect("the program runs");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let serving = timeout(PATIENCE, serving(&mut lines)).await;
+        let address = serving.expect("the node starts in time").expect("the node serves");
+        tokio::spawn(async move { while next(&mut lines).await.is_some() {} });
+        Self { child, address }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+
+    /// Ends it in good order.
+    pub async fn stop(mut self) {
+        let sent = Command::new("kill").arg(self.pid().to_string()).status().await;
+        assert!(sent.expect("kill runs").success());
+        timeout(PATIENCE, self.child.wait()).await.expect("it stops in time").expect("it ends");
+    }
+}
+
+/// Where it serves; nothing if it has ended.
+async fn serving(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<SocketAddr> {
+    loop {
+        let line = next(lines).await?;
+        if line["message"] == "serving" {
+            return line["listen"].as_str()?.parse().ok();
+        }
+    }
+}
+
+/// The next line of a node's log; what somebody should know of is printed.
+async fn next(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<Value> {
+    let line = lines.next_line().await.ok()??;
+    let read = serde_json::from_str(&line).unwrap_or_default();
+    let Value::Object(_) = &read else {
+        eprintln!("the node: {line}");
+        return Some(read);
+    };
+    if read["level"] != "INFO" {
+        eprintln!("the node: {line}");
+    }
+    Some(read)
+}
