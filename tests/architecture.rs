@@ -91,6 +91,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("hyper_util", &["listen"]),
     ("jsonwebtoken", &["auth"]),
     ("libc", &["dev"]),
+    ("mimalloc", &["main"]),
     ("poem", &["admin", "api", "app", "gateway", "listen"]),
     ("poem_openapi", &["api"]),
     ("prometheus_client", &["telemetry"]),

@@ -3,10 +3,7 @@
 //! the view does not reach or does not answer. The views only tell where: what it was, also if it has
 //! been edited or deleted since, is read from the log.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use sqlx::PgPool;
 use tokio::{
@@ -18,7 +15,7 @@ use super::{Conversations, Refused};
 use crate::{
     domain::{ClientId, Position, UserId},
     log::{DUPLICATE_WINDOW, Log, PAGE, Recorded, Unavailable},
-    views::{self, Progress, Sending, Standing},
+    views::{self, Sending},
 };
 
 /// The most look-ups that may wait.
@@ -56,22 +53,19 @@ enum Known {
     NewUpTo(Position),
 }
 
-/// How far the log had been followed and when, and how far the views have come since.
+/// How far this process had followed the log, and when.
 struct Notes {
     conversations: Conversations,
     followed: VecDeque<(Instant, Vec<Position>)>,
-    progress: Progress,
-    views: Standing,
 }
 
 impl Earlier {
     /// Starts the task that looks up; it ends with the last of these.
-    pub fn start(log: Log, pool: PgPool, progress: Progress, conversations: Conversations) -> Self {
+    pub fn start(log: Log, pool: PgPool, conversations: Conversations) -> Self {
         let (queue, asked) = mpsc::channel(WAITING);
-        let mut notes =
-            Notes { conversations, followed: VecDeque::new(), progress, views: Standing::default() };
+        let mut notes = Notes { conversations, followed: VecDeque::new() };
         notes.note();
-        tokio::spawn(look_up_all(log.clone(), pool, notes, asked));
+        tokio::spawn(look_up_all(log.clone(), views::Keys::new(pool), notes, asked));
         Self { log, queue }
     }
 
@@ -122,7 +116,7 @@ pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool
     recorded.actor == user && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key)
 }
 
-async fn look_up_all(log: Log, pool: PgPool, mut notes: Notes, mut asked: mpsc::Receiver<Asked>) {
+async fn look_up_all(log: Log, mut keys: views::Keys, mut notes: Notes, mut asked: mpsc::Receiver<Asked>) {
     let mut note = interval(NOTE);
     note.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut batch = Vec::with_capacity(BATCH);
@@ -133,41 +127,36 @@ async fn look_up_all(log: Log, pool: PgPool, mut notes: Notes, mut asked: mpsc::
                 if count == 0 {
                     return;
                 }
-                answer(&log, &pool, &mut notes, std::mem::take(&mut batch)).await;
+                answer(&log, &mut keys, &notes, std::mem::take(&mut batch)).await;
             }
         }
     }
 }
 
-async fn answer(log: &Log, pool: &PgPool, notes: &mut Notes, batch: Vec<Asked>) {
-    let streams: HashSet<usize> = batch.iter().map(|asked| log.stream_of(asked.sending.0)).collect();
-    if notes.views.set.is_none() || !streams.into_iter().all(|stream| notes.view_reaches(stream)) {
-        notes.look_at_views().await;
-    }
-    let keys: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
-    let (found, answered) = match views::done_before(pool, &keys).await {
-        Ok(found) => (found, true),
-        Err(e) => {
-            tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
-            (HashMap::new(), false)
-        }
-    };
-    // Views that were begun anew in the meantime lack what those had that were looked at before.
-    let now = notes.progress.standing().await.unwrap_or_default();
-    let answered = answered && now.set.is_some() && now.set == notes.views.set;
+async fn answer(log: &Log, keys: &mut views::Keys, notes: &Notes, batch: Vec<Asked>) {
+    let asked: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
+    let found = keys.look_up(&asked).await.unwrap_or_else(|e| {
+        tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
+        None
+    });
     for Asked { sending, answer } in batch {
-        let stream = log.stream_of(sending.0);
-        // Two retries of one message may stand in one batch: both are told of it.
-        let known = match found.get(&sending) {
-            Some(position) => Known::At(*position),
-            None if !answered => Known::NewUpTo(Position::START),
-            None if notes.views.parked.contains(&sending.0) => Known::NewUpTo(Position::START),
-            None if notes.view_reaches(stream) => Known::New,
-            None => Known::NewUpTo(notes.view(stream)),
-        };
-        let _ = answer.send(known);
+        let _ = answer.send(match &found {
+            Some(views) => what_is_known(log, notes, views, &sending),
+            None => Known::NewUpTo(Position::START),
+        });
     }
-    notes.views = now;
+}
+
+/// Two retries of one message may stand in one batch: both are told of it.
+fn what_is_known(log: &Log, notes: &Notes, views: &views::Found, sending: &Sending) -> Known {
+    let stream = log.stream_of(sending.0);
+    let reached = views.reached.get(&stream).copied().unwrap_or_default();
+    match views.at.get(sending) {
+        Some(position) => Known::At(*position),
+        None if views.parked.contains(&sending.0) => Known::NewUpTo(Position::START),
+        None if notes.is_lately(stream, reached) => Known::New,
+        None => Known::NewUpTo(reached),
+    }
 }
 
 impl Notes {
@@ -180,19 +169,10 @@ impl Notes {
         }
     }
 
-    /// How far the views have come is asked before the keys are: what those do not show is behind.
-    async fn look_at_views(&mut self) {
-        self.views = self.progress.standing().await.unwrap_or_default();
-    }
-
-    fn view(&self, stream: usize) -> Position {
-        self.views.positions.get(&stream).copied().unwrap_or_default()
-    }
-
-    /// Whether the view reaches to where the log's own window begins. In the beginning that is all
-    /// there was when this process started.
-    fn view_reaches(&self, stream: usize) -> bool {
-        let lately = self.followed.front().and_then(|(_, positions)| positions.get(stream));
-        lately.is_some_and(|lately| self.view(stream) >= *lately)
+    /// Whether a position lies within the log's own window. In the beginning all positions do that
+    /// came after this process started.
+    fn is_lately(&self, stream: usize, position: Position) -> bool {
+        let begins = self.followed.front().and_then(|(_, positions)| positions.get(stream));
+        begins.is_some_and(|begins| position >= *begins)
     }
 }

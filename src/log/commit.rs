@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use async_nats::Client;
+use async_nats::{Client, HeaderName};
 use futures_util::future::join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -27,6 +27,10 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// The most events that may wait or be on their way; beyond it an append is refused at once.
 const MAX_WAITING: usize = 8_192;
+
+static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 
 /// The queue of appends to one stream.
 pub(super) struct Queue {
@@ -97,7 +101,7 @@ async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
 fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = std::collections::HashSet::new();
     round.into_iter().partition(|waiting| {
-        let id = waiting.out.headers.get(MESSAGE_ID).map(|id| id.as_str().to_owned());
+        let id = waiting.out.headers.get(MESSAGE_ID.clone()).map(|id| id.as_str().to_owned());
         seen.insert(id)
     })
 }
@@ -130,8 +134,8 @@ async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnsw
     let (last, firsts) = batch.split_last().expect("a batch is never empty");
     let numbered = |waiting: &Waiting, number: usize| {
         let mut out = waiting.out.clone();
-        out.headers.insert("Nats-Batch-Id", id.as_str());
-        out.headers.insert("Nats-Batch-Sequence", number.to_string());
+        out.headers.insert(BATCH_ID.clone(), id.as_str());
+        out.headers.insert(BATCH_SEQUENCE.clone(), number.to_string());
         out
     };
     for (number, waiting) in (1..).zip(firsts) {
@@ -142,7 +146,7 @@ async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnsw
             .map_err(|e| Refused::Other(e.to_string()))?;
     }
     let mut commit = numbered(last, batch.len());
-    commit.headers.insert("Nats-Batch-Commit", "1");
+    commit.headers.insert(BATCH_COMMIT.clone(), "1");
     // A batch that is sent again goes one by one: it is worth some patience.
     publish(client, commit, last.deadline.min(Instant::now() + REQUEST_TIMEOUT)).await
 }

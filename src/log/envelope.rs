@@ -1,7 +1,7 @@
 //! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. Headers say
 //! what it is, the payload is its data.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -16,7 +16,17 @@ const PREFIX: &str = "verbatim.";
 const VERSION: &str = ".v1";
 
 /// The header by which JetStream knows a retry.
-pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+pub(super) static MESSAGE_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
+
+// A name that is a text would be checked and copied at every use.
+static SPEC_VERSION: HeaderName = HeaderName::from_static("ce-specversion");
+static ID: HeaderName = HeaderName::from_static("ce-id");
+static SOURCE: HeaderName = HeaderName::from_static("ce-source");
+static TIME: HeaderName = HeaderName::from_static("ce-time");
+static CONTENT_TYPE: HeaderName = HeaderName::from_static("ce-datacontenttype");
+static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
+static SCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
+static TYPE: HeaderName = HeaderName::from_static("ce-type");
 
 /// An event that is to be appended.
 #[derive(Debug, Clone)]
@@ -102,15 +112,15 @@ impl Draft {
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
-        headers.insert("ce-specversion", "1.0");
-        headers.insert("ce-id", self.id.to_string());
-        headers.insert("ce-source", format!("/conversations/{}", self.conversation));
-        headers.insert("ce-time", self.time.to_string());
-        headers.insert("ce-datacontenttype", "application/json");
-        headers.insert("ce-actor", self.actor.to_string());
-        headers.insert("ce-dataschema", format!("/schemas/{kind}.json"));
-        headers.insert("ce-type", kind);
-        headers.insert(MESSAGE_ID, self.message_id());
+        headers.insert(SPEC_VERSION.clone(), "1.0");
+        headers.insert(ID.clone(), self.id.to_string());
+        headers.insert(SOURCE.clone(), format!("/conversations/{}", self.conversation));
+        headers.insert(TIME.clone(), self.time.to_string());
+        headers.insert(CONTENT_TYPE.clone(), "application/json");
+        headers.insert(ACTOR.clone(), self.actor.to_string());
+        headers.insert(SCHEMA.clone(), format!("/schemas/{kind}.json"));
+        headers.insert(TYPE.clone(), kind);
+        headers.insert(MESSAGE_ID.clone(), self.message_id());
         headers
     }
 }
@@ -128,13 +138,13 @@ impl Recorded {
         let (conversation, last) =
             subject::conversation(subject).ok_or_else(|| malformed("the subject is not canonical"))?;
         let lane = subject::lane(last).ok_or_else(|| malformed("there is no such lane"))?;
-        let header = |name: &str| {
+        let header = |name: &HeaderName| {
             headers
-                .and_then(|all| all.get(name))
+                .and_then(|all| all.get(name.clone()))
                 .map(async_nats::HeaderValue::as_str)
                 .ok_or_else(|| malformed(&format!("the header {name} is missing")))
         };
-        let word = header("ce-type")?
+        let word = header(&TYPE)?
             .strip_prefix(PREFIX)
             .and_then(|kind| kind.strip_suffix(VERSION))
             .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v1"))?
@@ -149,9 +159,9 @@ impl Recorded {
             position,
             conversation,
             lane,
-            id: header("ce-id")?.parse().map_err(|_| malformed("ce-id is not an id"))?,
-            actor: header("ce-actor")?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
-            time: header("ce-time")?.parse().map_err(|_| malformed("ce-time is not a time"))?,
+            id: header(&ID)?.parse().map_err(|_| malformed("ce-id is not an id"))?,
+            actor: header(&ACTOR)?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
+            time: header(&TIME)?.parse().map_err(|_| malformed("ce-time is not a time"))?,
             word,
             event,
             data,

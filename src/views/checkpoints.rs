@@ -2,7 +2,7 @@
 //! so two projectors cannot apply the same batch.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,7 +12,6 @@ use std::{
 
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, sleep};
-use uuid::Uuid;
 
 use super::{ALL, bigint, position};
 use crate::domain::{ConversationId, Epoch, Position};
@@ -36,17 +35,6 @@ pub enum Advanced {
     Yes,
     /// It was not where this projector believed it: another one works on the stream.
     NotOurs,
-}
-
-/// Where a set of views stands. Within one set positions only grow; a new one may begin at 0.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// Which set: another number for every one that was ever made; `None` if nothing stands yet.
-    pub set: Option<i64>,
-    /// The position of every stream that it has reached.
-    pub positions: HashMap<usize, Position>,
-    /// The conversations that stand still.
-    pub parked: HashSet<ConversationId>,
 }
 
 /// Where to go on in a stream; begins at the start if nothing is there. An error if the views are
@@ -131,26 +119,6 @@ impl Progress {
                 .fetch_all(&self.pool)
                 .await?;
         Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
-    }
-
-    /// Where the views stand, and which set of them it is.
-    pub async fn standing(&self) -> sqlx::Result<Standing> {
-        type Row = (i64, i32, i64, Vec<Uuid>);
-        // One statement sees one state. As a rule nothing is parked.
-        let rows: Vec<Row> = sqlx::query_as(
-            "select tableoid::bigint, stream, min(position),
-                    (select coalesce(array_agg(conversation), '{}') from parked where conversation is not null)
-             from checkpoint group by tableoid, stream",
-        )
-        .fetch_all(&self.pool)
-        .await?;
-        let mut standing = Standing::default();
-        for (set, stream, at, parked) in rows {
-            standing.set = Some(set);
-            standing.positions.insert(stream as usize, position(at));
-            standing.parked.extend(parked.into_iter().map(ConversationId::known));
-        }
-        Ok(standing)
     }
 
     /// Whether the views of a conversation stand still before a position, while those of others move

@@ -1,11 +1,14 @@
 //! The idempotency keys of what was done with messages, and of what is void: whoever tries again gets
 //! the same answer as the first time, also if that came to nothing.
 
-use futures_util::future::BoxFuture;
-use sqlx::PgConnection;
+use std::collections::{HashMap, HashSet};
 
-use super::{Fact, Projection, bigint};
-use crate::domain::Event;
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Fact, Projection, bigint, position};
+use crate::domain::{ClientId, ConversationId, Event, Position, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "keys",
@@ -41,4 +44,101 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         .await?;
         Ok(())
     })
+}
+
+/// Something done by its key: where, by whom, which.
+pub type Sending = (ConversationId, UserId, ClientId);
+
+/// What one whole set of views says of keys at one moment.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Where those stand that it has.
+    pub at: HashMap<Sending, Position>,
+    /// The position of every stream that it has reached.
+    pub reached: HashMap<usize, Position>,
+    /// The conversations that stand still.
+    pub parked: HashSet<ConversationId>,
+}
+
+/// Looks keys up, on a connection of its own: one for all look-ups is faster than many by turns.
+pub struct Keys {
+    pool: PgPool,
+    connection: Option<PgConnection>,
+    /// The set of views that answered last: another number for every one that was ever made.
+    set: Option<i64>,
+}
+
+impl Keys {
+    /// In the views of a database.
+    pub fn new(pool: PgPool) -> Self {
+        Self { pool, connection: None, set: None }
+    }
+
+    /// Asks the views; `None` if there are none, or were begun anew meanwhile: these lack what those
+    /// before them had.
+    pub async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<Found>> {
+        if let Some(connection) = self.connection.take()
+            && let Ok(found) = self.ask(connection, keys).await
+        {
+            return Ok(found);
+        }
+        let mut connection = self.pool.acquire().await?.detach();
+        (self.set, _) = look_up(&mut connection, &[]).await?;
+        self.ask(connection, keys).await
+    }
+
+    /// A connection that has failed is not used again.
+    async fn ask(&mut self, mut connection: PgConnection, keys: &[&Sending]) -> sqlx::Result<Option<Found>> {
+        let (set, found) = look_up(&mut connection, keys).await?;
+        self.connection = Some(connection);
+        let before = std::mem::replace(&mut self.set, set);
+        Ok((set.is_some() && set == before).then_some(found))
+    }
+}
+
+/// Which set of views has answered, and what. All of it comes from that set if an answer before came
+/// from it too: one statement sees one state, but looks its tables up one after the other, the
+/// checkpoints last.
+async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Result<(Option<i64>, Found)> {
+    type Row = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
+    let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
+    let users: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
+    let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
+    let rows: Vec<Row> = sqlx::query_as(
+        "with asked as (
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
+                 as asked (conversation_id, user_id, client_id, number)
+         ), done as (
+             select asked.number, m.position from asked
+             join message m on m.conversation_id = asked.conversation_id and m.sender = asked.user_id
+                               and m.client_id = asked.client_id
+             union all
+             select asked.number, k.position from asked join key k using (conversation_id, user_id, client_id)
+         ), found as (
+             select coalesce(array_agg(number), '{}') as numbers, coalesce(array_agg(position), '{}') as positions
+             from done
+         ), stopped as (
+             select coalesce(array_agg(conversation), '{}') as conversations from parked
+             where conversation is not null
+         )
+         select c.*, stopped.conversations, found.numbers, found.positions
+         from found, stopped, (
+             select tableoid::bigint, stream, min(position) from checkpoint group by tableoid, stream
+         ) as c",
+    )
+    .bind(conversations)
+    .bind(users)
+    .bind(texts)
+    .fetch_all(connection)
+    .await?;
+    let (mut set, mut found) = (None, Found::default());
+    for (of, stream, at, parked, numbers, places) in rows {
+        set = Some(of);
+        found.reached.insert(stream as usize, position(at));
+        found.parked.extend(parked.into_iter().map(ConversationId::known));
+        for (number, at) in numbers.into_iter().zip(places) {
+            found.at.insert(keys[number as usize - 1].clone(), position(at));
+        }
+    }
+    Ok((set, found))
 }

@@ -1,6 +1,6 @@
 //! What was said, as it is now: by page, one by one, and by key.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool, types::Json};
@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, position, words};
-use crate::domain::{self, ClientId, ConversationId, Event, MessageId, Position, Time, UserId};
+use crate::domain::{self, ConversationId, Event, MessageId, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "messages",
@@ -194,37 +194,6 @@ pub(super) fn deleted(facts: &[Fact]) -> Option<(Vec<Uuid>, Vec<i64>)> {
 
 pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>, Vec<i64>) {
     places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
-}
-
-/// A message by its key: where, whose, which.
-pub type Sending = (ConversationId, UserId, ClientId);
-
-/// Where what was sent or done with these keys stands in the log.
-pub async fn done_before(pool: &PgPool, keys: &[&Sending]) -> sqlx::Result<HashMap<Sending, Position>> {
-    let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-    let users: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
-    let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
-        "with asked as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
-                 as asked (conversation_id, user_id, client_id, number)
-         )
-         select asked.number, m.position from asked
-         join message m on m.conversation_id = asked.conversation_id and m.sender = asked.user_id
-                           and m.client_id = asked.client_id
-         union all
-         select asked.number, k.position from asked join key k using (conversation_id, user_id, client_id)",
-    )
-    .bind(conversations)
-    .bind(users)
-    .bind(texts)
-    .fetch_all(pool)
-    .await?;
-    let done = |(number, at): (i64, i64)| {
-        let key = keys.get(usize::try_from(number).unwrap_or_default().wrapping_sub(1))?;
-        Some(((*key).clone(), position(at)))
-    };
-    Ok(rows.into_iter().filter_map(done).collect())
 }
 
 /// A message for whoever wants to do something with it, and how far the view has come in its stream.

@@ -23,15 +23,16 @@ mod words;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-pub use checkpoints::{Advanced, Checkpoint, Progress, Standing, advance, resume, stands};
+pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume, stands};
 pub use compare::{Difference, compare};
 pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
 pub use history::{
     Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
     versions,
 };
+pub use keys::{Found, Keys, Sending};
 pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};
-pub use messages::{Sending, done_before, found};
+pub use messages::found;
 pub use parked::{Parked, park, parked, parked_count, unpark};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
