@@ -11,7 +11,7 @@ mod verify;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 pub use rebuild::rebuild;
@@ -29,6 +29,9 @@ use reader::Reader;
 
 /// How long to wait before trying again what failed.
 const PAUSE: Duration = Duration::from_millis(500);
+/// How long the events that come meanwhile wait for each other after a batch, from its beginning: those
+/// of a busy moment share a transaction, and one that comes alone does not wait.
+const SHARED: Duration = Duration::from_millis(10);
 /// How often to look whether the views are still there.
 const LOOK: Duration = Duration::from_secs(2);
 
@@ -87,10 +90,11 @@ async fn work(
     loop {
         tokio::select! {
             batch = reader.batch(Position::MAX) => {
-                let batch = batch?;
+                let (batch, begun) = (batch?, Instant::now());
                 let count = batch.len() as u64;
                 projecting.apply(&mut turn, batch).await?;
                 METRICS.projected.inc_by(count);
+                sleep_until(begun + SHARED).await;
             }
             _ = look.tick() => {
                 let is_whole = views::is_whole(&mut turn, schema).await?;
