@@ -14,7 +14,7 @@ use stage::{
     process::{Node, run},
     rest::{Person, Rest},
     sockets::{Audience, Visit},
-    talk::{Spent, flat_out, paced, spent},
+    talk::{flat_out, paced, replayed, spent},
 };
 use verbatim::domain::ConversationId;
 
@@ -91,7 +91,7 @@ impl Crowd {
     }
 }
 
-/// Floor and node by turns.
+/// Node and floor by turns; the floor writes in the moments in which the node did.
 async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &impl AsyncFn(ConversationId)) {
     let Shape { conversations, each } = crowd.shape;
     let queued = matches!(pace, Pace::Window(_));
@@ -109,17 +109,27 @@ async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &imp
         let audience = Audience::connect(node.address, crowd.visits(), AT_ONCE).await;
         audience.settle().await;
         let nth = |n: usize| crowd.conversations[n.wrapping_mul(7_919) % conversations];
-        let ours = measure(&audience, node.pid(), crowd.shape, pace, async |n| say(nth(n)).await).await;
+        let say = async |n| say(nth(n)).await;
+        let talk = async |lasting: Duration| match pace {
+            Pace::Rate(rate) => each as u64 * paced(rate, lasting, &say).await,
+            Pace::Window(window) => {
+                each as u64 * flat_out(&audience, each as u64, window, lasting, &say).await
+            }
+        };
+        spent(&audience, node.pid(), async || talk(Duration::from_secs(1)).await).await;
+        let lasting = Duration::from_secs(if full() { 8 } else { 3 });
+        let ours = spent(&audience, node.pid(), async || talk(lasting).await).await;
         frame = audience.counts().frame.max(frame);
         drop(audience);
 
         let floor = Floor::start(Plan { sockets: conversations * each, each, frame, missed: 0, queued });
         let audience = Audience::connect(floor.address, crowd.visits(), AT_ONCE).await;
-        let nth = |n: usize| n.wrapping_mul(7_919) % conversations;
-        let bare = measure(&audience, floor.pid(), crowd.shape, pace, async |n| floor.say(nth(n))).await;
+        let say = async |n: usize| floor.say(n.wrapping_mul(7_919) % conversations);
+        let again = async || each as u64 * replayed(&ours.moments, say).await;
+        let bare = spent(&audience, floor.pid(), again).await;
 
         cost.round(ours.each(), Some(bare.each()));
-        rate.round(ours.rate(), Some(bare.rate()));
+        rate.round(ours.rate(), None);
         for (p, latency) in &mut latencies {
             latency.round(part(&ours.latencies, *p), Some(part(&bare.latencies, *p)));
         }
@@ -129,20 +139,4 @@ async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &imp
         Pace::Rate(_) => latencies.into_iter().for_each(|(_, latency)| latency.note()),
         Pace::Window(_) => rate.note(),
     }
-}
-
-async fn measure(
-    audience: &Audience,
-    pid: u32,
-    Shape { each, .. }: Shape,
-    pace: Pace,
-    say: impl AsyncFn(usize),
-) -> Spent {
-    let talk = async |lasting: Duration| match pace {
-        Pace::Rate(rate) => each as u64 * paced(rate, lasting, &say).await,
-        Pace::Window(window) => each as u64 * flat_out(audience, each as u64, window, lasting, &say).await,
-    };
-    spent(audience, pid, async || talk(Duration::from_secs(1)).await).await;
-    let lasting = Duration::from_secs(if full() { 8 } else { 3 });
-    spent(audience, pid, async || talk(lasting).await).await
 }

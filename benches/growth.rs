@@ -14,7 +14,7 @@ use stage::{
     process::{Node, cpu, memory, peak, run},
     rest::{Person, Rest},
     sockets::{Audience, Visit},
-    talk::{flat_out, micros, paced, spent},
+    talk::{flat_out, micros, paced, replayed, spent},
 };
 use verbatim::{
     clock::Clock,
@@ -130,8 +130,7 @@ async fn grown(stage: &Stage, everywhere: &Person, all: &[ConversationId], socke
     let floor = Floor::start(Plan { sockets, each: OF_EACH_GROUP, frame, missed: 0, queued: true });
     let audience = Audience::connect(floor.address, visits, AT_ONCE).await;
     let say = async |n: usize| floor.say(n % groups.len());
-    let talk = async || each * flat_out(&audience, each, IN_FLIGHT, lasting, say).await;
-    let bare = spent(&audience, floor.pid(), talk).await;
+    let bare = spent(&audience, floor.pid(), async || each * replayed(&ours.moments, say).await).await;
 
     let delivery = figure("processor per delivery", "µs").beside("writev(2)").drawn("growth");
     note(delivery, ours.each(), Some(bare.each()));
@@ -187,8 +186,10 @@ async fn crowd(stage: &Stage, members: usize) {
     };
     let join = spent(&audience, node.pid(), async || owed * paced(4, lasting, join).await).await;
 
-    // Those who have joined come to another node, one after the other, and go again.
-    let other = Node::start(stage, "gateway", &[("VERBATIM_PRESENCE_GRACE", "1")]).await;
+    // Those who have joined come to another node, one after the other, and go again. That one tells
+    // crowds too, which by default it would not.
+    let settings = [("VERBATIM_PRESENCE_GRACE", "1"), ("VERBATIM_PRESENCE_CROWD", "10000")];
+    let other = Node::start(stage, "gateway", &settings).await;
     audience.forget();
     let before = cpu(node.pid());
     for one in visits(&joining, 1) {
@@ -214,7 +215,7 @@ async fn crowd(stage: &Stage, members: usize) {
     let to_all = "write(2) to each";
     note(figure("processor of a message").beside(to_all), message.each() * members as f64, Some(bare));
     note(figure("processor of a join").beside(to_all), join.each() * members as f64, Some(bare));
-    note(figure("processor of a change of presence").beside(to_all), change, Some(bare));
+    note(figure("processor of a change of presence, if crowds are told").beside(to_all), change, Some(bare));
     other.stop().await;
     node.stop().await;
 }

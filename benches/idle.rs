@@ -81,6 +81,7 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     let plan = Plan { sockets: count, each: count, frame: 150, missed: 0, queued: false };
     let floor = Floor::start(plan);
     let bare = come(floor.pid(), floor.address, visits).await;
+    let bare_bytes = bare.bytes(floor.pid(), count);
     let before = cpu(floor.pid());
     floor.say(0);
     bare.audience.until(|counts| counts.events >= count as u64).await;
@@ -94,8 +95,8 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     let waiting = (cpu(node.pid()) - before).as_secs_f64() / lasting.as_secs_f64();
     assert_eq!(ours.audience.counts().returned, 0, "nobody who waits is cut off");
 
-    let bytes = figure("memory of each", "bytes", "accept(2) and no more").drawn("idle");
-    note(bytes, ours.bytes, Some(bare.bytes));
+    let bytes = figure("memory of each, waiting", "bytes", "accept(2) and no more").drawn("idle");
+    note(bytes, ours.bytes(node.pid(), count), Some(bare_bytes));
     let handshakes = figure("all handshakes, 64 at once", "s", "accept, read, write");
     note(handshakes, ours.took.as_secs_f64(), Some(bare.took.as_secs_f64()));
     let beats = figure("a processor's share, with heartbeats", "%", "write(2) to each");
@@ -107,11 +108,18 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     (ours.audience, resuming)
 }
 
-/// Sockets that have come, what each takes of a server's memory, and how long all took.
+/// Sockets that have come, the server's memory before, and how long all took.
 struct Come {
     audience: Audience,
-    bytes: f64,
+    before: f64,
     took: Duration,
+}
+
+impl Come {
+    /// The memory of a server that each has taken by now.
+    fn bytes(&self, pid: u32, count: usize) -> f64 {
+        (memory(pid) - self.before) / count as f64
+    }
 }
 
 async fn come(pid: u32, address: std::net::SocketAddr, visits: &[Visit]) -> Come {
@@ -119,8 +127,7 @@ async fn come(pid: u32, address: std::net::SocketAddr, visits: &[Visit]) -> Come
     let audience = Audience::connect(address, visits.to_vec(), AT_ONCE).await;
     let took = begun.elapsed();
     audience.settle().await;
-    let bytes = (memory(pid) - before) / visits.len() as f64;
-    Come { audience, bytes, took }
+    Come { audience, before, took }
 }
 
 /// What is said in all groups while nobody is there.

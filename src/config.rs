@@ -64,6 +64,10 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub presence_fan_out: u32,
 
+    /// Conversations with more members are not told when somebody comes or goes: clients ask who is there.
+    #[arg(long, env = "VERBATIM_PRESENCE_CROWD", default_value_t = 500, value_name = "MEMBERS")]
+    pub presence_crowd: u32,
+
     /// Conversations that are kept in memory while nobody uses them.
     #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
     pub conversations: usize,
@@ -181,6 +185,7 @@ impl Settings {
         presence::Settings {
             grace: Duration::from_secs(self.presence_grace),
             fan_out: self.presence_fan_out.into(),
+            crowd: self.presence_crowd.into(),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, future::join_all, stream::FuturesUnordered};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
 
 use super::{process::cpu, sockets::Audience};
 
@@ -16,6 +16,8 @@ pub struct Spent {
     pub latencies: Vec<Duration>,
     /// The same for the last socket that had it, for each thing that was said.
     pub last: Vec<Duration>,
+    /// When each thing that was said came to its first socket, after the very first, in order.
+    pub moments: Vec<Duration>,
 }
 
 impl Spent {
@@ -44,12 +46,17 @@ pub async fn spent(audience: &Audience, pid: u32, talk: impl AsyncFnOnce() -> u6
     let mut counts = audience.counts();
     assert_eq!((counts.events, counts.returned), (deliveries, 0), "every delivery once, and nobody cut off");
     counts.heard.sort_unstable_by_key(|heard| (heard.said, heard.after));
-    let of_one = counts.heard.chunk_by(|one, other| one.said == other.said);
-    let mut last: Vec<Duration> = of_one.filter_map(|heard| heard.last().map(|heard| heard.after)).collect();
+    let of_one = || counts.heard.chunk_by(|one, other| one.said == other.said);
+    let mut last: Vec<Duration> = of_one().map(|heard| heard[heard.len() - 1].after).collect();
+    let mut moments: Vec<Duration> =
+        of_one().map(|heard| Duration::from_nanos(heard[0].said) + heard[0].after).collect();
+    moments.sort_unstable();
+    let first = moments.first().copied().unwrap_or_default();
+    moments.iter_mut().for_each(|moment| *moment -= first);
     let mut latencies: Vec<Duration> = counts.heard.iter().map(|heard| heard.after).collect();
     latencies.sort_unstable();
     last.sort_unstable();
-    Spent { deliveries, cpu, took, latencies, last }
+    Spent { deliveries, cpu, took, latencies, last, moments }
 }
 
 /// Says something so often a second, whether or not what was said before has been answered; how often
@@ -70,6 +77,17 @@ pub async fn paced(rate: u32, lasting: Duration, say: impl AsyncFn(usize)) -> u6
         }
     }
     said as u64
+}
+
+/// Says something in each of these moments; how often in all. A floor that is driven like this writes
+/// together what came together.
+pub async fn replayed(moments: &[Duration], say: impl AsyncFn(usize)) -> u64 {
+    let begun = Instant::now();
+    for (n, moment) in moments.iter().enumerate() {
+        sleep_until((begun + *moment).into()).await;
+        say(n).await;
+    }
+    moments.len() as u64
 }
 
 /// Keeps at most `window` of what is said on its way to `each` sockets, says the next half when the

@@ -58,7 +58,8 @@ impl Presences {
     /// List who is here
     ///
     /// The presence of all members of a conversation of mine, by user id. Those who have blocked me
-    /// look as if they had never been here.
+    /// look as if they had never been here. Sockets are told of changes, but not in conversations of
+    /// more than 500 members (a setting of the server): ask here now and then.
     #[oai(path = "/conversations/:id/presence", method = "get", operation_id = "list_presence")]
     async fn list(
         &self,

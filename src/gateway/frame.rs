@@ -317,7 +317,8 @@ pub enum ServerFrame<'a> {
         #[schemars(example = 800)]
         retry_after_ms: Option<u64>,
     },
-    /// Somebody came, went or looks away.
+    /// Somebody came, went or looks away. Large conversations (by default of more than 500 members) are
+    /// not told: their clients ask `GET /v1/conversations/{id}/presence`.
     Presence {
         /// Who.
         user_id: UserId,

@@ -62,11 +62,13 @@ pub struct Settings {
     pub grace: Duration,
     /// The most conversations that are told of one change: those that moved last.
     pub fan_out: i64,
+    /// A conversation with more members is not told: of n who come at once, each would be told of n.
+    pub crowd: i64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { grace: Duration::from_secs(10), fan_out: 200 }
+        Self { grace: Duration::from_secs(10), fan_out: 200, crowd: 500 }
     }
 }
 
@@ -206,7 +208,7 @@ impl Task {
         {
             tracing::warn!(error = %e, %user, "when the user was last seen is not noted");
         }
-        match views::latest_of(&self.pool, user, self.settings.fan_out).await {
+        match views::latest_of(&self.pool, user, self.settings.fan_out, self.settings.crowd).await {
             Ok(conversations) => {
                 let drafts =
                     conversations.into_iter().map(|conversation| self.draft(conversation, user, status, at));

@@ -277,14 +277,24 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
     Ok(Memberships { present: present.collect(), past: past.collect(), at: at.map(checkpoint).collect() })
 }
 
-/// The conversations of a user that moved last.
-pub async fn latest_of(pool: &PgPool, user: UserId, limit: i64) -> sqlx::Result<Vec<ConversationId>> {
+/// The conversations of a user that moved last, without those of more than `crowd` members.
+pub async fn latest_of(
+    pool: &PgPool,
+    user: UserId,
+    limit: i64,
+    crowd: i64,
+) -> sqlx::Result<Vec<ConversationId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select c.id from member m join conversation c on c.id = m.conversation_id
-         where m.user_id = $1 order by c.active_at desc limit $2",
+        "with latest as materialized (
+             select c.id from member m join conversation c on c.id = m.conversation_id
+             where m.user_id = $1 order by c.active_at desc limit $2
+         )
+         select id from latest
+         where not exists (select from member m where m.conversation_id = latest.id offset $3)",
     )
     .bind(user.uuid())
     .bind(limit)
+    .bind(crowd)
     .fetch_all(pool)
     .await?;
     Ok(ids.into_iter().map(ConversationId::known).collect())

@@ -83,6 +83,25 @@ async fn a_short_absence_is_none() {
 }
 
 #[tokio::test]
+async fn a_crowd_is_not_told_who_comes_but_may_ask() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_PRESENCE_CROWD", "2")]).await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let crowd = ana.starts_group("Lunch", &[&ben, &cleo]).await;
+    ana.starts_group("Tea", &[&ben]).await;
+    let mut of_ana = ana.connects().await;
+    let _of_cleo = cleo.connects().await;
+    until(&ana, &cleo, "online").await;
+    let _of_ben = ben.connects().await;
+    of_ana.waits_for("ben comes", |frame| frame["op"] == "presence" && frame["status"] == "online").await;
+    assert!(told(&of_ana, &cleo).is_empty());
+    let page = ana.get(&format!("/v1/conversations/{}/presence", crowd.id)).await.expect(200);
+    let items = page["items"].as_array().expect("a page");
+    assert!(items.len() == 3 && items.iter().all(|item| item["status"] == "online"), "{page}");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_gateway_that_dies_takes_its_users_offline() {
     let mut world = world().await;
     world.add_node_with("api,gateway", QUICK).await;
