@@ -122,7 +122,7 @@ impl Hub {
                 dirty: Vec::new(),
                 position,
             };
-            let follower = log.follow(index, position);
+            let follower = log.lead(index, position);
             let stop = stop.clone();
             tokio::spawn(async move {
                 tokio::select! {

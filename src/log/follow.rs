@@ -11,7 +11,7 @@ use async_nats::jetstream::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::sleep;
 
-use super::{Log, Recorded, Unavailable, known::Known, streams, subject};
+use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
 use crate::{
     domain::{Event, Position, Time},
     telemetry::METRICS,
@@ -46,6 +46,8 @@ pub struct Follower {
     log: Log,
     stream: String,
     known: Known,
+    tail: Tail,
+    leads: bool,
     messages: Option<Pin<Box<push::Ordered>>>,
     last: Position,
     failures: u32,
@@ -58,12 +60,24 @@ pub struct PresenceFollower {
 }
 
 impl Log {
-    /// Follows a stream from behind a position.
+    /// Follows a stream from behind a position. Events that somebody who leads in this process has just
+    /// read are not read again.
     pub fn follow(&self, stream: usize, after: Position) -> Follower {
+        self.follower(stream, after, false)
+    }
+
+    /// The same, for the one in this process who has to be fast: others read from it.
+    pub fn lead(&self, stream: usize, after: Position) -> Follower {
+        self.follower(stream, after, true)
+    }
+
+    fn follower(&self, stream: usize, after: Position, leads: bool) -> Follower {
         Follower {
             log: self.clone(),
             stream: streams::name(stream),
             known: self.known[stream].clone(),
+            tail: self.tails[stream].clone(),
+            leads,
             messages: None,
             last: after,
             failures: 0,
@@ -102,6 +116,9 @@ impl Follower {
     /// An outage of the log is waited for; it is not an error.
     pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
         loop {
+            if let Some(batch) = self.of_tail().await {
+                return Ok(batch);
+            }
             let Some(messages) = &mut self.messages else {
                 self.start().await;
                 continue;
@@ -140,12 +157,31 @@ impl Follower {
                 self.known.note(last.position, || subject::of(last.conversation, last.lane));
             }
             if !batch.is_empty() {
+                if self.leads {
+                    self.tail.extend(&batch);
+                }
                 return Ok(batch);
             }
             if self.failures > 0 || self.messages.is_none() {
                 sleep(PAUSE).await;
             }
         }
+    }
+
+    /// Waits for events of the one who leads; `None` without one, or for who is not as far.
+    async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
+        while !self.leads {
+            let batch = self.tail.after(self.last, MAX_BATCH)?;
+            self.messages = None;
+            match batch.last() {
+                Some(last) => {
+                    self.last = last.position;
+                    return Some(batch);
+                }
+                None => self.tail.moved(self.last).await,
+            }
+        }
+        None
     }
 
     async fn start(&mut self) {
@@ -183,6 +219,14 @@ impl Follower {
         self.last = recorded.position;
         self.failures = 0;
         Ok(Some(recorded))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.leads {
+            self.tail.end();
+        }
     }
 }
 

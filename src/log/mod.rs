@@ -17,6 +17,7 @@ mod replay;
 mod signal;
 mod streams;
 mod subject;
+mod tail;
 
 use std::{sync::Arc, time::Duration};
 
@@ -49,6 +50,7 @@ pub struct Log {
     epoch: Epoch,
     queues: Arc<[commit::Queue]>,
     known: Arc<[known::Known]>,
+    tails: Arc<[tail::Tail]>,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
 }
@@ -77,10 +79,11 @@ impl Log {
         jetstream.set_timeout(REQUEST_TIMEOUT);
         let epoch = streams::open(&jetstream, layout).await?;
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
+        let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
         let queue =
             |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
         let queues = known.iter().map(queue).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, known, connections, works })
+        Ok(Self { client, jetstream, layout, epoch, queues, known, tails, connections, works })
     }
 
     /// The life of this log.
