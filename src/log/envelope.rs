@@ -8,7 +8,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::subject;
-use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
+use crate::{
+    domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId},
+    telemetry::TraceParent,
+};
 
 /// The prefix of our types in `ce-type`.
 const PREFIX: &str = "verbatim.";
@@ -33,6 +36,8 @@ pub struct Draft {
     pub event: Event,
     /// The actor's idempotency key, by which a retry is known; without one only this very draft is.
     pub key: Option<ClientId>,
+    /// The trace of which it is a part.
+    pub trace: Option<TraceParent>,
 }
 
 /// An event as the log keeps it.
@@ -98,7 +103,8 @@ impl Draft {
         URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
     }
 
-    /// What it says about itself. Nothing that a person typed is in it.
+    /// What it says about itself. Nothing that a person typed is in it: of a trace there are only hex
+    /// digits.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
@@ -111,6 +117,9 @@ impl Draft {
         headers.insert("ce-dataschema", format!("/schemas/{kind}.json"));
         headers.insert("ce-type", kind);
         headers.insert(MESSAGE_ID, self.message_id());
+        if let Some(trace) = &self.trace {
+            headers.insert("traceparent", trace.as_str());
+        }
         headers
     }
 }
@@ -215,6 +224,7 @@ mod tests {
                 mentions: Vec::new(),
             }),
             key: Some("client-1".to_owned().try_into().expect("key")),
+            trace: None,
         }
     }
 

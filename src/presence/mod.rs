@@ -229,6 +229,6 @@ impl Task {
     ) -> Draft {
         let event = Event::PresenceChanged(PresenceChanged { status, last_seen_at });
         let id = self.clock.id(EventId::known);
-        Draft { conversation, id, actor, time: self.clock.now(), event, key: None }
+        Draft { conversation, id, actor, time: self.clock.now(), event, key: None, trace: None }
     }
 }
