@@ -233,7 +233,8 @@ impl Stream {
                 self.roster(recorded).await
             } else {
                 if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
-                    self.receipts.hear(recorded.conversation, recorded.actor, receipt);
+                    let Recorded { conversation, actor, position, .. } = *recorded;
+                    self.receipts.hear(conversation, actor, position, receipt);
                 }
                 let applied = self.conversations.apply(recorded);
                 if let Applied::Counts { previous, .. } = applied {

@@ -250,8 +250,8 @@ impl<'a> Conversing<'a> {
         tokio::spawn(async move {
             let advanced = gateway.commands.advance(session.user, conversation, delivered, read).await;
             match advanced {
-                Ok(()) if id.is_some() => acknowledge(&session.socket, id.as_ref(), read.or(delivered), None),
-                Ok(()) => {}
+                Ok(reached) if id.is_some() => acknowledge(&session.socket, id.as_ref(), Some(reached), None),
+                Ok(_) => {}
                 Err(refused) => refuse_command(&session.socket, id.as_ref(), &refused),
             }
             drop(permit);
