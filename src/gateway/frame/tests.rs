@@ -35,6 +35,23 @@ fn an_error_echoes_the_id_if_it_is_short_enough() {
 }
 
 #[test]
+fn an_error_names_the_field_with_a_wrong_value() {
+    let send =
+        format!(r#"{{"op":"send","conversation_id":"{ID}","client_id":"client-1","text":"hi","more":1}}"#);
+    let detail = |text: &str| ClientFrame::read(text).expect_err("wrong").detail;
+    assert!(detail(&send).starts_with("unknown field `more`"), "{}", detail(&send));
+    for (right, wrong, field) in [
+        (r#""hi""#, r#"" ""#, "text: nothing that can be seen"),
+        ("client-1", "short", "client_id: not an idempotency key"),
+        (ID, "*", "conversation_id: not an id"),
+        (r#""more":1"#, r#""metadata":[1]"#, "metadata: expected a JSON object"),
+    ] {
+        let detail = detail(&send.replace(right, wrong));
+        assert!(detail.starts_with(field), "{detail}");
+    }
+}
+
+#[test]
 fn op_stands_first() {
     let frame = ServerFrame::Heartbeat {
         cursor: "c".into(),
