@@ -241,6 +241,7 @@ async fn start(
         hub,
         listeners,
         feed: feed.clone(),
+        places: Arc::default(),
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });

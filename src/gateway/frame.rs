@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
-use super::websocket;
+use super::{filter::Filter, websocket};
 use crate::{
     domain::{
         ClientId, ConversationId, Emoji, Epoch, EventId, MessageId, Metadata, Position, Status, Text, Time,
@@ -26,10 +26,16 @@ const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 pub enum ClientFrame {
     /// The first frame: begins the session.
     Hello {
+        /// Comes back in `ready`.
+        #[serde(default)]
+        id: Option<FrameId>,
         /// Where to go on from.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
+        /// What this socket wants to hear of, for as long as it lives; without it, everything.
+        #[serde(default)]
+        filter: Option<Filter>,
     },
     /// Sends a message; answered with `ack`.
     Send {
@@ -269,6 +275,9 @@ fn wrong_field(text: &str) -> Option<String> {
 pub enum ServerFrame<'a> {
     /// The session has begun: from here on every event is delivered.
     Ready {
+        /// The id of the `hello` that is answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
         /// This session.
         #[schemars(example = "01930f3d-1122-7f33-8a44-b566c778d899")]
         session_id: Uuid,
@@ -279,7 +288,7 @@ pub enum ServerFrame<'a> {
         /// Where to go on from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// All conversations of the user with the last position of each.
+        /// All conversations of the user that are wanted, with the last position of each.
         conversations: Vec<Head>,
         /// A `heartbeat` comes at least so often, in milliseconds.
         #[schemars(example = 25_000)]

@@ -9,7 +9,10 @@ fn frames_are_read_strictly() {
     let send =
         format!(r#"{{"op":"send","id":"1","conversation_id":"{ID}","client_id":"client-1","text":"hi"}}"#);
     assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
-    assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
+    assert_eq!(
+        ClientFrame::read(r#"{"op":"hello"}"#),
+        Ok(ClientFrame::Hello { id: None, cursor: None, filter: None })
+    );
     for wrong in [
         "",
         "null",
