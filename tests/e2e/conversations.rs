@@ -103,6 +103,10 @@ async fn the_list_shows_what_a_client_draws() {
     let position = last["position"].as_u64().expect("position");
     ben.get(&format!("/v1/conversations/{}?min_position={position}", lunch.id)).await.expect(200);
 
+    // Who reads moves nothing.
+    let read = ben.reads(&talk, talk.position).await.reached();
+    ben.get(&format!("/v1/conversations/{}?min_position={read}", talk.id)).await.expect(200);
+
     let page = ben.get("/v1/conversations?limit=1").await.expect(200);
     let newest = &page["items"][0];
     assert_eq!((newest["title"].as_str(), newest["unread"].as_u64()), (Some("Lunch"), Some(2)), "{newest}");
