@@ -49,8 +49,8 @@ async fn a_direct_conversation_is_one_for_each_pair_also_when_both_start_at_once
     let starts = starts.map(|(one, other)| async move { one.starts_direct(&other).await });
     let answers = futures_util::future::join_all(starts).await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!(made, 1);
-    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]));
+    assert_eq!(made, 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 200));
 
     ana.starts_direct(&ana).await.refuses(400, "with_oneself");
