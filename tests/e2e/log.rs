@@ -87,7 +87,7 @@ async fn the_trace_of_a_request_goes_on_in_its_event() {
         let said = ana.with_header("traceparent", sent).says(&notes, "traced").await;
         let position = said["position"].as_u64().expect("position");
         let event = stream.get_raw_message(position).await.expect("an event");
-        assert_eq!(event.headers.get("traceparent").map(|trace| trace.as_str()), kept);
+        assert_eq!(event.headers.get("traceparent").map(async_nats::HeaderValue::as_str), kept);
     }
     world.finish().await;
 }
