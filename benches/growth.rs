@@ -82,8 +82,15 @@ async fn created(stage: &Stage, members: Vec<UserId>) -> ConversationId {
         history: History::Full,
         members: members.into_iter().map(|user_id| NewMember { user_id, role: Role::Owner }).collect(),
     });
-    let draft =
-        Draft { conversation: id, id: clock.id(EventId::known), actor, time: clock.now(), event, key: None };
+    let draft = Draft {
+        conversation: id,
+        id: clock.id(EventId::known),
+        actor,
+        time: clock.now(),
+        event,
+        key: None,
+        trace: None,
+    };
     stage.log.append_roster(&draft, Position::START).await.expect("a conversation");
     id
 }

@@ -251,6 +251,7 @@ async fn start(
         hub,
         listeners,
         feed: feed.clone(),
+        places: Arc::default(),
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });

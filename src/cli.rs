@@ -1,6 +1,7 @@
 //! The command line.
 
 mod rebuild;
+mod status;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +20,6 @@ use crate::{
     dev,
     log::{Durability, Log},
     projector, telemetry,
-    views::Progress,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -40,7 +40,7 @@ enum Command {
     Migrate(ServerSettings),
     /// Checks the settings and what the servers promise; exit status 1 on a refusal.
     Check(Serve),
-    /// Shows the streams of the log and how far the views are.
+    /// Shows the streams of the log, how far the views are behind them, what is parked, and the nodes.
     Status(Serve),
     /// Builds views anew from the log, beside the live ones, and puts them in their place.
     Rebuild(rebuild::Rebuild),
@@ -145,7 +145,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
             println!("the database is migrated");
         }
         Command::Check(serve) => return Ok(check(serve).await?),
-        Command::Status(serve) => status(serve).await?,
+        Command::Status(serve) => status::status(serve).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Openapi => print!("{}", api::document()),
@@ -273,22 +273,4 @@ async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppEr
         Err(e) => say("log", Err(e.to_string())),
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn status(Serve { servers, settings, .. }: Serve) -> Result<(), AppError> {
-    let addresses = addresses(&servers)?;
-    let pool = app::database(&addresses.database, 1).await?;
-    let log = Log::open(&addresses.nats, settings.layout()).await?;
-    let progress = Progress::new(pool);
-    let at = progress.positions().await?;
-    println!("epoch {}", log.epoch());
-    for stream in 0..settings.streams {
-        let last = log.last(stream).await?;
-        let views = at.get(&stream).copied().unwrap_or_default();
-        println!("CHAT_{stream}  last {last}  views {views}  lag {}", last.0.saturating_sub(views.0));
-    }
-    if let Some(lag) = projector::lag(&log, &progress).await {
-        println!("lag {lag}");
-    }
-    Ok(())
 }

@@ -125,7 +125,7 @@ fn draft(
     event: Event,
     key: Option<ClientId>,
 ) -> Draft {
-    Draft { conversation, id: clock.id(EventId::known), actor, time: clock.now(), event, key }
+    Draft { conversation, id: clock.id(EventId::known), actor, time: clock.now(), event, key, trace: None }
 }
 
 /// The nth message, of somebody in one of the conversations.

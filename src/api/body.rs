@@ -151,6 +151,8 @@ fn text_code(text: &str) -> &'static str {
         "too_long"
     } else if text.starts_with("too deep") {
         "too_deep"
+    } else if text.starts_with("expected ") {
+        "wrong_type"
     } else if text.starts_with("too many") {
         "too_many"
     } else if text.starts_with("the character U+") {

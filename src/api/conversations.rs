@@ -236,7 +236,8 @@ impl Conversations {
 
     /// List my conversations
     ///
-    /// Those that moved last come first; either those that I have not archived, or those that I have.
+    /// Those that moved last come first, where reading does not count; either those that I have not
+    /// archived, or those that I have. A position is of one conversation, so `min_position` is asked there.
     #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
     async fn list(
         &self,

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{Problem, body, document, problem, strict};
+use crate::telemetry::{self, TraceParent};
 
 tokio::task_local! {
     static CURRENT: RequestId;
@@ -21,7 +22,7 @@ tokio::task_local! {
 pub struct RequestId(HeaderValue);
 
 impl RequestId {
-    const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+    pub(super) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
     /// The one of the request that is being answered; outside of one, a new one.
     pub fn current() -> Self {
@@ -71,7 +72,9 @@ impl<E: Endpoint> Endpoint for Edge<E> {
         let span = tracing::info_span!(
             "request", request_id = %id, method = %request.method(), path = request.uri().path());
         let private = request.uri().path().starts_with(document::BASE);
-        let mut response = CURRENT.scope(id.clone(), self.answer(request)).instrument(span).await;
+        let trace = trace(request.headers());
+        let answer = CURRENT.scope(id.clone(), telemetry::within(trace, self.answer(request)));
+        let mut response = answer.instrument(span).await;
 
         let headers = response.headers_mut();
         headers.insert(RequestId::HEADER, id.0);
@@ -97,6 +100,13 @@ impl<E: Endpoint> Edge<E> {
             }
         }
     }
+}
+
+/// The trace that the client names, if it names one.
+fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut named = headers.get_all("traceparent").iter();
+    let first = named.next()?.to_str().ok()?;
+    if named.next().is_some() { None } else { TraceParent::parse(first) }
 }
 
 /// What can be refused by looking at the head alone.

@@ -7,7 +7,7 @@ use super::{Limit, Public, Reply, Tag, body, document, start, values::words};
 use crate::{
     auth::MAX_LOGINS,
     commands,
-    domain::{Epoch, MAX_MEMBERS, Text, Title},
+    domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
 };
 
 /// What clients can count on, beyond the operations of the document.
@@ -82,8 +82,14 @@ struct Limits {
     body_bytes: usize,
     /// Bytes of the text of a message
     text_bytes: usize,
+    /// Bytes of what programs add to a message, as JSON
+    metadata_bytes: usize,
     /// Bytes of a title
     title_bytes: usize,
+    /// Different reactions of one member to one message
+    reactions: usize,
+    /// Pinned messages of a conversation
+    pins: u64,
     /// Members of a conversation
     members: usize,
     /// Users whom a new group begins with, besides its owner
@@ -108,7 +114,10 @@ impl Info {
             limits: Limits {
                 body_bytes: body::LIMIT,
                 text_bytes: Text::LIMIT,
+                metadata_bytes: Metadata::LIMIT,
                 title_bytes: Title::LIMIT,
+                reactions: MAX_REACTIONS,
+                pins: MAX_PINS,
                 members: MAX_MEMBERS,
                 members_at_start: start::MOST,
                 page: Limit::MAX,

@@ -8,7 +8,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, Done, Found, Limit, Made, Page, Reply, Ruled, Tag, examples, given,
+    Below, Body, Caller, Created, Cursor, Found, Limit, Made, Page, Reached, Reply, Ruled, Tag, examples,
+    given,
 };
 use crate::{
     commands::Changed,
@@ -172,9 +173,9 @@ impl Members {
         caller: Caller,
         id: Path<ConversationId>,
         user_id: Path<UserId>,
-    ) -> Result<Done, Ruled> {
-        self.0.commands.remove_member(caller.user, id.0, user_id.0).await?;
-        Ok(Done)
+    ) -> Result<Reached, Ruled> {
+        let changed = self.0.commands.remove_member(caller.user, id.0, user_id.0).await?;
+        Ok(Reached(changed.position))
     }
 }
 

@@ -9,8 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, Done, FieldError, Found, Limit, Page, Problem, Reply, Ruled, Tag,
-    examples, given, message::Message,
+    Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Page, Problem, Reached, Reply, Ruled,
+    Tag, examples, given, message::Message,
 };
 use crate::{
     commands,
@@ -241,9 +241,9 @@ impl Messages {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Done, Ruled> {
-        self.0.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
-        Ok(Done)
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
+        Ok(Reached(acted.position))
     }
 
     /// List the versions of a message

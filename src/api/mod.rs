@@ -16,7 +16,7 @@
 //! - What comes in: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
 //!   domain values as their types ([`values`]). A validator attribute on a shape is documented but
 //!   never run: limits belong into the types, or are looked at by the first lines of the method.
-//! - What goes out: [`Reply`], [`Created`], [`Made`], [`Done`], [`Page`].
+//! - What goes out: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
 //! - What goes wrong: a [`Problem`], within the set of statuses that the operation names
 //!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; what the floors below refuse is
@@ -71,7 +71,7 @@ pub use page::{Cursor, Limit, Page, Wait};
 pub use pages::pages;
 pub use problem::{FieldError, Problem};
 pub use refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
-pub use reply::{Created, Done, Made, Reply};
+pub use reply::{Created, Done, Made, Reached, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};

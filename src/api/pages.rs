@@ -3,11 +3,11 @@
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, Response,
     error::CorsError,
-    http::{Method, StatusCode, header},
+    http::{HeaderName, Method, StatusCode, header},
     middleware::Cors,
 };
 
-use super::Problem;
+use super::{Problem, RequestId, reply::POSITION};
 
 /// How long a browser may remember the answer, in seconds.
 const REMEMBER: i32 = 7_200;
@@ -18,11 +18,13 @@ pub fn pages<E: Endpoint<Output = Response> + 'static>(
     inner: E,
     origins: &[String],
 ) -> impl Endpoint<Output = Response> + use<E> {
-    let own = ["authorization", "content-type", "idempotency-key", "last-event-id", "x-request-id"];
+    let own =
+        ["authorization", "content-type", "idempotency-key", "last-event-id", "traceparent", "x-request-id"];
+    let told = [header::LOCATION, header::RETRY_AFTER, POSITION, RequestId::HEADER];
     let cors = Cors::new()
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(own)
-        .expose_headers([header::LOCATION.as_str(), header::RETRY_AFTER.as_str(), "x-request-id"])
+        .expose_headers(told.iter().map(HeaderName::as_str))
         .allow_origins(origins.iter().map(String::as_str))
         .max_age(REMEMBER);
     inner.with(cors).catch_error(|e: CorsError| async move {

@@ -9,7 +9,9 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{Below, Caller, Cursor, Done, Found, Limit, Page, Reply, Ruled, Tag, examples, message::Message};
+use super::{
+    Below, Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled, Tag, examples, message::Message,
+};
 use crate::{
     domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},
     views,
@@ -50,9 +52,9 @@ impl Pins {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Done, Ruled> {
-        self.0.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
-        Ok(Done)
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
+        Ok(Reached(acted.position))
     }
 
     /// Unpin a message
@@ -71,9 +73,9 @@ impl Pins {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Done, Ruled> {
-        self.0.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
-        Ok(Done)
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
+        Ok(Reached(acted.position))
     }
 
     /// List pinned messages

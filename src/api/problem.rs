@@ -69,16 +69,22 @@ impl Problem {
 
     /// 400: these fields of the body cannot be accepted.
     pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
-        let problem =
-            Self::new(StatusCode::BAD_REQUEST, "invalid_body", "The body of the request is invalid.");
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            "The body of the request is invalid: `errors` says where and what is expected.",
+        );
         Self { errors, ..problem }
     }
 
     /// 400: the query or header parameter `name` cannot be accepted.
     pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
         let detail = FieldError::new(format!("/{name}"), code, detail);
-        let problem =
-            Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", "A parameter of the request is invalid.");
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_parameter",
+            "A parameter of the request is invalid: `errors` says which and what is expected.",
+        );
         Self { errors: vec![detail], ..problem }
     }
 
@@ -95,7 +101,11 @@ impl Problem {
 
     /// 404: it does not exist, or the caller may not know that it does. Always the same words.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "There is nothing here that you may see.")
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here that you may see: check the id, and whose token you send.",
+        )
     }
 
     /// 405 with `Allow`.
@@ -184,7 +194,7 @@ impl Problem {
             401 => {
                 Self::unauthorized("missing_token", "Send the header `Authorization: Bearer <access token>`.")
             }
-            403 => Self::forbidden("forbidden", "Your role does not allow this."),
+            403 => Self::forbidden("forbidden", "Your role does not allow this: ask an owner."),
             404 => Self::not_found(),
             405 => Self::new(status, "method_not_allowed", "This resource does not answer to that method."),
             409 => Self::conflict("conflict", "It cannot be done in the present state of things."),
@@ -202,12 +212,26 @@ impl Problem {
     }
 }
 
-/// poem-openapi's reason without the names of our types around it.
-fn reason(text: &str) -> &str {
+/// poem-openapi's reason in our words, without the names of our types around it.
+fn reason(text: &str) -> Cow<'_, str> {
     let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);
-    text.strip_prefix("failed to parse \"")
+    let why = text
+        .strip_prefix("failed to parse \"")
         .and_then(|rest| rest.split_once("\": "))
-        .map_or(text, |(_, why)| why)
+        .map_or(text, |(_, why)| why);
+    let limit = |name: &str| {
+        let rest = why.strip_prefix("verification failed. ")?.strip_prefix(name)?;
+        rest.strip_prefix('(')?.strip_suffix(')')
+    };
+    if why.ends_with("expects an input value.") {
+        "this parameter is required".into()
+    } else if let Some(least) = limit("minLength") {
+        format!("at least {least} character is expected").into()
+    } else if let Some(most) = limit("maxLength") {
+        format!("at most {most} characters are accepted").into()
+    } else {
+        why.into()
+    }
 }
 
 impl ResponseError for Problem {
@@ -311,5 +335,16 @@ mod tests {
         assert_eq!(reason("failed to parse \"integer\": too \"big\": no"), "too \"big\": no");
         assert_eq!(reason("failed to parse \"a\": no (occurred while parsing \"optional_a\")"), "no");
         assert_eq!(reason("verification failed"), "verification failed");
+    }
+
+    #[test]
+    fn what_poem_says_of_a_parameter_is_said_in_our_words() {
+        for (theirs, ours) in [
+            ("Type \"string\" expects an input value.", "this parameter is required"),
+            ("verification failed. minLength(1)", "at least 1 character is expected"),
+            ("verification failed. maxLength(256)", "at most 256 characters are accepted"),
+        ] {
+            assert_eq!(reason(theirs), ours);
+        }
     }
 }

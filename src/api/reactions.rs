@@ -7,7 +7,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{Below, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Ruled, Tag, examples};
+use super::{Below, Caller, Cursor, Found, Limit, Page, Problem, Reached, Reply, Ruled, Tag, examples};
 use crate::{
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
     views,
@@ -54,10 +54,10 @@ impl Reactions {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Done, Ruled> {
+    ) -> Result<Reached, Ruled> {
         let act = Act::React(one_emoji(emoji.0)?);
-        self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
-        Ok(Done)
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        Ok(Reached(acted.position))
     }
 
     /// Take a reaction back
@@ -78,10 +78,10 @@ impl Reactions {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Done, Ruled> {
+    ) -> Result<Reached, Ruled> {
         let act = Act::Unreact(one_emoji(emoji.0)?);
-        self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
-        Ok(Done)
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        Ok(Reached(acted.position))
     }
 
     /// List the reactions to a message

@@ -19,7 +19,7 @@ impl From<Refused> for Problem {
         use Rejection::*;
         let status = match &refused {
             Refused::Rejected(WithOneself | AheadOfHead) => StatusCode::BAD_REQUEST,
-            Refused::Rejected(Forbidden | Blocked) => StatusCode::FORBIDDEN,
+            Refused::Rejected(Forbidden | NotTheSender | Blocked) => StatusCode::FORBIDDEN,
             Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
             Refused::Rejected(
                 LastOwner | DirectIsFixed | TooManyMembers | AlreadyStarted | MessageDeleted

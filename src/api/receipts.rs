@@ -7,7 +7,7 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Below, Body, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Tag, examples, given};
+use super::{Below, Body, Caller, Cursor, Found, Limit, Page, Problem, Reached, Reply, Tag, examples, given};
 use crate::{
     domain::{AsOf, ConversationId, Position, Time, UserId},
     views,
@@ -73,13 +73,12 @@ impl Receipts {
         caller: Caller,
         id: Path<ConversationId>,
         body: Body<Watermarks>,
-    ) -> Result<Done, Found> {
+    ) -> Result<Reached, Found> {
         let (id, Watermarks { read, delivered }) = (id.0, body.0);
         if read.or(delivered).is_none() {
             return Err(Problem::invalid("", "missing", "give read, delivered or both").into());
         }
-        self.0.commands.advance(caller.user, id, delivered, read).await?;
-        Ok(Done)
+        Ok(Reached(self.0.commands.advance(caller.user, id, delivered, read).await?))
     }
 
     /// List who has read how far

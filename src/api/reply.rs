@@ -2,7 +2,7 @@
 
 use poem::{
     IntoResponse, Response,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
 };
 use poem_openapi::{
     ApiResponse,
@@ -12,6 +12,10 @@ use poem_openapi::{
 use serde::Serialize;
 
 use super::Problem;
+use crate::domain::Position;
+
+/// Where the position of a command stands whose answer has no body.
+pub(super) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 
 /// 200 with a body.
 pub struct Reply<T>(pub T);
@@ -34,6 +38,9 @@ pub enum Made<T> {
 
 /// 204: done, and nothing to tell.
 pub struct Done;
+
+/// 204 with the position that was reached, in the header `Verbatim-Position`.
+pub struct Reached(pub Position);
 
 impl<T: Serialize + Send> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
@@ -64,6 +71,14 @@ impl<T: Serialize + Send> IntoResponse for Made<T> {
 impl IntoResponse for Done {
     fn into_response(self) -> Response {
         StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl IntoResponse for Reached {
+    fn into_response(self) -> Response {
+        let mut response = Done.into_response();
+        response.headers_mut().insert(POSITION, self.0.0.into());
+        response
     }
 }
 
@@ -109,17 +124,29 @@ impl<T: Serialize + Type> ApiResponse for Made<T> {
 
 impl ApiResponse for Done {
     fn meta() -> MetaResponses {
-        let done = MetaResponse {
-            description: "Done",
-            status: Some(204),
-            status_range: None,
-            content: Vec::new(),
-            headers: Vec::new(),
-        };
-        MetaResponses { responses: vec![done] }
+        MetaResponses { responses: vec![done(Vec::new())] }
     }
 
     fn register(_: &mut Registry) {}
+}
+
+impl ApiResponse for Reached {
+    fn meta() -> MetaResponses {
+        let position = MetaHeader {
+            name: "Verbatim-Position".into(),
+            description: Some("The position that was reached, for the `min_position` of reads".into()),
+            required: true,
+            deprecated: false,
+            schema: Position::schema_ref(),
+        };
+        MetaResponses { responses: vec![done(vec![position])] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+fn done(headers: Vec<MetaHeader>) -> MetaResponse {
+    MetaResponse { description: "Done", status: Some(204), status_range: None, content: Vec::new(), headers }
 }
 
 fn ok<T: Type>(description: &'static str) -> MetaResponse {

@@ -30,6 +30,7 @@ use crate::{
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
     log::{Conflict, Draft, Log},
+    telemetry::TraceParent,
 };
 
 /// How long a command waits until this process has followed what it has appended itself.
@@ -88,8 +89,14 @@ impl Refused {
     fn said(&self) -> (&'static str, &'static str) {
         use Rejection::*;
         match self {
-            Self::Rejected(NotFound) => ("not_found", "There is nothing here that you may see."),
+            Self::Rejected(NotFound) => (
+                "not_found",
+                "There is nothing here that you may see: check the id, and whose token you send.",
+            ),
             Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            Self::Rejected(NotTheSender) => {
+                ("forbidden", "Only its sender may do this with a message: choose one of your own.")
+            }
             // The same for both: which of the two, is not told.
             Self::Rejected(Blocked) => (
                 "blocked",
@@ -102,14 +109,16 @@ impl Refused {
                 ("direct_conversation", "A direct conversation stays as it is: start a group instead.")
             }
             Self::Rejected(WithOneself) => ("with_oneself", "Name somebody else than yourself."),
-            Self::Rejected(TooManyMembers) => ("too_many_members", "The conversation is full."),
+            Self::Rejected(TooManyMembers) => {
+                ("too_many_members", "The conversation is full: somebody has to leave first.")
+            }
             Self::Rejected(AheadOfHead) => (
                 "ahead_of_head",
                 "The conversation has not come to that position: name one that you have seen.",
             ),
             Self::Rejected(NoSuchMember) => ("no_such_member", "This user is not a member: add them first."),
             Self::Rejected(AlreadyStarted) => {
-                ("already_started", "This conversation has been started before.")
+                ("already_started", "This conversation has been started before: use it as it is.")
             }
             Self::Rejected(NoSuchMessage) => {
                 ("no_such_message", "The message to reply to is not there: name one of this conversation.")
@@ -155,7 +164,7 @@ impl Commands {
         key: Option<ClientId>,
     ) -> Draft {
         let id = self.clock.id(EventId::known);
-        Draft { conversation, id, actor, time: self.clock.now(), event, key }
+        Draft { conversation, id, actor, time: self.clock.now(), event, key, trace: TraceParent::current() }
     }
 
     /// Decides on the roster and appends what follows, again if another node was faster. Changes

@@ -45,6 +45,8 @@ struct Marks {
     wanted: ReceiptAdvanced,
     /// What the log has.
     told: ReceiptAdvanced,
+    /// Up to where it is known to have it.
+    at: Position,
 }
 
 impl Receipts {
@@ -55,11 +57,12 @@ impl Receipts {
 
     /// Hears what the log has, from whichever node. Two nodes that tell at the same moment may still
     /// tell the lower one last: readers keep the greatest.
-    pub fn hear(&self, id: ConversationId, user: UserId, receipt: ReceiptAdvanced) {
+    pub fn hear(&self, id: ConversationId, user: UserId, at: Position, receipt: ReceiptAdvanced) {
         if let Some(entry) = self.entry((id, user)) {
             let mut marks = entry.marks();
             marks.told = higher(marks.told, receipt);
             marks.wanted = higher(marks.wanted, receipt);
+            marks.at = marks.at.max(at);
         }
     }
 
@@ -84,7 +87,7 @@ impl Receipts {
         if all.len() >= REMEMBERED {
             all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.is_recent());
         }
-        let marks = Mutex::new(Marks { wanted: told, told });
+        let marks = Mutex::new(Marks { wanted: told, told, at: Position::START });
         all.entry(of)
             .or_insert_with(|| Arc::new(Entry { marks, turn: tokio::sync::Mutex::default() }))
             .clone()
@@ -107,14 +110,14 @@ fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
 
 impl Commands {
     /// Moves the caller's watermarks up; going back is a no-op. Answers when the log has it, which
-    /// takes up to a second when receipts come fast.
+    /// takes up to a second when receipts come fast, and up to where it has it.
     pub async fn advance(
         &self,
         by: UserId,
         id: ConversationId,
         delivered: Option<Position>,
         read: Option<Position>,
-    ) -> Result<(), Refused> {
+    ) -> Result<Position, Refused> {
         let tracked = self.of_member(by, id).await?;
         let farthest = delivered.max(read).unwrap_or_default();
         if farthest > tracked.head() {
@@ -138,18 +141,18 @@ impl Commands {
             marks.wanted
         };
         let mut turn = entry.turn.lock().await;
-        let told = entry.marks().told;
+        let Marks { told, at, .. } = *entry.marks();
         if higher(told, mine) == told {
-            return Ok(());
+            return Ok(at.max(tracked.head()));
         }
         if let Some(told_at) = *turn {
             sleep_until(told_at + PAUSE).await;
         }
         let latest = entry.marks().wanted;
         let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
-        self.log.append(&draft).await?;
+        let position = self.log.append(&draft).await?.position;
         *turn = Some(Instant::now());
-        self.receipts.hear(id, by, latest);
-        Ok(())
+        self.receipts.hear(id, by, position, latest);
+        Ok(position)
     }
 }

@@ -117,6 +117,8 @@ pub enum Rejection {
     NotFound,
     /// A member whose role does not allow it.
     Forbidden,
+    /// What only the sender of a message may do with it.
+    NotTheSender,
     /// One of two people has blocked the other. Both are told the same: not who.
     Blocked,
     /// It would leave members without an owner.

@@ -149,7 +149,8 @@ impl Conversation {
         let is_group = self.kind() == Kind::Group;
         let has_charge = is_group && role >= Role::Admin;
         Ok(match act {
-            Act::Edit(_) if !is_sender => return Err(Rejection::Forbidden),
+            Act::Edit(_) if !is_sender => return Err(Rejection::NotTheSender),
+            Act::Delete if !is_sender && !is_group => return Err(Rejection::NotTheSender),
             Act::Delete if !is_sender && !has_charge => return Err(Rejection::Forbidden),
             Act::Pin | Act::Unpin if is_group && !has_charge => return Err(Rejection::Forbidden),
             // Nothing of what was deleted is left to take away.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 /// A JSON object of at most 4 KiB as text and 8 levels, without the character U+0000.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "Map<String, Value>", try_from = "Map<String, Value>")]
+#[serde(into = "Map<String, Value>", try_from = "Value")]
 pub struct Metadata(Map<String, Value>);
 
 impl Metadata {
@@ -25,6 +25,8 @@ impl Metadata {
 /// Why an object is not accepted as metadata.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadMetadata {
+    /// Something else than an object.
+    NoObject,
     /// More than [`Metadata::LIMIT`].
     TooLong,
     /// More than [`Metadata::DEPTH`].
@@ -36,6 +38,7 @@ pub enum BadMetadata {
 impl fmt::Display for BadMetadata {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NoObject => f.write_str("expected a JSON object"),
             Self::TooLong => write!(f, "too long: at most {} bytes of JSON", Metadata::LIMIT),
             Self::TooDeep => write!(f, "too deep: at most {} levels are accepted", Metadata::DEPTH),
             Self::Nul => f.write_str("the character U+0000 is not accepted: leave it out"),
@@ -45,17 +48,16 @@ impl fmt::Display for BadMetadata {
 
 impl std::error::Error for BadMetadata {}
 
-impl TryFrom<Map<String, Value>> for Metadata {
+impl TryFrom<Value> for Metadata {
     type Error = BadMetadata;
-    fn try_from(object: Map<String, Value>) -> Result<Self, BadMetadata> {
-        let value = Value::Object(object);
+    fn try_from(value: Value) -> Result<Self, BadMetadata> {
         check(&value, Self::DEPTH)?;
         if value.to_string().len() > Self::LIMIT {
             return Err(BadMetadata::TooLong);
         }
         match value {
             Value::Object(object) => Ok(Self(object)),
-            _ => unreachable!("it was made of an object"),
+            _ => Err(BadMetadata::NoObject),
         }
     }
 }

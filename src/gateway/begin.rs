@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{
     Gateway,
     close::Close,
-    frame::{self, Head, Limits, ServerFrame},
+    frame::{self, FrameId, Head, Limits, ServerFrame},
     listeners::Session,
     socket,
 };
@@ -37,22 +37,28 @@ const BEHIND: Duration = Duration::from_secs(2);
 pub(super) async fn begin(
     gateway: &Gateway,
     session: &Arc<Session>,
+    id: Option<&FrameId>,
     cursor: Option<String>,
 ) -> Result<(), Close> {
-    let Some(cursor) = cursor else { return afresh(gateway, session, None).await };
+    let Some(cursor) = cursor else { return afresh(gateway, session, id, None).await };
     let now = gateway.commands.conversations.positions();
     let positions =
         gateway.feed.positions(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
     match positions {
-        Ok(from) => resume(gateway, session, from).await,
-        Err(reset) => afresh(gateway, session, Some(reset)).await,
+        Ok(from) => resume(gateway, session, id, from).await,
+        Err(reset) => afresh(gateway, session, id, Some(reset)).await,
     }
 }
 
 /// Goes live at once; a cursor that could not be gone on from is answered with the reason.
-async fn afresh(gateway: &Gateway, session: &Arc<Session>, reset: Option<Reset>) -> Result<(), Close> {
+async fn afresh(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    id: Option<&FrameId>,
+    reset: Option<Reset>,
+) -> Result<(), Close> {
     let live = go_live(gateway, session).await?;
-    let ready = ready(gateway, session, &live.at, live.heads());
+    let ready = ready(gateway, session, id, &live.at, live.heads());
     live.release(session, &ready);
     if let Some(reset) = reset {
         session.socket.send(&ServerFrame::Reset { reason: reset.word() }.encode());
@@ -60,7 +66,12 @@ async fn afresh(gateway: &Gateway, session: &Arc<Session>, reset: Option<Reset>)
     Ok(())
 }
 
-async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) -> Result<(), Close> {
+async fn resume(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    id: Option<&FrameId>,
+    from: Vec<Position>,
+) -> Result<(), Close> {
     let _turn = gateway.feed.turn().await.map_err(|e| later(&e))?;
     METRICS.resumes.inc();
     let conversations = &gateway.commands.conversations;
@@ -79,7 +90,7 @@ async fn resume(gateway: &Gateway, session: &Arc<Session>, from: Vec<Position>) 
         return Err(Close::Lagging);
     }
     let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
-    session.socket.send(&ready(gateway, session, &from, heads.collect()));
+    session.socket.send(&ready(gateway, session, id, &from, heads.collect()));
 
     let mut at = from;
     for _ in 0..ROUNDS {
@@ -180,7 +191,9 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
 async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Result<(), Close> {
     while let Some(page) = missed.page(PAGE).await.map_err(|e| later(&e))? {
         may_go_on(gateway, session)?;
-        for some in page.events.chunks(AT_ONCE) {
+        let wanted = page.events.iter().filter(|shown| session.wants(shown.recorded.conversation));
+        let wanted: Vec<&Shown> = wanted.collect();
+        for some in wanted.chunks(AT_ONCE) {
             let frames: Vec<Bytes> =
                 some.iter().map(|Shown { recorded, previous }| frame::event(recorded, *previous)).collect();
             session.socket.send_all(&frames);
@@ -188,7 +201,7 @@ async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Resu
                 return Err(Close::SlowConsumer);
             }
         }
-        METRICS.deliveries.inc_by(page.events.len() as u64);
+        METRICS.deliveries.inc_by(wanted.len() as u64);
         if !page.events.is_empty() {
             // An interrupted resume goes on from here, not from its beginning.
             let cursor = gateway.feed.cursor(session.user, &page.at);
@@ -220,8 +233,16 @@ fn behind(from: &[Position], to: &[Position]) -> u64 {
     from.iter().zip(to).map(|(from, to)| to.0.saturating_sub(from.0)).sum()
 }
 
-fn ready(gateway: &Gateway, session: &Session, at: &[Position], conversations: Vec<Head>) -> Bytes {
+fn ready(
+    gateway: &Gateway,
+    session: &Session,
+    id: Option<&FrameId>,
+    at: &[Position],
+    mut conversations: Vec<Head>,
+) -> Bytes {
+    conversations.retain(|head| session.wants(head.id));
     ServerFrame::Ready {
+        id,
         session_id: session.id,
         user_id: session.user,
         epoch: gateway.commands.log.epoch(),

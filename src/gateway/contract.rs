@@ -23,7 +23,9 @@ frame may carry an `id` of up to 64 bytes; its answer carries the same. Send the
 the message is sent once. Each `event` names the one before it in its conversation, so that a hole is seen at once. \
 Ignore frames and members that you do not know.
 
-Reasons to close, as `code;retry_after_ms=N`. 4000 to 4499: come back with your cursor. 4500 to 4999: do not.";
+Reasons to close, as `word;retry_after_ms=N`. 4000 to 4499: come back with your cursor. 4500 to 4999: do not. 1001 and \
+4505 are reserved: a process that ends says 1012 first, and a client that does not offer this version of the protocol is \
+refused at the handshake with 400 `unknown_protocol`.";
 
 /// The WebSocket half of the AsyncAPI document: its `servers`, `channels`, `operations` and
 /// `components`.

@@ -9,6 +9,7 @@ use poem::{
 
 use super::{
     Gateway,
+    close::Close,
     handshake::{self, Refused},
     session,
     socket::Socket,
@@ -57,16 +58,19 @@ impl Door {
         if gateway.sessions.len() >= gateway.settings.sockets {
             return Err(Shut::Full);
         }
-        if gateway.listeners.sessions_of(caller.user) >= gateway.settings.sockets_per_user {
-            return Err(Shut::TooManySockets);
-        }
+        let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
+        let place = place.ok_or(Shut::TooManySockets)?;
         let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(Refused::NoUpgrade))?;
         let sessions = gateway.sessions.clone();
         sessions.spawn(async move {
             if let Some((stream, early)) = upgrade.socket().await {
                 let (socket, incoming) = Socket::open(stream, early, gateway.settings.socket);
-                session::serve(gateway, caller, socket, incoming).await;
+                match place.has_seat {
+                    true => session::serve(gateway, caller, socket, incoming).await,
+                    false => session::turn_away(&socket, incoming, Close::TooManySockets).await,
+                }
             }
+            drop(place);
         });
         Ok(accepted.switching())
     }
@@ -89,7 +93,7 @@ impl Shut {
             Self::TooManySockets => (
                 StatusCode::TOO_MANY_REQUESTS,
                 "too_many_sockets",
-                "this user has too many sockets open here: close one first",
+                "this user has too many sockets open here: close some first",
                 vec![RETRY],
             ),
             Self::Full => (

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
-use super::websocket;
+use super::{filter::Filter, websocket};
 use crate::{
     domain::{
         ClientId, ConversationId, Emoji, Epoch, EventId, MessageId, Metadata, Position, Status, Text, Time,
@@ -26,10 +26,16 @@ const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 pub enum ClientFrame {
     /// The first frame: begins the session.
     Hello {
+        /// Comes back in `ready`.
+        #[serde(default)]
+        id: Option<FrameId>,
         /// Where to go on from.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
+        /// What this socket wants to hear of, for as long as it lives; without it, everything.
+        #[serde(default)]
+        filter: Option<Filter>,
     },
     /// Sends a message; answered with `ack`.
     Send {
@@ -236,9 +242,31 @@ impl ClientFrame {
         }
         serde_json::from_str(text).map_err(|e| {
             let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
-            BadFrame { id, detail: e.to_string() }
+            BadFrame { id, detail: wrong_field(text).unwrap_or_else(|| e.to_string()) }
         })
     }
+}
+
+/// Which field has a wrong value, and why: of an object with a tag serde does not tell.
+fn wrong_field(text: &str) -> Option<String> {
+    fn why<T: DeserializeOwned>(value: Value) -> Option<serde_json::Error> {
+        T::deserialize(value).err()
+    }
+    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
+    fields.into_iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
+        let wrong = match &*name {
+            "conversation_id" => why::<ConversationId>(value),
+            "message_id" | "reply_to" => why::<MessageId>(value),
+            "client_id" => why::<ClientId>(value),
+            "text" => why::<Text>(value),
+            "metadata" => why::<Metadata>(value),
+            "emoji" => why::<Emoji>(value),
+            "position" => why::<Position>(value),
+            "status" => why::<Seen>(value),
+            _ => None,
+        };
+        wrong.map(|why| format!("{name}: {why}"))
+    })
 }
 
 /// What the server sends.
@@ -247,6 +275,9 @@ impl ClientFrame {
 pub enum ServerFrame<'a> {
     /// The session has begun: from here on every event is delivered.
     Ready {
+        /// The id of the `hello` that is answered.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<&'a FrameId>,
         /// This session.
         #[schemars(example = "01930f3d-1122-7f33-8a44-b566c778d899")]
         session_id: Uuid,
@@ -257,7 +288,7 @@ pub enum ServerFrame<'a> {
         /// Where to go on from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// All conversations of the user with the last position of each.
+        /// All conversations of the user that are wanted, with the last position of each.
         conversations: Vec<Head>,
         /// A `heartbeat` comes at least so often, in milliseconds.
         #[schemars(example = 25_000)]
@@ -293,8 +324,7 @@ pub enum ServerFrame<'a> {
         /// The id of the frame that is answered.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// Of a message and of what is done with one: where it stands. Of a receipt, and of what was so
-        /// already: up to where.
+        /// Where it stands, for the `min_position` of reads; of what was so already, a position by which it was.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
         /// Of a message: its id. Of what is done with a message: the id of that one.

@@ -115,7 +115,7 @@ impl Refused {
             ),
             Self::NoToken => (
                 StatusCode::UNAUTHORIZED,
-                "unauthorized",
+                "missing_token",
                 "no access token: send Authorization: Bearer, or from a browser the subprotocol entry bearer.<token>",
             ),
             Self::Tokens => (

@@ -233,7 +233,8 @@ impl Stream {
                 self.roster(recorded).await
             } else {
                 if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
-                    self.receipts.hear(recorded.conversation, recorded.actor, receipt);
+                    let Recorded { conversation, actor, position, .. } = *recorded;
+                    self.receipts.hear(conversation, actor, position, receipt);
                 }
                 let applied = self.conversations.apply(recorded);
                 if let Applied::Counts { previous, .. } = applied {
@@ -314,7 +315,8 @@ impl Stream {
         if topic.pending.is_empty() {
             return;
         }
-        let sockets: usize = topic.listeners.iter().map(|listener| listener.deliver(&topic.pending)).sum();
+        let sockets: usize =
+            topic.listeners.iter().map(|listener| listener.deliver(id, &topic.pending)).sum();
         METRICS.deliveries.inc_by((sockets * topic.pending.len()) as u64);
         topic.pending.clear();
         topic.moved = true;
@@ -407,7 +409,7 @@ impl Stream {
         }
         let frame: Bytes = ServerFrame::Typing { conversation_id: id, user_id: user }.encode();
         for listener in topic.listeners.iter().filter(|listener| listener.user != user) {
-            listener.offer(&frame);
+            listener.offer_of(id, &frame);
         }
     }
 

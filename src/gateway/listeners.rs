@@ -11,7 +11,11 @@ use std::{
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::socket::{Durable, Socket};
+use super::{
+    filter::Filter,
+    frame::{Head, ServerFrame},
+    socket::{Durable, Socket},
+};
 use crate::{
     auth::Caller,
     domain::{ConversationId, LoginId, Status, Time, UserId},
@@ -27,14 +31,21 @@ pub struct Session {
     pub login: LoginId,
     /// Where its frames go.
     pub socket: Arc<Socket>,
+    /// What it wants to hear of; without one, everything.
+    filter: Option<Filter>,
     /// Unix seconds at which its access token expires.
     expires_at: AtomicI64,
 }
 
 impl Session {
-    pub(super) fn new(id: Uuid, caller: &Caller, socket: Arc<Socket>) -> Arc<Self> {
+    pub(super) fn new(id: Uuid, caller: &Caller, socket: Arc<Socket>, filter: Option<Filter>) -> Arc<Self> {
         let expires_at = AtomicI64::new(caller.expires_at.unix_seconds());
-        Arc::new(Self { id, user: caller.user, login: caller.login, socket, expires_at })
+        Arc::new(Self { id, user: caller.user, login: caller.login, socket, filter, expires_at })
+    }
+
+    /// Whether it wants to hear of a conversation.
+    pub(super) fn wants(&self, id: ConversationId) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
 
     /// A fresh token.
@@ -76,19 +87,38 @@ impl Listener {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends durable frames to every session; how many sessions there are.
-    pub(super) fn deliver(&self, frames: &[Durable]) -> usize {
+    /// Sends durable frames of a conversation to every session that wants them; how many these are.
+    pub(super) fn deliver(&self, id: ConversationId, frames: &[Durable]) -> usize {
         let sessions = self.sessions();
-        for session in sessions.iter() {
-            session.socket.deliver(frames);
-        }
-        sessions.len()
+        let wanted = sessions.iter().filter(|session| session.wants(id));
+        wanted.map(|session| session.socket.deliver(frames)).count()
     }
 
     /// Sends a frame that may be dropped to every session.
     pub(super) fn offer(&self, frame: &Bytes) {
         for session in self.sessions().iter() {
             session.socket.offer(frame);
+        }
+    }
+
+    /// The same with a frame of a conversation, to those that want it.
+    pub(super) fn offer_of(&self, id: ConversationId, frame: &Bytes) {
+        for session in self.sessions().iter().filter(|session| session.wants(id)) {
+            session.socket.offer(frame);
+        }
+    }
+
+    /// Sends every session that is live a sign of life; the heads are of conversations that have moved.
+    pub(super) fn beat(&self, cursor: String, heads: &[Head]) {
+        let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.clone(), heads }.encode();
+        let for_all = beat(heads);
+        for session in self.sessions().iter() {
+            if session.filter.is_none() {
+                session.socket.send_if_live(&for_all);
+            } else {
+                let wanted: Vec<Head> = heads.iter().filter(|head| session.wants(head.id)).copied().collect();
+                session.socket.send_if_live(&beat(&wanted));
+            }
         }
     }
 
@@ -143,11 +173,6 @@ impl Listeners {
     /// A user who listens here.
     pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
         self.all().get(&user).cloned()
-    }
-
-    /// How many sessions a user has here.
-    pub fn sessions_of(&self, user: UserId) -> usize {
-        self.get(user).map_or(0, |listener| listener.sessions().len())
     }
 
     /// A session begins: from here on it is given what reaches the listener.

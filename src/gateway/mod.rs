@@ -10,11 +10,13 @@ mod begin;
 pub mod close;
 mod contract;
 mod door;
+mod filter;
 pub mod frame;
 pub mod handshake;
 pub mod hub;
 pub mod incoming;
 pub mod listeners;
+pub mod places;
 mod session;
 pub mod socket;
 mod sweep;
@@ -40,6 +42,7 @@ use frame::ServerFrame;
 use handshake::Origins;
 use hub::Hub;
 use listeners::Listeners;
+use places::Places;
 
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
@@ -84,6 +87,8 @@ pub struct Gateway {
     pub hub: Hub,
     /// Who listens on this node.
     pub listeners: Arc<Listeners>,
+    /// How many sockets each user has on this node.
+    pub places: Arc<Places>,
     /// What was missed, and where clients are.
     pub feed: Feed,
     /// The settings.

@@ -8,6 +8,7 @@ use super::{
     Gateway,
     begin::begin,
     close::Close,
+    filter::Filter,
     frame::{BadFrame, ClientFrame, FrameId, ServerFrame},
     incoming::{Event, Incoming},
     listeners::Session,
@@ -38,16 +39,14 @@ pub(super) async fn serve(
     socket: Arc<Socket>,
     mut incoming: Incoming,
 ) {
-    let Some(cursor) = hello(&socket, &mut incoming).await else {
-        // The close frame is on its way; the client's answer is waited for there.
-        while !matches!(incoming.next().await, Event::Gone(_)) {}
-        return;
+    let Some((id, cursor, filter)) = hello(&socket, &mut incoming).await else {
+        return gone(incoming).await;
     };
-    let id = gateway.commands.clock.id(std::convert::identity);
-    let session = Session::new(id, &caller, socket);
+    let session_id = gateway.commands.clock.id(std::convert::identity);
+    let session = Session::new(session_id, &caller, socket, filter);
     METRICS.sessions.inc();
     // Boxed, so that a silent session does not pay for its beginning.
-    match session.socket.during(Box::pin(begin(&gateway, &session, cursor))).await {
+    match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
         Ok(()) => {
             gateway.presence.tell(session.user, session.id, Status::Online);
             Conversing::new(&gateway, &session).converse(&mut incoming).await;
@@ -55,7 +54,7 @@ pub(super) async fn serve(
         }
         Err(why) => {
             session.socket.close(why);
-            while !matches!(incoming.next().await, Event::Gone(_)) {}
+            gone(incoming).await;
         }
     }
     METRICS.sessions.dec();
@@ -64,8 +63,22 @@ pub(super) async fn serve(
     }
 }
 
-/// Waits for the first frame; answers the cursor in it, if any.
-async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Option<String>> {
+/// Closes a socket that may not have a session.
+pub(super) async fn turn_away(socket: &Socket, incoming: Incoming, why: Close) {
+    socket.close(why);
+    gone(incoming).await;
+}
+
+/// The close frame is on its way; here the client's answer is waited for.
+async fn gone(mut incoming: Incoming) {
+    while !matches!(incoming.next().await, Event::Gone(_)) {}
+}
+
+/// What the first frame says.
+type Hello = (Option<FrameId>, Option<String>, Option<Filter>);
+
+/// Waits for the first frame.
+async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
     let deadline = Instant::now() + HELLO;
     loop {
         match timeout_at(deadline, incoming.next()).await {
@@ -73,7 +86,7 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Option<String
             Ok(Event::Control) => continue,
             Ok(Event::Gone(_)) => return None,
             Ok(Event::Text(text)) => match ClientFrame::read(&text) {
-                Ok(ClientFrame::Hello { cursor }) => return Some(cursor),
+                Ok(ClientFrame::Hello { id, cursor, filter }) => return Some((id, cursor, filter)),
                 Ok(_) => {
                     refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
                     socket.close(Close::NoHello);
@@ -165,8 +178,8 @@ impl<'a> Conversing<'a> {
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
         match frame {
-            ClientFrame::Hello { .. } => {
-                refuse(socket, None, "already_begun", "hello is the first frame and comes once", None);
+            ClientFrame::Hello { id, .. } => {
+                refuse(socket, id.as_ref(), "already_begun", "hello is the first frame and comes once", None);
             }
             ClientFrame::Send { id, conversation_id, client_id, text, reply_to, metadata } => {
                 let new = NewMessage { client_id, text, reply_to, metadata };
@@ -250,8 +263,8 @@ impl<'a> Conversing<'a> {
         tokio::spawn(async move {
             let advanced = gateway.commands.advance(session.user, conversation, delivered, read).await;
             match advanced {
-                Ok(()) if id.is_some() => acknowledge(&session.socket, id.as_ref(), read.or(delivered), None),
-                Ok(()) => {}
+                Ok(reached) if id.is_some() => acknowledge(&session.socket, id.as_ref(), Some(reached), None),
+                Ok(_) => {}
                 Err(refused) => refuse_command(&session.socket, id.as_ref(), &refused),
             }
             drop(permit);

@@ -8,16 +8,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{
-    Gateway,
-    close::Close,
-    frame::{Head, ServerFrame},
-    websocket,
-};
-use crate::{
-    auth::LEEWAY,
-    domain::{Position, UserId},
-};
+use super::{Gateway, close::Close, frame::Head, websocket};
+use crate::{auth::LEEWAY, domain::UserId};
 
 /// How often sessions are looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -79,19 +71,9 @@ async fn heartbeat(gateway: &Gateway) {
     }
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        beat_for(gateway, listener, &positions, &heads);
+        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }
     }
-}
-
-fn beat_for(
-    gateway: &Gateway,
-    listener: &super::listeners::Listener,
-    positions: &[Position],
-    heads: &[Head],
-) {
-    let cursor = gateway.feed.cursor(listener.user, positions);
-    listener.send(&ServerFrame::Heartbeat { cursor, heads }.encode());
 }

@@ -154,6 +154,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
         time: EXAMPLE_TIME.parse::<Time>().expect("a time"),
         event,
         key,
+        trace: None,
     };
     let headers = draft.headers();
     let pairs = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
@@ -187,7 +188,7 @@ fn headers() -> Value {
                 "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
                 streams::DUPLICATE_WINDOW.as_secs()
             )),
-            "traceparent": text("W3C Trace Context, when there is one."),
+            "traceparent": text("W3C Trace Context, if the request that made the event had one."),
         },
     })
 }

@@ -8,7 +8,10 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::subject;
-use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
+use crate::{
+    domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId},
+    telemetry::TraceParent,
+};
 
 /// The prefix of our types in `ce-type`.
 const PREFIX: &str = "verbatim.";
@@ -27,6 +30,7 @@ static CONTENT_TYPE: HeaderName = HeaderName::from_static("ce-datacontenttype");
 static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
 static SCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 static TYPE: HeaderName = HeaderName::from_static("ce-type");
+static TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// An event that is to be appended.
 #[derive(Debug, Clone)]
@@ -43,6 +47,8 @@ pub struct Draft {
     pub event: Event,
     /// The actor's idempotency key, by which a retry is known; without one only this very draft is.
     pub key: Option<ClientId>,
+    /// The trace of which it is a part.
+    pub trace: Option<TraceParent>,
 }
 
 /// An event as the log keeps it.
@@ -108,7 +114,8 @@ impl Draft {
         URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
     }
 
-    /// What it says about itself. Nothing that a person typed is in it.
+    /// What it says about itself. Nothing that a person typed is in it: of a trace there are only hex
+    /// digits.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
@@ -121,6 +128,9 @@ impl Draft {
         headers.insert(SCHEMA.clone(), format!("/schemas/{kind}.json"));
         headers.insert(TYPE.clone(), kind);
         headers.insert(MESSAGE_ID.clone(), self.message_id());
+        if let Some(trace) = &self.trace {
+            headers.insert(TRACE.clone(), trace.as_str());
+        }
         headers
     }
 }
@@ -225,6 +235,7 @@ mod tests {
                 mentions: Vec::new(),
             }),
             key: Some("client-1".to_owned().try_into().expect("key")),
+            trace: None,
         }
     }
 

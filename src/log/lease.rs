@@ -99,15 +99,31 @@ impl Log {
 }
 
 impl Leases {
-    /// Says that a node lives.
-    pub async fn renew(&self, node: &NodeId) -> Result<(), Unavailable> {
-        self.nodes.put(node.to_string(), "".into()).await.map(drop).map_err(Unavailable::because)
+    /// Says that a node lives, and how many sessions it has.
+    pub async fn renew(&self, node: &NodeId, sessions: u64) -> Result<(), Unavailable> {
+        self.nodes
+            .put(node.to_string(), sessions.to_string().into())
+            .await
+            .map(drop)
+            .map_err(Unavailable::because)
     }
 
     /// The nodes that live.
     pub async fn alive(&self) -> Result<HashSet<NodeId>, Unavailable> {
         let keys = self.nodes.keys().await.map_err(Unavailable::because)?;
         keys.map_ok(NodeId).try_collect().await.map_err(Unavailable::because)
+    }
+
+    /// The nodes that live, each with the sessions that it had when it last said so.
+    pub async fn sessions(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
+        let mut sessions = Vec::new();
+        for node in self.alive().await? {
+            let said = self.nodes.get(node.to_string()).await.map_err(Unavailable::because)?;
+            let count = said.and_then(|said| std::str::from_utf8(&said).ok()?.parse().ok());
+            sessions.extend(count.map(|count| (node, count)));
+        }
+        sessions.sort_unstable();
+        Ok(sessions)
     }
 
     /// Says what is known of a user on a node.

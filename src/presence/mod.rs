@@ -28,6 +28,7 @@ use crate::{
     clock::Clock,
     domain::{Event, EventId, PresenceChanged, Status, Time, UserId},
     log::{Draft, Here, LEASE, Leases, Log, NodeId, Unavailable},
+    telemetry::METRICS,
     views,
 };
 use local::Local;
@@ -97,7 +98,7 @@ impl Presence {
         let board = Arc::<RwLock<Board>>::default();
         let leases = log.leases().await?;
         let node = NodeId::new();
-        leases.renew(&node).await?;
+        leases.renew(&node, 0).await?;
         let task = Task { log, pool, clock, settings, node, board: board.clone() };
         tokio::spawn(async move {
             tokio::select! {
@@ -138,7 +139,7 @@ impl Task {
                 }
                 _ = tick.tick() => self.write(&leases, &mut local).await,
                 // After an outage all leases are gone until their nodes have come back.
-                _ = renew.tick() => match leases.renew(&self.node).await {
+                _ = renew.tick() => match leases.renew(&self.node, open_sessions()).await {
                     Ok(()) if calm_since.elapsed() > LEASE => self.write_off_the_dead(&leases).await,
                     Ok(()) => {}
                     Err(e) => {
@@ -231,6 +232,10 @@ impl Task {
     ) -> Draft {
         let event = Event::PresenceChanged(PresenceChanged { status, last_seen_at });
         let id = self.clock.id(EventId::known);
-        Draft { conversation, id, actor, time: self.clock.now(), event, key: None }
+        Draft { conversation, id, actor, time: self.clock.now(), event, key: None, trace: None }
     }
+}
+
+fn open_sessions() -> u64 {
+    METRICS.sessions.get().try_into().unwrap_or_default()
 }

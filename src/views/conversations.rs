@@ -124,13 +124,17 @@ async fn update(
     Ok(())
 }
 
-/// The last position and time of each conversation in the batch, in one statement.
+/// The last position of each conversation in the batch, and when it last moved, in one statement. Who
+/// reads what is there does not move it.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
-    let mut last: BTreeMap<ConversationId, (Position, Position, Time)> = BTreeMap::new();
+    let mut last: BTreeMap<ConversationId, (Position, Position, Option<Time>)> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.void.is_none()) {
         let (head, roster, time) =
-            last.entry(fact.conversation).or_insert((fact.position, Position::START, fact.time));
-        (*head, *time) = (fact.position, fact.time);
+            last.entry(fact.conversation).or_insert((fact.position, Position::START, None));
+        *head = fact.position;
+        if fact.lane != Lane::Receipts {
+            *time = Some(fact.time);
+        }
         if fact.lane == Lane::Roster {
             *roster = fact.position;
         }
@@ -141,11 +145,11 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
         ids.push(id.uuid());
         heads.push(bigint(head));
         rosters.push(bigint(roster));
-        times.push(time.datetime());
+        times.push(time.map(Time::datetime));
     }
     sqlx::query(
         "update conversation c
-         set head = new.head, roster = greatest(c.roster, new.roster), active_at = new.time
+         set head = new.head, roster = greatest(c.roster, new.roster), active_at = coalesce(new.time, c.active_at)
          from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[]) as new (id, head, roster, time)
          where c.id = new.id and c.head < new.head",
     )
@@ -204,7 +208,7 @@ pub struct Conversation {
     pub role: Role,
     /// When it began.
     pub created_at: Time,
-    /// When it last moved.
+    /// When it last moved, otherwise than by receipts.
     pub active_at: Time,
     /// The last message that I may read.
     pub last_message: Option<LastMessage>,

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
 use super::{ALL, Projection, checkpoints, parked, position};
 use crate::domain::{Epoch, Position};
@@ -74,6 +74,17 @@ pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Resu
 /// Drops a schema, if it is there.
 pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     execute(connection, format!("drop schema if exists {schema} cascade")).await
+}
+
+/// The schemas of other versions of the views. Nobody drops one but an operator: only they know whether
+/// its binaries come back.
+pub async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar(
+        "select nspname::text from pg_namespace where nspname ~ '^view(_[0-9]+)?$' and nspname <> $1 order by 1",
+    )
+    .bind(schema())
+    .fetch_all(pool)
+    .await
 }
 
 /// Where the views of a schema stand in each stream of a log.

@@ -310,7 +310,7 @@ async fn two_of_three_are_lost_for_a_while() {
 
 fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Event) -> Draft {
     let (id, time) = (clock.id(EventId::known), clock.now());
-    Draft { conversation, id, actor, time, event, key: None }
+    Draft { conversation, id, actor, time, event, key: None, trace: None }
 }
 
 #[tokio::test]

@@ -49,8 +49,8 @@ async fn a_direct_conversation_is_one_for_each_pair_also_when_both_start_at_once
     let starts = starts.map(|(one, other)| async move { one.starts_direct(&other).await });
     let answers = futures_util::future::join_all(starts).await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
-    assert_eq!(made, 1);
-    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]));
+    assert_eq!(made, 1, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]), "{answers:?}");
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 200));
 
     ana.starts_direct(&ana).await.refuses(400, "with_oneself");
@@ -102,6 +102,10 @@ async fn the_list_shows_what_a_client_draws() {
     let last = ana.says(&lunch, "or pasta?").await;
     let position = last["position"].as_u64().expect("position");
     ben.get(&format!("/v1/conversations/{}?min_position={position}", lunch.id)).await.expect(200);
+
+    // Who reads moves nothing.
+    let read = ben.reads(&talk, talk.position).await.reached();
+    ben.get(&format!("/v1/conversations/{}?min_position={read}", talk.id)).await.expect(200);
 
     let page = ben.get("/v1/conversations?limit=1").await.expect(200);
     let newest = &page["items"][0];

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{World, ask, eventually, key, open};
+use crate::world::{PATIENCE, World, ask, eventually, key, open};
 
 #[tokio::test]
 async fn bad_requests_get_a_problem_that_says_what_to_do() {
@@ -86,9 +86,25 @@ async fn a_user_has_so_many_sockets_and_no_more() {
     world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "2")]).await;
     let ana = world.person("ana").await;
     let (one, _two) = (ana.connects().await, ana.connects().await);
+    // Browsers show no page the status of a handshake, so some are told by a close.
+    let mut told = Vec::new();
+    for _ in 0..2 {
+        let mut socket = open(ana.address, Some(&ana.token)).await.expect("a socket");
+        match timeout(PATIENCE, socket.next()).await {
+            Ok(Some(Ok(Message::Close(Some(close))))) => assert_eq!(u16::from(close.code), 4429),
+            other => panic!("it is not closed: {other:?}"),
+        }
+        told.push(socket);
+    }
     assert_eq!(open(ana.address, Some(&ana.token)).await.err(), Some(429));
     one.leaves().await;
-    eventually("there is room again", || async { open(ana.address, Some(&ana.token)).await.is_ok() }).await;
+    drop(told);
+    eventually("there is room again", || async {
+        let Ok(mut socket) = open(ana.address, Some(&ana.token)).await else { return false };
+        let greeted = socket.send(r#"{"op":"hello"}"#.into()).await;
+        greeted.is_ok() && matches!(socket.next().await, Some(Ok(Message::Text(_))))
+    })
+    .await;
     world.finish().await;
 }
 

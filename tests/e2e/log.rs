@@ -76,6 +76,23 @@ async fn a_program_reads_the_same_events_with_its_own_durable_consumer() {
 }
 
 #[tokio::test]
+async fn the_trace_of_a_request_goes_on_in_its_event() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let stream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+    let stream = stream.get_stream("CHAT_0").await.expect("stream");
+    let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (sent, kept) in [(trace, Some(trace)), ("00-not-a-trace-01", None)] {
+        let said = ana.with_header("traceparent", sent).says(&notes, "traced").await;
+        let position = said["position"].as_u64().expect("position");
+        let event = stream.get_raw_message(position).await.expect("an event");
+        assert_eq!(event.headers.get("traceparent").map(async_nats::HeaderValue::as_str), kept);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn the_streams_are_as_the_contract_says() {
     let world = World::with_streams(4).await;
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));

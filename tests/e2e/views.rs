@@ -321,6 +321,9 @@ async fn poison_parks_its_conversation_and_no_other() {
     assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 1);
     let verified = world.runs(&["verify"]).await;
     assert!(verified.code == Some(0) && verified.stdout.contains("1 events are parked"), "{verified:?}");
+    let status = world.runs(&["status"]).await.stdout;
+    assert!(status.contains("parked 1 conversations, by 1 events"), "{status}");
+    assert!(status.contains("  sessions "), "{status}");
     assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
     let meant = [
         "an event cannot be read: it is passed over",

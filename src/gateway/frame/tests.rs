@@ -9,7 +9,10 @@ fn frames_are_read_strictly() {
     let send =
         format!(r#"{{"op":"send","id":"1","conversation_id":"{ID}","client_id":"client-1","text":"hi"}}"#);
     assert!(matches!(ClientFrame::read(&send), Ok(ClientFrame::Send { .. })));
-    assert_eq!(ClientFrame::read(r#"{"op":"hello"}"#), Ok(ClientFrame::Hello { cursor: None }));
+    assert_eq!(
+        ClientFrame::read(r#"{"op":"hello"}"#),
+        Ok(ClientFrame::Hello { id: None, cursor: None, filter: None })
+    );
     for wrong in [
         "",
         "null",
@@ -32,6 +35,23 @@ fn an_error_echoes_the_id_if_it_is_short_enough() {
     assert_eq!(bad.id, Some(FrameId("seven".into())));
     let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
     assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
+}
+
+#[test]
+fn an_error_names_the_field_with_a_wrong_value() {
+    let send =
+        format!(r#"{{"op":"send","conversation_id":"{ID}","client_id":"client-1","text":"hi","more":1}}"#);
+    let detail = |text: &str| ClientFrame::read(text).expect_err("wrong").detail;
+    assert!(detail(&send).starts_with("unknown field `more`"), "{}", detail(&send));
+    for (right, wrong, field) in [
+        (r#""hi""#, r#"" ""#, "text: nothing that can be seen"),
+        ("client-1", "short", "client_id: not an idempotency key"),
+        (ID, "*", "conversation_id: not an id"),
+        (r#""more":1"#, r#""metadata":[1]"#, "metadata: expected a JSON object"),
+    ] {
+        let detail = detail(&send.replace(right, wrong));
+        assert!(detail.starts_with(field), "{detail}");
+    }
 }
 
 #[test]

@@ -50,7 +50,8 @@ impl Device {
         Self::greets(address, token, json!({ "op": "hello", "cursor": cursor })).await
     }
 
-    async fn greets(address: SocketAddr, token: &str, hello: Value) -> Self {
+    /// Says hello in its own way.
+    pub async fn greets(address: SocketAddr, token: &str, hello: Value) -> Self {
         let stream = open(address, Some(token)).await.expect("a socket");
         let (sink, mut read) = stream.split();
         let (sender, frames) = mpsc::unbounded_channel();

@@ -45,6 +45,12 @@ impl Answer {
         self.body
     }
 
+    /// The position that a command without another answer has reached.
+    pub fn reached(self) -> u64 {
+        assert_eq!(self.status, StatusCode::NO_CONTENT, "{}", self.body);
+        self.headers["verbatim-position"].to_str().expect("digits").parse().expect("a position")
+    }
+
     /// A problem with this status and code.
     pub fn refuses(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
@@ -109,10 +115,13 @@ impl Person {
 
     /// The same person whose requests have an idempotency key.
     pub fn with_key(&self, key: &str) -> Self {
-        let headers = HeaderMap::from_iter([(
-            HeaderName::from_static("idempotency-key"),
-            HeaderValue::from_str(key).expect("a header"),
-        )]);
+        self.with_header("idempotency-key", key)
+    }
+
+    /// The same person whose requests have a header more.
+    pub fn with_header(&self, name: &'static str, value: &str) -> Self {
+        let value = HeaderValue::from_str(value).expect("a header");
+        let headers = HeaderMap::from_iter([(HeaderName::from_static(name), value)]);
         let http = reqwest::Client::builder().default_headers(headers).build().expect("a client");
         Self { http, ..self.clone() }
     }

@@ -1,0 +1,37 @@
+//! What one socket wants to hear of. The user's other sockets hear of everything.
+
+use std::collections::HashSet;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::domain::ConversationId;
+
+/// The most conversations that a filter names.
+const MOST: usize = 100;
+
+/// What this socket wants to hear of.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Heads, events and typing of these alone, at most 100; those that the user is not in yet
+    /// count from when they are.
+    #[serde(deserialize_with = "few")]
+    #[schemars(extend("maxItems" = MOST))]
+    conversations: HashSet<ConversationId>,
+}
+
+impl Filter {
+    /// Whether a conversation is among those that are wanted.
+    pub fn wants(&self, id: ConversationId) -> bool {
+        self.conversations.contains(&id)
+    }
+}
+
+fn few<'de, D: serde::Deserializer<'de>>(from: D) -> Result<HashSet<ConversationId>, D::Error> {
+    let ids: Vec<ConversationId> = Vec::deserialize(from)?;
+    match ids.len() {
+        0..=MOST => Ok(ids.into_iter().collect()),
+        _ => Err(serde::de::Error::custom(format_args!("filter: at most {MOST} conversations can be named"))),
+    }
+}

@@ -1,0 +1,75 @@
+//! How many sockets a user may have on this node, from their handshake on.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use crate::domain::UserId;
+
+/// The places of all users.
+#[derive(Default)]
+pub struct Places(Mutex<HashMap<UserId, Taken>>);
+
+#[derive(Default)]
+struct Taken {
+    seats: usize,
+    standing: usize,
+}
+
+/// A socket's place, until it is dropped.
+pub struct Place {
+    places: Arc<Places>,
+    user: UserId,
+    /// Without a seat a socket is only told that there are too many, for browsers show no page the
+    /// status of a handshake.
+    pub has_seat: bool,
+}
+
+impl Places {
+    /// A place for another socket of a user who may have `most`; as many more may stand. `None`: there
+    /// is no answer but to the request.
+    pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<Place> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = all.entry(user).or_default();
+        let has_seat = taken.seats < most;
+        let of_kind = if has_seat { &mut taken.seats } else { &mut taken.standing };
+        if *of_kind >= most {
+            return None;
+        }
+        *of_kind += 1;
+        Some(Place { places: self.clone(), user, has_seat })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut all = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut entry) = all.entry(self.user) {
+            let taken = entry.get_mut();
+            *(if self.has_seat { &mut taken.seats } else { &mut taken.standing }) -= 1;
+            if taken.seats + taken.standing == 0 {
+                entry.remove();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_stands_takes_no_seat_and_who_leaves_makes_room() {
+        let places = Arc::new(Places::default());
+        let user: UserId = "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse().expect("id");
+        let take = || places.take(user, 1);
+        let (seat, standing) = (take().expect("a seat"), take().expect("a place"));
+        assert!(seat.has_seat && !standing.has_seat && take().is_none());
+        drop(seat);
+        let seat = take().expect("a seat again");
+        assert!(seat.has_seat && take().is_none());
+        drop((seat, standing));
+        assert!(places.0.lock().expect("no panic").is_empty(), "who is gone is forgotten");
+    }
+}
