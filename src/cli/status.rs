@@ -1,5 +1,7 @@
 //! How far everything is, for people to read.
 
+use std::collections::HashSet;
+
 use super::{Serve, addresses};
 use crate::{
     app::{self, AppError},
@@ -9,24 +11,28 @@ use crate::{
 
 pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<(), AppError> {
     let addresses = addresses(&servers)?;
-    let pool = app::database(&addresses.database, 1).await?;
+    let pool = app::database(&addresses.database, 2).await?;
     let log = Log::open(&addresses.nats, settings.layout()).await?;
-    let standing = Progress::new(pool.clone()).standing().await?;
+    let mut connection = pool.acquire().await?;
+    let reached = Progress::new(pool.clone()).positions().await?;
     println!("epoch {}", log.epoch());
-    let mut lag = 0;
+    let (mut lag, mut parked) = (0, Vec::new());
     for stream in 0..settings.streams {
         let last = log.last(stream).await?;
-        let views = standing.positions.get(&stream).copied().unwrap_or_default();
+        let views = reached.get(&stream).copied().unwrap_or_default();
         let behind = last.0.saturating_sub(views.0);
         println!("CHAT_{stream}  last {last}  views {views}  lag {behind}");
         lag += behind;
+        parked.extend(views::parked(&mut connection, stream).await?);
     }
     println!("lag {lag} events");
-    let schema = views::schema();
-    match (views::parked_count(&pool).await?, standing.parked.len()) {
-        (0, _) => println!("parked nothing"),
-        (events, conversations) => println!(
-            "parked {conversations} conversations, by {events} events: table {schema}.parked tells which and why"
+    let standing_still: HashSet<_> = parked.iter().filter_map(|parked| parked.conversation).collect();
+    match parked.len() {
+        0 => println!("parked nothing"),
+        events => println!(
+            "parked {} conversations, by {events} events: table {}.parked tells which and why",
+            standing_still.len(),
+            views::schema()
         ),
     }
     for (node, sessions) in log.leases().await?.sessions().await? {
