@@ -27,6 +27,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a stopping process finishes what is in flight.
 const FINISH: Duration = Duration::from_secs(15);
+/// After this time a connection to Postgres may have gone unnoticed.
+const RESTED: Duration = Duration::from_secs(1);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -98,6 +100,14 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
+        // A connection is tried whenever it is given back. That it has gone since is likely only if it
+        // has rested.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                Ok(about.idle_for < RESTED || connection.ping().await.is_ok())
+            })
+        })
         .after_connect(move |connection, _| {
             let schema = schema.clone();
             Box::pin(async move {

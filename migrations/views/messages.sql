@@ -18,8 +18,12 @@ create table message (
     deleted_by      uuid,
     -- Of the text as it is now; none once it is deleted.
     words           tsvector,
-    primary key (conversation_id, position)
+    -- Unread messages are counted without a look at the rows.
+    primary key (conversation_id, position) include (sender)
 );
+-- Those that do not count.
+create index message_deleted on message (conversation_id, position) include (sender)
+    where deleted_at is not null;
 create unique index message_id on message (conversation_id, id);
 create index message_words on message using gin (words);
 -- A retry is known by its key, for ever.

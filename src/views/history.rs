@@ -1,5 +1,5 @@
 //! Reading messages, as one member may see them: the one place where rows become messages. A page is
-//! one query, whatever the messages carry.
+//! one query, whatever the messages carry, and costs little more than its rows if they carry nothing.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, FromRow, PgPool, types::Json};
@@ -103,29 +103,77 @@ impl Direction {
     }
 }
 
-/// Messages `m` as the reader `$2` of the conversation `$1` sees them from behind `$3`; more
-/// conditions, an order and a limit may follow.
-const SELECT: &str = "
-    select m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.edited_at, m.deleted_at,
-           m.deleted_by, m.metadata, m.reply_to, m.reply_to_at, quoted.sender as quoted_sender,
-           left(quoted.text, $4) as quoted_text, quoted.deleted_at is not null as quoted_deleted,
-           (select array_agg(x.user_id order by x.user_id) from mention x
-            where x.conversation_id = m.conversation_id and x.message = m.position) as mentions,
-           (select jsonb_agg(jsonb_build_object('emoji', emoji, 'count', count, 'mine', mine) order by first)
-            from (select emoji, count(*) as count, bool_or(user_id = $2) as mine, min(position) as first
-                  from reaction r
-                  where r.conversation_id = m.conversation_id and r.message = m.position
-                  group by emoji) counted) as reactions,
-           exists (select from pin p
-                   where p.conversation_id = m.conversation_id and p.message = m.position) as pinned
-    from message m
-    left join message quoted
-        on quoted.conversation_id = m.conversation_id and quoted.position = m.reply_to_at
-           and quoted.position > $3
-    where m.conversation_id = $1 and m.position > $3";
+/// What a reader `$1` sees of messages `m`. Few of them mention somebody, have a reaction or are pinned:
+/// `has` says, for a table, the condition on which a message is looked up there at all.
+fn columns(has: impl Fn(&str) -> String) -> String {
+    let (mentions, reactions, pinned) = (has("mention"), has("reaction"), has("pin"));
+    format!(
+        "m.conversation_id, m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.edited_at,
+         m.deleted_at, m.deleted_by, m.metadata, m.reply_to, m.reply_to_at, quoted.sender as quoted_sender,
+         left(quoted.text, {QUOTE}) as quoted_text, quoted.deleted_at is not null as quoted_deleted,
+         case when {mentions} then (
+             select array_agg(x.user_id order by x.user_id) from mention x
+             where x.conversation_id = m.conversation_id and x.message = m.position
+         ) end as mentions,
+         case when {reactions} then (
+             select jsonb_agg(jsonb_build_object('emoji', emoji, 'count', count, 'mine', mine) order by first)
+             from (select emoji, count(*) as count, bool_or(user_id = $1) as mine, min(position) as first
+                   from reaction r
+                   where r.conversation_id = m.conversation_id and r.message = m.position
+                   group by emoji) counted
+         ) end as reactions,
+         {pinned} as pinned"
+    )
+}
+
+/// All messages from the first to the last of those at the given positions of the conversation `$2`,
+/// which is there for the reader from behind `$3`. What has a mention, a reaction or a pin is looked up
+/// once for all: a look-up of each for every message took three quarters of the time.
+fn page(positions: &str, order: &str) -> String {
+    let columns = columns(|table| {
+        format!(
+            "m.position = any(array(
+                 select distinct message from {table} where conversation_id = $2
+                     and message between (select first from span) and (select last from span)))"
+        )
+    });
+    format!(
+        "with span as materialized (
+             select min(position) as first, max(position) as last from ({positions}) page
+         )
+         select {columns}
+         from message m
+         left join message quoted
+             on quoted.conversation_id = m.conversation_id and quoted.position = m.reply_to_at
+                and quoted.position > $3
+         where m.conversation_id = $2
+               and m.position between (select first from span) and (select last from span)
+         order by m.position {order}"
+    )
+}
+
+/// Some messages `m` of conversations that are there for the reader from behind `visible_from`, as
+/// `wanted` gives them.
+fn some(wanted: &str) -> String {
+    let columns = columns(|table| {
+        format!(
+            "exists (select from {table} x
+                     where x.conversation_id = m.conversation_id and x.message = m.position)"
+        )
+    });
+    format!(
+        "select {columns}
+         from {wanted}
+         left join message quoted
+             on quoted.conversation_id = m.conversation_id and quoted.position = m.reply_to_at
+                and quoted.position > visible_from
+         where m.position > visible_from"
+    )
+}
 
 #[derive(FromRow)]
 struct Row {
+    conversation_id: Uuid,
     id: Uuid,
     position: i64,
     sender: Uuid,
@@ -181,16 +229,18 @@ pub async fn history(
     direction: Direction,
     limit: i64,
 ) -> sqlx::Result<Vec<Message>> {
-    let (rest, bound) = match direction {
-        Direction::Before(bound) => ("and m.position < $5 order by m.position desc limit $6", bound),
-        Direction::After(bound) => ("and m.position > $5 order by m.position limit $6", bound),
+    let (beyond, order, bound) = match direction {
+        Direction::Before(bound) => ("<", "desc", bound),
+        Direction::After(bound) => (">", "asc", bound),
     };
-    let sql = format!("{SELECT} {rest}");
-    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(reader.conversation.uuid())
+    let positions = format!(
+        "select position from message where conversation_id = $2 and position > $3 and position {beyond} $4
+         order by position {order} limit $5"
+    );
+    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(page(&positions, order)))
         .bind(reader.user.uuid())
+        .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE as i32)
         .bind(bigint(bound))
         .bind(limit)
         .fetch_all(pool)
@@ -207,17 +257,16 @@ pub async fn around(
     older: i64,
     newer: i64,
 ) -> sqlx::Result<Vec<Message>> {
-    let sql = format!(
-        "({SELECT} and m.position <= $5 order by m.position desc limit $6)
-         union all
-         ({SELECT} and m.position > $5 order by m.position limit $7)
-         order by position desc"
-    );
-    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(sql))
-        .bind(reader.conversation.uuid())
+    let positions = "
+        (select position from message where conversation_id = $2 and position > $3 and position <= $4
+         order by position desc limit $5)
+        union all
+        (select position from message where conversation_id = $2 and position > greatest($3, $4)
+         order by position limit $6)";
+    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(page(positions, "desc")))
         .bind(reader.user.uuid())
+        .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE as i32)
         .bind(bigint(at))
         .bind(older)
         .bind(newer)
@@ -228,33 +277,36 @@ pub async fn around(
 
 /// One message.
 pub async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Result<Option<Message>> {
-    let row: Option<Row> = sqlx::query_as(AssertSqlSafe(format!("{SELECT} and m.id = $5")))
-        .bind(reader.conversation.uuid())
+    let one = "(select $3::bigint as visible_from) reader
+               join message m on m.conversation_id = $2 and m.id = $4";
+    let row: Option<Row> = sqlx::query_as(AssertSqlSafe(some(one)))
         .bind(reader.user.uuid())
+        .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
-        .bind(QUOTE as i32)
         .bind(id.uuid())
         .fetch_optional(pool)
         .await?;
     Ok(row.map(Message::from))
 }
 
-/// The messages at these positions, in no order.
+/// The messages at these places, each of a conversation that is there for the user from behind a
+/// position; in no order.
 pub async fn messages_at(
     pool: &PgPool,
-    reader: Reader,
-    positions: &[Position],
-) -> sqlx::Result<Vec<Message>> {
-    let positions: Vec<i64> = positions.iter().copied().map(bigint).collect();
-    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(format!("{SELECT} and m.position = any($5)")))
-        .bind(reader.conversation.uuid())
-        .bind(reader.user.uuid())
-        .bind(bigint(reader.visible_from))
-        .bind(QUOTE as i32)
-        .bind(positions)
+    user: UserId,
+    places: &[(Reader, Position)],
+) -> sqlx::Result<Vec<(ConversationId, Message)>> {
+    let these = "unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation_id, visible_from, at)
+                 join message m on m.conversation_id = place.conversation_id and m.position = place.at";
+    let rows: Vec<Row> = sqlx::query_as(AssertSqlSafe(some(these)))
+        .bind(user.uuid())
+        .bind(places.iter().map(|(reader, _)| reader.conversation.uuid()).collect::<Vec<_>>())
+        .bind(places.iter().map(|(reader, _)| bigint(reader.visible_from)).collect::<Vec<_>>())
+        .bind(places.iter().map(|(_, at)| bigint(*at)).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(Message::from).collect())
+    let of = |row: Row| (ConversationId::known(row.conversation_id), Message::from(row));
+    Ok(rows.into_iter().map(of).collect())
 }
 
 /// A text that a message had or has.

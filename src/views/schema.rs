@@ -27,7 +27,8 @@ pub fn session(schema: &str) -> String {
     // that reads a small table whole would be kept when it has grown.
     format!(
         "set search_path = {schema}, public;
-         set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;"
+         set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off;
+         set enable_mergejoin = off; set jit = off;"
     )
 }
 
