@@ -104,9 +104,7 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
         // has rested.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
-            Box::pin(async move {
-                Ok(about.idle_for < RESTED || connection.ping().await.is_ok())
-            })
+            Box::pin(async move { Ok(about.idle_for < RESTED || connection.ping().await.is_ok()) })
         })
         .after_connect(move |connection, _| {
             let schema = schema.clone();

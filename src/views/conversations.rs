@@ -208,7 +208,7 @@ pub struct Conversation {
     pub active_at: Time,
     /// The last message that I may read.
     pub last_message: Option<LastMessage>,
-    /// Messages of others after my read position, counted up to 1,000.
+    /// Messages of others after my read position, counted up to 1,000 among the latest 10,000.
     pub unread: i64,
     /// How many of them mention me, counted up to 1,000.
     pub mentions: i64,
@@ -279,13 +279,13 @@ fn select(which: &str) -> String {
 
 /// What a member sees of the conversations `c`. What is unread is counted in the key of the messages,
 /// which has their senders too; it knows nothing of deletions, so as many more are counted as are deleted.
-/// At most 10,000 messages are looked at: who says that much without ever reading is told of fewer.
+/// No more than 10,000 messages are looked at, for the sake of programs that say much and never read.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.active_at, c.head,
            case when c.kind = 'direct' then (
                select user_id from member where conversation_id = c.id and user_id <> c.user_id limit 1
            ) end as peer,
-           c.read, unread.others - gone.others as unread, mentions.mentions,
+           c.read, greatest(unread.others - gone.others, 0) as unread, mentions.mentions,
            m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at, m.edited_at,
            m.deleted_at
     from c
@@ -299,7 +299,7 @@ const SELECT: &str = "
             select from message
             where conversation_id = c.id and position > c.read_to and sender <> c.user_id
                   and deleted_at is not null
-            limit 1000
+            order by position desc limit 10000
         ) deleted
     ) gone
     cross join lateral (

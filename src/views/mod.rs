@@ -37,7 +37,8 @@ pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
-    VERSION, create, discard, hold, is_whole, positions_in, replace_all, replace_one, schema, session, tables,
+    VERSION, create, discard, hold, is_whole, positions_in, replace_all, replace_one, schema, session,
+    settle, tables,
 };
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};

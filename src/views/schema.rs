@@ -72,6 +72,15 @@ pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Resu
     .await
 }
 
+/// Tells Postgres what is in tables that have just been filled, and that everybody may see all of it:
+/// until then plans are bad, and what an index knows is looked up in the rows all the same.
+pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for table in tables() {
+        execute(connection, format!("vacuum (analyze) {table}")).await?;
+    }
+    Ok(())
+}
+
 /// Drops a schema, if it is there.
 pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     execute(connection, format!("drop schema if exists {schema} cascade")).await

@@ -183,7 +183,8 @@ impl Asked<'_> {
                 walked += looked.count as usize;
                 let Some(place) = places.get(looked.number as usize - 1) else { continue };
                 let id = ConversationId::known(place.id);
-                let hits = looked.times.unwrap_or_default().into_iter().zip(looked.positions.unwrap_or_default());
+                let hits =
+                    looked.times.unwrap_or_default().into_iter().zip(looked.positions.unwrap_or_default());
                 let hits = hits.map(|(time, at)| (Time::of(time), id, position(at)));
                 found.extend(hits.filter(|hit| self.after.is_none_or(|after| *hit < after)));
                 if looked.count == each as i64 {

@@ -50,7 +50,7 @@ async fn a_direct_conversation_is_one_for_each_pair_also_when_both_start_at_once
     let answers = futures_util::future::join_all(starts).await;
     let made = answers.iter().filter(|answer| answer.status == 201).count();
     assert_eq!(made, 1);
-    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]));
+    assert!(answers.iter().all(|answer| answer.body["id"] == answers[0].body["id"]), "{answers:#?}");
     assert!(answers.iter().all(|answer| answer.status == 201 || answer.status == 200));
 
     ana.starts_direct(&ana).await.refuses(400, "with_oneself");
