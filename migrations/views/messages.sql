@@ -11,6 +11,8 @@ create table message (
     reply_to        uuid,
     reply_to_at     bigint,
     metadata        jsonb,
+    -- Whether it ever had a mention, a reaction or a pin: only then a page looks for them.
+    marked          boolean     not null default false,
     -- The last edit that counts.
     edited          bigint,
     edited_at       timestamptz,

@@ -12,7 +12,7 @@
 //! frequent one does not end with 1,000.) So there are two ways, and Postgres' own estimate of how many
 //! messages have the words decides: of what is rare the index is asked. For what is frequent the
 //! conversations of the user are walked, from the newest message of all of them back, until there are
-//! enough. Somebody may never use a word that all others use: then the walk ends at [`FAR`] messages and
+//! enough. Somebody may never use a word that all others use: then the walk ends after [`STEPS`] and
 //! the index is asked after all. Whatever it is, it is given up after [`PATIENCE`].
 
 use std::{cmp::Reverse, time::Duration};
@@ -29,10 +29,11 @@ use crate::domain::{ConversationId, Position, Time, UserId};
 const FEW: u64 = 5_000;
 /// How many messages are walked in one step.
 const STEP: usize = 2_000;
-/// Of how many conversations at most.
-const AT_ONCE: usize = 100;
-/// How many are walked in all.
-const FAR: usize = 20_000;
+/// Of how many conversations, those in front: first a little of many, then more and more of few.
+const WIDEST: usize = 500;
+const NARROWEST: usize = 16;
+/// After how many steps a walk ends.
+const STEPS: usize = 10;
 /// How long a search may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How far clocks may differ: the times of a conversation are those of several.
@@ -161,7 +162,7 @@ impl Asked<'_> {
         connection: &mut PgConnection,
         mut places: Vec<Place>,
     ) -> sqlx::Result<Option<Vec<Hit>>> {
-        let (mut found, mut walked) = (Vec::new(), 0);
+        let (mut found, mut steps, mut width) = (Vec::new(), 0, WIDEST);
         loop {
             // What is newer than all that was not looked at is in its order.
             places.sort_unstable_by_key(|place| Reverse(place.newest));
@@ -173,14 +174,14 @@ impl Asked<'_> {
                 found.truncate(self.limit);
                 return Ok(Some(found));
             }
-            if walked >= FAR {
+            if steps == STEPS {
                 return Ok(None);
             }
-            let now = places.len().min(AT_ONCE);
+            steps += 1;
+            let now = places.len().min(width);
             let each = STEP / now;
             let mut left = Vec::new();
             for looked in self.look(connection, &places[..now], each as i64).await? {
-                walked += looked.count as usize;
                 let Some(place) = places.get(looked.number as usize - 1) else { continue };
                 let id = ConversationId::known(place.id);
                 let hits =
@@ -190,6 +191,9 @@ impl Asked<'_> {
                 if looked.count == each as i64 {
                     left.push(Place { before: looked.before, newest: looked.newest, ..place.clone() });
                 }
+            }
+            if left.len() == now {
+                width = (width / 2).max(NARROWEST);
             }
             places.splice(..now, left);
         }
