@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::{bigint, position};
 use crate::domain::{ConversationId, MessageId, Metadata, Position, Time, UserId};
 
-/// The most characters of a message that is quoted.
+/// The most characters of a message that is quoted; the query says it too.
 pub const QUOTE: usize = 200;
 
 /// Who reads in which conversation.
@@ -104,57 +104,59 @@ impl Direction {
 }
 
 /// What the reader `$1` sees of messages `m` of conversations that are there for them from behind
-/// `visible_from`. What few messages have is looked up only for those that have it: look-ups for all made
-/// a page three times as dear for Postgres.
-fn select(from: &str) -> String {
+/// `visible_from`. What few messages have is one value for those that have any of it, and is looked up
+/// for these alone: look-ups for all made a page three times as dear for Postgres.
+const COLUMNS: &str = "
+    m.id, m.position, m.sender, m.client_id, m.text, m.sent_at,
+    case when m.marked or m.reply_to is not null or m.edited_at is not null or m.deleted_at is not null
+              or m.metadata is not null
+    then jsonb_build_object(
+        'edited_at', m.edited_at, 'deleted_at', m.deleted_at, 'deleted_by', m.deleted_by,
+        'metadata', m.metadata, 'reply_to', m.reply_to, 'reply_to_at', m.reply_to_at,
+        'quoted', (
+            select jsonb_build_object('sender', sender, 'text', left(text, 200),
+                                      'deleted', deleted_at is not null)
+            from message
+            where conversation_id = m.conversation_id and position = m.reply_to_at
+                  and position > visible_from),
+        'mentions', case when m.marked then (
+            select jsonb_agg(user_id order by user_id) from mention
+            where conversation_id = m.conversation_id and message = m.position) end,
+        'reactions', case when m.marked then (
+            select jsonb_agg(jsonb_build_object('emoji', emoji, 'count', count, 'mine', mine) order by first)
+            from (select emoji, count(*) as count, bool_or(user_id = $1) as mine, min(position) as first
+                  from reaction
+                  where conversation_id = m.conversation_id and message = m.position
+                  group by emoji) counted) end,
+        'pinned', m.marked and exists (
+            select from pin where conversation_id = m.conversation_id and message = m.position)
+    ) end";
+
+/// Messages of the conversation `$2`, which is there for the reader from behind `$3`; more conditions,
+/// an order and a limit may follow.
+fn select(rest: &str) -> String {
     format!(
-        "select m.conversation_id, m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.edited_at,
-                m.deleted_at, m.deleted_by, m.metadata, m.reply_to, m.reply_to_at,
-                case when m.reply_to_at > visible_from then (
-                    select jsonb_build_object('sender', sender, 'text', left(text, {QUOTE}),
-                                              'deleted', deleted_at is not null)
-                    from message where conversation_id = m.conversation_id and position = m.reply_to_at
-                ) end,
-                case when m.marked then jsonb_build_object(
-                    'mentions', (
-                        select jsonb_agg(user_id order by user_id) from mention
-                        where conversation_id = m.conversation_id and message = m.position),
-                    'reactions', (
-                        select jsonb_agg(jsonb_build_object('emoji', emoji, 'count', count, 'mine', mine)
-                                         order by first)
-                        from (select emoji, count(*) as count, bool_or(user_id = $1) as mine,
-                                     min(position) as first
-                              from reaction
-                              where conversation_id = m.conversation_id and message = m.position
-                              group by emoji) counted),
-                    'pinned', exists (
-                        select from pin where conversation_id = m.conversation_id and message = m.position)
-                ) end
-         from {from}"
+        "select {COLUMNS} from (select $3::bigint as visible_from) reader
+         join message m on m.conversation_id = $2 and m.position > visible_from and {rest}"
     )
 }
 
-/// Messages of the conversation `$2`, which is there for the reader from behind `$3`.
-const ONE_CONVERSATION: &str = "(select $3::bigint as visible_from) reader
-     join message m on m.conversation_id = $2 and m.position > visible_from";
+type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<Json<More>>);
 
-type Row = (
-    Uuid,
-    Uuid,
-    i64,
-    Uuid,
-    String,
-    String,
-    OffsetDateTime,
-    Option<OffsetDateTime>,
-    Option<OffsetDateTime>,
-    Option<Uuid>,
-    Option<Json<Metadata>>,
-    Option<Uuid>,
-    Option<i64>,
-    Option<Json<Quoted>>,
-    Option<Json<Marks>>,
-);
+/// What few messages have.
+#[derive(Deserialize, Default)]
+struct More {
+    edited_at: Option<Time>,
+    deleted_at: Option<Time>,
+    deleted_by: Option<Uuid>,
+    metadata: Option<Metadata>,
+    reply_to: Option<Uuid>,
+    reply_to_at: Option<i64>,
+    quoted: Option<Quoted>,
+    mentions: Option<Vec<Uuid>>,
+    reactions: Option<Vec<ReactionCount>>,
+    pinned: bool,
+}
 
 #[derive(Deserialize)]
 struct Quoted {
@@ -163,42 +165,32 @@ struct Quoted {
     deleted: bool,
 }
 
-#[derive(Deserialize, Default)]
-struct Marks {
-    mentions: Option<Vec<Uuid>>,
-    reactions: Option<Vec<ReactionCount>>,
-    pinned: bool,
-}
-
-/// A row by its columns' order, for their names would be looked up in each.
-fn read(row: Row) -> (ConversationId, Message) {
-    let (conversation, id, at, sender, client_id, text, sent_at, edited_at, deleted_at, deleted_by, ..) = row;
-    let (.., metadata, reply_to, reply_to_at, quoted, marks) = row;
-    let quoted = quoted.map(|Json(quoted)| quoted);
-    let Marks { mentions, reactions, pinned } = marks.map(|Json(marks)| marks).unwrap_or_default();
-    let message = Message {
+/// A row by the order of its columns: their names would be looked up in each.
+fn read((id, at, sender, client_id, text, sent_at, more): Row) -> Message {
+    let more = more.map(|Json(more)| more).unwrap_or_default();
+    let quote = |(id, at), quoted: Option<Quoted>| Quote {
+        id: MessageId::known(id),
+        position: position(at),
+        sender: quoted.as_ref().map(|quoted| UserId::known(quoted.sender)),
+        deleted: quoted.as_ref().is_some_and(|quoted| quoted.deleted),
+        text: quoted.map(|quoted| quoted.text),
+    };
+    Message {
         id: MessageId::known(id),
         position: position(at),
         sender: UserId::known(sender),
         client_id,
         text,
         sent_at: Time::of(sent_at),
-        edited_at: edited_at.map(Time::of),
-        deleted_at: deleted_at.map(Time::of),
-        deleted_by: deleted_by.map(UserId::known),
-        reply_to: reply_to.zip(reply_to_at).map(|(id, at)| Quote {
-            id: MessageId::known(id),
-            position: position(at),
-            sender: quoted.as_ref().map(|quoted| UserId::known(quoted.sender)),
-            deleted: quoted.as_ref().is_some_and(|quoted| quoted.deleted),
-            text: quoted.map(|quoted| quoted.text),
-        }),
-        metadata: metadata.map(|Json(metadata)| metadata),
-        mentions: mentions.unwrap_or_default().into_iter().map(UserId::known).collect(),
-        reactions: reactions.unwrap_or_default(),
-        pinned,
-    };
-    (ConversationId::known(conversation), message)
+        edited_at: more.edited_at,
+        deleted_at: more.deleted_at,
+        deleted_by: more.deleted_by.map(UserId::known),
+        reply_to: more.reply_to.zip(more.reply_to_at).map(|place| quote(place, more.quoted)),
+        metadata: more.metadata,
+        mentions: more.mentions.unwrap_or_default().into_iter().map(UserId::known).collect(),
+        reactions: more.reactions.unwrap_or_default(),
+        pinned: more.pinned,
+    }
 }
 
 /// A page of messages.
@@ -212,7 +204,7 @@ pub async fn history(
         Direction::Before(bound) => ("m.position < $4 order by m.position desc limit $5", bound),
         Direction::After(bound) => ("m.position > $4 order by m.position limit $5", bound),
     };
-    let sql = select(&format!("{ONE_CONVERSATION} and {rest}"));
+    let sql = select(rest);
     let rows = sqlx::query_as(AssertSqlSafe(sql))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
@@ -221,7 +213,7 @@ pub async fn history(
         .bind(limit)
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(|row| read(row).1).collect())
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
@@ -233,11 +225,10 @@ pub async fn around(
     older: i64,
     newer: i64,
 ) -> sqlx::Result<Vec<Message>> {
-    let part = |which: &str| select(&format!("{ONE_CONVERSATION} and {which}"));
     let sql = format!(
         "({}) union all ({}) order by position desc",
-        part("m.position <= $4 order by m.position desc limit $5"),
-        part("m.position > $4 order by m.position limit $6"),
+        select("m.position <= $4 order by m.position desc limit $5"),
+        select("m.position > $4 order by m.position limit $6"),
     );
     let rows = sqlx::query_as(AssertSqlSafe(sql))
         .bind(reader.user.uuid())
@@ -248,20 +239,19 @@ pub async fn around(
         .bind(newer)
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(|row| read(row).1).collect())
+    Ok(rows.into_iter().map(read).collect())
 }
 
 /// One message.
 pub async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Result<Option<Message>> {
-    let sql = select(&format!("{ONE_CONVERSATION} and m.id = $4"));
-    let row = sqlx::query_as(AssertSqlSafe(sql))
+    let row = sqlx::query_as(AssertSqlSafe(select("m.id = $4")))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
         .bind(id.uuid())
         .fetch_optional(pool)
         .await?;
-    Ok(row.map(|row| read(row).1))
+    Ok(row.map(read))
 }
 
 /// The messages at these places, each of a conversation that is there for the user from behind a
@@ -271,18 +261,23 @@ pub async fn messages_at(
     user: UserId,
     places: &[(Reader, Position)],
 ) -> sqlx::Result<Vec<(ConversationId, Message)>> {
-    let sql = select(
-        "unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation, visible_from, at)
-         join message m on m.conversation_id = conversation and m.position = at and m.position > visible_from",
+    type There = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<Json<More>>, Uuid);
+    let sql = format!(
+        "select {COLUMNS}, m.conversation_id
+         from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation, visible_from, at)
+         join message m on m.conversation_id = conversation and m.position = at and at > visible_from"
     );
-    let rows = sqlx::query_as(AssertSqlSafe(sql))
+    let rows: Vec<There> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(user.uuid())
         .bind(places.iter().map(|(reader, _)| reader.conversation.uuid()).collect::<Vec<_>>())
         .bind(places.iter().map(|(reader, _)| bigint(reader.visible_from)).collect::<Vec<_>>())
         .bind(places.iter().map(|(_, at)| bigint(*at)).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(read).collect())
+    let there = |(id, at, sender, key, text, sent_at, more, conversation): There| {
+        (ConversationId::known(conversation), read((id, at, sender, key, text, sent_at, more)))
+    };
+    Ok(rows.into_iter().map(there).collect())
 }
 
 /// A text that a message had or has.

@@ -71,8 +71,7 @@ pub async fn search(
     after: Option<Hit>,
     limit: i64,
 ) -> Result<Vec<Hit>, SearchError> {
-    // Each message that has the words is looked up among the conversations once, however many these
-    // are, and by one process. Postgres stops by itself what nobody waits for any more.
+    // Postgres stops by itself what nobody waits for any more.
     let begin = format!(
         "begin read only; set local statement_timeout = {}; set local enable_bitmapscan = on;
          set local enable_hashjoin = on; set local max_parallel_workers_per_gather = 0",
@@ -236,6 +235,9 @@ impl Asked<'_> {
 
     /// A page among all messages.
     async fn index(&self, connection: &mut PgConnection, places: &[Place]) -> sqlx::Result<Vec<Hit>> {
+        // Each message that has the words is looked up among the conversations once, however many these
+        // are.
+        sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
         let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(
             "select m.sent_at, m.conversation_id, m.position
              from message m join unnest($1::uuid[], $2::bigint[]) as mine (id, visible_from)
