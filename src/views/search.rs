@@ -29,7 +29,8 @@ use crate::domain::{ConversationId, Position, Time, UserId};
 const FEW: u64 = 5_000;
 /// How many messages are walked in one step.
 const STEP: usize = 2_000;
-/// Of how many conversations, those in front: first a little of many, then more and more of few.
+/// Of how many conversations, those in front: a little of many, but more of fewer when they turn out to
+/// be always the same ones.
 const WIDEST: usize = 500;
 const NARROWEST: usize = 16;
 /// After how many steps a walk ends.
@@ -104,6 +105,9 @@ struct Place {
     /// What was not looked at yet is before this position and not newer than this time.
     before: i64,
     newest: OffsetDateTime,
+    /// Whether some of it was looked at.
+    #[sqlx(default)]
+    is_begun: bool,
 }
 
 /// All of them, or one.
@@ -188,10 +192,11 @@ impl Asked<'_> {
                 let hits = hits.map(|(time, at)| (Time::of(time), id, position(at)));
                 found.extend(hits.filter(|hit| self.after.is_none_or(|after| *hit < after)));
                 if looked.count == each as i64 {
-                    left.push(Place { before: looked.before, newest: looked.newest, ..place.clone() });
+                    let (before, newest) = (looked.before, looked.newest);
+                    left.push(Place { before, newest, is_begun: true, ..place.clone() });
                 }
             }
-            if left.len() == now {
+            if places[..now].iter().filter(|place| place.is_begun).count() * 2 > now {
                 width = (width / 2).max(NARROWEST);
             }
             places.splice(..now, left);
