@@ -1,114 +1,181 @@
-//! What it costs to read: a page of history beside the bare query, the list of somebody who is in all
-//! conversations, a search over all messages, and how large log and views are. It starts servers of
-//! its own:
+//! What it costs to read: pages of history beside the bare query, lists of many conversations, and
+//! searches among all messages, from Postgres and over REST; and how large log and views are:
 //!
 //! ```sh
-//! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench reads
+//! cargo bench --bench reads                        # 200,000 messages
+//! VERBATIM_BENCH=full cargo bench --bench reads    # 1,000,000
 //! ```
 
 mod stage;
 
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use verbatim::{
-    domain::Position,
+    clock::Clock,
+    domain::{ConversationId, Emoji, Event, MessageEdited, Position, ReactionAdded, Text, UserId},
     projector::{self, Work},
-    views::{self, Among, Direction, Reader, SearchError, Wanted},
+    views::{self, Among, Direction, Hit, Reader, SearchError, Wanted},
 };
 
 use stage::{
-    Said, Stage, cpu_of,
+    MANY, Said, Stage, Talk, cpu_of, draft,
     figures::{Figure, note},
     part,
+    process::{self, Node, cpu},
+    rest::{Person, Rest},
+    talk::micros,
 };
 
-/// How often each read is measured.
-const READS: usize = 500;
-/// Messages of a page.
+/// Messages and conversations of a page.
 const PAGE: i64 = 50;
+/// Rounds in which pages and the bare query take turns, and reads of each round.
+const ROUNDS: usize = 5;
+const PAGES: usize = 1_000;
+/// How often each other read is measured.
+const READS: usize = 300;
+/// In so many conversations messages are edited, mention somebody and have reactions.
+const LIVELY: usize = 50;
 
 fn main() {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    runtime.block_on(run());
+    process::run(run);
 }
 
-async fn run() {
+async fn run(stage: &Stage) {
     let messages = stage::messages();
-    let stage = Stage::set().await;
-    let (talks, said) = stage.fill(messages).await;
+    let node = Node::start(stage, "api", &[]).await;
+    let rest = Rest::to(node.address, 1);
+    let people = rest.people(2).await;
+    let (talks, said) = stage.fill_for(messages, [people[0].id, people[1].id]).await;
+    enliven(stage, &talks, &said).await;
     projector::rebuild(&stage.log, &stage.pool, &views::schema(), None, &Work::default())
         .await
         .expect("a rebuild");
-    sizes(&stage, messages).await;
+    sizes(stage, messages).await;
 
-    let pool = &stage.pool;
-    let place = |n: usize| &said[n.wrapping_mul(7_919) % said.len()];
-    let everywhere = talks[0].1[0];
-    let bare = measure(&stage, "bare page of 50", |n| bare(pool, place(n))).await;
-    let page = measure(&stage, "history page of 50", |n| {
-        let Said { conversation, position, .. } = place(n);
-        let reader = Reader { conversation: *conversation, user: everywhere, visible_from: Position::START };
-        let direction = Direction::Before(*position);
-        async move { views::history(pool, reader, direction, PAGE).await.map(|page| page.len()) }
-    })
-    .await;
-    println!("history page {:.2} x the bare query in processor time", page / bare);
-    let cost = Figure::new("reads", "page of 50 messages: processor, here and in Postgres", "µs");
-    note(cost.beside("the bare query"), page, Some(bare));
-    measure(&stage, "list of 50 of all mine", |_| async {
-        let page = views::page(pool, everywhere, Among::AllBut(&[]), None, PAGE).await;
-        page.map(|page| page.len())
-    })
-    .await;
-    println!("                       (in {} conversations)", talks.len());
-    // The number is one message's own; the other words are in every message.
-    for (what, words) in [("search for one in all", "12345"), ("search for a usual word", "people write")] {
-        let wanted = Wanted::parse(words).expect("words");
-        measure(&stage, what, |_| async {
-            match views::search(pool, everywhere, None, &wanted, None, PAGE).await {
-                Ok(hits) => Ok(hits.len()),
-                Err(SearchError::TooBroad) => Ok(0),
-                Err(SearchError::Database(e)) => Err(e),
-            }
-        })
-        .await;
+    over_rest(stage, &node, &rest, &people, &talks).await;
+    node.stop().await;
+    pages(stage, people[0].id, &talks, &said).await;
+    for (person, count) in [(&people[1], MANY.min(talks.len())), (&people[0], talks.len())] {
+        lists(stage, person.id, count).await;
+        searches(stage, person.id, count).await;
     }
-    stage.clear().await;
 }
 
-/// Reads again and again; answers the processor time of one, here and in Postgres, in microseconds.
-async fn measure<F: Future<Output = sqlx::Result<usize>>>(
-    stage: &Stage,
-    what: &str,
-    read: impl Fn(usize) -> F,
-) -> f64 {
-    let (mut times, mut rows) = (Vec::with_capacity(READS), 0);
-    for n in 0..READS / 10 {
-        read(n).await.expect("an answer");
+/// Some reactions and mentions, as groups have them.
+async fn enliven(stage: &Stage, talks: &[Talk], said: &[Said]) {
+    let clock = Clock::system();
+    let lively = &talks[..talks.len().min(LIVELY)];
+    let members = |said: &Said| lively.iter().find(|talk| talk.0 == said.conversation).map(|talk| talk.1);
+    let mut drafts = Vec::new();
+    let in_lively = said.iter().filter_map(|said| Some((said, members(said)?)));
+    for (n, (said, members)) in in_lively.enumerate().filter(|(n, _)| n % 5 == 0) {
+        let (message_id, message_position) = (said.message.message_id, said.position);
+        for user in &members[..1 + n % 3] {
+            let emoji = Emoji::try_from("👍".to_owned()).expect("an emoji");
+            let event = ReactionAdded { message_id, message_position, emoji, client_id: None };
+            drafts.push(draft(&clock, said.conversation, *user, Event::ReactionAdded(event), None));
+        }
+        if n % 10 == 0 {
+            let text = Text::try_from(format!("<@{}> look at this", members[1])).expect("a text");
+            let mentions = vec![members[1]];
+            let event = MessageEdited { message_id, message_position, client_id: None, text, mentions };
+            drafts.push(draft(&clock, said.conversation, said.sender, Event::MessageEdited(event), None));
+        }
     }
-    let (postgres, own) = (cpu_of(stage.postgres.pid()), cpu_of_self());
-    for n in 0..READS {
+    let append = |draft| async move { stage.log.append(&draft).await.map(drop) };
+    let mut appended = stream::iter(drafts).map(append).buffer_unordered(1_000);
+    while let Some(appended) = appended.next().await {
+        appended.expect("an event");
+    }
+}
+
+/// What one read costs: milliseconds until it is there, and microseconds of processors, here or in the
+/// node, and in Postgres.
+struct Cost {
+    p50: f64,
+    p99: f64,
+    own: f64,
+    postgres: f64,
+}
+
+impl Cost {
+    fn cpu(&self) -> f64 {
+        self.own + self.postgres
+    }
+
+    /// Shows it, and keeps it for the report.
+    fn note(&self, what: &str) {
+        let Self { p50, p99, own, postgres } = self;
+        note(Figure::new("reads", format!("{what}: p50"), "ms"), *p50, None);
+        note(Figure::new("reads", format!("{what}: p99"), "ms"), *p99, None);
+        note(Figure::new("reads", format!("{what}: processor"), "µs"), self.cpu(), None);
+        println!("{:<12} {own:.0} µs of ours, {postgres:.0} µs of Postgres", "");
+    }
+}
+
+/// Reads again and again; `pid` is the process that reads.
+async fn measure(stage: &Stage, pid: u32, reads: usize, read: impl AsyncFn(usize)) -> Cost {
+    let mut times = Vec::with_capacity(reads);
+    for n in 0..reads / 10 {
+        read(n).await;
+    }
+    let (postgres, own) = (cpu_of(stage.postgres.pid()), cpu(pid));
+    for n in 0..reads {
         let begun = Instant::now();
-        rows += read(n).await.expect("an answer");
+        read(n).await;
         times.push(begun.elapsed());
     }
-    let each = |cpu: Duration| cpu.as_secs_f64() * 1e6 / READS as f64;
-    let (postgres, own) = (each(cpu_of(stage.postgres.pid()) - postgres), each(cpu_of_self() - own));
+    let each = |cpu: Duration| micros(cpu) / reads as f64;
+    let (postgres, own) = (each(cpu_of(stage.postgres.pid()) - postgres), each(cpu(pid) - own));
     times.sort_unstable();
-    println!(
-        "{what:<22} p50 {:>6.2} ms  p99 {:>6.2} ms  {postgres:>5.0} µs of Postgres, {own:>5.0} µs here, {:.0} rows",
-        part(&times, 0.5),
-        part(&times, 0.99),
-        rows as f64 / READS as f64
-    );
-    postgres + own
+    Cost { p50: part(&times, 0.5), p99: part(&times, 0.99), own, postgres }
+}
+
+async fn here(stage: &Stage, reads: usize, read: impl AsyncFn(usize)) -> Cost {
+    measure(stage, std::process::id(), reads, read).await
+}
+
+/// Pages that carry nothing but messages, pages that carry more, and the bare query, by turns.
+async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
+    let pool = &stage.pool;
+    let quiet = |n: usize| &said[n.wrapping_mul(7_919) % said.len()];
+    let history = async |conversation: ConversationId, direction: Direction| {
+        let reader = Reader { conversation, user, visible_from: Position::START };
+        views::history(pool, reader, direction, PAGE + 1).await.expect("a page")
+    };
+    let figure = |what: &str| Figure::new("reads", format!("page of 50 messages, {what}: processor"), "µs");
+    let figure = |what: &str| figure(what).beside("the bare query");
+    let [mut plain, mut back, mut lively] =
+        ["from somewhere", "the following one", "with reactions and mentions"].map(figure);
+    let (mut last, mut bare_last) = (None, None);
+    for _ in 0..ROUNDS {
+        let bare = here(stage, PAGES, async |n| bare(pool, quiet(n)).await).await;
+        let page = async |n| drop(history(quiet(n).conversation, Direction::Before(quiet(n).position)).await);
+        let page = here(stage, PAGES, page).await;
+        let on = async |n| drop(history(quiet(n).conversation, Direction::After(quiet(n).position)).await);
+        let on = here(stage, PAGES, on).await;
+        let full = async |n: usize| {
+            drop(history(talks[n % talks.len().min(LIVELY)].0, Direction::Before(Position::MAX)).await);
+        };
+        let full = here(stage, PAGES, full).await;
+        plain.round(page.cpu(), Some(bare.cpu()));
+        back.round(on.cpu(), Some(bare.cpu()));
+        lively.round(full.cpu(), Some(bare.cpu()));
+        (last, bare_last) = (Some(page), Some(bare));
+    }
+    for figure in [plain, back, lively] {
+        figure.note();
+    }
+    last.expect("a round").note("page of 50 messages, last round");
+    bare_last.expect("a round").note("the bare query, last round");
 }
 
 /// The least that a page can be: the columns of the messages, as sqlx gives them.
-async fn bare(pool: &PgPool, Said { conversation, position, .. }: &Said) -> sqlx::Result<usize> {
+async fn bare(pool: &PgPool, Said { conversation, position, .. }: &Said) {
     type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
     let rows: Vec<Row> = sqlx::query_as(
         "select id, position, sender, client_id, text, sent_at from message
@@ -116,10 +183,93 @@ async fn bare(pool: &PgPool, Said { conversation, position, .. }: &Said) -> sqlx
     )
     .bind(conversation.uuid())
     .bind(position.0 as i64)
-    .bind(PAGE)
+    .bind(PAGE + 1)
     .fetch_all(pool)
-    .await?;
-    Ok(rows.len())
+    .await
+    .expect("rows");
+    drop(rows);
+}
+
+/// Nothing is read of any of the conversations: all that there is has to be counted.
+async fn lists(stage: &Stage, user: UserId, count: usize) {
+    let pool = &stage.pool;
+    let page =
+        async |after| views::page(pool, user, Among::AllBut(&[]), after, PAGE + 1).await.expect("a page");
+    let first = page(None).await;
+    assert_eq!(first.len() as i64, (PAGE + 1).min(count as i64), "a whole page");
+    let end = first.last().map(|last| (last.active_at, last.id));
+    let what = format!("list of 50 of {count} conversations, all unread");
+    here(stage, READS, async |_| drop(page(None).await)).await.note(&what);
+    here(stage, READS, async |_| drop(page(end).await)).await.note(&format!("{what}, the next"));
+}
+
+async fn searches(stage: &Stage, user: UserId, count: usize) {
+    let pool = &stage.pool;
+    for (what, words) in [
+        ("a word of one message", "12345"),
+        ("a word of nobody", "nowhere"),
+        ("a word of 1 in 1,000", "lantern"),
+        ("a word of 1 in 10", "supper"),
+        ("a word of all", "people"),
+        ("two words, 1 in 10 and all", "supper people"),
+        ("two words, 1 in 1,000 and 1 in 10", "lantern supper"),
+        ("a phrase that nobody has, of words of all", "\"people about\""),
+    ] {
+        let wanted = Wanted::parse(words).expect("words");
+        let search = async |after: Option<Hit>| match views::search(
+            pool,
+            user,
+            None,
+            &wanted,
+            after,
+            PAGE + 1,
+        )
+        .await
+        {
+            Ok(hits) => hits,
+            Err(SearchError::TooBroad) => Vec::new(),
+            Err(SearchError::Database(e)) => panic!("{words}: {e}"),
+        };
+        let first = search(None).await;
+        // What is given up takes its time.
+        let reads = if words.contains('"') { 10 } else { READS };
+        let what = format!("search in {count} conversations, {what}");
+        here(stage, reads, async |_| drop(search(None).await)).await.note(&what);
+        if let Some(end) = first.get(PAGE as usize - 1).copied() {
+            here(stage, reads, async |_| drop(search(Some(end)).await))
+                .await
+                .note(&format!("{what}, the next"));
+        }
+    }
+}
+
+/// The same as a client has it. The node keeps who is in a conversation once it has been asked for it.
+async fn over_rest(stage: &Stage, node: &Node, rest: &Rest, people: &[Person], talks: &[Talk]) {
+    let get = async |person: &Person, path: &str| rest.ask("GET", path, &person.token, None).await;
+    let talk = |n: usize| talks[n % talks.len().min(LIVELY)].0;
+    let quiet = |n: usize| talks[talks.len() - 1 - n % talks.len().min(LIVELY)].0;
+    let info = async |_| drop(get(&people[0], "/v1/me").await);
+    measure(stage, node.pid(), PAGES, info).await.note("REST, nothing but me");
+    for (what, of) in [
+        ("page of 50 messages", &quiet as &dyn Fn(usize) -> ConversationId),
+        ("the same with reactions and mentions", &talk),
+    ] {
+        let page = async |n: usize| {
+            let path = format!("/v1/conversations/{}/messages", of(n));
+            drop(get(&people[0], &path).await);
+        };
+        measure(stage, node.pid(), PAGES, page).await.note(&format!("REST, {what}"));
+    }
+    for (person, count) in [(&people[1], MANY.min(talks.len())), (&people[0], talks.len())] {
+        let list = async |_| drop(get(person, "/v1/conversations").await);
+        let what = format!("REST, list of 50 of {count} conversations, all unread");
+        measure(stage, node.pid(), READS, list).await.note(&what);
+        for words in ["lantern", "supper"] {
+            let search = async |_| drop(get(person, &format!("/v1/messages?query={words}")).await);
+            let what = format!("REST, search in {count} conversations, {words}");
+            measure(stage, node.pid(), READS, search).await.note(&what);
+        }
+    }
 }
 
 async fn sizes(stage: &Stage, messages: usize) {
@@ -133,16 +283,8 @@ async fn sizes(stage: &Stage, messages: usize) {
     .expect("a size");
     let client = stage.nats.connect(verbatim::dev::NatsUser::Verbatim).await.expect("NATS");
     let stream = async_nats::jetstream::new(client).get_stream("CHAT_0").await.expect("the stream");
-    println!(
-        "sizes                  {:.0} bytes of log and {:.0} bytes of views for each message",
-        stream.cached_info().state.bytes as f64 / messages as f64,
-        bytes.unwrap_or_default() as f64 / messages as f64
-    );
-}
-
-fn cpu_of_self() -> Duration {
-    let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
-    let ticks = |index: usize| fields[index].parse::<u64>().unwrap_or_default();
-    Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    let each = |bytes: f64| bytes / messages as f64;
+    let size = |what: &str| Figure::new("reads", format!("{what} for each message"), "bytes");
+    note(size("log"), each(stream.cached_info().state.bytes as f64), None);
+    note(size("views"), each(bytes.unwrap_or_default() as f64), None);
 }

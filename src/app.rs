@@ -27,8 +27,8 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a stopping process finishes what is in flight.
 const FINISH: Duration = Duration::from_secs(15);
-/// A connection to the database that was used so lately is taken to be alive.
-const FRESH: Duration = Duration::from_secs(1);
+/// After this time a connection to Postgres may have gone unnoticed.
+const RESTED: Duration = Duration::from_secs(1);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -100,13 +100,11 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(3))
+        // A connection is tried whenever it is given back. That it has gone since is likely only if it
+        // has rested.
         .test_before_acquire(false)
-        .before_acquire(|connection, used| {
-            Box::pin(async move {
-                // One that served a moment ago is not asked whether it still lives.
-                let is_fresh = used.idle_for < FRESH;
-                Ok(is_fresh || connection.ping().await.is_ok())
-            })
+        .before_acquire(|connection, about| {
+            Box::pin(async move { Ok(about.idle_for < RESTED || connection.ping().await.is_ok()) })
         })
         .after_connect(move |connection, _| {
             let schema = schema.clone();

@@ -29,6 +29,8 @@ use verbatim::{
 
 /// Messages of a conversation, on average.
 const OF_EACH: usize = 200;
+/// In how many of the conversations the second of two known people is.
+pub const MANY: usize = 1_000;
 
 /// nats-server as in production, Postgres without fsync, the log and the database.
 pub struct Stage {
@@ -53,7 +55,8 @@ pub struct Said {
 
 /// How many messages a benchmark is about.
 pub fn messages() -> usize {
-    std::env::var("VERBATIM_BENCH_MESSAGES").ok().and_then(|n| n.parse().ok()).unwrap_or(200_000)
+    let told = std::env::var("VERBATIM_BENCH_MESSAGES").ok().and_then(|n| n.parse().ok());
+    told.unwrap_or(if figures::full() { 1_000_000 } else { 200_000 })
 }
 
 impl Stage {
@@ -74,7 +77,13 @@ impl Stage {
 
     /// Begins conversations and says so many messages in them.
     pub async fn fill(&self, messages: usize) -> (Vec<Talk>, Vec<Said>) {
-        let talks = conversations(&self.log, (messages / OF_EACH).max(1)).await;
+        let clock = Clock::system();
+        self.fill_for(messages, [clock.id(UserId::known), clock.id(UserId::known)]).await
+    }
+
+    /// The same; the first of these two is in all conversations, the other one in the first [`MANY`].
+    pub async fn fill_for(&self, messages: usize, known: [UserId; 2]) -> (Vec<Talk>, Vec<Said>) {
+        let talks = conversations(&self.log, (messages / OF_EACH).max(1), known).await;
         let said = say(&self.log, &talks, messages).await;
         (talks, said)
     }
@@ -96,15 +105,15 @@ pub fn part(sorted: &[Duration], part: f64) -> f64 {
     sorted[((sorted.len() - 1) as f64 * part) as usize].as_secs_f64() * 1e3
 }
 
-/// Groups of three; one person is in all of them.
-async fn conversations(log: &Log, count: usize) -> Vec<Talk> {
+/// Groups of three.
+async fn conversations(log: &Log, count: usize, [everywhere, often]: [UserId; 2]) -> Vec<Talk> {
     let clock = Clock::system();
-    let everywhere = clock.id(UserId::known);
-    let begin = |_| {
+    let begin = |n| {
         let clock = clock.clone();
         async move {
             let id = clock.id(ConversationId::known);
-            let members = [everywhere, clock.id(UserId::known), clock.id(UserId::known)];
+            let second = if n < MANY { often } else { clock.id(UserId::known) };
+            let members = [everywhere, second, clock.id(UserId::known)];
             let event = Event::ConversationCreated(ConversationCreated {
                 kind: Kind::Group,
                 title: Some(Title::try_from("A group".to_owned()).expect("a title")),
@@ -118,7 +127,7 @@ async fn conversations(log: &Log, count: usize) -> Vec<Talk> {
     stream::iter(0..count).map(begin).buffer_unordered(256).try_collect().await.expect("conversations")
 }
 
-fn draft(
+pub fn draft(
     clock: &Clock,
     conversation: ConversationId,
     actor: UserId,
@@ -128,13 +137,19 @@ fn draft(
     Draft { conversation, id: clock.id(EventId::known), actor, time: clock.now(), event, key, trace: None }
 }
 
-/// The nth message, of somebody in one of the conversations.
+/// The nth message, of somebody in one of the conversations. It has a number of its own; one in a
+/// thousand is about a lantern, one in ten about supper.
 pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) {
     let (conversation, members) = talks[n.wrapping_mul(7_919) % talks.len()];
+    let about = match n {
+        n if n % 1_000 == 7 => "lantern",
+        n if n % 10 == 3 => "supper",
+        _ => "message",
+    };
     let message = MessageSent {
         message_id: clock.id(MessageId::known),
         client_id: Uuid::now_v7().simple().to_string().try_into().expect("a key"),
-        text: Text::try_from(format!("This is message {n}, about as long as people write them."))
+        text: Text::try_from(format!("This is {about} {n}, about as long as people write them."))
             .expect("text"),
         reply_to: None,
         reply_to_position: None,
@@ -145,10 +160,13 @@ pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) 
     (draft(clock, conversation, members[n % 3], Event::MessageSent(message.clone()), key), message)
 }
 
+/// Says it all at once, as if it had been said one a second.
 async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
     let clock = Clock::system();
+    let begun = Time::of(clock.now().datetime() - Duration::from_secs(count as u64));
     let say = |n| {
         let (draft, message) = message(&clock, talks, n);
+        let draft = Draft { time: begun.plus(Duration::from_secs(n as u64)), ..draft };
         async move {
             let Draft { conversation, actor: sender, time, .. } = draft;
             let position = log.append(&draft).await?.position;

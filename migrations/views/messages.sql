@@ -11,6 +11,8 @@ create table message (
     reply_to        uuid,
     reply_to_at     bigint,
     metadata        jsonb,
+    -- Whether it ever had a mention, a reaction or a pin: only then a page looks for them.
+    marked          boolean     not null default false,
     -- The last edit that counts.
     edited          bigint,
     edited_at       timestamptz,
@@ -18,8 +20,12 @@ create table message (
     deleted_by      uuid,
     -- Of the text as it is now; none once it is deleted.
     words           tsvector,
-    primary key (conversation_id, position)
+    -- Unread messages are counted without a look at the rows.
+    primary key (conversation_id, position) include (sender)
 );
+-- Those that do not count.
+create index message_deleted on message (conversation_id, position) include (sender)
+    where deleted_at is not null;
 create unique index message_id on message (conversation_id, id);
 create index message_words on message using gin (words);
 -- A retry is known by its key, for ever.

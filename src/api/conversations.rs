@@ -47,7 +47,8 @@ struct Conversation {
     head: Position,
     /// The position that this answer has reached, for the `min_position` of reads
     position: Position,
-    /// How many messages of others I have not read, without deleted ones, counted up to 1,000
+    /// How many messages of others I have not read, without deleted ones, counted up to 1,000 among the
+    /// latest 10,000
     unread: i64,
     /// How many of these mention me
     mentions: i64,

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},
-    views,
+    views::{self, Reader},
 };
 
 /// A pinned message
@@ -96,10 +96,10 @@ impl Pins {
         let before = cursor.0.map_or(Position::MAX, |end| end.0);
         let found = views::pins(pool, reader, before, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| last.position);
-        let positions: Vec<Position> = page.items.iter().map(|pin| pin.message).collect();
-        let messages = views::messages_at(pool, reader, &positions).await?;
+        let places: Vec<(Reader, Position)> = page.items.iter().map(|pin| (reader, pin.message)).collect();
+        let messages = views::messages_at(pool, caller.user, &places).await?;
         let mut messages: HashMap<Position, views::Message> =
-            messages.into_iter().map(|message| (message.position, message)).collect();
+            messages.into_iter().map(|(_, message)| (message.position, message)).collect();
         Ok(Reply(page.filter_map(|pin| {
             let message = Message::of(id, messages.remove(&pin.message)?);
             Some(Pin { pinned_by: pin.pinned_by, pinned_at: pin.pinned_at, message })

@@ -1,6 +1,6 @@
 //! Finding what was said, in all conversations of mine.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use poem::http::StatusCode;
@@ -10,10 +10,10 @@ use serde::Serialize;
 use super::{Below, Caller, Cursor, Limit, Page, Problem, Reply, SignedIn, Tag, examples, message::Message};
 use crate::{
     domain::{ConversationId, Position, UserId},
-    views::{self, Hit, SearchError, Wanted},
+    views::{self, Hit, Reader, SearchError, Wanted},
 };
 
-/// From how many conversations messages are read at once for one request.
+/// How many conversations are opened at once for one request.
 const AT_ONCE: usize = 4;
 
 /// A message that was found
@@ -106,20 +106,15 @@ impl Search {
         me: UserId,
         hits: &[Hit],
     ) -> Result<BTreeMap<(ConversationId, Position), views::Message>, Problem> {
-        let mut places: BTreeMap<ConversationId, Vec<Position>> = BTreeMap::new();
-        for (_, id, position) in hits {
-            places.entry(*id).or_default().push(*position);
-        }
-        let read = async |(id, positions): (ConversationId, Vec<Position>)| {
-            let Some(reader) = unless_missing(self.0.reader(me, id, None).await)? else {
-                return Ok(Vec::new());
-            };
-            let messages = views::messages_at(&self.0.pool, reader, &positions).await?;
-            let there = messages.into_iter().filter(|message| message.deleted_at.is_none());
-            Ok::<_, Problem>(there.map(|message| ((id, message.position), message)).collect())
-        };
-        let read: Vec<Vec<_>> = stream::iter(places).map(read).buffered(AT_ONCE).try_collect().await?;
-        Ok(read.into_iter().flatten().collect())
+        let ids: BTreeSet<ConversationId> = hits.iter().map(|(_, id, _)| *id).collect();
+        let open = async |id| Ok::<_, Problem>((id, unless_missing(self.0.reader(me, id, None).await)?));
+        let readers: BTreeMap<ConversationId, Option<Reader>> =
+            stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
+        let place = |(_, id, position): &Hit| readers.get(id).copied().flatten().zip(Some(*position));
+        let places: Vec<(Reader, Position)> = hits.iter().filter_map(place).collect();
+        let messages = views::messages_at(&self.0.pool, me, &places).await?;
+        let there = messages.into_iter().filter(|(_, message)| message.deleted_at.is_none());
+        Ok(there.map(|(id, message)| ((id, message.position), message)).collect())
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use sqlx::{PgConnection, PgPool};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep, timeout},
+};
 
 use super::{ALL, bigint, position};
 use crate::domain::{ConversationId, Epoch, Position};
@@ -101,15 +104,24 @@ pub async fn advance(
 pub struct Progress {
     pool: PgPool,
     waiting: Arc<AtomicUsize>,
+    latest: Arc<Mutex<Option<Reading>>>,
+}
+
+/// Where the views stood, for all who wait.
+struct Reading {
+    at: HashMap<usize, Position>,
+    taken: Instant,
 }
 
 impl Progress {
     /// The most that may wait at once; more are told at once that it is not there yet.
     const MAX_WAITING: usize = 1_000;
+    /// Postgres is asked once in this time, however many wait.
+    const PAUSE: Duration = Duration::from_millis(5);
 
     /// Watches the views of a database.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, waiting: Arc::default() }
+        Self { pool, waiting: Arc::default(), latest: Arc::default() }
     }
 
     /// The position of every stream that the views have reached.
@@ -139,22 +151,34 @@ impl Progress {
     /// The same for several streams.
     pub async fn all_reached(&self, wanted: &[Checkpoint], patience: Duration) -> sqlx::Result<bool> {
         let waiting = Waiting::join(&self.waiting);
-        let crowded = waiting.others >= Self::MAX_WAITING;
-        let deadline = Instant::now() + patience;
-        let mut pause = Duration::from_millis(2);
-        loop {
-            let at = self.positions().await?;
-            let is_there =
-                |wanted: &Checkpoint| at.get(&wanted.stream).copied().unwrap_or_default() >= wanted.position;
-            if wanted.iter().all(is_there) {
-                return Ok(true);
+        let is_crowded = waiting.others >= Self::MAX_WAITING;
+        let wait = async {
+            while !self.have_reached(wanted).await? {
+                if is_crowded {
+                    return Ok(false);
+                }
+                sleep(Self::PAUSE).await;
             }
-            if crowded || Instant::now() + pause > deadline {
-                return Ok(false);
+            Ok(true)
+        };
+        timeout(patience, wait).await.unwrap_or(Ok(false))
+    }
+
+    /// Whether the views have come so far, by a reading that is hardly older than this. Whoever finds
+    /// none takes one, for all who come meanwhile.
+    async fn have_reached(&self, wanted: &[Checkpoint]) -> sqlx::Result<bool> {
+        let mut latest = self.latest.lock().await;
+        let reading = match latest.take() {
+            Some(reading) if reading.taken.elapsed() < Self::PAUSE => reading,
+            _ => {
+                let taken = Instant::now();
+                Reading { at: self.positions().await?, taken }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(50));
-        }
+        };
+        let at = &latest.insert(reading).at;
+        let is_there =
+            |wanted: &Checkpoint| at.get(&wanted.stream).copied().unwrap_or_default() >= wanted.position;
+        Ok(wanted.iter().all(is_there))
     }
 }
 

@@ -57,8 +57,8 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             return Ok(());
         }
         sqlx::query(
-            "insert into mention (conversation_id, user_id, message)
-             select new.* from unnest($1::uuid[], $2::uuid[], $3::bigint[])
+            "insert into mention (conversation_id, user_id, message, sender)
+             select new.*, m.sender from unnest($1::uuid[], $2::uuid[], $3::bigint[])
                  as new (conversation_id, user_id, message)
              join message m on m.conversation_id = new.conversation_id and m.position = new.message
                                and m.deleted_at is null

@@ -20,12 +20,13 @@ pub(super) const PROJECTION: Projection = Projection {
 /// A message by its place.
 pub(super) type Place = (ConversationId, Position);
 
-/// What is said, then what is deleted, then what is edited: an edit of what is deleted is void, on
+/// What is said and marked, then what is deleted, then what is edited: an edit of what is deleted is void, on
 /// whichever side of the deletion it stands, since a deletion takes earlier edits with it. So it does
 /// not matter how the log is cut into batches.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         insert(connection, facts).await?;
+        mark(connection, facts).await?;
         delete(connection, facts).await?;
         edit(connection, facts).await
     })
@@ -35,7 +36,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
     let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut replies, mut replies_at, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
-    let mut folded = Vec::new();
+    let (mut folded, mut marked) = (Vec::new(), Vec::new());
     for fact in facts {
         let Some(Event::MessageSent(message)) = &fact.event else { continue };
         conversations.push(fact.conversation.uuid());
@@ -49,19 +50,21 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         replies_at.push(message.reply_to_position.map(bigint));
         metadata.push(message.metadata.as_ref().map(Json));
         folded.push(words::fold(message.text.as_str()));
+        marked.push(!message.mentions.is_empty());
     }
     if ids.is_empty() {
         return Ok(());
     }
     sqlx::query(
         "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
-                              reply_to_at, metadata, words)
+                              reply_to_at, metadata, words, marked)
          select conversation_id, position, id, sender, client_id, text, sent_at, reply_to, reply_to_at,
-                metadata, to_tsvector('simple', words)
+                metadata, to_tsvector('simple', words), marked
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[], $11::text[])
+                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[], $11::text[],
+                              $12::boolean[])
              as new (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
-                     reply_to_at, metadata, words)
+                     reply_to_at, metadata, words, marked)
          on conflict do nothing",
     )
     .bind(conversations)
@@ -75,6 +78,37 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     .bind(replies_at)
     .bind(metadata)
     .bind(folded)
+    .bind(marked)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Notes of messages that somebody reacts to, pins or mentions others in later. A mark stays, also when
+/// what it stands for is taken away again.
+async fn mark(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let place = |fact: &Fact| {
+        let at = match &fact.event {
+            Some(Event::ReactionAdded(added)) => added.message_position,
+            Some(Event::MessagePinned(pinned)) => pinned.message_position,
+            Some(Event::MessageEdited(edited)) if !edited.mentions.is_empty() => edited.message_position,
+            _ => return None,
+        };
+        Some((fact.conversation, at))
+    };
+    let places: BTreeSet<Place> = facts.iter().filter_map(place).collect();
+    if places.is_empty() {
+        return Ok(());
+    }
+    let (conversations, positions) = columns(places.iter());
+    sqlx::query(
+        "update message m set marked = true
+         from unnest($1::uuid[], $2::bigint[]) as put (conversation_id, position)
+         where m.conversation_id = put.conversation_id and m.position = put.position
+               and not m.marked and m.deleted_at is null",
+    )
+    .bind(conversations)
+    .bind(positions)
     .execute(connection)
     .await?;
     Ok(())
@@ -96,7 +130,7 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         first.values().map(|(user, time)| (user.uuid(), time.datetime())).unzip();
     sqlx::query(
         "update message m
-         set text = '', words = null, metadata = null, edited = null, edited_at = null,
+         set text = '', words = null, metadata = null, marked = false, edited = null, edited_at = null,
              deleted_by = gone.user_id, deleted_at = gone.time
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::timestamptz[])
              as gone (conversation_id, position, user_id, time)

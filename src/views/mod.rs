@@ -39,7 +39,7 @@ pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
     VERSION, create, discard, hold, is_whole, other_sets, positions_in, replace_all, replace_one, schema,
-    session, tables,
+    session, settle, tables,
 };
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};

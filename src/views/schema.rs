@@ -27,7 +27,8 @@ pub fn session(schema: &str) -> String {
     // that reads a small table whole would be kept when it has grown.
     format!(
         "set search_path = {schema}, public;
-         set enable_seqscan = off; set enable_hashjoin = off; set enable_mergejoin = off; set jit = off;"
+         set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off;
+         set enable_mergejoin = off; set jit = off;"
     )
 }
 
@@ -69,6 +70,15 @@ pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Resu
     .bind(names.len() as i64)
     .fetch_one(connection)
     .await
+}
+
+/// Tells Postgres what is in tables that have just been filled, and that everybody may see all of it:
+/// until then plans are bad, and what an index knows is looked up in the rows all the same.
+pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for table in tables() {
+        execute(connection, format!("vacuum (analyze) {table}")).await?;
+    }
+    Ok(())
 }
 
 /// Drops a schema, if it is there.

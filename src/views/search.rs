@@ -6,28 +6,39 @@
 //! more for the conversation. An index on an expression is cheaper (46,900), but then each message that
 //! is looked at has to be parsed again.
 //!
-//! No index leads to a word newest first, and a GIN index gives all messages with a word of all
-//! conversations at once: 1 to 7 ms for a rare one among 1,000,000 messages, but 0.5 to 1.7 s for one
-//! that 250,000 to 740,000 of them have. (To have the conversation as one more word of each message was
-//! tried. It makes a rare word slower, 70 ms for somebody with 30 conversations, and a frequent one does
-//! not end with 1,000.) So the newest messages of the user's conversations are looked at first, [`NEAR`]
-//! in all, by their key, in 2 to 50 ms for 3 to 1,000 conversations. That is enough for a word that is
-//! frequent there, and for somebody who has no more messages. The index is asked only if it is not, and
-//! gives up after two seconds.
+//! No index leads to a word newest first. The GIN index gives all messages with a word of all
+//! conversations at once, which costs what it finds. (To have the conversation as one more word of each
+//! message was tried. It makes a rare word slower, 70 ms for somebody with 30 conversations, and a
+//! frequent one does not end with 1,000.) So there are two ways, and Postgres' own estimate of how many
+//! messages have the words decides: of what is rare the index is asked. For what is frequent the
+//! conversations of the user are walked, from the newest message of all of them back, until there are
+//! enough. Somebody may never use a word that all others use: then the walk ends after [`STEPS`] and
+//! the index is asked after all. Whatever it is, it is given up after [`PATIENCE`].
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, postgres::PgArguments, query::QueryAs};
+use std::{cmp::Reverse, time::Duration};
+
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Wanted, bigint, position};
 use crate::domain::{ConversationId, Position, Time, UserId};
 
-/// How many of the newest messages are looked at one by one.
-const NEAR: i64 = 2_000;
-/// In how many conversations at most, those that moved last.
-const CONVERSATIONS: i64 = 200;
-/// Postgres gives up after this, in milliseconds.
-const PATIENCE: &str = "2000";
+/// What the index is asked for at once: so many messages.
+const FEW: u64 = 5_000;
+/// How many messages are walked in one step.
+const STEP: usize = 2_000;
+/// Of how many conversations, those in front: a little of many, but more of fewer when they turn out to
+/// be always the same ones.
+const WIDEST: usize = 500;
+const NARROWEST: usize = 16;
+/// After how many steps a walk ends.
+const STEPS: usize = 10;
+/// How long a search may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How far clocks may differ: the times of a conversation are those of several.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// Where a message stands that was found; by time, and then by place, so that pages have an order.
 pub type Hit = (Time, ConversationId, Position);
@@ -52,17 +63,6 @@ impl From<sqlx::Error> for SearchError {
     }
 }
 
-/// The conversations of the user `$1`, or `$2` alone, and from where on each is there for them.
-const MINE: &str = "
-    mine as materialized (
-        select c.id, c.active_at, case c.history when 'full' then 0 else m.since end as visible_from
-        from member m join conversation c on c.id = m.conversation_id
-        where m.user_id = $1 and ($2::uuid is null or c.id = $2)
-    )";
-/// That a message `m` is behind the page that ended with the hit `$4`, `$5`, `$6`.
-const BEHIND: &str =
-    "($4::timestamptz is null or (m.sent_at, m.conversation_id, m.position) < ($4, $5::uuid, $6::bigint))";
-
 /// Messages that a user may see, as far as the views know, newest first from behind a hit.
 pub async fn search(
     pool: &PgPool,
@@ -72,112 +72,196 @@ pub async fn search(
     after: Option<Hit>,
     limit: i64,
 ) -> Result<Vec<Hit>, SearchError> {
-    let mut transaction = pool.begin().await?;
-    sqlx::raw_sql(AssertSqlSafe(format!("set local statement_timeout = {PATIENCE}")))
-        .execute(&mut *transaction)
-        .await?;
-    let asked = Asked { user, conversation, wanted, after, limit };
-    let hits = match asked.near(&mut transaction).await? {
-        Some(page) => page,
-        None => asked.everywhere(&mut transaction).await?,
+    // Postgres stops by itself what nobody waits for any more.
+    let begin = format!(
+        "begin read only; set local statement_timeout = {}; set local enable_bitmapscan = on;
+         set local enable_hashjoin = on; set local max_parallel_workers_per_gather = 0",
+        PATIENCE.as_millis()
+    );
+    let searching = async {
+        let mut transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
+        let mine = mine(&mut transaction, user, conversation).await?;
+        let asked = Asked { wanted, after, limit: limit.try_into().unwrap_or_default() };
+        let hits = match asked.is_rare(&mut transaction).await? {
+            true => None,
+            false => asked.walk(&mut transaction, mine.clone()).await?,
+        };
+        let hits = match hits {
+            Some(hits) => hits,
+            None => asked.index(&mut transaction, &mine).await?,
+        };
+        transaction.rollback().await?;
+        Ok(hits)
     };
-    transaction.rollback().await?;
-    Ok(hits)
+    timeout(PATIENCE, searching).await.unwrap_or(Err(SearchError::TooBroad))
+}
+
+/// A conversation of the user that is looked through.
+#[derive(Clone, FromRow)]
+struct Place {
+    id: Uuid,
+    /// From behind where it is there for them.
+    visible_from: i64,
+    /// What was not looked at yet is before this position and not newer than this time.
+    before: i64,
+    newest: OffsetDateTime,
+    /// Whether some of it was looked at.
+    #[sqlx(default)]
+    is_begun: bool,
+}
+
+/// All of them, or one.
+async fn mine(
+    connection: &mut PgConnection,
+    user: UserId,
+    conversation: Option<ConversationId>,
+) -> sqlx::Result<Vec<Place>> {
+    sqlx::query_as(
+        "select c.id, case c.history when 'full' then 0 else m.since end as visible_from,
+                c.head + 1 as before, c.active_at as newest
+         from member m join conversation c on c.id = m.conversation_id
+         where m.user_id = $1 and ($2::uuid is null or c.id = $2)",
+    )
+    .bind(user.uuid())
+    .bind(conversation.map(ConversationId::uuid))
+    .fetch_all(connection)
+    .await
 }
 
 struct Asked<'a> {
-    user: UserId,
-    conversation: Option<ConversationId>,
     wanted: &'a Wanted,
     after: Option<Hit>,
-    limit: i64,
+    limit: usize,
 }
 
-type Row = (Option<OffsetDateTime>, Option<Uuid>, Option<i64>, bool);
+/// What a step has looked at in one conversation: how many, the last and oldest of them, and what was
+/// found.
+#[derive(FromRow)]
+struct Looked {
+    number: i64,
+    count: i64,
+    before: i64,
+    newest: OffsetDateTime,
+    positions: Option<Vec<i64>>,
+    times: Option<Vec<OffsetDateTime>>,
+}
 
 impl Asked<'_> {
-    /// A page among the newest messages, if they are enough for one.
-    async fn near(&self, connection: &mut PgConnection) -> sqlx::Result<Option<Vec<Hit>>> {
-        // Beyond the horizon some conversation has messages that were not looked at. The times of one
-        // conversation are those of several clocks, so the horizon is drawn a minute nearer.
-        let sql = format!(
-            "with {MINE},
-             near as materialized (select * from mine order by active_at desc, id limit {CONVERSATIONS}),
-             looked as materialized (
-                 select m.conversation_id, m.position, m.sent_at, m.hit from near cross join lateral (
-                     select m.conversation_id, m.position, m.sent_at,
-                            m.words @@ websearch_to_tsquery('simple', $3) as hit
-                     from message m
-                     where m.conversation_id = near.id and m.position > near.visible_from and {BEHIND}
-                     order by m.position desc limit (select {NEAR} / greatest(count(*), 1) from near)
+    /// Whether the index has little to give, as Postgres estimates.
+    async fn is_rare(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
+        let Json(plan): Json<serde_json::Value> = sqlx::query_scalar(
+            "explain (format json) select from message where words @@ websearch_to_tsquery('simple', $1)",
+        )
+        .bind(&self.wanted.query)
+        .fetch_one(connection)
+        .await?;
+        let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64);
+        Ok(rows.is_some_and(|rows| rows <= FEW))
+    }
+
+    /// A page of the newest messages, if there are enough within reach.
+    async fn walk(
+        &self,
+        connection: &mut PgConnection,
+        mut places: Vec<Place>,
+    ) -> sqlx::Result<Option<Vec<Hit>>> {
+        let (mut found, mut steps, mut width) = (Vec::new(), 0, WIDEST);
+        loop {
+            // What is newer than all that was not looked at is in its order.
+            places.sort_unstable_by_key(|place| Reverse(place.newest));
+            let horizon = places.first().map(|place| place.newest + SKEW);
+            let is_certain = |hit: &Hit| horizon.is_none_or(|horizon| hit.0.datetime() > horizon);
+            if horizon.is_none() || found.iter().filter(|hit| is_certain(hit)).count() >= self.limit {
+                found.retain(is_certain);
+                found.sort_unstable_by_key(|hit| Reverse(*hit));
+                found.truncate(self.limit);
+                return Ok(Some(found));
+            }
+            if steps == STEPS {
+                return Ok(None);
+            }
+            steps += 1;
+            let now = places.len().min(width);
+            let each = STEP / now;
+            let mut left = Vec::new();
+            for looked in self.look(connection, &places[..now], each as i64).await? {
+                let Some(place) = places.get(looked.number as usize - 1) else { continue };
+                let id = ConversationId::known(place.id);
+                let hits =
+                    looked.times.unwrap_or_default().into_iter().zip(looked.positions.unwrap_or_default());
+                let hits = hits.map(|(time, at)| (Time::of(time), id, position(at)));
+                found.extend(hits.filter(|hit| self.after.is_none_or(|after| *hit < after)));
+                if looked.count == each as i64 {
+                    let (before, newest) = (looked.before, looked.newest);
+                    left.push(Place { before, newest, is_begun: true, ..place.clone() });
+                }
+            }
+            if places[..now].iter().filter(|place| place.is_begun).count() * 2 > now {
+                width = (width / 2).max(NARROWEST);
+            }
+            places.splice(..now, left);
+        }
+    }
+
+    /// Looks at the next messages of some conversations.
+    async fn look(
+        &self,
+        connection: &mut PgConnection,
+        places: &[Place],
+        each: i64,
+    ) -> sqlx::Result<Vec<Looked>> {
+        sqlx::query_as(
+            "with looked as (
+                 select place.number, m.*
+                 from unnest($1::uuid[], $2::bigint[], $3::bigint[]) with ordinality
+                      as place (id, visible_from, before, number)
+                 cross join lateral (
+                     select position, sent_at,
+                            words @@ (select websearch_to_tsquery('simple', $4)) is true as is_hit
+                     from message
+                     where conversation_id = place.id and position > place.visible_from
+                           and position < place.before
+                     order by position desc limit $5
                  ) m
-             ),
-             horizon as materialized (
-                 select max(time) + interval '1 minute' as time from (
-                     select min(sent_at) as time from looked group by conversation_id
-                     having count(*) = (select {NEAR} / count(*) from near)
-                     union all
-                     (select active_at from mine order by active_at desc, id offset {CONVERSATIONS} limit 1)
-                 ) beyond
-             ),
-             found as (
-                 select sent_at, conversation_id, position from looked, horizon
-                 where hit and (horizon.time is null or sent_at > horizon.time)
-                 order by sent_at desc, conversation_id desc, position desc limit $7
              )
-             select found.sent_at, found.conversation_id, found.position, horizon.time is null
-             from horizon left join found on true
-             order by found.sent_at desc, found.conversation_id desc, found.position desc"
-        );
-        let query = sqlx::query_as(AssertSqlSafe(sql));
-        let query = query.bind(self.user.uuid()).bind(self.conversation.map(ConversationId::uuid));
-        let rows = self.rest(query).fetch_all(connection).await?;
-        let enough = rows.first().is_some_and(|row| row.3);
-        let hits: Vec<Hit> = rows.into_iter().filter_map(hit).collect();
-        Ok((enough || hits.len() as i64 >= self.limit).then_some(hits))
+             select number, count(*), min(position) as before, min(sent_at) as newest,
+                    array_agg(position) filter (where is_hit) as positions,
+                    array_agg(sent_at) filter (where is_hit) as times
+             from looked group by number",
+        )
+        .bind(places.iter().map(|place| place.id).collect::<Vec<_>>())
+        .bind(places.iter().map(|place| place.visible_from).collect::<Vec<_>>())
+        .bind(places.iter().map(|place| place.before).collect::<Vec<_>>())
+        .bind(&self.wanted.query)
+        .bind(each)
+        .fetch_all(connection)
+        .await
     }
 
     /// A page among all messages.
-    async fn everywhere(&self, connection: &mut PgConnection) -> sqlx::Result<Vec<Hit>> {
-        let sql = format!(
-            "with {MINE} select coalesce(array_agg(id), '{{}}'), coalesce(array_agg(visible_from), '{{}}') from mine"
-        );
-        let (mine, visible): (Vec<Uuid>, Vec<i64>) = sqlx::query_as(AssertSqlSafe(sql))
-            .bind(self.user.uuid())
-            .bind(self.conversation.map(ConversationId::uuid))
-            .fetch_one(&mut *connection)
-            .await?;
-        // Each message that has the words is looked up among the conversations once, however many
-        // these are, and by one process.
-        let settings = "set local enable_nestloop = off; set local enable_hashjoin = on;
-                        set local max_parallel_workers_per_gather = 0";
-        sqlx::raw_sql(settings).execute(&mut *connection).await?;
-        let sql = format!(
-            "select m.sent_at, m.conversation_id, m.position, true
+    async fn index(&self, connection: &mut PgConnection, places: &[Place]) -> sqlx::Result<Vec<Hit>> {
+        // Each message that has the words is looked up among the conversations once, however many these
+        // are.
+        sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
+        let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(
+            "select m.sent_at, m.conversation_id, m.position
              from message m join unnest($1::uuid[], $2::bigint[]) as mine (id, visible_from)
                   on mine.id = m.conversation_id
              where m.words @@ websearch_to_tsquery('simple', $3) and m.position > mine.visible_from
-                   and {BEHIND}
-             order by m.sent_at desc, m.conversation_id desc, m.position desc limit $7"
-        );
-        let rows = self.rest(sqlx::query_as(AssertSqlSafe(sql)).bind(mine).bind(visible));
-        Ok(rows.fetch_all(connection).await?.into_iter().filter_map(hit).collect())
+                   and ($4::timestamptz is null
+                        or (m.sent_at, m.conversation_id, m.position) < ($4, $5::uuid, $6::bigint))
+             order by m.sent_at desc, m.conversation_id desc, m.position desc limit $7",
+        )
+        .bind(places.iter().map(|place| place.id).collect::<Vec<_>>())
+        .bind(places.iter().map(|place| place.visible_from).collect::<Vec<_>>())
+        .bind(&self.wanted.query)
+        .bind(self.after.map(|hit| hit.0.datetime()))
+        .bind(self.after.map(|hit| hit.1.uuid()))
+        .bind(self.after.map(|hit| bigint(hit.2)))
+        .bind(self.limit as i64)
+        .fetch_all(connection)
+        .await?;
+        let hit = |(sent_at, id, at)| (Time::of(sent_at), ConversationId::known(id), position(at));
+        Ok(rows.into_iter().map(hit).collect())
     }
-
-    /// The parameters from `$3` on.
-    fn rest<'q>(
-        &'q self,
-        query: QueryAs<'q, Postgres, Row, PgArguments>,
-    ) -> QueryAs<'q, Postgres, Row, PgArguments> {
-        query
-            .bind(&self.wanted.query)
-            .bind(self.after.map(|hit| hit.0.datetime()))
-            .bind(self.after.map(|hit| hit.1.uuid()))
-            .bind(self.after.map(|hit| bigint(hit.2)))
-            .bind(self.limit)
-    }
-}
-
-fn hit((sent_at, conversation, at, _): Row) -> Option<Hit> {
-    Some((Time::of(sent_at?), ConversationId::known(conversation?), position(at?)))
 }

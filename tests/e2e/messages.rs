@@ -72,6 +72,22 @@ async fn history_comes_by_page_in_both_directions() {
 }
 
 #[tokio::test]
+async fn many_wait_for_what_is_not_said_yet_and_get_it() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let first = ana.says(&notes, "first").await["position"].as_u64().expect("position");
+    let path = format!("/v1/conversations/{}/messages?min_position={}", notes.id, first + 1);
+    let wait = (0..200).map(|_| ana.get(&path));
+    let (answers, second) = tokio::join!(futures_util::future::join_all(wait), ana.says(&notes, "second"));
+    assert_eq!(second["position"], first + 1, "nothing else happens here");
+    for answer in answers {
+        assert_eq!(answer.expect(200)["items"][0]["text"], "second");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn what_is_typed_comes_back_exactly_or_is_refused() {
     let world = World::start().await;
     let ana = world.person("ana").await;
