@@ -20,10 +20,6 @@ create table message (
     words           tsvector,
     primary key (conversation_id, position)
 );
-create unique index message_id on message (conversation_id, id);
-create index message_words on message using gin (words);
--- A retry is known by its key, for ever.
-create unique index message_key on message (conversation_id, sender, client_id);
 
 -- The texts of messages that were edited, the first among them, by the position at which each was said.
 create table message_version (

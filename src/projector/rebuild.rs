@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, Connection as _, PgPool};
+use sqlx::{Connection as _, PgPool};
 use tokio::time::{sleep, timeout};
 
 use super::scratch::{Aim, NotBuilt, Scratch, Work};
@@ -42,9 +42,7 @@ async fn build_and_replace(
 ) -> Result<(), NotBuilt> {
     let aim = if only.is_none() { Aim::Newest } else { Aim::Live };
     views::create(&mut scratch.guard, scratch.live).await?;
-    scratch.catch_up(aim).await?;
-    let analyze: String = views::tables().map(|table| format!("analyze {table};")).collect();
-    sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut scratch.guard).await?;
+    scratch.fill(aim).await?;
     for _ in 0..ATTEMPTS {
         // A connection that was given up in the middle of an attempt rolls it back.
         match timeout(HELD, switch(scratch, only)).await {

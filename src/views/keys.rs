@@ -11,6 +11,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "keys",
     tables: &["key"],
     definition: include_str!("../../migrations/views/keys.sql"),
+    indexes: &[],
     apply,
 };
 

@@ -14,6 +14,12 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "messages",
     tables: &["message", "message_version"],
     definition: include_str!("../../migrations/views/messages.sql"),
+    indexes: &[
+        "create unique index message_id on message (conversation_id, id);",
+        "create index message_words on message using gin (words);",
+        // A retry is known by its key, for ever.
+        "create unique index message_key on message (conversation_id, sender, client_id);",
+    ],
     apply,
 };
 
@@ -36,7 +42,10 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut replies, mut replies_at, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
     let mut folded = Vec::new();
-    for fact in facts {
+    // In the order of the key, so that neighbours meet in its index and in the table.
+    let mut sorted: Vec<&Fact> = facts.iter().collect();
+    sorted.sort_unstable_by_key(|fact| (fact.conversation, fact.position));
+    for fact in sorted {
         let Some(Event::MessageSent(message)) = &fact.event else { continue };
         conversations.push(fact.conversation.uuid());
         positions.push(bigint(fact.position));
