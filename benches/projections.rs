@@ -142,7 +142,10 @@ struct Each {
 impl fmt::Display for Each {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rate, postgres, ours, nats } = self;
-        write!(f, "{rate:>9.0}/s  {postgres:.1} µs of Postgres, {ours:.1} of ours, {nats:.1} of nats-server each")
+        write!(
+            f,
+            "{rate:>9.0}/s  {postgres:.1} µs of Postgres, {ours:.1} of ours, {nats:.1} of nats-server each"
+        )
     }
 }
 

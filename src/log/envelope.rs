@@ -1,7 +1,7 @@
 //! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. Headers say
 //! what it is, the payload is its data.
 
-use async_nats::HeaderMap;
+use async_nats::{HeaderMap, HeaderName};
 use aws_lc_rs::digest;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -17,6 +17,12 @@ const VERSION: &str = ".v1";
 
 /// The header by which JetStream knows a retry.
 pub(super) const MESSAGE_ID: &str = "Nats-Msg-Id";
+
+/// What is read of an event's headers. A name that is made anew for each event costs more than to find it.
+static TYPE: HeaderName = HeaderName::from_static("ce-type");
+static ID: HeaderName = HeaderName::from_static("ce-id");
+static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
+static TIME: HeaderName = HeaderName::from_static("ce-time");
 
 /// An event that is to be appended.
 #[derive(Debug, Clone)]
@@ -128,13 +134,13 @@ impl Recorded {
         let (conversation, last) =
             subject::conversation(subject).ok_or_else(|| malformed("the subject is not canonical"))?;
         let lane = subject::lane(last).ok_or_else(|| malformed("there is no such lane"))?;
-        let header = |name: &str| {
+        let header = |name: &HeaderName| {
             headers
-                .and_then(|all| all.get(name))
+                .and_then(|all| all.get(name.clone()))
                 .map(async_nats::HeaderValue::as_str)
                 .ok_or_else(|| malformed(&format!("the header {name} is missing")))
         };
-        let word = header("ce-type")?
+        let word = header(&TYPE)?
             .strip_prefix(PREFIX)
             .and_then(|kind| kind.strip_suffix(VERSION))
             .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v1"))?
@@ -149,9 +155,9 @@ impl Recorded {
             position,
             conversation,
             lane,
-            id: header("ce-id")?.parse().map_err(|_| malformed("ce-id is not an id"))?,
-            actor: header("ce-actor")?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
-            time: header("ce-time")?.parse().map_err(|_| malformed("ce-time is not a time"))?,
+            id: header(&ID)?.parse().map_err(|_| malformed("ce-id is not an id"))?,
+            actor: header(&ACTOR)?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
+            time: header(&TIME)?.parse().map_err(|_| malformed("ce-time is not a time"))?,
             word,
             event,
             data,

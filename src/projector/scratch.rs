@@ -129,7 +129,6 @@ impl<'a> Scratch<'a> {
             // Two rows claim what only one may have: the first one, if the index is there before them.
             Err(e) if e.as_database_error().is_some_and(|refused| refused.is_unique_violation()) => {
                 tracing::warn!(error = %e, "the views are built again, slowly: the log has a key twice");
-                views::discard(&mut self.guard, &self.schema).await?;
                 views::create(&mut self.guard, &self.schema).await?;
             }
             indexed => indexed?,
@@ -228,12 +227,14 @@ fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u6
     goals.iter().map(left).sum()
 }
 
-/// A connection for long work, which may be lost by a crash of Postgres until it is made to last.
+/// A connection for long work, which may be lost by a crash of Postgres until it is made to last. What
+/// nobody waits for any more ends within a second.
 async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(options).await?;
     let settings = format!(
         "{} set statement_timeout = 0; set lock_timeout = '10s';
-         set idle_in_transaction_session_timeout = 0; set synchronous_commit = off",
+         set idle_in_transaction_session_timeout = 0; set synchronous_commit = off;
+         set client_connection_check_interval = '1s'",
         views::session(schema)
     );
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;

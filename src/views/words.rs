@@ -105,11 +105,12 @@ impl Wanted {
 
 /// The words of a text, with blanks between them.
 pub(super) fn fold(text: &str) -> String {
+    let mut folded = String::with_capacity(text.len());
     if text.is_ascii() {
         let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
-        return text.chars().map(fold).collect();
+        folded.extend(text.chars().map(fold));
+        return folded;
     }
-    let mut folded = String::with_capacity(text.len());
     for c in text.nfkc().flat_map(char::to_lowercase) {
         match c {
             _ if stands_alone(c) => folded.extend([' ', c, ' ']),
