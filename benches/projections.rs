@@ -10,6 +10,7 @@ mod stage;
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -27,10 +28,10 @@ use stage::{
     Said, Stage, Talk, cpu_of,
     figures::{Figure, note},
     message, part,
+    process::cpu,
+    talk::micros,
 };
 
-/// Rows of a statement of the floor, as many as a batch of the projector has events.
-const BATCH: usize = 5_000;
 /// Sends a second while the lag is measured, and for how long.
 const RATE: u32 = 500;
 const LAG_FOR: Duration = Duration::from_secs(20);
@@ -50,24 +51,25 @@ async fn run() {
     let (talks, said) = stage.fill(messages).await;
     println!("filled       {:>9.0} sends/s", messages as f64 / begun.elapsed().as_secs_f64());
 
-    let (cpu, begun) = (cpu_of(postgres.pid()), Instant::now());
-    floor(postgres.url(), &said).await;
-    let floor = (cpu_of(postgres.pid()) - cpu).as_secs_f64() * 1e6 / messages as f64;
-    let rate = messages as f64 / begun.elapsed().as_secs_f64();
-    println!("bare inserts {rate:>9.0} rows/s    {floor:.1} µs of Postgres each");
+    let with = bare(&stage, &said, Indexes::First).await;
+    println!("bare inserts {with}, with all indexes from the beginning");
+    let floor = bare(&stage, &said, Indexes::Last).await;
+    println!("bare inserts {floor}, in the order of the key, other indexes last");
 
-    let (cpu, begun, work) = (cpu_of(postgres.pid()), Instant::now(), Work::default());
+    let (spent, work) = (Spent::begin(&stage), Work::default());
     projector::rebuild(log, pool, &views::schema(), None, &work).await.expect("a rebuild");
-    let (events, _) = work.progress();
-    let each = (cpu_of(postgres.pid()) - cpu).as_secs_f64() * 1e6 / events as f64;
-    let rate = events as f64 / begun.elapsed().as_secs_f64();
+    let rebuilt = spent.on(&stage, work.progress().0);
     println!(
-        "rebuilt      {rate:>9.0} events/s  {each:.1} µs of Postgres each, {:.2} x the floor",
-        each / floor
+        "rebuilt      {rebuilt}: {:.2} x the second floor, {:.2} x the first",
+        rebuilt.postgres / floor.postgres,
+        rebuilt.postgres / with.postgres
     );
 
+    note(Figure::new("projections", "rebuild: events", "1/s"), rebuilt.rate, None);
     let cost = Figure::new("projections", "rebuild: processor of Postgres per event", "µs");
-    note(cost.beside("the bare insert of the messages"), each, Some(floor));
+    note(cost.beside("the bare insert of the messages"), rebuilt.postgres, Some(floor.postgres));
+    let cost = Figure::new("projections", "rebuild: processor of all three processes per event", "µs");
+    note(cost, rebuilt.postgres + rebuilt.ours + rebuilt.nats, None);
 
     let stop = CancellationToken::new();
     let projecting =
@@ -129,19 +131,73 @@ async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> usize {
     sends.join_all().await.len()
 }
 
+/// What something has cost in each process, in microseconds for each event, and how fast it was.
+struct Each {
+    rate: f64,
+    postgres: f64,
+    ours: f64,
+    nats: f64,
+}
+
+impl fmt::Display for Each {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rate, postgres, ours, nats } = self;
+        write!(
+            f,
+            "{rate:>9.0}/s  {postgres:.1} µs of Postgres, {ours:.1} of ours, {nats:.1} of nats-server each"
+        )
+    }
+}
+
+/// The processor time of the processes when something begins.
+struct Spent {
+    begun: Instant,
+    cpu: [Duration; 3],
+}
+
+impl Spent {
+    fn begin(stage: &Stage) -> Self {
+        Self { begun: Instant::now(), cpu: Self::now(stage) }
+    }
+
+    fn now(Stage { nats, postgres, .. }: &Stage) -> [Duration; 3] {
+        [cpu_of(postgres.pid()), cpu(std::process::id()), cpu(nats.pid())]
+    }
+
+    fn on(self, stage: &Stage, events: u64) -> Each {
+        let took = self.begun.elapsed();
+        let now = Self::now(stage);
+        let each = |n: usize| micros(now[n] - self.cpu[n]) / events as f64;
+        Each { rate: events as f64 / took.as_secs_f64(), postgres: each(0), ours: each(1), nats: each(2) }
+    }
+}
+
+/// When those indexes are made that a bare insert does not need.
+#[derive(PartialEq)]
+enum Indexes {
+    First,
+    Last,
+}
+
 /// The least that can be done: the rows of all messages, inserted.
-async fn floor(url: &str, said: &[Said]) {
-    let mut connection = PgConnection::connect(url).await.expect("Postgres");
-    sqlx::raw_sql(
-        "create schema floor; create table floor.message (like view.message including all);
-         set synchronous_commit = off",
-    )
-    .execute(&mut connection)
-    .await
-    .expect("a table");
-    for batch in said.chunks(BATCH) {
+async fn bare(stage: &Stage, said: &[Said], indexes: Indexes) -> Each {
+    let spent = Spent::begin(stage);
+    let mut connection = PgConnection::connect(stage.postgres.url()).await.expect("Postgres");
+    let definition = "drop schema if exists floor cascade; create schema floor;
+         set search_path = floor; set synchronous_commit = off; set maintenance_work_mem = '128MB';
+         create table message (like view.message including all excluding indexes, primary key (conversation_id, position));";
+    let made: String = views::indexes().collect();
+    let (first, last) = if indexes == Indexes::First { (&*made, "") } else { ("", &*made) };
+    let sql = sqlx::AssertSqlSafe(format!("{definition} {first}"));
+    sqlx::raw_sql(sql).execute(&mut connection).await.expect("a table");
+    let size = if indexes == Indexes::First { 5_000 } else { 20_000 };
+    for batch in said.chunks(size) {
+        let mut batch: Vec<&Said> = batch.iter().collect();
+        if indexes == Indexes::Last {
+            batch.sort_unstable_by_key(|said| (said.conversation, said.position));
+        }
         sqlx::query(
-            "insert into floor.message (conversation_id, position, id, sender, client_id, text, sent_at, words)
+            "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, words)
              select *, to_tsvector('simple', text)
              from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                          $7::timestamptz[]) as new (conversation_id, position, id, sender, client_id, text, time)
@@ -158,7 +214,9 @@ async fn floor(url: &str, said: &[Said]) {
         .await
         .expect("rows");
     }
+    sqlx::raw_sql(sqlx::AssertSqlSafe(last.to_owned())).execute(&mut connection).await.expect("indexes");
     connection.close().await.expect("close");
+    spent.on(stage, said.len() as u64)
 }
 
 /// From the acknowledgement of each send until the views have it.

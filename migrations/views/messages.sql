@@ -23,13 +23,6 @@ create table message (
     -- Unread messages are counted without a look at the rows.
     primary key (conversation_id, position) include (sender)
 );
--- Those that do not count.
-create index message_deleted on message (conversation_id, position) include (sender)
-    where deleted_at is not null;
-create unique index message_id on message (conversation_id, id);
-create index message_words on message using gin (words);
--- A retry is known by its key, for ever.
-create unique index message_key on message (conversation_id, sender, client_id);
 
 -- The texts of messages that were edited, the first among them, by the position at which each was said.
 create table message_version (

@@ -9,12 +9,13 @@ use crate::{
     log::{Damaged, Follower, Recorded, Unavailable},
 };
 
-/// The most events of a batch, give or take what the follower hands over at once.
-const BATCH: usize = 5_000;
+/// The most events of a batch, give or take what the follower hands over at once. So many of a
+/// conversation are then brought in at once that its rows and their keys are written together.
+const BATCH: usize = 20_000;
 /// The most bytes of data of a batch, with the same tolerance.
 const BATCH_BYTES: usize = 8 << 20;
 /// The most that lie ready, as the follower hands them over.
-const AHEAD: usize = 16;
+const AHEAD: usize = 40;
 
 /// A follower that is ahead of its reader.
 pub(super) struct Reader {
@@ -40,7 +41,7 @@ impl Reader {
         Self { ready, kept: Vec::new(), damaged: None, _ahead: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for events and takes all that lie ready, up to `until` and about 5,000: few when they are
+    /// Waits for events and takes all that lie ready, up to `until` and about 20,000: few when they are
     /// new, many when they are not. Safe to cancel.
     pub(super) async fn batch(&mut self, until: Position) -> Result<Vec<Recorded>, Stopped> {
         if self.kept.is_empty() {

@@ -42,8 +42,7 @@ async fn build_and_replace(
 ) -> Result<(), NotBuilt> {
     let aim = if only.is_none() { Aim::Newest } else { Aim::Live };
     views::create(&mut scratch.guard, scratch.live).await?;
-    scratch.catch_up(aim).await?;
-    views::settle(&mut scratch.guard).await?;
+    scratch.fill(aim).await?;
     for _ in 0..ATTEMPTS {
         // A connection that was given up in the middle of an attempt rolls it back.
         match timeout(HELD, switch(scratch, only)).await {

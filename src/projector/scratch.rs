@@ -18,7 +18,7 @@ use crate::{
     views::{self, Projection},
 };
 
-/// Streams that are built at once.
+/// Streams that are built at once, and indexes.
 const AT_ONCE: usize = 4;
 /// So few events may be left for the moment in which the live views are held.
 const NEARLY: u64 = 1_000;
@@ -99,7 +99,7 @@ pub(super) struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    /// Makes an empty set, after clearing away what earlier ones left.
+    /// Begins a set, after clearing away what earlier ones left.
     pub(super) async fn begin(
         log: &'a Log,
         pool: &PgPool,
@@ -113,16 +113,38 @@ impl<'a> Scratch<'a> {
         if !try_lock(&mut guard, &format!("verbatim rebuild of {live}"), 0).await? {
             return Err(NotBuilt::Busy);
         }
-        let scratch = Self { log, live, schema, projections, work, options, guard };
-        scratch.clear().await
+        let mut scratch = Self { log, live, schema, projections, work, options, guard };
+        for schema in [&scratch.schema, &scratch.old()] {
+            views::discard(&mut scratch.guard, schema).await?;
+        }
+        Ok(scratch)
     }
 
-    async fn clear(mut self) -> Result<Self, NotBuilt> {
-        for schema in [&self.schema, &self.old()] {
-            views::discard(&mut self.guard, schema).await?;
+    /// Makes a whole set up to the aim: first the rows, then the indexes by which only queries read,
+    /// then what came meanwhile.
+    pub(super) async fn fill(&mut self, aim: Aim) -> Result<(), NotBuilt> {
+        views::begin(&mut self.guard, &self.schema).await?;
+        self.catch_up(aim).await?;
+        match self.index().await {
+            // Two rows claim what only one may have: the first one, if the index is there before them.
+            Err(e) if e.as_database_error().is_some_and(|refused| refused.is_unique_violation()) => {
+                tracing::warn!(error = %e, "the views are built again, slowly: the log has a key twice");
+                views::create(&mut self.guard, &self.schema).await?;
+            }
+            indexed => indexed?,
         }
-        views::create(&mut self.guard, &self.schema).await?;
-        Ok(self)
+        self.catch_up(aim).await?;
+        Ok(views::settle(&mut self.guard).await?)
+    }
+
+    async fn index(&mut self) -> sqlx::Result<()> {
+        let make = async |index| {
+            let mut connection = self.connect().await?;
+            views::make_index(&mut connection, index).await?;
+            connection.close().await
+        };
+        stream::iter(views::indexes()).map(make).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        views::whole(&mut self.guard, &self.schema).await
     }
 
     /// The name for what has been replaced.
@@ -204,12 +226,14 @@ fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u6
     goals.iter().map(left).sum()
 }
 
-/// A connection for long work, which may be lost by a crash of Postgres until it is made to last.
+/// A connection for long work, which may be lost by a crash of Postgres until it is made to last. What
+/// nobody waits for any more ends within a second.
 async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(options).await?;
     let settings = format!(
         "{} set statement_timeout = 0; set lock_timeout = '10s';
-         set idle_in_transaction_session_timeout = 0; set synchronous_commit = off",
+         set idle_in_transaction_session_timeout = 0; set synchronous_commit = off;
+         set client_connection_check_interval = '1s'",
         views::session(schema)
     );
     sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;

@@ -33,7 +33,7 @@ pub async fn verify(
     if !views::is_whole(&mut scratch.guard, live).await? {
         return Err(NotBuilt::BegunAnew);
     }
-    scratch.catch_up(Aim::Live).await?;
+    scratch.fill(Aim::Live).await?;
     let verified = compare(&scratch, tell).await;
     scratch.end().await?;
     let parked = views::parked_count(pool).await?;

@@ -20,6 +20,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "conversations",
     tables: &["conversation"],
     definition: include_str!("../../migrations/views/conversations.sql"),
+    indexes: &[],
     apply,
 };
 

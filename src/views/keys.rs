@@ -14,6 +14,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "keys",
     tables: &["key"],
     definition: include_str!("../../migrations/views/keys.sql"),
+    indexes: &[],
     apply,
 };
 

@@ -17,6 +17,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "members",
     tables: &["member", "past_member"],
     definition: include_str!("../../migrations/views/members.sql"),
+    indexes: &[],
     apply,
 };
 

@@ -15,6 +15,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "mentions",
     tables: &["mention"],
     definition: include_str!("../../migrations/views/mentions.sql"),
+    indexes: &[],
     apply,
 };
 

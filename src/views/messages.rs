@@ -14,6 +14,15 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "messages",
     tables: &["message", "message_version"],
     definition: include_str!("../../migrations/views/messages.sql"),
+    indexes: &[
+        "create unique index message_id on message (conversation_id, id);",
+        "create index message_words on message using gin (words);",
+        // Those that do not count.
+        "create index message_deleted on message (conversation_id, position) include (sender)
+             where deleted_at is not null;",
+        // A retry is known by its key, for ever.
+        "create unique index message_key on message (conversation_id, sender, client_id);",
+    ],
     apply,
 };
 
@@ -33,11 +42,18 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 }
 
 async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
-    let (mut conversations, mut positions, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut senders, mut keys, mut texts, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut replies, mut replies_at, mut metadata) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut folded, mut marked) = (Vec::new(), Vec::new());
-    for fact in facts {
+    let is_sent = |fact: &&Fact| matches!(fact.event, Some(Event::MessageSent(_)));
+    let mut sent: Vec<&Fact> = facts.iter().filter(is_sent).collect();
+    // In the order of the key, so that neighbours meet in its index and in the table.
+    sent.sort_unstable_by_key(|fact| (fact.conversation, fact.position));
+    let n = sent.len();
+    let (mut conversations, mut positions) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut ids, mut senders) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut keys, mut texts) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut times, mut metadata) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut replies, mut replies_at) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let (mut folded, mut marked) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    for fact in sent {
         let Some(Event::MessageSent(message)) = &fact.event else { continue };
         conversations.push(fact.conversation.uuid());
         positions.push(bigint(fact.position));

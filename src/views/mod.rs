@@ -38,8 +38,8 @@ pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
-    VERSION, create, discard, hold, is_whole, other_sets, positions_in, replace_all, replace_one, schema,
-    session, settle, tables,
+    VERSION, begin, create, discard, hold, indexes, is_whole, make_index, other_sets, positions_in,
+    replace_all, replace_one, schema, session, settle, tables, whole,
 };
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};
@@ -75,6 +75,9 @@ pub struct Projection {
     pub tables: &'static [&'static str],
     /// The SQL that makes them, in whatever schema the search path names.
     pub definition: &'static str,
+    /// More indexes, by which only queries read, each as SQL: a rebuild makes them when the rows are
+    /// there.
+    pub indexes: &'static [&'static str],
     /// Applies facts in their order. Applying the same ones again changes nothing.
     pub apply: for<'a> fn(&'a mut PgConnection, &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>>,
 }

@@ -17,6 +17,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "pins",
     tables: &["pin"],
     definition: include_str!("../../migrations/views/pins.sql"),
+    indexes: &[],
     apply,
 };
 

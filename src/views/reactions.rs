@@ -15,6 +15,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "reactions",
     tables: &["reaction"],
     definition: include_str!("../../migrations/views/reactions.sql"),
+    indexes: &[],
     apply,
 };
 

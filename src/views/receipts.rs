@@ -14,6 +14,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "receipts",
     tables: &["receipt"],
     definition: include_str!("../../migrations/views/receipts.sql"),
+    indexes: &[],
     apply,
 };
 

@@ -14,6 +14,8 @@ use crate::domain::{Epoch, Position};
 pub const VERSION: u32 = 1;
 /// The key of the advisory lock under which a schema is made or takes another's place.
 const LOCK: i64 = 0x5645_5242_5649_4557;
+/// The memory in which an index is made of rows that are there.
+const INDEX_MEMORY: &str = "128MB";
 
 /// The schema of this version: `view`, of later ones `view_2` and so on. Connections have it as
 /// their search path.
@@ -45,16 +47,41 @@ pub async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result
         // Left to itself a transaction would end, and the lock with it, at the next use only.
         return transaction.rollback().await;
     }
-    let definition = definition();
+    begin(&mut transaction, schema).await?;
+    let indexes: String = indexes().collect();
+    execute(&mut transaction, format!("set local search_path = {schema}; {indexes}")).await?;
+    whole(&mut transaction, schema).await?;
+    transaction.commit().await
+}
+
+/// Makes an empty set that is not whole yet: it lacks the indexes by which only queries read.
+pub async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let mut transaction = connection.begin().await?;
+    let tables = tables_defined();
     let sql = format!(
         "drop schema if exists {schema} cascade; create schema {schema};
-         set local search_path = {schema}; {definition}"
+         set local search_path = {schema}; {tables}"
     );
     execute(&mut transaction, sql).await?;
-    let made_of: String =
-        sqlx::query_scalar("select md5($1)").bind(&definition).fetch_one(&mut *transaction).await?;
-    execute(&mut transaction, format!("comment on schema {schema} is '{made_of}'")).await?;
     transaction.commit().await
+}
+
+/// The indexes that a set lacks at first, each as SQL. They may be made at the same time.
+pub fn indexes() -> impl Iterator<Item = &'static str> {
+    ALL.iter().flat_map(|projection| projection.indexes).copied()
+}
+
+/// Makes an index of the set that is the connection's search path, with more memory than statements
+/// have as a rule.
+pub async fn make_index(connection: &mut PgConnection, index: &'static str) -> sqlx::Result<()> {
+    execute(connection, format!("set maintenance_work_mem = '{INDEX_MEMORY}'; {index}")).await
+}
+
+/// Says of a set that it is whole, now that it has all tables and indexes.
+pub async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+    let made_of: String =
+        sqlx::query_scalar("select md5($1)").bind(definition()).fetch_one(&mut *connection).await?;
+    execute(connection, format!("comment on schema {schema} is '{made_of}'")).await
 }
 
 /// Whether a schema has all tables, as this build makes them.
@@ -158,7 +185,12 @@ async fn execute(connection: &mut PgConnection, sql: String) -> sqlx::Result<()>
 }
 
 /// All tables, as SQL without a schema.
-fn definition() -> String {
+fn tables_defined() -> String {
     let own = [checkpoints::DEFINITION, parked::DEFINITION];
     ALL.iter().map(|projection| projection.definition).chain(own).collect()
+}
+
+/// All that a whole set consists of.
+fn definition() -> String {
+    tables_defined() + &indexes().collect::<String>()
 }

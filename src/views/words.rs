@@ -106,6 +106,11 @@ impl Wanted {
 /// The words of a text, with blanks between them.
 pub(super) fn fold(text: &str) -> String {
     let mut folded = String::with_capacity(text.len());
+    if text.is_ascii() {
+        let fold = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { ' ' };
+        folded.extend(text.chars().map(fold));
+        return folded;
+    }
     for c in text.nfkc().flat_map(char::to_lowercase) {
         match c {
             _ if stands_alone(c) => folded.extend([' ', c, ' ']),

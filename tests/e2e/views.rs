@@ -12,8 +12,10 @@ use async_nats::{HeaderMap, jetstream};
 use tokio_util::sync::CancellationToken;
 use verbatim::{
     app,
+    clock::Clock,
     dev::NatsUser,
-    log::{Layout, Log},
+    domain::{Event, EventId, MessageId, MessageSent},
+    log::{Draft, Layout, Log},
     projector, views,
 };
 
@@ -93,10 +95,13 @@ async fn a_rebuild_beside_sends_loses_nothing_and_refuses_nobody() {
     let (lunch, dinner) =
         (ana.starts_group("Lunch", &[&ben]).await, ben.starts_group("Dinner", &[&ana]).await);
     let talks = [talk(&ana, &lunch), talk(&ben, &dinner)];
+    let made = definitions(&world).await;
+    assert!(made.iter().any(|line| line.contains("message_words")), "{made:#?}");
     for view in ["all", "messages", "members", "conversations", "receipts", "all"] {
         let ran = world.runs(&["rebuild", view]).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
         assert!(ran.stdout.starts_with(&format!("rebuilt {view}: ")), "{ran:?}");
+        assert_eq!(definitions(&world).await, made, "{view} is made otherwise");
     }
     let ran = world.runs(&["verify"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
@@ -108,6 +113,22 @@ async fn a_rebuild_beside_sends_loses_nothing_and_refuses_nobody() {
     assert_eq!(all_texts(&ben, &dinner).await, at_dinner);
     assert_no_leftovers(&world).await;
     world.finish().await;
+}
+
+/// What the live views are made of: columns, constraints and indexes, one a line.
+async fn definitions(world: &World) -> Vec<String> {
+    let lines = "select concat_ws(' ', table_name, ordinal_position, column_name, data_type, collation_name,
+                                  is_nullable, column_default) as line
+         from information_schema.columns where table_schema = 'view'
+         union all
+         select concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid), convalidated)
+         from pg_constraint where connamespace = 'view'::regnamespace
+         union all
+         select concat_ws(' ', pg_get_indexdef(indexrelid), indisvalid, indisready)
+         from pg_index join pg_class on pg_class.oid = indexrelid where relnamespace = 'view'::regnamespace
+         union all
+         select obj_description('view'::regnamespace, 'pg_namespace')";
+    world.database.finds(&format!("select array_agg(line order by line) from ({lines}) l")).await
 }
 
 async fn assert_no_leftovers(world: &World) {
@@ -266,6 +287,46 @@ async fn a_retry_is_known_also_when_the_views_are_begun_anew() {
     let again = ana.sends(&notes, "the-first-of-all", "once").await.expect(201);
     assert_eq!(again["position"], first["position"], "it was sent twice");
     assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_that_the_log_has_twice_counts_once_in_a_rebuild_too() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
+    let clock = Clock::system();
+    for text in ["first", "second"] {
+        let message = MessageSent {
+            message_id: clock.id(MessageId::known),
+            client_id: "the-same-key".to_owned().try_into().expect("a key"),
+            text: text.to_owned().try_into().expect("a text"),
+            reply_to: None,
+            reply_to_position: None,
+            metadata: None,
+            mentions: Vec::new(),
+        };
+        // Without a key of its own the log takes the second one too, which no node would ask of it.
+        let draft = Draft {
+            conversation: notes.id.parse().expect("an id"),
+            id: clock.id(EventId::known),
+            actor: ana.id.parse().expect("an id"),
+            time: clock.now(),
+            event: Event::MessageSent(message),
+            key: None,
+        };
+        log.append(&draft).await.expect("stored");
+    }
+    let last = ana.says(&notes, "last").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["first", "last"]);
+    let made = definitions(&world).await;
+    for view in ["all", "messages"] {
+        assert_eq!(world.runs(&["rebuild", view]).await.code, Some(0));
+        assert_eq!(ana.history(&notes, last).await, ["first", "last"]);
+        assert_eq!(definitions(&world).await, made);
+    }
+    assert_eq!(world.runs(&["verify"]).await.code, Some(0));
     world.finish().await;
 }
 
