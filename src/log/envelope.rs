@@ -32,12 +32,6 @@ static SCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 static TYPE: HeaderName = HeaderName::from_static("ce-type");
 static TRACE: HeaderName = HeaderName::from_static("traceparent");
 
-/// What is read of an event's headers. A name that is made anew for each event costs more than to find it.
-static TYPE: HeaderName = HeaderName::from_static("ce-type");
-static ID: HeaderName = HeaderName::from_static("ce-id");
-static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
-static TIME: HeaderName = HeaderName::from_static("ce-time");
-
 /// An event that is to be appended.
 #[derive(Debug, Clone)]
 pub struct Draft {
