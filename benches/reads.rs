@@ -157,18 +157,18 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
         ["from somewhere", "the other way", "with reactions and mentions"].map(figure);
     let mut last = Vec::new();
     for _ in 0..ROUNDS {
-        let bare = here(stage, PAGES, async |n| self::bare(pool, quiet(n)).await).await;
+        let floor = here(stage, PAGES, async |n| bare(pool, quiet(n)).await).await;
         let back = async |n| history(quiet(n).0, Direction::Before(quiet(n).1)).await;
         let back = here(stage, PAGES, back).await;
         let on = async |n| history(quiet(n).0, Direction::After(quiet(n).1)).await;
         let on = here(stage, PAGES, on).await;
-        let bare_more = here(stage, PAGES, async |n| self::bare(pool, lively(n)).await).await;
+        let floor_of_more = here(stage, PAGES, async |n| bare(pool, lively(n)).await).await;
         let with_more = async |n| history(lively(n).0, Direction::Before(lively(n).1)).await;
         let with_more = here(stage, PAGES, with_more).await;
-        before.round(back.cpu(), Some(bare.cpu()));
-        after.round(on.cpu(), Some(bare.cpu()));
-        more.round(with_more.cpu(), Some(bare_more.cpu()));
-        last = vec![("the bare query", bare), ("page of 50 messages", back)];
+        before.round(back.cpu(), Some(floor.cpu()));
+        after.round(on.cpu(), Some(floor.cpu()));
+        more.round(with_more.cpu(), Some(floor_of_more.cpu()));
+        last = vec![("the bare query", floor), ("page of 50 messages", back)];
     }
     for figure in [before, after, more] {
         figure.note();
