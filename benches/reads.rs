@@ -142,40 +142,44 @@ async fn here(stage: &Stage, reads: usize, read: impl AsyncFn(usize)) -> Cost {
 /// Pages that carry nothing but messages, pages that carry more, and the bare query, by turns.
 async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     let pool = &stage.pool;
-    let quiet = |n: usize| &said[n.wrapping_mul(7_919) % said.len()];
+    let quiet = |n: usize| {
+        let Said { conversation, position, .. } = &said[n.wrapping_mul(7_919) % said.len()];
+        (*conversation, *position)
+    };
+    let lively = |n: usize| (talks[n % talks.len().min(LIVELY)].0, Position::MAX);
     let history = async |conversation: ConversationId, direction: Direction| {
         let reader = Reader { conversation, user, visible_from: Position::START };
-        views::history(pool, reader, direction, PAGE + 1).await.expect("a page")
+        drop(views::history(pool, reader, direction, PAGE + 1).await.expect("a page"));
     };
     let figure = |what: &str| Figure::new("reads", format!("page of 50 messages, {what}: processor"), "µs");
     let figure = |what: &str| figure(what).beside("the bare query");
-    let [mut plain, mut back, mut lively] =
-        ["from somewhere", "the following one", "with reactions and mentions"].map(figure);
-    let (mut last, mut bare_last) = (None, None);
+    let [mut before, mut after, mut more] =
+        ["from somewhere", "the other way", "with reactions and mentions"].map(figure);
+    let mut last = Vec::new();
     for _ in 0..ROUNDS {
-        let bare = here(stage, PAGES, async |n| bare(pool, quiet(n)).await).await;
-        let page = async |n| drop(history(quiet(n).conversation, Direction::Before(quiet(n).position)).await);
-        let page = here(stage, PAGES, page).await;
-        let on = async |n| drop(history(quiet(n).conversation, Direction::After(quiet(n).position)).await);
+        let floor = here(stage, PAGES, async |n| bare(pool, quiet(n)).await).await;
+        let back = async |n| history(quiet(n).0, Direction::Before(quiet(n).1)).await;
+        let back = here(stage, PAGES, back).await;
+        let on = async |n| history(quiet(n).0, Direction::After(quiet(n).1)).await;
         let on = here(stage, PAGES, on).await;
-        let full = async |n: usize| {
-            drop(history(talks[n % talks.len().min(LIVELY)].0, Direction::Before(Position::MAX)).await);
-        };
-        let full = here(stage, PAGES, full).await;
-        plain.round(page.cpu(), Some(bare.cpu()));
-        back.round(on.cpu(), Some(bare.cpu()));
-        lively.round(full.cpu(), Some(bare.cpu()));
-        (last, bare_last) = (Some(page), Some(bare));
+        let floor_of_more = here(stage, PAGES, async |n| bare(pool, lively(n)).await).await;
+        let with_more = async |n| history(lively(n).0, Direction::Before(lively(n).1)).await;
+        let with_more = here(stage, PAGES, with_more).await;
+        before.round(back.cpu(), Some(floor.cpu()));
+        after.round(on.cpu(), Some(floor.cpu()));
+        more.round(with_more.cpu(), Some(floor_of_more.cpu()));
+        last = vec![("the bare query", floor), ("page of 50 messages", back)];
     }
-    for figure in [plain, back, lively] {
+    for figure in [before, after, more] {
         figure.note();
     }
-    last.expect("a round").note("page of 50 messages, last round");
-    bare_last.expect("a round").note("the bare query, last round");
+    for (what, cost) in last {
+        cost.note(&format!("{what}, last round"));
+    }
 }
 
 /// The least that a page can be: the columns of the messages, as sqlx gives them.
-async fn bare(pool: &PgPool, Said { conversation, position, .. }: &Said) {
+async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position)) {
     type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime);
     let rows: Vec<Row> = sqlx::query_as(
         "select id, position, sender, client_id, text, sent_at from message
@@ -216,19 +220,13 @@ async fn searches(stage: &Stage, user: UserId, count: usize) {
         ("a phrase that nobody has, of words of all", "\"people about\""),
     ] {
         let wanted = Wanted::parse(words).expect("words");
-        let search = async |after: Option<Hit>| match views::search(
-            pool,
-            user,
-            None,
-            &wanted,
-            after,
-            PAGE + 1,
-        )
-        .await
-        {
-            Ok(hits) => hits,
-            Err(SearchError::TooBroad) => Vec::new(),
-            Err(SearchError::Database(e)) => panic!("{words}: {e}"),
+        let search = async |after: Option<Hit>| {
+            let found = views::search(pool, user, None, &wanted, after, PAGE + 1).await;
+            match found {
+                Ok(hits) => hits,
+                Err(SearchError::TooBroad) => Vec::new(),
+                Err(SearchError::Database(e)) => panic!("{words}: {e}"),
+            }
         };
         let first = search(None).await;
         // What is given up takes its time.
