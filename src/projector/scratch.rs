@@ -9,7 +9,9 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions,
+};
 
 use super::{Stopped, apply::Projecting, reader::Reader, try_lock};
 use crate::{
@@ -227,9 +229,10 @@ fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u6
 }
 
 /// A connection for long work, which may be lost by a crash of Postgres until it is made to last. What
-/// nobody waits for any more ends within a second.
+/// nobody waits for any more ends within a second. That a statement is slow is nothing to tell here.
 async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let options = options.clone().disable_statement_logging();
+    let mut connection = PgConnection::connect_with(&options).await?;
     let settings = format!(
         "{} set statement_timeout = 0; set lock_timeout = '10s';
          set idle_in_transaction_session_timeout = 0; set synchronous_commit = off;
