@@ -315,6 +315,7 @@ async fn a_key_that_the_log_has_twice_counts_once_in_a_rebuild_too() {
             time: clock.now(),
             event: Event::MessageSent(message),
             key: None,
+            trace: None,
         };
         log.append(&draft).await.expect("stored");
     }
