@@ -221,7 +221,11 @@ fn may_go_on(gateway: &Gateway, session: &Session) -> Result<(), Close> {
 
 /// When it cannot be done now, the client comes back with its cursor.
 fn later(behind: &Behind) -> Close {
-    tracing::warn!(error = %behind, "a session cannot begin now");
+    match behind {
+        // A storm of resumes does this thousands of times.
+        Behind::Crowded => tracing::debug!(error = %behind, "a session cannot begin now"),
+        _ => tracing::warn!(error = %behind, "a session cannot begin now"),
+    }
     match behind {
         Behind::Lagging => Close::Lagging,
         Behind::Crowded | Behind::Unavailable(_) => Close::Overload,
