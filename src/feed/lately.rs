@@ -117,23 +117,11 @@ fn size(recorded: &Recorded) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{EventId, Lane, Time, UserId};
 
     const ALWAYS: [(u64, Option<u64>); 1] = [(0, None)];
 
     fn recorded(position: u64, conversation: u128, bytes: usize) -> Recorded {
-        Recorded {
-            position: Position(position),
-            conversation: id(conversation),
-            lane: Lane::Timeline,
-            id: EventId::known(uuid::Uuid::nil()),
-            actor: UserId::known(uuid::Uuid::nil()),
-            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
-            word: "something.new".into(),
-            event: None,
-            poison: None,
-            data: vec![b' '; bytes].into(),
-        }
+        Recorded::meaningless(position, id(conversation), bytes)
     }
 
     fn id(number: u128) -> ConversationId {

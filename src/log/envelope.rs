@@ -207,6 +207,23 @@ impl Recorded {
         }
     }
 
+    /// One that means nothing, for tests of what only keeps events.
+    #[cfg(test)]
+    pub(crate) fn meaningless(position: u64, conversation: ConversationId, bytes: usize) -> Self {
+        Self {
+            position: Position(position),
+            conversation,
+            lane: Lane::Timeline,
+            id: EventId::known(Uuid::nil()),
+            actor: UserId::known(Uuid::nil()),
+            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            word: "something.new".into(),
+            event: None,
+            data: vec![b' '; bytes].into(),
+            poison: None,
+        }
+    }
+
     /// Whether its subject names a conversation.
     pub fn has_conversation(&self) -> bool {
         !self.conversation.uuid().is_nil()

@@ -90,22 +90,11 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ConversationId, EventId, Lane, Time, UserId};
+    use crate::domain::ConversationId;
 
     fn events(from: u64, to: u64, bytes: usize) -> Vec<Recorded> {
-        let recorded = |position| Recorded {
-            position: Position(position),
-            conversation: ConversationId::known(uuid::Uuid::nil()),
-            lane: Lane::Timeline,
-            id: EventId::known(uuid::Uuid::nil()),
-            actor: UserId::known(uuid::Uuid::nil()),
-            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
-            word: "something.new".into(),
-            event: None,
-            poison: None,
-            data: vec![b' '; bytes].into(),
-        };
-        (from..=to).map(recorded).collect()
+        let nowhere = ConversationId::known(uuid::Uuid::nil());
+        (from..=to).map(|position| Recorded::meaningless(position, nowhere, bytes)).collect()
     }
 
     fn told(tail: &Tail, after: u64) -> Option<Vec<u64>> {
