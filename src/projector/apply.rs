@@ -60,29 +60,61 @@ impl Projecting {
         batch: Vec<Recorded>,
     ) -> Result<(), Stopped> {
         let Some(last) = batch.last().map(|recorded| recorded.position) else { return Ok(()) };
+        self.write(connection, batch, Some(last)).await?;
+        self.at = last;
+        Ok(())
+    }
+
+    /// The same for some of the conversations, all of a batch that is theirs: the checkpoints stand
+    /// still until the others are as far.
+    pub(super) async fn apply_part(
+        &mut self,
+        connection: &mut PgConnection,
+        part: Vec<Recorded>,
+    ) -> Result<(), Stopped> {
+        self.write(connection, part, None).await
+    }
+
+    /// Moves the checkpoints and nothing else.
+    pub(super) async fn move_to(
+        &mut self,
+        connection: &mut PgConnection,
+        position: Position,
+    ) -> Result<(), Stopped> {
+        self.advance(connection, Some(position)).await?;
+        self.at = position;
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        connection: &mut PgConnection,
+        batch: Vec<Recorded>,
+        to: Option<Position>,
+    ) -> Result<(), Stopped> {
         let mut transaction = connection.begin().await?;
-        self.advance(&mut transaction, last).await?;
+        self.advance(&mut transaction, to).await?;
         self.load(&mut transaction, &batch).await?;
         let (facts, poison) = self.facts(batch);
         match self.project(&mut transaction, &facts).await {
             Err(e) if is_of_the_data(&e) => {
                 transaction.rollback().await?;
                 transaction = connection.begin().await?;
-                self.advance(&mut transaction, last).await?;
+                self.advance(&mut transaction, to).await?;
                 self.project_what_can_be(&mut transaction, &facts).await?;
             }
             projected => projected?,
         }
         views::park(&mut transaction, self.stream, &poison).await?;
         transaction.commit().await?;
-        self.at = last;
         if self.folds.len() > FOLDS {
             self.folds.clear();
         }
         Ok(())
     }
 
-    async fn advance(&self, transaction: &mut PgConnection, to: Position) -> Result<(), Stopped> {
+    async fn advance(&self, transaction: &mut PgConnection, to: Option<Position>) -> Result<(), Stopped> {
+        let Some(to) = to else { return Ok(()) };
         match views::advance(transaction, self.at(), to).await? {
             Advanced::Yes => Ok(()),
             Advanced::NotOurs => Err(Stopped::NotOurs),
@@ -193,7 +225,7 @@ impl Projecting {
             let mut replay =
                 log.replay(self.stream, Position(parked.position.0 - 1), &[conversation]).await?;
             let mut transaction = connection.begin().await?;
-            self.advance(&mut transaction, self.at).await?;
+            self.advance(&mut transaction, Some(self.at)).await?;
             views::unpark(&mut transaction, conversation).await?;
             self.parked.remove(conversation);
             loop {

@@ -25,7 +25,7 @@ use crate::{
     views,
 };
 use apply::Projecting;
-use reader::Reader;
+use reader::{Reader, Size};
 
 /// How long to wait before trying again what failed.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -89,7 +89,7 @@ async fn work(
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            batch = reader.batch(Position::MAX) => {
+            batch = reader.batch(Position::MAX, Size::Ready) => {
                 let (batch, begun) = (batch?, Instant::now());
                 let count = batch.len() as u64;
                 projecting.apply(&mut turn, batch).await?;

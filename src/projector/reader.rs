@@ -11,11 +11,23 @@ use crate::{
 
 /// The most events of a batch, give or take what the follower hands over at once. So many of a
 /// conversation are then brought in at once that its rows and their keys are written together.
-const BATCH: usize = 20_000;
+const BATCH: usize = 40_000;
 /// The most bytes of data of a batch, with the same tolerance.
-const BATCH_BYTES: usize = 8 << 20;
-/// The most that lie ready, as the follower hands them over.
-const AHEAD: usize = 40;
+const BATCH_BYTES: usize = 16 << 20;
+/// The most that lie ready, as the follower hands them over: about a batch.
+const AHEAD: usize = 80;
+
+/// Why there is nothing more.
+const ENDED: &str = "nobody reads ahead any more: the process is stopping";
+
+/// How large a batch shall be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// All that lie ready: few when they are new, many when they are not.
+    Ready,
+    /// As many as it may have; the last ones are waited for.
+    Full,
+}
 
 /// A follower that is ahead of its reader.
 pub(super) struct Reader {
@@ -41,29 +53,38 @@ impl Reader {
         Self { ready, kept: Vec::new(), damaged: None, _ahead: AbortOnDropHandle::new(task) }
     }
 
-    /// Waits for events and takes all that lie ready, up to `until` and about 20,000: few when they are
-    /// new, many when they are not. Safe to cancel.
-    pub(super) async fn batch(&mut self, until: Position) -> Result<Vec<Recorded>, Stopped> {
-        if self.kept.is_empty() {
-            if let Some(damaged) = &self.damaged {
-                return Err(damaged.clone().into());
-            }
-            let ended = || Unavailable::because("nobody reads ahead any more: the process is stopping");
-            self.kept = self.ready.recv().await.ok_or_else(ended)??;
-        }
-        let mut bytes: usize = self.kept.iter().map(|recorded| recorded.data.len()).sum();
-        while self.kept.len() < BATCH && bytes < BATCH_BYTES {
-            match self.ready.try_recv() {
-                Ok(Ok(more)) => {
-                    bytes += more.iter().map(|recorded| recorded.data.len()).sum::<usize>();
+    /// Waits for events and takes up to `until` and about 40,000 of them. Safe to cancel.
+    pub(super) async fn batch(&mut self, until: Position, size: Size) -> Result<Vec<Recorded>, Stopped> {
+        let mut bytes = bytes(&self.kept);
+        while self.damaged.is_none() && self.kept.len() < BATCH && bytes < BATCH_BYTES {
+            let is_enough = match (size, self.kept.last()) {
+                (_, None) => false,
+                (Size::Ready, Some(_)) => true,
+                (Size::Full, Some(last)) => last.position >= until,
+            };
+            let read = match self.ready.try_recv() {
+                Ok(read) => read,
+                Err(_) if is_enough => break,
+                Err(_) => self.ready.recv().await.ok_or_else(|| Unavailable::because(ENDED))?,
+            };
+            match read {
+                Ok(more) => {
+                    bytes += self::bytes(&more);
                     self.kept.extend(more);
                 }
-                Ok(Err(damaged)) => self.damaged = Some(damaged),
-                Err(_) => break,
+                Err(damaged) => self.damaged = Some(damaged),
             }
+        }
+        // What came before the damage is good, and is handed over first.
+        if let (Some(damaged), true) = (&self.damaged, self.kept.is_empty()) {
+            return Err(damaged.clone().into());
         }
         let end = self.kept.partition_point(|recorded| recorded.position <= until);
         let later = self.kept.split_off(end);
         Ok(std::mem::replace(&mut self.kept, later))
     }
+}
+
+fn bytes(events: &[Recorded]) -> usize {
+    events.iter().map(|recorded| recorded.data.len()).sum()
 }

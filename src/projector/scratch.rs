@@ -8,20 +8,32 @@ use std::{
     },
 };
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{
+    StreamExt as _, TryStreamExt as _,
+    future::{try_join, try_join_all},
+    stream,
+};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions,
 };
+use tokio::sync::mpsc;
 
-use super::{Stopped, apply::Projecting, reader::Reader, try_lock};
+use super::{
+    Stopped,
+    apply::Projecting,
+    reader::{Reader, Size},
+    try_lock,
+};
 use crate::{
     domain::Position,
-    log::{Damaged, Log, Unavailable},
+    log::{Damaged, Log, Recorded, Unavailable},
     views::{self, Projection},
 };
 
 /// Streams that are built at once, and indexes.
 const AT_ONCE: usize = 4;
+/// Parts of a stream that are built side by side: one is prepared while Postgres works on the other.
+const LANES: usize = 2;
 /// So few events may be left for the moment in which the live views are held.
 const NEARLY: u64 = 1_000;
 /// How often what came meanwhile is caught up with before giving up.
@@ -177,7 +189,7 @@ impl<'a> Scratch<'a> {
                 return Ok(());
             }
             stream::iter(goals)
-                .map(|(stream, goal)| self.build_alone(stream, goal))
+                .map(|(stream, goal)| self.build_in_lanes(stream, goal))
                 .buffer_unordered(AT_ONCE)
                 .try_collect::<()>()
                 .await?;
@@ -185,9 +197,43 @@ impl<'a> Scratch<'a> {
         Err(NotBuilt::NoTurn)
     }
 
-    async fn build_alone(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
+    /// Builds a stream up to exactly a position in lanes, each of which has conversations of its own and
+    /// commits by itself: what is there when one of them fails is of no use to anybody.
+    async fn build_in_lanes(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
-        self.build(&mut connection, stream, until).await?;
+        let mut whole =
+            Projecting::resume(&mut connection, self.log, stream, self.projections.clone()).await?;
+        let mut at = whole.at().position;
+        if at >= until {
+            return Ok(connection.close().await?);
+        }
+        let (lanes, parts): (Vec<_>, Vec<_>) = (0..LANES).map(|_| mpsc::channel(1)).unzip();
+        let deal = async move {
+            let mut reader = Reader::start(self.log.follow(stream, at));
+            while at < until {
+                let batch = reader.batch(until, Size::Full).await?;
+                at = batch.last().map_or(at, |last| last.position);
+                for (lane, part) in lanes.iter().zip(dealt(batch)) {
+                    lane.send(part).await.map_err(Unavailable::because)?;
+                }
+            }
+            drop(lanes);
+            Ok(())
+        };
+        try_join(deal, try_join_all(parts.into_iter().map(|parts| self.lane(stream, parts)))).await?;
+        whole.move_to(&mut connection, until).await?;
+        Ok(connection.close().await?)
+    }
+
+    async fn lane(&self, stream: usize, mut parts: mpsc::Receiver<Vec<Recorded>>) -> Result<(), NotBuilt> {
+        let mut connection = self.connect().await?;
+        let mut projecting =
+            Projecting::resume(&mut connection, self.log, stream, self.projections.clone()).await?;
+        while let Some(part) = parts.recv().await {
+            let count = part.len() as u64;
+            projecting.apply_part(&mut connection, part).await?;
+            self.work.done.fetch_add(count, Ordering::Relaxed);
+        }
         Ok(connection.close().await?)
     }
 
@@ -206,7 +252,7 @@ impl<'a> Scratch<'a> {
         }
         let mut reader = Reader::start(self.log.follow(stream, from));
         while projecting.at().position < until {
-            let batch = reader.batch(until).await?;
+            let batch = reader.batch(until, Size::Full).await?;
             let count = batch.len() as u64;
             projecting.apply(connection, batch).await?;
             self.work.done.fetch_add(count, Ordering::Relaxed);
@@ -219,6 +265,15 @@ impl<'a> Scratch<'a> {
         views::discard(&mut self.guard, &self.schema).await?;
         Ok(self.guard.close().await?)
     }
+}
+
+/// A batch by lanes. The last byte of an id decides on its stream, so it is the one before it here.
+fn dealt(batch: Vec<Recorded>) -> [Vec<Recorded>; LANES] {
+    let mut parts = [const { Vec::new() }; LANES];
+    for recorded in batch {
+        parts[usize::from(recorded.conversation.uuid().as_bytes()[14]) % LANES].push(recorded);
+    }
+    parts
 }
 
 fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u64 {
