@@ -15,13 +15,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Connection as _, PgConnection};
+use sqlx::{Connection as _, PgConnection, PgPool};
 use tokio_util::sync::CancellationToken;
 use verbatim::{
     clock::Clock,
     log::Log,
     projector::{self, Work},
-    views,
+    views::{self, Checkpoint},
 };
 
 use stage::{
@@ -104,20 +104,41 @@ async fn beside(Stage { log, pool, .. }: &Stage, talks: &[Talk]) {
     let compared = begun.elapsed();
     stop.cancel();
     let said = talking.await.expect("sends");
+    let missing = missing(pool, &said).await;
     println!(
-        "beside       {:>9} sends at {BESIDE}/s: rebuilt {} events in {:.1} s; compared {} rows in {:.1} s, {} differ",
-        said,
+        "beside       {:>9} sends at {BESIDE}/s, {missing} missing: rebuilt {} events in {:.1} s; compared {} rows in {:.1} s, {} differ",
+        said.len(),
         work.progress().0,
         took.as_secs_f64(),
         verified.rows,
         compared.as_secs_f64(),
         verified.differences
     );
-    assert_eq!(verified.differences, 0, "nothing is lost");
+    assert_eq!((verified.differences, missing), (0, 0), "nothing is lost");
 }
 
-/// Sends until told to stop; how many were acknowledged.
-async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> usize {
+/// How many of the messages that were acknowledged the views do not have, when they are as far as the last.
+async fn missing(pool: &PgPool, said: &[Said]) -> i64 {
+    let last = said.iter().map(|said| said.position).max().expect("somebody has said something");
+    let progress = views::Progress::new(pool.clone());
+    let there = progress.reached(Checkpoint { stream: 0, position: last }, Duration::from_secs(10)).await;
+    assert!(there.expect("Postgres"), "the views come as far as the last message");
+    sqlx::query_scalar(
+        "select count(*) from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::text[])
+             as said (conversation_id, position, id, text)
+         left join message m using (conversation_id, position, id, text) where m.sender is null",
+    )
+    .bind(said.iter().map(|said| said.conversation.uuid()).collect::<Vec<_>>())
+    .bind(said.iter().map(|said| said.position.0 as i64).collect::<Vec<_>>())
+    .bind(said.iter().map(|said| said.message.message_id.uuid()).collect::<Vec<_>>())
+    .bind(said.iter().map(|said| said.message.text.as_str()).collect::<Vec<_>>())
+    .fetch_one(pool)
+    .await
+    .expect("Postgres")
+}
+
+/// Sends until told to stop; what was acknowledged.
+async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> Vec<Said> {
     let (clock, mut sends) = (Clock::system(), tokio::task::JoinSet::new());
     let mut next = tokio::time::interval(Duration::from_secs(1) / BESIDE);
     for n in 0.. {
@@ -125,10 +146,19 @@ async fn talk(log: Log, talks: Vec<Talk>, stop: CancellationToken) -> usize {
             _ = next.tick() => {}
             () = stop.cancelled() => break,
         }
-        let ((draft, _), log) = (message(&clock, &talks, n), log.clone());
-        sends.spawn(async move { log.append(&draft).await.expect("a send") });
+        let ((draft, message), log) = (message(&clock, &talks, n), log.clone());
+        sends.spawn(async move {
+            let position = log.append(&draft).await.expect("a send").position;
+            Said {
+                position,
+                conversation: draft.conversation,
+                sender: draft.actor,
+                message,
+                time: draft.time,
+            }
+        });
     }
-    sends.join_all().await.len()
+    sends.join_all().await
 }
 
 /// What something has cost in each process, in microseconds for each event, and how fast it was.

@@ -27,6 +27,10 @@ use verbatim::{
     log::{Draft, Layout, Log, Unavailable},
 };
 
+/// As in the program, parts of which run here.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Messages of a conversation, on average.
 const OF_EACH: usize = 200;
 /// In how many of the conversations the second of two known people is.
