@@ -6,20 +6,26 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
     filter::Filter,
     frame::{Head, ServerFrame},
     socket::{Durable, Socket},
+    websocket,
 };
 use crate::{
     auth::Caller,
     domain::{ConversationId, LoginId, Status, Time, UserId},
 };
+
+/// A session that has been silent for so long is asked for a sign of life with the next heartbeat.
+const SILENT: Duration = Duration::from_secs(5);
 
 /// One socket with its login.
 pub struct Session {
@@ -108,16 +114,24 @@ impl Listener {
         }
     }
 
-    /// Sends every session that is live a sign of life; the heads are of conversations that have moved.
-    pub(super) fn beat(&self, cursor: String, heads: &[Head]) {
+    /// Sends every session that is live a sign of life, and asks those for one that have been silent: one
+    /// write for both. The heads are of conversations that have moved.
+    pub(super) fn beat(&self, cursor: String, heads: &[Head], now: Instant) {
         let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.clone(), heads }.encode();
-        let for_all = beat(heads);
+        let (for_all, ping) = (beat(heads), websocket::ping());
+        let for_silent: Bytes = [&for_all[..], &ping].concat().into();
         for session in self.sessions().iter() {
-            if session.filter.is_none() {
-                session.socket.send_if_live(&for_all);
-            } else {
-                let wanted: Vec<Head> = heads.iter().filter(|head| session.wants(head.id)).copied().collect();
-                session.socket.send_if_live(&beat(&wanted));
+            let (socket, is_silent) = (&session.socket, session.socket.idle_for(now) >= SILENT);
+            match &session.filter {
+                None if is_silent => socket.send_if_live(&for_silent),
+                None => socket.send_if_live(&for_all),
+                Some(filter) => {
+                    let wanted = heads.iter().filter(|head| filter.wants(head.id)).copied();
+                    socket.send_if_live(&beat(&wanted.collect::<Vec<Head>>()));
+                    if is_silent {
+                        socket.offer(&ping);
+                    }
+                }
             }
         }
     }
@@ -163,11 +177,15 @@ impl Listener {
 
 /// All listeners of this node.
 #[derive(Default)]
-pub struct Listeners(Mutex<HashMap<UserId, Arc<Listener>>>);
+pub struct Listeners {
+    all: Mutex<HashMap<UserId, Arc<Listener>>>,
+    /// Unix seconds before which no token of a session expires; long ago as long as nobody has looked.
+    expiry: AtomicI64,
+}
 
 impl Listeners {
     fn all(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Listener>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A user who listens here.
@@ -180,7 +198,22 @@ impl Listeners {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
         listener.sessions().push(session.clone());
+        self.note_expiry(session);
         listener
+    }
+
+    /// Whether a token may have expired before then, in unix seconds.
+    pub(super) fn has_expired(&self, before: i64) -> bool {
+        self.expiry.load(Ordering::Relaxed) < before
+    }
+
+    /// Somebody looks at all sessions, and notes each one's expiry again.
+    pub(super) fn forget_expiry(&self) {
+        self.expiry.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    pub(super) fn note_expiry(&self, session: &Session) {
+        self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
     }
 
     /// A session ends; the listener, if it was the last one.

@@ -12,8 +12,11 @@ use super::{Gateway, close::Close, frame::Head, websocket};
 use crate::{auth::LEEWAY, domain::UserId};
 
 /// How often sessions are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// A socket from which nothing was heard for so long is asked for a sign of life.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often it is seen whether a token has expired.
+const EXPIRED: Duration = Duration::from_secs(1);
+/// A socket from which nothing was heard for so long is asked for a sign of life, if no heartbeat has
+/// asked it before.
 const ASK: Duration = Duration::from_secs(30);
 /// A socket from which nothing was heard for so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(55);
@@ -24,21 +27,32 @@ const AT_ONCE: usize = 256;
 
 /// Looks at all sessions for as long as the process lives.
 pub(super) async fn run(gateway: Arc<Gateway>) {
-    let mut look = interval(LOOK);
-    let mut beat = interval(gateway.settings.heartbeat);
-    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let [mut look, mut expired, mut beat] = [LOOK, EXPIRED, gateway.settings.heartbeat].map(interval);
+    for every in [&mut look, &mut expired, &mut beat] {
+        every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
     loop {
         tokio::select! {
             _ = look.tick() => look_at_all(&gateway).await,
+            _ = expired.tick() => {
+                if gateway.listeners.has_expired(expired_before(&gateway)) {
+                    look_at_all(&gateway).await;
+                }
+            }
             _ = beat.tick() => heartbeat(&gateway).await,
         }
     }
 }
 
+/// Tokens that expired before this, in unix seconds, are not good any more.
+fn expired_before(gateway: &Gateway) -> i64 {
+    gateway.commands.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
+}
+
 async fn look_at_all(gateway: &Gateway) {
     let now = Instant::now();
-    let expired_before = gateway.commands.clock.now().unix_seconds() - LEEWAY.as_secs() as i64;
+    let expired_before = expired_before(gateway);
+    gateway.listeners.forget_expiry();
     for (seen, session) in gateway.listeners.sessions().iter().enumerate() {
         let socket = &session.socket;
         let silent = socket.idle_for(now);
@@ -46,8 +60,11 @@ async fn look_at_all(gateway: &Gateway) {
             socket.close(Close::NoPong);
         } else if session.expires_at() < expired_before {
             socket.close(Close::TokenExpired);
-        } else if silent >= ASK && silent < ASK + LOOK * 2 {
-            socket.offer(&websocket::ping());
+        } else {
+            gateway.listeners.note_expiry(session);
+            if silent >= ASK && silent < ASK + LOOK * 2 {
+                socket.offer(&websocket::ping());
+            }
         }
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
@@ -55,7 +72,8 @@ async fn look_at_all(gateway: &Gateway) {
     }
 }
 
-/// Tells everybody where the log stands, and which of their conversations have moved.
+/// Tells everybody where the log stands, and which of their conversations have moved; who has been silent
+/// is asked for a sign of life along with it.
 async fn heartbeat(gateway: &Gateway) {
     let Ok(beats) = gateway.hub.beat().await else {
         tracing::warn!("the hub is too busy for a heartbeat");
@@ -69,9 +87,10 @@ async fn heartbeat(gateway: &Gateway) {
             moved.entry(listener.user).or_default().extend(heads);
         }
     }
+    let now = Instant::now();
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads);
+        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads, now);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }

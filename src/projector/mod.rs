@@ -81,6 +81,7 @@ async fn work(
 ) -> Result<std::convert::Infallible, Stopped> {
     let mut turn = pool.acquire().await?.detach();
     take_turn(&mut turn, schema, stream).await?;
+    views::plan_once(&mut turn).await?;
     views::create(&mut turn, schema).await?;
     let mut projecting = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect()).await?;
     projecting.take_up_parked(&mut turn, log).await?;

@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, position};
+use super::{Fact, Projection, bigint, plan_once, position};
 use crate::domain::{ClientId, ConversationId, Event, Position, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -84,6 +84,7 @@ impl Keys {
             return Ok(found);
         }
         let mut connection = self.pool.acquire().await?.detach();
+        plan_once(&mut connection).await?;
         (self.set, _) = look_up(&mut connection, &[]).await?;
         self.ask(connection, keys).await
     }
