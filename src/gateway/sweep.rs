@@ -19,7 +19,7 @@ const EXPIRED: Duration = Duration::from_secs(1);
 /// asked it before.
 const ASK: Duration = Duration::from_secs(30);
 /// A socket from which nothing was heard for so long is given up.
-const GIVE_UP: Duration = Duration::from_secs(55);
+const GIVE_UP: Duration = Duration::from_secs(50);
 /// A message that was begun must be complete within this time.
 const UNFINISHED: Duration = Duration::from_secs(30);
 /// Sessions that are seen to before others get a turn.
