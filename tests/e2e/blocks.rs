@@ -46,6 +46,8 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     let position = answer["position"].as_u64().expect("position");
     assert_eq!(ana.history(&talk, position).await, ["before", "also before"]);
 
+    // Nodes tell each other in order: who knows of the second knows of the first.
+    blocks(&ana, &cleo).await;
     blocks(&ana, &ben).await;
     blocks(&ana, &ben).await;
     eventually("the other node knows", || async {
@@ -75,7 +77,6 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     elsewhere.says(&lunch, "in the group").await;
     of_ana.sees("in the group").await;
 
-    blocks(&ana, &cleo).await;
     let beyond = cleo.at(world.nodes[1].address);
     beyond.starts_direct(&ana).await.refuses(403, "blocked");
     ana.starts_direct(&cleo).await.refuses(403, "blocked");
