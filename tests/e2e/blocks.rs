@@ -82,10 +82,10 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
     ana.starts_direct(&cleo).await.refuses(403, "blocked");
 
     let page = ana.get("/v1/me/blocks?limit=1").await.expect(200);
-    assert_eq!(page["items"][0]["user_id"], cleo.id.as_str(), "the last one comes first");
+    assert_eq!(page["items"][0]["user_id"], ben.id.as_str(), "the last one comes first");
     let cursor = page["next_cursor"].as_str().expect("there is more");
     let rest = ana.get(&format!("/v1/me/blocks?cursor={cursor}")).await.expect(200);
-    assert_eq!((&rest["items"][0]["user_id"], &rest["next_cursor"]), (&json!(ben.id), &json!(null)));
+    assert_eq!((&rest["items"][0]["user_id"], &rest["next_cursor"]), (&json!(cleo.id), &json!(null)));
     assert_eq!(elsewhere.get("/v1/me/blocks").await.expect(200)["items"], json!([]), "it is hers alone");
 
     unblocks(&ana, &ben).await;
