@@ -6,11 +6,9 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use bytes::Bytes;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -23,9 +21,6 @@ use crate::{
     auth::Caller,
     domain::{ConversationId, LoginId, Status, Time, UserId},
 };
-
-/// A session that has been silent for so long is asked for a sign of life with the next heartbeat.
-const SILENT: Duration = Duration::from_secs(5);
 
 /// One socket with its login.
 pub struct Session {
@@ -114,14 +109,15 @@ impl Listener {
         }
     }
 
-    /// Sends every session that is live a sign of life, and asks those for one that have been silent: one
-    /// write for both. The heads are of conversations that have moved.
-    pub(super) fn beat(&self, cursor: String, heads: &[Head], now: Instant) {
+    /// Sends every session that is live a sign of life, and asks those for one that are silent: one write
+    /// for both. The heads are of conversations that have moved.
+    pub(super) fn beat(&self, cursor: String, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
         let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.clone(), heads }.encode();
         let (for_all, ping) = (beat(heads), websocket::ping());
         let for_silent: Bytes = [&for_all[..], &ping].concat().into();
         for session in self.sessions().iter() {
-            let (socket, is_silent) = (&session.socket, session.socket.idle_for(now) >= SILENT);
+            let socket = &session.socket;
+            let is_silent = is_silent(socket);
             match &session.filter {
                 None if is_silent => socket.send_if_live(&for_silent),
                 None => socket.send_if_live(&for_all),

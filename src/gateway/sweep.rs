@@ -8,15 +8,16 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{Gateway, close::Close, frame::Head, websocket};
+use super::{Gateway, close::Close, frame::Head, socket::Socket, websocket};
 use crate::{auth::LEEWAY, domain::UserId};
 
 /// How often sessions are looked at.
 const LOOK: Duration = Duration::from_secs(5);
 /// How often it is seen whether a token has expired.
 const EXPIRED: Duration = Duration::from_secs(1);
-/// A socket from which nothing was heard for so long is asked for a sign of life, if no heartbeat has
-/// asked it before.
+/// A socket from which nothing was heard for so long is asked for a sign of life with the heartbeat.
+const SILENT: Duration = Duration::from_secs(5);
+/// The same without one, where heartbeats are rare.
 const ASK: Duration = Duration::from_secs(30);
 /// A socket from which nothing was heard for so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(50);
@@ -88,9 +89,10 @@ async fn heartbeat(gateway: &Gateway) {
         }
     }
     let now = Instant::now();
+    let is_silent = |socket: &Socket| socket.idle_for(now) >= SILENT;
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads, now);
+        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads, is_silent);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }

@@ -55,7 +55,7 @@ impl Reader {
 
     /// Waits for events and takes up to `until` and about 40,000 of them. Safe to cancel.
     pub(super) async fn batch(&mut self, until: Position, size: Size) -> Result<Vec<Recorded>, Stopped> {
-        let mut bytes = bytes(&self.kept);
+        let mut bytes = bytes_of(&self.kept);
         while self.damaged.is_none() && self.kept.len() < BATCH && bytes < BATCH_BYTES {
             let is_enough = match (size, self.kept.last()) {
                 (_, None) => false,
@@ -69,7 +69,7 @@ impl Reader {
             };
             match read {
                 Ok(more) => {
-                    bytes += self::bytes(&more);
+                    bytes += bytes_of(&more);
                     self.kept.extend(more);
                 }
                 Err(damaged) => self.damaged = Some(damaged),
@@ -85,6 +85,6 @@ impl Reader {
     }
 }
 
-fn bytes(events: &[Recorded]) -> usize {
+fn bytes_of(events: &[Recorded]) -> usize {
     events.iter().map(|recorded| recorded.data.len()).sum()
 }
