@@ -16,6 +16,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::{io::Errno, net::SendFlags};
 use tokio::{net::TcpStream, select, sync::Notify, time::Instant};
 
 use super::{
@@ -357,21 +358,22 @@ impl Socket {
         self.wake.notify_one();
     }
 
-    /// Writes as much of `frames` as the kernel takes now.
+    /// Writes as much of `frames` as the kernel takes now: straight to it, without a look at what tokio
+    /// knows of the socket, which is in no cache when a frame comes. [`flush`](Self::flush) tells tokio.
     fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
         let written = match frames {
-            [frame] => self.stream.try_write(frame),
+            [frame] => rustix::net::send(&self.stream, frame, SendFlags::NOSIGNAL),
             _ => {
                 let mut slices = [IoSlice::new(&[]); BATCH];
                 for (slice, frame) in slices.iter_mut().zip(frames) {
                     *slice = IoSlice::new(frame);
                 }
-                self.stream.try_write_vectored(&slices[..frames.len().min(BATCH)])
+                rustix::io::writev(&self.stream, &slices[..frames.len().min(BATCH)])
             }
         };
         match written {
             Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(Errno::AGAIN) => 0,
             Err(_) => {
                 out.end();
                 self.wake.notify_one();
