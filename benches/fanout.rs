@@ -67,6 +67,7 @@ async fn benchmark(stage: &Stage) {
     compare(&node, &many, Pace::Window(512), "", &say).await;
     // Here the node that is measured neither takes the messages nor projects them.
     let gateway = Node::start(stage, "gateway", &settings).await;
+    compare(&gateway, &one, Pace::Rate(20), ", a gateway alone", &say).await;
     compare(&gateway, &many, Pace::Window(512), ", a gateway alone", &say).await;
     gateway.stop().await;
     node.stop().await;
