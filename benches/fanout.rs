@@ -94,6 +94,11 @@ impl Crowd {
 
 /// Node and floor by turns; the floor writes in the moments in which the node did.
 async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &impl AsyncFn(ConversationId)) {
+    let goal = match (crowd.shape.conversations, pace) {
+        (1, Pace::Rate(_)) => "at most 1.15 x",
+        (1, Pace::Window(_)) => "at most 1.3 x",
+        _ => "at most 1.25 x",
+    };
     let Shape { conversations, each } = crowd.shape;
     let queued = matches!(pace, Pace::Window(_));
     let (how, floor_is) = match pace {
@@ -102,7 +107,7 @@ async fn compare(node: &Node, crowd: &Crowd, pace: Pace, beside: &str, say: &imp
     };
     let name = format!("{conversations} x {each} sockets, {how}{beside}");
     let figure = |what: &str, unit| Figure::new("fan-out", format!("{name}: {what}"), unit).beside(floor_is);
-    let mut cost = figure("processor per delivery", "µs").drawn("fan-out");
+    let mut cost = figure("processor per delivery", "µs").goal(goal).drawn("fan-out");
     let mut rate = figure("deliveries", "1/s");
     let mut latencies = [(0.5, "p50"), (0.99, "p99")].map(|(p, name)| (p, figure(name, "ms")));
     let mut frame = 400;

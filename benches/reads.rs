@@ -155,6 +155,7 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     let figure = |what: &str| figure(what).beside("the bare query");
     let [mut before, mut after, mut more] =
         ["from somewhere", "the other way", "with reactions and mentions"].map(figure);
+    before = before.goal("at most 1.3 x");
     let mut last = Vec::new();
     for _ in 0..ROUNDS {
         let floor = here(stage, PAGES, async |n| bare(pool, quiet(n)).await).await;

@@ -1,9 +1,9 @@
 //! All benchmarks, one after the other, and one table of what they measured, each figure beside its
-//! floor:
+//! floor, its goal and what it was before:
 //!
 //! ```sh
 //! cargo bench --bench report            # small, in minutes
-//! cargo bench --bench report -- full    # as large as README shows it; keeps table and pictures
+//! cargo bench --bench report -- full    # as large as README shows it; keeps run, tables and pictures
 //! ```
 
 mod stage;
@@ -12,11 +12,14 @@ use std::{
     collections::BTreeSet,
     fmt::Write as _,
     fs,
+    num::NonZero,
     path::Path,
     process::{Command, ExitCode},
 };
 
+use serde::{Deserialize, Serialize};
 use stage::figures::{self, Figure, median, number};
+use time::OffsetDateTime;
 
 const ALL: [&str; 6] = ["fanout", "idle", "sends", "growth", "projections", "reads"];
 /// Where the table stands in the README of the benchmarks.
@@ -42,18 +45,19 @@ fn main() -> ExitCode {
             failed.push(name);
         }
     }
-    let figures = figures::all();
-    let table = table(&figures);
-    println!("\n{table}");
+    let run = Run::now(figures::all());
     let benches = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches");
+    println!("\n{}", tables(&run, None));
     let pictures = match is_full && only.is_empty() && failed.is_empty() {
         true => {
-            keep(&benches.join("README.md"), &table);
+            let runs = benches.join("runs");
+            keep(&benches.join("README.md"), &tables(&run, Run::last(&runs).as_ref()));
+            run.keep(&runs);
             benches.join("pictures")
         }
         false => Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures"),
     };
-    draw_all(&pictures, &figures);
+    draw_all(&pictures, &run.figures);
     println!("Figures: {}\nPictures: {}", figures::kept().display(), pictures.display());
     if failed.is_empty() {
         return ExitCode::SUCCESS;
@@ -62,28 +66,99 @@ fn main() -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn table(figures: &[Figure]) -> String {
-    let mut table =
-        "| | measured | Verbatim | floor | x floor | the floor is |\n|---|---|---:|---:|---:|---|\n"
-            .to_owned();
-    for figure in figures {
-        let Figure { part, what, unit, ours, floor, floor_is, .. } = figure;
-        let ratio = figure.ratio().map(number).unwrap_or_default();
-        let value = |values: &[f64]| match values {
-            [] => String::new(),
-            values => format!("{} {unit}", number(median(values))),
-        };
-        let (ours, floor) = (value(ours), value(floor));
-        writeln!(table, "| {part} | {what} | {ours} | {floor} | {ratio} | {floor_is} |").expect("a string");
-    }
-    table
+/// One run of all benchmarks.
+#[derive(Serialize, Deserialize)]
+struct Run {
+    /// When it ended, to the minute, in UTC.
+    at: String,
+    machine: String,
+    figures: Vec<Figure>,
 }
 
-fn keep(readme: &Path, table: &str) {
+impl Run {
+    fn now(figures: Vec<Figure>) -> Self {
+        let minute = time::macros::format_description!("[year]-[month]-[day]T[hour]-[minute]");
+        let at = OffsetDateTime::now_utc().format(minute).expect("a time");
+        let cpus = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+        let count = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let machine = format!("{count} x {}", model.trim_start_matches(['\t', ' ', ':']));
+        Self { at, machine, figures }
+    }
+
+    fn keep(&self, runs: &Path) {
+        let text = serde_json::to_string(self).expect("a run is JSON").replace("{\"part\"", "\n{\"part\"");
+        fs::write(runs.join(&self.at).with_extension("json"), text + "\n").expect("a file of ours");
+    }
+
+    /// The last that was kept.
+    fn last(runs: &Path) -> Option<Self> {
+        let files = fs::read_dir(runs).expect("the runs").map(|file| file.expect("a file").path());
+        let text = fs::read_to_string(files.max()?).expect("a file of ours");
+        Some(serde_json::from_str(&text).expect("a run"))
+    }
+
+    fn title(&self) -> String {
+        let Self { at, machine, .. } = self;
+        format!("on {} ({machine})", at.get(..10).unwrap_or(at))
+    }
+}
+
+/// First what has a goal, then the rest by parts.
+fn tables(run: &Run, before: Option<&Run>) -> String {
+    let mut text = format!("Measured {}", run.title());
+    if let Some(before) = before {
+        write!(text, ", before that {}", before.title()).expect("a string");
+    }
+    let before = before.map_or(&[][..], |run| &run.figures);
+    let (goals, parts): (Vec<_>, Vec<_>) = run.figures.iter().partition(|figure| !figure.goal.is_empty());
+    text += ".\n\n| measured | goal | Verbatim | floor | x floor | before | x floor | the floor is |\n";
+    text += "|---|---|---:|---:|---:|---:|---:|---|\n";
+    for figure in goals {
+        let of_part = format!("{}: {}", figure.part, figure.what);
+        row(&mut text, &[&of_part, &figure.goal], figure, before);
+    }
+    for part in parts.chunk_by(|a, b| a.part == b.part) {
+        write!(
+            text,
+            "\n<details><summary>{}</summary>\n\n\
+             | measured | Verbatim | floor | x floor | before | x floor | the floor is |\n\
+             |---|---:|---:|---:|---:|---:|---|\n",
+            part[0].part
+        )
+        .expect("a string");
+        for figure in part {
+            row(&mut text, &[&figure.what], figure, before);
+        }
+        text += "\n</details>\n";
+    }
+    text
+}
+
+fn row(text: &mut String, named: &[&str], figure: &Figure, before: &[Figure]) {
+    let value = |values: &[f64]| match values {
+        [] => String::new(),
+        values => format!("{} {}", number(median(values)), figure.unit),
+    };
+    let ratio = |figure: &Figure| figure.ratio().map(number).unwrap_or_default();
+    let before = before.iter().find(|other| (&other.part, &other.what) == (&figure.part, &figure.what));
+    let cells = [
+        value(&figure.ours),
+        value(&figure.floor),
+        ratio(figure),
+        before.map(|before| value(&before.ours)).unwrap_or_default(),
+        before.map(ratio).unwrap_or_default(),
+        figure.floor_is.clone(),
+    ];
+    let cells = named.iter().copied().chain(cells.iter().map(String::as_str));
+    writeln!(text, "| {} |", cells.collect::<Vec<_>>().join(" | ")).expect("a string");
+}
+
+fn keep(readme: &Path, tables: &str) {
     let text = fs::read_to_string(readme).expect("the README of the benchmarks");
     let (before, rest) = text.split_once(BEGIN).expect("where the table begins");
     let (_, after) = rest.split_once(END).expect("where the table ends");
-    fs::write(readme, format!("{before}{BEGIN}\n{table}{END}{after}")).expect("the README is ours");
+    fs::write(readme, format!("{before}{BEGIN}\n{tables}{END}{after}")).expect("the README is ours");
 }
 
 fn draw_all(folder: &Path, figures: &[Figure]) {

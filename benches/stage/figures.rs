@@ -23,6 +23,9 @@ pub struct Figure {
     /// Nothing where there is no floor.
     pub floor: Vec<f64>,
     pub floor_is: String,
+    /// What it shall be.
+    #[serde(default)]
+    pub goal: String,
     /// The picture in which it is drawn.
     pub picture: Option<String>,
 }
@@ -34,6 +37,10 @@ impl Figure {
 
     pub fn beside(self, floor: &str) -> Self {
         Self { floor_is: floor.to_owned(), ..self }
+    }
+
+    pub fn goal(self, goal: &str) -> Self {
+        Self { goal: goal.to_owned(), ..self }
     }
 
     pub fn drawn(self, picture: &str) -> Self {

@@ -139,14 +139,7 @@ impl<'a> Scratch<'a> {
     pub(super) async fn fill(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         views::begin(&mut self.guard, &self.schema).await?;
         self.catch_up(aim).await?;
-        match self.index().await {
-            // Two rows claim what only one may have: the first one, if the index is there before them.
-            Err(e) if e.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) => {
-                tracing::warn!(error = %e, "the views are built again, slowly: the log has a key twice");
-                views::create(&mut self.guard, &self.schema).await?;
-            }
-            indexed => indexed?,
-        }
+        self.index().await?;
         self.catch_up(aim).await?;
         Ok(views::settle(&mut self.guard).await?)
     }

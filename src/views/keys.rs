@@ -139,7 +139,8 @@ async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Resu
         found.reached.insert(stream as usize, position(at));
         found.parked.extend(parked.into_iter().map(ConversationId::known));
         for (number, at) in numbers.into_iter().zip(places) {
-            found.at.insert(keys[number as usize - 1].clone(), position(at));
+            let first = found.at.entry(keys[number as usize - 1].clone()).or_insert(position(at));
+            *first = position(at).min(*first);
         }
     }
     Ok((set, found))

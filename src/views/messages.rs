@@ -15,13 +15,14 @@ pub(super) const PROJECTION: Projection = Projection {
     tables: &["message", "message_version"],
     definition: include_str!("../../migrations/views/messages.sql"),
     indexes: &[
-        "create unique index message_id on message (conversation_id, id);",
+        "create index message_id on message (conversation_id, id);",
         "create index message_words on message using gin (words);",
         // Those that do not count.
         "create index message_deleted on message (conversation_id, position) include (sender)
              where deleted_at is not null;",
-        // A retry is known by its key, for ever.
-        "create unique index message_key on message (conversation_id, sender, client_id);",
+        // A retry is known by its key, for ever. Should the log have one twice, that is what there is to see:
+        // here as in the gateway.
+        "create index message_key on message (conversation_id, sender, client_id);",
     ],
     apply,
 };

@@ -291,12 +291,13 @@ async fn a_retry_is_known_also_when_the_views_are_begun_anew() {
 }
 
 #[tokio::test]
-async fn a_key_that_the_log_has_twice_counts_once_in_a_rebuild_too() {
+async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event() {
     let world = World::start().await;
     let ana = world.person("ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
     let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
     let clock = Clock::system();
+    let mut stored = Vec::new();
     for text in ["first", "second"] {
         let message = MessageSent {
             message_id: clock.id(MessageId::known),
@@ -317,14 +318,15 @@ async fn a_key_that_the_log_has_twice_counts_once_in_a_rebuild_too() {
             key: None,
             trace: None,
         };
-        log.append(&draft).await.expect("stored");
+        stored.push(log.append(&draft).await.expect("stored").position.0);
     }
     let last = ana.says(&notes, "last").await["position"].as_u64().expect("position");
-    assert_eq!(ana.history(&notes, last).await, ["first", "last"]);
+    assert_eq!(ana.history(&notes, last).await, ["first", "second", "last"]);
+    assert_eq!(ana.sends(&notes, "the-same-key", "first").await.expect(201)["position"], stored[0]);
     let made = definitions(&world).await;
     for view in ["all", "messages"] {
         assert_eq!(world.runs(&["rebuild", view]).await.code, Some(0));
-        assert_eq!(ana.history(&notes, last).await, ["first", "last"]);
+        assert_eq!(ana.history(&notes, last).await, ["first", "second", "last"]);
         assert_eq!(definitions(&world).await, made);
     }
     assert_eq!(world.runs(&["verify"]).await.code, Some(0));
