@@ -86,7 +86,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_lc_rs", &["auth", "dev", "feed", "gateway", "log"]),
     ("base64", &["api", "auth", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
-    ("http_body_util", &["listen"]),
+    ("http_body_util", &["api", "listen"]),
     ("hyper", &["listen"]),
     ("hyper_util", &["listen"]),
     ("jsonwebtoken", &["auth"]),
