@@ -57,6 +57,11 @@ impl Local {
         self.changed.insert(user);
     }
 
+    /// Whether something has to be written, now or when a grace has passed.
+    pub(super) fn has_changed(&self) -> bool {
+        !self.changed.is_empty()
+    }
+
     /// What has to be written now. A user who left waits for the grace to pass.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Write> {
         let (users, grace) = (&self.users, self.grace);
@@ -150,7 +155,7 @@ mod tests {
         written(&mut local, now);
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline));
-        assert!(local.users.is_empty() && local.due(now + GRACE).is_empty() && local.changed.is_empty());
+        assert!(local.users.is_empty() && local.due(now + GRACE).is_empty() && !local.has_changed());
     }
 
     #[test]

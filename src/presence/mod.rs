@@ -137,7 +137,7 @@ impl Task {
                     let Some(News::Session { user, session, status }) = received else { return };
                     local.session(user, session, status, Instant::now());
                 }
-                _ = tick.tick() => self.write(&leases, &mut local).await,
+                _ = tick.tick(), if local.has_changed() => self.write(&leases, &mut local).await,
                 // After an outage all leases are gone until their nodes have come back.
                 _ = renew.tick() => match leases.renew(&self.node, open_sessions()).await {
                     Ok(()) if calm_since.elapsed() > LEASE => self.write_off_the_dead(&leases).await,
