@@ -95,7 +95,9 @@ async fn idle(node: &Node, visits: &[Visit]) -> (Audience, Vec<Visit>) {
     let waiting = (cpu(node.pid()) - before).as_secs_f64() / lasting.as_secs_f64();
     assert_eq!(ours.audience.counts().returned, 0, "nobody who waits is cut off");
 
-    let bytes = figure("memory of each, waiting", "bytes", "accept(2) and no more").goal("at most 3 KB").drawn("idle");
+    let bytes = figure("memory of each, waiting", "bytes", "accept(2) and no more")
+        .goal("at most 3 KB")
+        .drawn("idle");
     note(bytes, ours.bytes(node.pid(), count), Some(bare_bytes));
     let handshakes = figure("all handshakes, 64 at once", "s", "accept, read, write").goal("at most 2.5 s");
     note(handshakes, ours.took.as_secs_f64(), Some(bare.took.as_secs_f64()));

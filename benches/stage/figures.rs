@@ -53,9 +53,10 @@ impl Figure {
         self.floor.extend(floor);
     }
 
-    /// How often the floor it is.
+    /// How often the floor it is, if there is one.
     pub fn ratio(&self) -> Option<f64> {
-        (!self.floor.is_empty()).then(|| median(&self.ours) / median(&self.floor))
+        let floor = median(&self.floor);
+        (floor > 0.0).then(|| median(&self.ours) / floor)
     }
 
     /// Shows it, and keeps it for the report.
