@@ -99,8 +99,8 @@ impl Run {
     }
 
     fn title(&self) -> String {
-        let Self { at, machine, .. } = self;
-        format!("on {} ({machine})", at.get(..10).unwrap_or(at))
+        let (day, minute) = self.at.split_once('T').unwrap_or((&self.at, ""));
+        format!("on {day} {} UTC ({})", minute.replace('-', ":"), self.machine)
     }
 }
 

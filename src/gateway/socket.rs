@@ -362,7 +362,7 @@ impl Socket {
     /// knows of the socket, which is in no cache when a frame comes. [`flush`](Self::flush) tells tokio.
     fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
         let written = match frames {
-            [frame] => rustix::net::send(&self.stream, frame, SendFlags::NOSIGNAL),
+            [frame] => rustix::net::send(&self.stream, frame, SendFlags::empty()),
             _ => {
                 let mut slices = [IoSlice::new(&[]); BATCH];
                 for (slice, frame) in slices.iter_mut().zip(frames) {
