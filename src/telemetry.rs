@@ -117,7 +117,9 @@ pub enum LogFormat {
 
 /// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`).
 pub fn start(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,async_nats=warn"));
+    // Postgres has a notice for each word that is too long for its index, and whoever writes chooses the words.
+    let quiet = || EnvFilter::new("info,async_nats=warn,sqlx::postgres::notice=warn");
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {
