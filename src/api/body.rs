@@ -57,15 +57,13 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
         // Not poem's `into_bytes_limit`: its buffer of 4 KiB is a part of each future around it, and is
         // copied with them.
         let body: BoxBody<Bytes, io::Error> = body.take()?.into();
-        let bytes = match Limited::new(body, LIMIT).collect().await {
-            Ok(read) => read.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => return Err(Problem::too_large(LIMIT).into()),
-            Err(_) => {
-                let why = "the body ended before its announced length";
-                return Err(Problem::invalid("", "incomplete", why).into());
+        let read = Limited::new(body, LIMIT).collect().await.map_err(|error| {
+            match error.is::<LengthLimitError>() {
+                true => Problem::too_large(LIMIT),
+                false => Problem::invalid("", "incomplete", "the body ended before its announced length"),
             }
-        };
-        Ok(Self(parse(&bytes)?))
+        })?;
+        Ok(Self(parse(&read.to_bytes())?))
     }
 }
 
