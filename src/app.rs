@@ -216,15 +216,15 @@ async fn start(
     let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_secret);
     let background = CancellationToken::new();
 
-    let mut positions = Vec::new();
+    let mut ends = Vec::new();
     for stream in 0..settings.streams {
-        positions.push(log.last(stream).await?);
+        ends.push(log.end(stream).await?);
         if roles.contains(&Role::Projector) {
             let schema = views::schema();
             tokio::spawn(projector::project(log.clone(), pool.clone(), schema, stream, background.clone()));
         }
     }
-    let conversations = Conversations::new(log.clone(), positions, settings.conversations);
+    let conversations = Conversations::new(log.clone(), ends, settings.conversations);
     let listeners = Arc::<Listeners>::default();
     let receipts = Receipts::new(pool.clone(), progress.clone());
     let hub = Hub::start(&log, &conversations, &receipts, &feed, &listeners, &background);

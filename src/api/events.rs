@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::{Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait, examples};
 use crate::{
     auth::{self, LEEWAY},
-    domain::{ConversationId, EventId, MessageSent, Position, Time, UserId},
+    domain::{ConversationId, EventId, MessageSent, Point, Position, Time, UserId},
     feed::{self, Behind, Reset, Shown},
 };
 
@@ -186,29 +186,30 @@ impl Following {
 struct Reader {
     below: Below,
     caller: auth::Caller,
-    at: Vec<Position>,
+    at: Vec<Point>,
 }
 
 impl Reader {
     async fn begin(below: &Below, caller: auth::Caller, cursor: Option<String>) -> Result<Self, Problem> {
-        let now = below.commands.conversations.positions();
+        let now = below.commands.conversations.points();
         let at = match cursor {
             None => now,
-            Some(cursor) => below.feed.positions(caller.user, &cursor, &now).await??,
+            Some(cursor) => below.feed.points(caller.user, &cursor, &now).await??,
         };
         Ok(Self { below: below.clone(), caller, at })
     }
 
-    fn cursor(&self, at: &[Position]) -> String {
+    fn cursor(&self, at: &[Point]) -> String {
         self.below.feed.cursor(self.caller.user, at)
     }
 
-    /// The next events, each with the positions behind it; none when there were none until then.
-    async fn next(&mut self, limit: usize, until: Instant) -> Result<Vec<(Shown, Vec<Position>)>, Problem> {
+    /// The next events, each with the points behind it; none when there were none until then.
+    async fn next(&mut self, limit: usize, until: Instant) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
         loop {
-            let now = self.below.commands.conversations.positions();
+            let now = self.below.commands.conversations.points();
             // A cursor of another node may be ahead of this one for a moment.
-            let to: Vec<Position> = self.at.iter().zip(now).map(|(at, now)| now.max(*at)).collect();
+            let farther = |(at, now): (&Point, Point)| if now.position > at.position { now } else { *at };
+            let to: Vec<Point> = self.at.iter().zip(now).map(farther).collect();
             if to != self.at {
                 let feed = &self.below.feed;
                 let _turn = feed.turn().await?;
@@ -227,9 +228,9 @@ impl Reader {
         }
     }
 
-    fn placed(&self, mut at: Vec<Position>, events: Vec<Shown>) -> Vec<(Shown, Vec<Position>)> {
+    fn placed(&self, mut at: Vec<Point>, events: Vec<Shown>) -> Vec<(Shown, Vec<Point>)> {
         let placed = |shown: Shown| {
-            at[self.below.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.position;
+            at[self.below.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
             (shown, at.clone())
         };
         events.into_iter().map(placed).collect()

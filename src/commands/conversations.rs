@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Conversation, ConversationId, Fold, Position},
+    domain::{Conversation, ConversationId, Fold, Point, Position},
     log::{Log, Recorded, Unavailable},
 };
 
@@ -31,7 +31,7 @@ struct Inner {
     log: Log,
     known: Mutex<Known>,
     /// How far each stream has been followed.
-    followed: Vec<watch::Sender<Position>>,
+    followed: Vec<watch::Sender<Point>>,
     /// The most that are kept while nobody uses them.
     capacity: usize,
 }
@@ -109,8 +109,8 @@ impl Tracked {
 }
 
 impl Conversations {
-    /// Knows none yet, and has followed each stream up to the given position.
-    pub fn new(log: Log, followed: Vec<Position>, capacity: usize) -> Self {
+    /// Knows none yet, and has followed each stream up to the given point.
+    pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
         let followed = followed.into_iter().map(watch::Sender::new).collect();
         Self(Arc::new(Inner { log, known: Mutex::default(), followed, capacity }))
     }
@@ -209,14 +209,19 @@ impl Conversations {
         }
     }
 
-    /// Notes that a stream has been followed up to a position.
-    pub fn followed(&self, stream: usize, position: Position) {
-        self.0.followed[stream].send_replace(position);
+    /// Notes that a stream has been followed up to a point.
+    pub fn followed(&self, stream: usize, point: Point) {
+        self.0.followed[stream].send_replace(point);
+    }
+
+    /// How far each stream has been followed, and by which event.
+    pub fn points(&self) -> Vec<Point> {
+        self.0.followed.iter().map(|stream| *stream.borrow()).collect()
     }
 
     /// How far each stream has been followed.
     pub fn positions(&self) -> Vec<Position> {
-        self.0.followed.iter().map(|stream| *stream.borrow()).collect()
+        self.0.followed.iter().map(|stream| stream.borrow().position).collect()
     }
 
     /// Waits until this process has followed the conversation's stream to where the log stands now.
@@ -233,7 +238,7 @@ impl Conversations {
     /// within `patience`.
     pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {
         let reached = self.0.followed.iter().zip(positions).map(|(followed, position)| async move {
-            followed.subscribe().wait_for(|at| at >= position).await.is_ok()
+            followed.subscribe().wait_for(|at| at.position >= *position).await.is_ok()
         });
         let all = futures_util::future::join_all(reached);
         timeout(patience, all).await.is_ok_and(|all| all.into_iter().all(|reached| reached))
@@ -243,7 +248,7 @@ impl Conversations {
     /// came to that within `patience`.
     pub async fn reached(&self, id: ConversationId, position: Position, patience: Duration) -> bool {
         let mut followed = self.0.followed[self.0.log.stream_of(id)].subscribe();
-        let reached = followed.wait_for(|at| *at >= position);
+        let reached = followed.wait_for(|at| at.position >= position);
         timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 }

@@ -157,6 +157,27 @@ impl fmt::Display for Position {
     }
 }
 
+/// A position of a stream together with the id of the event that stands there. A log that was restored
+/// from an older copy grows over the same positions again, with other events: by the id the two are told
+/// apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Point {
+    /// Where.
+    pub position: Position,
+    /// The event there; the nil id before the first event, and for one whose id cannot be read.
+    pub event: EventId,
+}
+
+impl Point {
+    /// Before the first event.
+    pub const START: Self = Self { position: Position::START, event: EventId::known(Uuid::nil()) };
+
+    /// Of some points the positions alone.
+    pub fn positions(points: &[Self]) -> Vec<Position> {
+        points.iter().map(|point| point.position).collect()
+    }
+}
+
 /// One life of the log: a random id made together with its streams. Positions of different epochs
 /// have nothing to do with each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

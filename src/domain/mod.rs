@@ -25,7 +25,9 @@ pub use event::{
     Status,
 };
 pub use fold::Fold;
-pub use ids::{ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Position, UserId};
+pub use ids::{
+    ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Point, Position, UserId,
+};
 pub use message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
 pub use metadata::{BadMetadata, Metadata};
 pub use past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};

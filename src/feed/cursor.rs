@@ -1,20 +1,22 @@
-//! Where a client is: one position for each stream, opaque, authenticated, bound to the user and to
-//! the life of the log. It has no age limit.
+//! Where a client is: one position for each stream, opaque, authenticated, bound to the user, to the
+//! life of the log and to the events that stand at those positions. It has no age limit.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::domain::{Epoch, Position, UserId};
+use crate::domain::{Epoch, Point, Position, UserId};
 
 /// The form of the text; another one cannot be read.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 /// Bytes of the epoch's hash.
 const EPOCH: usize = 8;
+/// Bytes of the hash of the events at which it stands.
+const EVENTS: usize = 8;
 /// Bytes of a user's id.
 const USER: usize = 16;
 /// Bytes of the authentication code that are kept.
 const TAG: usize = 16;
-/// The longest text that is looked at: 256 positions of at most 8 bytes, and all the rest.
+/// The longest text that is looked at: 256 positions of at most 8 bytes each, and all the rest.
 const MAX_TEXT: usize = 4_096;
 
 /// Makes cursors and reads them.
@@ -35,6 +37,8 @@ pub enum Reset {
     EpochChanged,
     /// It is ahead of the log: the log was restored from a backup.
     FromTheFuture,
+    /// Other events stand at its positions: the log was restored from a backup and has grown since.
+    AnotherLog,
     /// What lies behind it cannot be read completely.
     Incomplete,
 }
@@ -47,36 +51,65 @@ impl Reset {
             Self::AnotherUser => "cursor_of_another_user",
             Self::EpochChanged => "epoch_changed",
             Self::FromTheFuture => "cursor_from_the_future",
+            Self::AnotherLog => "cursor_of_another_log",
             Self::Incomplete => "log_incomplete",
         }
     }
 }
 
+/// Where a client says that it is. Whether this is the log in which it was there is for the log to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Claim {
+    pub(super) positions: Vec<Position>,
+    events: [u8; EVENTS],
+}
+
+impl Claim {
+    /// Whether these are the events at which the cursor was made.
+    pub(super) fn is_of(&self, points: &[Point]) -> bool {
+        self.events == hash_of(points)
+    }
+}
+
+/// A hash of the events at which a client stands: one for all streams, so that a cursor stays short.
+fn hash_of(points: &[Point]) -> [u8; EVENTS] {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for point in points {
+        hash.update(point.event.uuid().as_bytes());
+    }
+    short(&hash.finish())
+}
+
+fn short<const N: usize>(hash: &digest::Digest) -> [u8; N] {
+    let mut short = [0; N];
+    short.copy_from_slice(&hash.as_ref()[..N]);
+    short
+}
+
 impl Cursors {
     /// Cursors of one life of the log.
     pub fn new(secret: &[u8; 32], epoch: &Epoch, streams: usize) -> Self {
-        let hash = digest::digest(&digest::SHA256, epoch.0.as_bytes());
-        let mut short = [0; EPOCH];
-        short.copy_from_slice(&hash.as_ref()[..EPOCH]);
-        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), epoch: short, streams }
+        let epoch = short(&digest::digest(&digest::SHA256, epoch.0.as_bytes()));
+        Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), epoch, streams }
     }
 
-    /// The cursor of a user who has been given everything up to these positions.
-    pub fn write(&self, user: UserId, positions: &[Position]) -> String {
-        let mut bytes = Vec::with_capacity(1 + EPOCH + USER + positions.len() * 4 + TAG);
+    /// The cursor of a user who has been given everything up to these points.
+    pub fn write(&self, user: UserId, points: &[Point]) -> String {
+        let mut bytes = Vec::with_capacity(1 + EPOCH + USER + EVENTS + points.len() * 4 + TAG);
         bytes.push(VERSION);
         bytes.extend_from_slice(&self.epoch);
         bytes.extend_from_slice(user.uuid().as_bytes());
-        for position in positions {
-            push_varint(&mut bytes, position.0);
+        bytes.extend_from_slice(&hash_of(points));
+        for point in points {
+            push_varint(&mut bytes, point.position.0);
         }
         let tag = hmac::sign(&self.key, &bytes);
         bytes.extend_from_slice(&tag.as_ref()[..TAG]);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// The positions in a cursor of a user.
-    pub fn read(&self, user: UserId, text: &str) -> Result<Vec<Position>, Reset> {
+    /// What a cursor of a user says.
+    pub(super) fn read(&self, user: UserId, text: &str) -> Result<Claim, Reset> {
         if text.len() > MAX_TEXT {
             return Err(Reset::Unreadable);
         }
@@ -88,6 +121,7 @@ impl Cursors {
         let (version, rest) = signed.split_first().ok_or(Reset::Unreadable)?;
         let (epoch, rest) = rest.split_first_chunk::<EPOCH>().ok_or(Reset::Unreadable)?;
         let (of, rest) = rest.split_first_chunk::<USER>().ok_or(Reset::Unreadable)?;
+        let (events, rest) = rest.split_first_chunk::<EVENTS>().ok_or(Reset::Unreadable)?;
         if *version != VERSION {
             return Err(Reset::Unreadable);
         }
@@ -98,7 +132,10 @@ impl Cursors {
             return Err(Reset::EpochChanged);
         }
         let positions = varints(rest).ok_or(Reset::Unreadable)?;
-        if positions.len() == self.streams { Ok(positions) } else { Err(Reset::Unreadable) }
+        if positions.len() != self.streams {
+            return Err(Reset::Unreadable);
+        }
+        Ok(Claim { positions, events: *events })
     }
 }
 
@@ -128,6 +165,7 @@ fn varints(bytes: &[u8]) -> Option<Vec<Position>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::EventId;
 
     fn user(last: char) -> UserId {
         format!("01930f3c-5a7b-7c3d-8e4f-0123456789a{last}").parse().expect("id")
@@ -137,19 +175,29 @@ mod tests {
         Cursors::new(&[7; 32], &Epoch(epoch.into()), streams)
     }
 
+    fn points(positions: &[u64]) -> Vec<Point> {
+        let event = |position: u64| EventId::known(uuid::Uuid::from_u128(position.into()));
+        positions.iter().map(|at| Point { position: Position(*at), event: event(*at) }).collect()
+    }
+
     #[test]
-    fn a_cursor_is_read_back() {
-        for positions in [vec![Position(0)], vec![Position(127), Position(128), Position::MAX, Position(1)]] {
-            let cursors = cursors("one", positions.len());
-            let text = cursors.write(user('a'), &positions);
+    fn a_cursor_is_read_back_and_knows_its_events() {
+        for positions in [&[0][..], &[127, 128, Position::MAX.0, 1]] {
+            let (cursors, points) = (cursors("one", positions.len()), points(positions));
+            let text = cursors.write(user('a'), &points);
             assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
-            assert_eq!(cursors.read(user('a'), &text), Ok(positions));
+            let claim = cursors.read(user('a'), &text).expect("its own cursor");
+            assert_eq!(claim.positions, Point::positions(&points));
+            assert!(claim.is_of(&points));
+            let mut others = points;
+            others[0].event = EventId::known(uuid::Uuid::from_u128(99));
+            assert!(!claim.is_of(&others), "another event stands there");
         }
     }
 
     #[test]
     fn it_is_refused_with_the_reason() {
-        let text = cursors("one", 1).write(user('a'), &[Position(300)]);
+        let text = cursors("one", 1).write(user('a'), &points(&[300]));
         assert_eq!(cursors("one", 1).read(user('b'), &text), Err(Reset::AnotherUser));
         assert_eq!(cursors("two", 1).read(user('a'), &text), Err(Reset::EpochChanged));
         assert_eq!(cursors("one", 4).read(user('a'), &text), Err(Reset::Unreadable));
@@ -160,7 +208,7 @@ mod tests {
     #[test]
     fn whatever_is_changed_in_it_is_noticed() {
         let cursors = cursors("one", 2);
-        let text = cursors.write(user('a'), &[Position(300), Position(7)]);
+        let text = cursors.write(user('a'), &points(&[300, 7]));
         for at in 0..text.len() {
             let mut changed = text.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };

@@ -8,7 +8,7 @@ use std::{
 
 use super::Shown;
 use crate::{
-    domain::{ConversationId, Position},
+    domain::{ConversationId, Point, Position},
     log::Recorded,
     views::Stay,
 };
@@ -53,6 +53,14 @@ impl Lately {
         for event in events {
             kept.push(event, BYTES / self.0.len());
         }
+    }
+
+    /// The point at a position, if the event there is kept.
+    pub(super) fn point(&self, stream: usize, position: Position) -> Option<Point> {
+        let kept = self.of(stream);
+        let first = kept.events.front()?.0.position;
+        let index = usize::try_from(position.0.checked_sub(first.0)?).ok()?;
+        kept.events.get(index).map(|(recorded, _)| recorded.point())
     }
 
     /// What happened during stays after a position, up to and with another; `None` if it is not

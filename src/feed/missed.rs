@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Behind, Remembered};
 use crate::{
-    domain::{ConversationId, Fold, Position, UserId},
+    domain::{ConversationId, Fold, Point, Position, UserId},
     log::{Log, PAGE, PAGE_BYTES, Recorded, Replay, Unavailable},
     views::{Memberships, Stay},
 };
@@ -23,8 +23,8 @@ pub struct Missed {
     remembered: Arc<Remembered>,
     user: UserId,
     /// Everything up to here has been given.
-    at: Vec<Position>,
-    to: Vec<Position>,
+    at: Vec<Point>,
+    to: Vec<Point>,
     /// The stays of each stream in which something may have happened.
     moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>>,
     reading: Option<(usize, Reading)>,
@@ -55,7 +55,7 @@ pub struct Page {
     /// The events, in the order of their stream.
     pub events: Vec<Shown>,
     /// Everything up to here has been given.
-    pub at: Vec<Position>,
+    pub at: Vec<Point>,
 }
 
 impl Missed {
@@ -63,15 +63,16 @@ impl Missed {
         log: Log,
         remembered: Arc<Remembered>,
         user: UserId,
-        from: Vec<Position>,
-        to: Vec<Position>,
+        from: Vec<Point>,
+        to: Vec<Point>,
         memberships: Memberships,
     ) -> Self {
         let mut moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>> = BTreeMap::new();
         for stay in memberships.present.into_iter().chain(memberships.past) {
             let stream = log.stream_of(stay.conversation);
-            let may_have_moved = stay.parked || stay.last > from[stream];
-            if may_have_moved && from[stream] < to[stream] {
+            let (after, upto) = (from[stream].position, to[stream].position);
+            let may_have_moved = stay.parked || stay.last > after;
+            if may_have_moved && after < upto {
                 moved.entry(stream).or_default().entry(stay.conversation).or_default().push(stay);
             }
         }
@@ -102,17 +103,21 @@ impl Missed {
                 }
                 Reading::Stored(replay, folds) => {
                     let read = replay.page(limit).await?;
-                    let is_over = read.is_empty() || read.iter().any(|recorded| recorded.position >= end);
-                    let last =
-                        read.iter().map(|recorded| recorded.position).take_while(|at| *at <= end).last();
-                    self.at[stream] = last.unwrap_or(self.at[stream]);
-                    let read = read.into_iter().take_while(|recorded| recorded.position <= end);
+                    let is_over =
+                        read.is_empty() || read.iter().any(|recorded| recorded.position >= end.position);
+                    let is_within = |recorded: &Recorded| recorded.position <= end.position;
+                    if let Some(last) = read.iter().take_while(|recorded| is_within(recorded)).last() {
+                        self.at[stream] = last.point();
+                    }
+                    let read = read.into_iter().take_while(is_within);
                     (show(self.user, folds, read), is_over)
                 }
             };
             for Shown { recorded, .. } in &events {
                 self.heads.insert(recorded.conversation, recorded.position);
-                self.at[stream] = self.at[stream].max(recorded.position);
+                if recorded.position > self.at[stream].position {
+                    self.at[stream] = recorded.point();
+                }
             }
             if is_over {
                 self.at[stream] = end;
@@ -142,7 +147,7 @@ impl Missed {
         stream: usize,
         stays: &HashMap<ConversationId, Vec<Stay>>,
     ) -> Result<Reading, Behind> {
-        let (from, to) = (self.at[stream], self.to[stream]);
+        let (from, to) = (self.at[stream].position, self.to[stream].position);
         if let Some(shown) = self.remembered.lately.between(stream, from, to, stays) {
             return Ok(Reading::Remembered(shown));
         }

@@ -12,6 +12,7 @@ mod folds;
 mod lately;
 mod missed;
 mod past;
+mod points;
 
 use std::{
     sync::{
@@ -33,7 +34,7 @@ pub use missed::{Missed, Page, Shown};
 pub use past::{MOST_EVENTS, Past, PastError};
 
 use crate::{
-    domain::{Position, UserId},
+    domain::{Point, Position, UserId},
     log::{Log, Recorded, Unavailable},
     views::{self, Checkpoint, Memberships, Progress},
 };
@@ -64,6 +65,7 @@ pub struct Feed {
 struct Remembered {
     lately: lately::Lately,
     folds: folds::Folds,
+    points: points::Points,
 }
 
 /// Why it cannot be told now what was missed.
@@ -98,7 +100,8 @@ impl Feed {
         let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
         let looks_back = Arc::new(Semaphore::new(past::AT_ONCE));
         let lately = lately::Lately::new(log.layout().streams);
-        let remembered = Arc::new(Remembered { lately, folds: folds::Folds::default() });
+        let points = points::Points::default();
+        let remembered = Arc::new(Remembered { lately, folds: folds::Folds::default(), points });
         Self { log, pool, progress, cursors, remembered, turns, waiting, looks_back }
     }
 
@@ -107,29 +110,9 @@ impl Feed {
         self.remembered.lately.extend(stream, events);
     }
 
-    /// The cursor of a user who has been given everything up to these positions.
-    pub fn cursor(&self, user: UserId, positions: &[Position]) -> String {
-        self.cursors.write(user, positions)
-    }
-
-    /// The positions in a user's cursor; `now` is how far this node has followed the log.
-    pub async fn positions(
-        &self,
-        user: UserId,
-        cursor: &str,
-        now: &[Position],
-    ) -> Result<Result<Vec<Position>, Reset>, Unavailable> {
-        let positions = match self.cursors.read(user, cursor) {
-            Ok(positions) => positions,
-            Err(reset) => return Ok(Err(reset)),
-        };
-        for (stream, (position, now)) in positions.iter().zip(now).enumerate() {
-            // Another node may be ahead of this one; nobody is ahead of the log.
-            if position > now && *position > self.log.last(stream).await? {
-                return Ok(Err(Reset::FromTheFuture));
-            }
-        }
-        Ok(Ok(positions))
+    /// The cursor of a user who has been given everything up to these points.
+    pub fn cursor(&self, user: UserId, points: &[Point]) -> String {
+        self.cursors.write(user, points)
     }
 
     /// Waits for a turn: a storm of reconnects does not take the live users down.
@@ -172,13 +155,8 @@ impl Feed {
     }
 
     /// What a user has missed between two points. Both have to lie behind this node.
-    pub async fn missed(
-        &self,
-        user: UserId,
-        from: Vec<Position>,
-        to: Vec<Position>,
-    ) -> Result<Missed, Behind> {
-        let memberships = self.memberships(user, &from, &to).await?;
+    pub async fn missed(&self, user: UserId, from: Vec<Point>, to: Vec<Point>) -> Result<Missed, Behind> {
+        let memberships = self.memberships(user, &Point::positions(&from), &Point::positions(&to)).await?;
         Ok(Missed::new(self.log.clone(), self.remembered.clone(), user, from, to, memberships))
     }
 }

@@ -15,7 +15,7 @@ use super::{
     socket,
 };
 use crate::{
-    domain::{ConversationId, Position, Text},
+    domain::{ConversationId, Point, Position, Text},
     feed::{Behind, Missed, Reset, Shown},
     log::PAGE,
     telemetry::METRICS,
@@ -41,10 +41,9 @@ pub(super) async fn begin(
     cursor: Option<String>,
 ) -> Result<(), Close> {
     let Some(cursor) = cursor else { return afresh(gateway, session, id, None).await };
-    let now = gateway.commands.conversations.positions();
-    let positions =
-        gateway.feed.positions(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
-    match positions {
+    let now = gateway.commands.conversations.points();
+    let points = gateway.feed.points(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
+    match points {
         Ok(from) => resume(gateway, session, id, from).await,
         Err(reset) => afresh(gateway, session, id, Some(reset)).await,
     }
@@ -70,16 +69,17 @@ async fn resume(
     gateway: &Gateway,
     session: &Arc<Session>,
     id: Option<&FrameId>,
-    from: Vec<Position>,
+    from: Vec<Point>,
 ) -> Result<(), Close> {
     let _turn = gateway.feed.turn().await.map_err(|e| later(&e))?;
     METRICS.resumes.inc();
     let conversations = &gateway.commands.conversations;
-    if !conversations.all_reached(&from, BEHIND).await {
+    let since = Point::positions(&from);
+    if !conversations.all_reached(&since, BEHIND).await {
         return Err(Close::Lagging);
     }
     let now = conversations.positions();
-    let memberships = gateway.feed.memberships(session.user, &from, &now).await.map_err(|e| later(&e))?;
+    let memberships = gateway.feed.memberships(session.user, &since, &now).await.map_err(|e| later(&e))?;
     // The views may be ahead of this node: what `ready` names is given before `caught_up`.
     let mut named = now;
     for stay in &memberships.present {
@@ -94,7 +94,7 @@ async fn resume(
 
     let mut at = from;
     for _ in 0..ROUNDS {
-        let to = conversations.positions();
+        let to = conversations.points();
         if behind(&at, &to) <= LAST_STRETCH {
             break;
         }
@@ -126,7 +126,7 @@ async fn resume(
 /// A session whose live events are held.
 struct Live {
     /// Where each stream stood when it went live.
-    at: Vec<Position>,
+    at: Vec<Point>,
     heads: HashMap<ConversationId, Position>,
 }
 
@@ -138,12 +138,12 @@ impl Live {
     /// Whether what was given of each conversation that has moved ends at its head.
     fn is_complete(
         &self,
-        from: &[Position],
+        from: &[Point],
         given: &HashMap<ConversationId, Position>,
         stream_of: impl Fn(ConversationId) -> usize,
     ) -> bool {
         let ends_there = |(id, head): (&ConversationId, &Position)| {
-            *head <= from[stream_of(*id)] || given.get(id) == Some(head)
+            *head <= from[stream_of(*id)].position || given.get(id) == Some(head)
         };
         self.heads.iter().all(ends_there)
     }
@@ -170,7 +170,7 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
         // followed would not do: that is noted only after a batch has been delivered. The view may be
         // ahead: who has left by then is given the event by which they left when the hub comes to it.
         let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::Lagging)?;
-        let known: Vec<Position> = asked.iter().map(|joined| joined.position).collect();
+        let known: Vec<Position> = asked.iter().map(|joined| joined.at.position).collect();
         let memberships =
             gateway.feed.memberships(session.user, &known, &known).await.map_err(|e| later(&e))?;
         let is_ahead = |stay: &Stay| stay.last > known[gateway.commands.log.stream_of(stay.conversation)];
@@ -182,7 +182,7 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
     }
     let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::Lagging)?;
     listener.settle();
-    let at = joined.iter().map(|joined| joined.position).collect();
+    let at = joined.iter().map(|joined| joined.at).collect();
     let heads = joined.into_iter().flat_map(|joined| joined.heads).map(|head| (head.id, head.head));
     Ok(Live { at, heads: heads.collect() })
 }
@@ -233,15 +233,15 @@ fn later(behind: &Behind) -> Close {
 }
 
 /// How many events lie between two points, over all streams.
-fn behind(from: &[Position], to: &[Position]) -> u64 {
-    from.iter().zip(to).map(|(from, to)| to.0.saturating_sub(from.0)).sum()
+fn behind(from: &[Point], to: &[Point]) -> u64 {
+    from.iter().zip(to).map(|(from, to)| to.position.0.saturating_sub(from.position.0)).sum()
 }
 
 fn ready(
     gateway: &Gateway,
     session: &Session,
     id: Option<&FrameId>,
-    at: &[Position],
+    at: &[Point],
     mut conversations: Vec<Head>,
 ) -> Bytes {
     conversations.retain(|head| session.wants(head.id));

@@ -384,7 +384,7 @@ pub enum ServerFrame<'a> {
     /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
     Reset {
         /// Why, as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
-        /// `cursor_from_the_future` or `log_incomplete`.
+        /// `cursor_from_the_future`, `cursor_of_another_log` or `log_incomplete`.
         #[schemars(example = &"epoch_changed")]
         reason: &'a str,
     },

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     auth::{Blocklist, is_blocked},
     commands::{Applied, Conversations, Receipts, Tracked},
-    domain::{ConversationId, Event, Lane, Position, PresenceChanged, UserId},
+    domain::{ConversationId, Event, Lane, Point, Position, PresenceChanged, UserId},
     feed::{Feed, Verdict},
     log::{Damaged, Follower, Log, Recorded},
     telemetry::METRICS,
@@ -64,14 +64,14 @@ enum Request {
 
 /// Where a stream stood when a listener joined.
 pub(super) struct Joined {
-    pub(super) position: Position,
+    pub(super) at: Point,
     pub(super) heads: Vec<Head>,
 }
 
 /// Where a stream stands, and what has moved since the last beat for whom.
 pub(super) struct Beat {
     pub(super) stream: usize,
-    pub(super) position: Position,
+    pub(super) at: Point,
     pub(super) moved: Vec<(Arc<Listener>, Vec<Head>)>,
 }
 
@@ -96,7 +96,7 @@ struct Stream {
     topics: HashMap<ConversationId, Topic>,
     /// The topics with pending frames.
     dirty: Vec<ConversationId>,
-    position: Position,
+    at: Point,
 }
 
 impl Hub {
@@ -109,7 +109,7 @@ impl Hub {
         listeners: &Arc<Listeners>,
         stop: &CancellationToken,
     ) -> Self {
-        let streams = conversations.positions().into_iter().enumerate().map(|(index, position)| {
+        let streams = conversations.points().into_iter().enumerate().map(|(index, at)| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let stream = Stream {
                 index,
@@ -120,9 +120,9 @@ impl Hub {
                 listeners: listeners.clone(),
                 topics: HashMap::new(),
                 dirty: Vec::new(),
-                position,
+                at,
             };
-            let follower = log.lead(index, position);
+            let follower = log.lead(index, at.position);
             let stop = stop.clone();
             tokio::spawn(async move {
                 tokio::select! {
@@ -247,13 +247,13 @@ impl Stream {
                 Applied::Void => Verdict::Void,
                 Applied::Unknown => Verdict::Unknown,
             });
-            self.position = recorded.position;
+            self.at = recorded.point();
         }
         for id in std::mem::take(&mut self.dirty) {
             self.flush(id);
         }
         self.feed.hear(self.index, batch.into_iter().zip(verdicts));
-        self.conversations.followed(self.index, self.position);
+        self.conversations.followed(self.index, self.at);
     }
 
     /// Membership changes between two frames: what is pending goes to those who were in before.
@@ -329,7 +329,7 @@ impl Stream {
                     .into_iter()
                     .filter_map(|(id, tracked)| self.join(&listener, id, tracked))
                     .collect();
-                let _ = answer.send(Joined { position: self.position, heads });
+                let _ = answer.send(Joined { at: self.at, heads });
             }
             Request::Leave(listener) => {
                 for id in listener.topics() {
@@ -423,6 +423,6 @@ impl Stream {
                 of.1.push(head);
             }
         }
-        Beat { stream: self.index, position: self.position, moved: moved.into_values().collect() }
+        Beat { stream: self.index, at: self.at, moved: moved.into_values().collect() }
     }
 }

@@ -80,10 +80,10 @@ async fn heartbeat(gateway: &Gateway) {
         tracing::warn!("the hub is too busy for a heartbeat");
         return;
     };
-    let mut positions = gateway.commands.conversations.positions();
+    let mut points = gateway.commands.conversations.points();
     let mut moved: HashMap<UserId, Vec<Head>> = HashMap::new();
     for beat in beats {
-        positions[beat.stream] = beat.position;
+        points[beat.stream] = beat.at;
         for (listener, heads) in beat.moved {
             moved.entry(listener.user).or_default().extend(heads);
         }
@@ -92,7 +92,7 @@ async fn heartbeat(gateway: &Gateway) {
     let is_silent = |socket: &Socket| socket.idle_for(now) >= SILENT;
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        listener.beat(gateway.feed.cursor(listener.user, &positions), &heads, is_silent);
+        listener.beat(gateway.feed.cursor(listener.user, &points), &heads, is_silent);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }

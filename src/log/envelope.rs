@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::subject;
 use crate::{
-    domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId},
+    domain::{ClientId, ConversationId, Event, EventId, Lane, Point, Position, Time, UserId},
     telemetry::TraceParent,
 };
 
@@ -86,6 +86,12 @@ pub struct Malformed {
     pub subject: String,
     /// What is wrong.
     pub why: String,
+}
+
+/// The id in the headers of a message, also of one that is not an event; the nil id if there is none.
+pub(super) fn id(headers: Option<&HeaderMap>) -> EventId {
+    let id = headers.and_then(|all| all.get(ID.clone())).and_then(|id| id.as_str().parse().ok());
+    id.unwrap_or(EventId::known(Uuid::nil()))
 }
 
 /// The type as `ce-type` and the schemas name it: `verbatim.message.sent.v1`.
@@ -179,6 +185,11 @@ impl Recorded {
         })
     }
 
+    /// Where it stands, and that it is this event that stands there.
+    pub fn point(&self) -> Point {
+        Point { position: self.position, event: self.id }
+    }
+
     /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
     /// conversation is in the nil one, which nobody has.
     pub(super) fn read_or_poison(
@@ -197,7 +208,7 @@ impl Recorded {
             position: Position(position),
             conversation,
             lane,
-            id: EventId::known(Uuid::nil()),
+            id: id(headers),
             actor: UserId::known(Uuid::nil()),
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
             word: String::new(),

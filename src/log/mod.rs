@@ -13,6 +13,7 @@ mod follow;
 mod known;
 mod lease;
 mod look_up;
+mod points;
 mod replay;
 mod signal;
 mod streams;
@@ -30,6 +31,7 @@ pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
+pub use points::Holds;
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
@@ -118,10 +120,14 @@ impl Log {
 
     /// The last position of a stream. What is looked up later is at least as new.
     pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
-        let found = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
-        let last = Position(found.cached_info().state.last_sequence);
+        let last = self.last_by_leader(stream).await?;
         self.learn(stream, last).await?;
         Ok(last)
+    }
+
+    async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
+        let found = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
+        Ok(Position(found.cached_info().state.last_sequence))
     }
 
     fn known(&self, conversation: ConversationId) -> &known::Known {

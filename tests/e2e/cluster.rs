@@ -19,8 +19,8 @@ use verbatim::{
     commands::Conversations,
     dev::Cluster,
     domain::{
-        ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Position,
-        ReceiptAdvanced, Role, UserId,
+        ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
+        Position, ReceiptAdvanced, Role, UserId,
     },
     log::{APPEND_DEADLINE, Draft, Layout, Log, PAGE, Unavailable},
 };
@@ -364,7 +364,8 @@ async fn a_server_that_lags_behind_is_not_believed() {
         let last = log.append_roster(&added, begun).await.expect("stored by the two others");
         let looks: Vec<_> = (0..30)
             .map(|_| {
-                let followed = Conversations::new(log.clone(), vec![last], 1);
+                let followed =
+                    Conversations::new(log.clone(), vec![Point { position: last, event: added.id }], 1);
                 tokio::spawn(async move { followed.get(id).await })
             })
             .collect();

@@ -1,0 +1,94 @@
+//! Whether a cursor was made in this very log, and the points at which it stands.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use futures_util::future::try_join_all;
+
+use super::{Feed, Reset};
+use crate::{
+    domain::{EventId, Point, Position, UserId},
+    log::Unavailable,
+};
+
+/// The most points that are remembered; beyond, all are forgotten.
+const MOST: usize = 16_384;
+
+/// Points that the log was asked for lately.
+#[derive(Default)]
+pub(super) struct Points(Mutex<HashMap<(usize, Position), EventId>>);
+
+impl Points {
+    fn known(&self) -> MutexGuard<'_, HashMap<(usize, Position), EventId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, stream: usize, position: Position) -> Option<Point> {
+        self.known().get(&(stream, position)).map(|event| Point { position, event: *event })
+    }
+
+    fn remember(&self, stream: usize, Point { position, event }: Point) {
+        let mut known = self.known();
+        if known.len() >= MOST {
+            known.clear();
+        }
+        known.insert((stream, position), event);
+    }
+}
+
+impl Feed {
+    /// Where a user's cursor stands; `now` is how far this node has followed the log.
+    pub async fn points(
+        &self,
+        user: UserId,
+        cursor: &str,
+        now: &[Point],
+    ) -> Result<Result<Vec<Point>, Reset>, Unavailable> {
+        let claim = match self.cursors.read(user, cursor) {
+            Ok(claim) => claim,
+            Err(reset) => return Ok(Err(reset)),
+        };
+        let events = claim.positions.iter().zip(now).enumerate();
+        let events = events.map(|(stream, (position, now))| self.point(stream, *position, *now));
+        let points = match try_join_all(events).await?.into_iter().collect::<Result<Vec<_>, _>>() {
+            Ok(points) => points,
+            Err(reset) => return Ok(Err(reset)),
+        };
+        // All events are there, so it is by their ids alone that a log tells itself from an older copy of
+        // it which has grown over the same positions.
+        Ok(if claim.is_of(&points) { Ok(points) } else { Err(Reset::AnotherLog) })
+    }
+
+    /// The point at a position of a stream. In a storm of reconnects all ask for the same few, which this
+    /// node remembers.
+    async fn point(
+        &self,
+        stream: usize,
+        position: Position,
+        now: Point,
+    ) -> Result<Result<Point, Reset>, Unavailable> {
+        let points = &self.remembered.points;
+        if position == now.position {
+            return Ok(Ok(now));
+        }
+        if let Some(point) =
+            self.remembered.lately.point(stream, position).or_else(|| points.get(stream, position))
+        {
+            return Ok(Ok(point));
+        }
+        match self.log.event_at(stream, position).await? {
+            Some(event) => {
+                let point = Point { position, event };
+                points.remember(stream, point);
+                Ok(Ok(point))
+            }
+            // Another node may be ahead of this one; nobody is ahead of the log.
+            None if position > now.position && position > self.log.last(stream).await? => {
+                Ok(Err(Reset::FromTheFuture))
+            }
+            None => Ok(Err(Reset::Incomplete)),
+        }
+    }
+}
