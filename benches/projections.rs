@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim::{
     clock::Clock,
     log::Log,
-    projector::{self, Work},
+    projector::{self, Consent, Work},
     views::{self, Checkpoint},
 };
 
@@ -57,7 +57,7 @@ async fn run() {
     println!("bare inserts {floor}, in the order of the key, other indexes last");
 
     let (spent, work) = (Spent::begin(&stage), Work::default());
-    projector::rebuild(log, pool, &views::schema(), None, &work).await.expect("a rebuild");
+    projector::rebuild(log, pool, &views::schema(), None, Consent::Withheld, &work).await.expect("a rebuild");
     let rebuilt = spent.on(&stage, work.progress().0);
     println!(
         "rebuilt      {rebuilt}: {:.2} x the second floor, {:.2} x the first",
@@ -93,7 +93,7 @@ async fn beside(Stage { log, pool, .. }: &Stage, talks: &[Talk]) {
     let stop = CancellationToken::new();
     let talking = tokio::spawn(talk(log.clone(), talks.to_vec(), stop.clone()));
     let (begun, work) = (Instant::now(), Work::default());
-    projector::rebuild(log, pool, &views::schema(), None, &work).await.expect("a rebuild");
+    projector::rebuild(log, pool, &views::schema(), None, Consent::Withheld, &work).await.expect("a rebuild");
     let took = begun.elapsed();
     let (begun, compared) = (Instant::now(), Work::default());
     let told = |table, difference| println!("{table}: {difference:?}");

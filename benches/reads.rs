@@ -17,7 +17,7 @@ use uuid::Uuid;
 use verbatim::{
     clock::Clock,
     domain::{ConversationId, Emoji, Event, MessageEdited, Position, ReactionAdded, Text, UserId},
-    projector::{self, Work},
+    projector::{self, Consent, Work},
     views::{self, Among, Direction, Hit, Reader, SearchError, Wanted},
 };
 
@@ -51,7 +51,7 @@ async fn run(stage: &Stage) {
     let people = rest.people(2).await;
     let (talks, said) = stage.fill_for(messages, [people[0].id, people[1].id]).await;
     enliven(stage, &talks, &said).await;
-    projector::rebuild(&stage.log, &stage.pool, &views::schema(), None, &Work::default())
+    projector::rebuild(&stage.log, &stage.pool, &views::schema(), None, Consent::Withheld, &Work::default())
         .await
         .expect("a rebuild");
     sizes(stage, messages).await;

@@ -17,7 +17,7 @@ use crate::{
     app::{self, AppError},
     config::{ServerSettings, Settings},
     log::Log,
-    projector::{self, Verified, Work},
+    projector::{self, Consent, Verified, Work},
     views,
 };
 
@@ -32,6 +32,10 @@ pub(super) struct Rebuild {
         views::ALL.iter().map(|projection| projection.name).chain(["all"])
     ))]
     view: String,
+
+    /// Gives up what the views have and the log has not (only with `all`).
+    #[arg(long)]
+    force: bool,
 
     #[command(flatten)]
     servers: Servers,
@@ -63,11 +67,12 @@ impl Servers {
 }
 
 /// Builds views anew beside the live ones and puts them in their place.
-pub(super) async fn rebuild(Rebuild { view, servers }: Rebuild) -> Result<ExitCode, Failed> {
+pub(super) async fn rebuild(Rebuild { view, force, servers }: Rebuild) -> Result<ExitCode, Failed> {
     let (log, pool) = servers.open().await?;
     let only = views::ALL.iter().find(|projection| projection.name == view);
     let (work, begun) = (Work::default(), Instant::now());
-    shown(&work, projector::rebuild(&log, &pool, &views::schema(), only, &work)).await?;
+    let consent = if force { Consent::Given } else { Consent::Withheld };
+    shown(&work, projector::rebuild(&log, &pool, &views::schema(), only, consent, &work)).await?;
     println!("rebuilt {view}: {} events in {:.1} s", work.progress().0, begun.elapsed().as_secs_f64());
     Ok(ExitCode::SUCCESS)
 }

@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
 
-use super::Stopped;
+use super::{AnotherLog, Stopped};
 use crate::{
-    domain::{ConversationId, Fold, Position},
+    domain::{ConversationId, Fold, Point, Position},
     log::{Log, PAGE, Recorded},
     telemetry::METRICS,
-    views::{self, Advanced, Checkpoint, Fact, Parked, Projection},
+    views::{self, Advanced, Fact, Parked, Projection, Standing},
 };
 
 /// The most folds that are kept between batches.
@@ -21,7 +21,7 @@ const FOLDS: usize = 20_000;
 pub(super) struct Projecting {
     stream: usize,
     projections: Vec<&'static Projection>,
-    at: Position,
+    at: Point,
     folds: HashMap<ConversationId, Fold>,
     parked: Standstill,
 }
@@ -37,8 +37,16 @@ impl Projecting {
         log: &Log,
         stream: usize,
         projections: Vec<&'static Projection>,
-    ) -> sqlx::Result<Self> {
-        let at = views::resume(connection, log.epoch(), stream).await?;
+    ) -> Result<Self, Stopped> {
+        let at = match views::resume(connection, log.epoch(), stream).await? {
+            Standing::At(point) => point,
+            Standing::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
+            Standing::Apart => return Err(Stopped::Apart),
+        };
+        // To go on behind a point that is not in this log would mix two logs into one set of views.
+        if let Some(foreign) = AnotherLog::at(log, stream, at).await? {
+            return Err(Stopped::AnotherLog(foreign));
+        }
         let mut parked = Standstill::default();
         for conversation in
             views::parked(connection, stream).await?.into_iter().filter_map(|p| p.conversation)
@@ -48,8 +56,8 @@ impl Projecting {
         Ok(Self { stream, projections, at, folds: HashMap::new(), parked })
     }
 
-    pub(super) fn at(&self) -> Checkpoint {
-        Checkpoint { stream: self.stream, position: self.at }
+    pub(super) fn at(&self) -> Point {
+        self.at
     }
 
     /// Brings a batch into the views and moves their checkpoints. Within a transaction this is a part
@@ -59,7 +67,7 @@ impl Projecting {
         connection: &mut PgConnection,
         batch: Vec<Recorded>,
     ) -> Result<(), Stopped> {
-        let Some(last) = batch.last().map(|recorded| recorded.position) else { return Ok(()) };
+        let Some(last) = batch.last().map(Recorded::point) else { return Ok(()) };
         self.write(connection, batch, Some(last)).await?;
         self.at = last;
         Ok(())
@@ -79,10 +87,10 @@ impl Projecting {
     pub(super) async fn move_to(
         &mut self,
         connection: &mut PgConnection,
-        position: Position,
+        point: Point,
     ) -> Result<(), Stopped> {
-        self.advance(connection, Some(position)).await?;
-        self.at = position;
+        self.advance(connection, Some(point)).await?;
+        self.at = point;
         Ok(())
     }
 
@@ -90,7 +98,7 @@ impl Projecting {
         &mut self,
         connection: &mut PgConnection,
         batch: Vec<Recorded>,
-        to: Option<Position>,
+        to: Option<Point>,
     ) -> Result<(), Stopped> {
         let mut transaction = connection.begin().await?;
         self.advance(&mut transaction, to).await?;
@@ -113,9 +121,9 @@ impl Projecting {
         Ok(())
     }
 
-    async fn advance(&self, transaction: &mut PgConnection, to: Option<Position>) -> Result<(), Stopped> {
+    async fn advance(&self, transaction: &mut PgConnection, to: Option<Point>) -> Result<(), Stopped> {
         let Some(to) = to else { return Ok(()) };
-        match views::advance(transaction, self.at(), to).await? {
+        match views::advance(transaction, self.stream, self.at, to).await? {
             Advanced::Yes => Ok(()),
             Advanced::NotOurs => Err(Stopped::NotOurs),
         }
@@ -230,7 +238,7 @@ impl Projecting {
             self.parked.remove(conversation);
             loop {
                 let mut page = replay.page(PAGE).await?;
-                page.retain(|recorded| recorded.position <= self.at);
+                page.retain(|recorded| recorded.position <= self.at.position);
                 if page.is_empty() || self.parked.0.contains(&conversation) {
                     break;
                 }

@@ -3,6 +3,7 @@
 //! [`rebuild()`] makes views anew beside the live ones, [`verify()`] holds the two against each other.
 
 mod apply;
+mod kinship;
 mod reader;
 mod rebuild;
 mod scratch;
@@ -14,12 +15,13 @@ use sqlx::{PgConnection, PgPool};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-pub use rebuild::rebuild;
+pub use kinship::{AnotherLog, Kinship, NotCompared, kinship};
+pub use rebuild::{Consent, rebuild};
 pub use scratch::{NotBuilt, Work};
 pub use verify::{Verified, verify};
 
 use crate::{
-    domain::Position,
+    domain::{Epoch, Position},
     log::{Damaged, Log, Unavailable},
     telemetry::METRICS,
     views,
@@ -44,32 +46,76 @@ enum Stopped {
     Log(#[from] Unavailable),
     #[error("the views were begun anew, or another projector works on the stream")]
     NotOurs,
+    #[error("{0}")]
+    AnotherLog(AnotherLog),
+    #[error("the views are of another life of the log, epoch {0}")]
+    AnotherEpoch(Epoch),
+    #[error("the projections of a stream do not stand at one position")]
+    Apart,
     #[error(transparent)]
     Damaged(#[from] Damaged),
 }
 
+impl From<NotCompared> for Stopped {
+    fn from(outage: NotCompared) -> Self {
+        match outage {
+            NotCompared::Database(e) => e.into(),
+            NotCompared::Log(e) => e.into(),
+        }
+    }
+}
+
+impl Stopped {
+    /// Whether it passes by itself. What does not is for an operator, who is told once and not every
+    /// other second.
+    fn passes(&self) -> bool {
+        match self {
+            Self::Database(_) | Self::Log(_) | Self::NotOurs => true,
+            Self::AnotherLog(_) | Self::AnotherEpoch(_) | Self::Apart | Self::Damaged(_) => false,
+        }
+    }
+}
+
 /// Projects one stream into the views of a schema, which is the search path of the pool, until told
-/// to stop. An outage of either server is waited for, and views that are gone are made again; a
-/// damaged stream stops the projection for good, loudly.
+/// to stop. An outage of either server is waited for, and views that are gone are made again. A damaged
+/// stream and views of another log stop the projection, loudly, until an operator has mended that.
 pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop: CancellationToken) {
+    let mut told: Option<Told> = None;
     while !stop.is_cancelled() {
         let worked = tokio::select! {
-            worked = work(&log, &pool, &schema, stream) => worked,
+            worked = work(&log, &pool, &schema, stream, &mut told) => worked,
             () = stop.cancelled() => return,
         };
         match worked {
-            Err(Stopped::Damaged(e)) => {
-                METRICS.stopped.inc();
-                tracing::error!(error = %e, "the projection has stopped: the log is damaged");
-                stop.cancelled().await;
-            }
-            Err(e) => tracing::warn!(error = %e, stream, "the projection is taken up again"),
+            Err(e) if e.passes() => tracing::warn!(error = %e, stream, "the projection failed; trying again"),
+            Err(e) => told = Some(Told::again(told, &e, stream)),
             Ok(never) => match never {},
         }
+        let pause = if told.is_some() { LOOK } else { PAUSE };
         tokio::select! {
-            () = sleep(PAUSE) => {}
+            () = sleep(pause) => {}
             () = stop.cancelled() => {}
         }
+    }
+}
+
+/// A projection that stands still for a reason that an operator was told.
+struct Told(String);
+
+impl Told {
+    fn again(before: Option<Self>, why: &Stopped, stream: usize) -> Self {
+        let why = why.to_string();
+        if before.as_ref().is_none_or(|told| told.0 != why) {
+            tracing::error!(error = %why, stream, "the projection has stopped");
+        }
+        METRICS.stopped.inc();
+        Self(why)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        METRICS.stopped.dec();
     }
 }
 
@@ -78,14 +124,21 @@ async fn work(
     pool: &PgPool,
     schema: &str,
     stream: usize,
+    told: &mut Option<Told>,
 ) -> Result<std::convert::Infallible, Stopped> {
     let mut turn = pool.acquire().await?.detach();
     take_turn(&mut turn, schema, stream).await?;
     views::plan_once(&mut turn).await?;
+    // Views that are not whole are made anew, and those of another log may be the only copy of what that
+    // one had.
+    if let Kinship::AnotherLog(foreign) = kinship(log, &mut turn, schema).await? {
+        return Err(Stopped::AnotherLog(foreign));
+    }
     views::create(&mut turn, schema).await?;
     let mut projecting = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect()).await?;
     projecting.take_up_parked(&mut turn, log).await?;
     let mut reader = Reader::start(log.follow(stream, projecting.at().position));
+    *told = None;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -99,7 +152,7 @@ async fn work(
             }
             _ = look.tick() => {
                 let is_whole = views::is_whole(&mut turn, schema).await?;
-                if !is_whole || !views::stands(&mut turn, projecting.at()).await? {
+                if !is_whole || !views::stands(&mut turn, stream, projecting.at()).await? {
                     return Err(Stopped::NotOurs);
                 }
             }

@@ -1,11 +1,14 @@
 //! Making views anew while the live ones serve, and putting them in their place.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use sqlx::{Connection as _, PgPool};
 use tokio::time::{sleep, timeout};
 
-use super::scratch::{Aim, NotBuilt, Scratch, Work};
+use super::{
+    Kinship, kinship,
+    scratch::{Aim, NotBuilt, Scratch, Work, positions},
+};
 use crate::{
     domain::Position,
     log::Log,
@@ -19,6 +22,15 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How long an attempt may hold the live projectors.
 const HELD: Duration = Duration::from_secs(5);
 
+/// Whether views may be replaced that have something which the log has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consent {
+    /// They are kept.
+    Withheld,
+    /// They are given up.
+    Given,
+}
+
 /// Builds all views of a schema anew, or one of them, and puts them in the place of the live ones at
 /// exactly the position of those. The pool is one of the same database.
 pub async fn rebuild(
@@ -26,10 +38,11 @@ pub async fn rebuild(
     pool: &PgPool,
     live: &str,
     only: Option<&'static Projection>,
+    consent: Consent,
     work: &Work,
 ) -> Result<(), NotBuilt> {
     let mut scratch = Scratch::begin(log, pool, live, needed(only), work).await?;
-    let replaced = build_and_replace(&mut scratch, only).await;
+    let replaced = build_and_replace(&mut scratch, only, consent).await;
     if let Err(e) = scratch.end().await {
         tracing::debug!(error = %e, "the next rebuild clears away what this one has left");
     }
@@ -39,13 +52,21 @@ pub async fn rebuild(
 async fn build_and_replace(
     scratch: &mut Scratch<'_>,
     only: Option<&'static Projection>,
+    consent: Consent,
 ) -> Result<(), NotBuilt> {
-    let aim = if only.is_none() { Aim::Newest } else { Aim::Live };
+    let aim = match (kinship(scratch.log, &mut scratch.guard, scratch.live).await?, only) {
+        (Kinship::Views, Some(_)) => Aim::Live,
+        (Kinship::Views, None) => Aim::Newest,
+        (Kinship::AnotherEpoch(_), None) => Aim::End,
+        (Kinship::AnotherLog(_), None) if consent == Consent::Given => Aim::End,
+        (Kinship::AnotherEpoch(epoch), Some(_)) => return Err(NotBuilt::AnotherEpoch(epoch)),
+        (Kinship::AnotherLog(foreign), _) => return Err(NotBuilt::AnotherLog(foreign)),
+    };
     views::create(&mut scratch.guard, scratch.live).await?;
     scratch.fill(aim).await?;
     for _ in 0..ATTEMPTS {
         // A connection that was given up in the middle of an attempt rolls it back.
-        match timeout(HELD, switch(scratch, only)).await {
+        match timeout(HELD, switch(scratch, only, aim)).await {
             Ok(Ok(())) => {
                 clear_away(scratch).await;
                 return Ok(());
@@ -69,7 +90,7 @@ fn needed(only: Option<&'static Projection>) -> Vec<&'static Projection> {
 }
 
 /// In one short transaction: holds the live projectors, applies what is left, and replaces.
-async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>) -> Result<(), NotBuilt> {
+async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: Aim) -> Result<(), NotBuilt> {
     let Scratch { log, live, schema, .. } = scratch;
     let mut connection = scratch.connect().await?;
     let mut transaction = connection.begin().await?;
@@ -81,7 +102,11 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>) -> Res
         return Err(NotBuilt::BegunAnew);
     }
     views::hold(&mut transaction, live).await?;
-    let goals = views::positions_in(&mut transaction, live, log.epoch()).await?;
+    let goals = match aim {
+        Aim::Live | Aim::Newest => positions(views::points_in(&mut transaction, live).await?),
+        // Projectors cannot have moved views of another log meanwhile.
+        Aim::End => BTreeMap::new(),
+    };
     for stream in 0..log.layout().streams {
         let goal = goals.get(&stream).copied().unwrap_or(Position::START);
         let at = scratch.build(&mut transaction, stream, goal).await?;

@@ -19,13 +19,13 @@ use sqlx::{
 use tokio::sync::mpsc;
 
 use super::{
-    Stopped,
+    AnotherLog, NotCompared, Stopped,
     apply::Projecting,
     reader::{Reader, Size},
     try_lock,
 };
 use crate::{
-    domain::Position,
+    domain::{Epoch, Point, Position},
     log::{Damaged, Log, Recorded, Unavailable},
     views::{self, Projection},
 };
@@ -48,6 +48,8 @@ pub(super) enum Aim {
     Live,
     /// The same; but if they are far behind the log, to its end.
     Newest,
+    /// To the end of the log: where the live views stand means nothing in this log.
+    End,
 }
 
 /// How far a build has come, in events, for those who watch.
@@ -75,6 +77,15 @@ pub enum NotBuilt {
     /// They are not there, or were begun anew.
     #[error("the live views are not whole or were begun anew meanwhile: run `verbatim rebuild all`")]
     BegunAnew,
+    /// The live views have something that the log has not.
+    #[error(
+        "{0}: these are views of another log, and may be the only copy of what this one lacks. Restore the log they \
+         belong to (\"Disasters\" in deploy/README.md), or give that up with `verbatim rebuild all --force`"
+    )]
+    AnotherLog(AnotherLog),
+    /// The live views are of another life of the log.
+    #[error("the views are of epoch {0}, another life of this log: run `verbatim rebuild all`")]
+    AnotherEpoch(Epoch),
     /// The live views move too fast, or somebody holds them.
     #[error("there was no moment in which the live views stood still: run it again when there is less to do")]
     NoTurn,
@@ -89,12 +100,24 @@ pub enum NotBuilt {
     Damaged(#[from] Damaged),
 }
 
+impl From<NotCompared> for NotBuilt {
+    fn from(outage: NotCompared) -> Self {
+        match outage {
+            NotCompared::Database(e) => e.into(),
+            NotCompared::Log(e) => e.into(),
+        }
+    }
+}
+
 impl From<Stopped> for NotBuilt {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::Database(e) => e.into(),
             Stopped::Log(e) => e.into(),
             Stopped::NotOurs => Self::Busy,
+            Stopped::AnotherLog(foreign) => Self::AnotherLog(foreign),
+            Stopped::AnotherEpoch(epoch) => Self::AnotherEpoch(epoch),
+            Stopped::Apart => Self::BegunAnew,
             Stopped::Damaged(e) => e.into(),
         }
     }
@@ -167,15 +190,8 @@ impl<'a> Scratch<'a> {
     /// Builds until little is left: the live views move on meanwhile.
     pub(super) async fn catch_up(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         for round in 0..ROUNDS {
-            let at = views::positions_in(&mut self.guard, &self.schema, self.log.epoch()).await?;
-            let mut goals = views::positions_in(&mut self.guard, self.live, self.log.epoch()).await?;
-            for stream in 0..self.log.layout().streams {
-                let last = self.log.last(stream).await?;
-                let goal = goals.entry(stream).or_default();
-                if aim == Aim::Newest && last.0.saturating_sub(goal.0) > FAR_BEHIND {
-                    *goal = last;
-                }
-            }
+            let at = positions(views::points_in(&mut self.guard, &self.schema).await?);
+            let goals = self.goals(aim).await?;
             let left = left(&at, &goals);
             self.work.total.store(self.work.progress().0 + left, Ordering::Relaxed);
             if left == 0 || (round > 0 && left <= NEARLY) {
@@ -190,31 +206,53 @@ impl<'a> Scratch<'a> {
         Err(NotBuilt::NoTurn)
     }
 
+    /// How far to build each stream. The live views are read before the log, so none of them can be ahead
+    /// of it, and no goal is one that is never reached.
+    async fn goals(&mut self, aim: Aim) -> Result<BTreeMap<usize, Position>, NotBuilt> {
+        let live = views::points_in(&mut self.guard, self.live).await?;
+        let mut goals = BTreeMap::new();
+        for stream in 0..self.log.layout().streams {
+            let last = self.log.last(stream).await?;
+            let at = live.get(&stream).map_or(Point::START, |(_, point)| *point);
+            let goal = match aim {
+                Aim::End => last,
+                Aim::Newest if at.position.0 + FAR_BEHIND < last.0 => last,
+                Aim::Live | Aim::Newest if at.position <= last => at.position,
+                Aim::Live | Aim::Newest => {
+                    return Err(NotBuilt::AnotherLog(AnotherLog::ahead(stream, at, last)));
+                }
+            };
+            goals.insert(stream, goal);
+        }
+        Ok(goals)
+    }
+
     /// Builds a stream up to exactly a position in lanes, each of which has conversations of its own and
     /// commits by itself: what is there when one of them fails is of no use to anybody.
     async fn build_in_lanes(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
         let mut whole =
             Projecting::resume(&mut connection, self.log, stream, self.projections.clone()).await?;
-        let mut at = whole.at().position;
-        if at >= until {
+        let mut at = whole.at();
+        if at.position >= until {
             return Ok(connection.close().await?);
         }
         let (lanes, parts): (Vec<_>, Vec<_>) = (0..LANES).map(|_| mpsc::channel(1)).unzip();
         let deal = async move {
-            let mut reader = Reader::start(self.log.follow(stream, at));
-            while at < until {
+            let mut reader = Reader::start(self.log.follow(stream, at.position));
+            while at.position < until {
                 let batch = reader.batch(until, Size::Full).await?;
-                at = batch.last().map_or(at, |last| last.position);
+                at = batch.last().map_or(at, Recorded::point);
                 for (lane, part) in lanes.iter().zip(dealt(batch)) {
                     lane.send(part).await.map_err(Unavailable::because)?;
                 }
             }
             drop(lanes);
-            Ok(())
+            Ok(at)
         };
-        try_join(deal, try_join_all(parts.into_iter().map(|parts| self.lane(stream, parts)))).await?;
-        whole.move_to(&mut connection, until).await?;
+        let lanes = try_join_all(parts.into_iter().map(|parts| self.lane(stream, parts)));
+        let (end, _) = try_join(deal, lanes).await?;
+        whole.move_to(&mut connection, end).await?;
         Ok(connection.close().await?)
     }
 
@@ -267,6 +305,11 @@ fn dealt(batch: Vec<Recorded>) -> [Vec<Recorded>; LANES] {
         parts[usize::from(recorded.conversation.uuid().as_bytes()[14]) % LANES].push(recorded);
     }
     parts
+}
+
+/// Of points in any life of the log the positions alone.
+pub(super) fn positions(points: BTreeMap<usize, (Epoch, Point)>) -> BTreeMap<usize, Position> {
+    points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect()
 }
 
 fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u64 {

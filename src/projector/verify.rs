@@ -2,7 +2,10 @@
 
 use sqlx::{Connection as _, PgPool};
 
-use super::scratch::{Aim, NotBuilt, Scratch, Work};
+use super::{
+    Kinship, kinship,
+    scratch::{Aim, NotBuilt, Scratch, Work, positions},
+};
 use crate::{
     domain::Position,
     log::Log,
@@ -33,6 +36,11 @@ pub async fn verify(
     if !views::is_whole(&mut scratch.guard, live).await? {
         return Err(NotBuilt::BegunAnew);
     }
+    match kinship(log, &mut scratch.guard, live).await? {
+        Kinship::Views => {}
+        Kinship::AnotherEpoch(epoch) => return Err(NotBuilt::AnotherEpoch(epoch)),
+        Kinship::AnotherLog(foreign) => return Err(NotBuilt::AnotherLog(foreign)),
+    }
     scratch.fill(Aim::Live).await?;
     let verified = compare(&scratch, tell).await;
     scratch.end().await?;
@@ -47,7 +55,7 @@ async fn compare(
     let Scratch { log, live, schema, .. } = scratch;
     let mut connection = scratch.connect().await?;
     let mut transaction = connection.begin_with("begin isolation level repeatable read").await?;
-    let goals = views::positions_in(&mut transaction, live, log.epoch()).await?;
+    let goals = positions(views::points_in(&mut transaction, live).await?);
     for stream in 0..log.layout().streams {
         let goal = goals.get(&stream).copied().unwrap_or(Position::START);
         if scratch.build(&mut transaction, stream, goal).await? > goal {

@@ -2,7 +2,7 @@
 //! so two projectors cannot apply the same batch.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -10,19 +10,20 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep, timeout},
 };
+use uuid::Uuid;
 
 use super::{ALL, bigint, position};
-use crate::domain::{ConversationId, Epoch, Position};
+use crate::domain::{ConversationId, Epoch, EventId, Point, Position};
 
 pub(super) const TABLE: &str = "checkpoint";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");
 
-/// Where the views stand in one stream.
+/// How far the views shall have come in one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Which stream.
@@ -40,63 +41,115 @@ pub enum Advanced {
     NotOurs,
 }
 
-/// Where to go on in a stream; begins at the start if nothing is there. An error if the views are
-/// of another life of the log or do not stand together.
-pub async fn resume(connection: &mut PgConnection, epoch: &Epoch, stream: usize) -> sqlx::Result<Position> {
+/// Where the projections of a stream stand, as their checkpoints say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// Together, at a point of this life of the log.
+    At(Point),
+    /// In another life of the log.
+    AnotherEpoch(Epoch),
+    /// Not at one point.
+    Apart,
+}
+
+/// Where to go on in a stream; begins at the start if nothing is there.
+pub async fn resume(connection: &mut PgConnection, epoch: &Epoch, stream: usize) -> sqlx::Result<Standing> {
     let names: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
     sqlx::query(
-        "insert into checkpoint (projection, stream, epoch, position)
-         select name, $2, $3, 0 from unnest($1::text[]) as name on conflict do nothing",
+        "insert into checkpoint (projection, stream, epoch, position, event)
+         select name, $2, $3, 0, $4 from unnest($1::text[]) as name on conflict do nothing",
     )
     .bind(&names)
     .bind(stream as i32)
     .bind(epoch.to_string())
+    .bind(Point::START.event.uuid())
     .execute(&mut *connection)
     .await?;
-    let found: Vec<(String, i64)> = sqlx::query_as(
-        "select distinct epoch, position from checkpoint where stream = $1 and projection = any($2)",
+    let found: Vec<(String, i64, Uuid)> = sqlx::query_as(
+        "select distinct epoch, position, event from checkpoint where stream = $1 and projection = any($2)",
     )
     .bind(stream as i32)
     .bind(&names)
     .fetch_all(connection)
     .await?;
-    match &found[..] {
-        [(of, at)] if *of == epoch.to_string() => Ok(position(*at)),
-        [(of, _)] => Err(sqlx::Error::Protocol(format!(
-            "the views are of another log (epoch {of}, this one is {epoch}): `verbatim rebuild all` makes them anew"
-        ))),
-        _ => Err(sqlx::Error::Protocol(format!(
-            "the projections of stream {stream} do not stand at one position: `verbatim rebuild all` makes them anew"
-        ))),
-    }
+    Ok(match &found[..] {
+        [(of, at, event)] if *of == epoch.to_string() => Standing::At(point(*at, *event)),
+        [(of, ..)] => Standing::AnotherEpoch(Epoch(of.clone())),
+        _ => Standing::Apart,
+    })
 }
 
 /// Whether the checkpoints of a stream are all where its projector believes them to be.
-pub async fn stands(connection: &mut PgConnection, at: Checkpoint) -> sqlx::Result<bool> {
-    let standing: i64 =
-        sqlx::query_scalar("select count(*) from checkpoint where stream = $1 and position = $2")
-            .bind(at.stream as i32)
-            .bind(bigint(at.position))
-            .fetch_one(connection)
-            .await?;
+pub async fn stands(connection: &mut PgConnection, stream: usize, at: Point) -> sqlx::Result<bool> {
+    let standing: i64 = sqlx::query_scalar(
+        "select count(*) from checkpoint where stream = $1 and position = $2 and event = $3",
+    )
+    .bind(stream as i32)
+    .bind(bigint(at.position))
+    .bind(at.event.uuid())
+    .fetch_one(connection)
+    .await?;
     Ok(standing == ALL.len() as i64)
 }
 
 /// Moves the checkpoints of all projections of a stream, within the transaction of the rows and
-/// before them: who holds the checkpoints has the projector wait before it touches anything.
+/// before them: whoever holds the checkpoints has the projector wait before it touches anything.
 pub async fn advance(
     connection: &mut PgConnection,
-    from: Checkpoint,
-    to: Position,
+    stream: usize,
+    from: Point,
+    to: Point,
 ) -> sqlx::Result<Advanced> {
-    let moved = sqlx::query("update checkpoint set position = $3 where stream = $1 and position = $2")
-        .bind(from.stream as i32)
-        .bind(bigint(from.position))
-        .bind(bigint(to))
-        .execute(connection)
-        .await?;
+    let moved = sqlx::query(
+        "update checkpoint set position = $4, event = $5 where stream = $1 and position = $2 and event = $3",
+    )
+    .bind(stream as i32)
+    .bind(bigint(from.position))
+    .bind(from.event.uuid())
+    .bind(bigint(to.position))
+    .bind(to.event.uuid())
+    .execute(connection)
+    .await?;
     let all = moved.rows_affected() == ALL.len() as u64;
     Ok(if all { Advanced::Yes } else { Advanced::NotOurs })
+}
+
+/// Where the views of a schema stand in each stream, and in which life of the log; nothing if there are
+/// none. Of projections that stand apart the hindmost counts.
+pub async fn points_in(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> sqlx::Result<BTreeMap<usize, (Epoch, Point)>> {
+    let sql = format!(
+        "select distinct on (stream) stream, epoch, position, event from {schema}.checkpoint order by stream, position"
+    );
+    let rows: Vec<(i32, String, i64, Uuid)> =
+        match sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await {
+            Ok(rows) => rows,
+            Err(e) if is_not_there(&e) => return Ok(BTreeMap::new()),
+            Err(e) => return Err(e),
+        };
+    let standing = |(stream, of, at, event)| (stream as usize, (Epoch(of), point(at, event)));
+    Ok(rows.into_iter().map(standing).collect())
+}
+
+/// Whether a schema or a table is missing, or has not the columns that this version knows.
+fn is_not_there(e: &sqlx::Error) -> bool {
+    let Some(refused) = e.as_database_error() else { return false };
+    refused.code().is_some_and(|code| ["3F000", "42P01", "42703"].contains(&&*code))
+}
+
+/// Says of the views of a schema that they belong to another life of the log, at the same points.
+pub async fn change_epoch(connection: &mut PgConnection, schema: &str, epoch: &Epoch) -> sqlx::Result<()> {
+    let sql = format!("update {schema}.checkpoint set epoch = $1");
+    match sqlx::query(AssertSqlSafe(sql)).bind(epoch.to_string()).execute(connection).await {
+        Err(e) if !is_not_there(&e) => Err(e),
+        _ => Ok(()),
+    }
+}
+
+fn point(at: i64, event: Uuid) -> Point {
+    Point { position: position(at), event: EventId::known(event) }
 }
 
 /// Waiting for the views: read your own writes. Cheap to clone.

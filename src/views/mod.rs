@@ -23,7 +23,9 @@ mod words;
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-pub use checkpoints::{Advanced, Checkpoint, Progress, advance, resume, stands};
+pub use checkpoints::{
+    Advanced, Checkpoint, Progress, Standing, advance, change_epoch, points_in, resume, stands,
+};
 pub use compare::{Difference, compare};
 pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
 pub use history::{
@@ -38,8 +40,8 @@ pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
-    VERSION, begin, create, discard, hold, indexes, is_whole, make_index, other_sets, plan_once,
-    positions_in, replace_all, replace_one, schema, session, settle, tables, whole,
+    VERSION, begin, create, discard, hold, indexes, is_whole, make_index, other_sets, plan_once, replace_all,
+    replace_one, schema, session, settle, tables, whole,
 };
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};

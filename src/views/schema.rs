@@ -2,12 +2,9 @@
 //! a migration: whatever is missing comes back, built from the log. A set that was built beside it
 //! can take its place.
 
-use std::collections::BTreeMap;
-
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
 
-use super::{ALL, Projection, checkpoints, parked, position};
-use crate::domain::{Epoch, Position};
+use super::{ALL, Projection, checkpoints, parked};
 
 /// The version of the set: raised when a projection or its tables change. A version has a schema of
 /// its own, so the binaries of two versions work side by side, each with what it understands.
@@ -128,19 +125,6 @@ pub async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     .bind(schema())
     .fetch_all(pool)
     .await
-}
-
-/// Where the views of a schema stand in each stream of a log.
-pub async fn positions_in(
-    connection: &mut PgConnection,
-    schema: &str,
-    epoch: &Epoch,
-) -> sqlx::Result<BTreeMap<usize, Position>> {
-    let sql =
-        format!("select stream, min(position) from {schema}.checkpoint where epoch = $1 group by stream");
-    let rows: Vec<(i32, i64)> =
-        sqlx::query_as(AssertSqlSafe(sql)).bind(epoch.to_string()).fetch_all(connection).await?;
-    Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
 }
 
 /// Has the projectors of a schema wait until the transaction ends. Each takes its checkpoint first,

@@ -1,0 +1,84 @@
+//! Whether the views are views of this log. A log that was restored from an older copy has the epoch of
+//! the one that was lost, and grows over its positions: only the event at a checkpoint tells.
+
+use std::fmt;
+
+use sqlx::PgConnection;
+
+use crate::{
+    domain::{Epoch, Point, Position},
+    log::{Holds, Log, Unavailable},
+    views,
+};
+
+/// What the views and the log have to do with each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kinship {
+    /// The views follow from this log.
+    Views,
+    /// All that the views have followed is in this log; but they say that they belong to another life of
+    /// it.
+    AnotherEpoch(Epoch),
+    /// The views have something that this log has not.
+    AnotherLog(AnotherLog),
+}
+
+/// Why views and log could not be compared.
+#[derive(Debug, thiserror::Error)]
+pub enum NotCompared {
+    /// Postgres refuses.
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] Unavailable),
+}
+
+/// A place at which the views have something that this log has not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnotherLog {
+    stream: usize,
+    at: Point,
+    holds: Holds,
+}
+
+impl AnotherLog {
+    /// Compares one point of the views with the log.
+    pub(super) async fn at(log: &Log, stream: usize, at: Point) -> Result<Option<Self>, Unavailable> {
+        let holds = if stream < log.layout().streams {
+            log.holds(stream, at).await?
+        } else {
+            Holds::Ahead { last: Position::START }
+        };
+        Ok((holds != Holds::Same).then_some(Self { stream, at, holds }))
+    }
+
+    /// A point behind the end of the log.
+    pub(super) fn ahead(stream: usize, at: Point, last: Position) -> Self {
+        Self { stream, at, holds: Holds::Ahead { last } }
+    }
+}
+
+impl fmt::Display for AnotherLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, at: Point { position, event }, holds } = self;
+        write!(f, "the views stand at position {position} of CHAT_{stream}, ")?;
+        match holds {
+            Holds::Ahead { last } => write!(f, "and the log ends at {last}"),
+            Holds::Another(other) => write!(f, "event {event}; the log has event {other} there"),
+            Holds::Missing | Holds::Same => write!(f, "event {event}, which is missing in the log"),
+        }
+    }
+}
+
+/// Compares the views of a schema with a log.
+pub async fn kinship(log: &Log, connection: &mut PgConnection, schema: &str) -> Result<Kinship, NotCompared> {
+    let mut other = None;
+    for (stream, (epoch, at)) in views::points_in(connection, schema).await? {
+        if let Some(foreign) = AnotherLog::at(log, stream, at).await? {
+            return Ok(Kinship::AnotherLog(foreign));
+        }
+        other = other.or((epoch != *log.epoch()).then_some(epoch));
+    }
+    Ok(other.map_or(Kinship::Views, Kinship::AnotherEpoch))
+}
