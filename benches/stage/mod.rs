@@ -71,7 +71,7 @@ impl Stage {
         let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
         let (nats, postgres) = (dir.path().join("nats"), dir.path().join("postgres"));
         let nats = dev::start_nats(&tools, &nats, NatsOptions::default()).await.expect("NATS");
-        let options = PostgresOptions { fsync_off: true };
+        let options = PostgresOptions { fsync_off: true, ..Default::default() };
         let postgres = dev::start_postgres(&tools, &postgres, options).await.expect("Postgres");
         app::migrate(postgres.url()).await.expect("migrations");
         let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");

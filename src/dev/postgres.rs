@@ -1,6 +1,8 @@
 //! A private Postgres cluster with the one database `verbatim`, owned by its one user `verbatim`.
 
 use std::fs;
+use std::io::Write as _;
+use std::net::IpAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +14,7 @@ use super::start::start;
 use super::{DevError, Tools, cannot_use, new_password, write_secret};
 
 const SERVER: &str = "Postgres";
+const LOOPBACK: &str = "127.0.0.1";
 /// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 
@@ -20,6 +23,8 @@ const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 pub struct PostgresOptions {
     /// Fast and fragile: data survive a crash of the server but not of the machine. 300 connections, not 100.
     pub fsync_off: bool,
+    /// Listens at this address too, for a network that only a test has. Loopback alone otherwise.
+    pub also_at: Option<IpAddr>,
 }
 
 /// A running Postgres. It ends when this is dropped.
@@ -66,13 +71,24 @@ impl Postgres {
         self.setup.url(database, self.port)
     }
 
+    /// The database `verbatim`, as it is reached at the other address that it listens at.
+    pub fn url_at(&self, address: IpAddr) -> String {
+        self.setup.url_at(address, "verbatim", self.port)
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }
 
+    /// Stops it with all its sessions where they are, as a machine that hangs; or lets it go on.
+    pub fn freeze(&mut self, frozen: bool) {
+        self.process.freeze_with_children(frozen);
+    }
+
     /// Kills it, as a crash would; returns when it is gone.
     pub fn kill9(&mut self) {
+        self.freeze(false);
         self.process.kill();
     }
 
@@ -92,6 +108,13 @@ impl Postgres {
     pub async fn stop(self) {
         // It cannot fail: ending a process does not panic.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
+    }
+}
+
+impl Drop for Postgres {
+    /// A session that is frozen could not be ended.
+    fn drop(&mut self) {
+        self.freeze(false);
     }
 }
 
@@ -127,6 +150,11 @@ impl Setup {
         if !status.success() {
             return Err(process.failed(SERVER, format!("initdb ended with {status}")));
         }
+        if let Some(address) = self.options.also_at {
+            let path = unfinished.join("pg_hba.conf");
+            let mut rules = fs::OpenOptions::new().append(true).open(&path).map_err(cannot_use(&path))?;
+            writeln!(rules, "host all all {address}/24 scram-sha-256").map_err(cannot_use(&path))?;
+        }
         fs::rename(&unfinished, &self.data).map_err(cannot_use(&self.data))
     }
 
@@ -153,7 +181,8 @@ impl Setup {
 
     fn launch(&self, port: u16) -> Result<Process, DevError> {
         let mut server = command(self.bin.join("postgres"));
-        server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", "127.0.0.1"]);
+        let addresses = self.options.also_at.map_or(LOOPBACK.into(), |also| format!("{LOOPBACK},{also}"));
+        server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", &addresses]);
         let fits = self.home.path.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
         server.arg("-k").arg(if fits { &*self.home.path } else { Path::new("") });
         if self.options.fsync_off {
@@ -190,6 +219,10 @@ impl Setup {
     }
 
     fn url(&self, database: &str, port: u16) -> String {
-        format!("postgres://verbatim:{}@127.0.0.1:{port}/{database}?sslmode=disable", self.password)
+        self.url_at(LOOPBACK, database, port)
+    }
+
+    fn url_at(&self, address: impl std::fmt::Display, database: &str, port: u16) -> String {
+        format!("postgres://verbatim:{}@{address}:{port}/{database}?sslmode=disable", self.password)
     }
 }

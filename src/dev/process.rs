@@ -123,6 +123,20 @@ impl Process {
         }
     }
 
+    /// The same for a server that has a process for each of its sessions. It goes first and comes back last, so
+    /// that it starts none meanwhile.
+    pub(super) fn freeze_with_children(&mut self, frozen: bool) {
+        if frozen {
+            self.freeze(true);
+        }
+        for child in children_of(self.pid()) {
+            send_signal(child, if frozen { libc::SIGSTOP } else { libc::SIGCONT });
+        }
+        if !frozen {
+            self.freeze(false);
+        }
+    }
+
     /// Asks a nats-server to leave its cluster in good order.
     pub(super) fn lame_duck(&mut self) {
         if self.ended().is_none() {
@@ -167,6 +181,16 @@ fn runs_on(pid: i32, folder: &Path) -> bool {
     let folder = folder.as_os_str().as_bytes();
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|line| line.windows(folder.len()).any(|window| window == folder))
+}
+
+/// The processes that a process has started and that run, as Linux tells them.
+fn children_of(parent: u32) -> Vec<i32> {
+    let is_child = |pid: &i32| {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|of| of.trim() == parent.to_string()))
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
 fn open_log(path: &Path) -> io::Result<File> {

@@ -12,6 +12,7 @@ mod blocks;
 mod cluster;
 mod command_line;
 mod conversations;
+mod database;
 mod edge;
 mod events;
 mod filter;

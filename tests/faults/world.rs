@@ -232,7 +232,7 @@ impl World {
         let dir = folder();
         let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
         // A crash of Postgres must lose nothing, so it syncs.
-        let options = PostgresOptions { fsync_off: false };
+        let options = PostgresOptions::default();
         let (backbone, postgres) = tokio::join!(Backbone::start(dir.path(), servers), async {
             dev::start_postgres(&tools, &dir.path().join("postgres"), options).await.expect("Postgres starts")
         });

@@ -17,7 +17,7 @@ pub use device::{Device, assert_linked, open};
 pub use node::{Node, command, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
-use verbatim::dev::{Cluster, Nats, NatsUser};
+use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
 pub use views::rows_of;
 
 /// The longest that anything in a story is waited for.
@@ -44,6 +44,21 @@ impl World {
         let mut world = Self::empty(streams).await;
         world.add_node("api,gateway,projector").await;
         world
+    }
+
+    /// One node with all roles, and a Postgres that the story may freeze and kill.
+    pub async fn with_its_own_postgres() -> Self {
+        let mut world = Self::empty_with(PostgresOptions { fsync_off: true, ..Default::default() }).await;
+        world.add_node("api,gateway,projector").await;
+        world
+    }
+
+    /// The servers without a node, with a Postgres that no other story uses.
+    pub async fn empty_with(options: PostgresOptions) -> Self {
+        let dir = folder();
+        let database = Database::on_its_own_server(dir.path(), options);
+        let (nats, database) = tokio::join!(servers::nats(dir.path()), database);
+        Self { nats, database, nodes: Vec::new(), streams: 1, people: AtomicUsize::new(0), dir }
     }
 
     /// The servers without a node.

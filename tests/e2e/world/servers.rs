@@ -40,7 +40,7 @@ async fn postgres() -> &'static Postgres {
     let (postgres, _) = POSTGRES
         .get_or_init(|| async {
             let dir = folder();
-            let options = PostgresOptions { fsync_off: true };
+            let options = PostgresOptions { fsync_off: true, ..Default::default() };
             let postgres = dev::start_postgres(tools(), &dir.path().join("postgres"), options)
                 .await
                 .expect("Postgres starts");
@@ -57,6 +57,8 @@ async fn postgres() -> &'static Postgres {
 pub struct Database {
     name: String,
     pub url: String,
+    /// Its server, if no other story uses it.
+    own: Option<Postgres>,
 }
 
 impl Database {
@@ -68,7 +70,19 @@ impl Database {
         let postgres = postgres().await;
         let _turn = TURN.lock().await;
         execute(postgres, &format!("create database {name} template blank")).await;
-        Self { url: postgres.url_of(&name), name }
+        Self { url: postgres.url_of(&name), name, own: None }
+    }
+
+    /// One on a Postgres that the story may freeze and kill.
+    pub async fn on_its_own_server(dir: &Path, options: PostgresOptions) -> Self {
+        let own = dev::start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
+        app::migrate(own.url()).await.expect("migrations");
+        Self { url: own.url().to_owned(), name: "verbatim".to_owned(), own: Some(own) }
+    }
+
+    /// The server of a database that has one of its own.
+    pub fn server(&mut self) -> &mut Postgres {
+        self.own.as_mut().expect("the story asked for a Postgres of its own")
     }
 
     /// Does something by hand.
@@ -104,6 +118,9 @@ impl Database {
     }
 
     pub async fn drop(self) {
+        if let Some(own) = self.own {
+            return own.stop().await;
+        }
         execute(postgres().await, &format!("drop database {} with (force)", self.name)).await;
     }
 }
