@@ -227,13 +227,14 @@ async fn start(
     let conversations = Conversations::new(log.clone(), ends, settings.conversations);
     let listeners = Arc::<Listeners>::default();
     let receipts = Receipts::new(pool.clone(), progress.clone());
-    let hub = Hub::start(&log, &conversations, &receipts, &feed, &listeners, &background);
+    let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone());
+    let hub = Hub::start(&log, &conversations, &receipts, &earlier, &feed, &listeners, &background);
     let presence =
         Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
             .await?;
     let commands = Commands {
         log: log.clone(),
-        earlier: Earlier::start(log.clone(), pool.clone(), conversations.clone()),
+        earlier,
         conversations,
         messages: Messages::new(pool.clone(), progress.clone()),
         receipts,

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use prometheus_client::{
-    metrics::{counter::Counter, gauge::Gauge},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
@@ -94,6 +94,10 @@ metrics! {
     deliveries: Counter = "deliveries";
     /// Sessions that went on from a cursor.
     resumes: Counter = "resumes";
+    /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
+    key_breaker: Gauge = "key_breaker_open";
+    /// Keys that were looked up before something was done, by what was found.
+    key_look_ups: Family<[(&'static str, &'static str); 1], Counter> = "key_look_ups";
     /// Sockets that were closed because they did not read fast enough.
     slow_consumers: Counter = "slow_consumers";
 }

@@ -2,112 +2,98 @@
 //! minutes; what is older is looked up in the view, many keys in one query, or in the log itself where
 //! the view does not reach or does not answer. The views only tell where: what it was, also if it has
 //! been edited or deleted since, is read from the log.
+//!
+//! That a key is new takes a proof without a gap: the view or a search of the log covers all up to some
+//! position of the stream, and behind that position begins what JetStream knows by itself
+//! ([`Log::window`]). No wait for the view is longer than [`VIEW`], so a database that hangs or is away
+//! costs a conversation one search of the log and not its members their messages.
 
-use std::{collections::VecDeque, time::Duration};
+mod asking;
+mod searched;
+
+use std::time::Duration;
 
 use sqlx::PgPool;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, timeout},
-};
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{Conversations, Refused};
 use crate::{
     domain::{ClientId, Position, UserId},
-    log::{DUPLICATE_WINDOW, Log, PAGE, Recorded, Unavailable},
-    views::{self, Sending},
+    log::{Log, Recorded, Unavailable},
+    telemetry::METRICS,
+    views::Sending,
 };
+use asking::{Asked, Known};
+use searched::Searched;
 
-/// The most look-ups that may wait.
-const WAITING: usize = 8_192;
-/// The most keys of one query.
-const BATCH: usize = 256;
-/// How long a look-up may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is noted how far this process has followed the log.
-const NOTE: Duration = Duration::from_secs(10);
-/// The view has to reach what was followed so long ago: less than the window of JetStream.
-const REACH: Duration = Duration::from_secs(80);
+/// How long a command waits for the view.
+const VIEW: Duration = Duration::from_millis(250);
+/// How long a command waits for a search of the log.
+const SEARCH: Duration = Duration::from_secs(5);
 
 /// Looks keys up. Cheap to clone.
 #[derive(Clone)]
 pub struct Earlier {
     log: Log,
     queue: mpsc::Sender<Asked>,
-}
-
-/// A key that somebody asks for.
-struct Asked {
-    sending: Sending,
-    answer: oneshot::Sender<Known>,
-}
-
-/// What the view says of a key.
-enum Known {
-    /// It is there.
-    At(Position),
-    /// It is not among the messages up to this position of its stream, and all that came later the
-    /// log's own window knows.
-    New,
-    /// It is not among the messages up to this position; what came later is not known.
-    NewUpTo(Position),
-}
-
-/// How far this process had followed the log, and when.
-struct Notes {
-    conversations: Conversations,
-    followed: VecDeque<(Instant, Vec<Position>)>,
+    searched: Searched,
 }
 
 impl Earlier {
-    /// Starts the task that looks up; it ends with the last of these.
+    /// Starts the tasks that look up; they end with the last of these.
     pub fn start(log: Log, pool: PgPool, conversations: Conversations) -> Self {
-        let (queue, asked) = mpsc::channel(WAITING);
-        let mut notes = Notes { conversations, followed: VecDeque::new() };
-        notes.note();
-        tokio::spawn(look_up_all(log.clone(), views::Keys::new(pool), notes, asked));
-        Self { log, queue }
+        let searched = Searched::new(log.clone(), conversations);
+        let queue = asking::start(pool, log.clone());
+        tokio::spawn(keep(log.clone(), searched.clone(), queue.downgrade()));
+        Self { log, queue, searched }
+    }
+
+    /// Hears what this process has followed, before it is noted that it has.
+    pub fn hear(&self, batch: &[Recorded]) {
+        self.searched.hear(batch);
     }
 
     /// What was sent or done with this key before the log's window, if there is something.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
-        let known = timeout(PATIENCE, self.ask(sending.clone())).await;
-        let after = match known.map_err(|_| Unavailable::because("a key cannot be looked up in time"))?? {
+        let stream = self.log.stream_of(sending.0);
+        let known = timeout(VIEW, asking::ask(&self.queue, sending.clone())).await;
+        let after = match known.unwrap_or(Known::NewUpTo(Position::START)) {
             Known::At(position) => {
-                let first = self.log.at(sending.0, position).await?;
-                let first = first.filter(|first| has_key(first, sending.1, &sending.2));
-                let first =
-                    first.ok_or_else(|| Unavailable::because("the view has a key that the log has not"));
-                return Ok(Some(first?));
+                count("view_has_it");
+                return Ok(Some(self.first(&sending, position).await?));
             }
-            Known::New => return Ok(None),
+            Known::NewUpTo(position) if self.is_lately(stream, position) => {
+                count("new");
+                return Ok(None);
+            }
             Known::NewUpTo(position) => position,
         };
-        let scanned = timeout(PATIENCE, self.scan(&sending, after)).await;
-        Ok(scanned.map_err(|_| Unavailable::because("the log cannot be searched for a key in time"))??)
-    }
-
-    async fn ask(&self, sending: Sending) -> Result<Known, Unavailable> {
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked { sending, answer };
-        self.queue.try_send(asked).map_err(|_| Unavailable::because("too many keys are looked up"))?;
-        answered.await.map_err(|_| Unavailable::because("the process is stopping"))
-    }
-
-    /// Goes through the conversation in the log.
-    async fn scan(&self, sending: &Sending, after: Position) -> Result<Option<Recorded>, Unavailable> {
-        let (conversation, user, key) = sending;
-        let mut replay = self.log.replay(self.log.stream_of(*conversation), after, &[*conversation]).await?;
-        let mut found = None;
-        loop {
-            let page = replay.page(PAGE).await?;
-            if page.is_empty() || found.is_some() {
-                break;
-            }
-            found = page.into_iter().find(|recorded| has_key(recorded, *user, key));
+        let looked = timeout(SEARCH, self.searched.look(&sending, after)).await;
+        let (at, up_to) = looked
+            .unwrap_or_else(|_| Err(Unavailable::because("the log cannot be searched for a key in time")))
+            .inspect_err(|_| count("unknown"))?;
+        if let Some(position) = at {
+            count("log_has_it");
+            return Ok(Some(self.first(&sending, position).await?));
         }
-        replay.end().await;
-        Ok(found)
+        if !self.is_lately(stream, up_to) {
+            count("unknown");
+            return Err(Unavailable::because("this process is too far behind the log to know a key").into());
+        }
+        count("new_by_the_log");
+        Ok(None)
+    }
+
+    /// Whether all that lies behind a position is known to JetStream itself.
+    fn is_lately(&self, stream: usize, position: Position) -> bool {
+        self.log.window(stream).is_some_and(|begins| position >= begins)
+    }
+
+    /// The event at a position, which has this key.
+    async fn first(&self, sending: &Sending, position: Position) -> Result<Recorded, Unavailable> {
+        let first = self.log.at(sending.0, position).await?;
+        let first = first.filter(|first| has_key(first, sending.1, &sending.2));
+        first.ok_or_else(|| Unavailable::because("the event with a key is not where it should be"))
     }
 }
 
@@ -116,63 +102,16 @@ pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool
     recorded.actor == user && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key)
 }
 
-async fn look_up_all(log: Log, mut keys: views::Keys, mut notes: Notes, mut asked: mpsc::Receiver<Asked>) {
-    let mut note = interval(NOTE);
-    note.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut batch = Vec::with_capacity(BATCH);
-    loop {
-        tokio::select! {
-            _ = note.tick() => notes.note(),
-            count = asked.recv_many(&mut batch, BATCH) => {
-                if count == 0 {
-                    return;
-                }
-                answer(&log, &mut keys, &notes, std::mem::take(&mut batch)).await;
-            }
-        }
-    }
+fn count(result: &'static str) {
+    METRICS.key_look_ups.get_or_create(&[("result", result)]).inc();
 }
 
-async fn answer(log: &Log, keys: &mut views::Keys, notes: &Notes, batch: Vec<Asked>) {
-    let asked: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
-    let found = keys.look_up(&asked).await.unwrap_or_else(|e| {
-        tracing::warn!(error = %e, "keys are searched for in the log: the view does not answer");
-        None
-    });
-    for Asked { sending, answer } in batch {
-        let _ = answer.send(match &found {
-            Some(views) => what_is_known(log, notes, views, &sending),
-            None => Known::NewUpTo(Position::START),
-        });
-    }
-}
-
-/// Two retries of one message may stand in one batch: both are told of it.
-fn what_is_known(log: &Log, notes: &Notes, views: &views::Found, sending: &Sending) -> Known {
-    let stream = log.stream_of(sending.0);
-    let reached = views.reached.get(&stream).copied().unwrap_or_default();
-    match views.at.get(sending) {
-        Some(position) => Known::At(*position),
-        None if views.parked.contains(&sending.0) => Known::NewUpTo(Position::START),
-        None if notes.is_lately(stream, reached) => Known::New,
-        None => Known::NewUpTo(reached),
-    }
-}
-
-impl Notes {
-    fn note(&mut self) {
-        debug_assert!(REACH + NOTE < DUPLICATE_WINDOW, "between them nothing may be forgotten");
-        let now = Instant::now();
-        self.followed.push_back((now, self.conversations.positions()));
-        while self.followed.len() > 1 && now.duration_since(self.followed[1].0) >= REACH {
-            self.followed.pop_front();
-        }
-    }
-
-    /// Whether a position lies within the log's own window. In the beginning all positions do that
-    /// came after this process started.
-    fn is_lately(&self, stream: usize, position: Position) -> bool {
-        let begins = self.followed.front().and_then(|(_, positions)| positions.get(stream));
-        begins.is_some_and(|begins| position >= *begins)
+/// Keeps what is known of the log's window young, and forgets searches that nobody needs any more.
+async fn keep(log: Log, searched: Searched, alive: mpsc::WeakSender<Asked>) {
+    const OFTEN: Duration = Duration::from_secs(5);
+    while alive.upgrade().is_some() {
+        log.keep_windows().await;
+        searched.forget_what_is_old();
+        tokio::time::sleep(OFTEN).await;
     }
 }

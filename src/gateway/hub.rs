@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     auth::{Blocklist, is_blocked},
-    commands::{Applied, Conversations, Receipts, Tracked},
+    commands::{Applied, Conversations, Earlier, Receipts, Tracked},
     domain::{ConversationId, Event, Lane, Point, Position, PresenceChanged, UserId},
     feed::{Feed, Verdict},
     log::{Damaged, Follower, Log, Recorded},
@@ -91,6 +91,7 @@ struct Stream {
     log: Log,
     conversations: Conversations,
     receipts: Receipts,
+    earlier: Earlier,
     feed: Feed,
     listeners: Arc<Listeners>,
     topics: HashMap<ConversationId, Topic>,
@@ -105,6 +106,7 @@ impl Hub {
         log: &Log,
         conversations: &Conversations,
         receipts: &Receipts,
+        earlier: &Earlier,
         feed: &Feed,
         listeners: &Arc<Listeners>,
         stop: &CancellationToken,
@@ -116,6 +118,7 @@ impl Hub {
                 log: log.clone(),
                 conversations: conversations.clone(),
                 receipts: receipts.clone(),
+                earlier: earlier.clone(),
                 feed: feed.clone(),
                 listeners: listeners.clone(),
                 topics: HashMap::new(),
@@ -252,6 +255,7 @@ impl Stream {
         for id in std::mem::take(&mut self.dirty) {
             self.flush(id);
         }
+        self.earlier.hear(&batch);
         self.feed.hear(self.index, batch.into_iter().zip(verdicts));
         self.conversations.followed(self.index, self.at);
     }

@@ -19,11 +19,12 @@ mod signal;
 mod streams;
 mod subject;
 mod tail;
+mod window;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, ToServerAddrs as _, jetstream};
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 pub use append::{Appended, Conflict, Unavailable};
 pub use contract::{channels, schema_files, schemas};
@@ -53,6 +54,7 @@ pub struct Log {
     queues: Arc<[commit::Queue]>,
     known: Arc<[known::Known]>,
     tails: Arc<[tail::Tail]>,
+    windows: Arc<[window::Window]>,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
 }
@@ -82,10 +84,11 @@ impl Log {
         let epoch = streams::open(&jetstream, layout).await?;
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
         let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
+        let windows = (0..layout.streams).map(|_| window::Window::default()).collect();
         let queue =
             |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
         let queues = known.iter().map(queue).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, known, tails, connections, works })
+        Ok(Self { client, jetstream, layout, epoch, queues, known, tails, windows, connections, works })
     }
 
     /// The life of this log.
@@ -126,8 +129,11 @@ impl Log {
     }
 
     async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
+        let asked = Instant::now();
         let found = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
-        Ok(Position(found.cached_info().state.last_sequence))
+        let last = Position(found.cached_info().state.last_sequence);
+        self.windows[stream].note(asked, last);
+        Ok(last)
     }
 
     fn known(&self, conversation: ConversationId) -> &known::Known {

@@ -184,7 +184,8 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     let Some((disk, mut nats)) = nats_on_a_disk(NatsOptions::default()).await else { return };
     let dir = folder();
     let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-    let (place, options) = (dir.path().join("postgres"), PostgresOptions { fsync_off: true, ..Default::default() });
+    let (place, options) =
+        (dir.path().join("postgres"), PostgresOptions { fsync_off: true, ..Default::default() });
     let postgres = dev::start_postgres(&tools, &place, options).await.expect("Postgres starts");
     let database = postgres.url().to_owned();
     app::migrate(&database).await.expect("migrations");

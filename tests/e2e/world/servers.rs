@@ -75,7 +75,8 @@ impl Database {
 
     /// One on a Postgres that the story may freeze and kill.
     pub async fn on_its_own_server(dir: &Path, options: PostgresOptions) -> Self {
-        let own = dev::start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
+        let own =
+            dev::start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
         app::migrate(own.url()).await.expect("migrations");
         Self { url: own.url().to_owned(), name: "verbatim".to_owned(), own: Some(own) }
     }
