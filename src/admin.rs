@@ -1,8 +1,11 @@
 //! The admin listener: whether the process lives, whether it can work, and what it counts.
 
-use std::sync::{
-    Arc, OnceLock,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    borrow::Cow,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use poem::{
@@ -10,6 +13,7 @@ use poem::{
 };
 use serde_json::json;
 use sqlx::PgPool;
+use tokio::sync::watch;
 
 use crate::{
     log::Log,
@@ -21,13 +25,18 @@ use crate::{
 const MAX_LAG: u64 = 10_000;
 
 /// Whether the process can work.
-#[derive(Default)]
 pub struct Health {
+    failed: watch::Receiver<Option<&'static str>>,
     parts: OnceLock<(Log, PgPool, Progress)>,
     stopping: AtomicBool,
 }
 
 impl Health {
+    /// Of a process that is starting, and of the background task that has failed, if one has.
+    pub fn new(failed: watch::Receiver<Option<&'static str>>) -> Self {
+        Self { failed, parts: OnceLock::new(), stopping: AtomicBool::new(false) }
+    }
+
     /// From here on it depends on the servers.
     pub fn is_ready_with(&self, log: Log, pool: PgPool, progress: Progress) {
         let _ = self.parts.set((log, pool, progress));
@@ -39,7 +48,14 @@ impl Health {
     }
 
     /// What is wrong, if anything.
-    async fn trouble(&self) -> Option<&'static str> {
+    async fn trouble(&self) -> Option<Cow<'static, str>> {
+        if let Some(task) = *self.failed.borrow() {
+            return Some(format!("the background task `{task}` has failed: this process stops").into());
+        }
+        self.trouble_of_servers().await.map(Cow::Borrowed)
+    }
+
+    async fn trouble_of_servers(&self) -> Option<&'static str> {
         if self.stopping.load(Ordering::Relaxed) {
             return Some("stopping");
         }
@@ -79,7 +95,7 @@ pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
                     answer(StatusCode::OK, "ready", warning)
                 }
                 Some(trouble) => {
-                    let trouble = ("trouble", trouble.to_owned());
+                    let trouble = ("trouble", trouble.into_owned());
                     answer(StatusCode::SERVICE_UNAVAILABLE, "not_ready", Some(trouble))
                 }
             }

@@ -19,6 +19,7 @@ use crate::{
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
     projector,
+    supervise::Supervisor,
     views::{self, Progress},
 };
 
@@ -29,6 +30,10 @@ pub static MIGRATIONS: Migrator = sqlx::migrate!();
 const FINISH: Duration = Duration::from_secs(15);
 /// After this time a connection to Postgres may have gone unnoticed.
 const RESTED: Duration = Duration::from_secs(1);
+/// How long a process that has failed stays up, so that a load balancer sees that it is not ready.
+const NOTICE: Duration = Duration::from_secs(2);
+/// How long background tasks may take to end.
+const END: Duration = Duration::from_secs(5);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -61,6 +66,11 @@ pub enum AppError {
         "nats-server syncs every {0} s, so a power failure loses what was acknowledged since: set `sync_interval: always` in its `jetstream` block"
     )]
     Weak(u64),
+    /// A background task failed, and half a process is worse than none.
+    #[error(
+        "the background task `{0}` has failed, so this process has stopped: start it again, and report the log line that says why"
+    )]
+    Task(&'static str),
 }
 
 /// The addresses of the servers.
@@ -121,13 +131,14 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
         .await
 }
 
-/// Serves until `stop`, then finishes what is in flight and returns. `ready` is called once, with the addresses of
-/// the listeners.
+/// Serves until `stop` or until one of its `tasks` fails, then finishes what is in flight and returns. `ready` is
+/// called once, with the addresses of the listeners.
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
     weakness: Weakness,
+    tasks: &Supervisor,
     stop: CancellationToken,
     ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
@@ -137,21 +148,33 @@ pub async fn serve(
         public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
         admin: private.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?,
     };
-    let health = Arc::new(Health::default());
-    let admin = TaskTracker::new();
-    listen_on(private, admin::routes(health.clone()), settings.listener(), CancellationToken::new(), &admin);
+    let health = Arc::new(Health::new(tasks.failed()));
+    let (admin, never) = (TaskTracker::new(), CancellationToken::new());
+    tasks.spawn(
+        "admin",
+        listen_on(private, admin::routes(health.clone()), settings.listener(), never, &admin),
+    );
 
     let started = tokio::select! {
-        started = start(settings, addresses, roles, weakness) => started?,
+        started = start(settings, addresses, roles, weakness, tasks) => started?,
         () = stop.cancelled() => return Ok(()),
+        task = tasks.failure() => return Err(AppError::Task(task)),
     };
     health.is_ready_with(started.log.clone(), started.pool.clone(), started.progress.clone());
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
-    listen_on(public, started.endpoint, settings.listener(), refuse_new.clone(), &connections);
+    let stop_accepting = refuse_new.clone();
+    let accepting = listen_on(public, started.endpoint, settings.listener(), stop_accepting, &connections);
+    tasks.spawn_ending("accept", accepting);
     ready(listening);
 
-    stop.cancelled().await;
+    let failed = tokio::select! {
+        () = stop.cancelled() => None,
+        task = tasks.failure() => Some(task),
+    };
+    if failed.is_some() {
+        let _ = timeout(NOTICE, stop.cancelled()).await;
+    }
     health.is_stopping();
     started.gateway.sessions.close();
     started.gateway.drain();
@@ -165,10 +188,12 @@ pub async fn serve(
         tracing::warn!("some connections did not end in time");
     }
     tracing::debug!("connections have ended");
-    started.background.cancel();
+    if !tasks.stop(END).await {
+        tracing::warn!("some background tasks did not end in time");
+    }
     let _ = timeout(FINISH, started.pool.close()).await;
     tracing::debug!("the pool is closed");
-    Ok(())
+    failed.map_or(Ok(()), |task| Err(AppError::Task(task)))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
@@ -180,10 +205,10 @@ fn listen_on(
     endpoint: impl Endpoint + 'static,
     limits: listen::Limits,
     stop: CancellationToken,
-    tracker: &TaskTracker,
-) {
-    let connections = tracker.clone();
-    tracker.spawn(async move { listen::serve(listener, endpoint, limits, stop, &connections).await });
+    connections: &TaskTracker,
+) -> impl Future<Output = ()> + Send + 'static {
+    let connections = connections.clone();
+    async move { listen::serve(listener, endpoint, limits, stop, &connections).await }
 }
 
 /// A process that runs.
@@ -193,7 +218,6 @@ struct Started {
     progress: Progress,
     gateway: Arc<Gateway>,
     endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
-    background: CancellationToken,
 }
 
 async fn start(
@@ -201,11 +225,12 @@ async fn start(
     addresses: &Addresses,
     roles: &[Role],
     weakness: Weakness,
+    tasks: &Supervisor,
 ) -> Result<Started, AppError> {
     let clock = Clock::system();
     let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
     is_migrated(&pool).await?;
-    let log = open_log(settings, addresses).await?;
+    let log = open_log(settings, addresses, tasks).await?;
     let durability = durable(&log, weakness).await?;
     let keys = keys(settings, &pool).await?;
     let cursor_secret = keys.derive("cursor");
@@ -214,24 +239,23 @@ async fn start(
     let revoked = Arc::<auth::Revoked>::default();
     let progress = Progress::new(pool.clone());
     let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_secret);
-    let background = CancellationToken::new();
 
     let mut ends = Vec::new();
     for stream in 0..settings.streams {
         ends.push(log.end(stream).await?);
         if roles.contains(&Role::Projector) {
             let schema = views::schema();
-            tokio::spawn(projector::project(log.clone(), pool.clone(), schema, stream, background.clone()));
+            let stop = tasks.stopping().clone();
+            tasks.spawn("projector", projector::project(log.clone(), pool.clone(), schema, stream, stop));
         }
     }
     let conversations = Conversations::new(log.clone(), ends, settings.conversations);
     let listeners = Arc::<Listeners>::default();
     let receipts = Receipts::new(pool.clone(), progress.clone());
-    let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone());
-    let hub = Hub::start(&log, &conversations, &receipts, &earlier, &feed, &listeners, &background);
+    let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone(), tasks);
+    let hub = Hub::start(&log, &conversations, &receipts, &earlier, &feed, &listeners, tasks);
     let presence =
-        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), background.clone())
-            .await?;
+        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?;
     let commands = Commands {
         log: log.clone(),
         earlier,
@@ -254,7 +278,7 @@ async fn start(
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });
-    gateway.start(&background).await?;
+    gateway.start(tasks).await?;
 
     let info = api::info::Info::new(log.epoch(), &durability, log.layout());
     let below = api::Below {
@@ -274,7 +298,7 @@ async fn start(
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
     let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
-    Ok(Started { log, pool, progress, gateway, endpoint, background })
+    Ok(Started { log, pool, progress, gateway, endpoint })
 }
 
 /// Servers that are not there yet are waited for: the process lives and is not ready.
@@ -291,9 +315,9 @@ async fn until_there<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     }
 }
 
-async fn open_log(settings: &Settings, addresses: &Addresses) -> Result<Log, AppError> {
+async fn open_log(settings: &Settings, addresses: &Addresses, tasks: &Supervisor) -> Result<Log, AppError> {
     loop {
-        match Log::open(&addresses.nats, settings.layout()).await {
+        match Log::open(&addresses.nats, settings.layout(), tasks).await {
             Ok(log) => return Ok(log),
             Err(e @ OpenError::Layout(_)) => return Err(e.into()),
             Err(e) => tracing::warn!(error = %e, "the log is not there yet"),

@@ -19,7 +19,9 @@ use crate::{
     config::{Role, ServerSettings, Settings},
     dev,
     log::{Durability, Log},
-    projector, telemetry,
+    projector,
+    supervise::Supervisor,
+    telemetry,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -138,7 +140,8 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
             let ready = |Listening { public, admin }: Listening| {
                 tracing::info!(listen = %public, %admin, "serving");
             };
-            app::serve(&settings, &addresses, &roles, Weakness::Refused, until_told(), ready).await?;
+            let tasks = Supervisor::new();
+            app::serve(&settings, &addresses, &roles, Weakness::Refused, &tasks, until_told(), ready).await?;
         }
         Command::Migrate(servers) => {
             app::migrate(&servers.database_url().map_err(AppError::from)?).await?;
@@ -191,7 +194,8 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
     let served = async {
         app::migrate(&addresses.database).await?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
-        app::serve(&settings, &addresses, &roles, Weakness::Warned, stop, ready).await
+        let tasks = Supervisor::new();
+        app::serve(&settings, &addresses, &roles, Weakness::Warned, &tasks, stop, ready).await
     }
     .await;
     servers.stop().await;
@@ -250,7 +254,7 @@ async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppEr
         }
         Err(e) => say("database", Err(e.to_string())),
     }
-    match Log::open(&addresses.nats, settings.layout()).await {
+    match Log::open(&addresses.nats, settings.layout(), &Supervisor::new()).await {
         Ok(log) => {
             say(
                 "log",

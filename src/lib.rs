@@ -30,7 +30,7 @@
 //! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, presence, views, log, auth; no SQL, no NATS, no rules |
 //! | [`admin`] | the edge for operators: alive, ready, figures | log, views, projector |
 //! | [`asyncapi`] | one document of what is published and said | the halves that log and gateway write |
-//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, the private servers of dev mode, the door | once each |
+//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, tasks that live as long as the process, the private servers of dev mode, the door | once each |
 //!
 //! Imports point down only, and siblings never import one another:
 //!
@@ -42,7 +42,7 @@
 //!  1   log   views   auth
 //!  0   domain
 //!
-//!  beside the stairs:  clock  telemetry  (for all but domain)   config  listen  dev
+//!  beside the stairs:  clock  telemetry  supervise  (for all but domain)   config  listen  dev
 //! ```
 //!
 //! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
@@ -65,5 +65,6 @@ pub mod listen;
 pub mod log;
 pub mod presence;
 pub mod projector;
+pub mod supervise;
 pub mod telemetry;
 pub mod views;

@@ -88,6 +88,8 @@ metrics! {
     projected: Counter = "projected_events";
     /// Projections that stopped for good.
     stopped: Gauge = "stopped_projections";
+    /// Background tasks that panicked or ended early. The first one takes the process out.
+    failed_tasks: Counter = "failed_tasks";
     /// Open sockets with a session.
     sessions: Gauge = "sessions";
     /// Event frames that were handed to sockets.

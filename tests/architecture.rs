@@ -62,6 +62,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
+    ("supervise", Leaf, &[]),
     ("listen", Leaf, &[]),
     ("dev", Leaf, &[]),
     // Each part knows its own settings; here they get their flags and variables.
@@ -70,7 +71,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
 ];
 
 /// What every module but `domain` may import.
-const FOR_ALL: &[&str] = &["clock", "telemetry"];
+const FOR_ALL: &[&str] = &["clock", "supervise", "telemetry"];
 
 /// Outside crates that any module but `domain` may use.
 const ANYWHERE: &[&str] =
@@ -99,7 +100,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
-    ("tokio_util", &["app", "cli", "gateway", "listen", "presence", "projector"]),
+    ("tokio_util", &["app", "cli", "gateway", "listen", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["auth", "views"]),
     ("unicode_security", &["auth"]),
@@ -144,6 +145,18 @@ const LONGER: &[(&str, &str)] = &[];
 const UNSAFE: &[(&str, &str)] = &[
     ("dev/home.rs", "the standard library does not tell who we are"),
     ("dev/process.rs", "children that die with us, and signals other than SIGKILL"),
+];
+
+/// Files with tasks that nobody supervises, each with the reason why it needs no supervision: they are short, and
+/// their end or their panic is noticed by those that wait for them.
+const UNSUPERVISED: &[(&str, &str)] = &[
+    ("cli.rs", "it waits for a signal, before there is a process to supervise"),
+    ("commands/conversations.rs", "one conversation is read"),
+    ("commands/earlier/searched.rs", "one conversation is searched"),
+    ("gateway/session.rs", "one receipt is told"),
+    ("log/commit.rs", "one round of appends, each with a deadline"),
+    ("presence/mod.rs", "one change is told"),
+    ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];
 
 /// What a pure function has no need of.
@@ -233,6 +246,11 @@ fn unsafe_stands_only_where_it_must() {
 #[test]
 fn nothing_that_ships_unwraps() {
     assert_none(unwraps(&sources()));
+}
+
+#[test]
+fn tasks_that_live_as_long_as_the_process_are_supervised() {
+    assert_none(unsupervised(&sources(), UNSUPERVISED));
 }
 
 fn imports(sources: &[Source]) -> Vec<String> {
@@ -381,6 +399,27 @@ fn unwraps(sources: &[Source]) -> Vec<String> {
     found.collect()
 }
 
+fn unsupervised(sources: &[Source], allowed: &[(&str, &str)]) -> Vec<String> {
+    let mut broken = Vec::new();
+    for source in sources {
+        let path = &source.path;
+        let code = source.code_that_ships();
+        let lines: Vec<usize> =
+            ["tokio::spawn", "task::spawn"].iter().flat_map(|word| Source::lines_with(&code, word)).collect();
+        let excused = allowed.iter().any(|(file, _)| file == path);
+        if lines.is_empty() && excused {
+            broken.push(format!("src/{path} spawns no task: take it from UNSUPERVISED"));
+        }
+        for line in lines.into_iter().filter(|_| !excused) {
+            broken.push(format!(
+                "src/{path}:{line}: nobody notices when this task panics. Spawn it with the Supervisor, or, if it is \
+                 short, name the file and the reason in UNSUPERVISED"
+            ));
+        }
+    }
+    broken
+}
+
 /// Each rule with a file that breaks it and one that comes close.
 mod the_rules_bite {
     use super::*;
@@ -475,6 +514,21 @@ mod the_rules_bite {
         }
         assert!(unsafe_places(&file("dev/a.rs", "unsafe { a() }"), &[("dev/a.rs", "why")]).is_empty());
         assert!(unsafe_places(&file("log/a.rs", "fn is_unsafe() {} // unsafe"), &[]).is_empty());
+    }
+
+    #[test]
+    fn on_supervision() {
+        for text in ["fn a() { tokio::spawn(b()); }", "fn a() { tokio::task::spawn(b()); }"] {
+            assert_eq!(unsupervised(&file("log/a.rs", text), &[]).len(), 1, "{text}");
+            assert!(unsupervised(&file("log/a.rs", text), &[("log/a.rs", "why")]).is_empty());
+        }
+        for text in [
+            "fn a() { tasks.spawn(\"b\", b()); tokio::task::spawn_blocking(c); }",
+            "#[cfg(test)] mod tests { fn a() { tokio::spawn(b()); } }",
+        ] {
+            assert!(unsupervised(&file("log/a.rs", text), &[]).is_empty(), "{text}");
+        }
+        assert_eq!(unsupervised(&file("log/a.rs", ""), &[("log/a.rs", "why")]).len(), 1);
     }
 
     #[test]

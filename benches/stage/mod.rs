@@ -25,6 +25,7 @@ use verbatim::{
         NewMember, Position, Role, Text, Time, Title, UserId,
     },
     log::{Draft, Layout, Log, Unavailable},
+    supervise::Supervisor,
 };
 
 /// As in the program, parts of which run here.
@@ -74,7 +75,9 @@ impl Stage {
         let options = PostgresOptions { fsync_off: true, ..Default::default() };
         let postgres = dev::start_postgres(&tools, &postgres, options).await.expect("Postgres");
         app::migrate(postgres.url()).await.expect("migrations");
-        let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }).await.expect("the log");
+        let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new())
+            .await
+            .expect("the log");
         let pool = app::database(postgres.url(), 4).await.expect("Postgres");
         Self { nats, postgres, log, pool, dir }
     }

@@ -18,6 +18,7 @@ use crate::{
     config::{ServerSettings, Settings},
     log::Log,
     projector::{self, Consent, Verified, Work},
+    supervise::Supervisor,
     views,
 };
 
@@ -62,7 +63,7 @@ impl Servers {
         let addresses = addresses(&self.servers)?;
         let pool = app::database(&addresses.database, 1).await?;
         app::is_migrated(&pool).await?;
-        Ok((Log::open(&addresses.nats, self.settings.layout()).await?, pool))
+        Ok((Log::open(&addresses.nats, self.settings.layout(), &Supervisor::new()).await?, pool))
     }
 }
 

@@ -6,13 +6,14 @@ use super::{Serve, addresses};
 use crate::{
     app::{self, AppError},
     log::Log,
+    supervise::Supervisor,
     views::{self, Progress},
 };
 
 pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<(), AppError> {
     let addresses = addresses(&servers)?;
     let pool = app::database(&addresses.database, 2).await?;
-    let log = Log::open(&addresses.nats, settings.layout()).await?;
+    let log = Log::open(&addresses.nats, settings.layout(), &Supervisor::new()).await?;
     let mut connection = pool.acquire().await?;
     let reached = Progress::new(pool.clone()).positions().await?;
     println!("epoch {}", log.epoch());

@@ -20,6 +20,7 @@ use super::{Conversations, Refused};
 use crate::{
     domain::{ClientId, Position, UserId},
     log::{Log, Recorded, Unavailable},
+    supervise::Supervisor,
     telemetry::METRICS,
     views::Sending,
 };
@@ -41,10 +42,10 @@ pub struct Earlier {
 
 impl Earlier {
     /// Starts the tasks that look up; they end with the last of these.
-    pub fn start(log: Log, pool: PgPool, conversations: Conversations) -> Self {
+    pub fn start(log: Log, pool: PgPool, conversations: Conversations, tasks: &Supervisor) -> Self {
         let searched = Searched::new(log.clone(), conversations);
-        let queue = asking::start(pool, log.clone());
-        tokio::spawn(keep(log.clone(), searched.clone(), queue.downgrade()));
+        let queue = asking::start(pool, log.clone(), tasks);
+        tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
         Self { log, queue, searched }
     }
 

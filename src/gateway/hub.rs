@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    future::pending,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,6 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::{
     close::Close,
@@ -27,6 +27,7 @@ use crate::{
     domain::{ConversationId, Event, Lane, Point, Position, PresenceChanged, UserId},
     feed::{Feed, Verdict},
     log::{Damaged, Follower, Log, Recorded},
+    supervise::Supervisor,
     telemetry::METRICS,
 };
 
@@ -109,7 +110,7 @@ impl Hub {
         earlier: &Earlier,
         feed: &Feed,
         listeners: &Arc<Listeners>,
-        stop: &CancellationToken,
+        tasks: &Supervisor,
     ) -> Self {
         let streams = conversations.points().into_iter().enumerate().map(|(index, at)| {
             let (sender, requests) = mpsc::channel(QUEUE);
@@ -126,12 +127,11 @@ impl Hub {
                 at,
             };
             let follower = log.lead(index, at.position);
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    () = stream.run(follower, requests) => {}
-                }
+            tasks.spawn("hub", async move {
+                stream.run(follower, requests).await;
+                // A damaged log is still damaged after a restart, and readiness says so: the process stays,
+                // and with it all that needs no hub.
+                pending::<()>().await;
             });
             sender
         });

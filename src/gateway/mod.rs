@@ -25,7 +25,7 @@ pub mod websocket;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::{BadToken, Caller, Revoked, Tokens},
@@ -34,6 +34,7 @@ use crate::{
     feed::Feed,
     log::{Recorded, Signal, Unavailable},
     presence::Presence,
+    supervise::Supervisor,
 };
 use close::Close;
 pub use contract::channels;
@@ -99,16 +100,16 @@ pub struct Gateway {
 
 impl Gateway {
     /// Starts what all sessions share: signals, presence, the sweep.
-    pub async fn start(self: &Arc<Self>, stop: &CancellationToken) -> Result<(), Unavailable> {
+    pub async fn start(self: &Arc<Self>, tasks: &Supervisor) -> Result<(), Unavailable> {
         let mut signals = self.commands.log.signals().await?;
         let gateway = self.clone();
-        spawn_until(stop, async move {
+        tasks.spawn("signals", async move {
             while let Some(signal) = signals.next().await {
                 gateway.hear(signal);
             }
         });
         let gateway = self.clone();
-        spawn_until(stop, async move {
+        tasks.spawn("presence changes", async move {
             let mut changes = gateway.commands.log.follow_presence();
             let clock = gateway.commands.clock.clone();
             loop {
@@ -116,9 +117,9 @@ impl Gateway {
                 gateway.hand_on_presence(batch).await;
             }
         });
-        spawn_until(stop, remember_revocations(self.clone()));
-        spawn_until(stop, tell_outages(self.clone()));
-        spawn_until(stop, sweep::run(self.clone()));
+        tasks.spawn("revocations", remember_revocations(self.clone()));
+        tasks.spawn("outages", tell_outages(self.clone()));
+        tasks.spawn("sweep", sweep::run(self.clone()));
         Ok(())
     }
 
@@ -205,16 +206,6 @@ async fn tell_outages(gateway: Arc<Gateway>) {
             }
         }
     }
-}
-
-fn spawn_until(stop: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
-    let stop = stop.clone();
-    tokio::spawn(async move {
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = work => {}
-        }
-    });
 }
 
 #[cfg(test)]

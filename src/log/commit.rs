@@ -17,7 +17,7 @@ use super::{
     envelope::MESSAGE_ID,
     known::Known,
 };
-use crate::domain::Position;
+use crate::{domain::Position, supervise::Supervisor};
 
 /// From so many waiting events a batch is cheaper than as many single publications.
 const BREAK_EVEN: usize = 16;
@@ -56,9 +56,9 @@ struct Waiting {
 
 impl Queue {
     /// Starts the task that empties it; it ends with the last sender.
-    pub(super) fn start(client: Client, known: Known, replicas: usize) -> Self {
+    pub(super) fn start(client: Client, known: Known, replicas: usize, tasks: &Supervisor) -> Self {
         let (waiting, receiver) = mpsc::channel(MAX_WAITING);
-        tokio::spawn(empty(Stream { client, known, replicas }, receiver));
+        tasks.spawn_ending("appends", empty(Stream { client, known, replicas }, receiver));
         Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 

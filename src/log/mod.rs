@@ -37,7 +37,10 @@ pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
 
-use crate::domain::{ConversationId, Epoch, Position};
+use crate::{
+    domain::{ConversationId, Epoch, Position},
+    supervise::Supervisor,
+};
 
 /// How long an append is retried before the answer is 503.
 pub const APPEND_DEADLINE: Duration = Duration::from_secs(10);
@@ -75,8 +78,8 @@ pub enum OpenError {
 
 impl Log {
     /// Connects to one of the servers in `url`, a comma-separated list, makes what is missing and
-    /// brings the streams' settings up to date.
-    pub async fn open(url: &str, layout: Layout) -> Result<Self, OpenError> {
+    /// brings the streams' settings up to date. Appends wait in `tasks` of its own.
+    pub async fn open(url: &str, layout: Layout, tasks: &Supervisor) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
         let client = connect(url, connections.clone(), works.clone()).await?;
         let mut jetstream = jetstream::new(client.clone());
@@ -85,8 +88,9 @@ impl Log {
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
         let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
         let windows = (0..layout.streams).map(|_| window::Window::default()).collect();
-        let queue =
-            |known: &known::Known| commit::Queue::start(client.clone(), known.clone(), layout.replicas);
+        let queue = |known: &known::Known| {
+            commit::Queue::start(client.clone(), known.clone(), layout.replicas, tasks)
+        };
         let queues = known.iter().map(queue).collect();
         Ok(Self { client, jetstream, layout, epoch, queues, known, tails, windows, connections, works })
     }

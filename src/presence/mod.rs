@@ -18,7 +18,6 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use board::{Board, Tipped};
@@ -28,6 +27,7 @@ use crate::{
     clock::Clock,
     domain::{Event, EventId, PresenceChanged, Status, Time, UserId},
     log::{Draft, Here, LEASE, Leases, Log, NodeId, Unavailable},
+    supervise::Supervisor,
     telemetry::METRICS,
     views,
 };
@@ -86,13 +86,13 @@ impl Presence {
         }
     }
 
-    /// Starts watching and telling; ends with `stop`.
+    /// Starts watching and telling.
     pub async fn start(
         log: Log,
         pool: PgPool,
         clock: Clock,
         settings: Settings,
-        stop: CancellationToken,
+        tasks: &Supervisor,
     ) -> Result<Self, Unavailable> {
         let (news, received) = mpsc::channel(QUEUE);
         let board = Arc::<RwLock<Board>>::default();
@@ -100,12 +100,7 @@ impl Presence {
         let node = NodeId::new();
         leases.renew(&node, 0).await?;
         let task = Task { log, pool, clock, settings, node, board: board.clone() };
-        tokio::spawn(async move {
-            tokio::select! {
-                () = stop.cancelled() => {}
-                () = task.run(leases, received) => {}
-            }
-        });
+        tasks.spawn("presence", async move { task.run(leases, received).await });
         Ok(Self { board, news })
     }
 }

@@ -1,5 +1,7 @@
 //! Reading ahead: the next events are fetched and decoded while Postgres works on those before.
 
+use std::panic::resume_unwind;
+
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -35,7 +37,7 @@ pub(super) struct Reader {
     /// What comes next.
     kept: Vec<Recorded>,
     damaged: Option<Damaged>,
-    _ahead: AbortOnDropHandle<()>,
+    ahead: AbortOnDropHandle<()>,
 }
 
 impl Reader {
@@ -50,7 +52,7 @@ impl Reader {
                 }
             }
         });
-        Self { ready, kept: Vec::new(), damaged: None, _ahead: AbortOnDropHandle::new(task) }
+        Self { ready, kept: Vec::new(), damaged: None, ahead: AbortOnDropHandle::new(task) }
     }
 
     /// Waits for events and takes up to `until` and about 40,000 of them. Safe to cancel.
@@ -65,7 +67,10 @@ impl Reader {
             let read = match self.ready.try_recv() {
                 Ok(read) => read,
                 Err(_) if is_enough => break,
-                Err(_) => self.ready.recv().await.ok_or_else(|| Unavailable::because(ENDED))?,
+                Err(_) => match self.ready.recv().await {
+                    Some(read) => read,
+                    None => return Err(self.ended().await),
+                },
             };
             match read {
                 Ok(more) => {
@@ -82,6 +87,14 @@ impl Reader {
         let end = self.kept.partition_point(|recorded| recorded.position <= until);
         let later = self.kept.split_off(end);
         Ok(std::mem::replace(&mut self.kept, later))
+    }
+
+    /// A panic of the one who reads ahead is a panic of the reader, for whom that one works.
+    async fn ended(&mut self) -> Stopped {
+        match (&mut self.ahead).await {
+            Err(e) if e.is_panic() => resume_unwind(e.into_panic()),
+            _ => Unavailable::because(ENDED).into(),
+        }
     }
 }
 

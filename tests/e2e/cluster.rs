@@ -23,6 +23,7 @@ use verbatim::{
         Position, ReceiptAdvanced, Role, UserId,
     },
     log::{APPEND_DEADLINE, Draft, Layout, Log, PAGE, Unavailable},
+    supervise::Supervisor,
 };
 
 use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
@@ -316,8 +317,13 @@ fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Even
 #[tokio::test]
 async fn a_forgotten_setting_takes_no_copies_away() {
     let world = World::empty_cluster(3, 1).await;
-    drop(Log::open(world.nats.url(), Layout { streams: 1, replicas: 3 }).await.expect("the log is made"));
-    let refused = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }).await.err();
+    drop(
+        Log::open(world.nats.url(), Layout { streams: 1, replicas: 3 }, &Supervisor::new())
+            .await
+            .expect("the log is made"),
+    );
+    let refused =
+        Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new()).await.err();
     assert!(refused.is_some_and(|e| e.to_string().contains("VERBATIM_REPLICAS=3")));
     assert_eq!(world.nats.copies_of("CHAT_0").await.map(|copies| copies.len()), Some(3));
     world.finish_without_views().await;
@@ -329,12 +335,14 @@ async fn a_forgotten_setting_takes_no_copies_away() {
 async fn a_server_that_lags_behind_is_not_believed() {
     let mut world = World::empty_cluster(4, 1).await;
     let layout = Layout { streams: 1, replicas: 3 };
-    drop(Log::open(world.nats.url(), layout).await.expect("the log is made"));
+    drop(Log::open(world.nats.url(), layout, &Supervisor::new()).await.expect("the log is made"));
     world.nats.settled().await.expect("the stream is there");
     let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");
     let without = (0..4).find(|index| !copies.contains(index)).expect("one has no copy");
     // It asks any of the three others.
-    let log = Log::open(world.nats.nats(without).url(), layout).await.expect("the log is there");
+    let log = Log::open(world.nats.nats(without).url(), layout, &Supervisor::new())
+        .await
+        .expect("the log is there");
     let clock = Clock::system();
     for _ in 0..4 {
         let (id, owner) = (clock.id(ConversationId::known), clock.id(UserId::known));

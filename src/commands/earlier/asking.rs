@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     domain::Position,
     log::{Log, Unavailable},
+    supervise::Supervisor,
     telemetry::METRICS,
     views::{self, Found, Sending},
 };
@@ -59,9 +60,9 @@ enum State {
 }
 
 /// Starts the task that asks; it ends with the last sender.
-pub(super) fn start(pool: PgPool, log: Log) -> mpsc::Sender<Asked> {
+pub(super) fn start(pool: PgPool, log: Log, tasks: &Supervisor) -> mpsc::Sender<Asked> {
     let (queue, asked) = mpsc::channel(WAITING);
-    tokio::spawn(answer_all(Breaker::new(pool), log, asked));
+    tasks.spawn_ending("keys", answer_all(Breaker::new(pool), log, asked));
     queue
 }
 
