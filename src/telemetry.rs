@@ -1,6 +1,9 @@
 //! Logs, metrics, and the trace that a request belongs to.
 
-use std::sync::LazyLock;
+use std::{
+    backtrace::{Backtrace, BacktraceStatus},
+    sync::LazyLock,
+};
 
 use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -135,6 +138,18 @@ pub fn start(format: LogFormat) {
     if let Err(e) = started {
         tracing::debug!(error = %e, "another subscriber takes the log lines");
     }
+    log_panics();
+}
+
+/// A panic becomes an error in the log, like all that goes wrong, and not a text that no machine reads.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(said, at, backtrace, "a task panicked: this is a defect, please report it");
+    }));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::{
     filter::Filter,
     frame::{BadFrame, ClientFrame, FrameId, ServerFrame},
     incoming::{Event, Incoming},
-    listeners::Session,
+    listeners::{Listener, Listeners, Session},
     socket::Socket,
 };
 use crate::{
@@ -44,22 +44,50 @@ pub(super) async fn serve(
     };
     let session_id = gateway.commands.clock.id(std::convert::identity);
     let session = Session::new(session_id, &caller, socket, filter);
-    METRICS.sessions.inc();
+    let mut present = Present::new(&gateway.listeners, &session, |was_online, last| {
+        if was_online {
+            gateway.presence.tell(session.user, session.id, Status::Offline);
+        }
+        if let Some(last) = last {
+            let hub = gateway.hub.clone();
+            tokio::spawn(async move { hub.leave(last).await });
+        }
+    });
     // Boxed, so that a silent session does not pay for its beginning.
     match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
         Ok(()) => {
+            present.is_online = true;
             gateway.presence.tell(session.user, session.id, Status::Online);
             Conversing::new(&gateway, &session).converse(&mut incoming).await;
-            gateway.presence.tell(session.user, session.id, Status::Offline);
         }
         Err(why) => {
             session.socket.close(why);
             gone(incoming).await;
         }
     }
-    METRICS.sessions.dec();
-    if let Some(last) = gateway.listeners.leave(&session) {
-        gateway.hub.leave(last).await;
+}
+
+/// A session is counted for as long as this lives. When the session ends, also by a panic, it leaves its
+/// listener, and the rest of the node hears whether it was online and, if no other session is left, of
+/// which listener.
+struct Present<'a, F: FnMut(bool, Option<Arc<Listener>>)> {
+    listeners: &'a Listeners,
+    session: &'a Session,
+    is_online: bool,
+    has_left: F,
+}
+
+impl<'a, F: FnMut(bool, Option<Arc<Listener>>)> Present<'a, F> {
+    fn new(listeners: &'a Listeners, session: &'a Session, has_left: F) -> Self {
+        METRICS.sessions.inc();
+        Self { listeners, session, is_online: false, has_left }
+    }
+}
+
+impl<F: FnMut(bool, Option<Arc<Listener>>)> Drop for Present<'_, F> {
+    fn drop(&mut self) {
+        METRICS.sessions.dec();
+        (self.has_left)(self.is_online, self.listeners.leave(self.session));
     }
 }
 
@@ -282,5 +310,45 @@ impl<'a> Conversing<'a> {
             Err(BadToken::Expired) => socket.close(Close::TokenExpired),
             Err(BadToken::Invalid) => socket.close(Close::InvalidToken),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{clock::Clock, domain::LoginId, gateway::socket::Limits};
+
+    #[tokio::test]
+    async fn a_session_that_panics_frees_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let (socket, incoming) = Socket::open(stream, Bytes::new(), Limits::default());
+        let clock = Clock::system();
+        let (user, login) = (clock.id(crate::domain::UserId::known), clock.id(LoginId::known));
+        let caller = Caller { user, login, expires_at: clock.now() };
+        let session = Session::new(clock.id(std::convert::identity), &caller, socket, None);
+        let listeners = Arc::<Listeners>::default();
+        let told = Arc::<Mutex<Vec<(bool, bool)>>>::default();
+        let (here, noted) = (listeners.clone(), told.clone());
+        let panicked = tokio::spawn(async move {
+            let _incoming = incoming;
+            here.enter(&session);
+            let mut present = Present::new(&here, &session, |was_online, last| {
+                noted.lock().expect("no panic").push((was_online, last.is_some()));
+            });
+            present.is_online = true;
+            panic!("as this test wants it");
+        });
+        assert!(panicked.await.expect_err("it panicked").is_panic());
+        assert!(listeners.get(user).is_none() && listeners.sessions().is_empty());
+        assert_eq!(*told.lock().expect("no panic"), [(true, true)]);
+        client.readable().await.expect("the end is told");
+        assert_eq!(client.try_read(&mut [0]).expect("the socket is closed"), 0);
     }
 }

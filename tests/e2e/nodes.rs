@@ -1,12 +1,21 @@
 //! Several nodes behave as one.
 
-use serde_json::json;
+use clap::Parser as _;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    sync::oneshot,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use verbatim::{
+    app::{self, Addresses, AppError, Weakness},
+    config::{Role, Settings},
+    supervise::Supervisor,
 };
 
-use crate::world::{World, assert_linked, key, signal};
+use crate::world::{PATIENCE, Person, World, assert_linked, eventually, key, signal};
 
 #[tokio::test]
 async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
@@ -40,7 +49,7 @@ async fn when_a_projector_dies_another_goes_on() {
     ana.says(&notes, "one").await;
     world.nodes[0].kill9().await;
     let last = ana.says(&notes, "two").await["position"].as_u64().expect("position");
-    crate::world::eventually("the other projector has taken over", || async {
+    eventually("the other projector has taken over", || async {
         ana.get(&format!("/v1/conversations/{}?min_position={last}", notes.id)).await.status == 200
     })
     .await;
@@ -120,4 +129,49 @@ async fn whoever_writes_at_another_node_at_once_hears_of_it_there() {
         assert_eq!(device.chain(&group).len(), 2, "the node has read ahead of its follower");
     }
     world.finish().await;
+}
+
+/// The settings of a node, read as its command line is.
+#[derive(clap::Parser)]
+struct CommandLine {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+#[tokio::test]
+async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
+    let world = World::empty(1).await;
+    let addresses = Addresses { nats: world.nats.url().to_owned(), database: world.database.url.clone() };
+    let line = ["node", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--argon2-memory=64"];
+    let settings = CommandLine::parse_from(line).settings;
+    let (tasks, never) = (Supervisor::new(), CancellationToken::new());
+    let (serving, is_serving) = oneshot::channel();
+    let node = tokio::spawn({
+        let tasks = tasks.clone();
+        async move {
+            let roles = [Role::Api, Role::Gateway, Role::Projector];
+            let ready = |listening| {
+                let _ = serving.send(listening);
+            };
+            app::serve(&settings, &addresses, &roles, Weakness::Refused, &tasks, never, ready).await
+        }
+    });
+    let at = is_serving.await.expect("the node serves");
+    let ready = || async {
+        let answer = reqwest::get(format!("http://{}/readyz", at.admin)).await.expect("an answer");
+        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
+    };
+    let ana = Person::registers(at.public, "ana.a").await;
+    let mut device = ana.connects().await;
+    assert_eq!(ready().await.0, 200);
+
+    tasks.spawn("task of a story", async { panic!("as this story wants it") });
+    eventually("the node is not ready", || async { ready().await.0 == 503 }).await;
+    let trouble = ready().await.1["trouble"].as_str().expect("a trouble").to_owned();
+    assert!(trouble.contains("task of a story"), "{trouble}");
+    assert_eq!(device.is_closed_with().await, 1012);
+    let ended = timeout(PATIENCE, node).await.expect("the node stops").expect("no panic");
+    assert!(matches!(ended, Err(AppError::Task("task of a story"))), "{ended:?}");
+    assert!(TcpStream::connect(at.public).await.is_err(), "nobody listens any more");
+    world.finish_without_views().await;
 }
