@@ -1,6 +1,6 @@
 -- Who may ask. The one truth outside the log: never rebuilt, so never dropped with the views.
 
-create schema auth;
+create schema if not exists auth;
 
 create table auth.account (
     id            uuid primary key,

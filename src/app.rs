@@ -1,11 +1,17 @@
 //! Wiring: from settings to a running process, and back to nothing.
 
+mod installation;
+
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _, Response, Route};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, migrate::Migrator, postgres::PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection as _, PgPool, postgres::PgPoolOptions};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use installation::{
+    Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
+};
 
 use crate::{
     admin::{self, Health},
@@ -13,6 +19,7 @@ use crate::{
     clock::Clock,
     commands::{Commands, Conversations, Earlier, Messages, Receipts},
     config::{BadSetting, Role, Settings},
+    domain::Epoch,
     feed::Feed,
     gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
     listen,
@@ -22,9 +29,6 @@ use crate::{
     supervise::Supervisor,
     views::{self, Progress},
 };
-
-/// The migrations, inside the binary.
-pub static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a stopping process finishes what is in flight.
 const FINISH: Duration = Duration::from_secs(15);
@@ -52,12 +56,30 @@ pub enum AppError {
     /// The tables are not those of this version.
     #[error("the database is not migrated ({0}): run `verbatim migrate`")]
     Migrate(String),
+    /// The tables could not be brought to this version.
+    #[error("the database could not be migrated: {0}")]
+    NotMigrated(String),
     /// The log refuses.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The log is not the one that belongs to the database.
+    #[error(
+        "the log is of epoch {found}, and the database belongs to the log of epoch {its}: look at VERBATIM_NATS_URL and \
+         VERBATIM_DATABASE_URL. If one of the two was restored from a backup, see \"Disasters\" in deploy/README.md; \
+         `verbatim log begin-epoch` joins them"
+    )]
+    AnotherLog {
+        /// What the database knows.
+        its: Epoch,
+        /// What the log says.
+        found: Epoch,
+    },
     /// The log does not answer.
     #[error(transparent)]
     Log(#[from] Unavailable),
+    /// Log and views could not be compared.
+    #[error(transparent)]
+    NotCompared(#[from] projector::NotCompared),
     /// The signing key cannot be used.
     #[error("the signing key: {0}")]
     Key(String),
@@ -230,18 +252,18 @@ async fn start(
     let clock = Clock::system();
     let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
     is_migrated(&pool).await?;
-    let log = open_log(settings, addresses, tasks).await?;
+    let log = installation::await_log(&pool, &addresses.nats, settings.layout(), STREAMS, tasks).await?;
     let durability = durable(&log, weakness).await?;
     let keys = keys(settings, &pool).await?;
-    let cursor_secret = keys.derive("cursor");
+    let cursor_key = auth::cursor_key(&pool).await?;
     let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
     let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
     let revoked = Arc::<auth::Revoked>::default();
     let progress = Progress::new(pool.clone());
-    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_secret);
+    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_key);
 
     let mut ends = Vec::new();
-    for stream in 0..settings.streams {
+    for stream in 0..log.layout().streams {
         ends.push(log.end(stream).await?);
         if roles.contains(&Role::Projector) {
             let schema = views::schema();
@@ -315,33 +337,6 @@ async fn until_there<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     }
 }
 
-async fn open_log(settings: &Settings, addresses: &Addresses, tasks: &Supervisor) -> Result<Log, AppError> {
-    loop {
-        match Log::open(&addresses.nats, settings.layout(), tasks).await {
-            Ok(log) => return Ok(log),
-            Err(e @ OpenError::Layout(_)) => return Err(e.into()),
-            Err(e) => tracing::warn!(error = %e, "the log is not there yet"),
-        }
-        tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// Whether the tables are those of this version.
-pub async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
-    let applied: Vec<i64> = match sqlx::query_scalar("select version from _sqlx_migrations where success")
-        .fetch_all(pool)
-        .await
-    {
-        Ok(applied) => applied,
-        Err(sqlx::Error::Database(_)) => return Err(AppError::Migrate("it is empty".into())),
-        Err(e) => return Err(e.into()),
-    };
-    match MIGRATIONS.iter().find(|migration| !applied.contains(&migration.version)) {
-        Some(missing) => Err(AppError::Migrate(format!("migration {} is missing", missing.version))),
-        None => Ok(()),
-    }
-}
-
 /// What the servers say an acknowledgement is worth.
 async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
     let durability = log.durability().await;
@@ -372,18 +367,4 @@ async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError
             auth::shared_key(pool).await.map_err(|e| AppError::Key(e.to_string()))
         }
     }
-}
-
-/// Brings the database to this version.
-pub async fn migrate(url: &str) -> Result<(), AppError> {
-    let pool = database(url, 1).await?;
-    let mut connection = pool.acquire().await?.detach();
-    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; set search_path = public")
-        .execute(&mut connection)
-        .await?;
-    MIGRATIONS.run(&mut connection).await.map_err(|e| AppError::Migrate(e.to_string()))?;
-    views::create(&mut connection, &views::schema()).await?;
-    connection.close().await?;
-    pool.close().await;
-    Ok(())
 }

@@ -1,5 +1,9 @@
 //! The command line.
 
+mod check;
+mod log;
+mod logins;
+mod migrate;
 mod rebuild;
 mod status;
 
@@ -17,9 +21,7 @@ use crate::{
     app::{self, Addresses, AppError, Listening, Weakness},
     asyncapi,
     config::{Role, ServerSettings, Settings},
-    dev,
-    log::{Durability, Log},
-    projector,
+    dev, projector,
     supervise::Supervisor,
     telemetry,
 };
@@ -38,16 +40,21 @@ enum Command {
     Dev(Dev),
     /// Serves with real servers.
     Serve(Serve),
-    /// Brings the database to this version.
-    Migrate(ServerSettings),
-    /// Checks the settings and what the servers promise; exit status 1 on a refusal.
+    /// Makes what a new installation needs, its tables and its log, and brings them to this version.
+    Migrate(migrate::Migrate),
+    /// Checks the settings and what the servers promise, and changes nothing; exit status 1 on a refusal.
     Check(Serve),
-    /// Shows the streams of the log, how far the views are behind them, what is parked, and the nodes.
+    /// Shows the streams of the log, how far the views are behind them, what is parked, and the nodes; exit
+    /// status 1 if the views do not follow from the log.
     Status(Serve),
     /// Builds views anew from the log, beside the live ones, and puts them in their place.
     Rebuild(rebuild::Rebuild),
     /// Holds the views against the log, row by row; exit status 1 if anything differs.
     Verify(rebuild::Servers),
+    /// Begins a new epoch of the log, or makes lost streams anew: for after a disaster.
+    Log(log::LogCommand),
+    /// Ends the logins of everybody: for after a restore of the accounts.
+    Logins(logins::Logins),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.
@@ -94,6 +101,8 @@ pub fn main() -> ExitCode {
         | Command::Status(Serve { settings, .. })
         | Command::Verify(rebuild::Servers { settings, .. }) => telemetry::start(settings.log),
         Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
+        Command::Log(log) => telemetry::start(log.servers().settings.log),
+        Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
         Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
@@ -143,12 +152,11 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
             let tasks = Supervisor::new();
             app::serve(&settings, &addresses, &roles, Weakness::Refused, &tasks, until_told(), ready).await?;
         }
-        Command::Migrate(servers) => {
-            app::migrate(&servers.database_url().map_err(AppError::from)?).await?;
-            println!("the database is migrated");
-        }
-        Command::Check(serve) => return Ok(check(serve).await?),
-        Command::Status(serve) => status::status(serve).await?,
+        Command::Migrate(what) => migrate::migrate(what).await?,
+        Command::Check(serve) => return Ok(check::check(serve).await?),
+        Command::Status(serve) => return Ok(status::status(serve).await?),
+        Command::Log(what) => log::log(what).await?,
+        Command::Logins(what) => logins::logins(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Openapi => print!("{}", api::document()),
@@ -157,6 +165,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Where the servers are, as the settings say.
 fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
 }
@@ -193,6 +202,7 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
     let roles = [Role::Api, Role::Gateway, Role::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
+        app::make_log(&addresses, settings.layout(), 1).await?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
         let tasks = Supervisor::new();
         app::serve(&settings, &addresses, &roles, Weakness::Warned, &tasks, stop, ready).await
@@ -229,52 +239,4 @@ A first conversation, to paste into another terminal:
   say "$api/conversations/$lunch/messages?min_position=$position" -H "$as_ana"
 "#
     )
-}
-
-async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
-    let addresses = addresses(&servers)?;
-    let mut fine = true;
-    let mut say = |what: &str, outcome: Result<String, String>| match outcome {
-        Ok(good) => println!("ok       {what}: {good}"),
-        Err(bad) => {
-            fine = false;
-            println!("REFUSED  {what}: {bad}");
-        }
-    };
-    let keys = settings.signing_keys();
-    say(
-        "signing key",
-        keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into())
-            .map_err(|e| e.to_string()),
-    );
-    match app::database(&addresses.database, 1).await {
-        Ok(pool) => {
-            let migrated = app::is_migrated(&pool).await;
-            say("database", migrated.map(|()| "migrated".into()).map_err(|e| e.to_string()));
-        }
-        Err(e) => say("database", Err(e.to_string())),
-    }
-    match Log::open(&addresses.nats, settings.layout(), &Supervisor::new()).await {
-        Ok(log) => {
-            say(
-                "log",
-                Ok(format!(
-                    "{} streams, {} replicas, epoch {}",
-                    settings.streams,
-                    settings.replicas,
-                    log.epoch()
-                )),
-            );
-            let durability = match log.durability().await {
-                Durability::Always => Ok("every acknowledgement is on disk".into()),
-                Durability::Interval { seconds } => Err(AppError::Weak(seconds).to_string()),
-                Durability::Unknown => {
-                    Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into())
-                }
-            };
-            say("durability", durability);
-        }
-        Err(e) => say("log", Err(e.to_string())),
-    }
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

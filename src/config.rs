@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth, gateway, gateway::handshake::Origins, listen, log::Layout, presence, telemetry::LogFormat,
+    auth, gateway, gateway::handshake::Origins, listen, log::Wanted, presence, telemetry::LogFormat,
 };
 
 /// What `serve` and `dev` can be told.
@@ -25,13 +25,8 @@ pub struct Settings {
     )]
     pub admin_listen: SocketAddr,
 
-    /// Streams of the log: a power of two from 1 to 256. Decided when the log is made.
-    #[arg(long, env = "VERBATIM_STREAMS", default_value_t = 1, value_name = "NUMBER")]
-    pub streams: usize,
-
-    /// Copies of each stream: 1 on one nats-server, 3 or 5 in a cluster.
-    #[arg(long, env = "VERBATIM_REPLICAS", default_value_t = 1, value_name = "NUMBER")]
-    pub replicas: usize,
+    #[command(flatten)]
+    log_layout: LayoutSettings,
 
     /// Web pages that may use REST and WebSockets: a comma-separated list of origins (your own, too),
     /// or `*` for any.
@@ -106,6 +101,27 @@ struct KeySettings {
     previous_signing_key_file: Option<PathBuf>,
 }
 
+/// How the log is laid out.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LayoutSettings {
+    /// Streams of the log: a power of two from 1 to 256, decided when the log is made [default: as the log
+    /// has them; a new one gets 16, in dev mode 1].
+    #[arg(long, env = "VERBATIM_STREAMS", value_name = "NUMBER")]
+    streams: Option<usize>,
+
+    /// Copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as the log has them; a new
+    /// one gets 1].
+    #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER")]
+    replicas: Option<usize>,
+}
+
+impl LayoutSettings {
+    /// What of it an operator has decided.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { streams: self.streams, replicas: self.replicas }
+    }
+}
+
 /// Where the servers are.
 #[derive(Debug, Clone, Args)]
 pub struct ServerSettings {
@@ -148,6 +164,11 @@ impl ServerSettings {
         either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
     }
 
+    /// Whether it is said where nats-server is.
+    pub fn has_nats(&self) -> bool {
+        self.nats_url.is_some() || self.nats_url_file.is_some()
+    }
+
     /// The URL of Postgres.
     pub fn database_url(&self) -> Result<String, BadSetting> {
         either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")
@@ -156,8 +177,8 @@ impl ServerSettings {
 
 impl Settings {
     /// How the log is laid out.
-    pub fn layout(&self) -> Layout {
-        Layout { streams: self.streams, replicas: self.replicas }
+    pub fn layout(&self) -> Wanted {
+        self.log_layout.wanted()
     }
 
     /// The origins of web pages that may come in; none: all may.

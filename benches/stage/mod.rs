@@ -24,7 +24,7 @@ use verbatim::{
         ClientId, ConversationCreated, ConversationId, Event, EventId, History, Kind, MessageId, MessageSent,
         NewMember, Position, Role, Text, Time, Title, UserId,
     },
-    log::{Draft, Layout, Log, Unavailable},
+    log::{Draft, Log, Unavailable, Wanted},
     supervise::Supervisor,
 };
 
@@ -75,9 +75,7 @@ impl Stage {
         let options = PostgresOptions { fsync_off: true, ..Default::default() };
         let postgres = dev::start_postgres(&tools, &postgres, options).await.expect("Postgres");
         app::migrate(postgres.url()).await.expect("migrations");
-        let log = Log::open(nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new())
-            .await
-            .expect("the log");
+        let log = Log::make(nats.url(), Wanted::default(), 1, &Supervisor::new()).await.expect("the log");
         let pool = app::database(postgres.url(), 4).await.expect("Postgres");
         Self { nats, postgres, log, pool, dir }
     }

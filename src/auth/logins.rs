@@ -202,6 +202,19 @@ pub async fn revoke_all_but(
     end_all_but(pool, user, kept, now).await
 }
 
+/// Ends all logins of everybody that began before a time; answers those that ended.
+pub async fn revoke_begun_before(pool: &PgPool, time: Time, now: Time) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
+         returning id",
+    )
+    .bind(time.datetime())
+    .bind(now.datetime())
+    .fetch_all(pool)
+    .await?;
+    Ok(ended.into_iter().map(LoginId::known).collect())
+}
+
 /// Changes a password and ends all logins of the account but `kept`; answers those that ended: cut
 /// their sockets everywhere. A log-in by the old password that is under way fails or ends too.
 pub async fn change_password(

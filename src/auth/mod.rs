@@ -9,6 +9,7 @@
 mod accounts;
 mod blocked;
 mod blocks;
+mod installation;
 mod keys;
 mod logins;
 mod names;
@@ -25,10 +26,11 @@ mod username;
 pub use accounts::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw};
 pub use blocked::{Blocked, Blocklist, contains as is_blocked};
 pub use blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock};
+pub use installation::{cursor_key, epoch_of_log, keep_epoch, take_turn};
 pub use keys::{BadKey, Keys};
 pub use logins::{
     Attempt, ChangeError, LogInError, LoggedIn, Login, MAX_LOGINS, Revocation, change_password, list, log_in,
-    revoke, revoke_all_but,
+    revoke, revoke_all_but, revoke_begun_before,
 };
 pub use names::{BadName, DeviceName, DisplayName};
 pub use password::{BadPassword, Password};

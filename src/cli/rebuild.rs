@@ -14,11 +14,10 @@ use tokio::time::interval;
 
 use super::{Failed, addresses};
 use crate::{
-    app::{self, AppError},
+    app::{self, Addresses, AppError},
     config::{ServerSettings, Settings},
-    log::Log,
+    log::{Log, OpenError},
     projector::{self, Consent, Verified, Work},
-    supervise::Supervisor,
     views,
 };
 
@@ -59,11 +58,16 @@ impl Rebuild {
 }
 
 impl Servers {
+    pub(super) fn addresses(&self) -> Result<Addresses, AppError> {
+        addresses(&self.servers)
+    }
+
     async fn open(&self) -> Result<(Log, PgPool), AppError> {
-        let addresses = addresses(&self.servers)?;
-        let pool = app::database(&addresses.database, 1).await?;
+        let addresses = self.addresses()?;
+        let pool = app::database(&addresses.database, 2).await?;
         app::is_migrated(&pool).await?;
-        Ok((Log::open(&addresses.nats, self.settings.layout(), &Supervisor::new()).await?, pool))
+        let log = app::look_at_log(&pool, &addresses.nats, self.settings.layout()).await?;
+        Ok((log.ok_or(OpenError::NoLog)?, pool))
     }
 }
 

@@ -1,29 +1,33 @@
-//! How far everything is, for people to read.
+//! How far everything is, for people to read. It changes nothing.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, process::ExitCode};
 
 use super::{Serve, addresses};
 use crate::{
     app::{self, AppError},
-    log::Log,
-    supervise::Supervisor,
+    domain::Position,
+    projector::{Kinship, kinship},
     views::{self, Progress},
 };
 
-pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<(), AppError> {
+pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
     let addresses = addresses(&servers)?;
     let pool = app::database(&addresses.database, 2).await?;
-    let log = Log::open(&addresses.nats, settings.layout(), &Supervisor::new()).await?;
+    app::is_migrated(&pool).await?;
+    let Some(log) = app::look_at_log(&pool, &addresses.nats, settings.layout()).await? else {
+        println!("no log yet: `verbatim migrate` makes it");
+        return Ok(ExitCode::SUCCESS);
+    };
     let mut connection = pool.acquire().await?;
     let reached = Progress::new(pool.clone()).positions().await?;
     println!("epoch {}", log.epoch());
     let (mut lag, mut parked) = (0, Vec::new());
-    for stream in 0..settings.streams {
+    for stream in 0..log.layout().streams {
         let last = log.last(stream).await?;
         let views = reached.get(&stream).copied().unwrap_or_default();
-        let behind = last.0.saturating_sub(views.0);
-        println!("CHAT_{stream}  last {last}  views {views}  lag {behind}");
-        lag += behind;
+        println!("CHAT_{stream}  last {last}  views {views}  {}", distance(last, views));
+        // Views that are ahead of one stream make up for no lag in another one.
+        lag += last.0.saturating_sub(views.0);
         parked.extend(views::parked(&mut connection, stream).await?);
     }
     println!("lag {lag} events");
@@ -36,7 +40,7 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<(),
             views::schema()
         ),
     }
-    for (node, sessions) in log.leases().await?.sessions().await? {
+    for (node, sessions) in log.nodes().await? {
         println!("node {node}  sessions {sessions}");
     }
     for other in views::other_sets(&pool).await? {
@@ -45,5 +49,20 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<(),
              that version will come back"
         );
     }
-    Ok(())
+    let trouble = match kinship(&log, &mut connection, &views::schema()).await? {
+        Kinship::Views => return Ok(ExitCode::SUCCESS),
+        Kinship::AnotherEpoch(epoch) => {
+            format!("the views are of epoch {epoch}, another life of the log: run `verbatim rebuild all`")
+        }
+        Kinship::AnotherLog(foreign) => format!("{foreign}: see \"Disasters\" in deploy/README.md"),
+    };
+    println!("REFUSED  {trouble}");
+    Ok(ExitCode::FAILURE)
+}
+
+fn distance(last: Position, views: Position) -> String {
+    match last.0.checked_sub(views.0) {
+        Some(lag) => format!("lag {lag}"),
+        None => format!("AHEAD by {}", views.0 - last.0),
+    }
 }

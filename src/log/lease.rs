@@ -11,11 +11,14 @@ use futures_util::{StreamExt as _, TryStreamExt as _};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
-use super::{Log, Unavailable};
+use super::{Log, Unavailable, streams};
 use crate::domain::{Status, Time, UserId};
 
 /// A node is held to be dead when it has not renewed its lease for so long.
 pub const LEASE: Duration = Duration::from_secs(12);
+
+/// The bucket of the nodes.
+const NODES: &str = "verbatim_nodes";
 
 /// One running process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -92,10 +95,40 @@ impl Log {
             self.jetstream.create_or_update_key_value(config).await.map_err(Unavailable::because)
         };
         Ok(Leases {
-            nodes: open(bucket("verbatim_nodes", LEASE)).await?,
+            nodes: open(bucket(NODES, LEASE)).await?,
             here: open(bucket("verbatim_here", Duration::ZERO)).await?,
         })
     }
+}
+
+impl Log {
+    /// The nodes that live, each with the sessions that it had when it last said so; none where no node has
+    /// ever been. Nothing is made.
+    pub async fn nodes(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
+        match self.jetstream.get_stream(format!("KV_{NODES}")).await {
+            Ok(_) => {
+                sessions(&self.jetstream.get_key_value(NODES).await.map_err(Unavailable::because)?).await
+            }
+            Err(e) if streams::is_not_found(e.kind()) => Ok(Vec::new()),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+}
+
+async fn alive(nodes: &Store) -> Result<HashSet<NodeId>, Unavailable> {
+    let keys = nodes.keys().await.map_err(Unavailable::because)?;
+    keys.map_ok(NodeId).try_collect().await.map_err(Unavailable::because)
+}
+
+async fn sessions(nodes: &Store) -> Result<Vec<(NodeId, u64)>, Unavailable> {
+    let mut sessions = Vec::new();
+    for node in alive(nodes).await? {
+        let said = nodes.get(node.to_string()).await.map_err(Unavailable::because)?;
+        let count = said.and_then(|said| std::str::from_utf8(&said).ok()?.parse().ok());
+        sessions.extend(count.map(|count| (node, count)));
+    }
+    sessions.sort_unstable();
+    Ok(sessions)
 }
 
 impl Leases {
@@ -110,20 +143,7 @@ impl Leases {
 
     /// The nodes that live.
     pub async fn alive(&self) -> Result<HashSet<NodeId>, Unavailable> {
-        let keys = self.nodes.keys().await.map_err(Unavailable::because)?;
-        keys.map_ok(NodeId).try_collect().await.map_err(Unavailable::because)
-    }
-
-    /// The nodes that live, each with the sessions that it had when it last said so.
-    pub async fn sessions(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
-        let mut sessions = Vec::new();
-        for node in self.alive().await? {
-            let said = self.nodes.get(node.to_string()).await.map_err(Unavailable::because)?;
-            let count = said.and_then(|said| std::str::from_utf8(&said).ok()?.parse().ok());
-            sessions.extend(count.map(|count| (node, count)));
-        }
-        sessions.sort_unstable();
-        Ok(sessions)
+        alive(&self.nodes).await
     }
 
     /// Says what is known of a user on a node.

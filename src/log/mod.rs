@@ -35,7 +35,7 @@ pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use points::Holds;
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
-pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES};
+pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Mended, Wanted};
 
 use crate::{
     domain::{ConversationId, Epoch, Position},
@@ -62,6 +62,14 @@ pub struct Log {
     works: watch::Sender<bool>,
 }
 
+/// A connection to the servers, before the log is known.
+struct Connection {
+    client: Client,
+    jetstream: jetstream::Context,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
+}
+
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -71,20 +79,43 @@ pub enum OpenError {
     /// The number of streams or a stream of that name does not fit.
     #[error("{0}")]
     Layout(String),
-    /// JetStream refused to make or to update a stream.
+    /// None of its streams is there.
+    #[error(
+        "there is no log: none of its streams exists. A new installation gets one by `verbatim migrate`; a log that was \
+         lost is restored from a backup (\"Disasters\" in deploy/README.md)"
+    )]
+    NoLog,
+    /// Some of its streams are not there.
+    #[error(
+        "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \
+         is none, `verbatim log recreate` makes what is missing, empty"
+    )]
+    Missing(String),
+    /// JetStream does not answer, or refused to make or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),
 }
 
-impl Log {
-    /// Connects to one of the servers in `url`, a comma-separated list, makes what is missing and
-    /// brings the streams' settings up to date. Appends wait in `tasks` of its own.
-    pub async fn open(url: &str, layout: Layout, tasks: &Supervisor) -> Result<Self, OpenError> {
+impl OpenError {
+    /// Whether it may pass by itself: servers come back, a cluster that has just started finds its
+    /// streams a moment later, but settings stay as they are.
+    pub fn may_pass(&self) -> bool {
+        !matches!(self, Self::Layout(_))
+    }
+}
+
+impl Connection {
+    async fn to(url: &str) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
         let client = connect(url, connections.clone(), works.clone()).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
-        let epoch = streams::open(&jetstream, layout).await?;
+        Ok(Self { client, jetstream, connections, works })
+    }
+
+    fn with(self, found: streams::Found, tasks: &Supervisor) -> Log {
+        let Self { client, jetstream, connections, works } = self;
+        let streams::Found { epoch, layout, .. } = found;
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
         let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
         let windows = (0..layout.streams).map(|_| window::Window::default()).collect();
@@ -92,7 +123,62 @@ impl Log {
             commit::Queue::start(client.clone(), known.clone(), layout.replicas, tasks)
         };
         let queues = known.iter().map(queue).collect();
-        Ok(Self { client, jetstream, layout, epoch, queues, known, tails, windows, connections, works })
+        Log { client, jetstream, layout, epoch, queues, known, tails, windows, connections, works }
+    }
+}
+
+impl Log {
+    /// Connects to one of the servers in `url`, a comma-separated list, and looks at the log that is
+    /// there. Nothing is made or changed.
+    pub async fn open(url: &str, wanted: Wanted, tasks: &Supervisor) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = streams::look(&connection.jetstream, wanted).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// The same; but where there is no log one is made, with so many streams unless something else is
+    /// wanted. A log that has lost a stream stays lost.
+    pub async fn make(
+        url: &str,
+        wanted: Wanted,
+        streams: usize,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = streams::make(&connection.jetstream, wanted, streams).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// Makes the streams that a log has lost, empty, and begins a new life of it.
+    pub async fn make_what_is_missing(
+        url: &str,
+        wanted: Wanted,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = streams::make_what_is_missing(&connection.jetstream, wanted).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// Begins a new life of a log at the same positions, in which no cursor of the old one counts.
+    pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
+        streams::begin_epoch(&Connection::to(url).await?.jetstream).await
+    }
+
+    /// Puts the settings of the streams right, as far as they are ours, and makes what lies in memory
+    /// only. Tells what was not right.
+    pub async fn mend(&self) -> Result<Vec<Mended>, OpenError> {
+        let Layout { streams, replicas } = self.layout;
+        let wanted = Wanted { streams: Some(streams), replicas: Some(replicas) };
+        let found = streams::look(&self.jetstream, wanted).await?;
+        streams::make_presence(&self.jetstream, self.layout).await?;
+        streams::mend(&self.jetstream, found).await
+    }
+
+    /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
+    pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
+        let found = streams::look(&self.jetstream, Wanted::default()).await?;
+        Ok(found.deny_delete().map(str::to_owned).collect())
     }
 
     /// The life of this log.

@@ -69,6 +69,11 @@ impl Log {
         self.client.publish(subject, payload).await.map_err(Unavailable::because)
     }
 
+    /// Waits until all that was told has reached the server: for a process that ends after it.
+    pub async fn flush(&self) -> Result<(), Unavailable> {
+        self.client.flush().await.map_err(Unavailable::because)
+    }
+
     /// Listens to all nodes. The subscription outlives reconnects; what is told meanwhile is lost,
     /// so whoever must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {

@@ -22,7 +22,7 @@ use verbatim::{
         ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
         Position, ReceiptAdvanced, Role, UserId,
     },
-    log::{APPEND_DEADLINE, Draft, Layout, Log, PAGE, Unavailable},
+    log::{APPEND_DEADLINE, Draft, Log, PAGE, Unavailable, Wanted},
     supervise::Supervisor,
 };
 
@@ -318,12 +318,14 @@ fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Even
 async fn a_forgotten_setting_takes_no_copies_away() {
     let world = World::empty_cluster(3, 1).await;
     drop(
-        Log::open(world.nats.url(), Layout { streams: 1, replicas: 3 }, &Supervisor::new())
+        Log::make(world.nats.url(), Wanted { replicas: Some(3), ..Wanted::default() }, 1, &Supervisor::new())
             .await
             .expect("the log is made"),
     );
     let refused =
-        Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new()).await.err();
+        Log::open(world.nats.url(), Wanted { replicas: Some(1), ..Wanted::default() }, &Supervisor::new())
+            .await
+            .err();
     assert!(refused.is_some_and(|e| e.to_string().contains("VERBATIM_REPLICAS=3")));
     assert_eq!(world.nats.copies_of("CHAT_0").await.map(|copies| copies.len()), Some(3));
     world.finish_without_views().await;
@@ -334,13 +336,13 @@ async fn a_forgotten_setting_takes_no_copies_away() {
 #[tokio::test]
 async fn a_server_that_lags_behind_is_not_believed() {
     let mut world = World::empty_cluster(4, 1).await;
-    let layout = Layout { streams: 1, replicas: 3 };
-    drop(Log::open(world.nats.url(), layout, &Supervisor::new()).await.expect("the log is made"));
+    let wanted = Wanted { streams: Some(1), replicas: Some(3) };
+    drop(Log::make(world.nats.url(), wanted, 1, &Supervisor::new()).await.expect("the log is made"));
     world.nats.settled().await.expect("the stream is there");
     let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");
     let without = (0..4).find(|index| !copies.contains(index)).expect("one has no copy");
     // It asks any of the three others.
-    let log = Log::open(world.nats.nats(without).url(), layout, &Supervisor::new())
+    let log = Log::open(world.nats.nats(without).url(), wanted, &Supervisor::new())
         .await
         .expect("the log is there");
     let clock = Clock::system();

@@ -5,7 +5,7 @@ use serde_json::json;
 use verbatim::{
     clock::Clock,
     domain::{ClientId, Event, EventId, MessageId, MessageSent},
-    log::{Draft, Layout, Log},
+    log::{Draft, Log, Wanted},
     supervise::Supervisor,
 };
 
@@ -146,9 +146,7 @@ async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
     let world = World::start().await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[]).await;
-    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new())
-        .await
-        .expect("the log");
+    let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     let clock = Clock::system();
     let client_id = ClientId::try_from(key()).expect("a key");
     let message = MessageSent {

@@ -15,7 +15,7 @@ use verbatim::{
     clock::Clock,
     dev::NatsUser,
     domain::{Event, EventId, MessageId, MessageSent},
-    log::{Draft, Layout, Log},
+    log::{Draft, Log, Wanted},
     projector,
     supervise::Supervisor,
     views,
@@ -297,9 +297,7 @@ async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event
     let world = World::start().await;
     let ana = world.person("ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
-    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new())
-        .await
-        .expect("the log");
+    let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     let clock = Clock::system();
     let mut stored = Vec::new();
     for text in ["first", "second"] {
@@ -440,9 +438,7 @@ async fn the_views_of_another_version_are_built_and_kept_beside_these() {
     ana.says(&lunch, "before").await;
 
     let pool = app::database_with(&world.database.url, 2, "view_2".into()).await.expect("Postgres");
-    let log = Log::open(world.nats.url(), Layout { streams: 1, replicas: 1 }, &Supervisor::new())
-        .await
-        .expect("the log");
+    let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
     let stop = CancellationToken::new();
     let projecting = projector::project(log.clone(), pool.clone(), "view_2".into(), 0, stop.clone());
     let projecting = tokio::spawn(projecting);

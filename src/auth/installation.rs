@@ -1,0 +1,41 @@
+//! What an installation knows of itself: the epoch of the log that belongs to it, so that a log which was
+//! lost is not taken for one that never was; and the key of its cursors, so that they outlive a change of
+//! the signing key.
+
+use aws_lc_rs::rand;
+use sqlx::{PgConnection, PgPool};
+
+use crate::domain::Epoch;
+
+/// The key of the advisory lock under which an installation gets its log.
+const LOCK: i64 = 0x5645_5242_4c4f_4730;
+
+/// The epoch of its log, read and nothing else.
+pub async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
+    let epoch: Option<Option<String>> =
+        sqlx::query_scalar("select epoch from auth.installation").fetch_optional(pool).await?;
+    Ok(epoch.flatten().map(Epoch))
+}
+
+/// The key by which cursors are authenticated. It is made at the first time, and is the same for all nodes.
+pub async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
+    let mut made = [0_u8; 32];
+    rand::fill(&mut made).expect("the system has randomness");
+    sqlx::query("insert into auth.installation (cursor_key) values ($1) on conflict do nothing")
+        .bind(&made[..])
+        .execute(pool)
+        .await?;
+    let key: Vec<u8> = sqlx::query_scalar("select cursor_key from auth.installation").fetch_one(pool).await?;
+    key.try_into().map_err(|_| sqlx::Error::Decode("a cursor key has 32 bytes".into()))
+}
+
+/// Waits until no other process gives this installation its log. The turn ends with the connection.
+pub async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
+    sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(connection).await.map(drop)
+}
+
+/// Keeps the epoch of its log.
+pub async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()> {
+    cursor_key(pool).await?;
+    sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(pool).await.map(drop)
+}

@@ -1,0 +1,101 @@
+//! `check`: whether the settings can be used, and what the servers promise. It changes nothing.
+
+use std::process::ExitCode;
+
+use sqlx::PgPool;
+
+use super::{Serve, addresses};
+use crate::{
+    app::{self, AppError},
+    log::{Durability, Log},
+    projector::{Kinship, kinship},
+    supervise::Supervisor,
+    views,
+};
+
+/// What is told, and whether all of it was good.
+struct Report {
+    is_fine: bool,
+}
+
+impl Report {
+    fn say<E: std::fmt::Display>(&mut self, what: &str, outcome: Result<String, E>) {
+        match outcome {
+            Ok(good) => println!("ok       {what}: {good}"),
+            Err(bad) => {
+                self.is_fine = false;
+                println!("REFUSED  {what}: {bad}");
+            }
+        }
+    }
+}
+
+pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
+    let addresses = addresses(&servers)?;
+    let mut report = Report { is_fine: true };
+    let keys = settings.signing_keys();
+    report
+        .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
+    let database = migrated(&addresses.database).await;
+    report.say("database", database.as_ref().map(|_| "migrated".into()));
+    let log = match &database {
+        Ok(pool) => app::look_at_log(pool, &addresses.nats, settings.layout()).await,
+        Err(_) => Log::open(&addresses.nats, settings.layout(), &Supervisor::new())
+            .await
+            .map(Some)
+            .map_err(AppError::from),
+    };
+    report.say("log", log.as_ref().map(described));
+    if let Ok(Some(log)) = &log {
+        report.say("durability", durable(log).await);
+        report.say("erasure", erasable(log).await);
+        if let Ok(pool) = &database {
+            report.say("views", follow_from(log, pool).await);
+        }
+    }
+    Ok(if report.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn migrated(url: &str) -> Result<PgPool, AppError> {
+    let pool = app::database(url, 2).await?;
+    app::is_migrated(&pool).await?;
+    Ok(pool)
+}
+
+fn described(log: &Option<Log>) -> String {
+    let Some(log) = log else { return "none yet: `verbatim migrate` makes it".into() };
+    let layout = log.layout();
+    format!("{} streams, {} replicas, epoch {}", layout.streams, layout.replicas, log.epoch())
+}
+
+async fn durable(log: &Log) -> Result<String, AppError> {
+    match log.durability().await {
+        Durability::Always => Ok("every acknowledgement is on disk".into()),
+        Durability::Interval { seconds } => Err(AppError::Weak(seconds)),
+        Durability::Unknown => Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into()),
+    }
+}
+
+async fn erasable(log: &Log) -> Result<String, String> {
+    let never = log.never_erased().await.map_err(|e| e.to_string())?;
+    if never.is_empty() {
+        return Ok("messages can be deleted from the streams by whoever may".into());
+    }
+    Err(format!(
+        "deny_delete is set on {} and cannot be unset: nothing could ever be erased there. Restore into streams \
+         without it",
+        never.join(", ")
+    ))
+}
+
+/// Whether the views follow from the log.
+async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
+    let mut connection = pool.acquire().await.map_err(|e| e.to_string())?;
+    match kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())? {
+        Kinship::Views => Ok("they follow from this log".into()),
+        Kinship::AnotherEpoch(epoch) => {
+            Err(format!("they are of epoch {epoch}, another life of the log: run `verbatim rebuild all`"))
+        }
+        Kinship::AnotherLog(foreign) => Err(format!("{foreign}: see \"Disasters\" in deploy/README.md")),
+    }
+}
