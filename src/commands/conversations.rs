@@ -2,26 +2,27 @@
 //! then kept current by the one follower of each stream. Authorisation is decided on these.
 
 use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Semaphore, oneshot, watch},
     time::timeout,
 };
 
+use super::kept::Kept;
 use crate::{
     domain::{Conversation, ConversationId, Fold, Point, Position},
-    log::{Log, Recorded, Unavailable},
+    log::{FOLDS, Log, Recorded, Unavailable},
 };
 
 /// How long the follower may be behind a conversation that is read.
 const FOLLOWER: Duration = Duration::from_secs(5);
+/// So many batches of conversations are read side by side on this node, whoever asks for them.
+const BATCHES: usize = 8;
 
 /// The conversations that this process knows. Cheap to clone.
 #[derive(Clone)]
@@ -29,32 +30,49 @@ pub struct Conversations(Arc<Inner>);
 
 struct Inner {
     log: Log,
+    streams: Vec<Stream>,
+    batches: Semaphore,
+}
+
+/// The conversations of one stream: its follower waits for nobody but those who ask for one of them.
+struct Stream {
     known: Mutex<Known>,
-    /// How far each stream has been followed.
-    followed: Vec<watch::Sender<Point>>,
-    /// The most that are kept while nobody uses them.
-    capacity: usize,
+    /// How far it has been followed.
+    followed: watch::Sender<Point>,
 }
 
-#[derive(Default)]
 struct Known {
-    slots: HashMap<ConversationId, Slot>,
-    /// The loaded ones, oldest first, for eviction.
-    order: VecDeque<ConversationId>,
+    ready: Kept<ConversationId, Tracked>,
+    /// Those that are being read. None of them is in `ready`.
+    loading: HashMap<ConversationId, Loading>,
+    /// How often one was begun to be read.
+    readings: u64,
 }
 
-enum Slot {
-    Loading { waiting: Vec<oneshot::Sender<Loaded>>, meanwhile: Vec<Recorded> },
-    Ready(Arc<Tracked>),
+struct Loading {
+    /// Which reading answers. One that was overtaken, because the follower has taken the conversation
+    /// in, must not answer a later one: what was delivered between the two stands in neither.
+    reading: u64,
+    waiting: Vec<oneshot::Sender<Loaded>>,
+    /// What the follower has delivered since.
+    meanwhile: Vec<Recorded>,
 }
 
 type Loaded = Result<Option<Arc<Tracked>>, Unavailable>;
+
+/// What is known of a conversation that somebody asks for.
+enum Asked {
+    Ready(Arc<Tracked>),
+    /// Somebody reads it.
+    Waiting(oneshot::Receiver<Loaded>),
+    /// Nobody reads it: this reading has to be begun.
+    Unread(u64, oneshot::Receiver<Loaded>),
+}
 
 /// A conversation that is kept current.
 #[derive(Debug)]
 pub struct Tracked {
     fold: Mutex<Fold>,
-    used: AtomicBool,
     turn: tokio::sync::Mutex<()>,
 }
 
@@ -74,12 +92,20 @@ pub enum Applied {
 }
 
 impl Tracked {
-    fn new(fold: Fold) -> Arc<Self> {
-        Arc::new(Self {
-            fold: Mutex::new(fold),
-            used: AtomicBool::new(true),
-            turn: tokio::sync::Mutex::default(),
-        })
+    fn new(fold: Fold) -> Self {
+        Self { fold: Mutex::new(fold), turn: tokio::sync::Mutex::default() }
+    }
+
+    /// One that nobody keeps current, for tests of who is shown what.
+    #[cfg(test)]
+    pub(crate) fn of(fold: Fold) -> Arc<Self> {
+        Arc::new(Self::new(fold))
+    }
+
+    /// Takes in the next event, as the follower of its stream does.
+    #[cfg(test)]
+    pub(crate) fn apply(&self, recorded: &Recorded) -> Option<Position> {
+        recorded.apply_to(&mut self.fold())
     }
 
     fn fold(&self) -> MutexGuard<'_, Fold> {
@@ -109,97 +135,137 @@ impl Tracked {
 }
 
 impl Conversations {
-    /// Knows none yet, and has followed each stream up to the given point.
+    /// Knows none yet, and has followed each stream up to the given point. So many are kept while
+    /// nobody uses them.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
-        let followed = followed.into_iter().map(watch::Sender::new).collect();
-        Self(Arc::new(Inner { log, known: Mutex::default(), followed, capacity }))
+        let capacity = capacity.div_ceil(followed.len().max(1));
+        let stream = |followed| Stream {
+            known: Mutex::new(Known { ready: Kept::new(capacity), loading: HashMap::new(), readings: 0 }),
+            followed: watch::Sender::new(followed),
+        };
+        let streams = followed.into_iter().map(stream).collect();
+        Self(Arc::new(Inner { log, streams, batches: Semaphore::new(BATCHES) }))
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn stream(&self, id: ConversationId) -> &Stream {
+        &self.0.streams[self.0.log.stream_of(id)]
     }
 
     /// The conversation, read from the log if need be; `None` if there is none of that id.
-    pub async fn get(&self, id: ConversationId) -> Result<Option<Arc<Tracked>>, Unavailable> {
-        let answered = {
-            let mut known = self.known();
-            let (answer, answered) = oneshot::channel();
-            match known.slots.entry(id) {
-                Entry::Occupied(mut slot) => match slot.get_mut() {
-                    Slot::Ready(tracked) => {
-                        tracked.used.store(true, Ordering::Relaxed);
-                        return Ok(Some(tracked.clone()));
+    pub async fn get(&self, id: ConversationId) -> Loaded {
+        self.get_together(&[id]).await.map(|mut found| found.pop().map(|(_, tracked)| tracked))
+    }
+
+    /// Many conversations, of which those that are not known are read in batches side by side. What is
+    /// not there is left out.
+    pub async fn get_all(
+        &self,
+        ids: impl IntoIterator<Item = ConversationId>,
+    ) -> Result<Vec<(ConversationId, Arc<Tracked>)>, Unavailable> {
+        let mut by_stream: Vec<Vec<ConversationId>> = self.0.streams.iter().map(|_| Vec::new()).collect();
+        for id in ids {
+            by_stream[self.0.log.stream_of(id)].push(id);
+        }
+        let batches = by_stream.iter().flat_map(|ids| ids.chunks(FOLDS));
+        let found: Vec<Vec<_>> = stream::iter(batches)
+            .map(|batch| async move {
+                let _permit = self.0.batches.acquire().await.map_err(Unavailable::because)?;
+                self.get_together(batch).await
+            })
+            .buffer_unordered(BATCHES)
+            .try_collect()
+            .await?;
+        Ok(found.into_iter().flatten().collect())
+    }
+
+    /// Conversations of one stream, at most [`FOLDS`].
+    async fn get_together(
+        &self,
+        ids: &[ConversationId],
+    ) -> Result<Vec<(ConversationId, Arc<Tracked>)>, Unavailable> {
+        let Some(first) = ids.first() else { return Ok(Vec::new()) };
+        let (mut found, mut answers, mut unread) = (Vec::with_capacity(ids.len()), Vec::new(), Vec::new());
+        {
+            let mut known = self.stream(*first).known();
+            for id in ids {
+                match known.ask(*id) {
+                    Asked::Ready(tracked) => found.push((*id, tracked)),
+                    Asked::Waiting(answered) => answers.push((*id, answered)),
+                    Asked::Unread(reading, answered) => {
+                        answers.push((*id, answered));
+                        unread.push((*id, reading));
                     }
-                    Slot::Loading { waiting, .. } => waiting.push(answer),
-                },
-                Entry::Vacant(slot) => {
-                    slot.insert(Slot::Loading { waiting: vec![answer], meanwhile: Vec::new() });
-                    let conversations = self.clone();
-                    tokio::spawn(async move { conversations.load(id).await });
                 }
             }
-            answered
-        };
-        answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
+        }
+        if !unread.is_empty() {
+            // Others may wait for it too: it goes on when this caller goes away.
+            let conversations = self.clone();
+            tokio::spawn(async move { conversations.load(&unread).await });
+        }
+        for (id, answered) in answers {
+            let loaded = answered.await.map_err(|_| Unavailable::because("the process is stopping"))?;
+            found.extend(loaded?.map(|tracked| (id, tracked)));
+        }
+        Ok(found)
     }
 
-    /// Reads a conversation and answers all who wait for it.
-    async fn load(&self, id: ConversationId) {
-        let mut folded = self.0.log.fold(id, None).await;
+    /// Reads conversations of one stream and answers all who wait for them.
+    async fn load(&self, readings: &[(ConversationId, u64)]) {
+        let ids: Vec<ConversationId> = readings.iter().map(|(id, _)| *id).collect();
+        let Some(first) = ids.first() else { return };
+        let mut folded = self.0.log.fold_all(&ids).await;
+        let read = folded.iter().flatten().map(|fold| fold.read).max().unwrap_or_default();
         // The log may be ahead of the follower: what it has still to deliver must not be held to be
         // known, or the hub passes it over and listeners miss it.
-        if let Ok(fold) = &folded
-            && !self.reached(id, fold.read, FOLLOWER).await
-        {
-            folded = Err(Unavailable::because("this process is behind the log"));
+        if !self.reached(*first, read, FOLLOWER).await {
+            let behind = || Err(Unavailable::because("this process is behind the log"));
+            folded = ids.iter().map(|_| behind()).collect();
         }
-        let mut known = self.known();
-        let Some((waiting, meanwhile)) = known.take_loading(id) else { return };
-        let loaded = folded.map(|mut fold| {
-            for recorded in &meanwhile {
-                recorded.apply_to(&mut fold);
-            }
-            fold.conversation.exists().then(|| known.keep(id, fold, self.0.capacity))
-        });
+        let mut answers = Vec::with_capacity(ids.len());
+        let mut known = self.stream(*first).known();
+        for ((id, reading), folded) in readings.iter().zip(folded) {
+            let Some(Loading { waiting, meanwhile, .. }) = known.read(*id, *reading) else { continue };
+            let loaded = folded.map(|mut fold| {
+                for recorded in &meanwhile {
+                    recorded.apply_to(&mut fold);
+                }
+                fold.conversation.exists().then(|| known.keep(*id, fold))
+            });
+            answers.extend(waiting.into_iter().map(|answer| (answer, loaded.clone())));
+        }
         drop(known);
-        for answer in waiting {
-            let _ = answer.send(loaded.clone());
+        for (answer, loaded) in answers {
+            let _ = answer.send(loaded);
         }
     }
 
-    /// Takes in an event of a conversation that was not known, which is read as it was just before.
-    pub async fn apply_unknown(&self, recorded: &Recorded) -> Result<Applied, Unavailable> {
-        let id = recorded.conversation;
-        let mut before = self.0.log.fold(id, Some(Position(recorded.position.0 - 1))).await?;
-        let mut known = self.known();
-        if let Some(Slot::Ready(tracked)) = known.slots.get(&id) {
-            // It was loaded for somebody else meanwhile, perhaps with this event taken in already.
-            let tracked = tracked.clone();
-            drop(known);
-            let taken_in = recorded.apply_to(&mut tracked.fold());
-            let previous = taken_in.or_else(|| recorded.apply_to(&mut before));
-            return Ok(previous.map_or(Applied::Void, |previous| Applied::Counts { tracked, previous }));
-        }
-        let (waiting, _) = known.take_loading(id).unwrap_or_default();
-        let tracked = known.keep(id, before, self.0.capacity);
+    /// Takes in a conversation that the follower of its stream has folded itself, up to where it has
+    /// followed the stream, and answers those who wait for it. Only the follower calls this.
+    ///
+    /// One that was loaded meanwhile is as current: whatever the follower delivers it takes in too.
+    pub fn take_in(&self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
+        let mut known = self.stream(id).known();
+        let waiting = known.loading.remove(&id).map(|loading| loading.waiting).unwrap_or_default();
+        let tracked = known.keep(id, fold);
         drop(known);
         for answer in waiting {
             let _ = answer.send(Ok(Some(tracked.clone())));
         }
-        Ok(self.apply(recorded))
+        tracked
     }
 
     /// Takes in the next event of a stream. Only the follower of the stream calls this.
     pub fn apply(&self, recorded: &Recorded) -> Applied {
         let tracked = {
-            let mut known = self.known();
-            match known.slots.get_mut(&recorded.conversation) {
-                None => return Applied::Unknown,
-                Some(Slot::Loading { meanwhile, .. }) => {
-                    meanwhile.push(recorded.clone());
-                    return Applied::Unknown;
+            let mut known = self.stream(recorded.conversation).known();
+            if let Some(tracked) = known.ready.peek(&recorded.conversation) {
+                tracked.clone()
+            } else {
+                if let Some(loading) = known.loading.get_mut(&recorded.conversation) {
+                    loading.meanwhile.push(recorded.clone());
                 }
-                Some(Slot::Ready(tracked)) => tracked.clone(),
+                return Applied::Unknown;
             }
         };
         let previous = recorded.apply_to(&mut tracked.fold());
@@ -211,17 +277,17 @@ impl Conversations {
 
     /// Notes that a stream has been followed up to a point.
     pub fn followed(&self, stream: usize, point: Point) {
-        self.0.followed[stream].send_replace(point);
+        self.0.streams[stream].followed.send_replace(point);
     }
 
     /// How far each stream has been followed, and by which event.
     pub fn points(&self) -> Vec<Point> {
-        self.0.followed.iter().map(|stream| *stream.borrow()).collect()
+        self.0.streams.iter().map(|stream| *stream.followed.borrow()).collect()
     }
 
     /// How far each stream has been followed.
     pub fn positions(&self) -> Vec<Position> {
-        self.0.followed.iter().map(|stream| stream.borrow().position).collect()
+        self.0.streams.iter().map(|stream| stream.followed.borrow().position).collect()
     }
 
     /// Waits until this process has followed the conversation's stream to where the log stands now.
@@ -237,8 +303,8 @@ impl Conversations {
     /// Waits until this process has followed every stream up to a position; whether it came to that
     /// within `patience`.
     pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {
-        let reached = self.0.followed.iter().zip(positions).map(|(followed, position)| async move {
-            followed.subscribe().wait_for(|at| at.position >= *position).await.is_ok()
+        let reached = self.0.streams.iter().zip(positions).map(|(stream, position)| async move {
+            stream.followed.subscribe().wait_for(|at| at.position >= *position).await.is_ok()
         });
         let all = futures_util::future::join_all(reached);
         timeout(patience, all).await.is_ok_and(|all| all.into_iter().all(|reached| reached))
@@ -247,43 +313,45 @@ impl Conversations {
     /// Waits until this process has followed the conversation's stream up to a position; whether it
     /// came to that within `patience`.
     pub async fn reached(&self, id: ConversationId, position: Position, patience: Duration) -> bool {
-        let mut followed = self.0.followed[self.0.log.stream_of(id)].subscribe();
+        let mut followed = self.stream(id).followed.subscribe();
         let reached = followed.wait_for(|at| at.position >= position);
         timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
     }
 }
 
+impl Stream {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Known {
-    fn take_loading(&mut self, id: ConversationId) -> Option<(Vec<oneshot::Sender<Loaded>>, Vec<Recorded>)> {
-        match self.slots.remove(&id)? {
-            Slot::Loading { waiting, meanwhile } => Some((waiting, meanwhile)),
-            ready @ Slot::Ready(_) => {
-                self.slots.insert(id, ready);
-                None
+    fn ask(&mut self, id: ConversationId) -> Asked {
+        if let Some(tracked) = self.ready.get(&id) {
+            return Asked::Ready(tracked);
+        }
+        let (answer, answered) = oneshot::channel();
+        match self.loading.entry(id) {
+            Entry::Occupied(mut loading) => {
+                loading.get_mut().waiting.push(answer);
+                Asked::Waiting(answered)
+            }
+            Entry::Vacant(place) => {
+                self.readings += 1;
+                let reading = self.readings;
+                place.insert(Loading { reading, waiting: vec![answer], meanwhile: Vec::new() });
+                Asked::Unread(reading, answered)
             }
         }
     }
 
-    fn keep(&mut self, id: ConversationId, fold: Fold, capacity: usize) -> Arc<Tracked> {
-        let tracked = Tracked::new(fold);
-        self.slots.insert(id, Slot::Ready(tracked.clone()));
-        self.order.push_back(id);
-        self.evict(capacity);
-        tracked
+    /// Ends a reading, if it still is the one that counts.
+    fn read(&mut self, id: ConversationId, reading: u64) -> Option<Loading> {
+        let counts = self.loading.get(&id).is_some_and(|loading| loading.reading == reading);
+        counts.then(|| self.loading.remove(&id)).flatten()
     }
 
-    /// Lets the longest unused go; those that somebody holds stay and are looked at again later.
-    fn evict(&mut self, capacity: usize) {
-        let mut looks = self.order.len();
-        while self.order.len() > capacity && looks > 0 {
-            looks -= 1;
-            let Some(id) = self.order.pop_front() else { return };
-            let Some(Slot::Ready(tracked)) = self.slots.get(&id) else { continue };
-            if Arc::strong_count(tracked) > 1 || tracked.used.swap(false, Ordering::Relaxed) {
-                self.order.push_back(id);
-            } else {
-                self.slots.remove(&id);
-            }
-        }
+    fn keep(&mut self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
+        self.ready.get_or_insert_with(id, || Tracked::new(fold))
     }
 }

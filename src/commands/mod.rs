@@ -6,6 +6,7 @@
 mod blocks;
 mod conversations;
 mod earlier;
+mod kept;
 mod messages;
 mod receipts;
 mod roster;

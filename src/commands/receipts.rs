@@ -2,7 +2,6 @@
 //! each user and conversation.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,7 +9,7 @@ use std::{
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Commands, OWN_EVENT, Refused};
+use super::{Commands, OWN_EVENT, Refused, kept::Kept};
 use crate::{
     domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
     log::Unavailable,
@@ -19,7 +18,7 @@ use crate::{
 
 /// The shortest time between two receipts of one user in one conversation.
 const PAUSE: Duration = Duration::from_secs(1);
-/// From so many remembered watermarks on, those that nobody has moved for a minute are forgotten.
+/// So many watermarks are remembered while nobody moves them.
 const REMEMBERED: usize = 100_000;
 
 /// The watermarks that this process knows to be in the log. Cheap to clone.
@@ -27,7 +26,7 @@ const REMEMBERED: usize = 100_000;
 pub struct Receipts {
     pool: PgPool,
     progress: Progress,
-    told: Arc<Mutex<HashMap<Of, Arc<Entry>>>>,
+    told: Arc<Mutex<Kept<Of, Entry>>>,
 }
 
 /// Whose watermarks, and where.
@@ -52,7 +51,8 @@ struct Marks {
 impl Receipts {
     /// Knows none yet; the view is asked for what was told before.
     pub fn new(pool: PgPool, progress: Progress) -> Self {
-        Self { pool, progress, told: Arc::default() }
+        let told = Arc::new(Mutex::new(Kept::new(REMEMBERED)));
+        Self { pool, progress, told }
     }
 
     /// Hears what the log has, from whichever node. Two nodes that tell at the same moment may still
@@ -78,29 +78,24 @@ impl Receipts {
         views::watermarks(&self.pool, id, user).await.map_err(Unavailable::because)
     }
 
+    fn told(&self) -> MutexGuard<'_, Kept<Of, Entry>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn entry(&self, of: Of) -> Option<Arc<Entry>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).get(&of).cloned()
+        self.told().get(&of)
     }
 
     fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Entry> {
-        let mut all = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= REMEMBERED {
-            all.retain(|_, entry| Arc::strong_count(entry) > 1 || entry.is_recent());
-        }
-        let marks = Mutex::new(Marks { wanted: told, told, at: Position::START });
-        all.entry(of)
-            .or_insert_with(|| Arc::new(Entry { marks, turn: tokio::sync::Mutex::default() }))
-            .clone()
+        let marks = Marks { wanted: told, told, at: Position::START };
+        let entry = || Entry { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
+        self.told().get_or_insert_with(of, entry)
     }
 }
 
 impl Entry {
     fn marks(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_recent(&self) -> bool {
-        self.turn.try_lock().is_ok_and(|told| told.is_some_and(|at| at.elapsed() < Duration::from_secs(60)))
     }
 }
 

@@ -1,30 +1,27 @@
 //! The hub: what the log has stored goes to those who may know, at once. One task follows each
-//! stream and owns the topics in it, so joining, leaving and delivering happen in one order.
+//! stream and owns the topics in it, so joining, leaving and delivering happen in one order. That task
+//! waits for nothing else: what has to be read from the log is read beside it.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    future::pending,
-    sync::{Arc, PoisonError},
-    time::Duration,
-};
+use std::{future::pending, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
     close::Close,
-    frame::{self, Head, ServerFrame},
+    frame::Head,
+    held::GivenUp,
     listeners::{Listener, Listeners},
-    socket::Durable,
+    topics::Topics,
 };
 use crate::{
-    auth::{Blocklist, is_blocked},
+    auth::Blocklist,
     commands::{Applied, Conversations, Earlier, Receipts, Tracked},
-    domain::{ConversationId, Event, Lane, Point, Position, PresenceChanged, UserId},
+    domain::{ConversationId, Event, Fold, Point, Position, UserId},
     feed::{Feed, Verdict},
     log::{Damaged, Follower, Log, Recorded},
     supervise::Supervisor,
@@ -35,6 +32,14 @@ use crate::{
 const QUEUE: usize = 4_096;
 /// How long a request may take.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long it may take to read a conversation into which somebody was brought.
+const READING: Duration = Duration::from_secs(30);
+/// So many of them are read at once.
+const AT_ONCE: usize = 32;
+/// How long to wait before one is read again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// How often it is seen whether something takes too long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The hub of this node. Cheap to clone.
 #[derive(Clone)]
@@ -49,18 +54,21 @@ pub struct Hub {
 pub struct Lagging;
 
 enum Request {
-    /// A listener wants to be given what happens in conversations. Those without a [`Tracked`] are
-    /// topics of the listener already.
-    Join {
-        listener: Arc<Listener>,
-        conversations: Vec<(ConversationId, Option<Arc<Tracked>>)>,
-        answer: oneshot::Sender<Joined>,
-    },
+    /// A listener wants to be given what happens in conversations.
+    Join(Joining, oneshot::Sender<Joined>),
     Leave(Arc<Listener>),
     /// A change, and from whom it is hidden.
     Presence(Box<Recorded>, Blocklist),
     Typing(ConversationId, UserId),
-    Beat(oneshot::Sender<Beat>),
+    /// Where the stream stands. With the last beat that was told.
+    Beat(u64, oneshot::Sender<Beat>),
+}
+
+/// Who wants to be given what happens, and where. Conversations without a [`Tracked`] are topics of the
+/// listener already.
+struct Joining {
+    listener: Arc<Listener>,
+    conversations: Vec<(ConversationId, Option<Arc<Tracked>>)>,
 }
 
 /// Where a stream stood when a listener joined.
@@ -69,21 +77,12 @@ pub(super) struct Joined {
     pub(super) heads: Vec<Head>,
 }
 
-/// Where a stream stands, and what has moved since the last beat for whom.
+/// Where a stream stands, and what has moved for whom since the last beat that was told.
 pub(super) struct Beat {
     pub(super) stream: usize,
+    pub(super) number: u64,
     pub(super) at: Point,
     pub(super) moved: Vec<(Arc<Listener>, Vec<Head>)>,
-}
-
-/// A conversation that somebody listens to here.
-struct Topic {
-    tracked: Arc<Tracked>,
-    listeners: Vec<Arc<Listener>>,
-    /// Frames of the present batch that have not been sent yet.
-    pending: Vec<Durable>,
-    /// Something has been delivered since the last beat.
-    moved: bool,
 }
 
 /// One stream's task.
@@ -95,10 +94,20 @@ struct Stream {
     earlier: Earlier,
     feed: Feed,
     listeners: Arc<Listeners>,
-    topics: HashMap<ConversationId, Topic>,
-    /// The topics with pending frames.
-    dirty: Vec<ConversationId>,
+    topics: Topics,
     at: Point,
+    /// Conversations that are read because somebody was brought in.
+    readings: JoinSet<Option<Reading>>,
+    turns: Arc<Semaphore>,
+    /// Those who join and have to wait for one of them.
+    waiting: Vec<(Joining, oneshot::Sender<Joined>)>,
+}
+
+/// A conversation as it was just before the event by which somebody here came in.
+struct Reading {
+    conversation: ConversationId,
+    before: Position,
+    fold: Fold,
 }
 
 impl Hub {
@@ -122,9 +131,11 @@ impl Hub {
                 earlier: earlier.clone(),
                 feed: feed.clone(),
                 listeners: listeners.clone(),
-                topics: HashMap::new(),
-                dirty: Vec::new(),
+                topics: Topics::new(index),
                 at,
+                readings: JoinSet::new(),
+                turns: Arc::new(Semaphore::new(AT_ONCE)),
+                waiting: Vec::new(),
             };
             let follower = log.lead(index, at.position);
             tasks.spawn("hub", async move {
@@ -152,27 +163,26 @@ impl Hub {
         }
         let asked = by_stream.into_iter().enumerate().map(|(stream, conversations)| {
             let listener = listener.clone();
-            self.ask(stream, |answer| Request::Join { listener, conversations, answer })
+            self.ask(stream, |answer| Request::Join(Joining { listener, conversations }, answer))
         });
         try_join_all(asked).await
     }
 
-    /// A listener has no session any more.
+    /// A listener has no session any more, and is not found any more. Every stream is told: one of them
+    /// may be about to bring the listener into its first conversation there. Each does what it found
+    /// the listener for before it comes to this, so nothing is left behind.
     pub(super) async fn leave(&self, listener: Arc<Listener>) {
-        let mut streams: Vec<usize> =
-            listener.topics().into_iter().map(|id| self.log.stream_of(id)).collect();
-        streams.sort_unstable();
-        streams.dedup();
-        for stream in streams {
+        for stream in &*self.streams {
             // Only a stopped hub does not take it.
-            let _ = self.streams[stream].send(Request::Leave(listener.clone())).await;
+            let _ = stream.send(Request::Leave(listener.clone())).await;
         }
     }
 
-    /// Hands on a presence change, or drops it when the hub is busy.
-    pub(super) fn presence(&self, recorded: Recorded, hidden_from: Blocklist) {
+    /// Hands on a presence change. Waits for a busy hub: nobody tells again that somebody has gone.
+    pub(super) async fn presence(&self, recorded: Recorded, hidden_from: Blocklist) {
         let stream = self.log.stream_of(recorded.conversation);
-        let _ = self.streams[stream].try_send(Request::Presence(Box::new(recorded), hidden_from));
+        let request = Request::Presence(Box::new(recorded), hidden_from);
+        let _ = timeout(DEADLINE, self.streams[stream].send(request)).await;
     }
 
     /// Hands on that somebody is typing, or drops it when the hub is busy.
@@ -181,13 +191,19 @@ impl Hub {
         let _ = self.streams[stream].try_send(Request::Typing(conversation, user));
     }
 
-    /// Where all streams stand.
-    pub(super) async fn beat(&self) -> Result<Vec<Beat>, Lagging> {
-        let mut beats = Vec::with_capacity(self.streams.len());
-        for stream in 0..self.streams.len() {
-            beats.push(self.ask(stream, Request::Beat).await?);
-        }
-        Ok(beats)
+    /// Where the streams stand that answer in time. `told` is, for each, the last beat of which all was
+    /// told: what has moved since comes again until then.
+    pub(super) async fn beat(&self, told: &[u64]) -> Vec<Beat> {
+        let asked = told
+            .iter()
+            .enumerate()
+            .map(|(stream, told)| self.ask(stream, |answer| Request::Beat(*told, answer)));
+        join_all(asked).await.into_iter().flatten().collect()
+    }
+
+    /// How many streams there are.
+    pub(super) fn streams(&self) -> usize {
+        self.streams.len()
     }
 
     async fn ask<T>(
@@ -206,16 +222,25 @@ impl Hub {
 
 impl Stream {
     async fn run(mut self, mut follower: Follower, mut requests: mpsc::Receiver<Request>) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 batch = follower.batch() => match batch {
-                    Ok(batch) => self.deliver(batch).await,
+                    Ok(batch) => self.deliver(batch),
                     Err(damaged) => return self.stop(&damaged),
                 },
                 request = requests.recv() => match request {
                     Some(request) => self.answer(request),
                     None => return,
                 },
+                Some(read) = self.readings.join_next() => match read {
+                    Ok(Some(reading)) => self.show_held(reading),
+                    Ok(None) => {}
+                    Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+                    Err(_) => {}
+                },
+                _ = look.tick(), if self.topics.holds_any() => self.give_up(Instant::now()),
             }
         }
     }
@@ -229,58 +254,53 @@ impl Stream {
         }
     }
 
-    async fn deliver(&mut self, batch: Vec<Recorded>) {
+    fn deliver(&mut self, batch: Vec<Recorded>) {
         let mut verdicts = Vec::with_capacity(batch.len());
         for recorded in &batch {
-            let applied = if recorded.lane == Lane::Roster {
-                self.roster(recorded).await
-            } else {
-                if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
-                    let Recorded { conversation, actor, position, .. } = *recorded;
-                    self.receipts.hear(conversation, actor, position, receipt);
-                }
-                let applied = self.conversations.apply(recorded);
-                if let Applied::Counts { previous, .. } = applied {
-                    self.queue(recorded, previous);
-                }
-                applied
-            };
+            if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
+                let Recorded { conversation, actor, position, .. } = *recorded;
+                self.receipts.hear(conversation, actor, position, receipt);
+            }
+            let applied = self.conversations.apply(recorded);
             verdicts.push(match applied {
                 Applied::Counts { previous, .. } => Verdict::Counts(previous),
                 Applied::Void => Verdict::Void,
                 Applied::Unknown => Verdict::Unknown,
             });
+            self.show(recorded, applied);
             self.at = recorded.point();
         }
-        for id in std::mem::take(&mut self.dirty) {
-            self.flush(id);
-        }
+        self.topics.flush_all();
         self.earlier.hear(&batch);
         self.feed.hear(self.index, batch.into_iter().zip(verdicts));
         self.conversations.followed(self.index, self.at);
     }
 
-    /// Membership changes between two frames: what is pending goes to those who were in before.
-    async fn roster(&mut self, recorded: &Recorded) -> Applied {
+    fn show(&mut self, recorded: &Recorded, applied: Applied) {
         let id = recorded.conversation;
-        self.flush(id);
         let added = self.added_here(recorded);
-        let mut applied = self.conversations.apply(recorded);
-        if !added.is_empty() && matches!(applied, Applied::Unknown) {
-            applied = self.know(recorded).await;
+        if self.topics.is_held(id) {
+            if let Err(given_up) = self.topics.hold(recorded, added, self.at) {
+                self.send_elsewhere(id, given_up);
+            }
+            return;
         }
-        let Applied::Counts { tracked, previous } = &applied else { return applied };
-        for listener in added {
-            self.subscribe(&listener, id, tracked);
+        match applied {
+            Applied::Counts { tracked, previous } => self.topics.show(recorded, previous, &tracked, added),
+            Applied::Void => {}
+            Applied::Unknown if added.is_empty() => {}
+            // It is appended only where nothing is before it.
+            Applied::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
+                let mut fold = Fold::default();
+                let Some(previous) = recorded.apply_to(&mut fold) else { return };
+                let tracked = self.conversations.take_in(id, fold);
+                self.topics.show(recorded, previous, &tracked, added);
+            }
+            Applied::Unknown => match self.topics.hold(recorded, added, self.at) {
+                Ok(()) => self.read(id, self.at.position),
+                Err(given_up) => self.send_elsewhere(id, given_up),
+            },
         }
-        self.queue(recorded, *previous);
-        self.flush(id);
-        if let Some(Event::MemberRemoved(removed)) = &recorded.event
-            && let Some(listener) = self.listeners.get(removed.user_id)
-        {
-            self.unsubscribe(&listener, id);
-        }
-        applied
     }
 
     /// Those who come in by an event and listen here.
@@ -293,140 +313,83 @@ impl Stream {
         added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
     }
 
-    /// Takes in an event of a conversation that nobody here knew: somebody here has just come in. The
-    /// log answers or is waited for; without it there is nothing to deliver either.
-    async fn know(&self, recorded: &Recorded) -> Applied {
-        loop {
-            match self.conversations.apply_unknown(recorded).await {
-                Ok(applied) => return applied,
-                Err(e) => tracing::warn!(error = %e, "a conversation that somebody joins is read again"),
+    /// Reads a conversation that nobody here knew: somebody here has just come in. Its events are held
+    /// meanwhile, those of all others are not.
+    fn read(&mut self, conversation: ConversationId, before: Position) {
+        let (log, turns, deadline) = (self.log.clone(), self.turns.clone(), Instant::now() + READING);
+        self.readings.spawn(async move {
+            let _turn = turns.acquire_owned().await.ok()?;
+            while Instant::now() < deadline {
+                match log.fold(conversation, Some(before)).await {
+                    Ok(fold) => return Some(Reading { conversation, before, fold }),
+                    Err(e) => {
+                        tracing::debug!(error = %e, %conversation, "could not read a conversation; retrying")
+                    }
+                }
+                sleep(PAUSE).await;
             }
-            tokio::time::sleep(Duration::from_millis(250)).await;
-        }
+            None
+        });
     }
 
-    fn queue(&mut self, recorded: &Recorded, previous: Position) {
-        let Some(topic) = self.topics.get_mut(&recorded.conversation) else { return };
-        if topic.pending.is_empty() {
-            self.dirty.push(recorded.conversation);
-        }
-        let frame = frame::event(recorded, previous);
-        topic.pending.push(Durable { tag: (recorded.conversation, recorded.position), frame });
+    fn show_held(&mut self, Reading { conversation, before, fold }: Reading) {
+        let conversations = &self.conversations;
+        self.topics.show_held(conversation, before, fold, |fold| conversations.take_in(conversation, fold));
+        self.answer_waiting();
     }
 
-    fn flush(&mut self, id: ConversationId) {
-        let Some(topic) = self.topics.get_mut(&id) else { return };
-        if topic.pending.is_empty() {
-            return;
+    /// Those for whom events have been held for too long are served better by another node.
+    fn give_up(&mut self, now: Instant) {
+        for id in self.topics.held_for(READING, now) {
+            self.send_elsewhere(id, GivenUp::TooLate);
         }
-        let sockets: usize =
-            topic.listeners.iter().map(|listener| listener.deliver(id, &topic.pending)).sum();
-        METRICS.deliveries.inc_by((sockets * topic.pending.len()) as u64);
-        topic.pending.clear();
-        topic.moved = true;
+        self.waiting.retain(|(_, answer)| !answer.is_closed());
+    }
+
+    fn send_elsewhere(&mut self, id: ConversationId, why: GivenUp) {
+        tracing::warn!(conversation = %id, error = %why, "could not deliver a conversation; closed the sockets of those brought in");
+        self.topics.send_elsewhere(id);
+        self.answer_waiting();
     }
 
     fn answer(&mut self, request: Request) {
         match request {
-            Request::Join { listener, conversations, answer } => {
-                let heads = conversations
-                    .into_iter()
-                    .filter_map(|(id, tracked)| self.join(&listener, id, tracked))
-                    .collect();
-                let _ = answer.send(Joined { at: self.at, heads });
+            Request::Join(joining, answer) => {
+                self.waiting.push((joining, answer));
+                self.answer_waiting();
             }
             Request::Leave(listener) => {
                 for id in listener.topics() {
                     if self.log.stream_of(id) == self.index {
-                        self.unsubscribe(&listener, id);
+                        self.topics.unsubscribe(&listener, id);
                     }
                 }
+                self.topics.forget(&listener);
+                self.answer_waiting();
             }
-            Request::Presence(recorded, hidden_from) => self.presence(&recorded, &hidden_from),
-            Request::Typing(id, user) => self.typing(id, user),
-            Request::Beat(answer) => {
-                let _ = answer.send(self.beat());
-            }
-        }
-    }
-
-    /// The head of a conversation that the listener is in; `None` if membership was lost meanwhile.
-    fn join(
-        &mut self,
-        listener: &Arc<Listener>,
-        id: ConversationId,
-        tracked: Option<Arc<Tracked>>,
-    ) -> Option<Head> {
-        let tracked = tracked.or_else(|| self.topics.get(&id).map(|topic| topic.tracked.clone()))?;
-        tracked.conversation().membership(listener.user)?;
-        self.subscribe(listener, id, &tracked);
-        Some(Head { id, head: tracked.head() })
-    }
-
-    fn subscribe(&mut self, listener: &Arc<Listener>, id: ConversationId, tracked: &Arc<Tracked>) {
-        if !listener.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
-            return;
-        }
-        let topic = match self.topics.entry(id) {
-            Entry::Occupied(topic) => topic.into_mut(),
-            Entry::Vacant(place) => place.insert(Topic {
-                tracked: tracked.clone(),
-                listeners: Vec::new(),
-                pending: Vec::new(),
-                moved: false,
-            }),
-        };
-        topic.listeners.push(listener.clone());
-    }
-
-    fn unsubscribe(&mut self, listener: &Arc<Listener>, id: ConversationId) {
-        listener.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        if let Some(topic) = self.topics.get_mut(&id) {
-            topic.listeners.retain(|other| !Arc::ptr_eq(other, listener));
-            if topic.listeners.is_empty() {
-                self.topics.remove(&id);
+            Request::Presence(recorded, hidden_from) => self.topics.presence(&recorded, &hidden_from),
+            Request::Typing(id, user) => self.topics.typing(id, user),
+            Request::Beat(told, answer) => {
+                let (number, moved) = self.topics.beat(told);
+                let _ = answer.send(Beat { stream: self.index, number, at: self.at, moved });
             }
         }
     }
 
-    fn presence(&self, recorded: &Recorded, hidden_from: &Blocklist) {
-        let Some(Event::PresenceChanged(PresenceChanged { status, last_seen_at })) = recorded.event else {
-            return;
-        };
-        let Some(topic) = self.topics.get(&recorded.conversation) else { return };
-        if !topic.tracked.conversation().counts(recorded.actor, Lane::Presence) {
-            return;
-        }
-        let frame = ServerFrame::Presence { user_id: recorded.actor, status, last_seen_at }.encode();
-        for listener in topic.listeners.iter().filter(|listener| listener.user != recorded.actor) {
-            let is_hidden = is_blocked(hidden_from, listener.user);
-            if !is_hidden && listener.is_news(recorded.actor, status, last_seen_at) {
-                listener.offer(&frame);
+    /// Lets those join who need not wait. The others joined in vain if they were told a position beyond
+    /// events that are held for them, or were given those events once more when they are shown.
+    fn answer_waiting(&mut self) {
+        for (joining, answer) in std::mem::take(&mut self.waiting) {
+            let Joining { listener, conversations } = &joining;
+            if self.topics.holds_for(listener, conversations.iter().map(|(id, _)| *id)) {
+                self.waiting.push((joining, answer));
+                continue;
             }
+            let heads = conversations
+                .iter()
+                .filter_map(|(id, tracked)| self.topics.join(listener, *id, tracked.as_ref()))
+                .collect();
+            let _ = answer.send(Joined { at: self.at, heads });
         }
-    }
-
-    fn typing(&self, id: ConversationId, user: UserId) {
-        let Some(topic) = self.topics.get(&id) else { return };
-        if topic.tracked.conversation().membership(user).is_none() {
-            return;
-        }
-        let frame: Bytes = ServerFrame::Typing { conversation_id: id, user_id: user }.encode();
-        for listener in topic.listeners.iter().filter(|listener| listener.user != user) {
-            listener.offer_of(id, &frame);
-        }
-    }
-
-    fn beat(&mut self) -> Beat {
-        let mut moved: HashMap<UserId, (Arc<Listener>, Vec<Head>)> = HashMap::new();
-        for (id, topic) in self.topics.iter_mut().filter(|(_, topic)| topic.moved) {
-            topic.moved = false;
-            let head = Head { id: *id, head: topic.tracked.head() };
-            for listener in &topic.listeners {
-                let of = moved.entry(listener.user).or_insert_with(|| (listener.clone(), Vec::new()));
-                of.1.push(head);
-            }
-        }
-        Beat { stream: self.index, at: self.at, moved: moved.into_values().collect() }
     }
 }

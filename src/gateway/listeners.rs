@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     auth::Caller,
-    domain::{ConversationId, LoginId, Status, Time, UserId},
+    domain::{ConversationId, LoginId, Point, Status, Time, UserId},
 };
 
 /// One socket with its login.
@@ -68,9 +68,19 @@ pub struct Listener {
     pub(super) topics: Mutex<HashSet<ConversationId>>,
     /// The topics are complete: the first session has joined them all.
     settled: AtomicBool,
+    /// Conversations of which events are held for this listener.
+    waits: Mutex<Vec<Wait>>,
     /// Presence changes that were handed on lately: one change is told in every conversation that
     /// two people share, and is news only once.
     told: Mutex<[(u128, i64, u8); 4]>,
+}
+
+/// Events of a conversation are held for a listener.
+struct Wait {
+    conversation: ConversationId,
+    stream: usize,
+    /// Where the stream stood before the first of them.
+    before: Point,
 }
 
 impl Listener {
@@ -80,6 +90,7 @@ impl Listener {
             sessions: Mutex::default(),
             topics: Mutex::default(),
             settled: AtomicBool::new(false),
+            waits: Mutex::default(),
             told: Mutex::default(),
         })
     }
@@ -158,6 +169,42 @@ impl Listener {
 
     pub(super) fn settle(&self) {
         self.settled.store(true, Ordering::Release);
+    }
+
+    /// Not everything has been joined after all: the next session does it again.
+    pub(super) fn unsettle(&self) {
+        self.settled.store(false, Ordering::Release);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Vec<Wait>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events of a conversation are held from behind a point on.
+    pub(super) fn waits_for(&self, conversation: ConversationId, stream: usize, before: Point) {
+        let mut waits = self.waits();
+        if waits.iter().all(|wait| wait.conversation != conversation) {
+            waits.push(Wait { conversation, stream, before });
+        }
+    }
+
+    /// They have been given, or the sessions have been closed.
+    pub(super) fn waits_no_more(&self, conversation: ConversationId) {
+        self.waits().retain(|wait| wait.conversation != conversation);
+    }
+
+    /// How far this listener has been given everything, when each stream has been followed so far. The
+    /// points have to be older than this call: a wait begins before its stream is said to have come
+    /// to it, and ends when its events have been given.
+    pub(super) fn reached(&self, followed: &[Point]) -> Vec<Point> {
+        let mut reached = followed.to_vec();
+        for wait in self.waits().iter() {
+            let of_stream = &mut reached[wait.stream];
+            if wait.before.position < of_stream.position {
+                *of_stream = wait.before;
+            }
+        }
+        reached
     }
 
     pub(super) fn topics(&self) -> Vec<ConversationId> {

@@ -13,6 +13,7 @@ mod door;
 mod filter;
 pub mod frame;
 pub mod handshake;
+mod held;
 pub mod hub;
 pub mod incoming;
 pub mod listeners;
@@ -20,6 +21,7 @@ pub mod places;
 mod session;
 pub mod socket;
 mod sweep;
+mod topics;
 pub mod websocket;
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
@@ -143,7 +145,7 @@ impl Gateway {
             Ok(lists) => {
                 for recorded in changes {
                     if let Some(hidden_from) = lists.get(&recorded.actor) {
-                        self.hub.presence(recorded, hidden_from.clone());
+                        self.hub.presence(recorded, hidden_from.clone()).await;
                     }
                 }
             }

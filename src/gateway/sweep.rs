@@ -32,6 +32,7 @@ pub(super) async fn run(gateway: Arc<Gateway>) {
     for every in [&mut look, &mut expired, &mut beat] {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
+    let mut told = vec![0; gateway.hub.streams()];
     loop {
         tokio::select! {
             _ = look.tick() => look_at_all(&gateway).await,
@@ -40,7 +41,7 @@ pub(super) async fn run(gateway: Arc<Gateway>) {
                     look_at_all(&gateway).await;
                 }
             }
-            _ = beat.tick() => heartbeat(&gateway).await,
+            _ = beat.tick() => heartbeat(&gateway, &mut told).await,
         }
     }
 }
@@ -74,16 +75,20 @@ async fn look_at_all(gateway: &Gateway) {
 }
 
 /// Tells everybody where the log stands, and which of their conversations have moved; who has been silent
-/// is asked for a sign of life along with it.
-async fn heartbeat(gateway: &Gateway) {
-    let Ok(beats) = gateway.hub.beat().await else {
-        tracing::warn!("the hub is too busy for a heartbeat");
-        return;
-    };
+/// is asked for a sign of life along with it. Of a stream that does not answer in time the position is
+/// the one up to which it is known to have been delivered, and what has moved in it is told the next time.
+async fn heartbeat(gateway: &Gateway, told: &mut [u64]) {
+    // Read before the beats: they are newer, where there are any.
     let mut points = gateway.commands.conversations.points();
+    let beats = gateway.hub.beat(told).await;
+    if beats.len() < told.len() {
+        let late = told.len() - beats.len();
+        tracing::warn!(late, "some streams were too busy for a heartbeat; telling of them with the next one");
+    }
     let mut moved: HashMap<UserId, Vec<Head>> = HashMap::new();
     for beat in beats {
         points[beat.stream] = beat.at;
+        told[beat.stream] = beat.number;
         for (listener, heads) in beat.moved {
             moved.entry(listener.user).or_default().extend(heads);
         }
@@ -92,7 +97,8 @@ async fn heartbeat(gateway: &Gateway) {
     let is_silent = |socket: &Socket| socket.idle_for(now) >= SILENT;
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        listener.beat(gateway.feed.cursor(listener.user, &points), &heads, is_silent);
+        let cursor = gateway.feed.cursor(listener.user, &listener.reached(&points));
+        listener.beat(cursor, &heads, is_silent);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }

@@ -235,6 +235,20 @@ impl Recorded {
         }
     }
 
+    /// An event at a position, for tests of who is shown it.
+    #[cfg(test)]
+    pub(crate) fn happened(
+        position: u64,
+        conversation: ConversationId,
+        actor: UserId,
+        event: Option<Event>,
+    ) -> Self {
+        let (lane, word) = event.as_ref().map_or((Lane::Timeline, "something.new"), |e| (e.lane(), e.word()));
+        let data = event.as_ref().map_or_else(|| Ok("{}".into()), Event::data).expect("JSON");
+        let meaningless = Self::meaningless(position, conversation, 0);
+        Self { actor, lane, word: word.into(), event, data: data.into(), ..meaningless }
+    }
+
     /// Whether its subject names a conversation.
     pub fn has_conversation(&self) -> bool {
         !self.conversation.uuid().is_nil()

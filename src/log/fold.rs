@@ -1,8 +1,12 @@
 //! A conversation folded from its events.
 
+use std::collections::HashMap;
+
+use futures_util::{StreamExt as _, stream};
+
 use super::{Log, Recorded, Unavailable};
 use crate::{
-    domain::{ConversationId, Fold, Lane, Position},
+    domain::{ConversationId, Event, Fold, Lane, Position},
     telemetry::METRICS,
 };
 
@@ -23,16 +27,49 @@ impl Recorded {
     }
 }
 
+/// The most conversations that are looked up together. With their lanes they stay far below the 1,024
+/// messages that nats-server answers at once.
+pub const FOLDS: usize = 64;
+/// Rosters that are read side by side.
+const ROSTERS: usize = 8;
+
 impl Log {
     /// Folds a conversation up to and with a position, or as far as it goes: its whole roster, and
     /// the last event that counts.
     pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, Unavailable> {
-        // The heads come first and tell how far this fold goes: what is stored between the two
-        // reads is still to come from the follower.
-        let heads = self.heads(id, up_to).await?;
+        let heads = match up_to {
+            Some(limit) => self.heads(id, limit).await?,
+            None => self.heads_of(&[id]).await?,
+        };
+        self.folded(id, heads).await
+    }
+
+    /// Folds conversations of one stream, at most [`FOLDS`], as far as they go: one look-up for them
+    /// all, and one more for each whose roster has changed since it began. Answers in their order.
+    pub async fn fold_all(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
+        let mut heads: HashMap<ConversationId, Vec<Recorded>> = HashMap::new();
+        match self.heads_of(ids).await {
+            Ok(found) => {
+                for recorded in found {
+                    heads.entry(recorded.conversation).or_default().push(recorded);
+                }
+            }
+            Err(e) => return ids.iter().map(|_| Err(e.clone())).collect(),
+        }
+        let all: Vec<_> = ids.iter().map(|id| (*id, heads.remove(id).unwrap_or_default())).collect();
+        stream::iter(all).map(|(id, heads)| self.folded(id, heads)).buffered(ROSTERS).collect().await
+    }
+
+    /// Folds a conversation up to its heads. They come first and tell how far this fold goes: what is
+    /// stored between the two reads is still to come from the follower.
+    async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<Fold, Unavailable> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-        let last = heads.iter().find(|recorded| recorded.lane == Lane::Roster);
-        let roster = self.roster(id, last.map_or(Position::START, |recorded| recorded.position)).await?;
+        let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
+            None => Vec::new(),
+            // It is appended only where nothing is before it: it is the whole roster.
+            Some(last) if matches!(last.event, Some(Event::ConversationCreated(_))) => vec![last.clone()],
+            Some(last) => self.roster(id, last.position).await?,
+        };
         let head = self.last_that_counts(id, &roster, heads).await?;
         let mut fold = Fold::default();
         for recorded in &roster {
@@ -56,7 +93,7 @@ impl Log {
             if last.poison.is_none() && then.conversation.counts(last.actor, last.lane) {
                 return Ok(last.position);
             }
-            heads = self.heads(id, Some(Position(last.position.0 - 1))).await?;
+            heads = self.heads(id, Position(last.position.0 - 1)).await?;
         }
         Ok(Position::START)
     }

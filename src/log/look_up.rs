@@ -52,25 +52,37 @@ impl Log {
     pub async fn heads(
         &self,
         conversation: ConversationId,
-        up_to: Option<Position>,
+        up_to: Position,
     ) -> Result<Vec<Recorded>, Unavailable> {
         match up_to {
-            Some(Position::START) => Ok(Vec::new()),
-            Some(limit) => proven(|| self.heads_then(conversation, limit)).await,
-            None => proven(|| self.heads_now(conversation)).await,
+            Position::START => Ok(Vec::new()),
+            limit => proven(|| self.heads_then(conversation, limit)).await,
         }
     }
 
-    async fn heads_now(&self, conversation: ConversationId) -> Result<Option<Vec<Recorded>>, Unavailable> {
-        let mut subjects = Lane::DURABLE.map(|lane| subject::of(conversation, lane)).to_vec();
+    /// The last event of each durable lane of conversations of one stream, in one look-up.
+    pub(super) async fn heads_of(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<Vec<Recorded>, Unavailable> {
+        proven(|| self.heads_now(conversations)).await
+    }
+
+    async fn heads_now(
+        &self,
+        conversations: &[ConversationId],
+    ) -> Result<Option<Vec<Recorded>>, Unavailable> {
+        let Some(first) = conversations.first() else { return Ok(Some(Vec::new())) };
+        let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
+        let mut subjects: Vec<String> = conversations.iter().flat_map(lanes).collect();
         // Who has the latest event that is known has all before it.
-        let latest = self.known(conversation).latest();
+        let latest = self.known(*first).latest();
         if let Some(latest) = latest.as_ref().filter(|latest| !subjects.contains(&latest.subject)) {
             subjects.push(latest.subject.clone());
         }
-        let mut found = self.direct(self.stream_of(conversation), &json!({ "multi_last": subjects })).await?;
+        let mut found = self.direct(self.stream_of(*first), &json!({ "multi_last": subjects })).await?;
         let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
-        found.retain(|recorded| recorded.conversation == conversation);
+        found.retain(|recorded| conversations.contains(&recorded.conversation));
         Ok(latest.is_none_or(|latest| newest >= latest.position).then_some(found))
     }
 
@@ -90,7 +102,7 @@ impl Log {
             Some(next) => Ok((next.position > limit).then_some(found)),
             None => {
                 self.learn(stream, limit).await?;
-                let now = self.heads_now(conversation).await?;
+                let now = self.heads_now(&[conversation]).await?;
                 Ok(now.filter(|now| now.iter().all(|recorded| recorded.position <= limit)))
             }
         }

@@ -30,6 +30,7 @@ pub use append::{Appended, Conflict, Unavailable};
 pub use contract::{channels, schema_files, schemas};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
+pub use fold::FOLDS;
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use points::Holds;
