@@ -16,6 +16,7 @@ mod database;
 mod edge;
 mod events;
 mod filter;
+mod joins;
 mod log;
 mod messages;
 mod nodes;
