@@ -16,7 +16,7 @@ use super::{
     frame::Head,
     held::GivenUp,
     listeners::{Listener, Listeners},
-    topics::Topics,
+    topics::{Heads, Topics},
 };
 use crate::{
     auth::Blocklist,
@@ -82,7 +82,7 @@ pub(super) struct Beat {
     pub(super) stream: usize,
     pub(super) number: u64,
     pub(super) at: Point,
-    pub(super) moved: Vec<(Arc<Listener>, Vec<Head>)>,
+    pub(super) moved: Heads,
 }
 
 /// One stream's task.
@@ -323,7 +323,7 @@ impl Stream {
                 match log.fold(conversation, Some(before)).await {
                     Ok(fold) => return Some(Reading { conversation, before, fold }),
                     Err(e) => {
-                        tracing::debug!(error = %e, %conversation, "could not read a conversation; retrying")
+                        tracing::debug!(error = %e, %conversation, "could not read a conversation; retrying");
                     }
                 }
                 sleep(PAUSE).await;

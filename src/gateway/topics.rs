@@ -28,6 +28,9 @@ use crate::{
 /// The most conversations whose events are held at once.
 const MOST_HELD: usize = 4_096;
 
+/// What has moved, for each listener.
+pub(super) type Heads = Vec<(Arc<Listener>, Vec<Head>)>;
+
 /// The topics of one stream.
 pub(super) struct Topics {
     stream: usize,
@@ -291,7 +294,7 @@ impl Topics {
     }
 
     /// The next beat, with its number: what has moved for whom since the last one that was told.
-    pub(super) fn beat(&mut self, told: u64) -> (u64, Vec<(Arc<Listener>, Vec<Head>)>) {
+    pub(super) fn beat(&mut self, told: u64) -> (u64, Heads) {
         self.beat += 1;
         let mut moved: HashMap<UserId, (Arc<Listener>, Vec<Head>)> = HashMap::new();
         for (id, topic) in &mut self.all {
