@@ -1,12 +1,15 @@
 //! From events to rows: what counts of a batch goes into the views, all or nothing. What cannot be
 //! read or projected is parked, and its conversation with it.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{AnotherLog, Stopped};
+use super::{AnotherLog, Stopped, turn::in_time};
 use crate::{
     domain::{ConversationId, Fold, Point, Position},
     log::{Log, PAGE, Recorded},
@@ -14,6 +17,8 @@ use crate::{
     views::{self, Advanced, Fact, Parked, Projection, Standing},
 };
 
+/// How long Postgres may take for a part of what is taken up again.
+const STEP: Duration = Duration::from_secs(30);
 /// The most folds that are kept between batches.
 const FOLDS: usize = 20_000;
 
@@ -228,13 +233,13 @@ impl Projecting {
         connection: &mut PgConnection,
         log: &Log,
     ) -> Result<(), Stopped> {
-        for parked in views::parked(connection, self.stream).await? {
+        for parked in in_time(STEP, views::parked(connection, self.stream)).await? {
             let Some(conversation) = parked.conversation else { continue };
             let mut replay =
                 log.replay(self.stream, Position(parked.position.0 - 1), &[conversation]).await?;
-            let mut transaction = connection.begin().await?;
-            self.advance(&mut transaction, Some(self.at)).await?;
-            views::unpark(&mut transaction, conversation).await?;
+            let mut transaction = in_time(STEP, connection.begin()).await?;
+            in_time(STEP, self.advance(&mut transaction, Some(self.at))).await?;
+            in_time(STEP, views::unpark(&mut transaction, conversation)).await?;
             self.parked.remove(conversation);
             loop {
                 let mut page = replay.page(PAGE).await?;
@@ -242,12 +247,12 @@ impl Projecting {
                 if page.is_empty() || self.parked.0.contains(&conversation) {
                     break;
                 }
-                self.load(&mut transaction, &page).await?;
+                in_time(STEP, self.load(&mut transaction, &page)).await?;
                 let (facts, poison) = self.facts(page);
-                self.project_what_can_be(&mut transaction, &facts).await?;
-                views::park(&mut transaction, self.stream, &poison).await?;
+                in_time(STEP, self.project_what_can_be(&mut transaction, &facts)).await?;
+                in_time(STEP, views::park(&mut transaction, self.stream, &poison)).await?;
             }
-            transaction.commit().await?;
+            in_time(STEP, transaction.commit()).await?;
             replay.end().await;
             if !self.parked.0.contains(&conversation) {
                 tracing::info!(%conversation, "a parked conversation is projected again");

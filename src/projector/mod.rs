@@ -7,11 +7,12 @@ mod kinship;
 mod reader;
 mod rebuild;
 mod scratch;
+mod turn;
 mod verify;
 
 use std::time::Duration;
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -28,14 +29,20 @@ use crate::{
 };
 use apply::Projecting;
 use reader::{Reader, Size};
+use turn::{ANSWER, in_time, take_turn};
 
 /// How long to wait before trying again what failed.
 const PAUSE: Duration = Duration::from_millis(500);
 /// How long the events that come meanwhile wait for each other after a batch, from its beginning: those
 /// of a busy moment share a transaction, and one that comes alone does not wait.
 const SHARED: Duration = Duration::from_millis(10);
-/// How often to look whether the views are still there.
+/// How often to look whether the views are still there. That is also how Postgres knows that the holder of
+/// a turn lives (`turn.rs`).
 const LOOK: Duration = Duration::from_secs(2);
+/// How long Postgres may take for a batch, or to make ready for the first one.
+const BATCH: Duration = Duration::from_secs(60);
+/// A projector without a log for so long leaves its turn to another one, which may have it.
+const NO_LOG: Duration = Duration::from_secs(10);
 
 /// Why a projection attempt ended.
 #[derive(Debug, thiserror::Error)]
@@ -126,19 +133,20 @@ async fn work(
     stream: usize,
     told: &mut Option<Told>,
 ) -> Result<std::convert::Infallible, Stopped> {
-    let mut turn = pool.acquire().await?.detach();
-    take_turn(&mut turn, schema, stream).await?;
-    views::plan_once(&mut turn).await?;
+    let mut turn = take_turn(log, pool, schema, stream).await?;
+    in_time(ANSWER, views::plan_once(&mut turn)).await?;
     // Views that are not whole are made anew, and those of another log may be the only copy of what that
     // one had.
-    if let Kinship::AnotherLog(foreign) = kinship(log, &mut turn, schema).await? {
+    if let Kinship::AnotherLog(foreign) = in_time(BATCH, kinship(log, &mut turn, schema)).await? {
         return Err(Stopped::AnotherLog(foreign));
     }
-    views::create(&mut turn, schema).await?;
-    let mut projecting = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect()).await?;
+    in_time(BATCH, views::create(&mut turn, schema)).await?;
+    let resumed = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect());
+    let mut projecting = in_time(BATCH, resumed).await?;
     projecting.take_up_parked(&mut turn, log).await?;
     let mut reader = Reader::start(log.follow(stream, projecting.at().position));
     *told = None;
+    let mut connected = Instant::now();
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -146,36 +154,23 @@ async fn work(
             batch = reader.batch(Position::MAX, Size::Ready) => {
                 let (batch, begun) = (batch?, Instant::now());
                 let count = batch.len() as u64;
-                projecting.apply(&mut turn, batch).await?;
+                in_time(BATCH, projecting.apply(&mut turn, batch)).await?;
                 METRICS.projected.inc_by(count);
                 sleep_until(begun + SHARED).await;
             }
             _ = look.tick() => {
-                let is_whole = views::is_whole(&mut turn, schema).await?;
-                if !is_whole || !views::stands(&mut turn, stream, projecting.at()).await? {
+                let is_whole = in_time(ANSWER, views::is_whole(&mut turn, schema)).await?;
+                if !is_whole || !in_time(ANSWER, views::stands(&mut turn, stream, projecting.at())).await? {
                     return Err(Stopped::NotOurs);
+                }
+                if log.is_connected() {
+                    connected = Instant::now();
+                } else if connected.elapsed() > NO_LOG {
+                    return Err(Unavailable::because("not connected, but another projector may be").into());
                 }
             }
         }
     }
-}
-
-/// Waits until no other projector works on the stream for the same schema. The lock goes with the
-/// connection.
-async fn take_turn(connection: &mut PgConnection, schema: &str, stream: usize) -> sqlx::Result<()> {
-    while !try_lock(connection, &format!("verbatim projector of {schema}"), stream).await? {
-        sleep(PAUSE).await;
-    }
-    Ok(())
-}
-
-/// Takes an advisory lock for as long as the connection lives, if nobody has it.
-async fn try_lock(connection: &mut PgConnection, name: &str, number: usize) -> sqlx::Result<bool> {
-    sqlx::query_scalar("select pg_try_advisory_lock(hashtext($1), $2)")
-        .bind(name)
-        .bind(number as i32)
-        .fetch_one(connection)
-        .await
 }
 
 /// How far the views are behind the log, in events, over all streams.

@@ -22,7 +22,7 @@ use super::{
     AnotherLog, NotCompared, Stopped,
     apply::Projecting,
     reader::{Reader, Size},
-    try_lock,
+    turn::try_lock,
 };
 use crate::{
     domain::{Epoch, Point, Position},

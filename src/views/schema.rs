@@ -20,12 +20,18 @@ pub fn schema() -> String {
     if VERSION == 1 { "view".into() } else { format!("view_{VERSION}") }
 }
 
+/// By which Postgres notices within half a minute that a machine is lost which said no goodbye: until then
+/// its sessions keep their places and locks. By itself it would notice after two hours.
+const OF_A_MACHINE_THAT_MAY_BE_LOST: &str = "set tcp_keepalives_idle = '10s'; set tcp_keepalives_interval = '5s';
+     set tcp_keepalives_count = 3; set tcp_user_timeout = '20s'; set client_connection_check_interval = '5s';";
+
 /// The settings of a connection that works with the views of a schema, as SQL.
 pub fn session(schema: &str) -> String {
     // Every query here finds few rows by an index. A young database has no statistics, and a plan
     // that reads a small table whole would be kept when it has grown.
     format!(
-        "set search_path = {schema}, public;
+        "{OF_A_MACHINE_THAT_MAY_BE_LOST}
+         set search_path = {schema}, public;
          set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off;
          set enable_mergejoin = off; set jit = off;"
     )

@@ -10,7 +10,9 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use crate::world::{Answer, Conversation, Person, World, eventually, key};
+use verbatim::dev::PostgresOptions;
+
+use crate::world::{Answer, Conversation, Machine, Person, World, eventually, key};
 
 /// People who write side by side.
 const WRITERS: usize = 6;
@@ -68,8 +70,42 @@ fn position(sent: &Answer) -> u64 {
     sent.body["position"].as_u64().unwrap_or_default()
 }
 
-/// People talk while Postgres is away, which `happens` and `ends`.
-async fn talk_goes_on(mut world: World, happens: fn(&mut World), ends: impl AsyncFn(&mut World)) {
+/// How Postgres can be away.
+enum Outage {
+    Hangs,
+    Gone,
+    /// All packets between it and the machine of the node vanish.
+    Unreachable(Machine),
+}
+
+impl Outage {
+    async fn adds_a_node(&self, world: &mut World) {
+        match self {
+            Self::Unreachable(machine) => world.add_node_on(machine, "api,gateway,projector").await,
+            Self::Hangs | Self::Gone => drop(world.add_node("api,gateway,projector").await),
+        }
+    }
+
+    fn begins(&self, world: &mut World) {
+        match self {
+            Self::Hangs => world.database.server().freeze(true),
+            Self::Gone => world.database.server().kill9(),
+            Self::Unreachable(machine) => machine.database.pull_here(),
+        }
+    }
+
+    async fn ends(&self, world: &mut World) {
+        match self {
+            Self::Hangs => world.database.server().freeze(false),
+            Self::Gone => world.database.server().start_again().await.expect("Postgres starts again"),
+            Self::Unreachable(machine) => machine.database.plug_in(),
+        }
+    }
+}
+
+/// People talk while Postgres is away.
+async fn talk_goes_on(mut world: World, outage: Outage) {
+    outage.adds_a_node(&mut world).await;
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let notes = ana.starts_direct(&ben).await.expect(201).into();
@@ -82,12 +118,12 @@ async fn talk_goes_on(mut world: World, happens: fn(&mut World), ends: impl Asyn
     // for younger than they are.
     world.the_log_forgets_keys().await;
     world.nodes.remove(0).stop().await;
-    world.add_node("api,gateway,projector").await;
+    outage.adds_a_node(&mut world).await;
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     ana.says(&notes, "between us").await;
     let mut device = ben.connects().await;
 
-    happens(&mut world);
+    outage.begins(&mut world);
     let begun = Instant::now();
     let longest = join_all((0..WRITERS).map(|_| during.goes_on(&ana, &lunch))).await;
     let longest = longest.into_iter().max().expect("somebody wrote");
@@ -102,7 +138,7 @@ async fn talk_goes_on(mut world: World, happens: fn(&mut World), ends: impl Asyn
     let path = format!("/v1/conversations/{}/messages", lunch.id);
     ana.post(&path, other).await.refuses(409, "idempotency_mismatch");
 
-    ends(&mut world).await;
+    outage.ends(&mut world).await;
     eventually("the views have caught up", || async {
         let last = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
         ana.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.status == 200
@@ -118,17 +154,74 @@ async fn talk_goes_on(mut world: World, happens: fn(&mut World), ends: impl Asyn
 
 #[tokio::test]
 async fn while_postgres_hangs_people_talk_on_and_nothing_is_said_twice() {
-    let world = World::with_its_own_postgres().await;
-    let freeze = |world: &mut World| world.database.server().freeze(true);
-    talk_goes_on(world, freeze, async |world: &mut World| world.database.server().freeze(false)).await;
+    talk_goes_on(World::with_its_own_postgres().await, Outage::Hangs).await;
 }
 
 #[tokio::test]
 async fn while_postgres_is_gone_people_talk_on_and_nothing_is_said_twice() {
-    let world = World::with_its_own_postgres().await;
-    let kill = |world: &mut World| world.database.server().kill9();
-    let back = async |world: &mut World| {
-        world.database.server().start_again().await.expect("Postgres starts again");
+    talk_goes_on(World::with_its_own_postgres().await, Outage::Gone).await;
+}
+
+#[tokio::test]
+async fn while_packets_to_postgres_vanish_people_talk_on_and_nothing_is_said_twice() {
+    let Some((world, machine)) = world_with_a_machine().await else { return };
+    talk_goes_on(world, Outage::Unreachable(machine)).await;
+}
+
+/// A world with a machine whose cables can be pulled, and Postgres at the end of one of them. `None`, said
+/// aloud, where this machine cannot make one.
+async fn world_with_a_machine() -> Option<(World, Machine)> {
+    let machine = match Machine::new() {
+        Ok(machine) => machine,
+        Err(why) => {
+            println!("lost packets cannot be tried on this machine: {why}");
+            return None;
+        }
     };
-    talk_goes_on(world, kill, back).await;
+    let also_at = Some(machine.database.address());
+    Some((World::empty_with(PostgresOptions { fsync_off: true, also_at }).await, machine))
+}
+
+/// From where the session comes that has the turn to project.
+async fn projects_from(world: &World) -> Option<String> {
+    let holder = "select max(host(client_addr)) from pg_locks join pg_stat_activity using (pid)
+                  where locktype = 'advisory' and granted";
+    world.database.finds(holder).await
+}
+
+#[tokio::test]
+async fn when_a_machine_is_lost_without_a_word_another_projects_its_streams() {
+    let Some((mut world, machine)) = world_with_a_machine().await else { return };
+    world.add_node_on(&machine, "projector").await;
+    let there = machine.database.there.to_string();
+    eventually("the machine projects", async || projects_from(&world).await.as_ref() == Some(&there)).await;
+    world.add_node("api,gateway,projector").await;
+    let ana = world.person_at(1, "ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    ana.says(&notes, "one").await;
+    assert_eq!(projects_from(&world).await.as_ref(), Some(&there));
+
+    machine.database.pull_there();
+    machine.rest.pull_there();
+    let last = ana.says(&notes, "two").await["position"].as_u64().expect("position");
+    let lost = Instant::now();
+    eventually("another one projects", || async {
+        ana.get(&format!("/v1/conversations/{}?min_position={last}", notes.id)).await.status == 200
+    })
+    .await;
+    println!("another one projects after {:?}", lost.elapsed());
+    assert_eq!(ana.history(&notes, last).await, ["one", "two"]);
+    let sessions = format!("select count(*) from pg_stat_activity where host(client_addr) = '{there}'");
+    eventually("no session of the lost machine is left", async || {
+        world.database.finds::<i64>(&sessions).await == 0
+    })
+    .await;
+
+    // It comes back, and nobody is in the way of anybody.
+    machine.database.plug_in();
+    machine.rest.plug_in();
+    eventually("the machine is back", async || world.database.finds::<i64>(&sessions).await > 0).await;
+    let last = ana.says(&notes, "three").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&notes, last).await, ["one", "two", "three"]);
+    world.finish().await;
 }

@@ -2,6 +2,7 @@
 
 mod backbone;
 mod device;
+mod machine;
 mod node;
 mod person;
 mod servers;
@@ -14,9 +15,11 @@ use std::{
 
 pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
-pub use node::{Node, command, signal};
+pub use machine::Machine;
+pub use node::{Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder};
+use tokio::task::JoinSet;
 use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
 pub use views::rows_of;
 
@@ -30,6 +33,8 @@ pub struct World<B = Nats> {
     pub nodes: Vec<Node>,
     pub streams: usize,
     people: AtomicUsize,
+    /// Between machines of their own and the servers that listen on loopback alone.
+    proxies: JoinSet<()>,
     dir: tempfile::TempDir,
 }
 
@@ -46,26 +51,40 @@ impl World {
         world
     }
 
-    /// One node with all roles, and a Postgres that the story may freeze and kill.
+    /// The servers without a node, with a Postgres that the story may freeze and kill.
     pub async fn with_its_own_postgres() -> Self {
-        let mut world = Self::empty_with(PostgresOptions { fsync_off: true, ..Default::default() }).await;
-        world.add_node("api,gateway,projector").await;
-        world
+        Self::empty_with(PostgresOptions { fsync_off: true, ..Default::default() }).await
     }
 
-    /// The servers without a node, with a Postgres that no other story uses.
+    /// The same with options.
     pub async fn empty_with(options: PostgresOptions) -> Self {
         let dir = folder();
         let database = Database::on_its_own_server(dir.path(), options);
         let (nats, database) = tokio::join!(servers::nats(dir.path()), database);
-        Self { nats, database, nodes: Vec::new(), streams: 1, people: AtomicUsize::new(0), dir }
+        Self {
+            nats,
+            database,
+            nodes: Vec::new(),
+            streams: 1,
+            people: AtomicUsize::new(0),
+            proxies: JoinSet::new(),
+            dir,
+        }
     }
 
     /// The servers without a node.
     pub async fn empty(streams: usize) -> Self {
         let dir = folder();
         let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
-        Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
+        Self {
+            nats,
+            database,
+            nodes: Vec::new(),
+            streams,
+            people: AtomicUsize::new(0),
+            proxies: JoinSet::new(),
+            dir,
+        }
     }
 }
 
@@ -74,7 +93,15 @@ impl World<Cluster> {
     pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
         let (nats, database) = tokio::join!(servers::cluster(dir.path(), servers), Database::new());
-        Self { nats, database, nodes: Vec::new(), streams, people: AtomicUsize::new(0), dir }
+        Self {
+            nats,
+            database,
+            nodes: Vec::new(),
+            streams,
+            people: AtomicUsize::new(0),
+            proxies: JoinSet::new(),
+            dir,
+        }
     }
 
     /// Three servers and two nodes that have all roles.
@@ -97,6 +124,26 @@ impl<B: Backbone> World<B> {
         let node = Node::start(&self.nats, &self.database, self.streams, roles, settings).await;
         self.nodes.push(node);
         self.nodes.last().expect("it was pushed just now")
+    }
+
+    /// Starts one more node on another machine, of which it uses the cables.
+    pub async fn add_node_on(&mut self, machine: &Machine, roles: &str) {
+        let host =
+            |url: &str| url.rsplit_once('@').map_or(url, |(_, host)| host).parse().expect("an address");
+        let server = host(self.nats.url());
+        let near = machine.reaches(server, &mut self.proxies).await;
+        let nats = self.nats.url().replace(&server.to_string(), &near.to_string());
+        let database = self.database.server().url_at(machine.database.address());
+        let listen = format!("{}:0", machine.rest.there);
+        let settings = [
+            ("VERBATIM_NATS_URL", &*nats),
+            ("VERBATIM_DATABASE_URL", &database),
+            ("VERBATIM_LISTEN", &listen),
+            ("VERBATIM_ADMIN_LISTEN", &listen),
+        ];
+        let command = command_on(machine);
+        let node = Node::start_by(command, &self.nats, &self.database, self.streams, roles, &settings).await;
+        self.nodes.push(node);
     }
 
     /// Somebody new, registered and logged in at the first node.

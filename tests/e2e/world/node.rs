@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Backbone, Database, PATIENCE};
+use super::{Backbone, Database, Machine, PATIENCE};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -15,6 +15,8 @@ use tokio::{
     sync::oneshot,
     time::timeout,
 };
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_verbatim");
 
 pub struct Node {
     child: Child,
@@ -31,7 +33,19 @@ impl Node {
         roles: &str,
         settings: &[(&str, &str)],
     ) -> Self {
-        let mut child = command()
+        Self::start_by(command(), nats, database, streams, roles, settings).await
+    }
+
+    /// The same by a command that runs the program, wherever that is.
+    pub async fn start_by(
+        mut command: Command,
+        nats: &impl Backbone,
+        database: &Database,
+        streams: usize,
+        roles: &str,
+        settings: &[(&str, &str)],
+    ) -> Self {
+        let mut child = command
             .args(["serve", "--roles", roles])
             .env("VERBATIM_NATS_URL", nats.url())
             .env("VERBATIM_DATABASE_URL", &database.url)
@@ -97,7 +111,15 @@ impl Node {
 
 /// The program with a clean environment.
 pub fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_verbatim"));
+    clean(Command::new(PROGRAM))
+}
+
+/// The same on another machine.
+pub fn command_on(machine: &Machine) -> Command {
+    clean(machine.command(PROGRAM))
+}
+
+fn clean(mut command: Command) -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("VERBATIM_")) {
         command.env_remove(name);
     }

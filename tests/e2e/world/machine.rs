@@ -1,0 +1,164 @@
+//! A machine of its own, as far as the network goes: a namespace that two cables join to this one. A cable
+//! that is pulled lets packets vanish, and nobody is told, which killing a process cannot do: then the
+//! kernel says goodbye for it.
+//!
+//! It needs the right to make namespaces; where there is none, stories say so and pass over themselves.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+
+const PREFIX: &str = "verbatim-";
+
+/// The machine, the two cables, and the addresses at their ends.
+pub struct Machine {
+    name: String,
+    /// To the database.
+    pub database: Cable,
+    /// To all others.
+    pub rest: Cable,
+}
+
+/// Two addresses that nothing else joins.
+pub struct Cable {
+    machine: String,
+    link: String,
+    /// At this end.
+    pub here: Ipv4Addr,
+    /// At the end of the machine.
+    pub there: Ipv4Addr,
+}
+
+impl Machine {
+    /// A new one, or why there can be none.
+    pub fn new() -> Result<Self, String> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        clear_away()?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{PREFIX}{}-{number}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        // From here on dropping it clears everything away.
+        let network = (std::process::id() * 8 + number * 2) % (1 << 15);
+        let machine = Self {
+            database: Cable::between(&name, network),
+            rest: Cable::between(&name, (network + 1) % (1 << 15)),
+            name,
+        };
+        ip(&["-n", &machine.name, "link", "set", "lo", "up"])?;
+        machine.database.lay()?;
+        machine.rest.lay()?;
+        Ok(machine)
+    }
+
+    /// Something that runs on it.
+    pub fn command(&self, program: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new("ip");
+        command.args(["netns", "exec", &self.name, program]);
+        command
+    }
+
+    /// The address at which the machine reaches a server of ours that listens on loopback alone. The proxy
+    /// in between answers for the machine when a cable is pulled.
+    pub async fn reaches(&self, server: SocketAddr, proxies: &mut JoinSet<()>) -> SocketAddr {
+        let listener = TcpListener::bind((self.rest.here, 0)).await.expect("a port at the cable");
+        let address = listener.local_addr().expect("its address");
+        proxies.spawn(async move {
+            let mut connections = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                connections.spawn(async move {
+                    if let Ok(mut server) = TcpStream::connect(server).await {
+                        let _ = copy_bidirectional(&mut client, &mut server).await;
+                    }
+                });
+            }
+        });
+        address
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        for cable in [&self.database, &self.rest] {
+            let _ = ip(&["link", "del", &cable.link]);
+        }
+        let _ = ip(&["netns", "del", &self.name]);
+    }
+}
+
+impl Cable {
+    /// Of the networks that are set aside for benchmarks (RFC 2544), each has four addresses.
+    fn between(machine: &str, network: u32) -> Self {
+        let base = u32::from(Ipv4Addr::new(198, 18, 0, 0)) + network * 4;
+        Self {
+            machine: machine.to_owned(),
+            link: format!("vb{base:x}"),
+            here: Ipv4Addr::from(base + 1),
+            there: Ipv4Addr::from(base + 2),
+        }
+    }
+
+    fn lay(&self) -> Result<(), String> {
+        let Self { machine, link, here, there } = self;
+        ip(&["link", "add", link, "type", "veth", "peer", "name", link, "netns", machine])?;
+        ip(&["addr", "add", &format!("{here}/30"), "dev", link])?;
+        ip(&["-n", machine, "addr", "add", &format!("{there}/30"), "dev", link])?;
+        ip(&["link", "set", link, "up"])?;
+        ip(&["-n", machine, "link", "set", link, "up"])
+    }
+
+    /// Pulls the cable out of the machine. What is sent to it from here vanishes.
+    pub fn pull_there(&self) {
+        ip(&["-n", &self.machine, "link", "set", &self.link, "down"]).expect("the link goes down");
+    }
+
+    /// Pulls this end. What the machine sends vanishes.
+    pub fn pull_here(&self) {
+        ip(&["link", "set", &self.link, "down"]).expect("the link goes down");
+    }
+
+    /// Plugs both ends in again.
+    pub fn plug_in(&self) {
+        ip(&["link", "set", &self.link, "up"]).expect("the link comes up");
+        ip(&["-n", &self.machine, "link", "set", &self.link, "up"]).expect("the link comes up");
+    }
+
+    /// At which a server has to listen to be reached through this cable.
+    pub fn address(&self) -> IpAddr {
+        self.here.into()
+    }
+}
+
+/// What a run left that was killed.
+fn clear_away() -> Result<(), String> {
+    for line in output(&["netns", "list"])?.lines() {
+        let Some(name) = line.split_whitespace().next() else { continue };
+        let of = name.strip_prefix(PREFIX).and_then(|rest| rest.split('-').next());
+        if of.is_some_and(|pid| !std::path::Path::new(&format!("/proc/{pid}")).exists()) {
+            ip(&["netns", "del", name])?;
+        }
+    }
+    Ok(())
+}
+
+fn ip(arguments: &[&str]) -> Result<(), String> {
+    output(arguments).map(drop)
+}
+
+fn output(arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("ip").args(arguments).output().map_err(|e| format!("ip: {e}"))?;
+    match output.status.success() {
+        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+        false => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            Err(format!("ip {}: {}", arguments.join(" "), said.trim()))
+        }
+    }
+}
