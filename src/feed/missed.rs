@@ -121,9 +121,7 @@ impl Missed {
             }
             if is_over {
                 self.at[stream] = end;
-                if let Some((_, Reading::Stored(replay, _))) = self.reading.take() {
-                    replay.end().await;
-                }
+                self.reading = None;
             }
             if !events.is_empty() {
                 return Ok(Some(Page { events, at: self.at.clone() }));

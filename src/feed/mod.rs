@@ -13,25 +13,18 @@ mod lately;
 mod missed;
 mod past;
 mod points;
+mod turns;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::Semaphore;
 
 pub use cursor::{Cursors, Reset};
 pub use lately::Verdict;
 pub use missed::{Missed, Page, Shown};
 pub use past::{MOST_EVENTS, Past, PastError};
+pub use turns::Turn;
 
 use crate::{
     domain::{Point, Position, UserId},
@@ -39,12 +32,6 @@ use crate::{
     views::{self, Checkpoint, Memberships, Progress},
 };
 
-/// The most that catch up at once on this node.
-const AT_ONCE: usize = 32;
-/// The most that wait for their turn.
-const WAITING: usize = 4_096;
-/// How long one waits for a turn.
-const TURN: Duration = Duration::from_secs(30);
 /// How long the views may lag behind.
 const VIEWS: Duration = Duration::from_secs(5);
 
@@ -56,8 +43,7 @@ pub struct Feed {
     progress: Progress,
     cursors: Arc<Cursors>,
     remembered: Arc<Remembered>,
-    turns: Arc<Semaphore>,
-    waiting: Arc<AtomicUsize>,
+    turns: turns::Turns,
     looks_back: Arc<Semaphore>,
 }
 
@@ -88,21 +74,15 @@ impl From<sqlx::Error> for Behind {
     }
 }
 
-/// A turn to catch up; it ends when this is dropped.
-pub struct Turn {
-    _permit: OwnedSemaphorePermit,
-}
-
 impl Feed {
     /// Feeds from a log and its views.
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
-        let (turns, waiting) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::default());
         let looks_back = Arc::new(Semaphore::new(past::AT_ONCE));
         let lately = lately::Lately::new(log.layout().streams);
         let points = points::Points::default();
         let remembered = Arc::new(Remembered { lately, folds: folds::Folds::default(), points });
-        Self { log, pool, progress, cursors, remembered, turns, waiting, looks_back }
+        Self { log, pool, progress, cursors, remembered, turns: turns::Turns::default(), looks_back }
     }
 
     /// Hears what this node has followed, so that it can be told again without asking the log.
@@ -117,16 +97,7 @@ impl Feed {
 
     /// Waits for a turn: a storm of reconnects does not take the live users down.
     pub async fn turn(&self) -> Result<Turn, Behind> {
-        if self.waiting.fetch_add(1, Ordering::Relaxed) >= WAITING {
-            self.waiting.fetch_sub(1, Ordering::Relaxed);
-            return Err(Behind::Crowded);
-        }
-        let permit = timeout(TURN, self.turns.clone().acquire_owned()).await;
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
-        match permit {
-            Ok(Ok(permit)) => Ok(Turn { _permit: permit }),
-            _ => Err(Behind::Crowded),
-        }
+        self.turns.take().await.ok_or(Behind::Crowded)
     }
 
     /// What a user is in now and what they have left since, as of positions that the log has passed.

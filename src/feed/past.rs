@@ -54,9 +54,7 @@ impl Feed {
         let mut past = domain::Past::of(as_of);
         let read = async {
             let mut replay = self.log.replay(self.log.stream_of(id), Position::START, &[id]).await?;
-            let read = fold(&mut replay, &mut past).await;
-            replay.end().await;
-            read
+            fold(&mut replay, &mut past).await
         };
         let too_slow = |_| Unavailable::because("a conversation cannot be read again in time");
         timeout(DEADLINE, read).await.map_err(too_slow)??;

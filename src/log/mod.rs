@@ -5,6 +5,7 @@
 
 mod append;
 mod commit;
+mod consumers;
 mod contract;
 mod durability;
 mod envelope;
@@ -59,6 +60,7 @@ pub struct Log {
     known: Arc<[known::Known]>,
     tails: Arc<[tail::Tail]>,
     windows: Arc<[window::Window]>,
+    places: consumers::Places,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
 }
@@ -124,7 +126,8 @@ impl Connection {
             commit::Queue::start(client.clone(), known.clone(), layout.replicas, tasks)
         };
         let queues = known.iter().map(queue).collect();
-        Log { client, jetstream, layout, epoch, queues, known, tails, windows, connections, works }
+        let places = consumers::Places::default();
+        Log { client, jetstream, layout, epoch, queues, known, tails, windows, places, connections, works }
     }
 }
 

@@ -1,16 +1,16 @@
 //! Reading again what happened in some conversations: a short-lived consumer that is asked for
 //! page after page, so that nothing is read that nobody waits for.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use async_nats::jetstream::{
-    Message,
-    consumer::{AckPolicy, Consumer, DeliverPolicy, pull},
+use async_nats::jetstream::Message;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    Log, Recorded, Unavailable,
+    consumers::{Place, ShortLived, Wanted},
+    subject,
 };
-use futures_util::StreamExt as _;
-use tokio::time::{Instant, sleep, timeout};
-
-use super::{Log, Recorded, Unavailable, look_up::hedged, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
 
 /// The most events of a page.
@@ -19,33 +19,32 @@ pub const PAGE: usize = 500;
 pub const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// From then on another consumer is asked for beside the first, whose server may hang; the one that
-/// comes too late goes by itself.
-const HEDGE: Duration = Duration::from_secs(1);
-/// How long to wait for a server that lags behind.
+/// How long to wait before a consumer is asked again. Right after it was made the servers may not
+/// know of it yet, and it may live on one that lags behind.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A consumer that nobody asks any more goes by itself.
-const FORGOTTEN: Duration = Duration::from_secs(30);
+/// A consumer that gives nothing for so long is given up for another one, on any server.
+const STALLED: Duration = Duration::from_secs(1);
 /// From so many conversations on the whole stream is read and sorted out here: the server compares
 /// each event with every filter.
 const MAX_FILTERS: usize = 300;
 
-/// What happened in some conversations of one stream, page by page.
+/// What happened in some conversations of one stream, page by page. Its consumer goes with it.
 pub struct Replay {
     log: Log,
-    stream: usize,
-    consumer: Consumer<pull::Config>,
+    wanted: Wanted,
+    place: Arc<Place>,
+    consumer: Option<ShortLived>,
     /// How many events the consumer has given: its own numbers have no holes.
     given: u64,
     /// How many it still has to give, as it says itself.
     pending: u64,
-    /// The last position it gave.
-    last: Position,
     /// An event that is known to be stored. It is read as well, because a consumer may live on a
     /// server that lags behind, and before this event nothing is complete.
     until: Position,
     /// What was asked for.
     conversations: HashSet<ConversationId>,
+    /// All has been read.
+    is_over: bool,
 }
 
 impl Log {
@@ -56,38 +55,25 @@ impl Log {
         after: Position,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
+        let place = self.places.take().await?;
         let until = self.known[stream].latest().filter(|latest| latest.position > after);
-        let filter_subjects = if conversations.len() > MAX_FILTERS {
-            Vec::new()
+        let subjects = if conversations.len() > MAX_FILTERS {
+            HashSet::new()
         } else {
             let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
             let known = until.iter().map(|latest| latest.subject.clone());
-            let all: HashSet<String> = conversations.iter().flat_map(lanes).chain(known).collect();
-            all.into_iter().collect()
+            conversations.iter().flat_map(lanes).chain(known).collect()
         };
-        let config = pull::Config {
-            filter_subjects,
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after.0 + 1 },
-            ack_policy: AckPolicy::None,
-            inactive_threshold: FORGOTTEN,
-            memory_storage: true,
-            num_replicas: 1,
-            ..pull::Config::default()
-        };
-        let create = || self.jetstream.create_consumer_on_stream(config.clone(), streams::name(stream));
-        let consumer = hedged(HEDGE, create).await.map_err(Unavailable::because)?;
-        let pending = consumer.cached_info().num_pending;
-        let until = until.map_or(after, |latest| latest.position);
-        let conversations = conversations.iter().copied().collect();
         Ok(Replay {
             log: self.clone(),
-            stream,
-            consumer,
+            wanted: Wanted { stream, after, subjects },
+            place,
+            consumer: None,
             given: 0,
-            pending,
-            last: after,
-            until,
-            conversations,
+            pending: 0,
+            until: until.map_or(after, |latest| latest.position),
+            conversations: conversations.iter().copied().collect(),
+            is_over: false,
         })
     }
 }
@@ -95,59 +81,65 @@ impl Log {
 impl Replay {
     /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
-        let deadline = Instant::now() + PATIENCE;
-        while self.pending > 0 || self.last < self.until {
-            let read = self.fetch(limit).await?;
-            let is_late = read.is_empty() && Instant::now() > deadline;
-            let page: Vec<Recorded> =
-                read.into_iter().filter(|event| self.conversations.contains(&event.conversation)).collect();
-            if !page.is_empty() {
-                return Ok(page);
+        let mut alive = Instant::now();
+        let mut lacking = Unavailable::because("no page of a replay in time");
+        loop {
+            let deadline = alive + PATIENCE;
+            match timeout_at(deadline, self.read(limit)).await {
+                Ok(Ok(Some(read))) if read.is_empty() => {
+                    lacking = Unavailable::because("the server that a replay reads from lags behind");
+                }
+                Ok(Ok(Some(mut read))) => {
+                    alive = Instant::now();
+                    read.retain(|event| self.conversations.contains(&event.conversation));
+                    if !read.is_empty() {
+                        return Ok(read);
+                    }
+                    continue;
+                }
+                Ok(Ok(None)) => return Ok(Vec::new()),
+                Ok(Err(e)) => lacking = e,
+                Err(_) => return Err(lacking),
             }
-            if is_late {
-                return Err(Unavailable::because("no page of a replay"));
+            tracing::debug!(%lacking, "a page of a replay is asked for again");
+            if alive.elapsed() > STALLED {
+                self.consumer = None;
             }
-            if self.pending == 0 {
-                sleep(PAUSE).await;
-            }
+            sleep(PAUSE).await;
         }
-        Ok(Vec::new())
     }
 
-    async fn fetch(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
-        let fetched = self.consumer.fetch().max_messages(limit.min(PAGE)).max_bytes(PAGE_BYTES).messages();
-        let mut messages = pin!(fetched.await.map_err(Unavailable::because)?);
-        let mut page = Vec::new();
-        while let Some(message) = timeout(PATIENCE, messages.next()).await.ok().flatten() {
-            match message {
-                Ok(message) => page.push(self.take(&message)?),
-                // A page that is full by its bytes ends with an error, too.
-                Err(_) if !page.is_empty() => break,
-                Err(e) => return Err(Unavailable::because(e)),
+    /// What there is at present; `None` when all has been read.
+    async fn read(&mut self, limit: usize) -> Result<Option<Vec<Recorded>>, Unavailable> {
+        if self.is_over {
+            return Ok(None);
+        }
+        if self.consumer.is_none() {
+            let made = ShortLived::make(&self.log, &self.place, &self.wanted).await?;
+            (self.given, self.pending) = (0, made.pending());
+            self.consumer = Some(made);
+        }
+        self.is_over = self.pending == 0 && self.wanted.after >= self.until;
+        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_over) else { return Ok(None) };
+        let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
+        Ok(Some(self.take(messages)))
+    }
+
+    /// Takes events in for as long as none was lost on its way; what comes after is read again.
+    fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
+        let mut page = Vec::with_capacity(messages.len());
+        for message in messages {
+            let Ok(info) = message.info() else { break };
+            if info.consumer_sequence != self.given + 1 {
+                self.consumer = None;
+                break;
             }
+            (self.given, self.pending) = (info.consumer_sequence, info.pending);
+            self.wanted.after = Position(info.stream_sequence);
+            let headers = message.headers.as_ref();
+            let payload = message.payload.clone();
+            page.push(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload));
         }
-        Ok(page)
-    }
-
-    fn take(&mut self, message: &Message) -> Result<Recorded, Unavailable> {
-        let info = message.info().map_err(Unavailable::because)?;
-        self.given += 1;
-        self.pending = info.pending;
-        self.last = Position(info.stream_sequence);
-        if info.consumer_sequence != self.given {
-            return Err(Unavailable::because("an event of a replay was lost on its way"));
-        }
-        let headers = message.headers.as_ref();
-        let payload = message.payload.clone();
-        Ok(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload))
-    }
-
-    /// Clears the consumer away: there may be only so many on a stream.
-    pub async fn end(self) {
-        let stream = streams::name(self.stream);
-        let name = &self.consumer.cached_info().name;
-        if let Err(e) = self.log.jetstream.delete_consumer_from_stream(name, &stream).await {
-            tracing::debug!(error = %e, "the consumer of a replay goes by itself later");
-        }
+        page
     }
 }

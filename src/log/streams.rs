@@ -23,6 +23,9 @@ const STREAMS: &str = "verbatim.streams";
 pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// The most bytes of one event with its headers.
 pub const MAX_EVENT_BYTES: i32 = 96 * 1024;
+/// The most consumers of a stream: of every node one or two followers and its replays, and the
+/// durables of other services.
+const MAX_CONSUMERS: i32 = 1_000;
 
 /// How a log is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,6 +342,7 @@ fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {
         max_messages_per_subject: -1,
         max_message_size: MAX_EVENT_BYTES,
         duplicate_window: DUPLICATE_WINDOW,
+        max_consumers: MAX_CONSUMERS,
         deny_purge: true,
         allow_direct: true,
         allow_atomic_publish: true,

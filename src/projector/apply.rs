@@ -253,7 +253,6 @@ impl Projecting {
                 in_time(STEP, views::park(&mut transaction, self.stream, &poison)).await?;
             }
             in_time(STEP, transaction.commit()).await?;
-            replay.end().await;
             if !self.parked.0.contains(&conversation) {
                 tracing::info!(%conversation, "a parked conversation is projected again");
             }

@@ -26,6 +26,7 @@ mod personal;
 mod positions;
 mod presence;
 mod receipts;
+mod replays;
 mod resume;
 mod roster;
 mod search;

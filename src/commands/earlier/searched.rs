@@ -178,7 +178,6 @@ impl Searched {
                 Some(_) => {}
             }
         };
-        replay.end().await;
         Ok(state)
     }
 }

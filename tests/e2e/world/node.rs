@@ -109,6 +109,18 @@ impl Node {
     }
 }
 
+/// When a story fails, what its nodes complained of tells why.
+impl Drop for Node {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines = self.lines.lock().expect("lines");
+            for line in lines.iter().filter(|line| line["level"] != "INFO") {
+                eprintln!("{}: {line}", self.address);
+            }
+        }
+    }
+}
+
 /// The program with a clean environment.
 pub fn command() -> Command {
     clean(Command::new(PROGRAM))
