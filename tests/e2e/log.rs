@@ -106,7 +106,7 @@ async fn the_streams_are_as_the_contract_says() {
         assert!(
             config.deny_purge && config.allow_direct && config.allow_atomic_publish && !config.allow_rollup
         );
-        assert_eq!(config.duplicate_window, Duration::from_secs(120));
+        assert_eq!((config.duplicate_window, config.max_consumers), (Duration::from_secs(120), 1_000));
         epochs.insert(config.metadata["verbatim.epoch"].clone());
     }
     assert_eq!(epochs.len(), 1);

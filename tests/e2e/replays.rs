@@ -59,8 +59,10 @@ async fn whoever_takes_a_page_and_goes_leaves_no_consumer() {
         socket.send(Message::Text(hello.into())).await.expect("hello");
     }
     let node = &world.nodes[0];
-    eventually("all replays have ended", || async { node.metric("verbatim_replays ").await == 0 }).await;
-    assert_eq!(consumers(&world).await, 0);
+    eventually("no replay is left", || async {
+        node.metric("verbatim_replays ").await == 0 && consumers(&world).await == 0
+    })
+    .await;
     let mut device = ben.resumes(&cursor).await;
     device.gets("caught_up").await;
     assert_eq!(device.chain(&lunch).len(), 20);
@@ -86,7 +88,8 @@ async fn searching_the_log_for_keys_takes_few_consumers() {
     world
         .database
         .is_gone_for(async {
-            let sends = join_all(groups.iter().map(|group| async { ana.sends(group, &key(), "there").await }));
+            let sends =
+                join_all(groups.iter().map(|group| async { ana.sends(group, &key(), "there").await }));
             let watched = async {
                 loop {
                     most.fetch_max(consumers(&world).await, Ordering::Relaxed);
@@ -117,10 +120,10 @@ async fn on_servers_that_have_just_started_nobody_is_refused() {
         let last = ana.says(&group, "two").await["position"].as_u64().expect("position");
         groups.push((group, last));
     }
-    for round in 0..4 {
+    for _ in 0..3 {
         world.add_node("api,gateway").await;
         let ben = ben.at(world.nodes.last().expect("a node").address);
-        let resumes = join_all((0..12).map(|_| async {
+        let resumes = stream::iter(0..16).for_each_concurrent(3, async |_| {
             let mut device = ben.resumes(&cursor).await;
             device.gets("caught_up").await;
             for (group, _) in &groups {
@@ -129,22 +132,18 @@ async fn on_servers_that_have_just_started_nobody_is_refused() {
                 assert_eq!(chain.len(), 3);
             }
             device.leaves().await;
-        }));
-        let events = join_all((0..12).map(|_| async {
-            let path = format!("/v1/events?after={cursor}&limit=200");
-            ben.get(&path).await.expect(200)["items"].as_array().expect("items").len()
-        }));
-        // Few may look back at once.
-        let pasts = stream::iter(groups.iter().cycle().take(24)).map(async |(group, last)| {
-            ben.get(&format!("/v1/conversations/{}/messages?as_of={last}", group.id)).await
         });
-        let pasts = pasts.buffer_unordered(3).collect::<Vec<_>>();
-        let (_, events, pasts) = tokio::join!(resumes, events, pasts);
-        assert!(events.iter().all(|count| *count > 0), "{events:?}");
-        for past in pasts {
-            let past = past.expect(200);
-            assert_eq!(past["items"].as_array().expect("items").len(), 2, "round {round}: {past}");
-        }
+        let events = stream::iter(0..16).for_each_concurrent(3, async |_| {
+            let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
+            assert!(!page["items"].as_array().expect("items").is_empty());
+        });
+        let looks = groups.iter().cycle().take(16);
+        let looks = stream::iter(looks).for_each_concurrent(3, async |(group, last)| {
+            let path = format!("/v1/conversations/{}/messages?as_of={last}", group.id);
+            let page = ben.get(&path).await.expect(200);
+            assert_eq!(page["items"].as_array().expect("items").len(), 2, "{page}");
+        });
+        tokio::join!(resumes, events, looks);
     }
     world.finish().await;
 }
