@@ -163,10 +163,10 @@ impl Searched {
         let stream = self.0.log.stream_of(id);
         let up_to = self.0.log.last(stream).await?;
         let mut replay = self.0.log.replay(stream, after, &[id]).await?;
-        let state = loop {
+        loop {
             let page = replay.page(PAGE).await?;
             if page.is_empty() {
-                break State::Whole(up_to);
+                return Ok(State::Whole(up_to));
             }
             let mut known = self.known();
             for recorded in &page {
@@ -174,11 +174,10 @@ impl Searched {
             }
             match known.get(id).filter(|keys| keys.is_searched_by(number)) {
                 None => return Err(Unavailable::because("what was found has been forgotten")),
-                Some(keys) if keys.at.len() > MOST_KEYS => break State::TooLong,
+                Some(keys) if keys.at.len() > MOST_KEYS => return Ok(State::TooLong),
                 Some(_) => {}
             }
-        };
-        Ok(state)
+        }
     }
 }
 
