@@ -48,7 +48,7 @@ pub(super) struct Place {
 
 /// What a consumer shall give.
 #[derive(Clone)]
-pub(super) struct Wanted {
+pub(super) struct Reading {
     pub(super) stream: usize,
     pub(super) after: Position,
     /// None: all.
@@ -99,22 +99,22 @@ impl Drop for Place {
 
 impl ShortLived {
     /// Makes a consumer, on another server if the first one is silent.
-    pub(super) async fn make(log: &Log, place: &Arc<Place>, wanted: &Wanted) -> Result<Self, Unavailable> {
-        hedged(HEDGE, || Self::make_one(log, place, wanted)).await
+    pub(super) async fn make(log: &Log, place: &Arc<Place>, reading: &Reading) -> Result<Self, Unavailable> {
+        hedged(HEDGE, || Self::make_one(log, place, reading)).await
     }
 
-    async fn make_one(log: &Log, place: &Arc<Place>, wanted: &Wanted) -> Result<Self, Unavailable> {
+    async fn make_one(log: &Log, place: &Arc<Place>, reading: &Reading) -> Result<Self, Unavailable> {
         let mut named = Named {
             log: log.clone(),
-            stream: streams::name(wanted.stream),
+            stream: streams::name(reading.stream),
             name: format!("replay-{}", uuid::Uuid::now_v7().simple()),
             is_made: false,
             place: place.clone(),
         };
         let config = pull::Config {
             name: Some(named.name.clone()),
-            filter_subjects: wanted.subjects.iter().cloned().collect(),
-            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: wanted.after.0 + 1 },
+            filter_subjects: reading.subjects.iter().cloned().collect(),
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: reading.after.0 + 1 },
             ack_policy: AckPolicy::None,
             inactive_threshold: FORGOTTEN,
             memory_storage: true,

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     Log, Recorded, Unavailable,
-    consumers::{Place, ShortLived, Wanted},
+    consumers::{Place, Reading, ShortLived},
     subject,
 };
 use crate::domain::{ConversationId, Lane, Position};
@@ -31,7 +31,7 @@ const MAX_FILTERS: usize = 300;
 /// What happened in some conversations of one stream, page by page. Its consumer goes with it.
 pub struct Replay {
     log: Log,
-    wanted: Wanted,
+    reading: Reading,
     place: Arc<Place>,
     consumer: Option<ShortLived>,
     /// How many events the consumer has given: its own numbers have no holes.
@@ -66,7 +66,7 @@ impl Log {
         };
         Ok(Replay {
             log: self.clone(),
-            wanted: Wanted { stream, after, subjects },
+            reading: Reading { stream, after, subjects },
             place,
             consumer: None,
             given: 0,
@@ -115,11 +115,11 @@ impl Replay {
             return Ok(None);
         }
         if self.consumer.is_none() {
-            let made = ShortLived::make(&self.log, &self.place, &self.wanted).await?;
+            let made = ShortLived::make(&self.log, &self.place, &self.reading).await?;
             (self.given, self.pending) = (0, made.pending());
             self.consumer = Some(made);
         }
-        self.is_over = self.pending == 0 && self.wanted.after >= self.until;
+        self.is_over = self.pending == 0 && self.reading.after >= self.until;
         let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_over) else { return Ok(None) };
         let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
         Ok(Some(self.take(messages)))
@@ -135,7 +135,7 @@ impl Replay {
                 break;
             }
             (self.given, self.pending) = (info.consumer_sequence, info.pending);
-            self.wanted.after = Position(info.stream_sequence);
+            self.reading.after = Position(info.stream_sequence);
             let headers = message.headers.as_ref();
             let payload = message.payload.clone();
             page.push(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload));
