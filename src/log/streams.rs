@@ -297,6 +297,10 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     if sorted(&config.subjects) == sorted(&ours.subjects) {
         ours.subjects.clone_from(&config.subjects);
     }
+    // How many there may be is the operator's business, so long as there is a limit.
+    if config.max_consumers > 0 {
+        ours.max_consumers = config.max_consumers;
+    }
     let mut mended = Vec::new();
     macro_rules! put_right {
         ($($setting:ident),+) => {$(
@@ -321,6 +325,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         max_messages_per_subject,
         max_message_size,
         duplicate_window,
+        max_consumers,
         deny_purge,
         allow_direct,
         allow_atomic_publish,
