@@ -27,14 +27,19 @@ const MAX_LAG: u64 = 10_000;
 /// Whether the process can work.
 pub struct Health {
     failed: watch::Receiver<Option<&'static str>>,
+    foreign_views: watch::Receiver<Option<String>>,
     parts: OnceLock<(Log, PgPool, Progress)>,
     stopping: AtomicBool,
 }
 
 impl Health {
-    /// Of a process that is starting, and of the background task that has failed, if one has.
-    pub fn new(failed: watch::Receiver<Option<&'static str>>) -> Self {
-        Self { failed, parts: OnceLock::new(), stopping: AtomicBool::new(false) }
+    /// Of a process that is starting, with the background task that has failed, if one has, and with what
+    /// is wrong with views that are of another log, if they are.
+    pub fn new(
+        failed: watch::Receiver<Option<&'static str>>,
+        foreign_views: watch::Receiver<Option<String>>,
+    ) -> Self {
+        Self { failed, foreign_views, parts: OnceLock::new(), stopping: AtomicBool::new(false) }
     }
 
     /// From here on it depends on the servers.
@@ -51,6 +56,9 @@ impl Health {
     async fn trouble(&self) -> Option<Cow<'static, str>> {
         if let Some(task) = *self.failed.borrow() {
             return Some(format!("the background task `{task}` has failed: this process stops").into());
+        }
+        if let Some(why) = &*self.foreign_views.borrow() {
+            return Some(format!("views_of_another_log: {why}").into());
         }
         self.trouble_of_servers().await.map(Cow::Borrowed)
     }

@@ -1,12 +1,13 @@
 //! Wiring: from settings to a running process, and back to nothing.
 
 mod installation;
+mod same_log;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _, Response, Route};
 use sqlx::{AssertSqlSafe, Connection as _, PgPool, postgres::PgPoolOptions};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use installation::{
@@ -25,7 +26,7 @@ use crate::{
     listen,
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
-    projector,
+    projector::{self, Consent},
     supervise::Supervisor,
     views::{self, Progress},
 };
@@ -122,6 +123,15 @@ pub enum Weakness {
     Warned,
 }
 
+/// What a process puts up with.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// A log that is not synced.
+    pub weakness: Weakness,
+    /// Whether views of another log are rebuilt and not refused.
+    pub rebuild: Consent,
+}
+
 /// Connects to Postgres. Answers once a connection stands.
 pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     database_with(url, connections, views::schema()).await
@@ -159,7 +169,7 @@ pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
-    weakness: Weakness,
+    mode: Mode,
     tasks: &Supervisor,
     stop: CancellationToken,
     ready: impl FnOnce(Listening),
@@ -170,7 +180,8 @@ pub async fn serve(
         public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
         admin: private.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?,
     };
-    let health = Arc::new(Health::new(tasks.failed()));
+    let trouble = watch::Sender::new(None);
+    let health = Arc::new(Health::new(tasks.failed(), trouble.subscribe()));
     let (admin, never) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(
         "admin",
@@ -178,7 +189,7 @@ pub async fn serve(
     );
 
     let started = tokio::select! {
-        started = start(settings, addresses, roles, weakness, tasks) => started?,
+        started = start(settings, addresses, roles, mode, tasks, &trouble) => started?,
         () = stop.cancelled() => return Ok(()),
         task = tasks.failure() => return Err(AppError::Task(task)),
     };
@@ -246,14 +257,16 @@ async fn start(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
-    weakness: Weakness,
+    mode: Mode,
     tasks: &Supervisor,
+    trouble: &same_log::Trouble,
 ) -> Result<Started, AppError> {
     let clock = Clock::system();
     let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
     is_migrated(&pool).await?;
     let log = installation::await_log(&pool, &addresses.nats, settings.layout(), STREAMS, tasks).await?;
-    let durability = durable(&log, weakness).await?;
+    let durability = durable(&log, mode.weakness).await?;
+    same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
     let keys = keys(settings, &pool).await?;
     let cursor_key = auth::cursor_key(&pool).await?;
     let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
@@ -272,6 +285,8 @@ async fn start(
         }
     }
     let conversations = Conversations::new(log.clone(), ends, settings.conversations);
+    let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
+    tasks.spawn("same log", same_log);
     let listeners = Arc::<Listeners>::default();
     let receipts = Receipts::new(pool.clone(), progress.clone());
     let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone(), tasks);

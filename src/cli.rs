@@ -18,10 +18,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    app::{self, Addresses, AppError, Listening, Weakness},
+    app::{self, Addresses, AppError, Listening, Mode, Weakness},
     asyncapi,
     config::{Role, ServerSettings, Settings},
-    dev, projector,
+    dev,
+    projector::{self, Consent},
     supervise::Supervisor,
     telemetry,
 };
@@ -82,6 +83,10 @@ struct Serve {
         default_value = "api,gateway,projector"
     )]
     roles: Vec<Role>,
+
+    /// Rebuilds views of another log at the start, and so gives up what they have and this log has not.
+    #[arg(long)]
+    rebuild: bool,
 
     #[command(flatten)]
     servers: ServerSettings,
@@ -144,13 +149,15 @@ enum Failed {
 async fn run(command: Command) -> Result<ExitCode, Failed> {
     match command {
         Command::Dev(dev) => develop(dev).await?,
-        Command::Serve(Serve { roles, servers, settings }) => {
+        Command::Serve(Serve { roles, rebuild, servers, settings }) => {
             let addresses = addresses(&servers)?;
             let ready = |Listening { public, admin }: Listening| {
                 tracing::info!(listen = %public, %admin, "serving");
             };
+            let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };
+            let mode = Mode { weakness: Weakness::Refused, rebuild };
             let tasks = Supervisor::new();
-            app::serve(&settings, &addresses, &roles, Weakness::Refused, &tasks, until_told(), ready).await?;
+            app::serve(&settings, &addresses, &roles, mode, &tasks, until_told(), ready).await?;
         }
         Command::Migrate(what) => migrate::migrate(what).await?,
         Command::Check(serve) => return Ok(check::check(serve).await?),
@@ -204,8 +211,9 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
         app::migrate(&addresses.database).await?;
         app::make_log(&addresses, settings.layout(), 1).await?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
+        let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let tasks = Supervisor::new();
-        app::serve(&settings, &addresses, &roles, Weakness::Warned, &tasks, stop, ready).await
+        app::serve(&settings, &addresses, &roles, mode, &tasks, stop, ready).await
     }
     .await;
     servers.stop().await;

@@ -10,7 +10,7 @@ use futures_util::future::try_join_all;
 use super::{Feed, Reset};
 use crate::{
     domain::{EventId, Point, Position, UserId},
-    log::Unavailable,
+    log::{Found, Unavailable},
 };
 
 /// The most points that are remembered; beyond, all are forgotten.
@@ -78,17 +78,15 @@ impl Feed {
         {
             return Ok(Ok(point));
         }
-        match self.log.event_at(stream, position).await? {
-            Some(event) => {
+        Ok(match self.log.find(stream, position).await? {
+            Found::Event(event) => {
                 let point = Point { position, event };
                 points.remember(stream, point);
-                Ok(Ok(point))
+                Ok(point)
             }
             // Another node may be ahead of this one; nobody is ahead of the log.
-            None if position > now.position && position > self.log.last(stream).await? => {
-                Ok(Err(Reset::FromTheFuture))
-            }
-            None => Ok(Err(Reset::Incomplete)),
-        }
+            Found::Ahead { .. } => Err(Reset::FromTheFuture),
+            Found::Missing => Err(Reset::Incomplete),
+        })
     }
 }

@@ -34,7 +34,7 @@ pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use fold::FOLDS;
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
-pub use points::Holds;
+pub use points::{Found, Holds};
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Mended, Wanted};

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 
 use crate::{
     domain::{Epoch, Point, Position},
-    log::{Holds, Log, Unavailable},
+    log::{Found, Holds, Log, Unavailable},
     views,
 };
 
@@ -39,34 +39,36 @@ pub enum NotCompared {
 pub struct AnotherLog {
     stream: usize,
     at: Point,
-    holds: Holds,
+    /// What the log has there.
+    found: Found,
 }
 
 impl AnotherLog {
     /// Compares one point of the views with the log.
     pub(super) async fn at(log: &Log, stream: usize, at: Point) -> Result<Option<Self>, Unavailable> {
-        let holds = if stream < log.layout().streams {
-            log.holds(stream, at).await?
-        } else {
-            Holds::Ahead { last: Position::START }
-        };
-        Ok((holds != Holds::Same).then_some(Self { stream, at, holds }))
+        if stream >= log.layout().streams {
+            return Ok(Some(Self::ahead(stream, at, Position::START)));
+        }
+        Ok(match log.holds(stream, at).await? {
+            Holds::Same => None,
+            Holds::Instead(found) => Some(Self { stream, at, found }),
+        })
     }
 
     /// A point behind the end of the log.
     pub(super) fn ahead(stream: usize, at: Point, last: Position) -> Self {
-        Self { stream, at, holds: Holds::Ahead { last } }
+        Self { stream, at, found: Found::Ahead { last } }
     }
 }
 
 impl fmt::Display for AnotherLog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stream, at: Point { position, event }, holds } = self;
+        let Self { stream, at: Point { position, event }, found } = self;
         write!(f, "the views stand at position {position} of CHAT_{stream}, ")?;
-        match holds {
-            Holds::Ahead { last } => write!(f, "and the log ends at {last}"),
-            Holds::Another(other) => write!(f, "event {event}; the log has event {other} there"),
-            Holds::Missing | Holds::Same => write!(f, "event {event}, which is missing in the log"),
+        match found {
+            Found::Ahead { last } => write!(f, "and the log ends at {last}"),
+            Found::Event(other) => write!(f, "event {event}; the log has event {other} there"),
+            Found::Missing => write!(f, "event {event}, which is missing in the log"),
         }
     }
 }

@@ -153,7 +153,7 @@ async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
             let ready = |listening| {
                 let _ = serving.send(listening);
             };
-            app::serve(&settings, &addresses, &roles, Weakness::Refused, &tasks, never, ready).await
+            app::serve(&settings, &addresses, &roles, mode, &tasks, never, ready).await
         }
     });
     let at = is_serving.await.expect("the node serves");
