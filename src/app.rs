@@ -188,6 +188,7 @@ pub async fn serve(
         listen_on(private, admin::routes(health.clone()), settings.listener(), never, &admin),
     );
 
+    tracing::info!(admin = %listening.admin, "answering operators");
     let started = tokio::select! {
         started = start(settings, addresses, roles, mode, tasks, &trouble) => started?,
         () = stop.cancelled() => return Ok(()),

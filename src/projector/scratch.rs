@@ -168,13 +168,15 @@ impl<'a> Scratch<'a> {
     }
 
     async fn index(&mut self) -> sqlx::Result<()> {
-        let make = async |index| {
-            let mut connection = self.connect().await?;
-            views::make_index(&mut connection, index).await?;
-            connection.close().await
-        };
-        stream::iter(views::indexes()).map(make).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        let made: Vec<_> = views::indexes().map(|index| self.make_index(index)).collect();
+        stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         views::whole(&mut self.guard, &self.schema).await
+    }
+
+    async fn make_index(&self, index: &'static str) -> sqlx::Result<()> {
+        let mut connection = self.connect().await?;
+        views::make_index(&mut connection, index).await?;
+        connection.close().await
     }
 
     /// The name for what has been replaced.
@@ -197,11 +199,9 @@ impl<'a> Scratch<'a> {
             if left == 0 || (round > 0 && left <= NEARLY) {
                 return Ok(());
             }
-            stream::iter(goals)
-                .map(|(stream, goal)| self.build_in_lanes(stream, goal))
-                .buffer_unordered(AT_ONCE)
-                .try_collect::<()>()
-                .await?;
+            let built: Vec<_> =
+                goals.into_iter().map(|(stream, goal)| self.build_in_lanes(stream, goal)).collect();
+            stream::iter(built).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         Err(NotBuilt::NoTurn)
     }

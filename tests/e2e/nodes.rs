@@ -10,8 +10,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use verbatim::{
-    app::{self, Addresses, AppError, Weakness},
+    app::{self, Addresses, AppError, Mode, Weakness},
     config::{Role, Settings},
+    projector::Consent,
     supervise::Supervisor,
 };
 
@@ -150,6 +151,7 @@ async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
         let tasks = tasks.clone();
         async move {
             let roles = [Role::Api, Role::Gateway, Role::Projector];
+            let mode = Mode { weakness: Weakness::Refused, rebuild: Consent::Withheld };
             let ready = |listening| {
                 let _ = serving.send(listening);
             };

@@ -1,6 +1,7 @@
 //! The world of a story: servers, nodes and people.
 
 mod backbone;
+mod copies;
 mod device;
 mod machine;
 mod node;
@@ -16,9 +17,9 @@ use std::{
 pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
 pub use machine::Machine;
-pub use node::{Node, command, command_on, signal};
+pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
-pub use servers::{Database, folder};
+pub use servers::{Database, folder, tools};
 use tokio::task::JoinSet;
 use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
 pub use views::rows_of;
@@ -144,6 +145,13 @@ impl<B: Backbone> World<B> {
         let command = command_on(machine);
         let node = Node::start_by(command, &self.nats, &self.database, self.streams, roles, &settings).await;
         self.nodes.push(node);
+    }
+
+    /// Starts a node that may not come to serve, with arguments more.
+    pub async fn begins_node(&self, roles: &str, arguments: &[&str]) -> Beginning {
+        let mut command = command();
+        command.args(["serve", "--roles", roles]).args(arguments);
+        Beginning::start_by(command, &self.nats, &self.database, self.streams, &[]).await
     }
 
     /// Somebody new, registered and logged in at the first node.

@@ -25,6 +25,14 @@ pub struct Node {
     lines: Arc<Mutex<Vec<Value>>>,
 }
 
+/// A node that has begun and does not serve yet.
+pub struct Beginning {
+    child: Child,
+    admin: SocketAddr,
+    lines: Arc<Mutex<Vec<Value>>>,
+    serving: oneshot::Receiver<SocketAddr>,
+}
+
 impl Node {
     pub async fn start(
         nats: &impl Backbone,
@@ -45,8 +53,21 @@ impl Node {
         roles: &str,
         settings: &[(&str, &str)],
     ) -> Self {
+        command.args(["serve", "--roles", roles]);
+        Beginning::start_by(command, nats, database, streams, settings).await.serves().await
+    }
+}
+
+impl Beginning {
+    /// Starts a node by a command that has its arguments.
+    pub async fn start_by(
+        mut command: Command,
+        nats: &impl Backbone,
+        database: &Database,
+        streams: usize,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let mut child = command
-            .args(["serve", "--roles", roles])
             .env("VERBATIM_NATS_URL", nats.url())
             .env("VERBATIM_DATABASE_URL", &database.url)
             .env("VERBATIM_STREAMS", streams.to_string())
@@ -62,15 +83,35 @@ impl Node {
             .expect("the program runs");
         let stderr = child.stderr.take().expect("piped");
         let lines = Arc::<Mutex<Vec<Value>>>::default();
-        let (serving, is_serving) = oneshot::channel();
-        tokio::spawn(gather(stderr, lines.clone(), serving));
-        let [address, admin] = match timeout(PATIENCE, is_serving).await {
-            Ok(Ok(addresses)) => addresses,
-            _ => panic!("the node does not serve: {:#?}", lines.lock().expect("lines")),
-        };
-        Self { child, address, admin, lines }
+        let ((answering, answers), (serves, serving)) = (oneshot::channel(), oneshot::channel());
+        tokio::spawn(gather(stderr, lines.clone(), answering, serves));
+        match timeout(PATIENCE, answers).await {
+            Ok(Ok(admin)) => Self { child, admin, lines, serving },
+            _ => panic!("the node does not answer: {:#?}", lines.lock().expect("lines")),
+        }
     }
 
+    /// Waits until it serves.
+    pub async fn serves(self) -> Node {
+        let Self { child, admin, lines, serving } = self;
+        match timeout(PATIENCE, serving).await {
+            Ok(Ok(address)) => Node { child, address, admin, lines },
+            _ => panic!("the node does not serve: {:#?}", lines.lock().expect("lines")),
+        }
+    }
+
+    /// What it says of itself when it is asked whether it is ready.
+    pub async fn readiness(&self) -> (u16, Value) {
+        readiness(self.admin).await
+    }
+}
+
+async fn readiness(admin: SocketAddr) -> (u16, Value) {
+    let answer = reqwest::get(format!("http://{admin}/readyz")).await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+impl Node {
     pub fn pid(&self) -> u32 {
         self.child.id().expect("it runs")
     }
@@ -85,8 +126,7 @@ impl Node {
 
     /// What it says of itself when it is asked whether it is ready.
     pub async fn readiness(&self) -> (u16, Value) {
-        let answer = reqwest::get(format!("http://{}/readyz", self.admin)).await.expect("an answer");
-        (answer.status().as_u16(), answer.json().await.expect("JSON"))
+        readiness(self.admin).await
     }
 
     /// SIGKILL: it has no chance to say goodbye.
@@ -100,6 +140,12 @@ impl Node {
         signal(pid, "TERM").await;
         let ended = timeout(Duration::from_secs(30), self.child.wait()).await.expect("it stops in 30 s");
         assert!(ended.expect("wait").success(), "a stopped node ends well");
+    }
+
+    /// Waits until it has ended by itself; its exit status.
+    pub async fn ends(&mut self) -> Option<i32> {
+        let ended = timeout(PATIENCE, self.child.wait()).await.expect("it ends in time");
+        ended.expect("wait").code()
     }
 
     /// What it logged as an error.
@@ -144,23 +190,29 @@ pub async fn signal(pid: u32, name: &str) {
     assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
 }
 
-/// Keeps the log lines, and tells the address as soon as it is logged.
+/// Keeps the log lines, and tells the addresses as soon as they are logged.
 async fn gather(
     stderr: impl tokio::io::AsyncRead + Unpin,
     lines: Arc<Mutex<Vec<Value>>>,
-    serving: oneshot::Sender<[SocketAddr; 2]>,
+    answers: oneshot::Sender<SocketAddr>,
+    serves: oneshot::Sender<SocketAddr>,
 ) {
-    let mut serving = Some(serving);
+    let (mut answers, mut serves) = (Some(answers), Some(serves));
+    let tell = |line: &Value, name: &str, to: &mut Option<oneshot::Sender<SocketAddr>>| {
+        if let Some(address) = line[name].as_str().and_then(|address| address.parse().ok())
+            && let Some(to) = to.take()
+        {
+            let _ = to.send(address);
+        }
+    };
     let mut read = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = read.next_line().await {
         let line: Value = serde_json::from_str(&line)
             .unwrap_or_else(|_| serde_json::json!({ "level": "ERROR", "message": line }));
-        if line["message"] == "serving"
-            && let [Some(public), Some(admin)] =
-                ["listen", "admin"].map(|name| line[name].as_str().and_then(|address| address.parse().ok()))
-            && let Some(serving) = serving.take()
-        {
-            let _ = serving.send([public, admin]);
+        match line["message"].as_str() {
+            Some("answering operators") => tell(&line, "admin", &mut answers),
+            Some("serving") => tell(&line, "listen", &mut serves),
+            _ => {}
         }
         lines.lock().expect("lines").push(line);
     }

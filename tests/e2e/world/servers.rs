@@ -63,13 +63,22 @@ pub struct Database {
 
 impl Database {
     pub async fn new() -> Self {
+        Self::like("blank").await
+    }
+
+    /// Another one that is as this one is now; nobody may be connected to this one.
+    pub async fn copy(&self) -> Self {
+        Self::like(&self.name).await
+    }
+
+    async fn like(template: &str) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         // Two copies of one template at the same time are refused.
         static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
         let name = format!("story_{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let postgres = postgres().await;
         let _turn = TURN.lock().await;
-        execute(postgres, &format!("create database {name} template blank")).await;
+        execute(postgres, &format!("create database {name} template {template}")).await;
         Self { url: postgres.url_of(&name), name, own: None }
     }
 

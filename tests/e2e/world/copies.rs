@@ -1,0 +1,43 @@
+//! Copies of what the servers have on disk, made, put back and lost as operators do it.
+
+use std::path::{Path, PathBuf};
+
+use tokio::process::Command;
+
+use super::World;
+
+impl World {
+    /// What nats-server keeps on disk.
+    fn store(&self) -> PathBuf {
+        self.dir.path().join("nats/data")
+    }
+
+    /// Copies the log while its server is stopped.
+    pub async fn copies_the_log(&mut self) -> PathBuf {
+        let copy = self.dir.path().join("copy-of-the-log");
+        self.nats.term();
+        run("cp", &["-a".as_ref(), &self.store(), &copy]).await;
+        self.nats.start_again().await.expect("nats-server starts again");
+        copy
+    }
+
+    /// Puts a copy in the place of the log.
+    pub async fn restores_the_log(&mut self, copy: &Path) {
+        self.nats.term();
+        run("rm", &["-r".as_ref(), &self.store()]).await;
+        run("cp", &["-a".as_ref(), copy, &self.store()]).await;
+        self.nats.start_again().await.expect("nats-server starts again");
+    }
+
+    /// Loses all that nats-server keeps.
+    pub async fn loses_the_log(&mut self) {
+        self.nats.term();
+        run("rm", &["-r".as_ref(), &self.store().join("jetstream")]).await;
+        self.nats.start_again().await.expect("nats-server starts again");
+    }
+}
+
+async fn run(program: &str, arguments: &[&Path]) {
+    let ended = Command::new(program).args(arguments).status().await;
+    assert!(ended.expect("it runs").success(), "{program} {arguments:?}");
+}
