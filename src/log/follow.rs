@@ -8,7 +8,7 @@ use async_nats::jetstream::{
     Message,
     consumer::{DeliverPolicy, push},
 };
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use tokio::time::sleep;
 
 use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
@@ -48,7 +48,8 @@ pub struct Follower {
     known: Known,
     tail: Tail,
     leads: bool,
-    messages: Option<Pin<Box<push::Ordered>>>,
+    messages: Option<Messages>,
+    making: Option<Making>,
     last: Position,
     failures: u32,
 }
@@ -56,8 +57,15 @@ pub struct Follower {
 /// A reader of the presence changes from now on.
 pub struct PresenceFollower {
     log: Log,
-    messages: Option<Pin<Box<push::Ordered>>>,
+    messages: Option<Messages>,
+    making: Option<Making>,
 }
+
+type Messages = Pin<Box<push::Ordered>>;
+
+/// A consumer that is being made. It outlives a wait that is given up, or each of them would leave one
+/// behind.
+type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
 
 impl Log {
     /// Follows a stream from behind a position. Events that somebody who leads in this process has just
@@ -79,6 +87,7 @@ impl Log {
             tail: self.tails[stream].clone(),
             leads,
             messages: None,
+            making: None,
             last: after,
             failures: 0,
         }
@@ -87,14 +96,24 @@ impl Log {
     /// Follows the presence changes that come from now on. They may be lost; the truth about who
     /// is here is the board.
     pub fn follow_presence(&self) -> PresenceFollower {
-        PresenceFollower { log: self.clone(), messages: None }
+        PresenceFollower { log: self.clone(), messages: None, making: None }
     }
 
-    async fn consume(
-        &self,
-        stream: &str,
-        deliver_policy: DeliverPolicy,
-    ) -> Result<Pin<Box<push::Ordered>>, Unavailable> {
+    /// Makes a consumer. A failure takes a moment: that is the pace at which it is tried again.
+    fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
+        let (log, stream) = (self.clone(), stream.to_owned());
+        let make = async move {
+            let made = log.consume(&stream, deliver_policy).await;
+            if let Err(e) = &made {
+                tracing::debug!(error = %e, stream, "the stream cannot be followed yet");
+                sleep(PAUSE).await;
+            }
+            made
+        };
+        make.boxed()
+    }
+
+    async fn consume(&self, stream: &str, deliver_policy: DeliverPolicy) -> Result<Messages, Unavailable> {
         let stream = self.jetstream.get_stream(stream).await.map_err(Unavailable::because)?;
         let config = push::OrderedConfig {
             deliver_subject: self.client.new_inbox(),
@@ -172,7 +191,7 @@ impl Follower {
     async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
         while !self.leads {
             let batch = self.tail.after(self.last, MAX_BATCH)?;
-            self.messages = None;
+            (self.messages, self.making) = (None, None);
             match batch.last() {
                 Some(last) => {
                     self.last = last.position;
@@ -186,13 +205,9 @@ impl Follower {
 
     async fn start(&mut self) {
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
-        match self.log.consume(&self.stream, from).await {
-            Ok(messages) => self.messages = Some(messages),
-            Err(e) => {
-                tracing::debug!(error = %e, stream = self.stream, "the stream cannot be followed yet");
-                sleep(PAUSE).await;
-            }
-        }
+        let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
+        self.making = None;
+        self.messages = made.ok();
     }
 
     /// The event, if it is the one that comes next; otherwise the consumer starts again from there.
@@ -235,10 +250,10 @@ impl PresenceFollower {
     pub async fn batch(&mut self, now: impl Fn() -> Time) -> Vec<Recorded> {
         loop {
             let Some(messages) = &mut self.messages else {
-                match self.log.consume(streams::PRESENCE, DeliverPolicy::New).await {
-                    Ok(messages) => self.messages = Some(messages),
-                    Err(_) => sleep(PAUSE).await,
-                }
+                let making = || self.log.making(streams::PRESENCE, DeliverPolicy::New);
+                let made = self.making.get_or_insert_with(making).await;
+                self.making = None;
+                self.messages = made.ok();
                 continue;
             };
             let mut batch = Vec::new();

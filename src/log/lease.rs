@@ -4,10 +4,10 @@
 use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
 
 use async_nats::jetstream::{
-    kv::{Config, Operation, Store, Watch},
+    kv::{Config, Operation, Store, Watch, WatchError},
     stream::StorageType,
 };
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -19,6 +19,9 @@ pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The bucket of the nodes.
 const NODES: &str = "verbatim_nodes";
+
+/// How long to wait before the board is watched again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// One running process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -77,6 +80,9 @@ pub struct Leases {
 pub struct LeaseChanges {
     here: Store,
     watch: Option<Watch>,
+    /// The watch that is being begun. It outlives a wait that is given up, or each of them would leave a
+    /// consumer.
+    begun: Option<BoxFuture<'static, Result<Watch, WatchError>>>,
 }
 
 impl Log {
@@ -115,9 +121,14 @@ impl Log {
     }
 }
 
+/// The leader of the bucket is asked for the keys: to read them it would take a consumer each time, which
+/// lingers for half a minute, and a replica that lags behind would not know who lives.
 async fn alive(nodes: &Store) -> Result<HashSet<NodeId>, Unavailable> {
-    let keys = nodes.keys().await.map_err(Unavailable::because)?;
-    keys.map_ok(NodeId).try_collect().await.map_err(Unavailable::because)
+    let keys = nodes.stream.info_with_subjects(format!("{}>", nodes.prefix)).await;
+    let keys: Vec<(String, usize)> =
+        keys.map_err(Unavailable::because)?.try_collect().await.map_err(Unavailable::because)?;
+    let node = |subject: &str| subject.strip_prefix(&nodes.prefix).map(|node| NodeId(node.to_owned()));
+    Ok(keys.iter().filter_map(|(subject, _)| node(subject)).collect())
 }
 
 async fn sessions(nodes: &Store) -> Result<Vec<(NodeId, u64)>, Unavailable> {
@@ -159,7 +170,7 @@ impl Leases {
 
     /// Watches all entries.
     pub fn changes(&self) -> LeaseChanges {
-        LeaseChanges { here: self.here.clone(), watch: None }
+        LeaseChanges { here: self.here.clone(), watch: None, begun: None }
     }
 }
 
@@ -169,13 +180,18 @@ impl LeaseChanges {
     pub async fn next(&mut self) -> LeaseChange {
         loop {
             let Some(watch) = &mut self.watch else {
-                match self.here.watch_with_history(">").await {
-                    Ok(watch) => self.watch = Some(watch),
-                    Err(e) => {
+                let here = self.here.clone();
+                let begin = || async move {
+                    let begun = here.watch_with_history(">").await;
+                    if let Err(e) = &begun {
                         tracing::debug!(error = %e, "the board cannot be watched yet");
-                        sleep(Duration::from_millis(250)).await;
+                        sleep(PAUSE).await;
                     }
-                }
+                    begun
+                };
+                let begun = self.begun.get_or_insert_with(|| begin().boxed()).await;
+                self.begun = None;
+                self.watch = begun.ok();
                 continue;
             };
             match watch.next().await {

@@ -10,7 +10,11 @@ use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _, future::join
 use serde_json::json;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use verbatim::dev::NatsUser;
+use verbatim::{
+    dev::NatsUser,
+    log::{Log, Wanted},
+    supervise::Supervisor,
+};
 
 use crate::world::{Backbone, Conversation, Person, World, assert_linked, eventually, key, open};
 
@@ -145,5 +149,20 @@ async fn on_servers_that_have_just_started_nobody_is_refused() {
         });
         tokio::join!(resumes, events, looks);
     }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_that_looks_who_lives_makes_no_consumer() {
+    let world = World::start().await;
+    let tasks = Supervisor::new();
+    let log = Log::open(world.nats.url(), Wanted::default(), &tasks).await.expect("the log");
+    let leases = log.leases().await.expect("the buckets");
+    for _ in 0..20 {
+        assert_eq!(leases.alive().await.expect("an answer").len(), 1);
+    }
+    let jetstream = jetstream::new(world.nats.client(NatsUser::Verbatim).await);
+    let nodes = jetstream.get_stream("KV_verbatim_nodes").await.expect("the bucket");
+    assert_eq!(nodes.cached_info().state.consumer_count, 0);
     world.finish().await;
 }
