@@ -69,10 +69,13 @@ impl Chains {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let position = |value: &Value| value.as_u64().unwrap_or_default();
         match frame["op"].as_str() {
-            Some("ready") => {
-                self.me = frame["user_id"].clone();
+            // `ready` names the first conversations, frames `conversations` behind it the others.
+            Some(op @ ("ready" | "conversations")) => {
+                if op == "ready" {
+                    *self = Self { me: frame["user_id"].clone(), ..Self::default() };
+                }
                 let all = frame["conversations"].as_array().into_iter().flatten();
-                self.heads = all.map(|one| (text(&one["id"]), position(&one["head"]))).collect();
+                self.heads.extend(all.map(|one| (text(&one["id"]), position(&one["head"]))));
             }
             Some("event") => {
                 let id = text(&frame["conversation_id"]);

@@ -166,16 +166,22 @@ impl Conversations {
         for id in ids {
             by_stream[self.0.log.stream_of(id)].push(id);
         }
-        let batches = by_stream.iter().flat_map(|ids| ids.chunks(FOLDS));
+        let batches: Vec<Vec<ConversationId>> =
+            by_stream.iter().flat_map(|ids| ids.chunks(FOLDS)).map(<[_]>::to_vec).collect();
         let found: Vec<Vec<_>> = stream::iter(batches)
-            .map(|batch| async move {
-                let _permit = self.0.batches.acquire().await.map_err(Unavailable::because)?;
-                self.get_together(batch).await
-            })
+            .map(|batch| self.clone().get_batch(batch))
             .buffer_unordered(BATCHES)
             .try_collect()
             .await?;
         Ok(found.into_iter().flatten().collect())
+    }
+
+    async fn get_batch(
+        self,
+        ids: Vec<ConversationId>,
+    ) -> Result<Vec<(ConversationId, Arc<Tracked>)>, Unavailable> {
+        let _permit = self.0.batches.acquire().await.map_err(Unavailable::because)?;
+        self.get_together(&ids).await
     }
 
     /// Conversations of one stream, at most [`FOLDS`].

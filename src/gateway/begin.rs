@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use super::{
     Gateway,
     close::Close,
-    frame::{self, FrameId, Head, Limits, ServerFrame},
+    frame::{self, FrameId, HEADS, Head, Limits, ServerFrame},
     listeners::Session,
     socket,
 };
@@ -57,8 +57,12 @@ async fn afresh(
     reset: Option<Reset>,
 ) -> Result<(), Close> {
     let live = go_live(gateway, session).await?;
-    let ready = ready(gateway, session, id, &live.at, live.heads());
-    live.release(session, &ready);
+    let pages = ready(gateway, session, id, &live.at, live.heads());
+    let (last, before) = pages.split_last().expect("there is a page, also without a conversation");
+    for page in before {
+        write(session, std::slice::from_ref(page)).await?;
+    }
+    live.release(session, last);
     if let Some(reset) = reset {
         session.socket.send(&ServerFrame::Reset { reason: reset.word() }.encode());
     }
@@ -90,7 +94,9 @@ async fn resume(
         return Err(Close::Lagging);
     }
     let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
-    session.socket.send(&ready(gateway, session, id, &from, heads.collect()));
+    for page in ready(gateway, session, id, &from, heads.collect()) {
+        write(session, &[page]).await?;
+    }
 
     let mut at = from;
     for _ in 0..ROUNDS {
@@ -175,10 +181,9 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
             gateway.feed.memberships(session.user, &known, &known).await.map_err(|e| later(&e))?;
         let is_ahead = |stay: &Stay| stay.last > known[gateway.commands.log.stream_of(stay.conversation)];
         let leaving = memberships.past.into_iter().filter(is_ahead);
-        for Stay { conversation: id, .. } in memberships.present.into_iter().chain(leaving) {
-            let tracked = gateway.commands.conversations.get(id).await.map_err(|e| later(&e.into()))?;
-            topics.extend(tracked.map(|tracked| (id, Some(tracked))));
-        }
+        let ids = memberships.present.into_iter().chain(leaving).map(|stay| stay.conversation);
+        let tracked = gateway.commands.conversations.get_all(ids).await.map_err(|e| later(&e.into()))?;
+        topics.extend(tracked.into_iter().map(|(id, tracked)| (id, Some(tracked))));
     }
     let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::Lagging)?;
     listener.settle();
@@ -196,10 +201,7 @@ async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Resu
         for some in wanted.chunks(AT_ONCE) {
             let frames: Vec<Bytes> =
                 some.iter().map(|Shown { recorded, previous }| frame::event(recorded, *previous)).collect();
-            session.socket.send_all(&frames);
-            if !timeout(READING, session.socket.drained()).await.unwrap_or(false) {
-                return Err(Close::SlowConsumer);
-            }
+            write(session, &frames).await?;
         }
         METRICS.deliveries.inc_by(wanted.len() as u64);
         if !page.events.is_empty() {
@@ -209,6 +211,15 @@ async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Resu
         }
     }
     Ok(())
+}
+
+/// Writes frames and waits until the client has read so much that nothing waits any more.
+async fn write(session: &Session, frames: &[Bytes]) -> Result<(), Close> {
+    session.socket.send_all(frames);
+    match timeout(READING, session.socket.drained()).await {
+        Ok(true) => Ok(()),
+        _ => Err(Close::SlowConsumer),
+    }
 }
 
 /// A session that catches up is not found by those who close sessions.
@@ -237,23 +248,32 @@ fn behind(from: &[Point], to: &[Point]) -> u64 {
     from.iter().zip(to).map(|(from, to)| to.position.0.saturating_sub(from.position.0)).sum()
 }
 
+/// The frames that begin a session: `ready`, and what does not fit in it behind it.
 fn ready(
     gateway: &Gateway,
     session: &Session,
     id: Option<&FrameId>,
     at: &[Point],
     mut conversations: Vec<Head>,
-) -> Bytes {
+) -> Vec<Bytes> {
     conversations.retain(|head| session.wants(head.id));
-    ServerFrame::Ready {
+    let (first, rest) = conversations.split_at(conversations.len().min(HEADS));
+    let ready = ServerFrame::Ready {
         id,
         session_id: session.id,
         user_id: session.user,
         epoch: gateway.commands.log.epoch(),
         cursor: gateway.feed.cursor(session.user, at),
-        conversations,
+        conversations: first,
+        more: !rest.is_empty(),
         heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
         limits: Limits { frame_bytes: socket::Limits::default().message, text_bytes: Text::LIMIT },
+    };
+    let mut pages = vec![ready.encode()];
+    let mut rest = rest.chunks(HEADS).peekable();
+    while let Some(conversations) = rest.next() {
+        let more = rest.peek().is_some();
+        pages.push(ServerFrame::Conversations { conversations, more }.encode());
     }
-    .encode()
+    pages
 }

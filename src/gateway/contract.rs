@@ -175,6 +175,7 @@ mod tests {
         let ops: Vec<&str> = sent.iter().filter_map(|m| m["$ref"].as_str()?.rsplit('.').next()).collect();
         let wanted = [
             "ready",
+            "conversations",
             "event",
             "ack",
             "error",

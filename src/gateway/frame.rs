@@ -17,6 +17,8 @@ use crate::{
 
 /// The longest `id` of a client's frame that is echoed, in bytes.
 pub const MAX_ID: usize = 64;
+/// The most conversations that one frame names; it stays below 36 KB.
+pub const HEADS: usize = 500;
 /// What a cursor looks like; nobody but the gateway reads one.
 const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
@@ -288,13 +290,24 @@ pub enum ServerFrame<'a> {
         /// Where to go on from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// All conversations of the user that are wanted, with the last position of each.
-        conversations: Vec<Head>,
+        /// Conversations of the user that are wanted, with the last position of each: at most 500.
+        conversations: &'a [Head],
+        /// There are more: they follow in frames `conversations`, before any event.
+        #[schemars(example = false)]
+        more: bool,
         /// A `heartbeat` comes at least so often, in milliseconds.
         #[schemars(example = 25_000)]
         heartbeat_ms: u64,
         /// What is accepted.
         limits: Limits,
+    },
+    /// More conversations of the user than one frame holds. Comes right after `ready`.
+    Conversations {
+        /// Conversations that are wanted, with the last position of each: at most 500.
+        conversations: &'a [Head],
+        /// There are still more: another such frame follows.
+        #[schemars(example = false)]
+        more: bool,
     },
     /// Something has happened.
     Event {
@@ -369,7 +382,8 @@ pub enum ServerFrame<'a> {
         /// Where to go on from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// The last position of each conversation that has moved since the last heartbeat.
+        /// The last position of each conversation that has moved since the last heartbeat: at most 500, the
+        /// others are in further heartbeats at the same moment.
         #[serde(serialize_with = "as_map")]
         #[schemars(with = "std::collections::BTreeMap<String, Position>")]
         #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     filter::Filter,
-    frame::{Head, ServerFrame},
+    frame::{HEADS, Head, ServerFrame},
     socket::{Durable, Socket},
     websocket,
 };
@@ -121,24 +121,24 @@ impl Listener {
     }
 
     /// Sends every session that is live a sign of life, and asks those for one that are silent: one write
-    /// for both. The heads are of conversations that have moved.
-    pub(super) fn beat(&self, cursor: String, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
-        let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.clone(), heads }.encode();
-        let (for_all, ping) = (beat(heads), websocket::ping());
-        let for_silent: Bytes = [&for_all[..], &ping].concat().into();
+    /// for both. The heads are of conversations that have moved; more than one frame names go in several.
+    pub(super) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
+        let ping = websocket::ping();
+        let for_all = beats(cursor, heads);
         for session in self.sessions().iter() {
             let socket = &session.socket;
-            let is_silent = is_silent(socket);
-            match &session.filter {
-                None if is_silent => socket.send_if_live(&for_silent),
-                None => socket.send_if_live(&for_all),
-                Some(filter) => {
-                    let wanted = heads.iter().filter(|head| filter.wants(head.id)).copied();
-                    socket.send_if_live(&beat(&wanted.collect::<Vec<Head>>()));
-                    if is_silent {
-                        socket.offer(&ping);
-                    }
-                }
+            let of_its_own = session.filter.as_ref().map(|filter| {
+                let wanted = heads.iter().filter(|head| filter.wants(head.id)).copied();
+                beats(cursor, &wanted.collect::<Vec<Head>>())
+            });
+            let mut beats = of_its_own.as_ref().unwrap_or(&for_all).clone();
+            if is_silent(socket)
+                && let Some(last) = beats.last_mut()
+            {
+                *last = [&last[..], &ping].concat().into();
+            }
+            for beat in &beats {
+                socket.send_if_live(beat);
             }
         }
     }
@@ -216,6 +216,12 @@ impl Listener {
             session.socket.close(why);
         }
     }
+}
+
+/// Heartbeats that name all heads; one, if there are none.
+fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
+    let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.to_owned(), heads }.encode();
+    if heads.is_empty() { vec![beat(&[])] } else { heads.chunks(HEADS).map(beat).collect() }
 }
 
 /// All listeners of this node.

@@ -17,6 +17,7 @@ mod held;
 pub mod hub;
 pub mod incoming;
 pub mod listeners;
+mod outages;
 pub mod places;
 mod session;
 pub mod socket;
@@ -193,7 +194,6 @@ async fn remember_revocations(gateway: Arc<Gateway>) {
 
 /// Sockets stay open while the log does not work, and hear about it.
 async fn tell_outages(gateway: Arc<Gateway>) {
-    let mut works = gateway.commands.log.works();
     let degraded = ServerFrame::Error {
         id: None,
         code: "degraded",
@@ -201,13 +201,12 @@ async fn tell_outages(gateway: Arc<Gateway>) {
         retry_after_ms: Some(1_000),
     }
     .encode();
-    while works.changed().await.is_ok() {
-        if !*works.borrow_and_update() {
-            for listener in gateway.listeners.list() {
-                listener.send(&degraded);
-            }
+    let tell = || {
+        for listener in gateway.listeners.list() {
+            listener.send(&degraded);
         }
-    }
+    };
+    outages::tell_of(gateway.commands.log.works(), tell).await;
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::{
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -72,6 +72,8 @@ pub struct Socket {
     heard: AtomicU32,
     /// One more than the seconds after `born` when the unfinished message began; 0 without one.
     begun: AtomicU32,
+    /// Nobody reads it at present: it works on what it has read.
+    is_deaf: AtomicBool,
 }
 
 struct Out {
@@ -103,6 +105,7 @@ impl Socket {
             born: Instant::now(),
             heard: AtomicU32::new(0),
             begun: AtomicU32::new(0),
+            is_deaf: AtomicBool::new(false),
         });
         (Arc::clone(&socket), Incoming::new(socket, early))
     }
@@ -206,8 +209,10 @@ impl Socket {
         self.is_open()
     }
 
-    /// Does `work` in the task that reads the socket, and writes what waits meanwhile.
+    /// Does `work` in the task that reads the socket, and writes what waits meanwhile. What the client sends
+    /// is not read before it is done, so that this time is none in which the client was silent.
     pub async fn during<F: Future>(&self, work: F) -> F::Output {
+        let _deaf = Deaf::new(self);
         let work = pin!(work);
         select! {
             biased;
@@ -224,13 +229,16 @@ impl Socket {
         }
     }
 
-    /// How long no complete message has been heard, in whole seconds.
+    /// How long no complete message has been heard although somebody listened, in whole seconds.
     pub fn idle_for(&self, now: Instant) -> Duration {
-        self.since(now, self.heard.load(Relaxed))
+        if self.is_deaf.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
     }
 
     /// How long a message has been begun and not finished, in whole seconds; `None` without one.
     pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
+        if self.is_deaf.load(Relaxed) {
+            return None;
+        }
         self.begun.load(Relaxed).checked_sub(1).map(|begun| self.since(now, begun))
     }
 
@@ -380,6 +388,26 @@ impl Socket {
                 0
             }
         }
+    }
+}
+
+/// While this lives nobody reads the socket; then the client has all its time again.
+struct Deaf<'a>(&'a Socket);
+
+impl<'a> Deaf<'a> {
+    fn new(socket: &'a Socket) -> Self {
+        socket.is_deaf.store(true, Relaxed);
+        Self(socket)
+    }
+}
+
+impl Drop for Deaf<'_> {
+    fn drop(&mut self) {
+        self.0.note_heard();
+        if self.0.begun.load(Relaxed) > 0 {
+            self.0.begun.store(self.0.age() + 1, Relaxed);
+        }
+        self.0.is_deaf.store(false, Relaxed);
     }
 }
 

@@ -98,7 +98,7 @@ async fn heartbeat(gateway: &Gateway, told: &mut [u64]) {
     for (seen, listener) in gateway.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
         let cursor = gateway.feed.cursor(listener.user, &listener.reached(&points));
-        listener.beat(cursor, &heads, is_silent);
+        listener.beat(&cursor, &heads, is_silent);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;
         }

@@ -19,6 +19,7 @@ mod filter;
 mod joins;
 mod log;
 mod lost_log;
+mod many;
 mod messages;
 mod nodes;
 mod outages;

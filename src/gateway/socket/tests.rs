@@ -389,6 +389,23 @@ async fn silence_and_unfinished_messages_are_measured() {
     assert_eq!(socket.stalled_for(after(60)), None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_client_is_not_silent_while_nobody_listens() {
+    let (socket, mut incoming, mut client) = pair(Limits::default()).await;
+    client.write_all(&from_client(0x01, b"begun")).await.unwrap();
+    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
+    let later = |seconds| Instant::now() + Duration::from_secs(seconds);
+    let work = async {
+        tokio::time::advance(Duration::from_secs(300)).await;
+        assert_eq!((socket.idle_for(later(0)), socket.stalled_for(later(0))), (Duration::ZERO, None));
+    };
+    socket.during(work).await;
+    assert_eq!(socket.idle_for(later(49)), Duration::from_secs(49), "from then on it may be");
+    let stalled = socket.stalled_for(later(29)).unwrap();
+    assert!(stalled < Duration::from_secs(30), "a message that was begun may be finished: {stalled:?}");
+    assert!(socket.stalled_for(later(60)).unwrap() >= Duration::from_secs(59));
+}
+
 #[tokio::test]
 async fn an_idle_socket_is_small() {
     let (_socket, mut incoming, _client) = pair(Limits::default()).await;
