@@ -39,6 +39,8 @@ const RESTED: Duration = Duration::from_secs(1);
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
+/// How long whoever needs a connection waits for one: a share of what a request may take.
+const ACQUIRE: Duration = Duration::from_secs(2);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -141,7 +143,7 @@ pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error
 pub async fn database_with(url: &str, connections: u32, schema: String) -> Result<PgPool, sqlx::Error> {
     PgPoolOptions::new()
         .max_connections(connections)
-        .acquire_timeout(Duration::from_secs(3))
+        .acquire_timeout(ACQUIRE)
         // A connection is tried whenever it is given back. That it has gone since is likely only if it
         // has rested.
         .test_before_acquire(false)

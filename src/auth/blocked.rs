@@ -4,12 +4,13 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use sqlx::PgPool;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::blocks::blocked_by;
 use crate::domain::UserId;
@@ -18,6 +19,10 @@ use crate::domain::UserId;
 const FRESH: Duration = Duration::from_secs(60);
 /// How long it is believed once more when it could not be read again.
 const ONCE_MORE: Duration = Duration::from_secs(5);
+/// How long the database may take while the lists as they were will do instead.
+const AGAIN: Duration = Duration::from_millis(250);
+/// How long it may take for lists that were never read.
+const FIRST: Duration = Duration::from_secs(2);
 /// From so many lists on all are thrown away.
 const MOST_LISTS: usize = 100_000;
 /// From so many blocked users on, over all lists, all are thrown away.
@@ -68,7 +73,9 @@ impl Blocked {
         if missing.is_empty() {
             return Ok(lists);
         }
-        match blocked_by(&self.pool, &missing).await {
+        let patience = if self.known().has_all(&missing) { AGAIN } else { FIRST };
+        let read = timeout(patience, blocked_by(&self.pool, &missing)).await;
+        match read.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
             Ok(pairs) => {
                 let read = self.known().take(&missing, pairs, number, Instant::now());
                 lists.extend(read);
@@ -149,6 +156,10 @@ impl Known {
             (user, list)
         };
         read.into_iter().map(keep).collect()
+    }
+
+    fn has_all(&self, users: &[UserId]) -> bool {
+        users.iter().all(|user| self.entries.get(user).is_some_and(|entry| entry.list.is_some()))
     }
 
     /// The lists as they were, if all were known.

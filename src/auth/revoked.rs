@@ -2,12 +2,14 @@
 
 use std::{
     collections::HashMap,
+    io,
     sync::{PoisonError, RwLock},
     time::Duration,
 };
 
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{ACCESS_LIFE, LEEWAY};
@@ -16,6 +18,9 @@ use crate::domain::{LoginId, Time};
 /// How long a revoked login must be remembered: a node whose clock is ahead may have given out a
 /// token that another one, whose clock is behind, still accepts.
 const MEMORY: Duration = Duration::from_secs(ACCESS_LIFE.as_secs() + 3 * LEEWAY.as_secs());
+
+/// How long the database may take.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How often what is forgotten is thrown away.
 const SWEEP: Duration = Duration::from_secs(60);
@@ -44,11 +49,13 @@ impl Revoked {
     /// Adds what the database knows. To be called before serving and after messages may have been
     /// missed; on an error a node must not serve, for it would let in who may not.
     pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
-        let rows: Vec<(Uuid, OffsetDateTime)> =
-            sqlx::query_as("select id, revoked_at from auth.login where revoked_at > $1")
-                .bind(now.datetime() - MEMORY)
-                .fetch_all(pool)
-                .await?;
+        let revoked_since = sqlx::query_as("select id, revoked_at from auth.login where revoked_at > $1")
+            .bind(now.datetime() - MEMORY)
+            .fetch_all(pool);
+        // On a connection that is dead without a word this would wait for ever, and let in who may not.
+        let rows: Vec<(Uuid, OffsetDateTime)> = timeout(ANSWER, revoked_since)
+            .await
+            .unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
         let until = |(id, at)| (LoginId::known(id), Time::of(at).plus(MEMORY));
         self.insert_all(rows.into_iter().map(until), now);
         Ok(())

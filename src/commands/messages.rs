@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::time::timeout;
 
 use super::{Commands, OWN_EVENT, Refused, Tracked};
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
 
 /// How long the views may be behind what has to be looked up in them.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long they may take for a look.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Messages as the views have them. Cheap to clone.
 #[derive(Clone)]
@@ -45,14 +48,17 @@ impl Messages {
         by: UserId,
         position: Position,
     ) -> Result<Option<Message>, Unavailable> {
-        let look = || views::found(&self.pool, stream, id, message, by);
-        let (at, found) = look().await.map_err(Unavailable::because)?;
+        let look = async || match timeout(LOOK, views::found(&self.pool, stream, id, message, by)).await {
+            Ok(found) => found.map_err(Unavailable::because),
+            Err(_) => Err(Unavailable::because("the views do not answer in time")),
+        };
+        let (at, found) = look().await?;
         if at >= position {
             return Ok(found);
         }
         let reached = self.progress.reached(Checkpoint { stream, position }, PATIENCE).await;
         match reached.map_err(Unavailable::because)? {
-            true => Ok(look().await.map_err(Unavailable::because)?.1),
+            true => Ok(look().await?.1),
             false => Err(Unavailable::because("the views lag behind the log")),
         }
     }

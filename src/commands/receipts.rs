@@ -7,7 +7,7 @@ use std::{
 };
 
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{Commands, OWN_EVENT, Refused, kept::Kept};
 use crate::{
@@ -75,7 +75,10 @@ impl Receipts {
         followed: Checkpoint,
     ) -> Result<ReceiptAdvanced, Unavailable> {
         self.progress.reached(followed, OWN_EVENT).await.map_err(Unavailable::because)?;
-        views::watermarks(&self.pool, id, user).await.map_err(Unavailable::because)
+        match timeout(OWN_EVENT, views::watermarks(&self.pool, id, user)).await {
+            Ok(stored) => stored.map_err(Unavailable::because),
+            Err(_) => Err(Unavailable::because("the views do not answer in time")),
+        }
     }
 
     fn told(&self) -> MutexGuard<'_, Kept<Of, Entry>> {

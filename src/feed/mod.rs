@@ -114,7 +114,8 @@ impl Feed {
             .collect();
         let least = since.iter().min().copied().unwrap_or_default();
         for _ in 0..2 {
-            let memberships = views::memberships(&self.pool, user, least).await?;
+            let told = timeout(VIEWS, views::memberships(&self.pool, user, least)).await;
+            let memberships = told.map_err(|_| Unavailable::because("the views do not answer in time"))??;
             if memberships.reach(&wanted) {
                 return Ok(memberships);
             }

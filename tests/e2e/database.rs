@@ -16,6 +16,8 @@ use crate::world::{Answer, Conversation, Machine, Person, World, eventually, key
 
 /// People who write side by side.
 const WRITERS: usize = 6;
+/// People who read side by side: more than there are connections to Postgres.
+const READERS: usize = 30;
 /// How long one waits before the next message.
 const PACE: Duration = Duration::from_millis(100);
 /// A request that takes longer hangs.
@@ -63,6 +65,15 @@ impl Said {
             let again = who.sends(to, &key, &key).await;
             assert_eq!((again.status.as_u16(), position(&again)), (201, at), "{key}: {}", again.body);
         }
+    }
+}
+
+/// Asks for what Postgres alone knows for as long as the outage lasts, and loses patience each time.
+async fn reads_in_vain(who: &Person) {
+    let begun = Instant::now();
+    while begun.elapsed() < outage() {
+        let _ = tokio::time::timeout(PACE * 20, who.get("/v1/me")).await;
+        tokio::time::sleep(PACE).await;
     }
 }
 
@@ -125,7 +136,8 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
 
     outage.begins(&mut world);
     let begun = Instant::now();
-    let longest = join_all((0..WRITERS).map(|_| during.goes_on(&ana, &lunch))).await;
+    let writing = join_all((0..WRITERS).map(|_| during.goes_on(&ana, &lunch)));
+    let (longest, _) = tokio::join!(writing, join_all((0..READERS).map(|_| reads_in_vain(&ben))));
     let longest = longest.into_iter().max().expect("somebody wrote");
     println!("{} acknowledged in {:?}, the slowest in {longest:?}", during.count(), begun.elapsed());
     assert!(longest < HANGS, "a send took {longest:?}");
@@ -139,6 +151,9 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
     ana.post(&path, other).await.refuses(409, "idempotency_mismatch");
 
     outage.ends(&mut world).await;
+    let over = Instant::now();
+    eventually("people read again", async || ben.get("/v1/me").await.status == 200).await;
+    println!("read again after {:?}", over.elapsed());
     eventually("the views have caught up", || async {
         let last = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
         ana.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.status == 200
@@ -223,5 +238,27 @@ async fn when_a_machine_is_lost_without_a_word_another_projects_its_streams() {
     eventually("the machine is back", async || world.database.finds::<i64>(&sessions).await > 0).await;
     let last = ana.says(&notes, "three").await["position"].as_u64().expect("position");
     assert_eq!(ana.history(&notes, last).await, ["one", "two", "three"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_projector_that_has_lost_the_log_leaves_its_turn_to_one_that_has_it() {
+    let Some((mut world, machine)) = world_with_a_machine().await else { return };
+    world.add_node_on(&machine, "projector").await;
+    let there = machine.database.there.to_string();
+    eventually("the machine projects", async || projects_from(&world).await.as_ref() == Some(&there)).await;
+    world.add_node("api,projector").await;
+    let ana = world.person_at(1, "ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+
+    machine.rest.pull_there();
+    let last = ana.says(&notes, "one").await["position"].as_u64().expect("position");
+    let lost = Instant::now();
+    eventually("another one projects", || async {
+        ana.get(&format!("/v1/conversations/{}?min_position={last}", notes.id)).await.status == 200
+    })
+    .await;
+    println!("another one projects after {:?}", lost.elapsed());
+    machine.rest.plug_in();
     world.finish().await;
 }
