@@ -18,7 +18,7 @@ mod turns;
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::timeout};
 
 pub use cursor::{Cursors, Reset};
 pub use lately::Verdict;

@@ -17,8 +17,6 @@ use crate::{
     views::{self, Advanced, Fact, Parked, Projection, Standing},
 };
 
-/// How long Postgres may take for a part of what is taken up again.
-const STEP: Duration = Duration::from_secs(30);
 /// The most folds that are kept between batches.
 const FOLDS: usize = 20_000;
 
@@ -29,6 +27,8 @@ pub(super) struct Projecting {
     at: Point,
     folds: HashMap<ConversationId, Fold>,
     parked: Standstill,
+    /// How long Postgres may take for each step of a batch. A connection can be dead without a word.
+    patience: Duration,
 }
 
 /// The conversations that stand still, as the metric counts them.
@@ -42,8 +42,9 @@ impl Projecting {
         log: &Log,
         stream: usize,
         projections: Vec<&'static Projection>,
+        patience: Duration,
     ) -> Result<Self, Stopped> {
-        let at = match views::resume(connection, log.epoch(), stream).await? {
+        let at = match in_time(patience, views::resume(connection, log.epoch(), stream)).await? {
             Standing::At(point) => point,
             Standing::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
             Standing::Apart => return Err(Stopped::Apart),
@@ -53,12 +54,11 @@ impl Projecting {
             return Err(Stopped::AnotherLog(foreign));
         }
         let mut parked = Standstill::default();
-        for conversation in
-            views::parked(connection, stream).await?.into_iter().filter_map(|p| p.conversation)
-        {
+        let found = in_time(patience, views::parked(connection, stream)).await?;
+        for conversation in found.into_iter().filter_map(|parked| parked.conversation) {
             parked.insert(conversation);
         }
-        Ok(Self { stream, projections, at, folds: HashMap::new(), parked })
+        Ok(Self { stream, projections, at, folds: HashMap::new(), parked, patience })
     }
 
     pub(super) fn at(&self) -> Point {
@@ -105,21 +105,22 @@ impl Projecting {
         batch: Vec<Recorded>,
         to: Option<Point>,
     ) -> Result<(), Stopped> {
-        let mut transaction = connection.begin().await?;
+        let patience = self.patience;
+        let mut transaction = in_time(patience, connection.begin()).await?;
         self.advance(&mut transaction, to).await?;
-        self.load(&mut transaction, &batch).await?;
+        in_time(patience, self.load(&mut transaction, &batch)).await?;
         let (facts, poison) = self.facts(batch);
         match self.project(&mut transaction, &facts).await {
-            Err(e) if is_of_the_data(&e) => {
-                transaction.rollback().await?;
-                transaction = connection.begin().await?;
+            Err(Stopped::Database(e)) if is_of_the_data(&e) => {
+                in_time(patience, transaction.rollback()).await?;
+                transaction = in_time(patience, connection.begin()).await?;
                 self.advance(&mut transaction, to).await?;
                 self.project_what_can_be(&mut transaction, &facts).await?;
             }
             projected => projected?,
         }
-        views::park(&mut transaction, self.stream, &poison).await?;
-        transaction.commit().await?;
+        in_time(patience, views::park(&mut transaction, self.stream, &poison)).await?;
+        in_time(patience, transaction.commit()).await?;
         if self.folds.len() > FOLDS {
             self.folds.clear();
         }
@@ -128,7 +129,7 @@ impl Projecting {
 
     async fn advance(&self, transaction: &mut PgConnection, to: Option<Point>) -> Result<(), Stopped> {
         let Some(to) = to else { return Ok(()) };
-        match views::advance(transaction, self.stream, self.at, to).await? {
+        match in_time(self.patience, views::advance(transaction, self.stream, self.at, to)).await? {
             Advanced::Yes => Ok(()),
             Advanced::NotOurs => Err(Stopped::NotOurs),
         }
@@ -189,9 +190,9 @@ impl Projecting {
         self.folds.remove(&conversation);
     }
 
-    async fn project(&self, transaction: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    async fn project(&self, transaction: &mut PgConnection, facts: &[Fact]) -> Result<(), Stopped> {
         for projection in &self.projections {
-            (projection.apply)(transaction, facts).await?;
+            in_time(self.patience, (projection.apply)(transaction, facts)).await?;
         }
         Ok(())
     }
@@ -201,25 +202,25 @@ impl Projecting {
         &'a mut self,
         transaction: &'a mut PgConnection,
         facts: &'a [Fact],
-    ) -> BoxFuture<'a, sqlx::Result<()>> {
+    ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
             let stands_still = |fact: &&Fact| !self.parked.0.contains(&fact.conversation);
             let facts: Vec<Fact> = facts.iter().filter(stands_still).cloned().collect();
             if facts.is_empty() {
                 return Ok(());
             }
-            let mut attempt = transaction.begin().await?;
+            let mut attempt = in_time(self.patience, transaction.begin()).await?;
             let refused = match self.project(&mut attempt, &facts).await {
-                Ok(()) => return attempt.commit().await,
-                Err(e) if is_of_the_data(&e) => e,
+                Ok(()) => return in_time(self.patience, attempt.commit()).await,
+                Err(Stopped::Database(e)) if is_of_the_data(&e) => e,
                 Err(e) => return Err(e),
             };
-            attempt.rollback().await?;
+            in_time(self.patience, attempt.rollback()).await?;
             if let [Fact { position, conversation, .. }] = facts[..] {
                 let reason = format!("Postgres refuses its rows: {refused}");
                 let parked = Parked { position, conversation: Some(conversation), reason };
                 self.stop(conversation);
-                return views::park(transaction, self.stream, &[parked]).await;
+                return in_time(self.patience, views::park(transaction, self.stream, &[parked])).await;
             }
             let (first, second) = facts.split_at(facts.len() / 2);
             self.project_what_can_be(transaction, first).await?;
@@ -233,13 +234,14 @@ impl Projecting {
         connection: &mut PgConnection,
         log: &Log,
     ) -> Result<(), Stopped> {
-        for parked in in_time(STEP, views::parked(connection, self.stream)).await? {
+        let patience = self.patience;
+        for parked in in_time(patience, views::parked(connection, self.stream)).await? {
             let Some(conversation) = parked.conversation else { continue };
             let mut replay =
                 log.replay(self.stream, Position(parked.position.0 - 1), &[conversation]).await?;
-            let mut transaction = in_time(STEP, connection.begin()).await?;
-            in_time(STEP, self.advance(&mut transaction, Some(self.at))).await?;
-            in_time(STEP, views::unpark(&mut transaction, conversation)).await?;
+            let mut transaction = in_time(patience, connection.begin()).await?;
+            self.advance(&mut transaction, Some(self.at)).await?;
+            in_time(patience, views::unpark(&mut transaction, conversation)).await?;
             self.parked.remove(conversation);
             loop {
                 let mut page = replay.page(PAGE).await?;
@@ -247,12 +249,12 @@ impl Projecting {
                 if page.is_empty() || self.parked.0.contains(&conversation) {
                     break;
                 }
-                in_time(STEP, self.load(&mut transaction, &page)).await?;
+                in_time(patience, self.load(&mut transaction, &page)).await?;
                 let (facts, poison) = self.facts(page);
-                in_time(STEP, self.project_what_can_be(&mut transaction, &facts)).await?;
-                in_time(STEP, views::park(&mut transaction, self.stream, &poison)).await?;
+                self.project_what_can_be(&mut transaction, &facts).await?;
+                in_time(patience, views::park(&mut transaction, self.stream, &poison)).await?;
             }
-            in_time(STEP, transaction.commit()).await?;
+            in_time(patience, transaction.commit()).await?;
             if !self.parked.0.contains(&conversation) {
                 tracing::info!(%conversation, "a parked conversation is projected again");
             }

@@ -39,8 +39,8 @@ const SHARED: Duration = Duration::from_millis(10);
 /// How often to look whether the views are still there. That is also how Postgres knows that the holder of
 /// a turn lives (`turn.rs`).
 const LOOK: Duration = Duration::from_secs(2);
-/// How long Postgres may take for a batch, or to make ready for the first one.
-const BATCH: Duration = Duration::from_secs(60);
+/// How long Postgres may take for one step of a batch. By itself it ends a statement after 10 s (`app.rs`).
+const STEP: Duration = Duration::from_secs(15);
 /// A projector without a log for so long leaves its turn to another one, which may have it.
 const NO_LOG: Duration = Duration::from_secs(10);
 
@@ -137,12 +137,12 @@ async fn work(
     in_time(ANSWER, views::plan_once(&mut turn)).await?;
     // Views that are not whole are made anew, and those of another log may be the only copy of what that
     // one had.
-    if let Kinship::AnotherLog(foreign) = in_time(BATCH, kinship(log, &mut turn, schema)).await? {
+    if let Kinship::AnotherLog(foreign) = in_time(STEP, kinship(log, &mut turn, schema)).await? {
         return Err(Stopped::AnotherLog(foreign));
     }
-    in_time(BATCH, views::create(&mut turn, schema)).await?;
-    let resumed = Projecting::resume(&mut turn, log, stream, views::ALL.iter().collect());
-    let mut projecting = in_time(BATCH, resumed).await?;
+    in_time(STEP, views::create(&mut turn, schema)).await?;
+    let all = views::ALL.iter().collect();
+    let mut projecting = Projecting::resume(&mut turn, log, stream, all, STEP).await?;
     projecting.take_up_parked(&mut turn, log).await?;
     let mut reader = Reader::start(log.follow(stream, projecting.at().position));
     *told = None;
@@ -154,7 +154,7 @@ async fn work(
             batch = reader.batch(Position::MAX, Size::Ready) => {
                 let (batch, begun) = (batch?, Instant::now());
                 let count = batch.len() as u64;
-                in_time(BATCH, projecting.apply(&mut turn, batch)).await?;
+                projecting.apply(&mut turn, batch).await?;
                 METRICS.projected.inc_by(count);
                 sleep_until(begun + SHARED).await;
             }

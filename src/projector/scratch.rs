@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use futures_util::{
@@ -40,6 +41,9 @@ const NEARLY: u64 = 1_000;
 const ROUNDS: usize = 100;
 /// Live views that lag so far behind the log, in events, are far behind.
 const FAR_BEHIND: u64 = 10_000;
+
+/// How long Postgres may take for one step of a batch, while somebody watches and nobody waits.
+const STEP: Duration = Duration::from_secs(600);
 
 /// How far to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -232,7 +236,7 @@ impl<'a> Scratch<'a> {
     async fn build_in_lanes(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
         let mut whole =
-            Projecting::resume(&mut connection, self.log, stream, self.projections.clone()).await?;
+            Projecting::resume(&mut connection, self.log, stream, self.projections.clone(), STEP).await?;
         let mut at = whole.at();
         if at.position >= until {
             return Ok(connection.close().await?);
@@ -259,7 +263,7 @@ impl<'a> Scratch<'a> {
     async fn lane(&self, stream: usize, mut parts: mpsc::Receiver<Vec<Recorded>>) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
         let mut projecting =
-            Projecting::resume(&mut connection, self.log, stream, self.projections.clone()).await?;
+            Projecting::resume(&mut connection, self.log, stream, self.projections.clone(), STEP).await?;
         while let Some(part) = parts.recv().await {
             let count = part.len() as u64;
             projecting.apply_part(&mut connection, part).await?;
@@ -276,7 +280,7 @@ impl<'a> Scratch<'a> {
         until: Position,
     ) -> Result<Position, NotBuilt> {
         let mut projecting =
-            Projecting::resume(connection, self.log, stream, self.projections.clone()).await?;
+            Projecting::resume(connection, self.log, stream, self.projections.clone(), STEP).await?;
         let from = projecting.at().position;
         if from >= until {
             return Ok(from);

@@ -17,6 +17,9 @@ use tokio::{
 };
 
 const PREFIX: &str = "verbatim-";
+/// The hardware's addresses at the two ends of any cable.
+const HERE: &str = "02:00:00:00:00:01";
+const THERE: &str = "02:00:00:00:00:02";
 
 /// The machine, the two cables, and the addresses at their ends.
 pub struct Machine {
@@ -107,11 +110,29 @@ impl Cable {
 
     fn lay(&self) -> Result<(), String> {
         let Self { machine, link, here, there } = self;
-        ip(&["link", "add", link, "type", "veth", "peer", "name", link, "netns", machine])?;
+        let peer = ["type", "veth", "peer", "name", link, "address", THERE, "netns", machine];
+        ip(&[&["link", "add", link, "address", HERE], &peer[..]].concat())?;
         ip(&["addr", "add", &format!("{here}/30"), "dev", link])?;
         ip(&["-n", machine, "addr", "add", &format!("{there}/30"), "dev", link])?;
+        self.join()
+    }
+
+    /// Each end knows where the other one is and does not ask: nobody would answer once the cable is pulled,
+    /// and the kernel would say so to those who send.
+    fn join(&self) -> Result<(), String> {
+        let Self { machine, link, here, there } = self;
         ip(&["link", "set", link, "up"])?;
-        ip(&["-n", machine, "link", "set", link, "up"])
+        ip(&["-n", machine, "link", "set", link, "up"])?;
+        let known = |of: &Ipv4Addr, at: &'static str| {
+            [of.to_string(), "lladdr".into(), at.into(), "dev".into(), link.clone()]
+        };
+        let (there, here) = (known(there, THERE), known(here, HERE));
+        let replace = |before: &[&str], neighbour: &[String; 5]| {
+            let neighbour = neighbour.each_ref().map(String::as_str);
+            ip(&[before, &["neigh", "replace"], &neighbour[..], &["nud", "permanent"]].concat())
+        };
+        replace(&[], &there)?;
+        replace(&["-n", machine], &here)
     }
 
     /// Pulls the cable out of the machine. What is sent to it from here vanishes.
@@ -126,8 +147,7 @@ impl Cable {
 
     /// Plugs both ends in again.
     pub fn plug_in(&self) {
-        ip(&["link", "set", &self.link, "up"]).expect("the link comes up");
-        ip(&["-n", &self.machine, "link", "set", &self.link, "up"]).expect("the link comes up");
+        self.join().expect("the links come up");
     }
 
     /// At which a server has to listen to be reached through this cable.
