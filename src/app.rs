@@ -1,6 +1,7 @@
 //! Wiring: from settings to a running process, and back to nothing.
 
 mod installation;
+mod patience;
 mod same_log;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -14,8 +15,10 @@ pub use installation::{
     Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
 };
 
+use patience::patiently;
+
 use crate::{
-    admin::{self, Health},
+    admin::{self, Health, monitor},
     api, auth,
     clock::Clock,
     commands::{Commands, Conversations, Earlier, Messages, Receipts},
@@ -35,7 +38,7 @@ use crate::{
 const FINISH: Duration = Duration::from_secs(15);
 /// After this time a connection to Postgres may have gone unnoticed.
 const RESTED: Duration = Duration::from_secs(1);
-/// How long a process that has failed stays up, so that a load balancer sees that it is not ready.
+/// How long at least a process that has failed stays up, so that a load balancer sees that it is not ready.
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
@@ -165,17 +168,30 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
         .await
 }
 
-/// Serves until `stop` or until one of its `tasks` fails, then finishes what is in flight and returns. `ready` is
-/// called once, with the addresses of the listeners.
+/// What a process is given from above.
+pub struct Process {
+    /// The time.
+    pub clock: Clock,
+    /// Its background tasks. The first one that fails ends it.
+    pub tasks: Supervisor,
+    /// Ends it.
+    pub stop: CancellationToken,
+    /// For so long it still accepts connections while it says already that it is not ready: load balancers
+    /// look now and then.
+    pub drain: Duration,
+}
+
+/// Serves until it is told to stop or one of its tasks fails, then finishes what is in flight and returns. `ready`
+/// is called once, with the addresses of the listeners.
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
     roles: &[Role],
     mode: Mode,
-    tasks: &Supervisor,
-    stop: CancellationToken,
+    process: &Process,
     ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
+    let Process { tasks, stop, drain, .. } = process;
     let public = bind(settings.listen).await?;
     let private = bind(settings.admin_listen).await?;
     let listening = Listening {
@@ -192,26 +208,24 @@ pub async fn serve(
 
     tracing::info!(admin = %listening.admin, "answering operators");
     let started = tokio::select! {
-        started = start(settings, addresses, roles, mode, tasks, &trouble) => started?,
+        started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
         () = stop.cancelled() => return Ok(()),
         task = tasks.failure() => return Err(AppError::Task(task)),
     };
-    health.is_ready_with(started.log.clone(), started.pool.clone(), started.progress.clone());
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     let stop_accepting = refuse_new.clone();
     let accepting = listen_on(public, started.endpoint, settings.listener(), stop_accepting, &connections);
     tasks.spawn_ending("accept", accepting);
+    health.is_serving();
     ready(listening);
 
     let failed = tokio::select! {
         () = stop.cancelled() => None,
         task = tasks.failure() => Some(task),
     };
-    if failed.is_some() {
-        let _ = timeout(NOTICE, stop.cancelled()).await;
-    }
     health.is_stopping();
+    tokio::time::sleep(if failed.is_some() { NOTICE.max(*drain) } else { *drain }).await;
     started.gateway.sessions.close();
     started.gateway.drain();
     refuse_new.cancel();
@@ -249,9 +263,7 @@ fn listen_on(
 
 /// A process that runs.
 struct Started {
-    log: Log,
     pool: PgPool,
-    progress: Progress,
     gateway: Arc<Gateway>,
     endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
 }
@@ -261,17 +273,22 @@ async fn start(
     addresses: &Addresses,
     roles: &[Role],
     mode: Mode,
-    tasks: &Supervisor,
+    process: &Process,
+    health: &Arc<Health>,
     trouble: &same_log::Trouble,
 ) -> Result<Started, AppError> {
-    let clock = Clock::system();
+    let Process { clock, tasks, .. } = process;
+    health.is_waiting_for("Postgres is waited for".into());
     let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
-    is_migrated(&pool).await?;
+    patiently(health, "Postgres", || is_migrated(&pool)).await?;
+    health.is_waiting_for("the log is waited for".into());
     let log = installation::await_log(&pool, &addresses.nats, settings.layout(), STREAMS, tasks).await?;
     let durability = durable(&log, mode.weakness).await?;
+    health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
-    let keys = keys(settings, &pool).await?;
-    let cursor_key = auth::cursor_key(&pool).await?;
+    let keys = patiently(health, "the signing key", || keys(settings, &pool)).await?;
+    let cursor_key =
+        patiently(health, "the key of cursors", async || Ok(auth::cursor_key(&pool).await?)).await?;
     let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
     let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
     let revoked = Arc::<auth::Revoked>::default();
@@ -280,7 +297,7 @@ async fn start(
 
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
-        ends.push(log.end(stream).await?);
+        ends.push(patiently(health, "the log", async || Ok(log.end(stream).await?)).await?);
         if roles.contains(&Role::Projector) {
             let schema = views::schema();
             let stop = tasks.stopping().clone();
@@ -294,8 +311,7 @@ async fn start(
     let receipts = Receipts::new(pool.clone(), progress.clone());
     let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone(), tasks);
     let hub = Hub::start(&log, &conversations, &receipts, &earlier, &feed, &listeners, tasks);
-    let presence =
-        Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?;
+    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
     let commands = Commands {
         log: log.clone(),
         earlier,
@@ -318,19 +334,26 @@ async fn start(
         settings: settings.gateway(),
         sessions: TaskTracker::new(),
     });
-    gateway.start(tasks).await?;
+    patiently(health, "the log", async || Ok(gateway.start(tasks).await?)).await?;
+    let parts = || monitor::Parts {
+        log: log.clone(),
+        pool: pool.clone(),
+        conversations: commands.conversations.clone(),
+        clock: clock.clone(),
+    };
+    patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
 
     let info = api::info::Info::new(log.epoch(), &durability, log.layout());
     let below = api::Below {
         commands,
         pool: pool.clone(),
-        progress: progress.clone(),
-        feed: feed.clone(),
+        progress,
+        feed,
         tokens,
         hasher,
         revoked,
         presence,
-        clock,
+        clock: clock.clone(),
         info,
     };
     let mut routes = if roles.contains(&Role::Api) { api::app(below) } else { Route::new() };
@@ -338,7 +361,16 @@ async fn start(
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
     let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
-    Ok(Started { log, pool, progress, gateway, endpoint })
+    Ok(Started { pool, gateway, endpoint })
+}
+
+async fn presence(
+    settings: &Settings,
+    log: &Log,
+    pool: &PgPool,
+    Process { clock, tasks, .. }: &Process,
+) -> Result<Presence, AppError> {
+    Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
 }
 
 /// Servers that are not there yet are waited for: the process lives and is not ready.
@@ -382,7 +414,10 @@ async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError
             tracing::info!(
                 "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"
             );
-            auth::shared_key(pool).await.map_err(|e| AppError::Key(e.to_string()))
+            auth::shared_key(pool).await.map_err(|e| match e {
+                auth::SharedKeyError::Database(e) => e.into(),
+                auth::SharedKeyError::Key(e) => AppError::Key(e.to_string()),
+            })
         }
     }
 }

@@ -10,6 +10,7 @@ mod status;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -18,14 +19,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     api,
-    app::{self, Addresses, AppError, Listening, Mode, Weakness},
+    app::{self, Addresses, AppError, Listening, Mode, Process, Weakness},
     asyncapi,
+    clock::Clock,
     config::{Role, ServerSettings, Settings},
     dev,
     projector::{self, Consent},
     supervise::Supervisor,
     telemetry,
 };
+
+/// How long `serve` still accepts connections after it was told to stop, unless something else is set.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
 #[derive(Debug, Parser)]
@@ -156,8 +161,8 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
             };
             let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };
             let mode = Mode { weakness: Weakness::Refused, rebuild };
-            let tasks = Supervisor::new();
-            app::serve(&settings, &addresses, &roles, mode, &tasks, until_told(), ready).await?;
+            let process = process(until_told(), settings.drain_delay(DRAIN));
+            app::serve(&settings, &addresses, &roles, mode, &process, ready).await?;
         }
         Command::Migrate(what) => migrate::migrate(what).await?,
         Command::Check(serve) => return Ok(check::check(serve).await?),
@@ -170,6 +175,11 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Asyncapi => print!("{}", asyncapi::text()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A process on this machine.
+fn process(stop: CancellationToken, drain: Duration) -> Process {
+    Process { clock: Clock::system(), tasks: Supervisor::new(), stop, drain }
 }
 
 /// Where the servers are, as the settings say.
@@ -212,8 +222,8 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
         app::make_log(&addresses, settings.layout(), 1).await?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
-        let tasks = Supervisor::new();
-        app::serve(&settings, &addresses, &roles, mode, &tasks, stop, ready).await
+        let process = process(stop, settings.drain_delay(Duration::ZERO));
+        app::serve(&settings, &addresses, &roles, mode, &process, ready).await
     }
     .await;
     servers.stop().await;

@@ -72,6 +72,12 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,
 
+    /// How long connections are still accepted after SIGTERM, while /readyz says already that this node is not
+    /// ready, in seconds: as long as the load balancer may take to see it. [default: 5, with `dev` 0]
+    #[arg(long, env = "VERBATIM_DRAIN_DELAY", value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=600))]
+    drain_delay: Option<u64>,
+
     /// Memory for hashing a password, in KiB.
     #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB")]
     pub argon2_memory: u32,
@@ -208,6 +214,11 @@ impl Settings {
             fan_out: self.presence_fan_out.into(),
             crowd: self.presence_crowd.into(),
         }
+    }
+
+    /// How long connections are still accepted after the process was told to stop.
+    pub fn drain_delay(&self, default: Duration) -> Duration {
+        self.drain_delay.map_or(default, Duration::from_secs)
     }
 
     /// The limits of the listener.

@@ -28,7 +28,7 @@
 //! | [`projector`] | **keeping** the views true: log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, presence, views, log, auth; no SQL, no rules |
 //! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, presence, views, log, auth; no SQL, no NATS, no rules |
-//! | [`admin`] | the edge for operators: alive, ready, figures | log, views, projector |
+//! | [`admin`] | the edge for operators: which part works, ready, figures | log, views, auth, commands; of Postgres one connection of its own |
 //! | [`asyncapi`] | one document of what is published and said | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, tasks that live as long as the process, the private servers of dev mode, the door | once each |
 //!

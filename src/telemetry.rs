@@ -91,6 +91,8 @@ metrics! {
     projected: Counter = "projected_events";
     /// Projections that stopped for good.
     stopped: Gauge = "stopped_projections";
+    /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.
+    part_status: Family<[(&'static str, &'static str); 1], Gauge> = "part_status";
     /// Background tasks that panicked or ended early. The first one takes the process out.
     failed_tasks: Counter = "failed_tasks";
     /// Open sockets with a session.

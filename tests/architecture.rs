@@ -46,7 +46,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("api", At(3), &["auth", "commands", "domain", "feed", "log", "presence", "views"]),
     ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "log", "presence", "views"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
-    ("admin", At(3), &["log", "projector", "views"]),
+    ("admin", At(3), &["auth", "commands", "domain", "log", "views"]),
     // A revocation is told for as long as access tokens live, which `auth` knows, as it knows who has
     // blocked whom.
     // A retry is known by its key in a view for ever, in the log for two minutes.

@@ -131,6 +131,7 @@ impl Node {
             .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
             .env("VERBATIM_SOCKETS", "100000")
             .env("VERBATIM_LOG", "json")
+            .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
             .envs(settings.iter().copied())

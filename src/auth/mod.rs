@@ -13,6 +13,7 @@ mod installation;
 mod keys;
 mod logins;
 mod names;
+mod nodes;
 mod password;
 mod password_hash;
 mod refresh;
@@ -33,6 +34,7 @@ pub use logins::{
     revoke, revoke_all_but, revoke_begun_before,
 };
 pub use names::{BadName, DeviceName, DisplayName};
+pub use nodes::{OtherNodes, is_there, note_node, other_nodes};
 pub use password::{BadPassword, Password};
 pub use password_hash::{BadCost, Busy, Cost, Hasher, PasswordHash, Verdict};
 pub use refresh::{Grant, RefreshError, refresh};

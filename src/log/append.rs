@@ -68,11 +68,13 @@ impl From<&Draft> for Outgoing {
 }
 
 /// Why JetStream did not take a message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum Refused {
     /// The subject's last sequence was another than expected.
+    #[error("another event was stored meanwhile")]
     WrongLast,
     /// Anything else; trying again may help.
+    #[error("{0}")]
     Other(String),
 }
 
@@ -147,6 +149,7 @@ impl Log {
             match publish(&self.client, out, attempt(deadline)).await {
                 Ok(answer) => {
                     let position = Position(answer.seq);
+                    self.outcomes.stored();
                     self.known(draft.conversation).note(position, || draft.subject());
                     return Ok(position);
                 }
@@ -159,11 +162,14 @@ impl Log {
                         None => Err(Conflict::Changed(expected)),
                     };
                 }
-                Err(Refused::Other(why)) if Instant::now() + RETRY_PAUSE < deadline => {
+                Err(Refused::Other(why)) => {
+                    self.outcomes.refused(&why);
+                    if Instant::now() + RETRY_PAUSE >= deadline {
+                        return Err(Unavailable(why).into());
+                    }
                     tracing::debug!(why, "a roster append is tried again");
                     sleep(RETRY_PAUSE).await;
                 }
-                Err(Refused::Other(why)) => return Err(Unavailable(why).into()),
             }
         }
     }

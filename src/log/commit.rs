@@ -16,6 +16,7 @@ use super::{
     append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt, publish},
     envelope::MESSAGE_ID,
     known::Known,
+    survey::Outcomes,
 };
 use crate::{domain::Position, supervise::Supervisor};
 
@@ -44,6 +45,7 @@ struct Stream {
     client: Client,
     known: Known,
     replicas: usize,
+    outcomes: Outcomes,
 }
 
 /// An event that waits to be stored and somebody who waits for the answer.
@@ -56,9 +58,16 @@ struct Waiting {
 
 impl Queue {
     /// Starts the task that empties it; it ends with the last sender.
-    pub(super) fn start(client: Client, known: Known, replicas: usize, tasks: &Supervisor) -> Self {
+    pub(super) fn start(
+        client: Client,
+        known: Known,
+        replicas: usize,
+        outcomes: &Outcomes,
+        tasks: &Supervisor,
+    ) -> Self {
         let (waiting, receiver) = mpsc::channel(MAX_WAITING);
-        tasks.spawn_ending("appends", empty(Stream { client, known, replicas }, receiver));
+        let stream = Stream { client, known, replicas, outcomes: outcomes.clone() };
+        tasks.spawn_ending("appends", empty(stream, receiver));
         Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
@@ -111,6 +120,7 @@ fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
 async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
     match publish_batch(&stream.client, &batch).await {
         Ok(answer) if answer.count == batch.len() as u64 => {
+            stream.outcomes.stored();
             if let Some(last) = batch.last() {
                 stream.known.note(Position(answer.seq), || last.out.subject.clone());
             }
@@ -161,14 +171,18 @@ async fn until_stored(stream: &Stream, waiting: Waiting) {
         match publish(&stream.client, waiting.out.clone(), attempt(waiting.deadline)).await {
             Ok(answer) => {
                 let position = Position(answer.seq);
+                stream.outcomes.stored();
                 stream.known.note(position, || waiting.out.subject.clone());
                 break Ok(Appended { position, duplicate: answer.duplicate });
             }
-            Err(refused) if Instant::now() + RETRY_PAUSE < waiting.deadline => {
-                tracing::debug!(?refused, "an append is tried again");
+            Err(refused) => {
+                stream.outcomes.refused(&refused.to_string());
+                if Instant::now() + RETRY_PAUSE >= waiting.deadline {
+                    break Err(Unavailable::because(refused));
+                }
+                tracing::debug!(%refused, "an append is tried again");
                 sleep(RETRY_PAUSE).await;
             }
-            Err(refused) => break Err(Unavailable::because(format!("{refused:?}"))),
         }
     };
     let _ = waiting.answer.send(outcome);

@@ -14,11 +14,13 @@ mod follow;
 mod known;
 mod lease;
 mod look_up;
+mod peers;
 mod points;
 mod replay;
 mod signal;
 mod streams;
 mod subject;
+mod survey;
 mod tail;
 mod window;
 
@@ -34,10 +36,12 @@ pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use fold::FOLDS;
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
+pub use peers::{Peer, Peers};
 pub use points::{Found, Holds};
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Mended, Wanted};
+pub use survey::{StreamSeen, Survey};
 
 use crate::{
     domain::{ConversationId, Epoch, Position},
@@ -63,6 +67,7 @@ pub struct Log {
     places: consumers::Places,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
+    outcomes: survey::Outcomes,
 }
 
 /// A connection to the servers, before the log is known.
@@ -122,12 +127,26 @@ impl Connection {
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
         let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
         let windows = (0..layout.streams).map(|_| window::Window::default()).collect();
+        let outcomes = survey::Outcomes::default();
         let queue = |known: &known::Known| {
-            commit::Queue::start(client.clone(), known.clone(), layout.replicas, tasks)
+            commit::Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, tasks)
         };
         let queues = known.iter().map(queue).collect();
         let places = consumers::Places::default();
-        Log { client, jetstream, layout, epoch, queues, known, tails, windows, places, connections, works }
+        Log {
+            client,
+            jetstream,
+            layout,
+            epoch,
+            queues,
+            known,
+            tails,
+            windows,
+            places,
+            connections,
+            works,
+            outcomes,
+        }
     }
 }
 

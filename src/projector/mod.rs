@@ -172,14 +172,3 @@ async fn work(
         }
     }
 }
-
-/// How far the views are behind the log, in events, over all streams.
-pub async fn lag(log: &Log, progress: &views::Progress) -> Option<u64> {
-    let at = progress.positions().await.ok()?;
-    let mut lag = 0;
-    for stream in 0..log.layout().streams {
-        let Position(last) = log.last(stream).await.ok()?;
-        lag += last.saturating_sub(at.get(&stream).copied().unwrap_or_default().0);
-    }
-    Some(lag)
-}

@@ -35,7 +35,7 @@ pub use history::{
 pub use keys::{Found, Keys, Sending};
 pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};
 pub use messages::found;
-pub use parked::{Parked, park, parked, parked_count, unpark};
+pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};

@@ -1,7 +1,7 @@
 //! What cannot be projected is parked, and with it the conversation: its later events wait, and all
 //! other conversations go on.
 
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{bigint, position};
@@ -61,6 +61,12 @@ pub async fn unpark(connection: &mut PgConnection, conversation: ConversationId)
         .execute(connection)
         .await
         .map(drop)
+}
+
+/// How many events are parked in the views of a schema.
+pub async fn parked_in(connection: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
+    let sql = format!("select count(*) from {schema}.parked");
+    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
 }
 
 /// How many events are parked.

@@ -27,6 +27,7 @@ mod past;
 mod personal;
 mod positions;
 mod presence;
+mod readiness;
 mod receipts;
 mod replays;
 mod restores;

@@ -1,22 +1,16 @@
 //! Several nodes behave as one.
 
-use clap::Parser as _;
-use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::oneshot,
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
-use verbatim::{
-    app::{self, Addresses, AppError, Mode, Weakness},
-    config::{Role, Settings},
-    projector::Consent,
-    supervise::Supervisor,
-};
+use verbatim::{app::AppError, clock::Clock};
 
-use crate::world::{PATIENCE, Person, World, assert_linked, eventually, key, signal};
+use crate::world::{Inside, PATIENCE, Person, World, assert_linked, eventually, key, signal};
 
 #[tokio::test]
 async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
@@ -132,48 +126,42 @@ async fn whoever_writes_at_another_node_at_once_hears_of_it_there() {
     world.finish().await;
 }
 
-/// The settings of a node, read as its command line is.
-#[derive(clap::Parser)]
-struct CommandLine {
-    #[command(flatten)]
-    settings: Settings,
-}
-
 #[tokio::test]
 async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
     let world = World::empty(1).await;
-    let addresses = Addresses { nats: world.nats.url().to_owned(), database: world.database.url.clone() };
-    let line = ["node", "--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0", "--argon2-memory=64"];
-    let settings = CommandLine::parse_from(line).settings;
-    let (tasks, never) = (Supervisor::new(), CancellationToken::new());
-    let (serving, is_serving) = oneshot::channel();
-    let node = tokio::spawn({
-        let tasks = tasks.clone();
-        async move {
-            let roles = [Role::Api, Role::Gateway, Role::Projector];
-            let mode = Mode { weakness: Weakness::Refused, rebuild: Consent::Withheld };
-            let ready = |listening| {
-                let _ = serving.send(listening);
-            };
-            app::serve(&settings, &addresses, &roles, mode, &tasks, never, ready).await
-        }
-    });
-    let at = is_serving.await.expect("the node serves");
-    let ready = || async {
-        let answer = reqwest::get(format!("http://{}/readyz", at.admin)).await.expect("an answer");
-        (answer.status().as_u16(), answer.json::<Value>().await.expect("JSON"))
-    };
-    let ana = Person::registers(at.public, "ana.a").await;
+    let node = Inside::start(&world, Clock::system()).await;
+    let ana = Person::registers(node.at.public, "ana.a").await;
     let mut device = ana.connects().await;
-    assert_eq!(ready().await.0, 200);
+    assert_eq!(node.readiness().await.0, 200);
 
-    tasks.spawn("task of a story", async { panic!("as this story wants it") });
-    eventually("the node is not ready", || async { ready().await.0 == 503 }).await;
-    let trouble = ready().await.1["trouble"].as_str().expect("a trouble").to_owned();
+    node.tasks.spawn("task of a story", async { panic!("as this story wants it") });
+    eventually("the node is not ready", || async { node.readiness().await.0 == 503 }).await;
+    let trouble = node.readiness().await.1["trouble"].as_str().expect("a trouble").to_owned();
     assert!(trouble.contains("task of a story"), "{trouble}");
     assert_eq!(device.is_closed_with().await, 1012);
-    let ended = timeout(PATIENCE, node).await.expect("the node stops").expect("no panic");
+    let ended = timeout(PATIENCE, node.ended).await.expect("the node stops").expect("no panic");
     assert!(matches!(ended, Err(AppError::Task("task of a story"))), "{ended:?}");
-    assert!(TcpStream::connect(at.public).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(node.at.public).await.is_err(), "nobody listens any more");
     world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_stop_says_so_before_it_closes_its_port() {
+    let mut world = World::start().await;
+    let delay = [("VERBATIM_DRAIN_DELAY", "3")];
+    let address = world.add_node_with("api,gateway", &delay).await.address;
+    let ana = world.person("ana").await.at(address);
+    assert_eq!(world.nodes[1].readiness().await.0, 200);
+    let told = Instant::now();
+    signal(world.nodes[1].pid(), "TERM").await;
+    eventually("it is not ready", || async { world.nodes[1].readiness().await.0 == 503 }).await;
+    let trouble = world.nodes[1].readiness().await.1["trouble"].to_string();
+    assert!(trouble.contains("stopping"), "{trouble}");
+    // A load balancer that has not looked yet loses nothing.
+    assert!(told.elapsed() < Duration::from_secs(2), "the story itself was too slow");
+    ana.get("/v1/me").await.expect(200);
+    eventually("the port is closed", || async { TcpStream::connect(address).await.is_err() }).await;
+    assert!(told.elapsed() >= Duration::from_secs(3));
+    world.nodes[1].stop().await;
+    world.finish().await;
 }

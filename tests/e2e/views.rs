@@ -355,7 +355,7 @@ async fn poison_parks_its_conversation_and_no_other() {
     let mut device = ben.connects().await;
     let before = ana.says(&lunch, "before").await["position"].as_u64().expect("position");
     assert_eq!(ana.history(&lunch, before).await, ["before"]);
-    assert_eq!(world.nodes[0].readiness().await, (200, serde_json::json!({ "status": "ready" })));
+    world.nodes[0].is_ready().await;
     spoil(&world, &lunch).await;
 
     let after = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
@@ -424,7 +424,7 @@ async fn what_postgres_refuses_is_parked_and_taken_up_when_it_does_not_any_more(
     let last = ana.says(&lunch, "all of it").await["position"].as_u64().expect("position");
     assert_eq!(ana.history(&lunch, last).await, ["first", "pineapple", "waits", "all of it"]);
     assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 0);
-    assert_eq!(world.nodes[1].readiness().await, (200, serde_json::json!({ "status": "ready" })));
+    world.nodes[1].is_ready().await;
     world.views_equal_a_rebuild().await;
     let meant = "the views of a conversation stand still: /readyz and table `parked` tell why";
     world.finish_with_errors(&[meant]).await;

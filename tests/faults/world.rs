@@ -171,6 +171,7 @@ async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Ch
         .env("VERBATIM_LISTEN", "127.0.0.1:0")
         .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
         .env("VERBATIM_LOG", "json")
+        .env("VERBATIM_DRAIN_DELAY", "0")
         .env("VERBATIM_ARGON2_MEMORY", "64")
         .env("VERBATIM_ARGON2_PASSES", "1")
         .stderr(Stdio::piped())

@@ -3,11 +3,13 @@
 mod backbone;
 mod copies;
 mod device;
+mod inside;
 mod machine;
 mod node;
 mod person;
 mod servers;
 mod views;
+mod wire;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,6 +18,7 @@ use std::{
 
 pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
+pub use inside::Inside;
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
@@ -23,6 +26,7 @@ pub use servers::{Database, folder, tools};
 use tokio::task::JoinSet;
 use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
 pub use views::rows_of;
+pub use wire::Wire;
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Backbone, Database, Machine, PATIENCE};
+use super::{Backbone, Database, Machine, PATIENCE, eventually};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -75,6 +75,7 @@ impl Beginning {
             .env("VERBATIM_LISTEN", "127.0.0.1:0")
             .env("VERBATIM_ADMIN_LISTEN", "127.0.0.1:0")
             .env("VERBATIM_LOG", "json")
+            .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
             .envs(settings.iter().copied())
@@ -107,7 +108,9 @@ impl Beginning {
 }
 
 async fn readiness(admin: SocketAddr) -> (u16, Value) {
-    let answer = reqwest::get(format!("http://{admin}/readyz")).await.expect("an answer");
+    // A probe does not wait for longer.
+    let asked = reqwest::Client::new().get(format!("http://{admin}/readyz"));
+    let answer = asked.timeout(Duration::from_secs(1)).send().await.expect("an answer within a second");
     (answer.status().as_u16(), answer.json().await.expect("JSON"))
 }
 
@@ -127,6 +130,27 @@ impl Node {
     /// What it says of itself when it is asked whether it is ready.
     pub async fn readiness(&self) -> (u16, Value) {
         readiness(self.admin).await
+    }
+
+    /// Waits until it says that it is ready and nothing is wrong.
+    pub async fn is_ready(&self) {
+        eventually("the node is ready", || async { self.says("ready").await }).await;
+    }
+
+    /// Whether it says this of itself, with the HTTP status that belongs to it.
+    pub async fn says(&self, status: &str) -> bool {
+        let (code, body) = self.readiness().await;
+        assert_eq!(code == 503, body["status"] == "not_ready", "{body}");
+        body["status"] == status
+    }
+
+    /// Waits until a part of it says what is wrong; the status of the whole.
+    pub async fn tells(&self, part: &str, code: &str) -> String {
+        eventually(&format!("{part} is {code}"), || async {
+            self.readiness().await.1["parts"][part]["code"] == code
+        })
+        .await;
+        self.readiness().await.1["status"].as_str().expect("a status").to_owned()
     }
 
     /// SIGKILL: it has no chance to say goodbye.

@@ -1,0 +1,115 @@
+//! What Postgres says, over a connection of its own: the pool may be busy, and a connection that hangs is
+//! dropped here without a farewell.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::{
+    auth::{self, OtherNodes},
+    clock::Clock,
+    domain::Position,
+    views,
+};
+
+/// How long one look may take, with the connection that it may need.
+const ANSWER: Duration = Duration::from_millis(500);
+/// How often this process notes itself.
+const NOTE: Duration = Duration::from_secs(2);
+
+/// Postgres, as it answered.
+#[derive(Debug, Clone)]
+pub(super) struct DatabaseSeen {
+    /// How far its clock is ahead of ours, in seconds.
+    pub(super) ahead: f64,
+    /// Whether the tables of accounts are there.
+    pub(super) has_accounts: bool,
+    /// Whether there is a whole set of views of this version.
+    pub(super) has_views: bool,
+    /// How far the views have come in each stream.
+    pub(super) views: BTreeMap<usize, Position>,
+    /// Events that could not be projected.
+    pub(super) parked: i64,
+    /// The other processes.
+    pub(super) others: OtherNodes,
+}
+
+/// Asks Postgres.
+pub(super) struct Database {
+    options: Arc<PgConnectOptions>,
+    connection: Option<PgConnection>,
+    node: Uuid,
+    noted: Option<Instant>,
+}
+
+impl Database {
+    pub(super) fn of(pool: &PgPool, node: Uuid) -> Self {
+        Self { options: pool.connect_options(), connection: None, node, noted: None }
+    }
+
+    /// Looks at it; the error says why that was not possible. `has_log` is noted for the other processes, and
+    /// of them are counted those that had an answer of the log within `lately`.
+    pub(super) async fn look(
+        &mut self,
+        clock: &Clock,
+        has_log: bool,
+        lately: Duration,
+    ) -> Result<DatabaseSeen, String> {
+        let mut connection = self.connection.take();
+        let is_due = self.noted.is_none_or(|noted| noted.elapsed() >= NOTE);
+        let looked = timeout(ANSWER, async {
+            let connection = match &mut connection {
+                Some(connection) => connection,
+                none => none.insert(PgConnection::connect_with(&self.options).await?),
+            };
+            look(connection, self.node, clock, is_due.then_some(has_log), lately).await
+        });
+        match looked.await {
+            Ok(Ok(seen)) => {
+                if is_due {
+                    self.noted = Some(Instant::now());
+                }
+                self.connection = connection;
+                Ok(seen)
+            }
+            Ok(Err(e)) => Err(e.to_string()),
+            Err(_) => Err(format!("there is no answer within {} ms", ANSWER.as_millis())),
+        }
+    }
+}
+
+async fn look(
+    connection: &mut PgConnection,
+    node: Uuid,
+    clock: &Clock,
+    note: Option<bool>,
+    lately: Duration,
+) -> sqlx::Result<DatabaseSeen> {
+    let asked = (clock.now(), Instant::now());
+    let theirs: time::OffsetDateTime =
+        sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *connection).await?;
+    // The answer was written about half-way.
+    let ours = asked.0.datetime() + asked.1.elapsed() / 2;
+    let has_accounts = auth::is_there(connection).await?;
+    let mut others = OtherNodes::default();
+    if has_accounts {
+        if let Some(has_log) = note {
+            auth::note_node(connection, node, has_log).await?;
+        }
+        others = auth::other_nodes(connection, node, lately).await?;
+    }
+    let schema = views::schema();
+    let has_views = views::is_whole(connection, &schema).await?;
+    let points = views::points_in(connection, &schema).await?;
+    let parked = if has_views { views::parked_in(connection, &schema).await? } else { 0 };
+    Ok(DatabaseSeen {
+        ahead: (theirs - ours).as_seconds_f64(),
+        has_accounts,
+        has_views,
+        views: points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect(),
+        parked,
+        others,
+    })
+}

@@ -1,0 +1,84 @@
+//! Lag in seconds: how long ago the log had reached what a follower is still missing. Each process notes for
+//! itself where the log stood, so it needs nobody's clock.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::domain::Position;
+
+/// The most notes of a stream. When there are more, every other one of the older half is forgotten, but not
+/// the oldest: a follower that stands still is told exactly for how long it does.
+const NOTES: usize = 512;
+
+/// Where one stream stood at which time.
+#[derive(Debug, Default)]
+pub(super) struct Heads(VecDeque<(Instant, Position)>);
+
+impl Heads {
+    /// Notes where the stream stands now.
+    pub(super) fn note(&mut self, now: Instant, head: Position) {
+        if self.0.back().is_some_and(|(_, last)| *last == head) {
+            return;
+        }
+        self.0.push_back((now, head));
+        if self.0.len() > NOTES {
+            let mut number = 0;
+            self.0.retain(|_| {
+                number += 1;
+                number > NOTES / 2 || number % 2 == 1
+            });
+        }
+    }
+
+    /// Forgets what all followers have passed.
+    pub(super) fn forget(&mut self, passed: Position) {
+        while self.0.len() > 1 && self.0.front().is_some_and(|(_, head)| *head <= passed) {
+            self.0.pop_front();
+        }
+    }
+
+    /// How many events a follower misses, and for how long it has missed the first of them.
+    pub(super) fn lag(&self, now: Instant, at: Position) -> (u64, Duration) {
+        let missing = self.0.iter().find(|(_, head)| *head > at);
+        let since = missing.map_or(Duration::ZERO, |(since, _)| now.duration_since(*since));
+        let head = self.0.back().map_or(Position::START, |(_, head)| *head);
+        (head.0.saturating_sub(at.0), since)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_the_time_since_the_first_event_that_is_missing() {
+        let (mut heads, begun) = (Heads::default(), Instant::now());
+        let after = |seconds| begun + Duration::from_secs(seconds);
+        assert_eq!(heads.lag(begun, Position(0)), (0, Duration::ZERO));
+        for second in 0..10 {
+            heads.note(after(second), Position(10 * (second + 1)));
+        }
+        assert_eq!(heads.lag(after(9), Position(100)), (0, Duration::ZERO));
+        assert_eq!(heads.lag(after(9), Position(95)), (5, Duration::ZERO));
+        // 21 was first seen in the log at second 2.
+        assert_eq!(heads.lag(after(12), Position(20)), (80, Duration::from_secs(10)));
+        // The log stands still and so does the follower: it is later and later all the same.
+        heads.note(after(60), Position(100));
+        assert_eq!(heads.lag(after(60), Position(95)), (5, Duration::from_secs(51)));
+    }
+
+    #[test]
+    fn a_long_time_takes_little_memory_and_is_still_told() {
+        let (mut heads, begun) = (Heads::default(), Instant::now());
+        for second in 0..100_000 {
+            heads.note(begun + Duration::from_secs(second), Position(second + 1));
+            heads.forget(Position(second.min(1_000)));
+        }
+        assert!(heads.0.len() <= NOTES);
+        let stuck = heads.lag(begun + Duration::from_secs(100_000), Position(1_000));
+        assert_eq!(stuck, (99_000, Duration::from_secs(99_000)));
+        heads.forget(Position(100_000));
+        assert_eq!(heads.0.len(), 1);
+    }
+}

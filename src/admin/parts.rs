@@ -1,0 +1,278 @@
+//! The parts of a process: for each one a function from what was seen to what is said of it. A part that is
+//! new gets its function here and its line in [`parts`].
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    database::DatabaseSeen,
+    report::{Part, Report},
+};
+use crate::log::Survey;
+
+/// A survey of the log that is older tells nothing of the present.
+const STALE: Duration = Duration::from_secs(5);
+/// So full a stream may be before somebody has to look.
+const NEARLY_FULL: f64 = 0.9;
+/// So long a follower may be behind the log before somebody has to look, and before it counts as failed.
+const LATE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
+/// So many events may be missing before somebody has to look.
+const MANY: u64 = 10_000;
+/// Clocks may differ by so many seconds before somebody has to look, and before tokens fail: their leeway.
+const SKEW: [f64; 2] = [5.0, 30.0];
+
+/// How far one follower is behind the log in one stream: events, and for how long.
+pub(super) type Lag = (u64, Duration);
+
+/// What was seen.
+pub(super) struct Facts {
+    pub(super) now: Instant,
+    pub(super) survey: Option<Survey>,
+    pub(super) database: Result<DatabaseSeen, String>,
+    /// Whether another node reaches the log, or Postgres, since this one does not.
+    pub(super) others_have_log: bool,
+    pub(super) others_have_database: bool,
+    /// The lag of the views in each stream; nothing while it is not known.
+    pub(super) views_lag: Vec<Lag>,
+    /// The lag of the hub in each stream.
+    pub(super) hub_lag: Vec<Lag>,
+    /// Whether most of the log is still missing in the views, and was since this process started.
+    pub(super) is_building: bool,
+    /// Connections to Postgres: open, idle, and the most there may be.
+    pub(super) connections: [u32; 3],
+    /// Followers and projections that have stopped for good.
+    pub(super) stopped: i64,
+}
+
+/// What is said of all parts.
+pub(super) fn report(facts: &Facts) -> Report {
+    let seen = facts.database.as_ref().ok();
+    let warning = seen.filter(|seen| seen.parked > 0).map(|seen| {
+        let schema = crate::views::schema();
+        format!("{} events are parked: table {schema}.parked tells which and why", seen.parked)
+    });
+    Report { parts: parts(facts), warning }
+}
+
+fn parts(facts: &Facts) -> Vec<Part> {
+    vec![
+        log(facts),
+        copies(facts),
+        projection(facts),
+        database(facts),
+        accounts(facts),
+        views(facts),
+        hub(facts),
+        Part::ok("tasks"),
+        clock(facts),
+    ]
+}
+
+/// Why the log cannot be reached, if so.
+pub(super) fn log_is_lost(survey: Option<&Survey>, now: Instant) -> Option<(&'static str, String)> {
+    let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else {
+        return Some(("silent", "the log has not answered for some seconds".into()));
+    };
+    if !survey.is_connected {
+        return Some(("not_connected", "no nats-server can be reached".into()));
+    }
+    let mut silent =
+        survey.streams.iter().enumerate().filter_map(|(index, seen)| Some((index, seen.as_ref().err()?)));
+    let (index, why) = silent.next()?;
+    let more = match silent.count() {
+        0 => String::new(),
+        more => format!(", and {more} more streams"),
+    };
+    Some((
+        "no_answer",
+        format!("CHAT_{index}{more} cannot be reached through nats-server {}: {why}", survey.server),
+    ))
+}
+
+fn log(facts: &Facts) -> Part {
+    let part = if let Some((code, why)) = log_is_lost(facts.survey.as_ref(), facts.now) {
+        let own = facts.others_have_log || facts.database.is_err();
+        let whose = if facts.others_have_log { "; other nodes reach it" } else { "" };
+        let todo = "look at nats-server, and at the network between it and this node";
+        Part::failed("log", code, format!("{why}{whose}: {todo}")).takes_out(own)
+    } else if let Some((why, since)) = facts.survey.as_ref().and_then(|survey| survey.refusing.clone()) {
+        let seconds = since.as_secs();
+        let detail = format!(
+            "appends have been refused for {seconds} s ({why}): look at the disks of nats-server and at the limits of its streams"
+        );
+        Part::failed("log", "refuses_appends", detail)
+    } else if let Some((stream, full)) = fullest(facts).filter(|(_, full)| *full >= NEARLY_FULL) {
+        let percent = (full * 100.0).floor();
+        let detail = format!(
+            "CHAT_{stream} is {percent} % full: raise its max_bytes or max_msgs, or nothing can be said any more"
+        );
+        Part::degraded("log", "nearly_full", detail)
+    } else {
+        Part::ok("log")
+    };
+    let Some(survey) = &facts.survey else { return part };
+    let answering = survey.streams.iter().filter(|seen| seen.is_ok()).count();
+    part.with("server", survey.server.clone())
+        .with("streams", survey.streams.len())
+        .with("answering", answering)
+}
+
+fn fullest(facts: &Facts) -> Option<(usize, f64)> {
+    let streams = facts.survey.as_ref()?.streams.iter().enumerate();
+    let full = streams.filter_map(|(index, seen)| Some((index, seen.as_ref().ok()?.full?)));
+    full.max_by(|(_, one), (_, other)| one.total_cmp(other))
+}
+
+fn copies(facts: &Facts) -> Part {
+    let streams = facts.survey.iter().flat_map(|survey| &survey.streams).enumerate();
+    let seen: Vec<_> = streams.filter_map(|(index, seen)| Some((index, seen.as_ref().ok()?))).collect();
+    let fewest = seen.iter().map(|(_, seen)| seen.current).min();
+    let part = match seen.iter().find(|(_, seen)| seen.current < seen.wanted) {
+        Some((index, stream)) => {
+            let detail = format!(
+                "CHAT_{index} has {} of {} copies ({}): bring that nats-server back before another one fails",
+                stream.current,
+                stream.wanted,
+                stream.behind.join(", ")
+            );
+            Part::degraded("copies", "missing", detail)
+        }
+        None if seen.is_empty() => return Part::unknown("copies", "the log does not answer"),
+        None => Part::ok("copies"),
+    };
+    part.with("fewest", fewest.unwrap_or_default())
+}
+
+fn worst(lags: &[Lag]) -> (u64, Duration) {
+    let events = lags.iter().map(|(events, _)| events).sum();
+    (events, lags.iter().map(|(_, since)| *since).max().unwrap_or_default())
+}
+
+fn projection(facts: &Facts) -> Part {
+    if facts.stopped > 0 {
+        let detail = "a projection or the hub has stopped, because the log is damaged or not the one of the views: \
+                      the error in this node's log says which";
+        return Part::failed("projection", "stopped", detail).takes_out(true);
+    }
+    if facts.views_lag.is_empty() {
+        return Part::unknown("projection", "the log or Postgres does not answer");
+    }
+    let (events, since) = worst(&facts.views_lag);
+    let seconds = since.as_secs();
+    let late = |todo: &str| format!("the views lack {events} events, for {seconds} s: {todo}");
+    let part = if facts.is_building {
+        let todo = "they are being built, send nobody here before";
+        Part::failed("projection", "building", late(todo)).takes_out(true)
+    } else if since >= LATE[1] {
+        Part::failed("projection", "stuck", late("see whether a node with the role projector runs"))
+    } else if since >= LATE[0] || events > MANY {
+        Part::degraded("projection", "late", late("the projectors are behind"))
+    } else {
+        Part::ok("projection")
+    };
+    let streams: Vec<u64> = facts.views_lag.iter().map(|(_, since)| since.as_secs()).collect();
+    part.with("lag_events", events).with("lag_seconds", seconds).with("streams_lag_seconds", streams)
+}
+
+fn hub(facts: &Facts) -> Part {
+    if facts.hub_lag.is_empty() {
+        return Part::unknown("hub", "the log has not answered yet");
+    }
+    let (events, since) = worst(&facts.hub_lag);
+    let seconds = since.as_secs();
+    let detail = || {
+        format!("this node has not followed {events} events, for {seconds} s: it reads the log too slowly")
+    };
+    let part = if since >= LATE[1] {
+        Part::failed("hub", "stuck", detail())
+    } else if since >= LATE[0] {
+        Part::degraded("hub", "late", detail())
+    } else {
+        Part::ok("hub")
+    };
+    part.with("lag_events", events).with("lag_seconds", seconds)
+}
+
+fn database(facts: &Facts) -> Part {
+    let [open, idle, most] = facts.connections;
+    let part = match &facts.database {
+        Err(why) => {
+            let own = facts.others_have_database || log_is_lost(facts.survey.as_ref(), facts.now).is_some();
+            let whose = if facts.others_have_database { "; it answers other nodes" } else { "" };
+            let detail = format!(
+                "Postgres does not answer ({why}){whose}: look at it, and at the network between it and this node"
+            );
+            Part::failed("database", "no_answer", detail).takes_out(own)
+        }
+        Ok(_) if idle == 0 && open >= most => {
+            let detail = format!(
+                "all {most} connections to Postgres are in use: raise VERBATIM_DATABASE_CONNECTIONS, or look for slow queries"
+            );
+            Part::degraded("database", "busy", detail)
+        }
+        Ok(_) => Part::ok("database"),
+    };
+    part.with("connections", open).with("idle", idle)
+}
+
+fn accounts(facts: &Facts) -> Part {
+    match &facts.database {
+        Err(_) => Part::unknown("accounts", "Postgres does not answer"),
+        Ok(seen) if !seen.has_accounts => {
+            let detail = "tables of the schema auth are missing, so nobody can log in: restore it from a backup, or run `verbatim migrate`";
+            Part::failed("accounts", "missing", detail)
+        }
+        Ok(_) => Part::ok("accounts"),
+    }
+}
+
+fn views(facts: &Facts) -> Part {
+    match &facts.database {
+        Err(_) => Part::unknown("views", "Postgres does not answer"),
+        Ok(seen) if !seen.has_views => {
+            let detail =
+                "the views are missing or incomplete: a node with the role projector makes them again";
+            Part::failed("views", "missing", detail)
+        }
+        Ok(seen) => Part::ok("views").with("parked", seen.parked),
+    }
+}
+
+/// A clock that one of the two servers agrees with is not the one that is wrong.
+fn clock(facts: &Facts) -> Part {
+    let nats = facts.survey.as_ref().and_then(|survey| survey.ahead);
+    let postgres = facts.database.as_ref().ok().map(|seen| seen.ahead);
+    let [own, any] = skew(&[nats, postgres]);
+    let part = if own > SKEW[1] {
+        let detail = format!(
+            "the clock of this node is wrong by {own:.0} s, so access tokens fail at random: let it follow a time server"
+        );
+        Part::failed("clock", "wrong", detail).takes_out(true)
+    } else if any > SKEW[0] {
+        let detail = format!(
+            "the clocks of this node, of Postgres and of nats-server differ by {any:.0} s: let all of them follow a time server"
+        );
+        Part::degraded("clock", "apart", detail)
+    } else {
+        Part::ok("clock")
+    };
+    let rounded = |ahead: f64| (ahead * 1_000.0).round() / 1_000.0;
+    let mut part = part;
+    for (name, ahead) in [("nats_ahead_seconds", nats), ("postgres_ahead_seconds", postgres)] {
+        if let Some(ahead) = ahead {
+            part = part.with(name, rounded(ahead));
+        }
+    }
+    part
+}
+
+/// By how much our clock is certainly wrong, and by how much the clocks differ at most, in seconds.
+fn skew(ahead: &[Option<f64>]) -> [f64; 2] {
+    let known = || ahead.iter().flatten().map(|ahead| ahead.abs());
+    [known().reduce(f64::min).unwrap_or_default(), known().reduce(f64::max).unwrap_or_default()]
+}
+
+#[cfg(test)]
+#[path = "parts_tests.rs"]
+mod tests;

@@ -1,0 +1,62 @@
+//! The processes that run, as they note themselves. All times are Postgres' own, so that clocks that differ do
+//! not matter.
+
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A node that has not noted itself for so long is not counted as running.
+const ALIVE_SECONDS: f64 = 10.0;
+
+/// The other processes, as far as Postgres knows them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OtherNodes {
+    /// How many run.
+    pub alive: i64,
+    /// How many of them have had an answer of the log lately.
+    pub with_log: i64,
+}
+
+/// Notes that a process runs, and whether the log answers it; forgets those that have been gone for a day.
+pub async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -> sqlx::Result<()> {
+    sqlx::query(
+        "with gone as (delete from auth.node where seen_at < now() - interval '1 day')
+         insert into auth.node (id, seen_at, log_seen_at) values ($1, now(), case when $2 then now() end)
+         on conflict (id) do update
+         set seen_at = excluded.seen_at, log_seen_at = coalesce(excluded.log_seen_at, auth.node.log_seen_at)",
+    )
+    .bind(id)
+    .bind(has_log)
+    .execute(connection)
+    .await
+    .map(drop)
+}
+
+/// The other processes that run, and those that the log has answered within `lately`.
+pub async fn other_nodes(
+    connection: &mut PgConnection,
+    id: Uuid,
+    lately: Duration,
+) -> sqlx::Result<OtherNodes> {
+    let (alive, with_log) = sqlx::query_as(
+        "select count(*), count(*) filter (where log_seen_at > now() - make_interval(secs => $3))
+         from auth.node where id <> $1 and seen_at > now() - make_interval(secs => $2)",
+    )
+    .bind(id)
+    .bind(ALIVE_SECONDS)
+    .bind(lately.as_secs_f64())
+    .fetch_one(connection)
+    .await?;
+    Ok(OtherNodes { alive, with_log })
+}
+
+/// Whether the tables of accounts and logins are there, as this version knows them.
+pub async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select bool_and(to_regclass(name) is not null)
+         from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node']) as name",
+    )
+    .fetch_one(connection)
+    .await
+}
