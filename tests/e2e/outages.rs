@@ -55,3 +55,22 @@ async fn postgres_is_not_needed_to_talk() {
     assert_eq!(ana.history(&lunch, last).await, ["no database", "with it again"]);
     world.finish().await;
 }
+
+/// What lies in the memory of a nats-server goes with it: the stream of presence changes, and who is where.
+#[tokio::test]
+async fn presence_comes_back_after_nats_has_forgotten_it() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_PRESENCE_GRACE", "1")]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    ana.starts_group("Lunch", &[&ben]).await;
+    let mut device = ana.connects().await;
+    world.nats.kill9();
+    world.nats.start_again().await.expect("nats-server starts again");
+    let of_ben = format!("/v1/users/{}/presence", ben.id);
+    let bens = ben.connects().await;
+    eventually("ben is here", || async { ana.get(&of_ben).await.expect(200)["status"] == "online" }).await;
+    device.waits_for("news of ben", |f| f["op"] == "presence" && f["status"] == "online").await;
+    bens.leaves().await;
+    device.waits_for("more news of ben", |f| f["op"] == "presence" && f["status"] == "offline").await;
+    world.finish().await;
+}

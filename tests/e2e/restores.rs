@@ -229,6 +229,37 @@ async fn an_older_database_catches_up_and_logins_revoked_since_are_ended() {
     world.finish().await;
 }
 
+#[tokio::test]
+async fn a_cursor_outlives_the_signing_key() {
+    let mut world = World::start().await;
+    let (ana, ben, lunch) = talk(&world).await;
+    let cursor = ben.connects().await.cursor();
+    says_all(&ana, &lunch, &["one"]).await;
+    world.nodes[0].stop().await;
+    world.database.does("delete from auth.signing_key").await;
+    let node = world.begins_node(ALL, &[]).await;
+    again(&mut world, node).await;
+    let address = world.nodes[0].address;
+    ben.at(address).get("/v1/me").await.refuses(401, "invalid_token");
+    let mut device = Person::logs_in(address, &ben.name, &ben.id).await.resumes(&cursor).await;
+    device.sees("one").await;
+    device.gets("caught_up").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_older_binary_accepts_a_newer_database() {
+    let world = World::start().await;
+    let newer = "insert into auth._sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9999, 'of a newer version', true, '', 0)";
+    world.database.does(newer).await;
+    for command in ["migrate", "check", "status"] {
+        let ran = world.runs(&[command]).await;
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+    }
+    world.finish().await;
+}
+
 /// Where `pg_dump` and `pg_restore` lie.
 fn postgres_tool(name: &str) -> Option<PathBuf> {
     let beside = tools().postgres_bin.join("postgres").canonicalize().ok()?.parent()?.join(name);
