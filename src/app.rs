@@ -305,6 +305,7 @@ async fn start(
         }
     }
     let conversations = Conversations::new(log.clone(), ends, settings.conversations);
+    tasks.spawn("volatile", remake_volatile(log.clone()));
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
     let listeners = Arc::<Listeners>::default();
@@ -371,6 +372,17 @@ async fn presence(
     Process { clock, tasks, .. }: &Process,
 ) -> Result<Presence, AppError> {
     Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
+}
+
+/// A nats-server that comes back has forgotten what lay in its memory.
+async fn remake_volatile(log: Log) {
+    let mut connections = log.connections();
+    while connections.changed().await.is_ok() {
+        while let Err(e) = log.make_volatile().await {
+            tracing::warn!(error = %e, "could not make presence and leases again; trying again");
+            tokio::time::sleep(RETRY).await;
+        }
+    }
 }
 
 /// Servers that are not there yet are waited for: the process lives and is not ready.

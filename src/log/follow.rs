@@ -9,7 +9,7 @@ use async_nats::jetstream::{
     consumer::{DeliverPolicy, push},
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
 use crate::{
@@ -59,6 +59,9 @@ pub struct PresenceFollower {
     log: Log,
     messages: Option<Messages>,
     making: Option<Making>,
+    /// The stream is in memory: after a reconnect it may be a new one, whose positions begin again, and a
+    /// consumer that goes on behind an old position would wait for ever.
+    connections: watch::Receiver<u64>,
 }
 
 type Messages = Pin<Box<push::Ordered>>;
@@ -96,7 +99,7 @@ impl Log {
     /// Follows the presence changes that come from now on. They may be lost; the truth about who
     /// is here is the board.
     pub fn follow_presence(&self) -> PresenceFollower {
-        PresenceFollower { log: self.clone(), messages: None, making: None }
+        PresenceFollower { log: self.clone(), messages: None, making: None, connections: self.connections() }
     }
 
     /// Makes a consumer. A failure takes a moment: that is the pace at which it is tried again.
@@ -257,7 +260,13 @@ impl PresenceFollower {
                 continue;
             };
             let mut batch = Vec::new();
-            let mut next = Some(messages.next().await);
+            let mut next = tokio::select! {
+                message = messages.next() => Some(message),
+                _ = self.connections.changed() => {
+                    self.messages = None;
+                    continue;
+                }
+            };
             while let Some(item) = next {
                 match item {
                     Some(Ok(message)) => batch.extend(fresh(&message, now())),

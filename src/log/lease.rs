@@ -9,7 +9,7 @@ use async_nats::jetstream::{
 };
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 
 use super::{Log, Unavailable, streams};
 use crate::domain::{Status, Time, UserId};
@@ -74,12 +74,16 @@ pub struct LeaseChange {
 pub struct Leases {
     nodes: Store,
     here: Store,
+    connections: watch::Sender<u64>,
 }
 
 /// The changes of all entries, in one order for all nodes.
 pub struct LeaseChanges {
     here: Store,
     watch: Option<Watch>,
+    /// The bucket is in memory: after a reconnect it may be a new one, whose revisions begin again, and a
+    /// watch that goes on behind an old one would wait for ever.
+    connections: watch::Receiver<u64>,
     /// The watch that is being begun. It outlives a wait that is given up, or each of them would leave a
     /// consumer.
     begun: Option<BoxFuture<'static, Result<Watch, WatchError>>>,
@@ -103,6 +107,7 @@ impl Log {
         Ok(Leases {
             nodes: open(bucket(NODES, LEASE)).await?,
             here: open(bucket("verbatim_here", Duration::ZERO)).await?,
+            connections: self.connections.clone(),
         })
     }
 }
@@ -170,7 +175,8 @@ impl Leases {
 
     /// Watches all entries.
     pub fn changes(&self) -> LeaseChanges {
-        LeaseChanges { here: self.here.clone(), watch: None, begun: None }
+        let (here, connections) = (self.here.clone(), self.connections.subscribe());
+        LeaseChanges { here, watch: None, connections, begun: None }
     }
 }
 
@@ -194,7 +200,14 @@ impl LeaseChanges {
                 self.watch = begun.ok();
                 continue;
             };
-            match watch.next().await {
+            let next = tokio::select! {
+                next = watch.next() => next,
+                _ = self.connections.changed() => {
+                    self.watch = None;
+                    continue;
+                }
+            };
+            match next {
                 Some(Ok(entry)) => {
                     if let Some(change) = read(&entry.key, entry.operation, &entry.value) {
                         return change;

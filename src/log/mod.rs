@@ -194,8 +194,15 @@ impl Log {
         let Layout { streams, replicas } = self.layout;
         let wanted = Wanted { streams: Some(streams), replicas: Some(replicas) };
         let found = streams::look(&self.jetstream, wanted).await?;
-        streams::make_presence(&self.jetstream, self.layout).await?;
+        self.make_volatile().await?;
         streams::mend(&self.jetstream, found).await
+    }
+
+    /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
+    /// changes and the buckets of leases.
+    pub async fn make_volatile(&self) -> Result<(), OpenError> {
+        streams::make_presence(&self.jetstream, self.layout).await?;
+        self.leases().await.map(drop).map_err(|e| OpenError::Streams(e.to_string()))
     }
 
     /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
