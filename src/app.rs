@@ -43,7 +43,7 @@ const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
 /// How long whoever needs a connection waits for one: a share of what a request may take.
-const ACQUIRE: Duration = Duration::from_secs(2);
+const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 

@@ -5,14 +5,15 @@
 //!
 //! That a key is new takes a proof without a gap: the view or a search of the log covers all up to some
 //! position of the stream, and behind that position begins what JetStream knows by itself
-//! ([`Log::window`]). No wait for the view is longer than [`VIEW`], so a database that hangs or is away
-//! costs a conversation one search of the log and not its members their messages.
+//! ([`Log::window`]). A view that has not answered after [`VIEW`] is not waited for alone, so a database
+//! that hangs or is away costs a conversation one search of the log and not its members their messages.
 
 mod asking;
 mod searched;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use futures_util::{FutureExt as _, TryFutureExt as _, future::select_ok};
 use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 
@@ -27,9 +28,9 @@ use crate::{
 use asking::{Asked, Known};
 use searched::Searched;
 
-/// How long a command waits for the view.
+/// How long a command waits for the view alone.
 const VIEW: Duration = Duration::from_millis(250);
-/// How long a command waits for a search of the log.
+/// How long it waits after that.
 const SEARCH: Duration = Duration::from_secs(5);
 
 /// Looks keys up. Cheap to clone.
@@ -56,45 +57,77 @@ impl Earlier {
 
     /// What was sent or done with this key before the log's window, if there is something.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
-        let stream = self.log.stream_of(sending.0);
-        let known = timeout(VIEW, asking::ask(&self.queue, sending.clone())).await;
-        let after = match known.unwrap_or(Known::NewUpTo(Position::START)) {
-            Known::At(position) => {
-                count("view_has_it");
-                return Ok(Some(self.first(&sending, position).await?));
+        let proof = self.proof(&sending).await.inspect_err(|_| count("unknown"))?;
+        count(proof.word());
+        match proof {
+            Proof::NewToView | Proof::NewToLog => Ok(None),
+            Proof::InView(position) | Proof::InLog(position) => {
+                let first = self.log.at(sending.0, position).await?;
+                let first = first.filter(|first| has_key(first, sending.1, &sending.2));
+                let lost = || Unavailable::because("the event with a key is not where it should be");
+                Ok(Some(first.ok_or_else(lost)?))
             }
-            Known::NewUpTo(position) if self.is_lately(stream, position) => {
-                count("new");
-                return Ok(None);
+        }
+    }
+
+    async fn proof(&self, sending: &Sending) -> Result<Proof, Unavailable> {
+        let mut view = pin!(self.by_view(sending));
+        let proof = match timeout(VIEW, &mut view).await {
+            Ok(Ok(proof)) => return Ok(proof),
+            Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to)).await,
+            // A view that is slow for a moment may still be the faster one, or the only one.
+            Err(_) => {
+                let late = view.map_err(|_| Unavailable::because("the views do not tell of a key"));
+                let either = select_ok([late.boxed(), self.by_log(sending, Position::START).boxed()]);
+                timeout(SEARCH, either.map_ok(|(proof, _)| proof)).await
             }
-            Known::NewUpTo(position) => position,
         };
-        let looked = timeout(SEARCH, self.searched.look(&sending, after)).await;
-        let (at, up_to) = looked
-            .unwrap_or_else(|_| Err(Unavailable::because("the log cannot be searched for a key in time")))
-            .inspect_err(|_| count("unknown"))?;
-        if let Some(position) = at {
-            count("log_has_it");
-            return Ok(Some(self.first(&sending, position).await?));
+        proof.unwrap_or_else(|_| Err(Unavailable::because("a key could not be looked up in time")))
+    }
+
+    /// What the view proves; otherwise up to where it knows no such key.
+    async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
+        match asking::ask(&self.queue, sending.clone()).await {
+            Known::At(position) => Ok(Proof::InView(position)),
+            Known::NewUpTo(position) if self.is_lately(sending, position) => Ok(Proof::NewToView),
+            Known::NewUpTo(position) => Err(position),
+            Known::Nothing => Err(Position::START),
         }
-        if !self.is_lately(stream, up_to) {
-            count("unknown");
-            return Err(Unavailable::because("this process is too far behind the log to know a key").into());
+    }
+
+    /// What the log proves of what stands behind a position.
+    async fn by_log(&self, sending: &Sending, after: Position) -> Result<Proof, Unavailable> {
+        match self.searched.look(sending, after).await? {
+            (Some(position), _) => Ok(Proof::InLog(position)),
+            (None, up_to) if self.is_lately(sending, up_to) => Ok(Proof::NewToLog),
+            (None, _) => Err(Unavailable::because("this process is too far behind the log to know a key")),
         }
-        count("new_by_the_log");
-        Ok(None)
     }
 
     /// Whether all that lies behind a position is known to JetStream itself.
-    fn is_lately(&self, stream: usize, position: Position) -> bool {
-        self.log.window(stream).is_some_and(|begins| position >= begins)
+    fn is_lately(&self, sending: &Sending, position: Position) -> bool {
+        self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
     }
+}
 
-    /// The event at a position, which has this key.
-    async fn first(&self, sending: &Sending, position: Position) -> Result<Recorded, Unavailable> {
-        let first = self.log.at(sending.0, position).await?;
-        let first = first.filter(|first| has_key(first, sending.1, &sending.2));
-        first.ok_or_else(|| Unavailable::because("the event with a key is not where it should be"))
+/// What is known of a key for sure, and from where.
+#[derive(Debug, Clone, Copy)]
+enum Proof {
+    InView(Position),
+    InLog(Position),
+    NewToView,
+    NewToLog,
+}
+
+impl Proof {
+    /// What the metric calls it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::InView(_) => "in_view",
+            Self::InLog(_) => "in_log",
+            Self::NewToView => "new_to_view",
+            Self::NewToLog => "new_to_log",
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::{
 /// How long the views may be behind what has to be looked up in them.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long they may take for a look.
-const LOOK: Duration = Duration::from_secs(1);
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Messages as the views have them. Cheap to clone.
 #[derive(Clone)]

@@ -144,6 +144,9 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
     assert!(during.count() >= 2 * WRITERS, "{} sends were acknowledged", during.count());
     before.is_answered_again(&ana, &lunch).await;
     during.is_answered_again(&ana, &lunch).await;
+    let found_in_log = world.nodes[0].metric(r#"verbatim_key_look_ups_total{result="in_log"}"#).await;
+    assert!(found_in_log as usize >= before.count(), "{found_in_log}");
+    assert_eq!(world.nodes[0].metric("verbatim_key_breaker_open").await, 1);
     // After a reconnect it is not known who has blocked whom since, and it cannot be read again.
     world.nats.kill9();
     world.nats.start_again().await.expect("nats-server starts again");
@@ -164,6 +167,10 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
     eventually("the views have caught up", || async {
         let last = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
         ana.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.status == 200
+    })
+    .await;
+    eventually("the views are asked for keys again", async || {
+        world.nodes[0].metric("verbatim_key_breaker_open").await == 0
     })
     .await;
     println!("the views have caught up after {:?}", over.elapsed());

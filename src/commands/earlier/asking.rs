@@ -42,9 +42,10 @@ pub(super) struct Asked {
 pub(super) enum Known {
     /// It is there.
     At(Position),
-    /// It is not among the messages up to this position of its stream: [`Position::START`] if the view
-    /// does not answer, or says nothing of this conversation.
+    /// It is not among the messages up to this position of its stream.
     NewUpTo(Position),
+    /// The view does not answer, or not for this conversation.
+    Nothing,
 }
 
 /// The view, and whether it is asked at present.
@@ -71,7 +72,7 @@ pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending) -> Known 
     let (answer, answered) = oneshot::channel();
     // If too many wait, waiting does not help.
     let _ = queue.try_send(Asked { sending, answer });
-    answered.await.unwrap_or(Known::NewUpTo(Position::START))
+    answered.await.unwrap_or(Known::Nothing)
 }
 
 async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<Asked>) {
@@ -96,7 +97,7 @@ async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
     let found = breaker.look_up(&asked).await;
     for Asked { sending, answer } in batch {
         let known = found.as_ref().map(|found| known(found, log.stream_of(sending.0), &sending));
-        let _ = answer.send(known.unwrap_or(Known::NewUpTo(Position::START)));
+        let _ = answer.send(known.unwrap_or(Known::Nothing));
     }
 }
 
@@ -104,7 +105,7 @@ async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
 fn known(found: &Found, stream: usize, sending: &Sending) -> Known {
     match found.at.get(sending) {
         Some(position) => Known::At(*position),
-        None if found.parked.contains(&sending.0) => Known::NewUpTo(Position::START),
+        None if found.parked.contains(&sending.0) => Known::Nothing,
         None => Known::NewUpTo(found.reached.get(&stream).copied().unwrap_or_default()),
     }
 }
@@ -183,6 +184,6 @@ mod tests {
         assert_eq!(known(&found, 1, &sending("key-of-new")), Known::NewUpTo(Position::START));
         found.parked.insert(sending("key-of-old").0);
         assert_eq!(known(&found, 0, &sending("key-of-old")), Known::At(Position(5)));
-        assert_eq!(known(&found, 0, &sending("key-of-new")), Known::NewUpTo(Position::START));
+        assert_eq!(known(&found, 0, &sending("key-of-new")), Known::Nothing);
     }
 }
