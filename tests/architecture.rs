@@ -21,7 +21,11 @@ use Floor::{At, Leaf};
 /// A module directly below the crate, its floor, and which others it may import.
 const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("main", At(5), &["cli"]),
-    ("cli", At(5), &["api", "app", "asyncapi", "config", "dev", "domain", "log", "projector", "views"]),
+    (
+        "cli",
+        At(5),
+        &["admin", "api", "app", "asyncapi", "config", "dev", "domain", "log", "projector", "views"],
+    ),
     (
         "app",
         At(4),

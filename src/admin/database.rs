@@ -7,6 +7,7 @@ use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
+use super::clocks::postgres_ahead;
 use crate::{
     auth::{self, OtherNodes},
     clock::Clock,
@@ -87,11 +88,7 @@ async fn look(
     note: Option<bool>,
     lately: Duration,
 ) -> sqlx::Result<DatabaseSeen> {
-    let asked = (clock.now(), Instant::now());
-    let theirs: time::OffsetDateTime =
-        sqlx::query_scalar("select clock_timestamp()").fetch_one(&mut *connection).await?;
-    // The answer was written about half-way.
-    let ours = asked.0.datetime() + asked.1.elapsed() / 2;
+    let ahead = postgres_ahead(connection, clock).await?;
     let has_accounts = auth::is_there(connection).await?;
     let mut others = OtherNodes::default();
     if has_accounts {
@@ -105,7 +102,7 @@ async fn look(
     let points = views::points_in(connection, &schema).await?;
     let parked = if has_views { views::parked_in(connection, &schema).await? } else { 0 };
     Ok(DatabaseSeen {
-        ahead: (theirs - ours).as_seconds_f64(),
+        ahead,
         has_accounts,
         has_views,
         views: points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect(),

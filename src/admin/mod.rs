@@ -3,6 +3,7 @@
 //! [`monitor`] looks at each part once a second and keeps what it saw; `/readyz` answers from that at once,
 //! also while Postgres or nats-server hang.
 
+mod clocks;
 mod database;
 mod lag;
 pub mod monitor;
@@ -19,6 +20,8 @@ use poem::{
 };
 use serde_json::json;
 use tokio::{sync::watch, time::Instant};
+
+pub use clocks::{Agreement, Clocks};
 
 use crate::telemetry;
 use report::{Part, Report};

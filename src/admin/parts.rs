@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{
+    clocks::{Agreement, Clocks},
     database::DatabaseSeen,
     report::{Part, Report},
 };
@@ -19,8 +20,6 @@ const NEARLY_FULL: f64 = 0.9;
 const LATE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
 /// So many events may be missing before somebody has to look.
 const MANY: u64 = 10_000;
-/// Clocks may differ by so many seconds before somebody has to look, and before tokens fail: their leeway.
-const SKEW: [f64; 2] = [5.0, 30.0];
 
 /// How far one follower is behind the log in one stream: events, and for how long.
 pub(super) type Lag = (u64, Duration);
@@ -239,38 +238,22 @@ fn views(facts: &Facts) -> Part {
     }
 }
 
-/// A clock that one of the two servers agrees with is not the one that is wrong.
 fn clock(facts: &Facts) -> Part {
     let nats = facts.survey.as_ref().and_then(|survey| survey.ahead);
     let postgres = facts.database.as_ref().ok().map(|seen| seen.ahead);
-    let [own, any] = skew(&[nats, postgres]);
-    let part = if own > SKEW[1] {
-        let detail = format!(
-            "the clock of this node is wrong by {own:.0} s, so access tokens fail at random: let it follow a time server"
-        );
-        Part::failed("clock", "wrong", detail).takes_out(true)
-    } else if any > SKEW[0] {
-        let detail = format!(
-            "the clocks of this node, of Postgres and of nats-server differ by {any:.0} s: let all of them follow a time server"
-        );
-        Part::degraded("clock", "apart", detail)
-    } else {
-        Part::ok("clock")
+    let agreement = Clocks { nats, postgres }.agreement();
+    let mut part = match (agreement, agreement.trouble()) {
+        (Agreement::Wrong(_), Some(trouble)) => Part::failed("clock", "wrong", trouble).takes_out(true),
+        (_, Some(trouble)) => Part::degraded("clock", "apart", trouble),
+        (_, None) => Part::ok("clock"),
     };
     let rounded = |ahead: f64| (ahead * 1_000.0).round() / 1_000.0;
-    let mut part = part;
     for (name, ahead) in [("nats_ahead_seconds", nats), ("postgres_ahead_seconds", postgres)] {
         if let Some(ahead) = ahead {
             part = part.with(name, rounded(ahead));
         }
     }
     part
-}
-
-/// By how much our clock is certainly wrong, and by how much the clocks differ at most, in seconds.
-fn skew(ahead: &[Option<f64>]) -> [f64; 2] {
-    let known = || ahead.iter().flatten().map(|ahead| ahead.abs());
-    [known().reduce(f64::min).unwrap_or_default(), known().reduce(f64::max).unwrap_or_default()]
 }
 
 #[cfg(test)]

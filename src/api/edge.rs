@@ -1,17 +1,21 @@
 //! The outer layer: what every request passes, whatever answers it.
 
-use std::{any::Any, fmt, panic::AssertUnwindSafe};
+use std::{any::Any, fmt, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
+use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Problem, body, document, problem, strict};
-use crate::telemetry::{self, TraceParent};
+use super::{Problem, body, document, page::Wait, problem, strict};
+use crate::{
+    commands::DEADLINE,
+    telemetry::{self, TraceParent},
+};
 
 tokio::task_local! {
     static CURRENT: RequestId;
@@ -56,7 +60,10 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Gives every request an id and a span, refuses at once what no endpoint may see, and makes sure
+/// When a request that was not answered in time may be tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
 /// that every error, also a panic, is answered as a [`Problem`].
 pub fn edge<E: Endpoint>(inner: E) -> impl Endpoint<Output = Response> {
     Edge(inner)
@@ -91,15 +98,30 @@ impl<E: Endpoint> Edge<E> {
         if let Some(problem) = refused_at_once(&request) {
             return problem.into_response();
         }
-        match AssertUnwindSafe(self.0.call(request)).catch_unwind().await {
-            Ok(Ok(answer)) => with_problem(answer.into_response()),
-            Ok(Err(error)) => Problem::of_error(error).into_response(),
-            Err(panic) => {
+        let deadline = deadline(&request);
+        let answering = AssertUnwindSafe(self.0.call(request)).catch_unwind();
+        match timeout(deadline, answering).await {
+            Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
+            Ok(Ok(Err(error))) => Problem::of_error(error).into_response(),
+            Err(_) => {
+                tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
+                let detail = "There was no answer in time: try the same again, with the same key.";
+                Problem::unavailable("unavailable", detail, AGAIN).into_response()
+            }
+            Ok(Err(panic)) => {
                 tracing::error!(panic = message(&*panic), "a handler panicked");
                 Problem::internal().into_response()
             }
         }
     }
+}
+
+/// How long the answer may take. Its body is not counted, so an event stream goes on.
+fn deadline(request: &Request) -> Duration {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    let wait = parameters.find_map(|parameter| parameter.strip_prefix("wait="));
+    let wait = wait.and_then(|seconds| seconds.parse().ok()).unwrap_or(0).min(Wait::MAX);
+    DEADLINE + Duration::from_secs(wait.into())
 }
 
 /// The trace that the client names, if it names one.
@@ -141,4 +163,20 @@ fn with_problem(response: Response) -> Response {
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("not a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_to_wait_may_wait_that_much_longer() {
+        let seconds = |uri: &'static str| {
+            deadline(&Request::builder().uri(poem::http::Uri::from_static(uri)).finish()).as_secs()
+        };
+        assert_eq!(seconds("/v1/events"), 15);
+        assert_eq!(seconds("/v1/events?after=a&wait=60"), 75);
+        assert_eq!(seconds("/v1/events?wait=9999"), 75);
+        assert_eq!(seconds("/v1/events?wait=soon"), 15);
+    }
 }

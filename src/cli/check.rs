@@ -6,7 +6,9 @@ use sqlx::PgPool;
 
 use super::{Serve, addresses};
 use crate::{
+    admin::{Agreement, Clocks},
     app::{self, AppError},
+    clock::Clock,
     log::{Durability, Log},
     projector::{Kinship, kinship},
     supervise::Supervisor,
@@ -51,6 +53,7 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
         report.say("erasure", erasable(log).await);
         if let Ok(pool) = &database {
             report.say("views", follow_from(log, pool).await);
+            report.say("clock", in_time(log, pool).await);
         }
     }
     Ok(if report.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -73,6 +76,13 @@ async fn durable(log: &Log) -> Result<String, AppError> {
         Durability::Always => Ok("every acknowledgement is on disk".into()),
         Durability::Interval { seconds } => Err(AppError::Weak(seconds)),
         Durability::Unknown => Ok("not known: the account may not ask $SYS.REQ.SERVER.PING.VARZ".into()),
+    }
+}
+
+async fn in_time(log: &Log, pool: &PgPool) -> Result<String, String> {
+    match Clocks::ask(log, pool, &Clock::system()).await.agreement() {
+        Agreement::Close(by) => Ok(format!("within {by:.1} s of Postgres and nats-server")),
+        apart => Err(apart.trouble().unwrap_or_default()),
     }
 }
 

@@ -24,6 +24,8 @@ const ASK: Duration = Duration::from_millis(100);
 pub struct Cluster {
     servers: Vec<Nats>,
     url: String,
+    /// How they find one another, and the password for that.
+    routes: (Vec<String>, String),
 }
 
 /// What a server says of its own health.
@@ -62,7 +64,7 @@ pub async fn start_cluster(tools: &Tools, dir: &Path, n: usize) -> Result<Cluste
     });
     let servers = try_join_all(servers).await?;
     let url = servers.iter().map(Nats::url).collect::<Vec<_>>().join(",");
-    let cluster = Cluster { servers, url };
+    let cluster = Cluster { servers, url, routes: (routes, secret) };
     cluster.settled().await?;
     Ok(cluster)
 }
@@ -80,6 +82,26 @@ impl Cluster {
     /// One of the servers.
     pub fn nats(&mut self, index: usize) -> &mut Nats {
         &mut self.servers[index]
+    }
+
+    /// Cuts one server off from the others, which go on without it. It keeps running, and its clients notice
+    /// only that nothing is answered: the others are started again with another password for their routes.
+    pub async fn cut_off(&mut self, index: usize) -> Result<(), DevError> {
+        let password = new_password();
+        let routes: Vec<String> = self.servers.iter().map(|server| server.route(&password)).collect();
+        for (other, server) in self.servers.iter_mut().enumerate() {
+            if other != index {
+                server.join(&routes, &password).await?;
+            }
+        }
+        self.routes = (routes, password);
+        Ok(())
+    }
+
+    /// Brings a server back that was cut off.
+    pub async fn bring_back(&mut self, index: usize) -> Result<(), DevError> {
+        let (routes, password) = &self.routes;
+        self.servers[index].join(routes, password).await
     }
 
     /// How many servers there are.

@@ -155,6 +155,21 @@ impl Nats {
         Ok(())
     }
 
+    /// Has it meet the servers at these routes only, with another password, and starts it again.
+    pub(super) async fn join(&mut self, routes: &[String], password: &str) -> Result<(), DevError> {
+        if let Some(member) = &mut self.setup.member {
+            member.routes = routes.to_vec();
+            password.clone_into(&mut member.password);
+        }
+        self.start_again().await
+    }
+
+    /// Where the others connect to it.
+    pub(super) fn route(&self, password: &str) -> String {
+        let port = self.setup.member.as_ref().map_or(0, |member| member.port);
+        format!("nats-route://node:{password}@127.0.0.1:{port}")
+    }
+
     /// Ends it without blocking the thread.
     pub async fn stop(self) {
         // It cannot fail: ending a process does not panic.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     Gateway,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     auth::{BadToken, Caller},
-    commands::{NewMessage, Refused},
+    commands::{DEADLINE, NewMessage, Refused, Unavailable},
     domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
     telemetry::METRICS,
 };
@@ -143,6 +143,12 @@ fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
     refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
 }
 
+/// What a command comes to within its deadline, the same as a request's.
+async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    let late = || Unavailable::because("a command was not answered in time").into();
+    timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
+}
+
 fn acknowledge(
     socket: &Socket,
     id: Option<&FrameId>,
@@ -211,7 +217,7 @@ impl<'a> Conversing<'a> {
             }
             ClientFrame::Send { id, conversation_id, client_id, text, reply_to, metadata } => {
                 let new = NewMessage { client_id, text, reply_to, metadata };
-                match self.gateway.commands.send(self.session.user, conversation_id, new).await {
+                match in_time(self.gateway.commands.send(self.session.user, conversation_id, new)).await {
                     Ok(sent) => {
                         let message = Some(sent.message.message_id);
                         acknowledge(socket, id.as_ref(), Some(sent.position), message);
@@ -248,7 +254,8 @@ impl<'a> Conversing<'a> {
                     return;
                 }
                 self.typed = Some(Instant::now());
-                if let Err(refused) = self.gateway.commands.typing(self.session.user, conversation_id).await {
+                let told = self.gateway.commands.typing(self.session.user, conversation_id);
+                if let Err(refused) = in_time(told).await {
                     refuse_command(socket, id.as_ref(), &refused);
                 }
             }
@@ -268,7 +275,7 @@ impl<'a> Conversing<'a> {
         key: Option<ClientId>,
     ) {
         let socket = &self.session.socket;
-        match self.gateway.commands.act(self.session.user, conversation, message, act, key).await {
+        match in_time(self.gateway.commands.act(self.session.user, conversation, message, act, key)).await {
             Ok(acted) => acknowledge(socket, id.as_ref(), Some(acted.position), Some(message)),
             Err(refused) => refuse_command(socket, id.as_ref(), &refused),
         }
@@ -289,7 +296,8 @@ impl<'a> Conversing<'a> {
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
-            let advanced = gateway.commands.advance(session.user, conversation, delivered, read).await;
+            let advanced = gateway.commands.advance(session.user, conversation, delivered, read);
+            let advanced = in_time(advanced).await;
             match advanced {
                 Ok(reached) if id.is_some() => acknowledge(&session.socket, id.as_ref(), Some(reached), None),
                 Ok(_) => {}

@@ -30,7 +30,7 @@ const RECONNECT: Duration = Duration::from_secs(3);
 /// The most tries to get away from a server in one go; which one comes next is chosen at random.
 const TRIES: usize = 4;
 /// How long a refused append tells something of the present.
-const RECENT: Duration = Duration::from_secs(60);
+const RECENT: Duration = Duration::from_secs(20);
 
 /// What was seen.
 #[derive(Debug, Clone)]
@@ -64,6 +64,20 @@ pub struct StreamSeen {
     pub current: usize,
     /// What is wrong with the other copies.
     pub behind: Vec<String>,
+    /// Whether the leader hears of as many others as it needs to store something.
+    pub has_majority: bool,
+}
+
+/// Whether something can be stored through this server. A leader that has been cut off goes on answering
+/// for some ten seconds, and tells that it hears of nobody; servers that have lost their quorum do not
+/// answer. A stream without a leader is no reason to leave if the servers as a whole have one.
+fn answers<'a>(
+    mut streams: impl Iterator<Item = &'a Result<StreamSeen, String>> + Clone,
+    has_quorum: bool,
+) -> bool {
+    let is_alone = |seen: &StreamSeen| !seen.has_majority;
+    let is_cut_off = streams.clone().flatten().any(is_alone);
+    streams.any(|seen| seen.as_ref().is_ok_and(|seen| seen.has_majority)) || (has_quorum && !is_cut_off)
 }
 
 /// A copy that is so many changes behind is not near its leader.
@@ -146,6 +160,7 @@ impl Answer {
                 wanted,
                 current: 1,
                 behind: vec![],
+                has_majority: true,
             });
         };
         if copies.leader.as_ref().is_none_or(String::is_empty) {
@@ -157,6 +172,7 @@ impl Answer {
             Replica { current: false, name, .. } => Some(format!("{name} is not current")),
             _ => None,
         };
+        let heard = copies.replicas.iter().filter(|replica| replica.current && !replica.offline).count();
         let behind: Vec<String> = copies.replicas.iter().filter_map(wrong).collect();
         Ok(StreamSeen {
             last: Position(state.last_seq),
@@ -164,6 +180,7 @@ impl Answer {
             wanted,
             current: 1 + copies.replicas.len() - behind.len(),
             behind,
+            has_majority: 2 * (1 + heard) > wanted,
         })
     }
 }
@@ -180,6 +197,11 @@ struct Refusing {
 
 impl Outcomes {
     pub(super) fn stored(&self) {
+        self.forget();
+    }
+
+    /// Forgets what was refused.
+    fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Refusing::default();
     }
 
@@ -213,6 +235,10 @@ impl Log {
                 look.tick().await;
                 let survey = log.look(&clock).await;
                 let is_silent = survey.is_connected && !survey.answers;
+                if survey.streams.iter().any(Result::is_err) {
+                    // That an append had no answer meanwhile tells nothing of the log that is there again.
+                    log.outcomes.forget();
+                }
                 sender.send_replace(Some(survey));
                 silent = if is_silent { silent + 1 } else { 0 };
                 if silent >= PATIENCE && log.leave_server().await {
@@ -221,6 +247,11 @@ impl Log {
             }
         });
         seen
+    }
+
+    /// How far the clock of nats-server is ahead of ours, in seconds.
+    pub async fn ahead(&self, clock: &Clock) -> Option<f64> {
+        self.look_at(0, clock).await.1
     }
 
     async fn look(&self, clock: &Clock) -> Survey {
@@ -232,7 +263,7 @@ impl Log {
             at,
             is_connected: self.is_connected(),
             server: self.client.server_info().server_name,
-            answers: has_quorum || looks.iter().any(|(seen, _)| seen.is_ok()),
+            answers: answers(looks.iter().map(|(seen, _)| seen), has_quorum),
             streams: looks.into_iter().map(|(seen, _)| seen).collect(),
             ahead,
             refusing: self.outcomes.refusing(at),
@@ -308,15 +339,21 @@ mod tests {
     fn an_answer_tells_how_full_a_stream_is_and_where_its_copies_are() {
         let alone = r#"{"config":{"max_bytes":1000,"max_msgs":-1,"num_replicas":1},
             "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a"},"ts":"2026-11-27T20:00:00Z"}"#;
-        let expected =
-            StreamSeen { last: Position(3), full: Some(0.95), wanted: 1, current: 1, behind: vec![] };
+        let expected = StreamSeen {
+            last: Position(3),
+            full: Some(0.95),
+            wanted: 1,
+            current: 1,
+            behind: vec![],
+            has_majority: true,
+        };
         assert_eq!(seen(alone), Ok(expected));
 
         let three = r#"{"config":{"max_bytes":-1,"max_msgs":-1,"num_replicas":3},
             "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a","replicas":[
             {"name":"b","current":true,"active":1,"lag":5},{"name":"c","current":false,"offline":true}]}}"#;
         let three = seen(three).expect("it has a leader");
-        assert_eq!((three.full, three.wanted, three.current), (None, 3, 2));
+        assert_eq!((three.full, three.wanted, three.current, three.has_majority), (None, 3, 2, true));
         assert_eq!(three.behind, ["c is offline"]);
 
         let none = r#"{"config":{"num_replicas":3},"state":{"messages":0,"bytes":0,"last_seq":0},
@@ -324,6 +361,34 @@ mod tests {
         assert_eq!(seen(none), Err("it has no leader".into()));
         let refused = r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
         assert_eq!(seen(refused), Err("JetStream system temporarily unavailable".into()));
+    }
+
+    #[test]
+    fn a_server_answers_unless_it_is_cut_off_or_silent() {
+        let leads = |has_majority| {
+            let stream = StreamSeen {
+                last: Position(1),
+                full: None,
+                wanted: 3,
+                current: 1,
+                behind: vec![],
+                has_majority,
+            };
+            Ok(stream)
+        };
+        let silent = || Err("there is no answer".to_owned());
+        for (streams, has_quorum, expected) in [
+            (vec![leads(true)], true, true),
+            (vec![silent(), leads(true)], false, true),
+            // It is about to get a leader.
+            (vec![silent()], true, true),
+            (vec![silent(), silent()], false, false),
+            // The server has been the leader of everything, and does not know yet that it is not any more.
+            (vec![leads(false)], true, false),
+            (vec![leads(false), leads(true)], true, true),
+        ] {
+            assert_eq!(answers(streams.iter(), has_quorum), expected, "{streams:?}");
+        }
     }
 
     #[test]

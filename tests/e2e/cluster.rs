@@ -26,7 +26,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
+use crate::world::{Conversation, Device, Node, Person, World, assert_linked, eventually, key};
 
 /// A message that somebody sent, as often as it took.
 struct Sent {
@@ -305,6 +305,43 @@ async fn two_of_three_are_lost_for_a_while() {
         device.sees("meanwhile too").await;
     }
     presence_is_right(&world, &scene).await;
+    scene.holds_after(talks).await;
+    world.finish().await;
+}
+
+/// The server that a node is connected to.
+async fn server_of(node: &Node) -> usize {
+    let (_, body) = node.readiness().await;
+    let name = body["parts"]["log"]["server"].as_str().unwrap_or_default();
+    name.strip_prefix("verbatim-").and_then(|index| index.parse().ok()).unwrap_or(usize::MAX)
+}
+
+#[tokio::test]
+async fn a_node_leaves_a_server_that_is_cut_off_from_the_others() {
+    let mut world = World::with_cluster(1).await;
+    let mut scene = Scene::begins(&world).await;
+    scene.ana.says(&scene.lunch, "before").await;
+    let at = server_of(&world.nodes[0]).await;
+    world.nats.cut_off(at).await.expect("the others start again");
+    let cut = Instant::now();
+    let retried = key();
+    eventually("sends go on", || async {
+        scene.ana.sends(&scene.lunch, &retried, "meanwhile").await.status == 201
+    })
+    .await;
+    eprintln!("sends go on {:?} after the others are there again", cut.elapsed());
+    eventually("it is at another server", || async { server_of(&world.nodes[0]).await != at }).await;
+    for device in &mut scene.devices {
+        device.sees("meanwhile").await;
+    }
+    assert_eq!(world.nodes[0].tells("copies", "missing").await, "degraded");
+    world.nats.bring_back(at).await.expect("it starts again");
+    world.nats.settled().await.expect("it catches up");
+    for node in &world.nodes {
+        node.is_ready().await;
+    }
+    let talks = scene.talk();
+    sleep(Duration::from_secs(1)).await;
     scene.holds_after(talks).await;
     world.finish().await;
 }

@@ -13,6 +13,7 @@ mod cluster;
 mod command_line;
 mod conversations;
 mod database;
+mod deadlines;
 mod edge;
 mod events;
 mod filter;

@@ -85,6 +85,7 @@ async fn a_node_that_is_cut_off_alone_is_out_and_the_others_are_not() {
 #[tokio::test]
 async fn readiness_answers_at_once_while_servers_hang() {
     let mut world = World::with_its_own_postgres().await;
+    world.add_node("api,gateway,projector").await;
     world.nodes[0].is_ready().await;
     world.nats.freeze();
     assert_eq!(world.nodes[0].tells("log", "no_answer").await, "degraded");
