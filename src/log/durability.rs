@@ -6,6 +6,9 @@ use tokio::time::{Duration, timeout};
 
 use super::Log;
 
+/// In a second.
+const NANOSECONDS: u64 = 1_000_000_000;
+
 /// When nats-server syncs what it acknowledges to disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "sync", rename_all = "snake_case")]
@@ -19,6 +22,31 @@ pub enum Durability {
     },
     /// The server did not tell: the account may not ask `$SYS.REQ.SERVER.PING.VARZ`.
     Unknown,
+}
+
+impl Durability {
+    fn of(config: &Config) -> Self {
+        match config.sync_always {
+            true => Self::Always,
+            // Less than a second is not nothing.
+            false => Self::Interval { seconds: config.sync_interval.div_ceil(NANOSECONDS) },
+        }
+    }
+
+    /// The one by which more can be lost.
+    fn weaker(self, other: Self) -> Self {
+        match (&self, &other) {
+            (Self::Unknown, _) | (_, Self::Always) => self,
+            (_, Self::Unknown) | (Self::Always, _) => other,
+            (Self::Interval { seconds }, Self::Interval { seconds: others }) => {
+                if seconds < others {
+                    other
+                } else {
+                    self
+                }
+            }
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -60,17 +88,32 @@ impl Log {
             patience = Duration::from_millis(100);
             let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else { continue };
             let Some(config) = answer.data.jetstream.config else { continue };
-            let this = if config.sync_always {
-                Durability::Always
-            } else {
-                Durability::Interval { seconds: config.sync_interval / 1_000_000_000 }
-            };
-            let weaker =
-                !matches!((&weakest, &this), (Some(Durability::Interval { .. }), Durability::Always));
-            if weaker {
-                weakest = Some(this);
-            }
+            let this = Durability::of(&config);
+            weakest = Some(match weakest {
+                Some(known) => known.weaker(this),
+                None => this,
+            });
         }
         weakest.unwrap_or(Durability::Unknown)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_weakest_of_several_servers_counts_in_whatever_order_they_answer() {
+        let every = |seconds| Durability::Interval { seconds };
+        let weakest_first = [Durability::Unknown, every(120), every(10), every(1), Durability::Always];
+        for (weaker, one) in weakest_first.iter().enumerate() {
+            for other in &weakest_first[weaker..] {
+                assert_eq!(one.clone().weaker(other.clone()), *one, "{one:?} {other:?}");
+                assert_eq!(other.clone().weaker(one.clone()), *one, "{other:?} {one:?}");
+            }
+        }
+        let config = |sync_interval, sync_always| Config { sync_interval, sync_always };
+        assert_eq!(Durability::of(&config(120 * NANOSECONDS, true)), Durability::Always);
+        assert_eq!(Durability::of(&config(NANOSECONDS / 2, false)), every(1));
     }
 }
