@@ -19,6 +19,10 @@ pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The bucket of the nodes.
 const NODES: &str = "verbatim_nodes";
+/// Room for the leases of some thousand nodes.
+const NODES_BYTES: i64 = 1 << 20;
+/// Room for some 250,000 users who are here at once.
+const HERE_BYTES: i64 = 64 << 20;
 
 /// How long to wait before the board is watched again.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -92,12 +96,13 @@ pub struct LeaseChanges {
 impl Log {
     /// Opens the buckets.
     pub async fn leases(&self) -> Result<Leases, Unavailable> {
-        let bucket = |bucket: &str, max_age| Config {
+        // The server reserves all of it, whatever is used.
+        let bucket = |bucket: &str, max_age, max_bytes| Config {
             bucket: bucket.to_owned(),
             storage: StorageType::Memory,
             history: 1,
             max_age,
-            max_bytes: 256 << 20,
+            max_bytes,
             num_replicas: self.layout.replicas,
             ..Config::default()
         };
@@ -105,8 +110,8 @@ impl Log {
             self.jetstream.create_or_update_key_value(config).await.map_err(Unavailable::because)
         };
         Ok(Leases {
-            nodes: open(bucket(NODES, LEASE)).await?,
-            here: open(bucket("verbatim_here", Duration::ZERO)).await?,
+            nodes: open(bucket(NODES, LEASE, NODES_BYTES)).await?,
+            here: open(bucket("verbatim_here", Duration::ZERO, HERE_BYTES)).await?,
             connections: self.connections.clone(),
         })
     }

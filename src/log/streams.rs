@@ -369,7 +369,8 @@ fn presence(replicas: usize) -> Config {
         storage: StorageType::Memory,
         num_replicas: replicas,
         max_age: Duration::from_secs(3600),
-        max_bytes: 64 << 20,
+        // Reserved by the server whatever is used. Followers read at once; the oldest goes when it is full.
+        max_bytes: 16 << 20,
         max_message_size: MAX_EVENT_BYTES,
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,

@@ -114,3 +114,22 @@ async fn the_streams_are_as_the_contract_says() {
     assert_eq!(presence.cached_info().config.max_age, Duration::from_secs(3600));
     world.finish().await;
 }
+
+#[tokio::test]
+async fn what_is_kept_in_memory_reserves_little_of_it() {
+    let world = World::start().await;
+    let client = world.nats.connect(NatsUser::Operator).await.expect("NATS");
+    let jetstream = jetstream::new(client);
+    let mut reserved = 0;
+    for stream in ["PRESENCE", "KV_verbatim_nodes", "KV_verbatim_here"] {
+        let stream = jetstream.get_stream(stream).await.expect("it is there");
+        let config = &stream.cached_info().config;
+        assert!(
+            config.storage == jetstream::stream::StorageType::Memory && config.max_bytes > 0,
+            "{config:?}"
+        );
+        reserved += config.max_bytes;
+    }
+    assert!(reserved <= 100 << 20, "{reserved} bytes");
+    world.finish().await;
+}
