@@ -227,8 +227,8 @@ impl<E: Endpoint + 'static> Door<E> {
             return Err(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", &detail));
         }
         let too_large = || {
-            let detail = format!("the body is over {} bytes: send less at a time", limits.body);
-            refusal(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail)
+            let detail = format!("The body has more than {} bytes: send less.", limits.body);
+            refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
         };
         if body.size_hint().lower() > limits.body as u64 {
             return Err(too_large());

@@ -142,13 +142,20 @@ fn refused_at_once(request: &Request) -> Option<Problem> {
         .is_some_and(|length: u64| length > body::LIMIT as u64)
     {
         Some(Problem::too_large(body::LIMIT))
-    } else if request.headers().contains_key(header::CONTENT_ENCODING) {
+    } else if is_encoded(request.headers()) {
         let detail = "Send the body as it is, without Content-Encoding.";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
         Some(problem.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
     } else {
         None
     }
+}
+
+/// Whether the body is not simply what it is; `identity` says that it is.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let plain = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    let mut lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    lines.any(|line| !line.as_bytes().split(|byte| *byte == b',').all(plain))
 }
 
 /// A router below answers errors as plain text: say them as problems.

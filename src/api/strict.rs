@@ -6,7 +6,7 @@ use std::{collections::HashMap, sync::LazyLock};
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
     endpoint::{BoxEndpoint, make_sync},
-    http::{HeaderMap, Method},
+    http::{HeaderMap, HeaderValue, Method, header},
 };
 use poem_openapi::{
     OpenApi,
@@ -121,7 +121,8 @@ struct Operation {
 impl Endpoint for Operation {
     type Output = Response;
 
-    async fn call(&self, request: Request) -> Result<Response> {
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        join_lists(request.headers_mut());
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);
         if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
@@ -129,6 +130,17 @@ impl Endpoint for Operation {
         }
         let answer = self.operation.call(request).await;
         Ok(answer.unwrap_or_else(|error| Problem::of_error(error).into_response()))
+    }
+}
+
+/// A header that is a list may come in several lines, which mean what one line with all of them means
+/// (RFC 9110, part 5.3).
+fn join_lists(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..]))
+    {
+        headers.insert(header::ACCEPT, joined);
     }
 }
 

@@ -10,12 +10,12 @@ use tokio::time::timeout;
 use super::{
     Gateway,
     close::Close,
-    frame::{self, FrameId, HEADS, Head, Limits, ServerFrame},
+    frame::{self, FrameId, HEADS, Head, ServerFrame},
     listeners::Session,
     socket,
 };
 use crate::{
-    domain::{ConversationId, Point, Position, Text},
+    domain::{ConversationId, Point, Position},
     feed::{Behind, Missed, Reset, Shown},
     log::PAGE,
     telemetry::METRICS,
@@ -267,7 +267,7 @@ fn ready(
         conversations: first,
         more: !rest.is_empty(),
         heartbeat_ms: gateway.settings.heartbeat.as_millis() as u64,
-        limits: Limits { frame_bytes: socket::Limits::default().message, text_bytes: Text::LIMIT },
+        limits: gateway.settings.socket.into(),
     };
     let mut pages = vec![ready.encode()];
     let mut rest = rest.chunks(HEADS).peekable();

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
-use super::{filter::Filter, websocket};
+use super::{filter::Filter, socket, websocket};
 use crate::{
     domain::{
         ClientId, ConversationId, Emoji, Epoch, EventId, MessageId, Metadata, Position, Status, Text, Time,
@@ -19,6 +19,9 @@ use crate::{
 pub const MAX_ID: usize = 64;
 /// The most conversations that one frame names; it stays below 36 KB.
 pub const HEADS: usize = 500;
+/// The most characters of what is said of a frame that was not understood: a client's own text is not sent
+/// back at length.
+const DETAIL: usize = 300;
 /// What a cursor looks like; nobody but the gateway reads one.
 const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
@@ -244,7 +247,8 @@ impl ClientFrame {
         }
         serde_json::from_str(text).map_err(|e| {
             let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
-            BadFrame { id, detail: wrong_field(text).unwrap_or_else(|| e.to_string()) }
+            let detail = wrong_field(text).unwrap_or_else(|| e.to_string());
+            BadFrame { id, detail: detail.chars().take(DETAIL).collect() }
         })
     }
 }
@@ -430,6 +434,12 @@ pub struct Limits {
     pub text_bytes: usize,
 }
 
+impl From<socket::Limits> for Limits {
+    fn from(limits: socket::Limits) -> Self {
+        Self { frame_bytes: limits.message, text_bytes: Text::LIMIT }
+    }
+}
+
 fn as_map<S: serde::Serializer>(heads: &&[Head], to: S) -> Result<S::Ok, S::Error> {
     to.collect_map(heads.iter().map(|head| (head.id, head.head)))
 }
@@ -444,7 +454,9 @@ impl ServerFrame<'_> {
 
 /// The frame of an event, encoded once for all sockets.
 pub fn event(recorded: &Recorded, previous: Position) -> Bytes {
-    let data: &RawValue = serde_json::from_slice(&recorded.data).unwrap_or(RawValue::NULL);
+    let data: &RawValue = serde_json::from_slice(&recorded.data).expect(
+        "data that is not JSON makes an event poison, and what is poison is void: nobody is shown it",
+    );
     ServerFrame::Event {
         conversation_id: recorded.conversation,
         position: recorded.position,

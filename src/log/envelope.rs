@@ -168,6 +168,10 @@ impl Recorded {
         let event = Event::read(&word, &data)
             .transpose()
             .map_err(|e| malformed(&format!("the data of {word} cannot be read: {e}")))?;
+        // Data of a type that this version does not know are passed on as they are.
+        if event.is_none() && serde_json::from_slice::<&serde_json::value::RawValue>(&data).is_err() {
+            return Err(malformed(&format!("the data of {word} are not JSON")));
+        }
         if event.as_ref().is_some_and(|event| event.lane() != lane) {
             return Err(malformed("the event stands in a lane that is not its own"));
         }
@@ -278,6 +282,20 @@ mod tests {
             }),
             key: Some("client-1".to_owned().try_into().expect("key")),
             trace: None,
+        }
+    }
+
+    #[test]
+    fn data_that_are_not_json_make_an_event_poison_also_of_a_type_that_is_not_known() {
+        let (draft, mut headers) = (draft(), draft().headers());
+        headers.insert(TYPE.clone(), "verbatim.message.weighed.v1");
+        let read = |data: &'static str| {
+            Recorded::read(7, &draft.subject(), Some(&headers), Bytes::from_static(data.as_bytes()))
+        };
+        assert_eq!(read(r#"{"grams":7}"#).map(|recorded| recorded.event), Ok(None));
+        for data in ["", "{", "{} {}", "seven"] {
+            let why = read(data).expect_err(data).why;
+            assert!(why.contains("not JSON"), "{why}");
         }
     }
 

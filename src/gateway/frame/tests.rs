@@ -63,3 +63,18 @@ fn op_stands_first() {
     let wanted = format!(r#"{{"op":"heartbeat","cursor":"c","heads":{{"{ID}":7}}}}"#);
     assert_eq!(frame.encode(), websocket::text(wanted.as_bytes()));
 }
+
+#[test]
+fn what_is_said_of_a_bad_frame_is_short() {
+    let long = "x".repeat(60_000);
+    for frame in [format!(r#"{{"op":"{long}"}}"#), format!(r#"{{"op":"ping","{long}":1}}"#)] {
+        let detail = ClientFrame::read(&frame).expect_err("wrong").detail;
+        assert_eq!(detail.chars().count(), DETAIL, "{}", detail.len());
+    }
+}
+
+#[test]
+fn a_session_is_told_the_limits_of_its_socket() {
+    let limits = socket::Limits { message: 1_234, ..socket::Limits::default() };
+    assert_eq!(Limits::from(limits).frame_bytes, 1_234);
+}
