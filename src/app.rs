@@ -1,5 +1,6 @@
 //! Wiring: from settings to a running process, and back to nothing.
 
+mod database;
 mod installation;
 mod patience;
 mod same_log;
@@ -7,10 +8,11 @@ mod same_log;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use poem::{Endpoint, EndpointExt as _, Response, Route};
-use sqlx::{AssertSqlSafe, Connection as _, PgPool, postgres::PgPoolOptions};
+use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use database::{database, database_with};
 pub use installation::{
     Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
 };
@@ -36,14 +38,10 @@ use crate::{
 
 /// How long a stopping process finishes what is in flight.
 const FINISH: Duration = Duration::from_secs(15);
-/// After this time a connection to Postgres may have gone unnoticed.
-const RESTED: Duration = Duration::from_secs(1);
 /// How long at least a process that has failed stays up, so that a load balancer sees that it is not ready.
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
-/// How long whoever needs a connection waits for one: a share of what a request may take.
-const ACQUIRE: Duration = Duration::from_secs(3);
 /// How long to wait before servers that are not there are tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -56,9 +54,21 @@ pub enum AppError {
     /// An address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
-    /// The database refuses.
+    /// The database does not answer as it should.
     #[error("the database: {0}")]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
+    /// The address of the database is none.
+    #[error(
+        "VERBATIM_DATABASE_URL cannot be used: {0}. Expected postgres://user:password@host:5432/database; in user and \
+         password, percent-encode all but letters and digits (`/` is %2F, `@` is %40)"
+    )]
+    DatabaseUrl(String),
+    /// The database refuses us, again and again.
+    #[error(
+        "Postgres refuses us ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \
+         letters and digits is percent-encoded, with the server's"
+    )]
+    DatabaseRefused(#[source] sqlx::Error),
     /// The tables are not those of this version.
     #[error("the database is not migrated ({0}): run `verbatim migrate`")]
     Migrate(String),
@@ -137,37 +147,6 @@ pub struct Mode {
     pub rebuild: Consent,
 }
 
-/// Connects to Postgres. Answers once a connection stands.
-pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
-    database_with(url, connections, views::schema()).await
-}
-
-/// The same for the views of another schema.
-pub async fn database_with(url: &str, connections: u32, schema: String) -> Result<PgPool, sqlx::Error> {
-    PgPoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(ACQUIRE)
-        // A connection is tried whenever it is given back. That it has gone since is likely only if it
-        // has rested.
-        .test_before_acquire(false)
-        .before_acquire(|connection, about| {
-            Box::pin(async move { Ok(about.idle_for < RESTED || connection.ping().await.is_ok()) })
-        })
-        .after_connect(move |connection, _| {
-            let schema = schema.clone();
-            Box::pin(async move {
-                let settings = format!(
-                    "{} set statement_timeout = '10s'; set lock_timeout = '5s';
-                     set idle_in_transaction_session_timeout = '10s'",
-                    views::session(&schema)
-                );
-                sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
-            })
-        })
-        .connect(url)
-        .await
-}
-
 /// What a process is given from above.
 pub struct Process {
     /// The time.
@@ -228,6 +207,7 @@ pub async fn serve(
     tokio::time::sleep(if failed.is_some() { NOTICE.max(*drain) } else { *drain }).await;
     started.gateway.sessions.close();
     started.gateway.drain();
+    started.stopping.send_replace(true);
     refuse_new.cancel();
     connections.close();
     let finished = async {
@@ -263,6 +243,8 @@ fn listen_on(
 
 /// A process that runs.
 struct Started {
+    /// Tells requests that wait.
+    stopping: watch::Sender<bool>,
     pool: PgPool,
     gateway: Arc<Gateway>,
     endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
@@ -278,8 +260,8 @@ async fn start(
     trouble: &same_log::Trouble,
 ) -> Result<Started, AppError> {
     let Process { clock, tasks, .. } = process;
-    health.is_waiting_for("Postgres is waited for".into());
-    let pool = until_there("Postgres", || database(&addresses.database, settings.database_connections)).await;
+    let connect = async || Ok(database(&addresses.database, settings.database_connections).await?);
+    let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
     health.is_waiting_for("the log is waited for".into());
     let log = installation::await_log(&pool, &addresses.nats, settings.layout(), STREAMS, tasks).await?;
@@ -345,6 +327,7 @@ async fn start(
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
 
     let info = api::info::Info::new(log.epoch(), &durability, log.layout());
+    let stopping = watch::Sender::new(false);
     let below = api::Below {
         commands,
         pool: pool.clone(),
@@ -356,13 +339,14 @@ async fn start(
         presence,
         clock: clock.clone(),
         info,
+        stopping: stopping.subscribe(),
     };
     let mut routes = if roles.contains(&Role::Api) { api::app(below) } else { Route::new() };
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
     let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
-    Ok(Started { pool, gateway, endpoint })
+    Ok(Started { stopping, pool, gateway, endpoint })
 }
 
 async fn presence(
@@ -382,20 +366,6 @@ async fn remake_volatile(log: Log) {
             tracing::warn!(error = %e, "could not make presence and leases again; trying again");
             tokio::time::sleep(RETRY).await;
         }
-    }
-}
-
-/// Servers that are not there yet are waited for: the process lives and is not ready.
-async fn until_there<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
-    server: &str,
-    mut connect: impl FnMut() -> F,
-) -> T {
-    loop {
-        match connect().await {
-            Ok(connected) => return connected,
-            Err(e) => tracing::warn!(error = %e, "{server} is not there yet"),
-        }
-        tokio::time::sleep(RETRY).await;
     }
 }
 

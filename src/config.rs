@@ -67,7 +67,7 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
     pub conversations: usize,
 
-    /// Connections to Postgres.
+    /// Connections to Postgres that requests share. A projector has one more for each stream.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,

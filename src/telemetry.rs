@@ -97,10 +97,16 @@ metrics! {
     failed_tasks: Counter = "failed_tasks";
     /// Open sockets with a session.
     sessions: Gauge = "sessions";
+    /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
+    sockets: Gauge = "sockets";
+    /// Requests that follow events at this moment, by page or as a stream.
+    followers: Gauge = "events_followed";
     /// Event frames that were handed to sockets.
     deliveries: Counter = "deliveries";
     /// Sessions that went on from a cursor.
     resumes: Counter = "resumes";
+    /// Events that nats-server or their stream did not take because of their size.
+    too_large: Counter = "events_too_large";
     /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
     key_breaker: Gauge = "key_breaker_open";
     /// Keys that were looked up before something was done, by what was found.

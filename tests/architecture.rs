@@ -97,6 +97,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["auth"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
+    ("percent_encoding", &["log"]),
     ("poem", &["admin", "api", "app", "gateway", "listen"]),
     ("poem_openapi", &["api"]),
     ("prometheus_client", &["telemetry"]),

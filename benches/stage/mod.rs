@@ -24,7 +24,7 @@ use verbatim::{
         ClientId, ConversationCreated, ConversationId, Event, EventId, History, Kind, MessageId, MessageSent,
         NewMember, Position, Role, Text, Time, Title, UserId,
     },
-    log::{Draft, Log, Unavailable, Wanted},
+    log::{Draft, Log, NotAppended, Wanted},
     supervise::Supervisor,
 };
 
@@ -175,7 +175,7 @@ async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
         async move {
             let Draft { conversation, actor: sender, time, .. } = draft;
             let position = log.append(&draft).await?.position;
-            Ok::<_, Unavailable>(Said { position, conversation, sender, message, time })
+            Ok::<_, NotAppended>(Said { position, conversation, sender, message, time })
         }
     };
     let said = stream::iter(0..count).map(say).buffer_unordered(4_000).try_collect::<Vec<_>>().await;

@@ -18,13 +18,16 @@ use tokio::time::{Instant, sleep};
 
 use super::{Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait, examples};
 use crate::{
-    auth::{self, LEEWAY},
+    auth::{self, BadToken, LEEWAY},
     domain::{ConversationId, EventId, MessageSent, Point, Position, Time, UserId},
     feed::{self, Behind, Reset, Shown},
+    telemetry::METRICS,
 };
 
 /// How often a client that waits is looked after.
 const LOOK: Duration = Duration::from_millis(100);
+/// The media type of a stream.
+const STREAM: &str = "text/event-stream";
 /// A stream says so often that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
@@ -62,7 +65,9 @@ impl From<&Shown> for Event {
             id: recorded.id,
             actor: recorded.actor,
             time: recorded.time,
-            data: serde_json::from_slice(&recorded.data).unwrap_or_default(),
+            data: serde_json::from_slice(&recorded.data).expect(
+                "data that is not JSON makes an event poison, and what is poison is void: nobody is shown it",
+            ),
         }
     }
 }
@@ -127,12 +132,13 @@ impl ApiResponse for Told {
         let media = |content_type, schema| MetaMediaType { content_type, schema };
         let told = MetaResponse {
             description: "A page, or with `Accept: text/event-stream` server-sent events: `id` is the cursor \
-                          behind the event, `data` the event",
+                          behind the event, `data` the event. The last one is `event: end`, whose data say why: \
+                          `code` and `detail`, as in a problem",
             status: Some(200),
             status_range: None,
             content: vec![
                 media("application/json", Events::schema_ref()),
-                media("text/event-stream", String::schema_ref()),
+                media(STREAM, String::schema_ref()),
             ],
             headers: Vec::new(),
         };
@@ -172,7 +178,7 @@ impl Following {
         last: Header<Option<String>>,
     ) -> Result<Told, Followed> {
         let mut reader = Reader::begin(&self.0, *caller, after.0.or(last.0)).await?;
-        if accept.0.is_some_and(|accept| accept.contains("text/event-stream")) {
+        if accept.0.is_some_and(|accept| accepts_stream(&accept)) {
             return Ok(Told::Stream(reader.stream()));
         }
         let until = Instant::now() + wait.0.0;
@@ -182,11 +188,27 @@ impl Following {
     }
 }
 
+/// Whether one of the media ranges is that of a stream.
+fn accepts_stream(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_stream = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(STREAM));
+        let mut weights = parts.filter_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        is_stream && weights.all(|weight| weight.parse() != Ok(0.0))
+    })
+}
+
 /// Somebody who follows their conversations.
 struct Reader {
     below: Below,
     caller: auth::Caller,
     at: Vec<Point>,
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        METRICS.followers.dec();
+    }
 }
 
 impl Reader {
@@ -196,6 +218,7 @@ impl Reader {
             None => now,
             Some(cursor) => below.feed.points(caller.user, &cursor, &now).await??,
         };
+        METRICS.followers.inc();
         Ok(Self { below: below.clone(), caller, at })
     }
 
@@ -203,9 +226,11 @@ impl Reader {
         self.below.feed.cursor(self.caller.user, at)
     }
 
-    /// The next events, each with the points behind it; none when there were none until then.
+    /// The next events, each with the points behind it; none when there were none until then, or this node
+    /// is being stopped.
     async fn next(&mut self, limit: usize, until: Instant) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
         loop {
+            self.counts()?;
             let now = self.below.commands.conversations.points();
             // A cursor of another node may be ahead of this one for a moment.
             let farther = |(at, now): (&Point, Point)| if now.position > at.position { now } else { *at };
@@ -221,7 +246,7 @@ impl Reader {
                     }
                 }
             }
-            if Instant::now() + LOOK > until {
+            if Instant::now() + LOOK > until || *self.below.stopping.borrow() {
                 return Ok(Vec::new());
             }
             sleep(LOOK).await;
@@ -236,31 +261,54 @@ impl Reader {
         events.into_iter().map(placed).collect()
     }
 
-    /// Goes on until the token has expired or was revoked, or the log or the views do not answer:
-    /// the client comes back with the last id.
+    /// Goes on until the token has expired or was revoked, the log or the views do not answer, or this node
+    /// is being stopped. The last thing said is why, and the client comes back with the last id.
     fn stream(self) -> Response {
-        let events = stream::unfold(self, |mut reader| async move {
-            if !reader.counts() {
-                return None;
-            }
-            let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await.ok()?;
-            let mut text = String::new();
-            for (shown, at) in &events {
-                let data = serde_json::to_string(&Event::from(shown)).ok()?;
-                text.push_str(&format!("id: {}\ndata: {data}\n\n", reader.cursor(at)));
-            }
-            if events.is_empty() {
-                text.push_str(&format!("id: {}\n: a sign of life\n\n", reader.cursor(&reader.at)));
-            }
+        let events = stream::unfold(Some(self), |reader| async move {
+            let mut reader = reader?;
+            let (text, reader) = match reader.told().await {
+                Ok(text) => (text, Some(reader)),
+                Err(why) => (ending(&why), None),
+            };
             Some((Ok::<_, std::io::Error>(Bytes::from(text)), reader))
         });
-        Response::builder().content_type("text/event-stream").body(Body::from_bytes_stream(events))
+        Response::builder().content_type(STREAM).body(Body::from_bytes_stream(events))
     }
 
-    fn counts(&self) -> bool {
-        let now = self.below.clock.now();
-        now < self.caller.expires_at.plus(LEEWAY) && !self.below.revoked.contains(self.caller.login)
+    /// The next part of a stream.
+    async fn told(&mut self) -> Result<String, Problem> {
+        let events = self.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
+        if events.is_empty() && *self.below.stopping.borrow() {
+            let detail = "This node is being stopped: come back with the last id.";
+            return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
+        }
+        if events.is_empty() {
+            return Ok(format!("id: {}\n: a sign of life\n\n", self.cursor(&self.at)));
+        }
+        let mut text = String::new();
+        for (shown, at) in &events {
+            let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
+            text.push_str(&format!("id: {}\ndata: {data}\n\n", self.cursor(at)));
+        }
+        Ok(text)
     }
+
+    /// Whether the caller may still be told anything.
+    fn counts(&self) -> Result<(), Problem> {
+        if self.below.revoked.contains(self.caller.login) {
+            return Err(BadToken::Invalid.into());
+        }
+        match self.below.clock.now() < self.caller.expires_at.plus(LEEWAY) {
+            true => Ok(()),
+            false => Err(BadToken::Expired.into()),
+        }
+    }
+}
+
+/// The last event of a stream.
+fn ending(why: &Problem) -> String {
+    let data = serde_json::json!({ "code": why.code, "detail": why.detail });
+    format!("event: end\ndata: {data}\n\n")
 }
 
 impl From<Reset> for Problem {
@@ -281,6 +329,23 @@ impl From<Behind> for Problem {
                 let detail = "This node cannot read so much of the log again now: try the same again.";
                 Self::unavailable("not_yet", detail, Duration::from_secs(1))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_is_asked_for_by_its_media_type() {
+        for accept in
+            [STREAM, "application/json, text/event-stream;q=0.5", "Text/Event-Stream; charset=utf-8"]
+        {
+            assert!(accepts_stream(accept), "{accept}");
+        }
+        for accept in ["", "*/*", "text/event-streams", "text/event-stream;q=0, application/json"] {
+            assert!(!accepts_stream(accept), "{accept}");
         }
     }
 }

@@ -75,6 +75,7 @@ pub use reply::{Created, Done, Made, Reached, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
+use tokio::sync::watch;
 
 use crate::{auth, clock::Clock, commands::Commands, feed::Feed, presence::Presence, views};
 
@@ -101,6 +102,8 @@ pub struct Below {
     pub clock: Clock,
     /// What this server tells about itself.
     pub info: info::Info,
+    /// Whether this process takes nothing new any more.
+    pub stopping: watch::Receiver<bool>,
 }
 
 /// Every operation there is.

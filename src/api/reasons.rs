@@ -26,6 +26,7 @@ impl From<Refused> for Problem {
                 | TooManyReactions | TooManyPins,
             )
             | Refused::Mismatch => StatusCode::CONFLICT,
+            Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request is refused");
                 return Self::unavailable(refused.code(), refused.detail(), AGAIN);
@@ -136,6 +137,8 @@ mod tests {
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));
             assert_eq!(problem.retry_after, None, "{code}");
         }
+        let problem = Problem::from(Refused::TooLarge);
+        assert_eq!((problem.status.as_u16(), problem.code), (413, "too_large"));
         let problem = Problem::from(Refused::Mismatch);
         assert_eq!((problem.status.as_u16(), problem.code), (409, "idempotency_mismatch"));
     }

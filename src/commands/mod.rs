@@ -30,7 +30,7 @@ use crate::{
     auth::Blocked,
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
-    log::{Conflict, Draft, Log},
+    log::{Conflict, Draft, Log, NotAppended},
     telemetry::TraceParent,
 };
 
@@ -69,9 +69,21 @@ pub enum Refused {
     /// The idempotency key was used before, for something else.
     #[error("the idempotency key was used for another body")]
     Mismatch,
+    /// The log takes no event of its size.
+    #[error("too large for the log")]
+    TooLarge,
     /// The log cannot answer, or too many change the same roster at once. Worth a retry.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl From<NotAppended> for Refused {
+    fn from(not: NotAppended) -> Self {
+        match not {
+            NotAppended::TooLarge => Self::TooLarge,
+            NotAppended::Unavailable(outage) => Self::Unavailable(outage),
+        }
+    }
 }
 
 impl From<Rejection> for Refused {
@@ -140,6 +152,10 @@ impl Refused {
             Self::Mismatch => {
                 ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
             }
+            Self::TooLarge => (
+                "too_large",
+                "The log takes nothing of this size here: send a shorter text, or less metadata.",
+            ),
             Self::Unavailable(_) => ("unavailable", "Not possible at the moment: try the same again."),
         }
     }
@@ -194,7 +210,7 @@ impl Commands {
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),
                 Err(Conflict::Changed(position)) => (position, false),
-                Err(Conflict::Unavailable(e)) => return Err(e.into()),
+                Err(Conflict::NotAppended(e)) => return Err(e.into()),
             };
             self.conversations.reached(id, at, OWN_EVENT).await;
             if done {

@@ -74,7 +74,7 @@ impl Commands {
                 Ok(started(id, position, by, draft.time, &draft.event, false))
             }
             Err(Conflict::Changed(_)) => self.begun(id).await,
-            Err(Conflict::Unavailable(e)) => Err(e.into()),
+            Err(Conflict::NotAppended(e)) => Err(e.into()),
         }
     }
 

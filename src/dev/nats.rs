@@ -22,6 +22,8 @@ const SYNC_ALWAYS: &str = "sync_interval: always";
 pub struct NatsOptions {
     /// Acknowledge before the disk has it, as an unconfigured nats-server does.
     pub weak_sync: bool,
+    /// The most bytes of a message, where it is not what nats-server takes by itself.
+    pub max_payload: Option<usize>,
 }
 
 /// The users of `deploy/log.conf`.
@@ -118,6 +120,11 @@ impl Nats {
         self.process.pid()
     }
 
+    /// What it is started with from the next time on.
+    pub fn options(&mut self) -> &mut NatsOptions {
+        &mut self.setup.options
+    }
+
     /// Kills it, as a crash would; returns when it is gone.
     pub fn kill9(&mut self) {
         self.process.kill();
@@ -205,8 +212,11 @@ impl Setup {
             true => INCLUDED.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
             false => INCLUDED.into(),
         };
-        let text = if self.member.is_some() { IN_A_CLUSTER } else { ALONE };
-        for (path, text) in [(&configuration, text), (&self.home.path.join("log.conf"), &included)] {
+        let mut text = String::from(if self.member.is_some() { IN_A_CLUSTER } else { ALONE });
+        if let Some(bytes) = self.options.max_payload {
+            text.push_str(&format!("\nmax_payload: {bytes}\n"));
+        }
+        for (path, text) in [(&configuration, &text), (&self.home.path.join("log.conf"), &included)] {
             fs::write(path, text).map_err(cannot_use(path))?;
             self.home.give(path)?;
         }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::domain::UserId;
+use crate::{domain::UserId, telemetry::METRICS};
 
 /// The places of all users.
 #[derive(Default)]
@@ -38,12 +38,14 @@ impl Places {
             return None;
         }
         *of_kind += 1;
+        METRICS.sockets.inc();
         Some(Place { places: self.clone(), user, has_seat })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        METRICS.sockets.dec();
         let mut all = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Entry::Occupied(mut entry) = all.entry(self.user) {
             let taken = entry.get_mut();

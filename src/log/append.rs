@@ -2,13 +2,16 @@
 
 use std::{pin::pin, time::Duration};
 
-use async_nats::{HeaderMap, jetstream::ErrorCode};
+use async_nats::{HeaderMap, client::RequestErrorKind, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT, note};
-use crate::domain::{Lane, Position};
+use crate::{
+    domain::{Lane, Position},
+    telemetry::METRICS,
+};
 
 /// How long to wait before the same append is tried again.
 pub(super) const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +36,26 @@ impl Unavailable {
     }
 }
 
+/// Why an event was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAppended {
+    /// nats-server takes no message of its size; trying again does not help.
+    #[error(
+        "nats-server takes no message of this size: its `max_payload`, or that of the stream, is too small"
+    )]
+    TooLarge,
+    /// The log cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl NotAppended {
+    pub(super) fn too_large() -> Self {
+        METRICS.too_large.inc();
+        Self::TooLarge
+    }
+}
+
 /// Where an event stands now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
@@ -48,9 +71,15 @@ pub enum Conflict {
     /// Somebody else was faster: decide again on the new roster.
     #[error("the roster has changed meanwhile, at {0}")]
     Changed(Position),
-    /// The log cannot answer.
+    /// It was not appended for another reason.
     #[error(transparent)]
-    Unavailable(#[from] Unavailable),
+    NotAppended(#[from] NotAppended),
+}
+
+impl From<Unavailable> for Conflict {
+    fn from(outage: Unavailable) -> Self {
+        Self::NotAppended(outage.into())
+    }
 }
 
 /// A message on its way into the log.
@@ -73,6 +102,9 @@ pub(super) enum Refused {
     /// The subject's last sequence was another than expected.
     #[error("another event was stored meanwhile")]
     WrongLast,
+    /// It is larger than the server or the stream takes.
+    #[error("it is too large")]
+    TooLarge,
     /// Anything else; trying again may help.
     #[error("{0}")]
     Other(String),
@@ -106,12 +138,16 @@ pub(super) async fn publish(
     let answer = timeout_at(until, client.send_request(out.subject, request))
         .await
         .map_err(|_| Refused::Other("no answer in time".into()))?
-        .map_err(|e| Refused::Other(e.to_string()))?;
+        .map_err(|e| match e.kind() {
+            RequestErrorKind::MaxPayloadExceeded => Refused::TooLarge,
+            _ => Refused::Other(e.to_string()),
+        })?;
     let answer: PublishAnswer =
         serde_json::from_slice(&answer.payload).map_err(|e| Refused::Other(e.to_string()))?;
     match &answer.error {
         None => Ok(answer),
         Some(e) if is_wrong_last(e.error_code()) => Err(Refused::WrongLast),
+        Some(e) if e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Err(Refused::TooLarge),
         Some(e) => Err(Refused::Other(e.to_string())),
     }
 }
@@ -124,7 +160,7 @@ fn is_wrong_last(code: ErrorCode) -> bool {
 impl Log {
     /// Appends to the timeline or the receipts. Answers when it is stored; retries for up to
     /// [`APPEND_DEADLINE`].
-    pub async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
+    pub async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
         let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(draft));
         let appended = match timeout(SLOW, &mut append).await {
             Ok(appended) => appended,
@@ -162,6 +198,7 @@ impl Log {
                         None => Err(Conflict::Changed(expected)),
                     };
                 }
+                Err(Refused::TooLarge) => return Err(NotAppended::too_large().into()),
                 Err(Refused::Other(why)) => {
                     self.outcomes.refused(&why);
                     if Instant::now() + RETRY_PAUSE >= deadline {

@@ -13,7 +13,9 @@ use tokio::{
 
 use super::{
     APPEND_DEADLINE, Draft, REQUEST_TIMEOUT,
-    append::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt, publish},
+    append::{
+        Appended, NotAppended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt, publish,
+    },
     envelope::MESSAGE_ID,
     known::Known,
     survey::Outcomes,
@@ -53,7 +55,7 @@ struct Waiting {
     out: Outgoing,
     deadline: Instant,
     _place: OwnedSemaphorePermit,
-    answer: oneshot::Sender<Result<Appended, Unavailable>>,
+    answer: oneshot::Sender<Result<Appended, NotAppended>>,
 }
 
 impl Queue {
@@ -71,7 +73,7 @@ impl Queue {
         Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
-    pub(super) async fn append(&self, draft: &Draft) -> Result<Appended, Unavailable> {
+    pub(super) async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
         let too_many = || Unavailable::because("too many appends are waiting");
         let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
         let (answer, answered) = oneshot::channel();
@@ -175,10 +177,11 @@ async fn until_stored(stream: &Stream, waiting: Waiting) {
                 stream.known.note(position, || waiting.out.subject.clone());
                 break Ok(Appended { position, duplicate: answer.duplicate });
             }
+            Err(Refused::TooLarge) => break Err(NotAppended::too_large()),
             Err(refused) => {
                 stream.outcomes.refused(&refused.to_string());
                 if Instant::now() + RETRY_PAUSE >= waiting.deadline {
-                    break Err(Unavailable::because(refused));
+                    break Err(Unavailable::because(refused).into());
                 }
                 tracing::debug!(%refused, "an append is tried again");
                 sleep(RETRY_PAUSE).await;

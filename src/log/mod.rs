@@ -5,6 +5,7 @@
 
 mod append;
 mod commit;
+mod connect;
 mod consumers;
 mod contract;
 mod durability;
@@ -26,10 +27,11 @@ mod window;
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{Client, ToServerAddrs as _, jetstream};
+use async_nats::{Client, jetstream};
 use tokio::{sync::watch, time::Instant};
 
-pub use append::{Appended, Conflict, Unavailable};
+pub use append::{Appended, Conflict, NotAppended, Unavailable};
+pub use connect::BadUrl;
 pub use contract::{channels, schema_files, schemas};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
@@ -81,9 +83,27 @@ struct Connection {
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// nats-server cannot be reached, or refuses the credentials.
+    /// The address of nats-server is none.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// nats-server cannot be reached.
     #[error("cannot connect to NATS: {0}")]
-    Connect(#[from] async_nats::ConnectError),
+    Connect(String),
+    /// nats-server refuses the credentials, again and again.
+    #[error(
+        "nats-server refuses user and password ({0}): compare those in VERBATIM_NATS_URL, where all but letters and \
+         digits is percent-encoded, with the server's"
+    )]
+    Refused(String),
+    /// nats-server takes only smaller messages than events may be.
+    #[error(
+        "nats-server takes messages of up to {found} bytes, and events have up to {MAX_EVENT_BYTES}: set `max_payload` in \
+         its configuration to {MAX_EVENT_BYTES} or more (its default is 1MB)"
+    )]
+    Small {
+        /// Its `max_payload`.
+        found: usize,
+    },
     /// The number of streams or a stream of that name does not fit.
     #[error("{0}")]
     Layout(String),
@@ -108,14 +128,14 @@ impl OpenError {
     /// Whether it may pass by itself: servers come back, a cluster that has just started finds its
     /// streams a moment later, but settings stay as they are.
     pub fn may_pass(&self) -> bool {
-        !matches!(self, Self::Layout(_))
+        !matches!(self, Self::Layout(_) | Self::Url(_) | Self::Refused(_) | Self::Small { .. })
     }
 }
 
 impl Connection {
     async fn to(url: &str) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
-        let client = connect(url, connections.clone(), works.clone()).await?;
+        let client = connect::connect(url, connections.clone(), works.clone()).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         Ok(Self { client, jetstream, connections, works })
@@ -264,45 +284,4 @@ impl Log {
 /// Notes whether the log works, and wakes those who wait for a change of it.
 fn note(works: &watch::Sender<bool>, now: bool) {
     works.send_if_modified(|works| std::mem::replace(works, now) != now);
-}
-
-/// User and password stand in the URL, from which async-nats does not take them.
-async fn connect(
-    url: &str,
-    connections: watch::Sender<u64>,
-    works: watch::Sender<bool>,
-) -> Result<Client, async_nats::ConnectError> {
-    let servers: Vec<&str> = url.split(',').map(str::trim).collect();
-    let known = servers.to_server_addrs().map(Iterator::collect::<Vec<_>>).unwrap_or_default();
-    let options = match known.iter().find_map(|server| server.username().zip(server.password())) {
-        Some((user, password)) => {
-            async_nats::ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned())
-        }
-        None => async_nats::ConnectOptions::new(),
-    };
-    options
-        .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
-        // A server that hangs is noticed when the third ping is due.
-        .ping_interval(Duration::from_secs(2))
-        .connection_timeout(Duration::from_secs(2))
-        .request_timeout(Some(REQUEST_TIMEOUT))
-        .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
-        .event_callback(move |event| {
-            match event {
-                async_nats::Event::Connected => {
-                    tracing::info!("connected to NATS");
-                    connections.send_modify(|times| *times += 1);
-                    note(&works, true);
-                }
-                other => {
-                    tracing::warn!(event = %other, "NATS connection");
-                    if matches!(other, async_nats::Event::Disconnected) {
-                        note(&works, false);
-                    }
-                }
-            }
-            std::future::ready(())
-        })
-        .connect(servers)
-        .await
 }

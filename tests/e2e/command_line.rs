@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{Person, World, ask, command, eventually, signal};
+use crate::world::{Database, Person, World, ask, command, eventually, nats, signal};
 
 /// `verbatim dev` with its data in a folder.
 struct Dev {
@@ -102,4 +102,85 @@ async fn documents_are_printed_and_checks_tell() {
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stdout));
     assert_eq!(run(&["sing"]).await.status.code(), Some(2));
     world.finish_without_views().await;
+}
+
+/// What a command says and how it ends, with these addresses.
+async fn told(arguments: &[&str], nats: &str, database: &str) -> (Option<i32>, String) {
+    let mut command = command();
+    command.args(arguments).args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+    let ended = command.env("VERBATIM_NATS_URL", nats).env("VERBATIM_DATABASE_URL", database).output();
+    let output = timeout(Duration::from_secs(60), ended).await.expect("it ends").expect("the program runs");
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
+
+#[tokio::test]
+async fn credentials_that_are_refused_end_a_process_which_says_what_to_do() {
+    let world = World::empty(1).await;
+    let (nats, database) = (world.nats.url().to_owned(), world.database.url.clone());
+    let with_password = |url: &str, password: &str| {
+        let (before, host) = url.rsplit_once('@').expect("user and password");
+        let (user, _) = before.rsplit_once(':').expect("user and password");
+        format!("{user}:{password}@{host}")
+    };
+    for command in ["serve", "check", "status"] {
+        let (code, said) = told(&[command], &with_password(&nats, "wrong"), &database).await;
+        assert_eq!(code, Some(1), "{command}: {said}");
+        assert!(said.contains("nats-server refuses user and password"), "{command}: {said}");
+        assert!(said.contains("VERBATIM_NATS_URL"), "{command}: {said}");
+        let (code, said) = told(&[command], &nats, &with_password(&database, "wrong")).await;
+        assert_eq!(code, Some(1), "{command}: {said}");
+        assert!(said.contains("Postgres refuses us") && said.contains("VERBATIM_DATABASE_URL"), "{said}");
+        assert!(!said.contains("not migrated"), "{command}: {said}");
+    }
+    let (code, said) = told(&["serve"], &nats, &database.replace("/story_", "/another_")).await;
+    assert!(code == Some(1) && said.contains("does not exist"), "{said}");
+    let (code, said) = told(&["serve"], "nats://u:a/b@host", &database).await;
+    assert!(code == Some(1) && said.contains("percent-encode"), "{said}");
+    let (code, said) = told(&["check"], "nats://u:p@127.0.0.1:1", &database).await;
+    assert!(code == Some(1) && said.contains("refused (os error"), "the cause is told: {said}");
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn a_nats_server_that_takes_only_small_messages_is_refused() {
+    let mut world = World::empty(1).await;
+    world.nats.options().max_payload = Some(8 * 1024);
+    world.nats.start_again().await.expect("nats-server starts again");
+    for command in ["serve", "check"] {
+        let (code, said) = told(&[command], world.nats.url(), &world.database.url).await;
+        assert!(
+            code == Some(1) && said.contains("max_payload") && said.contains("8192"),
+            "{command}: {said}"
+        );
+    }
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn passwords_are_percent_encoded_in_addresses() {
+    let dir = crate::world::folder();
+    let home = dir.path().join("nats");
+    std::fs::create_dir(&home).expect("a folder");
+    let lines = [
+        "VERBATIM_NATS_PASSWORD=aB3/=+x%2F",
+        "VERBATIM_NATS_OPERATOR_PASSWORD=operator",
+        "VERBATIM_NATS_READER_PASSWORD=reader",
+        "VERBATIM_NATS_SYS_PASSWORD=sys",
+    ];
+    std::fs::write(home.join("passwords"), lines.join("\n")).expect("passwords");
+    let nats = nats(dir.path()).await;
+    let host = nats.url().rsplit_once('@').expect("user and password").1;
+    let database = Database::new().await;
+    database.does("create role \"a@b\" login superuser password 'aB3/=+x%2F'").await;
+    let (_, at) = database.url.rsplit_once('@').expect("user and password");
+    let (nats_url, database_url) = (
+        format!("nats://verbatim:aB3%2F%3D%2Bx%252F@{host}"),
+        format!("postgres://a%40b:aB3%2F%3D%2Bx%252F@{at}"),
+    );
+    let (code, said) = told(&["check"], &nats_url, &database_url).await;
+    assert_eq!(code, Some(0), "{said}");
+    database.does("drop role \"a@b\"").await;
+    database.drop().await;
+    nats.stop().await;
 }

@@ -1,12 +1,11 @@
 //! People and programs that follow without a socket.
 
-use std::time::Duration;
-
-use futures_util::StreamExt as _;
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, eventually};
 
 #[tokio::test]
 async fn a_program_follows_by_page_from_any_cursor() {
@@ -103,7 +102,45 @@ async fn a_stream_goes_on_until_the_login_is_revoked() {
     let chunk = String::from_utf8_lossy(&chunk).into_owned();
     assert!(chunk.contains("two") && !chunk.contains("one"), "it goes on behind the last id: {chunk}");
     ben.delete("/v1/logins/current").await.expect(204);
-    let ended = timeout(Duration::from_secs(30), async { while again.next().await.is_some() {} }).await;
-    assert!(ended.is_ok(), "a revoked login's stream ends");
+    let ending = rest(again).await;
+    assert_eq!(ending["code"], "invalid_token", "a revoked login's stream ends and says why: {ending}");
+    world.finish().await;
+}
+
+/// What the last event of a stream says.
+async fn rest(mut stream: impl Stream<Item = reqwest::Result<Bytes>> + Unpin) -> Value {
+    let mut text = String::new();
+    let reading = async {
+        while let Some(Ok(chunk)) = stream.next().await {
+            text.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    timeout(PATIENCE, reading).await.expect("the stream ends");
+    let (_, last) = text.rsplit_once("event: end\ndata: ").unwrap_or_else(|| panic!("no last event: {text}"));
+    serde_json::from_str(last.trim()).expect("JSON")
+}
+
+#[tokio::test]
+async fn a_node_that_is_stopped_ends_streams_and_waits_and_says_why() {
+    let mut world = World::start().await;
+    let ana = world.person("ana").await;
+    let ask = |path: &str, accept: &[&str]| {
+        let mut request = reqwest::Client::new().get(format!("http://{}{path}", ana.address));
+        for accept in accept {
+            request = request.header("Accept", *accept);
+        }
+        request.bearer_auth(&ana.token).send()
+    };
+    let stream =
+        ask("/v1/events", &["application/json;q=0.1", "text/event-stream"]).await.expect("an answer");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream", "a list may come in two lines");
+    let waiting = tokio::spawn(ask("/v1/events?wait=60", &["application/json"]));
+    eventually("both have begun", || async { world.nodes[0].metric("verbatim_events_followed").await == 2 })
+        .await;
+    world.nodes[0].stop().await;
+    let ending = rest(Box::pin(stream.bytes_stream())).await;
+    assert_eq!(ending["code"], "stopping", "{ending}");
+    let page: Value = waiting.await.expect("no panic").expect("an answer").json().await.expect("a page");
+    assert_eq!(page["items"], serde_json::json!([]));
     world.finish().await;
 }

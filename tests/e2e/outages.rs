@@ -1,5 +1,7 @@
 //! Servers go away and come back.
 
+use serde_json::json;
+
 use crate::world::{World, assert_linked, eventually, key};
 
 #[tokio::test]
@@ -72,5 +74,31 @@ async fn presence_comes_back_after_nats_has_forgotten_it() {
     device.waits_for("news of ben", |f| f["op"] == "presence" && f["status"] == "online").await;
     bens.leaves().await;
     device.waits_for("more news of ben", |f| f["op"] == "presence" && f["status"] == "offline").await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_larger_than_nats_takes_is_refused_at_once() {
+    let mut world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let mut device = ana.connects().await;
+    world.nats.kill9();
+    world.nats.options().max_payload = Some(8 * 1024);
+    world.nats.start_again().await.expect("nats-server starts again");
+    eventually("sends go on unaided", || async { ana.sends(&notes, &key(), "small").await.status == 201 })
+        .await;
+
+    let long = "x".repeat(9 * 1024);
+    ana.sends(&notes, &key(), &long).await.refuses(413, "too_large");
+    let text =
+        json!({"op": "send", "id": "7", "conversation_id": notes.id, "client_id": key(), "text": long});
+    device.tells(text).await;
+    let refused = device.waits_for("a refusal", |frame| frame["id"] == "7").await;
+    assert!(refused["code"] == "too_large" && refused["retry_after_ms"].is_null(), "{refused}");
+    ana.says(&notes, "small again").await;
+    assert_eq!(world.nodes[0].metric("verbatim_events_too_large_total").await, 2);
+    world.nats.options().max_payload = None;
+    world.nats.start_again().await.expect("nats-server starts again");
     world.finish().await;
 }

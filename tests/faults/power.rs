@@ -238,7 +238,10 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_syncing_a_power_failure_loses_what_was_acknowledged() {
     const PUBLISHED: u64 = 500;
-    let Some((disk, mut nats)) = nats_on_a_disk(NatsOptions { weak_sync: true }).await else { return };
+    let Some((disk, mut nats)) = nats_on_a_disk(NatsOptions { weak_sync: true, ..Default::default() }).await
+    else {
+        return;
+    };
     let client = nats.connect(NatsUser::Operator).await.expect("NATS");
     let jetstream = async_nats::jetstream::new(client.clone());
     let config = async_nats::jetstream::stream::Config {

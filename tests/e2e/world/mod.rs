@@ -22,7 +22,7 @@ pub use inside::Inside;
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
-pub use servers::{Database, folder, tools};
+pub use servers::{Database, folder, nats, tools};
 use tokio::task::JoinSet;
 use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
 pub use views::rows_of;
@@ -65,7 +65,7 @@ impl World {
     pub async fn empty_with(options: PostgresOptions) -> Self {
         let dir = folder();
         let database = Database::on_its_own_server(dir.path(), options);
-        let (nats, database) = tokio::join!(servers::nats(dir.path()), database);
+        let (nats, database) = tokio::join!(nats(dir.path()), database);
         Self {
             nats,
             database,
@@ -80,7 +80,7 @@ impl World {
     /// The servers without a node.
     pub async fn empty(streams: usize) -> Self {
         let dir = folder();
-        let (nats, database) = tokio::join!(servers::nats(dir.path()), Database::new());
+        let (nats, database) = tokio::join!(nats(dir.path()), Database::new());
         Self {
             nats,
             database,

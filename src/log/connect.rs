@@ -1,0 +1,237 @@
+//! Connecting: which servers the settings name, what proves us to them, and which failures waiting
+//! does not cure.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
+use percent_encoding::percent_decode_str;
+use tokio::{sync::watch, time::sleep};
+
+use super::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, note};
+
+/// So many refusals of our credentials in a row are believed: a server that is starting may know its
+/// accounts a moment later than its port.
+const REFUSALS: usize = 5;
+/// How long to wait before credentials that were refused are tried again.
+const AFTER_REFUSAL: Duration = Duration::from_millis(500);
+
+/// Why the address of NATS cannot be used. It never repeats the address, which holds a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("VERBATIM_NATS_URL cannot be used: {0}")]
+pub struct BadUrl(String);
+
+/// What proves us to the servers.
+#[derive(Clone, PartialEq, Eq)]
+enum Credentials {
+    Password { user: String, password: String },
+    Token(String),
+}
+
+/// The servers of a log. All of them are given the same credentials, for they are one system.
+struct Servers {
+    /// Without the credentials, so that no log line of a library can show them.
+    addresses: Vec<ServerAddr>,
+    credentials: Option<Credentials>,
+}
+
+impl Servers {
+    /// Reads a comma-separated list of `nats://user:password@host:port` or `nats://token@host:port`.
+    fn parse(urls: &str) -> Result<Self, BadUrl> {
+        let mut servers = Self { addresses: Vec::new(), credentials: None };
+        for url in urls.split(',').map(str::trim) {
+            let (address, credentials) = server(url)?;
+            match (&servers.credentials, credentials) {
+                (Some(known), Some(other)) if *known != other => {
+                    return Err(BadUrl(
+                        "its servers have different users or passwords, and one user is sent to all of them: give all \
+                         the same one"
+                            .into(),
+                    ));
+                }
+                (None, Some(first)) => servers.credentials = Some(first),
+                _ => {}
+            }
+            servers.addresses.push(address);
+        }
+        Ok(servers)
+    }
+
+    fn options(&self) -> ConnectOptions {
+        match self.credentials.clone() {
+            Some(Credentials::Password { user, password }) => {
+                ConnectOptions::with_user_and_password(user, password)
+            }
+            Some(Credentials::Token(token)) => ConnectOptions::with_token(token),
+            None => ConnectOptions::new(),
+        }
+    }
+}
+
+fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
+    if url.is_empty() {
+        return Err(BadUrl("there is an empty address in the list: name a server between two commas".into()));
+    }
+    let address: ServerAddr = url.parse().map_err(|e| {
+        BadUrl(format!(
+            "{e}. Expected nats://user:password@host:4222; in user and password, percent-encode all but letters and \
+             digits (`/` is %2F, `@` is %40)"
+        ))
+    })?;
+    let mut address = address.into_inner();
+    let decoded = |text: &str| {
+        let decoded = percent_decode_str(text).decode_utf8();
+        decoded.map(String::from).map_err(|_| BadUrl("user or password is not UTF-8 when decoded".into()))
+    };
+    let credentials = match (address.username(), address.password()) {
+        ("", None) => None,
+        ("", Some(_)) => return Err(BadUrl("there is a password without a user: give both".into())),
+        (token, None) => Some(Credentials::Token(decoded(token)?)),
+        (user, Some(password)) => {
+            Some(Credentials::Password { user: decoded(user)?, password: decoded(password)? })
+        }
+    };
+    let no_host = || BadUrl("there is a server without a host: nats://user:password@host:4222".into());
+    address.set_username("").and_then(|()| address.set_password(None)).map_err(|()| no_host())?;
+    let address = ServerAddr::from_url(address).map_err(|e| BadUrl(e.to_string()))?;
+    if address.host().is_empty() { Err(no_host()) } else { Ok((address, credentials)) }
+}
+
+/// Connects to one of the servers in `urls`. Counts each connection that is made, and notes when one
+/// is lost.
+pub(super) async fn connect(
+    urls: &str,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
+) -> Result<Client, OpenError> {
+    let servers = Servers::parse(urls)?;
+    let mut refusals = 0;
+    loop {
+        let connected = options(&servers, connections.clone(), works.clone());
+        match connected.connect(&servers.addresses[..]).await {
+            Ok(client) => return large_enough(client),
+            Err(e) if !is_refusal(&e) => return Err(OpenError::Connect(told(&e))),
+            Err(e) => {
+                refusals += 1;
+                if refusals >= REFUSALS {
+                    return Err(OpenError::Refused(told(&e)));
+                }
+                tracing::warn!(error = told(&e), "nats-server refused user and password; trying again");
+            }
+        }
+        sleep(AFTER_REFUSAL).await;
+    }
+}
+
+/// Refuses a server that would refuse the largest events.
+fn large_enough(client: Client) -> Result<Client, OpenError> {
+    let found = client.max_payload();
+    if found < MAX_EVENT_BYTES as usize { Err(OpenError::Small { found }) } else { Ok(client) }
+}
+
+fn options(servers: &Servers, connections: watch::Sender<u64>, works: watch::Sender<bool>) -> ConnectOptions {
+    servers
+        .options()
+        .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
+        // A server that hangs is noticed when the third ping is due.
+        .ping_interval(Duration::from_secs(2))
+        .connection_timeout(Duration::from_secs(2))
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 << attempts.min(5)))
+        .event_callback(move |event| {
+            match event {
+                Event::Connected => {
+                    tracing::info!("connected to NATS");
+                    connections.send_modify(|times| *times += 1);
+                    note(&works, true);
+                }
+                other => {
+                    tracing::warn!(event = %other, "NATS connection");
+                    if matches!(other, Event::Disconnected) {
+                        note(&works, false);
+                    }
+                }
+            }
+            std::future::ready(())
+        })
+}
+
+/// Whether a server has looked at our credentials and refused them.
+fn is_refusal(e: &ConnectError) -> bool {
+    matches!(e.kind(), ConnectErrorKind::AuthorizationViolation | ConnectErrorKind::Authentication)
+}
+
+/// An error with all its causes, each once: many an error repeats the one below it.
+fn told(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(below) = cause {
+        let said = below.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = below.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(urls: &str) -> Option<Credentials> {
+        Servers::parse(urls).unwrap_or_else(|e| panic!("{urls}: {e}")).credentials
+    }
+
+    fn password(user: &str, password: &str) -> Option<Credentials> {
+        Some(Credentials::Password { user: user.into(), password: password.into() })
+    }
+
+    #[test]
+    fn user_and_password_are_decoded() {
+        let as_written = "nats://a%40b:aB3%2F%3D%25%C3%A9@localhost:4222";
+        assert!(credentials(as_written) == password("a@b", "aB3/=%é"));
+        assert!(credentials("nats://verbatim:100%@localhost") == password("verbatim", "100%"));
+        assert!(credentials("localhost:4222").is_none());
+    }
+
+    #[test]
+    fn a_name_without_a_password_is_a_token() {
+        assert!(credentials("nats://s3cr%2Bt@localhost") == Some(Credentials::Token("s3cr+t".into())));
+    }
+
+    #[test]
+    fn all_servers_have_the_same_credentials_or_none() {
+        let one = "nats://verbatim:%61@one, nats://two,nats://verbatim:a@three";
+        let servers = Servers::parse(one).unwrap_or_else(|e| panic!("{e}"));
+        assert!(servers.credentials == password("verbatim", "a"));
+        let addresses: Vec<_> = servers.addresses.iter().map(ServerAddr::as_url_str).collect();
+        assert_eq!(addresses, ["nats://one", "nats://two", "nats://three"]);
+        for other in ["nats://verbatim:b@two", "nats://else:a@two", "nats://token@two"] {
+            let refused = Servers::parse(&format!("nats://verbatim:a@one,{other}")).err();
+            assert!(refused.is_some_and(|e| e.to_string().contains("different users")), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_address_is_refused_without_the_password() {
+        for wrong in [
+            "",
+            "nats://u:hunter2@one,,two",
+            "http://u:hunter2@one",
+            "nats://u:hunter2/@one",
+            "nats://:hunter2@one",
+            "nats://u:hunter2%FF@one",
+        ] {
+            let said = Servers::parse(wrong).err().map(|e| e.to_string());
+            let said = said.unwrap_or_else(|| panic!("{wrong} is taken"));
+            assert!(said.contains("VERBATIM_NATS_URL") && !said.contains("hunter2"), "{said}");
+        }
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_causes() {
+        let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+        let error = ConnectError::with_source(ConnectErrorKind::Io, refused);
+        assert_eq!(told(&error), "IO error: connection refused");
+    }
+}
