@@ -41,7 +41,12 @@ struct Health {
 
 /// Starts `n` nats-servers on the data in `dir`, or on new data, and returns when they are one cluster that
 /// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`super::start_nats`].
-pub async fn start_cluster(tools: &Tools, dir: &Path, n: usize) -> Result<Cluster, DevError> {
+pub async fn start_cluster(
+    tools: &Tools,
+    dir: &Path,
+    n: usize,
+    options: NatsOptions,
+) -> Result<Cluster, DevError> {
     let homes: Vec<Home> =
         (0..n).map(|index| Home::open(&dir.join(format!("node-{index}")))).collect::<Result<_, _>>()?;
     join_all(homes.iter().map(|home| async { end_stale(&home.path.join("pid"), home, EndBy::Term).await }))
@@ -58,7 +63,7 @@ pub async fn start_cluster(tools: &Tools, dir: &Path, n: usize) -> Result<Cluste
             program: tools.nats_server.clone(),
             home,
             passwords: passwords.clone(),
-            options: NatsOptions::default(),
+            options,
             member: Some(member),
         })
     });

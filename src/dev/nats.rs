@@ -15,6 +15,7 @@ use super::{DevError, Tools, cannot_use, new_password, write_secret};
 const ALONE: &str = include_str!("../../deploy/nats.conf");
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
 const INCLUDED: &str = include_str!("../../deploy/log.conf");
+const CLUSTER: &str = "cluster {";
 const SYNC_ALWAYS: &str = "sync_interval: always";
 
 /// What a test may want otherwise.
@@ -24,6 +25,9 @@ pub struct NatsOptions {
     pub weak_sync: bool,
     /// The most bytes of a message, where it is not what nats-server takes by itself.
     pub max_payload: Option<usize>,
+    /// In a cluster, clients are not told where the other servers are, so that they keep to the network that
+    /// a test has put between.
+    pub no_advertise: bool,
 }
 
 /// The users of `deploy/log.conf`.
@@ -213,6 +217,9 @@ impl Setup {
             false => INCLUDED.into(),
         };
         let mut text = String::from(if self.member.is_some() { IN_A_CLUSTER } else { ALONE });
+        if self.options.no_advertise {
+            text = text.replace(CLUSTER, &format!("{CLUSTER}\n  no_advertise: true"));
+        }
         if let Some(bytes) = self.options.max_payload {
             text.push_str(&format!("\nmax_payload: {bytes}\n"));
         }

@@ -8,6 +8,9 @@
 //! VERBATIM_FAULTS_SEED=1 cargo test --test faults -- --nocapture
 //! ```
 //!
+//! `VERBATIM_FAULTS_KINDS` names the kinds of fault that are wanted (`gateway_lost,postgres_frozen`),
+//! all unless told.
+//!
 //! `VERBATIM_FAULTS_ACKNOWLEDGED` is how many sends are acknowledged before the power fails (2,000
 //! unless told).
 //!
@@ -105,7 +108,8 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let until = Instant::now() + Duration::from_secs(settings.seconds);
     let lane =
         |kinds, name| nemesis::rages(world.clone(), crowd.clone(), kinds, chance.apart(name, 0), until);
-    tokio::join!(lane(&Kind::OF_SERVERS, "servers"), lane(&Kind::OF_CLIENTS, "clients"));
+    let (of_servers, of_clients) = (Kind::wanted(&Kind::OF_SERVERS), Kind::wanted(&Kind::OF_CLIENTS));
+    tokio::join!(lane(&of_servers, "servers"), lane(&of_clients, "clients"));
     stop.cancel();
     // What was begun is finished: nobody tries longer than a minute, and now all answer.
     let finished = async { while talking.join_next().await.is_some() {} };

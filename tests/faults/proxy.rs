@@ -43,6 +43,8 @@ pub struct Done {
     pub connections: AtomicU64,
     pub delayed_bytes: AtomicU64,
     pub held_bytes: AtomicU64,
+    /// Ends of connections that still stand although the machine at the other end is lost.
+    pub left_alone: AtomicU64,
     pub cut: AtomicU64,
     pub cut_in_frame: AtomicU64,
 }
@@ -51,6 +53,8 @@ pub struct Proxy {
     pub address: SocketAddr,
     to: Arc<Mutex<SocketAddr>>,
     weather: watch::Sender<Weather>,
+    /// What was connected before this moment has lost its machine.
+    lost: watch::Sender<Option<Instant>>,
     done: Arc<Done>,
     _task: JoinSet<()>,
 }
@@ -65,10 +69,11 @@ impl Proxy {
         let address = listener.local_addr()?;
         let to = Arc::new(Mutex::new(target));
         let (weather, seen) = watch::channel(Weather::Fair);
+        let (lost, mourned) = watch::channel(None);
         let done = Arc::<Done>::default();
         let mut task = JoinSet::new();
-        task.spawn(accept(listener, to.clone(), seen, done.clone()));
-        Ok(Self { address, to, weather, done, _task: task })
+        task.spawn(accept(listener, to.clone(), seen, mourned, done.clone()));
+        Ok(Self { address, to, weather, lost, done, _task: task })
     }
 
     /// Where new connections lead from now on.
@@ -78,6 +83,12 @@ impl Proxy {
 
     pub fn set(&self, weather: Weather) {
         self.weather.send_replace(weather);
+    }
+
+    /// The machine at one end vanishes: nothing passes any more of what is connected now, ever, and the other
+    /// end is not told, whatever becomes of the process on that machine.
+    pub fn loses_a_machine(&self) {
+        self.lost.send_replace(Some(Instant::now()));
     }
 
     /// One of the counts of what it has done so far.
@@ -90,6 +101,7 @@ async fn accept(
     listener: TcpListener,
     to: Arc<Mutex<SocketAddr>>,
     weather: watch::Receiver<Weather>,
+    lost: watch::Receiver<Option<Instant>>,
     done: Arc<Done>,
 ) {
     let mut connections = JoinSet::new();
@@ -99,12 +111,18 @@ async fn accept(
             continue;
         };
         let target = *to.lock().unwrap_or_else(PoisonError::into_inner);
-        connections.spawn(carry(client, target, weather.clone(), done.clone()));
+        connections.spawn(carry(client, target, weather.clone(), lost.clone(), done.clone()));
         while connections.try_join_next().is_some() {}
     }
 }
 
-async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<Weather>, done: Arc<Done>) {
+async fn carry(
+    client: TcpStream,
+    to: SocketAddr,
+    mut weather: watch::Receiver<Weather>,
+    lost: watch::Receiver<Option<Instant>>,
+    done: Arc<Done>,
+) {
     if weather.wait_for(|weather| *weather != Weather::BlackHole).await.is_err() {
         return;
     }
@@ -120,8 +138,9 @@ async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<W
     done.connections.fetch_add(1, Ordering::Relaxed);
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
-    let up = Pump { weather: weather.clone(), done: done.clone(), frames: None, born: Instant::now() };
-    let down = Pump { weather, done, frames: Some(Frames::default()), born: Instant::now() };
+    let born = Instant::now();
+    let up = Pump { weather: weather.clone(), lost: lost.clone(), done: done.clone(), frames: None, born };
+    let down = Pump { weather, lost, done, frames: Some(Frames::default()), born };
     // When one direction is cut, so is the other; a direction that ends by itself leaves the other alone.
     let mut both = JoinSet::new();
     both.spawn(up.run(from_client, to_server));
@@ -136,6 +155,7 @@ async fn carry(client: TcpStream, to: SocketAddr, mut weather: watch::Receiver<W
 /// One direction of one connection.
 struct Pump {
     weather: watch::Receiver<Weather>,
+    lost: watch::Receiver<Option<Instant>>,
     done: Arc<Done>,
     /// The frames that pass, from server to client.
     frames: Option<Frames>,
@@ -143,10 +163,20 @@ struct Pump {
 }
 
 impl Pump {
+    fn is_lost(&self) -> bool {
+        self.lost.borrow().is_some_and(|at| self.born < at)
+    }
+
     async fn run(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) -> io::Result<()> {
         let mut buffer = vec![0; 16 * 1024];
         loop {
-            let read = from.read(&mut buffer).await?;
+            let read = from.read(&mut buffer).await;
+            if self.is_lost() {
+                // Neither what was read nor an end is passed on, and both sockets stay open.
+                self.done.left_alone.fetch_add(1, Ordering::Relaxed);
+                std::future::pending::<()>().await;
+            }
+            let read = read?;
             if read == 0 {
                 let _ = to.shutdown().await;
                 return Ok(());
@@ -266,6 +296,29 @@ mod tests {
         let mut frames = Frames::default();
         frames.pass(&stream[..stream.len() - 10]);
         assert!(frames.is_in_frame());
+    }
+
+    #[tokio::test]
+    async fn whoever_was_connected_to_a_lost_machine_is_not_told() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
+        let proxy = Proxy::to(listener.local_addr().expect("its address")).await.expect("a proxy");
+        let mut machine = TcpStream::connect(proxy.address).await.expect("the proxy");
+        let (mut server, _) = listener.accept().await.expect("the server");
+        machine.write_all(b"hello").await.expect("sent");
+        server.read_exact(&mut [0; 5]).await.expect("received");
+
+        proxy.loses_a_machine();
+        drop(machine);
+        while proxy.done(|done| &done.left_alone) == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+        server.write_all(b"are you there?").await.expect("it stands");
+        let told = server.try_read(&mut [0; 1]).expect_err("neither bytes nor an end");
+        assert_eq!(told.kind(), io::ErrorKind::WouldBlock);
+        let mut another = TcpStream::connect(proxy.address).await.expect("the proxy");
+        let (mut served, _) = listener.accept().await.expect("the server");
+        another.write_all(b"hi").await.expect("sent");
+        served.read_exact(&mut [0; 2]).await.expect("whoever comes later is served");
     }
 
     #[test]

@@ -41,7 +41,13 @@ impl Backbone {
                 let nats = dev::start_nats(&tools, &dir, NatsOptions::default()).await;
                 Self::One(Box::new(nats.expect("nats-server starts")))
             }
-            _ => Self::Many(dev::start_cluster(&tools, &dir, servers).await.expect("a cluster starts")),
+            _ => {
+                // Otherwise nodes would learn the way around the network in between.
+                let options = NatsOptions { no_advertise: true, ..NatsOptions::default() };
+                Self::Many(
+                    dev::start_cluster(&tools, &dir, servers, options).await.expect("a cluster starts"),
+                )
+            }
         }
     }
 
@@ -216,10 +222,8 @@ pub struct World {
     /// One in front of each gateway.
     pub doors: Vec<Proxy>,
     pub projector: Mutex<Node>,
-    /// Between all nodes and Postgres.
-    pub to_postgres: Proxy,
-    /// Between all nodes and NATS, if there is one server.
-    pub to_nats: Option<Proxy>,
+    /// The way of each node to its servers: of the gateways, then of the projector.
+    pub ways: Vec<Way>,
     /// Where tests read the database, past the proxy.
     pub database: String,
     pub nats_urls: String,
@@ -240,37 +244,38 @@ impl World {
         let database = postgres.url().to_owned();
         app::migrate(&database).await.expect("migrations");
         let (nats_urls, replicas) = (backbone.url().to_owned(), backbone.size());
-        let (to_postgres, far_database) = behind_proxy(&database).await;
-        let (to_nats, far_nats) = match replicas {
-            1 => {
-                let (proxy, url) = behind_proxy(&nats_urls).await;
-                (Some(proxy), url)
-            }
-            _ => (None, nats_urls.clone()),
-        };
-        let plan = |roles| Plan { roles, nats: far_nats.clone(), database: far_database.clone(), replicas };
+        let (mut ways, mut plans) = (Vec::new(), Vec::new());
+        for roles in ["api,gateway", "api,gateway", "projector"] {
+            let (way, nats, database) = Way::laid(&nats_urls, &database).await;
+            ways.push(way);
+            plans.push(Plan { roles, nats, database, replicas });
+        }
         // The first one makes the streams and the signing key.
-        let projector = Node::start(plan("projector")).await;
+        let projector = Node::start(plans.pop().expect("three plans")).await;
         let mut world = Self {
             backbone: Mutex::new(backbone),
             postgres: Mutex::new(postgres),
             gateways: Vec::new(),
             doors: Vec::new(),
             projector: Mutex::new(projector),
-            to_postgres,
-            to_nats,
+            ways,
             database,
             nats_urls,
             replicas,
             history: History::begin(),
             _dir: dir,
         };
-        for _ in 0..2 {
-            let gateway = Node::start(plan("api,gateway")).await;
+        for plan in plans {
+            let gateway = Node::start(plan).await;
             world.doors.push(Proxy::to(gateway.address).await.expect("a proxy"));
             world.gateways.push(Mutex::new(gateway));
         }
         world
+    }
+
+    /// The way of the projector.
+    pub fn way_of_projector(&self) -> &Way {
+        &self.ways[self.gateways.len()]
     }
 
     /// Where clients reach a gateway.
@@ -312,6 +317,38 @@ impl World {
         self.backbone.into_inner().stop().await;
         self.postgres.into_inner().stop().await;
         said
+    }
+}
+
+/// What lies between a node and its servers.
+pub struct Way {
+    /// One proxy for each nats-server.
+    pub to_nats: Vec<Proxy>,
+    pub to_postgres: Proxy,
+}
+
+impl Way {
+    /// A new one, and the addresses of the servers through it.
+    async fn laid(nats: &str, database: &str) -> (Self, String, String) {
+        let (mut to_nats, mut urls) = (Vec::new(), Vec::new());
+        for server in nats.split(',') {
+            let (proxy, url) = behind_proxy(server).await;
+            to_nats.push(proxy);
+            urls.push(url);
+        }
+        let (to_postgres, database) = behind_proxy(database).await;
+        (Self { to_nats, to_postgres }, urls.join(","), database)
+    }
+
+    /// The machine of the node vanishes, and its servers are not told.
+    pub fn loses_its_machine(&self) {
+        self.to_nats.iter().chain([&self.to_postgres]).for_each(Proxy::loses_a_machine);
+    }
+
+    /// Ends of connections at the servers that stand although the machine is lost.
+    pub fn left_alone(&self) -> u64 {
+        let proxies = self.to_nats.iter().chain([&self.to_postgres]);
+        proxies.map(|proxy| proxy.done(|done| &done.left_alone)).sum()
     }
 }
 

@@ -31,7 +31,9 @@ pub async fn nats(dir: &Path) -> Nats {
 }
 
 pub async fn cluster(dir: &Path, n: usize) -> Cluster {
-    dev::start_cluster(tools(), &dir.join("cluster"), n).await.expect("the nats-servers start")
+    dev::start_cluster(tools(), &dir.join("cluster"), n, NatsOptions::default())
+        .await
+        .expect("the nats-servers start")
 }
 
 /// The Postgres of all stories, with a migrated database to copy. It ends with the process.

@@ -19,12 +19,19 @@ pub enum Kind {
     GatewayKilled,
     GatewayFrozen,
     GatewayDrained,
+    /// From NATS alone: its clients and Postgres reach it.
+    GatewayCutOff,
+    /// With its machine: nobody is told that its connections have ended.
+    GatewayLost,
     ProjectorKilled,
     ProjectorFrozen,
+    /// With its machine.
+    ProjectorLost,
     NatsKilled,
     NatsFrozen,
     NatsUnreachable,
     PostgresKilled,
+    PostgresFrozen,
     PostgresUnreachable,
     NetworkDelayed,
     NetworkCut,
@@ -34,16 +41,20 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const OF_SERVERS: [Self; 10] = [
+    pub const OF_SERVERS: [Self; 14] = [
         Self::GatewayKilled,
         Self::GatewayFrozen,
         Self::GatewayDrained,
+        Self::GatewayCutOff,
+        Self::GatewayLost,
         Self::ProjectorKilled,
         Self::ProjectorFrozen,
+        Self::ProjectorLost,
         Self::NatsKilled,
         Self::NatsFrozen,
         Self::NatsUnreachable,
         Self::PostgresKilled,
+        Self::PostgresFrozen,
         Self::PostgresUnreachable,
     ];
     pub const OF_CLIENTS: [Self; 5] = [
@@ -53,6 +64,18 @@ impl Kind {
         Self::SlowReader,
         Self::ReconnectStorm,
     ];
+
+    /// Those of `kinds` that the run is asked for: all, unless `VERBATIM_FAULTS_KINDS` names some.
+    pub fn wanted(kinds: &[Self]) -> Vec<Self> {
+        let Ok(named) = std::env::var("VERBATIM_FAULTS_KINDS") else { return kinds.to_vec() };
+        let named: Vec<&str> = named.split(',').map(str::trim).collect();
+        let all = Self::OF_SERVERS.iter().chain(&Self::OF_CLIENTS).map(|kind| kind.word());
+        let words: Vec<String> = all.collect();
+        for name in &named {
+            assert!(words.iter().any(|word| word == name), "{name} is none of {}", words.join(", "));
+        }
+        kinds.iter().copied().filter(|kind| named.contains(&&*kind.word())).collect()
+    }
 
     pub fn word(self) -> String {
         serde_json::to_value(self).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
@@ -81,9 +104,6 @@ pub async fn rages(world: Arc<World>, crowd: Arc<Crowd>, kinds: &[Kind], chance:
             chance.shuffle(&mut plan);
         }
         let Some(kind) = plan.pop() else { return };
-        if kind == Kind::NatsUnreachable && world.to_nats.is_none() {
-            continue;
-        }
         let target = chance.below(strike::targets(kind, &world));
         let mut fault = Fault { kind, target, lasts: strike::lasts(kind, &mut chance) };
         let history = &world.history;

@@ -15,8 +15,9 @@ use crate::{
     chance::Chance,
     clients::{Client, Crowd},
     history::{Key, What},
+    person::Outcome,
     proxy::{Done, Proxy, Weather},
-    world::{STREAMS, World, signal},
+    world::{STREAMS, Way, World, signal},
 };
 
 /// How long after a fault its effect may still show.
@@ -28,7 +29,11 @@ const LOUD: (usize, usize) = (400, 16 * 1024);
 pub(super) fn targets(kind: Kind, world: &World) -> usize {
     match kind {
         Kind::NatsKilled | Kind::NatsFrozen => world.replicas,
-        Kind::GatewayKilled | Kind::GatewayFrozen | Kind::GatewayDrained => world.gateways.len(),
+        Kind::GatewayKilled
+        | Kind::GatewayFrozen
+        | Kind::GatewayDrained
+        | Kind::GatewayCutOff
+        | Kind::GatewayLost => world.gateways.len(),
         Kind::NetworkDelayed | Kind::NetworkCut | Kind::NetworkBlackHole => world.doors.len(),
         _ => 1,
     }
@@ -36,12 +41,13 @@ pub(super) fn targets(kind: Kind, world: &World) -> usize {
 
 pub(super) fn lasts(kind: Kind, chance: &mut Chance) -> Duration {
     chance.millis(match kind {
-        Kind::GatewayKilled | Kind::PostgresKilled => 0..=3_000,
+        Kind::GatewayKilled | Kind::GatewayLost | Kind::PostgresKilled => 0..=3_000,
         // Longer than clients bear silence.
         Kind::GatewayFrozen | Kind::NetworkBlackHole => 5_000..=7_000,
-        Kind::ProjectorKilled | Kind::ProjectorFrozen => 1_000..=4_000,
+        Kind::ProjectorKilled | Kind::ProjectorFrozen | Kind::ProjectorLost => 1_000..=4_000,
         Kind::NatsKilled => 500..=3_000,
         Kind::NatsFrozen | Kind::NatsUnreachable => 3_000..=6_000,
+        Kind::GatewayCutOff | Kind::PostgresFrozen => 3_000..=8_000,
         Kind::PostgresUnreachable | Kind::NetworkDelayed => 2_000..=5_000,
         Kind::GatewayDrained | Kind::NetworkCut | Kind::SlowReader | Kind::ReconnectStorm => 0..=0,
     })
@@ -59,10 +65,13 @@ pub(super) async fn strike(
     }
     match fault.kind {
         Kind::GatewayKilled | Kind::GatewayFrozen | Kind::GatewayDrained => gateway(fault, world).await,
-        Kind::ProjectorKilled | Kind::ProjectorFrozen => projector(fault, world).await,
+        Kind::GatewayCutOff => cut_off(fault, world, crowd, chance).await,
+        Kind::GatewayLost => gateway_lost(fault, world).await,
+        Kind::ProjectorKilled | Kind::ProjectorFrozen | Kind::ProjectorLost => projector(fault, world).await,
         Kind::NatsKilled | Kind::NatsFrozen => nats(fault, world).await,
         Kind::NatsUnreachable => nats_unreachable(fault, world).await,
         Kind::PostgresKilled => postgres_killed(fault, world, crowd).await,
+        Kind::PostgresFrozen => postgres_frozen(fault, world, crowd).await,
         Kind::PostgresUnreachable => postgres_unreachable(fault, world, crowd).await,
         Kind::NetworkDelayed => delayed(fault, world, crowd, chance).await,
         Kind::NetworkCut => cut(fault, world).await,
@@ -77,7 +86,13 @@ fn reaches_clients(kind: Kind) -> bool {
     use Kind::*;
     matches!(
         kind,
-        GatewayKilled | GatewayFrozen | GatewayDrained | NetworkDelayed | NetworkCut | NetworkBlackHole
+        GatewayKilled
+            | GatewayFrozen
+            | GatewayDrained
+            | GatewayLost
+            | NetworkDelayed
+            | NetworkCut
+            | NetworkBlackHole
     )
 }
 
@@ -125,12 +140,74 @@ async fn gateway(Fault { kind, target, lasts }: Fault, world: &World) -> Option<
     felt(|| world.history.count_since(began, ended), "sockets ended").await
 }
 
+/// Felt when the gateway stores nothing, which it otherwise does at once, although it is reached.
+async fn cut_off(
+    Fault { target, lasts, .. }: Fault,
+    world: &World,
+    crowd: &Crowd,
+    chance: &mut Chance,
+) -> Option<String> {
+    let client = chance.pick(&crowd.clients)?;
+    let conversation = *chance.pick(&client.conversations)?;
+    let client_id = format!("cut-off-{}", world.history.now());
+    let key = Key { user: client.person.id, conversation, client_id };
+    let _turn = world.gateways[target].lock().await;
+    let sending = async {
+        // What was on its way has arrived by then.
+        sleep(Duration::from_millis(200)).await;
+        client.begins(&key, "is anybody there?");
+        let attempt = client.person.sends(target, &key, "is anybody there?");
+        let patience = lasts.saturating_sub(Duration::from_millis(500));
+        matches!(timeout(patience, attempt).await, Err(_) | Ok(Outcome::Unknown))
+    };
+    let (held, is_felt) = tokio::join!(held(world.ways[target].to_nats.iter().collect(), lasts), sending);
+    held.filter(|_| is_felt).map(|bytes| format!("nothing was stored there, {bytes} bytes were held back"))
+}
+
+/// Felt when its sockets fall silent while servers still believe that it is connected.
+async fn gateway_lost(Fault { target, lasts, .. }: Fault, world: &World) -> Option<String> {
+    let began = world.history.now();
+    let mut node = world.gateways[target].lock().await;
+    let way = &world.ways[target];
+    let before = way.left_alone();
+    way.loses_its_machine();
+    world.doors[target].loses_a_machine();
+    node.kill9().await;
+    let left_alone = left_alone(way, before).await;
+    sleep(lasts).await;
+    node.start_again().await;
+    world.doors[target].leads_to(node.address);
+    let silent =
+        |what: &What| matches!(what, What::Ended { node, why, .. } if *node == target && why == "silent");
+    let felt = felt(|| world.history.count_since(began, silent), "sockets fell silent").await?;
+    Some(format!("{felt}, {} ends of connections were left alone", left_alone?))
+}
+
+/// How many ends of connections are left alone since there were `before`; none within a second: nothing was
+/// lost.
+async fn left_alone(way: &Way, before: u64) -> Option<u64> {
+    let some = async {
+        while way.left_alone() == before {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(Duration::from_secs(1), some).await.ok()?;
+    Some(way.left_alone() - before)
+}
+
 /// Felt when the log moves and the views stand still.
 async fn projector(Fault { kind, lasts, .. }: Fault, world: &World) -> Option<String> {
     let mut node = world.projector.lock().await;
     let pid = node.pid()?;
+    let way = world.way_of_projector();
+    let ends = way.left_alone();
     match kind {
         Kind::ProjectorFrozen => signal(pid, "STOP").await,
+        Kind::ProjectorLost => {
+            way.loses_its_machine();
+            node.kill9().await;
+            left_alone(way, ends).await?;
+        }
         _ => node.kill9().await,
     }
     // A statement that was on its way is done by then.
@@ -177,9 +254,8 @@ async fn nats(Fault { kind, target, lasts }: Fault, world: &World) -> Option<Str
 }
 
 async fn nats_unreachable(Fault { lasts, .. }: Fault, world: &World) -> Option<String> {
-    let link = world.to_nats.as_ref()?;
     let began = world.history.now();
-    held(link, lasts).await?;
+    held(world.ways.iter().flat_map(|way| &way.to_nats).collect(), lasts).await?;
     silence(world, began, lasts, |_| true)
 }
 
@@ -194,12 +270,13 @@ fn silence(world: &World, began: u64, lasts: Duration, of: impl Fn(usize) -> boo
 }
 
 /// Nothing passes for a while; how many bytes were held back.
-async fn held(link: &Proxy, lasts: Duration) -> Option<u64> {
-    let before = link.done(|done: &Done| &done.held_bytes);
-    link.set(Weather::BlackHole);
+async fn held(links: Vec<&Proxy>, lasts: Duration) -> Option<u64> {
+    let held_by = || links.iter().map(|link| link.done(|done: &Done| &done.held_bytes)).sum::<u64>();
+    let before = held_by();
+    links.iter().for_each(|link| link.set(Weather::BlackHole));
     sleep(lasts).await;
-    let held = link.done(|done| &done.held_bytes) - before;
-    link.set(Weather::Fair);
+    let held = held_by() - before;
+    links.iter().for_each(|link| link.set(Weather::Fair));
     (held > 0).then_some(held)
 }
 
@@ -211,8 +288,19 @@ async fn postgres_killed(Fault { lasts, .. }: Fault, world: &World, crowd: &Crow
     failed
 }
 
+async fn postgres_frozen(Fault { lasts, .. }: Fault, world: &World, crowd: &Crowd) -> Option<String> {
+    let mut postgres = world.postgres.lock().await;
+    postgres.freeze(true);
+    let (failed, ()) = tokio::join!(reads_that_fail(crowd), sleep(lasts));
+    postgres.freeze(false);
+    failed
+}
+
 async fn postgres_unreachable(Fault { lasts, .. }: Fault, world: &World, crowd: &Crowd) -> Option<String> {
-    let (failed, held) = tokio::join!(reads_that_fail(crowd), held(&world.to_postgres, lasts));
+    let (failed, held) = tokio::join!(
+        reads_that_fail(crowd),
+        held(world.ways.iter().map(|way| &way.to_postgres).collect(), lasts)
+    );
     held.and(failed)
 }
 
@@ -266,7 +354,7 @@ async fn cut(Fault { target, .. }: Fault, world: &World) -> Option<String> {
 async fn black_hole(Fault { target, lasts, .. }: Fault, world: &World) -> Option<String> {
     let _turn = world.gateways[target].lock().await;
     let began = world.history.now();
-    held(&world.doors[target], lasts).await?;
+    held(vec![&world.doors[target]], lasts).await?;
     let silent =
         |what: &What| matches!(what, What::Ended { node, why, .. } if *node == target && why == "silent");
     felt(|| world.history.count_since(began, silent), "sockets fell silent").await
