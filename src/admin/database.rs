@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
+use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl Database {
         let looked = timeout(ANSWER, async {
             let connection = match &mut connection {
                 Some(connection) => connection,
-                none => none.insert(PgConnection::connect_with(&self.options).await?),
+                none => none.insert(views::connect(&self.options, &views::schema()).await?),
             };
             look(connection, self.node, clock, is_due.then_some(has_log), lately).await
         });

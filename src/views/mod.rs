@@ -40,8 +40,8 @@ pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use schema::{
-    VERSION, begin, create, discard, hold, indexes, is_whole, make_index, other_sets, plan_once, replace_all,
-    replace_one, schema, session, settle, tables, whole,
+    VERSION, begin, connect, create, discard, hold, indexes, is_whole, make_index, other_sets, plan_once,
+    replace_all, replace_one, schema, session, settle, tables, whole,
 };
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};

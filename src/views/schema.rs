@@ -2,7 +2,7 @@
 //! a migration: whatever is missing comes back, built from the log. A set that was built beside it
 //! can take its place.
 
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use super::{ALL, Projection, checkpoints, parked};
 
@@ -35,6 +35,13 @@ pub fn session(schema: &str) -> String {
          set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off;
          set enable_mergejoin = off; set jit = off;"
     )
+}
+
+/// A connection for the views of a schema that is not one of a pool.
+pub async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    execute(&mut connection, session(schema)).await?;
+    Ok(connection)
 }
 
 /// Has a connection plan each of its statements once. Postgres would do it at every use, which for one
