@@ -4,7 +4,7 @@
 use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
 
 use async_nats::jetstream::{
-    kv::{Config, Operation, Store, Watch, WatchError},
+    kv::{Config, Entry, Operation, Store, Watch, WatchError},
     stream::StorageType,
 };
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
@@ -71,6 +71,8 @@ pub struct LeaseChange {
     pub node: NodeId,
     /// What is known now; `None`: the entry has been cleared away.
     pub here: Option<Here>,
+    /// Which version of the entry this is.
+    pub revision: u64,
 }
 
 /// The two buckets. Cheap to clone.
@@ -173,9 +175,11 @@ impl Leases {
         self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
     }
 
-    /// Clears an entry away that is of no use any more.
-    pub async fn clear(&self, user: UserId, node: &NodeId) -> Result<(), Unavailable> {
-        self.here.purge(key(user, node)).await.map_err(Unavailable::because)
+    /// Clears an entry away that is of no use any more, if it still is as it was at that revision: the user may
+    /// have come back meanwhile.
+    pub async fn clear(&self, user: UserId, node: &NodeId, revision: u64) -> Result<(), Unavailable> {
+        let cleared = self.here.purge_expect_revision(key(user, node), Some(revision)).await;
+        cleared.map_err(Unavailable::because)
     }
 
     /// Watches all entries.
@@ -214,7 +218,7 @@ impl LeaseChanges {
             };
             match next {
                 Some(Ok(entry)) => {
-                    if let Some(change) = read(&entry.key, entry.operation, &entry.value) {
+                    if let Some(change) = read(&entry) {
                         return change;
                     }
                 }
@@ -231,11 +235,12 @@ fn key(user: UserId, node: &NodeId) -> String {
     format!("{user}.{node}")
 }
 
-fn read(key: &str, operation: Operation, value: &[u8]) -> Option<LeaseChange> {
-    let (user, node) = key.split_once('.')?;
-    let here = match operation {
-        Operation::Put => Some(serde_json::from_slice(value).ok()?),
+fn read(entry: &Entry) -> Option<LeaseChange> {
+    let (user, node) = entry.key.split_once('.')?;
+    let here = match entry.operation {
+        Operation::Put => Some(serde_json::from_slice(&entry.value).ok()?),
         Operation::Delete | Operation::Purge => None,
     };
-    Some(LeaseChange { user: UserId::from_str(user).ok()?, node: NodeId(node.to_owned()), here })
+    let user = UserId::from_str(user).ok()?;
+    Some(LeaseChange { user, node: NodeId(node.to_owned()), here, revision: entry.revision })
 }

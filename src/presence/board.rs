@@ -35,7 +35,7 @@ impl Board {
 
     /// Takes a change in and tells if it tipped the user's status.
     pub fn apply(&mut self, change: LeaseChange) -> Option<Tipped> {
-        let LeaseChange { user, node, here } = change;
+        let LeaseChange { user, node, here, .. } = change;
         let before = self.status(user);
         let Some(here) = here else {
             self.forget(user, &node);
@@ -82,7 +82,7 @@ mod tests {
     fn says(node: &NodeId, status: Status) -> LeaseChange {
         let at = "2026-11-24T13:10:00.000Z".parse().expect("time");
         let here = Some(Here { status, at, by: node.clone() });
-        LeaseChange { user: ana(), node: node.clone(), here }
+        LeaseChange { user: ana(), node: node.clone(), here, revision: 1 }
     }
 
     #[test]
@@ -111,7 +111,7 @@ mod tests {
         assert_eq!(board.of_nodes(|node| *node == two).count(), 0);
         board.apply(says(&one, Status::Offline));
         assert_eq!(board.of_nodes(|node| *node == one).count(), 0);
-        board.apply(LeaseChange { user: ana(), node: one, here: None });
+        board.apply(LeaseChange { user: ana(), node: one, here: None, revision: 2 });
         assert_eq!(board.status(ana()), Status::Offline);
     }
 }

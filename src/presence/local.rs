@@ -1,7 +1,7 @@
 //! The sessions of this node: several of one user count as one, and a short absence as none.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -10,21 +10,37 @@ use tokio::time::Instant;
 use super::Session;
 use crate::domain::{Status, UserId};
 
-/// The users with sessions on this node.
+/// The users with sessions on this node, and those of whom an entry is left in the bucket. It is the state
+/// itself that is changed by every session, and no list of changes that could overflow: whatever
+/// happens and however late it is written, an end is never forgotten.
 #[derive(Debug)]
 pub(super) struct Local {
     grace: Duration,
     users: HashMap<UserId, Sessions>,
-    changed: HashSet<UserId>,
+    /// Users of whom something may have to be written, each once, in the order in which they are looked at.
+    changed: VecDeque<UserId>,
+    is_in_changed: HashSet<UserId>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Sessions {
     open: HashMap<Session, Status>,
-    /// What has been written of this user.
-    written: Option<Status>,
+    written: Written,
+    /// An entry is on its way. Another one has to wait, or the older might be the last to arrive.
+    is_on_its_way: bool,
     /// When the last session ended.
     left: Option<Instant>,
+}
+
+/// What the bucket has of a user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Written {
+    /// Nothing: of who goes before anything was written, nothing has to be.
+    Nothing,
+    /// This.
+    As(Status),
+    /// Something, perhaps.
+    Unknown,
 }
 
 /// An entry that has to be written.
@@ -34,15 +50,26 @@ pub(super) struct Write {
     pub(super) status: Status,
 }
 
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { open: HashMap::new(), written: Written::Nothing, is_on_its_way: false, left: None }
+    }
+}
+
 impl Sessions {
     fn status(&self) -> Status {
         self.open.values().copied().max().unwrap_or(Status::Offline)
+    }
+
+    /// Whether the bucket has something else, or may have in the end.
+    fn has_to_be_written(&self) -> bool {
+        self.is_on_its_way || self.written != Written::As(self.status())
     }
 }
 
 impl Local {
     pub(super) fn new(grace: Duration) -> Self {
-        Self { grace, users: HashMap::new(), changed: HashSet::new() }
+        Self { grace, users: HashMap::new(), changed: VecDeque::new(), is_in_changed: HashSet::new() }
     }
 
     /// A session begins, changes or ends.
@@ -53,8 +80,18 @@ impl Local {
         } else {
             sessions.open.insert(session, status);
         }
+        if sessions.open.is_empty() && sessions.written == Written::Nothing {
+            self.users.remove(&user);
+            return;
+        }
         sessions.left = sessions.open.is_empty().then_some(now);
-        self.changed.insert(user);
+        self.look_at(user);
+    }
+
+    fn look_at(&mut self, user: UserId) {
+        if self.is_in_changed.insert(user) {
+            self.changed.push_back(user);
+        }
     }
 
     /// Whether something has to be written, now or when a grace has passed.
@@ -62,45 +99,68 @@ impl Local {
         !self.changed.is_empty()
     }
 
-    /// What has to be written now. A user who left waits for the grace to pass.
-    pub(super) fn due(&mut self, now: Instant) -> Vec<Write> {
-        let (users, grace) = (&self.users, self.grace);
+    /// What has to be written now, at most so much; each of it is on its way until [`Local::wrote`] or
+    /// [`Local::could_not_write`]. A user who left waits for the grace to pass.
+    pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<Write> {
         let mut writes = Vec::new();
-        self.changed.retain(|user| {
-            let Some(sessions) = users.get(user) else { return false };
-            let status = sessions.status();
-            let is_due = sessions.left.is_none_or(|left| now >= left + grace);
-            let is_new = sessions.written != Some(status);
-            if is_due && is_new {
-                writes.push(Write { user: *user, status });
+        for _ in 0..self.changed.len() {
+            if writes.len() == most {
+                break;
             }
-            is_new
-        });
+            let Some(user) = self.changed.pop_front() else { break };
+            let sessions = self.users.get_mut(&user);
+            let Some(sessions) = sessions.filter(|sessions| sessions.has_to_be_written()) else {
+                self.is_in_changed.remove(&user);
+                continue;
+            };
+            self.changed.push_back(user);
+            let has_left = sessions.left.is_none_or(|left| now >= left + self.grace);
+            if has_left && !sessions.is_on_its_way {
+                let status = sessions.status();
+                sessions.is_on_its_way = true;
+                sessions.written = Written::As(status);
+                writes.push(Write { user, status });
+            }
+        }
         writes
     }
 
     /// It has been written.
     pub(super) fn wrote(&mut self, write: Write) {
         let Some(sessions) = self.users.get_mut(&write.user) else { return };
-        sessions.written = Some(write.status);
-        if write.status == Status::Offline && sessions.open.is_empty() {
+        sessions.is_on_its_way = false;
+        // What was doubted on its way is written once more.
+        let is_so = sessions.written == Written::As(Status::Offline);
+        if is_so && write.status == Status::Offline && sessions.open.is_empty() {
             self.users.remove(&write.user);
         }
+    }
+
+    /// Whether it has been written is not known.
+    pub(super) fn could_not_write(&mut self, write: Write) {
+        if let Some(sessions) = self.users.get_mut(&write.user) {
+            sessions.is_on_its_way = false;
+        }
+        self.write_again(write.user);
     }
 
     /// What was written of a user is gone.
     pub(super) fn write_again(&mut self, user: UserId) {
         if let Some(sessions) = self.users.get_mut(&user) {
-            sessions.written = None;
-            self.changed.insert(user);
+            sessions.written = Written::Unknown;
+            self.look_at(user);
         }
     }
 
     /// What was written may be gone.
     pub(super) fn write_all_again(&mut self) {
         for (user, sessions) in &mut self.users {
-            sessions.written = None;
-            self.changed.insert(*user);
+            if sessions.written != Written::Nothing {
+                sessions.written = Written::Unknown;
+            }
+            if self.is_in_changed.insert(*user) {
+                self.changed.push_back(*user);
+            }
         }
     }
 }
@@ -117,7 +177,7 @@ mod tests {
 
     /// Writes what is due and tells which status it was.
     fn written(local: &mut Local, now: Instant) -> Option<Status> {
-        let due = local.due(now);
+        let due = local.due(now, 10);
         for write in &due {
             local.wrote(*write);
         }
@@ -155,7 +215,7 @@ mod tests {
         written(&mut local, now);
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline));
-        assert!(local.users.is_empty() && local.due(now + GRACE).is_empty() && !local.has_changed());
+        assert!(local.users.is_empty() && local.due(now + GRACE, 10).is_empty() && !local.has_changed());
     }
 
     #[test]
@@ -172,11 +232,65 @@ mod tests {
     }
 
     #[test]
-    fn after_an_outage_everything_is_written_again() {
+    fn after_an_outage_everything_is_written_again_and_so_is_an_end() {
         let (mut local, now) = (Local::new(GRACE), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.write_all_again();
         assert_eq!(written(&mut local, now), Some(Status::Online));
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.write_all_again();
+        assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline), "the bucket may still have them");
+        assert!(local.users.is_empty());
+    }
+
+    #[test]
+    fn who_goes_before_anything_was_written_leaves_nothing() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        for session in 0..1_000 {
+            local.session(ana(), Session::from_u128(session), Status::Online, now);
+            local.session(ana(), Session::from_u128(session), Status::Offline, now);
+        }
+        assert!(local.users.is_empty() && local.changed.len() <= 1);
+        assert!(local.due(now, 10).is_empty() && !local.has_changed());
+    }
+
+    #[test]
+    fn an_end_is_written_after_what_is_on_its_way() {
+        let (mut local, now) = (Local::new(Duration::ZERO), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        let online = local.due(now, 10);
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        assert_eq!(local.due(now, 10), [], "the one might arrive after the other");
+        local.wrote(online[0]);
+        assert_eq!(written(&mut local, now), Some(Status::Offline));
+        assert!(local.users.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_written_and_what_was_doubted_meanwhile_is_written_once_more() {
+        let (mut local, now) = (Local::new(Duration::ZERO), Instant::now());
+        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        let first = local.due(now, 10);
+        local.could_not_write(first[0]);
+        let second = local.due(now, 10);
+        assert_eq!(second, first);
+        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.wrote(second[0]);
+        let end = local.due(now, 10);
+        local.write_all_again();
+        local.wrote(end[0]);
+        assert_eq!(written(&mut local, now), Some(Status::Offline), "the connection was lost on its way");
+        assert!(local.users.is_empty());
+    }
+
+    #[test]
+    fn no_more_is_due_at_once_than_was_asked_for() {
+        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        for number in 0..100 {
+            let user = UserId::known(Session::from_u128(number));
+            local.session(user, Session::from_u128(number), Status::Online, now);
+        }
+        assert_eq!([0; 4].map(|_| local.due(now, 40).len()), [40, 40, 20, 0]);
     }
 }

@@ -3,19 +3,25 @@
 //! Each node writes what it knows of a user into a bucket, and all nodes watch it in one order. The
 //! node whose entry tips a user's status tells that user's conversations. A node lives as long as
 //! it renews its lease; the entries of a dead one are written off by those that live.
+//!
+//! Each of these has a task of its own, for none may wait for another: who writes thousands of entries
+//! renews the lease meanwhile, or is written off while alive. What waits between them is kept for each
+//! user ([`local`], [`pending`]), so that there is no queue that could overflow and lose an end.
 
 mod board;
+mod entries;
 mod local;
+mod news;
+mod pending;
 
 use std::{
-    collections::HashSet,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     time::Duration,
 };
 
 use sqlx::PgPool;
 use tokio::{
-    sync::mpsc,
+    sync::Notify,
     time::{Instant, MissedTickBehavior, interval},
 };
 use uuid::Uuid;
@@ -23,38 +29,45 @@ use uuid::Uuid;
 pub use board::{Board, Tipped};
 
 use crate::{
-    auth,
     clock::Clock,
-    domain::{Event, EventId, PresenceChanged, Status, Time, UserId},
-    log::{Draft, Here, LEASE, Leases, Log, NodeId, Unavailable},
+    domain::{Status, UserId},
+    log::{LeaseChange, Leases, Log, NodeId, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
-    views,
 };
 use local::Local;
+use pending::Pending;
 
-/// Sessions that begin, end and change faster than this task can take them wait here.
-const QUEUE: usize = 65_536;
-/// How often changed entries are written.
-const TICK: Duration = Duration::from_millis(100);
 /// How often the lease is renewed and the dead are looked for.
 const RENEW: Duration = Duration::from_secs(4);
+/// The changes that are told side by side.
+const TELLERS: usize = 8;
 
 /// Who is here, for asking and for telling. Cheap to clone.
 #[derive(Clone)]
-pub struct Presence {
-    board: Arc<RwLock<Board>>,
-    news: mpsc::Sender<News>,
+pub struct Presence(Arc<Inner>);
+
+struct Inner {
+    log: Log,
+    pool: PgPool,
+    clock: Clock,
+    settings: Settings,
+    node: NodeId,
+    leases: Leases,
+    board: RwLock<Board>,
+    local: Mutex<Local>,
+    /// Wakes who writes what is in `local`.
+    has_changed: Notify,
+    pending: Mutex<Pending>,
+    /// Wakes those who tell what is in `pending`.
+    has_news: Notify,
+    /// Since when the lease could always be renewed. After an outage all leases are gone until their nodes
+    /// have come back.
+    calm_since: Mutex<Instant>,
 }
 
 /// One session, as presence knows it.
 pub type Session = Uuid;
-
-/// What the gateway tells.
-#[derive(Debug, Clone, Copy)]
-enum News {
-    Session { user: UserId, session: Session, status: Status },
-}
 
 /// The settings of presence.
 #[derive(Debug, Clone, Copy)]
@@ -76,14 +89,13 @@ impl Default for Settings {
 impl Presence {
     /// A user's status over all nodes.
     pub fn status(&self, user: UserId) -> Status {
-        self.board.read().unwrap_or_else(PoisonError::into_inner).status(user)
+        self.0.board.read().unwrap_or_else(PoisonError::into_inner).status(user)
     }
 
     /// Tells that a session is there, or has another status; `offline` when it has ended.
     pub fn tell(&self, user: UserId, session: Session, status: Status) {
-        if self.news.try_send(News::Session { user, session, status }).is_err() {
-            tracing::error!(%user, "presence cannot keep up: a session's change is lost");
-        }
+        self.local().session(user, session, status, Instant::now());
+        self.0.has_changed.notify_one();
     }
 
     /// Starts watching and telling.
@@ -94,143 +106,91 @@ impl Presence {
         settings: Settings,
         tasks: &Supervisor,
     ) -> Result<Self, Unavailable> {
-        let (news, received) = mpsc::channel(QUEUE);
-        let board = Arc::<RwLock<Board>>::default();
         let leases = log.leases().await?;
         let node = NodeId::new();
         leases.renew(&node, 0).await?;
-        let task = Task { log, pool, clock, settings, node, board: board.clone() };
-        tasks.spawn("presence", async move { task.run(leases, received).await });
-        Ok(Self { board, news })
+        let presence = Self(Arc::new(Inner {
+            log,
+            pool,
+            clock,
+            settings,
+            node,
+            leases,
+            board: RwLock::default(),
+            local: Mutex::new(Local::new(settings.grace)),
+            has_changed: Notify::new(),
+            pending: Mutex::default(),
+            has_news: Notify::new(),
+            calm_since: Mutex::new(Instant::now()),
+        }));
+        tasks.spawn("presence lease", presence.clone().keep_the_lease());
+        tasks.spawn("presence entries", presence.clone().write_entries());
+        tasks.spawn("presence of the dead", presence.clone().write_off_the_dead());
+        tasks.spawn("presence board", presence.clone().watch());
+        for _ in 0..TELLERS {
+            tasks.spawn("presence news", presence.clone().tell_news());
+        }
+        Ok(presence)
     }
-}
 
-/// What the one task of presence knows.
-#[derive(Clone)]
-struct Task {
-    log: Log,
-    pool: PgPool,
-    clock: Clock,
-    settings: Settings,
-    node: NodeId,
-    board: Arc<RwLock<Board>>,
-}
+    fn local(&self) -> MutexGuard<'_, Local> {
+        self.0.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Task {
-    async fn run(&self, leases: Leases, mut news: mpsc::Receiver<News>) {
-        let mut local = Local::new(self.settings.grace);
-        let mut changes = leases.changes();
-        let mut connections = self.log.connections();
-        let mut calm_since = Instant::now();
-        let mut tick = interval(TICK);
+    fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn calm_since(&self) -> MutexGuard<'_, Instant> {
+        self.0.calm_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews the lease, and does nothing else that could take long.
+    async fn keep_the_lease(self) {
+        let mut connections = self.0.log.connections();
         let mut renew = interval(RENEW);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                received = news.recv() => {
-                    let Some(News::Session { user, session, status }) = received else { return };
-                    local.session(user, session, status, Instant::now());
-                }
-                _ = tick.tick(), if local.has_changed() => self.write(&leases, &mut local).await,
-                // After an outage all leases are gone until their nodes have come back.
-                _ = renew.tick() => match leases.renew(&self.node, open_sessions()).await {
-                    Ok(()) if calm_since.elapsed() > LEASE => self.write_off_the_dead(&leases).await,
-                    Ok(()) => {}
-                    Err(e) => {
-                        tracing::debug!(error = %e, "the lease is renewed later");
-                        calm_since = Instant::now();
-                    }
-                },
+                _ = renew.tick() => {}
                 changed = connections.changed() => {
                     if changed.is_err() { return }
                     // The buckets are in memory: after an outage they may have forgotten us.
-                    calm_since = Instant::now();
-                    local.write_all_again();
-                    renew.reset_immediately();
-                }
-                change = changes.next() => {
-                    if change.node == self.node && change.here.as_ref().is_none_or(|here| here.by != self.node) {
-                        // We were held to be dead: whoever is here is so all the same.
-                        local.write_again(change.user);
-                    }
-                    let tipped = self.board.write().unwrap_or_else(PoisonError::into_inner).apply(change.clone());
-                    let ours = change.here.as_ref().is_some_and(|here| here.by == self.node);
-                    if let Some(tipped) = tipped.filter(|_| ours) {
-                        let task = self.clone();
-                        tokio::spawn(async move { task.announce(tipped).await });
-                    }
-                    let is_over = change.here.is_some_and(|here| here.status == Status::Offline);
-                    if ours && is_over && let Err(e) = leases.clear(change.user, &change.node).await {
-                        tracing::debug!(error = %e, "an entry that is over stays");
-                    }
+                    *self.calm_since() = Instant::now();
+                    self.local().write_all_again();
+                    self.0.has_changed.notify_one();
                 }
             }
-        }
-    }
-
-    async fn write(&self, leases: &Leases, local: &mut Local) {
-        for write in local.due(Instant::now()) {
-            let here = Here { status: write.status, at: self.clock.now(), by: self.node.clone() };
-            if let Err(e) = leases.put(write.user, &self.node, &here).await {
-                tracing::debug!(error = %e, "presence is written later");
-                return;
-            }
-            local.wrote(write);
-        }
-    }
-
-    /// Entries of nodes whose lease has run out: their users are not here any more.
-    async fn write_off_the_dead(&self, leases: &Leases) {
-        let Ok(alive) = leases.alive().await else { return };
-        let dead: HashSet<(UserId, NodeId)> = {
-            let board = self.board.read().unwrap_or_else(PoisonError::into_inner);
-            let is_dead = |node: &NodeId| *node != self.node && !alive.contains(node);
-            board.of_nodes(is_dead).map(|(user, node)| (user, node.clone())).collect()
-        };
-        for (user, node) in dead {
-            let here = Here { status: Status::Offline, at: self.clock.now(), by: self.node.clone() };
-            if leases.put(user, &node, &here).await.is_err() {
-                return;
+            let sessions = METRICS.sessions.get().try_into().unwrap_or_default();
+            if let Err(e) = self.0.leases.renew(&self.0.node, sessions).await {
+                tracing::debug!(error = %e, "could not renew the lease; retrying");
+                *self.calm_since() = Instant::now();
             }
         }
     }
 
-    /// Tells the conversations of a user, those that moved last first.
-    async fn announce(&self, tipped: Tipped) {
-        let Tipped { user, status, at, .. } = tipped;
-        if status == Status::Offline
-            && let Err(e) = auth::saw(&self.pool, user, at).await
-        {
-            tracing::warn!(error = %e, %user, "when the user was last seen is not noted");
-        }
-        match views::latest_of(&self.pool, user, self.settings.fan_out, self.settings.crowd).await {
-            Ok(conversations) => {
-                let drafts =
-                    conversations.into_iter().map(|conversation| self.draft(conversation, user, status, at));
-                for draft in drafts {
-                    if let Err(e) = self.log.append_presence(&draft).await {
-                        tracing::debug!(error = %e, "a conversation is not told of a presence change");
-                    }
-                }
+    /// Keeps the board, and notes what this node has to tell of it.
+    async fn watch(self) {
+        let mut changes = self.0.leases.changes();
+        loop {
+            let change = changes.next().await;
+            let LeaseChange { user, node, here, revision } = &change;
+            let ours = here.as_ref().is_some_and(|here| here.by == self.0.node);
+            if *node == self.0.node && !ours {
+                // We were held to be dead: whoever is here is so all the same.
+                self.local().write_again(*user);
+                self.0.has_changed.notify_one();
             }
-            Err(e) => tracing::warn!(error = %e, %user, "whom to tell of a presence change is not known"),
+            if ours && here.as_ref().is_some_and(|here| here.status == Status::Offline) {
+                self.pending().is_over(*user, node.clone(), *revision);
+            }
+            let tipped = self.0.board.write().unwrap_or_else(PoisonError::into_inner).apply(change);
+            if let Some(tipped) = tipped.filter(|_| ours) {
+                self.pending().tip(tipped);
+            }
+            if ours {
+                self.0.has_news.notify_one();
+            }
         }
     }
-
-    fn draft(
-        &self,
-        conversation: crate::domain::ConversationId,
-        actor: UserId,
-        status: Status,
-        last_seen_at: Time,
-    ) -> Draft {
-        let event = Event::PresenceChanged(PresenceChanged { status, last_seen_at });
-        let id = self.clock.id(EventId::known);
-        Draft { conversation, id, actor, time: self.clock.now(), event, key: None, trace: None }
-    }
-}
-
-fn open_sessions() -> u64 {
-    METRICS.sessions.get().try_into().unwrap_or_default()
 }

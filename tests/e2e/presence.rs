@@ -1,6 +1,17 @@
 //! Who is here.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
+use uuid::Uuid;
+use verbatim::{
+    app,
+    clock::Clock,
+    domain::{Status, UserId},
+    log::{Log, Wanted},
+    presence::{Presence, Settings},
+    supervise::Supervisor,
+};
 
 use crate::world::{Device, Person, World, eventually};
 
@@ -134,5 +145,68 @@ async fn typing_is_told_to_the_others_and_kept_nowhere() {
     assert_eq!(of_eve.gets("error").await["code"], "not_found");
     of_ana.says(&lunch, "pizza").await;
     assert_eq!(of_ben.sees("pizza").await["previous"], lunch.position, "typing is no event");
+    world.finish().await;
+}
+
+/// Presence as a node has it, beside the node of a story.
+async fn presence_of(world: &World, log: &Log, tasks: &Supervisor) -> Presence {
+    let pool = app::database(&world.database.url, 2).await.expect("Postgres");
+    let settings = Settings { grace: Duration::ZERO, ..Settings::default() };
+    Presence::start(log.clone(), pool, Clock::system(), settings, tasks).await.expect("the buckets")
+}
+
+/// Many people with one session each.
+fn crowd(count: usize) -> Vec<(UserId, Uuid)> {
+    (0..count).map(|_| (UserId::known(Uuid::now_v7()), Uuid::now_v7())).collect()
+}
+
+#[tokio::test]
+async fn whatever_comes_at_once_an_end_is_never_lost() {
+    let (world, tasks) = (World::start().await, Supervisor::new());
+    let log = Log::open(world.nats.url(), Wanted::default(), &tasks).await.expect("the log");
+    let presence = presence_of(&world, &log, &tasks).await;
+    let crowd = crowd(300);
+    for (user, session) in &crowd {
+        presence.tell(*user, *session, Status::Online);
+    }
+    let all_are = async |status: Status| crowd.iter().all(|(user, _)| presence.status(*user) == status);
+    eventually("all are here", || all_are(Status::Online)).await;
+    // More changes than any queue would hold, and the ends come last.
+    for _ in 0..200 {
+        for (user, session) in &crowd {
+            presence.tell(*user, *session, Status::Away);
+            presence.tell(*user, *session, Status::Online);
+        }
+    }
+    for (user, session) in &crowd {
+        presence.tell(*user, *session, Status::Offline);
+    }
+    eventually("all have gone", || all_are(Status::Offline)).await;
+    assert!(tasks.stop(Duration::from_secs(5)).await);
+    drop((presence, log));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_keeps_its_lease_while_it_writes_thousands_of_entries() {
+    let (world, tasks) = (World::start().await, Supervisor::new());
+    let log = Log::open(world.nats.url(), Wanted::default(), &tasks).await.expect("the log");
+    let presence = presence_of(&world, &log, &tasks).await;
+    let leases = log.leases().await.expect("the buckets");
+    let nodes = leases.alive().await.expect("an answer");
+    assert_eq!(nodes.len(), 2, "the node of the story and this one");
+    let began = Instant::now();
+    for (user, session) in crowd(100_000) {
+        presence.tell(user, session, Status::Online);
+    }
+    // Longer than a lease lasts.
+    let long = verbatim::log::LEASE + Duration::from_secs(8);
+    eventually("the lease was kept for long", || async {
+        assert_eq!(leases.alive().await.expect("an answer"), nodes, "after {:?}", began.elapsed());
+        began.elapsed() > long
+    })
+    .await;
+    assert!(tasks.stop(Duration::from_secs(5)).await);
+    drop((presence, log));
     world.finish().await;
 }

@@ -1,0 +1,114 @@
+//! Telling the conversations of a user that they came, went or look away.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, sleep};
+
+use super::{Presence, Tipped, pending::News};
+use crate::{
+    auth,
+    domain::{ConversationId, Event, EventId, PresenceChanged, Status},
+    log::{Draft, Unavailable},
+    views,
+};
+
+/// Conversations of one user that are told side by side.
+const AT_ONCE: usize = 16;
+/// How long a change is worth telling again when it could not be told.
+const WORTH: Duration = Duration::from_secs(30);
+/// How long to wait before that.
+const PAUSE: Duration = Duration::from_millis(500);
+
+impl Presence {
+    /// Tells what there is to tell, one user after another, for as long as the process lives.
+    pub(super) async fn tell_news(self) {
+        loop {
+            let next = {
+                let mut pending = self.pending();
+                let next = pending.next();
+                if pending.has_next() {
+                    // One wake-up may stand for several changes.
+                    self.0.has_news.notify_one();
+                }
+                next
+            };
+            let Some((user, News { tipped, over })) = next else {
+                self.0.has_news.notified().await;
+                continue;
+            };
+            if let Some(tipped) = tipped {
+                self.announce(&tipped).await;
+            }
+            for (node, revision) in over {
+                if let Err(e) = self.0.leases.clear(user, &node, revision).await {
+                    tracing::debug!(error = %e, "an entry that is over stays, or is in use again");
+                }
+            }
+            self.pending().done(user);
+        }
+    }
+
+    /// Tells the conversations of a user, those that moved last first. What cannot be told is tried again for
+    /// a while: somebody who has gone would be there for all who listen. A newer change puts an end to it.
+    async fn announce(&self, tipped: &Tipped) {
+        let deadline = Instant::now() + WORTH;
+        if tipped.status == Status::Offline
+            && let Err(e) = auth::saw(&self.0.pool, tipped.user, tipped.at).await
+        {
+            tracing::warn!(error = %e, user = %tipped.user, "could not note when the user was last seen");
+        }
+        let mut untold = None;
+        loop {
+            let Err(e) = self.tell_conversations(tipped, &mut untold).await else { return };
+            if self.pending().is_overtaken(tipped.user) {
+                return;
+            }
+            if Instant::now() + PAUSE > deadline {
+                tracing::warn!(error = %e, user = %tipped.user, "could not tell a presence change");
+                return;
+            }
+            tracing::debug!(error = %e, "could not tell a presence change; retrying");
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells those that have not been told; without a list of them they are asked for first.
+    async fn tell_conversations(
+        &self,
+        tipped: &Tipped,
+        untold: &mut Option<Vec<ConversationId>>,
+    ) -> Result<(), Unavailable> {
+        let conversations = match untold.take() {
+            Some(untold) => untold,
+            None => {
+                let super::Settings { fan_out, crowd, .. } = self.0.settings;
+                views::latest_of(&self.0.pool, tipped.user, fan_out, crowd)
+                    .await
+                    .map_err(Unavailable::because)?
+            }
+        };
+        let told = stream::iter(conversations).map(|conversation| async move {
+            let draft = self.draft(conversation, tipped);
+            (conversation, self.0.log.append_presence(&draft).await)
+        });
+        let mut told = told.buffered(AT_ONCE);
+        let (mut again, mut failure) = (Vec::new(), None);
+        while let Some((conversation, outcome)) = told.next().await {
+            if let Err(e) = outcome {
+                again.push(conversation);
+                failure = Some(e);
+            }
+        }
+        *untold = Some(again);
+        failure.map_or(Ok(()), Err)
+    }
+
+    fn draft(&self, conversation: ConversationId, tipped: &Tipped) -> Draft {
+        let changed = PresenceChanged { status: tipped.status, last_seen_at: tipped.at };
+        let id = self.0.clock.id(EventId::known);
+        let time = self.0.clock.now();
+        let event = Event::PresenceChanged(changed);
+        Draft { conversation, id, actor: tipped.user, time, event, key: None, trace: None }
+    }
+}

@@ -1,0 +1,130 @@
+//! What has to be told of whom: the latest of each user, and of one user one thing after another.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use super::Tipped;
+use crate::{domain::UserId, log::NodeId};
+
+/// News that wait, at most one for each user: what is overtaken before somebody comes to it is no news
+/// any more. So nothing has to be dropped, whatever comes.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    waiting: HashMap<UserId, News>,
+    /// Those of `waiting` about whom nobody is telling something, oldest first.
+    order: VecDeque<UserId>,
+    /// Those about whom somebody is telling something. Two at once could be told the wrong way round, and
+    /// who has gone would stay.
+    busy: HashSet<UserId>,
+}
+
+/// What is new of a user.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct News {
+    /// The merged status has tipped.
+    pub(super) tipped: Option<Tipped>,
+    /// Entries of nodes that are over and can be cleared away, with their revisions.
+    pub(super) over: Vec<(NodeId, u64)>,
+}
+
+impl Pending {
+    /// A status has tipped.
+    pub(super) fn tip(&mut self, tipped: Tipped) {
+        let user = tipped.user;
+        self.of(user).tipped = Some(tipped);
+    }
+
+    /// An entry is over.
+    pub(super) fn is_over(&mut self, user: UserId, node: NodeId, revision: u64) {
+        let over = &mut self.of(user).over;
+        over.retain(|(other, _)| *other != node);
+        over.push((node, revision));
+    }
+
+    fn of(&mut self, user: UserId) -> &mut News {
+        let is_new = !self.waiting.contains_key(&user);
+        if is_new && !self.busy.contains(&user) {
+            self.order.push_back(user);
+        }
+        self.waiting.entry(user).or_default()
+    }
+
+    /// The next news for somebody who then says [`Pending::done`].
+    pub(super) fn next(&mut self) -> Option<(UserId, News)> {
+        let user = self.order.pop_front()?;
+        self.busy.insert(user);
+        Some((user, self.waiting.remove(&user).unwrap_or_default()))
+    }
+
+    /// Whether somebody else could tell something.
+    pub(super) fn has_next(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    /// What was told of a user is told, or given up; whether there are newer news.
+    pub(super) fn done(&mut self, user: UserId) -> bool {
+        self.busy.remove(&user);
+        let has_more = self.waiting.contains_key(&user);
+        if has_more {
+            self.order.push_back(user);
+        }
+        has_more
+    }
+
+    /// Whether another change of this user waits already.
+    pub(super) fn is_overtaken(&self, user: UserId) -> bool {
+        self.waiting.get(&user).is_some_and(|news| news.tipped.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Status;
+
+    fn user(number: u128) -> UserId {
+        UserId::known(uuid::Uuid::from_u128(number))
+    }
+
+    fn tipped(number: u128, status: Status) -> Tipped {
+        let at = "2026-11-24T13:10:00.000Z".parse().expect("time");
+        Tipped { user: user(number), status, at, by: NodeId::new() }
+    }
+
+    fn next(pending: &mut Pending) -> Option<(UserId, Option<Status>)> {
+        pending.next().map(|(user, news)| (user, news.tipped.map(|tipped| tipped.status)))
+    }
+
+    #[test]
+    fn the_latest_of_each_is_told_and_nothing_is_lost() {
+        let mut pending = Pending::default();
+        for _ in 0..100_000 {
+            pending.tip(tipped(1, Status::Online));
+            pending.tip(tipped(2, Status::Away));
+            pending.tip(tipped(1, Status::Offline));
+        }
+        assert_eq!(next(&mut pending), Some((user(1), Some(Status::Offline))));
+        assert_eq!(next(&mut pending), Some((user(2), Some(Status::Away))));
+        assert_eq!(next(&mut pending), None);
+    }
+
+    #[test]
+    fn two_things_of_one_user_are_told_one_after_the_other() {
+        let mut pending = Pending::default();
+        pending.tip(tipped(1, Status::Online));
+        assert!(next(&mut pending).is_some() && !pending.is_overtaken(user(1)));
+        pending.tip(tipped(1, Status::Offline));
+        assert_eq!(next(&mut pending), None, "somebody is still telling that they came");
+        assert!(pending.is_overtaken(user(1)) && pending.done(user(1)));
+        assert_eq!(next(&mut pending), Some((user(1), Some(Status::Offline))));
+        assert!(!pending.done(user(1)) && next(&mut pending).is_none());
+    }
+
+    #[test]
+    fn what_is_over_is_cleared_with_its_last_revision() {
+        let (mut pending, node) = (Pending::default(), NodeId::new());
+        pending.is_over(user(1), node.clone(), 7);
+        pending.is_over(user(1), node.clone(), 9);
+        let over = pending.next().map(|(_, news)| news);
+        assert_eq!(over, Some(News { tipped: None, over: vec![(node, 9)] }));
+    }
+}
