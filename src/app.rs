@@ -23,7 +23,7 @@ use crate::{
     admin::{self, Health, monitor},
     api, auth,
     clock::Clock,
-    commands::{Commands, Conversations, Earlier, Messages, Receipts},
+    commands::{Bound, Commands, Conversations, Earlier, Messages, Receipts},
     config::{BadSetting, Role, Settings},
     domain::Epoch,
     feed::Feed,
@@ -301,6 +301,7 @@ async fn start(
         conversations,
         messages: Messages::new(pool.clone(), progress.clone()),
         receipts,
+        bound: Bound::new(pool.clone(), settings.conversations_per_user),
         blocked: Arc::new(auth::Blocked::new(pool.clone())),
         clock: clock.clone(),
     };

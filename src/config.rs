@@ -67,6 +67,12 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
     pub conversations: usize,
 
+    /// The most conversations into which others can bring one user; twice as many with those that the user
+    /// begins.
+    #[arg(long, env = "VERBATIM_CONVERSATIONS_PER_USER", default_value_t = 10_000, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub conversations_per_user: u32,
+
     /// Connections to Postgres that requests share. A projector has one more for each stream.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]

@@ -22,8 +22,8 @@ impl From<Refused> for Problem {
             Refused::Rejected(Forbidden | NotTheSender | Blocked) => StatusCode::FORBIDDEN,
             Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
             Refused::Rejected(
-                LastOwner | DirectIsFixed | TooManyMembers | AlreadyStarted | MessageDeleted
-                | TooManyReactions | TooManyPins,
+                LastOwner | DirectIsFixed | TooManyMembers | TooManyConversations | AlreadyStarted
+                | MessageDeleted | TooManyReactions | TooManyPins,
             )
             | Refused::Mismatch => StatusCode::CONFLICT,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -125,6 +125,7 @@ mod tests {
             (DirectIsFixed, 409, "direct_conversation"),
             (WithOneself, 400, "with_oneself"),
             (TooManyMembers, 409, "too_many_members"),
+            (TooManyConversations, 409, "too_many_conversations"),
             (AheadOfHead, 400, "ahead_of_head"),
             (NoSuchMember, 404, "no_such_member"),
             (AlreadyStarted, 409, "already_started"),

@@ -4,6 +4,7 @@
 //! stored.
 
 mod blocks;
+mod bound;
 mod conversations;
 mod earlier;
 mod kept;
@@ -16,6 +17,7 @@ mod tell;
 
 use std::{sync::Arc, time::Duration};
 
+pub use bound::Bound;
 pub use conversations::{Applied, Conversations, Tracked};
 pub use earlier::Earlier;
 pub use messages::{Acted, Messages};
@@ -54,6 +56,8 @@ pub struct Commands {
     pub messages: Messages,
     /// How far everybody has got, as far as this process told the log.
     pub receipts: Receipts,
+    /// How many conversations somebody may be in.
+    pub bound: Bound,
     /// Who has blocked whom.
     pub blocked: Arc<Blocked>,
     /// Time and ids.
@@ -129,6 +133,10 @@ impl Refused {
             Self::Rejected(TooManyMembers) => {
                 ("too_many_members", "The conversation is full: somebody has to leave first.")
             }
+            Self::Rejected(TooManyConversations) => (
+                "too_many_conversations",
+                "Somebody who would come in is in too many conversations: they have to leave one first.",
+            ),
             Self::Rejected(AheadOfHead) => (
                 "ahead_of_head",
                 "The conversation has not come to that position: name one that you have seen.",
@@ -206,6 +214,7 @@ impl Commands {
             let Some(event) = decided? else {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
+            self.must_have_place(by, &event).await?;
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),

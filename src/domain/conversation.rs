@@ -129,6 +129,8 @@ pub enum Rejection {
     WithOneself,
     /// More than [`MAX_MEMBERS`], or more than [`MAX_FIRST_MEMBERS`] at the beginning.
     TooManyMembers,
+    /// Somebody who would come in is in as many conversations as an account may be.
+    TooManyConversations,
     /// A position that has not been reached.
     AheadOfHead,
     /// Whose role shall change is not a member.

@@ -288,6 +288,26 @@ pub struct EventType {
 macro_rules! events {
     ($($variant:ident $data:ident $lane:ident $word:literal;)+) => {
         impl Event {
+    /// Those who come in by it.
+    pub fn brings_in(&self) -> Vec<UserId> {
+        match self {
+            Self::ConversationCreated(created) => created.members.iter().map(|m| m.user_id).collect(),
+            Self::MemberAdded(added) => vec![added.user_id],
+            Self::ConversationUpdated(_)
+            | Self::MemberRemoved(_)
+            | Self::MemberRoleChanged(_)
+            | Self::MessageSent(_)
+            | Self::MessageEdited(_)
+            | Self::MessageDeleted(_)
+            | Self::ReactionAdded(_)
+            | Self::ReactionRemoved(_)
+            | Self::MessagePinned(_)
+            | Self::MessageUnpinned(_)
+            | Self::ReceiptAdvanced(_)
+            | Self::PresenceChanged(_) => Vec::new(),
+        }
+    }
+
             /// Every event's type, in the order of the lanes.
             pub const TYPES: &[&str] = &[$($word),+];
 

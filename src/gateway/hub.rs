@@ -305,11 +305,7 @@ impl Stream {
 
     /// Those who come in by an event and listen here.
     fn added_here(&self, recorded: &Recorded) -> Vec<Arc<Listener>> {
-        let added = match &recorded.event {
-            Some(Event::ConversationCreated(created)) => created.members.iter().map(|m| m.user_id).collect(),
-            Some(Event::MemberAdded(added)) => vec![added.user_id],
-            _ => Vec::new(),
-        };
+        let added = recorded.event.as_ref().map(Event::brings_in).unwrap_or_default();
         added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
     }
 

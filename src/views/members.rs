@@ -301,6 +301,19 @@ pub async fn latest_of(
     Ok(ids.into_iter().map(ConversationId::known).collect())
 }
 
+/// Whether one of these people is in so many conversations.
+pub async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sqlx::Result<bool> {
+    let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
+    sqlx::query_scalar(
+        "select exists (select from unnest($1::uuid[]) as asked (id)
+                        where exists (select from member m where m.user_id = asked.id offset $2 - 1))",
+    )
+    .bind(users)
+    .bind(many)
+    .fetch_one(pool)
+    .await
+}
+
 /// Whether two people have a conversation in common.
 pub async fn share_a_conversation(pool: &PgPool, one: UserId, other: UserId) -> sqlx::Result<bool> {
     sqlx::query_scalar(

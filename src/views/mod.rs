@@ -33,7 +33,9 @@ pub use history::{
     versions,
 };
 pub use keys::{Found, Keys, Sending};
-pub use members::{Member, Memberships, Stay, latest_of, members, memberships, share_a_conversation};
+pub use members::{
+    Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, share_a_conversation,
+};
 pub use messages::found;
 pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};

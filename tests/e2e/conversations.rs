@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Conversation, World, ask, key};
+use crate::world::{Conversation, Person, World, ask, eventually, key};
 
 #[tokio::test]
 async fn two_people_talk_and_an_outsider_learns_nothing() {
@@ -147,5 +147,47 @@ async fn a_group_started_twice_with_one_key_is_one_group() {
         (one.json().await.expect("JSON"), other.json().await.expect("JSON"));
     assert_eq!(one, other);
     assert_eq!(starts("Dinner").await.status().as_u16(), 409);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn others_bring_somebody_into_so_many_conversations_and_no_more() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_CONVERSATIONS_PER_USER", "3")]).await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let keyed = ana.with_key("the-first-group");
+    let mut last = keyed.starts_group("One", &[&ben]).await;
+    let first = last.clone();
+    last = ana.starts_group("Two", &[&ben]).await;
+    let direct = cleo.starts_direct(&ben).await.expect(201);
+    let known = |who: &Person, of: &Conversation| {
+        let (who, path) = (who.clone(), format!("/v1/conversations/{}?min_position={}", of.id, of.position));
+        async move { who.get(&path).await.expect(200) }
+    };
+    known(&ben, &Conversation::from(direct.clone())).await;
+
+    let group = json!({ "kind": "group", "title": "Three", "members": [ben.id] });
+    ana.post("/v1/conversations", group.clone()).await.refuses(409, "too_many_conversations");
+    ana.starts_direct(&ben).await.refuses(409, "too_many_conversations");
+    let tea = cleo.starts_group("Tea", &[]).await;
+    cleo.invites(&tea, &ben).await.refuses(409, "too_many_conversations");
+    assert_eq!(keyed.starts_group("One", &[&ben]).await.id, first.id, "a retry gets the first answer");
+    assert_eq!(cleo.starts_direct(&ben).await.expect(200)["id"], direct["id"]);
+    cleo.invites(&tea, &ana).await.expect(201);
+
+    // What ben begins is for ben to decide, within twice as many.
+    for n in 4..=6 {
+        let own = ben.starts_group(&format!("Own {n}"), &[]).await;
+        known(&ben, &own).await;
+    }
+    let own = json!({ "kind": "group", "title": "Own 7" });
+    ben.post("/v1/conversations", own).await.refuses(409, "too_many_conversations");
+    for left in [&first, &last] {
+        ben.removes(left, &ben).await.expect(204);
+    }
+    eventually("there is a place again", || async {
+        ben.post("/v1/conversations", json!({ "kind": "group", "title": "Own 7" })).await.status == 201
+    })
+    .await;
     world.finish().await;
 }
