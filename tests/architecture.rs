@@ -160,7 +160,6 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("commands/earlier/searched.rs", "one conversation is searched"),
     ("gateway/session.rs", "one receipt is told"),
     ("log/commit.rs", "one round of appends, each with a deadline"),
-    ("presence/mod.rs", "one change is told"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];
 
