@@ -111,6 +111,8 @@ metrics! {
     key_breaker: Gauge = "key_breaker_open";
     /// Keys that were looked up before something was done, by what was found.
     key_look_ups: Family<[(&'static str, &'static str); 1], Counter> = "key_look_ups";
+    /// Reads that were refused because the log lacks something that they need.
+    refused_reads: Counter = "refused_reads";
     /// Replays of the log, each of which has a consumer.
     replays: Gauge = "replays";
     /// Sockets that were closed because they did not read fast enough.

@@ -10,7 +10,7 @@ use super::{
     database::DatabaseSeen,
     report::{Part, Report},
 };
-use crate::log::Survey;
+use crate::log::{Hole, Survey};
 
 /// A survey of the log that is older tells nothing of the present.
 const STALE: Duration = Duration::from_secs(5);
@@ -95,6 +95,9 @@ fn log(facts: &Facts) -> Part {
         let whose = if facts.others_have_log { "; other nodes reach it" } else { "" };
         let todo = "look at nats-server, and at the network between it and this node";
         Part::failed("log", code, format!("{why}{whose}: {todo}")).takes_out(own)
+    } else if let Some(hole) = hole(facts) {
+        let todo = "if another copy has it, let that one lead the stream; otherwise see \"Disasters\" in deploy/README.md";
+        Part::failed("log", "log_damaged", format!("log_damaged: {hole}: {todo}")).takes_out(true)
     } else if let Some((why, since)) = facts.survey.as_ref().and_then(|survey| survey.refusing.clone()) {
         let seconds = since.as_secs();
         let detail = format!(
@@ -115,6 +118,12 @@ fn log(facts: &Facts) -> Part {
     part.with("server", survey.server.clone())
         .with("streams", survey.streams.len())
         .with("answering", answering)
+}
+
+/// Something that the log lacks. Nobody who would have to read over it is answered, by any node.
+fn hole(facts: &Facts) -> Option<&Hole> {
+    let streams = &facts.survey.as_ref()?.streams;
+    streams.iter().find_map(|seen| seen.as_ref().ok()?.hole.as_ref())
 }
 
 fn fullest(facts: &Facts) -> Option<(usize, f64)> {

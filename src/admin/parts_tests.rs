@@ -15,6 +15,7 @@ fn sound() -> Facts {
         current: 3,
         behind: vec![],
         has_majority: true,
+        hole: None,
     };
     let survey = Survey {
         at: now,
@@ -85,6 +86,13 @@ fn a_sound_process_has_no_trouble() {
     let body = report.body();
     assert_eq!((&body["trouble"], &body["warning"]), (&Value::Null, &Value::Null));
     assert_eq!(body["parts"]["log"]["server"], "verbatim-0");
+}
+
+#[test]
+fn a_log_that_lacks_something_takes_everybody_out() {
+    let hole = Hole::at(0, Position(57));
+    says(|f| stream(f).hole = Some(hole.clone()), "log", "failed", "log_damaged", true);
+    assert_eq!(hole.to_string(), "CHAT_0 has no event at 57");
 }
 
 #[test]

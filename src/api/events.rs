@@ -325,6 +325,7 @@ impl From<Behind> for Problem {
     fn from(behind: Behind) -> Self {
         match behind {
             Behind::Unavailable(outage) => outage.into(),
+            Behind::Damaged(_) => Reset::Incomplete.into(),
             Behind::Crowded | Behind::Lagging => {
                 let detail = "This node cannot read so much of the log again now: try the same again.";
                 Self::unavailable("not_yet", detail, Duration::from_secs(1))

@@ -50,6 +50,7 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
     report.say("log", log.as_ref().map(described));
     if let Ok(Some(log)) = &log {
         report.say("durability", durable(log).await);
+        report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
         if let Ok(pool) = &database {
             report.say("views", follow_from(log, pool).await);
@@ -83,6 +84,14 @@ async fn in_time(log: &Log, pool: &PgPool) -> Result<String, String> {
     match Clocks::ask(log, pool, &Clock::system()).await.agreement() {
         Agreement::Close(by) => Ok(format!("within {by:.1} s of Postgres and nats-server")),
         apart => Err(apart.trouble().unwrap_or_default()),
+    }
+}
+
+/// Whether every position of the log has an event.
+async fn whole(log: &Log) -> Result<String, String> {
+    match log.first_hole().await.map_err(|e| e.to_string())? {
+        None => Ok("every position has an event".into()),
+        Some(hole) => Err(format!("{hole}: see \"Disasters\" in deploy/README.md")),
     }
 }
 

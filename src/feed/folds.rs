@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     domain::{ConversationId, Fold, Position},
-    log::{Log, Unavailable},
+    log::{Log, NotRead},
 };
 
 /// The most members of all conversations that are kept; beyond, all are forgotten.
@@ -30,7 +30,7 @@ impl Folds {
         log: &Log,
         id: ConversationId,
         position: Position,
-    ) -> Result<Fold, Unavailable> {
+    ) -> Result<Fold, NotRead> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).folds.get(&(id, position)).cloned();
         if let Some(fold) = known {
             return Ok(fold);

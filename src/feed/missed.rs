@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{Behind, Remembered};
 use crate::{
     domain::{ConversationId, Fold, Point, Position, UserId},
-    log::{Log, PAGE, PAGE_BYTES, Recorded, Replay, Unavailable},
+    log::{Log, NotRead, PAGE, PAGE_BYTES, Recorded, Replay},
     views::{Memberships, Stay},
 };
 
@@ -103,14 +103,10 @@ impl Missed {
                 }
                 Reading::Stored(replay, folds) => {
                     let read = replay.page(limit).await?;
-                    let is_over =
-                        read.is_empty() || read.iter().any(|recorded| recorded.position >= end.position);
-                    let is_within = |recorded: &Recorded| recorded.position <= end.position;
-                    if let Some(last) = read.iter().take_while(|recorded| is_within(recorded)).last() {
+                    if let Some(last) = read.last() {
                         self.at[stream] = last.point();
                     }
-                    let read = read.into_iter().take_while(is_within);
-                    (show(self.user, folds, read), is_over)
+                    (show(self.user, folds, read), replay.is_over())
                 }
             };
             for Shown { recorded, .. } in &events {
@@ -152,11 +148,11 @@ impl Missed {
         let ids: Vec<ConversationId> = stays.keys().copied().collect();
         let folds = &self.remembered.folds;
         let folds = stream::iter(ids.clone())
-            .map(|id| async move { Ok::<_, Unavailable>((id, folds.at(&self.log, id, from).await?)) })
+            .map(|id| async move { Ok::<_, NotRead>((id, folds.at(&self.log, id, from).await?)) })
             .buffer_unordered(FOLDS)
             .try_collect()
             .await?;
-        Ok(Reading::Stored(Box::new(self.log.replay(stream, from, &ids).await?), folds))
+        Ok(Reading::Stored(Box::new(self.log.replay(stream, from, to, &ids).await?), folds))
     }
 }
 
@@ -172,11 +168,7 @@ fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
 }
 
 /// What of it counts and may be seen by this user.
-fn show(
-    user: UserId,
-    folds: &mut HashMap<ConversationId, Fold>,
-    read: impl Iterator<Item = Recorded>,
-) -> Vec<Shown> {
+fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recorded>) -> Vec<Shown> {
     let mut events = Vec::new();
     for recorded in read {
         let Some(fold) = folds.get_mut(&recorded.conversation) else { continue };

@@ -28,7 +28,7 @@ pub use turns::Turn;
 
 use crate::{
     domain::{Point, Position, UserId},
-    log::{Log, Recorded, Unavailable},
+    log::{Damaged, Log, NotRead, Recorded, Unavailable},
     views::{self, Checkpoint, Memberships, Progress},
 };
 
@@ -63,9 +63,21 @@ pub enum Behind {
     /// The views lag behind the log.
     #[error("the views lag behind the log")]
     Lagging,
+    /// Something is missing in the log: it cannot be told any more.
+    #[error(transparent)]
+    Damaged(Damaged),
     /// A server does not answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl From<NotRead> for Behind {
+    fn from(e: NotRead) -> Self {
+        match e {
+            NotRead::Damaged(damaged) => Self::Damaged(damaged),
+            NotRead::Unavailable(e) => Self::Unavailable(e),
+        }
+    }
 }
 
 impl From<sqlx::Error> for Behind {

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::{Behind, Feed};
 use crate::{
     domain::{self, AsOf, ConversationId, Happened, Marks, MessageId, Position, Said, UserId},
-    log::{PAGE, Recorded, Replay, Unavailable},
+    log::{NotRead, PAGE, Recorded, Replay, Unavailable},
     views::{Direction, Member, Message, QUOTE, Quote, Reaction, ReactionCount, Reader, Receipt},
 };
 
@@ -47,13 +47,24 @@ impl From<Unavailable> for PastError {
     }
 }
 
+/// No other point would be told any better, so it is an outage and no reason to begin anew.
+impl From<NotRead> for PastError {
+    fn from(e: NotRead) -> Self {
+        Unavailable::from(e).into()
+    }
+}
+
 impl Feed {
     /// Reads a conversation up to a point that the log has passed.
     pub async fn past(&self, id: ConversationId, as_of: AsOf) -> Result<Past, PastError> {
         let _turn = self.looks_back.try_acquire().map_err(|_| Behind::Crowded)?;
         let mut past = domain::Past::of(as_of);
         let read = async {
-            let mut replay = self.log.replay(self.log.stream_of(id), Position::START, &[id]).await?;
+            let upto = match as_of {
+                AsOf::Position(position) => position,
+                AsOf::Time(_) => Position::MAX,
+            };
+            let mut replay = self.log.replay(self.log.stream_of(id), Position::START, upto, &[id]).await?;
             fold(&mut replay, &mut past).await
         };
         let too_slow = |_| Unavailable::because("a conversation cannot be read again in time");

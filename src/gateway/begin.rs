@@ -98,27 +98,47 @@ async fn resume(
         write(session, &[page]).await?;
     }
 
-    let mut at = from;
+    let (mut at, mut given) = (from, Given::All);
     for _ in 0..ROUNDS {
         let to = conversations.points();
-        if behind(&at, &to) <= LAST_STRETCH {
+        if given == Given::NotAll || behind(&at, &to) <= LAST_STRETCH {
             break;
         }
         let mut missed = gateway.feed.missed(session.user, at, to.clone()).await.map_err(|e| later(&e))?;
-        give(gateway, session, &mut missed).await?;
+        given = give(gateway, session, &mut missed).await?;
         at = to;
     }
 
-    let mut live = go_live(gateway, session).await?;
+    let reset = ServerFrame::Reset { reason: Reset::Incomplete.word() }.encode();
+    let mut live = match go_live(gateway, session).await {
+        Ok(live) => live,
+        Err(close) => {
+            // If it is because the log lacks something, the client cannot go on elsewhere either.
+            if given == Given::All {
+                let to = conversations.points();
+                let mut missed = gateway.feed.missed(session.user, at, to).await.map_err(|e| later(&e))?;
+                given = give(gateway, session, &mut missed).await?;
+            }
+            if given == Given::NotAll {
+                session.socket.send(&reset);
+            }
+            return Err(close);
+        }
+    };
     let mut missed =
         gateway.feed.missed(session.user, at.clone(), live.at.clone()).await.map_err(|e| later(&e))?;
-    give(gateway, session, &mut missed).await?;
-    let first = if live.is_complete(&at, missed.heads(), |id| gateway.commands.log.stream_of(id)) {
-        ServerFrame::CaughtUp { cursor: gateway.feed.cursor(session.user, &live.at) }.encode()
-    } else {
+    if given == Given::All {
+        given = give(gateway, session, &mut missed).await?;
+    }
+    let reaches_heads = live.is_complete(&at, missed.heads(), |id| gateway.commands.log.stream_of(id));
+    if given == Given::All && !reaches_heads {
         METRICS.holes.inc();
         tracing::error!(user = %session.user, "a resume did not reach the heads: the client is reset");
-        ServerFrame::Reset { reason: Reset::Incomplete.word() }.encode()
+    }
+    let first = if given == Given::All && reaches_heads {
+        ServerFrame::CaughtUp { cursor: gateway.feed.cursor(session.user, &live.at) }.encode()
+    } else {
+        reset
     };
     // What was given is not given again, also of conversations that were joined on the way.
     for (id, given) in missed.heads() {
@@ -192,9 +212,23 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
     Ok(Live { at, heads: heads.collect() })
 }
 
+/// How much of what was missed has been given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    All,
+    /// What comes before something that the log lacks.
+    NotAll,
+}
+
 /// Writes all pages, at the pace at which the client reads.
-async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Result<(), Close> {
-    while let Some(page) = missed.page(PAGE).await.map_err(|e| later(&e))? {
+async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Result<Given, Close> {
+    loop {
+        let page = match missed.page(PAGE).await {
+            Ok(Some(page)) => page,
+            Ok(None) => return Ok(Given::All),
+            Err(Behind::Damaged(_)) => return Ok(Given::NotAll),
+            Err(e) => return Err(later(&e)),
+        };
         may_go_on(gateway, session)?;
         let wanted = page.events.iter().filter(|shown| session.wants(shown.recorded.conversation));
         let wanted: Vec<&Shown> = wanted.collect();
@@ -210,7 +244,6 @@ async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Resu
             session.socket.send(&ServerFrame::Heartbeat { cursor, heads: &[] }.encode());
         }
     }
-    Ok(())
 }
 
 /// Writes frames and waits until the client has read so much that nothing waits any more.
@@ -238,7 +271,7 @@ fn later(behind: &Behind) -> Close {
         _ => tracing::warn!(error = %behind, "a session cannot begin now"),
     }
     match behind {
-        Behind::Lagging => Close::Lagging,
+        Behind::Lagging | Behind::Damaged(_) => Close::Lagging,
         Behind::Crowded | Behind::Unavailable(_) => Close::Overload,
     }
 }

@@ -4,13 +4,18 @@ use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Log, Recorded, Unavailable};
+use super::{Log, NotRead, Recorded, Unavailable};
 use crate::{
     domain::{ConversationId, Event, Fold, Lane, Position},
     telemetry::METRICS,
 };
 
 impl Recorded {
+    /// Whether a conversation begins with it: none of its events stands before.
+    pub(super) fn begins(&self) -> bool {
+        matches!(self.event, Some(Event::ConversationCreated(_)))
+    }
+
     /// Takes this event into a fold; the position before it in the chain, or `None` if it is void,
     /// cannot be read or was read before.
     pub fn apply_to(&self, fold: &mut Fold) -> Option<Position> {
@@ -36,12 +41,16 @@ const ROSTERS: usize = 8;
 impl Log {
     /// Folds a conversation up to and with a position, or as far as it goes: its whole roster, and
     /// the last event that counts.
-    pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, Unavailable> {
+    pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, NotRead> {
         let heads = match up_to {
             Some(limit) => self.heads(id, limit).await?,
             None => self.heads_of(&[id]).await?,
         };
-        self.folded(id, heads).await
+        let (begun, fold) = self.folded(id, heads).await?;
+        match self.damage(self.stream_of(id), begun, up_to.unwrap_or(Position::MAX)).await? {
+            None => Ok(fold),
+            Some(damaged) => Err(damaged.into()),
+        }
     }
 
     /// Folds conversations of one stream, at most [`FOLDS`], as far as they go: one look-up for them
@@ -54,20 +63,33 @@ impl Log {
                     heads.entry(recorded.conversation).or_default().push(recorded);
                 }
             }
-            Err(e) => return ids.iter().map(|_| Err(e.clone())).collect(),
+            Err(e) => return ids.iter().map(|_| Err(e.clone().into())).collect(),
         }
         let all: Vec<_> = ids.iter().map(|id| (*id, heads.remove(id).unwrap_or_default())).collect();
-        stream::iter(all).map(|(id, heads)| self.folded(id, heads)).buffered(ROSTERS).collect().await
+        let folded = stream::iter(all).map(|(id, heads)| self.folded(id, heads)).buffered(ROSTERS);
+        let folded: Vec<_> = folded.collect().await;
+        let Some(stream) = ids.first().map(|id| self.stream_of(*id)) else { return Vec::new() };
+        let extent = self.extent(stream).await;
+        let check = |folded: Result<(Position, Fold), NotRead>| {
+            let ((begun, fold), extent) = (folded?, extent.as_ref().map_err(Clone::clone)?);
+            match self.damage_of(stream, extent, begun, Position::MAX) {
+                None => Ok(fold),
+                Some(damaged) => Err(Unavailable::because(damaged)),
+            }
+        };
+        folded.into_iter().map(check).collect()
     }
 
-    /// Folds a conversation up to its heads. They come first and tell how far this fold goes: what is
-    /// stored between the two reads is still to come from the follower.
-    async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<Fold, Unavailable> {
+    /// Folds a conversation up to its heads, and tells where it begins. They come first and tell how far
+    /// this fold goes: what is stored between the two reads is still to come from the follower. Whether
+    /// something is missing has to be asked afterwards: any event that is gone may have been one of this
+    /// conversation, unless it stood before its first one.
+    async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
             None => Vec::new(),
             // It is appended only where nothing is before it: it is the whole roster.
-            Some(last) if matches!(last.event, Some(Event::ConversationCreated(_))) => vec![last.clone()],
+            Some(last) if last.begins() => vec![last.clone()],
             Some(last) => self.roster(id, last.position).await?,
         };
         let head = self.last_that_counts(id, &roster, heads).await?;
@@ -75,7 +97,8 @@ impl Log {
         for recorded in &roster {
             recorded.apply_to(&mut fold);
         }
-        Ok(Fold { head, read, ..fold })
+        let begun = roster.first().filter(|first| first.begins()).map(|first| first.position);
+        Ok((begun.unwrap_or_default(), Fold { head, read, ..fold }))
     }
 
     /// The last event of the chain: what is void is passed over.
@@ -84,7 +107,7 @@ impl Log {
         id: ConversationId,
         roster: &[Recorded],
         mut heads: Vec<Recorded>,
-    ) -> Result<Position, Unavailable> {
+    ) -> Result<Position, NotRead> {
         while let Some(last) = heads.iter().max_by_key(|recorded| recorded.position) {
             let mut then = Fold::default();
             for recorded in roster.iter().take_while(|recorded| recorded.position < last.position) {

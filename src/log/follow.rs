@@ -9,7 +9,10 @@ use async_nats::jetstream::{
     consumer::{DeliverPolicy, push},
 };
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
 use crate::{
@@ -25,12 +28,14 @@ const MAX_BATCH_BYTES: usize = 1 << 20;
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// A stream that is silent for so long may have lost what would come next.
+const SILENCE: Duration = Duration::from_secs(10);
 /// A presence change older than this is no news.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
-/// The stream has a hole: whoever goes on would lose something.
+/// The stream has a hole: a reader that goes on would lose something.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{stream} cannot be followed beyond {last}: {why}")]
+#[error("{stream} cannot be read beyond {last}: {why}")]
 pub struct Damaged {
     /// Which stream.
     pub stream: String,
@@ -44,6 +49,7 @@ pub struct Damaged {
 /// would panic.
 pub struct Follower {
     log: Log,
+    index: usize,
     stream: String,
     known: Known,
     tail: Tail,
@@ -52,6 +58,8 @@ pub struct Follower {
     making: Option<Making>,
     last: Position,
     failures: u32,
+    /// When something came, or it was last asked why nothing does.
+    heard: Instant,
 }
 
 /// A reader of the presence changes from now on.
@@ -85,6 +93,7 @@ impl Log {
     fn follower(&self, stream: usize, after: Position, leads: bool) -> Follower {
         Follower {
             log: self.clone(),
+            index: stream,
             stream: streams::name(stream),
             known: self.known[stream].clone(),
             tail: self.tails[stream].clone(),
@@ -93,6 +102,7 @@ impl Log {
             making: None,
             last: after,
             failures: 0,
+            heard: Instant::now(),
         }
     }
 
@@ -145,7 +155,11 @@ impl Follower {
                 self.start().await;
                 continue;
             };
-            let first = messages.next().await;
+            let Ok(first) = timeout_at(self.heard + SILENCE, messages.next()).await else {
+                self.ask_why_nothing_comes().await?;
+                continue;
+            };
+            self.heard = Instant::now();
             let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut next = Some(first);
             while let Some(item) = next {
@@ -211,6 +225,16 @@ impl Follower {
         let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
         self.making = None;
         self.messages = made.ok();
+    }
+
+    /// An event that is missing at the end of a stream shows by nothing but that it does not come.
+    async fn ask_why_nothing_comes(&mut self) -> Result<(), Damaged> {
+        let damaged = self.log.damage(self.index, self.last, Position(self.last.0 + 1)).await;
+        self.heard = Instant::now();
+        match damaged {
+            Ok(Some(damaged)) => Err(damaged),
+            Ok(None) | Err(_) => Ok(()),
+        }
     }
 
     /// The event, if it is the one that comes next; otherwise the consumer starts again from there.

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Log, Recorded, Unavailable, streams, subject};
+use super::{Log, NotRead, Recorded, Unavailable, streams, subject};
 use crate::domain::{ConversationId, Lane, Position};
 
 /// Events of a roster that are asked for at once: few enough not to hold the stream's writers up.
@@ -26,12 +26,13 @@ const HEDGE: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 4;
 
 impl Log {
-    /// The events of a conversation's roster in order, up to and with the one at `last`.
-    pub async fn roster(
+    /// The events of a conversation's roster in order, up to and with the one at `last`. Whether one is
+    /// missing in between is for the caller to ask.
+    pub(super) async fn roster(
         &self,
         conversation: ConversationId,
         last: Position,
-    ) -> Result<Vec<Recorded>, Unavailable> {
+    ) -> Result<Vec<Recorded>, NotRead> {
         let roster = subject::of(conversation, Lane::Roster);
         let mut events: Vec<Recorded> = Vec::new();
         while events.last().map_or(Position::START, |event| event.position) < last {
@@ -48,30 +49,26 @@ impl Log {
         Ok(events)
     }
 
-    /// The last event of each durable lane of a conversation, up to and with `up_to`.
-    pub async fn heads(
+    /// The last event of each durable lane of a conversation, up to and with `up_to`. Whether one is
+    /// missing behind it is for the caller to ask.
+    pub(super) async fn heads(
         &self,
         conversation: ConversationId,
         up_to: Position,
-    ) -> Result<Vec<Recorded>, Unavailable> {
+    ) -> Result<Vec<Recorded>, NotRead> {
         match up_to {
             Position::START => Ok(Vec::new()),
             limit => proven(|| self.heads_then(conversation, limit)).await,
         }
     }
 
-    /// The last event of each durable lane of conversations of one stream, in one look-up.
-    pub(super) async fn heads_of(
-        &self,
-        conversations: &[ConversationId],
-    ) -> Result<Vec<Recorded>, Unavailable> {
+    /// The last event of each durable lane of conversations of one stream, in one look-up. Whether one is
+    /// missing behind it is for the caller to ask.
+    pub(super) async fn heads_of(&self, conversations: &[ConversationId]) -> Result<Vec<Recorded>, NotRead> {
         proven(|| self.heads_now(conversations)).await
     }
 
-    async fn heads_now(
-        &self,
-        conversations: &[ConversationId],
-    ) -> Result<Option<Vec<Recorded>>, Unavailable> {
+    async fn heads_now(&self, conversations: &[ConversationId]) -> Result<Option<Vec<Recorded>>, NotRead> {
         let Some(first) = conversations.first() else { return Ok(Some(Vec::new())) };
         let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
         let mut subjects: Vec<String> = conversations.iter().flat_map(lanes).collect();
@@ -83,14 +80,20 @@ impl Log {
         let mut found = self.direct(self.stream_of(*first), &json!({ "multi_last": subjects })).await?;
         let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         found.retain(|recorded| conversations.contains(&recorded.conversation));
-        Ok(latest.is_none_or(|latest| newest >= latest.position).then_some(found))
+        match latest.filter(|latest| newest < latest.position) {
+            None => Ok(Some(found)),
+            Some(latest) => {
+                self.is_there(self.stream_of(*first), latest.position).await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn heads_then(
         &self,
         conversation: ConversationId,
         limit: Position,
-    ) -> Result<Option<Vec<Recorded>>, Unavailable> {
+    ) -> Result<Option<Vec<Recorded>>, NotRead> {
         let stream = self.stream_of(conversation);
         let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
         let found = self.direct(stream, &json!({ "multi_last": lanes, "up_to_seq": limit.0 })).await?;
@@ -125,20 +128,28 @@ impl Log {
         conversation: ConversationId,
         after: Position,
     ) -> Result<Option<Recorded>, Unavailable> {
+        let stream = self.stream_of(conversation);
         let roster = subject::of(conversation, Lane::Roster);
         let request = json!({ "seq": after.0 + 1, "next_by_subj": roster, "batch": 1 });
         let deadline = Instant::now() + PATIENCE;
-        loop {
-            let next = self.direct(self.stream_of(conversation), &request).await?.into_iter().next();
-            if next.is_some() || Instant::now() > deadline {
-                return Ok(next);
+        let next = loop {
+            let next = self.direct(stream, &request).await.map(|found| found.into_iter().next());
+            match next {
+                Ok(None) | Err(_) if Instant::now() < deadline => sleep(PAUSE).await,
+                settled => break settled?,
             }
-            sleep(PAUSE).await;
+        };
+        // Nothing of a conversation stands before its beginning.
+        if let Some(next) = next.as_ref().filter(|next| !next.begins())
+            && let Some(damaged) = self.damage(stream, after, next.position).await?
+        {
+            return Err(Unavailable::because(damaged));
         }
+        Ok(next)
     }
 
     /// Takes note of the event at a position that is stored.
-    pub(super) async fn learn(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
+    pub(super) async fn learn(&self, stream: usize, position: Position) -> Result<(), NotRead> {
         let known = &self.known[stream];
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
@@ -149,9 +160,24 @@ impl Log {
         Ok(())
     }
 
-    async fn stored(&self, stream: usize, position: Position) -> Result<Recorded, Unavailable> {
+    async fn stored(&self, stream: usize, position: Position) -> Result<Recorded, NotRead> {
         let request = json!({ "seq": position.0 });
-        proven(|| async { Ok(self.direct(stream, &request).await?.into_iter().next()) }).await
+        let stored = proven(|| async {
+            let found = self.direct(stream, &request).await?.into_iter().next();
+            if found.is_none() {
+                self.is_there(stream, position).await?;
+            }
+            Ok(found)
+        });
+        stored.await
+    }
+
+    /// Refuses an event that is missing everywhere: it is of no use to ask another replica.
+    async fn is_there(&self, stream: usize, position: Position) -> Result<(), NotRead> {
+        match self.damage(stream, Position(position.0 - 1), position).await? {
+            None => Ok(()),
+            Some(damaged) => Err(damaged.into()),
+        }
     }
 
     /// One direct get of one or many messages of a stream.
@@ -189,19 +215,20 @@ impl Log {
 
 /// Asks until the answer proves itself: a replica that lags behind catches up, or another one
 /// answers.
-async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, Unavailable>
+async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, NotRead>
 where
-    F: Future<Output = Result<Option<T>, Unavailable>>,
+    F: Future<Output = Result<Option<T>, NotRead>>,
 {
     let deadline = Instant::now() + DEADLINE;
     loop {
         let lagging = match hedged(HEDGE, &ask).await {
             Ok(Some(answer)) => return Ok(answer),
             Ok(None) => Unavailable::because("the servers that answer lag behind"),
-            Err(e) => e,
+            Err(NotRead::Unavailable(e)) => e,
+            Err(damaged) => return Err(damaged),
         };
         if Instant::now() + PAUSE > deadline {
-            return Err(lagging);
+            return Err(lagging.into());
         }
         tracing::debug!(%lagging, "a direct get is asked again");
         sleep(PAUSE).await;

@@ -12,6 +12,7 @@ mod durability;
 mod envelope;
 mod fold;
 mod follow;
+mod gaps;
 mod known;
 mod lease;
 mod look_up;
@@ -28,7 +29,7 @@ mod window;
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, jetstream};
-use tokio::{sync::watch, time::Instant};
+use tokio::sync::watch;
 
 pub use append::{Appended, Conflict, NotAppended, Unavailable};
 pub use connect::BadUrl;
@@ -37,6 +38,7 @@ pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
 pub use fold::FOLDS;
 pub use follow::{Damaged, Follower, PresenceFollower};
+pub use gaps::{Hole, NotRead};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use peers::{Peer, Peers};
 pub use points::{Found, Holds};
@@ -67,6 +69,7 @@ pub struct Log {
     tails: Arc<[tail::Tail]>,
     windows: Arc<[window::Window]>,
     places: consumers::Places,
+    seen: Arc<[gaps::Seen]>,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
     outcomes: survey::Outcomes,
@@ -153,6 +156,7 @@ impl Connection {
         };
         let queues = known.iter().map(queue).collect();
         let places = consumers::Places::default();
+        let seen = (0..layout.streams).map(|_| gaps::Seen::default()).collect();
         Log {
             client,
             jetstream,
@@ -163,6 +167,7 @@ impl Connection {
             tails,
             windows,
             places,
+            seen,
             connections,
             works,
             outcomes,
@@ -264,16 +269,15 @@ impl Log {
     /// The last position of a stream. What is looked up later is at least as new.
     pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
         let last = self.last_by_leader(stream).await?;
-        self.learn(stream, last).await?;
-        Ok(last)
+        match self.learn(stream, last).await {
+            // Of an event that was deleted just there nothing can be learnt.
+            Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
+            Err(NotRead::Unavailable(e)) => Err(e),
+        }
     }
 
     async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
-        let asked = Instant::now();
-        let found = self.jetstream.get_stream(streams::name(stream)).await.map_err(Unavailable::because)?;
-        let last = Position(found.cached_info().state.last_sequence);
-        self.windows[stream].note(asked, last);
-        Ok(last)
+        Ok(self.extent(stream).await?.last)
     }
 
     fn known(&self, conversation: ConversationId) -> &known::Known {

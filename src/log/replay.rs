@@ -7,7 +7,7 @@ use async_nats::jetstream::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
-    Log, Recorded, Unavailable,
+    Damaged, Log, NotRead, Recorded, Unavailable,
     consumers::{Place, Reading, ShortLived},
     subject,
 };
@@ -43,16 +43,22 @@ pub struct Replay {
     until: Position,
     /// What was asked for.
     conversations: HashSet<ConversationId>,
+    upto: Position,
+    /// Up to here nothing is missing of what was asked for.
+    whole: Position,
+    /// What is missing behind that.
+    damaged: Option<Damaged>,
     /// All has been read.
     is_over: bool,
 }
 
 impl Log {
-    /// Reads what happened in conversations of a stream after a position.
+    /// Reads what happened in conversations of a stream after a position, up to and with another.
     pub async fn replay(
         &self,
         stream: usize,
         after: Position,
+        upto: Position,
         conversations: &[ConversationId],
     ) -> Result<Replay, Unavailable> {
         let place = self.places.take().await?;
@@ -73,33 +79,72 @@ impl Log {
             pending: 0,
             until: until.map_or(after, |latest| latest.position),
             conversations: conversations.iter().copied().collect(),
+            upto,
+            whole: after,
+            damaged: None,
             is_over: false,
         })
     }
 }
 
 impl Replay {
-    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more.
-    pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
+    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. What comes before
+    /// something that is missing is good, and is handed over first.
+    pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
+        if let Some(damaged) = &self.damaged {
+            return Err(damaged.clone().into());
+        }
+        let mut page = self.next(limit).await?;
+        if let Some(begun) = page.iter().find(|event| self.is_begun_by(event)) {
+            self.whole = self.whole.max(begun.position);
+        }
+        let read = if self.is_over { self.upto } else { self.reading.after.min(self.upto) };
+        if let Some(damaged) = self.log.damage(self.reading.stream, self.whole, read).await? {
+            page.retain(|event| event.position <= damaged.last);
+            self.damaged = Some(damaged.clone());
+            return if page.is_empty() { Err(damaged.into()) } else { Ok(page) };
+        }
+        self.whole = self.whole.max(read);
+        Ok(page)
+    }
+
+    /// Whether there are no more events for certain.
+    pub fn is_over(&self) -> bool {
+        self.is_over && self.damaged.is_none()
+    }
+
+    /// Whether nothing that comes before an event can be of what was asked for.
+    fn is_begun_by(&self, event: &Recorded) -> bool {
+        self.conversations.len() == 1 && event.begins()
+    }
+
+    async fn next(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
         let mut alive = Instant::now();
         let mut lacking = Unavailable::because("no page of a replay in time");
-        loop {
-            let deadline = alive + PATIENCE;
-            match timeout_at(deadline, self.read(limit)).await {
-                Ok(Ok(Some(read))) if read.is_empty() => {
-                    lacking = Unavailable::because("the server that a replay reads from lags behind");
-                }
-                Ok(Ok(Some(mut read))) => {
+        while !self.is_over {
+            match timeout_at(alive + PATIENCE, self.read(limit)).await {
+                Ok(Ok(read)) if !read.is_empty() || self.is_over => {
                     alive = Instant::now();
-                    read.retain(|event| self.conversations.contains(&event.conversation));
-                    if !read.is_empty() {
-                        return Ok(read);
+                    let mut page = read;
+                    page.retain(|event| {
+                        self.conversations.contains(&event.conversation) && event.position <= self.upto
+                    });
+                    if !page.is_empty() {
+                        return Ok(page);
                     }
                     continue;
                 }
-                Ok(Ok(None)) => return Ok(Vec::new()),
+                Ok(Ok(_)) => {
+                    lacking = Unavailable::because("the server that a replay reads from lags behind");
+                    // It waits in vain for an event that is missing.
+                    if let Some(damaged) =
+                        self.log.damage(self.reading.stream, self.whole, self.until).await?
+                    {
+                        return Err(damaged.into());
+                    }
+                }
                 Ok(Err(e)) => lacking = e,
-                Err(_) => return Err(lacking),
+                Err(_) => return Err(lacking.into()),
             }
             tracing::debug!(%lacking, "a page of a replay is asked for again");
             if alive.elapsed() > STALLED {
@@ -107,22 +152,27 @@ impl Replay {
             }
             sleep(PAUSE).await;
         }
+        Ok(Vec::new())
     }
 
-    /// What there is at present; `None` when all has been read.
-    async fn read(&mut self, limit: usize) -> Result<Option<Vec<Recorded>>, Unavailable> {
-        if self.is_over {
-            return Ok(None);
+    /// What there is at present.
+    async fn read(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
+        let consumer = match &self.consumer {
+            Some(consumer) => consumer,
+            None => {
+                let made = ShortLived::make(&self.log, &self.place, &self.reading).await?;
+                (self.given, self.pending) = (0, made.pending());
+                self.consumer.insert(made)
+            }
+        };
+        let mut page = Vec::new();
+        if self.pending > 0 || self.reading.after < self.until {
+            let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
+            page = self.take(messages);
         }
-        if self.consumer.is_none() {
-            let made = ShortLived::make(&self.log, &self.place, &self.reading).await?;
-            (self.given, self.pending) = (0, made.pending());
-            self.consumer = Some(made);
-        }
-        self.is_over = self.pending == 0 && self.reading.after >= self.until;
-        let Some(consumer) = self.consumer.as_ref().filter(|_| !self.is_over) else { return Ok(None) };
-        let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
-        Ok(Some(self.take(messages)))
+        let is_all = self.consumer.is_some() && self.pending == 0 && self.reading.after >= self.until;
+        self.is_over = is_all || self.reading.after >= self.upto;
+        Ok(page)
     }
 
     /// Takes events in for as long as none was lost on its way; what comes after is read again.

@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
-use super::{Log, streams};
+use super::{Hole, Log, streams};
 use crate::{clock::Clock, domain::Position, supervise::Supervisor};
 
 /// How often the log is looked at.
@@ -66,6 +66,8 @@ pub struct StreamSeen {
     pub behind: Vec<String>,
     /// Whether the leader hears of as many others as it needs to store something.
     pub has_majority: bool,
+    /// Where something is missing.
+    pub hole: Option<Hole>,
 }
 
 /// Whether something can be stored through this server. A leader that has been cut off goes on answering
@@ -161,6 +163,7 @@ impl Answer {
                 current: 1,
                 behind: vec![],
                 has_majority: true,
+                hole: None,
             });
         };
         if copies.leader.as_ref().is_none_or(String::is_empty) {
@@ -181,6 +184,7 @@ impl Answer {
             current: 1 + copies.replicas.len() - behind.len(),
             behind,
             has_majority: 2 * (1 + heard) > wanted,
+            hole: None,
         })
     }
 }
@@ -294,7 +298,12 @@ impl Log {
         // The answer was written about half-way.
         let ahead = answer.ts.as_ref().and_then(|ts| OffsetDateTime::parse(ts, &Rfc3339).ok());
         let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
-        (answer.seen(), ahead)
+        let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
+        let mut seen = answer.seen();
+        if lacks_some && let Ok(seen) = &mut seen {
+            seen.hole = timeout(ANSWER, self.hole_of(stream)).await.ok().and_then(Result::ok).flatten();
+        }
+        (seen, ahead)
     }
 
     /// Connects to another server of the pool; whether it came to that.
@@ -346,6 +355,7 @@ mod tests {
             current: 1,
             behind: vec![],
             has_majority: true,
+            hole: None,
         };
         assert_eq!(seen(alone), Ok(expected));
 
@@ -373,6 +383,7 @@ mod tests {
                 current: 1,
                 behind: vec![],
                 has_majority,
+                hole: None,
             };
             Ok(stream)
         };

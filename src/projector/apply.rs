@@ -237,8 +237,9 @@ impl Projecting {
         let patience = self.patience;
         for parked in in_time(patience, views::parked(connection, self.stream)).await? {
             let Some(conversation) = parked.conversation else { continue };
-            let mut replay =
-                log.replay(self.stream, Position(parked.position.0 - 1), &[conversation]).await?;
+            let mut replay = log
+                .replay(self.stream, Position(parked.position.0 - 1), self.at.position, &[conversation])
+                .await?;
             let mut transaction = in_time(patience, connection.begin()).await?;
             self.advance(&mut transaction, Some(self.at)).await?;
             in_time(patience, views::unpark(&mut transaction, conversation)).await?;

@@ -23,7 +23,7 @@ pub use verify::{Verified, verify};
 
 use crate::{
     domain::{Epoch, Position},
-    log::{Damaged, Log, Unavailable},
+    log::{Damaged, Log, NotRead, Unavailable},
     telemetry::METRICS,
     views,
 };
@@ -61,6 +61,15 @@ enum Stopped {
     Apart,
     #[error(transparent)]
     Damaged(#[from] Damaged),
+}
+
+impl From<NotRead> for Stopped {
+    fn from(e: NotRead) -> Self {
+        match e {
+            NotRead::Damaged(damaged) => damaged.into(),
+            NotRead::Unavailable(e) => e.into(),
+        }
+    }
 }
 
 impl From<NotCompared> for Stopped {

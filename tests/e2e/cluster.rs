@@ -420,7 +420,7 @@ async fn a_server_that_lags_behind_is_not_believed() {
             .map(|_| {
                 let log = log.clone();
                 tokio::spawn(async move {
-                    let (mut replay, mut seen) = (log.replay(0, begun, &[id]).await?, begun);
+                    let (mut replay, mut seen) = (log.replay(0, begun, Position::MAX, &[id]).await?, begun);
                     while let Some(event) = replay.page(PAGE).await?.last() {
                         seen = event.position;
                     }

@@ -17,6 +17,7 @@ mod deadlines;
 mod edge;
 mod events;
 mod filter;
+mod holes;
 mod joins;
 mod log;
 mod lost_log;

@@ -162,7 +162,7 @@ impl Searched {
     async fn read(&self, id: ConversationId, after: Position, number: u64) -> Result<State, Unavailable> {
         let stream = self.0.log.stream_of(id);
         let up_to = self.0.log.last(stream).await?;
-        let mut replay = self.0.log.replay(stream, after, &[id]).await?;
+        let mut replay = self.0.log.replay(stream, after, Position::MAX, &[id]).await?;
         loop {
             let page = replay.page(PAGE).await?;
             if page.is_empty() {

@@ -1,0 +1,138 @@
+//! Somebody has taken an event out of the log by hand. Whoever would read over the place is refused, loudly.
+
+use async_nats::jetstream;
+use serde_json::Value;
+use verbatim::dev::NatsUser;
+
+use crate::world::{Answer, Conversation, Person, World, eventually};
+
+/// What nodes log about it.
+const MEANT: [&str; 3] = [
+    "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md",
+    "the hub has stopped: the log is damaged",
+    "the projection has stopped",
+];
+
+async fn deletes_by_hand(world: &World, position: u64) {
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = jetstream.get_stream("CHAT_0").await.expect("stream");
+    assert!(stream.delete_message(position).await.expect("the operator may"));
+}
+
+/// Nine messages, and where they stand. The views have all of them.
+async fn talk(ana: &Person, lunch: &Conversation) -> Vec<u64> {
+    let mut positions = Vec::new();
+    for n in 1..=9 {
+        let sent = ana.sends(lunch, &format!("the-key-of-{n}"), &format!("message {n}")).await.expect(201);
+        positions.push(sent["position"].as_u64().expect("position"));
+    }
+    assert_eq!(ana.history(lunch, positions[8]).await.len(), 9);
+    positions
+}
+
+async fn is_told_of(world: &World, position: u64) {
+    let trouble = format!("log_damaged: CHAT_0 has no event at {position}");
+    eventually(&trouble, || async {
+        let (status, body) = world.nodes[0].readiness().await;
+        status == 503 && body["trouble"].as_str().is_some_and(|told| told.contains(&trouble))
+    })
+    .await;
+    let checked = world.runs(&["check"]).await;
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let refused = format!("REFUSED  holes: CHAT_0 has no event at {position}");
+    assert!(checked.stdout.contains(&refused), "{checked:?}");
+}
+
+fn texts(page: &Value) -> Vec<&str> {
+    let items = page["items"].as_array().expect("items");
+    items.iter().filter_map(|item| item["text"].as_str().or(item["data"]["text"].as_str())).collect()
+}
+
+async fn as_of(who: &Person, of: &Conversation, position: u64) -> Answer {
+    who.get(&format!("/v1/conversations/{}/messages?as_of={position}", of.id)).await
+}
+
+#[tokio::test]
+async fn whoever_reads_over_a_hole_is_refused_after_a_restart_too() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let cursor = ben.connects().await.cursor();
+    let positions = talk(&ana, &lunch).await;
+    world.nodes[0].stop().await;
+    world.nodes.clear();
+    deletes_by_hand(&world, positions[4]).await;
+    world.add_node("api,gateway,projector").await;
+    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
+    is_told_of(&world, positions[4]).await;
+
+    // What comes before it is good.
+    let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
+    assert_eq!(texts(&page), ["message 1", "message 2", "message 3", "message 4"]);
+    let next = page["next_cursor"].as_str().expect("cursor");
+    ben.get(&format!("/v1/events?after={next}&limit=200")).await.refuses(410, "log_incomplete");
+    for cursor in [&cursor, next] {
+        let mut device = ben.resumes(cursor).await;
+        assert_eq!(device.gets("reset").await["reason"], "log_incomplete");
+        assert!(device.chain(&lunch).iter().all(|(position, _)| *position < positions[4]));
+        assert!(device.seen.iter().all(|frame| frame["op"] != "caught_up"));
+    }
+    // Who is in it cannot be known, either: what is missing may have changed that.
+    ana.sends(&lunch, "another-key", "is it whole?").await.refuses(503, "unavailable");
+    as_of(&ben, &lunch, positions[8]).await.refuses(503, "unavailable");
+
+    // What begins behind it lacks nothing.
+    let dinner = ana.starts_group("Dinner", &[&ben]).await;
+    let last = ana.says(&dinner, "all is here").await["position"].as_u64().expect("position");
+    assert_eq!(ana.history(&dinner, last).await, ["all is here"]);
+    assert_eq!(texts(&as_of(&ben, &dinner, last).await.expect(200)), ["all is here"]);
+    assert!(world.nodes[0].metric("verbatim_refused_reads_total ").await > 0);
+    assert!(world.nodes[0].errors().iter().any(|line| line["message"] == MEANT[0]));
+    world.finish_with_errors(&MEANT).await;
+}
+
+#[tokio::test]
+async fn a_node_that_has_read_it_before_tells_of_a_hole_and_reads_over_it_no_more() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let positions = talk(&ana, &lunch).await;
+    let mut device = ben.connects().await;
+    world.the_log_forgets_keys().await;
+    deletes_by_hand(&world, positions[4]).await;
+    is_told_of(&world, positions[4]).await;
+
+    let before = as_of(&ben, &lunch, positions[3]).await.expect(200);
+    assert_eq!(texts(&before).len(), 4);
+    for over in [positions[4], positions[8]] {
+        as_of(&ben, &lunch, over).await.refuses(503, "unavailable");
+    }
+    ana.sends(&lunch, "the-key-of-5", "message 5").await.refuses(503, "unavailable");
+    let again = ana.sends(&lunch, "the-key-of-4", "message 4").await.expect(201);
+    assert_eq!(again["position"], positions[3]);
+    // Those who were there have all of it, and go on.
+    ana.says(&lunch, "still here").await;
+    device.sees("still here").await;
+    world.finish_with_errors(&MEANT).await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_missing_at_the_end_is_not_waited_for_in_silence() {
+    let mut world = World::empty(1).await;
+    world.add_node("api,gateway").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let last = ana.says(&lunch, "gone").await["position"].as_u64().expect("position");
+    world.nodes[0].stop().await;
+    world.nodes.clear();
+    deletes_by_hand(&world, last).await;
+    world.add_node("api,gateway,projector").await;
+    is_told_of(&world, last).await;
+    let node = &world.nodes[0];
+    eventually("the projection has stopped", || async {
+        node.errors().iter().any(|line| line["message"] == MEANT[2])
+    })
+    .await;
+    ana.at(node.address).get("/v1/me").await.expect(200);
+    world.finish_with_errors(&MEANT).await;
+}
