@@ -13,7 +13,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Device, Person, World, eventually};
+use crate::world::{Backbone, Device, Person, World, eventually};
 
 const QUICK: &[(&str, &str)] = &[("VERBATIM_PRESENCE_GRACE", "1")];
 
@@ -149,7 +149,7 @@ async fn typing_is_told_to_the_others_and_kept_nowhere() {
 }
 
 /// Presence as a node has it, beside the node of a story.
-async fn presence_of(world: &World, log: &Log, tasks: &Supervisor) -> Presence {
+async fn presence_of<B: Backbone>(world: &World<B>, log: &Log, tasks: &Supervisor) -> Presence {
     let pool = app::database(&world.database.url, 2).await.expect("Postgres");
     let settings = Settings { grace: Duration::ZERO, ..Settings::default() };
     Presence::start(log.clone(), pool, Clock::system(), settings, tasks).await.expect("the buckets")
@@ -189,7 +189,9 @@ async fn whatever_comes_at_once_an_end_is_never_lost() {
 
 #[tokio::test]
 async fn a_node_keeps_its_lease_while_it_writes_thousands_of_entries() {
-    let (world, tasks) = (World::start().await, Supervisor::new());
+    // In a cluster an entry takes long enough for the lease to run out, if it waited for all of them.
+    let (mut world, tasks) = (World::empty_cluster(3, 1).await, Supervisor::new());
+    world.add_node("api,gateway,projector").await;
     let log = Log::open(world.nats.url(), Wanted::default(), &tasks).await.expect("the log");
     let presence = presence_of(&world, &log, &tasks).await;
     let leases = log.leases().await.expect("the buckets");
