@@ -366,12 +366,12 @@ async fn poison_parks_its_conversation_and_no_other() {
     let waits = ana.get(&format!("/v1/conversations/{}/messages?min_position={after}", lunch.id)).await;
     waits.refuses(503, "not_yet");
     assert_eq!(ana.history(&lunch, 0).await, ["before"]);
-    let (status, body) = world.nodes[0].readiness().await;
-    assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
-    assert!(
-        body["warning"].as_str().is_some_and(|warning| warning.contains("1 events are parked")),
-        "{body}"
-    );
+    eventually("the node warns of what is parked", || async {
+        let (status, body) = world.nodes[0].readiness().await;
+        assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
+        body["warning"].as_str().is_some_and(|warning| warning.contains("1 events are parked"))
+    })
+    .await;
     assert_eq!(world.nodes[0].metric("verbatim_parked_conversations ").await, 1);
     assert!(world.nodes[0].metric("verbatim_poison_events_total ").await >= 1);
     let reason: String = world.database.finds("select reason from view.parked").await;
