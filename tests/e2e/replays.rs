@@ -127,7 +127,7 @@ async fn on_servers_that_have_just_started_nobody_is_refused() {
     for _ in 0..3 {
         world.add_node("api,gateway").await;
         let ben = ben.at(world.nodes.last().expect("a node").address);
-        let resumes = stream::iter(0..16).for_each_concurrent(3, async |_| {
+        let resumes = stream::iter(0..16).for_each_concurrent(1, async |_| {
             let mut device = ben.resumes(&cursor).await;
             device.gets("caught_up").await;
             for (group, _) in &groups {
@@ -137,12 +137,12 @@ async fn on_servers_that_have_just_started_nobody_is_refused() {
             }
             device.leaves().await;
         });
-        let events = stream::iter(0..16).for_each_concurrent(3, async |_| {
+        let events = stream::iter(0..16).for_each_concurrent(1, async |_| {
             let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
             assert!(!page["items"].as_array().expect("items").is_empty());
         });
         let looks = groups.iter().cycle().take(16);
-        let looks = stream::iter(looks).for_each_concurrent(3, async |(group, last)| {
+        let looks = stream::iter(looks).for_each_concurrent(1, async |(group, last)| {
             let path = format!("/v1/conversations/{}/messages?as_of={last}", group.id);
             let page = ben.get(&path).await.expect(200);
             assert_eq!(page["items"].as_array().expect("items").len(), 2, "{page}");
