@@ -15,7 +15,11 @@
 //! enough. Somebody may never use a word that all others use: then the walk ends after [`STEPS`] and
 //! the index is asked after all. Whatever it is, it is given up after [`PATIENCE`].
 
-use std::{cmp::Reverse, time::Duration};
+use std::{
+    cmp::Reverse,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, types::Json};
 use time::OffsetDateTime;
@@ -78,9 +82,11 @@ pub async fn search(
          set local enable_hashjoin = on; set local max_parallel_workers_per_gather = 0",
         PATIENCE.as_millis()
     );
+    let answers = AtomicBool::new(false);
     let searching = async {
         let mut transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
         let mine = mine(&mut transaction, user, conversation).await?;
+        answers.store(true, Ordering::Relaxed);
         let asked = Asked { wanted, after, limit: limit.try_into().unwrap_or_default() };
         let hits = match asked.is_rare(&mut transaction).await? {
             true => None,
@@ -93,7 +99,11 @@ pub async fn search(
         transaction.rollback().await?;
         Ok(hits)
     };
-    timeout(PATIENCE, searching).await.unwrap_or(Err(SearchError::TooBroad))
+    // A database that says nothing at all is no reason to ask for other words.
+    timeout(PATIENCE, searching).await.unwrap_or_else(|_| match answers.load(Ordering::Relaxed) {
+        true => Err(SearchError::TooBroad),
+        false => Err(sqlx::Error::PoolTimedOut.into()),
+    })
 }
 
 /// A conversation of the user that is looked through.

@@ -147,6 +147,8 @@ async fn talk_goes_on(mut world: World, outage: Outage) {
     let found_in_log = world.nodes[0].metric(r#"verbatim_key_look_ups_total{result="in_log"}"#).await;
     assert!(found_in_log as usize >= before.count(), "{found_in_log}");
     assert_eq!(world.nodes[0].metric("verbatim_key_breaker_open").await, 1);
+    // That is no fault of what was asked for.
+    ben.get("/v1/messages?query=between").await.refuses(503, "unavailable");
     // After a reconnect it is not known who has blocked whom since, and it cannot be read again.
     world.nats.kill9();
     world.nats.start_again().await.expect("nats-server starts again");
