@@ -137,7 +137,8 @@ impl LayoutSettings {
 /// Where the servers are.
 #[derive(Debug, Clone, Args)]
 pub struct ServerSettings {
-    /// nats-server, with user and password: nats://user:password@host:4222.
+    /// nats-server, with user and password percent-encoded: nats://user:password@host:4222. Several: a
+    /// comma-separated list.
     #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
     nats_url: Option<String>,
 
@@ -145,7 +146,7 @@ pub struct ServerSettings {
     #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
     nats_url_file: Option<PathBuf>,
 
-    /// Postgres: postgres://user:password@host:5432/database.
+    /// Postgres, the same way: postgres://user:password@host:5432/database.
     #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
 
