@@ -158,7 +158,13 @@ async fn cut_off(
         client.begins(&key, "is anybody there?");
         let attempt = client.person.sends(target, &key, "is anybody there?");
         let patience = lasts.saturating_sub(Duration::from_millis(500));
-        matches!(timeout(patience, attempt).await, Err(_) | Ok(Outcome::Unknown))
+        match timeout(patience, attempt).await {
+            Ok(outcome) => matches!(outcome, Outcome::Unknown),
+            Err(_) => {
+                world.history.note(What::Unknown { key: key.clone(), why: "cut off".into() });
+                true
+            }
+        }
     };
     let (held, is_felt) = tokio::join!(held(world.ways[target].to_nats.iter().collect(), lasts), sending);
     held.filter(|_| is_felt).map(|bytes| format!("nothing was stored there, {bytes} bytes were held back"))
