@@ -283,6 +283,8 @@ fn length(header: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
 
     #[test]
@@ -309,9 +311,12 @@ mod tests {
 
         proxy.loses_a_machine();
         drop(machine);
-        while proxy.done(|done| &done.left_alone) == 0 {
-            sleep(Duration::from_millis(5)).await;
-        }
+        let left_alone = async {
+            while proxy.done(|done| &done.left_alone) == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), left_alone).await.expect("the end of the machine is kept to itself");
         server.write_all(b"are you there?").await.expect("it stands");
         let told = server.try_read(&mut [0; 1]).expect_err("neither bytes nor an end");
         assert_eq!(told.kind(), io::ErrorKind::WouldBlock);
