@@ -1,7 +1,7 @@
 //! What **has** happened: events in JetStream. The only home of subjects, headers and streams.
 //!
 //! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
-//! in order, [`Log::roster`], [`Log::heads`] and [`Log::at`] look a conversation up.
+//! in order, [`Log::fold`] and [`Log::at`] look a conversation up.
 
 mod append;
 mod commit;
@@ -125,14 +125,6 @@ pub enum OpenError {
     /// JetStream does not answer, or refused to make or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),
-}
-
-impl OpenError {
-    /// Whether it may pass by itself: servers come back, a cluster that has just started finds its
-    /// streams a moment later, but settings stay as they are.
-    pub fn may_pass(&self) -> bool {
-        !matches!(self, Self::Layout(_) | Self::Url(_) | Self::Refused(_) | Self::Small { .. })
-    }
 }
 
 impl Connection {

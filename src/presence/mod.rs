@@ -6,7 +6,7 @@
 //!
 //! Each of these has a task of its own, for none may wait for another: who writes thousands of entries
 //! renews the lease meanwhile, or is written off while alive. What waits between them is kept for each
-//! user ([`local`], [`pending`]), so that there is no queue that could overflow and lose an end.
+//! user (`local`, `pending`), so that there is no queue that could overflow and lose an end.
 
 mod board;
 mod entries;
