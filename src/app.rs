@@ -263,8 +263,7 @@ async fn start(
     let connect = async || Ok(database(&addresses.database, settings.database_connections).await?);
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
-    health.is_waiting_for("the log is waited for".into());
-    let log = installation::await_log(&pool, &addresses.nats, settings.layout(), STREAMS, tasks).await?;
+    let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;

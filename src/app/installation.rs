@@ -5,14 +5,15 @@
 use std::{sync::LazyLock, time::Duration};
 
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Addresses, AppError, RETRY, database};
+use super::{Addresses, AppError, database, patience::patiently};
 use crate::{
+    admin::Health,
     auth,
     clock::Clock,
     domain::{Epoch, Time},
-    log::{Layout, Log, Mended, OpenError, Signal, Wanted},
+    log::{Layout, Log, Mended, OpenError, Signal, Unavailable, Wanted},
     supervise::Supervisor,
     views,
 };
@@ -215,34 +216,25 @@ async fn its_log(nats: &str, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -
 
 /// The same as [`log`], for a process that waits for servers which are not there yet.
 pub(super) async fn await_log(
+    health: &Health,
     pool: &PgPool,
     nats: &str,
     wanted: Wanted,
-    streams: usize,
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {
     let give_up = Instant::now() + PATIENCE;
-    loop {
-        match log(pool, nats, wanted, streams, tasks).await {
-            Ok((log, mended)) => {
-                for mended in mended {
-                    tracing::warn!(%mended, "a setting of a stream was wrong and was put right");
-                }
-                return Ok(log);
-            }
-            Err(AppError::Open(e @ (OpenError::Connect(_) | OpenError::Streams(_)))) => {
-                tracing::warn!(error = %e, "could not open the log; trying again");
-            }
-            Err(AppError::Database(e)) => {
-                tracing::warn!(error = %e, "could not ask the database for its log; trying again");
-            }
+    let (log, mended) =
+        patiently(health, "the log", async || match log(pool, nats, wanted, STREAMS, tasks).await {
             Err(AppError::Open(e @ (OpenError::NoLog | OpenError::Missing(_))))
                 if Instant::now() < give_up =>
             {
-                tracing::error!(error = %e, "could not open the log");
+                Err(Unavailable::because(e).into())
             }
-            Err(e) => return Err(e),
-        }
-        sleep(RETRY).await;
+            opened => opened,
+        })
+        .await?;
+    for mended in mended {
+        tracing::warn!(%mended, "a setting of a stream was wrong and was put right");
     }
+    Ok(log)
 }
