@@ -91,6 +91,21 @@ pub enum Applied {
     Unknown,
 }
 
+/// The end of a reading. One that panics must not leave a place behind that is being read for ever: those
+/// who wait are answered, and the next one who asks reads again.
+struct Ended<'a> {
+    conversations: &'a Conversations,
+    readings: &'a [(ConversationId, u64)],
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        for (id, reading) in self.readings {
+            self.conversations.stream(*id).known().read(*id, *reading);
+        }
+    }
+}
+
 impl Tracked {
     fn new(fold: Fold) -> Self {
         Self { fold: Mutex::new(fold), turn: tokio::sync::Mutex::default() }
@@ -218,6 +233,7 @@ impl Conversations {
 
     /// Reads conversations of one stream and answers all who wait for them.
     async fn load(&self, readings: &[(ConversationId, u64)]) {
+        let _ended = Ended { conversations: self, readings };
         let ids: Vec<ConversationId> = readings.iter().map(|(id, _)| *id).collect();
         let Some(first) = ids.first() else { return };
         let mut folded = self.0.log.fold_all(&ids).await;
