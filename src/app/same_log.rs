@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     commands::Conversations,
     log::{Found, Holds, Log},
-    projector::{self, Consent, Kinship, NotCompared, Work, kinship},
+    projector::{self, Consent, Work, kinship},
     views,
 };
 
@@ -68,19 +68,8 @@ async fn follow(log: &Log, pool: &PgPool, trouble: &Trouble) -> bool {
         kinship(log, &mut connection, &views::schema()).await
     };
     let wrong = match found.await {
-        Ok(Kinship::Views) => None,
-        Ok(Kinship::AnotherEpoch(epoch)) => Some(format!(
-            "the views are of epoch {epoch}, another life of the log: run `verbatim rebuild all`"
-        )),
-        Ok(Kinship::AnotherLog(foreign)) => Some(format!(
-            "{foreign}: restore the log to which they belong (\"Disasters\" in deploy/README.md), or give up what this one \
-             lacks with `verbatim rebuild all --force`"
-        )),
-        Err(NotCompared::Database(e)) => {
-            tracing::warn!(error = %e, "could not compare the views with the log");
-            return false;
-        }
-        Err(NotCompared::Log(e)) => {
+        Ok(kinship) => kinship.trouble(),
+        Err(e) => {
             tracing::warn!(error = %e, "could not compare the views with the log");
             return false;
         }

@@ -10,7 +10,7 @@ use crate::{
     app::{self, AppError},
     clock::Clock,
     log::{Durability, Log},
-    projector::{Kinship, kinship},
+    projector::kinship,
     supervise::Supervisor,
     views,
 };
@@ -110,11 +110,6 @@ async fn erasable(log: &Log) -> Result<String, String> {
 /// Whether the views follow from the log.
 async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
     let mut connection = pool.acquire().await.map_err(|e| e.to_string())?;
-    match kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())? {
-        Kinship::Views => Ok("they follow from this log".into()),
-        Kinship::AnotherEpoch(epoch) => {
-            Err(format!("they are of epoch {epoch}, another life of the log: run `verbatim rebuild all`"))
-        }
-        Kinship::AnotherLog(foreign) => Err(format!("{foreign}: see \"Disasters\" in deploy/README.md")),
-    }
+    let kinship = kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())?;
+    kinship.trouble().map_or_else(|| Ok("they follow from this log".into()), Err)
 }

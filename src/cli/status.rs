@@ -6,7 +6,7 @@ use super::{Serve, addresses};
 use crate::{
     app::{self, AppError},
     domain::Position,
-    projector::{Kinship, kinship},
+    projector::kinship,
     views::{self, Progress},
 };
 
@@ -49,15 +49,14 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
              that version will come back"
         );
     }
-    let trouble = match kinship(&log, &mut connection, &views::schema()).await? {
-        Kinship::Views => return Ok(ExitCode::SUCCESS),
-        Kinship::AnotherEpoch(epoch) => {
-            format!("the views are of epoch {epoch}, another life of the log: run `verbatim rebuild all`")
-        }
-        Kinship::AnotherLog(foreign) => format!("{foreign}: see \"Disasters\" in deploy/README.md"),
-    };
-    println!("REFUSED  {trouble}");
-    Ok(ExitCode::FAILURE)
+    let hole = log.first_hole().await?.map(|hole| hole.to_string());
+    let foreign = kinship(&log, &mut connection, &views::schema()).await?.trouble();
+    let mut code = ExitCode::SUCCESS;
+    for trouble in hole.into_iter().chain(foreign) {
+        println!("REFUSED  {trouble}");
+        code = ExitCode::FAILURE;
+    }
+    Ok(code)
 }
 
 fn distance(last: Position, views: Position) -> String {

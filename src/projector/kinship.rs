@@ -23,6 +23,22 @@ pub enum Kinship {
     AnotherLog(AnotherLog),
 }
 
+impl Kinship {
+    /// What is wrong and what to do about it, if something is.
+    pub fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Views => None,
+            Self::AnotherEpoch(epoch) => Some(format!(
+                "the views are of epoch {epoch}, another life of the log: run `verbatim rebuild all`"
+            )),
+            Self::AnotherLog(foreign) => Some(format!(
+                "{foreign}: restore the log to which they belong (\"Disasters\" in deploy/README.md), or give up what \
+                 this one lacks with `verbatim rebuild all --force`"
+            )),
+        }
+    }
+}
+
 /// Why views and log could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCompared {

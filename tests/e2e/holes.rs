@@ -41,6 +41,9 @@ async fn is_told_of(world: &World, position: u64) {
     assert_eq!(checked.code, Some(1), "{checked:?}");
     let refused = format!("REFUSED  holes: CHAT_0 has no event at {position}");
     assert!(checked.stdout.contains(&refused), "{checked:?}");
+    let status = world.runs(&["status"]).await;
+    assert_eq!(status.code, Some(1), "{status:?}");
+    assert!(status.stdout.contains(&format!("REFUSED  CHAT_0 has no event at {position}")), "{status:?}");
 }
 
 fn texts(page: &Value) -> Vec<&str> {

@@ -27,12 +27,31 @@ async fn says_all(who: &Person, to: &Conversation, texts: &[&str]) -> u64 {
     last
 }
 
+const ALL: &str = "api,gateway,projector";
+
 /// A node in the place of one that was stopped.
 async fn again(world: &mut World, node: Beginning) {
     world.nodes[0] = node.serves().await;
 }
 
-const ALL: &str = "api,gateway,projector";
+/// Starts a node in the place of one that was stopped.
+async fn starts_again(world: &mut World) {
+    let node = world.begins_node(ALL, &[]).await;
+    again(world, node).await;
+}
+
+/// A copy of the log is made, some more is said, and the copy is put back. Answers the last cursor that
+/// somebody was given.
+async fn falls_back(world: &mut World, [ana, ben]: [&Person; 2], to: &Conversation, more: &[&str]) -> String {
+    world.nodes[0].stop().await;
+    let copy = world.copies_the_log().await;
+    starts_again(world).await;
+    says_all(&ana.at(world.nodes[0].address), to, more).await;
+    let cursor = ben.at(world.nodes[0].address).connects().await.cursor();
+    world.nodes[0].stop().await;
+    world.restores_the_log(&copy).await;
+    cursor
+}
 
 /// A node, `status`, `check`, `verify` and `rebuild` all say what is wrong and change nothing.
 async fn views_are_refused(world: &World, node: &Beginning, because: &str) {
@@ -59,15 +78,7 @@ async fn an_older_log_under_newer_views_is_refused_until_an_operator_decides() {
     let mut world = World::start().await;
     let (ana, ben, lunch) = talk(&world).await;
     says_all(&ana, &lunch, &["one", "two"]).await;
-    world.nodes[0].stop().await;
-    let copy = world.copies_the_log().await;
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
-    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
-    says_all(&ana, &lunch, &["three", "four", "five"]).await;
-    let cursor = ben.connects().await.cursor();
-    world.nodes[0].stop().await;
-    world.restores_the_log(&copy).await;
+    let cursor = falls_back(&mut world, [&ana, &ben], &lunch, &["three", "four", "five"]).await;
 
     let node = world.begins_node(ALL, &[]).await;
     views_are_refused(&world, &node, "the log ends at").await;
@@ -93,19 +104,12 @@ async fn a_log_that_has_grown_over_the_views_is_known_by_its_events() {
     let mut world = World::start().await;
     let (ana, ben, lunch) = talk(&world).await;
     says_all(&ana, &lunch, &["one"]).await;
-    world.nodes[0].stop().await;
-    let copy = world.copies_the_log().await;
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
-    says_all(&ana.at(world.nodes[0].address), &lunch, &["two", "three"]).await;
-    world.nodes[0].stop().await;
-    world.restores_the_log(&copy).await;
+    falls_back(&mut world, [&ana, &ben], &lunch, &["two", "three"]).await;
 
     // It grows while it belongs to a database without views of its own.
     let others = Database::new().await;
     let views = std::mem::replace(&mut world.database, others);
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let cleo = world.person("cleo").await;
     let notes = cleo.starts_group("Notes", &[]).await;
     says_all(&cleo, &notes, &["a", "b", "c", "d", "e"]).await;
@@ -152,8 +156,7 @@ async fn a_log_that_is_replaced_under_a_node_takes_it_out() {
     says_all(&ana, &lunch, &["one"]).await;
     world.nodes[0].stop().await;
     let copy = world.copies_the_log().await;
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     says_all(&ana.at(world.nodes[0].address), &lunch, &["two", "three"]).await;
     let device = ben.at(world.nodes[0].address).connects().await;
     world.restores_the_log(&copy).await;
@@ -180,8 +183,7 @@ async fn a_new_epoch_resets_every_cursor_and_keeps_all_else() {
         let ran = world.runs(&[command]).await;
         assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
     }
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     let mut device = ben.resumes(&cursor).await;
     assert_eq!(device.gets("reset").await["reason"], "epoch_changed");
@@ -203,8 +205,7 @@ async fn an_older_database_catches_up_and_logins_revoked_since_are_ended() {
         .database
         .finds(r#"select to_char(now() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
         .await;
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     let last = says_all(&ana, &lunch, &["two", "three"]).await;
     let cursor = ben.connects().await.cursor();
@@ -215,8 +216,7 @@ async fn an_older_database_catches_up_and_logins_revoked_since_are_ended() {
     let revoked = world.runs(&["logins", "revoke", "--since", &copied_at]).await;
     assert_eq!(revoked.code, Some(0), "{revoked:?}");
     assert!(revoked.stdout.starts_with("2 logins"), "{revoked:?}");
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let address = world.nodes[0].address;
     let refresh = json!({ "refresh_token": ben.refresh_token });
     let refused = ask(address, reqwest::Method::POST, "/v1/logins/refresh", Some(refresh)).await;
@@ -237,8 +237,7 @@ async fn a_cursor_outlives_the_signing_key() {
     says_all(&ana, &lunch, &["one"]).await;
     world.nodes[0].stop().await;
     world.database.does("delete from auth.signing_key").await;
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let address = world.nodes[0].address;
     ben.at(address).get("/v1/me").await.refuses(401, "invalid_token");
     let mut device = Person::logs_in(address, &ben.name, &ben.id).await.resumes(&cursor).await;
@@ -303,8 +302,7 @@ async fn lost_views_and_accounts_come_back_from_the_log_and_a_dump() {
     let migrated = world.runs(&["migrate"]).await;
     assert_eq!(migrated.code, Some(0), "{migrated:?}");
 
-    let node = world.begins_node(ALL, &[]).await;
-    again(&mut world, node).await;
+    starts_again(&mut world).await;
     let ben = ben.at(world.nodes[0].address);
     assert_eq!(ben.history(&lunch, last).await, ["one", "two"]);
     ben.resumes(&cursor).await.gets("caught_up").await;
