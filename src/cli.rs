@@ -51,7 +51,7 @@ enum Command {
     /// Checks the settings and what the servers promise, and changes nothing; exit status 1 on a refusal.
     Check(Serve),
     /// Shows the streams of the log, how far the views are behind them, what is parked, and the nodes; exit
-    /// status 1 if the views do not follow from the log.
+    /// status 1 if the log has a hole or the views do not follow from it.
     Status(Serve),
     /// Builds views anew from the log, beside the live ones, and puts them in their place.
     Rebuild(rebuild::Rebuild),
