@@ -155,7 +155,7 @@ pub async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
 /// Makes the streams that the log has lost, empty, in a new life of it.
 pub async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
-    let log = Log::make_what_is_missing(&addresses.nats, wanted, &Supervisor::new()).await?;
+    let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, &Supervisor::new()).await?;
     join(&pool, log.epoch()).await?;
     log.mend().await?;
     Ok(log.epoch().clone())

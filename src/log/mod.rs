@@ -193,10 +193,11 @@ impl Log {
     pub async fn make_what_is_missing(
         url: &str,
         wanted: Wanted,
+        streams: usize,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::make_what_is_missing(&connection.jetstream, wanted).await?;
+        let found = streams::make_what_is_missing(&connection.jetstream, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 

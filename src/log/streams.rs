@@ -127,12 +127,16 @@ pub(super) async fn make(jetstream: &Context, wanted: Wanted, streams: usize) ->
 }
 
 /// Makes the streams that were lost, empty, in a new life of the log.
-pub(super) async fn make_what_is_missing(jetstream: &Context, wanted: Wanted) -> Result<Found, OpenError> {
+pub(super) async fn make_what_is_missing(
+    jetstream: &Context,
+    wanted: Wanted,
+    streams: usize,
+) -> Result<Found, OpenError> {
     let there = all(jetstream).await?;
-    let Some((_, streams)) = identity(&there)? else { return make(jetstream, wanted, 1).await };
+    let Some((_, streams)) = identity(&there)? else { return make(jetstream, wanted, streams).await };
     let copies = there.iter().map(|info| info.config.num_replicas).max();
     let layout = Wanted { streams: Some(streams), replicas: wanted.replicas.or(copies) }.or(streams)?;
-    let epoch = begin_epoch(jetstream).await?;
+    let epoch = set_new_epoch(jetstream, &there).await?;
     for index in 0..layout.streams {
         if !there.iter().any(|info| info.config.name == name(index)) {
             create(jetstream, chat(index, layout, &epoch)).await?;
@@ -141,12 +145,20 @@ pub(super) async fn make_what_is_missing(jetstream: &Context, wanted: Wanted) ->
     look(jetstream, wanted).await
 }
 
-/// Begins a new life of the streams that are there, at the same positions. When it is interrupted, their
-/// epochs differ, and no node opens such a log: it is to be done again.
+/// Begins a new life of a log at the same positions. When it is interrupted, the epochs of the streams
+/// differ, and no node opens such a log: it is to be done again. A log that has lost a stream is refused, or
+/// the loss would no longer be seen by the epoch.
 pub(super) async fn begin_epoch(jetstream: &Context) -> Result<Epoch, OpenError> {
+    let there = all(jetstream).await?;
+    let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
+    none_is_missing(&there, streams)?;
+    set_new_epoch(jetstream, &there).await
+}
+
+async fn set_new_epoch(jetstream: &Context, there: &[Info]) -> Result<Epoch, OpenError> {
     let epoch = new_epoch();
-    for info in all(jetstream).await? {
-        let mut config = info.config;
+    for info in there {
+        let mut config = info.config.clone();
         config.metadata.insert(EPOCH.to_owned(), epoch.to_string());
         update(jetstream, config).await?;
     }
@@ -236,11 +248,7 @@ fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
             "the log was made with {streams} streams and is asked for {other}: set VERBATIM_STREAMS={streams}"
         )));
     }
-    let is_there = |index: &usize| there.iter().any(|info| info.config.name == name(*index));
-    let missing: Vec<String> = (0..streams).filter(|index| !is_there(index)).map(name).collect();
-    if !missing.is_empty() {
-        return Err(OpenError::Missing(missing.join(", ")));
-    }
+    none_is_missing(&there, streams)?;
     let copies = there.iter().map(|info| info.config.num_replicas).max().unwrap_or(1);
     if let Some(fewer) = wanted.replicas.filter(|wanted| *wanted < copies) {
         return Err(OpenError::Layout(format!(
@@ -249,6 +257,12 @@ fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
     }
     let layout = Layout { streams, replicas: wanted.replicas.unwrap_or(copies) };
     Ok(Found { epoch, layout, infos: there })
+}
+
+fn none_is_missing(there: &[Info], streams: usize) -> Result<(), OpenError> {
+    let is_there = |index: &usize| there.iter().any(|info| info.config.name == name(*index));
+    let missing: Vec<String> = (0..streams).filter(|index| !is_there(index)).map(name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(OpenError::Missing(missing.join(", "))) }
 }
 
 /// Makes the first stream with a new epoch; if another process was faster, its epoch holds.

@@ -28,7 +28,9 @@ async fn a_lost_log_is_refused_by_everybody_and_made_by_nobody() {
     world.nodes[0].stop().await;
     world.loses_the_log().await;
 
-    for command in [&["status"][..], &["check"], &["verify"], &["rebuild", "all"], &["migrate"]] {
+    for command in
+        [&["status"][..], &["check"], &["verify"], &["rebuild", "all"], &["migrate"], &["log", "begin-epoch"]]
+    {
         let ran = world.runs(command).await;
         assert_eq!(ran.code, Some(1), "{command:?}: {ran:?}");
         let told = ran.stdout + &ran.stderr;
@@ -61,7 +63,7 @@ async fn a_stream_that_is_lost_is_named_and_comes_back_only_when_an_operator_say
     let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
     jetstream.delete_stream(format!("CHAT_{lost}")).await.expect("an operator may");
 
-    for command in [&["status"][..], &["check"], &["migrate"]] {
+    for command in [&["status"][..], &["check"], &["migrate"], &["log", "begin-epoch"]] {
         let ran = world.runs(command).await;
         assert_eq!(ran.code, Some(1), "{command:?}: {ran:?}");
         let told = ran.stdout + &ran.stderr;
