@@ -136,11 +136,14 @@ pub enum LogFormat {
     Json,
 }
 
+/// The lines that are logged unless `RUST_LOG` says otherwise. Postgres has a notice for each word that is too long for
+/// its index, and clients choose the words. The connector of async-nats calls each failed attempt an error, although it
+/// tries again; what an outage means is logged here once.
+const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
+
 /// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`).
 pub fn start(format: LogFormat) {
-    // Postgres has a notice for each word that is too long for its index, and whoever writes chooses the words.
-    let quiet = || EnvFilter::new("info,async_nats=warn,sqlx::postgres::notice=warn");
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| quiet());
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let registry = tracing_subscriber::registry().with(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {
