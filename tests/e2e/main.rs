@@ -9,6 +9,7 @@ mod world;
 mod accounts;
 mod acts;
 mod blocks;
+mod clients;
 mod cluster;
 mod command_line;
 mod conversations;

@@ -1,6 +1,7 @@
 //! The world of a story: servers, nodes and people.
 
 mod backbone;
+pub mod clients;
 mod copies;
 mod device;
 mod inside;

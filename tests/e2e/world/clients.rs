@@ -1,0 +1,73 @@
+//! Clients of other people, from npm and PyPI: a story runs a script of `tests/clients/` with them.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use tokio::{io::AsyncWriteExt as _, process::Command, sync::OnceCell, time::timeout};
+
+use super::PATIENCE;
+
+struct Installed {
+    node: PathBuf,
+    packages: PathBuf,
+}
+
+/// Installs them once; the folder of an earlier run is found again.
+async fn installed() -> &'static Installed {
+    static INSTALLED: OnceCell<Installed> = OnceCell::const_new();
+    INSTALLED
+        .get_or_init(|| async {
+            let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/install.sh");
+            let mut command = Command::new("sh");
+            command.arg(script).stdin(Stdio::null()).stderr(Stdio::inherit());
+            let output = command.output().await.expect("sh runs");
+            assert!(output.status.success(), "tests/clients/install.sh failed: {}", output.status);
+            let answer = String::from_utf8(output.stdout).expect("text");
+            let line = |key: &str| {
+                let line = answer.lines().find_map(|line| line.strip_prefix(key));
+                PathBuf::from(line.unwrap_or_else(|| panic!("no {key} in {answer}")))
+            };
+            Installed { node: line("node="), packages: line("packages=") }
+        })
+        .await
+}
+
+/// A module of `tests/clients/` with its arguments, to be run by node. The packages are found from the
+/// folder in which it runs, because a module that is given as text has no place of its own.
+pub async fn node(script: &str, arguments: &[&str]) -> Command {
+    let Installed { node, packages } = installed().await;
+    let text = std::fs::read_to_string(scripts().join(script)).expect(script);
+    let mut command = Command::new(node);
+    command.args(["--input-type=module", "--eval", &text, "--"]).args(arguments).current_dir(packages);
+    command.kill_on_drop(true);
+    command
+}
+
+/// A script of `tests/clients/` with its arguments, to be run by Python.
+pub async fn python(script: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("python3");
+    command.arg(scripts().join(script)).args(arguments);
+    command.env("PYTHONPATH", installed().await.packages.join("python"));
+    // It leaves nothing in the checkout.
+    command.env("PYTHONDONTWRITEBYTECODE", "1").kill_on_drop(true);
+    command
+}
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// Runs a command with an input to its end, which has to be a good one; what it wrote.
+pub async fn output_of(mut command: Command, input: &str) -> String {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().expect("it runs");
+    let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_owned());
+    // It may write more than a pipe holds before it has read all.
+    let writing = tokio::spawn(async move { stdin.write_all(input.as_bytes()).await });
+    let output = timeout(PATIENCE, child.wait_with_output()).await.expect("it ends in time").expect("wait");
+    assert!(output.status.success(), "{}", output.status);
+    writing.await.expect("no panic").expect("it reads its input");
+    String::from_utf8(output.stdout).expect("text")
+}
