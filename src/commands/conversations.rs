@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::kept::Kept;
+use super::{doubted::Doubted, kept::Kept};
 use crate::{
     domain::{Conversation, ConversationId, Fold, Point, Position},
     log::{FOLDS, Log, Recorded, Unavailable},
@@ -43,6 +43,8 @@ struct Stream {
 
 struct Known {
     ready: Kept<ConversationId, Tracked>,
+    /// What was looked up for strangers, and whether it is there.
+    doubted: Doubted,
     /// Those that are being read. None of them is in `ready`.
     loading: HashMap<ConversationId, Loading>,
     /// How often one was begun to be read.
@@ -63,6 +65,8 @@ type Loaded = Result<Option<Arc<Tracked>>, Unavailable>;
 /// What is known of a conversation that somebody asks for.
 enum Asked {
     Ready(Arc<Tracked>),
+    /// There is none of that id.
+    Absent,
     /// Somebody reads it.
     Waiting(oneshot::Receiver<Loaded>),
     /// Nobody reads it: this reading has to be begun.
@@ -153,11 +157,14 @@ impl Conversations {
     /// Knows none yet, and has followed each stream up to the given point. So many are kept while
     /// nobody uses them.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
-        let capacity = capacity.div_ceil(followed.len().max(1));
-        let stream = |followed| Stream {
-            known: Mutex::new(Known { ready: Kept::new(capacity), loading: HashMap::new(), readings: 0 }),
-            followed: watch::Sender::new(followed),
+        let streams = followed.len().max(1);
+        let known = || Known {
+            ready: Kept::new(capacity.div_ceil(streams)),
+            doubted: Doubted::among(streams),
+            loading: HashMap::new(),
+            readings: 0,
         };
+        let stream = |followed| Stream { known: Mutex::new(known()), followed: watch::Sender::new(followed) };
         let streams = followed.into_iter().map(stream).collect();
         Self(Arc::new(Inner { log, streams, batches: Semaphore::new(BATCHES) }))
     }
@@ -169,6 +176,37 @@ impl Conversations {
     /// The conversation, read from the log if need be; `None` if there is none of that id.
     pub async fn get(&self, id: ConversationId) -> Loaded {
         self.get_together(&[id]).await.map(|mut found| found.pop().map(|(_, tracked)| tracked))
+    }
+
+    /// The conversation, if it is in memory.
+    pub(super) fn at_hand(&self, id: ConversationId) -> Option<Arc<Tracked>> {
+        self.stream(id).known().ready.get(&id)
+    }
+
+    /// The same as [`Self::get`] for somebody who is not known to be in it: the log is asked as often
+    /// whether there is such a conversation or not, and whether it is in memory or not. Otherwise
+    /// the time of an answer would tell a stranger what the answer does not.
+    pub(super) async fn look_up(&self, id: ConversationId) -> Loaded {
+        let (tracked, is_doubted) = {
+            let mut known = self.stream(id).known();
+            (known.ready.get(&id), known.doubted.is_there(id).is_some())
+        };
+        match tracked {
+            None => self.get(id).await,
+            Some(tracked) if is_doubted => Ok(Some(tracked)),
+            Some(tracked) => {
+                self.read(&[id]).await.pop().transpose()?;
+                Ok(Some(tracked))
+            }
+        }
+    }
+
+    /// Notes that a conversation was looked up for a stranger.
+    pub(super) fn note_doubt(&self, id: ConversationId) {
+        let mut known = self.stream(id).known();
+        if known.ready.peek(&id).is_some() {
+            known.doubted.note(id, true);
+        }
     }
 
     /// Many conversations, of which those that are not known are read in batches side by side. What is
@@ -211,6 +249,7 @@ impl Conversations {
             for id in ids {
                 match known.ask(*id) {
                     Asked::Ready(tracked) => found.push((*id, tracked)),
+                    Asked::Absent => {}
                     Asked::Waiting(answered) => answers.push((*id, answered)),
                     Asked::Unread(reading, answered) => {
                         answers.push((*id, answered));
@@ -236,14 +275,7 @@ impl Conversations {
         let _ended = Ended { conversations: self, readings };
         let ids: Vec<ConversationId> = readings.iter().map(|(id, _)| *id).collect();
         let Some(first) = ids.first() else { return };
-        let mut folded = self.0.log.fold_all(&ids).await;
-        let read = folded.iter().flatten().map(|fold| fold.read).max().unwrap_or_default();
-        // The log may be ahead of the follower: what it has still to deliver must not be held to be
-        // known, or the hub passes it over and listeners miss it.
-        if !self.reached(*first, read, FOLLOWER).await {
-            let behind = || Err(Unavailable::because("this process is behind the log"));
-            folded = ids.iter().map(|_| behind()).collect();
-        }
+        let folded = self.read(&ids).await;
         let mut answers = Vec::with_capacity(ids.len());
         let mut known = self.stream(*first).known();
         for ((id, reading), folded) in readings.iter().zip(folded) {
@@ -252,7 +284,11 @@ impl Conversations {
                 for recorded in &meanwhile {
                     recorded.apply_to(&mut fold);
                 }
-                fold.conversation.exists().then(|| known.keep(*id, fold))
+                if !fold.conversation.exists() {
+                    known.doubted.note(*id, false);
+                    return None;
+                }
+                Some(known.keep(*id, fold))
             });
             answers.extend(waiting.into_iter().map(|answer| (answer, loaded.clone())));
         }
@@ -260,6 +296,20 @@ impl Conversations {
         for (answer, loaded) in answers {
             let _ = answer.send(loaded);
         }
+    }
+
+    /// Conversations of one stream as the log has them, once the follower has come as far.
+    async fn read(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
+        let Some(first) = ids.first() else { return Vec::new() };
+        let folded = self.0.log.fold_all(ids).await;
+        let read = folded.iter().flatten().map(|fold| fold.read).max().unwrap_or_default();
+        // The log may be ahead of the follower: what it has still to deliver must not be held to be
+        // known, or the hub passes it over and listeners miss it.
+        if self.reached(*first, read, FOLLOWER).await {
+            return folded;
+        }
+        let behind = || Err(Unavailable::because("this process is behind the log"));
+        ids.iter().map(|_| behind()).collect()
     }
 
     /// Takes in a conversation that the follower of its stream has folded itself, up to where it has
@@ -279,14 +329,22 @@ impl Conversations {
 
     /// Takes in the next event of a stream. Only the follower of the stream calls this.
     pub fn apply(&self, recorded: &Recorded) -> Applied {
+        let id = recorded.conversation;
         let tracked = {
-            let mut known = self.stream(recorded.conversation).known();
-            if let Some(tracked) = known.ready.peek(&recorded.conversation) {
+            let mut known = self.stream(id).known();
+            if let Some(tracked) = known.ready.peek(&id) {
                 tracked.clone()
+            } else if let Some(loading) = known.loading.get_mut(&id) {
+                loading.meanwhile.push(recorded.clone());
+                return Applied::Unknown;
+            } else if known.doubted.begins(recorded) {
+                // Nothing stands before its beginning: it is whole, and nobody has to read it.
+                let mut fold = Fold::default();
+                return match recorded.apply_to(&mut fold) {
+                    Some(previous) => Applied::Counts { tracked: known.keep(id, fold), previous },
+                    None => Applied::Void,
+                };
             } else {
-                if let Some(loading) = known.loading.get_mut(&recorded.conversation) {
-                    loading.meanwhile.push(recorded.clone());
-                }
                 return Applied::Unknown;
             }
         };
@@ -352,6 +410,9 @@ impl Known {
         if let Some(tracked) = self.ready.get(&id) {
             return Asked::Ready(tracked);
         }
+        if self.doubted.is_there(id) == Some(false) {
+            return Asked::Absent;
+        }
         let (answer, answered) = oneshot::channel();
         match self.loading.entry(id) {
             Entry::Occupied(mut loading) => {
@@ -374,6 +435,7 @@ impl Known {
     }
 
     fn keep(&mut self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
+        self.doubted.began(id);
         self.ready.get_or_insert_with(id, || Tracked::new(fold))
     }
 }

@@ -6,6 +6,7 @@
 mod blocks;
 mod bound;
 mod conversations;
+mod doubted;
 mod earlier;
 mod kept;
 mod messages;
@@ -170,21 +171,6 @@ impl Refused {
 }
 
 impl Commands {
-    /// The conversation, for somebody who is in it; for all others there is none.
-    pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {
-        if let Some(mine) = self.if_member(user, id).await? {
-            return Ok(mine);
-        }
-        // Another node may have brought them in a moment ago: who is sent away is not there for sure.
-        self.conversations.catch_up(id).await?;
-        self.if_member(user, id).await?.ok_or(Refused::Rejected(Rejection::NotFound))
-    }
-
-    async fn if_member(&self, user: UserId, id: ConversationId) -> Result<Option<Arc<Tracked>>, Unavailable> {
-        let tracked = self.conversations.get(id).await?;
-        Ok(tracked.filter(|tracked| tracked.conversation().membership(user).is_some()))
-    }
-
     fn draft(
         &self,
         conversation: ConversationId,

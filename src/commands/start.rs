@@ -38,7 +38,7 @@ impl Commands {
         match Conversation::default().decide(by, Command::StartDirect { with, blocked }) {
             Ok(Some(event)) => self.begin_if_there_is_place(id, by, event).await,
             Ok(None) => Err(Rejection::AlreadyStarted.into()),
-            Err(Rejection::Blocked) if self.conversations.get(id).await?.is_some() => self.begun(id).await,
+            Err(Rejection::Blocked) if self.is_there(id).await? => self.begun(id).await,
             Err(rejection) => Err(rejection.into()),
         }
     }
@@ -75,7 +75,7 @@ impl Commands {
     ) -> Result<Started, Refused> {
         match self.must_have_place(by, &event).await {
             Ok(()) => self.begin(id, by, event).await,
-            Err(_) if self.conversations.get(id).await?.is_some() => self.begun(id).await,
+            Err(_) if self.is_there(id).await? => self.begun(id).await,
             Err(refused) => Err(refused),
         }
     }

@@ -37,4 +37,5 @@ mod restores;
 mod resume;
 mod roster;
 mod search;
+mod strangers;
 mod views;
