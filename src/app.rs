@@ -4,6 +4,7 @@ mod database;
 mod installation;
 mod patience;
 mod same_log;
+mod snapshots;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -264,6 +265,7 @@ async fn start(
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
     let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;
+    let log = log.with_snapshots(snapshots::snapshots(&pool));
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;

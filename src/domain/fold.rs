@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Conversation, Event, Lane, Position, UserId};
+use super::{Conversation, Event, Lane, Point, Position, UserId};
 
 /// The roster at a position, and the chain of events that count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,10 +11,23 @@ pub struct Fold {
     pub conversation: Arc<Conversation>,
     /// The last event of the roster.
     pub roster: Position,
+    /// How many events the roster has had.
+    pub changes: u64,
     /// The last event that counts.
     pub head: Position,
     /// The last event that was read, whether it counts or not.
     pub read: Position,
+}
+
+/// A roster as it was behind one of its events. A fold that begins with it need not read the events before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The event, which proves that the snapshot is of the log at hand.
+    pub at: Point,
+    /// How many events the roster had had, this one included.
+    pub changes: u64,
+    /// The roster.
+    pub conversation: Arc<Conversation>,
 }
 
 impl Fold {
@@ -37,10 +50,17 @@ impl Fold {
         }
         if lane == Lane::Roster {
             self.roster = at;
+            self.changes += 1;
             if let Some(event) = event {
                 Arc::make_mut(&mut self.conversation).evolve(at, event);
             }
         }
         Some(std::mem::replace(&mut self.head, at))
+    }
+}
+
+impl From<Snapshot> for Fold {
+    fn from(Snapshot { at, changes, conversation }: Snapshot) -> Self {
+        Self { conversation, roster: at.position, changes, head: at.position, read: at.position }
     }
 }

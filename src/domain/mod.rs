@@ -24,7 +24,7 @@ pub use event::{
     MessageUnpinned, NewMember, PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role,
     Status,
 };
-pub use fold::Fold;
+pub use fold::{Fold, Snapshot};
 pub use ids::{
     ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Point, Position, UserId,
 };

@@ -1,10 +1,12 @@
 //! Conversations folded at a position. In a storm of reconnects the members of a conversation come
-//! with cursors of the same heartbeat, so one fold serves them all.
+//! with cursors of the same heartbeat, so one fold serves them all, also those who ask while it is made.
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use tokio::sync::OnceCell;
 
 use crate::{
     domain::{ConversationId, Fold, Position},
@@ -19,7 +21,7 @@ pub(super) struct Folds(Mutex<Kept>);
 
 #[derive(Default)]
 struct Kept {
-    folds: HashMap<(ConversationId, Position), Fold>,
+    folds: HashMap<(ConversationId, Position), Arc<OnceCell<Fold>>>,
     members: usize,
 }
 
@@ -31,17 +33,31 @@ impl Folds {
         id: ConversationId,
         position: Position,
     ) -> Result<Fold, NotRead> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner).folds.get(&(id, position)).cloned();
-        if let Some(fold) = known {
-            return Ok(fold);
+        let place = self.kept().place((id, position));
+        let fold = place.get_or_try_init(async || {
+            let fold = log.fold(id, Some(position)).await?;
+            self.kept().members += fold.conversation.members().len();
+            Ok(fold)
+        });
+        fold.await.cloned()
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn place(&mut self, of: (ConversationId, Position)) -> Arc<OnceCell<Fold>> {
+        if self.members > MEMBERS {
+            *self = Self::default();
         }
-        let fold = log.fold(id, Some(position)).await?;
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.members += 1 + fold.conversation.members().len();
-        if kept.members > MEMBERS {
-            *kept = Kept { members: 1 + fold.conversation.members().len(), ..Kept::default() };
-        }
-        kept.folds.insert((id, position), fold.clone());
-        Ok(fold)
+        self.folds
+            .entry(of)
+            .or_insert_with(|| {
+                self.members += 1;
+                Arc::default()
+            })
+            .clone()
     }
 }

@@ -1,14 +1,69 @@
 //! A conversation folded from its events.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, future::ready, sync::Arc};
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
 
 use super::{Log, NotRead, Recorded, Unavailable};
 use crate::{
-    domain::{ConversationId, Event, Fold, Lane, Position},
+    domain::{ConversationId, Event, Fold, Lane, Position, Snapshot},
     telemetry::METRICS,
 };
+
+/// Where snapshots of rosters are kept.
+#[derive(Clone)]
+pub struct Snapshots(Arc<Find>);
+
+type Find = dyn Fn(ConversationId, Position) -> BoxFuture<'static, Option<Snapshot>> + Send + Sync;
+
+impl Snapshots {
+    /// By `find`, which answers the last snapshot of a conversation up to and with a position. It answers soon,
+    /// if need be none: a fold then takes longer, and is the same.
+    pub fn by<F>(find: impl Fn(ConversationId, Position) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Snapshot>> + Send + 'static,
+    {
+        Self(Arc::new(move |id, up_to| Box::pin(find(id, up_to))))
+    }
+
+    /// None are kept.
+    pub(super) fn none() -> Self {
+        Self::by(|_, _| ready(None))
+    }
+
+    async fn last(&self, id: ConversationId, up_to: Position) -> Option<Snapshot> {
+        (self.0)(id, up_to).await
+    }
+}
+
+/// The events of a roster that have been read, and the roster before them.
+#[derive(Default)]
+struct Roster {
+    /// Where the conversation begins, if that was seen.
+    begun: Position,
+    start: Fold,
+    events: Vec<Recorded>,
+}
+
+impl Roster {
+    fn begun(events: Vec<Recorded>) -> Self {
+        let begun = events.first().filter(|first| first.begins()).map(|first| first.position);
+        Self { begun: begun.unwrap_or_default(), start: Fold::default(), events }
+    }
+
+    fn read(&self) -> Position {
+        self.events.last().map_or(Position::START, |event| event.position)
+    }
+
+    /// The roster as it was before a position, which is not before the last event of the start.
+    fn before(&self, position: Position) -> Fold {
+        let mut fold = self.start.clone();
+        for recorded in self.events.iter().take_while(|recorded| recorded.position < position) {
+            recorded.apply_to(&mut fold);
+        }
+        fold
+    }
+}
 
 impl Recorded {
     /// Whether a conversation begins with it: none of its events stands before.
@@ -87,32 +142,48 @@ impl Log {
     async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
-            None => Vec::new(),
+            None => Roster::default(),
             // It is appended only where nothing is before it: it is the whole roster.
-            Some(last) if last.begins() => vec![last.clone()],
+            Some(last) if last.begins() => Roster::begun(vec![last.clone()]),
             Some(last) => self.roster(id, last.position).await?,
         };
         let head = self.last_that_counts(id, &roster, heads).await?;
-        let mut fold = Fold::default();
-        for recorded in &roster {
-            recorded.apply_to(&mut fold);
+        let fold = roster.before(Position::MAX);
+        Ok((roster.begun, Fold { head, read, ..fold }))
+    }
+
+    /// The roster up to and with its event at `last`: a short one whole, a long one from a snapshot on. The event that
+    /// is read first proves the snapshot; one of another log, as views have that are restored from a backup,
+    /// is no beginning.
+    async fn roster(&self, id: ConversationId, last: Position) -> Result<Roster, NotRead> {
+        let mut roster = Roster::begun(self.roster_page(id, Position(1), last).await?);
+        if roster.read() < last
+            && let Some(snapshot) = self.snapshots.last(id, last).await
+            && snapshot.at.position > roster.read()
+        {
+            let events = self.roster_page(id, snapshot.at.position, last).await?;
+            if events.first().is_some_and(|event| event.point() == snapshot.at) {
+                (roster.start, roster.events) = (snapshot.into(), events);
+            } else {
+                tracing::warn!(conversation = %id, "a snapshot of a roster is not of this log; reading the whole roster");
+            }
         }
-        let begun = roster.first().filter(|first| first.begins()).map(|first| first.position);
-        Ok((begun.unwrap_or_default(), Fold { head, read, ..fold }))
+        while roster.read() < last {
+            let from = Position(roster.read().0 + 1);
+            roster.events.extend(self.roster_page(id, from, last).await?);
+        }
+        Ok(roster)
     }
 
     /// The last event of the chain: what is void is passed over.
     async fn last_that_counts(
         &self,
         id: ConversationId,
-        roster: &[Recorded],
+        roster: &Roster,
         mut heads: Vec<Recorded>,
     ) -> Result<Position, NotRead> {
         while let Some(last) = heads.iter().max_by_key(|recorded| recorded.position) {
-            let mut then = Fold::default();
-            for recorded in roster.iter().take_while(|recorded| recorded.position < last.position) {
-                recorded.apply_to(&mut then);
-            }
+            let then = roster.before(last.position);
             if last.poison.is_none() && then.conversation.counts(last.actor, last.lane) {
                 return Ok(last.position);
             }

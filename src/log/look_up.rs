@@ -26,27 +26,24 @@ const HEDGE: Duration = Duration::from_millis(250);
 const AT_ONCE: usize = 4;
 
 impl Log {
-    /// The events of a conversation's roster in order, up to and with the one at `last`. Whether one is
-    /// missing in between is for the caller to ask.
-    pub(super) async fn roster(
+    /// The next events of a conversation's roster from a position on, some of those up to and with the one at
+    /// `last`. Whether one is missing in between is for the caller to ask.
+    pub(super) async fn roster_page(
         &self,
         conversation: ConversationId,
+        from: Position,
         last: Position,
     ) -> Result<Vec<Recorded>, NotRead> {
         let roster = subject::of(conversation, Lane::Roster);
-        let mut events: Vec<Recorded> = Vec::new();
-        while events.last().map_or(Position::START, |event| event.position) < last {
-            let from = events.last().map_or(1, |event| event.position.0 + 1);
-            let page = json!({ "seq": from, "next_by_subj": roster, "batch": ROSTER_PAGE });
-            let page = proven(|| async {
-                let page = self.direct(self.stream_of(conversation), &page).await?;
-                let complete = page.len() == ROSTER_PAGE || page.last().is_some_and(|e| e.position >= last);
-                Ok(complete.then_some(page))
-            });
-            events.extend(page.await?);
-        }
-        events.retain(|event| event.position <= last);
-        Ok(events)
+        let request = json!({ "seq": from.0, "next_by_subj": roster, "batch": ROSTER_PAGE });
+        let page = proven(|| async {
+            let page = self.direct(self.stream_of(conversation), &request).await?;
+            let complete = page.len() == ROSTER_PAGE || page.last().is_some_and(|e| e.position >= last);
+            Ok(complete.then_some(page))
+        });
+        let mut page = page.await?;
+        page.retain(|event| event.position <= last);
+        Ok(page)
     }
 
     /// The last event of each durable lane of a conversation, up to and with `up_to`. Whether one is

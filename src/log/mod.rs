@@ -36,7 +36,7 @@ pub use connect::BadUrl;
 pub use contract::{channels, schema_files, schemas};
 pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
-pub use fold::FOLDS;
+pub use fold::{FOLDS, Snapshots};
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use gaps::{Hole, NotRead};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
@@ -73,6 +73,7 @@ pub struct Log {
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
     outcomes: survey::Outcomes,
+    snapshots: Snapshots,
 }
 
 /// A connection to the servers, before the log is known.
@@ -163,6 +164,7 @@ impl Connection {
             connections,
             works,
             outcomes,
+            snapshots: Snapshots::none(),
         }
     }
 }
@@ -227,6 +229,11 @@ impl Log {
     pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
         let found = streams::look(&self.jetstream, Wanted::default()).await?;
         Ok(found.deny_delete().map(str::to_owned).collect())
+    }
+
+    /// The same log; long rosters are read from snapshots on.
+    pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
+        Self { snapshots, ..self }
     }
 
     /// The life of this log.

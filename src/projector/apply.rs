@@ -178,7 +178,20 @@ impl Projecting {
                 event => (None, event.and_then(|event| event.client_id().cloned())),
             };
             if counts || void.is_some() {
-                facts.push(Fact { position, conversation, lane, id, actor, time, event, void });
+                let (changes, snapshot) =
+                    (fold.changes, counts.then(|| views::snapshot_due(fold, id)).flatten());
+                facts.push(Fact {
+                    position,
+                    conversation,
+                    lane,
+                    id,
+                    actor,
+                    time,
+                    event,
+                    void,
+                    changes,
+                    snapshot,
+                });
             }
         }
         (facts, poison)

@@ -19,6 +19,8 @@ use crate::{
 const ATTEMPTS: usize = 30;
 /// How long to wait before it is tried again.
 const PAUSE: Duration = Duration::from_millis(500);
+/// The first projections, from whose tables folds are read.
+const FOLDED: usize = 2;
 /// How long an attempt may hold the live projectors.
 const HELD: Duration = Duration::from_secs(5);
 
@@ -83,10 +85,11 @@ async fn build_and_replace(
     Err(NotBuilt::NoTurn)
 }
 
-/// A projection may read what those before it have written.
+/// A projection may read what those before it have written, and the folds of them all come from the conversations and
+/// their members: without members, whatever is said between two batches would be taken for void.
 fn needed(only: Option<&'static Projection>) -> Vec<&'static Projection> {
     let last = only.and_then(|only| views::ALL.iter().position(|projection| projection.name == only.name));
-    views::ALL.iter().take(last.map_or(views::ALL.len(), |last| last + 1)).collect()
+    views::ALL.iter().take(last.map_or(views::ALL.len(), |last| (last + 1).max(FOLDED))).collect()
 }
 
 /// In one short transaction: holds the live projectors, applies what is left, and replaces.

@@ -64,7 +64,8 @@ async fn create(
         return Ok(());
     }
     let (mut ids, mut kinds, mut titles, mut histories) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let (mut creators, mut times, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut creators, mut times) = (Vec::new(), Vec::new());
+    let (mut positions, mut changes) = (Vec::new(), Vec::new());
     for (fact, created) in created {
         ids.push(fact.conversation.uuid());
         kinds.push(word(created.kind));
@@ -73,12 +74,15 @@ async fn create(
         creators.push(fact.actor.uuid());
         times.push(fact.time.datetime());
         positions.push(bigint(fact.position));
+        changes.push(fact.changes.cast_signed());
     }
     sqlx::query(
-        "insert into conversation (id, kind, title, history, created_by, created_at, roster, head, active_at)
-         select id, kind, title, history, by, time, position, position, time
-         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bigint[])
-             as new (id, kind, title, history, by, time, position)
+        "insert into conversation
+             (id, kind, title, history, created_by, created_at, roster, changes, head, active_at)
+         select id, kind, title, history, by, time, position, changes, position, time
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::uuid[], $6::timestamptz[], $7::bigint[],
+                     $8::bigint[])
+             as new (id, kind, title, history, by, time, position, changes)
          on conflict (id) do nothing",
     )
     .bind(ids)
@@ -88,6 +92,7 @@ async fn create(
     .bind(creators)
     .bind(times)
     .bind(positions)
+    .bind(changes)
     .execute(connection)
     .await?;
     Ok(())
@@ -128,11 +133,11 @@ async fn update(
 /// The last position of each conversation in the batch, and when it last moved, in one statement. Who
 /// reads what is there does not move it.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
-    let mut last: BTreeMap<ConversationId, (Position, Position, Option<Time>)> = BTreeMap::new();
+    let mut last: BTreeMap<ConversationId, (Position, u64, Position, Option<Time>)> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.void.is_none()) {
-        let (head, roster, time) =
-            last.entry(fact.conversation).or_insert((fact.position, Position::START, None));
-        *head = fact.position;
+        let (head, changes, roster, time) =
+            last.entry(fact.conversation).or_insert((fact.position, 0, Position::START, None));
+        (*head, *changes) = (fact.position, fact.changes);
         if fact.lane != Lane::Receipts {
             *time = Some(fact.time);
         }
@@ -141,21 +146,25 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
         }
     }
     let mut ids = Vec::new();
-    let (mut heads, mut rosters, mut times) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, (head, roster, time)) in last {
+    let (mut heads, mut counts, mut rosters, mut times) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (id, (head, changes, roster, time)) in last {
         ids.push(id.uuid());
         heads.push(bigint(head));
+        counts.push(changes.cast_signed());
         rosters.push(bigint(roster));
         times.push(time.map(Time::datetime));
     }
     sqlx::query(
         "update conversation c
-         set head = new.head, roster = greatest(c.roster, new.roster), active_at = coalesce(new.time, c.active_at)
-         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[]) as new (id, head, roster, time)
+         set head = new.head, changes = new.changes, roster = greatest(c.roster, new.roster),
+             active_at = coalesce(new.time, c.active_at)
+         from unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
+             as new (id, head, changes, roster, time)
          where c.id = new.id and c.head < new.head",
     )
     .bind(ids)
     .bind(heads)
+    .bind(counts)
     .bind(rosters)
     .bind(times)
     .execute(connection)
@@ -168,15 +177,16 @@ pub async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {
-    type Row = (Uuid, String, Option<String>, String, i64, i64);
+    type Row = (Uuid, String, Option<String>, String, i64, i64, i64);
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<Row> =
-        sqlx::query_as("select id, kind, title, history, roster, head from conversation where id = any($1)")
-            .bind(&uuids)
-            .fetch_all(&mut *connection)
-            .await?;
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, kind, title, history, roster, changes, head from conversation where id = any($1)",
+    )
+    .bind(&uuids)
+    .fetch_all(&mut *connection)
+    .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
-    let fold = |(id, kind, title, history, roster, head): Row| {
+    let fold = |(id, kind, title, history, roster, changes, head): Row| {
         let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
         let members = rosters.remove(&id).unwrap_or_default();
         let conversation =
@@ -184,6 +194,7 @@ pub async fn folds(
         let fold = Fold {
             conversation: conversation.into(),
             roster: position(roster),
+            changes: changes.cast_unsigned(),
             head: position(head),
             read: position(head),
         };

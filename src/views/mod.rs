@@ -15,6 +15,7 @@ mod parked;
 mod pins;
 mod reactions;
 mod receipts;
+mod rosters;
 mod schema;
 mod search;
 mod toggles;
@@ -41,6 +42,7 @@ pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
+pub use rosters::{snapshot, snapshot_due};
 pub use schema::{
     VERSION, begin, connect, create, discard, hold, indexes, is_whole, make_index, other_sets, plan_once,
     replace_all, replace_one, schema, session, settle, tables, whole,
@@ -48,7 +50,7 @@ pub use schema::{
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};
 
-use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Time, UserId};
+use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Snapshot, Time, UserId};
 
 /// An event that counts, or was tried in vain, as projections see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +71,10 @@ pub struct Fact {
     pub event: Option<Event>,
     /// The idempotency key of something void. It has no other effect than that it was tried.
     pub void: Option<ClientId>,
+    /// How many events the roster of the conversation has had by then.
+    pub changes: u64,
+    /// The roster behind it, where a snapshot is due.
+    pub snapshot: Option<Snapshot>,
 }
 
 /// Brings facts into tables.
@@ -87,9 +93,10 @@ pub struct Projection {
 }
 
 /// All of them, in the order in which they apply.
-pub const ALL: [Projection; 8] = [
+pub const ALL: [Projection; 9] = [
     conversations::PROJECTION,
     members::PROJECTION,
+    rosters::PROJECTION,
     messages::PROJECTION,
     keys::PROJECTION,
     // What is put to messages looks at them as they are at the end of the batch.

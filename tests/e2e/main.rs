@@ -36,6 +36,7 @@ mod replays;
 mod restores;
 mod resume;
 mod roster;
+mod rosters;
 mod search;
 mod strangers;
 mod views;

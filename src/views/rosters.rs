@@ -1,0 +1,98 @@
+//! Rosters as they were, now and then: a snapshot spares the log being read from a conversation's beginning.
+
+use futures_util::future::BoxFuture;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::{Fact, Projection, bigint, position, read_word, word};
+use crate::domain::{
+    Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, Title, UserId,
+};
+
+pub(super) const PROJECTION: Projection = Projection {
+    name: "rosters",
+    tables: &["roster"],
+    definition: include_str!("../../migrations/views/rosters.sql"),
+    indexes: &[],
+    apply,
+};
+
+/// So many events of a roster there are from one snapshot to the next. A fold reads at most as many, and a roster of
+/// the most members is written once in as many, which is about 1 KB for each of them.
+const EVERY: u64 = 256;
+
+/// The snapshot to keep behind an event that has just been taken into a fold, if it is one of the roster and due.
+pub fn snapshot_due(fold: &Fold, event: EventId) -> Option<Snapshot> {
+    let Fold { conversation, roster, changes, read, .. } = fold;
+    let is_due = roster == read && changes.is_multiple_of(EVERY);
+    let at = Point { position: *roster, event };
+    is_due.then(|| Snapshot { at, changes: *changes, conversation: conversation.clone() })
+}
+
+fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
+    Box::pin(async move {
+        for fact in facts {
+            if let Some(snapshot) = &fact.snapshot {
+                keep(connection, fact.conversation, snapshot).await?;
+            }
+        }
+        Ok(())
+    })
+}
+
+async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snapshot) -> sqlx::Result<()> {
+    let Snapshot { at, changes, conversation } = snapshot;
+    let (mut members, mut roles, mut sinces) = (Vec::new(), Vec::new(), Vec::new());
+    for (user, Membership { role, since }) in conversation.members() {
+        members.push(user.uuid());
+        roles.push(word(role));
+        sinces.push(bigint(since));
+    }
+    sqlx::query(
+        "insert into roster (conversation_id, position, event, changes, kind, title, history, members, roles, sinces)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
+    )
+    .bind(id.uuid())
+    .bind(bigint(at.position))
+    .bind(at.event.uuid())
+    .bind(changes.cast_signed())
+    .bind(word(conversation.kind()))
+    .bind(conversation.title().map(Title::as_str))
+    .bind(word(conversation.history()))
+    .bind(members)
+    .bind(roles)
+    .bind(sinces)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The last snapshot of a conversation's roster up to and with a position.
+pub async fn snapshot(
+    pool: &PgPool,
+    conversation: ConversationId,
+    up_to: Position,
+) -> sqlx::Result<Option<Snapshot>> {
+    type Row = (i64, Uuid, i64, String, Option<String>, String, Vec<Uuid>, Vec<String>, Vec<i64>);
+    let row: Option<Row> = sqlx::query_as(
+        "select position, event, changes, kind, title, history, members, roles, sinces from roster
+         where conversation_id = $1 and position <= $2 order by position desc limit 1",
+    )
+    .bind(conversation.uuid())
+    .bind(bigint(up_to))
+    .fetch_optional(pool)
+    .await?;
+    let Some((at, event, changes, kind, title, history, members, roles, sinces)) = row else {
+        return Ok(None);
+    };
+    let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
+    let member = |((user, role), since)| {
+        Ok((UserId::known(user), Membership { role: read_word(role)?, since: position(since) }))
+    };
+    let members = members.into_iter().zip(roles).zip(sinces).map(member).collect::<sqlx::Result<_>>()?;
+    Ok(Some(Snapshot {
+        at: Point { position: position(at), event: EventId::known(event) },
+        changes: changes.cast_unsigned(),
+        conversation: Conversation::restored(read_word(kind)?, title, read_word(history)?, members).into(),
+    }))
+}

@@ -1,0 +1,129 @@
+//! Rosters with a long past are read from snapshots on, and are what all their events say.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use futures_util::StreamExt as _;
+use sqlx::PgPool;
+use tokio::task::JoinHandle;
+use verbatim::{
+    app,
+    clock::Clock,
+    dev::NatsUser,
+    domain::{
+        ConversationId, ConversationUpdated, Event, EventId, MemberAdded, MemberRemoved, Position, Role,
+        Title, UserId,
+    },
+    log::{Draft, Log, Snapshots, Wanted},
+    supervise::Supervisor,
+    views,
+};
+
+use crate::world::{Backbone, Conversation, Person, World};
+
+/// How many events the roster has.
+const CHANGES: u64 = 700;
+
+async fn opened(world: &World<impl Backbone>) -> Log {
+    Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log is there")
+}
+
+/// The log as nodes read it, with the snapshots of the views.
+fn with_snapshots(log: Log, pool: &PgPool) -> Log {
+    let pool = pool.clone();
+    log.with_snapshots(Snapshots::by(move |conversation, up_to| {
+        let pool = pool.clone();
+        async move { views::snapshot(&pool, conversation, up_to).await.expect("Postgres answers") }
+    }))
+}
+
+/// Titles that change, somebody who comes and goes, and a word now and then.
+async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Position {
+    let clock = Clock::system();
+    let (id, actor): (ConversationId, UserId) = (lunch.id.parse().expect("id"), ana.id.parse().expect("id"));
+    let mut last = log.fold(id, None).await.expect("the roster").roster;
+    let mut guest = actor;
+    for n in 1..CHANGES {
+        if n % 10 == 0 {
+            guest = clock.id(UserId::known);
+        }
+        let event = match n % 10 {
+            3 => Event::MemberAdded(MemberAdded { user_id: guest, role: Role::Member }),
+            8 if n % 20 > 10 => Event::MemberRemoved(MemberRemoved { user_id: guest }),
+            _ => Event::ConversationUpdated(ConversationUpdated {
+                title: Some(Title::try_from(format!("Lunch {n}")).expect("a title")),
+                history: None,
+            }),
+        };
+        let (event_id, time) = (clock.id(EventId::known), clock.now());
+        let draft = Draft { conversation: id, id: event_id, actor, time, event, key: None, trace: None };
+        last = log.append_roster(&draft, last).await.expect("stored");
+        if n % 100 == 0 {
+            ana.says(lunch, "a word").await;
+        }
+    }
+    last
+}
+
+/// Counts how often pages of rosters are asked for.
+async fn counts_pages(world: &World<impl Backbone>) -> (Arc<AtomicUsize>, JoinHandle<()>) {
+    let client = world.nats.client(NatsUser::Operator).await;
+    let mut asked = client.subscribe("$JS.API.DIRECT.GET.>").await.expect("a subscription");
+    client.flush().await.expect("nats-server knows of it");
+    let count = Arc::<AtomicUsize>::default();
+    let counted = count.clone();
+    let task = tokio::spawn(async move {
+        while let Some(request) = asked.next().await {
+            if String::from_utf8_lossy(&request.payload).contains(".roster\"") {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    (count, task)
+}
+
+#[tokio::test]
+async fn a_long_roster_is_read_from_a_snapshot_on_that_proves_itself() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let (cursor, id) = (ben.connects().await.cursor(), lunch.id.parse().expect("id"));
+    let log = opened(&world).await;
+    let last = changes_often(&log, &ana, &lunch).await;
+    ana.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.expect(200);
+
+    let pool = app::database(&world.database.url, 2).await.expect("the database is there");
+    let kept: i64 = sqlx::query_scalar("select count(*) from roster").fetch_one(&pool).await.expect("rows");
+    assert_eq!(kept, (CHANGES / 256).cast_signed());
+    let begins_with_one = with_snapshots(opened(&world).await, &pool);
+    for at in (1..=last.0).step_by(53).chain([last.0]).map(Position) {
+        let (whole, short) = tokio::join!(log.fold(id, Some(at)), begins_with_one.fold(id, Some(at)));
+        assert_eq!(short.expect("a fold"), whole.expect("a fold"), "at {at}");
+    }
+
+    // A node that knows nothing of it reads the first page, and from the last snapshot on.
+    world.nodes[0].stop().await;
+    world.nodes.clear();
+    world.add_node("api,gateway,projector").await;
+    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
+    let (pages, counting) = counts_pages(&world).await;
+    ana.says(&lunch, "here again").await;
+    let asked = pages.swap(0, Ordering::Relaxed);
+    assert!((1..=6).contains(&asked), "{asked} pages were asked for");
+    let mut device = ben.resumes(&cursor).await;
+    device.gets("caught_up").await;
+    assert_eq!(device.chain(&lunch).len() as u64, CHANGES - 1 + CHANGES.div_ceil(100));
+    counting.abort();
+
+    // What a snapshot of another log says counts for nothing.
+    let foreign = "update roster set event = gen_random_uuid(), members = '{}', roles = '{}', sinces = '{}'";
+    sqlx::query(foreign).execute(&pool).await.expect("changed");
+    let whole = log.fold(id, None).await.expect("a fold");
+    assert_eq!(begins_with_one.fold(id, None).await.expect("a fold"), whole);
+    assert_eq!(world.runs(&["verify"]).await.code, Some(1));
+    assert_eq!(world.runs(&["rebuild", "rosters"]).await.code, Some(0));
+    pool.close().await;
+    world.finish().await;
+}
