@@ -30,6 +30,7 @@ use crate::{
     feed::Feed,
     gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
     listen,
+    live::Followers,
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
     projector::{self, Consent},
@@ -287,6 +288,7 @@ async fn start(
             tasks.spawn("projector", projector::project(log.clone(), pool.clone(), schema, stream, stop));
         }
     }
+    let followers = Followers::new(ends.clone(), settings.followers());
     let conversations = Conversations::new(log.clone(), ends, settings.conversations);
     tasks.spawn("volatile", remake_volatile(log.clone()));
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
@@ -294,8 +296,6 @@ async fn start(
     let listeners = Arc::<Listeners>::default();
     let receipts = Receipts::new(pool.clone(), progress.clone());
     let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone(), tasks);
-    let hub = Hub::start(&log, &conversations, &receipts, &earlier, &feed, &listeners, tasks);
-    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
     let commands = Commands {
         log: log.clone(),
         earlier,
@@ -306,6 +306,8 @@ async fn start(
         blocked: Arc::new(auth::Blocked::new(pool.clone())),
         clock: clock.clone(),
     };
+    let hub = Hub::start(&commands, &feed, &listeners, &followers, tasks);
+    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
     let gateway = Arc::new(Gateway {
         commands: commands.clone(),
         pool: pool.clone(),
@@ -314,6 +316,7 @@ async fn start(
         presence: presence.clone(),
         hub,
         listeners,
+        followers: followers.clone(),
         feed: feed.clone(),
         places: Arc::default(),
         settings: settings.gateway(),
@@ -335,6 +338,7 @@ async fn start(
         pool: pool.clone(),
         progress,
         feed,
+        followers,
         tokens,
         hasher,
         revoked,

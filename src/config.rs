@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth, gateway, gateway::handshake::Origins, listen, log::Wanted, presence, telemetry::LogFormat,
+    auth, gateway, gateway::handshake::Origins, listen, live, log::Wanted, presence, telemetry::LogFormat,
 };
 
 /// What `serve` and `dev` can be told.
@@ -40,6 +40,14 @@ pub struct Settings {
     /// The most open sockets on this node.
     #[arg(long, env = "VERBATIM_SOCKETS", default_value_t = 15_000, value_name = "NUMBER")]
     pub sockets: usize,
+
+    /// The most requests of one user that follow events on this node at once, waiting or as a stream.
+    #[arg(long, env = "VERBATIM_FOLLOWERS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
+    pub followers_per_user: usize,
+
+    /// The most requests that follow events on this node at once. Each needs a connection.
+    #[arg(long, env = "VERBATIM_FOLLOWERS", default_value_t = 10_000, value_name = "NUMBER")]
+    pub followers: usize,
 
     /// The most connections that speak HTTP at once; more wait to be accepted.
     #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER")]
@@ -212,6 +220,11 @@ impl Settings {
             heartbeat: Duration::from_secs(self.heartbeat),
             ..gateway::Settings::default()
         }
+    }
+
+    /// How many may follow without a socket.
+    pub fn followers(&self) -> live::Most {
+        live::Most { of_user: self.followers_per_user, of_node: self.followers }
     }
 
     /// The settings of presence.

@@ -23,11 +23,12 @@
 //! | [`views`] | what can be **asked** | Postgres schema `view`; disposable; one file is one view: its projection (only writer) beside its queries (only readers) |
 //! | [`auth`] | **who** is asking, and what they have settled for themselves | argon2, JWT, Postgres schema `auth`; the one truth outside the log, never rebuilt |
 //! | [`presence`] | who is **here** | log, views, auth; sessions with leases; decides when a presence change is worth an event |
+//! | [`live`] | what this process **knows** because it follows the log: so far, who has to be woken when something happens | log |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; views for what was told before; of auth how long a token lives and who has blocked whom |
 //! | [`feed`] | what somebody has **missed**, from a cursor on; how a conversation **was** | log, views |
 //! | [`projector`] | **keeping** the views true: log into views, and views anew | log, views |
-//! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, presence, views, log, auth; no SQL, no rules |
-//! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, presence, views, log, auth; no SQL, no NATS, no rules |
+//! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, live, presence, views, log, auth; no SQL, no rules |
+//! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, live, presence, views, log, auth; no SQL, no NATS, no rules |
 //! | [`admin`] | the edge for operators: which part works, ready, figures | log, views, auth, commands; of Postgres one connection of its own |
 //! | [`asyncapi`] | one document of what is published and said | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, tasks that live as long as the process, the private servers of dev mode, the door | once each |
@@ -38,7 +39,7 @@
 //!  5   main  cli
 //!  4   app   asyncapi
 //!  3   api   gateway    admin
-//!  2   commands   feed   projector   presence
+//!  2   commands   feed   projector   presence   live
 //!  1   log   views   auth
 //!  0   domain
 //!
@@ -62,6 +63,7 @@ pub mod domain;
 pub mod feed;
 pub mod gateway;
 pub mod listen;
+pub mod live;
 pub mod log;
 pub mod presence;
 pub mod projector;

@@ -39,6 +39,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "feed",
             "gateway",
             "listen",
+            "live",
             "log",
             "presence",
             "projector",
@@ -47,8 +48,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ),
     // The halves of one document, joined.
     ("asyncapi", At(4), &["gateway", "log"]),
-    ("api", At(3), &["auth", "commands", "domain", "feed", "log", "presence", "views"]),
-    ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "log", "presence", "views"]),
+    ("api", At(3), &["auth", "commands", "domain", "feed", "live", "log", "presence", "views"]),
+    ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "live", "log", "presence", "views"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
     ("admin", At(3), &["auth", "commands", "domain", "log", "views"]),
     // A revocation is told for as long as access tokens live, which `auth` knows, as it knows who has
@@ -57,6 +58,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("commands", At(2), &["auth", "domain", "log", "views"]),
     // What a user has missed, and how it was: the views tell where to look, the log what happened.
     ("feed", At(2), &["domain", "log", "views"]),
+    // Who has to be woken when something happens; nothing is decided on it.
+    ("live", At(2), &["domain", "log"]),
     ("projector", At(2), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.
     ("presence", At(2), &["auth", "domain", "log", "views"]),
@@ -70,7 +73,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("listen", Leaf, &[]),
     ("dev", Leaf, &[]),
     // Each part knows its own settings; here they get their flags and variables.
-    ("config", Leaf, &["auth", "gateway", "listen", "log", "presence"]),
+    ("config", Leaf, &["auth", "gateway", "listen", "live", "log", "presence"]),
     ("lib", Leaf, &[]),
 ];
 
@@ -105,7 +108,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
-    ("tokio_util", &["app", "cli", "gateway", "listen", "projector", "supervise"]),
+    ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["auth", "views"]),
     ("unicode_security", &["auth"]),

@@ -1,10 +1,10 @@
 //! Following one's conversations without a socket: a page at a time, waiting for the next, or as a
 //! stream. The same events and cursors as the socket's.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use poem::{Body, IntoResponse, Response};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
@@ -14,20 +14,19 @@ use poem_openapi::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::{Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait, examples};
+use super::{
+    Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait,
+    accept::{STREAM, wants_stream},
+    examples,
+    follow::Reader,
+};
 use crate::{
-    auth::{self, BadToken, LEEWAY},
-    domain::{ConversationId, EventId, MessageSent, Point, Position, Time, UserId},
-    feed::{self, Behind, Reset, Shown},
-    telemetry::METRICS,
+    domain::{ConversationId, EventId, MessageSent, Position, Time, UserId},
+    feed::Shown,
 };
 
-/// How often a client that waits is looked after.
-const LOOK: Duration = Duration::from_millis(100);
-/// The media type of a stream.
-const STREAM: &str = "text/event-stream";
 /// A stream says so often that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
@@ -132,8 +131,9 @@ impl ApiResponse for Told {
         let media = |content_type, schema| MetaMediaType { content_type, schema };
         let told = MetaResponse {
             description: "A page, or with `Accept: text/event-stream` server-sent events: `id` is the cursor \
-                          behind the event, `data` the event. The last one is `event: end`, whose data say why: \
-                          `code` and `detail`, as in a problem",
+                          behind the event, `data` the event. At once, and then as a sign of life, comes \
+                          `event: cursor` without data, whose `id` says where the stream is. The last one is \
+                          `event: end`, whose data say why: `code` and `detail`, as in a problem",
             status: Some(200),
             status_range: None,
             content: vec![
@@ -159,8 +159,9 @@ impl Following {
     /// All events of all my conversations after a cursor, also cursors of the socket's; without one it
     /// begins now. With `wait` an answer is put off until there is something. With `Accept:
     /// text/event-stream` it goes on for as long as the access token counts; `Last-Event-ID` does what
-    /// `after` does. A cursor that cannot be gone on from is answered with 410: load what you need and
-    /// begin without one.
+    /// `after` does, and wins over it. A cursor that cannot be gone on from is answered with 410: load what
+    /// you need and begin without one. Of one user only so many may wait or stream at once (a setting of
+    /// the server): one more is answered 429 `too_many_followers`.
     #[oai(path = "/events", method = "get", operation_id = "follow_events")]
     async fn follow(
         &self,
@@ -170,183 +171,76 @@ impl Following {
         limit: Query<Limit>,
         /// Wait up to so many seconds for the first event, 0 to 60; else 0
         wait: Query<Wait>,
-        /// `text/event-stream` for a stream
+        /// `text/event-stream` for a stream, if no page is wanted more
         #[oai(name = "Accept")]
         accept: Header<Option<String>>,
         /// The cursor to go on from, as browsers send it when a stream broke off
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<String>>,
     ) -> Result<Told, Followed> {
-        let mut reader = Reader::begin(&self.0, *caller, after.0.or(last.0)).await?;
-        if accept.0.is_some_and(|accept| accepts_stream(&accept)) {
-            return Ok(Told::Stream(reader.stream()));
+        let is_stream = accept.0.is_some_and(|accept| wants_stream(&accept));
+        let waits = is_stream || !wait.0.0.is_zero();
+        // A browser comes back to the address of old, with the place to go on from in its head.
+        let cursor = last.0.filter(|last| !last.is_empty()).or(after.0);
+        let mut reader = Reader::begin(&self.0, *caller, cursor, waits).await?;
+        if is_stream {
+            return Ok(Told::Stream(told(reader)));
         }
         let until = Instant::now() + wait.0.0;
         let events = reader.next(limit.0.get(), until).await?;
         let items = events.iter().map(|(shown, _)| shown.into()).collect();
-        Ok(Told::Page(Reply(Events { items, next_cursor: reader.cursor(&reader.at) })))
+        Ok(Told::Page(Reply(Events { items, next_cursor: reader.cursor() })))
     }
 }
 
-/// Whether one of the media ranges is that of a stream.
-fn accepts_stream(accept: &str) -> bool {
-    accept.split(',').any(|range| {
-        let mut parts = range.split(';').map(str::trim);
-        let is_stream = parts.next().is_some_and(|media| media.eq_ignore_ascii_case(STREAM));
-        let mut weights = parts.filter_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
-        is_stream && weights.all(|weight| weight.parse() != Ok(0.0))
-    })
-}
-
-/// Somebody who follows their conversations.
-struct Reader {
-    below: Below,
-    caller: auth::Caller,
-    at: Vec<Point>,
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        METRICS.followers.dec();
-    }
-}
-
-impl Reader {
-    async fn begin(below: &Below, caller: auth::Caller, cursor: Option<String>) -> Result<Self, Problem> {
-        let now = below.commands.conversations.points();
-        let at = match cursor {
-            None => now,
-            Some(cursor) => below.feed.points(caller.user, &cursor, &now).await??,
+/// Goes on until the token has expired or was revoked, the log or the views do not answer, or this node
+/// is being stopped. It begins with a cursor, so that nothing is missed also when it breaks before anything
+/// has happened; the last thing said is why it ends, and the client comes back with the last id.
+fn told(reader: Reader) -> Response {
+    let begin = format!("retry: {}\n{}", reader.retry(), place(&reader));
+    let events = stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        let (text, reader) = match part(&mut reader).await {
+            Ok(text) => (text, Some(reader)),
+            Err(why) => (ending(&why), None),
         };
-        METRICS.followers.inc();
-        Ok(Self { below: below.clone(), caller, at })
-    }
+        Some((text, reader))
+    });
+    let texts = stream::once(ready(begin)).chain(events);
+    let bytes = texts.map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
+    // A proxy that gathers answers would keep events back.
+    Response::builder()
+        .content_type(STREAM)
+        .header("x-accel-buffering", "no")
+        .body(Body::from_bytes_stream(bytes))
+}
 
-    fn cursor(&self, at: &[Point]) -> String {
-        self.below.feed.cursor(self.caller.user, at)
+/// The next part of a stream.
+async fn part(reader: &mut Reader) -> Result<String, Problem> {
+    let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
+    if events.is_empty() && reader.is_stopping() {
+        let detail = "This node is being stopped: come back with the last id.";
+        return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
     }
+    if events.is_empty() {
+        return Ok(place(reader));
+    }
+    let mut text = String::new();
+    for (shown, at) in &events {
+        let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
+        text.push_str(&format!("id: {}\ndata: {data}\n\n", reader.cursor_at(at)));
+    }
+    Ok(text)
+}
 
-    /// The next events, each with the points behind it; none when there were none until then, or this node
-    /// is being stopped.
-    async fn next(&mut self, limit: usize, until: Instant) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
-        loop {
-            self.counts()?;
-            let now = self.below.commands.conversations.points();
-            // A cursor of another node may be ahead of this one for a moment.
-            let farther = |(at, now): (&Point, Point)| if now.position > at.position { now } else { *at };
-            let to: Vec<Point> = self.at.iter().zip(now).map(farther).collect();
-            if to != self.at {
-                let feed = &self.below.feed;
-                let _turn = feed.turn().await?;
-                let mut missed = feed.missed(self.caller.user, self.at.clone(), to).await?;
-                while let Some(feed::Page { events, at }) = missed.page(limit).await? {
-                    let before = std::mem::replace(&mut self.at, at);
-                    if !events.is_empty() {
-                        return Ok(self.placed(before, events));
-                    }
-                }
-            }
-            if Instant::now() + LOOK > until || *self.below.stopping.borrow() {
-                return Ok(Vec::new());
-            }
-            sleep(LOOK).await;
-        }
-    }
-
-    fn placed(&self, mut at: Vec<Point>, events: Vec<Shown>) -> Vec<(Shown, Vec<Point>)> {
-        let placed = |shown: Shown| {
-            at[self.below.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
-            (shown, at.clone())
-        };
-        events.into_iter().map(placed).collect()
-    }
-
-    /// Goes on until the token has expired or was revoked, the log or the views do not answer, or this node
-    /// is being stopped. The last thing said is why, and the client comes back with the last id.
-    fn stream(self) -> Response {
-        let events = stream::unfold(Some(self), |reader| async move {
-            let mut reader = reader?;
-            let (text, reader) = match reader.told().await {
-                Ok(text) => (text, Some(reader)),
-                Err(why) => (ending(&why), None),
-            };
-            Some((Ok::<_, std::io::Error>(Bytes::from(text)), reader))
-        });
-        Response::builder().content_type(STREAM).body(Body::from_bytes_stream(events))
-    }
-
-    /// The next part of a stream.
-    async fn told(&mut self) -> Result<String, Problem> {
-        let events = self.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
-        if events.is_empty() && *self.below.stopping.borrow() {
-            let detail = "This node is being stopped: come back with the last id.";
-            return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
-        }
-        if events.is_empty() {
-            return Ok(format!("id: {}\n: a sign of life\n\n", self.cursor(&self.at)));
-        }
-        let mut text = String::new();
-        for (shown, at) in &events {
-            let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
-            text.push_str(&format!("id: {}\ndata: {data}\n\n", self.cursor(at)));
-        }
-        Ok(text)
-    }
-
-    /// Whether the caller may still be told anything.
-    fn counts(&self) -> Result<(), Problem> {
-        if self.below.revoked.contains(self.caller.login) {
-            return Err(BadToken::Invalid.into());
-        }
-        match self.below.clock.now() < self.caller.expires_at.plus(LEEWAY) {
-            true => Ok(()),
-            false => Err(BadToken::Expired.into()),
-        }
-    }
+/// Says where a stream is, at its beginning and as a sign of life: an event of its own kind without data,
+/// because many a client passes over an id that no event comes with.
+fn place(reader: &Reader) -> String {
+    format!("event: cursor\nid: {}\ndata:\n\n", reader.cursor())
 }
 
 /// The last event of a stream.
 fn ending(why: &Problem) -> String {
     let data = serde_json::json!({ "code": why.code, "detail": why.detail });
     format!("event: end\ndata: {data}\n\n")
-}
-
-impl From<Reset> for Problem {
-    fn from(reset: Reset) -> Self {
-        Self::new(
-            poem::http::StatusCode::GONE,
-            reset.word(),
-            "This cursor cannot be gone on from: load what you need and begin without one.",
-        )
-    }
-}
-
-impl From<Behind> for Problem {
-    fn from(behind: Behind) -> Self {
-        match behind {
-            Behind::Unavailable(outage) => outage.into(),
-            Behind::Damaged(_) => Reset::Incomplete.into(),
-            Behind::Crowded | Behind::Lagging => {
-                let detail = "This node cannot read so much of the log again now: try the same again.";
-                Self::unavailable("not_yet", detail, Duration::from_secs(1))
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stream_is_asked_for_by_its_media_type() {
-        for accept in
-            [STREAM, "application/json, text/event-stream;q=0.5", "Text/Event-Stream; charset=utf-8"]
-        {
-            assert!(accepts_stream(accept), "{accept}");
-        }
-        for accept in ["", "*/*", "text/event-streams", "text/event-stream;q=0, application/json"] {
-            assert!(!accepts_stream(accept), "{accept}");
-        }
-    }
 }

@@ -251,6 +251,7 @@ impl Below {
         for login in logins {
             self.revoked.insert(*login, self.clock.now());
         }
+        self.followers.cut(|login| self.revoked.contains(login));
         // A node that hears nothing now reads the database again when it is back.
         match timeout(Duration::from_secs(1), self.commands.revoked(logins)).await {
             Ok(Ok(())) => {}

@@ -23,6 +23,7 @@
 //!   translated in `reasons.rs`.
 //! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
+mod accept;
 mod accounts;
 mod blocks;
 mod body;
@@ -32,6 +33,7 @@ pub mod document;
 mod edge;
 mod events;
 mod examples;
+mod follow;
 pub mod info;
 mod keys;
 mod logins;
@@ -77,7 +79,7 @@ use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use tokio::sync::watch;
 
-use crate::{auth, clock::Clock, commands::Commands, feed::Feed, presence::Presence, views};
+use crate::{auth, clock::Clock, commands::Commands, feed::Feed, live::Followers, presence::Presence, views};
 
 /// What lies below the edge: all that operations call. Cheap to clone.
 #[derive(Clone)]
@@ -90,6 +92,8 @@ pub struct Below {
     pub progress: views::Progress,
     /// What was missed.
     pub feed: Feed,
+    /// Those who follow without a socket.
+    pub followers: Arc<Followers>,
     /// Giving out and checking access tokens.
     pub tokens: Arc<auth::Tokens>,
     /// Hashing passwords.

@@ -79,6 +79,11 @@ impl Missed {
         Self { log, remembered, user, at: from, to, moved, reading: None, heads: HashMap::new() }
     }
 
+    /// Whether nothing has moved that would have to be looked at.
+    pub fn is_nothing(&self) -> bool {
+        self.moved.is_empty() && self.reading.is_none()
+    }
+
     /// The last position that was given of each conversation in which something was.
     pub fn heads(&self) -> &HashMap<ConversationId, Position> {
         &self.heads

@@ -141,6 +141,17 @@ impl Feed {
     /// What a user has missed between two points. Both have to lie behind this node.
     pub async fn missed(&self, user: UserId, from: Vec<Point>, to: Vec<Point>) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &Point::positions(&from), &Point::positions(&to)).await?;
-        Ok(Missed::new(self.log.clone(), self.remembered.clone(), user, from, to, memberships))
+        Ok(self.missed_in(user, from, to, memberships))
+    }
+
+    /// The same for somebody whose memberships as of these points are known.
+    pub fn missed_in(
+        &self,
+        user: UserId,
+        from: Vec<Point>,
+        to: Vec<Point>,
+        memberships: Memberships,
+    ) -> Missed {
+        Missed::new(self.log.clone(), self.remembered.clone(), user, from, to, memberships)
     }
 }

@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     auth::Blocklist,
-    commands::{Applied, Conversations, Earlier, Receipts, Tracked},
+    commands::{Applied, Commands, Conversations, Earlier, Receipts, Tracked},
     domain::{ConversationId, Event, Fold, Point, Position, UserId},
     feed::{Feed, Verdict},
+    live::{Followers, News},
     log::{Damaged, Follower, Log, Recorded},
     supervise::Supervisor,
     telemetry::METRICS,
@@ -94,6 +95,7 @@ struct Stream {
     earlier: Earlier,
     feed: Feed,
     listeners: Arc<Listeners>,
+    followers: Arc<Followers>,
     topics: Topics,
     at: Point,
     /// Conversations that are read because somebody was brought in.
@@ -111,16 +113,15 @@ struct Reading {
 }
 
 impl Hub {
-    /// Starts following all streams from where `conversations` stand.
+    /// Starts following all streams from where the conversations of `commands` stand.
     pub fn start(
-        log: &Log,
-        conversations: &Conversations,
-        receipts: &Receipts,
-        earlier: &Earlier,
+        commands: &Commands,
         feed: &Feed,
         listeners: &Arc<Listeners>,
+        followers: &Arc<Followers>,
         tasks: &Supervisor,
     ) -> Self {
+        let Commands { log, conversations, receipts, earlier, .. } = commands;
         let streams = conversations.points().into_iter().enumerate().map(|(index, at)| {
             let (sender, requests) = mpsc::channel(QUEUE);
             let stream = Stream {
@@ -131,6 +132,7 @@ impl Hub {
                 earlier: earlier.clone(),
                 feed: feed.clone(),
                 listeners: listeners.clone(),
+                followers: followers.clone(),
                 topics: Topics::new(index),
                 at,
                 readings: JoinSet::new(),
@@ -252,6 +254,7 @@ impl Stream {
         for listener in self.listeners.list() {
             listener.close(Close::Lagging, |_| true);
         }
+        self.followers.cut(|_| true);
     }
 
     fn deliver(&mut self, batch: Vec<Recorded>) {
@@ -272,8 +275,10 @@ impl Stream {
         }
         self.topics.flush_all();
         self.earlier.hear(&batch);
+        let news: Vec<News> = batch.iter().map(News::of).collect();
         self.feed.hear(self.index, batch.into_iter().zip(verdicts));
         self.conversations.followed(self.index, self.at);
+        self.followers.hear(self.index, self.at, &news);
     }
 
     fn show(&mut self, recorded: &Recorded, applied: Applied) {

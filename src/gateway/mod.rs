@@ -35,6 +35,7 @@ use crate::{
     commands::Commands,
     domain::UserId,
     feed::Feed,
+    live::Followers,
     log::{Recorded, Signal, Unavailable},
     presence::Presence,
     supervise::Supervisor,
@@ -91,6 +92,8 @@ pub struct Gateway {
     pub hub: Hub,
     /// Who listens on this node.
     pub listeners: Arc<Listeners>,
+    /// Who follows on this node without a socket.
+    pub followers: Arc<Followers>,
     /// How many sockets each user has on this node.
     pub places: Arc<Places>,
     /// What was missed, and where clients are.
@@ -154,8 +157,9 @@ impl Gateway {
         }
     }
 
-    /// Closes the sessions of all logins that count no more.
+    /// Ends the sessions and waits of all logins that count no more.
     fn close_revoked(&self) {
+        self.followers.cut(|login| self.revoked.contains(login));
         for listener in self.listeners.list() {
             listener.close(Close::LoginRevoked, |session| self.revoked.contains(session.login));
         }
