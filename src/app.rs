@@ -28,7 +28,7 @@ use crate::{
     config::{BadSetting, Role, Settings},
     domain::Epoch,
     feed::Feed,
-    gateway::{Door, Gateway, hub::Hub, listeners::Listeners},
+    gateway::{Door, Gateway, budget, hub::Hub, listeners::Listeners},
     listen,
     live::Followers,
     log::{Durability, Log, OpenError, Unavailable},
@@ -331,7 +331,9 @@ async fn start(
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
 
-    let info = api::info::Info::new(log.epoch(), &durability, log.layout());
+    let budget::Rate { per_second, at_once } = budget::FRAMES;
+    let frames = api::info::Frames { per_second, at_once };
+    let info = api::info::Info::new(log.epoch(), &durability, log.layout(), frames);
     let stopping = watch::Sender::new(false);
     let below = api::Below {
         commands,

@@ -98,11 +98,29 @@ struct Limits {
     page: u16,
     /// Logins of an account that live at the same time
     logins: i64,
+    /// Frames that a client may send over one socket a second in the long run
+    frames_per_second: u32,
+    /// Frames that it may send over one socket at once after a silence
+    frames_at_once: u32,
+}
+
+/// How many frames a client may send over one socket.
+#[derive(Debug, Clone, Copy)]
+pub struct Frames {
+    /// In the long run.
+    pub per_second: u32,
+    /// After a silence.
+    pub at_once: u32,
 }
 
 impl Info {
     /// Of a server whose log is like this.
-    pub fn new(epoch: &Epoch, durability: &commands::Durability, layout: commands::Layout) -> Self {
+    pub fn new(
+        epoch: &Epoch,
+        durability: &commands::Durability,
+        layout: commands::Layout,
+        frames: Frames,
+    ) -> Self {
         Self {
             name: "verbatim".into(),
             version: document::VERSION.into(),
@@ -122,6 +140,8 @@ impl Info {
                 members_at_start: start::MOST,
                 page: Limit::MAX,
                 logins: MAX_LOGINS,
+                frames_per_second: frames.per_second,
+                frames_at_once: frames.at_once,
             },
         }
     }
@@ -141,7 +161,8 @@ impl From<&commands::Durability> for Durability {
 impl Example for Info {
     fn example() -> Self {
         let layout = commands::Layout { streams: 1, replicas: 1 };
-        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout)
+        let frames = Frames { per_second: 200, at_once: 2_000 };
+        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout, frames)
     }
 }
 

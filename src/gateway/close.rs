@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 
 use super::websocket::{self, Violation};
+use crate::auth::BadToken;
 
 /// Why the server closes a socket. 4000 to 4499 come back with their cursor, 4500 to 4999 do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,9 +28,9 @@ pub enum Close {
     TooBig,
     /// 4400: no `hello` within its time.
     NoHello,
-    /// 4401: the access token expired and was not renewed.
+    /// 4401: the access token of the handshake has expired, or expired later and was not renewed.
     TokenExpired,
-    /// 4408: more frames than allowed.
+    /// 4408: more frames or bytes than allowed.
     RateLimited,
     /// 4409: more waited for this socket than its bound.
     SlowConsumer,
@@ -41,7 +42,7 @@ pub enum Close {
     TooManySockets,
     /// 4500: frame after frame could not be understood.
     BadFrames,
-    /// 4501: the token that was to renew the session is not valid.
+    /// 4501: the token of the handshake, or the one that was to renew the session, is not valid or was revoked.
     InvalidToken,
     /// 4503: the login was revoked.
     LoginRevoked,
@@ -119,6 +120,15 @@ impl Close {
         match retry {
             None => websocket::close(code, word),
             Some(range) => websocket::close(code, &format!("{word};retry_after_ms={}", draw(range))),
+        }
+    }
+}
+
+impl From<BadToken> for Close {
+    fn from(bad: BadToken) -> Self {
+        match bad {
+            BadToken::Expired => Self::TokenExpired,
+            BadToken::Invalid => Self::InvalidToken,
         }
     }
 }

@@ -15,13 +15,18 @@ use crate::{
 
 const SERVER: &str = "\
 The handshake carries the access token: in `Authorization: Bearer …`, or, for browsers, as a second \
-subprotocol entry `bearer.<token>`. A token in the URL is refused.";
+subprotocol entry `bearer.<token>`. A token in the URL is refused. A request without a token is answered 401. As browsers \
+show no page the status of a handshake, a valid one whose token does not count is answered 101, and the socket is closed \
+with 4401 if the token has expired, else with 4501.";
 
 const CHANNEL: &str = "\
 Frames are JSON text, one object each. The first frame is `hello`, within 10 s; `ready` answers it. A client's \
 frame may carry an `id` of up to 64 bytes; its answer carries the same. Send the same `client_id` at every retry: \
 the message is sent once. Each `event` names the one before it in its conversation, so that a hole is seen at once. \
 Ignore frames and members that you do not know.
+
+A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, pings and pongs 10 a second; \
+beyond that its socket is closed with 4408. What it sends while the server is at work is not held against it.
 
 Reasons to close, as `word;retry_after_ms=N`. 4000 to 4499: come back with your cursor. 4500 to 4999: do not. 1001 and \
 4505 are reserved: a process that ends says 1012 first, and a client that does not offer this version of the protocol is \

@@ -1,12 +1,14 @@
 //! The frames of `verbatim.v1`: JSON text, one object each, `op` first.
 
+mod reading;
+
 use bytes::Bytes;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use serde_json::{Map, Value, value::RawValue};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use super::{filter::Filter, socket, websocket};
+use super::{budget::FRAMES, filter::Filter, socket, websocket};
 use crate::{
     domain::{
         ClientId, ConversationId, Emoji, Epoch, EventId, MessageId, Metadata, Position, Status, Text, Time,
@@ -14,14 +16,12 @@ use crate::{
     },
     log::Recorded,
 };
+pub use reading::BadFrame;
 
 /// The longest `id` of a client's frame that is echoed, in bytes.
 pub const MAX_ID: usize = 64;
 /// The most conversations that one frame names; it stays below 36 KB.
 pub const HEADS: usize = 500;
-/// The most characters of what is said of a frame that was not understood: a client's own text is not sent
-/// back at length.
-const DETAIL: usize = 300;
 /// What a cursor looks like; nobody but the gateway reads one.
 const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
@@ -229,52 +229,6 @@ impl TryFrom<String> for FrameId {
     }
 }
 
-/// A frame that could not be understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BadFrame {
-    /// Its id, if it can be echoed.
-    pub id: Option<FrameId>,
-    /// What is wrong and what would be right.
-    pub detail: String,
-}
-
-impl ClientFrame {
-    /// Reads a frame.
-    pub fn read(text: &str) -> Result<Self, BadFrame> {
-        #[derive(Deserialize)]
-        struct Named {
-            id: Option<FrameId>,
-        }
-        serde_json::from_str(text).map_err(|e| {
-            let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
-            let detail = wrong_field(text).unwrap_or_else(|| e.to_string());
-            BadFrame { id, detail: detail.chars().take(DETAIL).collect() }
-        })
-    }
-}
-
-/// Which field has a wrong value, and why: of an object with a tag serde does not tell.
-fn wrong_field(text: &str) -> Option<String> {
-    fn why<T: DeserializeOwned>(value: Value) -> Option<serde_json::Error> {
-        T::deserialize(value).err()
-    }
-    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    fields.into_iter().filter(|(_, value)| !value.is_null()).find_map(|(name, value)| {
-        let wrong = match &*name {
-            "conversation_id" => why::<ConversationId>(value),
-            "message_id" | "reply_to" => why::<MessageId>(value),
-            "client_id" => why::<ClientId>(value),
-            "text" => why::<Text>(value),
-            "metadata" => why::<Metadata>(value),
-            "emoji" => why::<Emoji>(value),
-            "position" => why::<Position>(value),
-            "status" => why::<Seen>(value),
-            _ => None,
-        };
-        wrong.map(|why| format!("{name}: {why}"))
-    })
-}
-
 /// What the server sends.
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
@@ -432,11 +386,22 @@ pub struct Limits {
     /// The longest text of a message, in bytes of UTF-8.
     #[schemars(example = Text::LIMIT)]
     pub text_bytes: usize,
+    /// Frames that a client may send a second in the long run.
+    #[schemars(example = FRAMES.per_second)]
+    pub frames_per_second: u32,
+    /// Frames that it may send at once after a silence.
+    #[schemars(example = FRAMES.at_once)]
+    pub frames_at_once: u32,
 }
 
 impl From<socket::Limits> for Limits {
     fn from(limits: socket::Limits) -> Self {
-        Self { frame_bytes: limits.message, text_bytes: Text::LIMIT }
+        Self {
+            frame_bytes: limits.message,
+            text_bytes: Text::LIMIT,
+            frames_per_second: FRAMES.per_second,
+            frames_at_once: FRAMES.at_once,
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 use futures_util::future::{join_all, try_join_all};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::Blocklist,
     commands::{Applied, Commands, Conversations, Earlier, Receipts, Tracked},
-    domain::{ConversationId, Event, Fold, Point, Position, UserId},
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, UserId},
     feed::{Feed, Verdict},
     live::{Followers, News},
     log::{Damaged, Follower, Log, Recorded},
@@ -39,6 +39,8 @@ const READING: Duration = Duration::from_secs(30);
 const AT_ONCE: usize = 32;
 /// How long to wait before one is read again.
 const PAUSE: Duration = Duration::from_millis(250);
+/// Frames that are written before others get a turn.
+const WRITTEN: usize = 1_024;
 /// How often it is seen whether something takes too long.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -229,7 +231,7 @@ impl Stream {
         loop {
             tokio::select! {
                 batch = follower.batch() => match batch {
-                    Ok(batch) => self.deliver(batch),
+                    Ok(batch) => self.deliver(batch).await,
                     Err(damaged) => return self.stop(&damaged),
                 },
                 request = requests.recv() => match request {
@@ -257,7 +259,8 @@ impl Stream {
         self.followers.cut(|_| true);
     }
 
-    fn deliver(&mut self, batch: Vec<Recorded>) {
+    /// Between two events others get a turn: a batch for thousands of sockets takes long.
+    async fn deliver(&mut self, batch: Vec<Recorded>) {
         let mut verdicts = Vec::with_capacity(batch.len());
         for recorded in &batch {
             if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
@@ -272,8 +275,19 @@ impl Stream {
             });
             self.show(recorded, applied);
             self.at = recorded.point();
+            // A change of the roster has been sent by now, to thousands of sockets perhaps.
+            if recorded.lane == Lane::Roster {
+                yield_now().await;
+            }
         }
-        self.topics.flush_all();
+        let mut written = 0;
+        while let Some(more) = self.topics.flush_some() {
+            written += more;
+            if written >= WRITTEN {
+                written = 0;
+                yield_now().await;
+            }
+        }
         self.earlier.hear(&batch);
         let news: Vec<News> = batch.iter().map(News::of).collect();
         self.feed.hear(self.index, batch.into_iter().zip(verdicts));

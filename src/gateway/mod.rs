@@ -7,6 +7,7 @@
 
 mod backlog;
 mod begin;
+pub mod budget;
 pub mod close;
 mod contract;
 mod door;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::{
     Gateway,
@@ -15,7 +15,7 @@ use super::{
     socket::Socket,
 };
 use crate::{
-    auth::{BadToken, Caller},
+    auth::Caller,
     commands::{DEADLINE, NewMessage, Refused, Unavailable},
     domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
     telemetry::METRICS,
@@ -25,8 +25,6 @@ use crate::{
 const HELLO: Duration = Duration::from_secs(10);
 /// So many frames in a row that cannot be understood end the session.
 const BAD_FRAMES: u32 = 10;
-/// The most control frames (ping, pong) in a second.
-const CONTROL_FRAMES: u32 = 10;
 /// The shortest time between two `typing` frames that are handed on.
 const TYPING: Duration = Duration::from_secs(1);
 /// The most receipts of one session that wait to be told.
@@ -107,26 +105,19 @@ type Hello = (Option<FrameId>, Option<String>, Option<Filter>);
 
 /// Waits for the first frame.
 async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
-    let deadline = Instant::now() + HELLO;
-    loop {
-        match timeout_at(deadline, incoming.next()).await {
-            Err(_) => socket.close(Close::NoHello),
-            Ok(Event::Control) => continue,
-            Ok(Event::Gone(_)) => return None,
-            Ok(Event::Text(text)) => match ClientFrame::read(&text) {
-                Ok(ClientFrame::Hello { id, cursor, filter }) => return Some((id, cursor, filter)),
-                Ok(_) => {
-                    refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
-                    socket.close(Close::NoHello);
-                }
-                Err(bad) => {
-                    refuse_bad(socket, &bad);
-                    socket.close(Close::NoHello);
-                }
-            },
-        }
-        return None;
+    match timeout(HELLO, incoming.next()).await {
+        Err(_) => {}
+        Ok(Event::Gone(_)) => return None,
+        Ok(Event::Text(text)) => match ClientFrame::read(&text) {
+            Ok(ClientFrame::Hello { id, cursor, filter }) => return Some((id, cursor, filter)),
+            Ok(_) => {
+                refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
+            }
+            Err(bad) => refuse_bad(socket, &bad),
+        },
     }
+    socket.close(Close::NoHello);
+    None
 }
 
 fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
@@ -164,21 +155,19 @@ struct Conversing<'a> {
     session: &'a Arc<Session>,
     receipts: Arc<tokio::sync::Semaphore>,
     bad_frames: u32,
-    control: (Instant, u32),
     typed: Option<Instant>,
 }
 
 impl<'a> Conversing<'a> {
     fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>) -> Self {
         let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
-        Self { gateway, session, receipts, bad_frames: 0, control: (Instant::now(), 0), typed: None }
+        Self { gateway, session, receipts, bad_frames: 0, typed: None }
     }
 
     async fn converse(mut self, incoming: &mut Incoming) {
         loop {
             match incoming.next().await {
                 Event::Gone(_) => return,
-                Event::Control => self.count_control(),
                 Event::Text(text) => match ClientFrame::read(&text) {
                     Ok(frame) => {
                         self.bad_frames = 0;
@@ -195,17 +184,6 @@ impl<'a> Conversing<'a> {
                     }
                 },
             }
-        }
-    }
-
-    fn count_control(&mut self) {
-        let (since, count) = &mut self.control;
-        if since.elapsed() > Duration::from_secs(1) {
-            (*since, *count) = (Instant::now(), 0);
-        }
-        *count += 1;
-        if *count > CONTROL_FRAMES {
-            self.session.socket.close(Close::RateLimited);
         }
     }
 
@@ -315,8 +293,7 @@ impl<'a> Conversing<'a> {
                 acknowledge(socket, id, None, None);
             }
             Ok(_) => socket.close(Close::InvalidToken),
-            Err(BadToken::Expired) => socket.close(Close::TokenExpired),
-            Err(BadToken::Invalid) => socket.close(Close::InvalidToken),
+            Err(bad) => socket.close(bad.into()),
         }
     }
 }

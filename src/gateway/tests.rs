@@ -40,7 +40,6 @@ async fn edge() -> SocketAddr {
                     loop {
                         match incoming.next().await {
                             Event::Text(text) => socket.send(&websocket::text(text.as_bytes())),
-                            Event::Control => {}
                             Event::Gone(_) => return,
                         }
                     }

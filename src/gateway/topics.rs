@@ -28,6 +28,9 @@ use crate::{
 /// The most conversations whose events are held at once.
 const MOST_HELD: usize = 4_096;
 
+/// Listeners that are sent something before others get a turn.
+const AT_ONCE: usize = 64;
+
 /// What has moved, for each listener.
 pub(super) type Heads = Vec<(Arc<Listener>, Vec<Head>)>;
 
@@ -50,6 +53,8 @@ struct Topic {
     listeners: Vec<Arc<Listener>>,
     /// Frames of the present batch that have not been sent yet.
     pending: Vec<Durable>,
+    /// How many of the listeners have been sent them.
+    sent_to: usize,
     moved: Moved,
 }
 
@@ -106,23 +111,43 @@ impl Topics {
         topic.pending.push(Durable { tag: (recorded.conversation, recorded.position), frame });
     }
 
+    /// Sends what is pending in a conversation, all of it.
     fn flush(&mut self, id: ConversationId) {
-        let Some(topic) = self.all.get_mut(&id) else { return };
-        if topic.pending.is_empty() {
-            return;
+        while self.flush_to_some(id).is_some() {}
+    }
+
+    /// Sends what is pending in a conversation to the next of its listeners. How many frames were written;
+    /// `None` if nothing is pending any more.
+    fn flush_to_some(&mut self, id: ConversationId) -> Option<usize> {
+        let topic = self.all.get_mut(&id).filter(|topic| !topic.pending.is_empty())?;
+        let some = topic.listeners.iter().skip(topic.sent_to).take(AT_ONCE);
+        let sockets: usize = some.map(|listener| listener.deliver(id, &topic.pending)).sum();
+        let deliveries = sockets * topic.pending.len();
+        METRICS.deliveries.inc_by(deliveries as u64);
+        topic.sent_to += AT_ONCE;
+        if topic.sent_to >= topic.listeners.len() {
+            topic.pending.clear();
+            topic.sent_to = 0;
+            topic.moved = Moved::SinceTheLastBeat;
         }
-        let sockets: usize =
-            topic.listeners.iter().map(|listener| listener.deliver(id, &topic.pending)).sum();
-        METRICS.deliveries.inc_by((sockets * topic.pending.len()) as u64);
-        topic.pending.clear();
-        topic.moved = Moved::SinceTheLastBeat;
+        Some(deliveries)
+    }
+
+    /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
+    /// Whoever calls it again before anything else joins, leaves or happens has sent everything in order.
+    pub(super) fn flush_some(&mut self) -> Option<usize> {
+        while let Some(id) = self.dirty.last() {
+            if let Some(written) = self.flush_to_some(*id) {
+                return Some(written);
+            }
+            self.dirty.pop();
+        }
+        None
     }
 
     /// Sends what is pending.
     pub(super) fn flush_all(&mut self) {
-        for id in std::mem::take(&mut self.dirty) {
-            self.flush(id);
-        }
+        while self.flush_some().is_some() {}
     }
 
     /// Whether the events of a conversation are held.
@@ -249,6 +274,7 @@ impl Topics {
                 tracked: tracked.clone(),
                 listeners: Vec::new(),
                 pending: Vec::new(),
+                sent_to: 0,
                 moved: Moved::No,
             }),
         };

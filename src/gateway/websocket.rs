@@ -94,6 +94,8 @@ pub enum Violation {
 #[derive(Debug)]
 pub struct Parser {
     limit: usize,
+    /// How many frames have begun, fragments and control frames too.
+    frames: u32,
     /// The head of the next frame, as far as it has come.
     head: [u8; 14],
     head_len: u8,
@@ -120,6 +122,7 @@ impl Parser {
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
+            frames: 0,
             head: [0; 14],
             head_len: 0,
             frame: None,
@@ -132,6 +135,11 @@ impl Parser {
     /// Whether a frame or a message has begun and waits for the rest of it.
     pub fn is_within_message(&self) -> bool {
         self.head_len > 0 || self.frame.is_some() || self.in_text
+    }
+
+    /// How many frames have begun so far; it wraps around.
+    pub fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// Takes bytes from the front of `input` until a message is complete or none is left.
@@ -166,6 +174,7 @@ impl Parser {
             };
             if have == need {
                 self.head_len = 0;
+                self.frames = self.frames.wrapping_add(1);
                 return self.read_head(need).map(Some);
             }
             let take = input.len().min(need - have);

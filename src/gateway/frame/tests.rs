@@ -1,6 +1,6 @@
 //! What is a frame and what is not.
 
-use super::*;
+use super::{reading::DETAIL, *};
 
 const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 
@@ -17,6 +17,7 @@ fn frames_are_read_strictly() {
         "",
         "null",
         "[]",
+        r#"["ping"]"#,
         r#"{"op":"sing"}"#,
         r#"{"op":"hello","more":1}"#,
         r#"{"id":"1"}"#,
@@ -52,6 +53,49 @@ fn an_error_names_the_field_with_a_wrong_value() {
         let detail = detail(&send.replace(right, wrong));
         assert!(detail.starts_with(field), "{detail}");
     }
+}
+
+#[test]
+fn an_error_names_the_field_of_a_wrong_type() {
+    let fields = [
+        ("hello", "id"),
+        ("hello", "cursor"),
+        ("hello", "filter"),
+        ("send", "id"),
+        ("send", "conversation_id"),
+        ("send", "client_id"),
+        ("send", "text"),
+        ("send", "reply_to"),
+        ("send", "metadata"),
+        ("react", "message_id"),
+        ("react", "emoji"),
+        ("read", "position"),
+        ("presence", "status"),
+        ("authenticate", "token"),
+    ];
+    for (op, field) in fields {
+        for value in ["7.5", "true", "[]", r#"{"more":7}"#]
+            .into_iter()
+            .filter(|v| !(field == "metadata" && v.starts_with('{')))
+        {
+            let frame = format!(r#"{{"op":"{op}","{field}":{value}}}"#);
+            let detail = ClientFrame::read(&frame).expect_err("wrong").detail;
+            assert!(detail.starts_with(&format!("{field}: ")), "{frame}: {detail}");
+        }
+    }
+    for (frame, field) in [
+        (r#"{"op":7}"#, "op"),
+        (r#"{"op":null}"#, "op"),
+        (r#"{"op":"ping","id":7}"#, "id"),
+        (r#"{"op":"read","id":null,"conversation_id":null,"position":1}"#, "conversation_id"),
+        (r#"{"op":"send","client_id":null,"reply_to":null}"#, "client_id"),
+        (r#"{"op":"hello","filter":{"conversations":"all"}}"#, "filter"),
+    ] {
+        let detail = ClientFrame::read(frame).expect_err("wrong").detail;
+        assert!(detail.starts_with(&format!("{field}: ")), "{frame}: {detail}");
+    }
+    let detail = ClientFrame::read(r#"["ping"]"#).expect_err("wrong").detail;
+    assert!(detail.starts_with("a frame is a JSON object"), "{detail}");
 }
 
 #[test]

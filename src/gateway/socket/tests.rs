@@ -274,7 +274,7 @@ async fn messages_come_one_by_one_and_pings_are_answered() {
     assert_eq!(read_close(&mut client).await, (1000, "bye".to_owned()));
     assert_eq!(read_frame(&mut client).await, None, "then the server closes");
     let text = |text: &str| Event::Text(text.to_owned());
-    let expected = [text("one"), Event::Control, text("two"), Event::Control, Event::Gone(Some(Close::Bye))];
+    let expected = [text("one"), text("two"), Event::Gone(Some(Close::Bye))];
     assert_eq!(events(driven).await, expected);
 }
 
@@ -376,13 +376,13 @@ async fn silence_and_unfinished_messages_are_measured() {
     assert_eq!(socket.stalled_for(after(7)), None);
     tokio::time::advance(Duration::from_secs(10)).await;
     client.write_all(&from_client(0x8A, b"")).await.unwrap();
-    assert_eq!(incoming.next().await, Event::Control);
+    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
     assert_eq!(socket.idle_for(after(12)), Duration::from_secs(2));
     let begun = from_client(0x01, b"begun");
     client.write_all(&begun).await.unwrap();
     assert!(timeout(Duration::from_secs(5), incoming.next()).await.is_err());
     client.write_all(&from_client(0x89, b"")).await.unwrap();
-    assert_eq!(incoming.next().await, Event::Control);
+    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
     assert!(socket.stalled_for(after(60)).unwrap() >= Duration::from_secs(45), "a ping does not finish it");
     client.write_all(&from_client(0x80, b"")).await.unwrap();
     assert_eq!(incoming.next().await, Event::Text("begun".to_owned()));
@@ -412,4 +412,71 @@ async fn an_idle_socket_is_small() {
     let sizes = (size_of::<Socket>(), size_of::<Incoming>(), size_of_val(&incoming.next()));
     println!("{sizes:?}");
     assert!(sizes.0 <= 400 && sizes.1 <= 256 && sizes.2 <= 1024, "{sizes:?}");
+}
+
+/// Writes without end, for as long as it is let.
+fn pour(client: tokio::net::tcp::OwnedWriteHalf, frame: Vec<u8>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let (mut client, many) = (client, frame.repeat(1_000));
+        while client.write_all(&many).await.is_ok() {}
+    })
+}
+
+#[tokio::test]
+async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
+    let fragments = from_client(0x00, b"");
+    for frame in [from_client(0x89, b""), from_client(0x81, b"x"), fragments] {
+        let (socket, incoming, client) = pair(Limits::default()).await;
+        let (mut reading, mut writing) = client.into_split();
+        // A continuation continues something.
+        let begun = if frame[0] == 0 { from_client(0x01, b"") } else { Vec::new() };
+        writing.write_all(&begun).await.unwrap();
+        let (pouring, driven) = (pour(writing, frame.clone()), drive(incoming));
+        let closing = async {
+            let mut last = Vec::new();
+            loop {
+                let mut head = [0; 2];
+                reading.read_exact(&mut head).await.unwrap();
+                last.resize(usize::from(head[1]), 0);
+                reading.read_exact(&mut last).await.unwrap();
+                if head[0] == 0x88 {
+                    return u16::from_be_bytes([last[0], last[1]]);
+                }
+            }
+        };
+        assert_eq!(timeout(SOON, closing).await.expect("a close frame"), 4408, "{frame:?}");
+        let ended = timeout(SOON + socket.limits.linger, driven).await.expect("the linger ends").unwrap();
+        assert_eq!(ended.last(), Some(&Event::Gone(Some(Close::RateLimited))));
+        assert!(ended.len() <= 1 + crate::gateway::budget::FRAMES.at_once as usize * 2, "{}", ended.len());
+        pouring.abort();
+    }
+}
+
+#[tokio::test]
+async fn a_deadline_fires_though_the_input_never_ends() {
+    let (socket, mut incoming, client) = pair(Limits::default()).await;
+    let (_reading, writing) = client.into_split();
+    let pouring = pour(writing, from_client(0x8A, b""));
+    // What was said is on its way to a client that goes on; on one thread nothing else runs meanwhile.
+    socket.close(Close::Drain);
+    assert_eq!(timeout(SOON * 3, incoming.next()).await.unwrap(), Event::Gone(Some(Close::Drain)));
+    pouring.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_that_came_while_nobody_read_are_not_too_many() {
+    let (socket, incoming, mut client) = pair(Limits::default()).await;
+    let mut incoming = incoming;
+    client.write_all(&from_client(0x81, b"hello")).await.unwrap();
+    assert_eq!(incoming.next().await, Event::Text("hello".to_owned()));
+    socket
+        .during(async {
+            for _ in 0..30 {
+                tokio::time::advance(Duration::from_secs(5)).await;
+                client.write_all(&from_client(0x89, b"")).await.unwrap();
+            }
+        })
+        .await;
+    client.write_all(&from_client(0x81, b"more")).await.unwrap();
+    assert_eq!(incoming.next().await, Event::Text("more".to_owned()));
 }

@@ -127,6 +127,12 @@ impl Node {
         line.trim().parse().expect("a number")
     }
 
+    /// Whether it says that it lives.
+    pub async fn lives(&self) -> bool {
+        let asked = reqwest::get(format!("http://{}/livez", self.admin)).await;
+        asked.is_ok_and(|answer| answer.status().is_success())
+    }
+
     /// What it says of itself when it is asked whether it is ready.
     pub async fn readiness(&self) -> (u16, Value) {
         readiness(self.admin).await
