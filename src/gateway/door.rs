@@ -51,23 +51,29 @@ impl Door {
             &gateway.settings.origins,
         )
         .map_err(Shut::Handshake)?;
-        let caller = gateway.caller(&accepted.token).map_err(Shut::Token)?;
         if gateway.sessions.is_closed() {
             return Err(Shut::Stopping);
         }
         if gateway.sessions.len() >= gateway.settings.sockets {
             return Err(Shut::Full);
         }
-        let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
-        let place = place.ok_or(Shut::TooManySockets)?;
+        let (comes, place) = match gateway.caller(&accepted.token) {
+            Ok(caller) => {
+                let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
+                let place = place.ok_or(Shut::TooManySockets)?;
+                let comes = if place.has_seat { Ok(caller) } else { Err(Close::TooManySockets) };
+                (comes, place)
+            }
+            Err(bad) => (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?),
+        };
         let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(Refused::NoUpgrade))?;
         let sessions = gateway.sessions.clone();
         sessions.spawn(async move {
             if let Some((stream, early)) = upgrade.socket().await {
                 let (socket, incoming) = Socket::open(stream, early, gateway.settings.socket);
-                match place.has_seat {
-                    true => session::serve(gateway, caller, socket, incoming).await,
-                    false => session::turn_away(&socket, incoming, Close::TooManySockets).await,
+                match comes {
+                    Ok(caller) => session::serve(gateway, caller, socket, incoming).await,
+                    Err(why) => session::turn_away(&socket, incoming, why).await,
                 }
             }
             drop(place);

@@ -7,9 +7,12 @@ use std::{
 
 use crate::{domain::UserId, telemetry::METRICS};
 
-/// The places of all users.
+/// Sockets of people whose token does not count that may stand on a node.
+const STRANGERS: usize = 256;
+
+/// The places of all users, and of those who are none.
 #[derive(Default)]
-pub struct Places(Mutex<HashMap<UserId, Taken>>);
+pub struct Places(Mutex<HashMap<Option<UserId>, Taken>>);
 
 #[derive(Default)]
 struct Taken {
@@ -20,9 +23,8 @@ struct Taken {
 /// A socket's place, until it is dropped.
 pub struct Place {
     places: Arc<Places>,
-    user: UserId,
-    /// Without a seat a socket is only told that there are too many, for browsers show no page the
-    /// status of a handshake.
+    user: Option<UserId>,
+    /// Without a seat a socket is only told why, for browsers show no page the status of a handshake.
     pub has_seat: bool,
 }
 
@@ -30,10 +32,21 @@ impl Places {
     /// A place for another socket of a user who may have `most`; as many more may stand. `None`: there
     /// is no answer but to the request.
     pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<Place> {
+        self.place(Some(user), most, most)
+    }
+
+    /// A place to stand for somebody whose token does not count. `None`: there is no answer but to the
+    /// request.
+    pub fn stand(self: &Arc<Self>) -> Option<Place> {
+        self.place(None, 0, STRANGERS)
+    }
+
+    fn place(self: &Arc<Self>, user: Option<UserId>, seats: usize, standing: usize) -> Option<Place> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = all.entry(user).or_default();
-        let has_seat = taken.seats < most;
-        let of_kind = if has_seat { &mut taken.seats } else { &mut taken.standing };
+        let has_seat = taken.seats < seats;
+        let (of_kind, most) =
+            if has_seat { (&mut taken.seats, seats) } else { (&mut taken.standing, standing) };
         if *of_kind >= most {
             return None;
         }
@@ -72,6 +85,9 @@ mod tests {
         let seat = take().expect("a seat again");
         assert!(seat.has_seat && take().is_none());
         drop((seat, standing));
+        let strangers: Vec<Place> = (0..STRANGERS).map(|_| places.stand().expect("a place")).collect();
+        assert!(strangers.iter().all(|place| !place.has_seat) && places.stand().is_none());
+        drop(strangers);
         assert!(places.0.lock().expect("no panic").is_empty(), "who is gone is forgotten");
     }
 }

@@ -4,6 +4,8 @@
 // Everything here is for this binary alone.
 #![allow(unreachable_pub)]
 
+#[path = "../flood/mod.rs"]
+mod flood;
 mod world;
 
 mod accounts;
@@ -18,6 +20,8 @@ mod deadlines;
 mod edge;
 mod events;
 mod filter;
+mod floods;
+mod handshakes;
 mod holes;
 mod joins;
 mod log;
