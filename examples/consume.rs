@@ -38,7 +38,8 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let mut events = SelectAll::new();
     let streams: Vec<String> = log.stream_names().try_collect().await?;
     for stream in streams.iter().filter(|stream| stream.starts_with("CHAT_")) {
-        let stream = log.get_stream(stream).await?;
+        // A reader may not ask for more of a stream than its name.
+        let stream = log.get_stream_no_info(stream).await?;
         let consumer: Consumer<pull::Config> = match is_reader {
             true => stream.get_consumer(&name).await?,
             false => {

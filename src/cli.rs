@@ -182,6 +182,11 @@ fn process(stop: CancellationToken, drain: Duration) -> Process {
     Process { clock: Clock::system(), tasks: Supervisor::new(), stop, drain }
 }
 
+/// The same with the user that may make and change streams, if one is set for that.
+fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
+    Ok(Addresses { nats: servers.operators_nats_url()?, database: servers.database_url()? })
+}
+
 /// Where the servers are, as the settings say.
 fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
@@ -216,10 +221,11 @@ async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
     let servers = dev::Servers::start(&tools, &data_dir).await?;
     let addresses =
         Addresses { nats: servers.nats.url().to_owned(), database: servers.postgres.url().to_owned() };
+    let operators = Addresses { nats: servers.nats.url_of(dev::NatsUser::Operator), ..addresses.clone() };
     let roles = [Role::Api, Role::Gateway, Role::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
-        app::make_log(&addresses, settings.layout(), 1).await?;
+        app::make_log(&operators, settings.layout(), 1).await?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let process = process(stop, settings.drain_delay(Duration::ZERO));

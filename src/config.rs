@@ -154,6 +154,15 @@ pub struct ServerSettings {
     #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
     nats_url_file: Option<PathBuf>,
 
+    /// nats-server with the user that may make and change streams, for `migrate` and `log` only; without it they
+    /// use the one above.
+    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL", value_name = "URL", hide_env_values = true)]
+    nats_operator_url: Option<String>,
+
+    /// File with the same.
+    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
+    nats_operator_url_file: Option<PathBuf>,
+
     /// Postgres, the same way: postgres://user:password@host:5432/database.
     #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
@@ -185,9 +194,20 @@ impl ServerSettings {
         either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
     }
 
+    /// The same with the user that may make and change streams.
+    pub fn operators_nats_url(&self) -> Result<String, BadSetting> {
+        let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
+        if url.is_none() && file.is_none() {
+            return self.nats_url();
+        }
+        either(url, file, "VERBATIM_NATS_OPERATOR_URL")
+    }
+
     /// Whether it is said where nats-server is.
     pub fn has_nats(&self) -> bool {
-        self.nats_url.is_some() || self.nats_url_file.is_some()
+        let (urls, files) =
+            ([&self.nats_url, &self.nats_operator_url], [&self.nats_url_file, &self.nats_operator_url_file]);
+        urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
     }
 
     /// The URL of Postgres.

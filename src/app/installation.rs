@@ -75,32 +75,30 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Opens the log of an installation, and puts its settings right. An installation that never had a log
-/// gets one, with so many streams unless something else is wanted.
+/// Opens the log of an installation. An installation that never had a log gets one, with so many streams
+/// unless something else is wanted.
 async fn log(
     pool: &PgPool,
     nats: &str,
     wanted: Wanted,
     streams: usize,
     tasks: &Supervisor,
-) -> Result<(Log, Vec<Mended>), AppError> {
-    let log = match auth::epoch_of_log(pool).await? {
-        Some(epoch) => its_log(nats, wanted, epoch, tasks).await?,
+) -> Result<Log, AppError> {
+    match auth::epoch_of_log(pool).await? {
+        Some(epoch) => its_log(nats, wanted, epoch, tasks).await,
         None => {
             let mut turn = pool.acquire().await?.detach();
             auth::take_turn(&mut turn).await?;
             match auth::epoch_of_log(pool).await? {
-                Some(epoch) => its_log(nats, wanted, epoch, tasks).await?,
+                Some(epoch) => its_log(nats, wanted, epoch, tasks).await,
                 None => {
                     let log = Log::make(nats, wanted, streams, tasks).await?;
                     auth::keep_epoch(pool, log.epoch()).await?;
-                    log
+                    Ok(log)
                 }
             }
         }
-    };
-    let mended = log.mend().await?;
-    Ok((log, mended))
+    }
 }
 
 /// The record of what has been applied once stood in `public`, outside the dump of its schema.
@@ -139,7 +137,8 @@ pub struct Made {
 /// Makes the log of an installation, or puts its settings right.
 pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<Made, AppError> {
     let pool = database(&addresses.database, 2).await?;
-    let (log, mended) = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
+    let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
+    let mended = log.mend().await?;
     pool.close().await;
     Ok(Made { epoch: log.epoch().clone(), layout: log.layout(), mended })
 }
@@ -223,18 +222,38 @@ pub(super) async fn await_log(
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {
     let give_up = Instant::now() + PATIENCE;
-    let (log, mended) =
-        patiently(health, "the log", async || match log(pool, nats, wanted, STREAMS, tasks).await {
-            Err(AppError::Open(e @ (OpenError::NoLog | OpenError::Missing(_))))
-                if Instant::now() < give_up =>
-            {
-                Err(Unavailable::because(e).into())
-            }
-            opened => opened,
-        })
-        .await?;
-    for mended in mended {
-        tracing::warn!(%mended, "a setting of a stream was wrong and was put right");
-    }
+    let log = patiently(health, "the log", async || match log(pool, nats, wanted, STREAMS, tasks).await {
+        Err(AppError::Open(e @ (OpenError::NoLog | OpenError::Missing(_)))) if Instant::now() < give_up => {
+            Err(Unavailable::because(e).into())
+        }
+        opened => opened,
+    })
+    .await?;
+    patiently(health, "the log", async || Ok(mend(&log).await?)).await?;
     Ok(log)
+}
+
+/// Puts the settings of the streams right where this process may; otherwise it is an operator's business.
+async fn mend(log: &Log) -> Result<(), OpenError> {
+    match log.mend().await {
+        Ok(mended) => {
+            for mended in mended {
+                tracing::warn!(%mended, "a setting of a stream was wrong and was put right");
+            }
+        }
+        Err(OpenError::Forbidden(_)) => {
+            for Mended { stream, setting, was, is } in log.to_be_mended().await? {
+                tracing::warn!(
+                    stream,
+                    setting,
+                    is = was,
+                    should_be = is,
+                    "a setting of a stream was wrong and this NATS user may not change it: run `verbatim migrate` with \
+                     an operator's user in VERBATIM_NATS_URL"
+                );
+            }
+        }
+        Err(e) => return Err(e),
+    }
+    Ok(())
 }

@@ -32,11 +32,11 @@ impl LogCommand {
 pub(super) async fn log(LogCommand { what }: LogCommand) -> Result<(), AppError> {
     match what {
         What::BeginEpoch(servers) => {
-            let epoch = app::begin_epoch(&servers.addresses()?).await?;
+            let epoch = app::begin_epoch(&servers.operators_addresses()?).await?;
             println!("epoch {epoch} has begun: every cursor is reset. Start the nodes again");
         }
         What::Recreate(servers) => {
-            let epoch = app::recreate_log(&servers.addresses()?, servers.settings.layout()).await?;
+            let epoch = app::recreate_log(&servers.operators_addresses()?, servers.settings.layout()).await?;
             println!(
                 "the log is complete, and epoch {epoch} has begun. `verbatim status` tells where the views have more \
                  than the log; `verbatim rebuild all --force` gives that up"

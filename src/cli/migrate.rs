@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::addresses;
+use super::operators_addresses;
 use crate::{
     app::{self, AppError, Made},
     config::{LayoutSettings, ServerSettings},
@@ -26,7 +26,7 @@ pub(super) async fn migrate(Migrate { servers, layout }: Migrate) -> Result<(), 
         println!("the log was left alone: set VERBATIM_NATS_URL to make it or to put its settings right");
         return Ok(());
     }
-    let made = app::make_log(&addresses(&servers)?, layout.wanted(), app::STREAMS).await?;
+    let made = app::make_log(&operators_addresses(&servers)?, layout.wanted(), app::STREAMS).await?;
     let Made { epoch, layout, mended } = made;
     for mended in mended {
         println!("put right: {mended}");

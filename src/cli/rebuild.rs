@@ -12,7 +12,7 @@ use clap::{Args, builder::PossibleValuesParser};
 use sqlx::PgPool;
 use tokio::time::interval;
 
-use super::{Failed, addresses};
+use super::{Failed, addresses, operators_addresses};
 use crate::{
     app::{self, Addresses, AppError},
     config::{ServerSettings, Settings},
@@ -60,6 +60,10 @@ impl Rebuild {
 impl Servers {
     pub(super) fn addresses(&self) -> Result<Addresses, AppError> {
         addresses(&self.servers)
+    }
+
+    pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {
+        operators_addresses(&self.servers)
     }
 
     async fn open(&self) -> Result<(Log, PgPool), AppError> {

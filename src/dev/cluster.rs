@@ -84,6 +84,11 @@ impl Cluster {
         &self.url
     }
 
+    /// The same with another user.
+    pub fn url_of(&self, user: NatsUser) -> String {
+        self.servers.iter().map(|server| server.url_of(user)).collect::<Vec<_>>().join(",")
+    }
+
     /// One of the servers.
     pub fn nats(&mut self, index: usize) -> &mut Nats {
         &mut self.servers[index]

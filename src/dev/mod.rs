@@ -84,7 +84,12 @@ impl Servers {
             start_nats(tools, &nats_dir, NatsOptions::default()),
             start_postgres(tools, &postgres_dir, PostgresOptions::default()),
         )?;
-        let env = format!("VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\n", nats.url(), postgres.url());
+        let env = format!(
+            "VERBATIM_NATS_URL={}\nVERBATIM_NATS_OPERATOR_URL={}\nVERBATIM_DATABASE_URL={}\n",
+            nats.url(),
+            nats.url_of(NatsUser::Operator),
+            postgres.url(),
+        );
         write_secret(&data_dir.join("dev.env"), &env)?;
         Ok(Self { nats, postgres, _lock: lock })
     }

@@ -7,7 +7,7 @@ use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, 
 use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time::sleep};
 
-use super::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, note};
+use super::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, maker::Refusals, note};
 
 /// So many refusals of our credentials in a row are believed: a server that is starting may know its
 /// accounts a moment later than its port.
@@ -96,17 +96,23 @@ fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     if address.host().is_empty() { Err(no_host()) } else { Ok((address, credentials)) }
 }
 
-/// Connects to one of the servers in `urls`. Counts each connection that is made, and notes when one
-/// is lost.
-pub(super) async fn connect(
-    urls: &str,
-    connections: watch::Sender<u64>,
-    works: watch::Sender<bool>,
-) -> Result<Client, OpenError> {
+/// What is noted of a connection.
+#[derive(Clone)]
+pub(super) struct Noted {
+    /// How often one was made.
+    pub(super) connections: watch::Sender<u64>,
+    /// Whether there is one.
+    pub(super) works: watch::Sender<bool>,
+    /// What the server has refused.
+    pub(super) refusals: Refusals,
+}
+
+/// Connects to one of the servers in `urls`.
+pub(super) async fn connect(urls: &str, noted: Noted) -> Result<Client, OpenError> {
     let servers = Servers::parse(urls)?;
     let mut refusals = 0;
     loop {
-        let connected = options(&servers, connections.clone(), works.clone());
+        let connected = options(&servers, noted.clone());
         match connected.connect(&servers.addresses[..]).await {
             Ok(client) => return large_enough(client),
             Err(e) if !is_refusal(&e) => return Err(OpenError::Connect(told(&e))),
@@ -128,7 +134,7 @@ fn large_enough(client: Client) -> Result<Client, OpenError> {
     if found < MAX_EVENT_BYTES as usize { Err(OpenError::Small { found }) } else { Ok(client) }
 }
 
-fn options(servers: &Servers, connections: watch::Sender<u64>, works: watch::Sender<bool>) -> ConnectOptions {
+fn options(servers: &Servers, Noted { connections, works, refusals }: Noted) -> ConnectOptions {
     servers
         .options()
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
@@ -146,6 +152,9 @@ fn options(servers: &Servers, connections: watch::Sender<u64>, works: watch::Sen
                 }
                 other => {
                     tracing::warn!(event = %other, "NATS connection");
+                    if let Event::ServerError(error) = &other {
+                        refusals.note(error);
+                    }
                     if matches!(other, Event::Disconnected) {
                         note(&works, false);
                     }

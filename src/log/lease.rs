@@ -19,6 +19,9 @@ pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The bucket of the nodes.
 const NODES: &str = "verbatim_nodes";
+/// The streams in which the buckets lie.
+pub(super) const NODES_STREAM: &str = "KV_verbatim_nodes";
+pub(super) const HERE_STREAM: &str = "KV_verbatim_here";
 /// Room for the leases of some thousand nodes.
 const NODES_BYTES: i64 = 1 << 20;
 /// Room for some 250,000 users who are here at once.
@@ -96,7 +99,7 @@ pub struct LeaseChanges {
 }
 
 impl Log {
-    /// Opens the buckets.
+    /// Opens the buckets, and makes them where they are missing.
     pub async fn leases(&self) -> Result<Leases, Unavailable> {
         // The server reserves all of it, whatever is used.
         let bucket = |bucket: &str, max_age, max_bytes| Config {
@@ -108,8 +111,13 @@ impl Log {
             num_replicas: self.layout.replicas,
             ..Config::default()
         };
-        let open = async |config| {
-            self.jetstream.create_or_update_key_value(config).await.map_err(Unavailable::because)
+        let open = async |config: Config| {
+            let bucket = config.bucket.clone();
+            match self.jetstream.create_key_value(config).await {
+                Ok(made) => Ok(made),
+                // One that is there with other settings counts as it is.
+                Err(_) => self.jetstream.get_key_value(bucket).await.map_err(Unavailable::because),
+            }
         };
         Ok(Leases {
             nodes: open(bucket(NODES, LEASE, NODES_BYTES)).await?,
@@ -123,7 +131,7 @@ impl Log {
     /// The nodes that live, each with the sessions that it had when it last said so; none where no node has
     /// ever been. Nothing is made.
     pub async fn nodes(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
-        match self.jetstream.get_stream(format!("KV_{NODES}")).await {
+        match self.jetstream.get_stream(NODES_STREAM).await {
             Ok(_) => {
                 sessions(&self.jetstream.get_key_value(NODES).await.map_err(Unavailable::because)?).await
             }

@@ -16,6 +16,8 @@ mod gaps;
 mod known;
 mod lease;
 mod look_up;
+mod maker;
+mod mend;
 mod peers;
 mod points;
 mod replay;
@@ -40,12 +42,15 @@ pub use fold::{FOLDS, Snapshots};
 pub use follow::{Damaged, Follower, PresenceFollower};
 pub use gaps::{Hole, NotRead};
 pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
+pub use mend::Mended;
 pub use peers::{Peer, Peers};
 pub use points::{Found, Holds};
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
-pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Mended, Wanted};
+pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Wanted};
 pub use survey::{StreamSeen, Survey};
+
+use maker::{Maker, Refusals};
 
 use crate::{
     domain::{ConversationId, Epoch, Position},
@@ -74,12 +79,13 @@ pub struct Log {
     works: watch::Sender<bool>,
     outcomes: survey::Outcomes,
     snapshots: Snapshots,
+    maker: Maker,
 }
 
 /// A connection to the servers, before the log is known.
 struct Connection {
     client: Client,
-    jetstream: jetstream::Context,
+    maker: Maker,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
 }
@@ -123,6 +129,13 @@ pub enum OpenError {
          is none, `verbatim log recreate` makes what is missing, empty"
     )]
     Missing(String),
+    /// This user may not make or change streams.
+    #[error(
+        "the NATS user in VERBATIM_NATS_URL may not make or change streams (nats-server refuses {0}): an operator's \
+         user may. Run `verbatim migrate`, or the `verbatim log` command that you need, with the URL of that user in \
+         VERBATIM_NATS_URL"
+    )]
+    Forbidden(String),
     /// JetStream does not answer, or refused to make or to update a stream.
     #[error("cannot open the streams: {0}")]
     Streams(String),
@@ -131,14 +144,20 @@ pub enum OpenError {
 impl Connection {
     async fn to(url: &str) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
-        let client = connect::connect(url, connections.clone(), works.clone()).await?;
+        let refusals = Refusals::default();
+        let noted = connect::Noted {
+            connections: connections.clone(),
+            works: works.clone(),
+            refusals: refusals.clone(),
+        };
+        let client = connect::connect(url, noted).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
-        Ok(Self { client, jetstream, connections, works })
+        Ok(Self { client, maker: Maker { jetstream, refusals }, connections, works })
     }
 
     fn with(self, found: streams::Found, tasks: &Supervisor) -> Log {
-        let Self { client, jetstream, connections, works } = self;
+        let Self { client, maker, connections, works } = self;
         let streams::Found { epoch, layout, .. } = found;
         let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
         let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
@@ -152,7 +171,7 @@ impl Connection {
         let seen = (0..layout.streams).map(|_| gaps::Seen::default()).collect();
         Log {
             client,
-            jetstream,
+            jetstream: maker.jetstream.clone(),
             layout,
             epoch,
             queues,
@@ -165,6 +184,7 @@ impl Connection {
             works,
             outcomes,
             snapshots: Snapshots::none(),
+            maker,
         }
     }
 }
@@ -174,7 +194,7 @@ impl Log {
     /// there. Nothing is made or changed.
     pub async fn open(url: &str, wanted: Wanted, tasks: &Supervisor) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::look(&connection.jetstream, wanted).await?;
+        let found = streams::look(&connection.maker.jetstream, wanted).await?;
         Ok(connection.with(found, tasks))
     }
 
@@ -187,7 +207,7 @@ impl Log {
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::make(&connection.jetstream, wanted, streams).await?;
+        let found = streams::make(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
@@ -199,30 +219,20 @@ impl Log {
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::make_what_is_missing(&connection.jetstream, wanted, streams).await?;
+        let found = streams::make_what_is_missing(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
     /// Begins a new life of a log at the same positions, in which no cursor of the old one counts.
     pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
-        streams::begin_epoch(&Connection::to(url).await?.jetstream).await
-    }
-
-    /// Puts the settings of the streams right, as far as they are ours, and makes what lies in memory
-    /// only. Tells what was not right.
-    pub async fn mend(&self) -> Result<Vec<Mended>, OpenError> {
-        let Layout { streams, replicas } = self.layout;
-        let wanted = Wanted { streams: Some(streams), replicas: Some(replicas) };
-        let found = streams::look(&self.jetstream, wanted).await?;
-        self.make_volatile().await?;
-        streams::mend(&self.jetstream, found).await
+        streams::begin_epoch(&Connection::to(url).await?.maker).await
     }
 
     /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
     /// changes and the buckets of leases.
     pub async fn make_volatile(&self) -> Result<(), OpenError> {
-        streams::make_presence(&self.jetstream, self.layout).await?;
-        self.leases().await.map(drop).map_err(|e| OpenError::Streams(e.to_string()))
+        streams::make_presence(&self.maker, self.layout).await?;
+        self.leases().await.map(drop).map_err(streams::refused)
     }
 
     /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.

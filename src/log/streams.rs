@@ -1,17 +1,17 @@
 //! The streams. Looking at them and making them are two things: a log that was lost must not come back
-//! empty because somebody has asked how it is. They are made once ([`make`]), their settings are put
-//! right in place ([`mend`]), and no stream is ever deleted to change a setting.
+//! empty because somebody has asked how it is. They are made once ([`make`]), and no stream is ever deleted
+//! to change a setting.
 
 use std::{collections::HashMap, fmt, time::Duration};
 
 use async_nats::jetstream::{
     Context, ErrorCode,
-    context::{CreateStreamErrorKind, GetStreamErrorKind},
+    context::GetStreamErrorKind,
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
 use uuid::Uuid;
 
-use super::{OpenError, subject};
+use super::{Maker, OpenError, subject};
 use crate::domain::Epoch;
 
 /// The stream of presence changes.
@@ -58,31 +58,11 @@ impl Wanted {
     }
 }
 
-/// A setting of a stream that was not as it has to be, and was put right.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mended {
-    /// Which stream.
-    pub stream: String,
-    /// Which setting, as JetStream's API names it.
-    pub setting: &'static str,
-    /// What it was.
-    pub was: String,
-    /// What it is now.
-    pub is: String,
-}
-
-impl fmt::Display for Mended {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stream, setting, was, is } = self;
-        write!(f, "{stream}: {setting} was {was} and is now {is}")
-    }
-}
-
 /// The streams of a log, as they were found.
 pub(super) struct Found {
     pub(super) epoch: Epoch,
     pub(super) layout: Layout,
-    infos: Vec<Info>,
+    pub(super) infos: Vec<Info>,
 }
 
 impl Found {
@@ -105,8 +85,8 @@ pub(super) async fn look(jetstream: &Context, wanted: Wanted) -> Result<Found, O
 
 /// Makes a log. One whose making was interrupted is made complete; one that has held something and has
 /// lost a stream since is not.
-pub(super) async fn make(jetstream: &Context, wanted: Wanted, streams: usize) -> Result<Found, OpenError> {
-    let there = all(jetstream).await?;
+pub(super) async fn make(maker: &Maker, wanted: Wanted, streams: usize) -> Result<Found, OpenError> {
+    let there = all(&maker.jetstream).await?;
     if there.iter().any(|info| info.state.last_sequence > 0) {
         return found(there, wanted);
     }
@@ -115,75 +95,59 @@ pub(super) async fn make(jetstream: &Context, wanted: Wanted, streams: usize) ->
         Some((_, streams)) => Wanted { streams: Some(streams), ..wanted }.or(streams)?,
     };
     let epoch = match identity(&there)? {
-        None => first(jetstream, layout).await?,
+        None => first(maker, layout).await?,
         Some((epoch, _)) => epoch,
     };
     for index in 0..layout.streams {
         if !there.iter().any(|info| info.config.name == name(index)) {
-            create(jetstream, chat(index, layout, &epoch)).await?;
+            maker.create(chat(index, layout, &epoch)).await?;
         }
     }
-    look(jetstream, wanted).await
+    look(&maker.jetstream, wanted).await
 }
 
 /// Makes the streams that were lost, empty, in a new life of the log.
 pub(super) async fn make_what_is_missing(
-    jetstream: &Context,
+    maker: &Maker,
     wanted: Wanted,
     streams: usize,
 ) -> Result<Found, OpenError> {
-    let there = all(jetstream).await?;
-    let Some((_, streams)) = identity(&there)? else { return make(jetstream, wanted, streams).await };
+    let there = all(&maker.jetstream).await?;
+    let Some((_, streams)) = identity(&there)? else { return make(maker, wanted, streams).await };
     let copies = there.iter().map(|info| info.config.num_replicas).max();
     let layout = Wanted { streams: Some(streams), replicas: wanted.replicas.or(copies) }.or(streams)?;
-    let epoch = set_new_epoch(jetstream, &there).await?;
+    let epoch = set_new_epoch(maker, &there).await?;
     for index in 0..layout.streams {
         if !there.iter().any(|info| info.config.name == name(index)) {
-            create(jetstream, chat(index, layout, &epoch)).await?;
+            maker.create(chat(index, layout, &epoch)).await?;
         }
     }
-    look(jetstream, wanted).await
+    look(&maker.jetstream, wanted).await
 }
 
 /// Begins a new life of a log at the same positions. When it is interrupted, the epochs of the streams
 /// differ, and no node opens such a log: it is to be done again. A log that has lost a stream is refused, or
 /// the loss would no longer be seen by the epoch.
-pub(super) async fn begin_epoch(jetstream: &Context) -> Result<Epoch, OpenError> {
-    let there = all(jetstream).await?;
+pub(super) async fn begin_epoch(maker: &Maker) -> Result<Epoch, OpenError> {
+    let there = all(&maker.jetstream).await?;
     let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
     none_is_missing(&there, streams)?;
-    set_new_epoch(jetstream, &there).await
+    set_new_epoch(maker, &there).await
 }
 
-async fn set_new_epoch(jetstream: &Context, there: &[Info]) -> Result<Epoch, OpenError> {
+async fn set_new_epoch(maker: &Maker, there: &[Info]) -> Result<Epoch, OpenError> {
     let epoch = new_epoch();
     for info in there {
         let mut config = info.config.clone();
         config.metadata.insert(EPOCH.to_owned(), epoch.to_string());
-        update(jetstream, config).await?;
+        maker.update(config).await?;
     }
     Ok(epoch)
 }
 
-/// Puts those settings right that are ours and wrong, and leaves all others as an operator has set them.
-pub(super) async fn mend(
-    jetstream: &Context,
-    Found { epoch, layout, infos }: Found,
-) -> Result<Vec<Mended>, OpenError> {
-    let mut all = Vec::new();
-    for (index, info) in infos.into_iter().enumerate() {
-        let (config, mended) = put_right(info.config, chat(index, layout, &epoch));
-        if !mended.is_empty() {
-            update(jetstream, config).await?;
-        }
-        all.extend(mended);
-    }
-    Ok(all)
-}
-
 /// Makes the stream of presence changes, which is in memory and goes with its server.
-pub(super) async fn make_presence(jetstream: &Context, layout: Layout) -> Result<(), OpenError> {
-    jetstream.create_or_update_stream(presence(layout.replicas)).await.map(drop).map_err(refused)
+pub(super) async fn make_presence(maker: &Maker, layout: Layout) -> Result<(), OpenError> {
+    maker.create(presence(layout.replicas)).await
 }
 
 /// The streams of a log that are there, by number.
@@ -266,10 +230,10 @@ fn none_is_missing(there: &[Info], streams: usize) -> Result<(), OpenError> {
 }
 
 /// Makes the first stream with a new epoch; if another process was faster, its epoch holds.
-async fn first(jetstream: &Context, layout: Layout) -> Result<Epoch, OpenError> {
+async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
     let epoch = new_epoch();
-    create(jetstream, chat(0, layout, &epoch)).await?;
-    let there = all(jetstream).await?;
+    maker.create(chat(0, layout, &epoch)).await?;
+    let there = all(&maker.jetstream).await?;
     identity(&there)?.map(|(epoch, _)| epoch).ok_or(OpenError::NoLog)
 }
 
@@ -277,79 +241,11 @@ fn new_epoch() -> Epoch {
     Epoch(Uuid::now_v7().simple().to_string())
 }
 
-/// Makes a stream. It is no error if another process has been faster.
-async fn create(jetstream: &Context, config: Config) -> Result<(), OpenError> {
-    match jetstream.create_stream(config).await {
-        Err(e) if !is_name_taken(e.kind()) => Err(refused(e)),
-        _ => Ok(()),
-    }
-}
-
-fn is_name_taken(kind: CreateStreamErrorKind) -> bool {
-    matches!(kind, CreateStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NAME_EXIST)
-}
-
-async fn update(jetstream: &Context, config: Config) -> Result<(), OpenError> {
-    jetstream.update_stream(config).await.map(drop).map_err(refused)
-}
-
-fn refused(e: impl fmt::Display) -> OpenError {
+pub(super) fn refused(e: impl fmt::Display) -> OpenError {
     OpenError::Streams(e.to_string())
 }
 
-/// The configuration with the settings that are ours as they have to be, and which of them were not.
-fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
-    // The server adds metadata of its own, and the order of subjects means nothing.
-    for (name, value) in &config.metadata {
-        ours.metadata.entry(name.clone()).or_insert_with(|| value.clone());
-    }
-    let sorted = |subjects: &[String]| {
-        let mut sorted = subjects.to_vec();
-        sorted.sort_unstable();
-        sorted
-    };
-    if sorted(&config.subjects) == sorted(&ours.subjects) {
-        ours.subjects.clone_from(&config.subjects);
-    }
-    // How many there may be is the operator's business, so long as there is a limit.
-    if config.max_consumers > 0 {
-        ours.max_consumers = config.max_consumers;
-    }
-    let mut mended = Vec::new();
-    macro_rules! put_right {
-        ($($setting:ident),+) => {$(
-            if config.$setting != ours.$setting {
-                mended.push(Mended {
-                    stream: config.name.clone(),
-                    setting: stringify!($setting),
-                    was: format!("{:?}", config.$setting),
-                    is: format!("{:?}", ours.$setting),
-                });
-                config.$setting = ours.$setting;
-            }
-        )+};
-    }
-    put_right!(
-        subjects,
-        retention,
-        discard,
-        storage,
-        num_replicas,
-        max_age,
-        max_messages_per_subject,
-        max_message_size,
-        duplicate_window,
-        max_consumers,
-        deny_purge,
-        allow_direct,
-        allow_atomic_publish,
-        allow_message_ttl,
-        metadata
-    );
-    (config, mended)
-}
-
-fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {
+pub(super) fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {
     Config {
         name: name(index),
         subjects: subject::of_stream(index, layout.streams),
@@ -373,7 +269,7 @@ fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {
     }
 }
 
-fn presence(replicas: usize) -> Config {
+pub(super) fn presence(replicas: usize) -> Config {
     Config {
         name: PRESENCE.to_owned(),
         subjects: vec![subject::ALL_PRESENCE.to_owned()],
@@ -382,6 +278,8 @@ fn presence(replicas: usize) -> Config {
         discard: DiscardPolicy::Old,
         storage: StorageType::Memory,
         num_replicas: replicas,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
         max_age: Duration::from_secs(3600),
         // Reserved by the server whatever is used. Followers read at once; the oldest goes when it is full.
         max_bytes: 16 << 20,
@@ -389,30 +287,5 @@ fn presence(replicas: usize) -> Config {
         duplicate_window: DUPLICATE_WINDOW,
         allow_direct: true,
         ..Config::default()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LAYOUT: Layout = Layout { streams: 4, replicas: 1 };
-
-    #[test]
-    fn what_an_operator_has_set_stays_and_what_is_ours_is_put_right() {
-        let ours = chat(2, LAYOUT, &Epoch("one".into()));
-        let mut found = Config { max_bytes: 7 << 30, deny_delete: true, allow_direct: false, ..ours.clone() };
-        found.metadata.insert("_nats.ver".into(), "2.15.1".into());
-        found.subjects.reverse();
-        let (config, mended) = put_right(found.clone(), ours);
-        assert_eq!(config, Config { allow_direct: true, ..found });
-        let told: Vec<String> = mended.iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["CHAT_2: allow_direct was false and is now true"]);
-    }
-
-    #[test]
-    fn what_is_right_is_left_alone() {
-        let ours = chat(0, LAYOUT, &Epoch("one".into()));
-        assert_eq!(put_right(ours.clone(), ours.clone()), (ours, Vec::new()));
     }
 }

@@ -26,7 +26,9 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Conversation, Device, Node, Person, World, assert_linked, eventually, key};
+use crate::world::{
+    Backbone as _, Conversation, Device, Node, Person, World, assert_linked, eventually, key,
+};
 
 /// A message that somebody sent, as often as it took.
 struct Sent {
@@ -355,9 +357,14 @@ fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Even
 async fn a_forgotten_setting_takes_no_copies_away() {
     let world = World::empty_cluster(3, 1).await;
     drop(
-        Log::make(world.nats.url(), Wanted { replicas: Some(3), ..Wanted::default() }, 1, &Supervisor::new())
-            .await
-            .expect("the log is made"),
+        Log::make(
+            &world.nats.operators_url(),
+            Wanted { replicas: Some(3), ..Wanted::default() },
+            1,
+            &Supervisor::new(),
+        )
+        .await
+        .expect("the log is made"),
     );
     let refused =
         Log::open(world.nats.url(), Wanted { replicas: Some(1), ..Wanted::default() }, &Supervisor::new())
@@ -374,7 +381,9 @@ async fn a_forgotten_setting_takes_no_copies_away() {
 async fn a_server_that_lags_behind_is_not_believed() {
     let mut world = World::empty_cluster(4, 1).await;
     let wanted = Wanted { streams: Some(1), replicas: Some(3) };
-    drop(Log::make(world.nats.url(), wanted, 1, &Supervisor::new()).await.expect("the log is made"));
+    drop(
+        Log::make(&world.nats.operators_url(), wanted, 1, &Supervisor::new()).await.expect("the log is made"),
+    );
     world.nats.settled().await.expect("the stream is there");
     let copies = world.nats.copies_of("CHAT_0").await.expect("a leader");
     let without = (0..4).find(|index| !copies.contains(index)).expect("one has no copy");

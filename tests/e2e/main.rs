@@ -31,6 +31,7 @@ mod messages;
 mod nodes;
 mod outages;
 mod past;
+mod permissions;
 mod personal;
 mod positions;
 mod presence;

@@ -28,7 +28,7 @@ use verbatim::{
 
 use crate::{
     evidence,
-    world::{Node, Plan, folder},
+    world::{Node, Plan, folder, make_log},
 };
 
 /// Sends in flight at once.
@@ -189,6 +189,7 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     let postgres = dev::start_postgres(&tools, &place, options).await.expect("Postgres starts");
     let database = postgres.url().to_owned();
     app::migrate(&database).await.expect("migrations");
+    make_log(nats.url_of(NatsUser::Operator), &database, 1).await;
     let plan = Plan { roles: "api,projector", nats: nats.url().to_owned(), database, replicas: 1 };
     let mut node = Node::start(plan).await;
     let sending = Sending::begins(&node).await;

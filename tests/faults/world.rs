@@ -13,8 +13,9 @@ use tokio::{
     time::timeout,
 };
 use verbatim::{
-    app,
+    app::{self, Addresses},
     dev::{self, Cluster, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions},
+    log::Wanted,
 };
 
 use crate::{history::History, proxy::Proxy};
@@ -56,6 +57,14 @@ impl Backbone {
         match self {
             Self::One(nats) => nats.url(),
             Self::Many(cluster) => cluster.url(),
+        }
+    }
+
+    /// The same with the user that may make streams.
+    fn operators_url(&self) -> String {
+        match self {
+            Self::One(nats) => nats.url_of(NatsUser::Operator),
+            Self::Many(cluster) => cluster.url_of(NatsUser::Operator),
         }
     }
 
@@ -104,6 +113,13 @@ impl Backbone {
             Self::Many(cluster) => cluster.stop().await,
         }
     }
+}
+
+/// What `verbatim migrate` makes.
+pub async fn make_log(nats: String, database: &str, replicas: usize) {
+    let addresses = Addresses { nats, database: database.to_owned() };
+    let wanted = Wanted { streams: Some(STREAMS), replicas: Some(replicas) };
+    app::make_log(&addresses, wanted, STREAMS).await.expect("the log is made");
 }
 
 /// What a node is started with.
@@ -244,13 +260,14 @@ impl World {
         let database = postgres.url().to_owned();
         app::migrate(&database).await.expect("migrations");
         let (nats_urls, replicas) = (backbone.url().to_owned(), backbone.size());
+        make_log(backbone.operators_url(), &database, replicas).await;
         let (mut ways, mut plans) = (Vec::new(), Vec::new());
         for roles in ["api,gateway", "api,gateway", "projector"] {
             let (way, nats, database) = Way::laid(&nats_urls, &database).await;
             ways.push(way);
             plans.push(Plan { roles, nats, database, replicas });
         }
-        // The first one makes the streams and the signing key.
+        // The first one makes the signing key.
         let projector = Node::start(plans.pop().expect("three plans")).await;
         let mut world = Self {
             backbone: Mutex::new(backbone),

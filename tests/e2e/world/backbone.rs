@@ -5,7 +5,10 @@ use verbatim::dev::{Cluster, Nats, NatsUser};
 
 /// The servers of the log, as nodes and stories use them.
 pub trait Backbone: Sync {
+    /// With the user of the nodes.
     fn url(&self) -> &str;
+    /// With the user that may make and change streams.
+    fn operators_url(&self) -> String;
     /// Copies of each stream.
     fn replicas(&self) -> usize;
     fn client(&self, user: NatsUser) -> impl Future<Output = Client> + Send;
@@ -15,6 +18,10 @@ pub trait Backbone: Sync {
 impl Backbone for Nats {
     fn url(&self) -> &str {
         self.url()
+    }
+
+    fn operators_url(&self) -> String {
+        self.url_of(NatsUser::Operator)
     }
 
     fn replicas(&self) -> usize {
@@ -33,6 +40,10 @@ impl Backbone for Nats {
 impl Backbone for Cluster {
     fn url(&self) -> &str {
         self.url()
+    }
+
+    fn operators_url(&self) -> String {
+        self.url_of(NatsUser::Operator)
     }
 
     fn replicas(&self) -> usize {

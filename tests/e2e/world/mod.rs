@@ -25,7 +25,11 @@ pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder, nats, tools};
 use tokio::task::JoinSet;
-use verbatim::dev::{Cluster, Nats, NatsUser, PostgresOptions};
+use verbatim::{
+    app::{self, Addresses},
+    dev::{Cluster, Nats, NatsUser, PostgresOptions},
+    log::Wanted,
+};
 pub use views::rows_of;
 pub use wire::Wire;
 
@@ -67,30 +71,19 @@ impl World {
         let dir = folder();
         let database = Database::on_its_own_server(dir.path(), options);
         let (nats, database) = tokio::join!(nats(dir.path()), database);
-        Self {
-            nats,
-            database,
-            nodes: Vec::new(),
-            streams: 1,
-            people: AtomicUsize::new(0),
-            proxies: JoinSet::new(),
-            dir,
-        }
+        Self::of(nats, database, 1, dir).with_a_log().await
     }
 
     /// The servers without a node.
     pub async fn empty(streams: usize) -> Self {
+        Self::without_a_log(streams).await.with_a_log().await
+    }
+
+    /// The servers as they are before `verbatim migrate` has made the log.
+    pub async fn without_a_log(streams: usize) -> Self {
         let dir = folder();
         let (nats, database) = tokio::join!(nats(dir.path()), Database::new());
-        Self {
-            nats,
-            database,
-            nodes: Vec::new(),
-            streams,
-            people: AtomicUsize::new(0),
-            proxies: JoinSet::new(),
-            dir,
-        }
+        Self::of(nats, database, streams, dir)
     }
 }
 
@@ -99,15 +92,7 @@ impl World<Cluster> {
     pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
         let (nats, database) = tokio::join!(servers::cluster(dir.path(), servers), Database::new());
-        Self {
-            nats,
-            database,
-            nodes: Vec::new(),
-            streams,
-            people: AtomicUsize::new(0),
-            proxies: JoinSet::new(),
-            dir,
-        }
+        Self::of(nats, database, streams, dir).with_a_log().await
     }
 
     /// Three servers and two nodes that have all roles.
@@ -120,6 +105,19 @@ impl World<Cluster> {
 }
 
 impl<B: Backbone> World<B> {
+    fn of(nats: B, database: Database, streams: usize, dir: tempfile::TempDir) -> Self {
+        let (nodes, people, proxies) = (Vec::new(), AtomicUsize::new(0), JoinSet::new());
+        Self { nats, database, nodes, streams, people, proxies, dir }
+    }
+
+    /// What `verbatim migrate` makes with the user of an operator. The nodes' user may not.
+    async fn with_a_log(self) -> Self {
+        let addresses = Addresses { nats: self.nats.operators_url(), database: self.database.url.clone() };
+        let wanted = Wanted { streams: Some(self.streams), replicas: Some(self.nats.replicas()) };
+        app::make_log(&addresses, wanted, self.streams).await.expect("the log is made");
+        self
+    }
+
     /// Starts one more node.
     pub async fn add_node(&mut self, roles: &str) -> &Node {
         self.add_node_with(roles, &[]).await
@@ -200,6 +198,7 @@ impl<B: Backbone> World<B> {
         command()
             .args(arguments)
             .env("VERBATIM_NATS_URL", self.nats.url())
+            .env("VERBATIM_NATS_OPERATOR_URL", self.nats.operators_url())
             .env("VERBATIM_DATABASE_URL", &self.database.url)
             .env("VERBATIM_STREAMS", self.streams.to_string())
             .env("VERBATIM_REPLICAS", self.nats.replicas().to_string())

@@ -180,8 +180,23 @@ impl Node {
 
     /// What it logged as an error.
     pub fn errors(&self) -> Vec<Value> {
+        self.logged("ERROR")
+    }
+
+    /// What it warned of.
+    pub fn warnings(&self) -> Vec<Value> {
+        self.logged("WARN")
+    }
+
+    /// The lines in which a text stands.
+    pub fn lines_with(&self, text: &str) -> Vec<Value> {
         let lines = self.lines.lock().expect("lines");
-        lines.iter().filter(|line| line["level"] == "ERROR").cloned().collect()
+        lines.iter().filter(|line| line.to_string().contains(text)).cloned().collect()
+    }
+
+    fn logged(&self, level: &str) -> Vec<Value> {
+        let lines = self.lines.lock().expect("lines");
+        lines.iter().filter(|line| line["level"] == level).cloned().collect()
     }
 }
 
