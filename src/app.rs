@@ -184,7 +184,7 @@ pub async fn serve(
     let (admin, never) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(
         "admin",
-        listen_on(private, admin::routes(health.clone()), settings.listener(), never, &admin),
+        listen_on(private, admin::routes(health.clone()), settings.listener(), None, never, &admin),
     );
 
     tracing::info!(admin = %listening.admin, "answering operators");
@@ -196,7 +196,9 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     let stop_accepting = refuse_new.clone();
-    let accepting = listen_on(public, started.endpoint, settings.listener(), stop_accepting, &connections);
+    let origins = Some(settings.origins.clone());
+    let accepting =
+        listen_on(public, started.endpoint, settings.listener(), origins, stop_accepting, &connections);
     tasks.spawn_ending("accept", accepting);
     health.is_serving();
     ready(listening);
@@ -236,11 +238,12 @@ fn listen_on(
     listener: TcpListener,
     endpoint: impl Endpoint + 'static,
     limits: listen::Limits,
+    origins: Option<listen::Origins>,
     stop: CancellationToken,
     connections: &TaskTracker,
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = connections.clone();
-    async move { listen::serve(listener, endpoint, limits, stop, &connections).await }
+    async move { listen::serve(listener, endpoint, limits, origins, stop, &connections).await }
 }
 
 /// A process that runs.
@@ -353,7 +356,7 @@ async fn start(
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::pages(api::edge(routes), &settings.origins()).boxed();
+    let endpoint = api::edge(routes).boxed();
     Ok(Started { stopping, pool, gateway, endpoint })
 }
 

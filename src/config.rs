@@ -6,7 +6,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth, gateway, gateway::handshake::Origins, listen, live, log::Wanted, presence, telemetry::LogFormat,
+    auth, gateway,
+    listen::{self, Origins},
+    live,
+    log::Wanted,
+    presence,
+    telemetry::LogFormat,
 };
 
 /// What `serve` and `dev` can be told.
@@ -28,10 +33,10 @@ pub struct Settings {
     #[command(flatten)]
     log_layout: LayoutSettings,
 
-    /// Web pages that may use REST and WebSockets: a comma-separated list of origins (your own, too),
-    /// or `*` for any.
+    /// Web pages that may use REST and WebSockets: a comma-separated list of origins as browsers write them
+    /// (https://chat.example), or `*` for any. Pages that come from this server itself always may.
     #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
-    pub origins: String,
+    pub origins: Origins,
 
     /// The most open sockets of one user on this node.
     #[arg(long, env = "VERBATIM_SOCKETS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
@@ -222,19 +227,10 @@ impl Settings {
         self.log_layout.wanted()
     }
 
-    /// The origins of web pages that may come in; none: all may.
-    pub fn origins(&self) -> Vec<String> {
-        match self.origins.trim() {
-            "*" => Vec::new(),
-            list => list.split(',').map(|origin| origin.trim().to_owned()).collect(),
-        }
-    }
-
     /// The settings of the gateway.
     pub fn gateway(&self) -> gateway::Settings {
-        let origins = self.origins();
         gateway::Settings {
-            origins: if origins.is_empty() { Origins::Any } else { Origins::Only(origins) },
+            origins: self.origins.clone(),
             sockets_per_user: self.sockets_per_user,
             sockets: self.sockets,
             heartbeat: Duration::from_secs(self.heartbeat),

@@ -1,13 +1,19 @@
 //! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
-//! (connections, heads, bodies, waits) and hands an upgraded connection out as a plain socket.
+//! (connections, heads, bodies, waits), refuses what is not well-formed HTTP, lets pages of other origins in
+//! or not, and hands an upgraded connection out as a plain socket.
+
+mod chunks;
+mod head;
+mod pages;
+mod patient;
+mod requests;
 
 use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, Waker},
+    sync::{Arc, OnceLock},
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -26,15 +32,20 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     select,
     sync::Semaphore,
-    time::{Sleep, sleep, timeout},
+    time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 use uuid::Uuid;
+
+use head::Fault;
+pub use pages::{BadOrigin, Origins};
+use patient::Patient;
+use requests::{Most, REFUSED, Requests};
 
 /// What one connection, and all of them together, may cost. Sizes are bytes.
 #[derive(Debug, Clone)]
@@ -80,16 +91,18 @@ impl Default for Limits {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `endpoint` on `listener` until `stop`, then returns at once: connections end by
-/// themselves within [`Limits::stop_within`], and `tracker` knows when the last one has.
+/// themselves within [`Limits::stop_within`], and `tracker` knows when the last one has. Where there are
+/// `origins` web pages of them may read the answers, whoever gives those.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
     endpoint: E,
     limits: Limits,
+    origins: Option<Origins>,
     stop: CancellationToken,
     tracker: &TaskTracker,
 ) {
     let room = Arc::new(Semaphore::new(limits.connections));
-    let door = Arc::new(Door { endpoint, limits, stop });
+    let door = Arc::new(Door { endpoint, limits, origins, stop });
     let mut pausing = false;
     loop {
         let accepted = select! {
@@ -140,6 +153,7 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 struct Door<E> {
     endpoint: E,
     limits: Limits,
+    origins: Option<Origins>,
     stop: CancellationToken,
 }
 
@@ -149,11 +163,17 @@ impl<E: Endpoint + 'static> Door<E> {
         let limits = &self.limits;
         // Heads a little above our own limits are read, so that they get an answer that explains.
         let head = 2 * (limits.uri + limits.headers);
+        let refused = Arc::<OnceLock<Fault>>::default();
         let answer = service_fn(|request| {
-            let door = Arc::clone(&self);
-            async move { Ok::<hyper::Response<_>, Infallible>(door.answer(request, local, peer).await.into()) }
+            let (door, refused) = (Arc::clone(&self), Arc::clone(&refused));
+            async move {
+                let answer = door.answer(request, refused.get().copied(), local, peer).await;
+                Ok::<hyper::Response<_>, Infallible>(answer.into())
+            }
         });
-        let io = Patient { stream, patience: limits.write_within, stalled: None };
+        let most = Most { bytes: head, fields: limits.header_lines };
+        let patient = Patient::of(stream, limits.write_within);
+        let io = Requests::of(patient, most, Arc::clone(&refused));
         let mut connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.head_within)
@@ -174,30 +194,56 @@ impl<E: Endpoint + 'static> Door<E> {
             debug!(%error, "a connection ended early");
         }
         if let Some(parts) = connection.into_parts() {
-            part(parts.io.into_inner().stream).await;
+            part(parts.io.into_inner().into_inner().0.stream).await;
         }
     }
 
+    /// `refused` is what is wrong with the last request on this connection, if it is.
     async fn answer(
         &self,
         request: hyper::Request<Incoming>,
+        refused: Option<Fault>,
+        local: SocketAddr,
+        peer: SocketAddr,
+    ) -> Response {
+        let page = self.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
+        match page {
+            Some(Err(stranger)) => stranger,
+            Some(Ok(page)) if page.only_asks(request.method(), request.headers()) => page.may(),
+            Some(Ok(page)) => page.reads(self.serve(request, refused, local, peer).await),
+            None => self.serve(request, refused, local, peer).await,
+        }
+    }
+
+    async fn serve(
+        &self,
+        request: hyper::Request<Incoming>,
+        refused: Option<Fault>,
         local: SocketAddr,
         peer: SocketAddr,
     ) -> Response {
         let (mut parts, body) = request.into_parts();
-        let body = match self.judge(&parts.method, &parts.uri, &parts.headers, body).await {
-            Ok(body) => body,
-            Err(mut refusal) => {
-                refusal.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-                return refusal;
+        let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
+            Some(fault) => {
+                let (status, code, detail) = fault.row();
+                Err(refusal(status, code, detail))
             }
+            None => self.judge(&parts.method, &parts.uri, &parts.headers, body).await,
         };
+        let body = match judged {
+            Ok(body) => body,
+            Err(refusal) => return closing(refusal),
+        };
+        // What comes behind a request for a socket is not HTTP, or cannot be told from it.
+        let asks_for_socket = requests::asks_for_socket(&parts.headers);
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
         }
         let parts =
             RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), Scheme::HTTP));
-        self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await
+        let answer = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await;
+        let is_refused = asks_for_socket && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if is_refused { closing(answer) } else { answer }
     }
 
     /// The whole body of a request that keeps within the limits, else the answer.
@@ -248,6 +294,12 @@ impl<E: Endpoint + 'static> Door<E> {
     }
 }
 
+/// The last answer on its connection.
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 /// An error answer by RFC 9457 with a new request id; `code` is a `snake_case` word, `detail` a
 /// sentence that says what to do.
 pub fn refusal(status: StatusCode, code: &str, detail: &str) -> Response {
@@ -281,13 +333,14 @@ impl Upgrade {
     /// be awaited in a task of its own: the answer must leave first. `None` when the client has
     /// gone or the answer was not a 101.
     pub async fn socket(self) -> Option<(TcpStream, Bytes)> {
-        let parts = self.0.await.ok()?.downcast::<TokioIo<Patient>>().ok()?;
-        let stream = parts.io.into_inner().stream;
+        let parts = self.0.await.ok()?.downcast::<TokioIo<Requests<Patient>>>().ok()?;
+        let (patient, unread) = parts.io.into_inner().into_inner();
+        let stream = patient.stream;
         // The socket still holds the waker of the task that served HTTP, and with it 2 KB of memory.
         let mut nobody = Context::from_waker(Waker::noop());
         let _ = (stream.poll_read_ready(&mut nobody), stream.poll_write_ready(&mut nobody));
         // A copy, mostly of nothing: the original would keep hyper's read buffer alive.
-        Some((stream, Bytes::copy_from_slice(&parts.read_buf)))
+        Some((stream, [parts.read_buf, unread].concat().into()))
     }
 }
 
@@ -311,66 +364,6 @@ async fn part(mut stream: TcpStream) {
         Ok(())
     })
     .await;
-}
-
-/// A stream that gives up when its peer does not read for `patience`.
-struct Patient {
-    stream: TcpStream,
-    patience: Duration,
-    stalled: Option<Pin<Box<Sleep>>>,
-}
-
-impl Patient {
-    fn write<T>(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let written = write(Pin::new(&mut self.stream), cx);
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
-        stalled.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Patient {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, into)
-    }
-}
-
-impl AsyncWrite for Patient {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.write(cx, |stream, cx| stream.poll_write(cx, bytes))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.write(cx, |stream, cx| stream.poll_write_vectored(cx, parts))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(cx, AsyncWrite::poll_flush)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.write(cx, AsyncWrite::poll_shutdown)
-    }
 }
 
 #[cfg(test)]

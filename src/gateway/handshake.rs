@@ -7,19 +7,10 @@ use poem::{
 };
 
 use super::websocket;
+use crate::listen::Origins;
 
 /// The subprotocol that this server speaks.
 pub const PROTOCOL: &str = "verbatim.v1";
-
-/// Which pages in browsers may connect. Programs that send no `Origin` always may: nothing here
-/// relies on cookies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origins {
-    /// Any page (dev).
-    Any,
-    /// These only, compared exactly: scheme, host and port as browsers write them.
-    Only(Vec<String>),
-}
 
 /// A request that may become a socket once its token is found to be good.
 #[derive(Clone, PartialEq, Eq)]
@@ -175,7 +166,7 @@ pub fn accept(
     demand(only(headers, header::SEC_WEBSOCKET_VERSION) == Some("13"), Refused::WrongVersion)?;
     let key = only(headers, header::SEC_WEBSOCKET_KEY).unwrap_or_default();
     demand(STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16), Refused::BadKey)?;
-    demand(may_connect(headers, origins), Refused::Origin)?;
+    demand(origins.let_in(uri, headers), Refused::Origin)?;
     let mut offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL);
     demand(offered.any(|protocol| protocol == PROTOCOL), Refused::UnknownProtocol)?;
     Ok(Accepted { key: key.to_owned(), token: token(headers)?.to_owned() })
@@ -186,15 +177,6 @@ fn has_token(query: &str) -> bool {
     names
         .into_iter()
         .any(|name| ["token", "access_token"].iter().any(|token| name.eq_ignore_ascii_case(token)))
-}
-
-fn may_connect(headers: &HeaderMap, origins: &Origins) -> bool {
-    match origins {
-        Origins::Any => true,
-        Origins::Only(list) => {
-            headers.get_all(header::ORIGIN).iter().all(|origin| list.iter().any(|o| o == origin))
-        }
-    }
 }
 
 /// The one token in `Authorization` or among the subprotocols.

@@ -36,6 +36,7 @@ use crate::{
     commands::Commands,
     domain::UserId,
     feed::Feed,
+    listen::Origins,
     live::Followers,
     log::{Recorded, Signal, Unavailable},
     presence::Presence,
@@ -45,7 +46,6 @@ use close::Close;
 pub use contract::channels;
 pub use door::Door;
 use frame::ServerFrame;
-use handshake::Origins;
 use hub::Hub;
 use listeners::Listeners;
 use places::Places;

@@ -26,7 +26,7 @@ async fn edge() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let endpoint = make(|request: Request| async move {
-        let origins = handshake::Origins::Any;
+        let origins = listen::Origins::Any;
         let (method, uri) = (request.method(), request.uri());
         match handshake::accept(method, uri, request.version(), request.headers(), &origins) {
             Err(refused) => {
@@ -50,7 +50,8 @@ async fn edge() -> SocketAddr {
     });
     tokio::spawn(async move {
         let tracker = TaskTracker::new();
-        listen::serve(listener, endpoint, listen::Limits::default(), Default::default(), &tracker).await;
+        listen::serve(listener, endpoint, listen::Limits::default(), None, Default::default(), &tracker)
+            .await;
     });
     address
 }
@@ -102,7 +103,8 @@ fn an_idle_socket_costs_at_most_3_kib_with_all_that_its_handshake_left_behind() 
 }
 
 async fn measure_idle_sockets() {
-    const HANDSHAKE: &[u8] = b"GET /v1/ws HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+    const HANDSHAKE: &[u8] =
+        b"GET /v1/ws HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
         sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
         sec-websocket-protocol: verbatim.v1, bearer.a.b.c\r\n\r\n";
     let address = edge().await;

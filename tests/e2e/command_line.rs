@@ -184,3 +184,19 @@ async fn passwords_are_percent_encoded_in_addresses() {
     database.drop().await;
     nats.stop().await;
 }
+
+#[tokio::test]
+async fn an_origin_that_lets_nobody_in_is_refused_at_the_start() {
+    for (origin, instead) in [
+        ("https://chat.example/", "write `https://chat.example`"),
+        ("chat.example", "as in `https://chat.example`"),
+        ("https://*.example", "no wildcards"),
+    ] {
+        for how in ["serve", "dev", "check"] {
+            let ended = command().args([how, "--origins", origin]).output().await.expect("the program runs");
+            let said = String::from_utf8_lossy(&ended.stderr);
+            assert_eq!(ended.status.code(), Some(2), "{how} {origin}: {said}");
+            assert!(said.contains(instead), "{how} {origin}: {said}");
+        }
+    }
+}

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{PATIENCE, World, ask, eventually, key, open};
+use crate::world::{PASSWORD, PATIENCE, World, ask, eventually, key, open};
 
 #[tokio::test]
 async fn bad_requests_get_a_problem_that_says_what_to_do() {
@@ -135,6 +135,32 @@ async fn pages_of_named_origins_may_come_in_and_others_may_not() {
         "https://chat.example",
         "a page can read what went wrong"
     );
+    world.finish().await;
+}
+
+/// As Swagger UI does it, which this server carries itself.
+#[tokio::test]
+async fn a_page_of_the_servers_own_origin_is_no_stranger() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_ORIGINS", "https://chat.example")]).await;
+    let own = format!("http://{}", world.nodes[0].address);
+    let page = reqwest::get(format!("{own}/docs/")).await.expect("an answer");
+    assert_eq!(page.status(), 200);
+    let registers = |name: &str, origin: &str| {
+        let body = json!({ "username": name, "password": PASSWORD }).to_string();
+        let request = reqwest::Client::new().post(format!("{own}/v1/accounts")).header("Origin", origin);
+        request.header("Content-Type", "application/json").body(body).send()
+    };
+    assert_eq!(registers("swagger", &own).await.expect("an answer").status(), 201);
+    let neighbour = own.replace("http://127.0.0.1", "http://localhost");
+    for stranger in [&*neighbour, "https://own.example", "null"] {
+        assert_eq!(registers("stranger", stranger).await.expect("an answer").status(), 403, "{stranger}");
+    }
+    let large =
+        reqwest::Client::new().post(format!("{own}/v1/logins")).header("Origin", "https://chat.example");
+    let large = large.body("x".repeat(70_000)).send().await.expect("an answer");
+    assert_eq!(large.status(), 413);
+    assert_eq!(large.headers()["access-control-allow-origin"], "https://chat.example", "it can be read");
     world.finish().await;
 }
 

@@ -1,0 +1,229 @@
+//! Which web pages may use this server from a browser: exact origins, without cookies. A page of the server's
+//! own origin is no stranger, and every page that may come in can read every answer, also a refusal.
+
+use std::str::FromStr;
+
+use poem::{
+    Response,
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
+};
+
+use super::refusal;
+
+/// The methods, and the headers of a request, that a page may use.
+const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
+const HEADERS: &str =
+    "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id";
+/// The headers of an answer that it may read.
+const TOLD: &str = "allow, location, retry-after, verbatim-position, www-authenticate, x-request-id";
+/// How long a browser may remember that, in seconds.
+const REMEMBER: &str = "7200";
+
+/// Which pages in browsers may come in. Programs that send no `Origin` always may: nothing here
+/// relies on cookies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origins {
+    /// Any page.
+    Any,
+    /// These only, compared exactly: scheme, host and port as browsers write them.
+    Only(Vec<String>),
+}
+
+/// An origin that no browser sends, so that it would let nobody in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no page has the origin `{origin}`: {instead}")]
+pub struct BadOrigin {
+    origin: String,
+    instead: String,
+}
+
+impl FromStr for Origins {
+    type Err = BadOrigin;
+
+    fn from_str(list: &str) -> Result<Self, BadOrigin> {
+        match list.trim() {
+            "*" => Ok(Self::Any),
+            list => list
+                .split(',')
+                .map(|origin| origin_of(origin.trim()))
+                .collect::<Result<_, _>>()
+                .map(Self::Only),
+        }
+    }
+}
+
+/// An origin as browsers write it, else what to write instead.
+fn origin_of(text: &str) -> Result<String, BadOrigin> {
+    let bad = |instead: String| Err(BadOrigin { origin: text.to_owned(), instead });
+    if text == "null" {
+        return Ok(text.to_owned());
+    }
+    if text.is_empty() {
+        return bad("name an origin between two commas, or write `*` alone for any page".into());
+    }
+    if text.contains('*') {
+        return bad("there are no wildcards, so write each origin, or `*` alone for any page".into());
+    }
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return bad(format!("write the scheme, too, as in `https://{}`", text.trim_end_matches('/')));
+    };
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let lower = format!("{scheme}://{host}").to_ascii_lowercase();
+    let default =
+        [("https", ":443"), ("http", ":80")].into_iter().find(|(of, _)| scheme.eq_ignore_ascii_case(of));
+    let right = default.and_then(|(_, port)| lower.strip_suffix(port)).unwrap_or(&lower);
+    let is_port = |port: &str| port.parse::<u16>().is_ok_and(|number| number.to_string() == port);
+    let end = host.rfind(']').unwrap_or(0);
+    let port = host[end..].split_once(':').map(|(_, port)| port);
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if scheme.is_empty()
+        || host.is_empty()
+        || !host.bytes().all(is_host)
+        || port.is_some_and(|port| !is_port(port))
+    {
+        return bad(
+            "write scheme, host and perhaps a port as a browser does (`https://chat.example`, `http://localhost:3000`), \
+             a host with other letters in its ASCII form (`xn--…`)"
+                .into(),
+        );
+    }
+    if right == text { Ok(text.to_owned()) } else { bad(format!("write `{right}`")) }
+}
+
+/// A page that may come in.
+pub(super) struct Page(HeaderValue);
+
+impl Origins {
+    /// Whether the page that a request comes from may come in; those that come from no page may.
+    pub fn let_in(&self, uri: &Uri, headers: &HeaderMap) -> bool {
+        headers.get_all(header::ORIGIN).iter().all(|origin| match self {
+            Self::Any => true,
+            Self::Only(list) => list.iter().any(|one| one == origin) || is_own(origin, uri, headers),
+        })
+    }
+
+    /// The page that a request comes from, if it does, or the answer for a stranger.
+    pub(super) fn of(&self, uri: &Uri, headers: &HeaderMap) -> Option<Result<Page, Response>> {
+        let origin = headers.get(header::ORIGIN)?;
+        if self.let_in(uri, headers) {
+            return Some(Ok(Page(origin.clone())));
+        }
+        let detail = "pages of this origin may not use this server: the operator adds it to VERBATIM_ORIGINS";
+        let mut stranger = refusal(StatusCode::FORBIDDEN, "origin_not_allowed", detail);
+        stranger.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
+        Some(Err(stranger))
+    }
+}
+
+/// Whether an origin is that of this server, by the name under which the client has asked for it. Browsers
+/// compare the same way, and let no page set `Host` or `Sec-Fetch-Site`; the latter also tells it where a
+/// proxy has changed the host.
+fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+    if headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
+        return true;
+    }
+    let asked = uri.authority().map(Authority::as_str);
+    let asked = asked.or_else(|| headers.get(header::HOST)?.to_str().ok());
+    let of_page = origin.to_str().ok().and_then(|origin| {
+        let (scheme, host) = origin.split_once("://")?;
+        ["http", "https"].contains(&scheme).then_some(host)
+    });
+    asked.zip(of_page).is_some_and(|(asked, of_page)| asked.eq_ignore_ascii_case(of_page))
+}
+
+impl Page {
+    /// Whether its browser only asks what the page may do.
+    pub(super) fn only_asks(&self, method: &Method, headers: &HeaderMap) -> bool {
+        *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+    }
+
+    /// What it may do.
+    pub(super) fn may(self) -> Response {
+        let answer = Response::builder()
+            .header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)
+            .header(header::ACCESS_CONTROL_ALLOW_HEADERS, HEADERS)
+            .header(header::ACCESS_CONTROL_MAX_AGE, REMEMBER)
+            .body(());
+        self.reads(answer)
+    }
+
+    /// An answer that it may read.
+    pub(super) fn reads(self, mut answer: Response) -> Response {
+        let headers = answer.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(TOLD));
+        headers.append(header::VARY, HeaderValue::from_static("origin"));
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_taken_as_browsers_write_them() {
+        for list in [
+            "https://chat.example",
+            "https://chat.example,http://localhost:3000, http://[::1]:8080",
+            "capacitor://localhost,null",
+            "https://xn--bcher-kva.example:8443",
+        ] {
+            let only = list.split(',').map(|origin| origin.trim().to_owned()).collect();
+            assert_eq!(list.parse(), Ok(Origins::Only(only)));
+        }
+        assert_eq!(" * ".parse(), Ok(Origins::Any));
+    }
+
+    #[test]
+    fn an_origin_that_lets_nobody_in_is_refused_with_what_to_write() {
+        for (wrong, instead) in [
+            ("https://chat.example/", "write `https://chat.example`"),
+            ("https://chat.example/app?x=1", "write `https://chat.example`"),
+            ("https://Chat.Example", "write `https://chat.example`"),
+            ("https://chat.example:443", "write `https://chat.example`"),
+            ("HTTP://chat.example:80/", "write `http://chat.example`"),
+            ("chat.example", "as in `https://chat.example`"),
+            ("localhost:3000/", "as in `https://localhost:3000`"),
+            ("https://*.chat.example", "no wildcards"),
+            ("https://chat.example,*", "`*` alone"),
+            ("https://chat.example,", "between two commas"),
+            ("", "between two commas"),
+            ("https://", "write scheme, host"),
+            ("https://user@chat.example", "write scheme, host"),
+            ("https://bücher.example", "xn--"),
+            ("https://chat.example:99999", "write scheme, host"),
+            ("https://chat.example https://other.example", "write scheme, host"),
+        ] {
+            let refused = wrong.parse::<Origins>().expect_err(wrong).to_string();
+            assert!(refused.contains(instead), "{wrong}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_servers_own_origin_is_no_stranger() {
+        let origins = Origins::Only(vec!["https://chat.example".into()]);
+        let asked = |lines: &[(&'static str, &'static str)]| {
+            let lines = lines.iter().map(|(name, value)| {
+                (header::HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            origins.let_in(&Uri::from_static("/v1/me"), &lines.collect())
+        };
+        assert!(asked(&[("host", "127.0.0.1:8080")]), "not a page");
+        assert!(asked(&[("origin", "https://chat.example"), ("host", "127.0.0.1:8080")]));
+        assert!(asked(&[("origin", "http://127.0.0.1:8080"), ("host", "127.0.0.1:8080")]));
+        assert!(
+            asked(&[("origin", "https://own.example"), ("host", "Own.Example")]),
+            "behind a proxy with TLS"
+        );
+        assert!(asked(&[
+            ("origin", "https://own.example"),
+            ("host", "node-1"),
+            ("sec-fetch-site", "same-origin")
+        ]));
+        for stranger in ["http://127.0.0.1:8081", "http://127.0.0.1", "null", "ftp://127.0.0.1:8080"] {
+            let sent = [("origin", stranger), ("host", "127.0.0.1:8080"), ("sec-fetch-site", "same-site")];
+            assert!(!asked(&sent), "{stranger}");
+        }
+    }
+}
