@@ -9,7 +9,10 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, filter::FilterFn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 tokio::task_local! {
     static TRACE: Option<TraceParent>;
@@ -141,10 +144,16 @@ pub enum LogFormat {
 /// tries again; what an outage means is logged here once.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
 
+/// Whether lines of a kind may be logged at all. At its lowest level the connection of async-nats writes
+/// down what goes over it, our password and people's messages too.
+fn keeps_secrets(lines: &Metadata<'_>) -> bool {
+    *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
+}
+
 /// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`).
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
-    let registry = tracing_subscriber::registry().with(filter);
+    let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {
         LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).try_init(),

@@ -43,5 +43,6 @@ mod resume;
 mod roster;
 mod rosters;
 mod search;
+mod secrets;
 mod strangers;
 mod views;
