@@ -19,8 +19,7 @@ use stage::{
 use verbatim::{
     clock::Clock,
     domain::{
-        ConversationCreated, ConversationId, Event, EventId, History, Kind, NewMember, Position, Role, Title,
-        UserId,
+        ConversationCreated, ConversationId, Event, EventId, History, Kind, NewMember, Position, Role, UserId,
     },
     log::Draft,
 };
@@ -78,7 +77,7 @@ async fn created(stage: &Stage, members: Vec<UserId>) -> ConversationId {
     let actor = members[0];
     let event = Event::ConversationCreated(ConversationCreated {
         kind: Kind::Group,
-        title: Some(Title::try_from("A group".to_owned()).expect("a title")),
+        title: Some("A group".into()),
         history: History::Full,
         members: members.into_iter().map(|user_id| NewMember { user_id, role: Role::Owner }).collect(),
     });

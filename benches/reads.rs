@@ -16,7 +16,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use verbatim::{
     clock::Clock,
-    domain::{ConversationId, Emoji, Event, MessageEdited, Position, ReactionAdded, Text, UserId},
+    domain::{ConversationId, Event, MessageEdited, Position, ReactionAdded, UserId},
     projector::{self, Consent, Work},
     views::{self, Among, Direction, Hit, Reader, SearchError, Wanted},
 };
@@ -75,12 +75,12 @@ async fn enliven(stage: &Stage, talks: &[Talk], said: &[Said]) {
     for (n, (said, members)) in in_lively.enumerate().filter(|(n, _)| n % 5 == 0) {
         let (message_id, message_position) = (said.message.message_id, said.position);
         for user in &members[..1 + n % 3] {
-            let emoji = Emoji::try_from("👍".to_owned()).expect("an emoji");
+            let emoji = "👍".to_owned();
             let event = ReactionAdded { message_id, message_position, emoji, client_id: None };
             drafts.push(draft(&clock, said.conversation, *user, Event::ReactionAdded(event), None));
         }
         if n % 10 == 0 {
-            let text = Text::try_from(format!("<@{}> look at this", members[1])).expect("a text");
+            let text = format!("<@{}> look at this", members[1]);
             let mentions = vec![members[1]];
             let event = MessageEdited { message_id, message_position, client_id: None, text, mentions };
             drafts.push(draft(&clock, said.conversation, said.sender, Event::MessageEdited(event), None));

@@ -127,7 +127,7 @@ fn samples_are_read_and_written_back_byte_by_byte() {
     for name in files_of("tests/contract/events") {
         let (sample, recorded) = sample(name.trim_end_matches(".json"));
         let event = recorded.event.unwrap_or_else(|| panic!("{name}: this version does not know the type"));
-        let key = event.client_id().cloned();
+        let key = event.client_id().map(|key| key.to_owned().try_into().expect("a key"));
         let Recorded { conversation, id, actor, time, .. } = recorded;
         let draft = Draft { conversation, id, actor, time, event, key, trace: None };
         assert_eq!(draft.payload(), sample.payload.as_bytes(), "{name}");

@@ -22,7 +22,7 @@ use verbatim::{
     dev::{self, Nats, NatsOptions, Postgres, PostgresOptions},
     domain::{
         ClientId, ConversationCreated, ConversationId, Event, EventId, History, Kind, MessageId, MessageSent,
-        NewMember, Position, Role, Text, Time, Title, UserId,
+        NewMember, Position, Role, Time, UserId,
     },
     log::{Draft, Log, NotAppended, Wanted},
     supervise::Supervisor,
@@ -123,7 +123,7 @@ async fn conversations(log: &Log, count: usize, [everywhere, often]: [UserId; 2]
             let members = [everywhere, second, clock.id(UserId::known)];
             let event = Event::ConversationCreated(ConversationCreated {
                 kind: Kind::Group,
-                title: Some(Title::try_from("A group".to_owned()).expect("a title")),
+                title: Some("A group".into()),
                 history: History::Full,
                 members: members.map(|user_id| NewMember { user_id, role: Role::Owner }).to_vec(),
             });
@@ -155,15 +155,14 @@ pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) 
     };
     let message = MessageSent {
         message_id: clock.id(MessageId::known),
-        client_id: Uuid::now_v7().simple().to_string().try_into().expect("a key"),
-        text: Text::try_from(format!("This is {about} {n}, about as long as people write them."))
-            .expect("text"),
+        client_id: Uuid::now_v7().simple().to_string(),
+        text: format!("This is {about} {n}, about as long as people write them."),
         reply_to: None,
         reply_to_position: None,
         metadata: None,
         mentions: Vec::new(),
     };
-    let key = Some(message.client_id.clone());
+    let key = ClientId::try_from(message.client_id.clone()).ok();
     (draft(clock, conversation, members[n % 3], Event::MessageSent(message.clone()), key), message)
 }
 

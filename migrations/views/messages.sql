@@ -10,7 +10,8 @@ create table message (
     -- The message that it answers.
     reply_to        uuid,
     reply_to_at     bigint,
-    metadata        jsonb,
+    -- JSON in the bytes in which it came: jsonb would write its numbers in another way.
+    metadata        text,
     -- Whether it ever had a mention, a reaction or a pin: only then a page looks for them.
     marked          boolean     not null default false,
     -- The last edit that counts.

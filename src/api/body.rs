@@ -160,9 +160,13 @@ fn text_code(text: &str) -> &'static str {
         "too_deep"
     } else if text.starts_with("expected ") {
         "wrong_type"
+    } else if text.starts_with("too great") {
+        "out_of_range"
+    } else if text.contains("stands twice") {
+        "duplicate_field"
     } else if text.starts_with("too many") {
         "too_many"
-    } else if text.starts_with("the character U+") {
+    } else if text.starts_with("the character U+") || text.starts_with("half of a surrogate") {
         "forbidden_character"
     } else {
         "invalid"

@@ -96,7 +96,7 @@ impl Conversation {
         Some(Self {
             id: view.id,
             kind: view.kind,
-            title: roster.title().map(|title| title.as_str().to_owned()),
+            title: roster.title().map(str::to_owned),
             history: roster.history(),
             user_id: view.peer,
             role,
@@ -129,7 +129,7 @@ impl Conversation {
         Self {
             id: started.id,
             kind: roster.kind(),
-            title: roster.title().map(|title| title.as_str().to_owned()),
+            title: roster.title().map(str::to_owned),
             history: roster.history(),
             user_id: (roster.kind() == Kind::Direct).then(others).flatten(),
             role: roster.membership(me).map_or(Role::Member, |membership| membership.role),

@@ -13,7 +13,6 @@ use poem_openapi::{
     types::{Example, Type},
 };
 use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
@@ -23,7 +22,7 @@ use super::{
     follow::Reader,
 };
 use crate::{
-    domain::{ConversationId, EventId, MessageSent, Position, Time, UserId},
+    domain::{ConversationId, EventId, Json, MessageSent, Position, Time, UserId},
     feed::Shown,
 };
 
@@ -51,7 +50,7 @@ struct Event {
     /// When, for people to read
     time: Time,
     /// The event's data; its schema is at `/schemas/verbatim.<type>.v1.json`
-    data: Value,
+    data: Json,
 }
 
 impl From<&Shown> for Event {
@@ -75,8 +74,8 @@ impl Example for Event {
     fn example() -> Self {
         let data = MessageSent {
             message_id: examples::message(),
-            client_id: examples::key(),
-            text: examples::text(),
+            client_id: examples::KEY.into(),
+            text: examples::TEXT.into(),
             reply_to: None,
             reply_to_position: None,
             metadata: None,
@@ -90,7 +89,7 @@ impl Example for Event {
             id: examples::event(),
             actor: examples::ana(),
             time: examples::time(),
-            data: serde_json::to_value(data).unwrap_or_default(),
+            data: serde_json::value::to_raw_value(&data).map(Json::from).expect("an example is JSON"),
         }
     }
 }
@@ -228,6 +227,8 @@ async fn part(reader: &mut Reader) -> Result<String, Problem> {
     let mut text = String::new();
     for (shown, at) in &events {
         let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
+        // A line break in JSON stands between its parts, and would end the line `data` here.
+        let data = data.replace(['\n', '\r'], " ");
         text.push_str(&format!("id: {}\ndata: {data}\n\n", reader.cursor_at(at)));
     }
     Ok(text)

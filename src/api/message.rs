@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::examples;
 use crate::{
     commands::Sent,
-    domain::{ConversationId, MessageId, Metadata, Position, Time, UserId},
+    domain::{ConversationId, Json, MessageId, Position, Time, UserId},
     views,
 };
 
@@ -42,7 +42,7 @@ pub(super) struct Message {
     reply_to: Option<Quote>,
     /// What programs added
     #[serde(skip_serializing_if = "Option::is_none")]
-    metadata: Option<Metadata>,
+    metadata: Option<Json>,
     /// The members whom its text names as `<@user id>`, by id
     mentions: Vec<UserId>,
     /// Its reactions, the first one first
@@ -122,8 +122,8 @@ impl Message {
             conversation_id,
             position,
             sender,
-            client_id: message.client_id.into(),
-            text: message.text.into(),
+            client_id: message.client_id,
+            text: message.text,
             sent_at: time,
             edited_at: None,
             deleted_at: None,

@@ -31,7 +31,8 @@ struct NewMessage {
     /// The message of this conversation that it answers
     #[serde(default, deserialize_with = "given")]
     reply_to: Option<MessageId>,
-    /// What programs add: a JSON object of at most 4 KiB and 8 levels
+    /// What programs add: a JSON object of at most 4 KiB and 8 levels, each name once in its object. It comes
+    /// back as it was sent, each digit of its numbers too
     #[serde(default, deserialize_with = "given")]
     metadata: Option<Metadata>,
 }

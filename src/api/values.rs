@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AsOf, ClientId, ConversationId, EventId, History, Kind, LoginId, MessageId, Metadata, Position, Role,
-    Status, Text, Time, Title, UserId,
+    AsOf, ClientId, ConversationId, EventId, History, Json, Kind, LoginId, MessageId, Metadata, Position,
+    Role, Status, Text, Time, Title, UserId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters: each with its parser for
@@ -135,6 +135,7 @@ documented! {
         example: Some(serde_json::json!({ "priority": "high" })),
         ..MetaSchema::new("object")
     };
+    Json: |text: &str| text.parse::<Json>(), MetaSchema::new("object");
     ClientId: text, MetaSchema {
         pattern: Some("^[A-Za-z0-9_-]{8,64}$".into()),
         ..string(8, 64, "b7c1e0d2-supper")

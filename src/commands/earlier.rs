@@ -133,7 +133,8 @@ impl Proof {
 
 /// Whether somebody did this with that key.
 pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
-    recorded.actor == user && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key)
+    recorded.actor == user
+        && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key.as_str())
 }
 
 fn count(result: &'static str) {

@@ -3,8 +3,8 @@
 use super::{Commands, Refused, earlier::has_key};
 use crate::{
     domain::{
-        self, ClientId, Command, ConversationId, Event, MessageId, MessageSent, Metadata, Position, Text,
-        Time, UserId,
+        self, ClientId, Command, ConversationId, Event, Json, MessageId, MessageSent, Metadata, Position,
+        Text, Time, UserId,
     },
     log::{Appended, Recorded, Unavailable},
 };
@@ -86,11 +86,18 @@ impl Commands {
 fn the_same(first: Recorded, new: &NewMessage) -> Result<Sent, Refused> {
     match first.event {
         Some(Event::MessageSent(message))
-            if (&message.text, message.reply_to, &message.metadata)
-                == (&new.text, new.reply_to, &new.metadata) =>
+            if (message.text.as_str(), message.reply_to) == (new.text.as_str(), new.reply_to)
+                && mean_the_same(message.metadata.as_ref(), new.metadata.as_ref()) =>
         {
             Ok(Sent { position: first.position, time: first.time, message })
         }
         _ => Err(Refused::Mismatch),
+    }
+}
+
+fn mean_the_same(first: Option<&Json>, new: Option<&Metadata>) -> bool {
+    match (first, new) {
+        (Some(first), Some(new)) => first.means(new.json()),
+        (first, new) => first.is_none() && new.is_none(),
     }
 }

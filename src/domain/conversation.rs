@@ -31,7 +31,7 @@ pub struct Membership {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Conversation {
     kind: Option<Kind>,
-    title: Option<Title>,
+    title: Option<String>,
     history: History,
     members: BTreeMap<UserId, Membership>,
 }
@@ -159,8 +159,8 @@ impl Conversation {
     }
 
     /// A group's title.
-    pub fn title(&self) -> Option<&Title> {
-        self.title.as_ref()
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_deref()
     }
 
     /// What later members may read.
@@ -273,7 +273,7 @@ impl Conversation {
     /// A conversation as a view keeps it.
     pub fn restored(
         kind: Kind,
-        title: Option<Title>,
+        title: Option<String>,
         history: History,
         members: BTreeMap<UserId, Membership>,
     ) -> Self {
@@ -333,7 +333,7 @@ impl Conversation {
         }
         Ok(Some(Event::ConversationCreated(ConversationCreated {
             kind: Kind::Group,
-            title: Some(title),
+            title: Some(title.into()),
             history: History::default(),
             members: all,
         })))
@@ -346,7 +346,7 @@ impl Conversation {
         history: Option<History>,
     ) -> Result<Option<Event>, Rejection> {
         self.group_role(by, Role::Admin)?;
-        let title = title.filter(|new| self.title.as_ref() != Some(new));
+        let title = title.map(String::from).filter(|new| self.title.as_ref() != Some(new));
         let history = history.filter(|new| self.history != *new);
         let changes = title.is_some() || history.is_some();
         Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history })))

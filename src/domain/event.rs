@@ -1,11 +1,15 @@
 //! What has happened, as the log keeps it: a contract for years. Variants and optional fields may
 //! be added, nothing is ever renamed or removed; `tests/contract/events/` holds a sample of each.
+//!
+//! What people typed is plain text here, not a type of the edge: rules for input change, and what was
+//! accepted once stays readable. The schemas say what is written.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientId, Emoji, MessageId, Metadata, Position, Text, Time, Title, UserId, schema::schema_of_written,
+    ClientId, Emoji, Json, MessageId, Metadata, Position, Text, Time, Title, UserId,
+    schema::schema_of_written,
 };
 
 /// Two people, or a group with a title and roles.
@@ -102,7 +106,8 @@ pub struct ConversationCreated {
     pub kind: Kind,
     /// A group's title.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<Title>,
+    #[schemars(with = "Option<Title>")]
+    pub title: Option<String>,
     /// What later members may read.
     #[serde(default)]
     pub history: History,
@@ -115,7 +120,8 @@ pub struct ConversationCreated {
 pub struct ConversationUpdated {
     /// The new title.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub title: Option<Title>,
+    #[schemars(with = "Option<Title>")]
+    pub title: Option<String>,
     /// The new setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "History")]
@@ -153,9 +159,11 @@ pub struct MessageSent {
     /// The message. The position of this event is its position.
     pub message_id: MessageId,
     /// The sender's idempotency key.
-    pub client_id: ClientId,
+    #[schemars(with = "ClientId")]
+    pub client_id: String,
     /// As typed.
-    pub text: Text,
+    #[schemars(with = "Text")]
+    pub text: String,
     /// The message that it answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
@@ -164,7 +172,8 @@ pub struct MessageSent {
     pub reply_to_position: Option<Position>,
     /// What programs added.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Metadata>,
+    #[schemars(with = "Option<Metadata>")]
+    pub metadata: Option<Json>,
     /// Members at this position whom the text names as `<@user id>`, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
@@ -180,16 +189,18 @@ pub struct MessageEdited {
     pub message_position: Position,
     /// The actor's idempotency key, if one was given.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<ClientId>,
+    #[schemars(with = "Option<ClientId>")]
+    pub client_id: Option<String>,
     /// The new text, as typed.
-    pub text: Text,
+    #[schemars(with = "Text")]
+    pub text: String,
     /// Members at this position whom the new text names as `<@user id>`, by id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
 }
 
 macro_rules! of_a_message {
-    ($($(#[$doc:meta])* $name:ident { $($(#[$field_doc:meta])* $field:ident: $type:ty)? })+) => {$(
+    ($($(#[$doc:meta])* $name:ident { $($(#[$field_attribute:meta])* $field:ident: $type:ty)? })+) => {$(
         $(#[$doc])*
         ///
         /// Void if the actor was not a member at this position or the message had been deleted before it.
@@ -201,8 +212,9 @@ macro_rules! of_a_message {
             pub message_position: Position,
             /// The actor's idempotency key, if one was given.
             #[serde(skip_serializing_if = "Option::is_none")]
-            pub client_id: Option<ClientId>,
-            $($(#[$field_doc])* pub $field: $type,)?
+            #[schemars(with = "Option<ClientId>")]
+            pub client_id: Option<String>,
+            $($(#[$field_attribute])* pub $field: $type,)?
         }
     )+};
 }
@@ -214,12 +226,14 @@ of_a_message! {
     /// The actor put a reaction to a message. Again it changes nothing.
     ReactionAdded {
         /// Which reaction.
-        emoji: Emoji
+        #[schemars(with = "Emoji")]
+        emoji: String
     }
     /// The actor took a reaction back.
     ReactionRemoved {
         /// Which reaction.
-        emoji: Emoji
+        #[schemars(with = "Emoji")]
+        emoji: String
     }
     /// The actor pinned a message. Again it changes nothing.
     MessagePinned {}
@@ -361,15 +375,15 @@ events! {
 
 impl Event {
     /// The actor's idempotency key, if it came with one.
-    pub fn client_id(&self) -> Option<&ClientId> {
+    pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::MessageSent(sent) => Some(&sent.client_id),
-            Self::MessageEdited(edited) => edited.client_id.as_ref(),
-            Self::MessageDeleted(deleted) => deleted.client_id.as_ref(),
-            Self::ReactionAdded(added) => added.client_id.as_ref(),
-            Self::ReactionRemoved(removed) => removed.client_id.as_ref(),
-            Self::MessagePinned(pinned) => pinned.client_id.as_ref(),
-            Self::MessageUnpinned(unpinned) => unpinned.client_id.as_ref(),
+            Self::MessageEdited(edited) => edited.client_id.as_deref(),
+            Self::MessageDeleted(deleted) => deleted.client_id.as_deref(),
+            Self::ReactionAdded(added) => added.client_id.as_deref(),
+            Self::ReactionRemoved(removed) => removed.client_id.as_deref(),
+            Self::MessagePinned(pinned) => pinned.client_id.as_deref(),
+            Self::MessageUnpinned(unpinned) => unpinned.client_id.as_deref(),
             _ => None,
         }
     }

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    ClientId, Conversation, Emoji, Event, Kind, MessageId, Metadata, Position, Rejection, Role, Text, UserId,
+    ClientId, Conversation, Emoji, Event, Json, Kind, MessageId, Metadata, Position, Rejection, Role, Text,
+    UserId,
     event::{
         MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, ReactionAdded,
         ReactionRemoved,
@@ -95,14 +96,14 @@ impl Act {
     pub fn made(&self, message: MessageId, event: &Event) -> bool {
         match (self, event) {
             (Self::Edit(text), Event::MessageEdited(made)) => {
-                made.message_id == message && made.text == *text
+                made.message_id == message && made.text == text.as_str()
             }
             (Self::Delete, Event::MessageDeleted(made)) => made.message_id == message,
             (Self::React(emoji), Event::ReactionAdded(made)) => {
-                made.message_id == message && made.emoji == *emoji
+                made.message_id == message && made.emoji == emoji.as_str()
             }
             (Self::Unreact(emoji), Event::ReactionRemoved(made)) => {
-                made.message_id == message && made.emoji == *emoji
+                made.message_id == message && made.emoji == emoji.as_str()
             }
             (Self::Pin, Event::MessagePinned(made)) => made.message_id == message,
             (Self::Unpin, Event::MessageUnpinned(made)) => made.message_id == message,
@@ -123,12 +124,12 @@ impl Conversation {
         }
         Ok(Some(Event::MessageSent(MessageSent {
             message_id,
-            client_id,
+            client_id: client_id.into(),
             mentions: self.mentioned(&text),
-            text,
+            text: text.into(),
             reply_to: reply_to.as_ref().map(|quoted| quoted.id),
             reply_to_position: reply_to.as_ref().map(|quoted| quoted.position),
-            metadata,
+            metadata: metadata.map(Json::from),
         })))
     }
 
@@ -145,6 +146,7 @@ impl Conversation {
             self.may_speak(by, blocked)?;
         }
         let (message_id, message_position) = (message.id, message.position);
+        let client_id = client_id.map(String::from);
         let is_sender = message.sender == by;
         let is_group = self.kind() == Kind::Group;
         let has_charge = is_group && role >= Role::Admin;
@@ -164,22 +166,25 @@ impl Conversation {
                 message_position,
                 client_id,
                 mentions: self.mentioned(&text),
-                text,
+                text: text.into(),
             })),
             Act::Delete => {
                 Some(Event::MessageDeleted(MessageDeleted { message_id, message_position, client_id }))
             }
             Act::React(emoji) if message.mine.contains(emoji.as_str()) => None,
             Act::React(_) if message.mine.len() >= MAX_REACTIONS => return Err(Rejection::TooManyReactions),
-            Act::React(emoji) => {
-                Some(Event::ReactionAdded(ReactionAdded { message_id, message_position, client_id, emoji }))
-            }
+            Act::React(emoji) => Some(Event::ReactionAdded(ReactionAdded {
+                message_id,
+                message_position,
+                client_id,
+                emoji: emoji.into(),
+            })),
             Act::Unreact(emoji) if !message.mine.contains(emoji.as_str()) => None,
             Act::Unreact(emoji) => Some(Event::ReactionRemoved(ReactionRemoved {
                 message_id,
                 message_position,
                 client_id,
-                emoji,
+                emoji: emoji.into(),
             })),
             Act::Pin if message.pinned => None,
             Act::Pin if message.pins >= MAX_PINS => return Err(Rejection::TooManyPins),

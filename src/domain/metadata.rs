@@ -1,14 +1,16 @@
 //! What programs add to a message: JSON of bounded size that every store keeps.
 
-use std::fmt;
+use std::{borrow::Cow, collections::HashSet, fmt};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
-/// A JSON object of at most 4 KiB as text and 8 levels, without the character U+0000.
+use super::json::{Json, Part};
+
+/// A JSON object of at most 4 KiB as text and 8 levels, without the character U+0000. It is kept in the
+/// bytes in which it came, but for the whitespace between its parts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(into = "Map<String, Value>", try_from = "Value")]
-pub struct Metadata(Map<String, Value>);
+#[serde(into = "Json", try_from = "Json")]
+pub struct Metadata(Json);
 
 impl Metadata {
     /// The most bytes as JSON text without spaces.
@@ -16,13 +18,14 @@ impl Metadata {
     /// The most levels of objects and arrays within one another.
     pub const DEPTH: usize = 8;
 
-    /// As a JSON value.
-    pub fn value(&self) -> Value {
-        Value::Object(self.0.clone())
+    /// As JSON.
+    pub fn json(&self) -> &Json {
+        &self.0
     }
 }
 
-/// Why an object is not accepted as metadata.
+/// Why an object is not accepted as metadata: some reader could not read it, or would read something else
+/// than others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadMetadata {
     /// Something else than an object.
@@ -33,6 +36,12 @@ pub enum BadMetadata {
     TooDeep,
     /// A character that Postgres does not keep.
     Nul,
+    /// A string with half of a surrogate pair.
+    NoText,
+    /// A number that not even a double holds.
+    TooGreat,
+    /// An object with two members of one name.
+    Twice,
 }
 
 impl fmt::Display for BadMetadata {
@@ -42,43 +51,59 @@ impl fmt::Display for BadMetadata {
             Self::TooLong => write!(f, "too long: at most {} bytes of JSON", Metadata::LIMIT),
             Self::TooDeep => write!(f, "too deep: at most {} levels are accepted", Metadata::DEPTH),
             Self::Nul => f.write_str("the character U+0000 is not accepted: leave it out"),
+            Self::NoText => f.write_str("half of a surrogate pair is no character: leave it out"),
+            Self::TooGreat => write!(f, "too great a number: at most {:e} is accepted", f64::MAX),
+            Self::Twice => f.write_str("the name of a member stands twice in one object: give it once"),
         }
     }
 }
 
 impl std::error::Error for BadMetadata {}
 
-impl TryFrom<Value> for Metadata {
+impl TryFrom<Json> for Metadata {
     type Error = BadMetadata;
-    fn try_from(value: Value) -> Result<Self, BadMetadata> {
-        check(&value, Self::DEPTH)?;
-        if value.to_string().len() > Self::LIMIT {
+    fn try_from(json: Json) -> Result<Self, BadMetadata> {
+        let json = json.compact();
+        if json.as_str().len() > Self::LIMIT {
             return Err(BadMetadata::TooLong);
         }
-        match value {
-            Value::Object(object) => Ok(Self(object)),
-            _ => Err(BadMetadata::NoObject),
+        if !json.as_str().starts_with('{') {
+            return Err(BadMetadata::NoObject);
         }
+        check(Part::of_json(&json), Self::DEPTH)?;
+        Ok(Self(json))
     }
 }
 
-impl From<Metadata> for Map<String, Value> {
+impl From<Metadata> for Json {
     fn from(metadata: Metadata) -> Self {
         metadata.0
     }
 }
 
-fn check(value: &Value, levels: usize) -> Result<(), BadMetadata> {
+fn check(part: Option<Part>, levels: usize) -> Result<(), BadMetadata> {
     let is_kept = |text: &str| if text.contains('\0') { Err(BadMetadata::Nul) } else { Ok(()) };
     let below = levels.checked_sub(1).ok_or(BadMetadata::TooDeep);
-    match value {
-        Value::String(text) => is_kept(text),
-        Value::Array(items) => below.and_then(|below| items.iter().try_for_each(|item| check(item, below))),
-        Value::Object(members) => {
+    match part.ok_or(BadMetadata::NoText)? {
+        Part::Text(text) => is_kept(&text),
+        Part::Array(items) => {
             let below = below?;
-            members.iter().try_for_each(|(name, member)| is_kept(name).and_then(|()| check(member, below)))
+            items.into_iter().try_for_each(|item| check(Part::of(item), below))
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Part::Object(members) => {
+            let below = below?;
+            let mut names: HashSet<Cow<str>> = HashSet::with_capacity(members.len());
+            members.into_iter().try_for_each(|(name, member)| {
+                is_kept(&name)?;
+                check(Part::of(member), below)?;
+                names.insert(name).then_some(()).ok_or(BadMetadata::Twice)
+            })
+        }
+        Part::Number(digits) => match digits.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(()),
+            _ => Err(BadMetadata::TooGreat),
+        },
+        Part::Word => Ok(()),
     }
 }
 
@@ -91,21 +116,35 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_kept_as_it_is_but_for_the_order_of_its_members() {
-        let metadata = read(r#"{"b":[1,2.5,null,true],"a":{"c":"é\u0001"}}"#).expect("metadata");
-        let text = serde_json::to_string(&metadata).expect("JSON");
-        assert_eq!(text, r#"{"a":{"c":"é\u0001"},"b":[1,2.5,null,true]}"#);
-        assert_eq!(read(&text), Ok(metadata));
-        assert!(read("{}").is_ok());
+    fn an_object_is_kept_as_it_came_but_for_whitespace() {
+        for json in [
+            r#"{"b":[1,2.5,null,true],"a":{"c":"é\u0001\u00e9\/"}}"#,
+            r#"{"x":1.7976931348623157e308,"y":-0.0,"z":123456789012345678901,"w":110.00000000000001}"#,
+            r#"{"x":6.978903787370247e-41,"y":1E+2,"z":1e-400,"w":0.10}"#,
+            "{}",
+        ] {
+            let metadata = read(json).expect(json);
+            assert_eq!(serde_json::to_string(&metadata).expect("JSON"), json);
+            assert_eq!(read(&format!("  {}\n", json.replace(':', " : "))), Ok(metadata));
+        }
     }
 
     #[test]
-    fn what_is_no_object_or_what_postgres_does_not_keep_is_refused() {
-        for json in ["[]", "null", "1", r#""x""#, r#"{"a":"\ud800"}"#, r#"{"a":1e400}"#] {
+    fn what_is_no_object_or_what_some_reader_cannot_read_is_refused() {
+        for json in ["[]", "null", "1", r#""x""#, "{", r#"{"a":01}"#] {
             assert!(read(json).is_err(), "{json}");
         }
         for json in [r#"{"a":"x\u0000"}"#, r#"{"a\u0000":1}"#, r#"{"a":[{"b":["\u0000"]}]}"#] {
             assert!(read(json).expect_err(json).contains("U+0000"), "{json}");
+        }
+        for json in [r#"{"a":"\ud800"}"#, r#"{"\udc00":1}"#, r#"{"a":["\ud800\ud800"]}"#] {
+            assert!(read(json).expect_err(json).contains("surrogate"), "{json}");
+        }
+        for json in [r#"{"a":1e400}"#, r#"{"a":[-1.8e308]}"#, &format!(r#"{{"a":{}}}"#, "9".repeat(400))] {
+            assert!(read(json).expect_err(json).contains("too great"), "{json}");
+        }
+        for json in [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":3}"#, r#"{"x":[{"a":1,"a":{}}]}"#] {
+            assert!(read(json).expect_err(json).contains("twice"), "{json}");
         }
     }
 

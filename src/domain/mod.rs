@@ -7,6 +7,7 @@ mod conversation;
 mod event;
 mod fold;
 mod ids;
+mod json;
 mod message;
 mod metadata;
 mod past;
@@ -28,6 +29,7 @@ pub use fold::{Fold, Snapshot};
 pub use ids::{
     ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Point, Position, UserId,
 };
+pub use json::{Fields, Json};
 pub use message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
 pub use metadata::{BadMetadata, Metadata};
 pub use past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ClientId, Emoji, Event, Fold, Lane, Membership, MessageId, MessageSent, Metadata, Position,
-    ReceiptAdvanced, Time, UserId,
+    Event, Fold, Json, Lane, Membership, MessageId, MessageSent, Position, ReceiptAdvanced, Time, UserId,
 };
 
 /// A point in a conversation's life.
@@ -61,7 +60,7 @@ pub struct Said {
     /// Who sent it.
     pub sender: UserId,
     /// The sender's idempotency key.
-    pub client_id: ClientId,
+    pub client_id: String,
     /// What it said; nothing once it was deleted.
     pub text: String,
     /// When.
@@ -73,7 +72,7 @@ pub struct Said {
     /// The message that it answers, and where that stands.
     pub reply_to: Option<(MessageId, Position)>,
     /// What programs had added.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<Json>,
     /// Whom it named.
     pub mentions: Vec<UserId>,
     /// The reactions to it, the first one first.
@@ -88,7 +87,7 @@ pub struct Reacted {
     /// Who.
     pub user: UserId,
     /// With what.
-    pub emoji: Emoji,
+    pub emoji: String,
     /// Where in the log.
     pub position: Position,
     /// When.
@@ -101,7 +100,7 @@ impl Said {
             id: sent.message_id,
             sender,
             client_id: sent.client_id.clone(),
-            text: sent.text.as_str().to_owned(),
+            text: sent.text.clone(),
             sent_at,
             edited_at: None,
             deleted: None,
@@ -208,7 +207,7 @@ impl Past {
             }
             Some(Event::MessageEdited(edited)) => {
                 if let Some(said) = self.undeleted(edited.message_position) {
-                    edited.text.as_str().clone_into(&mut said.text);
+                    said.text.clone_from(&edited.text);
                     said.mentions.clone_from(&edited.mentions);
                     said.edited_at = Some(*time);
                 }

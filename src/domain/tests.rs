@@ -154,15 +154,16 @@ fn say_though(words: &str, blocked: bool) -> Command {
 }
 
 fn say_with(words: &str, reply_to: Option<Message>, metadata: Option<Metadata>) -> Command {
-    let MessageSent { message_id, client_id, text, .. } = message(words);
-    let new = NewMessage { message_id, client_id, text, reply_to, metadata };
+    let client_id = ClientId::try_from("client-1".to_owned()).expect("a key");
+    let message_id = MessageId::known(ANA.uuid());
+    let new = NewMessage { message_id, client_id, text: text(words), reply_to, metadata };
     Command::Send { new: Box::new(new), blocked: false }
 }
 
 fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {
     Event::ConversationCreated(ConversationCreated {
         kind,
-        title: name.map(title),
+        title: name.map(str::to_owned),
         history: History::Full,
         members: members.iter().map(|&(user_id, role)| NewMember { user_id, role }).collect(),
     })
@@ -181,14 +182,14 @@ fn role_changed(user_id: UserId, role: Role) -> Event {
 }
 
 fn updated(name: Option<&str>, history: Option<History>) -> Event {
-    Event::ConversationUpdated(ConversationUpdated { title: name.map(title), history })
+    Event::ConversationUpdated(ConversationUpdated { title: name.map(str::to_owned), history })
 }
 
 fn message(words: &str) -> MessageSent {
     MessageSent {
         message_id: MessageId::known(ANA.uuid()),
-        client_id: ClientId::try_from("client-1".to_owned()).expect("a key"),
-        text: text(words),
+        client_id: "client-1".into(),
+        text: words.into(),
         reply_to: None,
         reply_to_position: None,
         metadata: None,

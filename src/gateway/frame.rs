@@ -27,7 +27,8 @@ const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
 /// What a client sends.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(tag = "op")]
 pub enum ClientFrame {
     /// The first frame: begins the session.
     Hello {
@@ -56,7 +57,7 @@ pub enum ClientFrame {
         /// The message that it answers.
         #[serde(default)]
         reply_to: Option<MessageId>,
-        /// What programs add.
+        /// What programs add. It comes back as it was sent, each digit of its numbers too.
         #[serde(default)]
         metadata: Option<Metadata>,
     },

@@ -146,7 +146,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
     let event = Event::read(word, data.to_string().as_bytes())
         .and_then(Result::ok)
         .expect("the example of a schema is data of its type");
-    let key = event.client_id().cloned();
+    let key = event.client_id().map(|key| key.to_owned().try_into().expect("the example of a key is one"));
     let draft = Draft {
         conversation: EXAMPLE_CONVERSATION.parse::<ConversationId>().expect("an id"),
         id: EXAMPLE_EVENT.parse::<EventId>().expect("an id"),
@@ -232,12 +232,11 @@ mod tests {
         let text = Text::try_from("\n".repeat(Text::LIMIT - 1) + "x").expect("a text");
         let message = Event::MessageSent(crate::domain::MessageSent {
             message_id: EXAMPLE_EVENT.parse().expect("an id"),
-            client_id: "x".repeat(64).try_into().expect("a key"),
-            text,
+            client_id: "x".repeat(64),
+            text: text.into(),
             reply_to: Some(EXAMPLE_EVENT.parse().expect("an id")),
             reply_to_position: Some(crate::domain::Position::MAX),
-            metadata: serde_json::from_value(json!({ "a": "x".repeat(Metadata::LIMIT - 8) }))
-                .expect("metadata"),
+            metadata: format!(r#"{{"a":"{}"}}"#, "x".repeat(Metadata::LIMIT - 8)).parse().ok(),
             // No text has room for more.
             mentions: (0..Text::LIMIT as u128 / 39).map(id).collect(),
         });

@@ -175,7 +175,7 @@ impl Projecting {
             let counts = fold.apply(position, actor, lane, event.as_ref()).is_some();
             let (event, void) = match event {
                 event if counts => (event, None),
-                event => (None, event.and_then(|event| event.client_id().cloned())),
+                event => (None, event.and_then(|event| event.client_id().map(str::to_owned))),
             };
             if counts || void.is_some() {
                 let (changes, snapshot) =

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{Fact, Projection, bigint, members, position, read_word, word};
 use crate::domain::{
     ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane, MessageId,
-    Position, Role, Time, Title, UserId,
+    Position, Role, Time, UserId,
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -69,7 +69,7 @@ async fn create(
     for (fact, created) in created {
         ids.push(fact.conversation.uuid());
         kinds.push(word(created.kind));
-        titles.push(created.title.as_ref().map(Title::as_str));
+        titles.push(created.title.as_deref());
         histories.push(word(created.history));
         creators.push(fact.actor.uuid());
         times.push(fact.time.datetime());
@@ -109,7 +109,7 @@ async fn update(
     let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>)> = BTreeMap::new();
     for (id, updated) in updated {
         let (title, history) = last.entry(id).or_default();
-        *title = updated.title.as_ref().map(Title::as_str).or(*title);
+        *title = updated.title.as_deref().or(*title);
         *history = updated.history.or(*history);
     }
     let (mut ids, mut titles, mut histories) = (Vec::new(), Vec::new(), Vec::new());
@@ -187,7 +187,6 @@ pub async fn folds(
     .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
     let fold = |(id, kind, title, history, roster, changes, head): Row| {
-        let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
         let members = rosters.remove(&id).unwrap_or_default();
         let conversation =
             crate::domain::Conversation::restored(read_word(kind)?, title, read_word(history)?, members);

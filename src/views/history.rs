@@ -2,12 +2,12 @@
 //! one query, whatever the messages carry, and costs little more than its rows if they carry nothing.
 
 use serde::{Deserialize, Serialize};
-use sqlx::{AssertSqlSafe, PgPool, types::Json};
+use sqlx::{AssertSqlSafe, PgPool, types::Json as AsJson};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{bigint, position};
-use crate::domain::{ConversationId, MessageId, Metadata, Position, Time, UserId};
+use crate::domain::{ConversationId, Json, MessageId, Position, Time, UserId};
 
 /// The most characters of a message that is quoted; the query says it too.
 pub const QUOTE: usize = 200;
@@ -47,7 +47,7 @@ pub struct Message {
     /// The message that it answers.
     pub reply_to: Option<Quote>,
     /// What programs added.
-    pub metadata: Option<Metadata>,
+    pub metadata: Option<Json>,
     /// The members whom it mentions, by id.
     pub mentions: Vec<UserId>,
     /// Its reactions, the first one first.
@@ -107,12 +107,11 @@ impl Direction {
 /// `visible_from`. What few messages have is one value for those that have any of it, and is looked up
 /// for these alone: look-ups for all made a page three times as dear for Postgres.
 const COLUMNS: &str = "
-    m.id, m.position, m.sender, m.client_id, m.text, m.sent_at,
+    m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.metadata,
     case when m.marked or m.reply_to is not null or m.edited_at is not null or m.deleted_at is not null
-              or m.metadata is not null
     then jsonb_build_object(
         'edited_at', m.edited_at, 'deleted_at', m.deleted_at, 'deleted_by', m.deleted_by,
-        'metadata', m.metadata, 'reply_to', m.reply_to, 'reply_to_at', m.reply_to_at,
+        'reply_to', m.reply_to, 'reply_to_at', m.reply_to_at,
         'quoted', (
             select jsonb_build_object('sender', sender, 'text', left(text, 200),
                                       'deleted', deleted_at is not null)
@@ -141,7 +140,7 @@ fn select(rest: &str) -> String {
     )
 }
 
-type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<Json<More>>);
+type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
 
 /// What few messages have.
 #[derive(Deserialize, Default)]
@@ -149,7 +148,6 @@ struct More {
     edited_at: Option<Time>,
     deleted_at: Option<Time>,
     deleted_by: Option<Uuid>,
-    metadata: Option<Metadata>,
     reply_to: Option<Uuid>,
     reply_to_at: Option<i64>,
     quoted: Option<Quoted>,
@@ -166,8 +164,8 @@ struct Quoted {
 }
 
 /// A row by the order of its columns: their names would be looked up in each.
-fn read((id, at, sender, client_id, text, sent_at, more): Row) -> Message {
-    let more = more.map(|Json(more)| more).unwrap_or_default();
+fn read((id, at, sender, client_id, text, sent_at, metadata, more): Row) -> Message {
+    let more = more.map(|more| more.0).unwrap_or_default();
     let quote = |(id, at), quoted: Option<Quoted>| Quote {
         id: MessageId::known(id),
         position: position(at),
@@ -186,7 +184,8 @@ fn read((id, at, sender, client_id, text, sent_at, more): Row) -> Message {
         deleted_at: more.deleted_at,
         deleted_by: more.deleted_by.map(UserId::known),
         reply_to: more.reply_to.zip(more.reply_to_at).map(|place| quote(place, more.quoted)),
-        metadata: more.metadata,
+        // JSON that this program has written there.
+        metadata: metadata.and_then(|json| json.parse().ok()),
         mentions: more.mentions.unwrap_or_default().into_iter().map(UserId::known).collect(),
         reactions: more.reactions.unwrap_or_default(),
         pinned: more.pinned,
@@ -261,7 +260,8 @@ pub async fn messages_at(
     user: UserId,
     places: &[(Reader, Position)],
 ) -> sqlx::Result<Vec<(ConversationId, Message)>> {
-    type There = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<Json<More>>, Uuid);
+    type There =
+        (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>, Uuid);
     let sql = format!(
         "select {COLUMNS}, m.conversation_id
          from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation, visible_from, at)
@@ -274,8 +274,8 @@ pub async fn messages_at(
         .bind(places.iter().map(|(_, at)| bigint(*at)).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
-    let there = |(id, at, sender, key, text, sent_at, more, conversation): There| {
-        (ConversationId::known(conversation), read((id, at, sender, key, text, sent_at, more)))
+    let there = |(id, at, sender, key, text, sent_at, metadata, more, conversation): There| {
+        (ConversationId::known(conversation), read((id, at, sender, key, text, sent_at, metadata, more)))
     };
     Ok(rows.into_iter().map(there).collect())
 }

@@ -24,10 +24,10 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         let (mut keys, mut positions) = (Vec::new(), Vec::new());
         for fact in facts {
             let acted = fact.event.as_ref().filter(|event| !matches!(event, Event::MessageSent(_)));
-            let Some(key) = fact.void.as_ref().or(acted.and_then(Event::client_id)) else { continue };
+            let Some(key) = fact.void.as_deref().or(acted.and_then(Event::client_id)) else { continue };
             conversations.push(fact.conversation.uuid());
             users.push(fact.actor.uuid());
-            keys.push(key.as_str());
+            keys.push(key);
             positions.push(bigint(fact.position));
         }
         if keys.is_empty() {

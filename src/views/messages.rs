@@ -3,12 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::BoxFuture;
-use sqlx::{PgConnection, PgPool, types::Json};
+use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, position, words};
-use crate::domain::{self, ConversationId, Event, MessageId, Position, Time, UserId};
+use crate::domain::{self, ConversationId, Event, Json, MessageId, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "messages",
@@ -65,7 +65,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         times.push(fact.time.datetime());
         replies.push(message.reply_to.map(MessageId::uuid));
         replies_at.push(message.reply_to_position.map(bigint));
-        metadata.push(message.metadata.as_ref().map(Json));
+        metadata.push(message.metadata.as_ref().map(Json::as_str));
         folded.push(words::fold(message.text.as_str()));
         marked.push(!message.mentions.is_empty());
     }
@@ -78,7 +78,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
          select conversation_id, position, id, sender, client_id, text, sent_at, reply_to, reply_to_at,
                 metadata, to_tsvector('simple', words), marked
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
-                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::jsonb[], $11::text[],
+                              $7::timestamptz[], $8::uuid[], $9::bigint[], $10::text[], $11::text[],
                               $12::boolean[])
              as new (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
                      reply_to_at, metadata, words, marked)

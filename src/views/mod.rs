@@ -50,7 +50,7 @@ pub use schema::{
 pub use search::{Hit, SearchError, search};
 pub use words::{Piece, Wanted};
 
-use crate::domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Snapshot, Time, UserId};
+use crate::domain::{ConversationId, Event, EventId, Lane, Position, Snapshot, Time, UserId};
 
 /// An event that counts, or was tried in vain, as projections see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub struct Fact {
     /// What; `None` for a type that this version does not know, and for what is void.
     pub event: Option<Event>,
     /// The idempotency key of something void. It has no other effect than that it was tried.
-    pub void: Option<ClientId>,
+    pub void: Option<String>,
     /// How many events the roster of the conversation has had by then.
     pub changes: u64,
     /// The roster behind it, where a snapshot is due.

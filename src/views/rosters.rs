@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{Fact, Projection, bigint, position, read_word, word};
 use crate::domain::{
-    Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, Title, UserId,
+    Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, UserId,
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -57,7 +57,7 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
     .bind(at.event.uuid())
     .bind(changes.cast_signed())
     .bind(word(conversation.kind()))
-    .bind(conversation.title().map(Title::as_str))
+    .bind(conversation.title())
     .bind(word(conversation.history()))
     .bind(members)
     .bind(roles)
@@ -85,7 +85,6 @@ pub async fn snapshot(
     let Some((at, event, changes, kind, title, history, members, roles, sinces)) = row else {
         return Ok(None);
     };
-    let title = title.map(Title::try_from).transpose().map_err(|e| sqlx::Error::Decode(e.into()))?;
     let member = |((user, role), since)| {
         Ok((UserId::known(user), Membership { role: read_word(role)?, since: position(since) }))
     };

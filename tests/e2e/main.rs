@@ -28,6 +28,7 @@ mod log;
 mod lost_log;
 mod many;
 mod messages;
+mod metadata;
 mod nodes;
 mod outages;
 mod past;

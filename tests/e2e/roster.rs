@@ -151,8 +151,8 @@ async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
     let client_id = ClientId::try_from(key()).expect("a key");
     let message = MessageSent {
         message_id: clock.id(MessageId::known),
-        client_id: client_id.clone(),
-        text: "too late".to_owned().try_into().expect("text"),
+        client_id: client_id.clone().into(),
+        text: "too late".into(),
         reply_to: None,
         reply_to_position: None,
         metadata: None,

@@ -14,7 +14,7 @@ use verbatim::{
     dev::NatsUser,
     domain::{
         ConversationId, ConversationUpdated, Event, EventId, MemberAdded, MemberRemoved, Position, Role,
-        Title, UserId,
+        UserId,
     },
     log::{Draft, Log, Snapshots, Wanted},
     supervise::Supervisor,
@@ -53,7 +53,7 @@ async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Positio
             3 => Event::MemberAdded(MemberAdded { user_id: guest, role: Role::Member }),
             8 if n % 20 > 10 => Event::MemberRemoved(MemberRemoved { user_id: guest }),
             _ => Event::ConversationUpdated(ConversationUpdated {
-                title: Some(Title::try_from(format!("Lunch {n}")).expect("a title")),
+                title: Some(format!("Lunch {n}")),
                 history: None,
             }),
         };

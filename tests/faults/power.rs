@@ -212,7 +212,7 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     let mut stored: HashMap<String, Vec<u64>> = HashMap::new();
     for recorded in evidence::stored(&client).await.into_iter().flatten() {
         if let Some(Event::MessageSent(message)) = recorded.event {
-            stored.entry(String::from(message.client_id)).or_default().push(recorded.position.0);
+            stored.entry(message.client_id).or_default().push(recorded.position.0);
         }
     }
     let acknowledged = sending.acknowledged.lock().expect("lock").clone();

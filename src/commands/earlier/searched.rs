@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     commands::Conversations,
-    domain::{ClientId, ConversationId, Position, UserId},
+    domain::{ConversationId, Position, UserId},
     log::{Log, PAGE, Recorded, Unavailable},
     views::Sending,
 };
@@ -131,7 +131,7 @@ impl Searched {
         // Read first: what was followed up to here has been taken in before.
         let followed = self.0.conversations.positions()[self.0.log.stream_of(*id)];
         let mut known = self.known();
-        let hash = known.hash(*user, key);
+        let hash = known.hash(*user, key.as_str());
         let Some(keys) = known.touch(*id).filter(|keys| keys.after <= after) else { return Ok(None) };
         match keys.state {
             State::Searching(..) => Ok(None),
@@ -214,8 +214,8 @@ impl Known {
         self.young.is_empty() && self.old.is_empty()
     }
 
-    fn hash(&self, user: UserId, key: &ClientId) -> u64 {
-        self.hasher.hash_one((user, key.as_str()))
+    fn hash(&self, user: UserId, key: &str) -> u64 {
+        self.hasher.hash_one((user, key))
     }
 
     fn get(&mut self, id: ConversationId) -> Option<&mut Keys> {

@@ -53,7 +53,7 @@ fn edited(words: &str, mentions: &[UserId]) -> Event {
         message_id: ID,
         message_position: AT,
         client_id: None,
-        text: text(words),
+        text: words.into(),
         mentions: mentions.to_vec(),
     })
 }
@@ -64,12 +64,22 @@ fn deleted() -> Event {
 
 fn reacted(sign: &str) -> Event {
     let emoji = emoji(sign);
-    Event::ReactionAdded(ReactionAdded { message_id: ID, message_position: AT, client_id: None, emoji })
+    Event::ReactionAdded(ReactionAdded {
+        message_id: ID,
+        message_position: AT,
+        client_id: None,
+        emoji: emoji.into(),
+    })
 }
 
 fn took_back(sign: &str) -> Event {
     let emoji = emoji(sign);
-    Event::ReactionRemoved(ReactionRemoved { message_id: ID, message_position: AT, client_id: None, emoji })
+    Event::ReactionRemoved(ReactionRemoved {
+        message_id: ID,
+        message_position: AT,
+        client_id: None,
+        emoji: emoji.into(),
+    })
 }
 
 fn every_act() -> [Act; 6] {
@@ -214,7 +224,7 @@ fn a_reply_names_what_it_answers_and_a_message_keeps_its_metadata() {
         MessageSent {
             reply_to: Some(ID),
             reply_to_position: Some(AT),
-            metadata: Some(metadata),
+            metadata: Some(metadata.into()),
             ..message("yes")
         },
     ));

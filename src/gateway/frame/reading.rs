@@ -1,11 +1,19 @@
 //! Reading a client's frame, and what is said of one that cannot be understood.
 
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::{Map, Value};
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeOwned, Error as _,
+        value::{MapAccessDeserializer, MapDeserializer},
+    },
+};
+use serde_json::value::RawValue;
 
 use super::{ClientFrame, FrameId, Seen};
 use crate::{
-    domain::{ClientId, ConversationId, Emoji, MessageId, Metadata, Position, Text},
+    domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text},
     gateway::filter::Filter,
 };
 
@@ -29,12 +37,7 @@ impl ClientFrame {
         struct Named {
             id: Option<FrameId>,
         }
-        // Serde would also take an array whose first element is the tag.
-        let read = match text.trim_start().starts_with('{') {
-            true => serde_json::from_str(text),
-            false => Err(serde::de::Error::custom("a frame is a JSON object")),
-        };
-        read.map_err(|e: serde_json::Error| {
+        tagged(text).map_err(|e| {
             let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
             let detail = wrong_field(text).unwrap_or_else(|| e.to_string());
             BadFrame { id, detail: detail.chars().take(DETAIL).collect() }
@@ -42,13 +45,29 @@ impl ClientFrame {
     }
 }
 
-/// Which field has a wrong value, and why: of an object with a tag serde does not tell.
-fn wrong_field(text: &str) -> Option<String> {
-    fn why<T: DeserializeOwned>(value: &Value) -> Option<serde_json::Error> {
-        T::deserialize(value).err()
+/// Reads an object whose field `op` says which. Serde's own way with such a tag keeps the other fields in
+/// between as values, and a number with more digits than a machine's does not survive that.
+fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
+    if !text.trim_start().starts_with('{') {
+        return Err(serde_json::Error::custom("a frame is a JSON object"));
     }
-    let fields: Map<String, Value> = serde_json::from_str(text).ok()?;
-    let wrong = |(name, value): (&String, &Value)| {
+    let Fields(mut fields) = serde_json::from_str(text)?;
+    let op = fields.iter().position(|(name, _)| name == "op");
+    let (_, op) = fields.remove(op.ok_or_else(|| serde_json::Error::missing_field("op"))?);
+    let op: String = serde_json::from_str(op.get())?;
+    let frame = MapDeserializer::new(std::iter::once((op, MapDeserializer::new(fields.into_iter()))));
+    ClientFrame::deserialize(MapAccessDeserializer::new(frame))
+}
+
+/// Which field has a wrong value, and why: serde does not name it.
+fn wrong_field(text: &str) -> Option<String> {
+    fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
+        let why = serde_json::from_str::<T>(value.get()).err()?.to_string();
+        // The place is one in the value, not in the frame.
+        Some(why.rsplit_once(" at line ").map_or(why.clone(), |(why, _)| why.to_owned()))
+    }
+    let Fields(fields) = serde_json::from_str(text).ok()?;
+    let wrong = |(name, value): &(Cow<str>, &RawValue)| {
         let wrong = match &**name {
             "op" | "cursor" | "token" => why::<String>(value),
             "id" => why::<FrameId>(value),
@@ -66,10 +85,10 @@ fn wrong_field(text: &str) -> Option<String> {
         wrong.map(|why| format!("{name}: {why}"))
     };
     // Many fields may be null; one that may not is to blame only if no other value is wrong.
-    let (null, other): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| value.is_null());
+    let (null, other): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| value.get() == "null");
     let needed = |name: &str| match name {
         "id" | "cursor" | "filter" | "reply_to" | "metadata" => false,
-        "client_id" => fields.get("op").is_some_and(|op| op == "send"),
+        "client_id" => fields.iter().any(|(name, value)| name == "op" && value.get() == r#""send""#),
         _ => true,
     };
     other

@@ -150,6 +150,21 @@ impl Person {
         send(&self.http, self.address, method, path, Some(&self.token), body).await
     }
 
+    /// The status and the bytes of an answer: a JSON value would have lost digits of its numbers.
+    pub async fn sends_bytes(&self, method: Method, path: &str, body: &str) -> (u16, String) {
+        let request = self.http.request(method, format!("http://{}{path}", self.address));
+        let request = request.bearer_auth(&self.token).header("content-type", "application/json");
+        let answer = request.body(body.to_owned()).send().await.expect("an answer");
+        (answer.status().as_u16(), answer.text().await.expect("a body"))
+    }
+
+    /// The bytes of an answer with 200.
+    pub async fn gets_bytes(&self, path: &str) -> String {
+        let (status, body) = self.sends_bytes(Method::GET, path, "").await;
+        assert_eq!(status, 200, "{body}");
+        body
+    }
+
     /// Opens a WebSocket and says hello.
     pub async fn connects(&self) -> Device {
         Device::connects(self.address, &self.token).await

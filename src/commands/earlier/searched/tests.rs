@@ -1,4 +1,5 @@
 use super::*;
+use crate::domain::ClientId;
 use crate::domain::{Event, MessageDeleted, MessageId};
 
 fn conversation(n: usize) -> ConversationId {
@@ -14,7 +15,7 @@ fn done(position: u64, of: usize, with: usize) -> Recorded {
     let deleted = MessageDeleted {
         message_id: MessageId::known(uuid::Uuid::nil()),
         message_position: Position::START,
-        client_id: Some(key(with)),
+        client_id: Some(key(with).into()),
     };
     let nothing = Recorded::meaningless(position, conversation(of), 0);
     Recorded { event: Some(Event::MessageDeleted(deleted)), ..nothing }
@@ -27,7 +28,7 @@ fn wait(known: &mut Known, of: usize, after: u64) -> (Option<u64>, oneshot::Rece
 }
 
 fn at(known: &mut Known, of: usize, with: usize) -> Option<Position> {
-    let hash = known.hash(UserId::known(uuid::Uuid::nil()), &key(with));
+    let hash = known.hash(UserId::known(uuid::Uuid::nil()), key(with).as_str());
     known.touch(conversation(of))?.at.get(&hash).copied()
 }
 
