@@ -13,7 +13,7 @@ use super::{
 };
 use crate::domain::{LoginId, Time, UserId};
 
-/// How long the same answer is given again to a token that was just used: the first may be lost.
+/// How long the youngest pair is given again to a token that was just used: the first answer may be lost.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a login lives without being refreshed.
@@ -88,13 +88,15 @@ struct Family {
     last_used_at: OffsetDateTime,
     expires_at: OffsetDateTime,
     revoked_at: Option<OffsetDateTime>,
+    /// When the token that is presented was used, if that is known to be lately.
+    spent_at: Option<OffsetDateTime>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
     /// The youngest token: give out the next.
     Current,
-    /// The token before it, used a moment ago: give the same answer again.
+    /// An older token, used a moment ago: give the youngest pair again.
     JustUsed,
     /// A token that was used before: somebody else has it.
     CameBack,
@@ -103,11 +105,12 @@ enum Verdict {
 }
 
 /// Gives out the next pair of tokens. Of many that present one token at the same time all get the
-/// same pair. A token that comes back after 10 s ends its login.
+/// same pair. A token that comes back 10 s after it was used ends its login; before that it never does,
+/// however many others have been used since.
 pub async fn refresh(pool: &PgPool, tokens: &Tokens, text: &str, now: Time) -> Result<Grant, RefreshError> {
     const REFUSED: RefreshError = RefreshError::Refused { revoked: None };
     let presented = Presented::parse(text).ok_or(REFUSED)?;
-    let family = load(pool, presented.login).await?.ok_or(REFUSED)?;
+    let family = load(pool, &presented).await?.ok_or(REFUSED)?;
     match judge(&family, &presented, text, tokens, now) {
         Verdict::Current => {}
         Verdict::JustUsed => return answer_again(tokens, presented.login, &family).ok_or(REFUSED),
@@ -122,7 +125,7 @@ pub async fn refresh(pool: &PgPool, tokens: &Tokens, text: &str, now: Time) -> R
     }
     // Another one with the same token was faster. This one was the youngest a moment ago, so it is
     // not taken for stolen, whatever has happened since.
-    let family = load(pool, presented.login).await?.ok_or(REFUSED)?;
+    let family = load(pool, &presented).await?.ok_or(REFUSED)?;
     match judge(&family, &presented, text, tokens, now) {
         Verdict::JustUsed => answer_again(tokens, presented.login, &family).ok_or(REFUSED),
         _ => Err(REFUSED),
@@ -138,18 +141,20 @@ fn judge(family: &Family, presented: &Presented, text: &str, tokens: &Tokens, no
     }
     match family.generation.checked_sub(presented.generation) {
         Some(0) if refresh_token::hash_of(text) == *family.token_hash => Verdict::Current,
-        Some(1) if now.since(Time::of(family.rotated_at)) <= GRACE => Verdict::JustUsed,
+        Some(1..) if family.spent_at.is_some_and(|at| now.since(Time::of(at)) <= GRACE) => Verdict::JustUsed,
         Some(1..) => Verdict::CameBack,
         _ => Verdict::Refused,
     }
 }
 
-async fn load(pool: &PgPool, login: LoginId) -> Result<Option<Family>, sqlx::Error> {
+async fn load(pool: &PgPool, presented: &Presented) -> Result<Option<Family>, sqlx::Error> {
     sqlx::query_as(
-        "select account_id, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at
+        "select account_id, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at,
+                (select spent_at from auth.spent_refresh s where s.login_id = login.id and s.generation = $2)
          from auth.login where id = $1",
     )
-    .bind(login.uuid())
+    .bind(presented.login.uuid())
+    .bind(presented.generation)
     .fetch_optional(pool)
     .await
 }
@@ -165,14 +170,21 @@ async fn rotate(
     let generation = family.generation.saturating_add(1);
     let token = refresh_token::make(tokens.keys(), login, generation, &family.salt);
     let changed = sqlx::query(
-        "update auth.login set generation = $3, token_hash = $4, rotated_at = $5, last_used_at = $5
-         where id = $1 and generation = $2 and revoked_at is null",
+        "with rotated as (
+             update auth.login set generation = $3, token_hash = $4, rotated_at = $5, last_used_at = $5
+             where id = $1 and generation = $2 and revoked_at is null returning id
+         ), forgotten as (
+             delete from auth.spent_refresh where login_id = $1 and spent_at < $6
+         )
+         insert into auth.spent_refresh (login_id, generation, spent_at)
+         select id, $2, $5 from rotated",
     )
     .bind(login.uuid())
     .bind(family.generation)
     .bind(generation)
     .bind(&refresh_token::hash_of(&token)[..])
     .bind(now.datetime())
+    .bind(now.datetime() - GRACE)
     .execute(pool)
     .await?;
     let user = UserId::known(family.account_id);
@@ -232,6 +244,7 @@ mod tests {
             last_used_at: start().datetime(),
             expires_at: start().plus(WHOLE_LIFE).datetime(),
             revoked_at: None,
+            spent_at: None,
         }
     }
 
@@ -245,15 +258,17 @@ mod tests {
     }
 
     #[test]
-    fn only_the_youngest_token_is_good_and_the_one_before_it_for_ten_seconds() {
+    fn only_the_youngest_token_is_good_and_each_one_before_it_for_ten_seconds_after_its_use() {
         let tokens = tokens();
         let family = family(&tokens);
         assert_eq!(verdict(&tokens, &family, 5, after(60)), Verdict::Current);
-        assert_eq!(verdict(&tokens, &family, 4, after(0)), Verdict::JustUsed);
-        assert_eq!(verdict(&tokens, &family, 4, after(10)), Verdict::JustUsed);
-        assert_eq!(verdict(&tokens, &family, 4, after(11)), Verdict::CameBack);
-        assert_eq!(verdict(&tokens, &family, 3, after(0)), Verdict::CameBack);
-        assert_eq!(verdict(&tokens, &family, 0, after(0)), Verdict::CameBack);
+        for generation in [4, 3, 0] {
+            let spent = Family { spent_at: Some(start().datetime()), ..family.clone() };
+            assert_eq!(verdict(&tokens, &spent, generation, after(0)), Verdict::JustUsed);
+            assert_eq!(verdict(&tokens, &spent, generation, after(10)), Verdict::JustUsed);
+            assert_eq!(verdict(&tokens, &spent, generation, after(11)), Verdict::CameBack);
+            assert_eq!(verdict(&tokens, &family, generation, after(0)), Verdict::CameBack, "long ago");
+        }
     }
 
     #[test]

@@ -83,14 +83,28 @@ async fn refreshing_makes_one_successor_and_reuse_ends_the_login() {
     let answers = join_all((0..10).map(|_| refresh(ana.refresh_token.clone()))).await;
     let pairs: Vec<Value> = answers.into_iter().map(|answer| answer.expect(200)).collect();
     assert!(pairs.iter().all(|pair| *pair == pairs[0]));
-    let second = pairs[0]["refresh_token"].as_str().expect("token").to_owned();
-    let third = refresh(second).await.expect(200);
+    let mut spent = vec![ana.refresh_token.clone()];
+    let mut youngest = pairs[0].clone();
+    for _ in 0..4 {
+        let token = youngest["refresh_token"].as_str().expect("token").to_owned();
+        youngest = refresh(token.clone()).await.expect(200);
+        spent.push(token);
+    }
+    for token in &spent {
+        assert_eq!(refresh(token.clone()).await.expect(200), youngest, "whose answer may be lost");
+    }
     let mut device = ana.connects().await;
-    // The first token is older than its successor's predecessor: somebody has stolen something.
-    refresh(ana.refresh_token.clone()).await.refuses(401, "invalid_grant");
+    let last = youngest["refresh_token"].as_str().expect("token").to_owned();
+    // Ten seconds pass for the oldest of them, and somebody has stolen something.
+    world
+        .database
+        .does("update auth.spent_refresh set spent_at = spent_at - interval '10.5 s' where generation = 0")
+        .await;
+    refresh(spent[1].clone()).await.expect(200);
+    refresh(spent[0].clone()).await.refuses(401, "invalid_grant");
     assert_eq!(device.is_closed_with().await, 4503);
-    let third = third["refresh_token"].as_str().expect("token").to_owned();
-    refresh(third).await.refuses(401, "invalid_grant");
+    refresh(last).await.refuses(401, "invalid_grant");
+    refresh(spent[1].clone()).await.refuses(401, "invalid_grant");
     refresh("nonsense".into()).await.refuses(401, "invalid_grant");
     world.finish().await;
 }
