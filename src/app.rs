@@ -333,6 +333,9 @@ async fn start(
         clock: clock.clone(),
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
+    // The servers have answered since this node listens to signals, so whatever is revoked from here on is
+    // heard.
+    patiently(health, "the list of revoked logins", async || Ok(gateway.load_revoked().await?)).await?;
 
     let budget::Rate { per_second, at_once } = budget::FRAMES;
     let frames = api::info::Frames { per_second, at_once };

@@ -166,11 +166,13 @@ impl Reader {
     /// Whether the caller may still be told anything.
     fn may_go_on(&self) -> Result<(), Problem> {
         if self.below.revoked.contains(self.caller.login) {
-            return Err(BadToken::Invalid.into());
-        }
-        match self.below.clock.now() < self.caller.expires_at.plus(LEEWAY) {
-            true => Ok(()),
-            false => Err(BadToken::Expired.into()),
+            Err(BadToken::Invalid.into())
+        } else if self.below.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
+            Err(BadToken::Expired.into())
+        } else if !self.below.commands.log.is_current_everywhere() {
+            Err(cut_off())
+        } else {
+            Ok(())
         }
     }
 
@@ -180,11 +182,13 @@ impl Reader {
     }
 
     fn why_cut(&self) -> Problem {
-        self.may_go_on().err().unwrap_or_else(|| {
-            let detail = "This node does not hear from the log: come back with the last cursor.";
-            Problem::unavailable("lagging_node", detail, AGAIN)
-        })
+        self.may_go_on().err().unwrap_or_else(cut_off)
     }
+}
+
+fn cut_off() -> Problem {
+    let detail = "This node does not hear from the log: come back with the last cursor.";
+    Problem::unavailable("unavailable", detail, AGAIN)
 }
 
 /// The farther point of each stream.

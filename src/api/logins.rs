@@ -189,9 +189,9 @@ impl Logins {
 
     /// Refresh tokens
     ///
-    /// Answers the next pair of tokens. A refresh token is good once; within 10 s the same answer is
-    /// given again, because the first may have been lost. After that it is taken for stolen: the
-    /// login ends.
+    /// Answers the next pair of tokens. A refresh token is good once; within 10 s of its use the youngest
+    /// pair is given again, because the first answer may have been lost. After that it is taken for
+    /// stolen: the login ends.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
     async fn refresh(&self, body: Body<Refreshment>) -> Result<Reply<Tokens>, SignedIn> {
         let Below { pool, tokens, clock, .. } = &self.0;
@@ -249,7 +249,7 @@ impl Below {
     /// Makes this node and all others refuse logins that the database has revoked.
     pub(super) async fn cut_off(&self, logins: &[LoginId]) {
         for login in logins {
-            self.revoked.insert(*login, self.clock.now());
+            self.revoked.insert(*login);
         }
         self.followers.cut(|login| self.revoked.contains(login));
         // A node that hears nothing now reads the database again when it is back.

@@ -178,6 +178,16 @@ impl Conversations {
         self.get_together(&[id]).await.map(|mut found| found.pop().map(|(_, tracked)| tracked))
     }
 
+    /// Membership is decided on what this process has heard of the log, so that has to be young.
+    pub(super) fn must_be_current(&self, id: ConversationId) -> Result<(), Unavailable> {
+        if self.0.log.is_current(self.0.log.stream_of(id)) { Ok(()) } else { Err(cut_off()) }
+    }
+
+    /// The same where no conversation is named.
+    pub fn must_all_be_current(&self) -> Result<(), Unavailable> {
+        if self.0.log.is_current_everywhere() { Ok(()) } else { Err(cut_off()) }
+    }
+
     /// The conversation, if it is in memory.
     pub(super) fn at_hand(&self, id: ConversationId) -> Option<Arc<Tracked>> {
         self.stream(id).known().ready.get(&id)
@@ -243,6 +253,7 @@ impl Conversations {
         ids: &[ConversationId],
     ) -> Result<Vec<(ConversationId, Arc<Tracked>)>, Unavailable> {
         let Some(first) = ids.first() else { return Ok(Vec::new()) };
+        self.must_be_current(*first)?;
         let (mut found, mut answers, mut unread) = (Vec::with_capacity(ids.len()), Vec::new(), Vec::new());
         {
             let mut known = self.stream(*first).known();
@@ -397,6 +408,10 @@ impl Conversations {
         let reached = followed.wait_for(|at| at.position >= position);
         timeout(patience, reached).await.is_ok_and(|reached| reached.is_ok())
     }
+}
+
+fn cut_off() -> Unavailable {
+    Unavailable::because("this process has not heard from the log for some seconds")
 }
 
 impl Stream {

@@ -64,6 +64,7 @@ impl Doubted {
 impl Commands {
     /// The conversation, for somebody who is in it; for all others there is none.
     pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {
+        self.conversations.must_be_current(id)?;
         let is_in = |tracked: &Arc<Tracked>| tracked.conversation().membership(user).is_some();
         if let Some(mine) = self.conversations.at_hand(id).filter(is_in) {
             return Ok(mine);
@@ -81,6 +82,13 @@ impl Commands {
         let beats = asked.elapsed().div_duration_f32(BEAT).ceil();
         sleep_until(asked + BEAT.mul_f32(beats)).await;
         Err(Rejection::NotFound.into())
+    }
+
+    /// Whether two people are in a conversation.
+    pub async fn share(&self, id: ConversationId, one: UserId, other: UserId) -> Result<bool, Unavailable> {
+        let Some(tracked) = self.conversations.get(id).await? else { return Ok(false) };
+        let roster = tracked.conversation();
+        Ok([one, other].iter().all(|user| roster.membership(*user).is_some()))
     }
 
     /// Whether there is such a conversation, for those whose it would be.

@@ -40,6 +40,7 @@ pub(super) async fn begin(
     id: Option<&FrameId>,
     cursor: Option<String>,
 ) -> Result<(), Close> {
+    may_go_on(gateway, session)?;
     let Some(cursor) = cursor else { return afresh(gateway, session, id, None).await };
     let now = gateway.commands.conversations.points();
     let points = gateway.feed.points(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
@@ -140,6 +141,7 @@ async fn resume(
     } else {
         reset
     };
+    may_go_on(gateway, session)?;
     // What was given is not given again, also of conversations that were joined on the way.
     for (id, given) in missed.heads() {
         let head = live.heads.entry(*id).or_default();
@@ -261,6 +263,9 @@ async fn write(session: &Session, frames: &[Bytes]) -> Result<(), Close> {
 fn may_go_on(gateway: &Gateway, session: &Session) -> Result<(), Close> {
     if gateway.revoked.contains(session.login) {
         return Err(Close::LoginRevoked);
+    }
+    if !gateway.commands.log.is_current_everywhere() {
+        return Err(Close::Lagging);
     }
     if gateway.sessions.is_closed() { Err(Close::Drain) } else { Ok(()) }
 }

@@ -29,6 +29,10 @@ pub mod websocket;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    time::{MissedTickBehavior, interval, sleep},
+};
 use tokio_util::task::TaskTracker;
 
 use crate::{
@@ -49,6 +53,9 @@ use frame::ServerFrame;
 use hub::Hub;
 use listeners::Listeners;
 use places::Places;
+
+/// How often it is seen whether this node hears from the log.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
@@ -108,6 +115,7 @@ pub struct Gateway {
 impl Gateway {
     /// Starts what all sessions share: signals, presence, the sweep.
     pub async fn start(self: &Arc<Self>, tasks: &Supervisor) -> Result<(), Unavailable> {
+        let connections = self.commands.log.connections();
         let mut signals = self.commands.log.signals().await?;
         let gateway = self.clone();
         tasks.spawn("signals", async move {
@@ -124,17 +132,23 @@ impl Gateway {
                 gateway.hand_on_presence(batch).await;
             }
         });
-        tasks.spawn("revocations", remember_revocations(self.clone()));
+        tasks.spawn("revocations", remember_revocations(self.clone(), connections));
+        tasks.spawn("cut off", close_if_cut_off(self.clone()));
         tasks.spawn("outages", tell_outages(self.clone()));
         tasks.spawn("sweep", sweep::run(self.clone()));
         Ok(())
+    }
+
+    /// Reads which logins count no more. To be called when signals are heard, and before anybody is served.
+    pub async fn load_revoked(&self) -> Result<(), sqlx::Error> {
+        self.revoked.load(&self.pool, self.commands.clock.now()).await
     }
 
     fn hear(&self, signal: Signal) {
         match signal {
             Signal::Typing { conversation, user } => self.hub.typing(conversation, user),
             Signal::Revoked { login, .. } => {
-                self.revoked.insert(login, self.commands.clock.now());
+                self.revoked.insert(login);
                 self.close_revoked();
             }
             Signal::Blocked { by } => self.commands.blocked.forget(by),
@@ -181,23 +195,47 @@ impl Gateway {
 }
 
 /// After the connection was lost, revocations and blocks may have been told that this node did not
-/// hear.
-async fn remember_revocations(gateway: Arc<Gateway>) {
-    let mut connections = gateway.commands.log.connections();
+/// hear. While it hears nothing the database is asked.
+async fn remember_revocations(gateway: Arc<Gateway>, mut connections: watch::Receiver<u64>) {
     loop {
-        while let Err(e) = gateway.revoked.load(&gateway.pool, gateway.commands.clock.now()).await {
-            tracing::warn!(error = %e, "revoked logins are read again");
-            tokio::time::sleep(Duration::from_secs(1)).await;
+        tokio::select! {
+            changed = connections.changed() => match changed {
+                Ok(()) => gateway.commands.blocked.doubt_all(),
+                Err(_) => return,
+            },
+            () = sleep(LOOK) => if gateway.commands.log.is_current_everywhere() { continue },
+        }
+        while let Err(e) = gateway.load_revoked().await {
+            tracing::warn!(error = %e, "could not reload revoked logins; retrying");
+            sleep(LOOK).await;
         }
         gateway.close_revoked();
-        gateway.commands.blocked.doubt_all();
-        if connections.changed().await.is_err() {
-            return;
-        }
     }
 }
 
-/// Sockets stay open while the log does not work, and hear about it.
+/// Whoever is cut off from the log would be told nothing any more, and is better off at another node.
+async fn close_if_cut_off(gateway: Arc<Gateway>) {
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = 0;
+    loop {
+        look.tick().await;
+        looks = if gateway.commands.log.is_current_everywhere() { 0 } else { looks + 1 };
+        // A process that has been stopped for a moment gets another one to hear what has happened.
+        if looks < 2 {
+            continue;
+        }
+        if looks == 2 {
+            tracing::warn!("this node has not heard from the log for some seconds; closing its sockets");
+        }
+        for listener in gateway.listeners.list() {
+            listener.close(Close::Lagging, |_| true);
+        }
+        gateway.followers.cut(|_| true);
+    }
+}
+
+/// Sockets stay open for some seconds while the log does not work, and hear about it.
 async fn tell_outages(gateway: Arc<Gateway>) {
     let degraded = ServerFrame::Error {
         id: None,

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::{Log, Recorded, Unavailable, known::Known, streams, subject, tail::Tail};
+use super::{Log, Recorded, Unavailable, age::Signs, known::Known, streams, subject, tail::Tail};
 use crate::{
     domain::{Event, Position, Time},
     telemetry::METRICS,
@@ -30,6 +30,10 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(250);
 /// A stream that is silent for so long may have lost what would come next.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How often it is seen whether something is stored that does not come, and how often it has to be so
+/// before the consumer is made anew: its server may be lost while all others live.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 2;
 /// A presence change older than this is no news.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
@@ -53,6 +57,7 @@ pub struct Follower {
     stream: String,
     known: Known,
     tail: Tail,
+    signs: Signs,
     leads: bool,
     messages: Option<Messages>,
     making: Option<Making>,
@@ -60,6 +65,8 @@ pub struct Follower {
     failures: u32,
     /// When something came, or it was last asked why nothing does.
     heard: Instant,
+    /// How often in a row something was stored that had not come.
+    lacked: u32,
 }
 
 /// A reader of the presence changes from now on.
@@ -91,18 +98,23 @@ impl Log {
     }
 
     fn follower(&self, stream: usize, after: Position, leads: bool) -> Follower {
+        if leads {
+            self.signs.followed(stream, after);
+        }
         Follower {
             log: self.clone(),
             index: stream,
             stream: streams::name(stream),
             known: self.known[stream].clone(),
             tail: self.tails[stream].clone(),
+            signs: self.signs.clone(),
             leads,
             messages: None,
             making: None,
             last: after,
             failures: 0,
             heard: Instant::now(),
+            lacked: 0,
         }
     }
 
@@ -155,11 +167,12 @@ impl Follower {
                 self.start().await;
                 continue;
             };
-            let Ok(first) = timeout_at(self.heard + SILENCE, messages.next()).await else {
-                self.ask_why_nothing_comes().await?;
+            let look = (self.heard + SILENCE).min(Instant::now() + LOOK);
+            let Ok(first) = timeout_at(look, messages.next()).await else {
+                self.look_why_nothing_comes().await?;
                 continue;
             };
-            self.heard = Instant::now();
+            (self.heard, self.lacked) = (Instant::now(), 0);
             let (mut batch, mut bytes) = (Vec::new(), 0);
             let mut next = Some(first);
             while let Some(item) = next {
@@ -195,6 +208,7 @@ impl Follower {
             if !batch.is_empty() {
                 if self.leads {
                     self.tail.extend(&batch);
+                    self.signs.followed(self.index, self.last);
                 }
                 return Ok(batch);
             }
@@ -225,6 +239,20 @@ impl Follower {
         let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
         self.making = None;
         self.messages = made.ok();
+    }
+
+    /// A consumer whose server is lost shows by nothing but that what is stored does not come.
+    async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
+        if self.heard.elapsed() >= SILENCE {
+            return self.ask_why_nothing_comes().await;
+        }
+        let lacks_some = self.leads && self.signs.lacks_some(self.index);
+        self.lacked = if lacks_some { self.lacked + 1 } else { 0 };
+        if self.lacked >= LOOKS {
+            tracing::debug!(stream = self.stream, "what is stored does not come: the consumer is made anew");
+            (self.messages, self.lacked) = (None, 0);
+        }
+        Ok(())
     }
 
     /// An event that is missing at the end of a stream shows by nothing but that it does not come.

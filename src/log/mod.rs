@@ -3,6 +3,7 @@
 //! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
 //! in order, [`Log::fold`] and [`Log::at`] look a conversation up.
 
+mod age;
 mod append;
 mod commit;
 mod connect;
@@ -78,6 +79,7 @@ pub struct Log {
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
     outcomes: survey::Outcomes,
+    signs: age::Signs,
     snapshots: Snapshots,
     maker: Maker,
 }
@@ -183,6 +185,7 @@ impl Connection {
             connections,
             works,
             outcomes,
+            signs: age::Signs::of(layout.streams),
             snapshots: Snapshots::none(),
             maker,
         }

@@ -259,8 +259,19 @@ impl Log {
     }
 
     async fn look(&self, clock: &Clock) -> Survey {
+        let asked = Instant::now();
         let streams = join_all((0..self.layout.streams).map(|stream| self.look_at(stream, clock)));
         let (looks, has_quorum) = join(streams, self.has_quorum()).await;
+        for (stream, (seen, _)) in looks.iter().enumerate() {
+            if let Ok(seen) = seen.as_ref()
+                && seen.has_majority
+            {
+                self.signs.told(stream, seen.last, asked);
+            }
+        }
+        if has_quorum {
+            self.signs.has_quorum(asked);
+        }
         let ahead = looks.iter().find_map(|(_, ahead)| *ahead);
         let at = Instant::now();
         Survey {

@@ -1,8 +1,16 @@
 //! Several nodes behave as one.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
+use time::OffsetDateTime;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -164,4 +172,49 @@ async fn a_node_that_is_told_to_stop_says_so_before_it_closes_its_port() {
     assert!(told.elapsed() >= Duration::from_secs(3));
     world.nodes[1].stop().await;
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_serves_nobody_before_it_knows_whose_logins_were_revoked() {
+    let mut world = World::start().await;
+    let ana = world.person("ana").await;
+    ana.delete("/v1/logins/current").await.expect(204);
+    let mut holder = PgConnection::connect(&world.database.url).await.expect("connection");
+    let mut locked = holder.begin().await.expect("a transaction");
+    sqlx::raw_sql("lock table auth.login in access exclusive mode")
+        .execute(&mut *locked)
+        .await
+        .expect("the lock");
+    let begun = world.begins_node("api,gateway", &[]).await;
+    eventually("it says what it waits for", || async {
+        let (status, body) = begun.readiness().await;
+        status == 503 && body["trouble"].as_str().is_some_and(|trouble| trouble.contains("revoked logins"))
+    })
+    .await;
+    locked.rollback().await.expect("the lock is free");
+    let node = begun.serves().await;
+    ana.at(node.address).get("/v1/me").await.refuses(401, "login_revoked");
+    world.nodes.push(node);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ahead_and_back_forgets_no_revocation() {
+    let world = World::empty(1).await;
+    let ahead = Arc::<AtomicI64>::default();
+    let seconds = ahead.clone();
+    let clock = Clock::new(move || {
+        OffsetDateTime::now_utc() + time::Duration::seconds(seconds.load(Ordering::Relaxed))
+    });
+    let node = Inside::start(&world, clock).await;
+    let ana = Person::registers(node.at.public, "ana.a").await;
+    ana.delete("/v1/logins/current").await.expect(204);
+    ana.get("/v1/me").await.refuses(401, "login_revoked");
+    ahead.store(3_600, Ordering::Relaxed);
+    let again = Person::logs_in(node.at.public, &ana.name, &ana.id).await;
+    again.delete("/v1/logins/current").await.expect(204);
+    ahead.store(0, Ordering::Relaxed);
+    ana.get("/v1/me").await.refuses(401, "login_revoked");
+    node.stops().await;
+    world.finish_without_views().await;
 }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::world::{World, assert_linked, eventually, key};
+use crate::world::{Device, Person, World, assert_linked, eventually, key};
 
 #[tokio::test]
 async fn nats_is_killed_and_comes_back() {
@@ -19,13 +19,17 @@ async fn nats_is_killed_and_comes_back() {
     let refused = ana.sends(&lunch, &retried, "meanwhile").await;
     assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
     refused.refuses(503, "unavailable");
-    ana.get(&format!("/v1/conversations/{}/messages", lunch.id)).await.expect(200);
+    // Whoever hears nothing of the log does not know any more who is in.
+    ana.get(&format!("/v1/conversations/{}/messages", lunch.id)).await.refuses(503, "unavailable");
+    assert_eq!(device.is_closed_with().await, 4411);
+    let cursor = device.cursor();
 
     world.nats.start_again().await.expect("nats-server starts again");
     eventually("sends go on unaided", || async {
         ana.sends(&lunch, &retried, "meanwhile").await.status == 201
     })
     .await;
+    let mut device = comes_back(&ben, &cursor).await;
     ana.says(&lunch, "after").await;
     device.sees("meanwhile").await;
     let after = device.sees("after").await["position"].as_u64().expect("position");
@@ -101,4 +105,67 @@ async fn a_message_that_is_larger_than_nats_takes_is_refused_at_once() {
     world.nats.options().max_payload = None;
     world.nats.start_again().await.expect("nats-server starts again");
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_from_the_log_lets_nobody_in() {
+    let mut world = World::start().await;
+    let way = world.add_node_behind_a_way("api,gateway").await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let lunch = ana.starts_group("Lunch", &[&ben, &cleo]).await;
+    let (there, cleo_there) = (ben.at(world.nodes[1].address), cleo.at(world.nodes[1].address));
+    let mut device = there.connects().await;
+    let history = format!("/v1/conversations/{}/messages", lunch.id);
+    let begin = there.get("/v1/events").await.expect(200)["next_cursor"].as_str().expect("cursor").to_owned();
+    let waits = tokio::spawn({
+        let (there, path) = (there.clone(), format!("/v1/events?wait=60&after={begin}"));
+        async move { there.get(&path).await }
+    });
+    eventually("it waits", || async { world.nodes[1].metric("verbatim_events_followed").await == 1 }).await;
+
+    way.block();
+    ana.removes(&lunch, &ben).await.expect(204);
+    cleo.delete("/v1/logins/current").await.expect(204);
+    let secret = ana.says(&lunch, "not for ben").await["position"].as_u64().expect("position");
+    ana.history(&lunch, secret).await;
+    assert_eq!(device.is_closed_with().await, 4411);
+    assert!(device.seen.iter().all(|frame| frame["op"] != "event"), "{:#?}", device.seen);
+    let refused = there.get(&history).await;
+    assert!(refused.headers.contains_key("retry-after"), "{refused:?}");
+    refused.refuses(503, "unavailable");
+    there.sends(&lunch, &key(), "by somebody who was removed").await.refuses(503, "unavailable");
+    there.get(&format!("/v1/users/{}/presence", ana.id)).await.refuses(503, "unavailable");
+    there.get("/v1/events?wait=1").await.refuses(503, "unavailable");
+    waits.await.expect("no panic").refuses(503, "unavailable");
+    for hello in [json!({ "op": "hello" }), json!({ "op": "hello", "cursor": device.cursor() })] {
+        let mut refused = Device::says_hello(there.address, &there.token, hello).await;
+        assert_eq!(refused.is_closed_with().await, 4411);
+        assert_eq!(refused.seen.len(), 1, "nobody is told to be ready: {:#?}", refused.seen);
+    }
+    eventually("the revoked login is refused", || async {
+        let answer = cleo_there.get("/v1/me").await;
+        answer.status == 401 && answer.body["code"] == "login_revoked"
+    })
+    .await;
+
+    way.clear();
+    eventually("ben is known to be removed", || async { there.get(&history).await.status == 404 }).await;
+    let mut device = comes_back(&there, &device.cursor()).await;
+    device.gets("caught_up").await;
+    let told: Vec<_> = device.seen.iter().filter(|frame| frame["op"] == "event").collect();
+    assert!(told.len() == 1 && told[0]["type"] == "member.removed", "{told:#?}");
+    world.finish().await;
+}
+
+/// Resumes as soon as the node takes sockets again.
+async fn comes_back(who: &Person, cursor: &str) -> Device {
+    loop {
+        let hello = json!({ "op": "hello", "cursor": cursor });
+        let mut device = Device::says_hello(who.address, &who.token, hello).await;
+        if device.waits_for("an answer", |frame| frame["op"] == "ready" || frame["op"] == "closed").await["op"]
+            == "ready"
+        {
+            return device;
+        }
+    }
 }

@@ -52,6 +52,13 @@ impl Device {
 
     /// Says hello in its own way.
     pub async fn greets(address: SocketAddr, token: &str, hello: Value) -> Self {
+        let mut device = Self::says_hello(address, token, hello).await;
+        device.ready = device.gets("ready").await;
+        device
+    }
+
+    /// Says hello without waiting for an answer.
+    pub async fn says_hello(address: SocketAddr, token: &str, hello: Value) -> Self {
         let stream = open(address, Some(token)).await.expect("a socket");
         let (sink, mut read) = stream.split();
         let (sender, frames) = mpsc::unbounded_channel();
@@ -75,8 +82,15 @@ impl Device {
         });
         let mut device = Self { sink, frames, seen: Vec::new(), ready: Value::Null };
         device.tells(hello).await;
-        device.ready = device.gets("ready").await;
         device
+    }
+
+    /// Whether the server has closed it; what has come is taken along.
+    pub fn is_closed(&mut self) -> bool {
+        while let Ok(frame) = self.frames.try_recv() {
+            self.seen.push(frame);
+        }
+        self.frames.is_closed() || self.seen.iter().any(|frame| frame["op"] == "closed")
     }
 
     pub async fn tells(&mut self, frame: Value) {

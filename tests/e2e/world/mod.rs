@@ -10,6 +10,7 @@ mod node;
 mod person;
 mod servers;
 mod views;
+mod way;
 mod wire;
 
 use std::{
@@ -31,6 +32,7 @@ use verbatim::{
     log::Wanted,
 };
 pub use views::rows_of;
+pub use way::Way;
 pub use wire::Wire;
 
 /// The longest that anything in a story is waited for.
@@ -128,6 +130,16 @@ impl<B: Backbone> World<B> {
         let node = Node::start(&self.nats, &self.database, self.streams, roles, settings).await;
         self.nodes.push(node);
         self.nodes.last().expect("it was pushed just now")
+    }
+
+    /// Starts one more node that reaches the log by a way that can be blocked.
+    pub async fn add_node_behind_a_way(&mut self, roles: &str) -> Way {
+        let url = self.nats.url().to_owned();
+        let server = url.rsplit_once('@').map_or(&*url, |(_, host)| host);
+        let way = Way::to(server.parse().expect("an address")).await;
+        let url = url.replace(server, &way.address.to_string());
+        self.add_node_with(roles, &[("VERBATIM_NATS_URL", &url)]).await;
+        way
     }
 
     /// Starts one more node on another machine, of which it uses the cables.
