@@ -1,6 +1,9 @@
 //! Who is here.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use poem_openapi::{
     Object, OpenApi,
@@ -13,8 +16,13 @@ use super::{Below, Caller, Cursor, Found, Limit, Page, Problem, Reply, Tag, exam
 use crate::{
     auth,
     domain::{ConversationId, Position, Status, Time, UserId},
-    views,
+    views::{self, Checkpoint},
 };
+
+/// So many of the conversations that two people share are looked at.
+const MOST_SHARED: i64 = 100;
+/// How long the views may take to hear what this process has heard.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether somebody is here
 #[derive(Serialize, Object)]
@@ -46,7 +54,7 @@ impl Presences {
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
         let (me, user) = (caller.user, id.0);
-        if me != user && !views::share_a_conversation(&self.0.pool, me, user).await? {
+        if me != user && !self.share_a_conversation(me, user).await? {
             return Err(Problem::not_found().into());
         }
         if self.hidden(me, &[user]).await?.contains(&user) {
@@ -83,6 +91,29 @@ impl Presences {
 }
 
 impl Presences {
+    /// The views say where to look, which of it counts the log: they may not have heard yet that one of
+    /// both was removed.
+    async fn share_a_conversation(&self, one: UserId, other: UserId) -> Result<bool, Problem> {
+        let Below { commands, pool, progress, .. } = &self.0;
+        commands.conversations.must_all_be_current()?;
+        let shared = async || {
+            for id in views::shared_conversations(pool, one, other, MOST_SHARED).await? {
+                if commands.share(id, one, other).await? {
+                    return Ok(true);
+                }
+            }
+            Ok::<_, Problem>(false)
+        };
+        if shared().await? {
+            return Ok(true);
+        }
+        // That they share none is believed only of views that have all that this process has heard.
+        let heard = commands.conversations.positions().into_iter().enumerate();
+        let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
+        progress.all_reached(&heard, PATIENCE).await?;
+        shared().await
+    }
+
     /// Those of `users` who have blocked me.
     async fn hidden(&self, me: UserId, users: &[UserId]) -> Result<HashSet<UserId>, Problem> {
         let lists = self.0.commands.blocked.lists(users).await?;

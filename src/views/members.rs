@@ -314,14 +314,21 @@ pub async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sq
     .await
 }
 
-/// Whether two people have a conversation in common.
-pub async fn share_a_conversation(pool: &PgPool, one: UserId, other: UserId) -> sqlx::Result<bool> {
-    sqlx::query_scalar(
-        "select exists (select 1 from member a join member b using (conversation_id)
-                        where a.user_id = $1 and b.user_id = $2)",
+/// Conversations that two people share, those first that moved last.
+pub async fn shared_conversations(
+    pool: &PgPool,
+    one: UserId,
+    other: UserId,
+    most: i64,
+) -> sqlx::Result<Vec<ConversationId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select c.id from member a join member b using (conversation_id) join conversation c on c.id = conversation_id
+         where a.user_id = $1 and b.user_id = $2 order by c.active_at desc limit $3",
     )
     .bind(one.uuid())
     .bind(other.uuid())
-    .fetch_one(pool)
-    .await
+    .bind(most)
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(ConversationId::known).collect())
 }

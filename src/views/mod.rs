@@ -35,7 +35,7 @@ pub use history::{
 };
 pub use keys::{Found, Keys, Sending};
 pub use members::{
-    Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, share_a_conversation,
+    Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
 };
 pub use messages::found;
 pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};

@@ -13,7 +13,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Backbone, Device, Person, World, eventually};
+use crate::world::{Backbone, Device, Person, World, eventually, signal};
 
 const QUICK: &[(&str, &str)] = &[("VERBATIM_PRESENCE_GRACE", "1")];
 
@@ -210,5 +210,21 @@ async fn a_node_keeps_its_lease_while_it_writes_thousands_of_entries() {
     .await;
     assert!(tasks.stop(Duration::from_secs(5)).await);
     drop((presence, log));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn whoever_was_removed_sees_nobody_although_the_views_lag_behind() {
+    let mut world = World::empty(1).await;
+    world.add_node("api,gateway").await;
+    world.add_node("projector").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    until(&ben, &ana, "offline").await;
+    signal(world.nodes[1].pid(), "STOP").await;
+    ana.removes(&lunch, &ben).await.expect(204);
+    ben.get(&format!("/v1/users/{}/presence", ana.id)).await.refuses(404, "not_found");
+    ana.get(&format!("/v1/users/{}/presence", ben.id)).await.refuses(404, "not_found");
+    signal(world.nodes[1].pid(), "CONT").await;
     world.finish().await;
 }
