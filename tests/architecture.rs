@@ -85,7 +85,8 @@ const ANYWHERE: &[&str] =
     &["bytes", "futures_util", "serde", "serde_json", "thiserror", "time", "tokio", "tracing", "uuid"];
 
 /// All that the pure floor may use.
-const OF_DOMAIN: &[&str] = &["schemars", "serde", "serde_json", "time", "uuid"];
+const OF_DOMAIN: &[&str] =
+    &["icu_properties", "schemars", "serde", "serde_json", "time", "unicode_normalization", "uuid"];
 
 /// The homes of all other outside crates.
 const HOMES: &[(&str, &[&str])] = &[
@@ -97,6 +98,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("http_body_util", &["api", "listen"]),
     ("hyper", &["listen"]),
     ("hyper_util", &["listen"]),
+    ("icu_properties", &["domain", "views"]),
     ("jsonwebtoken", &["auth"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
@@ -110,7 +112,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("unicode_normalization", &["auth", "views"]),
+    ("unicode_normalization", &["auth", "domain", "views"]),
     ("unicode_security", &["auth"]),
     ("utoipa_swagger_ui", &["api"]),
     ("zeroize", &["auth"]),

@@ -21,7 +21,8 @@ struct Registration {
     /// Any characters, but none of the most used passwords; at most 512 bytes
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
-    /// How the person likes to be called, at most 128 bytes; the user name as typed, if absent
+    /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed; the user name
+    /// as typed, if absent
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,

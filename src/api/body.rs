@@ -38,7 +38,10 @@ impl<T: Type> Payload for Body<T> {
     fn check_content_type(content_type: &str) -> bool {
         let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
         parts.next().as_deref() == Some(Self::CONTENT_TYPE)
-            && parts.all(|part| matches!(part.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\""))
+            && parts.all(|part| match part.split_once('=') {
+                Some(("charset", name)) => matches!(name.trim_matches('"'), "utf-8" | "utf8"),
+                _ => part.is_empty(),
+            })
     }
 
     fn schema_ref() -> MetaSchemaRef {
@@ -71,6 +74,8 @@ impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
 
 /// The shape in `bytes`, or a problem that points at the first thing wrong with it.
 pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // RFC 8259 lets a reader ignore the mark that some programs put before what they send.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     // An array would be taken for an object by the order of its fields.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
@@ -313,10 +318,30 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_the_body_is_ignored() {
+        let letter = parse::<Letter>(("\u{feff}".to_owned() + &with("\"pages\":1")).as_bytes());
+        assert_eq!(letter.expect("letter").pages, 1);
+    }
+
+    #[test]
+    fn a_body_is_json_in_utf_8_by_either_name() {
+        let accepts = <Body<bool> as Payload>::check_content_type;
+        for charset in
+            ["", ";", "; charset=utf-8", ";charset=UTF8", "; charset=\"utf8\"", "; Charset=\"UTF-8\""]
+        {
+            assert!(accepts(&format!("application/json{charset}")), "{charset}");
+        }
+        for charset in ["; charset=utf-16", "; charset=latin1", "; charset=", "; charset", "; boundary=x"] {
+            assert!(!accepts(&format!("application/json{charset}")), "{charset}");
+        }
+        assert!(!accepts("text/json"));
+    }
+
+    #[test]
     fn only_an_object_is_a_body() {
         assert_eq!(wrong_in(""), ("".into(), "empty".into()));
         assert_eq!(wrong_in(" \n"), ("".into(), "empty".into()));
-        for json in ["null", "[]", "1", "\"x\"", "true", r#"["a-good-key","hello"]"#, "\u{feff}{}"] {
+        for json in ["null", "[]", "1", "\"x\"", "true", r#"["a-good-key","hello"]"#, "\u{feff}\u{feff}{}"] {
             assert_eq!(wrong_in(json), ("".into(), "wrong_type".into()));
         }
         for json in ["{", "{}{}", "{\"text\":}", "{'text':1}", "{\"text\":\"\\ud800\"}", "{\"text\":NaN}"] {

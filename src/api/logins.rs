@@ -29,7 +29,7 @@ struct Credentials {
     /// The password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     password: String,
-    /// What the person calls the device, at most 128 bytes
+    /// What the person calls the device: one line of at most 128 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     device: Option<String>,

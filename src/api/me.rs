@@ -11,7 +11,7 @@ use crate::auth::{self, DisplayName, Password};
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct AccountChanges {
-    /// How the person likes to be called, at most 128 bytes
+    /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: String,
 }
@@ -27,7 +27,7 @@ impl Example for AccountChanges {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct PasswordChange {
-    /// The present password
+    /// The present password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     current_password: String,
     /// The new one: any characters, but none of the most used passwords; at most 512 bytes

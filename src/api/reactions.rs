@@ -37,8 +37,9 @@ pub(super) struct Reactions(pub(super) Below);
 impl Reactions {
     /// React to a message
     ///
-    /// With one emoji of at most 32 bytes, percent-encoded; at most 20 different ones from each member.
-    /// Again it changes nothing.
+    /// With one emoji of at most 64 bytes of UTF-8, percent-encoded; at most 20 different ones from each member.
+    /// Again it changes nothing. An emoji is kept fully qualified, as Unicode lists it: with or without U+FE0F
+    /// it is the same reaction.
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions/:emoji",
         method = "put",

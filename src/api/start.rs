@@ -32,7 +32,7 @@ pub(super) struct StartDirect {
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
 pub(super) struct StartGroup {
-    /// What it is called
+    /// What it is called: one line of at most 256 bytes of UTF-8, kept as typed
     pub(super) title: Title,
     /// Whom to bring in, as members
     pub(super) members: Option<Few<UserId, MOST>>,

@@ -100,10 +100,10 @@ impl Act {
             }
             (Self::Delete, Event::MessageDeleted(made)) => made.message_id == message,
             (Self::React(emoji), Event::ReactionAdded(made)) => {
-                made.message_id == message && made.emoji == emoji.as_str()
+                made.message_id == message && Emoji::compared(&made.emoji) == emoji.as_str()
             }
             (Self::Unreact(emoji), Event::ReactionRemoved(made)) => {
-                made.message_id == message && made.emoji == emoji.as_str()
+                made.message_id == message && Emoji::compared(&made.emoji) == emoji.as_str()
             }
             (Self::Pin, Event::MessagePinned(made)) => made.message_id == message,
             (Self::Unpin, Event::MessageUnpinned(made)) => made.message_id == message,

@@ -4,9 +4,11 @@
 //! an event in. The rest is the vocabulary of both.
 
 mod conversation;
+mod emoji;
 mod event;
 mod fold;
 mod ids;
+mod joiners;
 mod json;
 mod message;
 mod metadata;
@@ -19,6 +21,7 @@ mod time;
 mod tests;
 
 pub use conversation::{Command, Conversation, MAX_FIRST_MEMBERS, MAX_MEMBERS, Membership, Rejection};
+pub use emoji::{Emoji, NotOneSign};
 pub use event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, Lane, MemberAdded,
     MemberRemoved, MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
@@ -34,7 +37,5 @@ pub use message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
 pub use metadata::{BadMetadata, Metadata};
 pub use past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};
 pub use schema::{schema_of_read, schema_of_written};
-pub use text::{
-    BadText, ClientId, Emoji, NotAKey, NotOneSign, Text, Title, may_never_be_kept, may_not_be_in_a_name,
-};
+pub use text::{BadText, ClientId, NotAKey, Text, Title, not_in_a_name};
 pub use time::Time;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Event, Fold, Json, Lane, Membership, MessageId, MessageSent, Position, ReceiptAdvanced, Time, UserId,
+    Emoji, Event, Fold, Json, Lane, Membership, MessageId, MessageSent, Position, ReceiptAdvanced, Time,
+    UserId,
 };
 
 /// A point in a conversation's life.
@@ -218,17 +219,18 @@ impl Past {
                 }
             }
             Some(Event::ReactionAdded(added)) => {
-                let is_it = |there: &Reacted| there.user == *actor && there.emoji == added.emoji;
+                let emoji = Emoji::compared(&added.emoji);
+                let is_it = |there: &Reacted| there.user == *actor && there.emoji == emoji;
                 if let Some(said) = self.undeleted(added.message_position)
                     && !said.reactions.iter().any(is_it)
                 {
-                    let emoji = added.emoji.clone();
                     said.reactions.push(Reacted { user: *actor, emoji, position: *position, at: *time });
                 }
             }
             Some(Event::ReactionRemoved(removed)) => {
                 if let Some(said) = self.undeleted(removed.message_position) {
-                    said.reactions.retain(|there| there.user != *actor || there.emoji != removed.emoji);
+                    let emoji = Emoji::compared(&removed.emoji);
+                    said.reactions.retain(|there| there.user != *actor || there.emoji != emoji);
                 }
             }
             Some(Event::MessagePinned(pinned)) => {

@@ -99,7 +99,8 @@ schemas! {
     });
     Text text(Text::LIMIT, "Lunch at one?");
     Title text(Title::LIMIT, "Lunch");
-    Emoji text(Emoji::LIMIT, "👍");
+    // In characters: what is joined to a sign has three bytes or more each.
+    Emoji text(Emoji::LIMIT / 2, "👍");
     Metadata json_schema!({
         "type": "object",
         "additionalProperties": true,

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::joiners;
+
 /// Why a text was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadText {
@@ -32,8 +34,9 @@ impl fmt::Display for BadText {
 
 impl std::error::Error for BadText {}
 
-/// The text of a message: 1 byte to 16 KiB of UTF-8, kept exactly as typed. Line feeds and tabs
-/// are the only control characters; clients isolate bidirectional text when they show it.
+/// The text of a message: 1 byte to 16 KiB of UTF-8, kept exactly as typed. Line feeds, carriage returns
+/// before them and tabs are the only control characters; clients isolate bidirectional text when they
+/// show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Text(String);
@@ -43,7 +46,8 @@ impl Text {
     pub const LIMIT: usize = 16 * 1024;
 }
 
-/// The title of a group: 1 to 256 bytes of UTF-8, one line, no invisible or direction characters.
+/// The title of a group: 1 to 256 bytes of UTF-8, one line, kept as typed. What cannot be seen is accepted as
+/// a part of emoji and words alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Title(String);
@@ -58,26 +62,6 @@ impl Title {
 #[serde(into = "String", try_from = "String")]
 pub struct ClientId(String);
 
-/// A reaction: one sign of 1 to 32 bytes of UTF-8, with whatever is joined to it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(into = "String", try_from = "String")]
-pub struct Emoji(String);
-
-impl Emoji {
-    /// The most bytes of a reaction.
-    pub const LIMIT: usize = 32;
-}
-
-/// The text is not one sign.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct NotOneSign;
-
-impl fmt::Display for NotOneSign {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "not a reaction: one emoji of at most {} bytes of UTF-8 is expected", Emoji::LIMIT)
-    }
-}
-
 /// The key is not 8 to 64 of the characters that are accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAKey;
@@ -91,7 +75,7 @@ impl fmt::Display for NotAKey {
 impl TryFrom<String> for Text {
     type Error = BadText;
     fn try_from(text: String) -> Result<Self, BadText> {
-        check(&text, Self::LIMIT, may_never_be_kept)?;
+        check(&text, Self::LIMIT, not_in_a_text)?;
         Ok(Self(text))
     }
 }
@@ -99,7 +83,7 @@ impl TryFrom<String> for Text {
 impl TryFrom<String> for Title {
     type Error = BadText;
     fn try_from(text: String) -> Result<Self, BadText> {
-        check(&text, Self::LIMIT, may_not_be_in_a_name)?;
+        check(&text, Self::LIMIT, not_in_a_name)?;
         Ok(Self(text))
     }
 }
@@ -111,36 +95,6 @@ impl TryFrom<String> for ClientId {
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         fits.then_some(Self(key)).ok_or(NotAKey)
     }
-}
-
-impl TryFrom<String> for Emoji {
-    type Error = NotOneSign;
-    fn try_from(text: String) -> Result<Self, NotOneSign> {
-        (text.len() <= Self::LIMIT && is_one_sign(&text)).then_some(Self(text)).ok_or(NotOneSign)
-    }
-}
-
-/// Whether each character but the first belongs to the one before it: near enough to a grapheme
-/// without the tables of Unicode.
-fn is_one_sign(text: &str) -> bool {
-    const JOINER: char = '\u{200D}';
-    let is_flag = |c: char| ('\u{1F1E6}'..='\u{1F1FF}').contains(&c);
-    let modifies = |c: char| matches!(c, '\u{FE0E}' | '\u{FE0F}' | '\u{20E3}' | '\u{1F3FB}'..='\u{1F3FF}' | '\u{E0020}'..='\u{E007F}');
-    let mut flags = 0;
-    let mut before = JOINER;
-    for c in text.chars() {
-        let follows = if before == JOINER {
-            is_visible(c) && !may_never_be_kept(c)
-        } else {
-            modifies(c) || c == JOINER || (is_flag(before) && is_flag(c))
-        };
-        flags += usize::from(is_flag(c));
-        if !follows || flags > 2 {
-            return false;
-        }
-        before = c;
-    }
-    before != JOINER
 }
 
 macro_rules! reads_as_str {
@@ -160,32 +114,47 @@ macro_rules! reads_as_str {
     )+};
 }
 
-reads_as_str! { Text Title ClientId Emoji }
+reads_as_str! { Text Title ClientId }
 
-fn check(text: &str, limit: usize, forbidden: impl Fn(char) -> bool) -> Result<(), BadText> {
+fn check(text: &str, limit: usize, forbidden: impl Fn(&str) -> Option<char>) -> Result<(), BadText> {
     if text.len() > limit {
         return Err(BadText::TooLong { limit });
     }
-    if let Some(c) = text.chars().find(|&c| forbidden(c)) {
+    if let Some(c) = forbidden(text) {
         return Err(BadText::Forbidden(c));
     }
     text.chars().any(is_visible).then_some(()).ok_or(BadText::Empty)
 }
 
 /// Control characters but line feed and tab, and code points that Unicode says are no characters.
-pub fn may_never_be_kept(c: char) -> bool {
+pub(super) fn may_never_be_kept(c: char) -> bool {
     let control = c.is_control() && c != '\n' && c != '\t';
     let code = u32::from(c);
     control || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
 }
 
-/// What may not be in a name that others see: also line breaks, direction controls and characters
-/// without width, with which one name is made to look like another.
-pub fn may_not_be_in_a_name(c: char) -> bool {
-    may_never_be_kept(c) || matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}') || is_invisible(c)
+/// The first character of a text that is not kept. A carriage return is a part of a line break, as
+/// some systems write it, or nothing.
+fn not_in_a_text(text: &str) -> Option<char> {
+    let mut all = text.chars().peekable();
+    while let Some(c) = all.next() {
+        let breaks_the_line = c == '\r' && all.peek() == Some(&'\n');
+        if may_never_be_kept(c) && !breaks_the_line {
+            return Some(c);
+        }
+    }
+    None
 }
 
-fn is_invisible(c: char) -> bool {
+/// The first character that may not be in a name that others see: also line breaks, direction controls and,
+/// where they are no part of an emoji or a word, characters without width, with which one name is made
+/// to look like another.
+pub fn not_in_a_name(name: &str) -> Option<char> {
+    let breaks_the_line = |c| matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}');
+    name.chars().find(|&c| may_never_be_kept(c) || breaks_the_line(c)).or_else(|| joiners::out_of_place(name))
+}
+
+pub(super) fn is_invisible(c: char) -> bool {
     matches!(c,
         '\u{00AD}' | '\u{034F}' | '\u{061C}' | '\u{115F}' | '\u{1160}' | '\u{17B4}' | '\u{17B5}'
         | '\u{180B}'..='\u{180F}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}'
@@ -193,7 +162,7 @@ fn is_invisible(c: char) -> bool {
         | '\u{FFA0}' | '\u{FFF0}'..='\u{FFFB}' | '\u{E0000}'..='\u{E0FFF}')
 }
 
-fn is_visible(c: char) -> bool {
+pub(super) fn is_visible(c: char) -> bool {
     !c.is_whitespace() && !is_invisible(c) && !is_combining(c)
 }
 
@@ -214,9 +183,16 @@ mod tests {
 
     #[test]
     fn a_message_is_kept_as_typed() {
-        for typed in
-            ["hello", "<script>", "'; DROP TABLE", "line\nbreak\ttab", "שלום \u{202B}x", "👩‍👩‍👧", "=cmd()"]
-        {
+        for typed in [
+            "hello",
+            "<script>",
+            "'; DROP TABLE",
+            "line\nbreak\ttab",
+            "one\r\ntwo\r\n",
+            "שלום \u{202B}x",
+            "👩‍👩‍👧",
+            "=cmd()",
+        ] {
             assert_eq!(text(typed).map(String::from), Ok(typed.to_owned()));
         }
     }
@@ -233,6 +209,9 @@ mod tests {
         for c in ['\0', '\u{1b}', '\r', '\u{85}', '\u{FFFE}', '\u{FDD0}', '\u{10FFFF}'] {
             assert_eq!(text(&format!("a{c}")), Err(BadText::Forbidden(c)));
         }
+        for typed in ["a\rb", "a\r\r\nb", "a\n\r"] {
+            assert_eq!(text(typed), Err(BadText::Forbidden('\r')), "{typed:?}");
+        }
     }
 
     #[test]
@@ -243,7 +222,10 @@ mod tests {
 
     #[test]
     fn a_title_is_one_visible_line() {
-        assert!(Title::try_from("Team Größe 🚀".to_owned()).is_ok());
+        for typed in ["Team Größe 🚀", "❤️ ✈️ 👨‍👩‍👧 1️⃣", "H₂O", "می\u{200C}خواهم"]
+        {
+            assert_eq!(Title::try_from(typed.to_owned()).map(String::from).as_deref(), Ok(typed));
+        }
         for typed in ["a\nb", "a\u{200B}b", "\u{202E}abc", " "] {
             assert!(Title::try_from(typed.to_owned()).is_err(), "{typed:?}");
         }
@@ -254,32 +236,6 @@ mod tests {
         assert!(ClientId::try_from("a1-B2_c3".to_owned()).is_ok());
         for key in ["", "short", "with space", "ümlaut-key", &"x".repeat(65)] {
             assert_eq!(ClientId::try_from(key.to_owned()), Err(NotAKey));
-        }
-    }
-
-    #[test]
-    fn a_reaction_is_one_sign() {
-        for sign in ["👍", "👍🏽", "❤️", "👩‍👩‍👧", "🇩🇪", "1️⃣", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "+", "é"]
-        {
-            assert!(Emoji::try_from(sign.to_owned()).is_ok(), "{sign}");
-        }
-        let long = "👩‍👩‍👧‍👧‍👧".repeat(2);
-        for text in [
-            "",
-            " ",
-            "👍👍",
-            "ok",
-            "\n",
-            "\0",
-            "\u{200D}",
-            "👍\u{200D}",
-            "\u{FE0F}",
-            "a\u{202E}",
-            "🇩🇪🇫🇷",
-            "e\u{301}\u{301}",
-            &long,
-        ] {
-            assert_eq!(Emoji::try_from(text.to_owned()), Err(NotOneSign), "{text:?}");
         }
     }
 }

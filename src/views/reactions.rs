@@ -9,7 +9,7 @@ use super::{
     Fact, Projection, bigint, messages, position,
     toggles::{self, Toggles},
 };
-use crate::domain::{ConversationId, Event, Position, Time, UserId};
+use crate::domain::{ConversationId, Emoji, Event, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "reactions",
@@ -23,16 +23,22 @@ pub(super) const PROJECTION: Projection = Projection {
 /// then is void or goes with it.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        let mut all: Toggles<(ConversationId, Position, &str, UserId)> = Toggles::new();
+        let mut all: Toggles<Of> = Toggles::new();
         for fact in facts {
             let (conversation, user) = (fact.conversation, fact.actor);
             match &fact.event {
                 Some(Event::ReactionAdded(added)) => {
-                    let key = (conversation, added.message_position, added.emoji.as_str(), user);
+                    let key =
+                        (conversation, added.message_position, Emoji::compared(added.emoji.as_str()), user);
                     toggles::put(&mut all, key, (user, fact.position, fact.time));
                 }
                 Some(Event::ReactionRemoved(removed)) => {
-                    let key = (conversation, removed.message_position, removed.emoji.as_str(), user);
+                    let key = (
+                        conversation,
+                        removed.message_position,
+                        Emoji::compared(removed.emoji.as_str()),
+                        user,
+                    );
                     toggles::take(&mut all, key);
                 }
                 _ => {}
@@ -53,10 +59,11 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-type Of<'a> = (ConversationId, Position, &'a str, UserId);
+/// An emoji is told by the form in which it is compared, however an older version has stored it.
+type Of = (ConversationId, Position, String, UserId);
 
-async fn take(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Result<()> {
-    let taken: Vec<&Of<'_>> = all.iter().filter(|(_, toggle)| toggle.taken).map(|(of, _)| of).collect();
+async fn take(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<()> {
+    let taken: Vec<&Of> = all.iter().filter(|(_, toggle)| toggle.taken).map(|(of, _)| of).collect();
     if taken.is_empty() {
         return Ok(());
     }
@@ -69,14 +76,14 @@ async fn take(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Res
     )
     .bind(taken.iter().map(|of| of.0.uuid()).collect::<Vec<_>>())
     .bind(taken.iter().map(|of| bigint(of.1)).collect::<Vec<_>>())
-    .bind(taken.iter().map(|of| of.2).collect::<Vec<_>>())
+    .bind(taken.iter().map(|of| of.2.as_str()).collect::<Vec<_>>())
     .bind(taken.iter().map(|of| of.3.uuid()).collect::<Vec<_>>())
     .execute(connection)
     .await?;
     Ok(())
 }
 
-async fn put(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Result<()> {
+async fn put(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<()> {
     let put: Vec<_> = all.iter().filter_map(|(of, toggle)| Some((of, toggle.put?))).collect();
     if put.is_empty() {
         return Ok(());
@@ -92,7 +99,7 @@ async fn put(connection: &mut PgConnection, all: &Toggles<Of<'_>>) -> sqlx::Resu
     )
     .bind(put.iter().map(|(of, _)| of.0.uuid()).collect::<Vec<_>>())
     .bind(put.iter().map(|(of, _)| bigint(of.1)).collect::<Vec<_>>())
-    .bind(put.iter().map(|(of, _)| of.2).collect::<Vec<_>>())
+    .bind(put.iter().map(|(of, _)| of.2.as_str()).collect::<Vec<_>>())
     .bind(put.iter().map(|(of, _)| of.3.uuid()).collect::<Vec<_>>())
     .bind(put.iter().map(|(_, (_, at, _))| bigint(*at)).collect::<Vec<_>>())
     .bind(put.iter().map(|(_, (_, _, time))| time.datetime()).collect::<Vec<_>>())

@@ -46,4 +46,5 @@ mod rosters;
 mod search;
 mod secrets;
 mod strangers;
+mod typed;
 mod views;
