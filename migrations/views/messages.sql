@@ -19,7 +19,7 @@ create table message (
     edited_at       timestamptz,
     deleted_at      timestamptz,
     deleted_by      uuid,
-    -- Of the text as it is now; none once it is deleted.
+    -- Of the text as it is now, made by `views/words.rs`; none once it is deleted.
     words           tsvector,
     -- Unread messages are counted without a look at the rows.
     primary key (conversation_id, position) include (sender)

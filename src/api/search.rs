@@ -58,7 +58,8 @@ impl Search {
     /// Among all that I may read in the conversations that I am in now, by the texts as they are now,
     /// the newest first. All words have to be there, whole, in upper or lower case; `"a phrase"`, `or`
     /// and `-without` mean what they say. Words of every language are compared as they are written,
-    /// without stems and stop words; each Han character and kana is a word. A page may hold less than
+    /// without stems and stop words. Where a script writes no spaces (Han, kana, Thai, Lao, Khmer and their
+    /// like) characters that are typed together are looked for together. A page may hold less than
     /// `limit` although there are more. What would take too long is refused: `too_broad`.
     #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
     async fn search(

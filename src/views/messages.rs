@@ -66,7 +66,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         replies.push(message.reply_to.map(MessageId::uuid));
         replies_at.push(message.reply_to_position.map(bigint));
         metadata.push(message.metadata.as_ref().map(Json::as_str));
-        folded.push(words::fold(message.text.as_str()));
+        folded.push(words::vector(message.text.as_str()));
         marked.push(!message.mentions.is_empty());
     }
     if ids.is_empty() {
@@ -76,7 +76,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
                               reply_to_at, metadata, words, marked)
          select conversation_id, position, id, sender, client_id, text, sent_at, reply_to, reply_to_at,
-                metadata, to_tsvector('simple', words), marked
+                metadata, words::tsvector, marked
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                               $7::timestamptz[], $8::uuid[], $9::bigint[], $10::text[], $11::text[],
                               $12::boolean[])
@@ -181,7 +181,7 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
         messages.push(bigint(edited.message_position));
         positions.push(bigint(fact.position));
         texts.push(edited.text.as_str());
-        folded.push(words::fold(edited.text.as_str()));
+        folded.push(words::vector(edited.text.as_str()));
         times.push(fact.time.datetime());
     }
     if texts.is_empty() {
@@ -211,7 +211,7 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     .execute(&mut *connection)
     .await?;
     sqlx::query(
-        "update message m set text = last.text, words = to_tsvector('simple', last.words),
+        "update message m set text = last.text, words = last.words::tsvector,
              edited = last.position, edited_at = last.time
          from (
              select distinct on (conversation_id, message) *

@@ -159,12 +159,11 @@ struct Looked {
 impl Asked<'_> {
     /// Whether the index has little to give, as Postgres estimates.
     async fn is_rare(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
-        let Json(plan): Json<serde_json::Value> = sqlx::query_scalar(
-            "explain (format json) select from message where words @@ websearch_to_tsquery('simple', $1)",
-        )
-        .bind(&self.wanted.query)
-        .fetch_one(connection)
-        .await?;
+        let Json(plan): Json<serde_json::Value> =
+            sqlx::query_scalar("explain (format json) select from message where words @@ $1::text::tsquery")
+                .bind(&self.wanted.query)
+                .fetch_one(connection)
+                .await?;
         let rows = plan.pointer("/0/Plan/Plan Rows").and_then(serde_json::Value::as_u64);
         Ok(rows.is_some_and(|rows| rows <= FEW))
     }
@@ -227,7 +226,7 @@ impl Asked<'_> {
                       as place (id, visible_from, before, number)
                  cross join lateral (
                      select position, sent_at,
-                            words @@ (select websearch_to_tsquery('simple', $4)) is true as is_hit
+                            words @@ (select $4::text::tsquery) is true as is_hit
                      from message
                      where conversation_id = place.id and position > place.visible_from
                            and position < place.before
@@ -257,7 +256,7 @@ impl Asked<'_> {
             "select m.sent_at, m.conversation_id, m.position
              from message m join unnest($1::uuid[], $2::bigint[]) as mine (id, visible_from)
                   on mine.id = m.conversation_id
-             where m.words @@ websearch_to_tsquery('simple', $3) and m.position > mine.visible_from
+             where m.words @@ $3::text::tsquery and m.position > mine.visible_from
                    and ($4::timestamptz is null
                         or (m.sent_at, m.conversation_id, m.position) < ($4, $5::uuid, $6::bigint))
              order by m.sent_at desc, m.conversation_id desc, m.position desc limit $7",

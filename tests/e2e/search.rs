@@ -94,6 +94,62 @@ async fn words_are_found_in_all_my_conversations_the_newest_first() {
 }
 
 #[tokio::test]
+async fn every_script_is_searched_as_it_is_written() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let often = format!("{}の本", "の日".repeat(300));
+    let ligatures = format!("{} at the very end", "ﷺ".repeat(5_000));
+    let mut last = 0;
+    for text in [
+        "本日は日曜",
+        "日本語",
+        "สวัสดีครับ",
+        "ខ្ញុំស្រឡាញ់",
+        "ສະບາຍດີ",
+        "ΟΔΥΣΣΕΥΣ",
+        "Große Straße",
+        "İstanbul",
+        &often,
+        &ligatures,
+    ] {
+        last = position(&ana.says(&notes, text).await);
+    }
+    finds_in(&ana, &notes, "x", last).await;
+    let all = [
+        ("日本", &["日本語"][..]),
+        ("本日", &["本日は日曜"]),
+        ("日本 -本日", &["日本語"]),
+        ("ดีสวัส", &[]),
+        ("สวัสดี", &["สวัสดีครับ"]),
+        ("ស្រឡាញ់", &["ខ្ញុំស្រឡាញ់"]),
+        ("ສະບາຍ", &["ສະບາຍດີ"]),
+        ("Οδυσσευσ", &["ΟΔΥΣΣΕΥΣ"]),
+        ("οδυσσευς", &["ΟΔΥΣΣΕΥΣ"]),
+        ("STRASSE", &["Große Straße"]),
+        ("große strasse", &["Große Straße"]),
+        ("istanbul", &["İstanbul"]),
+        ("ISTANBUL", &["İstanbul"]),
+        ("の本", &[&often]),
+        ("\"の本\"", &[&often]),
+        ("\"very end\"", &[&ligatures]),
+        ("\"end very\"", &[]),
+    ];
+    for (query, found) in all {
+        assert_eq!(finds(&ana, query).await, found, "{query}");
+    }
+    as_if_there_were_millions(&world).await;
+    for (query, found) in all {
+        assert_eq!(finds(&ana, query).await, found, "{query}, walked");
+    }
+    let page = asks(&ana, "日本", &[]).await.expect(200);
+    let piece = |text: &str, hit: bool| json!({ "text": text, "hit": hit });
+    let pieces = [piece("日", true), piece("本", true), piece("語", false)];
+    assert_eq!(page["items"][0]["highlight"], json!(pieces));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_search_goes_on_where_the_page_before_ended() {
     let world = World::start().await;
     let ana = world.person("ana").await;
