@@ -5,7 +5,8 @@ create table conversation (
     history    text        not null,
     created_by uuid        not null,
     created_at timestamptz not null,
-    -- The last event of the roster and how many it has had, the last event that counts, and when that was.
+    -- The last event of the roster and how many it has had, the last event that counts, and when somebody last
+    -- spoke.
     roster     bigint      not null,
     changes    bigint      not null,
     head       bigint      not null,

@@ -41,7 +41,7 @@ struct Conversation {
     role: Role,
     /// When it began
     created_at: Time,
-    /// When it last moved
+    /// When somebody last spoke, or when I came in if that was later
     active_at: Time,
     /// Its last position
     head: Position,
@@ -197,7 +197,7 @@ impl Example for Conversation {
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct ConversationChanges {
-    /// The new title
+    /// The new title: one line of at most 256 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
     title: Option<Title>,
     /// What later members may read
@@ -218,7 +218,8 @@ impl Conversations {
     /// Start a conversation
     ///
     /// A direct one is there once for each pair of people: if it exists already, the answer is 200
-    /// with it; none is begun if one of both has blocked the other (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
+    /// with it, out of the archive if I had it there; none is begun if one of both has blocked the other
+    /// (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
     /// group as it began, and with another body `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
@@ -237,8 +238,8 @@ impl Conversations {
 
     /// List my conversations
     ///
-    /// Those that moved last come first, where reading does not count; either those that I have not
-    /// archived, or those that I have. A position is of one conversation, so `min_position` is asked there.
+    /// Those in which somebody spoke last come first, or into which I came last; either those that I have
+    /// not archived, or those that I have. A position is of one conversation, so `min_position` is asked there.
     #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
     async fn list(
         &self,
@@ -311,7 +312,7 @@ impl Conversations {
         let view = views::one(&self.0.pool, me, started.id).await?;
         let known = view.and_then(|view| Conversation::of(view, &started.conversation, me));
         let shown = known.unwrap_or_else(|| Conversation::begun(&started, me));
-        Ok(Made::Before(shown.settled(self.0.settings(me, started.id).await?)))
+        Ok(Made::Before(shown.settled(self.0.unarchived(me, started.id).await?)))
     }
 
     async fn start_group(

@@ -124,6 +124,21 @@ impl Below {
         Ok(self.settings_of(me, &[id]).await?.remove(&id).unwrap_or_default())
     }
 
+    /// The same once it is out of the archive.
+    pub(super) async fn unarchived(
+        &self,
+        me: UserId,
+        id: ConversationId,
+    ) -> Result<ConversationSettings, Problem> {
+        let settings = self.settings(me, id).await?;
+        if !settings.archived {
+            return Ok(settings);
+        }
+        let changes = SettingChanges { archived: Some(false), ..SettingChanges::default() };
+        let settings = auth::settle(&self.pool, me, id, changes).await?;
+        Ok(ConversationSettings::of(settings, self.clock.now()))
+    }
+
     /// The same for several; those without settings are left out.
     pub(super) async fn settings_of(
         &self,

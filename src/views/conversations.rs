@@ -130,15 +130,15 @@ async fn update(
     Ok(())
 }
 
-/// The last position of each conversation in the batch, and when it last moved, in one statement. Who
-/// reads what is there does not move it.
+/// The last position of each conversation in the batch, and when somebody last spoke, in one statement. What
+/// is done with an old message does not bring a conversation to the front of anybody's list.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut last: BTreeMap<ConversationId, (Position, u64, Position, Option<Time>)> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.void.is_none()) {
         let (head, changes, roster, time) =
             last.entry(fact.conversation).or_insert((fact.position, 0, Position::START, None));
         (*head, *changes) = (fact.position, fact.changes);
-        if fact.lane != Lane::Receipts {
+        if matches!(fact.event, Some(Event::MessageSent(_))) {
             *time = Some(fact.time);
         }
         if fact.lane == Lane::Roster {
@@ -219,7 +219,7 @@ pub struct Conversation {
     pub role: Role,
     /// When it began.
     pub created_at: Time,
-    /// When it last moved, otherwise than by receipts.
+    /// When somebody last spoke, or when I came in if that was later.
     pub active_at: Time,
     /// The last message that I may read.
     pub last_message: Option<LastMessage>,
@@ -261,7 +261,7 @@ struct Row {
     peer: Option<Uuid>,
     role: String,
     created_at: OffsetDateTime,
-    active_at: OffsetDateTime,
+    moved_at: OffsetDateTime,
     head: i64,
     read: i64,
     unread: i64,
@@ -275,20 +275,23 @@ struct Row {
     deleted_at: Option<OffsetDateTime>,
 }
 
-/// Conversations as their member `$1` sees them, newest activity first. `which` gives the ids of those
-/// that are wanted, few: only of these are the messages looked at.
+/// Where a conversation stands in the list of its member: who is brought in finds it in front.
+const MOVED: &str = "greatest(c.active_at, me.joined_at)";
+
+/// Conversations as their member `$1` sees them, those that moved last in front. `which` gives the ids of
+/// those that are wanted, few: only of these are the messages looked at.
 fn select(which: &str) -> String {
     format!(
         "with wanted as materialized ({which}),
          mine as materialized (
-             select c.*, me.user_id, me.role,
+             select c.*, me.user_id, me.role, {MOVED} as moved_at,
                     case c.history when 'full' then 0 else me.since end as visible_from,
                     coalesce((select read from receipt
                               where conversation_id = wanted.id and user_id = $1), 0) as read
              from wanted join member me on me.conversation_id = wanted.id and me.user_id = $1
              join conversation c on c.id = wanted.id
          ),
-         c as (select *, greatest(read, visible_from) as read_to from mine) {SELECT} order by c.active_at desc, c.id desc"
+         c as (select *, greatest(read, visible_from) as read_to from mine) {SELECT} order by c.moved_at desc, c.id desc"
     )
 }
 
@@ -296,7 +299,7 @@ fn select(which: &str) -> String {
 /// which has their senders too; it knows nothing of deletions, so as many more are counted as are deleted.
 /// No more than 10,000 messages are looked at, for the sake of programs that say much and never read.
 const SELECT: &str = "
-    select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.active_at, c.head,
+    select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.moved_at, c.head,
            case when c.kind = 'direct' then (
                select user_id from member where conversation_id = c.id and user_id <> c.user_id limit 1
            ) end as peer,
@@ -357,7 +360,7 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
         peer: row.peer.map(UserId::known),
         role: read_word(row.role)?,
         created_at: Time::of(row.created_at),
-        active_at: Time::of(row.active_at),
+        active_at: Time::of(row.moved_at),
         last_message,
         unread: row.unread,
         mentions: row.mentions,
@@ -385,7 +388,7 @@ pub enum Among<'a> {
     AllBut(&'a [ConversationId]),
 }
 
-/// My conversations, newest activity first, from behind the one that `after` names.
+/// My conversations, those that moved last in front, from behind the one that `after` names.
 pub async fn page(
     pool: &PgPool,
     user: UserId,
@@ -399,13 +402,12 @@ pub async fn page(
         Among::AllBut(ids) => (ids, false),
     };
     // A comparison of its own, so that the list is hashed once and not gone through for each row.
-    let sql = select(
-        "select c.id from conversation c
-         where c.id = any(array(select conversation_id from member where user_id = $1))
-               and ($2::timestamptz is null or (c.active_at, c.id) < ($2, $3))
+    let sql = select(&format!(
+        "select c.id from member me join conversation c on c.id = me.conversation_id
+         where me.user_id = $1 and ($2::timestamptz is null or ({MOVED}, c.id) < ($2, $3))
                and (c.id in (select unnest($5::uuid[]))) = $6
-         order by c.active_at desc, c.id desc limit $4",
-    );
+         order by {MOVED} desc, c.id desc limit $4"
+    ));
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
         .bind(user.uuid())
         .bind(time)

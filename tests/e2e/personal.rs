@@ -15,6 +15,58 @@ async fn settles(person: &Person, of: &Conversation, changes: Value) -> Value {
 }
 
 #[tokio::test]
+async fn the_list_moves_when_somebody_speaks_or_brings_me_in_and_for_nothing_else() {
+    let world = World::start().await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let (old, new) = (ana.starts_group("Old", &[&ben]).await, ana.starts_group("New", &[&ben, &cleo]).await);
+    let first = ben.says(&old, "first").await["id"].as_str().expect("id").to_owned();
+    let gone = ana.says(&old, "gone").await["id"].as_str().expect("id").to_owned();
+    let last = ana.says(&new, "later").await["position"].as_u64().expect("position");
+    ana.history(&new, last).await;
+    let (path, both) = (format!("/v1/conversations/{}", old.id), [&*new.id, &*old.id]);
+    assert_eq!(listed(&ana, "").await, both);
+    let active = ana.get(&path).await.expect(200)["active_at"].clone();
+
+    let message = format!("{path}/messages/{first}");
+    ben.patch(&message, json!({ "text": "edited" })).await.expect(200);
+    ana.put(&format!("{message}/reactions/👍"), json!({})).await.reached();
+    ana.delete(&format!("{message}/reactions/👍")).await.reached();
+    ana.put(&format!("{message}/pin"), json!({})).await.reached();
+    ana.delete(&format!("{path}/messages/{gone}")).await.reached();
+    ana.patch(&path, json!({ "title": "Older" })).await.expect(200);
+    let brought = ana.invites(&old, &cleo).await.expect(201)["position"].as_u64().expect("position");
+    let now = ana.get(&format!("{path}?min_position={brought}")).await.expect(200);
+    assert_eq!((&now["title"], &now["active_at"]), (&json!("Older"), &active));
+    assert_eq!(listed(&ana, "").await, both);
+    assert_eq!(listed(&cleo, "").await, [&*old.id, &*new.id], "who is brought in finds it in front");
+    let page = cleo.get("/v1/conversations?limit=1").await.expect(200);
+    let cursor = page["next_cursor"].as_str().expect("there is more");
+    assert_eq!(listed(&cleo, &format!("?limit=1&cursor={cursor}")).await, [&*new.id]);
+
+    let said = ben.says(&old, "again").await["position"].as_u64().expect("position");
+    ana.history(&old, said).await;
+    assert_eq!(listed(&ana, "").await, [&*old.id, &*new.id]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_direct_conversation_that_is_started_again_comes_out_of_my_archive() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let talk = Conversation::from(ana.starts_direct(&ben).await.expect(201));
+    ana.get(&format!("/v1/conversations/{}?min_position={}", talk.id, talk.position)).await.expect(200);
+    for person in [&ana, &ben] {
+        settles(person, &talk, json!({ "archived": true, "muted": true })).await;
+    }
+    let again = ana.starts_direct(&ben).await.expect(200);
+    assert_eq!((&again["archived"], &again["muted"]), (&json!(false), &json!(true)), "{again}");
+    assert_eq!(listed(&ana, "").await, [&*talk.id]);
+    assert!(listed(&ana, "?archived=true").await.is_empty());
+    assert_eq!(listed(&ben, "?archived=true").await, [&*talk.id], "it is hers alone");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn a_conversation_is_muted_and_archived_for_one_alone() {
     let mut world = World::start().await;
     world.add_node("api,gateway").await;
