@@ -1,5 +1,7 @@
 //! Logs, metrics, and the trace that a request belongs to.
 
+mod seldom;
+
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
     sync::LazyLock,
@@ -9,6 +11,7 @@ use prometheus_client::{
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
+use seldom::Seldom;
 use tracing::{Level, Metadata};
 use tracing_subscriber::{
     EnvFilter, filter::FilterFn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
@@ -150,14 +153,21 @@ fn keeps_secrets(lines: &Metadata<'_>) -> bool {
     *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
 }
 
-/// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`).
+/// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`). Of each place in the code one a
+/// second is written at most.
 pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let started = match format {
-        LogFormat::Text => registry.with(lines.with_ansi(false).with_target(false)).try_init(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+        LogFormat::Text => {
+            let lines = lines.with_ansi(false).with_target(false);
+            registry.with(lines.map_event_format(|lines| Seldom::new(lines, format))).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry.with(lines.map_event_format(|lines| Seldom::new(lines, format))).try_init()
+        }
     };
     if let Err(e) = started {
         tracing::debug!(error = %e, "another subscriber takes the log lines");

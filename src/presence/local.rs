@@ -10,12 +10,16 @@ use tokio::time::Instant;
 use super::Session;
 use crate::domain::{Status, UserId};
 
+/// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
+pub(super) const PACE: Duration = Duration::from_secs(1);
+
 /// The users with sessions on this node, and those of whom an entry is left in the bucket. It is the state
 /// itself that is changed by every session, and no list of changes that could overflow: whatever
 /// happens and however late it is written, an end is never forgotten.
 #[derive(Debug)]
 pub(super) struct Local {
     grace: Duration,
+    pace: Duration,
     users: HashMap<UserId, Sessions>,
     /// Users of whom something may have to be written, each once, in the order in which they are looked at.
     changed: VecDeque<UserId>,
@@ -30,6 +34,8 @@ struct Sessions {
     is_on_its_way: bool,
     /// When the last session ended.
     left: Option<Instant>,
+    /// When an entry was last on its way.
+    wrote: Option<Instant>,
 }
 
 /// What the bucket has of a user.
@@ -52,7 +58,13 @@ pub(super) struct Write {
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self { open: HashMap::new(), written: Written::Nothing, is_on_its_way: false, left: None }
+        Self {
+            open: HashMap::new(),
+            written: Written::Nothing,
+            is_on_its_way: false,
+            left: None,
+            wrote: None,
+        }
     }
 }
 
@@ -68,8 +80,8 @@ impl Sessions {
 }
 
 impl Local {
-    pub(super) fn new(grace: Duration) -> Self {
-        Self { grace, users: HashMap::new(), changed: VecDeque::new(), is_in_changed: HashSet::new() }
+    pub(super) fn new(grace: Duration, pace: Duration) -> Self {
+        Self { grace, pace, users: HashMap::new(), changed: VecDeque::new(), is_in_changed: HashSet::new() }
     }
 
     /// A session begins, changes or ends.
@@ -115,9 +127,11 @@ impl Local {
             };
             self.changed.push_back(user);
             let has_left = sessions.left.is_none_or(|left| now >= left + self.grace);
-            if has_left && !sessions.is_on_its_way {
+            let is_its_turn = sessions.wrote.is_none_or(|wrote| now >= wrote + self.pace);
+            if has_left && is_its_turn && !sessions.is_on_its_way {
                 let status = sessions.status();
                 sessions.is_on_its_way = true;
+                sessions.wrote = Some(now);
                 sessions.written = Written::As(status);
                 writes.push(Write { user, status });
             }
@@ -186,7 +200,7 @@ mod tests {
 
     #[test]
     fn several_sessions_count_as_one() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         let (phone, laptop) = (Session::from_u128(1), Session::from_u128(2));
         local.session(ana(), phone, Status::Online, now);
         assert_eq!(written(&mut local, now), Some(Status::Online));
@@ -199,7 +213,7 @@ mod tests {
 
     #[test]
     fn who_comes_back_within_the_grace_was_never_away() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
@@ -210,7 +224,7 @@ mod tests {
 
     #[test]
     fn who_stays_away_is_offline_after_the_grace_and_forgotten() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
@@ -220,7 +234,7 @@ mod tests {
 
     #[test]
     fn who_was_written_off_is_written_again_while_they_are_here() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.write_again(ana());
@@ -233,7 +247,7 @@ mod tests {
 
     #[test]
     fn after_an_outage_everything_is_written_again_and_so_is_an_end() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.write_all_again();
@@ -246,7 +260,7 @@ mod tests {
 
     #[test]
     fn who_goes_before_anything_was_written_leaves_nothing() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         for session in 0..1_000 {
             local.session(ana(), Session::from_u128(session), Status::Online, now);
             local.session(ana(), Session::from_u128(session), Status::Offline, now);
@@ -257,7 +271,7 @@ mod tests {
 
     #[test]
     fn an_end_is_written_after_what_is_on_its_way() {
-        let (mut local, now) = (Local::new(Duration::ZERO), Instant::now());
+        let (mut local, now) = (Local::new(Duration::ZERO, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         let online = local.due(now, 10);
         local.session(ana(), Session::from_u128(1), Status::Offline, now);
@@ -269,7 +283,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_and_what_was_doubted_meanwhile_is_written_once_more() {
-        let (mut local, now) = (Local::new(Duration::ZERO), Instant::now());
+        let (mut local, now) = (Local::new(Duration::ZERO, Duration::ZERO), Instant::now());
         local.session(ana(), Session::from_u128(1), Status::Online, now);
         let first = local.due(now, 10);
         local.could_not_write(first[0]);
@@ -286,11 +300,28 @@ mod tests {
 
     #[test]
     fn no_more_is_due_at_once_than_was_asked_for() {
-        let (mut local, now) = (Local::new(GRACE), Instant::now());
+        let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         for number in 0..100 {
             let user = UserId::known(Session::from_u128(number));
             local.session(user, Session::from_u128(number), Status::Online, now);
         }
         assert_eq!([0; 4].map(|_| local.due(now, 40).len()), [40, 40, 20, 0]);
+    }
+
+    #[test]
+    fn however_often_somebody_changes_it_is_written_once_in_a_while_and_the_last_one_is() {
+        let (mut local, session, begin) = (Local::new(GRACE, PACE), uuid::Uuid::now_v7(), Instant::now());
+        let mut writes = Vec::new();
+        for tick in 0..30 {
+            for status in [Status::Away, Status::Online, Status::Away, Status::Online].repeat(50) {
+                local.session(ana(), session, status, begin);
+            }
+            local.session(ana(), session, if tick % 2 == 0 { Status::Online } else { Status::Away }, begin);
+            writes.extend(written(&mut local, begin + Duration::from_millis(100 * tick)));
+        }
+        assert!((2..=3).contains(&writes.len()), "{writes:?}");
+        assert_eq!(written(&mut local, begin + 2 * GRACE), Some(Status::Away), "the last one");
+        local.session(ana(), session, Status::Offline, begin);
+        assert_eq!(written(&mut local, begin + 4 * GRACE), Some(Status::Offline));
     }
 }

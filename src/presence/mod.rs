@@ -117,7 +117,7 @@ impl Presence {
             node,
             leases,
             board: RwLock::default(),
-            local: Mutex::new(Local::new(settings.grace)),
+            local: Mutex::new(Local::new(settings.grace, local::PACE)),
             has_changed: Notify::new(),
             pending: Mutex::default(),
             has_news: Notify::new(),
