@@ -121,7 +121,7 @@ impl Device {
                 Err(_) => End { code: None, why: "not ready in time".into(), retry_after: None },
             };
             self.node.store(NOWHERE, Ordering::Relaxed);
-            if end.code == Some(4401) || end.why.contains("401") {
+            if matches!(end.code, Some(4401 | 4501)) || end.why.contains("401") {
                 self.person.logs_in(self.chance.below(2)).await;
             }
             let pause = match end.retry_after {

@@ -74,6 +74,8 @@ pub enum What {
     Ended { device: Device, socket: Socket, node: usize, code: Option<u16>, why: String },
     /// A server answered what it must never answer.
     Blunder { by: UserId, what: String },
+    /// Somebody who means harm has filled a connection until it ended.
+    Flooded { flood: String, code: Option<u16> },
     /// An attempt at a fault that nobody felt.
     InVain { kind: String },
     /// A fault that is over.

@@ -27,7 +27,10 @@ mod checker;
 mod clients;
 mod device;
 mod evidence;
+#[path = "../flood/mod.rs"]
+mod flood;
 mod history;
+mod hostile;
 mod nemesis;
 mod person;
 mod power;
@@ -42,6 +45,7 @@ use chance::Chance;
 use checker::{Rule, Violation};
 use clients::Crowd;
 use nemesis::Kind;
+use person::Person;
 use report::Report;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -103,6 +107,8 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let world = Arc::new(World::start(settings.servers).await);
     let crowd = Arc::new(Crowd::gathers(&world, settings.sockets, &chance).await);
 
+    let hostile = Person::registers(&world, crowd.clients.len()).await;
+    let flooding = tokio::spawn(hostile::floods(hostile, chance.apart("hostile", 0)));
     let stop = CancellationToken::new();
     let mut talking = crowd.talks(&stop);
     let until = Instant::now() + Duration::from_secs(settings.seconds);
@@ -115,6 +121,9 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let finished = async { while talking.join_next().await.is_some() {} };
     let _ = timeout(Duration::from_secs(20), finished).await;
     talking.shutdown().await;
+    flooding.abort();
+    let flooded = flooding.await;
+    assert!(flooded.is_err_and(|e| e.is_cancelled()), "somebody floods for as long as the run lasts");
     // Receipts are told up to a second late.
     sleep(Duration::from_secs(2)).await;
 
@@ -134,6 +143,10 @@ async fn run(settings: Settings) -> (Report, Vec<Violation>) {
     let history = world.history.take();
     let mut violations = checker::check(&history, &log, &views);
     let mut report = Report::of(&history, log.iter().map(Vec::len).sum());
+    if report.thrown_out == 0 {
+        let evidence = format!("of {} sockets that were filled none was closed with 4408", report.floods);
+        violations.push(Violation { rule: Rule::NoBlunder, evidence });
+    }
     let world = Arc::into_inner(world).expect("everybody has gone");
     let errors = world.stop().await;
     violations.extend(errors.into_iter().map(|evidence| Violation { rule: Rule::NoBlunder, evidence }));

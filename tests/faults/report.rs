@@ -18,6 +18,9 @@ pub struct Report {
     pub membership_changes: usize,
     /// Kind: how many, and how many of them were felt.
     pub faults: BTreeMap<String, (usize, usize)>,
+    /// Connections that somebody has filled, and those of them that were closed with 4408.
+    pub floods: usize,
+    pub thrown_out: usize,
     /// Attempts at faults that nobody felt: each was tried again.
     pub in_vain: usize,
     pub sessions: usize,
@@ -46,6 +49,10 @@ impl Report {
                 What::Unknown { .. } => report.unknown += 1,
                 What::Refused { .. } => report.refused += 1,
                 What::Frame { .. } => report.frames += 1,
+                What::Flooded { code, .. } => {
+                    report.floods += 1;
+                    report.thrown_out += usize::from(*code == Some(4408));
+                }
                 What::InVain { .. } => report.in_vain += 1,
                 What::Changed { .. } => report.membership_changes += 1,
                 What::Ready { .. } => report.sessions += 1,
@@ -90,6 +97,7 @@ impl fmt::Display for Report {
             self.sessions, self.resumes, self.resets
         )?;
         writeln!(f, "  resume p50, p99         {} ms, {} ms", self.resume_p50, self.resume_p99)?;
+        writeln!(f, "  floods, thrown out      {}, {}", self.floods, self.thrown_out)?;
         writeln!(f, "  longest without acks    {} ms", self.longest_silence)?;
         writeln!(
             f,

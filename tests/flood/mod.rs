@@ -1,12 +1,11 @@
-//! A hostile client: it fills one connection as fast as the kernel takes it, and comes back when it is
-//! thrown out.
+//! A hostile client: it fills one connection as fast as the kernel takes it.
 
 use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpStream, tcp::OwnedReadHalf},
-    time::{sleep, timeout},
+    time::timeout,
 };
 
 /// What is sent at once.
@@ -66,28 +65,22 @@ impl Flood {
         }
     }
 
-    /// Floods until it is dropped; `ended` is told of each connection with which close code it ended.
-    pub async fn pours(self, address: SocketAddr, token: &str, mut ended: impl FnMut(Option<u16>)) {
+    /// Fills one connection until the server ends it, or for long; the close code, if there was one.
+    pub async fn pours(self, address: SocketAddr, token: &str) -> Option<u16> {
         let (begin, again) = self.words(address, token);
         let chunk = again.repeat(CHUNK / again.len());
-        loop {
-            if let Ok(connection) = TcpStream::connect(address).await {
-                let (reading, mut writing) = connection.into_split();
-                let write = async {
-                    let mut written = writing.write_all(&begin).await;
-                    while written.is_ok() {
-                        written = writing.write_all(&chunk).await;
-                    }
-                    // What the server said before it closed is read to its end.
-                    std::future::pending::<()>().await;
-                };
-                let code = tokio::select! {
-                    code = timeout(LONGEST, close_code(reading)) => code.ok().flatten(),
-                    () = write => None,
-                };
-                ended(code);
+        let (reading, mut writing) = TcpStream::connect(address).await.ok()?.into_split();
+        let write = async {
+            let mut written = writing.write_all(&begin).await;
+            while written.is_ok() {
+                written = writing.write_all(&chunk).await;
             }
-            sleep(Duration::from_millis(20)).await;
+            // What the server said before it closed is read to its end.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            code = timeout(LONGEST, close_code(reading)) => code.ok().flatten(),
+            () = write => None,
         }
     }
 }
