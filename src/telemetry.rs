@@ -107,6 +107,8 @@ metrics! {
     sockets: Gauge = "sockets";
     /// Requests that follow events at this moment, by page or as a stream.
     followers: Gauge = "events_followed";
+    /// Bytes of answers that wait to be read by those who have asked.
+    unread: Gauge = "unread_answer_bytes";
     /// Event frames that were handed to sockets.
     deliveries: Counter = "deliveries";
     /// Sessions that went on from a cursor.

@@ -5,7 +5,7 @@ use std::{ops::Deref, sync::Arc};
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
-use super::{Below, Problem};
+use super::{Below, Problem, edge};
 use crate::{
     auth::{self, Revoked, Tokens},
     clock::Clock,
@@ -26,7 +26,9 @@ impl Deref for Caller {
 
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<auth::Caller> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
-    Ok(door.admit(&bearer.token)?)
+    let caller = door.admit(&bearer.token)?;
+    edge::is_asked_by(caller.user);
+    Ok(caller)
 }
 
 /// What it takes to know a caller.

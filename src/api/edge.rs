@@ -1,6 +1,6 @@
 //! The outer layer: what every request passes, whatever answers it.
 
-use std::{any::Any, fmt, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, cell::OnceCell, fmt, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{
@@ -11,14 +11,22 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-use super::{Problem, body, document, page::Wait, problem, strict};
+use super::{Problem, body, document, page::Wait, problem, strict, unread::Unread};
 use crate::{
     commands::DEADLINE,
+    domain::UserId,
     telemetry::{self, TraceParent},
 };
 
 tokio::task_local! {
     static CURRENT: RequestId;
+    static ASKING: OnceCell<UserId>;
+}
+
+/// Notes who asks, once that is known.
+pub(super) fn is_asked_by(user: UserId) {
+    // A request has one caller, and outside of one there is nothing to note.
+    let _ = ASKING.try_with(|asking| asking.set(user));
 }
 
 /// The name of a request: in the answer's `x-request-id`, in problems, in the log.
@@ -66,10 +74,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
 /// that every error, also a panic, is answered as a [`Problem`].
 pub fn edge<E: Endpoint>(inner: E) -> impl Endpoint<Output = Response> {
-    Edge(inner)
+    Edge { inner, unread: Unread::default() }
 }
 
-struct Edge<E>(E);
+struct Edge<E> {
+    inner: E,
+    unread: Unread,
+}
 
 impl<E: Endpoint> Endpoint for Edge<E> {
     type Output = Response;
@@ -80,7 +91,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             "request", request_id = %id, method = %request.method(), path = request.uri().path());
         let private = request.uri().path().starts_with(document::BASE);
         let trace = trace(request.headers());
-        let answer = CURRENT.scope(id.clone(), telemetry::within(trace, self.answer(request)));
+        let answer = ASKING.scope(OnceCell::new(), self.counted(request));
+        let answer = CURRENT.scope(id.clone(), telemetry::within(trace, answer));
         let mut response = answer.instrument(span).await;
 
         let headers = response.headers_mut();
@@ -94,12 +106,20 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 }
 
 impl<E: Endpoint> Edge<E> {
+    async fn counted(&self, request: Request) -> Response {
+        let answer = self.answer(request).await;
+        match ASKING.with(|asking| asking.get().copied()) {
+            Some(user) => self.unread.count(user, answer).await,
+            None => answer,
+        }
+    }
+
     async fn answer(&self, request: Request) -> Response {
         if let Some(problem) = refused_at_once(&request) {
             return problem.into_response();
         }
         let deadline = deadline(&request);
-        let answering = AssertUnwindSafe(self.0.call(request)).catch_unwind();
+        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         match timeout(deadline, answering).await {
             Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
             Ok(Ok(Err(error))) => Problem::of_error(error).into_response(),

@@ -60,6 +60,7 @@ mod start;
 mod strict;
 mod swagger;
 mod typed;
+mod unread;
 mod users;
 pub mod values;
 

@@ -1,6 +1,6 @@
 //! The document at `/openapi.json` and Swagger UI at `/docs/`, its assets inside the binary.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use bytes::Bytes;
 use poem::{
@@ -71,5 +71,9 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         true => response.header(header::CONTENT_ENCODING, "gzip"),
         false => response,
     };
-    response.body(file.bytes.into_owned())
+    // Most files lie in the binary and need no copy of their own.
+    response.body(match file.bytes {
+        Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+        Cow::Owned(bytes) => bytes.into(),
+    })
 }

@@ -47,4 +47,5 @@ mod search;
 mod secrets;
 mod strangers;
 mod typed;
+mod unread;
 mod views;
