@@ -231,3 +231,54 @@ fn misfits(schema: &Value, value: &Value) -> Vec<String> {
     }
     found
 }
+
+/// Every code that stands in the sources beside a status, or in a constructor of problems, is in the list that is
+/// published: `x-codes` in the document, which `/problems/<code>` explains.
+#[test]
+fn every_code_of_a_refusal_is_in_the_published_list() {
+    let document: Value = serde_json::from_str(&read("openapi/openapi.json")).expect("JSON");
+    let listed = &document["components"]["schemas"]["Problem"]["properties"]["code"]["x-codes"];
+    let listed: Vec<&str> =
+        listed.as_array().expect("codes").iter().filter_map(|one| one["code"].as_str()).collect();
+    let mut sorted = listed.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(listed, sorted, "in alphabetical order, each once");
+    let mut found = 0;
+    for folder in ["src/api", "src/gateway", "src/listen"] {
+        for entry in
+            fs::read_dir(file(folder)).expect("a folder").map(|entry| entry.expect("an entry").path())
+        {
+            if entry.is_dir()
+                || entry.file_name().is_some_and(|name| name.to_string_lossy().contains("tests"))
+            {
+                continue;
+            }
+            let text = fs::read_to_string(&entry).expect("a source");
+            let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+            for begin in [
+                "StatusCode::",
+                "::conflict(",
+                "::forbidden(",
+                "::unauthorized(",
+                "::unavailable(",
+                "::too_many(",
+            ] {
+                for rest in text.split(begin).skip(1) {
+                    let rest =
+                        rest.trim_start_matches(|c: char| c.is_ascii_uppercase() || "_, \n".contains(c));
+                    let Some(code) = rest.strip_prefix('"').and_then(|rest| rest.split('"').next()) else {
+                        continue;
+                    };
+                    assert!(
+                        listed.contains(&code),
+                        "{}: `{code}` is not in src/api/codes.rs",
+                        entry.display()
+                    );
+                    found += 1;
+                }
+            }
+        }
+    }
+    assert!(found > 50, "the sources are read: {found}");
+}

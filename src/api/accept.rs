@@ -15,10 +15,18 @@ struct Weight {
 /// Whether a stream is wanted more than a page. Where both are wanted alike, it is if it is named: nobody
 /// names it without being able to read it.
 pub(super) fn wants_stream(accept: &str) -> bool {
-    let [stream, page] = [STREAM, JSON].map(|media| weigh(accept, media));
-    stream.thousandths > 0
-        && (stream.thousandths > page.thousandths
-            || stream.is_named && stream.thousandths == page.thousandths)
+    wants(accept, STREAM)
+}
+
+/// Whether a page for people is wanted more than JSON, in the same way.
+pub(super) fn wants_page(accept: &str) -> bool {
+    wants(accept, "text/html")
+}
+
+fn wants(accept: &str, media: &str) -> bool {
+    let [this, json] = [media, JSON].map(|media| weigh(accept, media));
+    this.thousandths > 0
+        && (this.thousandths > json.thousandths || this.is_named && this.thousandths == json.thousandths)
 }
 
 /// The weight of a media type: that of the most specific range which covers it. None covers it: zero.

@@ -79,7 +79,7 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     // An array would be taken for an object by the order of its fields.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
-        Some(_) => return Err(Problem::invalid("", "wrong_type", "expected a JSON object")),
+        Some(_) => return Err(no_object()),
         None => return Err(Problem::invalid("", "empty", "there is no body: expected a JSON object")),
     }
     if depth(bytes) > DEPTH {
@@ -90,6 +90,16 @@ pub(super) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         .map_err(|error| wrong(&pointer(error.path()), error.inner()))?;
     json.end().map_err(|error| wrong("", &error))?;
     Ok(shape)
+}
+
+/// The refusal of a body that is JSON of another kind.
+pub(super) fn no_object() -> Problem {
+    Problem::invalid("", "wrong_type", "expected a JSON object")
+}
+
+/// The refusal of a body without the field at `pointer`.
+pub(super) fn missing(pointer: &str) -> Problem {
+    Problem::invalid(pointer, "missing", "this field is required")
 }
 
 /// The deepest level of brackets outside of strings.
@@ -135,7 +145,7 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     let expected = text.split_once(", expected ").map(|(_, expected)| format!("expected {expected}"));
     let field = text.split('`').nth(1).unwrap_or_default();
     let (code, detail) = if text.starts_with("missing field") {
-        return Problem::invalid(pointer.to_owned() + &step(field), "missing", "this field is required");
+        return missing(&(pointer.to_owned() + &step(field)));
     } else if text.starts_with("duplicate field") {
         return Problem::invalid(pointer.to_owned() + &step(field), "duplicate_field", "give it once");
     } else if text.starts_with("unknown field") {

@@ -9,7 +9,7 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{problem, schemas};
+use super::{codes, problem, schemas};
 
 /// The path under which all operations lie.
 pub const BASE: &str = "/v1";
@@ -66,13 +66,17 @@ pub fn lift(spec_json: &str) -> Value {
             document.remove(list);
         }
     }
+    let shapes = document.get("components").and_then(|components| components.get("schemas")).cloned();
     for paths in ["paths", "webhooks"] {
         for operation in members(document.get_mut(paths)).flat_map(|path| members(Some(path))) {
-            lift_operation(operation);
+            lift_operation(operation, shapes.as_ref().unwrap_or(&Value::Null));
         }
     }
     if let Some(components) = document.get_mut("components") {
         members(components.get_mut("schemas")).for_each(lift_schema);
+        if let Some(code) = components.pointer_mut("/schemas/Problem/properties/code") {
+            code["x-codes"] = codes::all();
+        }
     }
     let mut document = Value::Object(document);
     schemas::relate(&mut document);
@@ -126,21 +130,37 @@ fn elements(array: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     array.and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-fn lift_operation(operation: &mut Value) {
+fn lift_operation(operation: &mut Value, shapes: &Value) {
     elements(operation.get_mut("parameters")).for_each(lift_described);
     if let Some(body) = operation.get_mut("requestBody") {
         members(body.get_mut("content")).for_each(lift_described);
     }
     let has_body = operation.get("requestBody").is_some();
+    let required = required(operation, shapes);
+    let given = operation.clone();
+    let parameters: Vec<&str> = query_parameters(&given).collect();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     responses.retain(|status, _| has_body || !matches!(status.as_str(), "413" | "415"));
     for (status, response) in responses {
         members(response.get_mut("headers")).for_each(lift_described);
         members(response.get_mut("content")).for_each(lift_described);
         if let Some(problem) = response.pointer_mut("/content/application~1problem+json") {
-            problem["example"] = problem::example(status, has_body);
+            problem["example"] = problem::example(status, &parameters, required.as_deref());
         }
     }
+}
+
+/// The fields that the body of an operation has to have, if it has a body.
+fn required<'a>(operation: &Value, shapes: &'a Value) -> Option<Vec<&'a str>> {
+    let body = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
+    let shape = shapes.get(body.rsplit('/').next()?)?;
+    let fields = shape.get("required").and_then(Value::as_array).into_iter().flatten();
+    Some(fields.filter_map(Value::as_str).collect())
+}
+
+fn query_parameters(operation: &Value) -> impl Iterator<Item = &str> {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.filter(|one| one["in"] == "query").filter_map(|one| one["name"].as_str())
 }
 
 /// A parameter, a header or a content: something that has a schema. What is the default is not said.

@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use poem::http::StatusCode;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Below, Problem};
+use super::{Below, FieldError, Problem};
 use crate::{
     auth::{self, BadToken, LEEWAY},
     domain::Point,
@@ -214,12 +214,15 @@ impl From<Full> for Problem {
 
 impl From<Reset> for Problem {
     fn from(reset: Reset) -> Self {
-        Self::new(
-            StatusCode::GONE,
-            reset.word(),
-            "This cursor cannot be gone on from: load what you need and begin without one.",
-        )
+        gone(reset.word())
     }
+}
+
+/// 410 with the reason.
+pub(super) fn gone(reason: &str) -> Problem {
+    let detail = "This cursor cannot be gone on from: load what you need and begin without one.";
+    let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
+    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
 }
 
 impl From<Behind> for Problem {

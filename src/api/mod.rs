@@ -28,6 +28,7 @@ mod accounts;
 mod blocks;
 mod body;
 mod caller;
+mod codes;
 mod conversations;
 pub mod document;
 mod edge;
@@ -155,7 +156,8 @@ enum Tag {
 }
 
 /// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
-/// `/.well-known/jwks.json` and the schemas of events under `/schemas/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
+/// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
+/// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
 pub fn app(below: Below) -> Route {
     let door = caller::Door::of(&below);
@@ -178,7 +180,10 @@ pub fn app(below: Below) -> Route {
         events::Following(below.clone()),
         info::About(below.info),
     );
-    routes(operations, door).at("/.well-known/jwks.json", keys).at("/schemas/:file", payloads::published())
+    routes(operations, door)
+        .at("/.well-known/jwks.json", keys)
+        .at("/schemas/:file", payloads::published())
+        .nest(codes::PATH, codes::explained())
 }
 
 /// The OpenAPI document of [`app`], as `verbatim openapi` prints it.

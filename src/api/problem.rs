@@ -14,7 +14,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::edge::RequestId;
+use super::{body, codes, edge::RequestId, follow, strict};
 
 /// The content type of a problem.
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
@@ -198,7 +198,7 @@ impl Problem {
             404 => Self::not_found(),
             405 => Self::new(status, "method_not_allowed", "This resource does not answer to that method."),
             409 => Self::conflict("conflict", "It cannot be done in the present state of things."),
-            413 => Self::too_large(super::body::LIMIT),
+            413 => Self::too_large(body::LIMIT),
             415 => Self::not_json(),
             429 => Self::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
             503 => Self::unavailable(
@@ -285,10 +285,11 @@ pub(super) struct Shape {
 
 impl Shape {
     fn of(problem: &Problem, request_id: &str) -> Self {
+        debug_assert!(codes::is_known(problem.code), "`{}` is not in the list of codes", problem.code);
         let mut title = problem.code.replace('_', " ");
         title.get_mut(..1).map(str::make_ascii_uppercase);
         Self {
-            kind: format!("/problems/{}", problem.code),
+            kind: format!("{}/{}", codes::PATH, problem.code),
             title,
             status: problem.status.as_u16(),
             code: problem.code.into(),
@@ -305,13 +306,16 @@ impl Example for Shape {
     }
 }
 
-/// What the document shows for `status` of an operation with or without a body.
-pub(super) fn example(status: &str, has_body: bool) -> serde_json::Value {
+/// What the document shows for `status` of an operation that has these query parameters, and a body of
+/// which these fields are required: an answer that it gives.
+pub(super) fn example(status: &str, parameters: &[&str], required: Option<&[&str]>) -> serde_json::Value {
     let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
-    let problem = match status {
-        StatusCode::BAD_REQUEST if has_body => Problem::invalid("/text", "wrong_type", "expected a string"),
-        StatusCode::BAD_REQUEST => Problem::parameter("limit", "unknown_parameter", "not a parameter here"),
-        status => Problem::of_status(status),
+    let problem = match (status, required) {
+        (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
+        (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
+        (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", parameters),
+        (StatusCode::GONE, _) => follow::gone("cursor_unreadable"),
+        (status, _) => Problem::of_status(status),
     };
     serde_json::to_value(Shape::of(&problem, EXAMPLE_ID)).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
 //! What poem-openapi leaves out of an operation: unknown and repeated parameters, headers that it
 //! cannot read, `Allow` on 405, and errors in our words.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{borrow::Borrow, collections::HashMap, sync::LazyLock};
 
 use poem::{
     Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
@@ -144,15 +144,20 @@ fn join_lists(headers: &mut HeaderMap) {
     }
 }
 
+/// The refusal of a query parameter where there are only these.
+pub(super) fn unknown_parameter<S: Borrow<str>>(name: &str, known: &[S]) -> Problem {
+    let detail = match known {
+        [] => "there are no query parameters here".to_owned(),
+        known => format!("not a parameter; there are {}", known.join(", ")),
+    };
+    Problem::parameter(name, "unknown_parameter", detail)
+}
+
 fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> {
     given.iter().enumerate().find_map(|(at, (name, _))| {
         if !known.contains(name) {
             let name: String = name.chars().take(64).collect();
-            let detail = match known {
-                [] => "there are no query parameters here".to_owned(),
-                known => format!("not a parameter; there are {}", known.join(", ")),
-            };
-            Some(Problem::parameter(&name, "unknown_parameter", detail))
+            Some(unknown_parameter(&name, known))
         } else if given[..at].iter().any(|(before, _)| before == name) {
             Some(Problem::parameter(name, "repeated_parameter", "give it once"))
         } else {

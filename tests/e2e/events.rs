@@ -56,8 +56,8 @@ async fn a_program_follows_by_page_from_any_cursor() {
             "a socket goes on from it too"
         );
     }
-    eve.get(&format!("/v1/events?after={of_socket}")).await.refuses(410, "cursor_of_another_user");
-    ben.get("/v1/events?after=nonsense").await.refuses(410, "cursor_unreadable");
+    eve.get(&format!("/v1/events?after={of_socket}")).await.refuses_cursor("cursor_of_another_user");
+    ben.get("/v1/events?after=nonsense").await.refuses_cursor("cursor_unreadable");
     ben.get("/v1/events?wait=61").await.expect(400);
     world.finish().await;
 }

@@ -36,6 +36,7 @@ mod permissions;
 mod personal;
 mod positions;
 mod presence;
+mod problems;
 mod readiness;
 mod receipts;
 mod replays;

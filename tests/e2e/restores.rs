@@ -93,7 +93,7 @@ async fn an_older_log_under_newer_views_is_refused_until_an_operator_decides() {
     let last = says_all(&ana, &lunch, &["3", "4", "5", "6", "7"]).await;
     let mut device = ben.resumes(&cursor).await;
     assert_eq!(device.gets("reset").await["reason"], "cursor_of_another_log");
-    ben.get(&format!("/v1/events?after={cursor}")).await.refuses(410, "cursor_of_another_log");
+    ben.get(&format!("/v1/events?after={cursor}")).await.refuses_cursor("cursor_of_another_log");
     assert_eq!(ana.history(&lunch, last).await, ["one", "two", "3", "4", "5", "6", "7"]);
     world.views_equal_a_rebuild().await;
     world.finish_with_errors(&MEANT).await;

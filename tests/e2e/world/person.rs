@@ -51,6 +51,12 @@ impl Answer {
         self.headers["verbatim-position"].to_str().expect("digits").parse().expect("a position")
     }
 
+    /// 410, with the reason.
+    pub fn refuses_cursor(self, reason: &str) {
+        let body = self.refuses(410, "cursor_gone");
+        assert_eq!(body["errors"][0]["code"], reason, "{body}");
+    }
+
     /// A problem with this status and code.
     pub fn refuses(self, status: u16, code: &str) -> Value {
         assert_eq!((self.status.as_u16(), self.body["code"].as_str()), (status, Some(code)), "{}", self.body);

@@ -1,0 +1,82 @@
+//! Problems: each kind is explained, and the document's examples are real ones.
+
+use reqwest::{Method, header};
+use serde_json::{Value, json};
+
+use crate::world::{Answer, World, ask};
+
+#[tokio::test]
+async fn every_kind_of_problem_is_explained_where_its_type_points() {
+    let world = World::start().await;
+    let at = world.nodes[0].address;
+    let refused = ask(at, Method::GET, "/v1/me", None).await.refuses(401, "missing_token");
+    let kind = refused["type"].as_str().expect("a reference").to_owned();
+    let explained = ask(at, Method::GET, &kind, None).await.expect(200);
+    assert_eq!((&explained["code"], &explained["type"]), (&json!("missing_token"), &json!(kind)));
+    assert!(
+        explained["cause"].is_string()
+            && explained["cure"].as_str().is_some_and(|cure| cure.contains("Bearer"))
+    );
+
+    let document = ask(at, Method::GET, "/openapi.json", None).await.expect(200);
+    let listed = &document["components"]["schemas"]["Problem"]["properties"]["code"]["x-codes"];
+    assert_eq!(*listed, ask(at, Method::GET, "/problems/", None).await.expect(200), "one list");
+    for code in listed.as_array().expect("a list") {
+        let path = code["type"].as_str().expect("a reference");
+        assert_eq!(ask(at, Method::GET, path, None).await.expect(200), *code);
+    }
+    let page = reqwest::Client::new().get(format!("http://{at}{kind}"));
+    let page = page
+        .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(page.headers()[header::CONTENT_TYPE], "text/html; charset=utf-8");
+    let text = page.text().await.expect("text");
+    assert!(text.contains("<code>missing_token</code>") && !text.contains("Bearer <"), "{text}");
+    ask(at, Method::GET, "/problems/no_such_thing", None).await.refuses(404, "not_found");
+    world.finish_without_views().await;
+}
+
+/// What an example of 400 is the answer to: an unknown parameter, a body without a field, or one that is none.
+fn provoking(example: &Value) -> (&'static str, Option<Value>) {
+    let error = &example["errors"][0];
+    match (error["code"].as_str(), error["pointer"].as_str()) {
+        (Some("unknown_parameter"), _) => ("?colour=blue", None),
+        (Some("missing"), _) => ("", Some(json!({}))),
+        (Some("wrong_type"), Some("")) => ("", Some(json!([]))),
+        _ => panic!("an example of another kind: {example}"),
+    }
+}
+
+#[tokio::test]
+async fn the_documents_examples_of_400_are_answers_of_their_operations() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    let document = ana.get("/openapi.json").await.expect(200);
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().expect("paths") {
+        for (method, operation) in operations.as_object().expect("operations") {
+            let example = &operation["responses"]["400"]["content"]["application/problem+json"]["example"];
+            let (query, body) = provoking(example);
+            let id = "01930f3d-0c11-7a52-9b3e-4d5f60718293";
+            let there = path.split('/').map(|part| if part.starts_with('{') { id } else { part });
+            let there = there.collect::<Vec<_>>().join("/") + query;
+            let method: Method = method.to_uppercase().parse().expect("a method");
+            let Answer { status, body: told, .. } = ana.send(method.clone(), &there, body).await;
+            assert_eq!(status, 400, "{method} {there}: {told}");
+            for field in ["type", "title", "status", "code", "detail", "errors"] {
+                assert_eq!(told[field], example[field], "{method} {there}");
+            }
+            tried += 1;
+        }
+    }
+    assert!(tried >= 43, "{tried}");
+    let gone =
+        &document["paths"]["/v1/events"]["get"]["responses"]["410"]["content"]["application/problem+json"];
+    let told = ana.get("/v1/events?after=nonsense").await.refuses(410, "cursor_gone");
+    assert_eq!(told["detail"], gone["example"]["detail"]);
+    assert_eq!(told["errors"][0]["code"], "cursor_unreadable");
+    assert_eq!(told["errors"], gone["example"]["errors"]);
+    world.finish_without_views().await;
+}
