@@ -14,15 +14,15 @@ pub struct Rate {
     pub at_once: u32,
 }
 
-/// Frames of every kind, fragments too. An outbox of many days fits in at once, and nobody who waits for
-/// answers is as fast.
+/// Frames of every kind, fragments too. The outbox of a device that was away for days fits in at once, and
+/// a client that waits for answers is slower.
 pub const FRAMES: Rate = Rate { per_second: 200, at_once: 2_000 };
 /// All bytes, those of heads too: at once more than two hundred frames of the largest size.
 pub const BYTES: Rate = Rate { per_second: 1_000_000, at_once: 16_000_000 };
 /// Pings and pongs, which also count as frames.
 pub const CONTROL: Rate = Rate { per_second: 10, at_once: 10 };
 
-/// What one client may still send. Owned by the task that reads its socket.
+/// The rest of what one client may send. Owned by the task that reads its socket.
 #[derive(Debug)]
 pub(super) struct Budget {
     /// Everything that had come by then has been read.
@@ -33,7 +33,7 @@ pub(super) struct Budget {
     control: Instant,
 }
 
-/// What has come.
+/// Something that has come.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Came {
     pub(super) frames: u32,
@@ -46,15 +46,15 @@ impl Budget {
         Self { read_up_to: now, frames: now, bytes: now, control: now }
     }
 
-    /// What is read next comes just now, for everything before it has been read.
+    /// Everything that had come before has been read, so the next bytes come just now.
     pub(super) fn is_read_up_to(&mut self, now: Instant) {
         self.read_up_to = now;
     }
 
     /// Takes what has come out of the buckets; whether there was enough in all of them.
     ///
-    /// A bucket has been filling since everything was read: what a client sends while nobody reads, as
-    /// in a long resume, is read at once and was not sent at once.
+    /// A bucket has been filling since everything was read: frames that a client sends while nobody reads,
+    /// as in a long resume, are read at once and were not sent at once.
     pub(super) fn takes(&mut self, came: Came, now: Instant) -> bool {
         let since = self.read_up_to;
         let frames = FRAMES.takes(&mut self.frames, came.frames, since, now);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_while_nobody_read_was_not_sent_at_once() {
+    fn frames_that_came_while_nobody_read_were_not_sent_at_once() {
         let begin = Instant::now();
         let mut budget = Budget::new(begin);
         let after_a_resume = begin + 120 * SECOND;

@@ -28,7 +28,7 @@ pub enum Event {
     Gone(Option<Close>),
 }
 
-/// What a client sends that is heard no more is read at this pace, 8 KiB each time, until the socket ends.
+/// The pause between two reads, of 8 KiB each, from a client that is heard no more.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Reads one socket. Owned by its task.

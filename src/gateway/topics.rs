@@ -134,7 +134,7 @@ impl Topics {
     }
 
     /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
-    /// Whoever calls it again before anything else joins, leaves or happens has sent everything in order.
+    /// To keep the order, a caller calls it until then before anything else joins, leaves or happens.
     pub(super) fn flush_some(&mut self) -> Option<usize> {
         while let Some(id) = self.dirty.last() {
             if let Some(written) = self.flush_to_some(*id) {

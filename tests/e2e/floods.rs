@@ -17,7 +17,7 @@ use crate::{
     world::{Backbone as _, Person, World, eventually},
 };
 
-/// Whoever waits longer is starved, on the slowest machine.
+/// An answer that takes longer is none, on the slowest machine.
 const SOON: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -58,7 +58,7 @@ async fn a_client_that_floods_its_socket_starves_nobody_and_is_thrown_out() {
 }
 
 #[tokio::test]
-async fn who_leaves_while_somebody_floods_with_presence_has_gone_for_all() {
+async fn people_who_leave_during_a_flood_of_presence_have_gone_for_all() {
     let mut world = World::empty(1).await;
     world.add_node_with("api,gateway,projector", &[("VERBATIM_PRESENCE_GRACE", "1")]).await;
     let (ana, eve) = (world.person("ana").await, world.person("eve").await);

@@ -39,7 +39,7 @@ async fn a_token_that_does_not_count_is_told_by_a_close_which_browsers_see() {
     .await;
     assert_eq!(closed(&world, &ana.token).await, (4501, "invalid_token".to_owned()));
 
-    // Who does not ask for a socket is answered in HTTP, and so is who has no token.
+    // A request that asks for no socket is answered in HTTP, and so is one without a token.
     let plain = ana.get("/v1/ws").await;
     assert_eq!((plain.status.as_u16(), &plain.body["code"]), (426, &"upgrade_required".into()));
     assert_eq!(open(address, None).await.err(), Some(401));
@@ -47,7 +47,7 @@ async fn a_token_that_does_not_count_is_told_by_a_close_which_browsers_see() {
 }
 
 #[tokio::test]
-async fn those_whose_tokens_do_not_count_take_no_place_from_others() {
+async fn sockets_without_a_good_token_take_no_place_from_others() {
     let world = World::start().await;
     let (ana, address) = (world.person("ana").await, world.nodes[0].address);
     let mut told = Vec::new();

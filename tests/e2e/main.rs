@@ -38,6 +38,7 @@ mod positions;
 mod presence;
 mod problems;
 mod readiness;
+mod readme;
 mod receipts;
 mod replays;
 mod restores;

@@ -10,7 +10,7 @@ use tokio::{
 
 /// What is sent at once.
 const CHUNK: usize = 64 * 1024;
-/// The longest that one connection is filled: who is not thrown out comes back by themselves.
+/// The longest that one connection is filled, if the server does not end it.
 const LONGEST: Duration = Duration::from_secs(20);
 
 /// What it sends.

@@ -37,11 +37,17 @@ async fn installed() -> &'static Installed {
 /// A module of `tests/clients/` with its arguments, to be run by node. The packages are found from the
 /// folder in which it runs, because a module that is given as text has no place of its own.
 pub async fn node(script: &str, arguments: &[&str]) -> Command {
-    let Installed { node, packages } = installed().await;
     let text = std::fs::read_to_string(scripts().join(script)).expect(script);
+    node_with(&text, arguments).await
+}
+
+/// A module that is given as text, with its arguments.
+pub async fn node_with(module: &str, arguments: &[&str]) -> Command {
+    let Installed { node, packages } = installed().await;
     let mut command = Command::new(node);
-    command.args(["--input-type=module", "--eval", &text, "--"]).args(arguments).current_dir(packages);
-    command.kill_on_drop(true);
+    // Node 20 has a WebSocket only if it is asked for one.
+    command.arg("--experimental-websocket").args(["--input-type=module", "--eval", module, "--"]);
+    command.args(arguments).current_dir(packages).kill_on_drop(true);
     command
 }
 
