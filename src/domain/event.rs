@@ -104,7 +104,7 @@ pub enum Event {
 pub struct ConversationCreated {
     /// Direct or group.
     pub kind: Kind,
-    /// A group's title.
+    /// A group's title, as typed: at most 256 bytes of UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Title>")]
     pub title: Option<String>,
@@ -118,7 +118,7 @@ pub struct ConversationCreated {
 /// A group got another title or setting; what is absent stays as it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationUpdated {
-    /// The new title.
+    /// The new title, as typed: at most 256 bytes of UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Title>")]
     pub title: Option<String>,
@@ -161,7 +161,7 @@ pub struct MessageSent {
     /// The sender's idempotency key.
     #[schemars(with = "ClientId")]
     pub client_id: String,
-    /// As typed.
+    /// As typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
     /// The message that it answers.
@@ -191,7 +191,7 @@ pub struct MessageEdited {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ClientId>")]
     pub client_id: Option<String>,
-    /// The new text, as typed.
+    /// The new text, as typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
     /// Members at this position whom the new text names as `<@user id>`, by id.
@@ -225,13 +225,15 @@ of_a_message! {
     MessageDeleted {}
     /// The actor put a reaction to a message. Again it changes nothing.
     ReactionAdded {
-        /// Which reaction.
+        /// Which reaction: an emoji fully qualified, as Unicode lists it. Old events may lack U+FE0F, which
+        /// makes no difference.
         #[schemars(with = "Emoji")]
         emoji: String
     }
     /// The actor took a reaction back.
     ReactionRemoved {
-        /// Which reaction.
+        /// Which reaction: an emoji fully qualified, as Unicode lists it. Old events may lack U+FE0F, which
+        /// makes no difference.
         #[schemars(with = "Emoji")]
         emoji: String
     }

@@ -52,7 +52,7 @@ pub enum ClientFrame {
         conversation_id: ConversationId,
         /// The idempotency key: the same at every retry.
         client_id: ClientId,
-        /// As typed. Members are mentioned as `<@user id>`.
+        /// As typed: at most 16 KiB of UTF-8. Members are mentioned as `<@user id>`.
         text: Text,
         /// The message that it answers.
         #[serde(default)]
@@ -73,7 +73,7 @@ pub enum ClientFrame {
         /// The idempotency key, if there is one.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// As typed.
+        /// As typed: at most 16 KiB of UTF-8.
         text: Text,
     },
     /// Deletes a message for all; answered with `ack`.
@@ -101,7 +101,7 @@ pub enum ClientFrame {
         /// The idempotency key, if there is one.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji.
+        /// One emoji of at most 64 bytes of UTF-8; with or without U+FE0F it is the same.
         emoji: Emoji,
     },
     /// Takes a reaction back; answered with `ack`.
@@ -116,7 +116,7 @@ pub enum ClientFrame {
         /// The idempotency key, if there is one.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji.
+        /// One emoji of at most 64 bytes of UTF-8; with or without U+FE0F it is the same.
         emoji: Emoji,
     },
     /// Pins a message; answered with `ack`.
