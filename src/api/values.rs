@@ -180,7 +180,10 @@ fn as_of(value: &str) -> Result<AsOf, String> {
 
 fn id(example: &str) -> MetaSchema {
     MetaSchema {
-        pattern: Some("^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$".into()),
+        description: Some("Read in either case, written in lower case"),
+        pattern: Some(
+            "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$".into(),
+        ),
         example: Some(example.into()),
         ..MetaSchema::new_with_format("string", "uuid")
     }

@@ -1,31 +1,32 @@
-//! Names of things. Every id is a UUIDv7 in canonical lower-case form, made outside this folder.
+//! Names of things. Every id is a UUIDv7, made outside this folder, read in either case and written in
+//! lower case (RFC 9562, part 4).
 
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The text is not a UUIDv7 in canonical lower-case form.
+/// The text is not a UUIDv7 with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnId;
 
 impl fmt::Display for NotAnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("not an id: a UUID of version 7 in lower-case form with hyphens is expected")
+        f.write_str("not an id: a UUID of version 7 with hyphens is expected")
     }
 }
 
 impl std::error::Error for NotAnId {}
 
-/// The one parser of ids: nothing but `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx` in lower case,
-/// with a time before the year 10000, passes.
+/// The one parser of ids: nothing but `xxxxxxxx-xxxx-7xxx-[89ab]xxx-xxxxxxxxxxxx` in either case, with a
+/// time before the year 10000, passes.
 fn parse(text: &str) -> Result<Uuid, NotAnId> {
     const YEAR_10000_MS: u64 = 253_402_300_800_000;
     let id = Uuid::try_parse(text).map_err(|_| NotAnId)?;
-    let canonical = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == text;
+    let hyphenated = id.hyphenated().encode_lower(&mut Uuid::encode_buffer()).eq_ignore_ascii_case(text);
     let is_v7 = id.get_version_num() == 7 && id.get_variant() == uuid::Variant::RFC4122;
     let in_time = (id.as_u128() >> 80) < u128::from(YEAR_10000_MS);
-    (canonical && is_v7 && in_time).then_some(id).ok_or(NotAnId)
+    (hyphenated && is_v7 && in_time).then_some(id).ok_or(NotAnId)
 }
 
 macro_rules! ids {
@@ -198,8 +199,10 @@ mod tests {
     const BEN: &str = "01930f3c-5a7b-7c3d-9e4f-ba9876543210";
 
     #[test]
-    fn only_the_canonical_form_of_version_7_passes() {
-        assert_eq!(ANA.parse::<UserId>().map(|id| id.to_string()), Ok(ANA.into()));
+    fn only_version_7_with_hyphens_passes_and_is_written_in_lower_case() {
+        for typed in [ANA, &ANA.to_uppercase(), "01930f3C-5a7B-7C3d-8e4f-0123456789aB"] {
+            assert_eq!(typed.parse::<UserId>().map(|id| id.to_string()), Ok(ANA.into()), "{typed}");
+        }
         for wrong in [
             "",
             "1",
@@ -210,7 +213,6 @@ mod tests {
             "$JS",
             "..",
             "00000000-0000-0000-0000-000000000000",
-            "01930F3C-5A7B-7C3D-8E4F-0123456789AB",
             "{01930f3c-5a7b-7c3d-8e4f-0123456789ab}",
             "01930f3c5a7b7c3d8e4f0123456789ab",
             "01930f3c-5a7b-4c3d-8e4f-0123456789ab",

@@ -38,4 +38,4 @@ pub use metadata::{BadMetadata, Metadata};
 pub use past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};
 pub use schema::{schema_of_read, schema_of_written};
 pub use text::{BadText, ClientId, NotAKey, Text, Title, not_in_a_name};
-pub use time::Time;
+pub use time::{NotATime, Time};

@@ -21,7 +21,24 @@ pub fn schema_of_written<T: JsonSchema>() -> Value {
 
 /// The same of what this program reads.
 pub fn schema_of_read<T: JsonSchema>() -> Value {
-    schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize())
+    let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize());
+    let either = ID.replace("a-f", "A-Fa-f").replace("ab]", "ABab]");
+    read_by(&mut schema, &either);
+    schema
+}
+
+/// Ids are read in either case.
+fn read_by(schema: &mut Value, either: &str) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(|part| read_by(part, either)),
+        Value::Object(members) => {
+            if let Some(pattern) = members.get_mut("pattern").filter(|pattern| *pattern == ID) {
+                *pattern = either.into();
+            }
+            members.values_mut().for_each(|part| read_by(part, either));
+        }
+        _ => {}
+    }
 }
 
 fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
@@ -115,11 +132,14 @@ schemas! {
     });
 }
 
+/// Ids as they are written.
+const ID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
+
 fn id(example: &str) -> Schema {
     json_schema!({
         "type": "string",
         "format": "uuid",
-        "pattern": "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$",
+        "pattern": ID,
         "examples": [example],
     })
 }

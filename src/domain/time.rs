@@ -3,17 +3,30 @@
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339};
+use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::Rfc3339, macros::datetime};
 
-/// A point in time in UTC, whole milliseconds, `2026-11-24T13:10:00.000Z` in JSON.
+/// A point in time in UTC, whole milliseconds, `2026-11-24T13:10:00.000Z` in JSON. It lies in the years 1 to
+/// 9999: all others are written in another way by JSON, Postgres or its clients, or by none of them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(OffsetDateTime);
 
 impl Time {
-    /// Cuts to milliseconds and turns to UTC.
+    /// The first one.
+    pub const MIN: Self = Self(datetime!(0001-01-01 0:00 UTC));
+    /// The last one.
+    pub const MAX: Self = Self(datetime!(9999-12-31 23:59:59.999 UTC));
+
+    /// Cuts to milliseconds and turns to UTC; what is too early or too late becomes the first or the last.
     pub fn of(time: OffsetDateTime) -> Self {
-        let utc = time.to_offset(UtcOffset::UTC);
-        Self(utc.replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(utc))
+        Self::exactly(time).unwrap_or(if time.year() < 5_000 { Self::MIN } else { Self::MAX })
+    }
+
+    /// The same; `None` for what is too early or too late. An offset moves a time out of all years that the
+    /// crate knows.
+    fn exactly(time: OffsetDateTime) -> Option<Self> {
+        let utc = time.checked_to_offset(UtcOffset::UTC)?;
+        let cut = utc.replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(utc);
+        (Self::MIN.0..=Self::MAX.0).contains(&cut).then_some(Self(cut))
     }
 
     /// As Postgres keeps it.
@@ -60,10 +73,24 @@ impl fmt::Debug for Time {
     }
 }
 
+/// The text is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotATime;
+
+impl fmt::Display for NotATime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "not a time: RFC 3339 like 2026-11-24T13:10:00Z is expected, from the year 1 to 9999 in UTC",
+        )
+    }
+}
+
+impl std::error::Error for NotATime {}
+
 impl std::str::FromStr for Time {
-    type Err = time::error::Parse;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OffsetDateTime::parse(text, &Rfc3339).map(Self::of)
+    type Err = NotATime;
+    fn from_str(text: &str) -> Result<Self, NotATime> {
+        OffsetDateTime::parse(text, &Rfc3339).ok().and_then(Self::exactly).ok_or(NotATime)
     }
 }
 
@@ -89,5 +116,44 @@ mod tests {
         let time: Time = "2026-11-24T15:10:00.123987+02:00".parse().expect("time");
         assert_eq!(time.to_string(), "2026-11-24T13:10:00.123Z");
         assert_eq!(serde_json::to_string(&time).expect("json"), "\"2026-11-24T13:10:00.123Z\"");
+    }
+
+    #[test]
+    fn a_time_lies_in_the_years_1_to_9999_of_utc() {
+        for (text, written) in [
+            ("0001-01-01T00:00:00Z", Time::MIN.to_string()),
+            ("9999-12-31T23:59:59.9999+00:00", Time::MAX.to_string()),
+            ("9999-12-31T23:59:59-00:00", "9999-12-31T23:59:59.000Z".into()),
+            ("0000-12-31T23:59:59-23:59", "0001-01-01T23:58:59.000Z".into()),
+        ] {
+            assert_eq!(text.parse::<Time>().map(|time| time.to_string()), Ok(written), "{text}");
+        }
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "9999-12-31T23:59:60-00:01",
+            "0001-01-01T00:00:00+00:01",
+            "0000-06-01T00:00:00Z",
+            "0000-01-01T00:00:00+23:59",
+            "10000-01-01T00:00:00Z",
+            "-0001-01-01T00:00:00Z",
+            "2026-02-30T00:00:00Z",
+            "2026-11-24",
+            "",
+        ] {
+            assert_eq!(text.parse::<Time>(), Err(NotATime), "{text}");
+        }
+    }
+
+    #[test]
+    fn reckoning_ends_at_the_first_and_the_last_time() {
+        let forever = std::time::Duration::MAX;
+        assert_eq!((Time::MIN.plus(forever), Time::MAX.plus(forever)), (Time::MAX, Time::MAX));
+        assert_eq!(Time::MIN.since(Time::MAX), std::time::Duration::ZERO);
+        assert!(Time::MAX.since(Time::MIN).as_secs() > 315_000_000_000);
+        for offset in [UtcOffset::from_hms(-23, 59, 0), UtcOffset::from_hms(23, 59, 0)] {
+            let offset = offset.expect("an offset");
+            assert!(Time::of(datetime!(9999-12-31 23:59:59.999999 UTC).replace_offset(offset)) <= Time::MAX);
+            assert!(Time::of(datetime!(0001-01-01 0:00 UTC).replace_offset(offset)) >= Time::MIN);
+        }
     }
 }

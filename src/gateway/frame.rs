@@ -1,5 +1,7 @@
 //! The frames of `verbatim.v1`: JSON text, one object each, `op` first.
 
+#[cfg(test)]
+mod hostile;
 mod reading;
 
 use bytes::Bytes;

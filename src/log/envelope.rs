@@ -165,6 +165,8 @@ impl Recorded {
             .and_then(|kind| kind.strip_suffix(VERSION))
             .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v1"))?
             .to_owned();
+        // What readers pass over is passed on too, and a client's JSON is text.
+        std::str::from_utf8(&data).map_err(|_| malformed(&format!("the data of {word} are not UTF-8")))?;
         let event = Event::read(&word, &data)
             .transpose()
             .map_err(|e| malformed(&format!("the data of {word} cannot be read: {e}")))?;
@@ -196,7 +198,7 @@ impl Recorded {
 
     /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
     /// conversation is in the nil one, which nobody has.
-    pub(super) fn read_or_poison(
+    pub(crate) fn read_or_poison(
         position: u64,
         subject: &str,
         headers: Option<&HeaderMap>,

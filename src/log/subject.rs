@@ -40,9 +40,10 @@ fn with_last_token(conversation: ConversationId, last: &str) -> String {
 pub(super) fn conversation(subject: &str) -> Option<(ConversationId, &str)> {
     let mut tokens = subject.split('.');
     let (root, shard, id, last) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
-    let id: ConversationId = id.parse().ok()?;
-    let canonical = root == "chat" && tokens.next().is_none() && shard == format!("{:02x}", id.shard());
-    canonical.then_some((id, last))
+    let read: ConversationId = id.parse().ok()?;
+    // One conversation has one subject a lane: ids are in lower case there, as they are written.
+    let canonical = root == "chat" && tokens.next().is_none() && id == read.to_string();
+    (canonical && shard == format!("{:02x}", read.shard())).then_some((read, last))
 }
 
 /// The lane that a subject's last token names.
@@ -91,6 +92,7 @@ mod tests {
             format!("chat.ab.{ID}.timeline.more"),
             format!("chat.ab.{ID}"),
             format!("other.ab.{ID}.timeline"),
+            format!("chat.ab.{}.timeline", ID.to_uppercase()),
             "chat.ab.*.timeline".into(),
         ] {
             assert_eq!(conversation(&wrong), None, "{wrong}");

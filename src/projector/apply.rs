@@ -211,14 +211,25 @@ impl Projecting {
     }
 
     /// Halves the facts until those stand alone that Postgres refuses, and parks them.
-    fn project_what_can_be<'a>(
+    async fn project_what_can_be(
+        &mut self,
+        transaction: &mut PgConnection,
+        facts: &[Fact],
+    ) -> Result<(), Stopped> {
+        self.halve(transaction, facts, &mut HashSet::new()).await
+    }
+
+    /// Passes over what comes behind a refused fact of its conversation. A conversation that stands still
+    /// because of something else has here only facts from before that, and these count.
+    fn halve<'a>(
         &'a mut self,
         transaction: &'a mut PgConnection,
         facts: &'a [Fact],
+        behind: &'a mut HashSet<ConversationId>,
     ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
-            let stands_still = |fact: &&Fact| !self.parked.0.contains(&fact.conversation);
-            let facts: Vec<Fact> = facts.iter().filter(stands_still).cloned().collect();
+            let facts: Vec<Fact> =
+                facts.iter().filter(|fact| !behind.contains(&fact.conversation)).cloned().collect();
             if facts.is_empty() {
                 return Ok(());
             }
@@ -233,11 +244,12 @@ impl Projecting {
                 let reason = format!("Postgres refuses its rows: {refused}");
                 let parked = Parked { position, conversation: Some(conversation), reason };
                 self.stop(conversation);
+                behind.insert(conversation);
                 return in_time(self.patience, views::park(transaction, self.stream, &[parked])).await;
             }
             let (first, second) = facts.split_at(facts.len() / 2);
-            self.project_what_can_be(transaction, first).await?;
-            self.project_what_can_be(transaction, second).await
+            self.halve(transaction, first, behind).await?;
+            self.halve(transaction, second, behind).await
         })
     }
 
@@ -277,10 +289,12 @@ impl Projecting {
     }
 }
 
-/// Whether it is what an event says that Postgres refuses: classes 22 and 23, data and constraints.
+/// Whether it is what an event says that Postgres refuses.
 fn is_of_the_data(e: &sqlx::Error) -> bool {
+    // Cardinality, values, constraints, and limits of the program: a key that is too long for its index.
+    const CLASSES: [&str; 4] = ["21", "22", "23", "54"];
     let Some(refused) = e.as_database_error() else { return false };
-    refused.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+    refused.code().is_some_and(|code| CLASSES.contains(&code.get(..2).unwrap_or_default()))
 }
 
 impl Standstill {

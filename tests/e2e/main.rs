@@ -23,6 +23,7 @@ mod filter;
 mod floods;
 mod handshakes;
 mod holes;
+mod hostile;
 mod joins;
 mod log;
 mod lost_log;
