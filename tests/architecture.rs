@@ -106,7 +106,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("poem", &["admin", "api", "app", "gateway", "listen"]),
     ("poem_openapi", &["api"]),
     ("prometheus_client", &["telemetry"]),
-    ("rustix", &["gateway"]),
+    ("rustix", &["dev", "gateway"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),

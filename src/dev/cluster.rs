@@ -49,8 +49,7 @@ pub async fn start_cluster(
 ) -> Result<Cluster, DevError> {
     let homes: Vec<Home> =
         (0..n).map(|index| Home::open(&dir.join(format!("node-{index}")))).collect::<Result<_, _>>()?;
-    join_all(homes.iter().map(|home| async { end_stale(&home.path.join("pid"), home, EndBy::Term).await }))
-        .await;
+    join_all(homes.iter().map(|home| async { end_stale(home, EndBy::Term).await })).await;
     let passwords = homes.first().map(passwords).transpose()?.unwrap_or_default();
     let ports: Vec<u16> = homes.iter().map(|_| free_port()).collect();
     let secret = new_password();

@@ -1,11 +1,13 @@
 //! The folder of one server, and the user who runs it. Postgres refuses to run as root, so as root both servers
-//! run as an ordinary user, who must own the folder and be able to reach it.
+//! run as an ordinary user, who owns the folder `data` in it and must be able to reach that. All beside it, logs and
+//! passwords too, is root's: what the server's user could change, root would have to mistrust.
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::folder::{Folder, PRIVATE};
 use super::{DevError, cannot_use, new_password};
 
 /// Where the folders lie that the servers' user could not reach in their own place. Root's alone to change.
@@ -21,37 +23,60 @@ pub(super) struct User {
 /// A server's folder and, if we are root, the user to run it as.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
-    /// Absolute, and free of symbolic links.
-    pub(super) path: PathBuf,
+    /// Ours alone to change.
+    pub(super) folder: Folder,
     pub(super) user: Option<User>,
 }
 
+/// What the server owns.
+pub(super) const DATA: &str = "data";
+/// Where passwords are kept, which outlive a change of the folder's owner; and where an earlier version kept that
+/// of Postgres.
+pub(super) const PASSWORDS: &str = "passwords";
+pub(super) const BEFORE: &str = "password";
+
 impl Home {
-    /// Makes the folder if it is not there. As root, hands it over to the user who owns it already, else to
-    /// `postgres` or `nobody`; in a place that is closed to them (below /root, say), `dir` becomes a link to a
-    /// folder that is not.
+    /// Makes the folder if it is not there. As root, takes it; the server runs as the user who had it, or has its
+    /// data, else as `postgres` or `nobody`. In a place that is closed to them (below /root, say), `dir` becomes a
+    /// link to a folder that is not.
     pub(super) fn open(dir: &Path) -> Result<Self, DevError> {
         private_folder(dir).map_err(cannot_use(dir))?;
-        let path = dir.canonicalize().map_err(cannot_use(dir))?;
         if !we_are_root() {
-            return Ok(Self { path, user: None });
+            return Ok(Self { folder: Folder::open(dir)?, user: None });
         }
-        let owner = fs::metadata(&path).map_err(cannot_use(dir))?;
-        let user = match owner.uid() {
-            0 => servers_user().ok_or(DevError::NoUser)?,
-            uid => User { uid, gid: owner.gid() },
+        only_roots_link(dir).map_err(cannot_use(dir))?;
+        let folder = Folder::open(dir)?;
+        let owner = folder.owner()?;
+        let ordinary = |user: &User| user.uid != 0;
+        let user = Some(owner).filter(ordinary).or_else(|| folder.owner_of(DATA).filter(ordinary));
+        let user = user.or_else(servers_user).ok_or(DevError::NoUser)?;
+        let folder = match is_reachable(&folder.path, user) {
+            true => folder,
+            false => Folder::open(&lead_out(dir).map_err(cannot_use(dir))?)?,
         };
-        let path = if is_reachable(&path, user) { path } else { lead_out(dir).map_err(cannot_use(dir))? };
-        chown(&path, Some(user.uid), Some(user.gid)).map_err(cannot_use(&path))?;
-        Ok(Self { path, user: Some(user) })
+        folder.take()?;
+        if owner.uid != 0 {
+            let kept = [PASSWORDS, BEFORE].map(|name| folder.read(name).ok().flatten());
+            folder.clear_of_strangers()?;
+            if let Some(kept) = kept.into_iter().flatten().next() {
+                folder.write(PASSWORDS, &kept, PRIVATE)?;
+            }
+        }
+        Ok(Self { folder, user: Some(user) })
     }
 
-    /// Hands a file that we have made here over to the server.
-    pub(super) fn give(&self, file: &Path) -> Result<(), DevError> {
-        match self.user {
-            Some(user) => chown(file, Some(user.uid), Some(user.gid)).map_err(cannot_use(file)),
-            None => Ok(()),
-        }
+    /// The path of the server's data, which it owns.
+    pub(super) fn data(&self) -> Result<PathBuf, DevError> {
+        self.folder.make(DATA, self.user)
+    }
+}
+
+/// Refuses a link that somebody else than root has made.
+fn only_roots_link(dir: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(dir)?;
+    match found.is_symlink() && found.uid() != 0 {
+        true => Err(io::Error::other("it is a link that root has not made: remove it")),
+        false => Ok(()),
     }
 }
 

@@ -2,6 +2,7 @@
 //! this process and end with it.
 
 mod cluster;
+mod folder;
 mod home;
 mod nats;
 mod postgres;
@@ -9,10 +10,12 @@ mod process;
 mod start;
 mod tools;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use folder::{Folder, PRIVATE};
 
 pub use cluster::{Cluster, start_cluster};
 pub use nats::{Nats, NatsOptions, NatsUser, start_nats};
@@ -78,7 +81,8 @@ impl Servers {
         // Others may pass through, to the folders of the servers, but not look around.
         let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(data_dir);
         made.map_err(cannot_use(data_dir))?;
-        let lock = lock(data_dir)?;
+        let folder = Folder::open(data_dir)?;
+        let lock = lock(&folder, data_dir)?;
         let (nats_dir, postgres_dir) = (data_dir.join("nats"), data_dir.join("postgres"));
         let (nats, postgres) = tokio::try_join!(
             start_nats(tools, &nats_dir, NatsOptions::default()),
@@ -90,7 +94,7 @@ impl Servers {
             nats.url_of(NatsUser::Operator),
             postgres.url(),
         );
-        write_secret(&data_dir.join("dev.env"), &env)?;
+        folder.write("dev.env", &env, PRIVATE)?;
         Ok(Self { nats, postgres, _lock: lock })
     }
 
@@ -101,11 +105,9 @@ impl Servers {
     }
 }
 
-fn lock(data_dir: &Path) -> Result<File, DevError> {
+fn lock(folder: &Folder, data_dir: &Path) -> Result<File, DevError> {
     let path = data_dir.join("lock");
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    let mut file = options.open(&path).map_err(cannot_use(&path))?;
+    let mut file = folder.file("lock")?;
     match file.try_lock() {
         Ok(()) => {
             let own = format!("{:<10}\n", std::process::id());
@@ -119,17 +121,6 @@ fn lock(data_dir: &Path) -> Result<File, DevError> {
         }
         Err(TryLockError::Error(source)) => Err(DevError::Folder { path, source }),
     }
-}
-
-/// Replaces a file that only its owner may read, at once or not at all.
-fn write_secret(path: &Path, text: &str) -> Result<(), DevError> {
-    let new = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        fs::rename(&new, path)
-    };
-    write().map_err(cannot_use(path))
 }
 
 fn cannot_use(path: &Path) -> impl FnOnce(io::Error) -> DevError {

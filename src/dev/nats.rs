@@ -1,16 +1,16 @@
 //! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one, or `deploy/cluster.conf` one of
 //! several.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectError, ConnectOptions};
 
-use super::home::Home;
+use super::folder::{PRIVATE, READABLE};
+use super::home::{Home, PASSWORDS};
 use super::process::{EndBy, POLL, Process, command, end_stale};
 use super::start::start;
-use super::{DevError, Tools, cannot_use, new_password, write_secret};
+use super::{DevError, Tools, new_password};
 
 const ALONE: &str = include_str!("../../deploy/nats.conf");
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
@@ -79,7 +79,7 @@ pub struct Nats {
 /// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
 pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
     let home = Home::open(dir)?;
-    end_stale(&home.path.join("pid"), &home, EndBy::Term).await;
+    end_stale(&home, EndBy::Term).await;
     let passwords = passwords(&home)?;
     let setup = Setup { program: tools.nats_server.clone(), home, passwords, options, member: None };
     Nats::start(setup).await
@@ -211,7 +211,6 @@ pub(super) struct Member {
 
 impl Setup {
     async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
-        let configuration = self.home.path.join("nats.conf");
         let included = match self.options.weak_sync {
             true => INCLUDED.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
             false => INCLUDED.into(),
@@ -223,10 +222,9 @@ impl Setup {
         if let Some(bytes) = self.options.max_payload {
             text.push_str(&format!("\nmax_payload: {bytes}\n"));
         }
-        for (path, text) in [(&configuration, &text), (&self.home.path.join("log.conf"), &included)] {
-            fs::write(path, text).map_err(cannot_use(path))?;
-            self.home.give(path)?;
-        }
+        // Without a password in them: its user may read them.
+        self.home.folder.write("nats.conf", &text, READABLE)?;
+        self.home.folder.write("log.conf", &included, READABLE)?;
         let answers = |port| {
             let connected = self.connect(NatsUser::Verbatim, port);
             async { connected.await.map(drop).map_err(|error| error.to_string()) }
@@ -235,12 +233,12 @@ impl Setup {
     }
 
     fn launch(&self, port: u16) -> Result<Process, DevError> {
-        let folder = &self.home.path;
+        let data = self.home.data()?;
         let mut server = command(&self.program);
-        server.arg("-c").arg(folder.join("nats.conf")).arg("-P").arg(folder.join("pid"));
+        server.arg("-c").arg(self.home.folder.path.join("nats.conf"));
         server.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         // As a value of the configuration's language; its strings escape as Rust's do, for what paths hold.
-        server.env("VERBATIM_NATS_DIR", format!("{:?}", folder.join("data")));
+        server.env("VERBATIM_NATS_DIR", format!("{data:?}"));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
         if let Some(member) = &self.member {
             server.env("VERBATIM_NATS_NAME", format!("{:?}", member.name));
@@ -249,7 +247,7 @@ impl Setup {
             server.env("VERBATIM_NATS_CLUSTER_PASSWORD", &member.password);
             server.env("VERBATIM_NATS_ROUTES", format!("{:?}", member.routes));
         }
-        Process::start(server, &self.home, &folder.join("nats.log"), EndBy::Term)
+        Process::start(server, &self.home, "nats.log", EndBy::Term)
     }
 
     fn connect(
@@ -273,12 +271,11 @@ impl Setup {
 
 /// The passwords of this folder, one line for each user; made at the first start.
 pub(super) fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
-    let path = home.path.join("passwords");
-    if !path.exists() {
+    if home.folder.read(PASSWORDS)?.is_none() {
         let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));
-        write_secret(&path, &lines.concat())?;
+        home.folder.write(PASSWORDS, &lines.concat(), PRIVATE)?;
     }
-    let kept = fs::read_to_string(&path).map_err(cannot_use(&path))?;
+    let kept = home.folder.read(PASSWORDS)?.unwrap_or_default();
     let of = |user: NatsUser| {
         kept.lines()
             .find_map(|line| Some((user, line.strip_prefix(user.variable())?.strip_prefix('=')?.into())))

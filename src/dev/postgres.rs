@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, PgConnection};
 
-use super::home::Home;
+use super::folder::PRIVATE;
+use super::home::{BEFORE, DATA, Home, PASSWORDS};
 use super::process::{EndBy, POLL, Process, command, end_stale};
 use super::start::start;
-use super::{DevError, Tools, cannot_use, new_password, write_secret};
+use super::{DevError, Tools, cannot_use, new_password};
 
 const SERVER: &str = "Postgres";
+const LOG: &str = "postgres.log";
 const LOOPBACK: &str = "127.0.0.1";
 /// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
@@ -45,15 +47,14 @@ pub async fn start_postgres(
     options: PostgresOptions,
 ) -> Result<Postgres, DevError> {
     let home = Home::open(dir)?;
-    let path = home.path.join("password");
-    if !path.exists() {
-        write_secret(&path, &new_password())?;
-        home.give(&path)?;
+    if home.folder.read(PASSWORDS)?.is_none() {
+        let kept = home.folder.read(BEFORE)?.unwrap_or_else(new_password);
+        home.folder.write(PASSWORDS, &kept, PRIVATE)?;
     }
-    let password = fs::read_to_string(&path).map_err(cannot_use(&path))?;
+    let password = home.folder.read(PASSWORDS)?.unwrap_or_default();
     let setup =
-        Setup { bin: tools.postgres_bin.clone(), data: home.path.join("data"), home, password, options };
-    end_stale(&setup.data.join("postmaster.pid"), &setup.home, EndBy::Interrupt).await;
+        Setup { bin: tools.postgres_bin.clone(), data: home.folder.path.join(DATA), home, password, options };
+    end_stale(&setup.home, EndBy::Interrupt).await;
     setup.initialize().await?;
     let (port, process) = setup.start(None).await?;
     let url = setup.url("verbatim", port);
@@ -133,20 +134,23 @@ impl Setup {
         if self.data.exists() {
             return Ok(());
         }
-        let unfinished = self.home.path.join("data.new");
+        let unfinished = self.home.folder.path.join("data.new");
         if unfinished.exists() {
             fs::remove_dir_all(&unfinished).map_err(cannot_use(&unfinished))?;
         }
+        self.home.folder.make("data.new", self.home.user)?;
+        self.home.folder.write_for(self.home.user, "pwfile", &self.password, PRIVATE)?;
         let mut initdb = command(self.bin.join("initdb"));
-        initdb.arg("-D").arg(&unfinished).arg("--pwfile").arg(self.home.path.join("password"));
+        initdb.arg("-D").arg(&unfinished).arg("--pwfile").arg(self.home.folder.path.join("pwfile"));
         initdb.args(["-N", "-U", "verbatim", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]);
-        let mut process = Process::start(initdb, &self.home, &self.log(), EndBy::Term)?;
+        let mut process = Process::start(initdb, &self.home, LOG, EndBy::Term)?;
         let status = loop {
             match process.ended() {
                 Some(status) => break status,
                 None => tokio::time::sleep(POLL).await,
             }
         };
+        self.home.folder.remove("pwfile")?;
         if !status.success() {
             return Err(process.failed(SERVER, format!("initdb ended with {status}")));
         }
@@ -183,8 +187,9 @@ impl Setup {
         let mut server = command(self.bin.join("postgres"));
         let addresses = self.options.also_at.map_or(LOOPBACK.into(), |also| format!("{LOOPBACK},{also}"));
         server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", &addresses]);
-        let fits = self.home.path.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
-        server.arg("-k").arg(if fits { &*self.home.path } else { Path::new("") });
+        // The only folder in which it may make a socket.
+        let fits = self.data.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
+        server.arg("-k").arg(if fits { &*self.data } else { Path::new("") });
         if self.options.fsync_off {
             for setting in
                 ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]
@@ -192,7 +197,7 @@ impl Setup {
                 server.args(["-c", setting]);
             }
         }
-        Process::start(server, &self.home, &self.log(), EndBy::Interrupt)
+        Process::start(server, &self.home, LOG, EndBy::Interrupt)
     }
 
     /// Asks the database something; makes it first if the cluster is new.
@@ -212,10 +217,6 @@ impl Setup {
             database.close().await
         };
         ask.await.map_err(|error| error.to_string())
-    }
-
-    fn log(&self) -> PathBuf {
-        self.home.path.join("postgres.log")
     }
 
     fn url(&self, database: &str, port: u16) -> String {

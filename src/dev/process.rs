@@ -2,10 +2,9 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -14,8 +13,12 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::folder::PRIVATE;
 use super::home::Home;
 use super::{DevError, cannot_use};
+
+/// The process of a folder, so that the next run finds what was left of it.
+const PID: &str = "pid";
 
 /// Short enough not to be felt, long enough to cost nothing.
 pub(super) const POLL: Duration = Duration::from_millis(5);
@@ -58,20 +61,25 @@ pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
 pub(super) struct Process {
     child: Child,
     end_by: EndBy,
-    log: PathBuf,
+    /// Its output, and where that lies.
+    log: (File, PathBuf),
 }
 
 impl Process {
-    /// Starts `command` in `home`, as its user, with its output appended to `log`.
+    /// Starts `command` in `home`, as its user, with its output appended to the file `log`. The file is opened by us:
+    /// its server could have put a link in its place.
     pub(super) fn start(
         mut command: Command,
         home: &Home,
-        log: &Path,
+        log: &str,
         end_by: EndBy,
     ) -> Result<Self, DevError> {
-        let output = open_log(log).map_err(cannot_use(log))?;
-        command.current_dir(&home.path).process_group(0).stdin(Stdio::null());
-        command.stdout(output.try_clone().map_err(cannot_use(log))?).stderr(output);
+        let path = home.folder.path.join(log);
+        let output = home.folder.log(log)?;
+        shorten(&output).map_err(cannot_use(&path))?;
+        let copy = || output.try_clone().map_err(cannot_use(&path));
+        command.current_dir(&home.folder.path).process_group(0).stdin(Stdio::null());
+        command.stdout(copy()?).stderr(copy()?);
         if let Some(user) = home.user {
             command.uid(user.uid).gid(user.gid);
         }
@@ -79,7 +87,8 @@ impl Process {
         end_with_us(&mut command, end_by.signal());
         let failed = |error| DevError::Tools(format!("cannot run {}: {error}", program.display()));
         let child = spawn(command).map_err(failed)?;
-        Ok(Self { child, end_by, log: log.into() })
+        home.folder.write(PID, &child.id().to_string(), PRIVATE)?;
+        Ok(Self { child, end_by, log: (output, path) })
     }
 
     pub(super) fn pid(&self) -> u32 {
@@ -150,7 +159,7 @@ impl Process {
 
     /// The error for a server that did not come up, with the end of its log.
     pub(super) fn failed(&self, server: &'static str, why: String) -> DevError {
-        DevError::Server { server, why, log: tail(&self.log) }
+        DevError::Server { server, why, log: tail(&self.log.0, &self.log.1) }
     }
 }
 
@@ -160,20 +169,19 @@ impl Drop for Process {
     }
 }
 
-/// Ends what an earlier run of ours, killed a moment ago, may have left on this folder: the process named in
-/// `pid_file`, if its command line still names `home`.
-pub(super) async fn end_stale(pid_file: &Path, home: &Home, end_by: EndBy) {
-    let Some(pid) = first_number(pid_file) else { return };
+/// Ends what an earlier run of ours, killed a moment ago, may have left on this folder: the process that it has
+/// written down, if its command line still names `home`.
+pub(super) async fn end_stale(home: &Home, end_by: EndBy) {
+    let written = home.folder.read(PID).ok().flatten();
+    let Some(pid) = written.and_then(|pid| pid.trim().parse().ok()).filter(|pid: &i32| *pid > 1) else {
+        return;
+    };
     let started = Instant::now();
-    while runs_on(pid, &home.path) {
+    while runs_on(pid, &home.folder.path) {
         let late = started.elapsed() > STOP_DEADLINE;
         send_signal(pid, if late { libc::SIGKILL } else { end_by.signal() });
         tokio::time::sleep(POLL * 4).await;
     }
-}
-
-fn first_number(file: &Path) -> Option<i32> {
-    fs::read_to_string(file).ok()?.lines().next()?.trim().parse().ok().filter(|pid| *pid > 1)
 }
 
 /// The command line can be read for processes of other users too, unlike their current folder.
@@ -195,16 +203,14 @@ fn children_of(parent: u32) -> Vec<i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
-fn open_log(path: &Path) -> io::Result<File> {
-    let too_long = fs::metadata(path).is_ok_and(|found| found.len() > LOG_LIMIT);
-    let mut options = OpenOptions::new();
-    options.create(true).mode(0o600);
-    if too_long { options.write(true).truncate(true).open(path) } else { options.append(true).open(path) }
+/// Begins a log anew that has become too long.
+fn shorten(log: &File) -> io::Result<()> {
+    if log.metadata()?.len() > LOG_LIMIT { log.set_len(0) } else { Ok(()) }
 }
 
-fn tail(path: &Path) -> String {
+fn tail(log: &File, path: &Path) -> String {
     let read = || {
-        let mut file = File::open(path)?;
+        let mut file = log.try_clone()?;
         let from = file.metadata()?.len().saturating_sub(LOG_TAIL);
         file.seek(SeekFrom::Start(from))?;
         let mut bytes = Vec::new();

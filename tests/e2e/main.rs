@@ -44,6 +44,7 @@ mod receipts;
 mod replays;
 mod restores;
 mod resume;
+mod root;
 mod roster;
 mod rosters;
 mod search;

@@ -1,0 +1,171 @@
+//! A folder that is held open, and what is done in it. Root works here beside servers that run as somebody else:
+//! nothing follows a symbolic link, and what a path leads to later does not matter.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
+
+use super::home::User;
+use super::{DevError, cannot_use};
+
+/// Permissions: of its owner alone, or for others to read.
+pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+pub(super) const READABLE: Mode = PRIVATE.union(Mode::RGRP).union(Mode::ROTH);
+
+/// The longest file that is read here.
+const LONGEST: u64 = 64 << 10;
+
+/// An open folder. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    /// Absolute, and free of symbolic links when it was opened.
+    pub(super) path: PathBuf,
+    handle: Arc<File>,
+}
+
+impl Folder {
+    /// Opens the folder to which a path leads now.
+    pub(super) fn open(path: &Path) -> Result<Self, DevError> {
+        let opened = || -> io::Result<Self> {
+            let path = path.canonicalize()?;
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let handle = File::from(open(&path, flags, Mode::empty())?);
+            Ok(Self { path, handle: Arc::new(handle) })
+        };
+        opened().map_err(cannot_use(path))
+    }
+
+    /// Who owns it.
+    pub(super) fn owner(&self) -> Result<User, DevError> {
+        let found = self.handle.metadata().map_err(cannot_use(&self.path))?;
+        Ok(User { uid: found.uid(), gid: found.gid() })
+    }
+
+    /// Takes it for ourselves, whoever had it; others may pass through and not look around.
+    pub(super) fn take(&self) -> Result<(), DevError> {
+        let taken = || -> io::Result<()> {
+            fchown(&*self.handle, Some(0), Some(0))?;
+            self.handle.set_permissions(Permissions::from_mode(0o711))
+        };
+        taken().map_err(cannot_use(&self.path))
+    }
+
+    /// Writes a file anew, at once or not at all, with these permissions.
+    pub(super) fn write(&self, name: &str, text: &str, mode: Mode) -> Result<(), DevError> {
+        self.write_for(None, name, text, mode)
+    }
+
+    /// The same for somebody who then owns it.
+    pub(super) fn write_for(
+        &self,
+        user: Option<User>,
+        name: &str,
+        text: &str,
+        mode: Mode,
+    ) -> Result<(), DevError> {
+        let new = format!("{name}.new");
+        let write = || -> io::Result<()> {
+            self.unlink(&new)?;
+            let mut file = self.at(&new, OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL, mode)?;
+            file.write_all(text.as_bytes())?;
+            if let Some(user) = user {
+                fchown(&file, Some(user.uid), Some(user.gid))?;
+            }
+            Ok(renameat(&*self.handle, &new, &*self.handle, name)?)
+        };
+        write().map_err(cannot_use(&self.path.join(name)))
+    }
+
+    /// The text of a file, if it is there and is one.
+    pub(super) fn read(&self, name: &str) -> Result<Option<String>, DevError> {
+        let read = || {
+            let mut text = String::new();
+            self.plain(name, OFlags::RDONLY)?.take(LONGEST).read_to_string(&mut text)?;
+            io::Result::Ok(text)
+        };
+        match read() {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot_use(&self.path.join(name))(error)),
+        }
+    }
+
+    /// A file to read and to write, made if it is missing.
+    pub(super) fn file(&self, name: &str) -> Result<File, DevError> {
+        self.plain(name, OFlags::RDWR | OFlags::CREATE).map_err(cannot_use(&self.path.join(name)))
+    }
+
+    /// A file of lines to which more are appended.
+    pub(super) fn log(&self, name: &str) -> Result<File, DevError> {
+        self.plain(name, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND)
+            .map_err(cannot_use(&self.path.join(name)))
+    }
+
+    /// Makes a folder in it if it is missing, and hands it over to `user`.
+    pub(super) fn make(&self, name: &str, user: Option<User>) -> Result<PathBuf, DevError> {
+        let made = || -> io::Result<PathBuf> {
+            match mkdirat(&*self.handle, name, Mode::RWXU) {
+                Err(error) if error != rustix::io::Errno::EXIST => return Err(error.into()),
+                _ => {}
+            }
+            let folder = self.at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+            if let Some(user) = user {
+                fchown(&folder, Some(user.uid), Some(user.gid))?;
+            }
+            Ok(self.path.join(name))
+        };
+        made().map_err(cannot_use(&self.path.join(name)))
+    }
+
+    /// The folder in it, if it is there and is one.
+    pub(super) fn owner_of(&self, name: &str) -> Option<User> {
+        let found = self.at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).ok()?.metadata().ok()?;
+        Some(User { uid: found.uid(), gid: found.gid() })
+    }
+
+    /// Removes a file or a link.
+    pub(super) fn remove(&self, name: &str) -> Result<(), DevError> {
+        self.unlink(name).map_err(cannot_use(&self.path.join(name)))
+    }
+
+    /// Removes all files and links that are not ours.
+    pub(super) fn clear_of_strangers(&self) -> Result<(), DevError> {
+        for entry in fs::read_dir(&self.path).map_err(cannot_use(&self.path))? {
+            let entry = entry.map_err(cannot_use(&self.path))?;
+            let found = entry.metadata().map_err(cannot_use(&self.path))?;
+            if let Some(name) = entry.file_name().to_str()
+                && !found.is_dir()
+                && found.uid() != 0
+            {
+                self.remove(name)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn unlink(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&*self.handle, name, AtFlags::empty()) {
+            Err(error) if error != rustix::io::Errno::NOENT => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// A plain file that has no second name elsewhere.
+    fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
+        let file = self.at(name, flags | OFlags::NONBLOCK, PRIVATE)?;
+        let found = file.metadata()?;
+        match found.is_file() && found.nlink() == 1 {
+            true => Ok(file),
+            false => Err(io::Error::other("it is not a plain file of its own: remove it")),
+        }
+    }
+
+    fn at(&self, name: &str, flags: OFlags, mode: Mode) -> io::Result<File> {
+        let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(openat(&*self.handle, name, flags, mode)?))
+    }
+}
