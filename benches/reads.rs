@@ -199,7 +199,7 @@ async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position
 async fn lists(stage: &Stage, user: UserId, count: usize) {
     let pool = &stage.pool;
     let page =
-        async |after| views::page(pool, user, Among::AllBut(&[]), after, PAGE + 1).await.expect("a page");
+        async |after| views::page(pool, user, Among::AllBut(&[]), after, PAGE + 1).await.expect("a page").0;
     let first = page(None).await;
     assert_eq!(first.len() as i64, (PAGE + 1).min(count as i64), "a whole page");
     let end = first.last().map(|last| (last.active_at, last.id));

@@ -9,8 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Made, Page, Problem, Reply, Ruled,
-    SignedIn, Tag, examples, given,
+    Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Problem, Reply,
+    Ruled, SignedIn, Tag, examples, given,
     settings::ConversationSettings,
     start::{Start, StartDirect, StartGroup},
 };
@@ -248,12 +248,13 @@ impl Conversations {
         archived: Query<Option<bool>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
-    ) -> Result<Reply<Page<Conversation>>, SignedIn> {
+    ) -> Result<Listed<Conversation>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
         let away = auth::archived(&self.0.pool, caller.user).await?;
         let among = if archived.0.unwrap_or(false) { Among::These(&away) } else { Among::AllBut(&away) };
-        let found = views::page(&self.0.pool, caller.user, among, after, limit.0.and_one()).await?;
-        let Page { items, next_cursor } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
+        let (found, moment) = views::page(&self.0.pool, caller.user, among, after, limit.0.and_one()).await?;
+        let standing = self.0.standing(caller.user, None, &moment);
+        let Page { items, next_cursor, .. } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
         let ids: Vec<_> = items.iter().map(|view| view.id).collect();
         let settings = self.0.settings_of(caller.user, &ids).await?;
         let shown = try_join_all(items.into_iter().map(|view| self.shown(caller.user, view))).await?;
@@ -261,7 +262,8 @@ impl Conversations {
             let settings = settings.get(&shown.id).copied().unwrap_or_default();
             shown.settled(settings)
         };
-        Ok(Reply(Page { items: shown.into_iter().flatten().map(settled).collect(), next_cursor }))
+        let shown = shown.into_iter().flatten().map(settled).collect();
+        Ok(Listed(Page::of(shown, next_cursor).standing(standing)))
     }
 
     /// Get a conversation

@@ -8,8 +8,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, Found, Limit, Made, Page, Reached, Reply, Ruled, Tag, examples,
-    given,
+    Below, Body, Caller, Created, Cursor, Found, Limit, Listed, Made, Page, Reached, Reply, Ruled, Standing,
+    Tag, examples, given,
 };
 use crate::{
     commands::Changed,
@@ -110,17 +110,19 @@ impl Members {
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
-    ) -> Result<Reply<Page<Member>>, Found> {
+    ) -> Result<Listed<Member>, Found> {
         let (me, id, limit, after) = (caller.user, id.0, limit.0, cursor.0.map(|end| end.0));
         let page = match as_of.0 {
             None => self.0.members(me, id, limit, after, min_position.0).await?,
             Some(as_of) => {
                 let tracked = self.0.open(me, id, min_position.0).await?;
                 let past = self.0.past(id, tracked.conversation().visible_from(me), as_of).await?;
-                Page::cut(past.members(after, limit.and_one()), limit, |last| last.user)
+                let standing = Standing { position: Some(past.position()), cursor: None };
+                let members = past.members(after, limit.and_one());
+                Page::cut(members, limit, |last| last.user).standing(standing)
             }
         };
-        Ok(Reply(page.map(|member| Member {
+        Ok(Listed(page.map(|member| Member {
             user_id: member.user,
             role: member.role,
             joined_at: member.joined_at,
@@ -191,10 +193,11 @@ impl Below {
     ) -> Result<Page<views::Member>, super::Problem> {
         let tracked = self.open(me, id, min_position).await?;
         let read = || async {
-            let members = views::members(&self.pool, id, after, limit.and_one()).await?;
-            Ok((after.is_some() || !members.is_empty()).then_some(members))
+            let (members, moment) = views::members(&self.pool, id, after, limit.and_one()).await?;
+            let standing = self.standing(me, Some(id), &moment);
+            Ok((after.is_some() || !members.is_empty()).then_some((members, standing)))
         };
-        let members = self.once_known(id, &tracked, read).await?;
-        Ok(Page::cut(members, limit, |last| last.user))
+        let (members, standing) = self.once_known(id, &tracked, read).await?;
+        Ok(Page::cut(members, limit, |last| last.user).standing(standing))
     }
 }

@@ -9,8 +9,8 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Page, Problem, Reached, Reply, Ruled,
-    Tag, examples, given, message::Message,
+    Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached, Reply,
+    Ruled, Standing, Tag, examples, given, message::Message,
 };
 use crate::{
     commands,
@@ -154,7 +154,7 @@ impl Messages {
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
-    ) -> Result<Reply<Page<Message>>, Found> {
+    ) -> Result<Listed<Message>, Found> {
         let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
         let reader = self.0.reader(caller.user, id, min_position.0).await?;
@@ -162,24 +162,32 @@ impl Messages {
             Some(as_of) => Some(self.0.past(id, Some(reader.visible_from), as_of).await?),
             None => None,
         };
-        let page = match asked {
-            Asked::From(direction) => {
-                let found = match &past {
-                    Some(past) => past.history(reader, direction, limit.and_one()),
-                    None => views::history(pool, reader, direction, limit.and_one()).await?,
+        let (older, newer) = halves(limit);
+        let (found, standing) = match past {
+            Some(past) => {
+                let found = match asked {
+                    Asked::From(direction) => past.history(reader, direction, limit.and_one()),
+                    Asked::Around(position) => past.around(reader, position, older + 1, newer),
                 };
-                Page::cut(found, limit, |last| direction.behind(last.position))
+                (found, Standing { position: Some(past.position()), cursor: None })
             }
-            Asked::Around(position) => {
-                let (older, newer) = halves(limit);
-                let found = match &past {
-                    Some(past) => past.around(reader, position, older + 1, newer),
-                    None => views::around(pool, reader, position, older + 1, newer).await?,
+            None => {
+                let (found, moment) = match asked {
+                    Asked::From(direction) => {
+                        views::history(pool, reader, direction, limit.and_one()).await?
+                    }
+                    Asked::Around(position) => {
+                        views::around(pool, reader, position, older + 1, newer).await?
+                    }
                 };
-                cut_around(found, position, older)
+                (found, self.0.standing(caller.user, Some(id), &moment))
             }
         };
-        Ok(Reply(page.map(|message| Message::of(id, message))))
+        let page = match asked {
+            Asked::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
+            Asked::Around(position) => cut_around(found, position, older),
+        };
+        Ok(Listed(page.standing(standing).map(|message| Message::of(id, message))))
     }
 
     /// Get a message
@@ -339,7 +347,7 @@ fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) ->
         found.pop();
     }
     let end = found.last().filter(|_| more).map(|last| Direction::Before(last.position));
-    Page { items: found, next_cursor: end.map(|end| Cursor(end).to_string()) }
+    Page::of(found, end.map(|end| Cursor(end).to_string()))
 }
 
 #[cfg(test)]

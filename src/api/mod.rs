@@ -70,10 +70,10 @@ use std::sync::Arc;
 pub use body::{Body, Few, given};
 pub use caller::Caller;
 pub use edge::{RequestId, edge};
-pub use page::{Cursor, Limit, Page, Wait};
+pub use page::{Cursor, Limit, Page, Standing, Wait};
 pub use problem::{FieldError, Problem};
 pub use refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
-pub use reply::{Created, Done, Made, Reached, Reply};
+pub use reply::{Created, Done, Listed, Made, Reached, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};

@@ -10,6 +10,7 @@ use poem_openapi::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::values::digits;
+use crate::domain::Position;
 
 /// A part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -19,6 +20,18 @@ pub struct Page<T> {
     /// For the parameter `cursor` of the next request; `None` at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+    /// Told in the head of the answer.
+    #[serde(skip)]
+    pub(super) standing: Standing,
+}
+
+/// The moment of which a list tells. Nothing of a list that nobody can follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It tells all that has happened in its conversation up to this position, and nothing behind it.
+    pub position: Option<Position>,
+    /// From here on events tell what it does not.
+    pub cursor: Option<String>,
 }
 
 impl<T> Page<T> {
@@ -29,12 +42,24 @@ impl<T> Page<T> {
         rows.truncate(limit.get());
         let last = rows.last().filter(|_| more);
         let next_cursor = last.map(|last| Cursor(end(last)).to_string());
-        Self { items: rows, next_cursor }
+        Self::of(rows, next_cursor)
+    }
+
+    /// Things of which it is known where the next page begins.
+    pub fn of(items: Vec<T>, next_cursor: Option<String>) -> Self {
+        Self { items, next_cursor, standing: Standing::default() }
+    }
+
+    /// The same page, of which it is known of which moment it tells.
+    #[must_use]
+    pub fn standing(self, standing: Standing) -> Self {
+        Self { standing, ..self }
     }
 
     /// The same page of other things; those that become `None` are left out.
     pub fn filter_map<U>(self, shape: impl FnMut(T) -> Option<U>) -> Page<U> {
-        Page { items: self.items.into_iter().filter_map(shape).collect(), next_cursor: self.next_cursor }
+        let Self { items, next_cursor, standing } = self;
+        Page { items: items.into_iter().filter_map(shape).collect(), next_cursor, standing }
     }
 
     /// The same page of other things.
@@ -219,7 +244,7 @@ impl<T: DeserializeOwned + Send + Sync> ParseFromParameter for Cursor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Position, UserId};
+    use crate::domain::UserId;
 
     #[test]
     fn a_limit_is_1_to_200_and_50_if_absent() {

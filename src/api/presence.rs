@@ -78,7 +78,7 @@ impl Presences {
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Presence>>, Found> {
-        let Page { items, next_cursor } =
+        let Page { items, next_cursor, .. } =
             self.0.members(caller.user, id.0, limit.0, cursor.0.map(|end| end.0), min_position.0).await?;
         let users: Vec<_> = items.into_iter().map(|member| member.user).collect();
         let hidden = self.hidden(caller.user, &users).await?;
@@ -86,7 +86,7 @@ impl Presences {
         for presence in items.iter_mut().filter(|presence| hidden.contains(&presence.user_id)) {
             (presence.status, presence.last_seen_at) = (Status::Offline, None);
         }
-        Ok(Reply(Page { items, next_cursor }))
+        Ok(Reply(Page::of(items, next_cursor)))
     }
 }
 

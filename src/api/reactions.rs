@@ -7,7 +7,9 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::{Below, Caller, Cursor, Found, Limit, Page, Problem, Reached, Reply, Ruled, Tag, examples};
+use super::{
+    Below, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, Standing, Tag, examples,
+};
 use crate::{
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
     views,
@@ -104,24 +106,25 @@ impl Reactions {
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
-    ) -> Result<Reply<Page<Reaction>>, Found> {
+    ) -> Result<Listed<Reaction>, Found> {
         let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let found = match as_of.0 {
+        let (found, standing) = match as_of.0 {
             None => {
                 let message = self.0.message(reader, message_id.0).await?.position;
-                views::reactions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?
+                let limit = limit.0.and_one();
+                let (found, moment) = views::reactions(&self.0.pool, id.0, message, after, limit).await?;
+                (found, self.0.standing(caller.user, Some(id.0), &moment))
             }
             Some(as_of) => {
                 let past = self.0.past(id.0, Some(reader.visible_from), as_of).await?;
                 let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
-                found.ok_or_else(Problem::not_found)?
+                let standing = Standing { position: Some(past.position()), cursor: None };
+                (found.ok_or_else(Problem::not_found)?, standing)
             }
         };
-        Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|reaction| Reaction {
-            user_id: reaction.user,
-            emoji: reaction.emoji,
-            reacted_at: reaction.reacted_at,
+        Ok(Listed(Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
+            Reaction { user_id: reaction.user, emoji: reaction.emoji, reacted_at: reaction.reacted_at }
         })))
     }
 }

@@ -2,11 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Below, Problem};
+use super::{Below, Problem, Standing};
 use crate::{
     commands::Tracked,
     domain::{ConversationId, MessageId, Position, UserId},
-    views::{self, Checkpoint, Reader},
+    views::{self, Checkpoint, Moment, Reader},
 };
 
 /// How long a read waits for the views.
@@ -69,6 +69,14 @@ impl Below {
         let (_, roster) = tracked.roster();
         self.caught_up(id, roster).await?;
         read().await?.ok_or_else(not_yet)
+    }
+
+    /// Of which moment a list tells that a user is given: of all their conversations, or of one.
+    pub(super) fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
+        let log = &self.commands.log;
+        let points = moment.points(log.layout().streams);
+        let position = id.map(|id| points[log.stream_of(id)].position);
+        Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
     }
 
     async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), Problem> {

@@ -7,7 +7,9 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Below, Body, Caller, Cursor, Found, Limit, Page, Problem, Reached, Reply, Tag, examples, given};
+use super::{
+    Below, Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Standing, Tag, examples, given,
+};
 use crate::{
     domain::{AsOf, ConversationId, Position, Time, UserId},
     views,
@@ -95,22 +97,24 @@ impl Receipts {
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
-    ) -> Result<Reply<Page<Receipt>>, Found> {
+    ) -> Result<Listed<Receipt>, Found> {
         let (id, limit, after) = (id.0, limit.0, cursor.0.map(|end| end.0));
         let tracked = self.0.open(caller.user, id, min_position.0).await?;
         let read = || async {
-            let receipts = views::receipts(&self.0.pool, id, after, limit.and_one()).await?;
-            Ok((after.is_some() || !receipts.is_empty()).then_some(receipts))
+            let (receipts, moment) = views::receipts(&self.0.pool, id, after, limit.and_one()).await?;
+            let standing = self.0.standing(caller.user, Some(id), &moment);
+            Ok((after.is_some() || !receipts.is_empty()).then_some((receipts, standing)))
         };
-        let receipts = match as_of.0 {
+        let (receipts, standing) = match as_of.0 {
             None => self.0.once_known(id, &tracked, read).await?,
             Some(as_of) => {
                 let visible_from = tracked.conversation().visible_from(caller.user);
                 let past = self.0.past(id, visible_from, as_of).await?;
-                past.receipts(after, limit.and_one())
+                let standing = Standing { position: Some(past.position()), cursor: None };
+                (past.receipts(after, limit.and_one()), standing)
             }
         };
-        Ok(Reply(Page::cut(receipts, limit, |last| last.user).map(|receipt| Receipt {
+        Ok(Listed(Page::cut(receipts, limit, |last| last.user).standing(standing).map(|receipt| Receipt {
             user_id: receipt.user,
             delivered: receipt.delivered,
             read: receipt.read,

@@ -11,14 +11,20 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use super::Problem;
+use super::{Page, Problem, Standing};
 use crate::domain::Position;
 
 /// Where the position of a command stands whose answer has no body.
 pub(super) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 
+/// Where a list tells from which cursor on it can be followed.
+pub(super) const CURSOR: HeaderName = HeaderName::from_static("verbatim-cursor");
+
 /// 200 with a body.
 pub struct Reply<T>(pub T);
+
+/// 200 with a part of a list that can be followed: of which moment it tells stands in the head.
+pub struct Listed<T>(pub Page<T>);
 
 /// 201 with a body and where the new thing is.
 pub struct Created<T> {
@@ -45,6 +51,17 @@ pub struct Reached(pub Position);
 impl<T: Serialize + Send> IntoResponse for Reply<T> {
     fn into_response(self) -> Response {
         json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let Standing { position, cursor } = &self.0.standing;
+        let position = position.map(|position| (POSITION, position.0.into()));
+        let cursor = cursor.as_ref().and_then(|cursor| Some((CURSOR, HeaderValue::from_str(cursor).ok()?)));
+        let mut response = json(StatusCode::OK, &self.0);
+        response.headers_mut().extend(position.into_iter().chain(cursor));
+        response
     }
 }
 
@@ -99,6 +116,31 @@ impl<T: Serialize + Type> ApiResponse for Reply<T> {
 
     fn register(registry: &mut Registry) {
         T::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Listed<T> {
+    fn meta() -> MetaResponses {
+        let header = |name: &str, description: &str, schema| MetaHeader {
+            name: name.into(),
+            description: Some(description.into()),
+            required: false,
+            deprecated: false,
+            schema,
+        };
+        let position = "Of a list of one conversation: the page tells all that has happened there up to this \
+                        position, and nothing behind it";
+        let cursor = "For `after` of `/v1/events`, or `cursor` of `hello`: from here on events tell all that the \
+                      page does not. Absent with `as_of`";
+        let headers = vec![
+            header("Verbatim-Position", position, Position::schema_ref()),
+            header("Verbatim-Cursor", cursor, String::schema_ref()),
+        ];
+        MetaResponses { responses: vec![MetaResponse { headers, ..ok::<Page<T>>("As asked") }] }
+    }
+
+    fn register(registry: &mut Registry) {
+        Page::<T>::register(registry);
     }
 }
 

@@ -80,7 +80,7 @@ impl Search {
         if let Some(id) = conversation_id.0 {
             // A conversation that is not mine has nothing for me, like one that does not exist.
             if unless_missing(self.0.open(caller.user, id, min_position.0).await)?.is_none() {
-                return Ok(Reply(Page { items: Vec::new(), next_cursor: None }));
+                return Ok(Reply(Page::of(Vec::new(), None)));
             }
         } else if min_position.0.is_some() {
             let detail = "a position is of one conversation: give its conversation_id";

@@ -63,7 +63,7 @@ impl Users {
             Err(BadUsername::Reserved) => None,
             Err(wrong) => return Err(Problem::parameter("username", wrong.code(), wrong.to_string()).into()),
         };
-        Ok(Reply(Page { items: found.into_iter().map(User::from).collect(), next_cursor: None }))
+        Ok(Reply(Page::of(found.into_iter().map(User::from).collect(), None)))
     }
 
     /// Get a user

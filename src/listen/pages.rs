@@ -15,7 +15,8 @@ const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const HEADERS: &str =
     "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id";
 /// The headers of an answer that it may read.
-const TOLD: &str = "allow, location, retry-after, verbatim-position, www-authenticate, x-request-id";
+const TOLD: &str =
+    "allow, location, retry-after, verbatim-cursor, verbatim-position, www-authenticate, x-request-id";
 /// How long a browser may remember that, in seconds.
 const REMEMBER: &str = "7200";
 

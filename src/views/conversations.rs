@@ -10,7 +10,11 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, members, position, read_word, word};
+use super::{
+    Fact, Moment, Projection, bigint, members,
+    moment::{self, with_moment},
+    position, read_word, word,
+};
 use crate::domain::{
     ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane, MessageId,
     Position, Role, Time, UserId,
@@ -395,7 +399,7 @@ pub async fn page(
     among: Among<'_>,
     after: Option<(Time, ConversationId)>,
     limit: i64,
-) -> sqlx::Result<Vec<Conversation>> {
+) -> sqlx::Result<(Vec<Conversation>, Moment)> {
     let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
     let (listed, wanted) = match among {
         Among::These(ids) => (ids, true),
@@ -408,7 +412,7 @@ pub async fn page(
                and (c.id in (select unnest($5::uuid[]))) = $6
          order by {MOVED} desc, c.id desc limit $4"
     ));
-    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+    let rows = sqlx::query(with_moment(&sql))
         .bind(user.uuid())
         .bind(time)
         .bind(id)
@@ -417,5 +421,6 @@ pub async fn page(
         .bind(wanted)
         .fetch_all(pool)
         .await?;
-    rows.into_iter().map(conversation).collect()
+    let (rows, moment) = moment::read::<Row>(&rows)?;
+    Ok((rows.into_iter().map(conversation).collect::<sqlx::Result<_>>()?, moment))
 }

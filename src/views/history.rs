@@ -6,7 +6,11 @@ use sqlx::{AssertSqlSafe, PgPool, types::Json as AsJson};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{bigint, position};
+use super::{
+    Moment, bigint,
+    moment::{self, with_moment},
+    position,
+};
 use crate::domain::{ConversationId, Json, MessageId, Position, Time, UserId};
 
 /// The most characters of a message that is quoted; the query says it too.
@@ -198,13 +202,12 @@ pub async fn history(
     reader: Reader,
     direction: Direction,
     limit: i64,
-) -> sqlx::Result<Vec<Message>> {
+) -> sqlx::Result<(Vec<Message>, Moment)> {
     let (rest, bound) = match direction {
         Direction::Before(bound) => ("m.position < $4 order by m.position desc limit $5", bound),
         Direction::After(bound) => ("m.position > $4 order by m.position limit $5", bound),
     };
-    let sql = select(rest);
-    let rows = sqlx::query_as(AssertSqlSafe(sql))
+    let rows = sqlx::query(with_moment(&select(rest)))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
@@ -212,7 +215,8 @@ pub async fn history(
         .bind(limit)
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(read).collect())
+    let (rows, moment) = moment::read(&rows)?;
+    Ok((rows.into_iter().map(read).collect(), moment))
 }
 
 /// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
@@ -223,13 +227,13 @@ pub async fn around(
     at: Position,
     older: i64,
     newer: i64,
-) -> sqlx::Result<Vec<Message>> {
+) -> sqlx::Result<(Vec<Message>, Moment)> {
     let sql = format!(
         "({}) union all ({}) order by position desc",
         select("m.position <= $4 order by m.position desc limit $5"),
         select("m.position > $4 order by m.position limit $6"),
     );
-    let rows = sqlx::query_as(AssertSqlSafe(sql))
+    let rows = sqlx::query(with_moment(&sql))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
         .bind(bigint(reader.visible_from))
@@ -238,7 +242,8 @@ pub async fn around(
         .bind(newer)
         .fetch_all(pool)
         .await?;
-    Ok(rows.into_iter().map(read).collect())
+    let (rows, moment) = moment::read(&rows)?;
+    Ok((rows.into_iter().map(read).collect(), moment))
 }
 
 /// One message.

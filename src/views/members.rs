@@ -10,7 +10,11 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Checkpoint, Fact, Projection, bigint, position, read_word, word};
+use super::{
+    Checkpoint, Fact, Moment, Projection, bigint,
+    moment::{self, with_moment},
+    position, read_word, word,
+};
 use crate::domain::{ConversationId, Event, Membership, Position, Role, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -173,20 +177,21 @@ pub async fn members(
     conversation: ConversationId,
     after: Option<UserId>,
     limit: i64,
-) -> sqlx::Result<Vec<Member>> {
-    let rows: Vec<(Uuid, String, OffsetDateTime)> = sqlx::query_as(
+) -> sqlx::Result<(Vec<Member>, Moment)> {
+    let rows = sqlx::query(with_moment(
         "select user_id, role, joined_at from member
          where conversation_id = $1 and ($2::uuid is null or user_id > $2) order by user_id limit $3",
-    )
+    ))
     .bind(conversation.uuid())
     .bind(after.map(UserId::uuid))
     .bind(limit)
     .fetch_all(pool)
     .await?;
+    let (rows, moment) = moment::read::<(Uuid, String, OffsetDateTime)>(&rows)?;
     let member = |(user, role, joined_at)| {
         Ok(Member { user: UserId::known(user), role: read_word(role)?, joined_at: Time::of(joined_at) })
     };
-    rows.into_iter().map(member).collect()
+    Ok((rows.into_iter().map(member).collect::<sqlx::Result<_>>()?, moment))
 }
 
 /// Somebody's time in a conversation.

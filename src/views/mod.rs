@@ -11,6 +11,7 @@ mod keys;
 mod members;
 mod mentions;
 mod messages;
+mod moment;
 mod parked;
 mod pins;
 mod reactions;
@@ -38,6 +39,7 @@ pub use members::{
     Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
 };
 pub use messages::found;
+pub use moment::Moment;
 pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};
 pub use reactions::{Reaction, reactions};

@@ -9,6 +9,10 @@ use super::{
     Fact, Projection, bigint, messages, position,
     toggles::{self, Toggles},
 };
+use super::{
+    Moment,
+    moment::{self, with_moment},
+};
 use crate::domain::{ConversationId, Emoji, Event, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -128,22 +132,23 @@ pub async fn reactions(
     message: Position,
     after: Position,
     limit: i64,
-) -> sqlx::Result<Vec<Reaction>> {
-    let rows: Vec<(Uuid, String, i64, OffsetDateTime)> = sqlx::query_as(
+) -> sqlx::Result<(Vec<Reaction>, Moment)> {
+    let rows = sqlx::query(with_moment(
         "select user_id, emoji, position, reacted_at from reaction
          where conversation_id = $1 and message = $2 and position > $3 order by position limit $4",
-    )
+    ))
     .bind(conversation.uuid())
     .bind(bigint(message))
     .bind(bigint(after))
     .bind(limit)
     .fetch_all(pool)
     .await?;
+    let (rows, moment) = moment::read::<(Uuid, String, i64, OffsetDateTime)>(&rows)?;
     let reaction = |(user, emoji, at, reacted_at)| Reaction {
         user: UserId::known(user),
         emoji,
         position: position(at),
         reacted_at: Time::of(reacted_at),
     };
-    Ok(rows.into_iter().map(reaction).collect())
+    Ok((rows.into_iter().map(reaction).collect(), moment))
 }

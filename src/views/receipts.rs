@@ -7,7 +7,11 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, position};
+use super::{
+    Fact, Moment, Projection, bigint,
+    moment::{self, with_moment},
+    position,
+};
 use crate::domain::{ConversationId, Event, Position, ReceiptAdvanced, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -93,25 +97,26 @@ pub async fn receipts(
     conversation: ConversationId,
     after: Option<UserId>,
     limit: i64,
-) -> sqlx::Result<Vec<Receipt>> {
-    let rows: Vec<(Uuid, i64, i64, Option<OffsetDateTime>)> = sqlx::query_as(
+) -> sqlx::Result<(Vec<Receipt>, Moment)> {
+    let rows = sqlx::query(with_moment(
         "select m.user_id, coalesce(r.delivered, 0), coalesce(r.read, 0), r.read_at
          from member m
          left join receipt r on r.conversation_id = m.conversation_id and r.user_id = m.user_id
          where m.conversation_id = $1 and ($2::uuid is null or m.user_id > $2) order by m.user_id limit $3",
-    )
+    ))
     .bind(conversation.uuid())
     .bind(after.map(UserId::uuid))
     .bind(limit)
     .fetch_all(pool)
     .await?;
+    let (rows, moment) = moment::read::<(Uuid, i64, i64, Option<OffsetDateTime>)>(&rows)?;
     let receipt = |(user, delivered, read, read_at): (Uuid, i64, i64, Option<OffsetDateTime>)| Receipt {
         user: UserId::known(user),
         delivered: position(delivered),
         read: position(read),
         read_at: read_at.map(Time::of),
     };
-    Ok(rows.into_iter().map(receipt).collect())
+    Ok((rows.into_iter().map(receipt).collect(), moment))
 }
 
 /// One member's watermarks.

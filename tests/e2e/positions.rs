@@ -1,9 +1,9 @@
-//! Every command tells the position that it has reached.
+//! Every command tells the position that it has reached, and every list of which moment it tells.
 
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{Answer, Conversation, Person, World, eventually, signal};
 
 #[tokio::test]
 async fn a_command_that_answers_without_a_body_tells_its_position_too() {
@@ -42,4 +42,131 @@ async fn a_command_that_answers_without_a_body_tells_its_position_too() {
     };
     assert_eq!(ack["position"], receipt["position"]);
     world.finish().await;
+}
+
+fn text_of<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
+
+/// Up to which position a page of a list tells everything.
+fn position_of(page: &Answer) -> Option<u64> {
+    page.headers.get("verbatim-position")?.to_str().ok()?.parse().ok()
+}
+
+/// From where on events tell the rest.
+fn cursor_of(page: &Answer) -> &str {
+    page.headers["verbatim-cursor"].to_str().expect("text")
+}
+
+/// All that has happened behind a cursor, until nothing more has.
+async fn happened_after(who: &Person, cursor: &str) -> Vec<Value> {
+    let (mut cursor, mut all) = (cursor.to_owned(), Vec::new());
+    loop {
+        let page = who.get(&format!("/v1/events?after={cursor}")).await.expect(200);
+        let items = page["items"].as_array().expect("items");
+        if items.is_empty() {
+            return all;
+        }
+        all.extend(items.iter().cloned());
+        text_of(&page, "next_cursor").clone_into(&mut cursor);
+    }
+}
+
+#[tokio::test]
+async fn a_list_tells_all_up_to_its_position_and_events_tell_the_rest() {
+    let mut world = World::empty(4).await;
+    world.add_node("api,gateway").await;
+    world.add_node("projector").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let said = ana.says(&lunch, "pizza?").await;
+    let (id, at) = (text_of(&said, "id"), said["position"].as_u64().expect("position"));
+    let history = format!("/v1/conversations/{}/messages", lunch.id);
+    ben.get(&format!("{history}?min_position={at}")).await.expect(200);
+    signal(world.nodes[1].pid(), "STOP").await;
+    let reacted = ana.put(&format!("{history}/{id}/reactions/%F0%9F%91%8D"), Value::Null).await.reached();
+
+    let base = format!("/v1/conversations/{}", lunch.id);
+    let lists = [
+        history.clone(),
+        format!("{history}?around={at}"),
+        format!("{history}/{id}/reactions"),
+        format!("{base}/members"),
+        format!("{base}/receipts"),
+        "/v1/conversations".to_owned(),
+    ];
+    let mut pages = Vec::new();
+    for path in &lists {
+        pages.push((path, ben.get(path).await));
+    }
+    signal(world.nodes[1].pid(), "CONT").await;
+    for (path, page) in &pages {
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(position_of(page) == Some(at) || *path == "/v1/conversations", "{path}: {page:?}");
+        let rest = happened_after(&ben, cursor_of(page)).await;
+        assert!(rest.len() == 1 && rest[0]["position"] == reacted, "{path}: {rest:#?}");
+    }
+    assert_eq!(pages[0].1.body["items"][0]["reactions"], json!([]), "{pages:#?}");
+    let mut device = ben.resumes(cursor_of(&pages[0].1)).await;
+    assert_eq!(device.gets_event("reaction.added").await["position"], reacted);
+
+    for path in &lists[..5] {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let page = ben.get(&format!("{path}{joint}min_position={reacted}")).await;
+        assert_eq!((page.status.as_u16(), position_of(&page)), (200, Some(reacted)), "{path}: {page:?}");
+        let rest = happened_after(&ben, cursor_of(&page)).await;
+        assert!(rest.is_empty(), "{path}: {rest:#?}");
+        if !path.contains("around") {
+            let past = ben.get(&format!("{path}?as_of={reacted}")).await;
+            assert_eq!(position_of(&past), Some(reacted), "{path}: {past:?}");
+            assert!(!past.headers.contains_key("verbatim-cursor"), "{path}: {past:?}");
+        }
+    }
+    let empty = ben.get(&format!("{history}?before=1")).await;
+    assert_eq!((&empty.body["items"], position_of(&empty)), (&json!([]), Some(reacted)));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn loading_and_then_following_counts_everything_once() {
+    const SAID: usize = 120;
+    let world = World::with_streams(4).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let talks = tokio::spawn({
+        let (ana, lunch) = (ana.clone(), lunch.clone());
+        async move {
+            for n in 0..SAID {
+                ana.says(&lunch, &format!("{n}")).await;
+            }
+        }
+    });
+    let mut loaded = Vec::new();
+    while !talks.is_finished() {
+        loaded.push(load(&ben, &lunch).await);
+    }
+    talks.await.expect("all was said");
+    assert!(loaded.len() > 3, "nothing was loaded meanwhile");
+    for (page, list) in loaded {
+        let of_page = page.body["items"].as_array().expect("items").len();
+        let rest = happened_after(&ben, cursor_of(&page)).await;
+        let said = |event: &&Value| event["type"] == "message.sent";
+        assert_eq!(of_page + rest.iter().filter(said).count(), SAID);
+        assert!(rest.iter().all(|event| event["position"].as_u64() > position_of(&page)));
+        let unread = list.body["items"][0]["unread"].as_u64().expect("a number") as usize;
+        let rest = happened_after(&ben, cursor_of(&list)).await;
+        assert_eq!(unread + rest.iter().filter(said).count(), SAID);
+    }
+    world.finish().await;
+}
+
+/// A page of history and the list, as soon as there is one.
+async fn load(who: &Person, of: &Conversation) -> (Answer, Answer) {
+    let history = format!("/v1/conversations/{}/messages?limit=200", of.id);
+    eventually("the list has it", || async {
+        let list = who.get("/v1/conversations").await.expect(200);
+        !list["items"].as_array().expect("items").is_empty()
+    })
+    .await;
+    (who.get(&history).await, who.get("/v1/conversations").await)
 }

@@ -120,7 +120,7 @@ impl Things {
         }
         let items =
             (0..limit.0.get().min(2)).map(|_| thing(ConversationId::known(caller.0.uuid()))).collect();
-        Ok(Reply(Page { items, next_cursor: None }))
+        Ok(Reply(Page::of(items, None)))
     }
 
     /// Make a thing

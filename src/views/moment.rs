@@ -1,0 +1,58 @@
+//! A list together with the moment that it shows, by one statement: it has everything up to some
+//! positions, and nothing behind them.
+
+use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
+use uuid::Uuid;
+
+use super::position;
+use crate::domain::{EventId, Point};
+
+/// How far the views had come in the streams that they know when something was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment(Vec<(usize, Point)>);
+
+impl Moment {
+    /// How far they had come in each of so many streams.
+    pub fn points(&self, streams: usize) -> Vec<Point> {
+        let mut points = vec![Point::START; streams];
+        for (stream, point) in &self.0 {
+            if let Some(its) = points.get_mut(*stream) {
+                *its = *point;
+            }
+        }
+        points
+    }
+}
+
+/// The statement that gives the rows of a list, each with the moment behind its columns. Where the list is
+/// empty its columns are null. There is one moment, so the rows keep their order. All views stand together,
+/// so the checkpoints of one of them are those of all.
+pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!(
+        "select list.*, moment.* from (
+             select array_agg(stream) as moment_streams, array_agg(position) as moment_positions,
+                    array_agg(event) as moment_events
+             from checkpoint where projection = 'messages'
+         ) moment left join lateral ({list}) list on true"
+    ))
+}
+
+/// What such a statement has given. The first column of the list is never null.
+pub(super) fn read<T>(rows: &[PgRow]) -> sqlx::Result<(Vec<T>, Moment)>
+where
+    T: for<'r> FromRow<'r, PgRow>,
+{
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let of_moment = |row: &PgRow| {
+        let streams: Option<Vec<i32>> = row.try_get("moment_streams")?;
+        let positions: Option<Vec<i64>> = row.try_get("moment_positions")?;
+        let events: Option<Vec<Uuid>> = row.try_get("moment_events")?;
+        let points = positions.unwrap_or_default().into_iter().zip(events.unwrap_or_default());
+        let points = points.map(|(at, event)| Point { position: position(at), event: EventId::known(event) });
+        let streams = streams.unwrap_or_default().into_iter().map(|stream| stream as usize);
+        Ok::<_, sqlx::Error>(Moment(streams.zip(points).collect()))
+    };
+    let is_empty = first.try_get_raw(0)?.is_null();
+    let list = if is_empty { Ok(Vec::new()) } else { rows.iter().map(T::from_row).collect() };
+    Ok((list?, of_moment(first)?))
+}
