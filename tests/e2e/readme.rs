@@ -73,7 +73,7 @@ curl() { case $1 in -N) timeout 3 curl "$@" || [ $? = 124 ] ;; *) command curl "
     let address = world.nodes[0].address;
     let mut examples = blocks("sh", &address.to_string());
     examples.retain(|block| block.contains("say "));
-    assert_eq!(examples.len(), 4, "{examples:#?}");
+    assert_eq!(examples.len(), 5, "{examples:#?}");
     let mut bash = Command::new("bash");
     bash.args(["-c", &format!("{PRELUDE}{}", examples.concat())]);
     let talking = tokio::spawn(talks_as_ben(address));
@@ -131,6 +131,22 @@ async fn the_examples_that_listen_print_what_happens() {
     world.nodes[0].stop().await;
     of_page.prints("closed 1012 drain", PATIENCE).await;
     rust.prints("closed: 1012 drain", PATIENCE).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_example_that_follows_as_a_page_does_is_told_what_happens_and_why_it_ends() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let module = block("js", "from 'eventsource'", &world.nodes[0].address.to_string())
+        + "follow(process.argv[1], (told) => console.log(JSON.stringify(told)))";
+    let mut follows = Example::of(node_with(&module, &[&ben.token]).await);
+    eventually("it follows", || async { world.nodes[0].metric("verbatim_events_followed").await == 1 }).await;
+    ana.says(&lunch, "Pizza?").await;
+    follows.prints("Pizza?", PATIENCE).await;
+    ben.delete("/v1/logins/current").await.expect(204);
+    follows.prints("invalid_token", PATIENCE).await;
     world.finish().await;
 }
 
