@@ -414,12 +414,11 @@ async fn an_idle_socket_is_small() {
     assert!(sizes.0 <= 400 && sizes.1 <= 256 && sizes.2 <= 1024, "{sizes:?}");
 }
 
-/// Writes without end, for as long as it is let.
-fn pour(client: tokio::net::tcp::OwnedWriteHalf, frame: Vec<u8>) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let (mut client, many) = (client, frame.repeat(1_000));
-        while client.write_all(&many).await.is_ok() {}
-    })
+/// Writes without end, on a thread of its own, until the socket ends.
+fn pour(client: std::net::TcpStream, frame: &[u8]) {
+    let many = frame.repeat(100_000);
+    client.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || while io::Write::write_all(&mut &client, &many).is_ok() {});
 }
 
 #[tokio::test]
@@ -427,11 +426,13 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
     let fragments = from_client(0x00, b"");
     for frame in [from_client(0x89, b""), from_client(0x81, b"x"), fragments] {
         let (socket, incoming, client) = pair(Limits::default()).await;
-        let (mut reading, mut writing) = client.into_split();
+        let client = client.into_std().unwrap();
+        let mut reading = TcpStream::from_std(client.try_clone().unwrap()).unwrap();
         // A continuation continues something.
         let begun = if frame[0] == 0 { from_client(0x01, b"") } else { Vec::new() };
-        writing.write_all(&begun).await.unwrap();
-        let (pouring, driven) = (pour(writing, frame.clone()), drive(incoming));
+        reading.write_all(&begun).await.unwrap();
+        let driven = drive(incoming);
+        pour(client, &frame);
         let closing = async {
             let mut last = Vec::new();
             loop {
@@ -448,19 +449,18 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
         let ended = timeout(SOON + socket.limits.linger, driven).await.expect("the linger ends").unwrap();
         assert_eq!(ended.last(), Some(&Event::Gone(Some(Close::RateLimited))));
         assert!(ended.len() <= 1 + crate::gateway::budget::FRAMES.at_once as usize * 2, "{}", ended.len());
-        pouring.abort();
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_fires_though_the_input_never_ends() {
     let (socket, mut incoming, client) = pair(Limits::default()).await;
-    let (_reading, writing) = client.into_split();
-    let pouring = pour(writing, from_client(0x8A, b""));
-    // What was said is on its way to a client that goes on; on one thread nothing else runs meanwhile.
+    pour(client.into_std().unwrap(), &from_client(0x8A, b""));
     socket.close(Close::Drain);
-    assert_eq!(timeout(SOON * 3, incoming.next()).await.unwrap(), Event::Gone(Some(Close::Drain)));
-    pouring.abort();
+    let ended = tokio::spawn(async move { incoming.next().await });
+    let ended = timeout(SOON + socket.limits.linger, ended).await;
+    socket.end();
+    assert_eq!(ended.expect("the linger ends").unwrap(), Event::Gone(Some(Close::Drain)));
 }
 
 #[tokio::test(start_paused = true)]
