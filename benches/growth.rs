@@ -17,11 +17,14 @@ use stage::{
     talk::{flat_out, micros, paced, replayed, spent},
 };
 use verbatim::{
+    app,
     clock::Clock,
     domain::{
-        ConversationCreated, ConversationId, Event, EventId, History, Kind, NewMember, Position, Role, UserId,
+        ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Position,
+        Role, UserId,
     },
-    log::Draft,
+    log::{Draft, Log},
+    views::{Checkpoint, Progress},
 };
 
 /// Sockets of one user, and of one conversation.
@@ -45,6 +48,7 @@ async fn benchmark(stage: &Stage) {
         ([500, 1_000, 2_000], [10, 1_000, 5_000])
     };
     crowd(stage, if full() { 5_000 } else { 1_000 }).await;
+    long_roster(stage, if full() { 10_000 } else { 2_000 }).await;
 
     let node = Node::start(stage, ROLES, &SETTINGS).await;
     let rest = Rest::to(node.address, IN_FLIGHT);
@@ -224,6 +228,53 @@ async fn crowd(stage: &Stage, members: usize) {
     note(figure("processor of a change of presence, if crowds are told").beside(to_all), change, Some(bare));
     other.stop().await;
     node.stop().await;
+}
+
+/// One conversation whose roster has changed so often, read as a node does that has forgotten it, and as it was in
+/// the middle, as for somebody who was away.
+async fn long_roster(stage: &Stage, changes: u64) {
+    let clock = Clock::system();
+    let owner = clock.id(UserId::known);
+    let [young, old] = [created(stage, vec![owner]).await, created(stage, vec![owner]).await];
+    let [young_at, _] = [grow(stage, young, owner, 200).await, grow(stage, old, owner, changes / 2).await];
+    let middle = stage.log.last(0).await.expect("the log answers");
+    grow(stage, old, owner, changes / 2).await;
+    let node = Node::start(stage, ROLES, &SETTINGS).await;
+    let end = Checkpoint { stream: 0, position: stage.log.last(0).await.expect("the log answers") };
+    let reached = Progress::new(stage.pool.clone()).reached(end, Duration::from_secs(60)).await;
+    assert!(reached.expect("Postgres answers"), "the views are late");
+    node.stop().await;
+
+    let log = stage.log.clone().with_snapshots(app::snapshots(&stage.pool));
+    let name = |what: &str| format!("{changes} changes of a roster: {what}");
+    let figure = |what: &str| Figure::new("roster", name(what), "ms").beside("a roster of 200 changes");
+    let (mut now, mut then) = (figure("read anew"), figure("read as it was in the middle"));
+    let mut whole = figure("read from its beginning");
+    let timed = async |log: &Log, id, at| {
+        let begun = std::time::Instant::now();
+        log.fold(id, at).await.expect("a fold");
+        begun.elapsed().as_secs_f64() * 1e3
+    };
+    for _ in 0..5 {
+        let floor = timed(&log, young, Some(young_at)).await;
+        now.round(timed(&log, old, None).await, Some(floor));
+        then.round(timed(&log, old, Some(middle)).await, Some(floor));
+        whole.round(timed(&stage.log, old, None).await, Some(floor));
+    }
+    [now, then, whole].into_iter().for_each(Figure::note);
+}
+
+/// Brings so many people in, one after the other; answers where the last came in.
+async fn grow(stage: &Stage, conversation: ConversationId, actor: UserId, changes: u64) -> Position {
+    let clock = Clock::system();
+    let mut last = stage.log.fold(conversation, None).await.expect("a fold").roster;
+    for _ in 0..changes {
+        let event = Event::MemberAdded(MemberAdded { user_id: clock.id(UserId::known), role: Role::Member });
+        let (id, time) = (clock.id(EventId::known), clock.now());
+        let draft = Draft { conversation, id, actor, time, event, key: None, trace: None };
+        last = stage.log.append_roster(&draft, last).await.expect("a change");
+    }
+    last
 }
 
 fn visits(people: &[Person], of_each: usize) -> Vec<Visit> {

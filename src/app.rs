@@ -17,6 +17,7 @@ pub use database::{database, database_with};
 pub use installation::{
     Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
 };
+pub use snapshots::snapshots;
 
 use patience::patiently;
 
@@ -269,7 +270,7 @@ async fn start(
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
     let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;
-    let log = log.with_snapshots(snapshots::snapshots(&pool));
+    let log = log.with_snapshots(snapshots(&pool));
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;

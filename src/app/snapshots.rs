@@ -10,7 +10,8 @@ use crate::{log::Snapshots, views};
 /// How long Postgres may take. Without its answer a roster is read whole, which takes longer but needs the log alone.
 const ANSWER: Duration = Duration::from_secs(1);
 
-pub(super) fn snapshots(pool: &PgPool) -> Snapshots {
+/// The snapshots that the views of a database keep.
+pub fn snapshots(pool: &PgPool) -> Snapshots {
     let pool = pool.clone();
     Snapshots::by(move |conversation, up_to| {
         let pool = pool.clone();

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use futures_util::StreamExt as _;
-use sqlx::PgPool;
 use tokio::task::JoinHandle;
 use verbatim::{
     app,
@@ -16,9 +15,8 @@ use verbatim::{
         ConversationId, ConversationUpdated, Event, EventId, MemberAdded, MemberRemoved, Position, Role,
         UserId,
     },
-    log::{Draft, Log, Snapshots, Wanted},
+    log::{Draft, Log, Wanted},
     supervise::Supervisor,
-    views,
 };
 
 use crate::world::{Backbone, Conversation, Person, World};
@@ -28,15 +26,6 @@ const CHANGES: u64 = 700;
 
 async fn opened(world: &World<impl Backbone>) -> Log {
     Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log is there")
-}
-
-/// The log as nodes read it, with the snapshots of the views.
-fn with_snapshots(log: Log, pool: &PgPool) -> Log {
-    let pool = pool.clone();
-    log.with_snapshots(Snapshots::by(move |conversation, up_to| {
-        let pool = pool.clone();
-        async move { views::snapshot(&pool, conversation, up_to).await.expect("Postgres answers") }
-    }))
 }
 
 /// Titles that change, somebody who comes and goes, and a word now and then.
@@ -97,7 +86,7 @@ async fn a_long_roster_is_read_from_a_snapshot_on_that_proves_itself() {
     let pool = app::database(&world.database.url, 2).await.expect("the database is there");
     let kept: i64 = sqlx::query_scalar("select count(*) from roster").fetch_one(&pool).await.expect("rows");
     assert_eq!(kept, (CHANGES / 256).cast_signed());
-    let begins_with_one = with_snapshots(opened(&world).await, &pool);
+    let begins_with_one = opened(&world).await.with_snapshots(app::snapshots(&pool));
     for at in (1..=last.0).step_by(53).chain([last.0]).map(Position) {
         let (whole, short) = tokio::join!(log.fold(id, Some(at)), begins_with_one.fold(id, Some(at)));
         assert_eq!(short.expect("a fold"), whole.expect("a fold"), "at {at}");
