@@ -86,7 +86,8 @@ impl Incoming {
         }
         let said = match self.socket.phase() {
             Phase::Closing(said, since) => {
-                let _ = timeout_at(since + self.socket.limits.linger, self.linger()).await;
+                // Boxed, so that an open socket does not pay for its end.
+                let _ = timeout_at(since + self.socket.limits.linger, Box::pin(self.linger())).await;
                 Some(said)
             }
             Phase::Gone(said) => said,
