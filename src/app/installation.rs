@@ -249,7 +249,7 @@ async fn mend(log: &Log) -> Result<(), OpenError> {
                     is = was,
                     should_be = is,
                     "a setting of a stream was wrong and this NATS user may not change it: run `verbatim migrate` with \
-                     an operator's user in VERBATIM_NATS_URL"
+                     an operator's user in VERBATIM_NATS_OPERATOR_URL"
                 );
             }
         }

@@ -133,9 +133,9 @@ pub enum OpenError {
     Missing(String),
     /// This user may not make or change streams.
     #[error(
-        "the NATS user in VERBATIM_NATS_URL may not make or change streams (nats-server refuses {0}): an operator's \
-         user may. Run `verbatim migrate`, or the `verbatim log` command that you need, with the URL of that user in \
-         VERBATIM_NATS_URL"
+        "this NATS user may not make or change streams (nats-server refuses {0}), but an operator's user may. Run \
+         `verbatim migrate`, or the `verbatim log` command that you need, with the URL of that user in \
+         VERBATIM_NATS_OPERATOR_URL"
     )]
     Forbidden(String),
     /// JetStream does not answer, or refused to make or to update a stream.
