@@ -52,7 +52,7 @@ impl Disk {
         std::fs::File::create(disk.image())
             .and_then(|file| file.set_len(1 << 30))
             .map_err(|e| e.to_string())?;
-        std::fs::create_dir(disk.place()).map_err(|e| e.to_string())?;
+        std::fs::create_dir_all(disk.place()).map_err(|e| e.to_string())?;
         run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(disk.image()))?;
         disk.mount()?;
         Ok(disk)
@@ -62,8 +62,14 @@ impl Disk {
         self.dir.path().join("image")
     }
 
+    /// The folder of the server. It stays open, so it does not lie on the disk.
+    fn server(&self) -> PathBuf {
+        self.dir.path().join("nats")
+    }
+
+    /// What the server keeps.
     fn place(&self) -> PathBuf {
-        self.dir.path().join("disk")
+        self.server().join("data")
     }
 
     fn mount(&self) -> Result<(), String> {
@@ -112,8 +118,7 @@ async fn nats_on_a_disk(options: NatsOptions) -> Option<(Disk, Nats)> {
         }
     };
     let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-    let nats =
-        dev::start_nats(&tools, &disk.place().join("nats"), options).await.expect("nats-server starts");
+    let nats = dev::start_nats(&tools, &disk.server(), options).await.expect("nats-server starts");
     Some((disk, nats))
 }
 
