@@ -34,6 +34,10 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{Client, jetstream};
 use tokio::sync::watch;
 
+/// The headers of a stored event, for tests that make one up.
+#[cfg(test)]
+pub(crate) use async_nats::HeaderMap;
+
 pub use append::{Appended, Conflict, NotAppended, Unavailable};
 pub use connect::BadUrl;
 pub use contract::{channels, schema_files, schemas};

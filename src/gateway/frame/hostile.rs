@@ -1,6 +1,5 @@
 //! Whatever stands in the log, nothing ends: it is read, folded and told, or it is poison.
 
-use async_nats::HeaderMap;
 use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, value::RawValue};
@@ -8,7 +7,7 @@ use serde_json::{Value, value::RawValue};
 use super::event;
 use crate::{
     domain::{AsOf, Event, Fold, Happened, Past, Position},
-    log::Recorded,
+    log::{HeaderMap, Recorded},
 };
 
 const CONVERSATION: &str = "01930f3d-0c11-7a52-9b3e-4d5f60718293";
