@@ -71,8 +71,12 @@ impl Below {
         read().await?.ok_or_else(not_yet)
     }
 
-    /// Of which moment a list tells that a user is given: of all their conversations, or of one.
+    /// Of which moment a list tells that a user is given: of all their conversations, or of one. Of one that
+    /// the views have parked there is nothing to say.
     pub(super) fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
+        if id.is_some_and(|id| moment.is_parked(id)) {
+            return Standing::default();
+        }
         let log = &self.commands.log;
         let points = moment.points(log.layout().streams);
         let position = id.map(|id| points[log.stream_of(id)].position);

@@ -5,22 +5,32 @@ use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
 use uuid::Uuid;
 
 use super::position;
-use crate::domain::{EventId, Point};
+use crate::domain::{ConversationId, EventId, Point};
 
-/// How far the views had come in the streams that they know when something was read.
+/// How far the views had come when something was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Moment(Vec<(usize, Point)>);
+pub struct Moment {
+    /// In the streams that they know.
+    at: Vec<(usize, Point)>,
+    /// The conversations that are not as far.
+    parked: Vec<Uuid>,
+}
 
 impl Moment {
     /// How far they had come in each of so many streams.
     pub fn points(&self, streams: usize) -> Vec<Point> {
         let mut points = vec![Point::START; streams];
-        for (stream, point) in &self.0 {
+        for (stream, point) in &self.at {
             if let Some(its) = points.get_mut(*stream) {
                 *its = *point;
             }
         }
         points
+    }
+
+    /// Whether a conversation stood still, while the views moved on.
+    pub fn is_parked(&self, id: ConversationId) -> bool {
+        self.parked.contains(&id.uuid())
     }
 }
 
@@ -31,7 +41,8 @@ pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "select list.*, moment.* from (
              select array_agg(stream) as moment_streams, array_agg(position) as moment_positions,
-                    array_agg(event) as moment_events
+                    array_agg(event) as moment_events,
+                    (select array_agg(conversation) from parked where conversation is not null) as moment_parked
              from checkpoint where projection = 'messages'
          ) moment left join lateral ({list}) list on true"
     ))
@@ -47,10 +58,12 @@ where
         let streams: Option<Vec<i32>> = row.try_get("moment_streams")?;
         let positions: Option<Vec<i64>> = row.try_get("moment_positions")?;
         let events: Option<Vec<Uuid>> = row.try_get("moment_events")?;
+        let parked: Option<Vec<Uuid>> = row.try_get("moment_parked")?;
         let points = positions.unwrap_or_default().into_iter().zip(events.unwrap_or_default());
         let points = points.map(|(at, event)| Point { position: position(at), event: EventId::known(event) });
         let streams = streams.unwrap_or_default().into_iter().map(|stream| stream as usize);
-        Ok::<_, sqlx::Error>(Moment(streams.zip(points).collect()))
+        let parked = parked.unwrap_or_default();
+        Ok::<_, sqlx::Error>(Moment { at: streams.zip(points).collect(), parked })
     };
     let is_empty = first.try_get_raw(0)?.is_null();
     let list = if is_empty { Ok(Vec::new()) } else { rows.iter().map(T::from_row).collect() };

@@ -396,6 +396,11 @@ async fn poison_parks_its_conversation_and_no_other() {
     let waits = ana.get(&format!("/v1/conversations/{}/messages?min_position={after}", lunch.id)).await;
     waits.refuses(503, "not_yet");
     assert_eq!(ana.history(&lunch, 0).await, ["before"]);
+    let says_its_moment = async |of: &Conversation| {
+        let page = ana.get(&format!("/v1/conversations/{}/messages", of.id)).await;
+        page.headers.contains_key("verbatim-position") && page.headers.contains_key("verbatim-cursor")
+    };
+    assert!(says_its_moment(&dinner).await && !says_its_moment(&lunch).await, "a page of what stands still");
     eventually("the node warns of what is parked", || async {
         let (status, body) = world.nodes[0].readiness().await;
         assert_eq!((status, body["status"].as_str()), (200, Some("ready")), "{body}");
