@@ -270,7 +270,7 @@ async fn start(
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
     let log = installation::await_log(health, &pool, &addresses.nats, settings.layout(), tasks).await?;
-    let log = log.with_snapshots(snapshots(&pool));
+    let log = log.with_snapshots(snapshots(&pool)).with_public_url(settings.public_url.clone());
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
@@ -356,7 +356,7 @@ async fn start(
         info,
         stopping: stopping.subscribe(),
     };
-    let mut routes = if roles.contains(&Role::Api) { api::app(below) } else { Route::new() };
+    let mut routes = if roles.contains(&Role::Api) { api::app(below, &cursor_key) } else { Route::new() };
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }

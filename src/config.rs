@@ -9,7 +9,7 @@ use crate::{
     auth, gateway,
     listen::{self, Origins},
     live,
-    log::Wanted,
+    log::{PublicUrl, Wanted},
     presence,
     telemetry::LogFormat,
 };
@@ -104,6 +104,11 @@ pub struct Settings {
     /// Passes for hashing a password.
     #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER")]
     pub argon2_passes: u32,
+
+    /// Where people and programs reach this server, like https://chat.example.com: events of the log name their
+    /// JSON Schemas under it, and name none without it.
+    #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
+    pub public_url: Option<PublicUrl>,
 
     /// How log lines look.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]

@@ -92,7 +92,7 @@ const OF_DOMAIN: &[&str] =
 const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["auth"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["auth", "dev", "feed", "gateway", "log"]),
+    ("aws_lc_rs", &["api", "auth", "dev", "feed", "gateway", "log"]),
     ("base64", &["api", "auth", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["api", "listen"]),

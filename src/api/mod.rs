@@ -159,7 +159,8 @@ enum Tag {
 /// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
 /// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
-pub fn app(below: Below) -> Route {
+pub fn app(below: Below, cursor_key: &[u8; 32]) -> Route {
+    page::authenticate(cursor_key);
     let door = caller::Door::of(&below);
     let keys = keys::published(&below.tokens);
     let operations: Operations = (

@@ -1,7 +1,8 @@
 //! Lists in parts: how many at once, where to go on, and the parts themselves.
 
-use std::{borrow::Cow, iter, time::Duration};
+use std::{borrow::Cow, iter, sync::OnceLock, time::Duration};
 
+use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use poem_openapi::{
     registry::{MetaSchema, MetaSchemaRef, Registry},
@@ -139,7 +140,32 @@ impl Wait {
     pub const MAX: u16 = 60;
 }
 
-/// Where a page ended: the parameter `cursor`. Opaque for clients.
+/// The key of this installation. A parameter is parsed without an operation at hand, so it belongs to the
+/// process; the first one stays, and there is no other.
+static KEY: OnceLock<hmac::Key> = OnceLock::new();
+/// Bytes of the authentication code that are kept.
+const TAG: usize = 16;
+
+/// Has cursors authenticated with the key that all nodes share: what they say was said by one of them.
+pub(super) fn authenticate(cursor_key: &[u8; 32]) {
+    KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, cursor_key));
+}
+
+fn key() -> &'static hmac::Key {
+    KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]))
+}
+
+/// The code of what a cursor says. The cursors of the feed have the same key, and another beginning.
+fn tag(json: &[u8]) -> [u8; TAG] {
+    let mut signing = hmac::Context::with_key(key());
+    signing.update(b"list");
+    signing.update(json);
+    let mut tag = [0; TAG];
+    tag.copy_from_slice(&signing.sign().as_ref()[..TAG]);
+    tag
+}
+
+/// Where a page ended: the parameter `cursor`. Opaque for clients, and authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor<T>(pub T);
 
@@ -150,7 +176,8 @@ impl<T> Cursor<T> {
 
 impl<T: Serialize> std::fmt::Display for Cursor<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&BASE64URL.encode(serde_json::to_vec(&self.0).map_err(|_| std::fmt::Error)?))
+        let json = serde_json::to_vec(&self.0).map_err(|_| std::fmt::Error)?;
+        f.write_str(&BASE64URL.encode([&tag(&json)[..], &json].concat()))
     }
 }
 
@@ -235,7 +262,11 @@ impl ParseFromParameter for Wait {
 impl<T: DeserializeOwned + Send + Sync> ParseFromParameter for Cursor<T> {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         let bytes = (value.len() <= Self::MAX).then(|| BASE64URL.decode(value).ok()).flatten();
-        let end = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let end = bytes.and_then(|bytes| {
+            let (code, json) = bytes.split_first_chunk::<TAG>()?;
+            constant_time::verify_slices_are_equal(code, &tag(json)).ok()?;
+            serde_json::from_slice(json).ok()
+        });
         end.map(Self)
             .ok_or_else(|| ParseError::custom("no cursor of this list: pass next_cursor as it was given"))
     }
@@ -267,7 +298,11 @@ mod tests {
     #[test]
     fn a_cursor_of_another_list_or_of_nobody_is_refused() {
         let other = Cursor(Position(7)).to_string();
-        for wrong in ["", "7", "%", "\0", "null", &other, &format!("{other}="), &"A".repeat(10_000)] {
+        let own = r#""01930f3c-5a7b-7c3d-8e4f-0123456789ab""#;
+        let (bare, forged) = (BASE64URL.encode(own), BASE64URL.encode([&[0; TAG], own.as_bytes()].concat()));
+        for wrong in
+            ["", "7", "%", "\0", "null", &other, &format!("{other}="), &"A".repeat(10_000), &bare, &forged]
+        {
             assert!(Cursor::<UserId>::parse_from_parameter(wrong).is_err(), "{wrong}");
         }
     }

@@ -90,9 +90,10 @@ pub(super) struct Outgoing {
     pub(super) payload: Bytes,
 }
 
-impl From<&Draft> for Outgoing {
-    fn from(draft: &Draft) -> Self {
-        Self { subject: draft.subject(), headers: draft.headers(), payload: draft.payload() }
+impl Log {
+    fn outgoing(&self, draft: &Draft) -> Outgoing {
+        let headers = draft.headers(self.public_url.as_deref());
+        Outgoing { subject: draft.subject(), headers, payload: draft.payload() }
     }
 }
 
@@ -161,7 +162,7 @@ impl Log {
     /// Appends to the timeline or the receipts. Answers when it is stored; retries for up to
     /// [`APPEND_DEADLINE`].
     pub async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
-        let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(draft));
+        let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(self.outgoing(draft)));
         let appended = match timeout(SLOW, &mut append).await {
             Ok(appended) => appended,
             Err(_) => {
@@ -180,7 +181,7 @@ impl Log {
     pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
         let deadline = Instant::now() + APPEND_DEADLINE;
         loop {
-            let mut out = Outgoing::from(draft);
+            let mut out = self.outgoing(draft);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
             match publish(&self.client, out, attempt(deadline)).await {
                 Ok(answer) => {
@@ -214,7 +215,7 @@ impl Log {
     /// Tells a presence change to a conversation. Not kept for ever, so not waited for long.
     pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
         debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
-        match publish(&self.client, Outgoing::from(draft), Instant::now() + REQUEST_TIMEOUT).await {
+        match publish(&self.client, self.outgoing(draft), Instant::now() + REQUEST_TIMEOUT).await {
             Ok(_) => Ok(()),
             Err(refused) => Err(Unavailable(format!("{refused:?}"))),
         }

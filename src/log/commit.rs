@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    APPEND_DEADLINE, Draft, REQUEST_TIMEOUT,
+    APPEND_DEADLINE, REQUEST_TIMEOUT,
     append::{
         Appended, NotAppended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt, publish,
     },
@@ -73,12 +73,12 @@ impl Queue {
         Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
     }
 
-    pub(super) async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
+    pub(super) async fn append(&self, out: Outgoing) -> Result<Appended, NotAppended> {
         let too_many = || Unavailable::because("too many appends are waiting");
         let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
         let (answer, answered) = oneshot::channel();
         let deadline = Instant::now() + APPEND_DEADLINE;
-        let waiting = Waiting { out: draft.into(), deadline, _place, answer };
+        let waiting = Waiting { out, deadline, _place, answer };
         self.waiting.try_send(waiting).map_err(|_| too_many())?;
         answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
     }

@@ -128,7 +128,7 @@ fn message(of: &EventType) -> Value {
             { "$ref": "#/components/schemas/headers" },
             { "type": "object", "properties": {
                 "ce-type": { "const": name },
-                "ce-dataschema": { "const": format!("/schemas/{name}.json") },
+                "ce-dataschema": { "pattern": format!("/schemas/{}\\.json$", name.replace('.', "\\.")) },
             } },
         ] },
         "payload": { "$ref": format!("#/components/schemas/{name}") },
@@ -137,6 +137,7 @@ fn message(of: &EventType) -> Value {
 }
 
 const EXAMPLE_CONVERSATION: &str = "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49";
+const EXAMPLE_URL: &str = "https://chat.example.com";
 const EXAMPLE_EVENT: &str = "01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a";
 const EXAMPLE_USER: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 const EXAMPLE_TIME: &str = "2026-11-24T13:10:00.123Z";
@@ -156,7 +157,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
         key,
         trace: None,
     };
-    let headers = draft.headers();
+    let headers = draft.headers(EXAMPLE_URL.parse().ok().as_ref());
     let pairs = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
     pairs.map(|(name, value)| (name.to_string(), Value::from(value.as_str()))).collect::<Map<_, _>>().into()
 }
@@ -169,7 +170,7 @@ fn headers() -> Value {
             header. Readers ignore headers that they do not know.",
         "required": [
             "ce-specversion", "ce-id", "ce-type", "ce-source", "ce-time", "ce-datacontenttype", "ce-actor",
-            "ce-dataschema", "Nats-Msg-Id",
+            "Nats-Msg-Id",
         ],
         "properties": {
             "ce-specversion": { "const": "1.0" },
@@ -183,7 +184,12 @@ fn headers() -> Value {
             },
             "ce-datacontenttype": { "const": "application/json" },
             "ce-actor": { "type": "string", "format": "uuid", "description": "The user who did it." },
-            "ce-dataschema": text("Where we serve the JSON Schema of the payload."),
+            "ce-dataschema": {
+                "type": "string",
+                "format": "uri",
+                "description": "Where the JSON Schema of the payload is served: under `VERBATIM_PUBLIC_URL`, and \
+                    not there without that setting. Events from before version 1.0 may have the path alone.",
+            },
             "Nats-Msg-Id": text(&format!(
                 "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
                 streams::DUPLICATE_WINDOW.as_secs()

@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::subject;
+use super::{PublicUrl, subject};
 use crate::{
     domain::{ClientId, ConversationId, Event, EventId, Lane, Point, Position, Time, UserId},
     telemetry::TraceParent,
@@ -122,7 +122,7 @@ impl Draft {
 
     /// What it says about itself. Nothing that a person typed is in it: of a trace there are only hex
     /// digits.
-    pub fn headers(&self) -> HeaderMap {
+    pub fn headers(&self, public_url: Option<&PublicUrl>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
         headers.insert(SPEC_VERSION.clone(), "1.0");
@@ -131,7 +131,9 @@ impl Draft {
         headers.insert(TIME.clone(), self.time.to_string());
         headers.insert(CONTENT_TYPE.clone(), "application/json");
         headers.insert(ACTOR.clone(), self.actor.to_string());
-        headers.insert(SCHEMA.clone(), format!("/schemas/{kind}.json"));
+        if let Some(url) = public_url {
+            headers.insert(SCHEMA.clone(), url.schema(&kind));
+        }
         headers.insert(TYPE.clone(), kind);
         headers.insert(MESSAGE_ID.clone(), self.message_id());
         if let Some(trace) = &self.trace {
@@ -198,7 +200,7 @@ impl Recorded {
 
     /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
     /// conversation is in the nil one, which nobody has.
-    pub(crate) fn read_or_poison(
+    pub(super) fn read_or_poison(
         position: u64,
         subject: &str,
         headers: Option<&HeaderMap>,
@@ -222,6 +224,16 @@ impl Recorded {
             data,
             poison: Some(why),
         }
+    }
+
+    /// What a message with these headers is read as, for tests of what the log may hold.
+    #[cfg(test)]
+    pub(crate) fn planted(position: u64, subject: &str, headers: &[(&str, &str)], data: Bytes) -> Self {
+        let mut all = HeaderMap::new();
+        for (name, value) in headers {
+            all.insert(*name, *value);
+        }
+        Self::read_or_poison(position, subject, Some(&all), data)
     }
 
     /// One that means nothing, for tests of what only keeps events.
@@ -289,7 +301,7 @@ mod tests {
 
     #[test]
     fn data_that_are_not_json_make_an_event_poison_also_of_a_type_that_is_not_known() {
-        let (draft, mut headers) = (draft(), draft().headers());
+        let (draft, mut headers) = (draft(), draft().headers(None));
         headers.insert(TYPE.clone(), "verbatim.message.weighed.v1");
         let read = |data: &'static str| {
             Recorded::read(7, &draft.subject(), Some(&headers), Bytes::from_static(data.as_bytes()))
@@ -305,7 +317,7 @@ mod tests {
     fn what_is_written_is_read_back() {
         let draft = draft();
         let read =
-            Recorded::read(7, &draft.subject(), Some(&draft.headers()), draft.payload()).expect("event");
+            Recorded::read(7, &draft.subject(), Some(&draft.headers(None)), draft.payload()).expect("event");
         assert_eq!(read.event, Some(draft.event));
         assert_eq!(
             (read.position, read.id, read.actor, read.time),
@@ -317,7 +329,7 @@ mod tests {
     #[test]
     fn nothing_typed_is_in_subject_or_headers() {
         let draft = draft();
-        let written = format!("{} {:?}", draft.subject(), draft.headers());
+        let written = format!("{} {:?}", draft.subject(), draft.headers(None));
         assert!(!written.contains("hi\n") && !written.contains("client-1"), "{written}");
     }
 
@@ -335,13 +347,13 @@ mod tests {
     fn an_event_in_the_wrong_lane_is_malformed() {
         let draft = draft();
         let subject = draft.subject().replace("timeline", "roster");
-        assert!(Recorded::read(7, &subject, Some(&draft.headers()), draft.payload()).is_err());
+        assert!(Recorded::read(7, &subject, Some(&draft.headers(None)), draft.payload()).is_err());
     }
 
     #[test]
     fn a_type_of_a_newer_version_is_kept_unread() {
         let draft = draft();
-        let mut headers = draft.headers();
+        let mut headers = draft.headers(None);
         headers.insert("ce-type", "verbatim.message.sung.v1");
         let read = Recorded::read(7, &draft.subject(), Some(&headers), draft.payload()).expect("event");
         assert_eq!((read.event, read.word.as_str()), (None, "message.sung"));
@@ -350,7 +362,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_poison_of_its_conversation_and_void() {
         let draft = draft();
-        let headers = draft.headers();
+        let headers = draft.headers(None);
         let read = |subject: &str, data: &'static [u8]| {
             Recorded::read_or_poison(7, subject, Some(&headers), Bytes::from_static(data))
         };

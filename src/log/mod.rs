@@ -21,6 +21,7 @@ mod maker;
 mod mend;
 mod peers;
 mod points;
+mod public_url;
 mod replay;
 mod signal;
 mod streams;
@@ -34,10 +35,6 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{Client, jetstream};
 use tokio::sync::watch;
 
-/// The headers of a stored event, for tests that make one up.
-#[cfg(test)]
-pub(crate) use async_nats::HeaderMap;
-
 pub use append::{Appended, Conflict, NotAppended, Unavailable};
 pub use connect::BadUrl;
 pub use contract::{channels, schema_files, schemas};
@@ -50,6 +47,7 @@ pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use mend::Mended;
 pub use peers::{Peer, Peers};
 pub use points::{Found, Holds};
+pub use public_url::PublicUrl;
 pub use replay::{PAGE, PAGE_BYTES, Replay};
 pub use signal::{Signal, Signals};
 pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Wanted};
@@ -85,6 +83,7 @@ pub struct Log {
     outcomes: survey::Outcomes,
     signs: age::Signs,
     snapshots: Snapshots,
+    public_url: Option<Arc<PublicUrl>>,
     maker: Maker,
 }
 
@@ -191,6 +190,7 @@ impl Connection {
             outcomes,
             signs: age::Signs::of(layout.streams),
             snapshots: Snapshots::none(),
+            public_url: None,
             maker,
         }
     }
@@ -251,6 +251,11 @@ impl Log {
     /// The same log; long rosters are read from snapshots on.
     pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
         Self { snapshots, ..self }
+    }
+
+    /// The same log; its events name their schemas under this URL.
+    pub fn with_public_url(self, public_url: Option<PublicUrl>) -> Self {
+        Self { public_url: public_url.map(Arc::new), ..self }
     }
 
     /// The life of this log.

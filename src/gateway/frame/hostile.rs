@@ -7,7 +7,7 @@ use serde_json::{Value, value::RawValue};
 use super::event;
 use crate::{
     domain::{AsOf, Event, Fold, Happened, Past, Position},
-    log::{HeaderMap, Recorded},
+    log::Recorded,
 };
 
 const CONVERSATION: &str = "01930f3d-0c11-7a52-9b3e-4d5f60718293";
@@ -111,30 +111,23 @@ prop_compose! {
         let time = time.map_or("2026-11-24T13:10:00.123Z", |n| TIMES[n]);
         let actor = id.as_deref().unwrap_or(ANA);
         let all = [("ce-id", ANA), ("ce-actor", actor), ("ce-time", time), ("ce-type", &kind)];
-        let mut headers = HeaderMap::new();
-        for (n, (name, value)) in all.into_iter().enumerate() {
-            if missing != Some(n) {
-                headers.insert(name, value);
-            }
-        }
-        Recorded::read_or_poison(position, &subject, Some(&headers), Bytes::from(data))
+        let kept = all.into_iter().enumerate().filter(|(n, _)| missing != Some(*n));
+        let headers: Vec<_> = kept.map(|(_, header)| header).collect();
+        Recorded::planted(position, &subject, &headers, Bytes::from(data))
     }
 }
 
 /// The beginning of a group in which everybody of the examples is.
 fn begun() -> Recorded {
-    let mut headers = HeaderMap::new();
-    for (name, value) in [
+    let headers = [
         ("ce-id", ANA),
         ("ce-actor", ANA),
         ("ce-time", "2026-11-24T13:10:00.123Z"),
         ("ce-type", "verbatim.conversation.created.v1"),
-    ] {
-        headers.insert(name, value);
-    }
+    ];
     let data = format!(r#"{{"kind":"group","members":[{{"user_id":"{ANA}","role":"owner"}}]}}"#);
     let subject = format!("chat.93.{CONVERSATION}.roster");
-    Recorded::read_or_poison(1, &subject, Some(&headers), data.into())
+    Recorded::planted(1, &subject, &headers, data.into())
 }
 
 proptest! {
