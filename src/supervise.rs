@@ -53,6 +53,8 @@ impl Supervisor {
                 biased;
                 () = supervisor.0.stop.cancelled() => {}
                 outcome = work => match outcome {
+                    // It may have been told after the first branch was looked at.
+                    Ok(()) if supervisor.0.stop.is_cancelled() => {}
                     Ok(()) => ended(&supervisor),
                     Err(panic) => supervisor.fail(name, said(&*panic)),
                 },
