@@ -87,12 +87,12 @@ async fn something_new_is_201_with_its_place_and_something_old_200() {
 #[tokio::test]
 async fn an_id_that_is_none_is_not_found() {
     assert_eq!(get(&format!("/v1/things/{ANA}")).await.status, 200);
+    assert_eq!(get(&format!("/v1/things/{}", ANA.to_uppercase())).await.status, 200);
     let long = "x".repeat(5000);
     for id in [
         "1",
         "abc",
         "00000000-0000-0000-0000-000000000000",
-        "01930F3C-5A7B-7C3D-8E4F-0123456789AB",
         "%7B01930f3c-5a7b-7c3d-8e4f-0123456789ab%7D",
         "01930f3c-5a7b-7c3d-8e4f-0123456789abc",
         "%2e%2e",

@@ -270,11 +270,9 @@ fn a_claim_of_another_type_or_value_is_refused() {
         ("sub", json!("")),
         ("sub", json!("admin")),
         ("sub", json!(7)),
-        ("sub", json!(USER.to_uppercase())),
         ("sub", json!(format!("{USER}\0"))),
         ("sub", json!("00000000-0000-0000-0000-000000000000")),
         ("login_id", json!("")),
-        ("login_id", json!(LOGIN.to_uppercase())),
     ] {
         let claims = with(claims(), name, value);
         assert_eq!(verify(&tokens, &header(&tokens), &claims, NOW), Err(BadToken::Invalid), "{claims}");
