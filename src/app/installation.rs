@@ -236,19 +236,20 @@ pub(super) async fn await_log(
 /// Puts the settings of the streams right where this process may; otherwise it is an operator's business.
 async fn mend(log: &Log) -> Result<(), OpenError> {
     match log.mend().await {
-        Ok(mended) => {
-            for mended in mended {
-                tracing::warn!(%mended, "a setting of a stream was wrong and was put right");
-            }
-        }
+        Ok(mended) if mended.is_empty() => {}
+        Ok(mended) => tracing::warn!(
+            settings = mended.iter().map(Mended::to_string).collect::<Vec<_>>().join("; "),
+            "settings of streams were wrong and were put right"
+        ),
         Err(OpenError::Forbidden(_)) => {
-            for Mended { stream, setting, was, is } in log.to_be_mended().await? {
+            let wrong = log.to_be_mended().await?;
+            let should_be = |Mended { stream, setting, was, is }: &Mended| {
+                format!("{stream}: {setting} is {was} and has to be {is}")
+            };
+            if !wrong.is_empty() {
                 tracing::warn!(
-                    stream,
-                    setting,
-                    is = was,
-                    should_be = is,
-                    "a setting of a stream was wrong and this NATS user may not change it: run `verbatim migrate` with \
+                    settings = wrong.iter().map(should_be).collect::<Vec<_>>().join("; "),
+                    "settings of streams are wrong and this NATS user may not change them: run `verbatim migrate` with \
                      an operator's user in VERBATIM_NATS_OPERATOR_URL"
                 );
             }

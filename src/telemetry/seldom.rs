@@ -1,5 +1,5 @@
-//! The same log line once a second at most. A peer can cause some lines as often as it likes, and a disk
-//! is full sooner than somebody looks.
+//! The same warning or error once a second at most. A peer can cause some as often as it likes, and a disk is full
+//! sooner than somebody looks.
 
 use std::{
     collections::HashMap,
@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::{
     fmt::{FmtContext, FormatEvent, FormatFields, format::Writer},
     registry::LookupSpan,
@@ -16,11 +16,12 @@ use tracing_subscriber::{
 
 use super::LogFormat;
 
-/// How often a place in the code may log a line.
+/// How often a place in the code may complain.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Writes lines as `format` does, of each place in the code one a second, whatever its fields say. The
-/// next line of a place tells how many were left out before it.
+/// Writes lines as `format` does, of each place in the code that warns or logs an error one a second, whatever its
+/// fields say. The next line of a place tells how many were left out before it. No peer causes a line of level info, and
+/// more than that is logged only while somebody looks for something.
 pub(super) struct Seldom<F> {
     format: F,
     lines: LogFormat,
@@ -40,6 +41,9 @@ impl<F> Seldom<F> {
 
     /// How many lines of a place were left out since its last one; `None` if this one is, too.
     fn left_out(&self, of: &'static Metadata<'static>, now: Instant) -> Option<u64> {
+        if *of.level() > Level::WARN {
+            return Some(0);
+        }
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(place) = places.get_mut(&std::ptr::from_ref(of).addr()) else {
             places.insert(std::ptr::from_ref(of).addr(), Place { logged: now, left_out: 0 });
@@ -144,16 +148,19 @@ mod tests {
         for format in [LogFormat::Text, LogFormat::Json] {
             let lines = lines(format, || {
                 (0..10_000).for_each(complain);
-                tracing::info!("something else");
+                (0..3).for_each(|_| tracing::info!("something else"));
                 std::thread::sleep(EVERY);
                 complain(7);
             });
-            assert_eq!(lines.len(), 3, "{lines:#?}");
-            assert!(lines[0].contains("did it again") && lines[1].contains("something else"));
+            assert_eq!(lines.len(), 5, "{lines:#?}");
+            assert!(
+                lines[0].contains("did it again")
+                    && lines[1..4].iter().all(|line| line.contains("something else"))
+            );
             match format {
-                LogFormat::Text => assert!(lines[2].ends_with("number=7 left_out=9999"), "{}", lines[2]),
+                LogFormat::Text => assert!(lines[4].ends_with("number=7 left_out=9999"), "{}", lines[4]),
                 LogFormat::Json => {
-                    let line: serde_json::Value = serde_json::from_str(&lines[2]).expect("JSON");
+                    let line: serde_json::Value = serde_json::from_str(&lines[4]).expect("JSON");
                     assert_eq!((&line["number"], &line["left_out"]), (&7.into(), &9_999.into()));
                 }
             }
