@@ -19,17 +19,7 @@ async fn bad_requests_get_a_problem_that_says_what_to_do() {
     let world = World::start().await;
     let ana = world.person("ana").await;
     let lunch = ana.starts_group("Lunch", &[]).await;
-    for id in [
-        "1",
-        "abc",
-        "*",
-        ">",
-        "a.b",
-        "$JS",
-        "%2e%2e",
-        "00000000-0000-0000-0000-000000000000",
-        &lunch.id.to_uppercase(),
-    ] {
+    for id in ["1", "abc", "*", ">", "a.b", "$JS", "%2e%2e", "00000000-0000-0000-0000-000000000000"] {
         let answer = ana.get(&format!("/v1/conversations/{id}")).await;
         assert!([400, 404].contains(&answer.status.as_u16()), "{id}: {answer:?}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
