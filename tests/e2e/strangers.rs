@@ -1,5 +1,7 @@
 //! What somebody learns who is not in a conversation.
 
+use std::collections::HashSet;
+
 use async_nats::{Client, Subscriber};
 use futures_util::StreamExt as _;
 use verbatim::{
@@ -23,18 +25,20 @@ impl Watcher {
         Self { client, requests }
     }
 
-    /// How often the log was asked about a conversation while something was done.
+    /// How many questions about a conversation the log was asked while something was done. One that is asked again,
+    /// because the servers of a busy machine are slow to answer, is one.
     async fn counts(&mut self, id: &str, done: impl Future<Output = ()>) -> usize {
         const END: &str = "the end of what is counted";
         done.await;
         // What is counted passed through the server before this does.
         self.client.publish("$JS.API.DIRECT.GET.CHAT_0", END.into()).await.expect("published");
-        let mut count = 0;
+        let mut asked = HashSet::new();
         loop {
             let request = self.requests.next().await.expect("a request");
             match str::from_utf8(&request.payload).expect("JSON") {
-                END => return count,
-                asked => count += usize::from(asked.contains(id)),
+                END => return asked.len(),
+                about if about.contains(id) => drop(asked.insert(about.to_owned())),
+                _ => {}
             }
         }
     }
