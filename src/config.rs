@@ -34,7 +34,7 @@ pub struct Settings {
     log_layout: LayoutSettings,
 
     /// Web pages that may use REST and WebSockets: a comma-separated list of origins as browsers write them
-    /// (https://chat.example), or `*` for any. Pages that come from this server itself always may.
+    /// (`https://chat.example`), or `*` for any. Pages that come from this server itself always may.
     #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
     pub origins: Origins,
 
@@ -105,7 +105,7 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER")]
     pub argon2_passes: u32,
 
-    /// Where people and programs reach this server, like https://chat.example.com: events of the log name their
+    /// Where people and programs reach this server, like `https://chat.example.com`: events of the log name their
     /// JSON Schemas under it, and name none without it.
     #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,

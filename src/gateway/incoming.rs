@@ -55,7 +55,7 @@ impl Incoming {
     }
 
     /// The next message. Pings are answered on the way. A client that never stops sending gives way to
-    /// all others, here and in [`Incoming::linger`]: without that nothing in the loop ever waits, no
+    /// all others, here and in `linger`: without that nothing in the loop ever waits, no
     /// deadline around it fires, and the thread that runs it may be the one that has to look after all
     /// other sockets. After [`Event::Gone`] there is no other. Dropping the future loses
     /// nothing. Whoever works long on a message does it in [`Socket::during`], so that what waits

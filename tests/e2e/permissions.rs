@@ -170,8 +170,8 @@ async fn a_node_that_may_not_make_the_log_says_who_does() {
     operator.update_stream(wrong).await.expect("an operator may");
     let node = world.add_node("api,gateway,projector").await;
     let told = || async {
-        let lines = node.warnings();
-        lines.iter().any(|line| line["stream"] == "CHAT_2" && line["setting"] == "duplicate_window")
+        let wrong = "CHAT_2: duplicate_window is 60s and has to be 120s";
+        node.warnings().iter().any(|line| line["settings"] == wrong)
     };
     eventually("the wrong setting is told", told).await;
     let migrated = world.runs(&["migrate"]).await;

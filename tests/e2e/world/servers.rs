@@ -127,6 +127,8 @@ impl Database {
         .await;
         happening.await;
         execute(postgres, &format!("alter database {name} allow_connections true")).await;
+        // Nodes try a connection before they use it once it has rested for a second. Clients would come back.
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
     }
 
     pub async fn drop(self) {
