@@ -352,6 +352,12 @@ async fn a_node_leaves_a_server_that_is_cut_off_from_the_others() {
     .await;
     eprintln!("sends go on {:?} after the others are there again", cut.elapsed());
     eventually("it is at another server", || async { server_of(&world.nodes[0]).await != at }).await;
+    // A node that has not heard from the log for some seconds has closed its sockets.
+    for who in [&scene.ana, &scene.ben] {
+        let history = format!("/v1/conversations/{}/messages", scene.lunch.id);
+        eventually("both nodes hear of it again", || async { who.get(&history).await.status == 200 }).await;
+    }
+    scene.come_back().await;
     for device in &mut scene.devices {
         device.sees("meanwhile").await;
     }
