@@ -13,9 +13,9 @@ use tokio::{
     time::timeout,
 };
 
-use super::{doubted::Doubted, kept::Kept};
+use super::{doubted::Doubted, kept::Kept, tracked::Tracked};
 use crate::{
-    domain::{Conversation, ConversationId, Fold, Point, Position},
+    domain::{ConversationId, Fold, Point, Position},
     log::{FOLDS, Log, Recorded, Unavailable},
 };
 
@@ -73,13 +73,6 @@ enum Asked {
     Unread(u64, oneshot::Receiver<Loaded>),
 }
 
-/// A conversation that is kept current.
-#[derive(Debug)]
-pub struct Tracked {
-    fold: Mutex<Fold>,
-    turn: tokio::sync::Mutex<()>,
-}
-
 /// What became of an event.
 pub enum Applied {
     /// It counts.
@@ -107,49 +100,6 @@ impl Drop for Ended<'_> {
         for (id, reading) in self.readings {
             self.conversations.stream(*id).known().read(*id, *reading);
         }
-    }
-}
-
-impl Tracked {
-    fn new(fold: Fold) -> Self {
-        Self { fold: Mutex::new(fold), turn: tokio::sync::Mutex::default() }
-    }
-
-    /// One that nobody keeps current, for tests of who is shown what.
-    #[cfg(test)]
-    pub(crate) fn of(fold: Fold) -> Arc<Self> {
-        Arc::new(Self::new(fold))
-    }
-
-    /// Takes in the next event, as the follower of its stream does.
-    #[cfg(test)]
-    pub(crate) fn apply(&self, recorded: &Recorded) -> Option<Position> {
-        recorded.apply_to(&mut self.fold())
-    }
-
-    fn fold(&self) -> MutexGuard<'_, Fold> {
-        self.fold.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The roster now.
-    pub fn conversation(&self) -> Arc<Conversation> {
-        self.fold().conversation.clone()
-    }
-
-    /// The roster now, and the position of its last event.
-    pub fn roster(&self) -> (Arc<Conversation>, Position) {
-        let fold = self.fold();
-        (fold.conversation.clone(), fold.roster)
-    }
-
-    /// Waits for the turn to change the roster, so that those in this process do not race.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.turn.lock().await
-    }
-
-    /// The last event that counts.
-    pub fn head(&self) -> Position {
-        self.fold().head
     }
 }
 
@@ -359,7 +309,7 @@ impl Conversations {
                 return Applied::Unknown;
             }
         };
-        let previous = recorded.apply_to(&mut tracked.fold());
+        let previous = tracked.apply(recorded);
         match previous {
             Some(previous) => Applied::Counts { tracked, previous },
             None => Applied::Void,

@@ -15,17 +15,19 @@ mod roster;
 mod send;
 mod start;
 mod tell;
+mod tracked;
 
 use std::{sync::Arc, time::Duration};
 
 pub use bound::Bound;
-pub use conversations::{Applied, Conversations, Tracked};
+pub use conversations::{Applied, Conversations};
 pub use earlier::Earlier;
 pub use messages::{Acted, Messages};
 pub use receipts::Receipts;
 pub use roster::Changed;
 pub use send::{NewMessage, Sent};
 pub use start::Started;
+pub use tracked::Tracked;
 
 pub use crate::log::{Durability, Layout, Unavailable};
 
