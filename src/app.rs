@@ -22,15 +22,21 @@ pub use snapshots::snapshots;
 use patience::patiently;
 
 use crate::{
+    accounts,
     admin::{self, Health, monitor},
-    api, auth,
+    api,
     clock::Clock,
     commands::{Bound, Commands, Conversations, Earlier, Messages, Receipts},
     config::{BadSetting, Role, Settings},
+    credentials,
     domain::Epoch,
     feed::Feed,
-    gateway::{Door, Gateway, budget, hub::Hub, listeners::Listeners},
-    listen,
+    gateway::{
+        Door, Gateway,
+        hub::{delivery::Hub, listeners::Listeners},
+        wire::budget,
+    },
+    listen, live,
     live::Followers,
     log::{Durability, Log, OpenError, Unavailable},
     presence::Presence,
@@ -276,10 +282,10 @@ async fn start(
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
     let keys = patiently(health, "the signing key", || keys(settings, &pool)).await?;
     let cursor_key =
-        patiently(health, "the key of cursors", async || Ok(auth::cursor_key(&pool).await?)).await?;
-    let tokens = Arc::new(auth::Tokens::new(keys, "verbatim", "verbatim"));
-    let hasher = auth::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
-    let revoked = Arc::<auth::Revoked>::default();
+        patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
+    let tokens = Arc::new(credentials::Tokens::new(keys, "verbatim", "verbatim"));
+    let hasher = credentials::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
+    let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
     let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_key);
 
@@ -307,7 +313,7 @@ async fn start(
         messages: Messages::new(pool.clone(), progress.clone()),
         receipts,
         bound: Bound::new(pool.clone(), settings.conversations_per_user),
-        blocked: Arc::new(auth::Blocked::new(pool.clone())),
+        blocked: Arc::new(live::Blocked::new(pool.clone())),
         clock: clock.clone(),
     };
     let hub = Hub::start(&commands, &feed, &listeners, &followers, tasks);
@@ -339,8 +345,8 @@ async fn start(
     patiently(health, "the list of revoked logins", async || Ok(gateway.load_revoked().await?)).await?;
 
     let budget::Rate { per_second, at_once } = budget::FRAMES;
-    let frames = api::info::Frames { per_second, at_once };
-    let info = api::info::Info::new(log.epoch(), &durability, log.layout(), frames);
+    let frames = api::operations::info::Frames { per_second, at_once };
+    let info = api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames);
     let stopping = watch::Sender::new(false);
     let below = api::Below {
         commands,
@@ -402,18 +408,17 @@ async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> 
     Ok(durability)
 }
 
-async fn keys(settings: &Settings, pool: &PgPool) -> Result<auth::Keys, AppError> {
+async fn keys(settings: &Settings, pool: &PgPool) -> Result<credentials::Keys, AppError> {
     match settings.signing_keys()? {
-        Some((current, previous)) => {
-            auth::Keys::from_pem(&current, previous.as_deref()).map_err(|e| AppError::Key(e.to_string()))
-        }
+        Some((current, previous)) => credentials::Keys::from_pem(&current, previous.as_deref())
+            .map_err(|e| AppError::Key(e.to_string())),
         None => {
             tracing::info!(
                 "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"
             );
-            auth::shared_key(pool).await.map_err(|e| match e {
-                auth::SharedKeyError::Database(e) => e.into(),
-                auth::SharedKeyError::Key(e) => AppError::Key(e.to_string()),
+            accounts::shared_key(pool).await.map_err(|e| match e {
+                accounts::SharedKeyError::Database(e) => e.into(),
+                accounts::SharedKeyError::Key(e) => AppError::Key(e.to_string()),
             })
         }
     }

@@ -20,9 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api,
     app::{self, Addresses, AppError, Listening, Mode, Process, Weakness},
-    asyncapi,
     clock::Clock,
     config::{Role, ServerSettings, Settings},
+    contract::asyncapi,
     dev,
     projector::{self, Consent},
     supervise::Supervisor,

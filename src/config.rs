@@ -6,7 +6,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    auth, gateway,
+    credentials, gateway,
     listen::{self, Origins},
     live,
     log::{PublicUrl, Wanted},
@@ -268,8 +268,12 @@ impl Settings {
     }
 
     /// What hashing a password costs.
-    pub fn cost(&self) -> auth::Cost {
-        auth::Cost { memory_kib: self.argon2_memory, passes: self.argon2_passes, ..auth::Cost::default() }
+    pub fn cost(&self) -> credentials::Cost {
+        credentials::Cost {
+            memory_kib: self.argon2_memory,
+            passes: self.argon2_passes,
+            ..credentials::Cost::default()
+        }
     }
 
     /// The signing keys as PEM, if they are given: the present one and the one before.

@@ -49,15 +49,16 @@
 //! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
 //! what else holds, and why.
 
+pub mod accounts;
 pub mod admin;
 pub mod api;
 pub mod app;
-pub mod asyncapi;
-pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod contract;
+pub mod credentials;
 pub mod dev;
 pub mod domain;
 pub mod feed;

@@ -20,21 +20,22 @@ use Floor::{At, Leaf};
 
 /// A module directly below the crate, its floor, and which others it may import.
 const HOUSE: &[(&str, Floor, &[&str])] = &[
-    ("main", At(5), &["cli"]),
+    ("main", At(7), &["cli"]),
     (
         "cli",
-        At(5),
-        &["admin", "api", "app", "asyncapi", "config", "dev", "domain", "log", "projector", "views"],
+        At(7),
+        &["admin", "api", "app", "config", "contract", "dev", "domain", "log", "projector", "views"],
     ),
     (
         "app",
-        At(4),
+        At(6),
         &[
+            "accounts",
             "admin",
             "api",
-            "auth",
             "commands",
             "config",
+            "credentials",
             "domain",
             "feed",
             "gateway",
@@ -47,25 +48,43 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The halves of one document, joined.
-    ("asyncapi", At(4), &["gateway", "log"]),
-    ("api", At(3), &["auth", "commands", "domain", "feed", "live", "log", "presence", "views"]),
-    ("gateway", At(3), &["auth", "commands", "domain", "feed", "listen", "live", "log", "presence", "views"]),
+    ("contract", At(6), &["gateway", "log"]),
+    (
+        "api",
+        At(5),
+        &["accounts", "commands", "credentials", "domain", "feed", "live", "log", "presence", "views"],
+    ),
+    (
+        "gateway",
+        At(5),
+        &[
+            "accounts",
+            "commands",
+            "credentials",
+            "domain",
+            "feed",
+            "listen",
+            "live",
+            "log",
+            "presence",
+            "views",
+        ],
+    ),
     // The edge for operators: is it alive, is it ready, what are its figures.
-    ("admin", At(3), &["auth", "commands", "domain", "log", "views"]),
-    // A revocation is told for as long as access tokens live, which `auth` knows, as it knows who has
-    // blocked whom.
+    ("admin", At(5), &["accounts", "commands", "domain", "log", "views"]),
+    // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes.
-    ("commands", At(2), &["auth", "domain", "log", "views"]),
+    ("commands", At(4), &["credentials", "domain", "live", "log", "views"]),
     // What a user has missed, and how it was: the views tell where to look, the log what happened.
-    ("feed", At(2), &["domain", "log", "views"]),
-    // Who has to be woken when something happens; nothing is decided on it.
-    ("live", At(2), &["domain", "log"]),
-    ("projector", At(2), &["domain", "log", "views"]),
+    ("feed", At(4), &["domain", "log", "views"]),
+    ("projector", At(4), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.
-    ("presence", At(2), &["auth", "domain", "log", "views"]),
+    ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
+    ("live", At(3), &["accounts", "credentials", "domain", "log"]),
     ("log", At(1), &["domain"]),
     ("views", At(1), &["domain"]),
-    ("auth", At(1), &["domain"]),
+    ("accounts", At(2), &["credentials", "domain"]),
+    ("credentials", At(1), &["domain"]),
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
@@ -73,7 +92,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("listen", Leaf, &[]),
     ("dev", Leaf, &[]),
     // Each part knows its own settings; here they get their flags and variables.
-    ("config", Leaf, &["auth", "gateway", "listen", "live", "log", "presence"]),
+    ("config", Leaf, &["credentials", "gateway", "listen", "live", "log", "presence"]),
     ("lib", Leaf, &[]),
 ];
 
@@ -90,16 +109,16 @@ const OF_DOMAIN: &[&str] =
 
 /// The homes of all other outside crates.
 const HOMES: &[(&str, &[&str])] = &[
-    ("argon2", &["auth"]),
+    ("argon2", &["credentials"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["api", "auth", "dev", "feed", "gateway", "log"]),
-    ("base64", &["api", "auth", "feed", "gateway", "log"]),
+    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "log"]),
+    ("base64", &["api", "accounts", "credentials", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["api", "listen"]),
     ("hyper", &["listen"]),
     ("hyper_util", &["listen"]),
     ("icu_properties", &["domain", "views"]),
-    ("jsonwebtoken", &["auth"]),
+    ("jsonwebtoken", &["credentials"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
     ("percent_encoding", &["log"]),
@@ -109,18 +128,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustix", &["dev", "gateway"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
-    ("sqlx", &["admin", "app", "auth", "dev", "projector", "views"]),
+    ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("unicode_normalization", &["auth", "domain", "views"]),
-    ("unicode_security", &["auth"]),
+    ("unicode_normalization", &["accounts", "credentials", "domain", "views"]),
+    ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["api"]),
-    ("zeroize", &["auth"]),
+    ("zeroize", &["credentials"]),
 ];
 
 /// What modules that are not at home in a crate may hand through, and nothing else of it.
-const HANDED_THROUGH: &[(&str, &[&str], &[&str])] =
-    &[("sqlx", &["PgPool", "Error", "Result"], &["api", "cli", "commands", "feed", "gateway", "presence"])];
+const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[(
+    "sqlx",
+    &["PgPool", "Error", "Result"],
+    &["api", "cli", "commands", "feed", "gateway", "live", "presence"],
+)];
 
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: &[&str] = &[
@@ -163,8 +185,8 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli.rs", "it waits for a signal, before there is a process to supervise"),
     ("commands/conversations.rs", "one conversation is read"),
     ("commands/earlier/searched.rs", "one conversation is searched"),
-    ("gateway/session.rs", "one receipt is told"),
-    ("log/commit.rs", "one round of appends, each with a deadline"),
+    ("gateway/session/life.rs", "one receipt is told"),
+    ("log/write/commit.rs", "one round of appends, each with a deadline"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];
 
@@ -469,7 +491,7 @@ mod the_rules_bite {
             ("commands/mod.rs", "use async_nats::Client;"),
             ("api/mod.rs", "fn a() { sqlx::query(\"select 1\"); }"),
             ("commands/send.rs", "use sqlx::{Error, PgPool, query};"),
-            ("auth/mod.rs", "use sqlx::PgPool; use poem::Request;"),
+            ("accounts/mod.rs", "use sqlx::PgPool; use poem::Request;"),
             ("domain/ids.rs", "#[tokio::test] fn a() {}"),
         ] {
             assert_eq!(strangers(&file(path, text), &names).len(), 1, "{path}: {text}");

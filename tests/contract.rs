@@ -13,7 +13,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 use verbatim::{
-    asyncapi,
+    contract::asyncapi,
     domain::Event,
     log::{self, Draft, Recorded},
 };

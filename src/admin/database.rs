@@ -7,9 +7,9 @@ use sqlx::{PgConnection, PgPool, postgres::PgConnectOptions};
 use tokio::time::{Instant, timeout};
 use uuid::Uuid;
 
-use super::clocks::postgres_ahead;
 use crate::{
-    auth::{self, OtherNodes},
+    accounts::{self, OtherNodes},
+    admin::clocks::postgres_ahead,
     clock::Clock,
     domain::Position,
     views,
@@ -89,13 +89,13 @@ async fn look(
     lately: Duration,
 ) -> sqlx::Result<DatabaseSeen> {
     let ahead = postgres_ahead(connection, clock).await?;
-    let has_accounts = auth::is_there(connection).await?;
+    let has_accounts = accounts::is_there(connection).await?;
     let mut others = OtherNodes::default();
     if has_accounts {
         if let Some(has_log) = note {
-            auth::note_node(connection, node, has_log).await?;
+            accounts::note_node(connection, node, has_log).await?;
         }
-        others = auth::other_nodes(connection, node, lately).await?;
+        others = accounts::other_nodes(connection, node, lately).await?;
     }
     let schema = views::schema();
     let has_views = views::is_whole(connection, &schema).await?;

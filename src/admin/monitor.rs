@@ -9,14 +9,14 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{
-    Health,
-    database::Database,
-    lag::Heads,
-    parts::{Facts, Lag, log_is_lost, report},
-    report::Report,
-};
 use crate::{
+    admin::{
+        Health,
+        database::Database,
+        lag::Heads,
+        parts::{Facts, Lag, log_is_lost, report},
+        report::Report,
+    },
     clock::Clock,
     commands::Conversations,
     domain::Position,

@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{
-    clocks::{Agreement, Clocks},
-    database::DatabaseSeen,
-    report::{Part, Report},
+use crate::{
+    admin::{
+        clocks::{Agreement, Clocks},
+        database::DatabaseSeen,
+        report::{Part, Report},
+    },
+    log::{Hole, Survey},
 };
-use crate::log::{Hole, Survey};
 
 /// A survey of the log that is older tells nothing of the present.
 const STALE: Duration = Duration::from_secs(5);

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::{auth::OtherNodes, domain::Position, log::StreamSeen};
+use crate::{accounts::OtherNodes, domain::Position, log::StreamSeen};
 
 /// All is well, on one stream with three copies.
 fn sound() -> Facts {

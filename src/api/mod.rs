@@ -23,63 +23,26 @@
 //!   translated in `reasons.rs`.
 //! - [`app`] serves it all, [`edge()`] is the outer layer that every request passes.
 
-mod accept;
-mod accounts;
-mod blocks;
-mod body;
-mod caller;
-mod codes;
-mod conversations;
-pub mod document;
-mod edge;
-mod events;
-mod examples;
-mod follow;
-pub mod info;
-mod keys;
-mod logins;
-mod me;
-mod members;
-mod message;
-mod messages;
-mod page;
-mod past;
-mod payloads;
-mod pins;
-mod presence;
-mod problem;
-mod reactions;
-mod reads;
-mod reasons;
-mod receipts;
-mod refusals;
-mod reply;
-mod schemas;
-mod search;
-mod settings;
-mod start;
-mod strict;
-mod swagger;
-mod typed;
-mod unread;
-mod users;
-pub mod values;
-
+pub mod http;
+pub mod operations;
 use std::sync::Arc;
 
-pub use body::{Body, Few, given};
-pub use caller::Caller;
-pub use edge::{RequestId, edge};
-pub use page::{Cursor, Limit, Page, Standing, Wait};
-pub use problem::{FieldError, Problem};
-pub use refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
-pub use reply::{Created, Done, Listed, Made, Reached, Reply};
+pub use http::body::{Body, Few, given};
+pub use http::caller::Caller;
+pub use http::edge::{RequestId, edge};
+pub use http::page::{Cursor, Limit, Page, Standing, Wait};
+pub use http::problem::{FieldError, Problem};
+pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use http::reply::{Created, Done, Listed, Made, Reached, Reply};
 
 use poem::{EndpointExt, Route};
 use poem_openapi::{OpenApi, OpenApiService, Tags};
 use tokio::sync::watch;
 
-use crate::{auth, clock::Clock, commands::Commands, feed::Feed, live::Followers, presence::Presence, views};
+use crate::{
+    clock::Clock, commands::Commands, credentials, feed::Feed, live, live::Followers, presence::Presence,
+    views,
+};
 
 /// What lies below the edge: all that operations call. Cheap to clone.
 #[derive(Clone)]
@@ -95,39 +58,39 @@ pub struct Below {
     /// Those who follow without a socket.
     pub followers: Arc<Followers>,
     /// Giving out and checking access tokens.
-    pub tokens: Arc<auth::Tokens>,
+    pub tokens: Arc<credentials::Tokens>,
     /// Hashing passwords.
-    pub hasher: auth::Hasher,
+    pub hasher: credentials::Hasher,
     /// The logins that count no more.
-    pub revoked: Arc<auth::Revoked>,
+    pub revoked: Arc<live::Revoked>,
     /// Who is here.
     pub presence: Presence,
     /// Time and ids.
     pub clock: Clock,
     /// What this server tells about itself.
-    pub info: info::Info,
+    pub info: operations::info::Info,
     /// Whether this process takes nothing new any more.
     pub stopping: watch::Receiver<bool>,
 }
 
 /// Every operation there is.
 type Operations = (
-    accounts::Accounts,
-    logins::Logins,
-    me::Me,
-    users::Users,
-    blocks::Blocks,
-    conversations::Conversations,
-    settings::Settings,
-    members::Members,
-    messages::Messages,
-    search::Search,
-    reactions::Reactions,
-    pins::Pins,
-    receipts::Receipts,
-    presence::Presences,
-    events::Following,
-    info::About,
+    operations::accounts::Accounts,
+    operations::logins::Logins,
+    operations::me::Me,
+    operations::users::Users,
+    operations::blocks::Blocks,
+    operations::conversations::Conversations,
+    operations::settings::Settings,
+    operations::members::Members,
+    operations::messages::Messages,
+    operations::search::Search,
+    operations::reactions::Reactions,
+    operations::pins::Pins,
+    operations::receipts::Receipts,
+    operations::presence::Presences,
+    operations::events::Following,
+    operations::info::About,
 );
 
 /// The groups in which the document shows the operations.
@@ -160,43 +123,44 @@ enum Tag {
 /// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`] around both:
 /// `edge(app(below).at("/v1/ws", gateway))`.
 pub fn app(below: Below, cursor_key: &[u8; 32]) -> Route {
-    page::authenticate(cursor_key);
-    let door = caller::Door::of(&below);
-    let keys = keys::published(&below.tokens);
+    http::page::authenticate(cursor_key);
+    let door = http::caller::Door::of(&below);
+    let keys = operations::keys::published(&below.tokens);
     let operations: Operations = (
-        accounts::Accounts(below.clone()),
-        logins::Logins(below.clone()),
-        me::Me(below.clone()),
-        users::Users(below.clone()),
-        blocks::Blocks(below.clone()),
-        conversations::Conversations(below.clone()),
-        settings::Settings(below.clone()),
-        members::Members(below.clone()),
-        messages::Messages(below.clone()),
-        search::Search(below.clone()),
-        reactions::Reactions(below.clone()),
-        pins::Pins(below.clone()),
-        receipts::Receipts(below.clone()),
-        presence::Presences(below.clone()),
-        events::Following(below.clone()),
-        info::About(below.info),
+        operations::accounts::Accounts(below.clone()),
+        operations::logins::Logins(below.clone()),
+        operations::me::Me(below.clone()),
+        operations::users::Users(below.clone()),
+        operations::blocks::Blocks(below.clone()),
+        operations::conversations::Conversations(below.clone()),
+        operations::settings::Settings(below.clone()),
+        operations::members::Members(below.clone()),
+        operations::messages::Messages(below.clone()),
+        operations::search::Search(below.clone()),
+        operations::reactions::Reactions(below.clone()),
+        operations::pins::Pins(below.clone()),
+        operations::receipts::Receipts(below.clone()),
+        operations::presence::Presences(below.clone()),
+        operations::events::Following(below.clone()),
+        operations::info::About(below.info),
     );
     routes(operations, door)
         .at("/.well-known/jwks.json", keys)
-        .at("/schemas/:file", payloads::published())
-        .nest(codes::PATH, codes::explained())
+        .at("/schemas/:file", operations::payloads::published())
+        .nest(http::codes::PATH, http::codes::explained())
 }
 
 /// The OpenAPI document of [`app`], as `verbatim openapi` prints it.
 pub fn document() -> String {
-    document::text::<Operations>()
+    http::document::text::<Operations>()
 }
 
 /// The operations of `api` under [`document::BASE`] with their document; checkers of callers find
 /// `known` in the data of a request.
 fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
-    let operations = OpenApiService::new(strict::Strict(api), document::TITLE, document::VERSION);
-    swagger::routes(document::text::<A>()).nest(document::BASE, operations.data(known))
+    let operations =
+        OpenApiService::new(http::strict::Strict(api), http::document::TITLE, http::document::VERSION);
+    http::swagger::routes(http::document::text::<A>()).nest(http::document::BASE, operations.data(known))
 }
 
 #[cfg(test)]

@@ -3,8 +3,7 @@
 use poem::{Body as Bytes, Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
 
-use super::*;
-use crate::domain::UserId;
+use crate::{api::*, domain::UserId};
 use sample::{ANA, More, Things};
 
 mod operations;
@@ -349,7 +348,7 @@ async fn the_document_says_what_the_operations_do() {
     assert_eq!(schemas["Role"]["description"], "What a member may do");
     assert_eq!(schemas["Draft"]["required"], json!(["title"]));
     assert_eq!(schemas["Draft"]["examples"], json!([{"title": "Supper", "members": [], "role": "owner"}]));
-    let text = document::text::<(Things, More)>();
-    assert_eq!(text, document::text::<(Things, More)>());
+    let text = http::document::text::<(Things, More)>();
+    assert_eq!(text, http::document::text::<(Things, More)>());
     assert!(text.ends_with("}\n"));
 }

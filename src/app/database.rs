@@ -5,8 +5,10 @@ use std::{io, time::Duration};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::time::{sleep, timeout};
 
-use super::{AppError, RETRY};
-use crate::views;
+use crate::{
+    app::{AppError, RETRY},
+    views,
+};
 
 /// After this time a connection to Postgres may have gone unnoticed.
 const RESTED: Duration = Duration::from_secs(1);

@@ -7,11 +7,12 @@ use std::{sync::LazyLock, time::Duration};
 use sqlx::{PgConnection, PgPool, migrate::Migrator};
 use tokio::time::Instant;
 
-use super::{Addresses, AppError, database, patience::patiently};
 use crate::{
+    accounts,
     admin::Health,
-    auth,
+    app::{Addresses, AppError, database, patience::patiently},
     clock::Clock,
+    credentials,
     domain::{Epoch, Time},
     log::{Layout, Log, Mended, OpenError, Signal, Unavailable, Wanted},
     supervise::Supervisor,
@@ -84,16 +85,16 @@ async fn log(
     streams: usize,
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {
-    match auth::epoch_of_log(pool).await? {
+    match accounts::epoch_of_log(pool).await? {
         Some(epoch) => its_log(nats, wanted, epoch, tasks).await,
         None => {
             let mut turn = pool.acquire().await?.detach();
-            auth::take_turn(&mut turn).await?;
-            match auth::epoch_of_log(pool).await? {
+            accounts::take_turn(&mut turn).await?;
+            match accounts::epoch_of_log(pool).await? {
                 Some(epoch) => its_log(nats, wanted, epoch, tasks).await,
                 None => {
                     let log = Log::make(nats, wanted, streams, tasks).await?;
-                    auth::keep_epoch(pool, log.epoch()).await?;
+                    accounts::keep_epoch(pool, log.epoch()).await?;
                     Ok(log)
                 }
             }
@@ -173,7 +174,7 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
     for schema in views::other_sets(pool).await?.into_iter().chain([views::schema()]) {
         views::change_epoch(&mut connection, &schema, epoch).await?;
     }
-    Ok(auth::keep_epoch(pool, epoch).await?)
+    Ok(accounts::keep_epoch(pool, epoch).await?)
 }
 
 /// Ends every login that began before a time, and tells the nodes, which cut the sockets. Answers how many
@@ -181,11 +182,11 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
 pub async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = migrated(addresses).await?;
     let now = Clock::system().now();
-    let ended = auth::revoke_begun_before(&pool, since, now).await?;
+    let ended = accounts::revoke_begun_before(&pool, since, now).await?;
     let Some(log) = look_at_log(&pool, &addresses.nats, Wanted::default()).await? else {
         return Ok(ended.len());
     };
-    let until = now.plus(auth::ACCESS_LIFE + auth::LEEWAY);
+    let until = now.plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
     for login in &ended {
         log.tell(Signal::Revoked { login: *login, until }).await?;
     }
@@ -195,7 +196,7 @@ pub async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, 
 
 /// Opens the log of an installation and changes nothing; `None` where there has never been one.
 pub async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Result<Option<Log>, AppError> {
-    if let Some(epoch) = auth::epoch_of_log(pool).await? {
+    if let Some(epoch) = accounts::epoch_of_log(pool).await? {
         return its_log(nats, wanted, epoch, &Supervisor::new()).await.map(Some);
     }
     match Log::open(nats, wanted, &Supervisor::new()).await {

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::{AppError, RETRY};
-use crate::{admin::Health, log::OpenError};
+use crate::{
+    admin::Health,
+    app::{AppError, RETRY},
+    log::OpenError,
+};
 
 /// How long one attempt may take: a server that hangs is asked again, perhaps over another connection.
 const ATTEMPT: Duration = Duration::from_secs(15);

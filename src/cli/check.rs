@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use sqlx::PgPool;
 
-use super::{Serve, addresses};
 use crate::{
     admin::{Agreement, Clocks},
     app::{self, AppError},
+    cli::{Serve, addresses},
     clock::Clock,
     log::{Durability, Log},
     projector::kinship,

@@ -2,8 +2,10 @@
 
 use clap::{Args, Subcommand};
 
-use super::rebuild::Servers;
-use crate::app::{self, AppError};
+use crate::{
+    app::{self, AppError},
+    cli::rebuild::Servers,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct LogCommand {

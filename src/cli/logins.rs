@@ -2,9 +2,9 @@
 
 use clap::{Args, Subcommand};
 
-use super::rebuild::Servers;
 use crate::{
     app::{self, AppError},
+    cli::rebuild::Servers,
     domain::Time,
 };
 

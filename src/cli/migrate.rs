@@ -2,9 +2,9 @@
 
 use clap::Args;
 
-use super::operators_addresses;
 use crate::{
     app::{self, AppError, Made},
+    cli::operators_addresses,
     config::{LayoutSettings, ServerSettings},
 };
 

@@ -12,9 +12,9 @@ use clap::{Args, builder::PossibleValuesParser};
 use sqlx::PgPool;
 use tokio::time::interval;
 
-use super::{Failed, addresses, operators_addresses};
 use crate::{
     app::{self, Addresses, AppError},
+    cli::{Failed, addresses, operators_addresses},
     config::{ServerSettings, Settings},
     log::{Log, OpenError},
     projector::{self, Consent, Verified, Work},

@@ -2,9 +2,9 @@
 
 use std::{collections::HashSet, process::ExitCode};
 
-use super::{Serve, addresses};
 use crate::{
     app::{self, AppError},
+    cli::{Serve, addresses},
     domain::Position,
     projector::kinship,
     views::{self, Progress},

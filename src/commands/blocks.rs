@@ -1,7 +1,7 @@
 //! Who has blocked whom: looked up for direct conversations alone, and told to all nodes.
 
-use super::{Commands, Refused};
 use crate::{
+    commands::{Commands, Refused},
     domain::{Conversation, UserId},
     log::{Signal, Unavailable},
 };

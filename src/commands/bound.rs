@@ -3,8 +3,8 @@
 
 use sqlx::PgPool;
 
-use super::{Commands, Refused};
 use crate::{
+    commands::{Commands, Refused},
     domain::{Event, Rejection, UserId},
     log::Unavailable,
     views,

@@ -13,8 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{doubted::Doubted, kept::Kept, tracked::Tracked};
 use crate::{
+    commands::{doubted::Doubted, kept::Kept, tracked::Tracked},
     domain::{ConversationId, Fold, Point, Position},
     log::{FOLDS, Log, Recorded, Unavailable},
 };

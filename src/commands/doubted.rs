@@ -15,8 +15,8 @@ use std::{
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Commands, Refused, Tracked, kept::Kept};
 use crate::{
+    commands::{Commands, Refused, Tracked, kept::Kept},
     domain::{ConversationId, Event, Rejection, UserId},
     log::{Recorded, Unavailable},
 };

@@ -17,8 +17,8 @@ use futures_util::{FutureExt as _, TryFutureExt as _, future::select_ok};
 use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 
-use super::{Conversations, Refused};
 use crate::{
+    commands::{Conversations, Refused},
     domain::{ClientId, Position, UserId},
     log::{Log, Recorded, Unavailable},
     supervise::Supervisor,

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::time::timeout;
 
-use super::{Commands, OWN_EVENT, Refused, Tracked};
 use crate::{
+    commands::{Commands, OWN_EVENT, Refused, Tracked},
     domain::{Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Time, UserId},
     log::{Appended, Recorded, Unavailable},
     views::{self, Checkpoint, Progress},

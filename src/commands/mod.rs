@@ -32,9 +32,9 @@ pub use tracked::Tracked;
 pub use crate::log::{Durability, Layout, Unavailable};
 
 use crate::{
-    auth::Blocked,
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
+    live::Blocked,
     log::{Conflict, Draft, Log, NotAppended},
     telemetry::TraceParent,
 };

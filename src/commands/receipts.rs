@@ -9,8 +9,8 @@ use std::{
 use sqlx::PgPool;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Commands, OWN_EVENT, Refused, kept::Kept};
 use crate::{
+    commands::{Commands, OWN_EVENT, Refused, kept::Kept},
     domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
     log::Unavailable,
     views::{self, Checkpoint, Progress},

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{Commands, Refused};
-use crate::domain::{Command, Conversation, ConversationId, History, Position, Role, Title, UserId};
+use crate::{
+    commands::{Commands, Refused},
+    domain::{Command, Conversation, ConversationId, History, Position, Role, Title, UserId},
+};
 
 /// A roster after a command.
 #[derive(Debug, Clone)]

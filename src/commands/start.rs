@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::{Commands, OWN_EVENT, Refused};
 use crate::{
+    commands::{Commands, OWN_EVENT, Refused},
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Rejection,
         Time, Title, UserId,

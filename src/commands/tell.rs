@@ -1,8 +1,8 @@
 //! What all nodes are told at once: typing, and logins that count no more.
 
-use super::{Commands, Refused};
 use crate::{
-    auth::{ACCESS_LIFE, LEEWAY},
+    commands::{Commands, Refused},
+    credentials::{ACCESS_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
     log::{Signal, Unavailable},
 };

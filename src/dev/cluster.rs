@@ -8,11 +8,14 @@ use futures_util::StreamExt as _;
 use futures_util::future::{join_all, try_join_all};
 use serde::Deserialize;
 
-use super::home::Home;
-use super::nats::{Member, Nats, NatsOptions, NatsUser, Setup, passwords};
-use super::process::{EndBy, end_stale};
-use super::start::free_port;
-use super::{DevError, Tools, new_password};
+use crate::dev::{
+    DevError, Tools,
+    home::Home,
+    nats::{Member, Nats, NatsOptions, NatsUser, Setup, passwords},
+    new_password,
+    process::{EndBy, end_stale},
+    start::free_port,
+};
 
 /// How long the servers may take to find one another and to catch up.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
@@ -40,7 +43,7 @@ struct Health {
 }
 
 /// Starts `n` nats-servers on the data in `dir`, or on new data, and returns when they are one cluster that
-/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`super::start_nats`].
+/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`crate::dev::start_nats`].
 pub async fn start_cluster(
     tools: &Tools,
     dir: &Path,

@@ -9,8 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
 
-use super::home::User;
-use super::{DevError, cannot_use};
+use crate::dev::{DevError, cannot_use, home::User};
 
 /// Permissions: of its owner alone, or for others to read.
 pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);

@@ -7,8 +7,11 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::folder::{Folder, PRIVATE};
-use super::{DevError, cannot_use, new_password};
+use crate::dev::{
+    DevError, cannot_use,
+    folder::{Folder, PRIVATE},
+    new_password,
+};
 
 /// Where the folders lie that the servers' user could not reach in their own place. Root's alone to change.
 const REACHABLE: &str = "/var/lib/verbatim-dev";

@@ -6,11 +6,14 @@ use std::time::{Duration, Instant};
 
 use async_nats::{Client, ConnectError, ConnectOptions};
 
-use super::folder::{PRIVATE, READABLE};
-use super::home::{Home, PASSWORDS};
-use super::process::{EndBy, POLL, Process, command, end_stale};
-use super::start::start;
-use super::{DevError, Tools, new_password};
+use crate::dev::{
+    DevError, Tools,
+    folder::{PRIVATE, READABLE},
+    home::{Home, PASSWORDS},
+    new_password,
+    process::{EndBy, POLL, Process, command, end_stale},
+    start::start,
+};
 
 const ALONE: &str = include_str!("../../deploy/nats.conf");
 const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");

@@ -8,11 +8,14 @@ use std::path::{Path, PathBuf};
 
 use sqlx::{Connection, PgConnection};
 
-use super::folder::PRIVATE;
-use super::home::{BEFORE, DATA, Home, PASSWORDS};
-use super::process::{EndBy, POLL, Process, command, end_stale};
-use super::start::start;
-use super::{DevError, Tools, cannot_use, new_password};
+use crate::dev::{
+    DevError, Tools, cannot_use,
+    folder::PRIVATE,
+    home::{BEFORE, DATA, Home, PASSWORDS},
+    new_password,
+    process::{EndBy, POLL, Process, command, end_stale},
+    start::start,
+};
 
 const SERVER: &str = "Postgres";
 const LOG: &str = "postgres.log";

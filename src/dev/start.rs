@@ -3,8 +3,11 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
 
-use super::process::{POLL, Process};
-use super::{DevError, random};
+use crate::dev::{
+    DevError,
+    process::{POLL, Process},
+    random,
+};
 
 /// How long a server may take until its first answer.
 const START_DEADLINE: Duration = Duration::from_secs(30);

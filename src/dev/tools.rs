@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
-use super::DevError;
+use crate::dev::DevError;
 
 const SCRIPT: &str = include_str!("../../deploy/tools.sh");
 

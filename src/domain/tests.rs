@@ -10,7 +10,7 @@ mod roster;
 
 use uuid::Uuid;
 
-use super::*;
+use crate::domain::*;
 
 const ANA: UserId = person(1);
 const BEN: UserId = person(2);

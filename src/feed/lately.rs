@@ -6,9 +6,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use super::Shown;
 use crate::{
     domain::{ConversationId, Point, Position},
+    feed::Shown,
     log::Recorded,
     views::Stay,
 };

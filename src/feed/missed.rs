@@ -7,9 +7,9 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Behind, Remembered};
 use crate::{
     domain::{ConversationId, Fold, Point, Position, UserId},
+    feed::{Behind, Remembered},
     log::{Log, NotRead, PAGE, PAGE_BYTES, Recorded, Replay},
     views::{Memberships, Stay},
 };

@@ -11,9 +11,9 @@ use std::{
 
 use tokio::time::timeout;
 
-use super::{Behind, Feed};
 use crate::{
     domain::{self, AsOf, ConversationId, Happened, Marks, MessageId, Position, Said, UserId},
+    feed::{Behind, Feed},
     log::{NotRead, PAGE, Recorded, Replay, Unavailable},
     views::{Direction, Member, Message, QUOTE, Quote, Reaction, ReactionCount, Reader, Receipt},
 };

@@ -7,9 +7,9 @@ use std::{
 
 use futures_util::future::try_join_all;
 
-use super::{Feed, Reset};
 use crate::{
     domain::{EventId, Point, Position, UserId},
+    feed::{Feed, Reset},
     log::{Found, Unavailable},
 };
 

@@ -5,27 +5,10 @@
 //! one task and no buffer while it is silent. What all sessions need now and then is done by one
 //! sweep.
 
-mod backlog;
-mod begin;
-pub mod budget;
-pub mod close;
-mod contract;
-mod door;
-mod filter;
-pub mod frame;
-pub mod handshake;
-mod held;
+pub mod frames;
 pub mod hub;
-pub mod incoming;
-pub mod listeners;
-mod outages;
-pub mod places;
-mod session;
-pub mod socket;
-mod sweep;
-mod topics;
-pub mod websocket;
-
+pub mod session;
+pub mod wire;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
@@ -36,23 +19,23 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    auth::{BadToken, Caller, Revoked, Tokens},
     commands::Commands,
+    credentials::{BadToken, Caller, Tokens},
     domain::UserId,
     feed::Feed,
     listen::Origins,
-    live::Followers,
+    live::{Followers, Revoked},
     log::{Recorded, Signal, Unavailable},
     presence::Presence,
     supervise::Supervisor,
 };
-use close::Close;
-pub use contract::channels;
-pub use door::Door;
-use frame::ServerFrame;
-use hub::Hub;
-use listeners::Listeners;
-use places::Places;
+use frames::close::Close;
+pub use frames::contract::channels;
+use frames::frame::ServerFrame;
+use hub::delivery::Hub;
+use hub::listeners::Listeners;
+pub use session::door::Door;
+use session::places::Places;
 
 /// How often it is seen whether this node hears from the log.
 const LOOK: Duration = Duration::from_secs(1);
@@ -69,7 +52,7 @@ pub struct Settings {
     /// How often every session gets a sign of life.
     pub heartbeat: Duration,
     /// What one socket may cost.
-    pub socket: socket::Limits,
+    pub socket: wire::socket::Limits,
 }
 
 impl Default for Settings {
@@ -79,7 +62,7 @@ impl Default for Settings {
             sockets_per_user: 20,
             sockets: 15_000,
             heartbeat: Duration::from_secs(25),
-            socket: socket::Limits::default(),
+            socket: wire::socket::Limits::default(),
         }
     }
 }
@@ -135,7 +118,7 @@ impl Gateway {
         tasks.spawn("revocations", remember_revocations(self.clone(), connections));
         tasks.spawn("cut off", close_if_cut_off(self.clone()));
         tasks.spawn("outages", tell_outages(self.clone()));
-        tasks.spawn("sweep", sweep::run(self.clone()));
+        tasks.spawn("sweep", hub::sweep::run(self.clone()));
         Ok(())
     }
 
@@ -249,7 +232,7 @@ async fn tell_outages(gateway: Arc<Gateway>) {
             listener.send(&degraded);
         }
     };
-    outages::tell_of(gateway.commands.log.works(), tell).await;
+    hub::outages::tell_of(gateway.commands.log.works(), tell).await;
 }
 
 #[cfg(test)]

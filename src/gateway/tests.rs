@@ -13,13 +13,17 @@ use tokio::{
 use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 use tokio_util::task::TaskTracker;
 
-use super::{
-    handshake,
-    incoming::Event,
-    socket::{Limits, Socket},
-    websocket,
+use crate::{
+    gateway::{
+        session::handshake,
+        wire::{
+            incoming::Event,
+            socket::{Limits, Socket},
+            websocket,
+        },
+    },
+    listen,
 };
-use crate::listen;
 
 /// The whole edge: the accept loop, the handshake, and a socket that sends back what it hears.
 async fn edge() -> SocketAddr {

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use poem::http::{HeaderMap, header};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{
+use crate::listen::{
     chunks::Chunks,
     head::{self, Fault, Follows, Scan, Seen},
 };

@@ -3,7 +3,7 @@
 use poem::endpoint::make;
 use tokio::io::AsyncReadExt;
 
-use super::*;
+use crate::listen::*;
 
 mod http;
 

@@ -7,3 +7,11 @@
 mod followers;
 
 pub use followers::{Follower, Followers, Full, Most, News};
+
+pub mod blocked;
+pub mod revoked;
+
+pub use self::{
+    blocked::{Blocked, Blocklist, contains as is_blocked},
+    revoked::Revoked,
+};

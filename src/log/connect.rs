@@ -7,7 +7,7 @@ use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, 
 use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time::sleep};
 
-use super::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, maker::Refusals, note};
+use crate::log::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, note, streams::maker::Refusals};
 
 /// So many refusals of our credentials in a row are believed: a server that is starting may know its
 /// accounts a moment later than its port.

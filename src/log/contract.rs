@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Draft, envelope::type_name, streams};
-use crate::domain::{ConversationId, Event, EventId, EventType, Lane, Time, UserId};
+use crate::{
+    domain::{ConversationId, Event, EventId, EventType, Lane, Time, UserId},
+    log::{Draft, envelope::type_name, streams::layout},
+};
 
 /// The JSON Schemas of all payloads by type name (`verbatim.message.sent.v1`), each with `$id`,
 /// title, description and an example.
@@ -192,7 +194,7 @@ fn headers() -> Value {
             },
             "Nats-Msg-Id": text(&format!(
                 "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
-                streams::DUPLICATE_WINDOW.as_secs()
+                layout::DUPLICATE_WINDOW.as_secs()
             )),
             "traceparent": text("W3C Trace Context, if the request that made the event had one."),
         },

@@ -7,9 +7,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use uuid::Uuid;
 
-use super::{PublicUrl, subject};
 use crate::{
     domain::{ClientId, ConversationId, Event, EventId, Lane, Point, Position, Time, UserId},
+    log::{PublicUrl, subject},
     telemetry::TraceParent,
 };
 

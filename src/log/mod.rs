@@ -3,57 +3,40 @@
 //! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
 //! in order, [`Log::fold`] and [`Log::at`] look a conversation up.
 
-mod age;
-mod append;
-mod commit;
+pub mod bus;
 mod connect;
-mod consumers;
 mod contract;
-mod durability;
 mod envelope;
-mod fold;
-mod follow;
-mod gaps;
-mod known;
-mod lease;
-mod look_up;
-mod maker;
-mod mend;
-mod peers;
-mod points;
 mod public_url;
-mod replay;
-mod signal;
-mod streams;
+pub mod read;
+pub mod streams;
 mod subject;
-mod survey;
-mod tail;
-mod window;
+pub mod write;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{Client, jetstream};
 use tokio::sync::watch;
 
-pub use append::{Appended, Conflict, NotAppended, Unavailable};
+pub use bus::lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
+pub use bus::peers::{Peer, Peers};
+pub use bus::signal::{Signal, Signals};
 pub use connect::BadUrl;
 pub use contract::{channels, schema_files, schemas};
-pub use durability::Durability;
 pub use envelope::{Draft, Malformed, Recorded, type_name};
-pub use fold::{FOLDS, Snapshots};
-pub use follow::{Damaged, Follower, PresenceFollower};
-pub use gaps::{Hole, NotRead};
-pub use lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
-pub use mend::Mended;
-pub use peers::{Peer, Peers};
-pub use points::{Found, Holds};
 pub use public_url::PublicUrl;
-pub use replay::{PAGE, PAGE_BYTES, Replay};
-pub use signal::{Signal, Signals};
-pub use streams::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Wanted};
-pub use survey::{StreamSeen, Survey};
+pub use read::fold::{FOLDS, Snapshots};
+pub use read::follow::{Damaged, Follower, PresenceFollower};
+pub use read::gaps::{Hole, NotRead};
+pub use read::points::{Found, Holds};
+pub use read::replay::{PAGE, PAGE_BYTES, Replay};
+pub use streams::durability::Durability;
+pub use streams::layout::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Wanted};
+pub use streams::mend::Mended;
+pub use streams::survey::{StreamSeen, Survey};
+pub use write::append::{Appended, Conflict, NotAppended, Unavailable};
 
-use maker::{Maker, Refusals};
+use streams::maker::{Maker, Refusals};
 
 use crate::{
     domain::{ConversationId, Epoch, Position},
@@ -72,16 +55,16 @@ pub struct Log {
     jetstream: jetstream::Context,
     layout: Layout,
     epoch: Epoch,
-    queues: Arc<[commit::Queue]>,
-    known: Arc<[known::Known]>,
-    tails: Arc<[tail::Tail]>,
-    windows: Arc<[window::Window]>,
-    places: consumers::Places,
-    seen: Arc<[gaps::Seen]>,
+    queues: Arc<[write::commit::Queue]>,
+    known: Arc<[read::known::Known]>,
+    tails: Arc<[read::tail::Tail]>,
+    windows: Arc<[write::window::Window]>,
+    places: read::consumers::Places,
+    seen: Arc<[read::gaps::Seen]>,
     connections: watch::Sender<u64>,
     works: watch::Sender<bool>,
-    outcomes: survey::Outcomes,
-    signs: age::Signs,
+    outcomes: streams::survey::Outcomes,
+    signs: read::age::Signs,
     snapshots: Snapshots,
     public_url: Option<Arc<PublicUrl>>,
     maker: Maker,
@@ -161,19 +144,20 @@ impl Connection {
         Ok(Self { client, maker: Maker { jetstream, refusals }, connections, works })
     }
 
-    fn with(self, found: streams::Found, tasks: &Supervisor) -> Log {
+    fn with(self, found: streams::layout::Found, tasks: &Supervisor) -> Log {
         let Self { client, maker, connections, works } = self;
-        let streams::Found { epoch, layout, .. } = found;
-        let known: Arc<[known::Known]> = (0..layout.streams).map(|_| known::Known::default()).collect();
-        let tails = (0..layout.streams).map(|_| tail::Tail::default()).collect();
-        let windows = (0..layout.streams).map(|_| window::Window::default()).collect();
-        let outcomes = survey::Outcomes::default();
-        let queue = |known: &known::Known| {
-            commit::Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, tasks)
+        let streams::layout::Found { epoch, layout, .. } = found;
+        let known: Arc<[read::known::Known]> =
+            (0..layout.streams).map(|_| read::known::Known::default()).collect();
+        let tails = (0..layout.streams).map(|_| read::tail::Tail::default()).collect();
+        let windows = (0..layout.streams).map(|_| write::window::Window::default()).collect();
+        let outcomes = streams::survey::Outcomes::default();
+        let queue = |known: &read::known::Known| {
+            write::commit::Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, tasks)
         };
         let queues = known.iter().map(queue).collect();
-        let places = consumers::Places::default();
-        let seen = (0..layout.streams).map(|_| gaps::Seen::default()).collect();
+        let places = read::consumers::Places::default();
+        let seen = (0..layout.streams).map(|_| read::gaps::Seen::default()).collect();
         Log {
             client,
             jetstream: maker.jetstream.clone(),
@@ -188,7 +172,7 @@ impl Connection {
             connections,
             works,
             outcomes,
-            signs: age::Signs::of(layout.streams),
+            signs: read::age::Signs::of(layout.streams),
             snapshots: Snapshots::none(),
             public_url: None,
             maker,
@@ -201,7 +185,7 @@ impl Log {
     /// there. Nothing is made or changed.
     pub async fn open(url: &str, wanted: Wanted, tasks: &Supervisor) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::look(&connection.maker.jetstream, wanted).await?;
+        let found = streams::layout::look(&connection.maker.jetstream, wanted).await?;
         Ok(connection.with(found, tasks))
     }
 
@@ -214,7 +198,7 @@ impl Log {
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::make(&connection.maker, wanted, streams).await?;
+        let found = streams::layout::make(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
@@ -226,25 +210,25 @@ impl Log {
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
         let connection = Connection::to(url).await?;
-        let found = streams::make_what_is_missing(&connection.maker, wanted, streams).await?;
+        let found = streams::layout::make_what_is_missing(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
     /// Begins a new life of a log at the same positions, in which no cursor of the old one counts.
     pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
-        streams::begin_epoch(&Connection::to(url).await?.maker).await
+        streams::layout::begin_epoch(&Connection::to(url).await?.maker).await
     }
 
     /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
     /// changes and the buckets of leases.
     pub async fn make_volatile(&self) -> Result<(), OpenError> {
-        streams::make_presence(&self.maker, self.layout).await?;
-        self.leases().await.map(drop).map_err(streams::refused)
+        streams::layout::make_presence(&self.maker, self.layout).await?;
+        self.leases().await.map(drop).map_err(streams::layout::refused)
     }
 
     /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
     pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
-        let found = streams::look(&self.jetstream, Wanted::default()).await?;
+        let found = streams::layout::look(&self.jetstream, Wanted::default()).await?;
         Ok(found.deny_delete().map(str::to_owned).collect())
     }
 
@@ -302,7 +286,7 @@ impl Log {
         Ok(self.extent(stream).await?.last)
     }
 
-    fn known(&self, conversation: ConversationId) -> &known::Known {
+    fn known(&self, conversation: ConversationId) -> &read::known::Known {
         &self.known[self.stream_of(conversation)]
     }
 }

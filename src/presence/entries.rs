@@ -11,10 +11,10 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use super::{Presence, RENEW, local::Write};
 use crate::{
     domain::{Status, UserId},
     log::{Here, LEASE, NodeId, Unavailable},
+    presence::{Presence, RENEW, local::Write},
 };
 
 /// How often changed entries are written.

@@ -7,8 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::Session;
-use crate::domain::{Status, UserId};
+use crate::{
+    domain::{Status, UserId},
+    presence::Session,
+};
 
 /// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
 pub(super) const PACE: Duration = Duration::from_secs(1);

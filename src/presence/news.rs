@@ -5,11 +5,11 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, stream};
 use tokio::time::{Instant, sleep};
 
-use super::{Presence, Tipped, pending::News};
 use crate::{
-    auth,
+    accounts,
     domain::{ConversationId, Event, EventId, PresenceChanged, Status},
     log::{Draft, Unavailable},
+    presence::{Presence, Tipped, pending::News},
     views,
 };
 
@@ -54,7 +54,7 @@ impl Presence {
     async fn announce(&self, tipped: &Tipped) {
         let deadline = Instant::now() + WORTH;
         if tipped.status == Status::Offline
-            && let Err(e) = auth::saw(&self.0.pool, tipped.user, tipped.at).await
+            && let Err(e) = accounts::saw(&self.0.pool, tipped.user, tipped.at).await
         {
             tracing::warn!(error = %e, user = %tipped.user, "could not note when the user was last seen");
         }
@@ -82,7 +82,7 @@ impl Presence {
         let conversations = match untold.take() {
             Some(untold) => untold,
             None => {
-                let super::Settings { fan_out, crowd, .. } = self.0.settings;
+                let crate::presence::Settings { fan_out, crowd, .. } = self.0.settings;
                 views::latest_of(&self.0.pool, tipped.user, fan_out, crowd)
                     .await
                     .map_err(Unavailable::because)?

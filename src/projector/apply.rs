@@ -9,10 +9,10 @@ use std::{
 use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
 
-use super::{AnotherLog, Stopped, turn::in_time};
 use crate::{
     domain::{ConversationId, Fold, Point, Position},
     log::{Log, PAGE, Recorded},
+    projector::{AnotherLog, Stopped, turn::in_time},
     telemetry::METRICS,
     views::{self, Advanced, Fact, Parked, Projection, Standing},
 };

@@ -5,10 +5,10 @@ use std::panic::resume_unwind;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::Stopped;
 use crate::{
     domain::Position,
     log::{Damaged, Follower, Recorded, Unavailable},
+    projector::Stopped,
 };
 
 /// The most events of a batch, give or take what the follower hands over at once. So many of a

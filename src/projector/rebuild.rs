@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use sqlx::{Connection as _, PgPool};
 use tokio::time::{sleep, timeout};
 
-use super::{
-    Kinship, kinship,
-    scratch::{Aim, NotBuilt, Scratch, Work, positions},
-};
 use crate::{
     domain::Position,
     log::Log,
+    projector::{
+        Kinship, kinship,
+        scratch::{Aim, NotBuilt, Scratch, Work, positions},
+    },
     views::{self, Projection},
 };
 

@@ -19,15 +19,15 @@ use sqlx::{
 };
 use tokio::sync::mpsc;
 
-use super::{
-    AnotherLog, NotCompared, Stopped,
-    apply::Projecting,
-    reader::{Reader, Size},
-    turn::try_lock,
-};
 use crate::{
     domain::{Epoch, Point, Position},
     log::{Damaged, Log, Recorded, Unavailable},
+    projector::{
+        AnotherLog, NotCompared, Stopped,
+        apply::Projecting,
+        reader::{Reader, Size},
+        turn::try_lock,
+    },
     views::{self, Projection},
 };
 

@@ -9,8 +9,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{sleep, timeout};
 
-use super::Stopped;
-use crate::log::Log;
+use crate::{log::Log, projector::Stopped};
 
 /// How long to wait before it is tried again to get a turn.
 const PAUSE: Duration = Duration::from_millis(500);

@@ -2,13 +2,13 @@
 
 use sqlx::{Connection as _, PgPool};
 
-use super::{
-    Kinship, kinship,
-    scratch::{Aim, NotBuilt, Scratch, Work, positions},
-};
 use crate::{
     domain::Position,
     log::Log,
+    projector::{
+        Kinship, kinship,
+        scratch::{Aim, NotBuilt, Scratch, Work, positions},
+    },
     views::{self, Difference},
 };
 

@@ -14,7 +14,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::LogFormat;
+use crate::telemetry::LogFormat;
 
 /// How often a place in the code may complain.
 const EVERY: Duration = Duration::from_secs(1);

@@ -17,8 +17,10 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{ALL, bigint, position};
-use crate::domain::{ConversationId, Epoch, EventId, Point, Position};
+use crate::{
+    domain::{ConversationId, Epoch, EventId, Point, Position},
+    views::{ALL, bigint, position},
+};
 
 pub(super) const TABLE: &str = "checkpoint";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");

@@ -10,14 +10,16 @@ use sqlx::{FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Fact, Moment, Projection, bigint, members,
-    moment::{self, with_moment},
-    position, read_word, word,
-};
-use crate::domain::{
-    ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane, MessageId,
-    Position, Role, Time, UserId,
+use crate::{
+    domain::{
+        ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane,
+        MessageId, Position, Role, Time, UserId,
+    },
+    views::{
+        Fact, Moment, Projection, bigint, members,
+        moment::{self, with_moment},
+        position, read_word, word,
+    },
 };
 
 pub(super) const PROJECTION: Projection = Projection {

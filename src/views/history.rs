@@ -6,12 +6,14 @@ use sqlx::{AssertSqlSafe, PgPool, types::Json as AsJson};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Moment, bigint,
-    moment::{self, with_moment},
-    position,
+use crate::{
+    domain::{ConversationId, Json, MessageId, Position, Time, UserId},
+    views::{
+        Moment, bigint,
+        moment::{self, with_moment},
+        position,
+    },
 };
-use crate::domain::{ConversationId, Json, MessageId, Position, Time, UserId};
 
 /// The most characters of a message that is quoted; the query says it too.
 pub const QUOTE: usize = 200;

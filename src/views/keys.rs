@@ -7,8 +7,10 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, plan_once, position};
-use crate::domain::{ClientId, ConversationId, Event, Position, UserId};
+use crate::{
+    domain::{ClientId, ConversationId, Event, Position, UserId},
+    views::{Fact, Projection, bigint, plan_once, position},
+};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "keys",

@@ -10,12 +10,14 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Checkpoint, Fact, Moment, Projection, bigint,
-    moment::{self, with_moment},
-    position, read_word, word,
+use crate::{
+    domain::{ConversationId, Event, Membership, Position, Role, Time, UserId},
+    views::{
+        Checkpoint, Fact, Moment, Projection, bigint,
+        moment::{self, with_moment},
+        position, read_word, word,
+    },
 };
-use crate::domain::{ConversationId, Event, Membership, Position, Role, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "members",

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-use super::{
-    Fact, Projection, bigint,
-    messages::{self, Place},
+use crate::{
+    domain::{Event, UserId},
+    views::{
+        Fact, Projection, bigint,
+        messages::{self, Place},
+    },
 };
-use crate::domain::{Event, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "mentions",

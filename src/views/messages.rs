@@ -7,8 +7,10 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, position, words};
-use crate::domain::{self, ConversationId, Event, Json, MessageId, Position, Time, UserId};
+use crate::{
+    domain::{self, ConversationId, Event, Json, MessageId, Position, Time, UserId},
+    views::{Fact, Projection, bigint, position, words},
+};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "messages",

@@ -4,8 +4,10 @@
 use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
 use uuid::Uuid;
 
-use super::position;
-use crate::domain::{ConversationId, EventId, Point};
+use crate::{
+    domain::{ConversationId, EventId, Point},
+    views::position,
+};
 
 /// How far the views had come when something was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,8 +4,10 @@
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{bigint, position};
-use crate::domain::{ConversationId, Position};
+use crate::{
+    domain::{ConversationId, Position},
+    views::{bigint, position},
+};
 
 pub(super) const TABLE: &str = "parked";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/parked.sql");

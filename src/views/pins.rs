@@ -5,13 +5,15 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Fact, Projection, Reader, bigint,
-    messages::{self, Place},
-    position,
-    toggles::{self, Toggles},
+use crate::{
+    domain::{Event, Position, Time, UserId},
+    views::{
+        Fact, Projection, Reader, bigint,
+        messages::{self, Place},
+        position,
+        toggles::{self, Toggles},
+    },
 };
-use crate::domain::{Event, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "pins",

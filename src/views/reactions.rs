@@ -5,15 +5,15 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Fact, Projection, bigint, messages, position,
-    toggles::{self, Toggles},
+use crate::{
+    domain::{ConversationId, Emoji, Event, Position, Time, UserId},
+    views::{
+        Fact, Moment, Projection, bigint, messages,
+        moment::{self, with_moment},
+        position,
+        toggles::{self, Toggles},
+    },
 };
-use super::{
-    Moment,
-    moment::{self, with_moment},
-};
-use crate::domain::{ConversationId, Emoji, Event, Position, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "reactions",

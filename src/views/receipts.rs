@@ -7,12 +7,14 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::{
-    Fact, Moment, Projection, bigint,
-    moment::{self, with_moment},
-    position,
+use crate::{
+    domain::{ConversationId, Event, Position, ReceiptAdvanced, Time, UserId},
+    views::{
+        Fact, Moment, Projection, bigint,
+        moment::{self, with_moment},
+        position,
+    },
 };
-use crate::domain::{ConversationId, Event, Position, ReceiptAdvanced, Time, UserId};
 
 pub(super) const PROJECTION: Projection = Projection {
     name: "receipts",

@@ -4,9 +4,9 @@ use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::{Fact, Projection, bigint, position, read_word, word};
-use crate::domain::{
-    Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, UserId,
+use crate::{
+    domain::{Conversation, ConversationId, EventId, Fold, Membership, Point, Position, Snapshot, UserId},
+    views::{Fact, Projection, bigint, position, read_word, word},
 };
 
 pub(super) const PROJECTION: Projection = Projection {

@@ -4,7 +4,7 @@
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
-use super::{ALL, Projection, checkpoints, parked};
+use crate::views::{ALL, Projection, checkpoints, parked};
 
 /// The version of the set: raised when a projection or its tables change. A version has a schema of
 /// its own, so the binaries of two versions work side by side, each with what it understands.

@@ -26,8 +26,10 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::{Wanted, bigint, position};
-use crate::domain::{ConversationId, Position, Time, UserId};
+use crate::{
+    domain::{ConversationId, Position, Time, UserId},
+    views::{Wanted, bigint, position},
+};
 
 /// What the index is asked for at once: so many messages.
 const FEW: u64 = 5_000;

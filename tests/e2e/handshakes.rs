@@ -4,7 +4,7 @@ use futures_util::StreamExt as _;
 use reqwest::StatusCode;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
-use verbatim::{app, auth, clock::Clock, domain::LoginId};
+use verbatim::{accounts, app, clock::Clock, credentials, domain::LoginId};
 
 use crate::world::{PATIENCE, World, eventually, open};
 
@@ -25,7 +25,8 @@ async fn a_token_that_does_not_count_is_told_by_a_close_which_browsers_see() {
     let (ana, address) = (world.person("ana").await, world.nodes[0].address);
 
     let pool = app::database(&world.database.url, 1).await.expect("Postgres");
-    let tokens = auth::Tokens::new(auth::shared_key(&pool).await.expect("a key"), "verbatim", "verbatim");
+    let tokens =
+        credentials::Tokens::new(accounts::shared_key(&pool).await.expect("a key"), "verbatim", "verbatim");
     let login = Clock::system().id(LoginId::known);
     let long_ago = "2026-01-01T00:00:00.000Z".parse().expect("a time");
     let expired = tokens.issue(ana.id.parse().expect("an id"), login, long_ago, "old".into());

@@ -5,8 +5,10 @@ use std::{fs, path::Path};
 use poem::{Request, Route, endpoint::make_sync, get, http::StatusCode};
 use serde_json::{Value, json};
 
-use super::{Things, edge, routes};
-use crate::api;
+use crate::api::{
+    self,
+    tests::{Things, edge, routes},
+};
 
 fn document() -> Value {
     serde_json::from_str(&api::document()).expect("json")

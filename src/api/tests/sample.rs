@@ -9,8 +9,10 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::api::{values::words, *};
-use crate::domain::{ClientId, ConversationId, Position, Text, Title, UserId};
+use crate::{
+    api::{http::values::words, *},
+    domain::{ClientId, ConversationId, Position, Text, Title, UserId},
+};
 
 pub(super) const ANA: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 

@@ -1,6 +1,6 @@
 //! Which events count, and how they are chained.
 
-use super::*;
+use crate::domain::tests::*;
 
 /// Folds events at positions 10, 20, 30, … and answers what each of them was told to follow.
 fn chain(events: &[(UserId, Event)]) -> (Fold, Vec<Option<u64>>) {

@@ -1,6 +1,6 @@
 //! What may be done with a message, by whom.
 
-use super::*;
+use crate::domain::tests::*;
 
 /// A message of somebody's at the position 7, as it was said.
 fn of(sender: UserId) -> Message {

@@ -1,6 +1,6 @@
 //! How it was: the same as folding up to there and looking then.
 
-use super::*;
+use crate::domain::tests::*;
 
 fn at_second(n: u64) -> Time {
     let start: Time = "2026-11-24T14:00:00Z".parse().expect("time");

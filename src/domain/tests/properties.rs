@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::*;
+use crate::domain::tests::*;
 
 const PEOPLE: [UserId; 5] = [ANA, BEN, CEM, DOE, person(5)];
 

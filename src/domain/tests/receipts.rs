@@ -1,6 +1,6 @@
 //! Watermarks only rise, and never beyond what there is.
 
-use super::*;
+use crate::domain::tests::*;
 
 const NEVER: ReceiptAdvanced = ReceiptAdvanced { delivered: Position::START, read: Position::START };
 

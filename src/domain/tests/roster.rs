@@ -1,6 +1,6 @@
 //! Who may do what, and what follows.
 
-use super::*;
+use crate::domain::tests::*;
 
 #[test]
 fn a_direct_conversation_has_two_equal_members_who_read_all_of_it() {

@@ -1,6 +1,7 @@
-use super::*;
-use crate::domain::ClientId;
-use crate::domain::{Event, MessageDeleted, MessageId};
+use crate::{
+    commands::earlier::searched::*,
+    domain::{ClientId, Event, MessageDeleted, MessageId},
+};
 
 fn conversation(n: usize) -> ConversationId {
     ConversationId::known(uuid::Uuid::from_u128(n as u128))

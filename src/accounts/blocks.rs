@@ -1,0 +1,110 @@
+//! Whom an account has blocked.
+
+use sqlx::PgPool;
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{Time, UserId};
+
+/// The most users whom an account may have blocked at the same time.
+pub const MAX_BLOCKS: i64 = 1_000;
+
+/// Somebody who is blocked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Who.
+    pub user: UserId,
+    /// Since when.
+    pub created_at: Time,
+}
+
+/// Why nobody was blocked.
+#[derive(Debug, Error)]
+pub enum BlockError {
+    /// There is no such account.
+    #[error("there is no such user")]
+    NoSuchUser,
+    /// There are [`MAX_BLOCKS`] already.
+    #[error("at most {MAX_BLOCKS} users can be blocked: unblock somebody first")]
+    TooMany,
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Blocks somebody; whoever is blocked already stays so. All nodes have to be told.
+pub async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> Result<(), BlockError> {
+    let mut transaction = pool.begin().await?;
+    // One at a time for each account, so that the limit holds.
+    sqlx::query("select 1 from auth.account where id = $1 for no key update")
+        .bind(account.uuid())
+        .execute(&mut *transaction)
+        .await?;
+    let blocked = sqlx::query(
+        "insert into auth.block (account_id, blocked_id, created_at) values ($1, $2, $3) on conflict do nothing",
+    )
+    .bind(account.uuid())
+    .bind(user.uuid())
+    .bind(now.datetime())
+    .execute(&mut *transaction)
+    .await;
+    match blocked {
+        Err(sqlx::Error::Database(e)) if e.is_foreign_key_violation() => return Err(BlockError::NoSuchUser),
+        blocked => blocked?,
+    };
+    let all: i64 = sqlx::query_scalar("select count(*) from auth.block where account_id = $1")
+        .bind(account.uuid())
+        .fetch_one(&mut *transaction)
+        .await?;
+    if all > MAX_BLOCKS {
+        return Err(BlockError::TooMany);
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// Unblocks somebody, if they are blocked. All nodes have to be told.
+pub async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from auth.block where account_id = $1 and blocked_id = $2")
+        .bind(account.uuid())
+        .bind(user.uuid())
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// Whom an account has blocked, latest first, from behind the one that `after` names.
+pub async fn blocks(
+    pool: &PgPool,
+    account: UserId,
+    after: Option<(Time, UserId)>,
+    limit: i64,
+) -> Result<Vec<Block>, sqlx::Error> {
+    let (time, user) = after.map(|(time, user)| (time.datetime(), user.uuid())).unzip();
+    let rows: Vec<(Uuid, OffsetDateTime)> = sqlx::query_as(
+        "select blocked_id, created_at from auth.block
+         where account_id = $1 and ($2::timestamptz is null or (created_at, blocked_id) < ($2, $3))
+         order by created_at desc, blocked_id desc limit $4",
+    )
+    .bind(account.uuid())
+    .bind(time)
+    .bind(user)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let block = |(user, at)| Block { user: UserId::known(user), created_at: Time::of(at) };
+    Ok(rows.into_iter().map(block).collect())
+}
+
+/// Every pair of one of these accounts and somebody whom it has blocked.
+pub(crate) async fn blocked_by(
+    pool: &PgPool,
+    accounts: &[UserId],
+) -> Result<Vec<(UserId, UserId)>, sqlx::Error> {
+    let rows: Vec<(Uuid, Uuid)> =
+        sqlx::query_as("select account_id, blocked_id from auth.block where account_id = any($1)")
+            .bind(accounts.iter().map(|account| account.uuid()).collect::<Vec<_>>())
+            .fetch_all(pool)
+            .await?;
+    Ok(rows.into_iter().map(|(account, user)| (UserId::known(account), UserId::known(user))).collect())
+}

@@ -1,0 +1,26 @@
+//! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
+
+pub mod blocks;
+pub mod installation;
+pub mod logins;
+pub mod nodes;
+pub mod people;
+pub mod refresh;
+pub mod settings;
+pub mod shared_key;
+
+pub use self::{
+    blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock},
+    installation::{cursor_key, epoch_of_log, keep_epoch, take_turn},
+    logins::{
+        Attempt, ChangeError, LogInError, LoggedIn, Login, MAX_LOGINS, Revocation, change_password, list,
+        log_in, revoke, revoke_all_but, revoke_begun_before, revoked_since,
+    },
+    nodes::{OtherNodes, is_there, note_node, other_nodes},
+    people::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw},
+    refresh::{Grant, RefreshError, refresh},
+    settings::{
+        ConversationSettings, MAX_ARCHIVED, Muted, SettingChanges, SettingError, archived, settings, settle,
+    },
+    shared_key::{SharedKeyError, shared_key},
+};

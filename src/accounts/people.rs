@@ -1,0 +1,154 @@
+//! Accounts: who there is.
+
+use std::collections::HashSet;
+
+use sqlx::{FromRow, PgPool};
+use thiserror::Error;
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    credentials::{DisplayName, PasswordHash, Username},
+    domain::{Time, UserId},
+};
+
+/// An account as others may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// Its id.
+    pub id: UserId,
+    /// The name by which it is found.
+    pub username: Username,
+    /// How the person likes to be called.
+    pub display_name: DisplayName,
+    /// When it was registered.
+    pub created_at: Time,
+    /// When the person was last here; nothing before the first time.
+    pub last_seen_at: Option<Time>,
+}
+
+/// Why nobody was registered.
+#[derive(Debug, Error)]
+pub enum RegisterError {
+    /// Somebody has this name, or one that looks like it.
+    #[error("this user name is taken: choose another one")]
+    UsernameTaken,
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    username: String,
+    display_name: String,
+    created_at: OffsetDateTime,
+    last_seen_at: Option<OffsetDateTime>,
+}
+
+impl From<Row> for Account {
+    fn from(row: Row) -> Self {
+        Self {
+            id: UserId::known(row.id),
+            username: Username::known(row.username),
+            display_name: DisplayName::known(row.display_name),
+            created_at: Time::of(row.created_at),
+            last_seen_at: row.last_seen_at.map(Time::of),
+        }
+    }
+}
+
+/// Makes an account. Of many that want one name at the same time exactly one gets it.
+pub async fn register(
+    pool: &PgPool,
+    id: UserId,
+    username: &Username,
+    display_name: &DisplayName,
+    password: &PasswordHash,
+    now: Time,
+) -> Result<Account, RegisterError> {
+    let row: Option<Row> = sqlx::query_as(
+        "insert into auth.account (id, username, username_key, display_name, password_hash, created_at)
+         values ($1, $2, $3, $4, $5, $6)
+         on conflict (username_key) do nothing
+         returning id, username, display_name, created_at, last_seen_at",
+    )
+    .bind(id.uuid())
+    .bind(username.as_str())
+    .bind(username.key())
+    .bind(display_name.as_str())
+    .bind(password.as_str())
+    .bind(now.datetime())
+    .fetch_optional(pool)
+    .await?;
+    row.map(Account::from).ok_or(RegisterError::UsernameTaken)
+}
+
+/// The account of this id.
+pub async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
+    Ok(find_many(pool, &[id]).await?.pop())
+}
+
+/// The accounts of these ids, in no order; those that do not exist are left out.
+pub async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
+    let rows: Vec<Row> = sqlx::query_as(
+        "select id, username, display_name, created_at, last_seen_at from auth.account where id = any($1)",
+    )
+    .bind(uuids(ids))
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Account::from).collect())
+}
+
+/// The account of exactly this name; one that only looks like it is not meant.
+pub async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "select id, username, display_name, created_at, last_seen_at
+         from auth.account where username_key = $1 and username = $2",
+    )
+    .bind(username.key())
+    .bind(username.as_str())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Account::from))
+}
+
+/// Changes how a person is called; nothing if there is no such account.
+pub async fn rename(pool: &PgPool, id: UserId, name: &DisplayName) -> Result<Option<Account>, sqlx::Error> {
+    let row: Option<Row> = sqlx::query_as(
+        "update auth.account set display_name = $2 where id = $1
+         returning id, username, display_name, created_at, last_seen_at",
+    )
+    .bind(id.uuid())
+    .bind(name.as_str())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Account::from))
+}
+
+/// Remembers that a person was here; an earlier time changes nothing.
+pub async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update auth.account set last_seen_at = $2
+         where id = $1 and (last_seen_at is null or last_seen_at < $2)",
+    )
+    .bind(id.uuid())
+    .bind(at.datetime())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Which of these ids are accounts.
+pub async fn existing(pool: &PgPool, ids: &[UserId]) -> Result<HashSet<UserId>, sqlx::Error> {
+    let found: Vec<Uuid> = sqlx::query_scalar("select id from auth.account where id = any($1)")
+        .bind(uuids(ids))
+        .fetch_all(pool)
+        .await?;
+    Ok(found.into_iter().map(UserId::known).collect())
+}
+
+fn uuids(ids: &[UserId]) -> Vec<Uuid> {
+    ids.iter().map(|id| id.uuid()).collect()
+}

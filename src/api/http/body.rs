@@ -1,0 +1,424 @@
+//! What a client sends: a JSON object of bounded size and depth, parsed once into its shape.
+
+use std::{borrow::Cow, io};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, combinators::BoxBody};
+use poem::{Request, RequestBody, Result};
+use poem_openapi::{
+    impl_apirequest_for_payload,
+    payload::{ParsePayload, Payload},
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+};
+use serde::{Deserialize, Deserializer, Serialize, de, de::DeserializeOwned};
+use serde_json::{Value, error::Category};
+use serde_path_to_error::{Path, Segment};
+
+use crate::{api::Problem, domain::BadText};
+
+/// The most bytes of a request's body.
+pub(in crate::api) const LIMIT: usize = 64 * 1024;
+
+/// The most levels of objects and arrays within one another.
+const DEPTH: usize = 32;
+
+/// The most characters of a detail or a pointer: a client's own text is not sent back at length.
+const DETAIL: usize = 300;
+
+/// The JSON body of a request: at most 64 KiB, an object, no deeper than 32 levels. Shapes derive
+/// `serde::Deserialize` (with `deny_unknown_fields`), which parses, and `poem_openapi::Object`,
+/// which documents. An optional field is `#[serde(default, deserialize_with = "given")]`.
+pub struct Body<T>(pub T);
+
+impl<T: Type> Payload for Body<T> {
+    const CONTENT_TYPE: &'static str = "application/json";
+
+    fn check_content_type(content_type: &str) -> bool {
+        let mut parts = content_type.split(';').map(|part| part.trim().to_ascii_lowercase());
+        parts.next().as_deref() == Some(Self::CONTENT_TYPE)
+            && parts.all(|part| match part.split_once('=') {
+                Some(("charset", name)) => matches!(name.trim_matches('"'), "utf-8" | "utf8"),
+                _ => part.is_empty(),
+            })
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        T::schema_ref()
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
+    const IS_REQUIRED: bool = true;
+
+    async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
+        // Not poem's `into_bytes_limit`: its buffer of 4 KiB is a part of each future around it, and is
+        // copied with them.
+        let body: BoxBody<Bytes, io::Error> = body.take()?.into();
+        let read = Limited::new(body, LIMIT).collect().await.map_err(|error| {
+            match error.is::<LengthLimitError>() {
+                true => Problem::too_large(LIMIT),
+                false => Problem::invalid("", "incomplete", "the body ended before its announced length"),
+            }
+        })?;
+        Ok(Self(parse(&read.to_bytes())?))
+    }
+}
+
+impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
+
+/// The shape in `bytes`, or a problem that points at the first thing wrong with it.
+pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // RFC 8259 lets a reader ignore the mark that some programs put before what they send.
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    // An array would be taken for an object by the order of its fields.
+    match bytes.trim_ascii_start().first() {
+        Some(b'{') => {}
+        Some(_) => return Err(no_object()),
+        None => return Err(Problem::invalid("", "empty", "there is no body: expected a JSON object")),
+    }
+    if depth(bytes) > DEPTH {
+        return Err(Problem::invalid("", "too_deep", format!("at most {DEPTH} levels are accepted")));
+    }
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let shape = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| wrong(&pointer(error.path()), error.inner()))?;
+    json.end().map_err(|error| wrong("", &error))?;
+    Ok(shape)
+}
+
+/// The refusal of a body that is JSON of another kind.
+pub(in crate::api) fn no_object() -> Problem {
+    Problem::invalid("", "wrong_type", "expected a JSON object")
+}
+
+/// The refusal of a body without the field at `pointer`.
+pub(in crate::api) fn missing(pointer: &str) -> Problem {
+    Problem::invalid(pointer, "missing", "this field is required")
+}
+
+/// The deepest level of brackets outside of strings.
+fn depth(json: &[u8]) -> usize {
+    let (mut level, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
+    for byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                level += 1;
+                deepest = deepest.max(level);
+            }
+            b'}' | b']' if !in_string => level = level.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+fn pointer(path: &Path) -> String {
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(format!("/{index}")),
+            Segment::Map { key } => Some(step(key)),
+            Segment::Enum { .. } | Segment::Unknown => None,
+        })
+        .collect()
+}
+
+fn step(key: &str) -> String {
+    format!("/{}", key.replace('~', "~0").replace('/', "~1"))
+}
+
+/// serde's message as a code and a sentence that does not repeat the value, which may be a secret.
+fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    if error.classify() != Category::Data {
+        return Problem::invalid("", "invalid_json", format!("not JSON: {text}"));
+    }
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+    let expected = text.split_once(", expected ").map(|(_, expected)| format!("expected {expected}"));
+    let field = text.split('`').nth(1).unwrap_or_default();
+    let (code, detail) = if text.starts_with("missing field") {
+        return missing(&(pointer.to_owned() + &step(field)));
+    } else if text.starts_with("duplicate field") {
+        return Problem::invalid(pointer.to_owned() + &step(field), "duplicate_field", "give it once");
+    } else if text.starts_with("unknown field") {
+        let detail = expected.unwrap_or_else(|| "there are no fields here".into());
+        // The path ends with the field, unless an enum with a tag is read, which has no path.
+        let path = if pointer.is_empty() { step(field) } else { pointer.to_owned() };
+        return Problem::invalid(short(&path), "unknown_field", short(&detail));
+    } else if text.starts_with("unknown variant") {
+        ("unknown_value", expected.unwrap_or_default())
+    } else if text.starts_with("invalid type") {
+        ("wrong_type", expected.unwrap_or_default())
+    } else if text.starts_with("invalid value") || text.starts_with("invalid length") {
+        ("out_of_range", expected.unwrap_or_default())
+    } else {
+        (text_code(text), text.to_owned())
+    };
+    Problem::invalid(short(pointer), code, short(&detail))
+}
+
+/// The code of what [`BadText`], `BadMetadata` and [`Few`] say; every other domain value is just `invalid`.
+fn text_code(text: &str) -> &'static str {
+    if text == BadText::Empty.to_string() {
+        "empty_text"
+    } else if text.starts_with("too long") {
+        "too_long"
+    } else if text.starts_with("too deep") {
+        "too_deep"
+    } else if text.starts_with("expected ") {
+        "wrong_type"
+    } else if text.starts_with("too great") {
+        "out_of_range"
+    } else if text.contains("stands twice") {
+        "duplicate_field"
+    } else if text.starts_with("too many") {
+        "too_many"
+    } else if text.starts_with("the character U+") || text.starts_with("half of a surrogate") {
+        "forbidden_character"
+    } else {
+        "invalid"
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(DETAIL).collect()
+}
+
+/// For an optional field: absent is `None`, present must be a value (`null` is refused).
+///
+/// # Errors
+/// What the value's own parser says.
+pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+/// A list of at most `MAX` values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Few<T, const MAX: usize>(Vec<T>);
+
+impl<T, const MAX: usize> Few<T, MAX> {
+    /// The values.
+    pub fn into_vec(self) -> Vec<T> {
+        self.0
+    }
+}
+
+/// At most the first `MAX`.
+impl<T, const MAX: usize> FromIterator<T> for Few<T, MAX> {
+    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
+        Self(values.into_iter().take(MAX).collect())
+    }
+}
+
+impl<T, const MAX: usize> Default for Few<T, MAX> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let values = Vec::deserialize(from)?;
+        match values.len() <= MAX {
+            true => Ok(Self(values)),
+            false => Err(de::Error::custom(format!("too many: at most {MAX} are accepted"))),
+        }
+    }
+}
+
+impl<T: Type, const MAX: usize> Type for Few<T, MAX> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = Self;
+    type RawElementValueType = T;
+
+    fn name() -> Cow<'static, str> {
+        format!("few_{}", T::name()).into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Inline(Box::new(MetaSchema {
+            items: Some(Box::new(T::schema_ref())),
+            max_items: Some(MAX),
+            ..MetaSchema::new("array")
+        }))
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+
+    fn as_raw_value(&self) -> Option<&Self> {
+        Some(self)
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a T> + 'a> {
+        Box::new(self.0.iter())
+    }
+}
+
+impl<T: ParseFromJSON, const MAX: usize> ParseFromJSON for Few<T, MAX> {
+    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
+        Vec::parse_from_json(value).map(Self).map_err(ParseError::propagate)
+    }
+}
+
+impl<T: ToJSON, const MAX: usize> ToJSON for Few<T, MAX> {
+    fn to_json(&self) -> Option<Value> {
+        self.0.to_json()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ClientId, Text, UserId};
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Letter {
+        client_id: ClientId,
+        text: Text,
+        #[serde(default, deserialize_with = "given")]
+        reply_to: Option<UserId>,
+        #[serde(default)]
+        copies: Few<UserId, 2>,
+        #[serde(default)]
+        pages: u8,
+        #[serde(default)]
+        inner: Inner,
+    }
+
+    #[derive(Debug, Default, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[allow(dead_code)]
+    struct Inner {
+        #[serde(default)]
+        deep: Vec<Text>,
+    }
+
+    const ANA: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
+
+    /// The pointer and the code of what is wrong.
+    fn wrong_in(json: &str) -> (String, String) {
+        let problem = parse::<Letter>(json.as_bytes()).expect_err(json);
+        let [error] = problem.errors.try_into().expect("one error");
+        assert!(!error.detail.is_empty(), "{json}");
+        (error.pointer, error.code)
+    }
+
+    fn with(field: &str) -> String {
+        format!(r#"{{"client_id":"a-good-key","text":"hello",{field}}}"#)
+    }
+
+    #[test]
+    fn a_good_letter_passes() {
+        let letter =
+            parse::<Letter>(with(&format!(r#""copies":["{ANA}"],"inner":{{"deep":["x"]}}"#)).as_bytes());
+        assert_eq!(letter.expect("letter").copies.into_vec().len(), 1);
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_body_is_ignored() {
+        let letter = parse::<Letter>(("\u{feff}".to_owned() + &with("\"pages\":1")).as_bytes());
+        assert_eq!(letter.expect("letter").pages, 1);
+    }
+
+    #[test]
+    fn a_body_is_json_in_utf_8_by_either_name() {
+        let accepts = <Body<bool> as Payload>::check_content_type;
+        for charset in
+            ["", ";", "; charset=utf-8", ";charset=UTF8", "; charset=\"utf8\"", "; Charset=\"UTF-8\""]
+        {
+            assert!(accepts(&format!("application/json{charset}")), "{charset}");
+        }
+        for charset in ["; charset=utf-16", "; charset=latin1", "; charset=", "; charset", "; boundary=x"] {
+            assert!(!accepts(&format!("application/json{charset}")), "{charset}");
+        }
+        assert!(!accepts("text/json"));
+    }
+
+    #[test]
+    fn only_an_object_is_a_body() {
+        assert_eq!(wrong_in(""), ("".into(), "empty".into()));
+        assert_eq!(wrong_in(" \n"), ("".into(), "empty".into()));
+        for json in ["null", "[]", "1", "\"x\"", "true", r#"["a-good-key","hello"]"#, "\u{feff}\u{feff}{}"] {
+            assert_eq!(wrong_in(json), ("".into(), "wrong_type".into()));
+        }
+        for json in ["{", "{}{}", "{\"text\":}", "{'text':1}", "{\"text\":\"\\ud800\"}", "{\"text\":NaN}"] {
+            assert!(["invalid_json", "missing"].contains(&wrong_in(json).1.as_str()), "{json}");
+        }
+        assert_eq!(wrong_in(&(with("\"pages\":1") + "{}")), ("".into(), "invalid_json".into()));
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_are_refused() {
+        for bad in [&b"{\"text\":\"\xff\"}"[..], b"{\"text\":\"\xed\xa0\x80\"}", b"{\"\xc0\x80\":1}"] {
+            assert!(parse::<Letter>(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn the_pointer_leads_to_the_field() {
+        let cases = [
+            ("{}".to_owned(), "/client_id", "missing"),
+            (with("\"reply_to\":null"), "/reply_to", "wrong_type"),
+            (with("\"reply_to\":\"nobody\""), "/reply_to", "invalid"),
+            (with("\"copies\":{}"), "/copies", "wrong_type"),
+            (with(&format!("\"copies\":[\"{ANA}\",7]")), "/copies/1", "wrong_type"),
+            (with(&format!("\"copies\":[\"{ANA}\",\"{ANA}\",\"{ANA}\"]")), "/copies", "too_many"),
+            (with("\"pages\":256"), "/pages", "out_of_range"),
+            (with("\"pages\":-1"), "/pages", "out_of_range"),
+            (with("\"pages\":1.0"), "/pages", "wrong_type"),
+            (with("\"pages\":true"), "/pages", "wrong_type"),
+            (with("\"pages\":1,\"pages\":1"), "/pages", "duplicate_field"),
+            (with("\"surprise\":1"), "/surprise", "unknown_field"),
+            (with("\"inner\":{\"deep\":[\"a\",\"\"]}"), "/inner/deep/1", "empty_text"),
+            (with("\"inner\":{\"a/b~c\":1}"), "/inner/a~1b~0c", "unknown_field"),
+            (r#"{"client_id":"a-good-key","text":"a\u0000b"}"#.into(), "/text", "forbidden_character"),
+            (r#"{"client_id":"a-good-key","text":" \u200d"}"#.into(), "/text", "empty_text"),
+            (r#"{"client_id":"a-good-key","text":["a"]}"#.into(), "/text", "wrong_type"),
+            (r#"{"client_id":"\u0000","text":"a"}"#.into(), "/client_id", "invalid"),
+        ];
+        for (json, pointer, code) in cases {
+            assert_eq!(wrong_in(&json), (pointer.into(), code.into()), "{json}");
+        }
+        let long = format!(r#"{{"client_id":"a-good-key","text":"{}"}}"#, "x".repeat(Text::LIMIT + 1));
+        assert_eq!(wrong_in(&long), ("/text".into(), "too_long".into()));
+    }
+
+    #[test]
+    fn a_value_is_not_sent_back() {
+        let problem = parse::<Letter>(with("\"pages\":\"hunter2\"").as_bytes()).expect_err("wrong");
+        assert_eq!(problem.errors[0].detail, "expected u8");
+        let name = "x".repeat(10_000);
+        let problem = parse::<Letter>(with(&format!("\"{name}\":1")).as_bytes()).expect_err("wrong");
+        assert_eq!(problem.errors[0].pointer.len(), DETAIL);
+    }
+
+    #[test]
+    fn depth_is_counted_outside_of_strings() {
+        assert_eq!(depth(br#"{"a":[[{}]],"b":"[[[[[[\"[["}"#), 4);
+        let bomb = with(&format!("\"inner\":{}1{}", "[".repeat(32), "]".repeat(32)));
+        assert_eq!(wrong_in(&bomb), ("".into(), "too_deep".into()));
+        assert_eq!(wrong_in(&format!("{{\"a\":{}", "[".repeat(60_000))), ("".into(), "too_deep".into()));
+    }
+
+    #[test]
+    fn only_json_in_utf8_is_json() {
+        for good in ["application/json", "Application/JSON", "application/json; charset=UTF-8"] {
+            assert!(Body::<String>::check_content_type(good), "{good}");
+        }
+        for bad in ["", "text/json", "multipart/form-data; boundary=x", "application/json; charset=latin1"] {
+            assert!(!Body::<String>::check_content_type(bad), "{bad}");
+        }
+    }
+}

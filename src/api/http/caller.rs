@@ -1,0 +1,104 @@
+//! Who is asking: the access token of a request, checked before anything else of it is looked at.
+
+use std::{ops::Deref, sync::Arc};
+
+use poem::Request;
+use poem_openapi::{SecurityScheme, auth::Bearer};
+
+use crate::{
+    api::{Below, Problem, http::edge},
+    clock::Clock,
+    credentials::{self, Tokens},
+    live::Revoked,
+};
+
+/// The `access_token` of a log-in
+#[derive(SecurityScheme)]
+#[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
+pub struct Caller(credentials::Caller);
+
+impl Deref for Caller {
+    type Target = credentials::Caller;
+
+    fn deref(&self) -> &credentials::Caller {
+        &self.0
+    }
+}
+
+async fn check(request: &Request, bearer: Bearer) -> poem::Result<credentials::Caller> {
+    let door = request.data::<Door>().ok_or_else(Problem::internal)?;
+    let caller = door.admit(&bearer.token)?;
+    edge::is_asked_by(caller.user);
+    Ok(caller)
+}
+
+/// What it takes to know a caller.
+#[derive(Clone)]
+pub(in crate::api) struct Door {
+    tokens: Arc<Tokens>,
+    revoked: Arc<Revoked>,
+    clock: Clock,
+}
+
+impl Door {
+    pub(in crate::api) fn of(below: &Below) -> Self {
+        let Below { tokens, revoked, clock, .. } = below.clone();
+        Self { tokens, revoked, clock }
+    }
+
+    fn admit(&self, token: &str) -> Result<credentials::Caller, Problem> {
+        let caller = self.tokens.verify(token, self.clock.now())?;
+        match self.revoked.contains(caller.login) {
+            false => Ok(caller),
+            true => Err(Problem::unauthorized("login_revoked", "This login has been revoked: log in again.")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::http::examples,
+        credentials::{ACCESS_LIFE, Keys, LEEWAY},
+    };
+
+    fn door_at(seconds: u64) -> Door {
+        let keys = Keys::from_pem(&Keys::generate_pem(), None).expect("keys");
+        let now = examples::time().plus(std::time::Duration::from_secs(seconds));
+        Door {
+            tokens: Tokens::new(keys, "verbatim", "verbatim").into(),
+            revoked: Arc::default(),
+            clock: Clock::new(move || now.datetime()),
+        }
+    }
+
+    fn token(door: &Door) -> String {
+        door.tokens.issue(examples::ana(), examples::login(), examples::time(), "1".into())
+    }
+
+    fn code(door: &Door, token: &str) -> &'static str {
+        let problem = door.admit(token).expect_err("refused");
+        assert_eq!(problem.status, 401);
+        assert_eq!(problem.headers[0].0, "www-authenticate");
+        problem.code
+    }
+
+    #[test]
+    fn a_token_of_ours_tells_who_asks() {
+        let door = door_at(0);
+        let caller = door.admit(&token(&door)).expect("caller");
+        assert_eq!((caller.user, caller.login), (examples::ana(), examples::login()));
+    }
+
+    #[test]
+    fn a_token_that_is_none_or_over_or_revoked_is_told_apart() {
+        let door = door_at(0);
+        assert_eq!(code(&door, "nobody"), "invalid_token");
+        assert_eq!(code(&door, &token(&door_at(0))), "invalid_token", "of another key");
+        door.revoked.insert(examples::login());
+        assert_eq!(code(&door, &token(&door)), "login_revoked");
+        let late = door_at((ACCESS_LIFE + LEEWAY).as_secs() + 1);
+        assert_eq!(code(&late, &token(&late)), "token_expired");
+    }
+}

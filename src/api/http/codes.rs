@@ -1,0 +1,155 @@
+//! Every code that a problem can have, with its cause and its cure: the one list, in the document and at
+//! `/problems/<code>`, to which the `type` of a problem leads.
+
+use std::fmt::Write as _;
+
+use poem::{IntoResponse as _, Request, Response, Route, endpoint::make_sync, get, http::header};
+use serde_json::{Value, json};
+
+use crate::api::{Problem, http::accept};
+
+/// One kind of problem.
+struct Code {
+    code: &'static str,
+    /// The statuses with which it comes.
+    status: &'static [u16],
+    cause: &'static str,
+    cure: &'static str,
+}
+
+macro_rules! codes {
+    ($($code:ident $($status:literal)+: $cause:literal => $cure:literal;)+) => {
+        const ALL: &[Code] = &[$(Code {
+            code: stringify!($code),
+            status: &[$($status),+],
+            cause: $cause,
+            cure: $cure,
+        }),+];
+    };
+}
+
+codes! {
+    ahead_of_head 400: "The conversation has not come to the position that was named." => "Name a position that you have seen.";
+    already_started 409: "The conversation has been started before." => "Use it as it is.";
+    answers_unread 429: "Too many bytes of answers to this account wait to be read." => "Read those answers, or close their connections, then ask again.";
+    at_capacity 503: "This node has no room for one more of this kind." => "Try again after the time in `Retry-After`, perhaps at another node.";
+    bad_body 400: "The body broke off, or is not well chunked." => "Send the request again.";
+    bad_credentials 401: "There is no account with this user name and password." => "Check both. Which of them is wrong is not told.";
+    bad_handshake 400: "The request cannot become a WebSocket." => "Send it as RFC 6455 says, in HTTP/1.1, with one access token.";
+    bad_request 400: "The head of the request breaks the rules of HTTP/1.1." => "See `detail`; a client library does not make such requests.";
+    blocked 403: "One of two people has blocked the other." => "Neither can write to the other in a direct conversation; groups go on as they are.";
+    body_too_slow 408: "The body took too long." => "Send it faster.";
+    busy 503: "Too many passwords are being checked." => "Try again after the time in `Retry-After`.";
+    conflict 409: "The present state of things speaks against it." => "Load it anew and decide again.";
+    cursor_gone 410: "The cursor cannot be gone on from: `errors` says why." => "Load what you need by REST, and begin without a cursor.";
+    direct_conversation 409: "A direct conversation has two members, no title and no roles." => "Start a group instead.";
+    forbidden 403: "The role of the caller does not allow this." => "Ask an owner or an admin of the conversation.";
+    headers_too_large 431: "The headers of the request are too large or too many." => "Send fewer or shorter ones.";
+    http_version_not_supported 505: "HTTP/1.1 is spoken here." => "Send the request in that version.";
+    idempotency_key_required 400: "A message needs a key, so that a retry is no second message." => "Send `client_id` in the body or the header `Idempotency-Key`.";
+    idempotency_mismatch 409: "The key was used for another body before." => "Choose a new key for a new request.";
+    internal 500: "Something went wrong on the side of the server." => "Report it with the `request_id`.";
+    invalid_body 400: "The body is no JSON of the documented shape." => "See `errors`: each entry has a pointer to the field, a code and what is expected.";
+    invalid_grant 401: "The refresh token does not count, or counts no more." => "Log in again.";
+    invalid_parameter 400: "A parameter of the request is invalid or unknown." => "See `errors`: which one, and what is expected.";
+    invalid_token 401: "The access token does not count." => "Log in again.";
+    lagging_node 503: "This node does not hear from the log." => "Come back with the last cursor, perhaps at another node.";
+    last_owner 409: "Nobody would be left as owner." => "Make somebody else owner first.";
+    login_revoked 401: "The login was revoked." => "Log in again.";
+    message_deleted 409: "The message has been deleted." => "Nothing can be done with it any more.";
+    method_not_allowed 405: "The resource does not answer to this method." => "Use one that the header `Allow` names.";
+    missing_token 401: "The request has no access token." => "Send the header `Authorization: Bearer <access token>`.";
+    no_such_member 404: "The user is not a member of the conversation." => "Add them first.";
+    no_such_message 404: "The message to reply to is not there." => "Name one of this conversation.";
+    not_found 404: "It does not exist, or the caller may not know that it does." => "Check the id, and whose token you send.";
+    not_implemented 501: "The method, or a coding of the body, is not known." => "Use what the document names.";
+    not_yet 503: "The answer would be older than was asked for." => "Try the same again after the time in `Retry-After`.";
+    origin_not_allowed 403: "Web pages of this origin may not use this server." => "The operator adds the origin to VERBATIM_ORIGINS.";
+    rate_limited 429: "Too many requests." => "Wait for the time in `Retry-After`.";
+    stopping 503: "This node is being stopped." => "Try again: another node answers.";
+    token_expired 401: "The access token has expired." => "Refresh it.";
+    token_in_url 400: "The URL carries an access token, where proxies and histories keep it." => "Send it as `Authorization: Bearer`, or from a browser as the subprotocol entry `bearer.<token>`; log in again.";
+    too_large 413: "The body, or what would be stored, has too many bytes." => "Send less.";
+    too_many_archived 409: "Too many conversations are archived." => "Take one out of the archive first.";
+    too_many_blocks 409: "Too many people are blocked." => "Take a block back first.";
+    too_many_conversations 409: "Somebody is in too many conversations." => "They have to leave one first.";
+    too_many_followers 429: "This user follows too often at this node." => "End other streams and waits first.";
+    too_many_members 409: "The conversation is full." => "Somebody has to leave first.";
+    too_many_pins 409: "Too many messages are pinned in this conversation." => "Unpin one first.";
+    too_many_reactions 409: "The caller has reacted to this message often enough." => "Take one back first.";
+    too_many_sockets 429: "This user has too many sockets open at this node." => "Close some first.";
+    unavailable 503: "The log or the database does not answer at present." => "Try the same again, with the same key, after the time in `Retry-After`.";
+    unknown_protocol 400: "The subprotocol `verbatim.v1` was not offered." => "Offer it in `Sec-WebSocket-Protocol`.";
+    unsupported_encoding 415: "The body is compressed." => "Send it as it is, without `Content-Encoding`.";
+    unsupported_media_type 415: "The body is not JSON." => "Send it with the header `Content-Type: application/json`.";
+    upgrade_required 426: "This address speaks WebSocket, version 13, and nothing else." => "Send `Connection: Upgrade` and `Upgrade: websocket`; see that no proxy removes them.";
+    uri_too_long 414: "The request target is too long." => "Send a shorter one.";
+    username_taken 409: "The user name is taken, or too like one that is." => "Choose another one.";
+    with_oneself 400: "A direct conversation is with somebody else." => "Name somebody else than yourself.";
+    wrong_password 403: "The current password is wrong." => "Check it; nothing was changed.";
+}
+
+/// The path under which they are explained.
+pub(in crate::api) const PATH: &str = "/problems";
+
+fn find(code: &str) -> Option<&'static Code> {
+    ALL.iter().find(|known| known.code == code)
+}
+
+/// Whether a code is in the list, as all of them have to be.
+pub(in crate::api) fn is_known(code: &str) -> bool {
+    find(code).is_some()
+}
+
+impl Code {
+    fn json(&self) -> Value {
+        let Self { code, status, cause, cure } = self;
+        json!({ "type": format!("{PATH}/{code}"), "code": code, "status": status, "cause": cause, "cure": cure })
+    }
+
+    /// A page for people. All of it is text of ours.
+    fn html(&self) -> String {
+        let Self { code, status, cause, cure } = self;
+        let mut statuses = String::new();
+        for status in *status {
+            // Writing into a String does not fail.
+            let _ = write!(statuses, "{status} ");
+        }
+        let plain = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;");
+        let (cause, cure) = (plain(cause), plain(cure));
+        format!(
+            "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{code}</title><h1>{statuses}<code>{code}</code></h1>\
+             <p>{cause}</p><p>{cure}</p><p><a href=\"{PATH}\">All problems</a></p></html>\n"
+        )
+    }
+}
+
+/// All of them, as the document has them.
+pub(in crate::api) fn all() -> Value {
+    ALL.iter().map(Code::json).collect()
+}
+
+/// Explains one kind of problem, or names all.
+pub(in crate::api) fn explained() -> Route {
+    Route::new()
+        .at("/", get(make_sync(|_| answer("application/json", all().to_string()))))
+        .at("/:code", get(make_sync(explain)))
+}
+
+fn explain(request: Request) -> Response {
+    let Some(code) = request.raw_path_param("code").and_then(find) else {
+        return Problem::not_found().into_response();
+    };
+    match accept::wants_page(request.header(header::ACCEPT).unwrap_or_default()) {
+        true => answer("text/html; charset=utf-8", code.html()),
+        false => answer("application/json", code.json().to_string()),
+    }
+}
+
+fn answer(kind: &str, body: String) -> Response {
+    Response::builder()
+        .content_type(kind)
+        .header(header::CACHE_CONTROL, "public, max-age=3600")
+        .header(header::VARY, "accept")
+        .body(body)
+}

@@ -1,0 +1,372 @@
+//! The OpenAPI document: poem-openapi writes 3.0.0, we publish valid 3.1.
+
+use std::{collections::BTreeMap, marker::PhantomData};
+
+use poem::{endpoint::BoxEndpoint, http::Method};
+use poem_openapi::{
+    LicenseObject, OpenApi, OpenApiService,
+    registry::{MetaApi, Registry},
+};
+use serde_json::{Map, Value, json};
+
+use crate::api::http::{codes, problem, schemas};
+
+/// The path under which all operations lie.
+pub const BASE: &str = "/v1";
+/// The title of the document.
+pub const TITLE: &str = "Verbatim";
+/// The version of the document: that of the program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const DESCRIPTION: &str = "\
+The chat backend that keeps every word, in order, once, and can prove it.
+
+- Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people.
+- Lists are pages: pass `next_cursor` as `cursor` until it is absent.
+- Commands take an `Idempotency-Key`: the same request with the same key is done once.
+- A command answers with the `position` that it reached; a read with that `min_position` waits for it.";
+
+/// The document of the operations of `A`: OpenAPI 3.1 in pretty JSON, the same bytes every time.
+pub fn text<A: OpenApi>() -> String {
+    let service = OpenApiService::new(Described::<A>(PhantomData), TITLE, VERSION)
+        .description(DESCRIPTION)
+        .license(LicenseObject::new("Apache License 2.0").identifier("Apache-2.0"))
+        .url_prefix(BASE);
+    format!("{:#}\n", lift(&service.spec()))
+}
+
+/// `A` without a value of it: the document needs types only.
+struct Described<A>(PhantomData<A>);
+
+impl<A: OpenApi> OpenApi for Described<A> {
+    fn meta() -> Vec<MetaApi> {
+        A::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        A::register(registry);
+    }
+
+    fn add_routes(
+        self,
+        _: &mut std::collections::HashMap<String, std::collections::HashMap<Method, BoxEndpoint<'static>>>,
+    ) {
+    }
+}
+
+/// The document of poem-openapi as valid OpenAPI 3.1, its keys in alphabetical order. What is no
+/// JSON object gives an empty document.
+pub fn lift(spec_json: &str) -> Value {
+    let Ok(mut document) = serde_json::from_str::<Spec>(spec_json).map(Spec::merged) else {
+        return json!({});
+    };
+    document.insert("openapi".into(), "3.1.0".into());
+    for list in ["servers", "tags"] {
+        if document.get(list).is_some_and(|list| list.as_array().is_some_and(Vec::is_empty)) {
+            document.remove(list);
+        }
+    }
+    let shapes = document.get("components").and_then(|components| components.get("schemas")).cloned();
+    for paths in ["paths", "webhooks"] {
+        for operation in members(document.get_mut(paths)).flat_map(|path| members(Some(path))) {
+            lift_operation(operation, shapes.as_ref().unwrap_or(&Value::Null));
+        }
+    }
+    if let Some(components) = document.get_mut("components") {
+        members(components.get_mut("schemas")).for_each(lift_schema);
+        if let Some(code) = components.pointer_mut("/schemas/Problem/properties/code") {
+            code["x-codes"] = codes::all();
+        }
+    }
+    let mut document = Value::Object(document);
+    schemas::relate(&mut document);
+    document
+}
+
+/// Two groups of operations may share a path, which poem-openapi then writes twice.
+#[derive(serde::Deserialize)]
+struct Spec {
+    #[serde(default, deserialize_with = "merged")]
+    paths: BTreeMap<String, Map<String, Value>>,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
+}
+
+impl Spec {
+    fn merged(self) -> Map<String, Value> {
+        let mut document = self.rest;
+        document.insert("paths".into(), json!(self.paths));
+        document
+    }
+}
+
+fn merged<'de, D: serde::Deserializer<'de>>(
+    from: D,
+) -> Result<BTreeMap<String, Map<String, Value>>, D::Error> {
+    struct Paths;
+    impl<'de> serde::de::Visitor<'de> for Paths {
+        type Value = BTreeMap<String, Map<String, Value>>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("paths")
+        }
+
+        fn visit_map<M: serde::de::MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+            let mut paths = Self::Value::new();
+            while let Some((path, operations)) = map.next_entry::<String, Map<String, Value>>()? {
+                paths.entry(path).or_default().extend(operations);
+            }
+            Ok(paths)
+        }
+    }
+    from.deserialize_map(Paths)
+}
+
+pub(in crate::api) fn members(object: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    object.and_then(Value::as_object_mut).into_iter().flat_map(|object| object.values_mut())
+}
+
+fn elements(array: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    array.and_then(Value::as_array_mut).into_iter().flatten()
+}
+
+fn lift_operation(operation: &mut Value, shapes: &Value) {
+    elements(operation.get_mut("parameters")).for_each(lift_described);
+    if let Some(body) = operation.get_mut("requestBody") {
+        members(body.get_mut("content")).for_each(lift_described);
+    }
+    let has_body = operation.get("requestBody").is_some();
+    let required = required(operation, shapes);
+    let given = operation.clone();
+    let parameters: Vec<&str> = query_parameters(&given).collect();
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
+    responses.retain(|status, _| has_body || !matches!(status.as_str(), "413" | "415"));
+    for (status, response) in responses {
+        members(response.get_mut("headers")).for_each(lift_described);
+        members(response.get_mut("content")).for_each(lift_described);
+        if let Some(problem) = response.pointer_mut("/content/application~1problem+json") {
+            problem["example"] = problem::example(status, &parameters, required.as_deref());
+        }
+    }
+}
+
+/// The fields that the body of an operation has to have, if it has a body.
+fn required<'a>(operation: &Value, shapes: &'a Value) -> Option<Vec<&'a str>> {
+    let body = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
+    let shape = shapes.get(body.rsplit('/').next()?)?;
+    let fields = shape.get("required").and_then(Value::as_array).into_iter().flatten();
+    Some(fields.filter_map(Value::as_str).collect())
+}
+
+fn query_parameters(operation: &Value) -> impl Iterator<Item = &str> {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.filter(|one| one["in"] == "query").filter_map(|one| one["name"].as_str())
+}
+
+/// A parameter, a header or a content: something that has a schema. What is the default is not said.
+fn lift_described(described: &mut Value) {
+    if let Some(schema) = described.get_mut("schema") {
+        lift_schema(schema);
+    }
+    if let Some(described) = described.as_object_mut() {
+        described.retain(|key, value| match key.as_str() {
+            "deprecated" => *value == Value::Bool(true),
+            "explode" => *value == Value::Bool(false),
+            _ => true,
+        });
+    }
+}
+
+fn lift_schema(schema: &mut Value) {
+    members(schema.get_mut("properties")).for_each(lift_schema);
+    for key in ["items", "additionalProperties", "not"] {
+        schema.get_mut(key).into_iter().for_each(lift_schema);
+    }
+    for key in ["allOf", "anyOf", "oneOf"] {
+        elements(schema.get_mut(key)).for_each(lift_schema);
+    }
+    if let Some(keywords) = schema.as_object_mut() {
+        open_reference(keywords);
+        whole_numbers(keywords);
+        exclusive(keywords, "exclusiveMinimum", "minimum");
+        exclusive(keywords, "exclusiveMaximum", "maximum");
+        nullable(keywords);
+        example(keywords);
+    }
+}
+
+/// `allOf: [{$ref}, {more}]` is `{$ref, more}` since 3.1.
+fn open_reference(schema: &mut Map<String, Value>) {
+    let Some([reference, Value::Object(more)]) =
+        schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
+    else {
+        return;
+    };
+    let structural = ["$ref", "properties", "allOf", "anyOf", "oneOf"];
+    if reference.get("$ref").is_some() && !structural.iter().any(|key| more.contains_key(*key)) {
+        let (reference, more) = (reference["$ref"].clone(), more.clone());
+        schema.remove("allOf");
+        schema.extend(more);
+        schema.insert("$ref".into(), reference);
+    }
+}
+
+/// Bounds are floats to poem-openapi: `1.0` is `1`.
+fn whole_numbers(schema: &mut Map<String, Value>) {
+    for key in ["minimum", "maximum", "multipleOf"] {
+        if let Some(bound) = schema.get_mut(key)
+            && let Some(number) = bound.as_f64()
+            && number.fract() == 0.0
+            && number.abs() <= 9_007_199_254_740_992.0
+        {
+            *bound = json!(number as i64);
+        }
+    }
+}
+
+/// `exclusiveMinimum` is the bound itself since 3.1.
+fn exclusive(schema: &mut Map<String, Value>, exclusive: &str, bound: &str) {
+    match schema.remove(exclusive) {
+        Some(Value::Bool(true)) => {
+            if let Some(number) = schema.remove(bound) {
+                schema.insert(exclusive.into(), number);
+            }
+        }
+        Some(number @ Value::Number(_)) => drop(schema.insert(exclusive.into(), number)),
+        _ => {}
+    }
+}
+
+/// `nullable` is a type of its own since 3.1.
+fn nullable(schema: &mut Map<String, Value>) {
+    if schema.remove("nullable") != Some(Value::Bool(true)) {
+        return;
+    }
+    if let Some(Value::Array(values)) = schema.get_mut("enum") {
+        values.push(Value::Null);
+    }
+    if let Some(reference) = schema.remove("$ref") {
+        schema.insert("anyOf".into(), json!([{ "$ref": reference }, { "type": "null" }]));
+    } else if let Some(kind) = schema.get_mut("type") {
+        *kind = json!([kind.take(), "null"]);
+    }
+}
+
+/// Schemas have `examples` since 3.1; a field that is `None` is absent, not `null`.
+fn example(schema: &mut Map<String, Value>) {
+    if let Some(mut example) = schema.remove("example") {
+        drop_nulls(&mut example);
+        schema.insert("examples".into(), json!([example]));
+    }
+}
+
+fn drop_nulls(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|_, field| !field.is_null());
+            fields.values_mut().for_each(drop_nulls);
+        }
+        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(mut schema: Value) -> Value {
+        lift_schema(&mut schema);
+        schema
+    }
+
+    #[test]
+    fn nullable_becomes_a_type() {
+        let cases = [
+            (json!({"type": "string", "nullable": true}), json!({"type": ["string", "null"]})),
+            (json!({"type": "string", "nullable": false}), json!({"type": "string"})),
+            (
+                json!({"type": "string", "enum": ["a"], "nullable": true}),
+                json!({"type": ["string", "null"], "enum": ["a", null]}),
+            ),
+            (
+                json!({"allOf": [{"$ref": "#/x"}, {"nullable": true}], "nullable": true}),
+                json!({"anyOf": [{"$ref": "#/x"}, {"type": "null"}]}),
+            ),
+        ];
+        for (old, new) in cases {
+            assert_eq!(schema(old), new);
+        }
+    }
+
+    #[test]
+    fn exclusive_bounds_become_numbers() {
+        assert_eq!(
+            schema(
+                json!({"minimum": 1.0, "exclusiveMinimum": true, "maximum": 2.5, "exclusiveMaximum": false})
+            ),
+            json!({"exclusiveMinimum": 1, "maximum": 2.5}),
+        );
+        assert_eq!(schema(json!({"maximum": 9.0, "exclusiveMaximum": true})), json!({"exclusiveMaximum": 9}));
+    }
+
+    #[test]
+    fn a_reference_with_more_is_opened() {
+        assert_eq!(
+            schema(json!({"allOf": [{"$ref": "#/x"}, {"default": "a"}], "default": "a"})),
+            json!({"$ref": "#/x", "default": "a"}),
+        );
+        let real = json!({"allOf": [{"$ref": "#/x"}, {"$ref": "#/y"}]});
+        assert_eq!(schema(real.clone()), real, "two references are a true allOf");
+    }
+
+    #[test]
+    fn an_example_becomes_examples_without_nulls() {
+        assert_eq!(
+            schema(json!({"example": {"a": null, "b": [{"c": null}]}})),
+            json!({"examples": [{"b": [{}]}]}),
+        );
+    }
+
+    #[test]
+    fn a_property_may_be_called_like_a_keyword() {
+        let shape = json!({"properties": {"example": {"type": "string"}, "nullable": {"type": "boolean"}}});
+        assert_eq!(schema(shape.clone()), shape);
+    }
+
+    #[test]
+    fn what_is_empty_or_default_is_left_out() {
+        let spec = json!({
+            "openapi": "3.0.0", "servers": [], "tags": [],
+            "paths": {"/a": {"get": {
+                "parameters": [{"name": "q", "deprecated": false, "explode": true, "required": true}],
+                "responses": {"200": {"headers": {"X": {"deprecated": false}}}, "413": {}, "415": {}},
+            }}},
+        });
+        let lifted = json!({
+            "openapi": "3.1.0",
+            "paths": {"/a": {"get": {
+                "parameters": [{"name": "q", "required": true}],
+                "responses": {"200": {"headers": {"X": {}}}},
+            }}},
+        });
+        assert_eq!(lift(&spec.to_string()), lifted);
+    }
+
+    #[test]
+    fn a_path_that_is_written_twice_is_merged() {
+        let lifted = lift(r#"{"paths": {"/a": {"get": {}}, "/b": {}, "/a": {"post": {}}}}"#);
+        assert_eq!(lifted["paths"], json!({"/a": {"get": {}, "post": {}}, "/b": {}}));
+    }
+
+    #[test]
+    fn problems_have_an_example_of_their_status() {
+        let spec = json!({"paths": {"/a": {"get": {"responses": {
+            "404": {"content": {"application/problem+json": {}}},
+        }}}}});
+        let lifted = lift(&spec.to_string());
+        let example =
+            &lifted["paths"]["/a"]["get"]["responses"]["404"]["content"]["application/problem+json"];
+        assert_eq!(example["example"]["code"], "not_found");
+    }
+}

@@ -1,0 +1,212 @@
+//! The outer layer: what every request passes, whatever answers it.
+
+use std::{any::Any, cell::OnceCell, fmt, panic::AssertUnwindSafe, time::Duration};
+
+use futures_util::FutureExt;
+use poem::{
+    Endpoint, IntoResponse, Request, Response, Result,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+};
+use tokio::time::timeout;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    api::{
+        Problem,
+        http::{body, document, page::Wait, problem, strict, unread::Unread},
+    },
+    commands::DEADLINE,
+    domain::UserId,
+    telemetry::{self, TraceParent},
+};
+
+tokio::task_local! {
+    static CURRENT: RequestId;
+    static ASKING: OnceCell<UserId>;
+}
+
+/// Notes who asks, once that is known.
+pub(in crate::api) fn is_asked_by(user: UserId) {
+    // A request has one caller, and outside of one there is nothing to note.
+    let _ = ASKING.try_with(|asking| asking.set(user));
+}
+
+/// The name of a request: in the answer's `x-request-id`, in problems, in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(HeaderValue);
+
+impl RequestId {
+    pub(in crate::api) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+
+    /// The one of the request that is being answered; outside of one, a new one.
+    pub fn current() -> Self {
+        CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self::fresh())
+    }
+
+    /// The id as text: 8 to 64 of `A-Z a-z 0-9 _ -`.
+    pub fn as_str(&self) -> &str {
+        self.0.to_str().unwrap_or_default()
+    }
+
+    fn fresh() -> Self {
+        let id = Uuid::now_v7().hyphenated().to_string();
+        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
+    }
+
+    /// What the client calls its request, if that is short and plain; else a new one.
+    fn of(headers: &HeaderMap) -> Self {
+        let plain = |id: &&HeaderValue| {
+            let id = id.as_bytes();
+            (8..=64).contains(&id.len())
+                && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        headers.get(Self::HEADER).filter(plain).map_or_else(Self::fresh, |id| Self(id.clone()))
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// When a request that was not answered in time may be tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
+/// that every error, also a panic, is answered as a [`Problem`].
+pub fn edge<E: Endpoint>(inner: E) -> impl Endpoint<Output = Response> {
+    Edge { inner, unread: Unread::default() }
+}
+
+struct Edge<E> {
+    inner: E,
+    unread: Unread,
+}
+
+impl<E: Endpoint> Endpoint for Edge<E> {
+    type Output = Response;
+
+    async fn call(&self, request: Request) -> Result<Response> {
+        let id = RequestId::of(request.headers());
+        let span = tracing::info_span!(
+            "request", request_id = %id, method = %request.method(), path = request.uri().path());
+        let private = request.uri().path().starts_with(document::BASE);
+        let trace = trace(request.headers());
+        let answer = ASKING.scope(OnceCell::new(), self.counted(request));
+        let answer = CURRENT.scope(id.clone(), telemetry::within(trace, answer));
+        let mut response = answer.instrument(span).await;
+
+        let headers = response.headers_mut();
+        headers.insert(RequestId::HEADER, id.0);
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if private {
+            headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+        }
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint> Edge<E> {
+    async fn counted(&self, request: Request) -> Response {
+        let answer = self.answer(request).await;
+        match ASKING.with(|asking| asking.get().copied()) {
+            Some(user) => self.unread.count(user, answer).await,
+            None => answer,
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Response {
+        if let Some(problem) = refused_at_once(&request) {
+            return problem.into_response();
+        }
+        let deadline = deadline(&request);
+        let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        match timeout(deadline, answering).await {
+            Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
+            Ok(Ok(Err(error))) => Problem::of_error(error).into_response(),
+            Err(_) => {
+                tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
+                let detail = "There was no answer in time: try the same again, with the same key.";
+                Problem::unavailable("unavailable", detail, AGAIN).into_response()
+            }
+            Ok(Err(panic)) => {
+                tracing::error!(panic = message(&*panic), "a handler panicked");
+                Problem::internal().into_response()
+            }
+        }
+    }
+}
+
+/// How long the answer may take. Its body is not counted, so an event stream goes on.
+fn deadline(request: &Request) -> Duration {
+    let mut parameters = request.uri().query().unwrap_or_default().split('&');
+    let wait = parameters.find_map(|parameter| parameter.strip_prefix("wait="));
+    let wait = wait.and_then(|seconds| seconds.parse().ok()).unwrap_or(0).min(Wait::MAX);
+    DEADLINE + Duration::from_secs(wait.into())
+}
+
+/// The trace that the client names, if it names one.
+fn trace(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut named = headers.get_all("traceparent").iter();
+    let first = named.next()?.to_str().ok()?;
+    if named.next().is_some() { None } else { TraceParent::parse(first) }
+}
+
+/// What can be refused by looking at the head alone.
+fn refused_at_once(request: &Request) -> Option<Problem> {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    if !strict::METHODS.contains(request.method()) {
+        let detail = "This method is not known here: method names are in upper case.";
+        Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
+    } else if length
+        .and_then(|length| length.parse().ok())
+        .is_some_and(|length: u64| length > body::LIMIT as u64)
+    {
+        Some(Problem::too_large(body::LIMIT))
+    } else if is_encoded(request.headers()) {
+        let detail = "Send the body as it is, without Content-Encoding.";
+        let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
+        Some(problem.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
+    } else {
+        None
+    }
+}
+
+/// Whether the body is not simply what it is; `identity` says that it is.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let plain = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
+    let mut lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    lines.any(|line| !line.as_bytes().split(|byte| *byte == b',').all(plain))
+}
+
+/// A router below answers errors as plain text: say them as problems.
+fn with_problem(response: Response) -> Response {
+    let failed = response.status().is_client_error() || response.status().is_server_error();
+    match failed && response.content_type() != Some(problem::CONTENT_TYPE) {
+        true => Problem::of_status(response.status()).into_response(),
+        false => response,
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("not a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wants_to_wait_may_wait_that_much_longer() {
+        let seconds = |uri: &'static str| {
+            deadline(&Request::builder().uri(poem::http::Uri::from_static(uri)).finish()).as_secs()
+        };
+        assert_eq!(seconds("/v1/events"), 15);
+        assert_eq!(seconds("/v1/events?after=a&wait=60"), 75);
+        assert_eq!(seconds("/v1/events?wait=9999"), 75);
+        assert_eq!(seconds("/v1/events?wait=soon"), 15);
+    }
+}

@@ -1,0 +1,20 @@
+//! How we speak HTTP: bodies, pages, problems, strictness and the document.
+
+pub mod accept;
+pub mod body;
+pub mod caller;
+pub mod codes;
+pub mod document;
+pub mod edge;
+pub mod examples;
+pub mod page;
+pub mod problem;
+pub mod reasons;
+pub mod refusals;
+pub mod reply;
+pub mod schemas;
+pub mod strict;
+pub mod swagger;
+pub mod typed;
+pub mod unread;
+pub mod values;

@@ -1,0 +1,361 @@
+//! What goes wrong, as RFC 9457 `application/problem+json`.
+
+use std::{borrow::Cow, time::Duration};
+
+use poem::{
+    Error, IntoResponse, Response,
+    error::{NotFoundError, ParsePathError as NoPath, ReadBodyError, ResponseError},
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    Object,
+    error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError},
+    types::Example,
+};
+use serde::Serialize;
+
+use crate::api::{
+    http::{body, codes, edge::RequestId, strict},
+    operations::follow,
+};
+
+/// The content type of a problem.
+pub(in crate::api) const CONTENT_TYPE: &str = "application/problem+json";
+
+/// A refusal that the client gets to read: which kind (`code`), and what to do next (`detail`).
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{} {code}: {detail}", .status.as_u16())]
+pub struct Problem {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The kind in `snake_case`, the same word as in a frame of the gateway.
+    pub code: &'static str,
+    /// One sentence for the person who writes the client.
+    pub detail: Cow<'static, str>,
+    /// The invalid fields, if that is the matter.
+    pub errors: Vec<FieldError>,
+    /// When to try again; sent in whole seconds, at least one.
+    pub retry_after: Option<Duration>,
+    /// What else belongs into the head of the answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// One invalid field of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+pub struct FieldError {
+    /// Where: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
+    pub pointer: String,
+    /// What is wrong, as a word
+    pub code: String,
+    /// What is wrong and what is expected, as a sentence
+    pub detail: String,
+}
+
+impl FieldError {
+    /// The field at `pointer` is wrong.
+    pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+        Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
+    }
+}
+
+impl Problem {
+    /// Any problem; the constructors below say what they mean.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        let detail = detail.into();
+        Self { status, code, detail, errors: Vec::new(), retry_after: None, headers: Vec::new() }
+    }
+
+    /// 400: the field of the body at `pointer` (`/members/3`) cannot be accepted.
+    pub fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+        Self::invalid_fields(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    /// 400: these fields of the body cannot be accepted.
+    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            "The body of the request is invalid: `errors` says where and what is expected.",
+        );
+        Self { errors, ..problem }
+    }
+
+    /// 400: the query or header parameter `name` cannot be accepted.
+    pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
+        let detail = FieldError::new(format!("/{name}"), code, detail);
+        let problem = Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_parameter",
+            "A parameter of the request is invalid: `errors` says which and what is expected.",
+        );
+        Self { errors: vec![detail], ..problem }
+    }
+
+    /// 401 with `WWW-Authenticate: Bearer`.
+    pub fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+            .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+    }
+
+    /// 403: the caller may see it, but not do it.
+    pub fn forbidden(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, code, detail)
+    }
+
+    /// 404: it does not exist, or the caller may not know that it does. Always the same words.
+    pub fn not_found() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is nothing here that you may see: check the id, and whose token you send.",
+        )
+    }
+
+    /// 405 with `Allow`.
+    pub fn not_allowed(allow: &str) -> Self {
+        let detail = format!("This resource answers to {allow} only.");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        match HeaderValue::from_str(allow) {
+            Ok(allow) => problem.with(header::ALLOW, allow),
+            Err(_) => problem,
+        }
+    }
+
+    /// 409: the state of things, or an earlier request with the same key, speaks against it.
+    pub fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::CONFLICT, code, detail)
+    }
+
+    /// 413: the body has more than `limit` bytes.
+    pub fn too_large(limit: usize) -> Self {
+        let detail = format!("The body has more than {limit} bytes: send less.");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
+    }
+
+    /// 415: not JSON.
+    pub fn not_json() -> Self {
+        let detail = "Send the body with the header `Content-Type: application/json`.";
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
+    }
+
+    /// 429 with `Retry-After`.
+    pub fn too_many(code: &'static str, detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
+        Self { retry_after: Some(retry_after), ..problem }
+    }
+
+    /// 500: our fault. The reason goes to the log, never to the client.
+    pub fn internal() -> Self {
+        let detail = "Something went wrong on our side. Quote the request_id when you report it.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    /// 503 with `Retry-After`: not now.
+    pub fn unavailable(
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+        retry_after: Duration,
+    ) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail);
+        Self { retry_after: Some(retry_after), ..problem }
+    }
+
+    /// The same with one more header.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// What poem and poem-openapi refuse by themselves, in our words.
+    pub fn of_error(error: Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(problem) => return problem,
+            Err(error) => error,
+        };
+        if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
+            Self::parameter(wrong.name, "invalid", reason(&wrong.reason))
+        } else if error.is::<ParsePathError>() || error.is::<NoPath>() || error.is::<NotFoundError>() {
+            Self::not_found()
+        } else if error.is::<ContentTypeError>() {
+            Self::not_json()
+        } else if error.is::<AuthorizationError>() {
+            Self::of_status(StatusCode::UNAUTHORIZED)
+        } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
+            Self::of_status(StatusCode::PAYLOAD_TOO_LARGE)
+        } else {
+            if error.status().is_server_error() {
+                tracing::error!(%error, "a handler failed");
+            }
+            Self::of_status(error.status())
+        }
+    }
+
+    /// A problem for an error status of which nothing else is known.
+    pub fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            401 => {
+                Self::unauthorized("missing_token", "Send the header `Authorization: Bearer <access token>`.")
+            }
+            403 => Self::forbidden("forbidden", "Your role does not allow this: ask an owner."),
+            404 => Self::not_found(),
+            405 => Self::new(status, "method_not_allowed", "This resource does not answer to that method."),
+            409 => Self::conflict("conflict", "It cannot be done in the present state of things."),
+            413 => Self::too_large(body::LIMIT),
+            415 => Self::not_json(),
+            429 => Self::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
+            503 => Self::unavailable(
+                "unavailable",
+                "Not possible at the moment: try again.",
+                Duration::from_secs(1),
+            ),
+            400..500 => Self::new(status, "bad_request", "The request cannot be understood."),
+            _ => Self::internal(),
+        }
+    }
+}
+
+/// poem-openapi's reason in our words, without the names of our types around it.
+fn reason(text: &str) -> Cow<'_, str> {
+    let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);
+    let why = text
+        .strip_prefix("failed to parse \"")
+        .and_then(|rest| rest.split_once("\": "))
+        .map_or(text, |(_, why)| why);
+    let limit = |name: &str| {
+        let rest = why.strip_prefix("verification failed. ")?.strip_prefix(name)?;
+        rest.strip_prefix('(')?.strip_suffix(')')
+    };
+    if why.ends_with("expects an input value.") {
+        "this parameter is required".into()
+    } else if let Some(least) = limit("minLength") {
+        format!("at least {least} character is expected").into()
+    } else if let Some(most) = limit("maxLength") {
+        format!("at most {most} characters are accepted").into()
+    } else {
+        why.into()
+    }
+}
+
+impl ResponseError for Problem {
+    fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn as_response(&self) -> Response {
+        let body = serde_json::to_vec(&Shape::of(self, RequestId::current().as_str())).unwrap_or_default();
+        let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE).body(body);
+        for (name, value) in &self.headers {
+            response.headers_mut().insert(name, value.clone());
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+        response
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        self.as_response()
+    }
+}
+
+/// Why the request was refused (RFC 9457)
+#[derive(Serialize, Object)]
+#[oai(rename = "Problem", example)]
+pub(in crate::api) struct Shape {
+    /// The kind of problem as a reference
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    kind: String,
+    /// The kind of problem in words
+    title: String,
+    /// The HTTP status
+    status: u16,
+    /// The kind of problem as a word
+    code: String,
+    /// What happened and what to do next
+    detail: String,
+    /// The id of this request, as in the header `x-request-id`
+    request_id: String,
+    /// The invalid fields
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[oai(default, skip_serializing_if_is_empty)]
+    errors: Vec<FieldError>,
+}
+
+impl Shape {
+    fn of(problem: &Problem, request_id: &str) -> Self {
+        debug_assert!(codes::is_known(problem.code), "`{}` is not in the list of codes", problem.code);
+        let mut title = problem.code.replace('_', " ");
+        title.get_mut(..1).map(str::make_ascii_uppercase);
+        Self {
+            kind: format!("{}/{}", codes::PATH, problem.code),
+            title,
+            status: problem.status.as_u16(),
+            code: problem.code.into(),
+            detail: problem.detail.clone().into(),
+            request_id: request_id.into(),
+            errors: problem.errors.clone(),
+        }
+    }
+}
+
+impl Example for Shape {
+    fn example() -> Self {
+        Self::of(&Problem::not_found(), EXAMPLE_ID)
+    }
+}
+
+/// What the document shows for `status` of an operation that has these query parameters, and a body of
+/// which these fields are required: an answer that it gives.
+pub(in crate::api) fn example(
+    status: &str,
+    parameters: &[&str],
+    required: Option<&[&str]>,
+) -> serde_json::Value {
+    let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
+    let problem = match (status, required) {
+        (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
+        (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
+        (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", parameters),
+        (StatusCode::GONE, _) => follow::gone("cursor_unreadable"),
+        (status, _) => Problem::of_status(status),
+    };
+    serde_json::to_value(Shape::of(&problem, EXAMPLE_ID)).unwrap_or_default()
+}
+
+const EXAMPLE_ID: &str = "01930f3e-2a7b-7c3d-8e4f-0123456789ab";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wait_is_rounded_up_to_whole_seconds() {
+        for (wait, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let problem = Problem::unavailable("not_yet", "Wait.", Duration::from_millis(wait));
+            assert_eq!(problem.into_response().header("retry-after"), Some(header));
+        }
+    }
+
+    #[test]
+    fn the_name_of_our_type_is_not_shown() {
+        assert_eq!(reason("failed to parse \"integer\": too \"big\": no"), "too \"big\": no");
+        assert_eq!(reason("failed to parse \"a\": no (occurred while parsing \"optional_a\")"), "no");
+        assert_eq!(reason("verification failed"), "verification failed");
+    }
+
+    #[test]
+    fn what_poem_says_of_a_parameter_is_said_in_our_words() {
+        for (theirs, ours) in [
+            ("Type \"string\" expects an input value.", "this parameter is required"),
+            ("verification failed. minLength(1)", "at least 1 character is expected"),
+            ("verification failed. maxLength(256)", "at most 256 characters are accepted"),
+        ] {
+            assert_eq!(reason(theirs), ours);
+        }
+    }
+}

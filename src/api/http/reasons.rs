@@ -1,0 +1,190 @@
+//! What the floors below refuse, as problems: the one table.
+
+use std::time::Duration;
+
+use poem::http::StatusCode;
+
+use crate::{
+    accounts::{ChangeError, LogInError, RefreshError, RegisterError},
+    api::Problem,
+    commands::{Refused, Unavailable},
+    credentials::{BadToken, Busy},
+    domain::Rejection,
+};
+
+/// When to come back after an outage.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        use Rejection::*;
+        let status = match &refused {
+            Refused::Rejected(WithOneself | AheadOfHead) => StatusCode::BAD_REQUEST,
+            Refused::Rejected(Forbidden | NotTheSender | Blocked) => StatusCode::FORBIDDEN,
+            Refused::Rejected(NotFound | NoSuchMember | NoSuchMessage) => StatusCode::NOT_FOUND,
+            Refused::Rejected(
+                LastOwner | DirectIsFixed | TooManyMembers | TooManyConversations | AlreadyStarted
+                | MessageDeleted | TooManyReactions | TooManyPins,
+            )
+            | Refused::Mismatch => StatusCode::CONFLICT,
+            Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refused::Unavailable(outage) => {
+                tracing::warn!(error = %outage, "a request is refused");
+                return Self::unavailable(refused.code(), refused.detail(), AGAIN);
+            }
+        };
+        Self::new(status, refused.code(), refused.detail())
+    }
+}
+
+impl From<Unavailable> for Problem {
+    fn from(outage: Unavailable) -> Self {
+        Refused::from(outage).into()
+    }
+}
+
+impl From<sqlx::Error> for Problem {
+    fn from(outage: sqlx::Error) -> Self {
+        tracing::warn!(error = %outage, "a request is refused: the database does not answer it");
+        Self::unavailable("unavailable", "Not possible at the moment: try the same again.", AGAIN)
+    }
+}
+
+impl From<Busy> for Problem {
+    fn from(busy: Busy) -> Self {
+        Self::unavailable("busy", sentence(busy), AGAIN)
+    }
+}
+
+impl From<BadToken> for Problem {
+    fn from(bad: BadToken) -> Self {
+        let code = match bad {
+            BadToken::Invalid => "invalid_token",
+            BadToken::Expired => "token_expired",
+        };
+        Self::unauthorized(code, sentence(bad))
+    }
+}
+
+impl From<RegisterError> for Problem {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::UsernameTaken => Self::conflict("username_taken", sentence(error)),
+            RegisterError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<LogInError> for Problem {
+    fn from(error: LogInError) -> Self {
+        match error {
+            LogInError::BadCredentials => Self::unauthorized("bad_credentials", sentence(error)),
+            LogInError::Busy(busy) => busy.into(),
+            LogInError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<RefreshError> for Problem {
+    fn from(error: RefreshError) -> Self {
+        match error {
+            RefreshError::Refused { .. } => Self::unauthorized("invalid_grant", sentence(error)),
+            RefreshError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<ChangeError> for Problem {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::WrongPassword => Self::forbidden("wrong_password", sentence(error)),
+            ChangeError::Busy(busy) => busy.into(),
+            ChangeError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+/// What an error says, with a capital and a full stop.
+fn sentence(error: impl std::error::Error) -> String {
+    let mut text = format!("{error}.");
+    text.get_mut(..1).map(str::make_ascii_uppercase);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_a_status_and_a_word() {
+        use Rejection::*;
+        for (rejection, status, code) in [
+            (NotFound, 404, "not_found"),
+            (Forbidden, 403, "forbidden"),
+            (Blocked, 403, "blocked"),
+            (LastOwner, 409, "last_owner"),
+            (DirectIsFixed, 409, "direct_conversation"),
+            (WithOneself, 400, "with_oneself"),
+            (TooManyMembers, 409, "too_many_members"),
+            (TooManyConversations, 409, "too_many_conversations"),
+            (AheadOfHead, 400, "ahead_of_head"),
+            (NoSuchMember, 404, "no_such_member"),
+            (AlreadyStarted, 409, "already_started"),
+            (NoSuchMessage, 404, "no_such_message"),
+            (MessageDeleted, 409, "message_deleted"),
+            (TooManyReactions, 409, "too_many_reactions"),
+            (TooManyPins, 409, "too_many_pins"),
+        ] {
+            let problem = Problem::from(Refused::from(rejection));
+            assert_eq!((problem.status.as_u16(), problem.code), (status, code));
+            assert_eq!(problem.retry_after, None, "{code}");
+        }
+        let problem = Problem::from(Refused::TooLarge);
+        assert_eq!((problem.status.as_u16(), problem.code), (413, "too_large"));
+        let problem = Problem::from(Refused::Mismatch);
+        assert_eq!((problem.status.as_u16(), problem.code), (409, "idempotency_mismatch"));
+    }
+
+    #[test]
+    fn a_foreign_conversation_and_a_missing_path_are_told_in_the_same_words() {
+        let (one, other) = (Problem::from(Refused::from(Rejection::NotFound)), Problem::not_found());
+        assert_eq!((one.status, one.code, one.detail), (other.status, other.code, other.detail));
+    }
+
+    #[test]
+    fn an_outage_is_503_whatever_was_asked() {
+        let down = || sqlx::Error::PoolTimedOut;
+        for problem in [
+            Problem::from(Refused::from(Unavailable::because("NATS is away"))),
+            Unavailable::because("NATS is away").into(),
+            down().into(),
+            LogInError::from(down()).into(),
+            RefreshError::from(down()).into(),
+            ChangeError::from(down()).into(),
+            RegisterError::from(down()).into(),
+        ] {
+            assert_eq!((problem.status.as_u16(), problem.code), (503, "unavailable"));
+            assert_eq!(problem.retry_after, Some(AGAIN));
+            assert!(
+                !problem.detail.contains("NATS") && !problem.detail.contains("pool"),
+                "{}",
+                problem.detail
+            );
+        }
+        let busy = Problem::from(LogInError::from(Busy));
+        assert_eq!((busy.status.as_u16(), busy.code, busy.retry_after), (503, "busy", Some(AGAIN)));
+    }
+
+    #[test]
+    fn who_cannot_log_in_is_told_what_to_do() {
+        let problem = Problem::from(LogInError::BadCredentials);
+        assert_eq!((problem.status.as_u16(), problem.code), (401, "bad_credentials"));
+        assert_eq!(problem.detail, "User name or password is wrong: check both.");
+        let problem = Problem::from(RefreshError::Refused { revoked: None });
+        assert_eq!((problem.status.as_u16(), problem.code), (401, "invalid_grant"));
+        let problem = Problem::from(ChangeError::WrongPassword);
+        assert_eq!((problem.status.as_u16(), problem.code), (403, "wrong_password"));
+        let problem = Problem::from(RegisterError::UsernameTaken);
+        assert_eq!((problem.status.as_u16(), problem.code), (409, "username_taken"));
+    }
+}

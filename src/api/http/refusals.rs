@@ -1,0 +1,113 @@
+//! Which errors an operation documents: sets of statuses, named at the operation.
+
+use poem_openapi::{
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+
+use crate::api::http::problem;
+
+/// What every operation may answer. 413 and 415 are documented only where there is a body.
+pub(in crate::api) const ALWAYS: [u16; 5] = [400, 413, 415, 429, 503];
+
+pub(in crate::api) fn register(registry: &mut Registry) {
+    <problem::Shape as Type>::register(registry);
+}
+
+pub(in crate::api) fn meta(own: &[u16]) -> MetaResponses {
+    let mut statuses = [&ALWAYS, own].concat();
+    statuses.sort_unstable();
+    MetaResponses { responses: statuses.into_iter().map(response).collect() }
+}
+
+fn response(status: u16) -> MetaResponse {
+    let (description, header) = match status {
+        400 => ("Something in the request is invalid", None),
+        401 => {
+            ("Not signed in", Some(("WWW-Authenticate", "The scheme to use: `Bearer`", String::schema_ref())))
+        }
+        403 => ("The caller may see it, but not do it", None),
+        404 => ("It does not exist, or the caller may not know that it does", None),
+        409 => ("The present state of things speaks against it", None),
+        410 => ("The cursor cannot be gone on from", None),
+        413 => ("The body is too large", None),
+        415 => ("The body is not JSON", None),
+        429 => ("Too many requests", Some(("Retry-After", "Seconds to wait", u32::schema_ref()))),
+        503 => ("Not possible at the moment", Some(("Retry-After", "Seconds to wait", u32::schema_ref()))),
+        _ => ("Refused", None),
+    };
+    let headers = header.map(|(name, description, schema)| MetaHeader {
+        name: name.into(),
+        description: Some(description.into()),
+        required: true,
+        deprecated: false,
+        schema,
+    });
+    MetaResponse {
+        description,
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: problem::CONTENT_TYPE,
+            schema: problem::Shape::schema_ref(),
+        }],
+        headers: headers.into_iter().collect(),
+    }
+}
+
+/// Declares sets of error statuses: the error type of an operation names the set that it documents.
+/// What every operation may answer is in each of them.
+macro_rules! refusals {
+    ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name($crate::api::Problem);
+
+        impl<E: Into<$crate::api::Problem>> From<E> for $name {
+            fn from(reason: E) -> Self {
+                let problem = reason.into();
+                debug_assert!(
+                    problem.status.is_server_error()
+                        || [$($status),*].iter().chain(&$crate::api::http::refusals::ALWAYS)
+                            .any(|documented: &u16| *documented == problem.status.as_u16()),
+                    "{problem}: this status is not in {}", stringify!($name),
+                );
+                Self(problem)
+            }
+        }
+
+        impl From<$name> for poem::Error {
+            fn from(refused: $name) -> Self {
+                refused.0.into()
+            }
+        }
+
+        impl poem_openapi::ApiResponse for $name {
+            fn meta() -> poem_openapi::registry::MetaResponses {
+                $crate::api::http::refusals::meta(&[$($status),*])
+            }
+
+            fn register(registry: &mut poem_openapi::registry::Registry) {
+                $crate::api::http::refusals::register(registry);
+            }
+        }
+    )+};
+}
+refusals! {
+    /// An operation for anybody.
+    Public: ;
+    /// An operation that makes something whose name may be taken, for anybody.
+    Claimed: 409;
+    /// An operation for people who are signed in.
+    SignedIn: 401;
+    /// An operation for people who are signed in and prove once more who they are.
+    Proven: 401 403;
+    /// An operation that makes something, once for each key, if nobody is blocked.
+    Keyed: 401 403 409;
+    /// An operation that goes on from a cursor.
+    Followed: 401 410;
+    /// An operation on something that may not be there.
+    Found: 401 404;
+    /// An operation on something that may not be there, under rules that may forbid it.
+    Ruled: 401 403 404 409;
+}

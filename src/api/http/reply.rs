@@ -1,0 +1,215 @@
+//! What goes out: written straight from its type, documented as its type.
+
+use poem::{
+    IntoResponse, Response,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type,
+};
+use serde::Serialize;
+
+use crate::{
+    api::{Page, Problem, Standing},
+    domain::Position,
+};
+
+/// Where the position of a command stands whose answer has no body.
+pub(in crate::api) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
+
+/// Where a list tells from which cursor on it can be followed.
+pub(in crate::api) const CURSOR: HeaderName = HeaderName::from_static("verbatim-cursor");
+
+/// 200 with a body.
+pub struct Reply<T>(pub T);
+
+/// 200 with a part of a list that can be followed: of which moment it tells stands in the head.
+pub struct Listed<T>(pub Page<T>);
+
+/// 201 with a body and where the new thing is.
+pub struct Created<T> {
+    /// The path of the new thing, `/v1/...`.
+    pub location: String,
+    /// The new thing.
+    pub body: T,
+}
+
+/// 201 if it was made now, 200 if it was there before.
+pub enum Made<T> {
+    /// Made by this request.
+    Now(Created<T>),
+    /// There before.
+    Before(T),
+}
+
+/// 204: done, and nothing to tell.
+pub struct Done;
+
+/// 204 with the position that was reached, in the header `Verbatim-Position`.
+pub struct Reached(pub Position);
+
+impl<T: Serialize + Send> IntoResponse for Reply<T> {
+    fn into_response(self) -> Response {
+        json(StatusCode::OK, &self.0)
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Listed<T> {
+    fn into_response(self) -> Response {
+        let Standing { position, cursor } = &self.0.standing;
+        let position = position.map(|position| (POSITION, position.0.into()));
+        let cursor = cursor.as_ref().and_then(|cursor| Some((CURSOR, HeaderValue::from_str(cursor).ok()?)));
+        let mut response = json(StatusCode::OK, &self.0);
+        response.headers_mut().extend(position.into_iter().chain(cursor));
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Created<T> {
+    fn into_response(self) -> Response {
+        let mut response = json(StatusCode::CREATED, &self.body);
+        match HeaderValue::try_from(self.location) {
+            Ok(location) => drop(response.headers_mut().insert(header::LOCATION, location)),
+            Err(error) => tracing::error!(%error, "a location is no header value"),
+        }
+        response
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Made<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Now(created) => created.into_response(),
+            Self::Before(body) => json(StatusCode::OK, &body),
+        }
+    }
+}
+
+impl IntoResponse for Done {
+    fn into_response(self) -> Response {
+        StatusCode::NO_CONTENT.into_response()
+    }
+}
+
+impl IntoResponse for Reached {
+    fn into_response(self) -> Response {
+        let mut response = Done.into_response();
+        response.headers_mut().insert(POSITION, self.0.0.into());
+        response
+    }
+}
+
+fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
+        Err(error) => {
+            tracing::error!(%error, "a reply is no JSON");
+            Problem::internal().into_response()
+        }
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Reply<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![ok::<T>("As asked")] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Listed<T> {
+    fn meta() -> MetaResponses {
+        let header = |name: &str, description: &str, schema| MetaHeader {
+            name: name.into(),
+            description: Some(description.into()),
+            required: false,
+            deprecated: false,
+            schema,
+        };
+        let position = "Of a list of one conversation: the page tells all that has happened there up to this \
+                        position, and nothing behind it";
+        let cursor = "For `after` of `/v1/events`, or `cursor` of `hello`: from here on events tell all that the \
+                      page does not. Absent with `as_of`";
+        let headers = vec![
+            header("Verbatim-Position", position, Position::schema_ref()),
+            header("Verbatim-Cursor", cursor, String::schema_ref()),
+        ];
+        MetaResponses { responses: vec![MetaResponse { headers, ..ok::<Page<T>>("As asked") }] }
+    }
+
+    fn register(registry: &mut Registry) {
+        Page::<T>::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Created<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![created::<T>()] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Made<T> {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![ok::<T>("There before"), created::<T>()] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl ApiResponse for Done {
+    fn meta() -> MetaResponses {
+        MetaResponses { responses: vec![done(Vec::new())] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+impl ApiResponse for Reached {
+    fn meta() -> MetaResponses {
+        let position = MetaHeader {
+            name: "Verbatim-Position".into(),
+            description: Some("The position that was reached, for the `min_position` of reads".into()),
+            required: true,
+            deprecated: false,
+            schema: Position::schema_ref(),
+        };
+        MetaResponses { responses: vec![done(vec![position])] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+fn done(headers: Vec<MetaHeader>) -> MetaResponse {
+    MetaResponse { description: "Done", status: Some(204), status_range: None, content: Vec::new(), headers }
+}
+
+fn ok<T: Type>(description: &'static str) -> MetaResponse {
+    MetaResponse {
+        description,
+        status: Some(200),
+        status_range: None,
+        content: vec![MetaMediaType { content_type: "application/json", schema: T::schema_ref() }],
+        headers: Vec::new(),
+    }
+}
+
+fn created<T: Type>() -> MetaResponse {
+    let location = MetaHeader {
+        name: "Location".into(),
+        description: Some("The path of the new thing".into()),
+        required: true,
+        deprecated: false,
+        schema: String::schema_ref(),
+    };
+    MetaResponse { status: Some(201), headers: vec![location], ..ok::<T>("Made") }
+}

@@ -1,0 +1,193 @@
+//! What poem-openapi leaves out of an operation: unknown and repeated parameters, headers that it
+//! cannot read, `Allow` on 405, and errors in our words.
+
+use std::{borrow::Borrow, collections::HashMap, sync::LazyLock};
+
+use poem::{
+    Endpoint, EndpointExt, IntoResponse, Request, Response, Result,
+    endpoint::{BoxEndpoint, make_sync},
+    http::{HeaderMap, HeaderValue, Method, header},
+};
+use poem_openapi::{
+    OpenApi,
+    registry::{MetaApi, MetaParamIn, Registry},
+};
+
+use crate::api::Problem;
+
+/// The methods that HTTP knows.
+pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
+    let query = Method::from_bytes(b"QUERY").expect("the letters of a method");
+    [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::CONNECT,
+        query,
+    ]
+});
+
+/// The operations of `A`, strictly.
+pub(in crate::api) struct Strict<A>(pub(in crate::api) A);
+
+type Routes = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
+
+impl<A: OpenApi> OpenApi for Strict<A> {
+    fn meta() -> Vec<MetaApi> {
+        A::meta()
+    }
+
+    fn register(registry: &mut Registry) {
+        A::register(registry);
+    }
+
+    fn add_routes(self, routes: &mut Routes) {
+        let mut parameters = parameters(A::meta());
+        let mut loose = Routes::new();
+        self.0.add_routes(&mut loose);
+        for (path, operations) in loose {
+            let strict = routes.entry(path.clone()).or_default();
+            for (method, operation) in operations {
+                let known = parameters.remove(&(path.clone(), method.clone())).unwrap_or_default();
+                strict.insert(method, Operation { known, operation }.boxed());
+            }
+            refuse_the_rest(strict);
+        }
+    }
+}
+
+/// The parameters of an operation that stand in the query and in the head, by name.
+#[derive(Default)]
+struct Parameters {
+    query: Vec<String>,
+    headers: Vec<String>,
+}
+
+fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
+    let paths = apis.into_iter().flat_map(|api| api.paths);
+    paths
+        .flat_map(|path| {
+            let route = route(&path.path);
+            path.operations.into_iter().map(move |operation| {
+                let of = |kind| {
+                    let params = operation.params.iter().filter(move |param| param.in_type == kind);
+                    params.map(|param| param.name.clone()).collect()
+                };
+                let known = Parameters { query: of(MetaParamIn::Query), headers: of(MetaParamIn::Header) };
+                ((route.clone(), operation.method.clone()), known)
+            })
+        })
+        .collect()
+}
+
+/// `/users/{id}` as poem-openapi writes it for the router: `/users/:param0`.
+fn route(path: &str) -> String {
+    let mut count = 0..;
+    let segment = |segment| match (str::starts_with(segment, '{'), &mut count) {
+        (true, count) => format!(":param{}", count.next().unwrap_or_default()),
+        (false, _) => segment.to_owned(),
+    };
+    path.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+fn refuse_the_rest(operations: &mut HashMap<Method, BoxEndpoint<'static>>) {
+    let mut allowed: Vec<_> = operations.keys().cloned().collect();
+    if allowed.contains(&Method::GET) {
+        allowed.push(Method::HEAD);
+    }
+    allowed.sort_by(|one, other| one.as_str().cmp(other.as_str()));
+    let allow = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+    for method in METHODS.iter() {
+        if !allowed.contains(method) {
+            let allow = allow.clone();
+            operations.insert(
+                method.clone(),
+                make_sync(move |_| Problem::not_allowed(&allow)).map_to_response().boxed(),
+            );
+        }
+    }
+}
+
+struct Operation {
+    known: Parameters,
+    operation: BoxEndpoint<'static>,
+}
+
+impl Endpoint for Operation {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> Result<Response> {
+        join_lists(request.headers_mut());
+        let given: Vec<(String, String)> = request.params().unwrap_or_default();
+        let wrong_header = || wrong_header(request.headers(), &self.known.headers);
+        if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
+            return Ok(problem.into_response());
+        }
+        let answer = self.operation.call(request).await;
+        Ok(answer.unwrap_or_else(|error| Problem::of_error(error).into_response()))
+    }
+}
+
+/// A header that is a list may come in several lines, which mean what one line with all of them means
+/// (RFC 9110, part 5.3).
+fn join_lists(headers: &mut HeaderMap) {
+    let lines: Vec<&[u8]> = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes).collect();
+    if lines.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b", "[..]))
+    {
+        headers.insert(header::ACCEPT, joined);
+    }
+}
+
+/// The refusal of a query parameter where there are only these.
+pub(in crate::api) fn unknown_parameter<S: Borrow<str>>(name: &str, known: &[S]) -> Problem {
+    let detail = match known {
+        [] => "there are no query parameters here".to_owned(),
+        known => format!("not a parameter; there are {}", known.join(", ")),
+    };
+    Problem::parameter(name, "unknown_parameter", detail)
+}
+
+fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> {
+    given.iter().enumerate().find_map(|(at, (name, _))| {
+        if !known.contains(name) {
+            let name: String = name.chars().take(64).collect();
+            Some(unknown_parameter(&name, known))
+        } else if given[..at].iter().any(|(before, _)| before == name) {
+            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+        } else {
+            None
+        }
+    })
+}
+
+/// A header that poem-openapi would pass over: twice, or with bytes that are no text.
+fn wrong_header(given: &HeaderMap, known: &[String]) -> Option<Problem> {
+    known.iter().find_map(|name| {
+        let mut values = given.get_all(name).iter();
+        if values.any(|value| value.to_str().is_err()) {
+            Some(Problem::parameter(name, "invalid", "only visible ASCII is accepted"))
+        } else if given.get_all(name).iter().nth(1).is_some() {
+            Some(Problem::parameter(name, "repeated_parameter", "give it once"))
+        } else {
+            None
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_documented_path_leads_to_its_route() {
+        assert_eq!(route("/a/{id}/b/{user_id}"), "/a/:param0/b/:param1");
+        assert_eq!(route("/a/{id}"), "/a/:param0");
+        assert_eq!(route("/a"), "/a");
+    }
+}

@@ -1,0 +1,78 @@
+//! Names and passwords as people typed them: what is wrong with them, at which field.
+
+use crate::{
+    api::Problem,
+    credentials::{BadName, BadPassword, BadUsername},
+};
+
+/// Why something typed is not accepted: a word beside the sentence that it says itself.
+pub(in crate::api) trait Wrong: std::error::Error {
+    fn code(&self) -> &'static str;
+}
+
+/// What was typed into the field at `pointer`, or a problem that points there.
+pub(in crate::api) fn at<T>(pointer: &str, typed: Result<T, impl Wrong>) -> Result<T, Problem> {
+    typed.map_err(|wrong| Problem::invalid(pointer, wrong.code(), wrong.to_string()))
+}
+
+impl Wrong for BadUsername {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Length => "bad_length",
+            Self::Character(_) => "forbidden_character",
+            Self::Edge => "bad_edge",
+            Self::MixedScripts => "mixed_scripts",
+            Self::PiledMarks => "piled_marks",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+impl Wrong for BadName {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty_text",
+            Self::TooLong { .. } => "too_long",
+            Self::Character(_) => "forbidden_character",
+            Self::Edge => "bad_edge",
+            Self::PiledMarks => "piled_marks",
+        }
+    }
+}
+
+impl Wrong for BadPassword {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::TooShort => "too_short",
+            Self::TooLong => "too_long",
+            Self::Common => "too_common",
+            Self::Guessable => "too_guessable",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{credentials::Password, credentials::Username};
+
+    #[test]
+    fn a_wrong_field_is_pointed_at_without_what_was_typed() {
+        let username = Username::parse("ana").expect("name");
+        for (problem, pointer, code) in [
+            (at("/username", Username::parse("admin")).err(), "/username", "reserved"),
+            (at("/username", Username::parse("a\u{200b}b")).err(), "/username", "forbidden_character"),
+            (at("/password", Password::choose("secret".into(), &username)).err(), "/password", "too_short"),
+            (
+                at("/new_password", Password::choose("verbatim1".into(), &username)).err(),
+                "/new_password",
+                "too_guessable",
+            ),
+        ] {
+            let problem = problem.expect("refused");
+            assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_body"));
+            assert_eq!((&*problem.errors[0].pointer, &*problem.errors[0].code), (pointer, code));
+            assert!(!problem.errors[0].detail.contains("secret"));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Domain values as parameters and fields: how they read in a query or path, and what the document
+//! says about them.
+
+use poem_openapi::registry::MetaSchema;
+use serde::{
+    Deserialize,
+    de::{IntoDeserializer, value::Error},
+};
+
+use crate::domain::{
+    AsOf, ClientId, ConversationId, EventId, History, Json, Kind, LoginId, MessageId, Metadata, Position,
+    Role, Status, Text, Time, Title, UserId,
+};
+
+/// Makes types with serde's traits usable in shapes and parameters: each with its parser for
+/// parameters (`fn(&str) -> Result<Self, impl Display>`) and its schema, which stands in place.
+macro_rules! documented {
+    ($($name:ty: $parse:expr, $schema:expr;)+) => {$(
+        impl poem_openapi::types::Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        $crate::api::http::values::reads_by_serde!($name, $parse);
+    )+};
+}
+
+/// The same for enums of plain words: their schema is a component of its own.
+macro_rules! words {
+    ($($(#[doc = $doc:literal])* $name:ident: $($word:literal)+;)+) => {$(
+        impl poem_openapi::types::Type for $name {
+            const IS_REQUIRED: bool = true;
+            type RawValueType = Self;
+            type RawElementValueType = Self;
+
+            fn name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Reference(stringify!($name).into())
+            }
+
+            fn register(registry: &mut poem_openapi::registry::Registry) {
+                use poem_openapi::registry::MetaSchema;
+                registry.create_schema::<Self, _>(stringify!($name).into(), |_| MetaSchema {
+                    description: Some(concat!($($doc),*).trim_ascii_start()),
+                    enum_items: vec![$($word.into()),+],
+                    ..MetaSchema::new("string")
+                });
+            }
+
+            fn as_raw_value(&self) -> Option<&Self> {
+                Some(self)
+            }
+
+            fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
+                Box::new(std::iter::once(self))
+            }
+        }
+
+        $crate::api::http::values::reads_by_serde!($name, $crate::api::http::values::text);
+    )+};
+}
+
+macro_rules! reads_by_serde {
+    ($name:ty, $parse:expr) => {
+        impl poem_openapi::types::ParseFromJSON for $name {
+            fn parse_from_json(value: Option<serde_json::Value>) -> poem_openapi::types::ParseResult<Self> {
+                serde_json::from_value(value.unwrap_or_default())
+                    .map_err(poem_openapi::types::ParseError::custom)
+            }
+        }
+
+        impl poem_openapi::types::ToJSON for $name {
+            fn to_json(&self) -> Option<serde_json::Value> {
+                serde_json::to_value(self).ok()
+            }
+        }
+
+        impl poem_openapi::types::ParseFromParameter for $name {
+            fn parse_from_parameter(value: &str) -> poem_openapi::types::ParseResult<Self> {
+                $parse(value).map_err(poem_openapi::types::ParseError::custom)
+            }
+        }
+    };
+}
+pub(crate) use {reads_by_serde, words};
+
+documented! {
+    UserId: text, id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");
+    ConversationId: text, id("01930f3d-0c11-7a52-9b3e-4d5f60718293");
+    MessageId: text, id("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
+    EventId: text, id("01930f3d-2a31-7c72-8b50-6f708192a3b4");
+    LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
+    Position: position, MetaSchema {
+        minimum: Some(0.0),
+        maximum: Some(9_007_199_254_740_992.0),
+        exclusive_maximum: Some(true),
+        description: Some("Where an event stands in the log; compared only within one conversation"),
+        example: Some(1042.into()),
+        ..MetaSchema::new_with_format("integer", "int64")
+    };
+    Time: text, MetaSchema {
+        example: Some("2026-11-24T13:10:00.000Z".into()),
+        ..MetaSchema::new_with_format("string", "date-time")
+    };
+    AsOf: as_of, MetaSchema {
+        description: Some(
+            "As it was: at a position, or at a time (RFC 3339), which means up to the last event whose time is \
+             not after it. Read again from the log, so at most 100,000 events long",
+        ),
+        ..string(1, 40, "2026-11-24T14:05:00Z")
+    };
+    Text: text, string(1, Text::LIMIT, "Is supper at eight?");
+    Title: text, string(1, Title::LIMIT, "Supper on Friday");
+    Metadata: |text: &str| serde_json::from_str::<Metadata>(text), MetaSchema {
+        example: Some(serde_json::json!({ "priority": "high" })),
+        ..MetaSchema::new("object")
+    };
+    Json: |text: &str| text.parse::<Json>(), MetaSchema::new("object");
+    ClientId: text, MetaSchema {
+        pattern: Some("^[A-Za-z0-9_-]{8,64}$".into()),
+        ..string(8, 64, "b7c1e0d2-supper")
+    };
+}
+
+words! {
+    /// Two people, or a group with a title and roles
+    Kind: "direct" "group";
+    /// What a member may do: an admin also adds and removes members, an owner also gives roles
+    Role: "owner" "admin" "member";
+    /// What somebody who joins later may read of what was said before
+    History: "full" "since_join";
+    /// Whether somebody is here
+    Status: "online" "away" "offline";
+}
+
+/// Reads a value that is a string in JSON.
+pub(crate) fn text<'a, T: Deserialize<'a>>(value: &'a str) -> Result<T, Error> {
+    T::deserialize(value.into_deserializer())
+}
+
+/// Digits only: no sign, no fraction.
+pub(in crate::api) fn digits(value: &str, max: u64) -> Result<u64, String> {
+    let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
+    let number = value.parse().ok().filter(|number| plain && *number <= max);
+    number.ok_or_else(|| format!("a whole number up to {max} is expected"))
+}
+
+fn position(value: &str) -> Result<Position, String> {
+    digits(value, Position::MAX.0).map(Position)
+}
+
+/// Digits are a position, all else is a time.
+fn as_of(value: &str) -> Result<AsOf, String> {
+    if value.bytes().all(|b| b.is_ascii_digit()) {
+        return position(value).map(AsOf::Position);
+    }
+    let expected = |_| "a position, or a time like 2026-11-24T14:05:00Z, is expected".to_owned();
+    value.parse().map(AsOf::Time).map_err(expected)
+}
+
+fn id(example: &str) -> MetaSchema {
+    MetaSchema {
+        description: Some("Read in either case, written in lower case"),
+        pattern: Some(
+            "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$".into(),
+        ),
+        example: Some(example.into()),
+        ..MetaSchema::new_with_format("string", "uuid")
+    }
+}
+
+/// A string of `min` to `max` characters. Where the limit is in bytes, fewer may be too many.
+pub(crate) fn string(min: usize, max: usize, example: &str) -> MetaSchema {
+    MetaSchema {
+        min_length: Some(min),
+        max_length: Some(max),
+        example: Some(example.into()),
+        ..MetaSchema::new("string")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_point_is_a_position_or_a_time() {
+        assert_eq!(as_of("17"), Ok(AsOf::Position(Position(17))));
+        let time = "2026-11-24T14:05:00Z".parse().expect("time");
+        for same in ["2026-11-24T14:05:00Z", "2026-11-24T14:05:00.000Z", "2026-11-24T16:05:00+02:00"] {
+            assert_eq!(as_of(same), Ok(AsOf::Time(time)), "{same}");
+        }
+        for wrong in ["", "-1", "9007199254740992", "14:05", "2026-11-24", "yesterday", "17Z"] {
+            assert!(as_of(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_position_is_plain_digits_below_2_to_the_53() {
+        assert_eq!(position("9007199254740991"), Ok(Position::MAX));
+        for wrong in
+            ["", "-1", "+1", "1.0", "1e3", " 1", "0x1", "9007199254740992", "18446744073709551616", "١"]
+        {
+            assert!(position(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! Conversations as their members see them: starting, listing, changing.
+
+use futures_util::future::try_join_all;
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    accounts,
+    api::{
+        Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Problem, Reply,
+        Ruled, SignedIn, Tag, given,
+        http::examples,
+        operations::{
+            settings::ConversationSettings,
+            start::{Start, StartDirect, StartGroup},
+        },
+    },
+    commands::{Refused, Started},
+    domain::{self, ClientId, ConversationId, History, Kind, MessageId, Position, Role, Time, Title, UserId},
+    views::{self, Among},
+};
+
+/// A conversation as one of its members sees it
+#[derive(Debug, PartialEq, Serialize, Object)]
+#[oai(example)]
+struct Conversation {
+    /// Its id
+    id: ConversationId,
+    /// Direct or group
+    kind: Kind,
+    /// What a group is called
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// What later members may read
+    history: History,
+    /// The other one of a direct conversation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
+    /// What I may do
+    role: Role,
+    /// When it began
+    created_at: Time,
+    /// When somebody last spoke, or when I came in if that was later
+    active_at: Time,
+    /// Its last position
+    head: Position,
+    /// The position that this answer has reached, for the `min_position` of reads
+    position: Position,
+    /// How many messages of others I have not read, without deleted ones, counted up to 1,000 among the
+    /// latest 10,000
+    unread: i64,
+    /// How many of these mention me
+    mentions: i64,
+    /// My read position
+    read: Position,
+    /// Whether my devices shall stay silent about it
+    muted: bool,
+    /// Until when; absent if there is no end
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<Time>,
+    /// Whether I have it out of the way
+    archived: bool,
+    /// The last message that I may read
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_message: Option<LastMessage>,
+}
+
+/// The last message of a conversation
+#[derive(Debug, PartialEq, Serialize, Object)]
+struct LastMessage {
+    /// Its id
+    id: MessageId,
+    /// Where it stands
+    position: Position,
+    /// Who sent it
+    sender: UserId,
+    /// As it is now; empty once it is deleted
+    text: String,
+    /// When
+    sent_at: Time,
+    /// When it was last edited
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<Time>,
+    /// When it was deleted
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted_at: Option<Time>,
+}
+
+impl Conversation {
+    /// What the view says; who may do and see what, as the log says, which is never behind. `None`
+    /// for somebody who is not a member.
+    fn of(view: views::Conversation, roster: &domain::Conversation, me: UserId) -> Option<Self> {
+        let (role, visible_from) = (roster.membership(me)?.role, roster.visible_from(me)?);
+        let last = view.last_message.filter(|last| last.position > visible_from);
+        Some(Self {
+            id: view.id,
+            kind: view.kind,
+            title: roster.title().map(str::to_owned),
+            history: roster.history(),
+            user_id: view.peer,
+            role,
+            created_at: view.created_at,
+            active_at: view.active_at,
+            head: view.head,
+            position: view.head,
+            unread: view.unread,
+            mentions: view.mentions,
+            read: view.read,
+            muted: false,
+            muted_until: None,
+            archived: false,
+            last_message: last.map(|last| LastMessage {
+                id: last.id,
+                position: last.position,
+                sender: last.sender,
+                text: last.text,
+                sent_at: last.sent_at,
+                edited_at: last.edited_at,
+                deleted_at: last.deleted_at,
+            }),
+        })
+    }
+
+    /// One that has just begun, of which the views may not know yet.
+    fn begun(started: &Started, me: UserId) -> Self {
+        let roster = &started.conversation;
+        let others = || roster.members().map(|(user, _)| user).find(|user| *user != me);
+        Self {
+            id: started.id,
+            kind: roster.kind(),
+            title: roster.title().map(str::to_owned),
+            history: roster.history(),
+            user_id: (roster.kind() == Kind::Direct).then(others).flatten(),
+            role: roster.membership(me).map_or(Role::Member, |membership| membership.role),
+            created_at: started.created_at,
+            active_at: started.created_at,
+            head: started.position,
+            position: started.position,
+            unread: 0,
+            mentions: 0,
+            read: Position::START,
+            muted: false,
+            muted_until: None,
+            archived: false,
+            last_message: None,
+        }
+    }
+
+    /// The same with what I have settled for myself.
+    fn settled(self, settings: ConversationSettings) -> Self {
+        let ConversationSettings { muted, muted_until, archived } = settings;
+        Self { muted, muted_until, archived, ..self }
+    }
+
+    /// The same after a command that reached `position`.
+    fn at(self, position: Position) -> Self {
+        Self { position: self.position.max(position), head: self.head.max(position), ..self }
+    }
+}
+
+impl Example for Conversation {
+    fn example() -> Self {
+        let last_message = LastMessage {
+            id: examples::message(),
+            position: examples::position(),
+            sender: examples::ben(),
+            text: examples::TEXT.into(),
+            sent_at: examples::time(),
+            edited_at: None,
+            deleted_at: None,
+        };
+        Self {
+            id: examples::conversation(),
+            kind: Kind::Group,
+            title: Some(examples::TITLE.into()),
+            history: History::Full,
+            user_id: None,
+            role: Role::Owner,
+            created_at: examples::time(),
+            active_at: examples::time(),
+            head: examples::position(),
+            position: examples::position(),
+            unread: 1,
+            mentions: 0,
+            read: Position(1017),
+            muted: false,
+            muted_until: None,
+            archived: false,
+            last_message: Some(last_message),
+        }
+    }
+}
+
+/// What shall change; what is absent stays
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct ConversationChanges {
+    /// The new title: one line of at most 256 bytes of UTF-8, kept as typed
+    #[serde(default, deserialize_with = "given")]
+    title: Option<Title>,
+    /// What later members may read
+    #[serde(default, deserialize_with = "given")]
+    history: Option<History>,
+}
+
+impl Example for ConversationChanges {
+    fn example() -> Self {
+        Self { title: Some(examples::title()), history: Some(History::SinceJoin) }
+    }
+}
+
+pub(in crate::api) struct Conversations(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Conversations")]
+impl Conversations {
+    /// Start a conversation
+    ///
+    /// A direct one is there once for each pair of people: if it exists already, the answer is 200
+    /// with it, out of the archive if I had it there; none is begun if one of both has blocked the other
+    /// (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
+    /// group as it began, and with another body `idempotency_mismatch`.
+    #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
+    async fn start(
+        &self,
+        caller: Caller,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+        body: Body<Start>,
+    ) -> Result<Made<Conversation>, Keyed> {
+        Ok(match body.0 {
+            Start::Direct(direct) => self.start_direct(caller.user, direct).await?,
+            Start::Group(group) => self.start_group(caller.user, group, key.0).await?,
+        })
+    }
+
+    /// List my conversations
+    ///
+    /// Those in which somebody spoke last come first, or into which I came last; either those that I have
+    /// not archived, or those that I have. A position is of one conversation, so `min_position` is asked there.
+    #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
+    async fn list(
+        &self,
+        caller: Caller,
+        /// `true`: the archived ones alone. Else those that are not archived
+        archived: Query<Option<bool>>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
+    ) -> Result<Listed<Conversation>, SignedIn> {
+        let after = cursor.0.map(|cursor| cursor.0);
+        let away = accounts::archived(&self.0.pool, caller.user).await?;
+        let among = if archived.0.unwrap_or(false) { Among::These(&away) } else { Among::AllBut(&away) };
+        let (found, moment) = views::page(&self.0.pool, caller.user, among, after, limit.0.and_one()).await?;
+        let standing = self.0.standing(caller.user, None, &moment);
+        let Page { items, next_cursor, .. } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
+        let ids: Vec<_> = items.iter().map(|view| view.id).collect();
+        let settings = self.0.settings_of(caller.user, &ids).await?;
+        let shown = try_join_all(items.into_iter().map(|view| self.shown(caller.user, view))).await?;
+        let settled = |shown: Conversation| {
+            let settings = settings.get(&shown.id).copied().unwrap_or_default();
+            shown.settled(settings)
+        };
+        let shown = shown.into_iter().flatten().map(settled).collect();
+        Ok(Listed(Page::of(shown, next_cursor).standing(standing)))
+    }
+
+    /// Get a conversation
+    ///
+    /// One of mine.
+    #[oai(path = "/conversations/:id", method = "get", operation_id = "get_conversation")]
+    async fn get(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Conversation>, Found> {
+        let (me, id) = (caller.user, id.0);
+        let tracked = self.0.open(me, id, min_position.0).await?;
+        let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
+        let shown = Conversation::of(view, &tracked.conversation(), me).ok_or_else(Problem::not_found)?;
+        Ok(Reply(shown.settled(self.0.settings(me, id).await?)))
+    }
+
+    /// Change a conversation
+    ///
+    /// Admins and owners change the title of a group and what later members may read.
+    #[oai(path = "/conversations/:id", method = "patch", operation_id = "update_conversation")]
+    async fn update(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        body: Body<ConversationChanges>,
+    ) -> Result<Reply<Conversation>, Ruled> {
+        let (me, id, ConversationChanges { title, history }) = (caller.user, id.0, body.0);
+        let changed = self.0.commands.update(me, id, title, history).await?;
+        let tracked = self.0.open(me, id, None).await?;
+        let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
+        let now = Conversation::of(view, &changed.conversation, me).ok_or_else(Problem::not_found)?;
+        Ok(Reply(now.at(changed.position).settled(self.0.settings(me, id).await?)))
+    }
+}
+
+impl Conversations {
+    async fn start_direct(&self, me: UserId, direct: StartDirect) -> Result<Made<Conversation>, Problem> {
+        let with = direct.user_id;
+        self.0.must_exist(&[with], |_| "/user_id".into()).await?;
+        let started = self.0.commands.start_direct(me, with).await?;
+        if !started.existed {
+            return Ok(made(&started, me));
+        }
+        let view = views::one(&self.0.pool, me, started.id).await?;
+        let known = view.and_then(|view| Conversation::of(view, &started.conversation, me));
+        let shown = known.unwrap_or_else(|| Conversation::begun(&started, me));
+        Ok(Made::Before(shown.settled(self.0.unarchived(me, started.id).await?)))
+    }
+
+    async fn start_group(
+        &self,
+        me: UserId,
+        group: StartGroup,
+        key: Option<ClientId>,
+    ) -> Result<Made<Conversation>, Problem> {
+        let members = group.members.map(Few::into_vec).unwrap_or_default();
+        self.0.must_exist(&members, |index| format!("/members/{index}")).await?;
+        let started = self.0.commands.start_group(me, group.title, members, key).await?;
+        Ok(made(&started, me))
+    }
+
+    /// What the view knows, if it is still mine: the view may not have heard yet that I was put out.
+    async fn shown(&self, me: UserId, view: views::Conversation) -> Result<Option<Conversation>, Problem> {
+        match self.0.commands.of_member(me, view.id).await {
+            Ok(tracked) => Ok(Conversation::of(view, &tracked.conversation(), me)),
+            Err(Refused::Rejected(_)) => Ok(None),
+            Err(outage) => Err(outage.into()),
+        }
+    }
+}
+
+fn made(started: &Started, me: UserId) -> Made<Conversation> {
+    let location = format!("/v1/conversations/{}", started.id);
+    Made::Now(Created { location, body: Conversation::begun(started, me) })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::{Command, Event};
+    use examples::{ana, ben};
+
+    fn started(command: Command) -> Started {
+        let event = domain::Conversation::default().decide(ana(), command).expect("allowed").expect("event");
+        let mut conversation = domain::Conversation::default();
+        conversation.evolve(Position(7), &event);
+        Started {
+            id: examples::conversation(),
+            position: Position(7),
+            created_at: examples::time(),
+            created_by: ana(),
+            conversation: conversation.into(),
+            existed: false,
+        }
+    }
+
+    fn view(last: Option<u64>) -> views::Conversation {
+        views::Conversation {
+            id: examples::conversation(),
+            kind: Kind::Group,
+            title: Some("An old title".into()),
+            history: History::Full,
+            peer: None,
+            role: Role::Member,
+            created_at: examples::time(),
+            active_at: examples::time(),
+            last_message: last.map(|at| views::LastMessage {
+                id: examples::message(),
+                position: Position(at),
+                sender: ben(),
+                text: "hello".into(),
+                sent_at: examples::time(),
+                edited_at: None,
+                deleted_at: None,
+            }),
+            unread: 1,
+            mentions: 0,
+            read: Position(2),
+            head: Position(9),
+        }
+    }
+
+    #[test]
+    fn a_direct_conversation_names_the_other_one_from_both_sides() {
+        let started = started(Command::StartDirect { with: ben(), blocked: false });
+        assert_eq!(Conversation::begun(&started, ana()).user_id, Some(ben()));
+        let body = serde_json::to_value(Conversation::begun(&started, ben())).expect("json");
+        let at = examples::time();
+        let expected = json!({
+            "id": examples::conversation(), "kind": "direct", "history": "full", "user_id": ana(),
+            "role": "member", "created_at": at, "active_at": at, "head": 7, "position": 7, "unread": 0,
+            "mentions": 0, "read": 0, "muted": false, "archived": false,
+        });
+        assert_eq!(body, expected);
+    }
+
+    #[test]
+    fn a_group_is_told_by_the_roster_where_the_view_is_behind() {
+        let begun = started(Command::StartGroup { title: examples::title(), members: vec![] });
+        let shown = Conversation::of(view(Some(8)), &begun.conversation, ana()).expect("a member");
+        assert_eq!((shown.title.as_deref(), shown.role), (Some(examples::TITLE), Role::Owner));
+        assert_eq!((shown.position, shown.unread), (Position(9), 1));
+        assert_eq!(shown.at(Position(12)).position, Position(12));
+    }
+
+    #[test]
+    fn a_view_that_is_behind_shows_nothing_to_a_former_or_later_member() {
+        let begun = started(Command::StartGroup { title: examples::title(), members: vec![] });
+        assert_eq!(Conversation::of(view(Some(8)), &begun.conversation, ben()), None);
+        let mut later = (*begun.conversation).clone();
+        for (at, command) in [
+            (9, Command::Update { title: None, history: Some(History::SinceJoin) }),
+            (10, Command::Add { user: ben(), role: Role::Member }),
+        ] {
+            let event: Event = later.decide(ana(), command).expect("allowed").expect("event");
+            later.evolve(Position(at), &event);
+        }
+        let shown = Conversation::of(view(Some(8)), &later, ben()).expect("a member");
+        assert_eq!(shown.last_message, None);
+        assert!(Conversation::of(view(Some(11)), &later, ben()).expect("a member").last_message.is_some());
+    }
+}

@@ -1,0 +1,249 @@
+//! Following one's conversations without a socket: a page at a time, waiting for the next, or as a
+//! stream. The same events and cursors as the socket's.
+
+use std::{future::ready, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use poem::{Body, IntoResponse, Response};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Header, Query},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::{Example, Type},
+};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use crate::{
+    api::{
+        Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait,
+        http::{
+            accept::{STREAM, wants_stream},
+            examples,
+        },
+        operations::follow::Reader,
+    },
+    domain::{ConversationId, EventId, Json, MessageSent, Position, Time, UserId},
+    feed::Shown,
+};
+
+/// A stream says so often that it lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
+
+/// Something that has happened
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Event {
+    /// Where
+    conversation_id: ConversationId,
+    /// Its position
+    position: Position,
+    /// The position of the conversation's event before it; 0 for the first
+    previous: Position,
+    /// What: `message.sent`
+    #[serde(rename = "type")]
+    #[oai(rename = "type")]
+    kind: String,
+    /// The event's id
+    id: EventId,
+    /// Who
+    actor: UserId,
+    /// When, for people to read
+    time: Time,
+    /// The event's data; its schema is at `/schemas/verbatim.<type>.v1.json`
+    data: Json,
+}
+
+impl From<&Shown> for Event {
+    fn from(Shown { recorded, previous }: &Shown) -> Self {
+        Self {
+            conversation_id: recorded.conversation,
+            position: recorded.position,
+            previous: *previous,
+            kind: recorded.word.clone(),
+            id: recorded.id,
+            actor: recorded.actor,
+            time: recorded.time,
+            data: serde_json::from_slice(&recorded.data).expect(
+                "data that is not JSON makes an event poison, and what is poison is void: nobody is shown it",
+            ),
+        }
+    }
+}
+
+impl Example for Event {
+    fn example() -> Self {
+        let data = MessageSent {
+            message_id: examples::message(),
+            client_id: examples::KEY.into(),
+            text: examples::TEXT.into(),
+            reply_to: None,
+            reply_to_position: None,
+            metadata: None,
+            mentions: Vec::new(),
+        };
+        Self {
+            conversation_id: examples::conversation(),
+            position: examples::position(),
+            previous: Position(examples::position().0 - 1),
+            kind: "message.sent".into(),
+            id: examples::event(),
+            actor: examples::ana(),
+            time: examples::time(),
+            data: serde_json::value::to_raw_value(&data).map(Json::from).expect("an example is JSON"),
+        }
+    }
+}
+
+/// What has happened in my conversations since a cursor
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Events {
+    /// In the order of the log; in each conversation without a hole
+    items: Vec<Event>,
+    /// For `after` of the next request, also when there was nothing
+    next_cursor: String,
+}
+
+impl Example for Events {
+    fn example() -> Self {
+        Self { items: vec![Event::example()], next_cursor: "AYxP1l0rW0aYAZMPPFp7fD2OTwEjRWeJq6oI".into() }
+    }
+}
+
+/// A page, or a stream that does not end by itself
+enum Told {
+    Page(Reply<Events>),
+    Stream(Response),
+}
+
+impl IntoResponse for Told {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Page(page) => page.into_response(),
+            Self::Stream(response) => response,
+        }
+    }
+}
+
+impl ApiResponse for Told {
+    fn meta() -> MetaResponses {
+        let media = |content_type, schema| MetaMediaType { content_type, schema };
+        let told = MetaResponse {
+            description: "A page, or with `Accept: text/event-stream` server-sent events: `id` is the cursor \
+                          behind the event, `data` the event. At once, and then as a sign of life, comes \
+                          `event: cursor` without data, whose `id` says where the stream is. The last one is \
+                          `event: end`, whose data say why: `code` and `detail`, as in a problem",
+            status: Some(200),
+            status_range: None,
+            content: vec![
+                media("application/json", Events::schema_ref()),
+                media(STREAM, String::schema_ref()),
+            ],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![told] }
+    }
+
+    fn register(registry: &mut Registry) {
+        Events::register(registry);
+    }
+}
+
+pub(in crate::api) struct Following(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Events")]
+impl Following {
+    /// Follow my conversations
+    ///
+    /// All events of all my conversations after a cursor, also cursors of the socket's; without one it
+    /// begins now. With `wait` an answer is put off until there is something. With `Accept:
+    /// text/event-stream` it goes on for as long as the access token counts; `Last-Event-ID` does what
+    /// `after` does, and wins over it. A cursor that cannot be gone on from is answered with 410: load what
+    /// you need and begin without one. Of one user only so many may wait or stream at once (a setting of
+    /// the server): one more is answered 429 `too_many_followers`.
+    #[oai(path = "/events", method = "get", operation_id = "follow_events")]
+    async fn follow(
+        &self,
+        caller: Caller,
+        /// The cursor to go on from
+        after: Query<Option<String>>,
+        limit: Query<Limit>,
+        /// Wait up to so many seconds for the first event, 0 to 60; else 0
+        wait: Query<Wait>,
+        /// `text/event-stream` for a stream, if no page is wanted more
+        #[oai(name = "Accept")]
+        accept: Header<Option<String>>,
+        /// The cursor to go on from, as browsers send it when a stream broke off
+        #[oai(name = "Last-Event-ID")]
+        last: Header<Option<String>>,
+    ) -> Result<Told, Followed> {
+        let is_stream = accept.0.is_some_and(|accept| wants_stream(&accept));
+        let waits = is_stream || !wait.0.0.is_zero();
+        // A browser comes back to the address of old, with the place to go on from in its head.
+        let cursor = last.0.filter(|last| !last.is_empty()).or(after.0);
+        let mut reader = Reader::begin(&self.0, *caller, cursor, waits).await?;
+        if is_stream {
+            return Ok(Told::Stream(told(reader)));
+        }
+        let until = Instant::now() + wait.0.0;
+        let events = reader.next(limit.0.get(), until).await?;
+        let items = events.iter().map(|(shown, _)| shown.into()).collect();
+        Ok(Told::Page(Reply(Events { items, next_cursor: reader.cursor() })))
+    }
+}
+
+/// Goes on until the token has expired or was revoked, the log or the views do not answer, or this node
+/// is being stopped. It begins with a cursor, so that nothing is missed also when it breaks before anything
+/// has happened; the last thing said is why it ends, and the client comes back with the last id.
+fn told(reader: Reader) -> Response {
+    let begin = format!("retry: {}\n{}", reader.retry(), place(&reader));
+    let events = stream::unfold(Some(reader), |reader| async move {
+        let mut reader = reader?;
+        let (text, reader) = match part(&mut reader).await {
+            Ok(text) => (text, Some(reader)),
+            Err(why) => (ending(&why), None),
+        };
+        Some((text, reader))
+    });
+    let texts = stream::once(ready(begin)).chain(events);
+    let bytes = texts.map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
+    // A proxy that gathers answers would keep events back.
+    Response::builder()
+        .content_type(STREAM)
+        .header("x-accel-buffering", "no")
+        .body(Body::from_bytes_stream(bytes))
+}
+
+/// The next part of a stream.
+async fn part(reader: &mut Reader) -> Result<String, Problem> {
+    let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
+    if events.is_empty() && reader.is_stopping() {
+        let detail = "This node is being stopped: come back with the last id.";
+        return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
+    }
+    if events.is_empty() {
+        return Ok(place(reader));
+    }
+    let mut text = String::new();
+    for (shown, at) in &events {
+        let data = serde_json::to_string(&Event::from(shown)).map_err(|_| Problem::internal())?;
+        // A line break in JSON stands between its parts, and would end the line `data` here.
+        let data = data.replace(['\n', '\r'], " ");
+        text.push_str(&format!("id: {}\ndata: {data}\n\n", reader.cursor_at(at)));
+    }
+    Ok(text)
+}
+
+/// Says where a stream is, at its beginning and as a sign of life: an event of its own kind without data,
+/// because many a client passes over an id that no event comes with.
+fn place(reader: &Reader) -> String {
+    format!("event: cursor\nid: {}\ndata:\n\n", reader.cursor())
+}
+
+/// The last event of a stream.
+fn ending(why: &Problem) -> String {
+    let data = serde_json::json!({ "code": why.code, "detail": why.detail });
+    format!("event: end\ndata: {data}\n\n")
+}

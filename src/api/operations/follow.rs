@@ -1,0 +1,239 @@
+//! Somebody who follows their conversations: a look at what there is, and then a wait until there is
+//! more.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::http::StatusCode;
+use tokio::time::{Instant, sleep_until};
+
+use crate::{
+    api::{Below, FieldError, Problem},
+    credentials::{self, BadToken, LEEWAY},
+    domain::Point,
+    feed::{self, Behind, Reset, Shown},
+    live::{Follower, Full},
+    views::Stay,
+};
+
+/// When to come back to a node that could not go on.
+const AGAIN: Duration = Duration::from_secs(1);
+/// When to come back to one that has no place.
+const LATER: Duration = Duration::from_secs(5);
+
+/// Somebody who follows, and how far they have been told everything.
+pub(in crate::api) struct Reader {
+    below: Below,
+    caller: credentials::Caller,
+    at: Vec<Point>,
+    /// Wakes one who waits; absent for one who only looks.
+    follower: Option<Arc<Follower>>,
+    /// The follower knows in which conversations it is.
+    is_settled: bool,
+    /// There may be something behind `at`.
+    is_behind: bool,
+}
+
+impl Reader {
+    /// Begins at a cursor, or now. One who waits takes a place among the followers.
+    pub(in crate::api) async fn begin(
+        below: &Below,
+        caller: credentials::Caller,
+        cursor: Option<String>,
+        waits: bool,
+    ) -> Result<Self, Problem> {
+        let follower =
+            if waits { Some(Arc::new(below.followers.enter(caller.user, caller.login)?)) } else { None };
+        let now = below.commands.conversations.points();
+        let at = match cursor {
+            None => now,
+            Some(cursor) => below.feed.points(caller.user, &cursor, &now).await??,
+        };
+        Ok(Self { below: below.clone(), caller, at, follower, is_settled: false, is_behind: true })
+    }
+
+    /// The cursor of one who has been told everything so far.
+    pub(in crate::api) fn cursor(&self) -> String {
+        self.cursor_at(&self.at)
+    }
+
+    /// The cursor of one who has been told everything up to points.
+    pub(in crate::api) fn cursor_at(&self, at: &[Point]) -> String {
+        self.below.feed.cursor(self.caller.user, at)
+    }
+
+    /// Milliseconds after which a stream that broke off is opened again, drawn at random: those that broke
+    /// together do not come back together.
+    pub(in crate::api) fn retry(&self) -> u128 {
+        let drawn = self.below.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
+        1_000 + drawn % 4_000
+    }
+
+    /// Whether this node is being stopped.
+    pub(in crate::api) fn is_stopping(&self) -> bool {
+        *self.below.stopping.borrow()
+    }
+
+    /// The next events, each with the points behind it; none when there were none until then, or this node
+    /// is being stopped.
+    pub(in crate::api) async fn next(
+        &mut self,
+        limit: usize,
+        until: Instant,
+    ) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
+        loop {
+            self.may_go_on()?;
+            if self.is_behind {
+                let events = self.look_unless_cut(limit).await?;
+                self.may_go_on()?;
+                if !events.is_empty() {
+                    return Ok(events);
+                }
+            }
+            let Some(follower) = &self.follower else { return Ok(Vec::new()) };
+            let Some(quiet) = follower.quiet() else {
+                self.is_behind = true;
+                continue;
+            };
+            self.at = farther(&self.at, &quiet);
+            if Instant::now() >= until || self.is_stopping() {
+                return Ok(Vec::new());
+            }
+            let mut stopping = self.below.stopping.clone();
+            tokio::select! {
+                () = follower.woken() => {}
+                () = follower.is_cut() => return Err(self.why_cut()),
+                () = sleep_until(until.min(self.expires())) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+
+    async fn look_unless_cut(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
+        let Some(follower) = self.follower.clone() else { return self.look(limit).await };
+        tokio::select! {
+            biased;
+            () = follower.is_cut() => Err(self.why_cut()),
+            events = self.look(limit) => events,
+        }
+    }
+
+    /// Looks at what there is between `at` and now. It takes a turn only where there is something, so that
+    /// those who wait in vain are in nobody's way.
+    async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
+        let Below { feed, commands, .. } = &self.below;
+        let now = match &self.follower {
+            Some(follower) => follower.look(),
+            None => commands.conversations.points(),
+        };
+        // A cursor of another node may be ahead of this one for a moment.
+        let to = farther(&self.at, &now);
+        let (from, upto) = (Point::positions(&self.at), Point::positions(&to));
+        let memberships = feed.memberships(self.caller.user, &from, &upto).await?;
+        if let Some(follower) = self.follower.as_ref().filter(|_| !self.is_settled) {
+            // The views may be ahead: an event by which somebody has left by then is still to come.
+            let is_ahead =
+                |stay: &&Stay| stay.until > Some(now[commands.log.stream_of(stay.conversation)].position);
+            let leaving = memberships.past.iter().filter(is_ahead);
+            let stays = memberships.present.iter().chain(leaving);
+            follower.listens_to(stays.map(|stay| stay.conversation), &now);
+            self.is_settled = true;
+        }
+        let mut missed = feed.missed_in(self.caller.user, self.at.clone(), to.clone(), memberships);
+        self.is_behind = false;
+        if missed.is_nothing() {
+            self.at = to;
+            return Ok(Vec::new());
+        }
+        let _turn = feed.turn().await?;
+        while let Some(feed::Page { events, at }) = missed.page(limit).await? {
+            let before = std::mem::replace(&mut self.at, at);
+            if !events.is_empty() {
+                self.is_behind = self.at != to;
+                return Ok(self.placed(before, events));
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    fn placed(&self, mut at: Vec<Point>, events: Vec<Shown>) -> Vec<(Shown, Vec<Point>)> {
+        let placed = |shown: Shown| {
+            at[self.below.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
+            (shown, at.clone())
+        };
+        events.into_iter().map(placed).collect()
+    }
+
+    /// Whether the caller may still be told anything.
+    fn may_go_on(&self) -> Result<(), Problem> {
+        if self.below.revoked.contains(self.caller.login) {
+            Err(BadToken::Invalid.into())
+        } else if self.below.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
+            Err(BadToken::Expired.into())
+        } else if !self.below.commands.log.is_current_everywhere() {
+            Err(cut_off())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// When the token counts no more.
+    fn expires(&self) -> Instant {
+        Instant::now() + self.caller.expires_at.plus(LEEWAY).since(self.below.clock.now())
+    }
+
+    fn why_cut(&self) -> Problem {
+        self.may_go_on().err().unwrap_or_else(cut_off)
+    }
+}
+
+fn cut_off() -> Problem {
+    let detail = "This node does not hear from the log: come back with the last cursor.";
+    Problem::unavailable("unavailable", detail, AGAIN)
+}
+
+/// The farther point of each stream.
+fn farther(one: &[Point], other: &[Point]) -> Vec<Point> {
+    let of_both = one.iter().zip(other);
+    of_both.map(|(one, other)| if other.position > one.position { *other } else { *one }).collect()
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::User => {
+                let detail = "This user follows too often here: end other streams and waits first.";
+                Self::too_many("too_many_followers", detail, LATER)
+            }
+            Full::Node => {
+                let detail = "This node has no place for another follower: try again.";
+                Self::unavailable("at_capacity", detail, LATER)
+            }
+        }
+    }
+}
+
+impl From<Reset> for Problem {
+    fn from(reset: Reset) -> Self {
+        gone(reset.word())
+    }
+}
+
+/// 410 with the reason.
+pub(in crate::api) fn gone(reason: &str) -> Problem {
+    let detail = "This cursor cannot be gone on from: load what you need and begin without one.";
+    let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
+    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
+}
+
+impl From<Behind> for Problem {
+    fn from(behind: Behind) -> Self {
+        match behind {
+            Behind::Unavailable(outage) => outage.into(),
+            Behind::Damaged(_) => Reset::Incomplete.into(),
+            Behind::Crowded | Behind::Lagging => {
+                let detail = "This node cannot read so much of the log again now: try the same again.";
+                Self::unavailable("not_yet", detail, AGAIN)
+            }
+        }
+    }
+}

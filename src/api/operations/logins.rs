@@ -1,0 +1,263 @@
+//! Logging in, staying logged in, logging out.
+
+use std::time::Duration;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    types::Example,
+};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::{
+    accounts::{self, Attempt, Grant, LoggedIn, RefreshError, Revocation},
+    api::{
+        Below, Body, Caller, Created, Cursor, Done, Found, Limit, Page, Problem, Reply, SignedIn, Tag, given,
+        http::{examples, typed::at, values::words},
+    },
+    credentials::{DeviceName, Password, Username},
+    domain::{LoginId, Time, UserId},
+};
+
+/// Who wants to log in
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct Credentials {
+    /// The name by which the account is found
+    username: String,
+    /// The password, at most 512 bytes
+    #[oai(validator(max_length = 512))]
+    password: String,
+    /// What the person calls the device: one line of at most 128 bytes of UTF-8, kept as typed
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(min_length = 1, max_length = 128))]
+    device: Option<String>,
+}
+
+impl Example for Credentials {
+    fn example() -> Self {
+        Self {
+            username: "ana".into(),
+            password: "correct horse battery".into(),
+            device: Some("Ana's laptop".into()),
+        }
+    }
+}
+
+/// A wish for new tokens
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct Refreshment {
+    /// The `refresh_token` of the last answer; it is good once
+    refresh_token: String,
+}
+
+impl Example for Refreshment {
+    fn example() -> Self {
+        Self { refresh_token: REFRESH_TOKEN.into() }
+    }
+}
+
+const REFRESH_TOKEN: &str = "vr1.AZMPPG5CfYGMa3CBkqO0xQ.0.cLxM1rgJ9b6m";
+
+/// How a token is presented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum TokenType {
+    Bearer,
+}
+
+words! {
+    /// How the access token is presented: `Authorization: Bearer <access_token>`
+    TokenType: "Bearer";
+}
+
+/// What a login can show
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Tokens {
+    /// The login
+    login_id: LoginId,
+    /// Who has logged in
+    user_id: UserId,
+    /// For requests and sockets
+    access_token: String,
+    /// How it is presented
+    token_type: TokenType,
+    /// How long the access token is good, in seconds
+    expires_in: u64,
+    /// For the next pair of tokens; good once
+    refresh_token: String,
+}
+
+impl From<Grant> for Tokens {
+    fn from(grant: Grant) -> Self {
+        Self {
+            login_id: grant.login,
+            user_id: grant.user,
+            access_token: grant.access_token,
+            token_type: TokenType::Bearer,
+            expires_in: grant.expires_in.as_secs(),
+            refresh_token: grant.refresh_token,
+        }
+    }
+}
+
+impl Example for Tokens {
+    fn example() -> Self {
+        Self {
+            login_id: examples::login(),
+            user_id: examples::ana(),
+            access_token: "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFZERTQSIsImtpZCI6IjEifQ.e30.c2lnbmF0dXJl".into(),
+            token_type: TokenType::Bearer,
+            expires_in: 600,
+            refresh_token: REFRESH_TOKEN.into(),
+        }
+    }
+}
+
+/// A login, for the person whose it is
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Login {
+    /// Its id
+    id: LoginId,
+    /// What its owner calls the device
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    /// When the password was checked
+    created_at: Time,
+    /// When it was last refreshed
+    last_used_at: Time,
+    /// When it ends at the latest
+    expires_at: Time,
+    /// Whether it is the one that asks
+    current: bool,
+}
+
+impl Login {
+    fn of(login: accounts::Login, current: LoginId) -> Self {
+        Self {
+            id: login.id,
+            device: login.device.map(|device| device.to_string()),
+            created_at: login.created_at,
+            last_used_at: login.last_used_at,
+            expires_at: login.expires_at,
+            current: login.id == current,
+        }
+    }
+}
+
+impl Example for Login {
+    fn example() -> Self {
+        let at = examples::time();
+        Self {
+            id: examples::login(),
+            device: Some("Ana's laptop".into()),
+            created_at: at,
+            last_used_at: at,
+            expires_at: at.plus(Duration::from_secs(30 * 86_400)),
+            current: true,
+        }
+    }
+}
+
+pub(in crate::api) struct Logins(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Logins")]
+impl Logins {
+    /// Log in
+    ///
+    /// Checks the password and begins a login. An unknown user and a wrong password are both
+    /// `bad_credentials`. A login lives for 30 days, and for 7 without being refreshed; the 101st of
+    /// an account ends the oldest.
+    #[oai(path = "/logins", method = "post", operation_id = "log_in")]
+    async fn log_in(&self, body: Body<Credentials>) -> Result<Created<Tokens>, SignedIn> {
+        let Credentials { username, password, device } = body.0;
+        let device = device.map(|typed| at("/device", DeviceName::parse(&typed))).transpose()?;
+        let password = at("/password", Password::present(password))?;
+        let attempt = Attempt { username: Username::parse(&username).ok(), password, device };
+
+        let Below { pool, hasher, tokens, clock, .. } = &self.0;
+        let id = clock.id(LoginId::known);
+        let LoggedIn { grant, displaced } =
+            accounts::log_in(pool, hasher, tokens, &attempt, id, clock.now()).await?;
+        self.0.cut_off(&displaced).await;
+        Ok(Created { location: format!("/v1/logins/{id}"), body: grant.into() })
+    }
+
+    /// Refresh tokens
+    ///
+    /// Answers the next pair of tokens. A refresh token is good once; within 10 s of its use the youngest
+    /// pair is given again, because the first answer may have been lost. After that it is taken for
+    /// stolen: the login ends.
+    #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
+    async fn refresh(&self, body: Body<Refreshment>) -> Result<Reply<Tokens>, SignedIn> {
+        let Below { pool, tokens, clock, .. } = &self.0;
+        let refreshed = accounts::refresh(pool, tokens, &body.0.refresh_token, clock.now()).await;
+        if let Err(RefreshError::Refused { revoked: Some(login) }) = &refreshed {
+            self.0.cut_off(&[*login]).await;
+        }
+        Ok(Reply(refreshed?.into()))
+    }
+
+    /// List my logins
+    ///
+    /// Those that have not ended, youngest first.
+    #[oai(path = "/logins", method = "get", operation_id = "list_logins")]
+    async fn list(
+        &self,
+        caller: Caller,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<(Time, LoginId)>>>,
+    ) -> Result<Reply<Page<Login>>, SignedIn> {
+        let mut logins = accounts::list(&self.0.pool, caller.user, self.0.clock.now()).await?;
+        if let Some(Cursor(end)) = cursor.0 {
+            logins.retain(|login| (login.created_at, login.id) < end);
+        }
+        let page = Page::cut(logins, limit.0, |last| (last.created_at, last.id));
+        Ok(Reply(page.map(|login| Login::of(login, caller.login))))
+    }
+
+    /// Log out
+    ///
+    /// Ends the login that asks: its tokens count no more, its sockets are closed.
+    #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
+    async fn log_out(&self, caller: Caller) -> Result<Done, SignedIn> {
+        accounts::revoke(&self.0.pool, caller.user, caller.login, self.0.clock.now()).await?;
+        self.0.cut_off(&[caller.login]).await;
+        Ok(Done)
+    }
+
+    /// Revoke a login
+    ///
+    /// Ends a login of mine: its tokens count no more, its sockets are closed within a second.
+    #[oai(path = "/logins/:id", method = "delete", operation_id = "revoke_login")]
+    async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Found> {
+        match accounts::revoke(&self.0.pool, caller.user, id.0, self.0.clock.now()).await? {
+            Revocation::Unknown => Err(Problem::not_found().into()),
+            Revocation::Done | Revocation::Already => {
+                self.0.cut_off(&[id.0]).await;
+                Ok(Done)
+            }
+        }
+    }
+}
+
+impl Below {
+    /// Makes this node and all others refuse logins that the database has revoked.
+    pub(in crate::api) async fn cut_off(&self, logins: &[LoginId]) {
+        for login in logins {
+            self.revoked.insert(*login);
+        }
+        self.followers.cut(|login| self.revoked.contains(login));
+        // A node that hears nothing now reads the database again when it is back.
+        match timeout(Duration::from_secs(1), self.commands.revoked(logins)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "other nodes are not told of revoked logins"),
+            Err(_) => tracing::warn!("other nodes are not told of revoked logins in time"),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! One's own account.
+
+use poem_openapi::{Object, OpenApi, types::Example};
+use serde::Deserialize;
+
+use crate::{
+    accounts,
+    api::{
+        Below, Body, Caller, Done, Problem, Proven, Reply, SignedIn, Tag, http::typed::at,
+        operations::accounts::Account,
+    },
+    credentials::{DisplayName, Password},
+};
+
+/// What shall change of an account
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct AccountChanges {
+    /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed
+    #[oai(validator(min_length = 1, max_length = 128))]
+    display_name: String,
+}
+
+impl Example for AccountChanges {
+    fn example() -> Self {
+        Self { display_name: "Ana María".into() }
+    }
+}
+
+/// A new password, and the present one as proof
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct PasswordChange {
+    /// The present password, at most 512 bytes
+    #[oai(validator(max_length = 512))]
+    current_password: String,
+    /// The new one: any characters, but none of the most used passwords; at most 512 bytes
+    #[oai(validator(min_length = 8, max_length = 128))]
+    new_password: String,
+}
+
+impl Example for PasswordChange {
+    fn example() -> Self {
+        Self { current_password: "correct horse battery".into(), new_password: "staple, but longer".into() }
+    }
+}
+
+pub(in crate::api) struct Me(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Accounts")]
+impl Me {
+    /// Get my account
+    ///
+    /// The account of the login that asks.
+    #[oai(path = "/me", method = "get", operation_id = "get_me")]
+    async fn get(&self, caller: Caller) -> Result<Reply<Account>, SignedIn> {
+        let account = accounts::find(&self.0.pool, caller.user).await?.ok_or_else(gone)?;
+        Ok(Reply(account.into()))
+    }
+
+    /// Change my account
+    ///
+    /// Changes how I am called.
+    #[oai(path = "/me", method = "patch", operation_id = "update_me")]
+    async fn update(&self, caller: Caller, body: Body<AccountChanges>) -> Result<Reply<Account>, SignedIn> {
+        let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
+        let account = accounts::rename(&self.0.pool, caller.user, &name).await?.ok_or_else(gone)?;
+        Ok(Reply(account.into()))
+    }
+
+    /// Change my password
+    ///
+    /// All my other logins end. A wrong present password is `wrong_password`.
+    #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
+    async fn change_password(&self, caller: Caller, body: Body<PasswordChange>) -> Result<Done, Proven> {
+        let Below { pool, hasher, clock, .. } = &self.0;
+        let current = at("/current_password", Password::present(body.0.current_password))?;
+        let username = accounts::find(pool, caller.user).await?.ok_or_else(gone)?.username;
+        let new = at("/new_password", Password::choose(body.0.new_password, &username))?;
+        let ended =
+            accounts::change_password(pool, hasher, caller.user, caller.login, &current, &new, clock.now())
+                .await?;
+        self.0.cut_off(&ended).await;
+        Ok(Done)
+    }
+}
+
+/// A token can outlive its account by minutes.
+fn gone() -> Problem {
+    Problem::unauthorized("invalid_token", "This account is no more.")
+}

@@ -1,0 +1,434 @@
+//! Saying something, and what was said.
+
+use poem::http::StatusCode;
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{
+        Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached,
+        Reply, Ruled, Standing, Tag, given, http::examples, operations::message::Message,
+    },
+    commands,
+    domain::{Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
+    views::{self, Direction},
+};
+
+/// What shall be said
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewMessage {
+    /// By which a retry is known; may be given as the header `Idempotency-Key` instead
+    #[serde(default, deserialize_with = "given")]
+    client_id: Option<ClientId>,
+    /// At most 16 KiB of UTF-8, kept exactly as typed. Members are mentioned as `<@user id>`
+    text: Text,
+    /// The message of this conversation that it answers
+    #[serde(default, deserialize_with = "given")]
+    reply_to: Option<MessageId>,
+    /// What programs add: a JSON object of at most 4 KiB and 8 levels, each name once in its object. It comes
+    /// back as it was sent, each digit of its numbers too
+    #[serde(default, deserialize_with = "given")]
+    metadata: Option<Metadata>,
+}
+
+impl Example for NewMessage {
+    fn example() -> Self {
+        Self { client_id: Some(examples::key()), text: examples::text(), reply_to: None, metadata: None }
+    }
+}
+
+/// Another text for a message
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct MessageChanges {
+    /// At most 16 KiB of UTF-8, kept exactly as typed
+    text: Text,
+}
+
+impl Example for MessageChanges {
+    fn example() -> Self {
+        Self { text: examples::text() }
+    }
+}
+
+/// A message that has another text
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Edited {
+    /// Its id
+    id: MessageId,
+    /// Where it was said
+    conversation_id: ConversationId,
+    /// The position that this answer has reached, for the `min_position` of reads
+    position: Position,
+    /// As typed
+    text: String,
+    /// When it was edited; absent if it had this text already
+    #[serde(skip_serializing_if = "Option::is_none")]
+    edited_at: Option<Time>,
+}
+
+impl Example for Edited {
+    fn example() -> Self {
+        Self {
+            id: examples::message(),
+            conversation_id: examples::conversation(),
+            position: Position(examples::position().0 + 1),
+            text: examples::TEXT.into(),
+            edited_at: Some(examples::time()),
+        }
+    }
+}
+
+/// A text that a message had or has
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Version {
+    /// Where it was said: the message's own position, or that of an edit
+    position: Position,
+    /// As typed
+    text: String,
+    /// When
+    said_at: Time,
+}
+
+impl Example for Version {
+    fn example() -> Self {
+        Self { position: examples::position(), text: examples::TEXT.into(), said_at: examples::time() }
+    }
+}
+
+pub(in crate::api) struct Messages(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl Messages {
+    /// Send a message
+    ///
+    /// Answers when the message is stored for good. An idempotency key is required, as `client_id` or
+    /// as the header: a retry with the same key gets the same answer, also after the message was edited
+    /// or deleted; another body with the same key gets `idempotency_mismatch`.
+    #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
+    async fn send(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        /// By which a retry is known; may be given as `client_id` instead
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+        body: Body<NewMessage>,
+    ) -> Result<Created<Message>, Ruled> {
+        let (id, NewMessage { client_id, text, reply_to, metadata }) = (id.0, body.0);
+        let client_id = one_key(key.0, client_id)?;
+        let new = commands::NewMessage { client_id, text, reply_to, metadata };
+        let sent = self.0.commands.send(caller.user, id, new).await?;
+        let body = Message::sent(id, caller.user, sent);
+        Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })
+    }
+
+    /// Read what was said
+    ///
+    /// Newest first from the end, or from before a position; oldest first from behind one (`after`);
+    /// or about one, newest first, half of the page at or before it (`around`). `cursor` goes on the
+    /// way that the page before went; `around` goes on to what is older. `as_of` shows it as it was.
+    #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
+    async fn history(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        /// Only messages before this position
+        before: Query<Option<Position>>,
+        /// Only messages behind this position, oldest first
+        after: Query<Option<Position>>,
+        /// Messages on both sides of this position
+        around: Query<Option<Position>>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Direction>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
+    ) -> Result<Listed<Message>, Found> {
+        let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
+        let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
+        let reader = self.0.reader(caller.user, id, min_position.0).await?;
+        let past = match as_of.0 {
+            Some(as_of) => Some(self.0.past(id, Some(reader.visible_from), as_of).await?),
+            None => None,
+        };
+        let (older, newer) = halves(limit);
+        let (found, standing) = match past {
+            Some(past) => {
+                let found = match asked {
+                    Asked::From(direction) => past.history(reader, direction, limit.and_one()),
+                    Asked::Around(position) => past.around(reader, position, older + 1, newer),
+                };
+                (found, Standing { position: Some(past.position()), cursor: None })
+            }
+            None => {
+                let (found, moment) = match asked {
+                    Asked::From(direction) => {
+                        views::history(pool, reader, direction, limit.and_one()).await?
+                    }
+                    Asked::Around(position) => {
+                        views::around(pool, reader, position, older + 1, newer).await?
+                    }
+                };
+                (found, self.0.standing(caller.user, Some(id), &moment))
+            }
+        };
+        let page = match asked {
+            Asked::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
+            Asked::Around(position) => cut_around(found, position, older),
+        };
+        Ok(Listed(page.standing(standing).map(|message| Message::of(id, message))))
+    }
+
+    /// Get a message
+    ///
+    /// As it is now.
+    #[oai(path = "/conversations/:id/messages/:message_id", method = "get", operation_id = "get_message")]
+    async fn get(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Message>, Found> {
+        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        Ok(Reply(Message::of(id.0, self.0.message(reader, message_id.0).await?)))
+    }
+
+    /// Edit a message
+    ///
+    /// Only its sender. The text that it has already changes nothing. A deleted message is not edited
+    /// any more: 409 `message_deleted`.
+    #[oai(path = "/conversations/:id/messages/:message_id", method = "patch", operation_id = "edit_message")]
+    async fn edit(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+        body: Body<MessageChanges>,
+    ) -> Result<Reply<Edited>, Ruled> {
+        let (id, message, text) = (id.0, message_id.0, body.0.text);
+        let act = Act::Edit(text.clone());
+        let edited = self.0.commands.act(caller.user, id, message, act, key.0).await?;
+        Ok(Reply(Edited {
+            id: message,
+            conversation_id: id,
+            position: edited.position,
+            text: text.into(),
+            edited_at: edited.event.map(|(time, _)| time),
+        }))
+    }
+
+    /// Delete a message
+    ///
+    /// For all. Its sender may, and in a group admins and owners. Its place remains; its text, metadata,
+    /// mentions, earlier versions, reactions and pin are gone from every answer.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id",
+        method = "delete",
+        operation_id = "delete_message"
+    )]
+    async fn delete(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
+        Ok(Reached(acted.position))
+    }
+
+    /// List the versions of a message
+    ///
+    /// The texts that it had, the first one first, and the one that it has. Of a deleted message there
+    /// is none.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/versions",
+        method = "get",
+        operation_id = "list_message_versions"
+    )]
+    async fn versions(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Position>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<Version>>, Found> {
+        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        let message = self.0.message(reader, message_id.0).await?.position;
+        let after = cursor.0.map(|end| end.0).unwrap_or_default();
+        let found = views::versions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?;
+        Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| Version {
+            position: version.position,
+            text: version.text,
+            said_at: version.said_at,
+        })))
+    }
+}
+
+/// The idempotency key of a message, from wherever it was given.
+fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
+    match (header, body) {
+        (Some(header), Some(body)) if header != body => {
+            let detail = "the header Idempotency-Key says something else: give one of them";
+            Err(Problem::invalid("/client_id", "differs_from_header", detail))
+        }
+        (Some(key), _) | (None, Some(key)) => Ok(key),
+        (None, None) => {
+            let detail = "Give a key of 8 to 64 of A-Z, a-z, 0-9, _ and -, the same for every retry.";
+            let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_required", detail);
+            let missing = FieldError::new("/client_id", "missing", "give this or the header Idempotency-Key");
+            Err(Problem { errors: vec![missing], ..problem })
+        }
+    }
+}
+
+/// Which part of the history is wanted.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    From(Direction),
+    Around(Position),
+}
+
+impl Asked {
+    /// A cursor goes on from its page, whatever that was asked with.
+    fn by(
+        before: Option<Position>,
+        after: Option<Position>,
+        around: Option<Position>,
+        cursor: Option<Cursor<Direction>>,
+    ) -> Result<Self, Problem> {
+        let asked = match (before, after, around) {
+            (before, None, None) => Self::From(Direction::Before(before.unwrap_or(Position::MAX))),
+            (None, Some(after), None) => Self::From(Direction::After(after)),
+            (None, None, Some(around)) => Self::Around(around),
+            (_, after, _) => {
+                let name = if after.is_some() { "after" } else { "around" };
+                let detail = "give one of before, after and around";
+                return Err(Problem::parameter(name, "contradictory", detail));
+            }
+        };
+        Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
+    }
+}
+
+/// How many of a page are at or before the position that it is about, and how many behind it.
+fn halves(limit: Limit) -> (i64, i64) {
+    let newer = limit.get() as i64 / 2;
+    (limit.get() as i64 - newer, newer)
+}
+
+/// A page about a position of messages newest first, of which one more than `older` may be at or
+/// before it.
+fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) -> Page<views::Message> {
+    let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
+    let more = at_or_before > older;
+    if more {
+        found.pop();
+    }
+    let end = found.last().filter(|_| more).map(|last| Direction::Before(last.position));
+    Page::of(found, end.map(|end| Cursor(end).to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use poem_openapi::types::ParseFromParameter;
+
+    use super::*;
+
+    const AT: Position = Position(5);
+
+    fn key(text: &str) -> Option<ClientId> {
+        ClientId::try_from(text.to_owned()).ok()
+    }
+
+    #[test]
+    fn a_message_has_one_key_wherever_it_is_given() {
+        for (header, body) in [("a-good-key", ""), ("", "a-good-key"), ("a-good-key", "a-good-key")] {
+            assert_eq!(one_key(key(header), key(body)).ok(), key("a-good-key"));
+        }
+        let none = one_key(None, None).expect_err("refused");
+        assert_eq!((none.status.as_u16(), none.code), (400, "idempotency_key_required"));
+        let two = one_key(key("a-good-key"), key("another-key")).expect_err("refused");
+        assert_eq!((two.status.as_u16(), &*two.errors[0].pointer), (400, "/client_id"));
+    }
+
+    #[test]
+    fn a_page_goes_one_way() {
+        let (end, yes, no) = (Direction::Before(Position::MAX), Some(AT), None);
+        assert_eq!(Asked::by(no, no, no, None).ok(), Some(Asked::From(end)));
+        assert_eq!(Asked::by(yes, no, no, None).ok(), Some(Asked::From(Direction::Before(AT))));
+        assert_eq!(Asked::by(no, yes, no, None).ok(), Some(Asked::From(Direction::After(AT))));
+        assert_eq!(Asked::by(no, no, yes, None).ok(), Some(Asked::Around(AT)));
+        for (before, after, around) in [(yes, yes, no), (yes, no, yes), (no, yes, yes), (yes, yes, yes)] {
+            let problem = Asked::by(before, after, around, None).expect_err("refused");
+            assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_parameter"));
+        }
+    }
+
+    #[test]
+    fn a_cursor_goes_on_the_way_of_its_page() {
+        let end = Direction::After(AT).behind(Position(9));
+        let cursor = Cursor::parse_from_parameter(&Cursor(end).to_string()).expect("cursor");
+        let asked = Asked::by(None, Some(AT), None, Some(cursor)).expect("asked");
+        assert_eq!(asked, Asked::From(Direction::After(Position(9))));
+    }
+
+    fn messages(positions: &[u64]) -> Vec<views::Message> {
+        let message = |at: &u64| views::Message {
+            id: examples::message(),
+            position: Position(*at),
+            sender: examples::ana(),
+            client_id: examples::KEY.into(),
+            text: examples::TEXT.into(),
+            sent_at: examples::time(),
+            edited_at: None,
+            deleted_at: None,
+            deleted_by: None,
+            reply_to: None,
+            metadata: None,
+            mentions: Vec::new(),
+            reactions: Vec::new(),
+            pinned: false,
+        };
+        positions.iter().map(message).collect()
+    }
+
+    #[test]
+    fn a_page_about_a_position_is_half_older_and_half_newer() {
+        for (limit, expected) in [("1", (1, 0)), ("2", (1, 1)), ("3", (2, 1)), ("200", (100, 100))] {
+            assert_eq!(halves(Limit::parse_from_parameter(limit).expect("limit")), expected);
+        }
+    }
+
+    #[test]
+    fn a_page_about_a_position_goes_on_to_what_is_older_if_there_is_more() {
+        let page = cut_around(messages(&[7, 6, 5, 4, 3]), AT, 2);
+        let positions: Vec<_> = page.items.iter().map(|message| message.position.0).collect();
+        assert_eq!(positions, [7, 6, 5, 4]);
+        assert_eq!(page.next_cursor, Some(Cursor(Direction::Before(Position(4))).to_string()));
+        let page = cut_around(messages(&[7, 6, 5, 4]), AT, 2);
+        assert_eq!((page.items.len(), page.next_cursor), (4, None));
+        assert_eq!(cut_around(messages(&[7, 6]), AT, 2).next_cursor, None);
+    }
+}

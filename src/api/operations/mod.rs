@@ -1,0 +1,25 @@
+//! What clients can ask for: one file for each resource.
+
+pub mod accounts;
+pub mod blocks;
+pub mod conversations;
+pub mod events;
+pub mod follow;
+pub mod info;
+pub mod keys;
+pub mod logins;
+pub mod me;
+pub mod members;
+pub mod message;
+pub mod messages;
+pub mod past;
+pub mod payloads;
+pub mod pins;
+pub mod presence;
+pub mod reactions;
+pub mod reads;
+pub mod receipts;
+pub mod search;
+pub mod settings;
+pub mod start;
+pub mod users;

@@ -1,0 +1,109 @@
+//! What is pinned in a conversation.
+
+use std::collections::HashMap;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+
+use crate::{
+    api::{
+        Below, Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled, Tag, http::examples,
+        operations::message::Message,
+    },
+    domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},
+    views::{self, Reader},
+};
+
+/// A pinned message
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Pin {
+    /// Who pinned it
+    pinned_by: UserId,
+    /// When
+    pinned_at: Time,
+    /// The message as it is now
+    message: Message,
+}
+
+impl Example for Pin {
+    fn example() -> Self {
+        Self { pinned_by: examples::ben(), pinned_at: examples::time(), message: Message::example() }
+    }
+}
+
+pub(in crate::api) struct Pins(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl Pins {
+    /// Pin a message
+    ///
+    /// In a group admins and owners, in a direct conversation both; at most 100 in a conversation.
+    /// Again it changes nothing.
+    #[oai(path = "/conversations/:id/messages/:message_id/pin", method = "put", operation_id = "pin_message")]
+    async fn pin(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
+        Ok(Reached(acted.position))
+    }
+
+    /// Unpin a message
+    ///
+    /// By those who may pin; one that is not pinned stays so.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/pin",
+        method = "delete",
+        operation_id = "unpin_message"
+    )]
+    async fn unpin(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Reached, Ruled> {
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
+        Ok(Reached(acted.position))
+    }
+
+    /// List pinned messages
+    ///
+    /// The latest pin first.
+    #[oai(path = "/conversations/:id/pins", method = "get", operation_id = "list_pins")]
+    async fn list(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Position>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<Pin>>, Found> {
+        let (id, pool) = (id.0, &self.0.pool);
+        let reader = self.0.reader(caller.user, id, min_position.0).await?;
+        let before = cursor.0.map_or(Position::MAX, |end| end.0);
+        let found = views::pins(pool, reader, before, limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |last| last.position);
+        let places: Vec<(Reader, Position)> = page.items.iter().map(|pin| (reader, pin.message)).collect();
+        let messages = views::messages_at(pool, caller.user, &places).await?;
+        let mut messages: HashMap<Position, views::Message> =
+            messages.into_iter().map(|(_, message)| (message.position, message)).collect();
+        Ok(Reply(page.filter_map(|pin| {
+            let message = Message::of(id, messages.remove(&pin.message)?);
+            Some(Pin { pinned_by: pin.pinned_by, pinned_at: pin.pinned_at, message })
+        })))
+    }
+}

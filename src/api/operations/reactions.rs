@@ -1,0 +1,135 @@
+//! Reacting to messages.
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Header, Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+
+use crate::{
+    api::{
+        Below, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, Standing, Tag,
+        http::examples,
+    },
+    domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
+    views,
+};
+
+/// Somebody's reaction to a message
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Reaction {
+    /// Who
+    user_id: UserId,
+    /// With what
+    emoji: String,
+    /// When
+    reacted_at: Time,
+}
+
+impl Example for Reaction {
+    fn example() -> Self {
+        Self { user_id: examples::ben(), emoji: examples::EMOJI.into(), reacted_at: examples::time() }
+    }
+}
+
+pub(in crate::api) struct Reactions(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl Reactions {
+    /// React to a message
+    ///
+    /// With one emoji of at most 64 bytes of UTF-8, percent-encoded; at most 20 different ones from each member.
+    /// Again it changes nothing. An emoji is kept fully qualified, as Unicode lists it: with or without U+FE0F
+    /// it is the same reaction.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/reactions/:emoji",
+        method = "put",
+        operation_id = "add_reaction"
+    )]
+    async fn add(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// One emoji
+        emoji: Path<String>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Reached, Ruled> {
+        let act = Act::React(one_emoji(emoji.0)?);
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        Ok(Reached(acted.position))
+    }
+
+    /// Take a reaction back
+    ///
+    /// Mine; one that is not there changes nothing.
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/reactions/:emoji",
+        method = "delete",
+        operation_id = "remove_reaction"
+    )]
+    async fn remove(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        /// One emoji
+        emoji: Path<String>,
+        /// By which a retry is known
+        #[oai(name = "Idempotency-Key")]
+        key: Header<Option<ClientId>>,
+    ) -> Result<Reached, Ruled> {
+        let act = Act::Unreact(one_emoji(emoji.0)?);
+        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        Ok(Reached(acted.position))
+    }
+
+    /// List the reactions to a message
+    ///
+    /// Who reacted with what, the first one first: now, or as it was (`as_of`).
+    #[oai(
+        path = "/conversations/:id/messages/:message_id/reactions",
+        method = "get",
+        operation_id = "list_reactions"
+    )]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
+    async fn list(
+        &self,
+        caller: Caller,
+        id: Path<ConversationId>,
+        message_id: Path<MessageId>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Position>>>,
+        /// Wait up to 2 s until the views have reached this position
+        min_position: Query<Option<Position>>,
+        as_of: Query<Option<AsOf>>,
+    ) -> Result<Listed<Reaction>, Found> {
+        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        let after = cursor.0.map(|end| end.0).unwrap_or_default();
+        let (found, standing) = match as_of.0 {
+            None => {
+                let message = self.0.message(reader, message_id.0).await?.position;
+                let limit = limit.0.and_one();
+                let (found, moment) = views::reactions(&self.0.pool, id.0, message, after, limit).await?;
+                (found, self.0.standing(caller.user, Some(id.0), &moment))
+            }
+            Some(as_of) => {
+                let past = self.0.past(id.0, Some(reader.visible_from), as_of).await?;
+                let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
+                let standing = Standing { position: Some(past.position()), cursor: None };
+                (found.ok_or_else(Problem::not_found)?, standing)
+            }
+        };
+        Ok(Listed(Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
+            Reaction { user_id: reaction.user, emoji: reaction.emoji, reacted_at: reaction.reacted_at }
+        })))
+    }
+}
+
+fn one_emoji(text: String) -> Result<Emoji, Problem> {
+    Emoji::try_from(text).map_err(|wrong| Problem::parameter("emoji", "invalid", wrong.to_string()))
+}

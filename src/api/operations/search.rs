@@ -1,0 +1,169 @@
+//! Finding what was said, in all conversations of mine.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use poem::http::StatusCode;
+use poem_openapi::{Object, OpenApi, param::Query, types::Example};
+use serde::Serialize;
+
+use crate::{
+    api::{
+        Below, Caller, Cursor, Limit, Page, Problem, Reply, SignedIn, Tag, http::examples,
+        operations::message::Message,
+    },
+    domain::{ConversationId, Position, UserId},
+    views::{self, Hit, Reader, SearchError, Wanted},
+};
+
+/// How many conversations are opened at once for one request.
+const AT_ONCE: usize = 4;
+
+/// A message that was found
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct FoundMessage {
+    /// Where it was said
+    conversation_id: ConversationId,
+    /// The message as it is now
+    message: Message,
+    /// Up to 200 characters of its text from shortly before the first word that was searched for. The
+    /// pieces in their order are plain text, as typed: escape each, then mark those that are a hit
+    highlight: Vec<Piece>,
+}
+
+/// A piece of a text
+#[derive(Serialize, Object)]
+struct Piece {
+    /// As typed
+    text: String,
+    /// Whether it is a word that was searched for
+    hit: bool,
+}
+
+impl Example for FoundMessage {
+    fn example() -> Self {
+        let piece = |(text, hit): (&str, bool)| Piece { text: text.into(), hit };
+        Self {
+            conversation_id: examples::conversation(),
+            message: Message::example(),
+            highlight: [("Is ", false), ("supper", true), (" at eight?", false)].map(piece).into(),
+        }
+    }
+}
+
+pub(in crate::api) struct Search(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Messages")]
+impl Search {
+    /// Search messages
+    ///
+    /// Among all that I may read in the conversations that I am in now, by the texts as they are now,
+    /// the newest first. All words have to be there, whole, in upper or lower case; `"a phrase"`, `or`
+    /// and `-without` mean what they say. Words of every language are compared as they are written,
+    /// without stems and stop words. Where a script writes no spaces (Han, kana, Thai, Lao, Khmer and their
+    /// like) characters that are typed together are looked for together. A page may hold less than
+    /// `limit` although there are more. What would take too long is refused: `too_broad`.
+    #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
+    async fn search(
+        &self,
+        caller: Caller,
+        /// What to look for: at least one word that has to be there
+        #[oai(validator(min_length = 1, max_length = 256))]
+        query: Query<String>,
+        /// Only in this conversation
+        conversation_id: Query<Option<ConversationId>>,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<Hit>>>,
+        /// Wait up to 2 s until the views have reached this position of the conversation; only together
+        /// with `conversation_id`
+        min_position: Query<Option<Position>>,
+    ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
+        let wanted = read(&query.0)?;
+        if let Some(id) = conversation_id.0 {
+            // A conversation that is not mine has nothing for me, like one that does not exist.
+            if unless_missing(self.0.open(caller.user, id, min_position.0).await)?.is_none() {
+                return Ok(Reply(Page::of(Vec::new(), None)));
+            }
+        } else if min_position.0.is_some() {
+            let detail = "a position is of one conversation: give its conversation_id";
+            return Err(Problem::parameter("min_position", "contradictory", detail).into());
+        }
+        let (pool, after) = (&self.0.pool, cursor.0.map(|end| end.0));
+        let found =
+            views::search(pool, caller.user, conversation_id.0, &wanted, after, limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |last| *last);
+        let mut messages = self.seen(caller.user, &page.items).await?;
+        Ok(Reply(page.filter_map(|(_, conversation_id, position)| {
+            let message = messages.remove(&(conversation_id, position))?;
+            let piece = |piece: views::Piece| Piece { text: piece.text, hit: piece.hit };
+            let highlight = wanted.highlight(&message.text).into_iter().map(piece).collect();
+            Some(FoundMessage { conversation_id, message: Message::of(conversation_id, message), highlight })
+        })))
+    }
+}
+
+impl Search {
+    /// Those of the messages that the log lets me see, whatever the views have found.
+    async fn seen(
+        &self,
+        me: UserId,
+        hits: &[Hit],
+    ) -> Result<BTreeMap<(ConversationId, Position), views::Message>, Problem> {
+        let ids: BTreeSet<ConversationId> = hits.iter().map(|(_, id, _)| *id).collect();
+        let open = async |id| Ok::<_, Problem>((id, unless_missing(self.0.reader(me, id, None).await)?));
+        let readers: BTreeMap<ConversationId, Option<Reader>> =
+            stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
+        let place = |(_, id, position): &Hit| readers.get(id).copied().flatten().zip(Some(*position));
+        let places: Vec<(Reader, Position)> = hits.iter().filter_map(place).collect();
+        let messages = views::messages_at(&self.0.pool, me, &places).await?;
+        let there = messages.into_iter().filter(|(_, message)| message.deleted_at.is_none());
+        Ok(there.map(|(id, message)| ((id, message.position), message)).collect())
+    }
+}
+
+fn read(query: &str) -> Result<Wanted, Problem> {
+    let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
+    Wanted::parse(query).ok_or_else(none)
+}
+
+/// `None` for what is not there, or not for the caller.
+fn unless_missing<T>(found: Result<T, Problem>) -> Result<Option<T>, Problem> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(problem) if problem.status == StatusCode::NOT_FOUND => Ok(None),
+        Err(problem) => Err(problem),
+    }
+}
+
+impl From<SearchError> for Problem {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::TooBroad => Self::parameter(
+                "query",
+                "too_broad",
+                "this takes too long: give more or rarer words, or a conversation_id",
+            ),
+            SearchError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_has_a_word() {
+        let code = |query: &str| read(query).err().map(|problem| problem.errors[0].code.clone());
+        assert_eq!(code("pizza"), None);
+        assert_eq!(code("?!").as_deref(), Some("no_words"));
+    }
+
+    #[test]
+    fn what_takes_too_long_is_refused_with_what_to_do() {
+        let problem = Problem::from(SearchError::TooBroad);
+        assert_eq!((problem.status.as_u16(), &*problem.errors[0].pointer), (400, "/query"));
+        assert_eq!(problem.errors[0].code, "too_broad");
+    }
+}

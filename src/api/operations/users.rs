@@ -1,0 +1,116 @@
+//! Finding people.
+
+use std::collections::HashSet;
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+
+use crate::{
+    accounts,
+    api::{
+        Below, Caller, FieldError, Found, Limit, Page, Problem, Reply, SignedIn, Tag,
+        http::{examples, typed::Wrong},
+    },
+    credentials::{BadUsername, Username},
+    domain::UserId,
+};
+
+/// A person or a program, for everybody
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct User {
+    /// The account's id
+    id: UserId,
+    /// The name by which it is found
+    username: String,
+    /// How the person likes to be called
+    display_name: String,
+}
+
+impl From<accounts::Account> for User {
+    fn from(account: accounts::Account) -> Self {
+        let (username, display_name) = (account.username.to_string(), account.display_name.to_string());
+        Self { id: account.id, username, display_name }
+    }
+}
+
+impl Example for User {
+    fn example() -> Self {
+        Self { id: examples::ben(), username: "ben".into(), display_name: "Ben".into() }
+    }
+}
+
+pub(in crate::api) struct Users(pub(in crate::api) Below);
+
+#[OpenApi(tag = "Tag::Users")]
+impl Users {
+    /// Find a user by name
+    ///
+    /// The one user of exactly this name, or nobody; upper and lower case are the same.
+    #[oai(path = "/users", method = "get", operation_id = "find_users")]
+    async fn find(
+        &self,
+        _caller: Caller,
+        /// The whole name
+        #[oai(validator(min_length = 1, max_length = 64))]
+        username: Query<String>,
+        #[oai(name = "limit")] _limit: Query<Limit>,
+    ) -> Result<Reply<Page<User>>, SignedIn> {
+        let found = match Username::parse(&username.0) {
+            Ok(username) => accounts::by_username(&self.0.pool, &username).await?,
+            Err(BadUsername::Reserved) => None,
+            Err(wrong) => return Err(Problem::parameter("username", wrong.code(), wrong.to_string()).into()),
+        };
+        Ok(Reply(Page::of(found.into_iter().map(User::from).collect(), None)))
+    }
+
+    /// Get a user
+    ///
+    /// The user of this id.
+    #[oai(path = "/users/:id", method = "get", operation_id = "get_user")]
+    async fn get(&self, _caller: Caller, id: Path<UserId>) -> Result<Reply<User>, Found> {
+        let account = accounts::find(&self.0.pool, id.0).await?.ok_or_else(Problem::not_found)?;
+        Ok(Reply(account.into()))
+    }
+}
+
+impl Below {
+    /// Refuses a body that names users who do not exist, each at its pointer.
+    pub(in crate::api) async fn must_exist(
+        &self,
+        users: &[UserId],
+        pointer: impl Fn(usize) -> String,
+    ) -> Result<(), Problem> {
+        let known = accounts::existing(&self.pool, users).await?;
+        unknown(users, &known, pointer).map_or(Ok(()), Err)
+    }
+}
+
+fn unknown(users: &[UserId], known: &HashSet<UserId>, pointer: impl Fn(usize) -> String) -> Option<Problem> {
+    let strangers = users.iter().enumerate().filter(|(_, user)| !known.contains(user));
+    let errors: Vec<_> = strangers
+        .map(|(index, _)| FieldError::new(pointer(index), "unknown_user", "there is no such user"))
+        .collect();
+    (!errors.is_empty()).then(|| Problem::invalid_fields(errors))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use examples::{ana, ben};
+
+    #[test]
+    fn every_unknown_user_is_pointed_at() {
+        let pointer = |index| format!("/members/{index}");
+        let only_ana = HashSet::from([ana()]);
+        let problem = unknown(&[ben(), ana(), ben()], &only_ana, pointer).expect("refused");
+        assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_body"));
+        let at: Vec<_> = problem.errors.iter().map(|e| (e.pointer.as_str(), e.code.as_str())).collect();
+        assert_eq!(at, [("/members/0", "unknown_user"), ("/members/2", "unknown_user")]);
+        assert!(unknown(&[ana()], &only_ana, pointer).is_none());
+    }
+}

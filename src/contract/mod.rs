@@ -1,0 +1,3 @@
+//! The published documents.
+
+pub mod asyncapi;

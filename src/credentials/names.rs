@@ -1,0 +1,153 @@
+//! Names that are shown and need not be unique.
+
+use std::fmt;
+
+use thiserror::Error;
+use unicode_normalization::char::is_combining_mark;
+use unicode_security::mixed_script::AugmentedScriptSet;
+
+use crate::domain::not_in_a_name;
+
+/// Why a text is no name to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadName {
+    /// Nothing that can be seen.
+    #[error("a name has at least one visible character: write one")]
+    Empty,
+    /// More than `limit` bytes.
+    #[error("a name has at most {limit} bytes of UTF-8: shorten it")]
+    TooLong {
+        /// The most that is accepted, in bytes.
+        limit: usize,
+    },
+    /// A character that is not seen where it stands, breaks the line or changes the direction.
+    #[error("the character U+{:04X} is not accepted in a name: leave it out", u32::from(*.0))]
+    Character(char),
+    /// White space at the beginning or the end.
+    #[error("a name neither begins nor ends with a space: remove it")]
+    Edge,
+    /// More accents upon one letter than any language writes.
+    #[error("too many marks upon one letter: remove some")]
+    PiledMarks,
+}
+
+macro_rules! shown_names {
+    ($($(#[$doc:meta])* $name:ident;)+) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            /// The most bytes of UTF-8.
+            pub const LIMIT: usize = 128;
+
+            /// Reads what a person typed.
+            pub fn parse(typed: &str) -> Result<Self, BadName> {
+                shown(typed, Self::LIMIT).map(Self)
+            }
+
+            /// The name, as typed.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+
+            /// A name that was parsed before, as Postgres gives it back.
+            pub(crate) fn known(name: String) -> Self {
+                Self(name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    )+};
+}
+
+shown_names! {
+    /// How a person likes to be called: one visible line of 1 to 128 bytes, as typed. Not unique.
+    DisplayName;
+    /// What a person calls the device of a login: one visible line of 1 to 128 bytes, as typed.
+    DeviceName;
+}
+
+fn shown(name: &str, limit: usize) -> Result<String, BadName> {
+    if name.len() > limit {
+        return Err(BadName::TooLong { limit });
+    }
+    if let Some(c) = not_in_a_name(name) {
+        return Err(BadName::Character(c));
+    }
+    if !name.chars().any(|c| !c.is_whitespace() && !is_combining_mark(c)) {
+        return Err(BadName::Empty);
+    }
+    if name.trim() != name {
+        return Err(BadName::Edge);
+    }
+    if piles_marks(name) {
+        return Err(BadName::PiledMarks);
+    }
+    Ok(name.to_owned())
+}
+
+/// Whether a letter carries more than four marks, or more than two of those that fit every script.
+pub(crate) fn piles_marks(name: &str) -> bool {
+    let (mut marks, mut of_every_script) = (0, 0);
+    name.chars().any(|c| {
+        if !is_combining_mark(c) {
+            (marks, of_every_script) = (0, 0);
+            return false;
+        }
+        marks += 1;
+        of_every_script += usize::from(AugmentedScriptSet::for_char(c).is_all());
+        marks > 4 || of_every_script > 2
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_have_spaces_emoji_and_any_script() {
+        for typed in [
+            "Ana María",
+            "Größe 🚀",
+            "محمد علي",
+            "O'Neil, Jr.",
+            "<b>",
+            &"x".repeat(128),
+            "H₂O ﬁ ①",
+            "❤️ ✈️ 👨‍👩‍👧 1️⃣",
+            "پدر\u{200C}بزرگ",
+            "ශ්\u{200D}රී",
+        ] {
+            assert_eq!(DisplayName::parse(typed).map(|name| name.to_string()), Ok(typed.to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_name_that_hides_something_is_refused() {
+        use BadName::*;
+        for (typed, why) in [
+            ("", Empty),
+            ("  ", Empty),
+            ("\u{0301}", Empty),
+            (" x", Edge),
+            ("x\u{00A0}", Edge),
+            ("a\nb", Character('\n')),
+            ("a\u{200B}b", Character('\u{200B}')),
+            ("\u{202E}abc", Character('\u{202E}')),
+            ("a\u{2028}b", Character('\u{2028}')),
+            ("\0", Character('\0')),
+            (&*format!("z{}", "\u{0301}".repeat(50)), PiledMarks),
+            (&*"x".repeat(129), TooLong { limit: 128 }),
+            (&*"ﷺ".repeat(43), TooLong { limit: 128 }),
+            ("a\u{200D}b", Character('\u{200D}')),
+            ("a\u{FE0F}", Character('\u{FE0F}')),
+        ] {
+            assert_eq!(DeviceName::parse(typed).err(), Some(why), "{typed:?}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Hashing passwords: argon2id in a bounded number of threads.
+
+use std::{fmt, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
+    password_hash::phc::{self, Output, ParamsString, Salt},
+};
+use aws_lc_rs::rand;
+use thiserror::Error;
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+
+use crate::credentials::Password;
+
+/// What a hash costs. The default is OWASP's choice for argon2id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cost {
+    /// Memory in KiB, 8 to 262,144, and at least 8 for each lane.
+    pub memory_kib: u32,
+    /// Passes over the memory, 1 to 16.
+    pub passes: u32,
+    /// Lanes, 1 to 4.
+    pub lanes: u32,
+}
+
+impl Default for Cost {
+    fn default() -> Self {
+        Self { memory_kib: 19_456, passes: 2, lanes: 1 }
+    }
+}
+
+/// The cost is none that argon2 or [`Hasher`] accepts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("a password hash takes 8 to 262144 KiB (at least 8 for each lane), 1 to 16 passes and 1 to 4 lanes")]
+pub struct BadCost;
+
+/// More passwords wait to be hashed than the machine can do in time: try again later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("too many passwords are being checked: try again in a moment")]
+pub struct Busy;
+
+/// A hash as it is stored: a PHC string (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`).
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(String);
+
+impl PasswordHash {
+    /// The PHC string.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A hash as Postgres gives it back. It is not trusted: [`Hasher::verify`] looks at it first.
+    pub(crate) fn stored(phc: String) -> Self {
+        Self(phc)
+    }
+}
+
+impl fmt::Debug for PasswordHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PasswordHash(..)")
+    }
+}
+
+/// What the check of a password says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Another password, or no account.
+    Wrong,
+    /// The password.
+    Right,
+    /// The password, but hashed at another cost than today's: hash it again.
+    RightButStale,
+}
+
+/// Hashes and verifies. At most as many at once as there are cores, at most 256 wait, for at most
+/// 10 s; clones share these bounds.
+#[derive(Debug, Clone)]
+pub struct Hasher {
+    params: Params,
+    nobody: PasswordHash,
+    admitted: Arc<Semaphore>,
+    running: Arc<Semaphore>,
+}
+
+const WAITING: usize = 256;
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Hasher {
+    /// A hasher of this cost.
+    pub fn new(cost: Cost) -> Result<Self, BadCost> {
+        Self::bounded(cost, available_parallelism().map_or(1, NonZero::get), WAITING)
+    }
+
+    fn bounded(cost: Cost, at_once: usize, waiting: usize) -> Result<Self, BadCost> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(Params::DEFAULT_OUTPUT_LEN))
+            .ok()
+            .filter(is_affordable)
+            .ok_or(BadCost)?;
+        Ok(Self {
+            nobody: hash_of_nobody(&params).ok_or(BadCost)?,
+            params,
+            admitted: Arc::new(Semaphore::new(at_once + waiting)),
+            running: Arc::new(Semaphore::new(at_once)),
+        })
+    }
+
+    /// Hashes with a new salt of 16 bytes.
+    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Busy> {
+        let (params, password) = (self.params.clone(), password.clone());
+        self.in_turn(move || {
+            let mut salt = [0; 16];
+            rand::fill(&mut salt).ok()?;
+            let hash = Argon2::from(params).hash_password_with_salt(password.bytes(), &salt).ok()?;
+            Some(PasswordHash(hash.to_string()))
+        })
+        .await
+    }
+
+    /// Compares with a stored hash. Without one (no such account) it takes the same time and says
+    /// [`Verdict::Wrong`]; so it does with one that is broken or would cost too much, which is
+    /// refused before any memory is taken.
+    pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> Result<Verdict, Busy> {
+        let trusted = stored.and_then(trusted);
+        let stale = trusted.as_ref().is_some_and(|(_, params)| !self.is_todays(params));
+        let hash = match trusted {
+            Some((hash, _)) => hash,
+            None => phc::PasswordHash::new(self.nobody.as_str()).map_err(|_| Busy)?,
+        };
+        let password = password.clone();
+        self.in_turn(move || match (Argon2::default().verify_password(password.bytes(), &hash), stale) {
+            (Ok(()), false) => Some(Verdict::Right),
+            (Ok(()), true) => Some(Verdict::RightButStale),
+            (Err(argon2::password_hash::Error::PasswordInvalid), _) => Some(Verdict::Wrong),
+            (Err(_), _) => None,
+        })
+        .await
+    }
+
+    fn is_todays(&self, params: &Params) -> bool {
+        let figures = |p: &Params| (p.m_cost(), p.t_cost(), p.p_cost(), p.output_len());
+        figures(params) == figures(&self.params)
+    }
+
+    /// Runs in a thread of its own when its turn has come. The permits go along, so that a caller
+    /// who went away does not make room while the thread still works. No memory or no randomness
+    /// left (`None`) is [`Busy`] too.
+    async fn in_turn<T, F>(&self, work: F) -> Result<T, Busy>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Option<T> + Send + 'static,
+    {
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| Busy)?;
+        let turn = timeout(PATIENCE, self.running.clone().acquire_owned()).await;
+        let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        let done = spawn_blocking(move || {
+            let _permits = (admitted, turn);
+            work()
+        });
+        done.await.ok().flatten().ok_or(Busy)
+    }
+}
+
+fn is_affordable(params: &Params) -> bool {
+    params.m_cost() <= 256 * 1024 && params.t_cost() <= 16 && params.p_cost() <= 4
+}
+
+/// The stored hash, if it is argon2id of an affordable cost.
+fn trusted(stored: &PasswordHash) -> Option<(phc::PasswordHash, Params)> {
+    let hash = phc::PasswordHash::new(stored.as_str()).ok()?;
+    let ours = hash.algorithm.as_str() == Algorithm::Argon2id.as_str()
+        && hash.version == Some(Version::V0x13.into())
+        && hash.salt.is_some()
+        && hash.hash.is_some();
+    let params = Params::try_from(&hash).ok().filter(is_affordable)?;
+    ours.then_some((hash, params))
+}
+
+/// A hash that is compared with where there is none: of the same cost, and of no known password.
+fn hash_of_nobody(params: &Params) -> Option<PasswordHash> {
+    let hash = phc::PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).ok()?,
+        salt: Some(Salt::new(&[0; 16]).ok()?),
+        hash: Some(Output::new(&[0; Params::DEFAULT_OUTPUT_LEN]).ok()?),
+    };
+    Some(PasswordHash(hash.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+
+    const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
+
+    fn password(typed: &str) -> Password {
+        Password::present(typed.to_owned()).expect("password")
+    }
+
+    #[tokio::test]
+    async fn only_the_same_bytes_are_right() {
+        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let hash = hasher.hash(&password("caf\u{e9} \0 noir")).await.expect("hash");
+        assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", hash.as_str());
+        let verify = |typed| {
+            let (hasher, hash, typed) = (hasher.clone(), hash.clone(), password(typed));
+            async move { hasher.verify(&typed, Some(&hash)).await }
+        };
+        assert_eq!(verify("caf\u{e9} \0 noir").await, Ok(Verdict::Right));
+        assert_eq!(verify("cafe\u{301} \0 noir").await, Ok(Verdict::Wrong));
+        assert_eq!(verify("caf\u{e9} ").await, Ok(Verdict::Wrong));
+        assert_eq!(verify("").await, Ok(Verdict::Wrong));
+        assert_ne!(hasher.hash(&password("same same")).await, hasher.hash(&password("same same")).await);
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_cost_is_to_be_renewed() {
+        let old = Hasher::new(CHEAP).expect("hasher");
+        let new = Hasher::new(Cost { passes: 2, ..CHEAP }).expect("hasher");
+        let hash = old.hash(&password("long ago")).await.expect("hash");
+        assert_eq!(new.verify(&password("long ago"), Some(&hash)).await, Ok(Verdict::RightButStale));
+        assert_eq!(new.verify(&password("long  ago"), Some(&hash)).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn an_unknown_account_costs_no_less_than_a_known_one() {
+        let hasher = Hasher::new(Cost { memory_kib: 8192, passes: 3, lanes: 1 }).expect("hasher");
+        assert_eq!(hasher.verify(&password("some password"), None).await, Ok(Verdict::Wrong));
+        // The same computation with the same parameters takes the same time.
+        let (_, params) = trusted(&hasher.nobody).expect("the hash of nobody is computed, too");
+        assert!(hasher.is_todays(&params));
+    }
+
+    fn tampered(figures: &str) -> PasswordHash {
+        PasswordHash::stored(format!(
+            "$argon2id$v=19${figures}$c29tZXNhbHRzb21lc2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
+        ))
+    }
+
+    #[tokio::test]
+    async fn a_stored_hash_that_would_cost_too_much_is_refused_before_it_is_computed() {
+        for figures in ["m=64,t=1,p=1", "m=262144,t=16,p=4"] {
+            assert!(trusted(&tampered(figures)).is_some(), "{figures} is affordable");
+        }
+        for figures in [
+            "m=4194304,t=1,p=1",
+            "m=4294967296,t=1,p=1",
+            "m=262145,t=1,p=1",
+            "m=64,t=4294967296,p=1",
+            "m=64,t=4294967295,p=1",
+            "m=64,t=17,p=1",
+            "m=64,t=1,p=5",
+        ] {
+            assert!(trusted(&tampered(figures)).is_none(), "{figures}");
+        }
+        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let stored = tampered("m=4194304,t=4294967295,p=1");
+        assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(Verdict::Wrong));
+    }
+
+    #[tokio::test]
+    async fn a_broken_stored_hash_fits_no_password() {
+        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let other = tampered("m=64,t=1,p=1").as_str().replace("argon2id", "argon2d");
+        for broken in ["", "x", "$argon2id$v=19$m=64,t=1,p=1", &other, "$1$a$b"] {
+            let stored = PasswordHash::stored(broken.to_owned());
+            assert!(trusted(&stored).is_none(), "{broken}");
+            assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(Verdict::Wrong), "{broken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_comes_when_the_queue_is_full_is_sent_away() {
+        let hasher = Hasher::bounded(Cost { memory_kib: 8192, passes: 4, lanes: 1 }, 1, 2).expect("hasher");
+        let (typed, nobody) = (password("x"), None);
+        let five = (0..5).map(|_| hasher.verify(&typed, nobody));
+        let answers = futures_util::future::join_all(five).await;
+        assert_eq!(answers.iter().filter(|answer| **answer == Ok(Verdict::Wrong)).count(), 3);
+        assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 2);
+        assert_eq!(hasher.verify(&typed, nobody).await, Ok(Verdict::Wrong), "room again");
+    }
+
+    #[test]
+    fn a_cost_out_of_bounds_is_refused() {
+        for cost in [
+            Cost { memory_kib: 0, ..CHEAP },
+            Cost { memory_kib: 262_145, ..CHEAP },
+            Cost { passes: 0, ..CHEAP },
+            Cost { passes: 17, ..CHEAP },
+            Cost { lanes: 0, ..CHEAP },
+            Cost { lanes: 5, ..CHEAP },
+            Cost { memory_kib: 16, lanes: 4, ..CHEAP },
+        ] {
+            assert_eq!(Hasher::new(cost).err(), Some(BadCost), "{cost:?}");
+        }
+        assert!(Hasher::new(Cost::default()).is_ok());
+    }
+}

@@ -1,0 +1,266 @@
+//! The name by which an account is found, so that no two accounts have names that look alike.
+
+use std::fmt;
+
+use thiserror::Error;
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
+
+use crate::credentials::names::piles_marks;
+
+/// A user name: 1 to 64 letters and digits of one script, with `_`, `.` and `-` between them. Kept
+/// in NFKC and lower case (as in RFC 8265, `UsernameCaseMapped`): a capital can look like another
+/// letter (`I` and `l`), its small form does not. How a person likes to be written is the display
+/// name.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Username(String);
+
+/// Why a text is no user name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum BadUsername {
+    /// Empty, or longer than [`Username::LIMIT`].
+    #[error("a user name has 1 to 64 characters: choose one of such a length")]
+    Length,
+    /// Neither a letter nor a digit that is in use today, nor `_`, `.` or `-`.
+    #[error("the character U+{:04X} is not accepted in a user name: use letters, digits, _ . and -", u32::from(*.0))]
+    Character(char),
+    /// Begins or ends with something else than a letter or digit.
+    #[error("a user name begins and ends with a letter or digit: remove what stands around them")]
+    Edge,
+    /// Letters of different scripts, as in `аdmin` with a Cyrillic а.
+    #[error("a user name is of one script: do not mix, for example, Latin and Cyrillic letters")]
+    MixedScripts,
+    /// More accents upon one letter than any language writes.
+    #[error("too many marks upon one letter: remove some")]
+    PiledMarks,
+    /// A name that people would take for the system or for everybody, or one that looks like it.
+    #[error("this user name is reserved: choose another one")]
+    Reserved,
+}
+
+impl Username {
+    /// The most characters of a user name.
+    pub const LIMIT: usize = 64;
+
+    /// Reads what a person typed.
+    pub fn parse(typed: &str) -> Result<Self, BadUsername> {
+        let fits = |text: &str| (1..=Self::LIMIT).contains(&text.chars().take(Self::LIMIT + 1).count());
+        if !fits(typed) {
+            return Err(BadUsername::Length);
+        }
+        let name: String = typed.nfkc().collect::<String>().to_lowercase().nfkc().collect();
+        if !fits(&name) {
+            return Err(BadUsername::Length);
+        }
+        if let Some(c) = name.chars().find(|&c| !is_accepted(c)) {
+            return Err(BadUsername::Character(c));
+        }
+        let begins_well = name.starts_with(|c: char| c.is_alphanumeric() && !is_combining_mark(c));
+        let ends_well = !name.ends_with(['_', '.', '-']);
+        if !(begins_well && ends_well) {
+            return Err(BadUsername::Edge);
+        }
+        if piles_marks(&name) {
+            return Err(BadUsername::PiledMarks);
+        }
+        if !name.as_str().is_single_script() {
+            return Err(BadUsername::MixedScripts);
+        }
+        if is_reserved(&name) {
+            return Err(BadUsername::Reserved);
+        }
+        Ok(Self(name))
+    }
+
+    /// A name that was parsed before, as Postgres gives it back.
+    pub(crate) fn known(name: String) -> Self {
+        Self(name)
+    }
+
+    /// The name, in NFKC and lower case.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What the name looks like: equal for names that a person may take for each other.
+    pub fn key(&self) -> String {
+        look_of(&self.0)
+    }
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+fn is_accepted(c: char) -> bool {
+    match c {
+        '_' | '.' | '-' => true,
+        _ => (c.is_alphanumeric() || is_combining_mark(c)) && c.identifier_allowed(),
+    }
+}
+
+/// The skeleton of UTS 39. A dot above an i or j is not seen, so it is left out.
+fn look_of(name: &str) -> String {
+    const DOT_ABOVE: char = '\u{0307}';
+    let mut look = String::with_capacity(name.len());
+    for c in skeleton(name).flat_map(char::to_lowercase) {
+        if !(c == DOT_ABOVE && look.ends_with(['i', 'j'])) {
+            look.push(c);
+        }
+    }
+    look
+}
+
+const RESERVED: [&str; 31] = [
+    "abuse",
+    "admin",
+    "administrator",
+    "all",
+    "anonymous",
+    "bot",
+    "channel",
+    "deleted",
+    "everyone",
+    "help",
+    "here",
+    "hostmaster",
+    "me",
+    "mod",
+    "moderator",
+    "nobody",
+    "noreply",
+    "null",
+    "official",
+    "operator",
+    "owner",
+    "postmaster",
+    "root",
+    "security",
+    "server",
+    "staff",
+    "support",
+    "system",
+    "undefined",
+    "verbatim",
+    "webmaster",
+];
+
+/// Nobody takes a short name with digits, such as `a11`, for the word it resembles.
+fn is_reserved(name: &str) -> bool {
+    let look = look_of(name);
+    let short_with_digits = name.len() <= 3 && name.contains(|c: char| c.is_ascii_digit());
+    RESERVED.iter().any(|&word| name == word || (!short_with_digits && look == look_of(word)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(typed: &str) -> String {
+        Username::parse(typed).unwrap_or_else(|why| panic!("{typed:?}: {why}")).key()
+    }
+
+    #[test]
+    fn names_of_many_languages_are_accepted() {
+        for typed in [
+            "ana",
+            "x",
+            "42",
+            "a11",
+            "ana.maria-42_b",
+            "zoë",
+            "Größe",
+            "владимир",
+            "Ηλίας",
+            "王小明",
+            "たなか太郎",
+            "김철수",
+            "मोहिनी",
+            "สมชาย",
+            "محمد",
+            "דוד",
+            "nguyễn",
+            "ẹ́bùn",
+            &"x".repeat(64),
+        ] {
+            assert!(Username::parse(typed).is_ok(), "{typed:?}: {:?}", Username::parse(typed));
+        }
+    }
+
+    #[test]
+    fn a_name_is_kept_in_lower_case_and_composed() {
+        assert_eq!(Username::parse("ZOE\u{0308}").expect("name").as_str(), "zoë");
+        assert_eq!(Username::parse("ﬁlip").expect("name").as_str(), "filip");
+    }
+
+    #[test]
+    fn names_that_are_unsafe_to_show_are_refused() {
+        use BadUsername::*;
+        for (typed, why) in [
+            ("", Length),
+            (&*"x".repeat(65), Length),
+            (&*"ﷺ".repeat(64), Length),
+            ("a b", Character(' ')),
+            (" x", Character(' ')),
+            ("a\u{200B}b", Character('\u{200B}')),
+            ("a\u{200D}b", Character('\u{200D}')),
+            ("\u{202E}abc", Character('\u{202E}')),
+            ("a\0b", Character('\0')),
+            ("a\u{E0041}", Character('\u{E0041}')),
+            ("😀", Character('😀')),
+            ("<script>", Character('<')),
+            ("'; drop table users;--", Character('\'')),
+            ("${jndi:ldap://x}", Character('$')),
+            ("{{7*7}}", Character('{')),
+            ("x.", Edge),
+            (".x", Edge),
+            ("-", Edge),
+            ("\u{0301}a", Edge),
+            ("\u{0430}dmin", MixedScripts),
+            ("p\u{0430}ypal", MixedScripts),
+            (&*format!("z{}o", "\u{0301}\u{0302}\u{0303}".repeat(20)), PiledMarks),
+        ] {
+            assert_eq!(Username::parse(typed).err(), Some(why), "{typed:?}");
+        }
+        let zalgo = format!("z{}", "\u{0301}".repeat(100));
+        assert!(Username::parse(&zalgo).is_err());
+    }
+
+    #[test]
+    fn reserved_names_and_what_looks_like_them_are_refused() {
+        for typed in
+            ["admin", "ADMIN", "root", "system", "here", "all", "everyone", "support", "Verbatim", "me"]
+                .into_iter()
+                .chain(["adrnin", "supp0rt", "r00t", "ro0t", "ａｄｍｉｎ", "ADM\u{0130}N"])
+        {
+            assert_eq!(Username::parse(typed).err(), Some(BadUsername::Reserved), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_look_alike_have_one_key() {
+        for (one, other) in [
+            ("Ana", "ana"),
+            ("ﬁlip", "filip"),
+            ("İ", "i"),
+            ("ı", "i"),
+            ("user1", "userl"),
+            ("morn", "mom"),
+            ("\u{0440}\u{0430}\u{0443}\u{0440}\u{0430}", "paypa"),
+            ("\u{0455}\u{0441}\u{043E}\u{0440}\u{0435}", "scope"),
+        ] {
+            assert_eq!(key(one), key(other), "{one:?} and {other:?}");
+        }
+        for (one, other) in [("ana", "anna"), ("ali", "al"), ("zoe", "zoë"), ("a.b", "ab"), ("u10", "u11")] {
+            assert_ne!(key(one), key(other));
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The one aggregate: who is in a conversation and as what. Messages are never loaded to decide;
+//! what a rule needs beyond the roster is looked up by the caller and stands in the command.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{
+    ClientId, Event, History, Kind, Lane, Position, Role, Title, UserId,
+    conversation::message::{Act, Message, NewMessage},
+    stored::event::{
+        ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, NewMember,
+        ReceiptAdvanced,
+    },
+};
+
+/// The most members of one conversation.
+pub const MAX_MEMBERS: usize = 10_000;
+/// The most members with whom a group begins: they stand in one event, and its size has a limit.
+pub const MAX_FIRST_MEMBERS: usize = 1_000;
+
+/// Somebody's place in a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Membership {
+    /// What they may do.
+    pub role: Role,
+    /// The position of the event by which they came in.
+    pub since: Position,
+}
+
+/// The roster of a conversation, folded from its `roster` lane. The default is a conversation that
+/// does not exist yet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Conversation {
+    kind: Option<Kind>,
+    title: Option<String>,
+    history: History,
+    members: BTreeMap<UserId, Membership>,
+}
+
+/// What somebody wants to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Begin a direct conversation.
+    StartDirect {
+        /// With whom.
+        with: UserId,
+        /// One of the two has blocked the other.
+        blocked: bool,
+    },
+    /// Begin a group, as its owner.
+    StartGroup {
+        /// What it is called.
+        title: Title,
+        /// Whom to bring in; the owner need not be named.
+        members: Vec<UserId>,
+    },
+    /// Change the title or the history setting; what is absent stays.
+    Update {
+        /// The new title.
+        title: Option<Title>,
+        /// The new setting.
+        history: Option<History>,
+    },
+    /// Bring somebody in.
+    Add {
+        /// Whom.
+        user: UserId,
+        /// As what.
+        role: Role,
+    },
+    /// Put somebody out, or leave.
+    Remove {
+        /// Whom.
+        user: UserId,
+    },
+    /// Give another role.
+    ChangeRole {
+        /// To whom.
+        user: UserId,
+        /// Which.
+        role: Role,
+    },
+    /// Say something.
+    Send {
+        /// What.
+        new: Box<NewMessage>,
+        /// One of the two in a direct conversation has blocked the other.
+        blocked: bool,
+    },
+    /// Do something with a message.
+    Act {
+        /// Which message, as the caller has found it.
+        message: Box<Message>,
+        /// What to do.
+        act: Act,
+        /// The idempotency key, if there is one.
+        client_id: Option<ClientId>,
+        /// One of the two in a direct conversation has blocked the other.
+        blocked: bool,
+    },
+    /// Tell how far one has got.
+    Advance {
+        /// The watermarks wished for; what is absent stays.
+        delivered: Option<Position>,
+        /// The same for reading.
+        read: Option<Position>,
+        /// The watermarks as they are.
+        known: ReceiptAdvanced,
+        /// The last position of the conversation.
+        head: Position,
+    },
+}
+
+/// Why a command may not happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rejection {
+    /// Not a member, or no such conversation: nobody can tell which.
+    NotFound,
+    /// A member whose role does not allow it.
+    Forbidden,
+    /// What only the sender of a message may do with it.
+    NotTheSender,
+    /// One of two people has blocked the other. Both are told the same: not who.
+    Blocked,
+    /// It would leave members without an owner.
+    LastOwner,
+    /// A direct conversation has its two members for ever, and neither title nor settings.
+    DirectIsFixed,
+    /// Nobody converses with themselves.
+    WithOneself,
+    /// More than [`MAX_MEMBERS`], or more than [`MAX_FIRST_MEMBERS`] at the beginning.
+    TooManyMembers,
+    /// Somebody who would come in is in as many conversations as an account may be.
+    TooManyConversations,
+    /// A position that has not been reached.
+    AheadOfHead,
+    /// Whose role shall change is not a member.
+    NoSuchMember,
+    /// It has been started before.
+    AlreadyStarted,
+    /// The message to reply to is not there, or the caller may not see it.
+    NoSuchMessage,
+    /// The message has been deleted.
+    MessageDeleted,
+    /// More than [`MAX_REACTIONS`](crate::domain::MAX_REACTIONS) different ones of one member to one message.
+    TooManyReactions,
+    /// More than [`MAX_PINS`](crate::domain::MAX_PINS) in one conversation.
+    TooManyPins,
+}
+
+impl Conversation {
+    /// Whether it has been created.
+    pub fn exists(&self) -> bool {
+        self.kind.is_some()
+    }
+
+    /// Direct or group; direct for one that does not exist.
+    pub fn kind(&self) -> Kind {
+        self.kind.unwrap_or(Kind::Direct)
+    }
+
+    /// A group's title.
+    pub fn title(&self) -> Option<&str> {
+        self.title.as_deref()
+    }
+
+    /// What later members may read.
+    pub fn history(&self) -> History {
+        self.history
+    }
+
+    /// Somebody's place, if they are in it.
+    pub fn membership(&self, user: UserId) -> Option<Membership> {
+        self.members.get(&user).copied()
+    }
+
+    /// All members by id.
+    pub fn members(&self) -> impl ExactSizeIterator<Item = (UserId, Membership)> + '_ {
+        self.members.iter().map(|(user, membership)| (*user, *membership))
+    }
+
+    /// The first position that a member may read; `None` for anybody else.
+    pub fn visible_from(&self, user: UserId) -> Option<Position> {
+        let membership = self.membership(user)?;
+        Some(match self.history {
+            History::Full => Position::START,
+            History::SinceJoin => membership.since,
+        })
+    }
+
+    /// Whether what an actor did in a lane counts here. What was said or read by somebody who had
+    /// lost membership by then is void for views, hub and clients alike.
+    pub fn counts(&self, actor: UserId, lane: Lane) -> bool {
+        lane == Lane::Roster || self.members.contains_key(&actor)
+    }
+
+    /// The other one of a direct conversation.
+    pub fn peer(&self, user: UserId) -> Option<UserId> {
+        let others = || self.members.keys().copied().find(|other| *other != user);
+        (self.kind == Some(Kind::Direct)).then(others).flatten()
+    }
+
+    /// Whether somebody may address the others: a member, and in a direct conversation only while
+    /// neither of the two has blocked the other (`blocked`). Groups go on as they are.
+    pub fn may_speak(&self, by: UserId, blocked: bool) -> Result<(), Rejection> {
+        self.role(by)?;
+        if blocked && self.kind == Some(Kind::Direct) { Err(Rejection::Blocked) } else { Ok(()) }
+    }
+
+    /// What follows from a command: an event, nothing because it is already so, or a rejection.
+    pub fn decide(&self, by: UserId, command: Command) -> Result<Option<Event>, Rejection> {
+        match command {
+            Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
+            Command::StartGroup { title, members } => self.start_group(by, title, members),
+            Command::Update { title, history } => self.update(by, title, history),
+            Command::Add { user, role } => self.add(by, user, role),
+            Command::Remove { user } => self.remove(by, user),
+            Command::ChangeRole { user, role } => self.change_role(by, user, role),
+            Command::Send { new, blocked } => {
+                self.may_speak(by, blocked)?;
+                self.send(by, *new)
+            }
+            Command::Act { message, act, client_id, blocked } => {
+                self.act(by, *message, act, client_id, blocked)
+            }
+            Command::Advance { delivered, read, known, head } => {
+                self.advance(by, delivered, read, known, head)
+            }
+        }
+    }
+
+    /// Takes in what has happened at a position.
+    pub fn evolve(&mut self, at: Position, event: &Event) {
+        match event {
+            Event::ConversationCreated(created) => {
+                self.kind = Some(created.kind);
+                self.title.clone_from(&created.title);
+                self.history = created.history;
+                self.members = created
+                    .members
+                    .iter()
+                    .map(|m| (m.user_id, Membership { role: m.role, since: at }))
+                    .collect();
+            }
+            Event::ConversationUpdated(updated) => {
+                if let Some(title) = &updated.title {
+                    self.title = Some(title.clone());
+                }
+                self.history = updated.history.unwrap_or(self.history);
+            }
+            Event::MemberAdded(MemberAdded { user_id, role }) => {
+                self.members.insert(*user_id, Membership { role: *role, since: at });
+            }
+            Event::MemberRemoved(MemberRemoved { user_id }) => {
+                self.members.remove(user_id);
+            }
+            Event::MemberRoleChanged(MemberRoleChanged { user_id, role }) => {
+                if let Some(membership) = self.members.get_mut(user_id) {
+                    membership.role = *role;
+                }
+            }
+            Event::MessageSent(_)
+            | Event::MessageEdited(_)
+            | Event::MessageDeleted(_)
+            | Event::ReactionAdded(_)
+            | Event::ReactionRemoved(_)
+            | Event::MessagePinned(_)
+            | Event::MessageUnpinned(_)
+            | Event::ReceiptAdvanced(_)
+            | Event::PresenceChanged(_) => {}
+        }
+    }
+
+    /// A conversation as a view keeps it.
+    pub fn restored(
+        kind: Kind,
+        title: Option<String>,
+        history: History,
+        members: BTreeMap<UserId, Membership>,
+    ) -> Self {
+        Self { kind: Some(kind), title, history, members }
+    }
+
+    pub(in crate::domain) fn role(&self, user: UserId) -> Result<Role, Rejection> {
+        self.membership(user).map(|m| m.role).ok_or(Rejection::NotFound)
+    }
+
+    /// The caller's role in a group in which they have at least `least`.
+    fn group_role(&self, by: UserId, least: Role) -> Result<Role, Rejection> {
+        let role = self.role(by)?;
+        if self.kind == Some(Kind::Direct) {
+            return Err(Rejection::DirectIsFixed);
+        }
+        if role < least { Err(Rejection::Forbidden) } else { Ok(role) }
+    }
+
+    fn start_direct(&self, by: UserId, with: UserId, blocked: bool) -> Result<Option<Event>, Rejection> {
+        if by == with {
+            return Err(Rejection::WithOneself);
+        }
+        if self.exists() {
+            return Ok(None);
+        }
+        if blocked {
+            return Err(Rejection::Blocked);
+        }
+        let member = |user_id| NewMember { user_id, role: Role::Member };
+        Ok(Some(Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Direct,
+            title: None,
+            history: History::Full,
+            members: vec![member(by), member(with)],
+        })))
+    }
+
+    fn start_group(
+        &self,
+        by: UserId,
+        title: Title,
+        members: Vec<UserId>,
+    ) -> Result<Option<Event>, Rejection> {
+        if self.exists() {
+            return Err(Rejection::AlreadyStarted);
+        }
+        let mut named = BTreeSet::from([by]);
+        let mut all = vec![NewMember { user_id: by, role: Role::Owner }];
+        for user_id in members {
+            if named.insert(user_id) {
+                all.push(NewMember { user_id, role: Role::Member });
+            }
+        }
+        if all.len() > MAX_FIRST_MEMBERS {
+            return Err(Rejection::TooManyMembers);
+        }
+        Ok(Some(Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Group,
+            title: Some(title.into()),
+            history: History::default(),
+            members: all,
+        })))
+    }
+
+    fn update(
+        &self,
+        by: UserId,
+        title: Option<Title>,
+        history: Option<History>,
+    ) -> Result<Option<Event>, Rejection> {
+        self.group_role(by, Role::Admin)?;
+        let title = title.map(String::from).filter(|new| self.title.as_ref() != Some(new));
+        let history = history.filter(|new| self.history != *new);
+        let changes = title.is_some() || history.is_some();
+        Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history })))
+    }
+
+    fn add(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+        let mine = self.group_role(by, Role::Admin)?;
+        if self.members.contains_key(&user) {
+            return Ok(None);
+        }
+        if role > Role::Member && mine < Role::Owner {
+            return Err(Rejection::Forbidden);
+        }
+        if self.members.len() >= MAX_MEMBERS {
+            return Err(Rejection::TooManyMembers);
+        }
+        Ok(Some(Event::MemberAdded(MemberAdded { user_id: user, role })))
+    }
+
+    fn remove(&self, by: UserId, user: UserId) -> Result<Option<Event>, Rejection> {
+        let least = if by == user { Role::Member } else { Role::Admin };
+        let mine = self.group_role(by, least)?;
+        let Some(theirs) = self.membership(user) else {
+            return Ok(None);
+        };
+        if by != user && mine < Role::Owner && theirs.role >= mine {
+            return Err(Rejection::Forbidden);
+        }
+        let alone = self.members.len() == 1;
+        if theirs.role == Role::Owner && !alone && !self.others(user).any(is_owner) {
+            return Err(Rejection::LastOwner);
+        }
+        Ok(Some(Event::MemberRemoved(MemberRemoved { user_id: user })))
+    }
+
+    fn change_role(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {
+        self.group_role(by, Role::Owner)?;
+        let theirs = self.membership(user).ok_or(Rejection::NoSuchMember)?;
+        if theirs.role == role {
+            return Ok(None);
+        }
+        if theirs.role == Role::Owner && !self.others(user).any(is_owner) {
+            return Err(Rejection::LastOwner);
+        }
+        Ok(Some(Event::MemberRoleChanged(MemberRoleChanged { user_id: user, role })))
+    }
+
+    fn others(&self, user: UserId) -> impl Iterator<Item = Role> + '_ {
+        self.members.iter().filter(move |(id, _)| **id != user).map(|(_, m)| m.role)
+    }
+
+    fn advance(
+        &self,
+        by: UserId,
+        delivered: Option<Position>,
+        read: Option<Position>,
+        known: ReceiptAdvanced,
+        head: Position,
+    ) -> Result<Option<Event>, Rejection> {
+        self.role(by)?;
+        if delivered.max(read).is_some_and(|wanted| wanted > head) {
+            return Err(Rejection::AheadOfHead);
+        }
+        let read = read.unwrap_or_default().max(known.read);
+        let delivered = delivered.unwrap_or_default().max(known.delivered).max(read);
+        let new = ReceiptAdvanced { delivered, read };
+        Ok((new != known).then_some(Event::ReceiptAdvanced(new)))
+    }
+}
+
+fn is_owner(role: Role) -> bool {
+    role == Role::Owner
+}

@@ -1,0 +1,3 @@
+//! What the log keeps: a contract for years.
+
+pub mod event;

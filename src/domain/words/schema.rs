@@ -1,0 +1,200 @@
+//! JSON Schemas: those of ids, times and texts by hand, all in this file, those of events and frames
+//! derived from their types.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+use serde_json::{Map, Value};
+
+use crate::domain::{
+    ClientId, ConversationId, Emoji, Epoch, EventId, LoginId, MessageId, Metadata, Position, Text, Time,
+    Title, UserId,
+};
+
+/// The schema of what this program writes, as one object without references and with an example
+/// (of a choice one for each). What is absent is absent, never null.
+pub fn schema_of_written<T: JsonSchema>() -> Value {
+    let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_serialize());
+    drop_null(&mut schema);
+    schema
+}
+
+/// The same of what this program reads.
+pub fn schema_of_read<T: JsonSchema>() -> Value {
+    let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize());
+    let either = ID.replace("a-f", "A-Fa-f").replace("ab]", "ABab]");
+    read_by(&mut schema, &either);
+    schema
+}
+
+/// Ids are read in either case.
+fn read_by(schema: &mut Value, either: &str) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(|part| read_by(part, either)),
+        Value::Object(members) => {
+            if let Some(pattern) = members.get_mut("pattern").filter(|pattern| *pattern == ID) {
+                *pattern = either.into();
+            }
+            members.values_mut().for_each(|part| read_by(part, either));
+        }
+        _ => {}
+    }
+}
+
+fn schema_of<T: JsonSchema>(settings: SchemaSettings) -> Value {
+    let settings = settings.with(|s| s.inline_subschemas = true);
+    let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
+    gather_choices(&mut schema);
+    match schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        Some(choices) => choices.iter_mut().for_each(add_example),
+        None => add_example(&mut schema),
+    }
+    schema
+}
+
+fn add_example(schema: &mut Value) {
+    let example = example(schema);
+    if let Value::Object(members) = schema {
+        members.insert("examples".to_owned(), Value::Array(vec![example]));
+    }
+}
+
+/// An optional field is documented as nullable, but none is written as null.
+fn drop_null(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(drop_null),
+        Value::Object(members) => {
+            if let Some(Value::Array(types)) = members.get("type")
+                && let [only, Value::String(null)] = &types[..]
+                && null == "null"
+            {
+                members.insert("type".to_owned(), only.clone());
+            }
+            members.values_mut().for_each(drop_null);
+        }
+        _ => {}
+    }
+}
+
+macro_rules! schemas {
+    ($($name:ident $schema:expr;)+) => {$(
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                $schema
+            }
+        }
+    )+};
+}
+
+schemas! {
+    UserId id("01930f3c-5a7b-7c3d-8e4f-0123456789ab");
+    ConversationId id("01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49");
+    MessageId id("01930f3d-0c2e-7b41-9f10-5a6b7c8d9e0f");
+    EventId id("01930f3d-0c2f-7a55-8b21-1f2e3d4c5b6a");
+    LoginId id("01930f3b-91d4-7e62-b0f3-2c4d6e8fa1b3");
+    Position json_schema!({
+        "type": "integer",
+        "format": "int64",
+        "minimum": 0,
+        "maximum": Position::MAX.0,
+        "examples": [1042],
+    });
+    Epoch json_schema!({ "type": "string", "examples": ["019aaf0e2b7c7d31a4b5c6d7e8f90a1b"] });
+    Time json_schema!({
+        "type": "string",
+        "format": "date-time",
+        "pattern": r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$",
+        "examples": ["2026-11-24T13:10:00.123Z"],
+    });
+    Text text(Text::LIMIT, "Lunch at one?");
+    Title text(Title::LIMIT, "Lunch");
+    // In characters: what is joined to a sign has three bytes or more each.
+    Emoji text(Emoji::LIMIT / 2, "👍");
+    Metadata json_schema!({
+        "type": "object",
+        "additionalProperties": true,
+        "examples": [{ "priority": "high" }],
+    });
+    ClientId json_schema!({
+        "type": "string",
+        "minLength": 8,
+        "maxLength": 64,
+        "pattern": "^[A-Za-z0-9_-]{8,64}$",
+        "examples": ["c1-000000017"],
+    });
+}
+
+/// Ids as they are written.
+const ID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
+
+fn id(example: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "format": "uuid",
+        "pattern": ID,
+        "examples": [example],
+    })
+}
+
+/// JSON Schema counts characters; the limit is in bytes of UTF-8, and no character has fewer than one.
+fn text(limit: usize, example: &str) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": limit,
+        "examples": [example],
+    })
+}
+
+/// Turns a choice of documented constants into an `enum`, which every code generator knows, and
+/// keeps what was said about each in the description.
+fn gather_choices(schema: &mut Value) {
+    match schema {
+        Value::Array(all) => all.iter_mut().for_each(gather_choices),
+        Value::Object(members) => {
+            members.values_mut().for_each(gather_choices);
+            if let Some((choices, said)) = members.get("oneOf").and_then(constants) {
+                members.remove("oneOf");
+                members.insert("type".to_owned(), "string".into());
+                members.insert("enum".to_owned(), Value::Array(choices));
+                let all = members.get("description").and_then(Value::as_str).unwrap_or_default();
+                members.insert("description".to_owned(), format!("{all}\n\n{said}").trim().into());
+            }
+        }
+        _ => {}
+    }
+}
+
+fn constants(one_of: &Value) -> Option<(Vec<Value>, String)> {
+    let mut said = Vec::new();
+    let mut choices = Vec::new();
+    for choice in one_of.as_array()? {
+        let word = choice.get("const")?.as_str()?;
+        choices.push(word.into());
+        said.push(format!("- `{word}`: {}", choice.get("description")?.as_str()?));
+    }
+    Some((choices, said.join("\n")))
+}
+
+/// A value that fits the schema, put together from the examples of its parts; of a choice the last.
+fn example(schema: &Value) -> Value {
+    let last = |word: &str| schema.get(word).and_then(Value::as_array).and_then(|all| all.last()).cloned();
+    if let Some(given) = last("examples").or_else(|| schema.get("const").cloned()).or_else(|| last("enum")) {
+        return given;
+    }
+    if let Some(item) = schema.get("items") {
+        return Value::Array(vec![example(item)]);
+    }
+    let properties = schema.get("properties").and_then(Value::as_object);
+    let members: Map<String, Value> =
+        properties.into_iter().flatten().map(|(name, schema)| (name.clone(), example(schema))).collect();
+    Value::Object(members)
+}

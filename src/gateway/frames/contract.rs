@@ -1,0 +1,212 @@
+//! The WebSocket half of the AsyncAPI document, made from the types of the frames and the reasons
+//! to close.
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    domain::{Event, EventType, Lane, schema_of_read, schema_of_written},
+    gateway::{
+        frames::{
+            close::Close,
+            frame::{ClientFrame, ServerFrame},
+        },
+        session::handshake::PROTOCOL,
+    },
+    log,
+};
+
+const SERVER: &str = "\
+The handshake carries the access token: in `Authorization: Bearer …`, or, for browsers, as a second \
+subprotocol entry `bearer.<token>`. A token in the URL is refused. A request without a token is answered 401. As browsers \
+show no page the status of a handshake, a valid one whose token does not count is answered 101, and the socket is closed \
+with 4401 if the token has expired, else with 4501.";
+
+const CHANNEL: &str = "\
+Frames are JSON text, one object each. The first frame is `hello`, within 10 s; `ready` answers it. A client's \
+frame may carry an `id` of up to 64 bytes; its answer carries the same. Send the same `client_id` at every retry: \
+the message is sent once. Each `event` names the one before it in its conversation, so that a hole is seen at once. \
+Ignore frames and members that you do not know.
+
+A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, pings and pongs 10 a second; \
+beyond that its socket is closed with 4408. What it sends while the server is at work is not held against it.
+
+Reasons to close, as `word;retry_after_ms=N`. 4000 to 4499: come back with your cursor. 4500 to 4999: do not. 1001 and \
+4505 are reserved: a process that ends says 1012 first, and a client that does not offer this version of the protocol is \
+refused at the handshake with 400 `unknown_protocol`.";
+
+/// The WebSocket half of the AsyncAPI document: its `servers`, `channels`, `operations` and
+/// `components`.
+pub fn channels() -> Value {
+    let from_client = frames("client", schema_of_read::<ClientFrame>());
+    let mut from_server = frames("server", schema_of_written::<ServerFrame<'_>>());
+    describe_data(&mut from_server);
+    let names = |frames: &[Frame]| frames.iter().map(|frame| frame.name.clone()).collect::<Vec<_>>();
+    let (sent, received) = (names(&from_server), names(&from_client));
+    let all: Vec<Frame> = from_client.into_iter().chain(from_server).collect();
+    json!({
+        "servers": { "gateway": {
+            "host": "{host}",
+            "protocol": "ws",
+            "description": SERVER,
+            "variables": { "host": { "default": "localhost:8080", "description": "Host and port of a gateway." } },
+            "security": [{ "$ref": "#/components/securitySchemes/bearer" }],
+        } },
+        "channels": { "socket": {
+            "address": "/v1/ws",
+            "summary": format!("One session. Subprotocol `{PROTOCOL}`."),
+            "description": format!("{CHANNEL}\n\n{}", reasons()),
+            "servers": [{ "$ref": "#/servers/gateway" }],
+            "messages": all.iter().map(|frame| reference(&frame.name, "#/components/messages"))
+                .collect::<Map<_, _>>(),
+        } },
+        "operations": {
+            "receive_frames": operation("receive", "What a client may send.", &received),
+            "send_frames": operation("send", "What the server sends.", &sent),
+        },
+        "components": {
+            "messages": all.iter().map(Frame::message).collect::<Map<_, _>>(),
+            "schemas": all.into_iter().map(|frame| (frame.name, frame.schema)).collect::<Map<_, _>>(),
+            "securitySchemes": { "bearer": {
+                "type": "http",
+                "scheme": "bearer",
+                "bearerFormat": "JWT",
+                "description": "The access token of a login.",
+            } },
+        },
+    })
+}
+
+/// One frame: `server.event`.
+struct Frame {
+    name: String,
+    op: String,
+    schema: Value,
+    example: Value,
+}
+
+impl Frame {
+    fn message(&self) -> (String, Value) {
+        let message = json!({
+            "name": self.name,
+            "title": self.op,
+            "summary": self.schema["description"],
+            "contentType": "application/json",
+            "payload": { "$ref": format!("#/components/schemas/{}", self.name) },
+            "examples": [{ "payload": self.example }],
+        });
+        (self.name.clone(), message)
+    }
+}
+
+/// The frames of one side, which are the choices of its schema.
+fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
+    let choices = schema.get_mut("oneOf").and_then(Value::as_array_mut).map(std::mem::take);
+    let frame = |mut schema: Value| {
+        let op = schema["properties"]["op"]["const"].as_str()?.to_owned();
+        let mut examples = schema.as_object_mut()?.remove("examples")?;
+        Some(Frame { name: format!("{side}.{op}"), op, schema, example: examples[0].take() })
+    };
+    choices.into_iter().flatten().filter_map(frame).collect()
+}
+
+/// The data of an event frame is what its type says; presence has a frame of its own.
+fn describe_data(frames: &mut [Frame]) {
+    for frame in frames.iter_mut().filter(|frame| frame.op == "event") {
+        let mut kinds = Event::types();
+        kinds.retain(|kind| kind.lane != Lane::Presence);
+        if let Some(kind) = kinds.iter().find(|kind| frame.example["type"] == kind.word) {
+            frame.example["data"] = kind.schema["examples"][0].clone();
+        }
+        let schema = |kind: &EventType| reference(&log::type_name(kind.word), "#/components/schemas").1;
+        frame.schema["properties"]["data"] = json!({
+            "description": "The event's data, as `type` says.",
+            "anyOf": kinds.iter().map(schema).collect::<Vec<_>>(),
+        });
+    }
+}
+
+fn reasons() -> String {
+    let lines = Close::ALL.map(|close| format!("- {}: `{}`", close.code(), close.word()));
+    lines.join("\n")
+}
+
+fn reference(name: &str, below: &str) -> (String, Value) {
+    (name.to_owned(), json!({ "$ref": format!("{below}/{name}") }))
+}
+
+fn operation(action: &str, summary: &str, names: &[String]) -> Value {
+    let messages = names.iter().map(|name| reference(name, "#/channels/socket/messages").1);
+    json!({
+        "action": action,
+        "channel": { "$ref": "#/channels/socket" },
+        "summary": summary,
+        "messages": messages.collect::<Vec<_>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_example_of_a_client_is_a_frame() {
+        let frames = frames("client", schema_of_read::<ClientFrame>());
+        let ops: Vec<&str> = frames.iter().map(|frame| frame.op.as_str()).collect();
+        let wanted = [
+            "hello",
+            "send",
+            "edit",
+            "delete",
+            "react",
+            "unreact",
+            "pin",
+            "unpin",
+            "read",
+            "delivered",
+            "typing",
+            "presence",
+            "authenticate",
+            "ping",
+        ];
+        assert_eq!(ops, wanted);
+        for frame in frames {
+            let text = frame.example.to_string();
+            ClientFrame::read(&text).unwrap_or_else(|e| panic!("{text}: {}", e.detail));
+        }
+    }
+
+    #[test]
+    fn every_frame_of_the_server_is_described() {
+        let document = channels();
+        let sent = document["operations"]["send_frames"]["messages"].as_array().expect("messages");
+        let ops: Vec<&str> = sent.iter().filter_map(|m| m["$ref"].as_str()?.rsplit('.').next()).collect();
+        let wanted = [
+            "ready",
+            "conversations",
+            "event",
+            "ack",
+            "error",
+            "presence",
+            "typing",
+            "heartbeat",
+            "caught_up",
+            "reset",
+            "pong",
+        ];
+        assert_eq!(ops, wanted);
+        let event = &document["components"]["messages"]["server.event"]["examples"][0]["payload"];
+        assert_eq!(
+            (&event["type"], &event["data"]["text"]),
+            (&json!("message.sent"), &json!("Lunch at one?"))
+        );
+    }
+
+    #[test]
+    fn every_reason_to_close_is_told() {
+        let document = channels();
+        let told = document["channels"]["socket"]["description"].as_str().expect("a description");
+        for close in Close::ALL {
+            assert!(told.contains(&format!("{}: `{}`", close.code(), close.word())), "{close:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Reading a client's frame, and what is said of one that cannot be understood.
+
+use std::borrow::Cow;
+
+use serde::{
+    Deserialize,
+    de::{
+        DeserializeOwned, Error as _,
+        value::{MapAccessDeserializer, MapDeserializer},
+    },
+};
+use serde_json::value::RawValue;
+
+use crate::{
+    domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text},
+    gateway::frames::{
+        filter::Filter,
+        frame::{ClientFrame, FrameId, Seen},
+    },
+};
+
+/// The most characters of what is said of a frame that was not understood: a client's own text is not sent
+/// back at length.
+pub(super) const DETAIL: usize = 300;
+
+/// A frame that could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BadFrame {
+    /// Its id, if it can be echoed.
+    pub id: Option<FrameId>,
+    /// What is wrong and what would be right.
+    pub detail: String,
+}
+
+impl ClientFrame {
+    /// Reads a frame.
+    pub fn read(text: &str) -> Result<Self, BadFrame> {
+        #[derive(Deserialize)]
+        struct Named {
+            id: Option<FrameId>,
+        }
+        tagged(text).map_err(|e| {
+            let id = serde_json::from_str(text).ok().and_then(|named: Named| named.id);
+            let detail = wrong_field(text).unwrap_or_else(|| e.to_string());
+            BadFrame { id, detail: detail.chars().take(DETAIL).collect() }
+        })
+    }
+}
+
+/// Reads an object whose field `op` says which. Serde's own way with such a tag keeps the other fields in
+/// between as values, and a number with more digits than a machine's does not survive that.
+fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
+    if !text.trim_start().starts_with('{') {
+        return Err(serde_json::Error::custom("a frame is a JSON object"));
+    }
+    let Fields(mut fields) = serde_json::from_str(text)?;
+    let op = fields.iter().position(|(name, _)| name == "op");
+    let (_, op) = fields.remove(op.ok_or_else(|| serde_json::Error::missing_field("op"))?);
+    let op: String = serde_json::from_str(op.get())?;
+    let frame = MapDeserializer::new(std::iter::once((op, MapDeserializer::new(fields.into_iter()))));
+    ClientFrame::deserialize(MapAccessDeserializer::new(frame))
+}
+
+/// Which field has a wrong value, and why: serde does not name it.
+fn wrong_field(text: &str) -> Option<String> {
+    fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
+        let why = serde_json::from_str::<T>(value.get()).err()?.to_string();
+        // The place is one in the value, not in the frame.
+        Some(why.rsplit_once(" at line ").map_or(why.clone(), |(why, _)| why.to_owned()))
+    }
+    let Fields(fields) = serde_json::from_str(text).ok()?;
+    let wrong = |(name, value): &(Cow<str>, &RawValue)| {
+        let wrong = match &**name {
+            "op" | "cursor" | "token" => why::<String>(value),
+            "id" => why::<FrameId>(value),
+            "conversation_id" => why::<ConversationId>(value),
+            "message_id" | "reply_to" => why::<MessageId>(value),
+            "client_id" => why::<ClientId>(value),
+            "text" => why::<Text>(value),
+            "metadata" => why::<Metadata>(value),
+            "emoji" => why::<Emoji>(value),
+            "position" => why::<Position>(value),
+            "status" => why::<Seen>(value),
+            "filter" => why::<Filter>(value),
+            _ => None,
+        };
+        wrong.map(|why| format!("{name}: {why}"))
+    };
+    // Many fields may be null; one that may not is to blame only if no other value is wrong.
+    let (null, other): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| value.get() == "null");
+    let needed = |name: &str| match name {
+        "id" | "cursor" | "filter" | "reply_to" | "metadata" => false,
+        "client_id" => fields.iter().any(|(name, value)| name == "op" && value.get() == r#""send""#),
+        _ => true,
+    };
+    other
+        .into_iter()
+        .find_map(wrong)
+        .or_else(|| null.into_iter().filter(|(name, _)| needed(name)).find_map(wrong))
+}

@@ -1,0 +1,304 @@
+//! Who listens on this node: the users with open sessions here, and the sessions of each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicI64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use crate::{
+    credentials::Caller,
+    domain::{ConversationId, LoginId, Point, Status, Time, UserId},
+    gateway::{
+        frames::{
+            filter::Filter,
+            frame::{HEADS, Head, ServerFrame},
+        },
+        wire::{
+            socket::{Durable, Socket},
+            websocket,
+        },
+    },
+};
+
+/// One socket with its login.
+pub struct Session {
+    /// Its id.
+    pub id: Uuid,
+    /// Whose it is.
+    pub user: UserId,
+    /// By which login.
+    pub login: LoginId,
+    /// Where its frames go.
+    pub socket: Arc<Socket>,
+    /// What it wants to hear of; without one, everything.
+    filter: Option<Filter>,
+    /// Unix seconds at which its access token expires.
+    expires_at: AtomicI64,
+}
+
+impl Session {
+    pub(in crate::gateway) fn new(
+        id: Uuid,
+        caller: &Caller,
+        socket: Arc<Socket>,
+        filter: Option<Filter>,
+    ) -> Arc<Self> {
+        let expires_at = AtomicI64::new(caller.expires_at.unix_seconds());
+        Arc::new(Self { id, user: caller.user, login: caller.login, socket, filter, expires_at })
+    }
+
+    /// Whether it wants to hear of a conversation.
+    pub(in crate::gateway) fn wants(&self, id: ConversationId) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.wants(id))
+    }
+
+    /// A fresh token.
+    pub(in crate::gateway) fn renew(&self, until: Time) {
+        self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
+    }
+
+    pub(in crate::gateway) fn expires_at(&self) -> i64 {
+        self.expires_at.load(Ordering::Relaxed)
+    }
+}
+
+/// A user with sessions on this node.
+pub struct Listener {
+    /// Who.
+    pub user: UserId,
+    sessions: Mutex<Vec<Arc<Session>>>,
+    /// The conversations whose events reach this listener. Only the hub changes it.
+    pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,
+    /// The topics are complete: the first session has joined them all.
+    settled: AtomicBool,
+    /// Conversations of which events are held for this listener.
+    waits: Mutex<Vec<Wait>>,
+    /// Presence changes that were handed on lately: one change is told in every conversation that
+    /// two people share, and is news only once.
+    told: Mutex<[(u128, i64, u8); 4]>,
+}
+
+/// Events of a conversation are held for a listener.
+struct Wait {
+    conversation: ConversationId,
+    stream: usize,
+    /// Where the stream stood before the first of them.
+    before: Point,
+}
+
+impl Listener {
+    fn new(user: UserId) -> Arc<Self> {
+        Arc::new(Self {
+            user,
+            sessions: Mutex::default(),
+            topics: Mutex::default(),
+            settled: AtomicBool::new(false),
+            waits: Mutex::default(),
+            told: Mutex::default(),
+        })
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, Vec<Arc<Session>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends durable frames of a conversation to every session that wants them; how many these are.
+    pub(in crate::gateway) fn deliver(&self, id: ConversationId, frames: &[Durable]) -> usize {
+        let sessions = self.sessions();
+        let wanted = sessions.iter().filter(|session| session.wants(id));
+        wanted.map(|session| session.socket.deliver(frames)).count()
+    }
+
+    /// Sends a frame that may be dropped to every session.
+    pub(in crate::gateway) fn offer(&self, frame: &Bytes) {
+        for session in self.sessions().iter() {
+            session.socket.offer(frame);
+        }
+    }
+
+    /// The same with a frame of a conversation, to those that want it.
+    pub(in crate::gateway) fn offer_of(&self, id: ConversationId, frame: &Bytes) {
+        for session in self.sessions().iter().filter(|session| session.wants(id)) {
+            session.socket.offer(frame);
+        }
+    }
+
+    /// Sends every session that is live a sign of life, and asks those for one that are silent: one write
+    /// for both. The heads are of conversations that have moved; more than one frame names go in several.
+    pub(in crate::gateway) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
+        let ping = websocket::ping();
+        let for_all = beats(cursor, heads);
+        for session in self.sessions().iter() {
+            let socket = &session.socket;
+            let of_its_own = session.filter.as_ref().map(|filter| {
+                let wanted = heads.iter().filter(|head| filter.wants(head.id)).copied();
+                beats(cursor, &wanted.collect::<Vec<Head>>())
+            });
+            let mut beats = of_its_own.as_ref().unwrap_or(&for_all).clone();
+            if is_silent(socket)
+                && let Some(last) = beats.last_mut()
+            {
+                *last = [&last[..], &ping].concat().into();
+            }
+            for beat in &beats {
+                socket.send_if_live(beat);
+            }
+        }
+    }
+
+    /// Sends a frame that must arrive to every session that is live.
+    pub(in crate::gateway) fn send(&self, frame: &Bytes) {
+        for session in self.sessions().iter() {
+            session.socket.send_if_live(frame);
+        }
+    }
+
+    /// Whether a presence change is news for this listener; notes that it was told.
+    pub(in crate::gateway) fn is_news(&self, of: UserId, status: Status, at: Time) -> bool {
+        let nanoseconds = at.datetime().unix_timestamp_nanos();
+        let change = (of.uuid().as_u128(), (nanoseconds / 1_000_000) as i64, status as u8);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = !told.contains(&change);
+        if news {
+            told.rotate_right(1);
+            told[0] = change;
+        }
+        news
+    }
+
+    pub(in crate::gateway) fn is_settled(&self) -> bool {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    pub(in crate::gateway) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
+    }
+
+    /// Not everything has been joined after all: the next session does it again.
+    pub(in crate::gateway) fn unsettle(&self) {
+        self.settled.store(false, Ordering::Release);
+    }
+
+    fn waits(&self) -> MutexGuard<'_, Vec<Wait>> {
+        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events of a conversation are held from behind a point on.
+    pub(in crate::gateway) fn waits_for(&self, conversation: ConversationId, stream: usize, before: Point) {
+        let mut waits = self.waits();
+        if waits.iter().all(|wait| wait.conversation != conversation) {
+            waits.push(Wait { conversation, stream, before });
+        }
+    }
+
+    /// They have been given, or the sessions have been closed.
+    pub(in crate::gateway) fn waits_no_more(&self, conversation: ConversationId) {
+        self.waits().retain(|wait| wait.conversation != conversation);
+    }
+
+    /// How far this listener has been given everything, when each stream has been followed so far. The
+    /// points have to be older than this call: a wait begins before its stream is said to have come
+    /// to it, and ends when its events have been given.
+    pub(in crate::gateway) fn reached(&self, followed: &[Point]) -> Vec<Point> {
+        let mut reached = followed.to_vec();
+        for wait in self.waits().iter() {
+            let of_stream = &mut reached[wait.stream];
+            if wait.before.position < of_stream.position {
+                *of_stream = wait.before;
+            }
+        }
+        reached
+    }
+
+    pub(in crate::gateway) fn topics(&self) -> Vec<ConversationId> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    pub(in crate::gateway) fn close(
+        &self,
+        why: crate::gateway::frames::close::Close,
+        of: impl Fn(&Session) -> bool,
+    ) {
+        for session in self.sessions().iter().filter(|session| of(session)) {
+            session.socket.close(why);
+        }
+    }
+}
+
+/// Heartbeats that name all heads; one, if there are none.
+fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
+    let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.to_owned(), heads }.encode();
+    if heads.is_empty() { vec![beat(&[])] } else { heads.chunks(HEADS).map(beat).collect() }
+}
+
+/// All listeners of this node.
+#[derive(Default)]
+pub struct Listeners {
+    all: Mutex<HashMap<UserId, Arc<Listener>>>,
+    /// Unix seconds before which no token of a session expires; long ago as long as nobody has looked.
+    expiry: AtomicI64,
+}
+
+impl Listeners {
+    fn all(&self) -> MutexGuard<'_, HashMap<UserId, Arc<Listener>>> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A user who listens here.
+    pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
+        self.all().get(&user).cloned()
+    }
+
+    /// A session begins: from here on it is given what reaches the listener.
+    pub(in crate::gateway) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
+        let mut all = self.all();
+        let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
+        listener.sessions().push(session.clone());
+        self.note_expiry(session);
+        listener
+    }
+
+    /// Whether a token may have expired before then, in unix seconds.
+    pub(in crate::gateway) fn has_expired(&self, before: i64) -> bool {
+        self.expiry.load(Ordering::Relaxed) < before
+    }
+
+    /// Somebody looks at all sessions, and notes each one's expiry again.
+    pub(in crate::gateway) fn forget_expiry(&self) {
+        self.expiry.store(i64::MAX, Ordering::Relaxed);
+    }
+
+    pub(in crate::gateway) fn note_expiry(&self, session: &Session) {
+        self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
+    }
+
+    /// A session ends; the listener, if it was the last one.
+    pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
+        let mut all = self.all();
+        let listener = all.get(&session.user)?.clone();
+        let mut sessions = listener.sessions();
+        sessions.retain(|other| other.id != session.id);
+        let gone = sessions.is_empty();
+        drop(sessions);
+        if gone {
+            all.remove(&session.user);
+        }
+        gone.then_some(listener)
+    }
+
+    /// All sessions of this node.
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        self.all().values().flat_map(|listener| listener.sessions().clone()).collect()
+    }
+
+    /// All listeners of this node.
+    pub fn list(&self) -> Vec<Arc<Listener>> {
+        self.all().values().cloned().collect()
+    }
+}

@@ -1,0 +1,8 @@
+//! Delivery: topics, listeners, and what is done for all sessions at once.
+
+pub mod delivery;
+pub mod held;
+pub mod listeners;
+pub mod outages;
+pub mod sweep;
+pub mod topics;

@@ -1,0 +1,350 @@
+//! Who is given what happens in the conversations of one stream. Plain bookkeeping, done by the stream's
+//! task alone: joining, leaving and delivering happen in one order.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::{
+    commands::Tracked,
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, PresenceChanged, UserId},
+    gateway::{
+        frames::{
+            close::Close,
+            frame::{self, Head, ServerFrame},
+        },
+        hub::{
+            held::{GivenUp, Held},
+            listeners::Listener,
+        },
+        wire::socket::Durable,
+    },
+    live::{Blocklist, is_blocked},
+    log::Recorded,
+    telemetry::METRICS,
+};
+
+/// The most conversations whose events are held at once.
+const MOST_HELD: usize = 4_096;
+
+/// Listeners that are sent something before others get a turn.
+const AT_ONCE: usize = 64;
+
+/// What has moved, for each listener.
+pub(in crate::gateway) type Heads = Vec<(Arc<Listener>, Vec<Head>)>;
+
+/// The topics of one stream.
+pub(in crate::gateway) struct Topics {
+    stream: usize,
+    all: HashMap<ConversationId, Topic>,
+    /// The topics with pending frames.
+    dirty: Vec<ConversationId>,
+    /// Conversations into which somebody was brought and that are being read. None of them is a topic: if
+    /// somebody listened to it, it would be known.
+    held: HashMap<ConversationId, Held>,
+    /// The number of the last beat.
+    beat: u64,
+}
+
+/// A conversation that somebody listens to here.
+struct Topic {
+    tracked: Arc<Tracked>,
+    listeners: Vec<Arc<Listener>>,
+    /// Frames of the present batch that have not been sent yet.
+    pending: Vec<Durable>,
+    /// How many of the listeners have been sent them.
+    sent_to: usize,
+    moved: Moved,
+}
+
+/// Whether a beat has to name a topic. It is named until a beat that did so is known to have been told:
+/// an answer may come too late for whoever has asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    No,
+    SinceTheLastBeat,
+    InBeat(u64),
+}
+
+impl Topics {
+    pub(in crate::gateway) fn new(stream: usize) -> Self {
+        Self { stream, all: HashMap::new(), dirty: Vec::new(), held: HashMap::new(), beat: 0 }
+    }
+
+    /// Shows an event that counts to those who are in. Membership changes between two frames: what is
+    /// pending goes to those who were in before, who comes in is subscribed before their own event,
+    /// and who goes is unsubscribed after it.
+    pub(in crate::gateway) fn show(
+        &mut self,
+        recorded: &Recorded,
+        previous: Position,
+        tracked: &Arc<Tracked>,
+        added: Vec<Arc<Listener>>,
+    ) {
+        let id = recorded.conversation;
+        if recorded.lane != Lane::Roster {
+            return self.queue(recorded, previous);
+        }
+        self.flush(id);
+        for listener in added {
+            self.subscribe(&listener, id, tracked);
+        }
+        self.queue(recorded, previous);
+        self.flush(id);
+        if let Some(Event::MemberRemoved(removed)) = &recorded.event {
+            let of_topic = self.all.get(&id).map_or(&[][..], |topic| &topic.listeners);
+            let gone: Vec<_> =
+                of_topic.iter().filter(|listener| listener.user == removed.user_id).cloned().collect();
+            for listener in gone {
+                self.unsubscribe(&listener, id);
+            }
+        }
+    }
+
+    fn queue(&mut self, recorded: &Recorded, previous: Position) {
+        let Some(topic) = self.all.get_mut(&recorded.conversation) else { return };
+        if topic.pending.is_empty() {
+            self.dirty.push(recorded.conversation);
+        }
+        let frame = frame::event(recorded, previous);
+        topic.pending.push(Durable { tag: (recorded.conversation, recorded.position), frame });
+    }
+
+    /// Sends what is pending in a conversation, all of it.
+    fn flush(&mut self, id: ConversationId) {
+        while self.flush_to_some(id).is_some() {}
+    }
+
+    /// Sends what is pending in a conversation to the next of its listeners. How many frames were written;
+    /// `None` if nothing is pending any more.
+    fn flush_to_some(&mut self, id: ConversationId) -> Option<usize> {
+        let topic = self.all.get_mut(&id).filter(|topic| !topic.pending.is_empty())?;
+        let some = topic.listeners.iter().skip(topic.sent_to).take(AT_ONCE);
+        let sockets: usize = some.map(|listener| listener.deliver(id, &topic.pending)).sum();
+        let deliveries = sockets * topic.pending.len();
+        METRICS.deliveries.inc_by(deliveries as u64);
+        topic.sent_to += AT_ONCE;
+        if topic.sent_to >= topic.listeners.len() {
+            topic.pending.clear();
+            topic.sent_to = 0;
+            topic.moved = Moved::SinceTheLastBeat;
+        }
+        Some(deliveries)
+    }
+
+    /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
+    /// To keep the order, a caller calls it until then before anything else joins, leaves or happens.
+    pub(in crate::gateway) fn flush_some(&mut self) -> Option<usize> {
+        while let Some(id) = self.dirty.last() {
+            if let Some(written) = self.flush_to_some(*id) {
+                return Some(written);
+            }
+            self.dirty.pop();
+        }
+        None
+    }
+
+    /// Sends what is pending.
+    pub(in crate::gateway) fn flush_all(&mut self) {
+        while self.flush_some().is_some() {}
+    }
+
+    /// Whether the events of a conversation are held.
+    pub(in crate::gateway) fn is_held(&self, id: ConversationId) -> bool {
+        self.held.contains_key(&id)
+    }
+
+    /// Whether any events are.
+    pub(in crate::gateway) fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    /// Whether events are held for a listener, or of one of these conversations.
+    pub(in crate::gateway) fn holds_for(
+        &self,
+        listener: &Arc<Listener>,
+        mut ids: impl Iterator<Item = ConversationId>,
+    ) -> bool {
+        // Most of the time nothing is held.
+        !self.held.is_empty()
+            && (self.held.values().any(|held| held.is_for(listener)) || ids.any(|id| self.is_held(id)))
+    }
+
+    /// Holds an event of a conversation that has to be read first, for those who come in by it and
+    /// those who came in before. `before` is where the stream stood just before it.
+    ///
+    /// Nobody for whom an event is held is told a position beyond it ([`Listener::reached`]): a client
+    /// that went on from there would never get it. The listener learns of it here, before the stream is
+    /// said to have been followed so far.
+    pub(in crate::gateway) fn hold(
+        &mut self,
+        recorded: &Recorded,
+        added: Vec<Arc<Listener>>,
+        before: Point,
+    ) -> Result<(), GivenUp> {
+        let is_full = self.held.len() >= MOST_HELD;
+        let held = match self.held.entry(recorded.conversation) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => place.insert(Held::new(before.position, Instant::now())),
+        };
+        for listener in &added {
+            listener.waits_for(recorded.conversation, self.stream, before);
+        }
+        held.push(recorded, added)?;
+        if is_full { Err(GivenUp::TooMuch) } else { Ok(()) }
+    }
+
+    /// A conversation has been read as it was `before` the first event that is held of it: shows what is
+    /// held, in order, as it would have been shown at its time. `take_in` is given the conversation
+    /// as it is after all of it.
+    pub(in crate::gateway) fn show_held(
+        &mut self,
+        id: ConversationId,
+        before: Position,
+        mut fold: Fold,
+        take_in: impl FnOnce(Fold) -> Arc<Tracked>,
+    ) {
+        // What was given up and begun again waits for another reading.
+        let Entry::Occupied(held) = self.held.entry(id) else { return };
+        if held.get().before() != before {
+            return;
+        }
+        let held = held.remove();
+        let previous: Vec<Option<Position>> =
+            held.events().iter().map(|(recorded, _)| recorded.apply_to(&mut fold)).collect();
+        let tracked = take_in(fold);
+        let listeners: Vec<Arc<Listener>> = held.listeners().cloned().collect();
+        for ((recorded, added), previous) in held.into_events().into_iter().zip(previous) {
+            if let Some(previous) = previous {
+                self.show(&recorded, previous, &tracked, added);
+            }
+        }
+        self.flush_all();
+        for listener in listeners {
+            listener.waits_no_more(id);
+        }
+    }
+
+    /// The conversations whose events have been held for so long or longer.
+    pub(in crate::gateway) fn held_for(&self, patience: Duration, now: Instant) -> Vec<ConversationId> {
+        let is_overdue = |held: &Held| now.duration_since(held.since) >= patience;
+        self.held.iter().filter(|(_, held)| is_overdue(held)).map(|(id, _)| *id).collect()
+    }
+
+    /// Gives up what is held of a conversation: those for whom it is held come back with their cursor, here or
+    /// elsewhere, and join anew. The order matters: a session that begins meanwhile either is closed
+    /// with the others or finds that not everything has been joined; and only then may a position be
+    /// told that lies beyond what was held.
+    pub(in crate::gateway) fn send_elsewhere(&mut self, id: ConversationId) {
+        let Some(held) = self.held.remove(&id) else { return };
+        for listener in held.listeners() {
+            listener.unsettle();
+            listener.close(Close::Lagging, |_| true);
+            listener.waits_no_more(id);
+        }
+    }
+
+    /// A listener has gone: nothing is held for it any more.
+    pub(in crate::gateway) fn forget(&mut self, listener: &Arc<Listener>) {
+        self.held.retain(|_, held| held.is_wanted_without(listener));
+    }
+
+    /// The head of a conversation that the listener is in; `None` if membership was lost meanwhile.
+    /// Without `tracked` it is a topic of the listener already.
+    pub(in crate::gateway) fn join(
+        &mut self,
+        listener: &Arc<Listener>,
+        id: ConversationId,
+        tracked: Option<&Arc<Tracked>>,
+    ) -> Option<Head> {
+        let tracked = tracked.or_else(|| self.all.get(&id).map(|topic| &topic.tracked))?.clone();
+        tracked.conversation().membership(listener.user)?;
+        self.subscribe(listener, id, &tracked);
+        Some(Head { id, head: tracked.head() })
+    }
+
+    fn subscribe(&mut self, listener: &Arc<Listener>, id: ConversationId, tracked: &Arc<Tracked>) {
+        if !listener.topics.lock().unwrap_or_else(PoisonError::into_inner).insert(id) {
+            return;
+        }
+        let topic = match self.all.entry(id) {
+            Entry::Occupied(topic) => topic.into_mut(),
+            Entry::Vacant(place) => place.insert(Topic {
+                tracked: tracked.clone(),
+                listeners: Vec::new(),
+                pending: Vec::new(),
+                sent_to: 0,
+                moved: Moved::No,
+            }),
+        };
+        topic.listeners.push(listener.clone());
+    }
+
+    pub(in crate::gateway) fn unsubscribe(&mut self, listener: &Arc<Listener>, id: ConversationId) {
+        listener.topics.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if let Some(topic) = self.all.get_mut(&id) {
+            topic.listeners.retain(|other| !Arc::ptr_eq(other, listener));
+            if topic.listeners.is_empty() {
+                self.all.remove(&id);
+            }
+        }
+    }
+
+    pub(in crate::gateway) fn presence(&self, recorded: &Recorded, hidden_from: &Blocklist) {
+        let Some(Event::PresenceChanged(PresenceChanged { status, last_seen_at })) = recorded.event else {
+            return;
+        };
+        let Some(topic) = self.all.get(&recorded.conversation) else { return };
+        if !topic.tracked.conversation().counts(recorded.actor, Lane::Presence) {
+            return;
+        }
+        let frame = ServerFrame::Presence { user_id: recorded.actor, status, last_seen_at }.encode();
+        for listener in topic.listeners.iter().filter(|listener| listener.user != recorded.actor) {
+            let is_hidden = is_blocked(hidden_from, listener.user);
+            if !is_hidden && listener.is_news(recorded.actor, status, last_seen_at) {
+                listener.offer(&frame);
+            }
+        }
+    }
+
+    pub(in crate::gateway) fn typing(&self, id: ConversationId, user: UserId) {
+        let Some(topic) = self.all.get(&id) else { return };
+        if topic.tracked.conversation().membership(user).is_none() {
+            return;
+        }
+        let frame: Bytes = ServerFrame::Typing { conversation_id: id, user_id: user }.encode();
+        for listener in topic.listeners.iter().filter(|listener| listener.user != user) {
+            listener.offer_of(id, &frame);
+        }
+    }
+
+    /// The next beat, with its number: what has moved for whom since the last one that was told.
+    pub(in crate::gateway) fn beat(&mut self, told: u64) -> (u64, Heads) {
+        self.beat += 1;
+        let mut moved: HashMap<UserId, (Arc<Listener>, Vec<Head>)> = HashMap::new();
+        for (id, topic) in &mut self.all {
+            match topic.moved {
+                Moved::No => continue,
+                Moved::InBeat(number) if number <= told => {
+                    topic.moved = Moved::No;
+                    continue;
+                }
+                Moved::InBeat(_) | Moved::SinceTheLastBeat => topic.moved = Moved::InBeat(self.beat),
+            }
+            let head = Head { id: *id, head: topic.tracked.head() };
+            for listener in &topic.listeners {
+                let of = moved.entry(listener.user).or_insert_with(|| (listener.clone(), Vec::new()));
+                of.1.push(head);
+            }
+        }
+        (self.beat, moved.into_values().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests;

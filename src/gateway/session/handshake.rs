@@ -1,0 +1,347 @@
+//! Whether a request may become a socket: a pure function of its head.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use poem::{
+    Response,
+    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header},
+};
+
+use crate::{gateway::wire::websocket, listen::Origins};
+
+/// The subprotocol that this server speaks.
+pub const PROTOCOL: &str = "verbatim.v1";
+
+/// A request that may become a socket once its token is found to be good.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// `Sec-WebSocket-Key`.
+    pub key: String,
+    /// The access token, not yet checked. Never logged, never echoed.
+    pub token: String,
+}
+
+impl Accepted {
+    /// The 101 after which the connection speaks [`PROTOCOL`], without extensions.
+    pub fn switching(&self) -> Response {
+        Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(header::CONNECTION, "Upgrade")
+            .header(header::UPGRADE, "websocket")
+            .header(header::SEC_WEBSOCKET_ACCEPT, websocket::accept_key(&self.key))
+            .header(header::SEC_WEBSOCKET_PROTOCOL, PROTOCOL)
+            .body(())
+    }
+}
+
+/// Why a request may not become a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Another method than GET.
+    Method,
+    /// A token in the URL, where proxies and histories keep it.
+    TokenInUrl,
+    /// HTTP before 1.1 cannot be upgraded.
+    Http,
+    /// Not a request for a WebSocket.
+    NoUpgrade,
+    /// Another version of WebSocket than 13.
+    WrongVersion,
+    /// No key, or not one of 16 bytes.
+    BadKey,
+    /// A page that is not on the list.
+    Origin,
+    /// [`PROTOCOL`] is not among the subprotocols.
+    UnknownProtocol,
+    /// No token.
+    NoToken,
+    /// More than one token, so that it is not clear who asks.
+    Tokens,
+}
+
+impl Refused {
+    const fn row(self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method_not_allowed",
+                "a WebSocket begins with a GET request: use GET",
+            ),
+            Self::TokenInUrl => (
+                StatusCode::BAD_REQUEST,
+                "token_in_url",
+                "the URL carries a token, where proxies and histories keep it: send it as Authorization: Bearer, or \
+                 from a browser as the subprotocol entry bearer.<token>; log in again, for this one has been shown",
+            ),
+            Self::Http => (
+                StatusCode::BAD_REQUEST,
+                "bad_handshake",
+                "HTTP/1.0 cannot be upgraded: send the request as HTTP/1.1",
+            ),
+            Self::NoUpgrade => (
+                StatusCode::UPGRADE_REQUIRED,
+                "upgrade_required",
+                "this address speaks WebSocket only: send Connection: Upgrade and Upgrade: websocket (does a proxy \
+                 between us remove them?)",
+            ),
+            Self::WrongVersion => (
+                StatusCode::UPGRADE_REQUIRED,
+                "upgrade_required",
+                "only version 13 of WebSocket is spoken here: send Sec-WebSocket-Version: 13",
+            ),
+            Self::BadKey => (
+                StatusCode::BAD_REQUEST,
+                "bad_handshake",
+                "Sec-WebSocket-Key is not 16 bytes in base64: send a new random one with every request",
+            ),
+            Self::Origin => (
+                StatusCode::FORBIDDEN,
+                "origin_not_allowed",
+                "pages of this origin may not connect: the operator adds it to the allowed origins",
+            ),
+            Self::UnknownProtocol => (
+                StatusCode::BAD_REQUEST,
+                "unknown_protocol",
+                "the subprotocol verbatim.v1 is spoken here: offer it in Sec-WebSocket-Protocol",
+            ),
+            Self::NoToken => (
+                StatusCode::UNAUTHORIZED,
+                "missing_token",
+                "no access token: send Authorization: Bearer, or from a browser the subprotocol entry bearer.<token>",
+            ),
+            Self::Tokens => (
+                StatusCode::BAD_REQUEST,
+                "bad_handshake",
+                "more than one access token: send it in one place only",
+            ),
+        }
+    }
+
+    /// The status of the answer.
+    pub const fn status(self) -> StatusCode {
+        self.row().0
+    }
+
+    /// The code of the answer, a `snake_case` word.
+    pub const fn code(self) -> &'static str {
+        self.row().1
+    }
+
+    /// What is wrong and what to do.
+    pub const fn detail(self) -> &'static str {
+        self.row().2
+    }
+
+    /// Headers that the answer must have.
+    pub fn headers(self) -> Vec<(HeaderName, &'static str)> {
+        let upgrade = (header::UPGRADE, "websocket");
+        match self {
+            Self::Method => vec![(header::ALLOW, "GET")],
+            Self::NoUpgrade => vec![upgrade],
+            Self::WrongVersion => vec![upgrade, (header::SEC_WEBSOCKET_VERSION, "13")],
+            Self::NoToken => vec![(header::WWW_AUTHENTICATE, "Bearer")],
+            _ => vec![],
+        }
+    }
+}
+
+/// Judges the head of a request for a socket.
+///
+/// # Errors
+/// [`Refused`] with the answer that the client gets instead of a socket.
+pub fn accept(
+    method: &Method,
+    uri: &Uri,
+    version: Version,
+    headers: &HeaderMap,
+    origins: &Origins,
+) -> Result<Accepted, Refused> {
+    let demand = |is_so: bool, refused| if is_so { Ok(()) } else { Err(refused) };
+    demand(method == Method::GET, Refused::Method)?;
+    demand(!has_token(uri.query().unwrap_or_default()), Refused::TokenInUrl)?;
+    demand(version >= Version::HTTP_11, Refused::Http)?;
+    let upgrades = items(headers, header::UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"));
+    let connects = items(headers, header::CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade"));
+    demand(upgrades && connects, Refused::NoUpgrade)?;
+    demand(only(headers, header::SEC_WEBSOCKET_VERSION) == Some("13"), Refused::WrongVersion)?;
+    let key = only(headers, header::SEC_WEBSOCKET_KEY).unwrap_or_default();
+    demand(STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16), Refused::BadKey)?;
+    demand(origins.let_in(uri, headers), Refused::Origin)?;
+    let mut offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL);
+    demand(offered.any(|protocol| protocol == PROTOCOL), Refused::UnknownProtocol)?;
+    Ok(Accepted { key: key.to_owned(), token: token(headers)?.to_owned() })
+}
+
+fn has_token(query: &str) -> bool {
+    let names = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(name, _)| name));
+    names
+        .into_iter()
+        .any(|name| ["token", "access_token"].iter().any(|token| name.eq_ignore_ascii_case(token)))
+}
+
+/// The one token in `Authorization` or among the subprotocols.
+fn token(headers: &HeaderMap) -> Result<&str, Refused> {
+    let header = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    });
+    let entry = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
+        .filter_map(|protocol| protocol.strip_prefix("bearer."));
+    let mut tokens = header.chain(entry).filter(|token| !token.is_empty());
+    let token = tokens.next().ok_or(Refused::NoToken)?;
+    tokens.next().map_or(Ok(token), |_| Err(Refused::Tokens))
+}
+
+/// The value of a header that is there exactly once.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+/// The items of a comma-separated header over all its lines.
+fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use poem::http::HeaderValue;
+
+    use super::*;
+
+    const GOOD: &[(&str, &str)] = &[
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "verbatim.v1"),
+        ("authorization", "Bearer a.b.c"),
+    ];
+
+    /// A good request with some headers set otherwise; several lines of one name replace it
+    /// together, and an empty value removes it.
+    fn ask(changes: &[(&'static str, &str)]) -> Result<Accepted, Refused> {
+        ask_at("/v1/ws", changes)
+    }
+
+    fn ask_at(uri: &str, changes: &[(&'static str, &str)]) -> Result<Accepted, Refused> {
+        let kept = GOOD.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let mut headers = HeaderMap::new();
+        for (name, value) in kept.chain(changes).filter(|(_, value)| !value.is_empty()) {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        let origins = Origins::Only(vec!["https://app.example.com".to_owned()]);
+        accept(&Method::GET, &uri.parse().unwrap(), Version::HTTP_11, &headers, &origins)
+    }
+
+    fn good() -> Accepted {
+        Accepted { key: GOOD[3].1.to_owned(), token: "a.b.c".to_owned() }
+    }
+
+    impl std::fmt::Debug for Accepted {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{} {}", self.key, self.token)
+        }
+    }
+
+    #[test]
+    fn good_requests_in_all_their_spellings_are_accepted() {
+        let spellings: &[&[(&'static str, &str)]] = &[
+            &[],
+            &[("upgrade", "WEBSOCKET")],
+            &[("upgrade", "h2c, WebSocket")],
+            &[("connection", "keep-alive, Upgrade")],
+            &[("connection", "keep-alive"), ("connection", "UPGRADE")],
+            &[("sec-websocket-extensions", "permessage-deflate; server_max_window_bits=8")],
+            &[("sec-websocket-protocol", "verbatim.v2, verbatim.v1")],
+            &[("authorization", "bearer a.b.c")],
+            &[("authorization", ""), ("sec-websocket-protocol", "verbatim.v1, bearer.a.b.c")],
+            &[
+                ("authorization", ""),
+                ("sec-websocket-protocol", "bearer.a.b.c"),
+                ("sec-websocket-protocol", "verbatim.v1"),
+            ],
+            &[("origin", "https://app.example.com")],
+        ];
+        for spelling in spellings {
+            assert_eq!(ask(spelling), Ok(good()), "{spelling:?}");
+        }
+        assert_eq!(ask_at("/v1/ws?filter=token", &[]), Ok(good()), "a value is no name");
+    }
+
+    #[test]
+    fn every_fault_has_its_own_refusal() {
+        let rows: &[(&'static str, &str, Refused)] = &[
+            ("upgrade", "", Refused::NoUpgrade),
+            ("upgrade", "h2c", Refused::NoUpgrade),
+            ("connection", "", Refused::NoUpgrade),
+            ("connection", "keep-alive", Refused::NoUpgrade),
+            ("sec-websocket-version", "", Refused::WrongVersion),
+            ("sec-websocket-version", "8", Refused::WrongVersion),
+            ("sec-websocket-version", "13,8", Refused::WrongVersion),
+            ("sec-websocket-key", "", Refused::BadKey),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ", Refused::BadKey),
+            ("sec-websocket-key", "AAAA", Refused::BadKey),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZTIyMjI=", Refused::BadKey),
+            ("origin", "null", Refused::Origin),
+            ("origin", "https://app.example.com.evil.io", Refused::Origin),
+            ("origin", "http://app.example.com", Refused::Origin),
+            ("origin", "https://app.example.com:8443", Refused::Origin),
+            ("origin", "https://APP.example.com", Refused::Origin),
+            ("origin", "https://app.example.com/", Refused::Origin),
+            ("sec-websocket-protocol", "", Refused::UnknownProtocol),
+            ("sec-websocket-protocol", "verbatim.v2", Refused::UnknownProtocol),
+            ("sec-websocket-protocol", "VERBATIM.V1", Refused::UnknownProtocol),
+            ("sec-websocket-protocol", "bearer.a.b.c", Refused::UnknownProtocol),
+            ("authorization", "", Refused::NoToken),
+            ("authorization", "Basic YTpi", Refused::NoToken),
+            ("authorization", "Bearer  ", Refused::NoToken),
+            ("sec-websocket-protocol", "verbatim.v1, bearer.x.y.z", Refused::Tokens),
+        ];
+        for (name, value, refused) in rows {
+            assert_eq!(ask(&[(name, value)]), Err(*refused), "{name}: {value}");
+        }
+        let lines = [("sec-websocket-version", "13"), ("sec-websocket-version", "8")];
+        assert_eq!(ask(&lines), Err(Refused::WrongVersion));
+        let origins = [("origin", "https://app.example.com"), ("origin", "https://evil.io")];
+        assert_eq!(ask(&origins), Err(Refused::Origin));
+        for uri in ["/v1/ws?token=a.b.c", "/v1/ws?a=b&access_token=a.b.c", "/v1/ws?Token"] {
+            assert_eq!(ask_at(uri, &[]), Err(Refused::TokenInUrl), "{uri}");
+        }
+    }
+
+    #[test]
+    fn method_version_and_origin_setting_count() {
+        let mut headers = HeaderMap::new();
+        for (name, value) in GOOD.iter().chain(&[("origin", "https://anything.test")]) {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        let uri = Uri::from_static("/v1/ws");
+        let ask = |method, version, origins| accept(&method, &uri, version, &headers, &origins);
+        assert_eq!(ask(Method::POST, Version::HTTP_11, Origins::Any), Err(Refused::Method));
+        assert_eq!(ask(Method::GET, Version::HTTP_10, Origins::Any), Err(Refused::Http));
+        assert_eq!(ask(Method::GET, Version::HTTP_11, Origins::Only(vec![])), Err(Refused::Origin));
+        assert_eq!(ask(Method::GET, Version::HTTP_11, Origins::Any), Ok(good()));
+    }
+
+    #[test]
+    fn answers_say_what_the_standards_want() {
+        assert_eq!(Refused::NoToken.status(), 401);
+        assert_eq!(Refused::NoToken.headers(), [(header::WWW_AUTHENTICATE, "Bearer")]);
+        assert_eq!(Refused::NoUpgrade.status(), 426);
+        assert_eq!(Refused::WrongVersion.status(), 426);
+        assert!(Refused::WrongVersion.headers().contains(&(header::SEC_WEBSOCKET_VERSION, "13")));
+        assert_eq!(
+            (Refused::TokenInUrl.status().as_u16(), Refused::TokenInUrl.code()),
+            (400, "token_in_url")
+        );
+        assert_eq!(Refused::Origin.status(), 403);
+        assert_eq!(Refused::UnknownProtocol.status(), 400);
+        let switching = good().switching();
+        assert_eq!(switching.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+        assert_eq!(switching.header("sec-websocket-protocol"), Some(PROTOCOL));
+        assert_eq!(switching.header("sec-websocket-extensions"), None);
+    }
+}

@@ -1,0 +1,343 @@
+//! One session, from `hello` to the end.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    commands::{DEADLINE, NewMessage, Refused, Unavailable},
+    credentials::Caller,
+    domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
+    gateway::{
+        Gateway,
+        frames::{
+            close::Close,
+            filter::Filter,
+            frame::{BadFrame, ClientFrame, FrameId, ServerFrame},
+        },
+        hub::listeners::{Listener, Listeners, Session},
+        session::begin::begin,
+        wire::{
+            incoming::{Event, Incoming},
+            socket::Socket,
+        },
+    },
+    telemetry::METRICS,
+};
+
+/// How long a client may take for its `hello`.
+const HELLO: Duration = Duration::from_secs(10);
+/// So many frames in a row that cannot be understood end the session.
+const BAD_FRAMES: u32 = 10;
+/// The shortest time between two `typing` frames that are handed on.
+const TYPING: Duration = Duration::from_secs(1);
+/// The most receipts of one session that wait to be told.
+const RECEIPTS: usize = 32;
+
+/// Serves a socket whose handshake is done.
+pub(in crate::gateway) async fn serve(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    socket: Arc<Socket>,
+    mut incoming: Incoming,
+) {
+    let Some((id, cursor, filter)) = hello(&socket, &mut incoming).await else {
+        return gone(incoming).await;
+    };
+    let session_id = gateway.commands.clock.id(std::convert::identity);
+    let session = Session::new(session_id, &caller, socket, filter);
+    let mut present = Present::new(&gateway.listeners, &session, |was_online, last| {
+        if was_online {
+            gateway.presence.tell(session.user, session.id, Status::Offline);
+        }
+        if let Some(last) = last {
+            let hub = gateway.hub.clone();
+            tokio::spawn(async move { hub.leave(last).await });
+        }
+    });
+    // Boxed, so that a silent session does not pay for its beginning.
+    match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
+        Ok(()) => {
+            present.is_online = true;
+            gateway.presence.tell(session.user, session.id, Status::Online);
+            Conversing::new(&gateway, &session).converse(&mut incoming).await;
+        }
+        Err(why) => {
+            session.socket.close(why);
+            gone(incoming).await;
+        }
+    }
+}
+
+/// A session is counted for as long as this lives. When the session ends, also by a panic, it leaves its
+/// listener, and the rest of the node hears whether it was online and, if no other session is left, of
+/// which listener.
+struct Present<'a, F: FnMut(bool, Option<Arc<Listener>>)> {
+    listeners: &'a Listeners,
+    session: &'a Session,
+    is_online: bool,
+    has_left: F,
+}
+
+impl<'a, F: FnMut(bool, Option<Arc<Listener>>)> Present<'a, F> {
+    fn new(listeners: &'a Listeners, session: &'a Session, has_left: F) -> Self {
+        METRICS.sessions.inc();
+        Self { listeners, session, is_online: false, has_left }
+    }
+}
+
+impl<F: FnMut(bool, Option<Arc<Listener>>)> Drop for Present<'_, F> {
+    fn drop(&mut self) {
+        METRICS.sessions.dec();
+        (self.has_left)(self.is_online, self.listeners.leave(self.session));
+    }
+}
+
+/// Closes a socket that may not have a session.
+pub(in crate::gateway) async fn turn_away(socket: &Socket, incoming: Incoming, why: Close) {
+    socket.close(why);
+    gone(incoming).await;
+}
+
+/// The close frame is on its way; here the client's answer is waited for.
+async fn gone(mut incoming: Incoming) {
+    while !matches!(incoming.next().await, Event::Gone(_)) {}
+}
+
+/// What the first frame says.
+type Hello = (Option<FrameId>, Option<String>, Option<Filter>);
+
+/// Waits for the first frame.
+async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
+    match timeout(HELLO, incoming.next()).await {
+        Err(_) => {}
+        Ok(Event::Gone(_)) => return None,
+        Ok(Event::Text(text)) => match ClientFrame::read(&text) {
+            Ok(ClientFrame::Hello { id, cursor, filter }) => return Some((id, cursor, filter)),
+            Ok(_) => {
+                refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
+            }
+            Err(bad) => refuse_bad(socket, &bad),
+        },
+    }
+    socket.close(Close::NoHello);
+    None
+}
+
+fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
+    socket.send(&ServerFrame::Error { id, code, detail, retry_after_ms }.encode());
+}
+
+fn refuse_bad(socket: &Socket, bad: &BadFrame) {
+    refuse(socket, bad.id.as_ref(), "invalid_frame", &bad.detail, None);
+}
+
+/// Tells a client why a command was refused, in the words of REST.
+fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
+    let retry_after_ms = matches!(refused, Refused::Unavailable(_)).then_some(1_000);
+    refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
+}
+
+/// What a command comes to within its deadline, the same as a request's.
+async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
+    let late = || Unavailable::because("a command was not answered in time").into();
+    timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn acknowledge(
+    socket: &Socket,
+    id: Option<&FrameId>,
+    position: Option<Position>,
+    message_id: Option<MessageId>,
+) {
+    socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
+}
+
+/// A session that has begun.
+struct Conversing<'a> {
+    gateway: &'a Arc<Gateway>,
+    session: &'a Arc<Session>,
+    receipts: Arc<tokio::sync::Semaphore>,
+    bad_frames: u32,
+    typed: Option<Instant>,
+}
+
+impl<'a> Conversing<'a> {
+    fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>) -> Self {
+        let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
+        Self { gateway, session, receipts, bad_frames: 0, typed: None }
+    }
+
+    async fn converse(mut self, incoming: &mut Incoming) {
+        loop {
+            match incoming.next().await {
+                Event::Gone(_) => return,
+                Event::Text(text) => match ClientFrame::read(&text) {
+                    Ok(frame) => {
+                        self.bad_frames = 0;
+                        // Boxed, so that a silent session does not pay for the largest command.
+                        let session = self.session;
+                        session.socket.during(Box::pin(self.answer(frame))).await;
+                    }
+                    Err(bad) => {
+                        refuse_bad(&self.session.socket, &bad);
+                        self.bad_frames += 1;
+                        if self.bad_frames >= BAD_FRAMES {
+                            self.session.socket.close(Close::BadFrames);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    async fn answer(&mut self, frame: ClientFrame) {
+        let socket = &self.session.socket;
+        match frame {
+            ClientFrame::Hello { id, .. } => {
+                refuse(socket, id.as_ref(), "already_begun", "hello is the first frame and comes once", None);
+            }
+            ClientFrame::Send { id, conversation_id, client_id, text, reply_to, metadata } => {
+                let new = NewMessage { client_id, text, reply_to, metadata };
+                match in_time(self.gateway.commands.send(self.session.user, conversation_id, new)).await {
+                    Ok(sent) => {
+                        let message = Some(sent.message.message_id);
+                        acknowledge(socket, id.as_ref(), Some(sent.position), message);
+                    }
+                    Err(refused) => refuse_command(socket, id.as_ref(), &refused),
+                }
+            }
+            ClientFrame::Edit { id, conversation_id, message_id, client_id, text } => {
+                self.act(id, (conversation_id, message_id), Act::Edit(text), client_id).await;
+            }
+            ClientFrame::Delete { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Delete, client_id).await;
+            }
+            ClientFrame::React { id, conversation_id, message_id, client_id, emoji } => {
+                self.act(id, (conversation_id, message_id), Act::React(emoji), client_id).await;
+            }
+            ClientFrame::Unreact { id, conversation_id, message_id, client_id, emoji } => {
+                self.act(id, (conversation_id, message_id), Act::Unreact(emoji), client_id).await;
+            }
+            ClientFrame::Pin { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Pin, client_id).await;
+            }
+            ClientFrame::Unpin { id, conversation_id, message_id, client_id } => {
+                self.act(id, (conversation_id, message_id), Act::Unpin, client_id).await;
+            }
+            ClientFrame::Read { id, conversation_id, position } => {
+                self.advance(id, conversation_id, None, Some(position));
+            }
+            ClientFrame::Delivered { id, conversation_id, position } => {
+                self.advance(id, conversation_id, Some(position), None);
+            }
+            ClientFrame::Typing { id, conversation_id } => {
+                if self.typed.is_some_and(|at| at.elapsed() < TYPING) {
+                    return;
+                }
+                self.typed = Some(Instant::now());
+                let told = self.gateway.commands.typing(self.session.user, conversation_id);
+                if let Err(refused) = in_time(told).await {
+                    refuse_command(socket, id.as_ref(), &refused);
+                }
+            }
+            ClientFrame::Presence { status, .. } => {
+                self.gateway.presence.tell(self.session.user, self.session.id, status.into());
+            }
+            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token),
+            ClientFrame::Ping { id } => socket.send(&ServerFrame::Pong { id: id.as_ref() }.encode()),
+        }
+    }
+
+    async fn act(
+        &self,
+        id: Option<FrameId>,
+        (conversation, message): (ConversationId, MessageId),
+        act: Act,
+        key: Option<ClientId>,
+    ) {
+        let socket = &self.session.socket;
+        match in_time(self.gateway.commands.act(self.session.user, conversation, message, act, key)).await {
+            Ok(acted) => acknowledge(socket, id.as_ref(), Some(acted.position), Some(message)),
+            Err(refused) => refuse_command(socket, id.as_ref(), &refused),
+        }
+    }
+
+    /// Receipts are gathered for up to a second, and what the client sends next does not wait.
+    fn advance(
+        &self,
+        id: Option<FrameId>,
+        conversation: ConversationId,
+        delivered: Option<Position>,
+        read: Option<Position>,
+    ) {
+        let socket = &self.session.socket;
+        let Ok(permit) = self.receipts.clone().try_acquire_owned() else {
+            let detail = "too many receipts wait: send one for the latest position of each conversation";
+            return refuse(socket, id.as_ref(), "too_many_receipts", detail, Some(1_000));
+        };
+        let (gateway, session) = (self.gateway.clone(), self.session.clone());
+        tokio::spawn(async move {
+            let advanced = gateway.commands.advance(session.user, conversation, delivered, read);
+            let advanced = in_time(advanced).await;
+            match advanced {
+                Ok(reached) if id.is_some() => acknowledge(&session.socket, id.as_ref(), Some(reached), None),
+                Ok(_) => {}
+                Err(refused) => refuse_command(&session.socket, id.as_ref(), &refused),
+            }
+            drop(permit);
+        });
+    }
+
+    fn authenticate(&self, id: Option<&FrameId>, token: &str) {
+        let socket = &self.session.socket;
+        match self.gateway.caller(token) {
+            Ok(caller) if caller.user == self.session.user && caller.login == self.session.login => {
+                self.session.renew(caller.expires_at);
+                acknowledge(socket, id, None, None);
+            }
+            Ok(_) => socket.close(Close::InvalidToken),
+            Err(bad) => socket.close(bad.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use bytes::Bytes;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::{clock::Clock, domain::LoginId, gateway::wire::socket::Limits};
+
+    #[tokio::test]
+    async fn a_session_that_panics_frees_its_place() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let (socket, incoming) = Socket::open(stream, Bytes::new(), Limits::default());
+        let clock = Clock::system();
+        let (user, login) = (clock.id(crate::domain::UserId::known), clock.id(LoginId::known));
+        let caller = Caller { user, login, expires_at: clock.now() };
+        let session = Session::new(clock.id(std::convert::identity), &caller, socket, None);
+        let listeners = Arc::<Listeners>::default();
+        let told = Arc::<Mutex<Vec<(bool, bool)>>>::default();
+        let (here, noted) = (listeners.clone(), told.clone());
+        let panicked = tokio::spawn(async move {
+            let _incoming = incoming;
+            here.enter(&session);
+            let mut present = Present::new(&here, &session, |was_online, last| {
+                noted.lock().expect("no panic").push((was_online, last.is_some()));
+            });
+            present.is_online = true;
+            panic!("as this test wants it");
+        });
+        assert!(panicked.await.expect_err("it panicked").is_panic());
+        assert!(listeners.get(user).is_none() && listeners.sessions().is_empty());
+        assert_eq!(*told.lock().expect("no panic"), [(true, true)]);
+        client.readable().await.expect("the end is told");
+        assert_eq!(client.try_read(&mut [0]).expect("the socket is closed"), 0);
+    }
+}

@@ -1,0 +1,128 @@
+//! How much a client may send. Frames, control frames and bytes each come out of a bucket that fills
+//! again as time passes; a client that takes more than there is gets closed with 4408.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// So much a second in the long run, and so much at once after a silence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// In the long run.
+    pub per_second: u32,
+    /// After a silence.
+    pub at_once: u32,
+}
+
+/// Frames of every kind, fragments too. The outbox of a device that was away for days fits in at once, and
+/// a client that waits for answers is slower.
+pub const FRAMES: Rate = Rate { per_second: 200, at_once: 2_000 };
+/// All bytes, those of heads too: at once more than two hundred frames of the largest size.
+pub const BYTES: Rate = Rate { per_second: 1_000_000, at_once: 16_000_000 };
+/// Pings and pongs, which also count as frames.
+pub const CONTROL: Rate = Rate { per_second: 10, at_once: 10 };
+
+/// The rest of what one client may send. Owned by the task that reads its socket.
+#[derive(Debug)]
+pub(in crate::gateway) struct Budget {
+    /// Everything that had come by then has been read.
+    read_up_to: Instant,
+    /// When each bucket is full again.
+    frames: Instant,
+    bytes: Instant,
+    control: Instant,
+}
+
+/// Something that has come.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::gateway) struct Came {
+    pub(in crate::gateway) frames: u32,
+    pub(in crate::gateway) bytes: u32,
+    pub(in crate::gateway) control: u32,
+}
+
+impl Budget {
+    pub(in crate::gateway) fn new(now: Instant) -> Self {
+        Self { read_up_to: now, frames: now, bytes: now, control: now }
+    }
+
+    /// Everything that had come before has been read, so the next bytes come just now.
+    pub(in crate::gateway) fn is_read_up_to(&mut self, now: Instant) {
+        self.read_up_to = now;
+    }
+
+    /// Takes what has come out of the buckets; whether there was enough in all of them.
+    ///
+    /// A bucket has been filling since everything was read: frames that a client sends while nobody reads,
+    /// as in a long resume, are read at once and were not sent at once.
+    pub(in crate::gateway) fn takes(&mut self, came: Came, now: Instant) -> bool {
+        let since = self.read_up_to;
+        let frames = FRAMES.takes(&mut self.frames, came.frames, since, now);
+        let bytes = BYTES.takes(&mut self.bytes, came.bytes, since, now);
+        let control = CONTROL.takes(&mut self.control, came.control, since, now);
+        frames && bytes && control
+    }
+}
+
+impl Rate {
+    fn takes(self, full_at: &mut Instant, count: u32, since: Instant, now: Instant) -> bool {
+        if count > 0 {
+            *full_at = (*full_at).max(since) + self.time_for(count);
+        }
+        full_at.saturating_duration_since(now) <= self.time_for(self.at_once)
+    }
+
+    fn time_for(self, count: u32) -> Duration {
+        Duration::from_nanos(u64::from(count) * 1_000_000_000 / u64::from(self.per_second))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTROL_FRAME: Came = Came { frames: 1, bytes: 6, control: 1 };
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// How many of these a client may send at this moment.
+    fn most(budget: &mut Budget, came: Came, now: Instant) -> usize {
+        (0..).take_while(|_| budget.takes(came, now)).count()
+    }
+
+    #[test]
+    fn so_much_may_come_at_once_and_so_much_a_second() {
+        let begin = Instant::now();
+        for (came, rate) in [
+            (Came { frames: 1, ..Came::default() }, FRAMES),
+            (Came { bytes: 1, ..Came::default() }, BYTES),
+            (Came { control: 1, ..Came::default() }, CONTROL),
+        ] {
+            let mut budget = Budget::new(begin);
+            assert_eq!(most(&mut budget, came, begin), rate.at_once as usize, "{rate:?}");
+            // The one too many has been taken too.
+            let later = begin + 2 * SECOND;
+            budget.is_read_up_to(later);
+            assert_eq!(most(&mut budget, came, later) as u32, (2 * rate.per_second - 1).min(rate.at_once));
+            let much_later = later + 3_600 * SECOND;
+            budget.is_read_up_to(much_later);
+            assert_eq!(most(&mut budget, came, much_later), rate.at_once as usize, "never more at once");
+        }
+    }
+
+    #[test]
+    fn frames_that_came_while_nobody_read_were_not_sent_at_once() {
+        let begin = Instant::now();
+        let mut budget = Budget::new(begin);
+        let after_a_resume = begin + 120 * SECOND;
+        let most_by_then = 120 * CONTROL.per_second + CONTROL.at_once;
+        assert_eq!(most(&mut budget, CONTROL_FRAME, after_a_resume) as u32, most_by_then);
+    }
+
+    #[test]
+    fn every_bucket_has_to_have_enough() {
+        let begin = Instant::now();
+        let mut budget = Budget::new(begin);
+        assert!(budget.takes(Came { frames: 1, bytes: BYTES.at_once, control: 0 }, begin));
+        assert!(!budget.takes(Came { frames: 1, bytes: 6, control: 0 }, begin));
+    }
+}

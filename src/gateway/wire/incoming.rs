@@ -1,0 +1,209 @@
+//! The reading half of a socket: one task awaits [`Incoming::next`]. It also writes what waits, and
+//! it has no buffer while the client is silent.
+
+use std::{io, net::Shutdown, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    io::Interest,
+    select,
+    task::coop::consume_budget,
+    time::{Instant, sleep, timeout_at},
+};
+use tracing::debug;
+
+use crate::gateway::{
+    frames::close::Close,
+    wire::{
+        budget::{Budget, Came},
+        socket::{Phase, Socket},
+        websocket::{self, Message, Parser},
+    },
+};
+
+/// What comes from a client.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A text message.
+    Text(String),
+    /// The connection has ended: leave the hub. With what the server had said, if it said anything.
+    Gone(Option<Close>),
+}
+
+/// The pause between two reads, of 8 KiB each, from a client that is heard no more.
+const PAUSE: Duration = Duration::from_millis(1);
+
+/// Reads one socket. Owned by its task.
+pub struct Incoming {
+    socket: Arc<Socket>,
+    parser: Parser,
+    budget: Budget,
+    /// Nothing more had come when the socket was last read.
+    is_all_read: bool,
+    /// Bytes that have been read and not yet parsed: more than one message came at once.
+    rest: Bytes,
+    /// The client has sent its close frame.
+    heard_close: bool,
+    /// The client broke the protocol or sent too much: nothing that follows is understood.
+    is_deaf: bool,
+}
+
+impl Incoming {
+    pub(in crate::gateway) fn new(socket: Arc<Socket>, early: Bytes) -> Self {
+        let parser = Parser::new(socket.limits.message);
+        let budget = Budget::new(Instant::now());
+        let (is_all_read, heard_close, is_deaf) = (false, false, false);
+        Self { socket, parser, budget, is_all_read, rest: early, heard_close, is_deaf }
+    }
+
+    /// The next message. Pings are answered on the way. A client that never stops sending gives way to
+    /// all others, here and in `linger`: without that nothing in the loop ever waits, no
+    /// deadline around it fires, and the thread that runs it may be the one that has to look after all
+    /// other sockets. After [`Event::Gone`] there is no other. Dropping the future loses
+    /// nothing. Whoever works long on a message does it in [`Socket::during`], so that what waits
+    /// for this client is written meanwhile.
+    pub async fn next(&mut self) -> Event {
+        while self.socket.is_open() {
+            consume_budget().await;
+            if !self.rest.is_empty() {
+                if let Some(event) = self.parse_rest() {
+                    return event;
+                }
+                continue;
+            }
+            let interest = self.interest(self.socket.flush());
+            select! {
+                biased;
+                () = self.socket.wake.notified() => {}
+                ready = self.socket.stream.ready(interest) => match ready {
+                    Ok(ready) if ready.is_readable() => {
+                        if let Some(event) = self.read() {
+                            return event;
+                        }
+                    }
+                    Ok(_) => {}
+                    Err(_) => self.socket.end(),
+                }
+            }
+        }
+        let said = match self.socket.phase() {
+            Phase::Closing(said, since) => {
+                // Boxed, so that an open socket does not pay for its end.
+                let _ = timeout_at(since + self.socket.limits.linger, Box::pin(self.linger())).await;
+                Some(said)
+            }
+            Phase::Gone(said) => said,
+            Phase::Open => None,
+        };
+        self.socket.end();
+        Event::Gone(said)
+    }
+
+    /// Writes what waits and reads on until the client has closed too.
+    async fn linger(&mut self) {
+        let mut has_ended = false;
+        loop {
+            consume_budget().await;
+            let is_flushed = self.socket.flush();
+            if matches!(self.socket.phase(), Phase::Gone(_)) || (is_flushed && self.heard_close) {
+                return;
+            }
+            if is_flushed && self.is_deaf && !has_ended {
+                // Its close frame could not be understood; the end of its stream can.
+                self.socket.shut_down(Shutdown::Write);
+                has_ended = true;
+            }
+            match self.socket.stream.ready(self.interest(is_flushed)).await {
+                Ok(ready) if ready.is_readable() => {
+                    self.read();
+                    while !self.rest.is_empty() {
+                        self.parse_rest();
+                    }
+                    if self.is_deaf {
+                        sleep(PAUSE).await;
+                    }
+                }
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn interest(&self, is_flushed: bool) -> Interest {
+        if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE }
+    }
+
+    /// Reads once, into a buffer that lives no longer than this.
+    fn read(&mut self) -> Option<Event> {
+        let mut buffer = [0; 8 * 1024];
+        match self.socket.stream.try_read(&mut buffer) {
+            Ok(0) => self.socket.end(),
+            Ok(_) if self.is_deaf => {}
+            Ok(read) => {
+                if std::mem::take(&mut self.is_all_read) {
+                    self.budget.is_read_up_to(Instant::now());
+                }
+                let mut input = &buffer[..read];
+                let event = self.parse(&mut input);
+                self.rest = Bytes::copy_from_slice(input);
+                return event;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.is_all_read = true,
+            Err(_) => self.socket.end(),
+        }
+        None
+    }
+
+    fn parse_rest(&mut self) -> Option<Event> {
+        let rest = std::mem::take(&mut self.rest);
+        let mut input = &rest[..];
+        let event = self.parse(&mut input);
+        self.rest = rest.slice(rest.len() - input.len()..);
+        event
+    }
+
+    /// The next text in `input`; without one, the caller parses on until `input` has been used up.
+    fn parse(&mut self, input: &mut &[u8]) -> Option<Event> {
+        let (bytes, frames) = (input.len(), self.parser.frames());
+        let parsed = self.parser.next(input);
+        self.socket.note_unfinished(self.parser.is_within_message());
+        let came = Came {
+            frames: self.parser.frames().wrapping_sub(frames),
+            bytes: (bytes - input.len()) as u32,
+            control: u32::from(matches!(parsed, Ok(Some(Message::Ping(_) | Message::Pong)))),
+        };
+        if !self.budget.takes(came, Instant::now()) {
+            debug!("a client sent too much");
+            self.hear_no_more(input, Close::RateLimited);
+            return None;
+        }
+        if let Ok(Some(_)) = parsed {
+            self.socket.note_heard();
+        }
+        match parsed {
+            Ok(None | Some(Message::Pong)) => None,
+            Ok(Some(Message::Text(text))) => Some(Event::Text(text)),
+            Ok(Some(Message::Ping(payload))) => {
+                self.socket.send(&websocket::pong(&payload));
+                None
+            }
+            Ok(Some(Message::Close(_))) => {
+                *input = &[];
+                self.heard_close = true;
+                self.socket.close(Close::Bye);
+                None
+            }
+            Err(violation) => {
+                debug!(%violation, "a client broke the protocol");
+                self.hear_no_more(input, violation.into());
+                None
+            }
+        }
+    }
+
+    fn hear_no_more(&mut self, input: &mut &[u8], why: Close) {
+        *input = &[];
+        self.is_deaf = true;
+        self.socket.close(why);
+    }
+}

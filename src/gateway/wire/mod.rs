@@ -1,0 +1,7 @@
+//! Bytes: RFC 6455 framing, the socket, its backlog and its budget.
+
+pub mod backlog;
+pub mod budget;
+pub mod incoming;
+pub mod socket;
+pub mod websocket;

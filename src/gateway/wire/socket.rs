@@ -1,0 +1,428 @@
+//! One upgraded connection that anybody may write to. Frames go straight to the kernel; only what
+//! does not fit there waits, within a bound, for the task that reads the socket.
+
+use std::{
+    convert::Infallible,
+    io::{self, IoSlice},
+    iter,
+    net::Shutdown,
+    os::fd::AsFd,
+    pin::pin,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use rustix::{io::Errno, net::SendFlags};
+use tokio::{net::TcpStream, select, sync::Notify, time::Instant};
+
+use crate::{
+    domain::{ConversationId, Position},
+    gateway::{
+        frames::close::Close,
+        wire::{
+            backlog::{BATCH, Backlog},
+            incoming::Incoming,
+        },
+    },
+    telemetry::METRICS,
+};
+
+/// What one socket may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Frames that may wait for the client to read.
+    pub frames: usize,
+    /// Bytes that may wait. One frame alone may be larger.
+    pub bytes: usize,
+    /// The largest message of a client, in bytes.
+    pub message: usize,
+    /// How long a close may take: what waits is written and the client's own close is awaited.
+    pub linger: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { frames: 256, bytes: 1024 * 1024, message: 64 * 1024, linger: Duration::from_secs(5) }
+    }
+}
+
+/// The event that a durable frame shows.
+pub type Tag = (ConversationId, Position);
+
+/// A frame that is never skipped: if it cannot wait, the socket is closed and the client resumes.
+#[derive(Debug, Clone)]
+pub struct Durable {
+    /// The event that it shows.
+    pub tag: Tag,
+    /// The encoded frame, shared by all sockets.
+    pub frame: Bytes,
+}
+
+/// The side of a connection that is shared by all who write to it.
+pub struct Socket {
+    pub(in crate::gateway) stream: TcpStream,
+    pub(in crate::gateway) limits: Limits,
+    /// Tells the reading task that something waits or that the phase has changed.
+    pub(in crate::gateway) wake: Notify,
+    out: Mutex<Out>,
+    born: Instant,
+    /// Seconds after `born` when a complete message was last heard.
+    heard: AtomicU32,
+    /// One more than the seconds after `born` when the unfinished message began; 0 without one.
+    begun: AtomicU32,
+    /// Nobody reads it at present: it works on what it has read.
+    is_deaf: AtomicBool,
+}
+
+struct Out {
+    phase: Phase,
+    waiting: Backlog,
+    /// Durable frames of a socket on hold.
+    held: Option<Vec<Durable>>,
+    held_bytes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) enum Phase {
+    Open,
+    /// The close frame is on its way.
+    Closing(Close, Instant),
+    /// Nothing can be written any more; what the server had said, if anything.
+    Gone(Option<Close>),
+}
+
+impl Socket {
+    /// Takes over a connection after its upgrade; `early` is what the client has sent already.
+    pub fn open(stream: TcpStream, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
+        let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
+        let socket = Arc::new(Self {
+            stream,
+            limits,
+            wake: Notify::new(),
+            out: Mutex::new(out),
+            born: Instant::now(),
+            heard: AtomicU32::new(0),
+            begun: AtomicU32::new(0),
+            is_deaf: AtomicBool::new(false),
+        });
+        (Arc::clone(&socket), Incoming::new(socket, early))
+    }
+
+    /// Whether frames are still accepted. All sending to a socket that is not open does nothing.
+    pub fn is_open(&self) -> bool {
+        self.phase() == Phase::Open
+    }
+
+    /// Sends an answer or a sign of life at once, or after what waits. Over the bound the socket
+    /// closes with [`Close::SlowConsumer`].
+    pub fn send(&self, frame: &Bytes) {
+        let mut out = self.out();
+        if out.phase == Phase::Open {
+            self.put(&mut out, iter::once(frame));
+        }
+    }
+
+    /// Sends a frame that says where the client is, unless the socket is on hold: then it is not
+    /// there yet.
+    pub fn send_if_live(&self, frame: &Bytes) {
+        let mut out = self.out();
+        if out.phase == Phase::Open && out.held.is_none() {
+            self.put(&mut out, iter::once(frame));
+        }
+    }
+
+    /// Sends many answers, with as few system calls as possible.
+    pub fn send_all(&self, frames: &[Bytes]) {
+        let mut out = self.out();
+        if out.phase == Phase::Open {
+            self.put(&mut out, frames.iter());
+        }
+    }
+
+    /// Sends durable frames in their order with as few system calls as possible, or keeps them
+    /// while the socket is on hold. Over the bound the socket closes with [`Close::SlowConsumer`].
+    pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {
+        let mut out = self.out();
+        if out.phase != Phase::Open {
+            return;
+        }
+        if out.held.is_none() {
+            return self.put(&mut out, frames.into_iter().map(|durable| &durable.frame));
+        }
+        for durable in frames {
+            if !self.has_room(&out, &durable.frame) {
+                return self.shut(&mut out, Close::SlowConsumer);
+            }
+            out.held_bytes += durable.frame.len();
+            out.held.get_or_insert_default().push(durable.clone());
+        }
+    }
+
+    /// Sends a frame that matters only now (typing, presence), or drops it when anything waits.
+    /// Whether it was sent.
+    pub fn offer(&self, frame: &Bytes) -> bool {
+        let mut out = self.out();
+        if out.phase != Phase::Open || out.held.is_some() || !out.waiting.is_empty() {
+            return false;
+        }
+        let written = self.write(&mut out, &[frame]);
+        if (1..frame.len()).contains(&written) {
+            out.waiting.push_rest(frame, written);
+            self.wake.notify_one();
+        }
+        written > 0
+    }
+
+    /// From now on durable frames are kept, not written, until [`release`](Self::release).
+    pub fn hold(&self) {
+        self.out().held.get_or_insert_default();
+    }
+
+    /// Sends `first`, then the durable frames that came since [`hold`](Self::hold) and that `keep`
+    /// wants, then goes on as before. `keep` runs under the socket's lock.
+    pub fn release(&self, first: &Bytes, mut keep: impl FnMut(&Tag) -> bool) {
+        let mut out = self.out();
+        let held = out.held.take().unwrap_or_default();
+        out.held_bytes = 0;
+        if out.phase == Phase::Open {
+            let kept = held.iter().filter(|durable| keep(&durable.tag)).map(|durable| &durable.frame);
+            self.put(&mut out, iter::once(first).chain(kept));
+        }
+    }
+
+    /// Closes after what waits; frames on hold are forgotten. Only the first reason counts.
+    pub fn close(&self, why: Close) {
+        self.shut(&mut self.out(), why);
+        self.flush();
+    }
+
+    /// Waits until nothing waits for the client, so that a resume goes at its pace. `false` when
+    /// the socket is not open any more. The caller sets the deadline.
+    pub async fn drained(&self) -> bool {
+        while !self.flush() {
+            if !self.is_open() || self.stream.writable().await.is_err() {
+                return false;
+            }
+        }
+        self.is_open()
+    }
+
+    /// Does `work` in the task that reads the socket, and writes what waits meanwhile. What the client sends
+    /// is not read before it is done, so that this time is none in which the client was silent.
+    pub async fn during<F: Future>(&self, work: F) -> F::Output {
+        let _deaf = Deaf::new(self);
+        let work = pin!(work);
+        select! {
+            biased;
+            done = work => done,
+            never = self.keep_writing() => match never {},
+        }
+    }
+
+    async fn keep_writing(&self) -> Infallible {
+        loop {
+            if self.flush() || self.stream.writable().await.is_err() {
+                self.wake.notified().await;
+            }
+        }
+    }
+
+    /// How long no complete message has been heard although somebody listened, in whole seconds.
+    pub fn idle_for(&self, now: Instant) -> Duration {
+        if self.is_deaf.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
+    }
+
+    /// How long a message has been begun and not finished, in whole seconds; `None` without one.
+    pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
+        if self.is_deaf.load(Relaxed) {
+            return None;
+        }
+        self.begun.load(Relaxed).checked_sub(1).map(|begun| self.since(now, begun))
+    }
+
+    fn since(&self, now: Instant, seconds: u32) -> Duration {
+        let age = now.saturating_duration_since(self.born).as_secs();
+        Duration::from_secs(age.saturating_sub(u64::from(seconds)))
+    }
+
+    fn age(&self) -> u32 {
+        u32::try_from(self.born.elapsed().as_secs()).unwrap_or(u32::MAX - 1)
+    }
+
+    /// Notes a complete message.
+    pub(in crate::gateway) fn note_heard(&self) {
+        self.heard.store(self.age(), Relaxed);
+    }
+
+    /// Notes whether a message is unfinished.
+    pub(in crate::gateway) fn note_unfinished(&self, unfinished: bool) {
+        match (unfinished, self.begun.load(Relaxed)) {
+            (true, 0) => self.begun.store(self.age() + 1, Relaxed),
+            (false, 1..) => self.begun.store(0, Relaxed),
+            _ => {}
+        }
+    }
+
+    pub(in crate::gateway) fn phase(&self) -> Phase {
+        self.out().phase
+    }
+
+    /// Writes what waits as far as the kernel takes it; whether nothing waits any more.
+    pub(in crate::gateway) fn flush(&self) -> bool {
+        let mut out = self.out();
+        while !out.waiting.is_empty() {
+            let mut slices = [IoSlice::new(&[]); BATCH];
+            let filled = out.waiting.front(&mut slices);
+            match self.stream.try_write_vectored(&slices[..filled]) {
+                Ok(written) => out.waiting.advance(written),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => out.end(),
+            }
+        }
+        true
+    }
+
+    /// The connection is of no use any more: forgets what waits and lets the kernel end it, even
+    /// while others still hold the socket.
+    pub(in crate::gateway) fn end(&self) {
+        self.out().end();
+        self.shut_down(Shutdown::Both);
+    }
+
+    /// Half or wholly closes the connection under the socket.
+    pub(in crate::gateway) fn shut_down(&self, how: Shutdown) {
+        // A second descriptor is the safe way to std's shutdown. Without one (no file left) the
+        // connection ends when the last owner drops the socket.
+        if let Ok(same) = self.stream.as_fd().try_clone_to_owned() {
+            let _ = std::net::TcpStream::from(same).shutdown(how);
+        }
+    }
+
+    fn out(&self) -> MutexGuard<'_, Out> {
+        self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_room(&self, out: &Out, frame: &Bytes) -> bool {
+        let frames = out.waiting.frames() + out.held.as_ref().map_or(0, Vec::len);
+        let bytes = out.waiting.bytes() + out.held_bytes;
+        frames == 0 || frames < self.limits.frames && bytes + frame.len() <= self.limits.bytes
+    }
+
+    fn put<'a>(&self, out: &mut Out, mut frames: impl Iterator<Item = &'a Bytes>) {
+        while out.waiting.is_empty() && out.phase == Phase::Open {
+            let Some(first) = frames.next() else { return };
+            let mut batch = [first; BATCH];
+            let mut count = 1;
+            for (place, frame) in batch[1..].iter_mut().zip(frames.by_ref()) {
+                *place = frame;
+                count += 1;
+            }
+            let mut written = self.write(out, &batch[..count]);
+            for frame in &batch[..count] {
+                let of_this = written.min(frame.len());
+                written -= of_this;
+                if of_this < frame.len() && !self.queue(out, frame, of_this) {
+                    return;
+                }
+            }
+        }
+        for frame in frames {
+            if !self.queue(out, frame, 0) {
+                return;
+            }
+        }
+        self.wake.notify_one();
+    }
+
+    /// Lets the rest of a frame wait; `false` when the socket is closed for it.
+    fn queue(&self, out: &mut Out, frame: &Bytes, written: usize) -> bool {
+        if out.phase != Phase::Open {
+            return false;
+        }
+        let fits = self.has_room(out, frame);
+        if fits || written > 0 {
+            out.waiting.push_rest(frame, written);
+        }
+        if !fits {
+            self.shut(out, Close::SlowConsumer);
+        }
+        fits
+    }
+
+    fn shut(&self, out: &mut Out, why: Close) {
+        if out.phase != Phase::Open {
+            return;
+        }
+        out.phase = Phase::Closing(why, Instant::now());
+        out.held = None;
+        if why == Close::SlowConsumer {
+            // Who does not read gets no more of it: the client resumes from what it has.
+            METRICS.slow_consumers.inc();
+            out.waiting.keep_begun();
+        }
+        out.waiting.push(why.frame());
+        self.wake.notify_one();
+    }
+
+    /// Writes as much of `frames` as the kernel takes now: straight to it, without a look at what tokio
+    /// knows of the socket, which is in no cache when a frame comes. [`flush`](Self::flush) tells tokio.
+    fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
+        let written = match frames {
+            [frame] => rustix::net::send(&self.stream, frame, SendFlags::empty()),
+            _ => {
+                let mut slices = [IoSlice::new(&[]); BATCH];
+                for (slice, frame) in slices.iter_mut().zip(frames) {
+                    *slice = IoSlice::new(frame);
+                }
+                rustix::io::writev(&self.stream, &slices[..frames.len().min(BATCH)])
+            }
+        };
+        match written {
+            Ok(written) => written,
+            Err(Errno::AGAIN) => 0,
+            Err(_) => {
+                out.end();
+                self.wake.notify_one();
+                0
+            }
+        }
+    }
+}
+
+/// While this lives nobody reads the socket; then the client has all its time again.
+struct Deaf<'a>(&'a Socket);
+
+impl<'a> Deaf<'a> {
+    fn new(socket: &'a Socket) -> Self {
+        socket.is_deaf.store(true, Relaxed);
+        Self(socket)
+    }
+}
+
+impl Drop for Deaf<'_> {
+    fn drop(&mut self) {
+        self.0.note_heard();
+        if self.0.begun.load(Relaxed) > 0 {
+            self.0.begun.store(self.0.age() + 1, Relaxed);
+        }
+        self.0.is_deaf.store(false, Relaxed);
+    }
+}
+
+impl Out {
+    fn end(&mut self) {
+        if let Phase::Open = self.phase {
+            self.phase = Phase::Gone(None);
+        } else if let Phase::Closing(said, _) = self.phase {
+            self.phase = Phase::Gone(Some(said));
+        }
+        (self.waiting, self.held, self.held_bytes) = (Backlog::default(), None, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests;

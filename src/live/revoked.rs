@@ -1,0 +1,110 @@
+//! The logins that were revoked, kept in memory until the last access token of each has expired. How long
+//! that is, is measured by the clock that nobody sets: one that jumps ahead and back forgets nothing.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{PoisonError, RwLock},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    accounts,
+    credentials::{ACCESS_LIFE, LEEWAY},
+    domain::{LoginId, Time},
+};
+
+/// How long a revoked login must be remembered: a node whose clock is ahead may have given out a
+/// token that another one, whose clock is behind, still accepts.
+const MEMORY: Duration = Duration::from_secs(ACCESS_LIFE.as_secs() + 3 * LEEWAY.as_secs());
+
+/// How long the database may take.
+const ANSWER: Duration = Duration::from_secs(5);
+
+/// How often what is forgotten is thrown away.
+const SWEEP: Duration = Duration::from_secs(60);
+
+/// The deny set of a node. It is bounded by what is revoked within about twelve minutes.
+#[derive(Debug, Default)]
+pub struct Revoked(RwLock<Memory>);
+
+#[derive(Debug, Default)]
+struct Memory {
+    until: HashMap<LoginId, Instant>,
+    swept_at: Option<Instant>,
+}
+
+impl Revoked {
+    /// Denies a login from now on, for as long as an access token of it can live.
+    pub fn insert(&self, login: LoginId) {
+        self.insert_all([login]);
+    }
+
+    /// Whether a login was revoked. A token that has not expired may be used only if not.
+    pub fn contains(&self, login: LoginId) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
+    }
+
+    /// Adds what the database knows. To be called before serving and after messages may have been
+    /// missed; on an error a node must not serve, for it would let in who may not.
+    pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
+        // On a connection that is dead without a word this would wait for ever, and let in who may not.
+        let revoked = timeout(ANSWER, accounts::revoked_since(pool, now, MEMORY)).await;
+        let logins = revoked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        self.insert_all(logins);
+        Ok(())
+    }
+
+    fn insert_all(&self, logins: impl IntoIterator<Item = LoginId>) {
+        let now = Instant::now();
+        let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        for login in logins {
+            memory.until.insert(login, now + MEMORY);
+        }
+        if memory.swept_at.is_none_or(|at| now.duration_since(at) >= SWEEP) {
+            memory.until.retain(|_, until| *until > now);
+            memory.swept_at = Some(now);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn login(n: u32) -> LoginId {
+        format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_revoked_login_is_denied_until_its_last_token_has_expired() {
+        let revoked = Revoked::default();
+        assert!(!revoked.contains(login(1)));
+        revoked.insert(login(1));
+        assert!(revoked.contains(login(1)));
+        assert!(!revoked.contains(login(2)));
+        advance(Duration::from_secs(660)).await;
+        revoked.insert(login(2));
+        assert!(revoked.contains(login(1)), "token life and leeway of both clocks");
+        advance(Duration::from_secs(100)).await;
+        revoked.insert(login(3));
+        assert!(!revoked.contains(login(1)), "forgotten");
+        assert!(revoked.contains(login(2)) && revoked.contains(login(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_remembered_is_bounded_by_time() {
+        let revoked = Revoked::default();
+        for n in 0..10_000 {
+            revoked.insert(login(n));
+            advance(Duration::from_secs(1)).await;
+        }
+        let remembered = revoked.0.read().expect("lock").until.len();
+        assert!((690..=750).contains(&remembered), "{remembered}");
+    }
+}

@@ -1,0 +1,256 @@
+//! Who is on which node, and which nodes are alive: two buckets in memory. A node lives as long as
+//! it renews its lease; a user's entry says what a node knows of them.
+
+use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
+
+use async_nats::jetstream::{
+    kv::{Config, Entry, Operation, Store, Watch, WatchError},
+    stream::StorageType,
+};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, future::BoxFuture};
+use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    domain::{Status, Time, UserId},
+    log::{Log, Unavailable, streams::layout},
+};
+
+/// A node is held to be dead when it has not renewed its lease for so long.
+pub const LEASE: Duration = Duration::from_secs(12);
+
+/// The bucket of the nodes.
+const NODES: &str = "verbatim_nodes";
+/// The streams in which the buckets lie.
+pub(in crate::log) const NODES_STREAM: &str = "KV_verbatim_nodes";
+pub(in crate::log) const HERE_STREAM: &str = "KV_verbatim_here";
+/// Room for the leases of some thousand nodes.
+const NODES_BYTES: i64 = 1 << 20;
+/// Room for some 250,000 users who are here at once.
+const HERE_BYTES: i64 = 64 << 20;
+
+/// How long to wait before the board is watched again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// One running process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(String);
+
+impl NodeId {
+    /// A name that no other process has.
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().simple().to_string())
+    }
+}
+
+impl Default for NodeId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a node knows of a user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Here {
+    /// `offline`: the last session on that node is gone.
+    pub status: Status,
+    /// Since when.
+    pub at: Time,
+    /// Who says so: the node itself, or another one that found it dead.
+    pub by: NodeId,
+}
+
+/// A change of an entry, in an order that is the same for all nodes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeaseChange {
+    /// Whose.
+    pub user: UserId,
+    /// On which node.
+    pub node: NodeId,
+    /// What is known now; `None`: the entry has been cleared away.
+    pub here: Option<Here>,
+    /// Which version of the entry this is.
+    pub revision: u64,
+}
+
+/// The two buckets. Cheap to clone.
+#[derive(Clone)]
+pub struct Leases {
+    nodes: Store,
+    here: Store,
+    connections: watch::Sender<u64>,
+}
+
+/// The changes of all entries, in one order for all nodes.
+pub struct LeaseChanges {
+    here: Store,
+    watch: Option<Watch>,
+    /// The bucket is in memory: after a reconnect it may be a new one, whose revisions begin again, and a
+    /// watch that goes on behind an old one would wait for ever.
+    connections: watch::Receiver<u64>,
+    /// The watch that is being begun. It outlives a wait that is given up, or each of them would leave a
+    /// consumer.
+    begun: Option<BoxFuture<'static, Result<Watch, WatchError>>>,
+}
+
+impl Log {
+    /// Opens the buckets, and makes them where they are missing.
+    pub async fn leases(&self) -> Result<Leases, Unavailable> {
+        // The server reserves all of it, whatever is used.
+        let bucket = |bucket: &str, max_age, max_bytes| Config {
+            bucket: bucket.to_owned(),
+            storage: StorageType::Memory,
+            history: 1,
+            max_age,
+            max_bytes,
+            num_replicas: self.layout.replicas,
+            ..Config::default()
+        };
+        let open = async |config: Config| {
+            let bucket = config.bucket.clone();
+            match self.jetstream.create_key_value(config).await {
+                Ok(made) => Ok(made),
+                // One that is there with other settings counts as it is.
+                Err(_) => self.jetstream.get_key_value(bucket).await.map_err(Unavailable::because),
+            }
+        };
+        Ok(Leases {
+            nodes: open(bucket(NODES, LEASE, NODES_BYTES)).await?,
+            here: open(bucket("verbatim_here", Duration::ZERO, HERE_BYTES)).await?,
+            connections: self.connections.clone(),
+        })
+    }
+}
+
+impl Log {
+    /// The nodes that live, each with the sessions that it had when it last said so; none where no node has
+    /// ever been. Nothing is made.
+    pub async fn nodes(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
+        match self.jetstream.get_stream(NODES_STREAM).await {
+            Ok(_) => {
+                sessions(&self.jetstream.get_key_value(NODES).await.map_err(Unavailable::because)?).await
+            }
+            Err(e) if layout::is_not_found(e.kind()) => Ok(Vec::new()),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+}
+
+/// The leader of the bucket is asked for the keys: to read them it would take a consumer each time, which
+/// lingers for half a minute, and a replica that lags behind would not know who lives.
+async fn alive(nodes: &Store) -> Result<HashSet<NodeId>, Unavailable> {
+    let keys = nodes.stream.info_with_subjects(format!("{}>", nodes.prefix)).await;
+    let keys: Vec<(String, usize)> =
+        keys.map_err(Unavailable::because)?.try_collect().await.map_err(Unavailable::because)?;
+    let node = |subject: &str| subject.strip_prefix(&nodes.prefix).map(|node| NodeId(node.to_owned()));
+    Ok(keys.iter().filter_map(|(subject, _)| node(subject)).collect())
+}
+
+async fn sessions(nodes: &Store) -> Result<Vec<(NodeId, u64)>, Unavailable> {
+    let mut sessions = Vec::new();
+    for node in alive(nodes).await? {
+        let said = nodes.get(node.to_string()).await.map_err(Unavailable::because)?;
+        let count = said.and_then(|said| std::str::from_utf8(&said).ok()?.parse().ok());
+        sessions.extend(count.map(|count| (node, count)));
+    }
+    sessions.sort_unstable();
+    Ok(sessions)
+}
+
+impl Leases {
+    /// Says that a node lives, and how many sessions it has.
+    pub async fn renew(&self, node: &NodeId, sessions: u64) -> Result<(), Unavailable> {
+        self.nodes
+            .put(node.to_string(), sessions.to_string().into())
+            .await
+            .map(drop)
+            .map_err(Unavailable::because)
+    }
+
+    /// The nodes that live.
+    pub async fn alive(&self) -> Result<HashSet<NodeId>, Unavailable> {
+        alive(&self.nodes).await
+    }
+
+    /// Says what is known of a user on a node.
+    pub async fn put(&self, user: UserId, node: &NodeId, here: &Here) -> Result<(), Unavailable> {
+        let value = serde_json::to_vec(here).map_err(Unavailable::because)?;
+        self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
+    }
+
+    /// Clears an entry away that is of no use any more, if it still is as it was at that revision: the user may
+    /// have come back meanwhile.
+    pub async fn clear(&self, user: UserId, node: &NodeId, revision: u64) -> Result<(), Unavailable> {
+        let cleared = self.here.purge_expect_revision(key(user, node), Some(revision)).await;
+        cleared.map_err(Unavailable::because)
+    }
+
+    /// Watches all entries.
+    pub fn changes(&self) -> LeaseChanges {
+        let (here, connections) = (self.here.clone(), self.connections.subscribe());
+        LeaseChanges { here, watch: None, connections, begun: None }
+    }
+}
+
+impl LeaseChanges {
+    /// The next change; begins with all entries there are. Outlives outages, after which it may
+    /// begin again. Safe to cancel.
+    pub async fn next(&mut self) -> LeaseChange {
+        loop {
+            let Some(watch) = &mut self.watch else {
+                let here = self.here.clone();
+                let begin = || async move {
+                    let begun = here.watch_with_history(">").await;
+                    if let Err(e) = &begun {
+                        tracing::debug!(error = %e, "the board cannot be watched yet");
+                        sleep(PAUSE).await;
+                    }
+                    begun
+                };
+                let begun = self.begun.get_or_insert_with(|| begin().boxed()).await;
+                self.begun = None;
+                self.watch = begun.ok();
+                continue;
+            };
+            let next = tokio::select! {
+                next = watch.next() => next,
+                _ = self.connections.changed() => {
+                    self.watch = None;
+                    continue;
+                }
+            };
+            match next {
+                Some(Ok(entry)) => {
+                    if let Some(change) = read(&entry) {
+                        return change;
+                    }
+                }
+                other => {
+                    tracing::debug!(?other, "the board is watched anew");
+                    self.watch = None;
+                }
+            }
+        }
+    }
+}
+
+fn key(user: UserId, node: &NodeId) -> String {
+    format!("{user}.{node}")
+}
+
+fn read(entry: &Entry) -> Option<LeaseChange> {
+    let (user, node) = entry.key.split_once('.')?;
+    let here = match entry.operation {
+        Operation::Put => Some(serde_json::from_slice(&entry.value).ok()?),
+        Operation::Delete | Operation::Purge => None,
+    };
+    let user = UserId::from_str(user).ok()?;
+    Some(LeaseChange { user, node: NodeId(node.to_owned()), here, revision: entry.revision })
+}

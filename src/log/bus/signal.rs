@@ -1,0 +1,115 @@
+//! What all nodes are told at once and nobody keeps: core NATS, at most once.
+
+use async_nats::{Message, Subscriber};
+use futures_util::{StreamExt as _, stream::SelectAll};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::{ConversationId, LoginId, Time, UserId},
+    log::{Log, Unavailable, subject},
+};
+
+const REVOKED: &str = "verbatim.login.revoked";
+const BLOCKED: &str = "verbatim.blocks.changed";
+
+/// News for every node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Somebody is typing in a conversation.
+    Typing {
+        /// Where.
+        conversation: ConversationId,
+        /// Who.
+        user: UserId,
+    },
+    /// A login counts no more; its access tokens run out at `until` anyway.
+    Revoked {
+        /// Which.
+        login: LoginId,
+        /// How long it has to be remembered.
+        until: Time,
+    },
+    /// Somebody has blocked or unblocked others.
+    Blocked {
+        /// Who.
+        by: UserId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Blocked {
+    user_id: UserId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Typing {
+    user_id: UserId,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Revoked {
+    login_id: LoginId,
+    until: Time,
+}
+
+/// The signals of all nodes, this one's own too.
+pub struct Signals(SelectAll<Subscriber>);
+
+impl Log {
+    /// Tells all nodes.
+    pub async fn tell(&self, signal: Signal) -> Result<(), Unavailable> {
+        let (subject, payload) = match signal {
+            Signal::Typing { conversation, user } => {
+                (subject::typing(conversation), serde_json::to_vec(&Typing { user_id: user }))
+            }
+            Signal::Revoked { login, until } => {
+                (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until }))
+            }
+            Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&Blocked { user_id: by })),
+        };
+        let payload = payload.map_err(Unavailable::because)?.into();
+        self.client.publish(subject, payload).await.map_err(Unavailable::because)
+    }
+
+    /// Waits until all that was told has reached the server: for a process that ends after it.
+    pub async fn flush(&self) -> Result<(), Unavailable> {
+        self.client.flush().await.map_err(Unavailable::because)
+    }
+
+    /// Listens to all nodes. The subscription outlives reconnects; what is told meanwhile is lost,
+    /// so whoever must not miss a revocation or a block reads them again after [`Log::connections`] changed.
+    pub async fn signals(&self) -> Result<Signals, Unavailable> {
+        let mut all = SelectAll::new();
+        for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned()] {
+            all.push(self.client.subscribe(subject).await.map_err(Unavailable::because)?);
+        }
+        Ok(Signals(all))
+    }
+}
+
+impl Signals {
+    /// The next signal; `None` when the connection is closed for good. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Signal> {
+        loop {
+            let message = self.0.next().await?;
+            match read(&message) {
+                Some(signal) => return Some(signal),
+                None => tracing::warn!(subject = %message.subject, "a signal cannot be read"),
+            }
+        }
+    }
+}
+
+fn read(message: &Message) -> Option<Signal> {
+    if message.subject.as_str() == REVOKED {
+        let Revoked { login_id, until } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::Revoked { login: login_id, until });
+    }
+    if message.subject.as_str() == BLOCKED {
+        let Blocked { user_id } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::Blocked { by: user_id });
+    }
+    let (conversation, _) = subject::conversation(&message.subject)?;
+    let Typing { user_id } = serde_json::from_slice(&message.payload).ok()?;
+    Some(Signal::Typing { conversation, user: user_id })
+}

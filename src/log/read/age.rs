@@ -1,0 +1,159 @@
+//! How old what this process knows of the log is. Whoever is cut off from the log hears of no removal and
+//! would let in for ever who was in; so what authorises has an age, and counts for some seconds only.
+//!
+//! A sign of a stream is what its follower hands over, and a leader that says to stand where the
+//! follower is. What an event was when it came says nothing of now, but one that comes shows that the
+//! way is open; how far a busy follower is behind is another question (`/readyz`).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::{domain::Position, log::Log};
+
+/// So long what is known counts without a sign of its stream.
+const MOST: Duration = Duration::from_secs(5);
+/// The same while the servers as a whole answer: they elect another leader for the stream, which takes them
+/// up to ten seconds, and nothing can be stored in it before.
+const ELECTION: Duration = Duration::from_secs(12);
+
+/// When there was a sign of each stream. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::log) struct Signs(Arc<Inner>);
+
+struct Inner {
+    born: Instant,
+    streams: Vec<Stream>,
+    /// When the servers as a whole last answered.
+    quorum: AtomicU64,
+}
+
+/// Times are milliseconds after the birth, and one more.
+#[derive(Default)]
+struct Stream {
+    /// The last sign; 0 while nobody follows and nothing is kept current.
+    sign: AtomicU64,
+    /// How far it is followed.
+    followed: AtomicU64,
+    /// How far it goes at least, as its leader has said.
+    told: AtomicU64,
+}
+
+impl Signs {
+    pub(in crate::log) fn of(streams: usize) -> Self {
+        let streams = (0..streams).map(|_| Stream::default()).collect();
+        Self(Arc::new(Inner { born: Instant::now(), streams, quorum: AtomicU64::new(0) }))
+    }
+
+    fn time(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.0.born).as_millis();
+        u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// The one who leads has come to a position.
+    pub(in crate::log) fn followed(&self, stream: usize, last: Position) {
+        let its = &self.0.streams[stream];
+        its.followed.fetch_max(last.0, Relaxed);
+        its.sign.fetch_max(self.time(Instant::now()), Relaxed);
+    }
+
+    /// The leader of a stream has said where it ends, and that it can store something; `asked` is when.
+    pub(in crate::log) fn told(&self, stream: usize, end: Position, asked: Instant) {
+        let its = &self.0.streams[stream];
+        its.told.fetch_max(end.0, Relaxed);
+        if its.sign.load(Relaxed) > 0 && its.followed.load(Relaxed) >= end.0 {
+            its.sign.fetch_max(self.time(asked), Relaxed);
+        }
+    }
+
+    /// The servers as a whole have answered.
+    pub(in crate::log) fn has_quorum(&self, asked: Instant) {
+        self.0.quorum.fetch_max(self.time(asked), Relaxed);
+    }
+
+    /// Whether the one who leads lacks something that is stored.
+    pub(in crate::log) fn lacks_some(&self, stream: usize) -> bool {
+        let its = &self.0.streams[stream];
+        its.told.load(Relaxed) > its.followed.load(Relaxed)
+    }
+
+    fn is_current(&self, stream: usize, now: Instant) -> bool {
+        let age = |at: &AtomicU64| Duration::from_millis(self.time(now).saturating_sub(at.load(Relaxed)));
+        let sign = &self.0.streams[stream].sign;
+        let most = if age(&self.0.quorum) < MOST { ELECTION } else { MOST };
+        sign.load(Relaxed) == 0 || age(sign) < most
+    }
+}
+
+impl Log {
+    /// Whether what this process knows of a stream is as young as it has to be to let somebody in.
+    pub fn is_current(&self, stream: usize) -> bool {
+        self.signs.is_current(stream, Instant::now())
+    }
+
+    /// The same for all streams.
+    pub fn is_current_everywhere(&self) -> bool {
+        (0..self.layout.streams).all(|stream| self.is_current(stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_known_counts_for_five_seconds_without_a_sign() {
+        let signs = Signs::of(2);
+        let is_current = |stream| signs.is_current(stream, Instant::now());
+        advance(SECOND * 60).await;
+        assert!(is_current(0), "nobody follows, and nothing is believed to be current");
+        signs.followed(0, Position(7));
+        signs.followed(1, Position(3));
+        advance(SECOND * 4).await;
+        assert!(is_current(0) && is_current(1));
+        signs.followed(1, Position(4));
+        advance(SECOND).await;
+        assert!(!is_current(0) && is_current(1));
+        signs.told(0, Position(7), Instant::now());
+        assert!(is_current(0) && !signs.lacks_some(0), "the follower is where the leader is");
+        advance(SECOND * 5).await;
+        signs.told(0, Position(8), Instant::now());
+        assert!(!is_current(0) && signs.lacks_some(0), "it has not heard of the last event");
+        signs.followed(0, Position(8));
+        assert!(is_current(0) && !signs.lacks_some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_as_old_as_its_question() {
+        let signs = Signs::of(1);
+        signs.followed(0, Position(7));
+        let asked = Instant::now();
+        advance(SECOND * 5).await;
+        signs.told(0, Position(7), asked);
+        assert!(!signs.is_current(0, Instant::now()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_election_is_waited_for_while_the_servers_answer() {
+        let signs = Signs::of(1);
+        signs.followed(0, Position(7));
+        for second in 1..20 {
+            advance(SECOND).await;
+            signs.has_quorum(Instant::now());
+            assert_eq!(signs.is_current(0, Instant::now()), second < 12, "{second}");
+        }
+        signs.followed(0, Position(8));
+        advance(SECOND * 5).await;
+        assert!(!signs.is_current(0, Instant::now()), "nobody answers any more");
+    }
+}

@@ -1,0 +1,194 @@
+//! A conversation folded from its events.
+
+use std::{collections::HashMap, future::ready, sync::Arc};
+
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
+
+use crate::{
+    domain::{ConversationId, Event, Fold, Lane, Position, Snapshot},
+    log::{Log, NotRead, Recorded, Unavailable},
+    telemetry::METRICS,
+};
+
+/// Where snapshots of rosters are kept.
+#[derive(Clone)]
+pub struct Snapshots(Arc<Find>);
+
+type Find = dyn Fn(ConversationId, Position) -> BoxFuture<'static, Option<Snapshot>> + Send + Sync;
+
+impl Snapshots {
+    /// By `find`, which answers the last snapshot of a conversation up to and with a position. It answers soon,
+    /// if need be none: a fold then takes longer, and is the same.
+    pub fn by<F>(find: impl Fn(ConversationId, Position) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Option<Snapshot>> + Send + 'static,
+    {
+        Self(Arc::new(move |id, up_to| Box::pin(find(id, up_to))))
+    }
+
+    /// None are kept.
+    pub(in crate::log) fn none() -> Self {
+        Self::by(|_, _| ready(None))
+    }
+
+    async fn last(&self, id: ConversationId, up_to: Position) -> Option<Snapshot> {
+        (self.0)(id, up_to).await
+    }
+}
+
+/// The events of a roster that have been read, and the roster before them.
+#[derive(Default)]
+struct Roster {
+    /// Where the conversation begins, if that was seen.
+    begun: Position,
+    start: Fold,
+    events: Vec<Recorded>,
+}
+
+impl Roster {
+    fn begun(events: Vec<Recorded>) -> Self {
+        let begun = events.first().filter(|first| first.begins()).map(|first| first.position);
+        Self { begun: begun.unwrap_or_default(), start: Fold::default(), events }
+    }
+
+    fn read(&self) -> Position {
+        self.events.last().map_or(Position::START, |event| event.position)
+    }
+
+    /// The roster as it was before a position, which is not before the last event of the start.
+    fn before(&self, position: Position) -> Fold {
+        let mut fold = self.start.clone();
+        for recorded in self.events.iter().take_while(|recorded| recorded.position < position) {
+            recorded.apply_to(&mut fold);
+        }
+        fold
+    }
+}
+
+impl Recorded {
+    /// Whether a conversation begins with it: none of its events stands before.
+    pub(in crate::log) fn begins(&self) -> bool {
+        matches!(self.event, Some(Event::ConversationCreated(_)))
+    }
+
+    /// Takes this event into a fold; the position before it in the chain, or `None` if it is void,
+    /// cannot be read or was read before.
+    pub fn apply_to(&self, fold: &mut Fold) -> Option<Position> {
+        let seen = fold.read;
+        if self.poison.is_some() {
+            fold.read = seen.max(self.position);
+            return None;
+        }
+        let previous = fold.apply(self.position, self.actor, self.lane, self.event.as_ref());
+        if previous.is_none() && self.position > seen {
+            METRICS.void_events.inc();
+        }
+        previous
+    }
+}
+
+/// The most conversations that are looked up together. With their lanes they stay far below the 1,024
+/// messages that nats-server answers at once.
+pub const FOLDS: usize = 64;
+/// Rosters that are read side by side.
+const ROSTERS: usize = 8;
+
+impl Log {
+    /// Folds a conversation up to and with a position, or as far as it goes: its whole roster, and
+    /// the last event that counts.
+    pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, NotRead> {
+        let heads = match up_to {
+            Some(limit) => self.heads(id, limit).await?,
+            None => self.heads_of(&[id]).await?,
+        };
+        let (begun, fold) = self.folded(id, heads).await?;
+        match self.damage(self.stream_of(id), begun, up_to.unwrap_or(Position::MAX)).await? {
+            None => Ok(fold),
+            Some(damaged) => Err(damaged.into()),
+        }
+    }
+
+    /// Folds conversations of one stream, at most [`FOLDS`], as far as they go: one look-up for them
+    /// all, and one more for each whose roster has changed since it began. Answers in their order.
+    pub async fn fold_all(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
+        let mut heads: HashMap<ConversationId, Vec<Recorded>> = HashMap::new();
+        match self.heads_of(ids).await {
+            Ok(found) => {
+                for recorded in found {
+                    heads.entry(recorded.conversation).or_default().push(recorded);
+                }
+            }
+            Err(e) => return ids.iter().map(|_| Err(e.clone().into())).collect(),
+        }
+        let all: Vec<_> = ids.iter().map(|id| (*id, heads.remove(id).unwrap_or_default())).collect();
+        let folded = stream::iter(all).map(|(id, heads)| self.folded(id, heads)).buffered(ROSTERS);
+        let folded: Vec<_> = folded.collect().await;
+        let Some(stream) = ids.first().map(|id| self.stream_of(*id)) else { return Vec::new() };
+        let extent = self.extent(stream).await;
+        let check = |folded: Result<(Position, Fold), NotRead>| {
+            let ((begun, fold), extent) = (folded?, extent.as_ref().map_err(Clone::clone)?);
+            match self.damage_of(stream, extent, begun, Position::MAX) {
+                None => Ok(fold),
+                Some(damaged) => Err(Unavailable::because(damaged)),
+            }
+        };
+        folded.into_iter().map(check).collect()
+    }
+
+    /// Folds a conversation up to its heads, and tells where it begins. They come first and tell how far
+    /// this fold goes: what is stored between the two reads is still to come from the follower. Whether
+    /// something is missing has to be asked afterwards: any event that is gone may have been one of this
+    /// conversation, unless it stood before its first one.
+    async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
+        let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
+        let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
+            None => Roster::default(),
+            // It is appended only where nothing is before it: it is the whole roster.
+            Some(last) if last.begins() => Roster::begun(vec![last.clone()]),
+            Some(last) => self.roster(id, last.position).await?,
+        };
+        let head = self.last_that_counts(id, &roster, heads).await?;
+        let fold = roster.before(Position::MAX);
+        Ok((roster.begun, Fold { head, read, ..fold }))
+    }
+
+    /// The roster up to and with its event at `last`: a short one whole, a long one from a snapshot on. The event that
+    /// is read first proves the snapshot; one of another log, as views have that are restored from a backup,
+    /// is no beginning.
+    async fn roster(&self, id: ConversationId, last: Position) -> Result<Roster, NotRead> {
+        let mut roster = Roster::begun(self.roster_page(id, Position(1), last).await?);
+        if roster.read() < last
+            && let Some(snapshot) = self.snapshots.last(id, last).await
+            && snapshot.at.position > roster.read()
+        {
+            let events = self.roster_page(id, snapshot.at.position, last).await?;
+            if events.first().is_some_and(|event| event.point() == snapshot.at) {
+                (roster.start, roster.events) = (snapshot.into(), events);
+            } else {
+                tracing::warn!(conversation = %id, "a snapshot of a roster is not of this log; reading the whole roster");
+            }
+        }
+        while roster.read() < last {
+            let from = Position(roster.read().0 + 1);
+            roster.events.extend(self.roster_page(id, from, last).await?);
+        }
+        Ok(roster)
+    }
+
+    /// The last event of the chain: what is void is passed over.
+    async fn last_that_counts(
+        &self,
+        id: ConversationId,
+        roster: &Roster,
+        mut heads: Vec<Recorded>,
+    ) -> Result<Position, NotRead> {
+        while let Some(last) = heads.iter().max_by_key(|recorded| recorded.position) {
+            let then = roster.before(last.position);
+            if last.poison.is_none() && then.conversation.counts(last.actor, last.lane) {
+                return Ok(last.position);
+            }
+            heads = self.heads(id, Position(last.position.0 - 1)).await?;
+        }
+        Ok(Position::START)
+    }
+}

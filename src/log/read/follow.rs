@@ -1,0 +1,360 @@
+//! Following a stream: every event, in order, none twice. Positions of a stream have no holes, so
+//! a follower compares each with the one it expects, reads again when they differ and stops loudly
+//! when the stream itself has a hole.
+
+use std::{pin::Pin, time::Duration};
+
+use async_nats::jetstream::{
+    Message,
+    consumer::{DeliverPolicy, push},
+};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout_at},
+};
+
+use crate::{
+    domain::{Event, Position, Time},
+    log::{
+        Log, Recorded, Unavailable,
+        read::{age::Signs, known::Known, tail::Tail},
+        streams::layout,
+        subject,
+    },
+    telemetry::METRICS,
+};
+
+/// The most events that are handed over at once.
+const MAX_BATCH: usize = 500;
+/// The most bytes of data that are handed over at once, give or take an event.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// How often a hole is read again before it is held to be one.
+const ATTEMPTS: u32 = 3;
+/// How long to wait before reading again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// A stream that is silent for so long may have lost what would come next.
+const SILENCE: Duration = Duration::from_secs(10);
+/// How often it is seen whether something is stored that does not come, and how often it has to be so
+/// before the consumer is made anew: its server may be lost while all others live.
+const LOOK: Duration = Duration::from_secs(1);
+const LOOKS: u32 = 2;
+/// A presence change older than this is no news.
+const STALE_PRESENCE: Duration = Duration::from_secs(60);
+
+/// The stream has a hole: a reader that goes on would lose something.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{stream} cannot be read beyond {last}: {why}")]
+pub struct Damaged {
+    /// Which stream.
+    pub stream: String,
+    /// The last position that is good.
+    pub last: Position,
+    /// What is wrong behind it.
+    pub why: String,
+}
+
+/// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
+/// would panic.
+pub struct Follower {
+    log: Log,
+    index: usize,
+    stream: String,
+    known: Known,
+    tail: Tail,
+    signs: Signs,
+    leads: bool,
+    messages: Option<Messages>,
+    making: Option<Making>,
+    last: Position,
+    failures: u32,
+    /// When something came, or it was last asked why nothing does.
+    heard: Instant,
+    /// How often in a row something was stored that had not come.
+    lacked: u32,
+}
+
+/// A reader of the presence changes from now on.
+pub struct PresenceFollower {
+    log: Log,
+    messages: Option<Messages>,
+    making: Option<Making>,
+    /// The stream is in memory: after a reconnect it may be a new one, whose positions begin again, and a
+    /// consumer that goes on behind an old position would wait for ever.
+    connections: watch::Receiver<u64>,
+}
+
+type Messages = Pin<Box<push::Ordered>>;
+
+/// A consumer that is being made. It outlives a wait that is given up, or each of them would leave one
+/// behind.
+type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
+
+impl Log {
+    /// Follows a stream from behind a position. Events that somebody who leads in this process has just
+    /// read are not read again.
+    pub fn follow(&self, stream: usize, after: Position) -> Follower {
+        self.follower(stream, after, false)
+    }
+
+    /// The same, for the one in this process who has to be fast: others read from it.
+    pub fn lead(&self, stream: usize, after: Position) -> Follower {
+        self.follower(stream, after, true)
+    }
+
+    fn follower(&self, stream: usize, after: Position, leads: bool) -> Follower {
+        if leads {
+            self.signs.followed(stream, after);
+        }
+        Follower {
+            log: self.clone(),
+            index: stream,
+            stream: layout::name(stream),
+            known: self.known[stream].clone(),
+            tail: self.tails[stream].clone(),
+            signs: self.signs.clone(),
+            leads,
+            messages: None,
+            making: None,
+            last: after,
+            failures: 0,
+            heard: Instant::now(),
+            lacked: 0,
+        }
+    }
+
+    /// Follows the presence changes that come from now on. They may be lost; the truth about who
+    /// is here is the board.
+    pub fn follow_presence(&self) -> PresenceFollower {
+        PresenceFollower { log: self.clone(), messages: None, making: None, connections: self.connections() }
+    }
+
+    /// Makes a consumer. A failure takes a moment: that is the pace at which it is tried again.
+    fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
+        let (log, stream) = (self.clone(), stream.to_owned());
+        let make = async move {
+            let made = log.consume(&stream, deliver_policy).await;
+            if let Err(e) = &made {
+                tracing::debug!(error = %e, stream, "the stream cannot be followed yet");
+                sleep(PAUSE).await;
+            }
+            made
+        };
+        make.boxed()
+    }
+
+    async fn consume(&self, stream: &str, deliver_policy: DeliverPolicy) -> Result<Messages, Unavailable> {
+        let stream = self.jetstream.get_stream(stream).await.map_err(Unavailable::because)?;
+        let config = push::OrderedConfig {
+            deliver_subject: self.client.new_inbox(),
+            deliver_policy,
+            ..push::OrderedConfig::default()
+        };
+        let consumer = stream.create_consumer(config).await.map_err(Unavailable::because)?;
+        Ok(Box::pin(consumer.messages().await.map_err(Unavailable::because)?))
+    }
+}
+
+impl Follower {
+    /// The last position that was handed over.
+    pub fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Waits for events and takes all that are there, at most 500. Safe to cancel.
+    /// An outage of the log is waited for; it is not an error.
+    pub async fn batch(&mut self) -> Result<Vec<Recorded>, Damaged> {
+        loop {
+            if let Some(batch) = self.of_tail().await {
+                return Ok(batch);
+            }
+            let Some(messages) = &mut self.messages else {
+                self.start().await;
+                continue;
+            };
+            let look = (self.heard + SILENCE).min(Instant::now() + LOOK);
+            let Ok(first) = timeout_at(look, messages.next()).await else {
+                self.look_why_nothing_comes().await?;
+                continue;
+            };
+            (self.heard, self.lacked) = (Instant::now(), 0);
+            let (mut batch, mut bytes) = (Vec::new(), 0);
+            let mut next = Some(first);
+            while let Some(item) = next {
+                match item {
+                    Some(Ok(message)) => match self.expected(&message) {
+                        Ok(Some(recorded)) => {
+                            bytes += recorded.data.len();
+                            batch.push(recorded);
+                        }
+                        Ok(None) => break,
+                        // What came before the damage is good, and is handed over first.
+                        Err(_) if !batch.is_empty() => {
+                            self.messages = None;
+                            break;
+                        }
+                        Err(damaged) => return Err(damaged),
+                    },
+                    other => {
+                        tracing::debug!(?other, stream = self.stream, "the consumer is made anew");
+                        self.messages = None;
+                    }
+                }
+                next = match &mut self.messages {
+                    Some(messages) if batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES => {
+                        messages.next().now_or_never()
+                    }
+                    _ => None,
+                };
+            }
+            if let Some(last) = batch.iter().rfind(|recorded| recorded.has_conversation()) {
+                self.known.note(last.position, || subject::of(last.conversation, last.lane));
+            }
+            if !batch.is_empty() {
+                if self.leads {
+                    self.tail.extend(&batch);
+                    self.signs.followed(self.index, self.last);
+                }
+                return Ok(batch);
+            }
+            if self.failures > 0 || self.messages.is_none() {
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Waits for events of the one who leads; `None` without one, or for who is not as far.
+    async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
+        while !self.leads {
+            let batch = self.tail.after(self.last, MAX_BATCH)?;
+            (self.messages, self.making) = (None, None);
+            match batch.last() {
+                Some(last) => {
+                    self.last = last.position;
+                    return Some(batch);
+                }
+                None => self.tail.moved(self.last).await,
+            }
+        }
+        None
+    }
+
+    async fn start(&mut self) {
+        let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
+        let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
+        self.making = None;
+        self.messages = made.ok();
+    }
+
+    /// A consumer whose server is lost shows by nothing but that what is stored does not come.
+    async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
+        if self.heard.elapsed() >= SILENCE {
+            return self.ask_why_nothing_comes().await;
+        }
+        let lacks_some = self.leads && self.signs.lacks_some(self.index);
+        self.lacked = if lacks_some { self.lacked + 1 } else { 0 };
+        if self.lacked >= LOOKS {
+            tracing::debug!(stream = self.stream, "what is stored does not come: the consumer is made anew");
+            (self.messages, self.lacked) = (None, 0);
+        }
+        Ok(())
+    }
+
+    /// An event that is missing at the end of a stream shows by nothing but that it does not come.
+    async fn ask_why_nothing_comes(&mut self) -> Result<(), Damaged> {
+        let damaged = self.log.damage(self.index, self.last, Position(self.last.0 + 1)).await;
+        self.heard = Instant::now();
+        match damaged {
+            Ok(Some(damaged)) => Err(damaged),
+            Ok(None) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The event, if it is the one that comes next; otherwise the consumer starts again from there.
+    fn expected(&mut self, message: &Message) -> Result<Option<Recorded>, Damaged> {
+        let damaged = |last, why: String| Damaged { stream: self.stream.clone(), last, why };
+        let position = message.info().map_err(|e| damaged(self.last, e.to_string()))?.stream_sequence;
+        if position != self.last.0 + 1 {
+            self.messages = None;
+            if position > self.last.0 {
+                METRICS.holes.inc();
+                self.failures += 1;
+                if self.failures > ATTEMPTS {
+                    return Err(damaged(self.last, format!("the next event is at {position}")));
+                }
+            }
+            return Ok(None);
+        }
+        let (headers, payload) = (message.headers.as_ref(), message.payload.clone());
+        let recorded = Recorded::read_or_poison(position, &message.subject, headers, payload);
+        if let Some(why) = &recorded.poison {
+            METRICS.poison.inc();
+            tracing::error!(%position, subject = %message.subject, why, "an event cannot be read: it is passed over");
+        }
+        self.last = recorded.position;
+        self.failures = 0;
+        Ok(Some(recorded))
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.leads {
+            self.tail.end();
+        }
+    }
+}
+
+impl PresenceFollower {
+    /// The next presence changes. Safe to cancel.
+    pub async fn batch(&mut self, now: impl Fn() -> Time) -> Vec<Recorded> {
+        loop {
+            let Some(messages) = &mut self.messages else {
+                let making = || self.log.making(layout::PRESENCE, DeliverPolicy::New);
+                let made = self.making.get_or_insert_with(making).await;
+                self.making = None;
+                self.messages = made.ok();
+                continue;
+            };
+            let mut batch = Vec::new();
+            let mut next = tokio::select! {
+                message = messages.next() => Some(message),
+                _ = self.connections.changed() => {
+                    self.messages = None;
+                    continue;
+                }
+            };
+            while let Some(item) = next {
+                match item {
+                    Some(Ok(message)) => batch.extend(fresh(&message, now())),
+                    other => {
+                        tracing::debug!(?other, "the presence consumer is made anew");
+                        self.messages = None;
+                        break;
+                    }
+                }
+                next = if batch.len() < MAX_BATCH { messages.next().now_or_never() } else { None };
+            }
+            if !batch.is_empty() {
+                return batch;
+            }
+        }
+    }
+}
+
+/// After a reconnect the consumer may begin with old changes: these are no news.
+fn fresh(message: &Message, now: Time) -> Option<Recorded> {
+    let position = message.info().ok()?.stream_sequence;
+    let recorded =
+        Recorded::read(position, &message.subject, message.headers.as_ref(), message.payload.clone());
+    match recorded {
+        Ok(recorded) if matches!(recorded.event, Some(Event::PresenceChanged(_))) => {
+            (now.since(recorded.time) < STALE_PRESENCE).then_some(recorded)
+        }
+        Ok(_) => None,
+        Err(e) => {
+            tracing::warn!(error = %e, "a presence change cannot be read");
+            None
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Whether a log is the one that it was. A position alone does not tell: a log that was restored from an
+//! older copy grows over the same positions again. The id of the event at a position does. All that is
+//! asked here is answered by the leader of the stream, so no lagging replica can make a sound log look
+//! damaged.
+
+use std::time::Duration;
+
+use async_nats::jetstream::stream::RawMessageErrorKind;
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    domain::{EventId, Point, Position},
+    log::{Log, Unavailable, envelope, streams::layout},
+};
+
+/// How long an event that a stream does not have yet is waited for: a new leader may not have taken in all
+/// that its log has.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How long to wait before it is asked for again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What a stream has at a point that somebody knows from before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// That very event.
+    Same,
+    /// Another event, or none.
+    Instead(Found),
+}
+
+/// What stands at a position of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// An event; its id is nil if it cannot be read.
+    Event(EventId),
+    /// Nothing yet: the stream ends before it.
+    Ahead {
+        /// Where it ends.
+        last: Position,
+    },
+    /// Nothing any more, although later events are there.
+    Missing,
+}
+
+impl Log {
+    /// The last event of a stream.
+    pub async fn end(&self, stream: usize) -> Result<Point, Unavailable> {
+        let position = self.last(stream).await?;
+        let event = self.message_at(stream, position).await?;
+        // An event that was deleted just there is the business of those who read over it.
+        Ok(Point { position, event: event.unwrap_or(Point::START.event) })
+    }
+
+    /// Whether a stream has the event of a point.
+    pub async fn holds(&self, stream: usize, point: Point) -> Result<Holds, Unavailable> {
+        let found = self.find(stream, point.position).await?;
+        Ok(if found == Found::Event(point.event) { Holds::Same } else { Holds::Instead(found) })
+    }
+
+    /// What stands at a position.
+    pub async fn find(&self, stream: usize, position: Position) -> Result<Found, Unavailable> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            if let Some(event) = self.message_at(stream, position).await? {
+                return Ok(Found::Event(event));
+            }
+            let last = self.last_by_leader(stream).await?;
+            if last >= position {
+                return Ok(Found::Missing);
+            }
+            if Instant::now() > give_up {
+                return Ok(Found::Ahead { last });
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The id of the message at a position; `None` if there is no message.
+    async fn message_at(&self, stream: usize, position: Position) -> Result<Option<EventId>, Unavailable> {
+        if position == Position::START {
+            return Ok(Some(Point::START.event));
+        }
+        let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
+        match of.map_err(Unavailable::because)?.get_raw_message(position.0).await {
+            Ok(message) => Ok(Some(envelope::id(Some(&message.headers)))),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+}

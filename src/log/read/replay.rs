@@ -1,0 +1,197 @@
+//! Reading again what happened in some conversations: a short-lived consumer that is asked for
+//! page after page, so that nothing is read that nobody waits for.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use async_nats::jetstream::Message;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::{
+    domain::{ConversationId, Lane, Position},
+    log::{
+        Damaged, Log, NotRead, Recorded, Unavailable,
+        read::consumers::{Place, Reading, ShortLived},
+        subject,
+    },
+};
+
+/// The most events of a page.
+pub const PAGE: usize = 500;
+/// The most bytes of a page.
+pub const PAGE_BYTES: usize = 1 << 20;
+/// The longest wait for a page.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before a consumer is asked again. Right after it was made the servers may not
+/// know of it yet, and it may live on one that lags behind.
+const PAUSE: Duration = Duration::from_millis(20);
+/// A consumer that gives nothing for so long is given up for another one, on any server.
+const STALLED: Duration = Duration::from_secs(1);
+/// From so many conversations on the whole stream is read and sorted out here: the server compares
+/// each event with every filter.
+const MAX_FILTERS: usize = 300;
+
+/// What happened in some conversations of one stream, page by page. Its consumer goes with it.
+pub struct Replay {
+    log: Log,
+    reading: Reading,
+    place: Arc<Place>,
+    consumer: Option<ShortLived>,
+    /// How many events the consumer has given: its own numbers have no holes.
+    given: u64,
+    /// How many it still has to give, as it says itself.
+    pending: u64,
+    /// An event that is known to be stored. It is read as well, because a consumer may live on a
+    /// server that lags behind, and before this event nothing is complete.
+    until: Position,
+    /// What was asked for.
+    conversations: HashSet<ConversationId>,
+    upto: Position,
+    /// Up to here nothing is missing of what was asked for.
+    whole: Position,
+    /// What is missing behind that.
+    damaged: Option<Damaged>,
+    /// All has been read.
+    is_over: bool,
+}
+
+impl Log {
+    /// Reads what happened in conversations of a stream after a position, up to and with another.
+    pub async fn replay(
+        &self,
+        stream: usize,
+        after: Position,
+        upto: Position,
+        conversations: &[ConversationId],
+    ) -> Result<Replay, Unavailable> {
+        let place = self.places.take().await?;
+        let until = self.known[stream].latest().filter(|latest| latest.position > after);
+        let subjects = if conversations.len() > MAX_FILTERS {
+            HashSet::new()
+        } else {
+            let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
+            let known = until.iter().map(|latest| latest.subject.clone());
+            conversations.iter().flat_map(lanes).chain(known).collect()
+        };
+        Ok(Replay {
+            log: self.clone(),
+            reading: Reading { stream, after, subjects },
+            place,
+            consumer: None,
+            given: 0,
+            pending: 0,
+            until: until.map_or(after, |latest| latest.position),
+            conversations: conversations.iter().copied().collect(),
+            upto,
+            whole: after,
+            damaged: None,
+            is_over: false,
+        })
+    }
+}
+
+impl Replay {
+    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. What comes before
+    /// something that is missing is good, and is handed over first.
+    pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
+        if let Some(damaged) = &self.damaged {
+            return Err(damaged.clone().into());
+        }
+        let mut page = self.next(limit).await?;
+        if let Some(begun) = page.iter().find(|event| self.is_begun_by(event)) {
+            self.whole = self.whole.max(begun.position);
+        }
+        let read = if self.is_over { self.upto } else { self.reading.after.min(self.upto) };
+        if let Some(damaged) = self.log.damage(self.reading.stream, self.whole, read).await? {
+            page.retain(|event| event.position <= damaged.last);
+            self.damaged = Some(damaged.clone());
+            return if page.is_empty() { Err(damaged.into()) } else { Ok(page) };
+        }
+        self.whole = self.whole.max(read);
+        Ok(page)
+    }
+
+    /// Whether there are no more events for certain.
+    pub fn is_over(&self) -> bool {
+        self.is_over && self.damaged.is_none()
+    }
+
+    /// Whether nothing that comes before an event can be of what was asked for.
+    fn is_begun_by(&self, event: &Recorded) -> bool {
+        self.conversations.len() == 1 && event.begins()
+    }
+
+    async fn next(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
+        let mut alive = Instant::now();
+        let mut lacking = Unavailable::because("no page of a replay in time");
+        while !self.is_over {
+            match timeout_at(alive + PATIENCE, self.read(limit)).await {
+                Ok(Ok(read)) if !read.is_empty() || self.is_over => {
+                    alive = Instant::now();
+                    let mut page = read;
+                    page.retain(|event| {
+                        self.conversations.contains(&event.conversation) && event.position <= self.upto
+                    });
+                    if !page.is_empty() {
+                        return Ok(page);
+                    }
+                    continue;
+                }
+                Ok(Ok(_)) => {
+                    lacking = Unavailable::because("the server that a replay reads from lags behind");
+                    // It waits in vain for an event that is missing.
+                    if let Some(damaged) =
+                        self.log.damage(self.reading.stream, self.whole, self.until).await?
+                    {
+                        return Err(damaged.into());
+                    }
+                }
+                Ok(Err(e)) => lacking = e,
+                Err(_) => return Err(lacking.into()),
+            }
+            tracing::debug!(%lacking, "a page of a replay is asked for again");
+            if alive.elapsed() > STALLED {
+                self.consumer = None;
+            }
+            sleep(PAUSE).await;
+        }
+        Ok(Vec::new())
+    }
+
+    /// What there is at present.
+    async fn read(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
+        let consumer = match &self.consumer {
+            Some(consumer) => consumer,
+            None => {
+                let made = ShortLived::make(&self.log, &self.place, &self.reading).await?;
+                (self.given, self.pending) = (0, made.pending());
+                self.consumer.insert(made)
+            }
+        };
+        let mut page = Vec::new();
+        if self.pending > 0 || self.reading.after < self.until {
+            let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
+            page = self.take(messages);
+        }
+        let is_all = self.consumer.is_some() && self.pending == 0 && self.reading.after >= self.until;
+        self.is_over = is_all || self.reading.after >= self.upto;
+        Ok(page)
+    }
+
+    /// Takes events in for as long as none was lost on its way; what comes after is read again.
+    fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
+        let mut page = Vec::with_capacity(messages.len());
+        for message in messages {
+            let Ok(info) = message.info() else { break };
+            if info.consumer_sequence != self.given + 1 {
+                self.consumer = None;
+                break;
+            }
+            (self.given, self.pending) = (info.consumer_sequence, info.pending);
+            self.reading.after = Position(info.stream_sequence);
+            let headers = message.headers.as_ref();
+            let payload = message.payload.clone();
+            page.push(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload));
+        }
+        page
+    }
+}

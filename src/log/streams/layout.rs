@@ -1,0 +1,293 @@
+//! The streams. Looking at them and making them are two things: a log that was lost must not come back
+//! empty because somebody has asked how it is. They are made once ([`make`]), and no stream is ever deleted
+//! to change a setting.
+
+use std::{collections::HashMap, fmt, time::Duration};
+
+use async_nats::jetstream::{
+    Context, ErrorCode,
+    context::GetStreamErrorKind,
+    stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
+};
+use uuid::Uuid;
+
+use crate::{
+    domain::Epoch,
+    log::{Maker, OpenError, subject},
+};
+
+/// The stream of presence changes.
+pub(in crate::log) const PRESENCE: &str = "PRESENCE";
+const EPOCH: &str = "verbatim.epoch";
+const STREAMS: &str = "verbatim.streams";
+
+/// How long JetStream knows a `Nats-Msg-Id`.
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The most bytes of one event with its headers.
+pub const MAX_EVENT_BYTES: i32 = 96 * 1024;
+/// The most consumers of a stream: of every node one or two followers and its replays, and the
+/// durables of other services.
+const MAX_CONSUMERS: i32 = 1_000;
+
+/// How a log is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// The number of streams, a power of two from 1 to 256; decided when the log is made.
+    pub streams: usize,
+    /// Copies of each stream: 1, or 3 and 5 in a cluster.
+    pub replicas: usize,
+}
+
+/// What an operator says of the layout. What is left open is as the log has it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// The number of streams.
+    pub streams: Option<usize>,
+    /// Copies of each stream.
+    pub replicas: Option<usize>,
+}
+
+impl Wanted {
+    /// The layout of a log that is made, with so many streams unless something else is wanted.
+    fn or(self, streams: usize) -> Result<Layout, OpenError> {
+        let (streams, replicas) = (self.streams.unwrap_or(streams), self.replicas.unwrap_or(1));
+        if !streams.is_power_of_two() || streams > 256 {
+            return Err(OpenError::Layout(format!(
+                "{streams} streams: a power of two from 1 to 256 is needed"
+            )));
+        }
+        Ok(Layout { streams, replicas })
+    }
+}
+
+/// The streams of a log, as they were found.
+pub(in crate::log) struct Found {
+    pub(in crate::log) epoch: Epoch,
+    pub(in crate::log) layout: Layout,
+    pub(in crate::log) infos: Vec<Info>,
+}
+
+impl Found {
+    /// What is set on a stream with which erasures could never work; it cannot be unset.
+    pub(in crate::log) fn deny_delete(&self) -> impl Iterator<Item = &str> {
+        self.infos.iter().filter(|info| info.config.deny_delete).map(|info| info.config.name.as_str())
+    }
+}
+
+/// The name of stream `index`.
+pub(in crate::log) fn name(index: usize) -> String {
+    format!("CHAT_{index}")
+}
+
+/// Looks at the log that is there and changes nothing.
+pub(in crate::log) async fn look(jetstream: &Context, wanted: Wanted) -> Result<Found, OpenError> {
+    let there = all(jetstream).await?;
+    found(there, wanted)
+}
+
+/// Makes a log. One whose making was interrupted is made complete; one that has held something and has
+/// lost a stream since is not.
+pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) -> Result<Found, OpenError> {
+    let there = all(&maker.jetstream).await?;
+    if there.iter().any(|info| info.state.last_sequence > 0) {
+        return found(there, wanted);
+    }
+    let layout = match identity(&there)? {
+        None => wanted.or(streams)?,
+        Some((_, streams)) => Wanted { streams: Some(streams), ..wanted }.or(streams)?,
+    };
+    let epoch = match identity(&there)? {
+        None => first(maker, layout).await?,
+        Some((epoch, _)) => epoch,
+    };
+    for index in 0..layout.streams {
+        if !there.iter().any(|info| info.config.name == name(index)) {
+            maker.create(chat(index, layout, &epoch)).await?;
+        }
+    }
+    look(&maker.jetstream, wanted).await
+}
+
+/// Makes the streams that were lost, empty, in a new life of the log.
+pub(in crate::log) async fn make_what_is_missing(
+    maker: &Maker,
+    wanted: Wanted,
+    streams: usize,
+) -> Result<Found, OpenError> {
+    let there = all(&maker.jetstream).await?;
+    let Some((_, streams)) = identity(&there)? else { return make(maker, wanted, streams).await };
+    let copies = there.iter().map(|info| info.config.num_replicas).max();
+    let layout = Wanted { streams: Some(streams), replicas: wanted.replicas.or(copies) }.or(streams)?;
+    let epoch = set_new_epoch(maker, &there).await?;
+    for index in 0..layout.streams {
+        if !there.iter().any(|info| info.config.name == name(index)) {
+            maker.create(chat(index, layout, &epoch)).await?;
+        }
+    }
+    look(&maker.jetstream, wanted).await
+}
+
+/// Begins a new life of a log at the same positions. When it is interrupted, the epochs of the streams
+/// differ, and no node opens such a log: it is to be done again. A log that has lost a stream is refused, or
+/// the loss would no longer be seen by the epoch.
+pub(in crate::log) async fn begin_epoch(maker: &Maker) -> Result<Epoch, OpenError> {
+    let there = all(&maker.jetstream).await?;
+    let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
+    none_is_missing(&there, streams)?;
+    set_new_epoch(maker, &there).await
+}
+
+async fn set_new_epoch(maker: &Maker, there: &[Info]) -> Result<Epoch, OpenError> {
+    let epoch = new_epoch();
+    for info in there {
+        let mut config = info.config.clone();
+        config.metadata.insert(EPOCH.to_owned(), epoch.to_string());
+        maker.update(config).await?;
+    }
+    Ok(epoch)
+}
+
+/// Makes the stream of presence changes, which is in memory and goes with its server.
+pub(in crate::log) async fn make_presence(maker: &Maker, layout: Layout) -> Result<(), OpenError> {
+    maker.create(presence(layout.replicas)).await
+}
+
+/// The streams of a log that are there, by number.
+async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
+    let mut there = Vec::new();
+    let mut streams = 1;
+    let mut index = 0;
+    while index < streams {
+        match jetstream.get_stream(name(index)).await {
+            Ok(stream) => {
+                let info = stream.cached_info().clone();
+                streams = streams.max(stated(&info).map_or(1, |(_, streams)| streams));
+                there.push(info);
+            }
+            // Where the first one is lost, another one tells how many there were.
+            Err(e) if is_not_found(e.kind()) && there.is_empty() => streams = (index + 2).min(256),
+            Err(e) if is_not_found(e.kind()) => {}
+            Err(e) => return Err(refused(e)),
+        }
+        index += 1;
+    }
+    Ok(there)
+}
+
+pub(in crate::log) fn is_not_found(kind: GetStreamErrorKind) -> bool {
+    matches!(kind, GetStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NOT_FOUND)
+}
+
+/// The epoch and the number of streams that a stream's metadata state.
+fn stated(info: &Info) -> Option<(Epoch, usize)> {
+    let metadata = &info.config.metadata;
+    let streams = metadata.get(STREAMS).and_then(|n| n.parse().ok());
+    metadata.get(EPOCH).map(|epoch| Epoch(epoch.clone())).zip(streams)
+}
+
+/// The same of all streams, which have to agree; `None` if there are none.
+fn identity(there: &[Info]) -> Result<Option<(Epoch, usize)>, OpenError> {
+    let mut one = None;
+    for info in there {
+        let stream = &info.config.name;
+        let Some(stated) = stated(info) else {
+            return Err(OpenError::Layout(format!(
+                "the stream {stream} exists and is not ours: it has no {EPOCH}"
+            )));
+        };
+        if *one.get_or_insert_with(|| stated.clone()) != stated {
+            return Err(OpenError::Layout(format!(
+                "the streams of the log do not belong together: {stream} is of another epoch than {}. If they were \
+                 restored from different backups, see \"Disasters\" in deploy/README.md; then run `verbatim log begin-epoch`",
+                there[0].config.name
+            )));
+        }
+    }
+    Ok(one)
+}
+
+/// The log, if all of it is there and it is as wanted. A forgotten setting must not take copies away.
+fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
+    let Some((epoch, streams)) = identity(&there)? else { return Err(OpenError::NoLog) };
+    if let Some(other) = wanted.streams.filter(|wanted| *wanted != streams) {
+        return Err(OpenError::Layout(format!(
+            "the log was made with {streams} streams and is asked for {other}: set VERBATIM_STREAMS={streams}"
+        )));
+    }
+    none_is_missing(&there, streams)?;
+    let copies = there.iter().map(|info| info.config.num_replicas).max().unwrap_or(1);
+    if let Some(fewer) = wanted.replicas.filter(|wanted| *wanted < copies) {
+        return Err(OpenError::Layout(format!(
+            "the log has {copies} copies and is asked for {fewer}: set VERBATIM_REPLICAS={copies}, or take copies away with `nats stream edit` first"
+        )));
+    }
+    let layout = Layout { streams, replicas: wanted.replicas.unwrap_or(copies) };
+    Ok(Found { epoch, layout, infos: there })
+}
+
+fn none_is_missing(there: &[Info], streams: usize) -> Result<(), OpenError> {
+    let is_there = |index: &usize| there.iter().any(|info| info.config.name == name(*index));
+    let missing: Vec<String> = (0..streams).filter(|index| !is_there(index)).map(name).collect();
+    if missing.is_empty() { Ok(()) } else { Err(OpenError::Missing(missing.join(", "))) }
+}
+
+/// Makes the first stream with a new epoch; if another process was faster, its epoch holds.
+async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
+    let epoch = new_epoch();
+    maker.create(chat(0, layout, &epoch)).await?;
+    let there = all(&maker.jetstream).await?;
+    identity(&there)?.map(|(epoch, _)| epoch).ok_or(OpenError::NoLog)
+}
+
+fn new_epoch() -> Epoch {
+    Epoch(Uuid::now_v7().simple().to_string())
+}
+
+pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {
+    OpenError::Streams(e.to_string())
+}
+
+pub(in crate::log) fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {
+    Config {
+        name: name(index),
+        subjects: subject::of_stream(index, layout.streams),
+        description: Some("Verbatim: what has happened in the conversations".into()),
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::New,
+        storage: StorageType::File,
+        num_replicas: layout.replicas,
+        max_messages_per_subject: -1,
+        max_message_size: MAX_EVENT_BYTES,
+        duplicate_window: DUPLICATE_WINDOW,
+        max_consumers: MAX_CONSUMERS,
+        deny_purge: true,
+        allow_direct: true,
+        allow_atomic_publish: true,
+        metadata: HashMap::from([
+            (EPOCH.to_owned(), epoch.to_string()),
+            (STREAMS.to_owned(), layout.streams.to_string()),
+        ]),
+        ..Config::default()
+    }
+}
+
+pub(in crate::log) fn presence(replicas: usize) -> Config {
+    Config {
+        name: PRESENCE.to_owned(),
+        subjects: vec![subject::ALL_PRESENCE.to_owned()],
+        description: Some("Verbatim: who came and went in the last hour".into()),
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        storage: StorageType::Memory,
+        num_replicas: replicas,
+        max_messages_per_subject: -1,
+        max_consumers: -1,
+        max_age: Duration::from_secs(3600),
+        // Reserved by the server whatever is used. Followers read at once; the oldest goes when it is full.
+        max_bytes: 16 << 20,
+        max_message_size: MAX_EVENT_BYTES,
+        duplicate_window: DUPLICATE_WINDOW,
+        allow_direct: true,
+        ..Config::default()
+    }
+}

@@ -1,0 +1,79 @@
+//! Making and changing streams, which an operator's user may and that of the nodes may not.
+
+use std::fmt;
+
+use async_nats::{
+    ServerError,
+    jetstream::{Context, ErrorCode, context::CreateStreamErrorKind, stream::Config},
+};
+use tokio::{select, sync::watch};
+
+use crate::log::{OpenError, streams::layout::refused};
+
+/// A connection with which streams are made. Cheap to clone.
+#[derive(Clone)]
+pub(in crate::log) struct Maker {
+    pub(in crate::log) jetstream: Context,
+    pub(in crate::log) refusals: Refusals,
+}
+
+/// The subject that nats-server has refused last. A request that its user may not make is not answered:
+/// the server says so beside, and the request would wait in vain.
+#[derive(Clone)]
+pub(in crate::log) struct Refusals(watch::Sender<String>);
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self(watch::Sender::new(String::new()))
+    }
+}
+
+impl Refusals {
+    /// Notes what the server says, if it is of this kind.
+    pub(in crate::log) fn note(&self, error: &ServerError) {
+        let ServerError::Other(said) = error else { return };
+        let subject = said.strip_prefix("Permissions Violation for Publish to \"");
+        if let Some(subject) = subject.and_then(|rest| rest.strip_suffix('"')) {
+            self.0.send_replace(subject.to_owned());
+        }
+    }
+
+    /// Waits for the answer to a request, or for the word that its subject is refused.
+    pub(in crate::log) async fn hear<T, E: fmt::Display>(
+        &self,
+        subject: &str,
+        asked: impl Future<Output = Result<T, E>>,
+    ) -> Result<Result<T, E>, OpenError> {
+        // What an earlier attempt was told does not count for this one.
+        self.0.send_if_modified(|refused| refused == subject && !std::mem::take(refused).is_empty());
+        let mut refusals = self.0.subscribe();
+        select! {
+            answer = asked => Ok(answer),
+            // It cannot fail: the sender is held here.
+            _ = refusals.wait_for(|refused| refused == subject) => {
+                Err(OpenError::Forbidden(subject.to_owned()))
+            }
+        }
+    }
+}
+
+impl Maker {
+    /// Makes a stream. It is no error if it is there, also if another process has been faster.
+    pub(in crate::log) async fn create(&self, config: Config) -> Result<(), OpenError> {
+        let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
+        match self.refusals.hear(&subject, self.jetstream.create_stream(config)).await? {
+            Err(e) if !is_name_taken(e.kind()) => Err(refused(e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Changes the settings of a stream.
+    pub(in crate::log) async fn update(&self, config: Config) -> Result<(), OpenError> {
+        let subject = format!("$JS.API.STREAM.UPDATE.{}", config.name);
+        self.refusals.hear(&subject, self.jetstream.update_stream(config)).await?.map(drop).map_err(refused)
+    }
+}
+
+fn is_name_taken(kind: CreateStreamErrorKind) -> bool {
+    matches!(kind, CreateStreamErrorKind::JetStream(e) if e.error_code() == ErrorCode::STREAM_NAME_EXIST)
+}

@@ -1,0 +1,153 @@
+//! Settings of the streams: those that are ours and wrong are put right in place, and all others stay as an
+//! operator has set them.
+
+use std::fmt;
+
+use async_nats::jetstream::stream::Config;
+
+use crate::log::{
+    Log, OpenError, Wanted,
+    bus::lease,
+    streams::layout::{self, Found, PRESENCE, chat, presence},
+};
+
+/// A setting of a stream that was not as it has to be, and was put right or has to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mended {
+    /// Which stream.
+    pub stream: String,
+    /// Which setting, as JetStream's API names it.
+    pub setting: &'static str,
+    /// What it was.
+    pub was: String,
+    /// What it is now.
+    pub is: String,
+}
+
+impl fmt::Display for Mended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stream, setting, was, is } = self;
+        write!(f, "{stream}: {setting} was {was} and is now {is}")
+    }
+}
+
+impl Log {
+    /// What is not as it has to be, with the stream as it has to be.
+    async fn wrong(&self) -> Result<Vec<(Config, Vec<Mended>)>, OpenError> {
+        let layout = self.layout;
+        let wanted = Wanted { streams: Some(layout.streams), replicas: Some(layout.replicas) };
+        let Found { epoch, infos, .. } = layout::look(&self.maker.jetstream, wanted).await?;
+        let mut wrong: Vec<_> = infos
+            .into_iter()
+            .enumerate()
+            .map(|(index, info)| put_right(info.config, chat(index, layout, &epoch)))
+            .collect();
+        for name in [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM] {
+            let stream = self.maker.jetstream.get_stream(name).await.map_err(layout::refused)?;
+            let found = stream.cached_info().config.clone();
+            let ours = match name {
+                PRESENCE => presence(layout.replicas),
+                // The rest of a bucket is as the client library makes buckets.
+                _ => Config { num_replicas: layout.replicas, ..found.clone() },
+            };
+            wrong.push(put_right(found, ours));
+        }
+        wrong.retain(|(_, mended)| !mended.is_empty());
+        Ok(wrong)
+    }
+
+    /// The settings of streams that are wrong and ours.
+    pub async fn to_be_mended(&self) -> Result<Vec<Mended>, OpenError> {
+        Ok(self.wrong().await?.into_iter().flat_map(|(_, mended)| mended).collect())
+    }
+
+    /// Puts the settings of the streams right, as far as they are ours, and makes what lies in memory
+    /// only. Tells what was not right.
+    pub async fn mend(&self) -> Result<Vec<Mended>, OpenError> {
+        self.make_volatile().await?;
+        let mut all = Vec::new();
+        for (config, mended) in self.wrong().await? {
+            self.maker.update(config).await?;
+            all.extend(mended);
+        }
+        Ok(all)
+    }
+}
+
+/// The configuration with the settings that are ours as they have to be, and which of them were not.
+fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
+    // The server adds metadata of its own, and the order of subjects means nothing.
+    for (name, value) in &config.metadata {
+        ours.metadata.entry(name.clone()).or_insert_with(|| value.clone());
+    }
+    let sorted = |subjects: &[String]| {
+        let mut sorted = subjects.to_vec();
+        sorted.sort_unstable();
+        sorted
+    };
+    if sorted(&config.subjects) == sorted(&ours.subjects) {
+        ours.subjects.clone_from(&config.subjects);
+    }
+    // How many there may be is the operator's business, so long as there is a limit.
+    if config.max_consumers > 0 {
+        ours.max_consumers = config.max_consumers;
+    }
+    let mut mended = Vec::new();
+    macro_rules! put_right {
+        ($($setting:ident),+) => {$(
+            if config.$setting != ours.$setting {
+                mended.push(Mended {
+                    stream: config.name.clone(),
+                    setting: stringify!($setting),
+                    was: format!("{:?}", config.$setting),
+                    is: format!("{:?}", ours.$setting),
+                });
+                config.$setting = ours.$setting;
+            }
+        )+};
+    }
+    put_right!(
+        subjects,
+        retention,
+        discard,
+        storage,
+        num_replicas,
+        max_age,
+        max_messages_per_subject,
+        max_message_size,
+        duplicate_window,
+        max_consumers,
+        deny_purge,
+        allow_direct,
+        allow_atomic_publish,
+        allow_message_ttl,
+        metadata
+    );
+    (config, mended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{domain::Epoch, log::Layout};
+
+    const LAYOUT: Layout = Layout { streams: 4, replicas: 1 };
+
+    #[test]
+    fn what_an_operator_has_set_stays_and_what_is_ours_is_put_right() {
+        let ours = chat(2, LAYOUT, &Epoch("one".into()));
+        let mut found = Config { max_bytes: 7 << 30, deny_delete: true, allow_direct: false, ..ours.clone() };
+        found.metadata.insert("_nats.ver".into(), "2.15.1".into());
+        found.subjects.reverse();
+        let (config, mended) = put_right(found.clone(), ours);
+        assert_eq!(config, Config { allow_direct: true, ..found });
+        let told: Vec<String> = mended.iter().map(ToString::to_string).collect();
+        assert_eq!(told, ["CHAT_2: allow_direct was false and is now true"]);
+    }
+
+    #[test]
+    fn what_is_right_is_left_alone() {
+        let ours = chat(0, LAYOUT, &Epoch("one".into()));
+        assert_eq!(put_right(ours.clone(), ours.clone()), (ours, Vec::new()));
+    }
+}

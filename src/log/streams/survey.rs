@@ -1,0 +1,431 @@
+//! How the log is doing, looked at once a second: whether the server answers, each stream has a leader,
+//! its copies are near it and there is room. A server that is up and cut off from its quorum keeps its
+//! clients and answers nothing that counts, so it is left for another one.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all};
+use serde::Deserialize;
+use time::{OffsetDateTime, format_description::well_known::Rfc3339};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+
+use crate::{
+    clock::Clock,
+    domain::Position,
+    log::{Hole, Log, streams::layout},
+    supervise::Supervisor,
+};
+
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// How long one answer may take. A look may not delay the next one.
+const ANSWER: Duration = Duration::from_millis(500);
+/// So many looks in a row without any answer, and the server is left. A cluster needs some seconds to find
+/// another leader, and there its servers are no better than this one.
+const PATIENCE: u32 = 4;
+/// So long a server may take to accept this client.
+const RECONNECT: Duration = Duration::from_secs(3);
+/// The most tries to get away from a server in one go; which one comes next is chosen at random.
+const TRIES: usize = 4;
+/// How long a refused append tells something of the present.
+const RECENT: Duration = Duration::from_secs(20);
+
+/// What was seen.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// When.
+    pub at: Instant,
+    /// Whether there is a connection.
+    pub is_connected: bool,
+    /// The name of the server.
+    pub server: String,
+    /// Whether JetStream answers through this server at all.
+    pub answers: bool,
+    /// Each stream, or why it did not answer.
+    pub streams: Vec<Result<StreamSeen, String>>,
+    /// How far the server's clock is ahead of ours, in seconds.
+    pub ahead: Option<f64>,
+    /// Why appends are refused, and for how long they have been.
+    pub refusing: Option<(String, Duration)>,
+}
+
+/// One stream as its leader sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamSeen {
+    /// The last position.
+    pub last: Position,
+    /// How full it is, from 0 to 1, where there is a limit.
+    pub full: Option<f64>,
+    /// Copies there should be.
+    pub wanted: usize,
+    /// Copies that are there and near the leader, the leader's own included.
+    pub current: usize,
+    /// What is wrong with the other copies.
+    pub behind: Vec<String>,
+    /// Whether the leader hears of as many others as it needs to store something.
+    pub has_majority: bool,
+    /// Where something is missing.
+    pub hole: Option<Hole>,
+}
+
+/// Whether something can be stored through this server. A leader that has been cut off goes on answering
+/// for some ten seconds, and tells that it hears of nobody; servers that have lost their quorum do not
+/// answer. A stream without a leader is no reason to leave if the servers as a whole have one.
+fn answers<'a>(
+    mut streams: impl Iterator<Item = &'a Result<StreamSeen, String>> + Clone,
+    has_quorum: bool,
+) -> bool {
+    let is_alone = |seen: &StreamSeen| !seen.has_majority;
+    let is_cut_off = streams.clone().flatten().any(is_alone);
+    streams.any(|seen| seen.as_ref().is_ok_and(|seen| seen.has_majority)) || (has_quorum && !is_cut_off)
+}
+
+/// A copy that is so many changes behind is not near its leader.
+const BEHIND: u64 = 1_000;
+
+#[derive(Deserialize)]
+struct Answer {
+    error: Option<Refusal>,
+    config: Option<Config>,
+    state: Option<State>,
+    cluster: Option<Copies>,
+    ts: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    description: String,
+}
+
+#[derive(Deserialize)]
+struct Config {
+    #[serde(default = "no_limit")]
+    max_bytes: i64,
+    #[serde(default = "no_limit")]
+    max_msgs: i64,
+    #[serde(default = "one")]
+    num_replicas: usize,
+}
+
+fn no_limit() -> i64 {
+    -1
+}
+
+fn one() -> usize {
+    1
+}
+
+#[derive(Deserialize)]
+struct State {
+    messages: u64,
+    bytes: u64,
+    last_seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Copies {
+    leader: Option<String>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+}
+
+#[derive(Deserialize)]
+struct Replica {
+    name: String,
+    #[serde(default)]
+    current: bool,
+    #[serde(default)]
+    offline: bool,
+    #[serde(default)]
+    lag: u64,
+}
+
+impl Answer {
+    fn seen(self) -> Result<StreamSeen, String> {
+        if let Some(Refusal { description }) = self.error {
+            return Err(description);
+        }
+        let (Some(config), Some(state)) = (self.config, self.state) else {
+            return Err("the server's answer cannot be read".into());
+        };
+        let share = |used: u64, limit: i64| (limit > 0).then(|| used as f64 / limit as f64);
+        let full = [share(state.bytes, config.max_bytes), share(state.messages, config.max_msgs)];
+        let wanted = config.num_replicas;
+        // Without a cluster there is one copy, and its server has just answered.
+        let Some(copies) = self.cluster.filter(|_| wanted > 1) else {
+            let full = full.into_iter().flatten().reduce(f64::max);
+            return Ok(StreamSeen {
+                last: Position(state.last_seq),
+                full,
+                wanted,
+                current: 1,
+                behind: vec![],
+                has_majority: true,
+                hole: None,
+            });
+        };
+        if copies.leader.as_ref().is_none_or(String::is_empty) {
+            return Err("it has no leader".into());
+        }
+        let wrong = |replica: &Replica| match replica {
+            Replica { offline: true, name, .. } => Some(format!("{name} is offline")),
+            Replica { lag, name, .. } if *lag > BEHIND => Some(format!("{name} is {lag} changes behind")),
+            Replica { current: false, name, .. } => Some(format!("{name} is not current")),
+            _ => None,
+        };
+        let heard = copies.replicas.iter().filter(|replica| replica.current && !replica.offline).count();
+        let behind: Vec<String> = copies.replicas.iter().filter_map(wrong).collect();
+        Ok(StreamSeen {
+            last: Position(state.last_seq),
+            full: full.into_iter().flatten().reduce(f64::max),
+            wanted,
+            current: 1 + copies.replicas.len() - behind.len(),
+            behind,
+            has_majority: 2 * (1 + heard) > wanted,
+            hole: None,
+        })
+    }
+}
+
+/// What became of the latest appends. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub(in crate::log) struct Outcomes(Arc<Mutex<Refusing>>);
+
+#[derive(Debug, Default)]
+struct Refusing {
+    since: Option<Instant>,
+    latest: Option<(Instant, String)>,
+}
+
+impl Outcomes {
+    pub(in crate::log) fn stored(&self) {
+        self.forget();
+    }
+
+    /// Forgets what was refused.
+    fn forget(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Refusing::default();
+    }
+
+    pub(in crate::log) fn refused(&self, why: &str) {
+        let mut refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        refusing.since.get_or_insert(now);
+        refusing.latest = Some((now, why.to_owned()));
+    }
+
+    /// Why appends are refused, and since when, if none was stored since.
+    fn refusing(&self, now: Instant) -> Option<(String, Duration)> {
+        let refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (latest, why) = refusing.latest.as_ref()?;
+        let is_recent = now.duration_since(*latest) < RECENT;
+        is_recent.then(|| (why.clone(), now.duration_since(refusing.since.unwrap_or(*latest))))
+    }
+}
+
+impl Log {
+    /// Looks at the log for as long as the process lives, and leaves a server that does not answer for
+    /// another one.
+    pub fn survey(&self, clock: Clock, tasks: &Supervisor) -> watch::Receiver<Option<Survey>> {
+        let (sender, seen) = watch::channel(None);
+        let log = self.clone();
+        tasks.spawn("survey of the log", async move {
+            let mut silent = 0;
+            let mut look = interval(LOOK);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            loop {
+                look.tick().await;
+                let survey = log.look(&clock).await;
+                let is_silent = survey.is_connected && !survey.answers;
+                if survey.streams.iter().any(Result::is_err) {
+                    // That an append had no answer meanwhile tells nothing of the log that is there again.
+                    log.outcomes.forget();
+                }
+                sender.send_replace(Some(survey));
+                silent = if is_silent { silent + 1 } else { 0 };
+                if silent >= PATIENCE && log.leave_server().await {
+                    silent = 0;
+                }
+            }
+        });
+        seen
+    }
+
+    /// How far the clock of nats-server is ahead of ours, in seconds.
+    pub async fn ahead(&self, clock: &Clock) -> Option<f64> {
+        self.look_at(0, clock).await.1
+    }
+
+    async fn look(&self, clock: &Clock) -> Survey {
+        let asked = Instant::now();
+        let streams = join_all((0..self.layout.streams).map(|stream| self.look_at(stream, clock)));
+        let (looks, has_quorum) = join(streams, self.has_quorum()).await;
+        for (stream, (seen, _)) in looks.iter().enumerate() {
+            if let Ok(seen) = seen.as_ref()
+                && seen.has_majority
+            {
+                self.signs.told(stream, seen.last, asked);
+            }
+        }
+        if has_quorum {
+            self.signs.has_quorum(asked);
+        }
+        let ahead = looks.iter().find_map(|(_, ahead)| *ahead);
+        let at = Instant::now();
+        Survey {
+            at,
+            is_connected: self.is_connected(),
+            server: self.client.server_info().server_name,
+            answers: answers(looks.iter().map(|(seen, _)| seen), has_quorum),
+            streams: looks.into_iter().map(|(seen, _)| seen).collect(),
+            ahead,
+            refusing: self.outcomes.refusing(at),
+        }
+    }
+
+    /// Whether the servers as a whole answer: those that have lost their quorum do not, or say so.
+    async fn has_quorum(&self) -> bool {
+        let asked = timeout(ANSWER, self.client.request("$JS.API.INFO", "".into())).await;
+        let answer = asked.ok().and_then(Result::ok);
+        let answer = answer.and_then(|answer| serde_json::from_slice::<Answer>(&answer.payload).ok());
+        answer.is_some_and(|answer| answer.error.is_none())
+    }
+
+    /// Asks the leader of a stream; and how far its clock is ahead of ours.
+    async fn look_at(&self, stream: usize, clock: &Clock) -> (Result<StreamSeen, String>, Option<f64>) {
+        let subject = format!("$JS.API.STREAM.INFO.{}", layout::name(stream));
+        let asked = (clock.now(), Instant::now());
+        let answer = match timeout(ANSWER, self.client.request(subject, "".into())).await {
+            Err(_) => return (Err(format!("there is no answer within {} ms", ANSWER.as_millis())), None),
+            Ok(Err(e)) => return (Err(e.to_string()), None),
+            Ok(Ok(answer)) => answer,
+        };
+        let took = asked.1.elapsed();
+        let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else {
+            return (Err("the server's answer cannot be read".into()), None);
+        };
+        // The answer was written about half-way.
+        let ahead = answer.ts.as_ref().and_then(|ts| OffsetDateTime::parse(ts, &Rfc3339).ok());
+        let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
+        let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
+        let mut seen = answer.seen();
+        if lacks_some && let Ok(seen) = &mut seen {
+            seen.hole = timeout(ANSWER, self.hole_of(stream)).await.ok().and_then(Result::ok).flatten();
+        }
+        (seen, ahead)
+    }
+
+    /// Connects to another server of the pool; whether it came to that.
+    async fn leave_server(&self) -> bool {
+        let left = self.client.server_info();
+        match self.client.server_pool().await {
+            Ok(pool) if pool.len() > 1 => {}
+            // There is no other one.
+            _ => return false,
+        }
+        tracing::warn!(
+            server = left.server_name,
+            "the streams did not answer through this nats-server; connecting to another one"
+        );
+        for _ in 0..TRIES {
+            let mut connections = self.connections();
+            if self.client.force_reconnect().await.is_err() {
+                return false;
+            }
+            if timeout(RECONNECT, connections.changed()).await.is_err() {
+                continue;
+            }
+            let server = self.client.server_info();
+            if server.server_id != left.server_id {
+                tracing::info!(server = server.server_name, "connected to another nats-server");
+                return true;
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(answer: &str) -> Result<StreamSeen, String> {
+        serde_json::from_str::<Answer>(answer).expect("JSON").seen()
+    }
+
+    #[test]
+    fn an_answer_tells_how_full_a_stream_is_and_where_its_copies_are() {
+        let alone = r#"{"config":{"max_bytes":1000,"max_msgs":-1,"num_replicas":1},
+            "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a"},"ts":"2026-11-27T20:00:00Z"}"#;
+        let expected = StreamSeen {
+            last: Position(3),
+            full: Some(0.95),
+            wanted: 1,
+            current: 1,
+            behind: vec![],
+            has_majority: true,
+            hole: None,
+        };
+        assert_eq!(seen(alone), Ok(expected));
+
+        let three = r#"{"config":{"max_bytes":-1,"max_msgs":-1,"num_replicas":3},
+            "state":{"messages":3,"bytes":950,"last_seq":3},"cluster":{"leader":"a","replicas":[
+            {"name":"b","current":true,"active":1,"lag":5},{"name":"c","current":false,"offline":true}]}}"#;
+        let three = seen(three).expect("it has a leader");
+        assert_eq!((three.full, three.wanted, three.current, three.has_majority), (None, 3, 2, true));
+        assert_eq!(three.behind, ["c is offline"]);
+
+        let none = r#"{"config":{"num_replicas":3},"state":{"messages":0,"bytes":0,"last_seq":0},
+            "cluster":{"replicas":[]}}"#;
+        assert_eq!(seen(none), Err("it has no leader".into()));
+        let refused = r#"{"error":{"code":503,"err_code":10008,"description":"JetStream system temporarily unavailable"}}"#;
+        assert_eq!(seen(refused), Err("JetStream system temporarily unavailable".into()));
+    }
+
+    #[test]
+    fn a_server_answers_unless_it_is_cut_off_or_silent() {
+        let leads = |has_majority| {
+            let stream = StreamSeen {
+                last: Position(1),
+                full: None,
+                wanted: 3,
+                current: 1,
+                behind: vec![],
+                has_majority,
+                hole: None,
+            };
+            Ok(stream)
+        };
+        let silent = || Err("there is no answer".to_owned());
+        for (streams, has_quorum, expected) in [
+            (vec![leads(true)], true, true),
+            (vec![silent(), leads(true)], false, true),
+            // It is about to get a leader.
+            (vec![silent()], true, true),
+            (vec![silent(), silent()], false, false),
+            // The server has been the leader of everything, and does not know yet that it is not any more.
+            (vec![leads(false)], true, false),
+            (vec![leads(false), leads(true)], true, true),
+        ] {
+            assert_eq!(answers(streams.iter(), has_quorum), expected, "{streams:?}");
+        }
+    }
+
+    #[test]
+    fn appends_are_refused_until_one_is_stored_or_the_last_refusal_is_old() {
+        let (outcomes, now) = (Outcomes::default(), Instant::now());
+        assert_eq!(outcomes.refusing(now), None);
+        outcomes.refused("maximum bytes exceeded");
+        let why = |at| outcomes.refusing(at).map(|(why, _)| why);
+        assert_eq!(why(Instant::now()), Some("maximum bytes exceeded".to_owned()));
+        assert_eq!(why(Instant::now() + RECENT * 2), None);
+        outcomes.stored();
+        assert_eq!(why(Instant::now()), None);
+    }
+}

@@ -1,0 +1,196 @@
+//! Group commit: one disk sync for many events. On one replica JetStream syncs each message by
+//! itself, so what queues up behind a sync is published as one atomic batch; a few are faster one
+//! by one. In a cluster the servers group by themselves and messages are only pipelined.
+
+use std::sync::Arc;
+
+use async_nats::{Client, HeaderName};
+use futures_util::future::join_all;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    time::{Instant, sleep},
+};
+
+use crate::{
+    domain::Position,
+    log::{
+        APPEND_DEADLINE, REQUEST_TIMEOUT,
+        envelope::MESSAGE_ID,
+        read::known::Known,
+        streams::survey::Outcomes,
+        write::append::{
+            Appended, NotAppended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt,
+            publish,
+        },
+    },
+    supervise::Supervisor,
+};
+
+/// From so many waiting events a batch is cheaper than as many single publications.
+const BREAK_EVEN: usize = 16;
+/// The most events of a batch; the server's limit is 1,000.
+const MAX_BATCH: usize = 500;
+/// The most bytes of a batch.
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The most events that may wait or be on their way; beyond it an append is refused at once.
+const MAX_WAITING: usize = 8_192;
+
+static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
+
+/// The queue of appends to one stream.
+pub(in crate::log) struct Queue {
+    waiting: mpsc::Sender<Waiting>,
+    places: Arc<Semaphore>,
+}
+
+/// Where the events of a queue go.
+#[derive(Clone)]
+struct Stream {
+    client: Client,
+    known: Known,
+    replicas: usize,
+    outcomes: Outcomes,
+}
+
+/// An event that waits to be stored and somebody who waits for the answer.
+struct Waiting {
+    out: Outgoing,
+    deadline: Instant,
+    _place: OwnedSemaphorePermit,
+    answer: oneshot::Sender<Result<Appended, NotAppended>>,
+}
+
+impl Queue {
+    /// Starts the task that empties it; it ends with the last sender.
+    pub(in crate::log) fn start(
+        client: Client,
+        known: Known,
+        replicas: usize,
+        outcomes: &Outcomes,
+        tasks: &Supervisor,
+    ) -> Self {
+        let (waiting, receiver) = mpsc::channel(MAX_WAITING);
+        let stream = Stream { client, known, replicas, outcomes: outcomes.clone() };
+        tasks.spawn_ending("appends", empty(stream, receiver));
+        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
+    }
+
+    pub(in crate::log) async fn append(&self, out: Outgoing) -> Result<Appended, NotAppended> {
+        let too_many = || Unavailable::because("too many appends are waiting");
+        let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
+        let (answer, answered) = oneshot::channel();
+        let deadline = Instant::now() + APPEND_DEADLINE;
+        let waiting = Waiting { out, deadline, _place, answer };
+        self.waiting.try_send(waiting).map_err(|_| too_many())?;
+        answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
+    }
+}
+
+async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
+    let mut round = Vec::new();
+    while queue.recv_many(&mut round, 1).await > 0 {
+        let mut bytes = 0;
+        while round.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES {
+            let Ok(next) = queue.try_recv() else { break };
+            bytes += next.out.payload.len();
+            round.push(next);
+        }
+        if stream.replicas > 1 {
+            let stream = stream.clone();
+            let pipelined = std::mem::take(&mut round);
+            tokio::spawn(async move { one_by_one(&stream, pipelined).await });
+        } else if round.len() < BREAK_EVEN {
+            one_by_one(&stream, std::mem::take(&mut round)).await;
+        } else {
+            let (batch, rest) = without_repeats(std::mem::take(&mut round));
+            let refused = as_batch(&stream, batch).await;
+            one_by_one(&stream, refused).await;
+            one_by_one(&stream, rest).await;
+        }
+    }
+}
+
+/// JetStream refuses a batch in which a message id stands twice: the repeats go behind it.
+fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
+    let mut seen = std::collections::HashSet::new();
+    round.into_iter().partition(|waiting| {
+        let id = waiting.out.headers.get(MESSAGE_ID.clone()).map(|id| id.as_str().to_owned());
+        seen.insert(id)
+    })
+}
+
+/// All or nothing; what is given back has to go one by one, for instance because one of them is
+/// stored already.
+async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
+    match publish_batch(&stream.client, &batch).await {
+        Ok(answer) if answer.count == batch.len() as u64 => {
+            stream.outcomes.stored();
+            if let Some(last) = batch.last() {
+                stream.known.note(Position(answer.seq), || last.out.subject.clone());
+            }
+            // An atomic batch stands together in the log and the answer names its last position.
+            let before = answer.seq - answer.count;
+            for (waiting, position) in batch.into_iter().zip(before + 1..) {
+                let appended = Appended { position: Position(position), duplicate: false };
+                let _ = waiting.answer.send(Ok(appended));
+            }
+            Vec::new()
+        }
+        outcome => {
+            tracing::debug!(?outcome, size = batch.len(), "a batch was not taken");
+            batch
+        }
+    }
+}
+
+async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnswer, Refused> {
+    let id = uuid::Uuid::now_v7().simple().to_string();
+    let (last, firsts) = batch.split_last().expect("a batch is never empty");
+    let numbered = |waiting: &Waiting, number: usize| {
+        let mut out = waiting.out.clone();
+        out.headers.insert(BATCH_ID.clone(), id.as_str());
+        out.headers.insert(BATCH_SEQUENCE.clone(), number.to_string());
+        out
+    };
+    for (number, waiting) in (1..).zip(firsts) {
+        let out = numbered(waiting, number);
+        client
+            .publish_with_headers(out.subject, out.headers, out.payload)
+            .await
+            .map_err(|e| Refused::Other(e.to_string()))?;
+    }
+    let mut commit = numbered(last, batch.len());
+    commit.headers.insert(BATCH_COMMIT.clone(), "1");
+    // A batch that is sent again goes one by one: it is worth some patience.
+    publish(client, commit, last.deadline.min(Instant::now() + REQUEST_TIMEOUT)).await
+}
+
+/// Publishes side by side, and again until each is stored or its deadline has passed.
+async fn one_by_one(stream: &Stream, round: Vec<Waiting>) {
+    join_all(round.into_iter().map(|waiting| until_stored(stream, waiting))).await;
+}
+
+async fn until_stored(stream: &Stream, waiting: Waiting) {
+    let outcome = loop {
+        match publish(&stream.client, waiting.out.clone(), attempt(waiting.deadline)).await {
+            Ok(answer) => {
+                let position = Position(answer.seq);
+                stream.outcomes.stored();
+                stream.known.note(position, || waiting.out.subject.clone());
+                break Ok(Appended { position, duplicate: answer.duplicate });
+            }
+            Err(Refused::TooLarge) => break Err(NotAppended::too_large()),
+            Err(refused) => {
+                stream.outcomes.refused(&refused.to_string());
+                if Instant::now() + RETRY_PAUSE >= waiting.deadline {
+                    break Err(Unavailable::because(refused).into());
+                }
+                tracing::debug!(%refused, "an append is tried again");
+                sleep(RETRY_PAUSE).await;
+            }
+        }
+    };
+    let _ = waiting.answer.send(outcome);
+}

@@ -1,0 +1,115 @@
+//! What JetStream still knows by its id. Within its duplicate window a message that is published again is
+//! told apart by the server alone; what is older has to be looked up before anything is appended. Where
+//! the window begins in a stream is known only from the past: the leader was asked at some moment where
+//! the stream ends, and all beyond that was stored later. How far this process has followed the stream
+//! proves nothing, for it may lag behind.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
+
+use crate::{
+    domain::Position,
+    log::{DUPLICATE_WINDOW, Log},
+};
+
+/// How far back the window is relied upon. The rest of it is for a command that looks a key up, decides
+/// and is then appended, which is tried for [`crate::log::APPEND_DEADLINE`], and for a deposed leader that
+/// answers before it knows that it is one.
+const RELIED_ON: Duration = Duration::from_secs(DUPLICATE_WINDOW.as_secs() - 30);
+/// Answers that come sooner after another one are not kept.
+const APART: Duration = Duration::from_secs(5);
+/// A stream of which nobody has asked for so long is asked for.
+const QUIET: Duration = Duration::from_secs(10);
+/// The most streams that are asked for at once.
+const AT_ONCE: usize = 16;
+
+/// When the leader of a stream was asked where it ends, and its answers.
+#[derive(Clone, Default)]
+pub(in crate::log) struct Window(Arc<Mutex<VecDeque<(Instant, Position)>>>);
+
+impl Window {
+    fn answers(&self) -> MutexGuard<'_, VecDeque<(Instant, Position)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The leader was asked at a moment, and has answered.
+    pub(in crate::log) fn note(&self, asked: Instant, last: Position) {
+        let mut answers = self.answers();
+        if answers.back().is_none_or(|(before, _)| asked.saturating_duration_since(*before) >= APART) {
+            answers.push_back((asked, last));
+        }
+        while answers.front().is_some_and(|(before, _)| *before + RELIED_ON < asked) {
+            answers.pop_front();
+        }
+    }
+
+    /// The position behind which all was stored within the window.
+    fn begins_behind(&self, now: Instant) -> Option<Position> {
+        let answers = self.answers();
+        answers.iter().find(|(asked, _)| now <= *asked + RELIED_ON).map(|(_, last)| *last)
+    }
+
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.answers().back().is_none_or(|(asked, _)| *asked + QUIET <= now)
+    }
+}
+
+impl Log {
+    /// The position behind which JetStream itself knows what is appended to a stream again; `None` if its
+    /// leader has not answered for a long time.
+    pub fn window(&self, stream: usize) -> Option<Position> {
+        self.windows[stream].begins_behind(Instant::now())
+    }
+
+    /// Asks where the streams end of which nobody has asked lately. To be called every few seconds.
+    pub async fn keep_windows(&self) {
+        let now = Instant::now();
+        let quiet = (0..self.windows.len()).filter(|stream| self.windows[*stream].is_quiet(now));
+        let asked = quiet.map(|stream| async move {
+            if let Err(e) = self.last_by_leader(stream).await {
+                tracing::debug!(error = %e, stream, "the end of a stream is not known");
+            }
+        });
+        stream::iter(asked).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn the_oldest_answer_that_is_young_enough_tells_where_the_window_begins() {
+        let (window, start) = (Window::default(), Instant::now());
+        assert_eq!(window.begins_behind(start), None, "nobody was asked");
+        for n in 0..10 {
+            window.note(start + seconds(10 * n), Position(n));
+        }
+        assert_eq!(window.begins_behind(start + RELIED_ON), Some(Position(0)));
+        assert_eq!(window.begins_behind(start + RELIED_ON + seconds(1)), Some(Position(1)));
+        assert_eq!(window.begins_behind(start + RELIED_ON + seconds(90)), Some(Position(9)));
+        assert_eq!(window.begins_behind(start + RELIED_ON + seconds(91)), None, "all answers are too old");
+    }
+
+    #[test]
+    fn few_answers_are_kept_and_an_older_one_does_not_come_behind_a_younger() {
+        let (window, start) = (Window::default(), Instant::now());
+        for n in 0..10_000 {
+            window.note(start + Duration::from_millis(100 * n), Position(n));
+        }
+        window.note(start, Position(7));
+        assert!(window.answers().len() <= 19, "{}", window.answers().len());
+        assert!(window.answers().iter().is_sorted());
+        assert!(!window.is_quiet(start + seconds(1_004)) && window.is_quiet(start + seconds(1_005)));
+    }
+}
