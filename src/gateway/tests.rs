@@ -16,11 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     gateway::{
         session::handshake,
-        wire::{
-            incoming::Event,
-            socket::{Limits, Socket},
-            websocket,
-        },
+        wire::{incoming::Event, limits::Limits, socket::Socket, websocket},
     },
     listen,
 };

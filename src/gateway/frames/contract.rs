@@ -5,15 +5,12 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{Event, EventType, Lane, schema_of_read, schema_of_written},
-    gateway::{
-        frames::{
-            close::Close,
-            frame::{ClientFrame, ServerFrame},
-        },
-        session::handshake::PROTOCOL,
-    },
+    gateway::frames::{client::ClientFrame, close::Close, server::ServerFrame},
     log,
 };
+
+/// The subprotocol that this server speaks.
+pub const PROTOCOL: &str = "verbatim.v1";
 
 const SERVER: &str = "\
 The handshake carries the access token: in `Authorization: Bearer …`, or, for browsers, as a second \

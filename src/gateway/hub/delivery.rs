@@ -16,7 +16,7 @@ use crate::{
     domain::{ConversationId, Event, Fold, Lane, Point, Position, UserId},
     feed::{Feed, Verdict},
     gateway::{
-        frames::{close::Close, frame::Head},
+        frames::{close::Close, server::Head},
         hub::{
             held::GivenUp,
             listeners::{Listener, Listeners},
@@ -254,7 +254,7 @@ impl Stream {
         METRICS.stopped.inc();
         tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
         for listener in self.listeners.list() {
-            listener.close(Close::Lagging, |_| true);
+            listener.close(Close::LAGGING, |_| true);
         }
         self.followers.cut(|_| true);
     }

@@ -16,8 +16,9 @@ use crate::{
     domain::{ConversationId, LoginId, Point, Status, Time, UserId},
     gateway::{
         frames::{
+            close::Close,
             filter::Filter,
-            frame::{HEADS, Head, ServerFrame},
+            server::{HEADS, Head, ServerFrame},
         },
         wire::{
             socket::{Durable, Socket},
@@ -220,11 +221,7 @@ impl Listener {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    pub(in crate::gateway) fn close(
-        &self,
-        why: crate::gateway::frames::close::Close,
-        of: impl Fn(&Session) -> bool,
-    ) {
+    pub(in crate::gateway) fn close(&self, why: Close, of: impl Fn(&Session) -> bool) {
         for session in self.sessions().iter().filter(|session| of(session)) {
             session.socket.close(why);
         }

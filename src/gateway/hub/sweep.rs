@@ -9,11 +9,14 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
+    commands::Conversations,
     credentials::LEEWAY,
     domain::UserId,
+    feed::Feed,
     gateway::{
-        Gateway,
-        frames::{close::Close, frame::Head},
+        frames::{close::Close, server::Head},
+        hub::{delivery::Hub, listeners::Listeners},
         wire::{socket::Socket, websocket},
     },
 };
@@ -33,44 +36,55 @@ const UNFINISHED: Duration = Duration::from_secs(30);
 /// Sessions that are seen to before others get a turn.
 const AT_ONCE: usize = 256;
 
+/// All that the sweep looks at.
+pub(in crate::gateway) struct Sweep {
+    pub(in crate::gateway) hub: Hub,
+    pub(in crate::gateway) listeners: Arc<Listeners>,
+    pub(in crate::gateway) conversations: Conversations,
+    pub(in crate::gateway) feed: Feed,
+    pub(in crate::gateway) clock: Clock,
+    /// How often every session gets a sign of life.
+    pub(in crate::gateway) heartbeat: Duration,
+}
+
 /// Looks at all sessions for as long as the process lives.
-pub(in crate::gateway) async fn run(gateway: Arc<Gateway>) {
-    let [mut look, mut expired, mut beat] = [LOOK, EXPIRED, gateway.settings.heartbeat].map(interval);
+pub(in crate::gateway) async fn run(sweep: Sweep) {
+    let [mut look, mut expired, mut beat] = [LOOK, EXPIRED, sweep.heartbeat].map(interval);
     for every in [&mut look, &mut expired, &mut beat] {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
-    let mut told = vec![0; gateway.hub.streams()];
+    let mut told = vec![0; sweep.hub.streams()];
     loop {
         tokio::select! {
-            _ = look.tick() => look_at_all(&gateway).await,
+            _ = look.tick() => look_at_all(&sweep).await,
             _ = expired.tick() => {
-                if gateway.listeners.has_expired(expired_before(&gateway)) {
-                    look_at_all(&gateway).await;
+                if sweep.listeners.has_expired(expired_before(&sweep)) {
+                    look_at_all(&sweep).await;
                 }
             }
-            _ = beat.tick() => heartbeat(&gateway, &mut told).await,
+            _ = beat.tick() => heartbeat(&sweep, &mut told).await,
         }
     }
 }
 
 /// Tokens that expired before this, in unix seconds, are not good any more.
-fn expired_before(gateway: &Gateway) -> i64 {
-    gateway.commands.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
+fn expired_before(sweep: &Sweep) -> i64 {
+    sweep.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
 }
 
-async fn look_at_all(gateway: &Gateway) {
+async fn look_at_all(sweep: &Sweep) {
     let now = Instant::now();
-    let expired_before = expired_before(gateway);
-    gateway.listeners.forget_expiry();
-    for (seen, session) in gateway.listeners.sessions().iter().enumerate() {
+    let expired_before = expired_before(sweep);
+    sweep.listeners.forget_expiry();
+    for (seen, session) in sweep.listeners.sessions().iter().enumerate() {
         let socket = &session.socket;
-        let silent = socket.idle_for(now);
-        if silent >= GIVE_UP || socket.stalled_for(now).is_some_and(|stalled| stalled >= UNFINISHED) {
-            socket.close(Close::NoPong);
+        let silent = socket.hearing.idle_for(now);
+        if silent >= GIVE_UP || socket.hearing.stalled_for(now).is_some_and(|stalled| stalled >= UNFINISHED) {
+            socket.close(Close::NO_PONG);
         } else if session.expires_at() < expired_before {
-            socket.close(Close::TokenExpired);
+            socket.close(Close::TOKEN_EXPIRED);
         } else {
-            gateway.listeners.note_expiry(session);
+            sweep.listeners.note_expiry(session);
             if silent >= ASK && silent < ASK + LOOK * 2 {
                 socket.offer(&websocket::ping());
             }
@@ -84,10 +98,10 @@ async fn look_at_all(gateway: &Gateway) {
 /// Tells everybody where the log stands, and which of their conversations have moved; who has been silent
 /// is asked for a sign of life along with it. Of a stream that does not answer in time the position is
 /// the one up to which it is known to have been delivered, and what has moved in it is told the next time.
-async fn heartbeat(gateway: &Gateway, told: &mut [u64]) {
+async fn heartbeat(sweep: &Sweep, told: &mut [u64]) {
     // Read before the beats: they are newer, where there are any.
-    let mut points = gateway.commands.conversations.points();
-    let beats = gateway.hub.beat(told).await;
+    let mut points = sweep.conversations.points();
+    let beats = sweep.hub.beat(told).await;
     if beats.len() < told.len() {
         let late = told.len() - beats.len();
         tracing::warn!(late, "some streams were too busy for a heartbeat; telling of them with the next one");
@@ -101,10 +115,10 @@ async fn heartbeat(gateway: &Gateway, told: &mut [u64]) {
         }
     }
     let now = Instant::now();
-    let is_silent = |socket: &Socket| socket.idle_for(now) >= SILENT;
-    for (seen, listener) in gateway.listeners.list().iter().enumerate() {
+    let is_silent = |socket: &Socket| socket.hearing.idle_for(now) >= SILENT;
+    for (seen, listener) in sweep.listeners.list().iter().enumerate() {
         let heads = moved.remove(&listener.user).unwrap_or_default();
-        let cursor = gateway.feed.cursor(listener.user, &listener.reached(&points));
+        let cursor = sweep.feed.cursor(listener.user, &listener.reached(&points));
         listener.beat(&cursor, &heads, is_silent);
         if seen % AT_ONCE == AT_ONCE - 1 {
             yield_now().await;

@@ -16,7 +16,7 @@ use crate::{
     gateway::{
         frames::{
             close::Close,
-            frame::{self, Head, ServerFrame},
+            server::{self, Head, ServerFrame},
         },
         hub::{
             held::{GivenUp, Held},
@@ -111,7 +111,7 @@ impl Topics {
         if topic.pending.is_empty() {
             self.dirty.push(recorded.conversation);
         }
-        let frame = frame::event(recorded, previous);
+        let frame = server::event(recorded, previous);
         topic.pending.push(Durable { tag: (recorded.conversation, recorded.position), frame });
     }
 
@@ -244,7 +244,7 @@ impl Topics {
         let Some(held) = self.held.remove(&id) else { return };
         for listener in held.listeners() {
             listener.unsettle();
-            listener.close(Close::Lagging, |_| true);
+            listener.close(Close::LAGGING, |_| true);
             listener.waits_no_more(id);
         }
     }

@@ -11,12 +11,13 @@ use crate::{
     domain::{ConversationId, Point, Position},
     feed::{Behind, Missed, Reset, Shown},
     gateway::{
-        Gateway,
         frames::{
+            client::FrameId,
             close::Close,
-            frame::{self, FrameId, HEADS, Head, ServerFrame},
+            server::{self, HEADS, Head, ServerFrame},
         },
         hub::listeners::Session,
+        session::shared::Gateway,
         wire::socket,
     },
     log::PAGE,
@@ -83,7 +84,7 @@ async fn resume(
     let conversations = &gateway.commands.conversations;
     let since = Point::positions(&from);
     if !conversations.all_reached(&since, BEHIND).await {
-        return Err(Close::Lagging);
+        return Err(Close::LAGGING);
     }
     let now = conversations.positions();
     let memberships = gateway.feed.memberships(session.user, &since, &now).await.map_err(|e| later(&e))?;
@@ -94,7 +95,7 @@ async fn resume(
         *of_stream = (*of_stream).max(stay.last);
     }
     if !conversations.all_reached(&named, BEHIND).await {
-        return Err(Close::Lagging);
+        return Err(Close::LAGGING);
     }
     let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
     for page in ready(gateway, session, id, &from, heads.collect()) {
@@ -199,7 +200,7 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
         // to later; the view tells the memberships up to there. How far the hub is *said* to have
         // followed would not do: that is noted only after a batch has been delivered. The view may be
         // ahead: who has left by then is given the event by which they left when the hub comes to it.
-        let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::Lagging)?;
+        let asked = gateway.hub.join(&listener, Vec::new()).await.map_err(|_| Close::LAGGING)?;
         let known: Vec<Position> = asked.iter().map(|joined| joined.at.position).collect();
         let memberships =
             gateway.feed.memberships(session.user, &known, &known).await.map_err(|e| later(&e))?;
@@ -209,7 +210,7 @@ async fn go_live(gateway: &Gateway, session: &Arc<Session>) -> Result<Live, Clos
         let tracked = gateway.commands.conversations.get_all(ids).await.map_err(|e| later(&e.into()))?;
         topics.extend(tracked.into_iter().map(|(id, tracked)| (id, Some(tracked))));
     }
-    let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::Lagging)?;
+    let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::LAGGING)?;
     listener.settle();
     let at = joined.iter().map(|joined| joined.at).collect();
     let heads = joined.into_iter().flat_map(|joined| joined.heads).map(|head| (head.id, head.head));
@@ -238,7 +239,7 @@ async fn give(gateway: &Gateway, session: &Session, missed: &mut Missed) -> Resu
         let wanted: Vec<&Shown> = wanted.collect();
         for some in wanted.chunks(AT_ONCE) {
             let frames: Vec<Bytes> =
-                some.iter().map(|Shown { recorded, previous }| frame::event(recorded, *previous)).collect();
+                some.iter().map(|Shown { recorded, previous }| server::event(recorded, *previous)).collect();
             write(session, &frames).await?;
         }
         METRICS.deliveries.inc_by(wanted.len() as u64);
@@ -257,19 +258,19 @@ async fn write(session: &Session, frames: &[Bytes]) -> Result<(), Close> {
     session.socket.send_all(frames);
     match timeout(READING, session.socket.drained()).await {
         Ok(true) => Ok(()),
-        _ => Err(Close::SlowConsumer),
+        _ => Err(Close::SLOW_CONSUMER),
     }
 }
 
 /// A session that catches up is not found by those who close sessions.
 fn may_go_on(gateway: &Gateway, session: &Session) -> Result<(), Close> {
     if gateway.revoked.contains(session.login) {
-        return Err(Close::LoginRevoked);
+        return Err(Close::LOGIN_REVOKED);
     }
     if !gateway.commands.log.is_current_everywhere() {
-        return Err(Close::Lagging);
+        return Err(Close::LAGGING);
     }
-    if gateway.sessions.is_closed() { Err(Close::Drain) } else { Ok(()) }
+    if gateway.sessions.is_closed() { Err(Close::DRAIN) } else { Ok(()) }
 }
 
 /// When it cannot be done now, the client comes back with its cursor.
@@ -280,8 +281,8 @@ fn later(behind: &Behind) -> Close {
         _ => tracing::warn!(error = %behind, "a session cannot begin now"),
     }
     match behind {
-        Behind::Lagging | Behind::Damaged(_) => Close::Lagging,
-        Behind::Crowded | Behind::Unavailable(_) => Close::Overload,
+        Behind::Lagging | Behind::Damaged(_) => Close::LAGGING,
+        Behind::Crowded | Behind::Unavailable(_) => Close::OVERLOAD,
     }
 }
 

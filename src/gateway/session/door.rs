@@ -10,11 +10,11 @@ use poem::{
 use crate::{
     credentials::BadToken,
     gateway::{
-        Gateway,
         frames::close::Close,
         session::{
             handshake::{self, Refused},
             life,
+            shared::Gateway,
         },
         wire::socket::Socket,
     },
@@ -63,7 +63,7 @@ impl Door {
             Ok(caller) => {
                 let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
                 let place = place.ok_or(Shut::TooManySockets)?;
-                let comes = if place.has_seat { Ok(caller) } else { Err(Close::TooManySockets) };
+                let comes = if place.has_seat { Ok(caller) } else { Err(Close::TOO_MANY_SOCKETS) };
                 (comes, place)
             }
             Err(bad) => (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?),

@@ -6,10 +6,10 @@ use poem::{
     http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header},
 };
 
-use crate::{gateway::wire::websocket, listen::Origins};
-
-/// The subprotocol that this server speaks.
-pub const PROTOCOL: &str = "verbatim.v1";
+use crate::{
+    gateway::{frames::contract::PROTOCOL, wire::websocket},
+    listen::Origins,
+};
 
 /// A request that may become a socket once its token is found to be good.
 #[derive(Clone, PartialEq, Eq)]

@@ -9,14 +9,15 @@ use crate::{
     credentials::Caller,
     domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
     gateway::{
-        Gateway,
         frames::{
+            client::{ClientFrame, FrameId},
             close::Close,
             filter::Filter,
-            frame::{BadFrame, ClientFrame, FrameId, ServerFrame},
+            reading::BadFrame,
+            server::ServerFrame,
         },
         hub::listeners::{Listener, Listeners, Session},
-        session::begin::begin,
+        session::{begin::begin, shared::Gateway},
         wire::{
             incoming::{Event, Incoming},
             socket::Socket,
@@ -120,7 +121,7 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
             Err(bad) => refuse_bad(socket, &bad),
         },
     }
-    socket.close(Close::NoHello);
+    socket.close(Close::NO_HELLO);
     None
 }
 
@@ -183,7 +184,7 @@ impl<'a> Conversing<'a> {
                         refuse_bad(&self.session.socket, &bad);
                         self.bad_frames += 1;
                         if self.bad_frames >= BAD_FRAMES {
-                            self.session.socket.close(Close::BadFrames);
+                            self.session.socket.close(Close::BAD_FRAMES);
                         }
                     }
                 },
@@ -296,7 +297,7 @@ impl<'a> Conversing<'a> {
                 self.session.renew(caller.expires_at);
                 acknowledge(socket, id, None, None);
             }
-            Ok(_) => socket.close(Close::InvalidToken),
+            Ok(_) => socket.close(Close::INVALID_TOKEN),
             Err(bad) => socket.close(bad.into()),
         }
     }
@@ -310,7 +311,7 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::{clock::Clock, domain::LoginId, gateway::wire::socket::Limits};
+    use crate::{clock::Clock, domain::LoginId, gateway::wire::limits::Limits};
 
     #[tokio::test]
     async fn a_session_that_panics_frees_its_place() {

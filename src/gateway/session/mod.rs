@@ -5,3 +5,4 @@ pub mod door;
 pub mod handshake;
 pub mod life;
 pub mod places;
+pub mod shared;

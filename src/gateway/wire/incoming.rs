@@ -6,19 +6,19 @@ use std::{io, net::Shutdown, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     io::Interest,
+    net::TcpStream,
     select,
     task::coop::consume_budget,
     time::{Instant, sleep, timeout_at},
 };
 use tracing::debug;
 
-use crate::gateway::{
-    frames::close::Close,
-    wire::{
-        budget::{Budget, Came},
-        socket::{Phase, Socket},
-        websocket::{self, Message, Parser},
-    },
+use crate::gateway::wire::{
+    budget::{Budget, Came},
+    close::Close,
+    limits::Limits,
+    socket::{Phase, Socket},
+    websocket::{self, Message, Parser},
 };
 
 /// What comes from a client.
@@ -48,8 +48,16 @@ pub struct Incoming {
     is_deaf: bool,
 }
 
+impl Socket {
+    /// Takes over a connection after its upgrade; `early` is what the client has sent already.
+    pub fn open(stream: TcpStream, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
+        let socket = Arc::new(Self::new(stream, limits));
+        (socket.clone(), Incoming::new(socket, early))
+    }
+}
+
 impl Incoming {
-    pub(in crate::gateway) fn new(socket: Arc<Socket>, early: Bytes) -> Self {
+    fn new(socket: Arc<Socket>, early: Bytes) -> Self {
         let parser = Parser::new(socket.limits.message);
         let budget = Budget::new(Instant::now());
         let (is_all_read, heard_close, is_deaf) = (false, false, false);
@@ -166,7 +174,7 @@ impl Incoming {
     fn parse(&mut self, input: &mut &[u8]) -> Option<Event> {
         let (bytes, frames) = (input.len(), self.parser.frames());
         let parsed = self.parser.next(input);
-        self.socket.note_unfinished(self.parser.is_within_message());
+        self.socket.hearing.note_unfinished(self.parser.is_within_message());
         let came = Came {
             frames: self.parser.frames().wrapping_sub(frames),
             bytes: (bytes - input.len()) as u32,
@@ -174,11 +182,11 @@ impl Incoming {
         };
         if !self.budget.takes(came, Instant::now()) {
             debug!("a client sent too much");
-            self.hear_no_more(input, Close::RateLimited);
+            self.hear_no_more(input, Close::RATE_LIMITED);
             return None;
         }
         if let Ok(Some(_)) = parsed {
-            self.socket.note_heard();
+            self.socket.hearing.note_heard();
         }
         match parsed {
             Ok(None | Some(Message::Pong)) => None,
@@ -190,7 +198,7 @@ impl Incoming {
             Ok(Some(Message::Close(_))) => {
                 *input = &[];
                 self.heard_close = true;
-                self.socket.close(Close::Bye);
+                self.socket.close(Close::BYE);
                 None
             }
             Err(violation) => {

@@ -2,6 +2,9 @@
 
 pub mod backlog;
 pub mod budget;
+pub mod close;
+pub mod hearing;
 pub mod incoming;
+pub mod limits;
 pub mod socket;
 pub mod websocket;

@@ -8,11 +8,7 @@ use std::{
     net::Shutdown,
     os::fd::AsFd,
     pin::pin,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
-    },
-    time::Duration,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -21,34 +17,14 @@ use tokio::{net::TcpStream, select, sync::Notify, time::Instant};
 
 use crate::{
     domain::{ConversationId, Position},
-    gateway::{
-        frames::close::Close,
-        wire::{
-            backlog::{BATCH, Backlog},
-            incoming::Incoming,
-        },
+    gateway::wire::{
+        backlog::{BATCH, Backlog},
+        close::Close,
+        hearing::Hearing,
+        limits::Limits,
     },
     telemetry::METRICS,
 };
-
-/// What one socket may cost.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// Frames that may wait for the client to read.
-    pub frames: usize,
-    /// Bytes that may wait. One frame alone may be larger.
-    pub bytes: usize,
-    /// The largest message of a client, in bytes.
-    pub message: usize,
-    /// How long a close may take: what waits is written and the client's own close is awaited.
-    pub linger: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { frames: 256, bytes: 1024 * 1024, message: 64 * 1024, linger: Duration::from_secs(5) }
-    }
-}
 
 /// The event that a durable frame shows.
 pub type Tag = (ConversationId, Position);
@@ -69,13 +45,8 @@ pub struct Socket {
     /// Tells the reading task that something waits or that the phase has changed.
     pub(in crate::gateway) wake: Notify,
     out: Mutex<Out>,
-    born: Instant,
-    /// Seconds after `born` when a complete message was last heard.
-    heard: AtomicU32,
-    /// One more than the seconds after `born` when the unfinished message began; 0 without one.
-    begun: AtomicU32,
-    /// Nobody reads it at present: it works on what it has read.
-    is_deaf: AtomicBool,
+    /// When the client was last heard.
+    pub(in crate::gateway) hearing: Hearing,
 }
 
 struct Out {
@@ -96,20 +67,16 @@ pub(in crate::gateway) enum Phase {
 }
 
 impl Socket {
-    /// Takes over a connection after its upgrade; `early` is what the client has sent already.
-    pub fn open(stream: TcpStream, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
+    /// The writing half of a connection. `Socket::open`, beside the reading half, makes both.
+    pub(super) fn new(stream: TcpStream, limits: Limits) -> Self {
         let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
-        let socket = Arc::new(Self {
+        Self {
             stream,
             limits,
             wake: Notify::new(),
             out: Mutex::new(out),
-            born: Instant::now(),
-            heard: AtomicU32::new(0),
-            begun: AtomicU32::new(0),
-            is_deaf: AtomicBool::new(false),
-        });
-        (Arc::clone(&socket), Incoming::new(socket, early))
+            hearing: Hearing::new(Instant::now()),
+        }
     }
 
     /// Whether frames are still accepted. All sending to a socket that is not open does nothing.
@@ -118,7 +85,7 @@ impl Socket {
     }
 
     /// Sends an answer or a sign of life at once, or after what waits. Over the bound the socket
-    /// closes with [`Close::SlowConsumer`].
+    /// closes with [`Close::SLOW_CONSUMER`].
     pub fn send(&self, frame: &Bytes) {
         let mut out = self.out();
         if out.phase == Phase::Open {
@@ -144,7 +111,7 @@ impl Socket {
     }
 
     /// Sends durable frames in their order with as few system calls as possible, or keeps them
-    /// while the socket is on hold. Over the bound the socket closes with [`Close::SlowConsumer`].
+    /// while the socket is on hold. Over the bound the socket closes with [`Close::SLOW_CONSUMER`].
     pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {
         let mut out = self.out();
         if out.phase != Phase::Open {
@@ -155,7 +122,7 @@ impl Socket {
         }
         for durable in frames {
             if !self.has_room(&out, &durable.frame) {
-                return self.shut(&mut out, Close::SlowConsumer);
+                return self.shut(&mut out, Close::SLOW_CONSUMER);
             }
             out.held_bytes += durable.frame.len();
             out.held.get_or_insert_default().push(durable.clone());
@@ -214,7 +181,7 @@ impl Socket {
     /// Does `work` in the task that reads the socket, and writes what waits meanwhile. What the client sends
     /// is not read before it is done, so that this time is none in which the client was silent.
     pub async fn during<F: Future>(&self, work: F) -> F::Output {
-        let _deaf = Deaf::new(self);
+        let _deaf = self.hearing.off();
         let work = pin!(work);
         select! {
             biased;
@@ -228,42 +195,6 @@ impl Socket {
             if self.flush() || self.stream.writable().await.is_err() {
                 self.wake.notified().await;
             }
-        }
-    }
-
-    /// How long no complete message has been heard although somebody listened, in whole seconds.
-    pub fn idle_for(&self, now: Instant) -> Duration {
-        if self.is_deaf.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
-    }
-
-    /// How long a message has been begun and not finished, in whole seconds; `None` without one.
-    pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
-        if self.is_deaf.load(Relaxed) {
-            return None;
-        }
-        self.begun.load(Relaxed).checked_sub(1).map(|begun| self.since(now, begun))
-    }
-
-    fn since(&self, now: Instant, seconds: u32) -> Duration {
-        let age = now.saturating_duration_since(self.born).as_secs();
-        Duration::from_secs(age.saturating_sub(u64::from(seconds)))
-    }
-
-    fn age(&self) -> u32 {
-        u32::try_from(self.born.elapsed().as_secs()).unwrap_or(u32::MAX - 1)
-    }
-
-    /// Notes a complete message.
-    pub(in crate::gateway) fn note_heard(&self) {
-        self.heard.store(self.age(), Relaxed);
-    }
-
-    /// Notes whether a message is unfinished.
-    pub(in crate::gateway) fn note_unfinished(&self, unfinished: bool) {
-        match (unfinished, self.begun.load(Relaxed)) {
-            (true, 0) => self.begun.store(self.age() + 1, Relaxed),
-            (false, 1..) => self.begun.store(0, Relaxed),
-            _ => {}
         }
     }
 
@@ -348,7 +279,7 @@ impl Socket {
             out.waiting.push_rest(frame, written);
         }
         if !fits {
-            self.shut(out, Close::SlowConsumer);
+            self.shut(out, Close::SLOW_CONSUMER);
         }
         fits
     }
@@ -359,7 +290,7 @@ impl Socket {
         }
         out.phase = Phase::Closing(why, Instant::now());
         out.held = None;
-        if why == Close::SlowConsumer {
+        if why == Close::SLOW_CONSUMER {
             // Who does not read gets no more of it: the client resumes from what it has.
             METRICS.slow_consumers.inc();
             out.waiting.keep_begun();
@@ -390,26 +321,6 @@ impl Socket {
                 0
             }
         }
-    }
-}
-
-/// While this lives nobody reads the socket; then the client has all its time again.
-struct Deaf<'a>(&'a Socket);
-
-impl<'a> Deaf<'a> {
-    fn new(socket: &'a Socket) -> Self {
-        socket.is_deaf.store(true, Relaxed);
-        Self(socket)
-    }
-}
-
-impl Drop for Deaf<'_> {
-    fn drop(&mut self) {
-        self.0.note_heard();
-        if self.0.begun.load(Relaxed) > 0 {
-            self.0.begun.store(self.0.age() + 1, Relaxed);
-        }
-        self.0.is_deaf.store(false, Relaxed);
     }
 }
 

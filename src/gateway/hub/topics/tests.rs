@@ -22,10 +22,7 @@ use crate::{
             listeners::{Listeners, Session},
             topics::*,
         },
-        wire::{
-            socket::{Limits, Socket},
-            websocket,
-        },
+        wire::{limits::Limits, socket::Socket, websocket},
     },
 };
 

@@ -1,6 +1,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod floods;
+mod reading;
+
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -9,7 +12,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::gateway::wire::{incoming::Event, socket::*, websocket};
+use crate::gateway::wire::{
+    incoming::{Event, Incoming},
+    socket::*,
+    websocket,
+};
 
 const SOON: Duration = Duration::from_secs(3);
 
@@ -127,9 +134,9 @@ async fn direct_queued_and_vectored_writes_keep_one_order() {
         sent += 10;
         tokio::task::yield_now().await;
     }
-    socket.close(Close::Drain);
+    socket.close(Close::DRAIN);
     assert_eq!(timeout(SOON, read).await.unwrap().unwrap(), sent);
-    assert_eq!(events(driven).await, [Event::Gone(Some(Close::Drain))]);
+    assert_eq!(events(driven).await, [Event::Gone(Some(Close::DRAIN))]);
 }
 
 #[tokio::test]
@@ -187,7 +194,7 @@ async fn a_slow_reader_is_closed_at_its_bound_and_others_go_on() {
         assert!(received < sent);
         assert_eq!(last[..2], 4409u16.to_be_bytes());
         drop(sleeper);
-        assert_eq!(events(driven).await, [Event::Gone(Some(Close::SlowConsumer))]);
+        assert_eq!(events(driven).await, [Event::Gone(Some(Close::SLOW_CONSUMER))]);
     }
 }
 
@@ -197,8 +204,8 @@ async fn who_never_reads_again_is_cut_after_the_linger() {
     let (socket, incoming, _client) = pair(Limits { linger, ..Limits::default() }).await;
     let driven = drive(incoming);
     fill(&socket);
-    socket.close(Close::Exit);
-    assert_eq!(events(driven).await, [Event::Gone(Some(Close::Exit))]);
+    socket.close(Close::EXIT);
+    assert_eq!(events(driven).await, [Event::Gone(Some(Close::EXIT))]);
     assert!(socket.out().waiting.is_empty());
 }
 
@@ -256,43 +263,6 @@ async fn hold_is_bounded_and_forgotten_by_a_close() {
 }
 
 #[tokio::test]
-async fn messages_come_one_by_one_and_pings_are_answered() {
-    let (_socket, incoming, mut client) = pair(Limits::default()).await;
-    let driven = drive(incoming);
-    let all = [
-        from_client(0x81, b"one"),
-        from_client(0x89, b"ping"),
-        from_client(0x01, b"tw"),
-        from_client(0x80, b"o"),
-        from_client(0x8A, b""),
-        from_client(0x88, &1000u16.to_be_bytes()),
-    ]
-    .concat();
-    client.write_all(&all[..20]).await.unwrap();
-    sleep(Duration::from_millis(20)).await;
-    client.write_all(&all[20..]).await.unwrap();
-    assert_eq!(read_frame(&mut client).await, Some((0x8A, b"ping".to_vec())));
-    assert_eq!(read_close(&mut client).await, (1000, "bye".to_owned()));
-    assert_eq!(read_frame(&mut client).await, None, "then the server closes");
-    let text = |text: &str| Event::Text(text.to_owned());
-    let expected = [text("one"), text("two"), Event::Gone(Some(Close::Bye))];
-    assert_eq!(events(driven).await, expected);
-}
-
-#[tokio::test]
-async fn bytes_from_before_the_upgrade_are_the_first_to_be_read() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let (stream, _) = listener.accept().await.unwrap();
-    let hello = from_client(0x81, b"hello");
-    let early = Bytes::copy_from_slice(&[&hello[..], &hello[..3]].concat());
-    let (_socket, mut incoming) = Socket::open(stream, early, Limits::default());
-    assert_eq!(incoming.next().await, Event::Text("hello".to_owned()));
-    client.write_all(&hello[3..]).await.unwrap();
-    assert_eq!(timeout(SOON, incoming.next()).await.unwrap(), Event::Text("hello".to_owned()));
-}
-
-#[tokio::test]
 async fn a_violation_is_told_and_ends_the_socket_without_the_linger() {
     let (socket, incoming, mut client) = pair(Limits::default()).await;
     let driven = drive(incoming);
@@ -301,7 +271,7 @@ async fn a_violation_is_told_and_ends_the_socket_without_the_linger() {
     assert_eq!(read_frame(&mut client).await, None);
     client.write_all(&from_client(0x88, &1002u16.to_be_bytes())).await.unwrap();
     drop(client);
-    assert_eq!(events(driven).await, [Event::Gone(Some(Close::Protocol))]);
+    assert_eq!(events(driven).await, [Event::Gone(Some(Close::PROTOCOL))]);
     assert!(!socket.is_open());
 }
 
@@ -312,7 +282,7 @@ async fn a_client_that_vanishes_is_gone_and_sending_to_it_does_nothing() {
     drop(client);
     assert_eq!(events(driven).await, [Event::Gone(None)]);
     socket.send(&frame("x"));
-    socket.close(Close::Drain);
+    socket.close(Close::DRAIN);
     assert!(!socket.offer(&frame("x")) && !socket.drained().await);
 }
 
@@ -320,37 +290,12 @@ async fn a_client_that_vanishes_is_gone_and_sending_to_it_does_nothing() {
 async fn the_connection_ends_with_its_reader_though_others_hold_the_socket() {
     let (socket, incoming, mut client) = pair(Limits::default()).await;
     let driven = drive(incoming);
-    socket.close(Close::LoginRevoked);
+    socket.close(Close::LOGIN_REVOKED);
     assert_eq!(read_close(&mut client).await, (4503, "login_revoked".to_owned()));
     client.write_all(&from_client(0x88, &4503u16.to_be_bytes())).await.unwrap();
-    assert_eq!(events(driven).await, [Event::Gone(Some(Close::LoginRevoked))]);
+    assert_eq!(events(driven).await, [Event::Gone(Some(Close::LOGIN_REVOKED))]);
     assert_eq!(read_frame(&mut client).await, None);
     assert_eq!(Arc::strong_count(&socket), 1, "this test still holds it");
-}
-
-#[tokio::test]
-async fn next_can_be_dropped_at_any_time() {
-    let (_socket, mut incoming, mut client) = pair(Limits::default()).await;
-    let writer = tokio::spawn(async move {
-        for number in 0..50 {
-            for byte in from_client(0x81, format!("{number}").as_bytes()) {
-                client.write_all(&[byte]).await.unwrap();
-                tokio::task::yield_now().await;
-            }
-        }
-        client
-    });
-    for number in 0..50 {
-        let event = loop {
-            select! {
-                biased;
-                event = incoming.next() => break event,
-                () = tokio::task::yield_now() => {}
-            }
-        };
-        assert_eq!(event, Event::Text(number.to_string()));
-    }
-    writer.await.unwrap();
 }
 
 #[tokio::test]
@@ -367,44 +312,6 @@ async fn what_waits_is_written_while_a_message_is_worked_on() {
         "worked"
     };
     assert_eq!(timeout(SOON, socket.during(read)).await.unwrap(), "worked");
-}
-
-#[tokio::test(start_paused = true)]
-async fn silence_and_unfinished_messages_are_measured() {
-    let (socket, mut incoming, mut client) = pair(Limits::default()).await;
-    let after = |seconds| socket.born + Duration::from_secs(seconds);
-    assert_eq!(socket.idle_for(after(7)), Duration::from_secs(7));
-    assert_eq!(socket.stalled_for(after(7)), None);
-    tokio::time::advance(Duration::from_secs(10)).await;
-    client.write_all(&from_client(0x8A, b"")).await.unwrap();
-    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
-    assert_eq!(socket.idle_for(after(12)), Duration::from_secs(2));
-    let begun = from_client(0x01, b"begun");
-    client.write_all(&begun).await.unwrap();
-    assert!(timeout(Duration::from_secs(5), incoming.next()).await.is_err());
-    client.write_all(&from_client(0x89, b"")).await.unwrap();
-    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
-    assert!(socket.stalled_for(after(60)).unwrap() >= Duration::from_secs(45), "a ping does not finish it");
-    client.write_all(&from_client(0x80, b"")).await.unwrap();
-    assert_eq!(incoming.next().await, Event::Text("begun".to_owned()));
-    assert_eq!(socket.stalled_for(after(60)), None);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_client_is_not_silent_while_nobody_listens() {
-    let (socket, mut incoming, mut client) = pair(Limits::default()).await;
-    client.write_all(&from_client(0x01, b"begun")).await.unwrap();
-    assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
-    let later = |seconds| Instant::now() + Duration::from_secs(seconds);
-    let work = async {
-        tokio::time::advance(Duration::from_secs(300)).await;
-        assert_eq!((socket.idle_for(later(0)), socket.stalled_for(later(0))), (Duration::ZERO, None));
-    };
-    socket.during(work).await;
-    assert_eq!(socket.idle_for(later(49)), Duration::from_secs(49), "from then on it may be");
-    let stalled = socket.stalled_for(later(29)).unwrap();
-    assert!(stalled < Duration::from_secs(30), "a message that was begun may be finished: {stalled:?}");
-    assert!(socket.stalled_for(later(60)).unwrap() >= Duration::from_secs(59));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
         };
         assert_eq!(timeout(SOON, closing).await.expect("a close frame"), 4408, "{frame:?}");
         let ended = timeout(SOON + socket.limits.linger, driven).await.expect("the linger ends").unwrap();
-        assert_eq!(ended.last(), Some(&Event::Gone(Some(Close::RateLimited))));
+        assert_eq!(ended.last(), Some(&Event::Gone(Some(Close::RATE_LIMITED))));
         assert!(
             ended.len() <= 1 + crate::gateway::wire::budget::FRAMES.at_once as usize * 2,
             "{}",
@@ -48,11 +48,11 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
 async fn a_deadline_fires_though_the_input_never_ends() {
     let (socket, mut incoming, client) = pair(Limits::default()).await;
     pour(client.into_std().unwrap(), &from_client(0x8A, b""));
-    socket.close(Close::Drain);
+    socket.close(Close::DRAIN);
     let ended = tokio::spawn(async move { incoming.next().await });
     let ended = timeout(SOON + socket.limits.linger, ended).await;
     socket.end();
-    assert_eq!(ended.expect("the linger ends").unwrap(), Event::Gone(Some(Close::Drain)));
+    assert_eq!(ended.expect("the linger ends").unwrap(), Event::Gone(Some(Close::DRAIN)));
 }
 
 #[tokio::test(start_paused = true)]

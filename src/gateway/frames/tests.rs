@@ -1,6 +1,12 @@
 //! What is a frame and what is not.
 
-use crate::gateway::frames::frame::{reading::DETAIL, *};
+use crate::{
+    domain::Position,
+    gateway::{
+        frames::{client::*, reading::*, server::*},
+        wire::{limits, websocket},
+    },
+};
 
 const ID: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 
@@ -33,7 +39,7 @@ fn frames_are_read_strictly() {
 #[test]
 fn an_error_echoes_the_id_if_it_is_short_enough() {
     let bad = ClientFrame::read(r#"{"op":"sing","id":"seven"}"#).expect_err("no such op");
-    assert_eq!(bad.id, Some(FrameId("seven".into())));
+    assert_eq!(bad.id, Some(FrameId::try_from("seven".to_owned()).expect("short")));
     let long = format!(r#"{{"op":"ping","id":"{}"}}"#, "x".repeat(MAX_ID + 1));
     assert_eq!(ClientFrame::read(&long).expect_err("too long").id, None);
 }
@@ -119,6 +125,6 @@ fn what_is_said_of_a_bad_frame_is_short() {
 
 #[test]
 fn a_session_is_told_the_limits_of_its_socket() {
-    let limits = socket::Limits { message: 1_234, ..socket::Limits::default() };
+    let limits = limits::Limits { message: 1_234, ..limits::Limits::default() };
     assert_eq!(Limits::from(limits).frame_bytes, 1_234);
 }

@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use crate::{
     domain::{ClientId, ConversationId, Emoji, Fields, MessageId, Metadata, Position, Text},
     gateway::frames::{
+        client::{ClientFrame, FrameId, Seen},
         filter::Filter,
-        frame::{ClientFrame, FrameId, Seen},
     },
 };
 

@@ -6,7 +6,7 @@ use serde_json::{Value, value::RawValue};
 
 use crate::{
     domain::{AsOf, Event, Fold, Happened, Past, Position},
-    gateway::frames::frame::event,
+    gateway::frames::server::event,
     log::Recorded,
 };
 

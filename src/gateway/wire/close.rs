@@ -1,0 +1,100 @@
+//! How a socket is closed: a code, a word and when to come back, as one value. The wire knows the
+//! reasons that it finds itself; `frames::close` adds those of the protocol above it.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::gateway::wire::websocket::{self, Violation};
+
+/// Why the server closes a socket. 4000 to 4499 come back with their cursor, 4500 to 4999 do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Close {
+    code: u16,
+    word: &'static str,
+    comes_back: ComesBack,
+}
+
+/// Whether a client that was closed shall come back, and how long it waits first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(in crate::gateway) enum ComesBack {
+    No,
+    /// One socket was closed alone.
+    Alone,
+    /// A whole node's sockets come back together.
+    Together,
+}
+
+/// The reasons of the wire.
+impl Close {
+    /// 1000: the client said goodbye first.
+    pub const BYE: Self = Self::new(1000, "bye", ComesBack::No);
+    /// 1002: what was sent is not RFC 6455.
+    pub const PROTOCOL: Self = Self::new(1002, "protocol_error", ComesBack::No);
+    /// 1003: a binary message; frames here are JSON text.
+    pub const UNSUPPORTED: Self = Self::new(1003, "unsupported_data", ComesBack::No);
+    /// 1007: a text that is not UTF-8.
+    pub const NOT_UTF8: Self = Self::new(1007, "not_utf8", ComesBack::No);
+    /// 1009: a message over the limit.
+    pub const TOO_BIG: Self = Self::new(1009, "too_big", ComesBack::No);
+    /// 4408: more frames or bytes than allowed.
+    pub const RATE_LIMITED: Self = Self::new(4408, "rate_limited", ComesBack::Alone);
+    /// 4409: more waited for this socket than its bound.
+    pub const SLOW_CONSUMER: Self = Self::new(4409, "slow_consumer", ComesBack::Alone);
+
+    pub(in crate::gateway) const fn new(code: u16, word: &'static str, comes_back: ComesBack) -> Self {
+        Self { code, word, comes_back }
+    }
+
+    /// The close code on the wire.
+    pub const fn code(self) -> u16 {
+        self.code
+    }
+
+    /// The reason as a word, the same in close reasons, logs and metrics.
+    pub const fn word(self) -> &'static str {
+        self.word
+    }
+
+    /// A complete close frame. Its reason is the word, and `;retry_after_ms=N` with a random N for
+    /// clients that shall come back: sockets that were closed together do not return together.
+    pub fn frame(self) -> Bytes {
+        match self.comes_back.after() {
+            None => websocket::close(self.code, self.word),
+            Some(range) => {
+                websocket::close(self.code, &format!("{};retry_after_ms={}", self.word, draw(range)))
+            }
+        }
+    }
+}
+
+impl ComesBack {
+    /// In milliseconds.
+    const fn after(self) -> Option<RangeInclusive<u32>> {
+        match self {
+            Self::No => None,
+            Self::Alone => Some(500..=5_000),
+            Self::Together => Some(1_000..=15_000),
+        }
+    }
+}
+
+impl From<Violation> for Close {
+    fn from(violation: Violation) -> Self {
+        match violation {
+            Violation::Protocol(_) => Self::PROTOCOL,
+            Violation::Binary => Self::UNSUPPORTED,
+            Violation::NotUtf8 => Self::NOT_UTF8,
+            Violation::TooBig => Self::TOO_BIG,
+        }
+    }
+}
+
+/// A number in the range; its end, the most careful one, if the system has no randomness.
+fn draw(range: RangeInclusive<u32>) -> u32 {
+    let mut random = [0; 4];
+    match aws_lc_rs::rand::fill(&mut random) {
+        Ok(()) => range.start() + u32::from_ne_bytes(random) % (range.end() - range.start() + 1),
+        Err(_) => *range.end(),
+    }
+}
