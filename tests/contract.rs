@@ -254,13 +254,14 @@ fn every_code_of_a_refusal_is_in_the_published_list() {
     sorted.dedup();
     assert_eq!(listed, sorted, "in alphabetical order, each once");
     let mut found = 0;
-    for folder in ["src/api", "src/gateway", "src/listen"] {
-        for entry in
-            fs::read_dir(file(folder)).expect("a folder").map(|entry| entry.expect("an entry").path())
-        {
-            if entry.is_dir()
-                || entry.file_name().is_some_and(|name| name.to_string_lossy().contains("tests"))
-            {
+    let mut folders = ["src/api", "src/gateway", "src/listen"].map(file).to_vec();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path()) {
+            if entry.file_name().is_some_and(|name| name.to_string_lossy().contains("tests")) {
+                continue;
+            }
+            if entry.is_dir() {
+                folders.push(entry);
                 continue;
             }
             let text = fs::read_to_string(&entry).expect("a source");

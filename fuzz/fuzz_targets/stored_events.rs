@@ -6,7 +6,7 @@ use async_nats::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 use verbatim::{
     domain::{Event, Fold},
-    gateway::frame,
+    gateway::frames::server,
     log::Recorded,
 };
 
@@ -27,7 +27,7 @@ fuzz_target!(|events: Vec<Stored>| {
         let (time, actor) = (time.unwrap_or(TIME.into()), actor.unwrap_or(ANA.into()));
         let Some(recorded) = stored(position, lane, [&kind, &time, &actor], data) else { continue };
         if let Some(previous) = recorded.apply_to(&mut fold) {
-            frame::event(&recorded, previous);
+            server::event(&recorded, previous);
         }
     }
 });
