@@ -128,6 +128,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("rustix", &["dev", "gateway"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
+    ("serde_saphyr", &["contract"]),
     ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),

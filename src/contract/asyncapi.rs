@@ -1,8 +1,7 @@
 //! The AsyncAPI document: what is published on NATS and said over WebSockets. Each edge describes
 //! itself; here the halves become one document.
 
-mod yaml;
-
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::{gateway, log};
@@ -31,10 +30,23 @@ pub fn document() -> Value {
     document
 }
 
-/// The document as it is committed and printed.
+/// The document as YAML, as it is committed and printed.
 pub fn text() -> String {
-    let order = ["asyncapi", "info", "defaultContentType", "servers", "channels", "operations", "components"];
-    yaml::write(&document(), &order)
+    let parts = Parts::deserialize(document()).expect("the document has all of its parts");
+    serde_saphyr::to_string(&parts).expect("JSON values have string keys, so they are YAML")
+}
+
+/// The parts of the document in the order in which people read them.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Parts {
+    asyncapi: Value,
+    info: Value,
+    default_content_type: Value,
+    servers: Value,
+    channels: Value,
+    operations: Value,
+    components: Value,
 }
 
 /// Puts the members of one object into another, within members that both have too.
@@ -55,7 +67,7 @@ mod tests {
 
     #[test]
     fn the_text_is_the_document() {
-        let read: Value = serde_yaml::from_str(&text()).expect("it is YAML");
+        let read: Value = serde_saphyr::from_str(&text()).expect("it is YAML");
         assert_eq!(read, document());
     }
 
