@@ -2,15 +2,18 @@
 //!
 //! # A tour
 //!
-//! Somebody says something at an edge: [`api`] (REST) or [`gateway`] (WebSocket). The edge knows who
-//! is asking from [`auth`] and makes one call to [`commands`], which loads the roster of the
-//! conversation, lets the pure rules of [`domain`] decide, and appends the event that follows to
-//! the [`log`]. The caller is answered when JetStream has stored it, with its position. From there
-//! the event goes two ways: each process follows the log and its hub ([`gateway::hub`]) hands the
-//! event to the sockets of those who may know; and the [`projector`] brings it into [`views`], the
-//! tables of Postgres that can be asked. [`presence`] tells who is here. [`app`] puts all of this
-//! together, [`cli`] starts it. Who was away is given by [`feed`] what they have missed, and who looks
-//! back how it was.
+//! A message comes in at an edge: [`api`] (REST) or [`gateway`] (WebSocket). The edge checks the
+//! token with [`credentials`] and makes one call to [`commands`]. The command loads the roster of
+//! the conversation, lets the pure rules of [`domain`] decide, and appends the resulting event to
+//! the [`log`]. The caller gets an answer, with the event's position, when JetStream has stored the
+//! event. From there the event goes two ways. Each process follows the log, and the hub in
+//! [`gateway`] hands the event to the sockets of the members. The [`projector`] writes the event
+//! into [`views`], the tables of Postgres that queries read.
+//!
+//! [`live`] holds what this process knows because it follows the log, [`presence`] knows which
+//! users are connected, and [`accounts`] which people exist. [`feed`] gives a returning client the
+//! events that the client missed, and reads how a conversation was at an earlier time. [`app`] puts
+//! all of this together, and [`cli`] starts it.
 //!
 //! # The house
 //!
@@ -18,33 +21,40 @@
 //!
 //! | folder | answers | may know |
 //! |---|---|---|
-//! | [`domain`] | what **may** happen | std, serde, schemars, uuid and time types; pure: no async, no clock, no randomness |
-//! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers, streams |
-//! | [`views`] | what can be **asked** | Postgres schema `view`; disposable; one file is one view: its projection (only writer) beside its queries (only readers) |
-//! | [`auth`] | **who** is asking, and what they have settled for themselves | argon2, JWT, Postgres schema `auth`; the one truth outside the log, never rebuilt |
-//! | [`presence`] | who is **here** | log, views, auth; sessions with leases; decides when a presence change is worth an event |
-//! | [`live`] | what this process **knows** because it follows the log: so far, who has to be woken when something happens | log |
-//! | [`commands`] | **making** it happen: load, decide, append, retry | domain, log; views for what was told before; of auth how long a token lives and who has blocked whom |
-//! | [`feed`] | what somebody has **missed**, from a cursor on; how a conversation **was** | log, views |
-//! | [`projector`] | **keeping** the views true: log into views, and views anew | log, views |
-//! | [`gateway`] | the WebSocket edge: session, frame, hub, resume, close | commands, feed, live, presence, views, log, auth; no SQL, no rules |
-//! | [`api`] | the REST edge: shapes, status codes, one call down per handler | commands, feed, live, presence, views, log, auth; no SQL, no NATS, no rules |
-//! | [`admin`] | the edge for operators: which part works, ready, figures | log, views, auth, commands; of Postgres one connection of its own |
-//! | [`asyncapi`] | one document of what is published and said | the halves that log and gateway write |
-//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring, commands, settings, logs and metrics, time and ids, tasks that live as long as the process, the private servers of dev mode, the door | once each |
+//! | [`domain`] | what **may** happen | std, serde, schemars, uuid and time types; pure: no async, no clock, no randomness. Inside: `words/` (ids, text, time, metadata, checked at the edge), `stored/` (the lenient forms that read the log), `conversation/` (the aggregate, the fold, the past) |
+//! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers and streams. Inside: `streams/`, `write/`, `read/`, `bus/` (signals and leases) |
+//! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
+//! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
+//! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
+//! | [`live`] | what this process **knows** because it follows the log: whom to wake, revoked logins, blocks | log, accounts, credentials |
+//! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
+//! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views |
+//! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
+//! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
+//! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
+//! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
+//! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, views, accounts, commands; one Postgres connection of its own |
+//! | [`contract`] | the published documents | the halves that log and gateway write |
+//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
 //! Imports point down only, and siblings never import one another:
 //!
 //! ```text
-//!  5   main  cli
-//!  4   app   asyncapi
-//!  3   api   gateway    admin
-//!  2   commands   feed   projector   presence   live
-//!  1   log   views   auth
+//!  7   main  cli
+//!  6   app   contract
+//!  5   api   gateway   admin
+//!  4   commands   feed   projector   presence
+//!  3   live
+//!  2   accounts
+//!  1   log   views   credentials
 //!  0   domain
 //!
 //!  beside the stairs:  clock  telemetry  supervise  (for all but domain)   config  listen  dev
 //! ```
+//!
+//! `accounts` stands one floor above `credentials`, because the rows it keeps hold the types of
+//! `credentials`: a stored user name is a `Username`, a stored password a `PasswordHash`. An
+//! account knows what proves it, and a proof knows no account.
 //!
 //! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
 //! what else holds, and why.

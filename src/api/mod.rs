@@ -14,7 +14,7 @@
 //!
 //! - Who asks: a [`Caller`], whose token has been checked.
 //! - What comes in: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
-//!   domain values as their types ([`values`]). A validator attribute on a shape is documented but
+//!   domain values as their types (`http::values`). A validator attribute on a shape is documented but
 //!   never run: limits belong into the types, or are looked at by the first lines of the method.
 //! - What goes out: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
 //! - What goes wrong: a [`Problem`], within the set of statuses that the operation names
@@ -155,7 +155,7 @@ pub fn document() -> String {
     http::document::text::<Operations>()
 }
 
-/// The operations of `api` under [`document::BASE`] with their document; checkers of callers find
+/// The operations of `api` under [`http::document::BASE`] with their document; checkers of callers find
 /// `known` in the data of a request.
 fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations =

@@ -1,5 +1,5 @@
 //! The streams. Looking at them and making them are two things: a log that was lost must not come back
-//! empty because somebody has asked how it is. They are made once ([`make`]), and no stream is ever deleted
+//! empty because somebody has asked how it is. They are made once (`make`), and no stream is ever deleted
 //! to change a setting.
 
 use std::{collections::HashMap, fmt, time::Duration};
