@@ -1,5 +1,4 @@
-//! Just enough of Rust to see what a file refers to: code without comments and literals, and the
-//! paths in it.
+//! What a file of `src/` refers to, as `syn` reads it.
 
 use std::{
     collections::BTreeSet,
@@ -7,114 +6,189 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use proc_macro2::{Delimiter, Spacing, TokenStream, TokenTree};
+use syn::{
+    Attribute, File, Ident, ImplItem, Item, ItemMod, ItemUse, UseTree, Visibility,
+    spanned::Spanned,
+    visit::{self, Visit},
+};
+
+/// A line, counted from one, and a column.
+type At = (usize, usize);
+
+/// From the first sign to behind the last one.
+type Range = (At, At);
+
 /// A file of `src/`.
 pub(crate) struct Source {
     /// Below `src/`, with slashes: `log/append.rs`.
     pub(crate) path: String,
     /// As it is.
     pub(crate) text: String,
-    /// The same with comments, strings and characters blanked out; lines stay.
-    pub(crate) code: String,
+    /// The code, sign by sign. Comments are no code, and literals are only told by their place.
+    pub(crate) tokens: Vec<Token>,
+    /// What is brought into scope.
+    pub(crate) uses: Vec<Use>,
+    /// The names of all items, each with the inline modules around it.
+    pub(crate) items: BTreeSet<(Vec<String>, String)>,
+    shape: Shape,
+}
+
+/// A name, `::`, a lifetime, a bracket or another sign.
+pub(crate) struct Token {
+    at: At,
+    pub(crate) text: String,
+}
+
+/// One leaf of a `use` tree.
+#[derive(Clone)]
+pub(crate) struct Use {
+    pub(crate) line: usize,
+    pub(crate) ships: bool,
+    /// Others may see it.
+    pub(crate) is_public: bool,
+    /// The inline modules around it.
+    pub(crate) scope: Vec<String>,
+    /// What is named; for a glob the module.
+    pub(crate) path: Vec<String>,
+    /// Its name here; `*` for a glob.
+    pub(crate) name: String,
+}
+
+/// A path outside of `use`.
+pub(crate) struct Named {
+    pub(crate) line: usize,
+    pub(crate) ships: bool,
+    /// The inline modules around it.
+    pub(crate) scope: Vec<String>,
+    pub(crate) path: Vec<String>,
+    /// It says who may see an item: `pub(in crate::log)`.
+    pub(crate) is_visibility: bool,
 }
 
 impl Source {
+    #[track_caller]
     pub(crate) fn new(path: &str, text: &str) -> Self {
-        Self { path: path.to_owned(), text: text.to_owned(), code: blank(text) }
+        let file = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{path}: {error}"));
+        let code: TokenStream = text.parse().expect("syn has read it");
+        let mut tokens = Vec::new();
+        flatten(code, &mut tokens);
+        let mut shape = Shape::default();
+        shape.visit_file(&file);
+        if is_test(path) {
+            shape.tests.push(((0, 0), (usize::MAX, 0)));
+        }
+        let mut uses = Vec::new();
+        for (place, is_public, leaves) in std::mem::take(&mut shape.trees) {
+            let scope = shape.scope(place);
+            uses.extend(leaves.into_iter().map(|(path, name, at)| {
+                let (line, ships, scope) = (at.0, !shape.tests(at), scope.clone());
+                Use { line, ships, is_public, scope, path, name }
+            }));
+        }
+        let items = std::mem::take(&mut shape.items);
+        Self { path: path.to_owned(), text: text.to_owned(), tokens, uses, items, shape }
     }
 
     /// The module directly below the crate: `log` for `log.rs`, `log/mod.rs` and `log/append.rs`.
-    pub(crate) fn module(&self) -> &str {
+    pub(crate) fn room(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.trim_end_matches(".rs")
     }
 
+    /// The module that the file is; nothing for `lib.rs`.
+    pub(crate) fn module(&self) -> Vec<String> {
+        let path = self.path.trim_end_matches(".rs");
+        let path = path.strip_suffix("/mod").unwrap_or(path);
+        path.split('/').filter(|part| *part != "lib").map(str::to_owned).collect()
+    }
+
     /// It holds nothing but tests.
     pub(crate) fn is_test(&self) -> bool {
-        let mut parts = self.path.split('/');
-        parts.any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
+        is_test(&self.path)
     }
 
-    /// The code without inline test modules.
-    pub(crate) fn code_that_ships(&self) -> String {
-        if self.is_test() {
-            return String::new();
-        }
-        let mut code = self.code.clone();
-        while let Some(start) = code.find("#[cfg(test)]") {
-            let rest = &code[start..];
-            let end = match (rest.find('{'), rest.find(';')) {
-                (Some(open), semicolon) if semicolon.is_none_or(|s| open < s) => matching(rest, open),
-                (_, Some(semicolon)) => semicolon + 1,
-                _ => rest.len(),
-            };
-            let blank: String = rest[..end].chars().map(|c| if c == '\n' { c } else { ' ' }).collect();
-            code.replace_range(start..start + end, &blank);
-        }
-        code
+    /// How many lines of it are not there for tests only.
+    pub(crate) fn lines_that_ship(&self) -> usize {
+        let lines = 1..=self.text.lines().count();
+        lines.filter(|line| !self.shape.tests.iter().any(|(from, to)| (from.0..=to.0).contains(line))).count()
     }
 
-    /// Every path that the file names, with the number of its line; `use` trees are unfolded.
-    pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>)> {
-        let tokens = tokens(&self.code);
+    /// Every path outside of `use`, in macros and attributes too.
+    pub(crate) fn named(&self) -> Vec<Named> {
         let mut found = Vec::new();
+        let text = |at: usize| self.tokens.get(at).map_or("", |token: &Token| token.text.as_str());
         let mut at = 0;
-        while at < tokens.len() {
-            let line = tokens[at].0;
-            if tokens[at].1 == "use" {
-                let mut paths = Vec::new();
-                at = use_tree(&tokens, at + 1, &[], &mut paths);
-                found.extend(paths.into_iter().map(|path| (line, path)));
-            } else if is_name(tokens[at].1) && (at == 0 || !["::", "."].contains(&tokens[at - 1].1)) {
-                let mut path = vec![tokens[at].1.to_owned()];
-                while at + 2 < tokens.len() && tokens[at + 1].1 == "::" && is_name(tokens[at + 2].1) {
-                    path.push(tokens[at + 2].1.to_owned());
-                    at += 2;
-                }
-                if path.len() > 1 {
-                    found.push((line, path));
-                }
-                at += 1;
-            } else {
-                at += 1;
+        while at < self.tokens.len() {
+            let first = at;
+            at += 1;
+            let begins = first == 0 || !["::", "."].contains(&text(first - 1));
+            let place = self.tokens[first].at;
+            if !is_name(text(first)) || !begins || self.shape.is_use(place) {
+                continue;
             }
+            let mut path = vec![text(first).to_owned()];
+            while text(at) == "::" && is_name(text(at + 1)) {
+                path.push(text(at + 1).to_owned());
+                at += 2;
+            }
+            let is_visibility = first > 2 && text(first - 1) == "in" && text(first - 3) == "pub";
+            let (line, ships, scope) = (place.0, !self.shape.tests(place), self.shape.scope(place));
+            found.push(Named { line, ships, scope, path, is_visibility });
         }
         found
     }
 
-    /// The modules of this crate that the file names.
-    pub(crate) fn modules(&self) -> Vec<(usize, String)> {
-        let is_root = matches!(self.path.split('/').collect::<Vec<_>>()[..], [_] | [_, "mod.rs"]);
-        let paths = self.paths().into_iter().filter_map(|(line, path)| {
-            let of_crate = matches!(path[0].as_str(), "crate" | "verbatim");
-            let above = path[0] == "super" && (is_root || path.get(1)? == "super");
-            let next = path.iter().find(|part| !matches!(part.as_str(), "crate" | "verbatim" | "super"));
-            (of_crate || above).then(|| Some((line, next?.clone())))?
-        });
-        paths.collect()
+    /// Every path of two names and more, in `use` and elsewhere, with the number of its line and
+    /// the inline modules around it.
+    pub(crate) fn paths(&self) -> Vec<(usize, Vec<String>, Vec<String>)> {
+        let uses = self.uses.iter().map(|found| (found.line, found.scope.clone(), found.path.clone()));
+        let named = self.named().into_iter().map(|found| (found.line, found.scope, found.path));
+        uses.chain(named.filter(|(.., path)| path.len() > 1)).collect()
     }
 
-    /// The roots of paths that are not brought into scope by a longer path of the file itself.
-    pub(crate) fn outside(&self) -> Vec<(usize, String)> {
-        let paths = self.paths();
-        let local: BTreeSet<&String> =
-            paths.iter().filter(|(_, path)| path.len() > 1).filter_map(|(_, path)| path.last()).collect();
-        let roots = paths.iter().filter(|(_, path)| !local.contains(&path[0]));
-        roots.map(|(line, path)| (*line, path[0].clone())).collect()
+    /// The way from the crate to what a path means, if it begins with `crate`, `self` or `super`.
+    pub(crate) fn absolute(&self, scope: &[String], path: &[String]) -> Option<Vec<String>> {
+        let mut module = [self.module(), scope.to_vec()].concat();
+        let mut rest = path;
+        match rest[0].as_str() {
+            "crate" | "verbatim" => return Some(rest[1..].to_vec()),
+            "self" => rest = &rest[1..],
+            "super" => {}
+            _ => return None,
+        }
+        while let Some(("super", after)) = rest.split_first().map(|(first, after)| (first.as_str(), after)) {
+            module.pop();
+            rest = after;
+        }
+        Some([&module[..], rest].concat())
     }
 
-    /// The lines on which a word stands in the code.
-    pub(crate) fn lines_with(code: &str, word: &str) -> Vec<usize> {
-        let stands = |line: &str| {
-            line.match_indices(word).any(|(at, _)| {
-                let before = line[..at].chars().next_back();
-                let after = line[at + word.len()..].chars().next();
-                let is_part = |c: Option<char>| c.is_some_and(is_part);
-                let goes_on_before = is_part(before) && is_part(word.chars().next());
-                let goes_on_after = is_part(after) && is_part(word.chars().next_back());
-                !goes_on_before && !goes_on_after
-            })
-        };
-        code.lines().zip(1..).filter(|(line, _)| stands(line)).map(|(_, n)| n).collect()
+    /// The paths that begin in another crate, or with a name that nothing here brings into scope.
+    pub(crate) fn outside(&self) -> Vec<(usize, Vec<String>)> {
+        let brought = self.uses.iter().filter(|found| found.path.len() > 1).map(|found| &found.name);
+        let local: BTreeSet<&String> = brought.chain(self.items.iter().map(|(_, name)| name)).collect();
+        let paths = self.paths().into_iter().filter(|(.., path)| !local.contains(&path[0]));
+        paths.map(|(line, _, path)| (line, path)).collect()
+    }
+
+    /// The lines on which a piece of code stands, given as it is written.
+    pub(crate) fn lines_with(&self, code: &str) -> Vec<usize> {
+        self.places_of(code).into_iter().map(|at| at.0).collect()
+    }
+
+    /// The same without tests.
+    pub(crate) fn lines_that_ship_with(&self, code: &str) -> Vec<usize> {
+        self.places_of(code).into_iter().filter(|at| !self.shape.tests(*at)).map(|at| at.0).collect()
+    }
+
+    fn places_of(&self, code: &str) -> Vec<At> {
+        let mut wanted = Vec::new();
+        flatten(code.parse().expect("a piece of Rust"), &mut wanted);
+        let found = self.tokens.windows(wanted.len());
+        let found =
+            found.filter(|here| here.iter().zip(&wanted).all(|(token, wanted)| token.text == wanted.text));
+        found.map(|here| here[0].at).collect()
     }
 }
 
@@ -142,193 +216,254 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) {
     }
 }
 
-/// Blanks out comments, strings and characters.
-fn blank(text: &str) -> String {
-    let chars: Vec<char> = text.chars().collect();
-    let mut code = String::with_capacity(text.len());
-    let mut at = 0;
-    while at < chars.len() {
-        let end = skipped(&chars, at);
-        if end == at {
-            code.push(chars[at]);
-            at += 1;
-        } else {
-            code.extend(chars[at..end].iter().map(|c| if *c == '\n' { '\n' } else { ' ' }));
-            at = end;
-        }
-    }
-    code
+fn is_test(path: &str) -> bool {
+    path.split('/').any(|part| part == "tests" || part == "tests.rs" || part.ends_with("_tests.rs"))
 }
 
-/// Where the comment or literal that begins here ends; here, if none begins.
-fn skipped(chars: &[char], at: usize) -> usize {
-    let next = |n: usize| chars.get(at + n).copied().unwrap_or('\0');
-    let find = |from: usize, wanted: &dyn Fn(usize) -> bool| (from..chars.len()).find(|&i| wanted(i));
-    match chars[at] {
-        '/' if next(1) == '/' => find(at, &|i| chars[i] == '\n').unwrap_or(chars.len()),
-        '/' if next(1) == '*' => {
-            let (mut depth, mut i) = (0, at);
-            while i < chars.len() {
-                match (chars[i], chars.get(i + 1)) {
-                    ('/', Some('*')) => (depth, i) = (depth + 1, i + 1),
-                    ('*', Some('/')) => (depth, i) = (depth - 1, i + 1),
-                    _ => {}
-                }
-                i += 1;
-                if depth == 0 {
-                    break;
+/// What stands where.
+#[derive(Default)]
+struct Shape {
+    around: Vec<String>,
+    tests: Vec<Range>,
+    inline: Vec<(Range, Vec<String>)>,
+    use_items: Vec<Range>,
+    trees: Vec<(At, bool, Vec<Leaf>)>,
+    items: BTreeSet<(Vec<String>, String)>,
+}
+
+impl Shape {
+    fn tests(&self, at: At) -> bool {
+        self.tests.iter().any(|range| holds(range, at))
+    }
+
+    fn is_use(&self, at: At) -> bool {
+        self.use_items.iter().any(|range| holds(range, at))
+    }
+
+    fn scope(&self, at: At) -> Vec<String> {
+        let around = self.inline.iter().filter(|(range, _)| holds(range, at)).map(|(_, scope)| scope);
+        around.max_by_key(|scope| scope.len()).cloned().unwrap_or_default()
+    }
+
+    fn define(&mut self, name: impl ToString) {
+        self.items.insert((self.around.clone(), name.to_string()));
+    }
+}
+
+impl<'a> Visit<'a> for Shape {
+    fn visit_file(&mut self, file: &'a File) {
+        if file.attrs.iter().any(is_for_tests) {
+            self.tests.push(((0, 0), (usize::MAX, 0)));
+        }
+        visit::visit_file(self, file);
+    }
+
+    fn visit_item(&mut self, item: &'a Item) {
+        let mut attributes: &[Attribute] = &[];
+        match item {
+            Item::Const(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Enum(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Fn(it) => (attributes, _) = (&it.attrs, self.define(&it.sig.ident)),
+            Item::Impl(it) => attributes = &it.attrs,
+            Item::Macro(it) => {
+                attributes = &it.attrs;
+                // A macro may make any of the names that it is given.
+                let mut made = Vec::new();
+                flatten(it.mac.tokens.clone(), &mut made);
+                let names = made.into_iter().map(|token| token.text);
+                let names = names.filter(|text| syn::parse_str::<Ident>(text).is_ok());
+                for name in names.chain(it.ident.iter().map(ToString::to_string)) {
+                    self.define(name);
                 }
             }
-            i
-        }
-        '"' => quoted(chars, at + 1, '"'),
-        'r' if at == 0
-            || !is_part(chars[at - 1])
-            || (chars[at - 1] == 'b' && (at == 1 || !is_part(chars[at - 2]))) =>
-        {
-            let hashes = chars[at + 1..].iter().take_while(|c| **c == '#').count();
-            if next(1 + hashes) != '"' {
-                return at;
-            }
-            let closes = |i: usize| {
-                chars[i] == '"' && chars[i + 1..].iter().take(hashes).filter(|c| **c == '#').count() == hashes
-            };
-            find(at + 2 + hashes, &closes).map_or(chars.len(), |i| i + 1 + hashes)
-        }
-        '\'' if next(1) == '\\' => quoted(chars, at + 1, '\''),
-        '\'' if next(2) == '\'' => at + 3,
-        _ => at,
-    }
-}
-
-fn quoted(chars: &[char], mut at: usize, end: char) -> usize {
-    while at < chars.len() && chars[at] != end {
-        at += if chars[at] == '\\' { 2 } else { 1 };
-    }
-    (at + 1).min(chars.len())
-}
-
-fn is_part(c: char) -> bool {
-    c.is_alphanumeric() || c == '_'
-}
-
-fn is_name(token: &str) -> bool {
-    token.starts_with(is_part)
-}
-
-/// The end of the bracket that opens at `open`.
-fn matching(code: &str, open: usize) -> usize {
-    let mut depth = 0_usize;
-    for (at, c) in code[open..].char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 1 => return open + at + 1,
-            '}' => depth -= 1,
+            Item::Mod(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Static(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Struct(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Trait(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Type(it) => (attributes, _) = (&it.attrs, self.define(&it.ident)),
+            Item::Use(it) => attributes = &it.attrs,
             _ => {}
         }
+        if attributes.iter().any(is_for_tests) {
+            self.tests.push(range(item));
+        }
+        visit::visit_item(self, item);
     }
-    code.len()
+
+    fn visit_impl_item(&mut self, item: &'a ImplItem) {
+        let attributes: &[Attribute] = match item {
+            ImplItem::Const(it) => &it.attrs,
+            ImplItem::Fn(it) => &it.attrs,
+            ImplItem::Type(it) => &it.attrs,
+            _ => &[],
+        };
+        if attributes.iter().any(is_for_tests) {
+            self.tests.push(range(item));
+        }
+        visit::visit_impl_item(self, item);
+    }
+
+    fn visit_item_mod(&mut self, item: &'a ItemMod) {
+        self.around.push(item.ident.to_string());
+        if item.content.is_some() {
+            self.inline.push((range(item), self.around.clone()));
+        }
+        visit::visit_item_mod(self, item);
+        self.around.pop();
+    }
+
+    fn visit_item_use(&mut self, item: &'a ItemUse) {
+        self.use_items.push(range(item));
+        let (is_public, mut leaves) = (!matches!(item.vis, Visibility::Inherited), Vec::new());
+        unfold(&item.tree, &[], &mut leaves);
+        self.trees.push((place(item), is_public, leaves));
+    }
 }
 
-/// Names, `::` and single signs, each with its line.
-fn tokens(code: &str) -> Vec<(usize, &str)> {
-    let mut tokens = Vec::new();
-    for (line, n) in code.lines().zip(1..) {
-        let mut rest = line.trim_start();
-        while let Some(first) = rest.chars().next() {
-            let len = if is_part(first) {
-                rest.find(|c| !is_part(c)).unwrap_or(rest.len())
-            } else if rest.starts_with("::") {
-                2
-            } else {
-                first.len_utf8()
-            };
-            tokens.push((n, &rest[..len]));
-            rest = rest[len..].trim_start();
+/// `#[cfg(test)]`, `#[test]`, `#[tokio::test]`.
+fn is_for_tests(attribute: &Attribute) -> bool {
+    let path = attribute.path();
+    if path.is_ident("cfg") {
+        return attribute.parse_args::<syn::Path>().is_ok_and(|only| only.is_ident("test"));
+    }
+    path.segments.last().is_some_and(|last| last.ident == "test")
+}
+
+fn range(piece: &impl Spanned) -> Range {
+    let span = piece.span();
+    ((span.start().line, span.start().column), (span.end().line, span.end().column))
+}
+
+fn place(piece: &impl Spanned) -> At {
+    range(piece).0
+}
+
+fn holds((from, to): &Range, at: At) -> bool {
+    *from <= at && at < *to
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_alphabetic() || c == '_')
+}
+
+/// A path, its name here, its place.
+type Leaf = (Vec<String>, String, At);
+
+fn unfold(tree: &UseTree, prefix: &[String], leaves: &mut Vec<Leaf>) {
+    let with = |name: String| [prefix, &[name]].concat();
+    match tree {
+        UseTree::Path(path) => unfold(&path.tree, &with(path.ident.to_string()), leaves),
+        UseTree::Group(group) => group.items.iter().for_each(|tree| unfold(tree, prefix, leaves)),
+        UseTree::Glob(glob) => leaves.push((prefix.to_vec(), "*".to_owned(), place(glob))),
+        UseTree::Name(leaf) if leaf.ident == "self" => {
+            leaves.push((prefix.to_vec(), prefix.last().cloned().unwrap_or_default(), place(leaf)));
+        }
+        UseTree::Name(leaf) => {
+            leaves.push((with(leaf.ident.to_string()), leaf.ident.to_string(), place(leaf)));
+        }
+        UseTree::Rename(leaf) => {
+            let path = if leaf.ident == "self" { prefix.to_vec() } else { with(leaf.ident.to_string()) };
+            leaves.push((path, leaf.rename.to_string(), place(leaf)));
         }
     }
-    tokens
 }
 
-/// Unfolds the tree that begins at `at`; answers where it ends.
-fn use_tree(
-    tokens: &[(usize, &str)],
-    mut at: usize,
-    prefix: &[String],
-    found: &mut Vec<Vec<String>>,
-) -> usize {
-    let mut path = prefix.to_vec();
-    while let Some((_, token)) = tokens.get(at) {
-        match *token {
-            "::" => at += 1,
-            "as" => {
-                path.pop();
-                path.push(tokens[at + 1].1.to_owned());
-                at += 2;
-            }
-            "{" => {
-                at += 1;
-                while tokens.get(at).is_some_and(|(_, token)| *token != "}") {
-                    at = use_tree(tokens, at, &path, found);
-                    at += usize::from(tokens.get(at).is_some_and(|(_, token)| *token == ","));
+/// Brackets are signs, `::` is one sign, and so is a lifetime.
+fn flatten(code: TokenStream, into: &mut Vec<Token>) {
+    let mut trees = code.into_iter().peekable();
+    while let Some(tree) = trees.next() {
+        let at = place(&tree);
+        let mut push = |text: String| into.push(Token { at, text });
+        match tree {
+            TokenTree::Ident(name) => push(name.to_string()),
+            TokenTree::Literal(_) => push("\"\"".to_owned()),
+            TokenTree::Punct(sign) => {
+                let mut text = sign.as_char().to_string();
+                if sign.spacing() == Spacing::Joint && matches!(sign.as_char(), ':' | '\'') {
+                    match trees.peek() {
+                        Some(TokenTree::Punct(next)) if sign.as_char() == ':' && next.as_char() == ':' => {
+                            text.push(':');
+                            trees.next();
+                        }
+                        Some(TokenTree::Ident(name)) if sign.as_char() == '\'' => {
+                            text.push_str(&name.to_string());
+                            trees.next();
+                        }
+                        _ => {}
+                    }
                 }
-                return at + 1;
+                push(text);
             }
-            name if is_name(name) || name == "*" => {
-                path.push(name.to_owned());
-                at += 1;
+            TokenTree::Group(group) => {
+                let (open, close) = match group.delimiter() {
+                    Delimiter::Parenthesis => ("(", ")"),
+                    Delimiter::Brace => ("{", "}"),
+                    Delimiter::Bracket => ("[", "]"),
+                    Delimiter::None => ("", ""),
+                };
+                push(open.to_owned());
+                flatten(group.stream(), into);
+                into.push(Token { at: range(&group.span_close()).0, text: close.to_owned() });
             }
-            _ => break,
         }
     }
-    // `impl Trait + use<'a>` names nothing.
-    if !path.is_empty() {
-        found.push(path);
-    }
-    at
 }
 
 #[test]
 fn comments_and_literals_are_no_code() {
-    let text =
-        "a // crate::x\n/* b /* c */ crate::y */ d \"crate::z \\\" e\" 'f' '\\'' <'g> r#\"crate::\"h\"# i";
-    let code = Source::new("a.rs", text).code;
-    let left: Vec<&str> = code.split_whitespace().collect();
-    assert_eq!(left, ["a", "d", "<'g>", "i"]);
-    assert_eq!(code.lines().count(), text.lines().count());
+    let text = "const A: &str = \"crate::z \\\" e\"; // crate::x\n/* b /* c */ crate::y */ fn d<'g>() { 'f'; '\\''; r#\"crate::\"h\"#; }";
+    let code: Vec<String> = Source::new("a.rs", text).tokens.into_iter().map(|token| token.text).collect();
+    assert_eq!(code.join(" "), "const A : & str = \"\" ; fn d < 'g > ( ) { \"\" ; \"\" ; \"\" ; }");
 }
 
 #[test]
 fn use_trees_and_paths_are_unfolded() {
-    let text =
-        "use crate::{a::{b, c as d}, e, f::*};\nlet x = crate::g::h(1).i::<J>();\npub(in crate::k) struct L;";
-    let modules: Vec<_> = Source::new("m/n.rs", text).modules();
-    let wanted = [(1, "a"), (1, "a"), (1, "e"), (1, "f"), (2, "g"), (3, "k")];
-    assert_eq!(modules, wanted.map(|(line, name)| (line, name.to_owned())));
+    let text = "use crate::{a::{b, c as d}, e::{self}, f::*};\nfn a() { macro_of!(crate::g::h(1).i::<J>()); }\npub(in crate::k) struct L;";
+    let paths = Source::new("m/n.rs", text).paths();
+    let paths: Vec<_> = paths.into_iter().map(|(line, _, path)| (line, path.join("::"))).collect();
+    let wanted = [
+        (1, "crate::a::b"),
+        (1, "crate::a::c"),
+        (1, "crate::e"),
+        (1, "crate::f"),
+        (2, "crate::g::h"),
+        (3, "crate::k"),
+    ];
+    assert_eq!(paths, wanted.map(|(line, path)| (line, path.to_owned())));
 }
 
 #[test]
 fn the_way_up_leads_to_the_crate() {
     let named = |path: &str, text: &str| {
-        Source::new(path, text).modules().into_iter().map(|m| m.1).collect::<Vec<_>>()
+        let source = Source::new(path, text);
+        let paths = source.paths().into_iter().map(|(_, scope, path)| source.absolute(&scope, &path));
+        paths.map(|path| path.map(|path| path.join("::"))).collect::<Vec<_>>()
     };
-    assert_eq!(named("m.rs", "use super::a;"), ["a"]);
-    assert_eq!(named("m/mod.rs", "use super::{a, b::c};"), ["a", "b"]);
-    assert_eq!(named("m/n.rs", "use super::a; use super::super::b::c;"), ["b"]);
+    assert_eq!(named("m.rs", "use super::a;"), [Some("a".to_owned())]);
+    assert_eq!(
+        named("m/mod.rs", "use self::{a, b::c};"),
+        ["m::a", "m::b::c"].map(|path| Some(path.to_owned()))
+    );
+    assert_eq!(
+        named("m/n.rs", "mod o { use super::a; use super::super::b::c; }"),
+        ["m::n::a", "m::b::c"].map(|path| Some(path.to_owned()))
+    );
+    assert_eq!(named("m/n.rs", "use std::fmt;"), [None]);
 }
 
 #[test]
 fn a_name_from_another_crate_is_told_from_one_in_scope() {
-    let text = "use std::{time::Duration, fmt};\nuse tokio::time;\nfn a() { time::sleep(1); poem::get(2); fmt::b(); }";
-    let roots: Vec<String> = Source::new("m.rs", text).outside().into_iter().map(|(_, root)| root).collect();
+    let text = "mod hyper; use std::{time::Duration, fmt};\nuse tokio::time;\nfn a() { time::sleep(1); poem::get(2); fmt::b(); hyper::c() }";
+    let roots: Vec<String> =
+        Source::new("m.rs", text).outside().into_iter().map(|(_, path)| path[0].clone()).collect();
     assert_eq!(roots, ["std", "std", "tokio", "poem"]);
 }
 
 #[test]
-fn inline_tests_do_not_ship() {
-    let text = "fn a() {}\n#[cfg(test)]\nmod tests { fn b() { c.unwrap() } }\nfn d() {}\n#[cfg(test)]\nmod e;\nfn f() {}";
-    let code = Source::new("m.rs", text).code_that_ships();
-    let left: Vec<&str> = code.split_whitespace().collect();
-    assert_eq!(left, ["fn", "a()", "{}", "fn", "d()", "{}", "fn", "f()", "{}"]);
-    assert_eq!(Source::new("m/tests.rs", "fn a() {}").code_that_ships(), "");
+fn tests_do_not_ship() {
+    let text = "fn a() { x() }\n#[cfg(test)]\nmod tests {\n fn b() { x() }\n}\nimpl C {\n #[cfg(test)]\n fn d() { x() }\n}\n#[cfg(test)]\nmod e;\nfn f() { x() }\n#[cfg(not(test))]\nfn g() { x() }";
+    let source = Source::new("m.rs", text);
+    assert_eq!(source.lines_that_ship_with("x()"), [1, 12, 14]);
+    assert_eq!(source.lines_that_ship(), 6);
+    assert_eq!(Source::new("m/tests.rs", "fn a() { x() }").lines_that_ship(), 0);
 }
