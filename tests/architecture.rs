@@ -44,7 +44,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The halves of one document, joined.
-    ("contract", At(6), &["gateway", "log"]),
+    ("contract", At(6), &["domain", "gateway", "log"]),
     (
         "api",
         At(5),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{gateway, log};
+use crate::{domain, gateway, log};
 
 const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
@@ -20,12 +20,19 @@ pub fn document() -> Value {
             "title": "Verbatim",
             "version": env!("CARGO_PKG_VERSION"),
             "description": DESCRIPTION,
+            "tags": [
+                { "name": "nats", "description": "Events for programs that read the log" },
+                { "name": "websocket", "description": "Frames between a client and the gateway" },
+            ],
             "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
         },
         "defaultContentType": "application/json",
     });
     for half in [log::channels(), gateway::channels()] {
         merge(&mut document, half);
+    }
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        domain::name_models(schemas);
     }
     document
 }

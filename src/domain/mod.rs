@@ -21,6 +21,7 @@ pub use stored::event::{
     MessageUnpinned, NewMember, PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role,
     Status,
 };
+pub use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::{Emoji, NotOneSign};
 pub use words::ids::{
     ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Point, Position, UserId,

@@ -27,19 +27,30 @@ pub fn channels() -> Value {
     let lanes = [Lane::Roster, Lane::Timeline, Lane::Receipts, Lane::Presence];
     let messages: Map<String, Value> =
         types.iter().map(|of| (of.word.to_owned(), message(of))).chain([typing_message()]).collect();
-    let schemas: Map<String, Value> =
-        types.into_iter().map(component).chain([("headers".to_owned(), headers())]).collect();
+    let schemas: Map<String, Value> = types
+        .into_iter()
+        .map(component)
+        .chain([("headers".to_owned(), headers()), ("typing".to_owned(), typing())])
+        .collect();
     json!({
         "servers": { "nats": {
             "host": "{host}",
             "protocol": "nats",
             "description": SERVER,
+            "security": [{ "$ref": "#/components/securitySchemes/nats" }],
             "variables": { "host": { "default": "localhost:4222", "description": "Host and port of a nats-server." } },
         } },
         "channels": lanes.map(channel).into_iter().chain([typing_channel()]).collect::<Map<_, _>>(),
         "operations": lanes.map(Lane::word).map(operation).into_iter().chain([operation("typing")])
             .collect::<Map<_, _>>(),
-        "components": { "messages": messages, "schemas": schemas },
+        "components": {
+            "messages": messages,
+            "schemas": schemas,
+            "securitySchemes": { "nats": {
+                "type": "userPassword",
+                "description": "A user of the NATS cluster that may consume and may not publish on `chat.>`.",
+            } },
+        },
     })
 }
 
@@ -109,7 +120,8 @@ fn operation(lane: &str) -> (String, Value) {
     let operation = json!({
         "action": "send",
         "channel": { "$ref": format!("#/channels/{lane}") },
-        "summary": format!("Verbatim publishes in the lane `{lane}`."),
+        "summary": format!("Verbatim publishes an event in the lane `{lane}`."),
+        "description": "Verbatim alone publishes here. Other programs read by a consumer of their own.",
     });
     (format!("publish_{lane}"), operation)
 }
@@ -126,7 +138,7 @@ fn message(of: &EventType) -> Value {
         "title": of.word,
         "summary": of.schema["description"],
         "contentType": "application/json",
-        "headers": { "allOf": [
+        "headers": { "type": "object", "allOf": [
             { "$ref": "#/components/schemas/headers" },
             { "type": "object", "properties": {
                 "ce-type": { "const": name },
@@ -206,14 +218,23 @@ fn typing_channel() -> (String, Value) {
     ("typing".to_owned(), describe_channel("typing", "Who is typing.", TYPING, messages))
 }
 
+fn typing() -> Value {
+    let user = json!({ "type": "string", "format": "uuid", "description": "The user who is typing." });
+    json!({
+        "type": "object",
+        "description": "A user is typing.",
+        "required": ["user_id"],
+        "properties": { "user_id": user },
+    })
+}
+
 fn typing_message() -> (String, Value) {
-    let user = json!({ "type": "string", "format": "uuid", "description": "Who is typing." });
     let message = json!({
         "name": "typing",
         "title": "typing",
         "summary": "Somebody is typing. There are no headers.",
         "contentType": "application/json",
-        "payload": { "type": "object", "required": ["user_id"], "properties": { "user_id": user } },
+        "payload": { "$ref": "#/components/schemas/typing" },
         "examples": [{ "payload": { "user_id": EXAMPLE_USER } }],
     });
     ("typing".to_owned(), message)

@@ -1,16 +1,104 @@
 //! What the document says of schemas that belong together: which bodies are closed, and how those
 //! that are put together from others look.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::api::http::document::members;
+use crate::{
+    api::http::document::members,
+    domain::{name_models, shapes_by_type},
+};
 
 /// Looks at the schemas of a whole document.
 pub(in crate::api) fn relate(document: &mut Value) {
+    if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
+        join_kinds(schemas);
+        type_events(schemas);
+        require(schemas, "NewMessage", "client_id");
+        name_models(schemas);
+    }
     let bodies = bodies(document);
     let Some(schemas) = document.pointer_mut("/components/schemas") else { return };
     bodies.iter().for_each(|body| close(schemas, body));
-    show_composed(schemas);
+    show_choices(schemas);
+}
+
+/// poem-openapi puts a kind of a union together from a tag and fields (`Union_Kind`). Here both become one object
+/// under the name of the fields, of which a generator of code makes one type.
+fn join_kinds(schemas: &mut Map<String, Value>) {
+    let of_two = |(name, schema): (&String, &Value)| {
+        let [tag, fields] = schema.get("allOf")?.as_array()?.as_slice() else { return None };
+        Some((name.clone(), tag.clone(), named(fields)?))
+    };
+    let composed: Vec<_> = schemas.iter().filter_map(of_two).collect();
+    for (name, tag, fields) in composed {
+        schemas.remove(&name);
+        for (word, property) in tag["properties"].as_object().into_iter().flatten() {
+            require(schemas, &fields, word);
+            let Some(kind) = schemas.get_mut(&fields) else { continue };
+            if let Some(example) = kind.pointer_mut("/examples/0") {
+                example[word] = property["enum"][0].clone();
+            }
+            kind["properties"][word] = property.clone();
+        }
+        let (from, to) = (reference(&name), reference(&fields));
+        schemas.values_mut().for_each(|schema| rename(schema, &from, &to));
+    }
+}
+
+fn rename(value: &mut Value, from: &str, to: &str) {
+    match value {
+        Value::String(text) if text == from => to.clone_into(text),
+        Value::Array(all) => all.iter_mut().for_each(|part| rename(part, from, to)),
+        Value::Object(all) => all.values_mut().for_each(|part| rename(part, from, to)),
+        _ => {}
+    }
+}
+
+/// `Event` becomes a union of one object for each type. In the code it is one type, because the data pass
+/// through unread.
+fn type_events(schemas: &mut Map<String, Value>) {
+    let Some(event) = schemas.remove("Event") else { return };
+    let data = |word: &str| format!("{}Data", pascal(word));
+    let shapes = shapes_by_type(&event, |of| json!({ "$ref": reference(&data(of.word)) }));
+    let mut mapping = Map::new();
+    for (of, shape) in shapes {
+        let mut schema = of.schema;
+        if let Some(schema) = schema.as_object_mut() {
+            schema.retain(|keyword, _| !matches!(keyword.as_str(), "$schema" | "title"));
+        }
+        let name = format!("{}Event", pascal(of.word));
+        mapping.insert(of.word.to_owned(), reference(&name).into());
+        schemas.insert(data(of.word), schema);
+        schemas.insert(name, shape);
+    }
+    let union = json!({
+        "type": "object",
+        "description": event["description"],
+        "oneOf": mapping.values().map(|name| json!({ "$ref": name })).collect::<Vec<_>>(),
+        "discriminator": { "propertyName": "type", "mapping": mapping },
+        "examples": event["examples"],
+    });
+    schemas.insert("Event".to_owned(), union);
+}
+
+/// `member.role_changed` as the name of a type: `MemberRoleChanged`.
+fn pascal(word: &str) -> String {
+    let capital = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+    };
+    word.split(['.', '_']).map(capital).collect::<Vec<String>>().concat()
+}
+
+/// A field that has to be there, although the type of the code has a second way to give it.
+fn require(schemas: &mut Map<String, Value>, name: &str, field: &str) {
+    let Some(schema) = schemas.get_mut(name).and_then(Value::as_object_mut) else { return };
+    let required = schema.entry("required").or_insert(json!([]));
+    required.as_array_mut().into_iter().for_each(|all| all.insert(0, field.into()));
+}
+
+fn reference(name: &str) -> String {
+    format!("#/components/schemas/{name}")
 }
 
 /// The schemas of all bodies of requests.
@@ -29,8 +117,6 @@ fn close(schemas: &mut Value, name: &str) {
     if let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) {
         let kinds: Vec<_> = kinds.iter().filter_map(named).collect();
         kinds.iter().for_each(|kind| close(schemas, kind));
-    } else if schema.get("allOf").is_some() {
-        schema["unevaluatedProperties"] = json!(false);
     } else {
         schema["additionalProperties"] = json!(false);
     }
@@ -41,19 +127,12 @@ fn named(reference: &Value) -> Option<String> {
     reference.get("$ref")?.as_str()?.rsplit('/').next().map(str::to_owned)
 }
 
-/// What is put together from other schemas has the examples of its parts.
-fn show_composed(schemas: &mut Value) {
-    for composed in ["allOf", "oneOf"] {
-        let known = schemas.clone();
-        for schema in members(Some(schemas)).filter(|schema| schema.get("examples").is_none()) {
-            let Some(parts) = schema.get(composed).and_then(Value::as_array) else { continue };
-            let parts = parts.iter().filter_map(|part| shown(part, &known));
-            let examples = match composed {
-                "allOf" => vec![parts.filter_map(|part| part.as_object().cloned()).flatten().collect()],
-                _ => parts.collect::<Vec<_>>(),
-            };
-            schema["examples"] = json!(examples);
-        }
+/// A choice has the examples of its kinds.
+fn show_choices(schemas: &mut Value) {
+    let known = schemas.clone();
+    for schema in members(Some(schemas)).filter(|schema| schema.get("examples").is_none()) {
+        let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) else { continue };
+        schema["examples"] = kinds.iter().filter_map(|kind| shown(kind, &known)).collect();
     }
 }
 
@@ -73,15 +152,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_composed_is_shown_as_its_parts_are() {
-        let mut schemas = json!({
-            "One": {"oneOf": [{"$ref": "#/A_B"}]},
-            "A_B": {"allOf": [{"properties": {"kind": {"examples": ["b"]}}}, {"$ref": "#/B"}]},
-            "B": {"examples": [{"x": 1}]},
+    fn a_kind_of_a_union_is_one_object() {
+        let mut document = json!({"components": {"schemas": {
+            "One": {"oneOf": [{"$ref": "#/components/schemas/One_B"}], "discriminator": {"propertyName": "kind",
+                "mapping": {"b": "#/components/schemas/One_B"}}},
+            "One_B": {"allOf": [
+                {"required": ["kind"], "properties": {"kind": {"type": "string", "enum": ["b"]}}},
+                {"$ref": "#/components/schemas/B"},
+            ]},
+            "B": {"required": ["x"], "properties": {"x": {}}, "examples": [{"x": 1}]},
+        }}});
+        relate(&mut document);
+        let schemas = &document["components"]["schemas"];
+        assert_eq!(schemas["One_B"], Value::Null);
+        let one_object = json!({
+            "required": ["kind", "x"],
+            "properties": {"kind": {"type": "string", "enum": ["b"]}, "x": {}},
+            "examples": [{"kind": "b", "x": 1}],
         });
-        show_composed(&mut schemas);
-        assert_eq!(schemas["A_B"]["examples"], json!([{"kind": "b", "x": 1}]));
-        assert_eq!(schemas["One"]["examples"], json!([{"kind": "b", "x": 1}]));
+        assert_eq!(schemas["B"], one_object);
+        let union = json!({
+            "oneOf": [{"$ref": "#/components/schemas/B"}],
+            "discriminator": {"propertyName": "kind", "mapping": {"b": "#/components/schemas/B"}},
+            "examples": [{"kind": "b", "x": 1}],
+        });
+        assert_eq!(schemas["One"], union);
+    }
+
+    #[test]
+    fn an_event_is_told_apart_by_its_type() {
+        let mut schemas = Map::new();
+        schemas.insert(
+            "Event".into(),
+            json!({"properties": {"type": {}, "data": {}}, "examples": [{"type": "x"}]}),
+        );
+        type_events(&mut schemas);
+        let mapping = &schemas["Event"]["discriminator"]["mapping"];
+        assert_eq!(mapping["member.role_changed"], "#/components/schemas/MemberRoleChangedEvent");
+        let event = &schemas["MemberRoleChangedEvent"]["properties"];
+        assert_eq!(event["type"]["enum"], json!(["member.role_changed"]));
+        assert_eq!(event["data"]["$ref"], "#/components/schemas/MemberRoleChangedData");
+        assert!(schemas["MemberRoleChangedData"]["properties"]["role"].is_object());
     }
 
     #[test]
@@ -90,13 +201,11 @@ mod tests {
             |name| json!({"requestBody": {"content": {"application/json": {"schema": {"$ref": name}}}}});
         let mut document = json!({
             "paths": {"/a": {"post": body("#/One"), "put": body("#/C")}},
-            "components": {"schemas": {
-                "One": {"oneOf": [{"$ref": "#/A_B"}]}, "A_B": {"allOf": []}, "B": {}, "C": {},
-            }},
+            "components": {"schemas": {"One": {"oneOf": [{"$ref": "#/A"}]}, "A": {}, "B": {}, "C": {}}},
         });
         relate(&mut document);
         let schemas = &document["components"]["schemas"];
-        assert_eq!(schemas["A_B"]["unevaluatedProperties"], json!(false));
+        assert_eq!(schemas["A"]["additionalProperties"], json!(false));
         assert_eq!(schemas["C"]["additionalProperties"], json!(false));
         assert_eq!(schemas["B"], json!({}));
     }

@@ -42,25 +42,25 @@ macro_rules! documented {
     )+};
 }
 
-/// The same for enums of plain words: their schema is a component of its own.
+/// The same for enums of plain words: their schema is a component of its own, under the name that is published.
 macro_rules! words {
-    ($($(#[doc = $doc:literal])* $name:ident: $($word:literal)+;)+) => {$(
+    ($($(#[doc = $doc:literal])* $name:ident as $published:literal: $($word:literal)+;)+) => {$(
         impl poem_openapi::types::Type for $name {
             const IS_REQUIRED: bool = true;
             type RawValueType = Self;
             type RawElementValueType = Self;
 
             fn name() -> std::borrow::Cow<'static, str> {
-                stringify!($name).into()
+                $published.into()
             }
 
             fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
-                poem_openapi::registry::MetaSchemaRef::Reference(stringify!($name).into())
+                poem_openapi::registry::MetaSchemaRef::Reference($published.into())
             }
 
             fn register(registry: &mut poem_openapi::registry::Registry) {
                 use poem_openapi::registry::MetaSchema;
-                registry.create_schema::<Self, _>(stringify!($name).into(), |_| MetaSchema {
+                registry.create_schema::<Self, _>($published.into(), |_| MetaSchema {
                     description: Some(concat!($($doc),*).trim_ascii_start()),
                     enum_items: vec![$($word.into()),+],
                     ..MetaSchema::new("string")
@@ -144,13 +144,13 @@ documented! {
 
 words! {
     /// Two people, or a group with a title and roles
-    Kind: "direct" "group";
-    /// What a member may do: an admin also adds and removes members, an owner also gives roles
-    Role: "owner" "admin" "member";
-    /// What somebody who joins later may read of what was said before
-    History: "full" "since_join";
-    /// Whether somebody is here
-    Status: "online" "away" "offline";
+    Kind as "ConversationKind": "direct" "group";
+    /// What a member may do: an admin also adds and removes members, an owner also changes roles
+    Role as "Role": "owner" "admin" "member";
+    /// How much of the history a new member may read: all of it, or the messages since joining
+    History as "HistorySetting": "full" "since_join";
+    /// The presence of a user
+    Status as "PresenceStatus": "online" "away" "offline";
 }
 
 /// Reads a value that is a string in JSON.

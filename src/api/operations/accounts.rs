@@ -17,7 +17,7 @@ use crate::{
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct Registration {
+struct RegisterRequest {
     /// The name by which the account is found: letters and digits of one script, with `_`, `.` and
     /// `-` between them, kept in lower case
     #[oai(validator(min_length = 1, max_length = 64))]
@@ -32,7 +32,7 @@ struct Registration {
     display_name: Option<String>,
 }
 
-impl Example for Registration {
+impl Example for RegisterRequest {
     fn example() -> Self {
         Self {
             username: "ana".into(),
@@ -86,8 +86,8 @@ impl Accounts {
     ///
     /// Makes an account. A name that somebody has, or that looks like it, is `username_taken`.
     #[oai(path = "/accounts", method = "post", operation_id = "register")]
-    async fn register(&self, body: Body<Registration>) -> Result<Created<Account>, Claimed> {
-        let Registration { username: typed, password, display_name } = body.0;
+    async fn register(&self, body: Body<RegisterRequest>) -> Result<Created<Account>, Claimed> {
+        let RegisterRequest { username: typed, password, display_name } = body.0;
         let username = at("/username", Username::parse(&typed))?;
         let password = at("/password", Password::choose(password, &username))?;
         let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;

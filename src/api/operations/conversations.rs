@@ -16,7 +16,7 @@ use crate::{
         http::examples,
         operations::{
             settings::ConversationSettings,
-            start::{Start, StartDirect, StartGroup},
+            start::{StartConversation, StartDirectConversation, StartGroupConversation},
         },
     },
     commands::{Refused, Started},
@@ -199,7 +199,7 @@ impl Example for Conversation {
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct ConversationChanges {
+struct ConversationUpdate {
     /// The new title: one line of at most 256 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
     title: Option<Title>,
@@ -208,7 +208,7 @@ struct ConversationChanges {
     history: Option<History>,
 }
 
-impl Example for ConversationChanges {
+impl Example for ConversationUpdate {
     fn example() -> Self {
         Self { title: Some(examples::title()), history: Some(History::SinceJoin) }
     }
@@ -231,11 +231,11 @@ impl Conversations {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-        body: Body<Start>,
+        body: Body<StartConversation>,
     ) -> Result<Made<Conversation>, Keyed> {
         Ok(match body.0 {
-            Start::Direct(direct) => self.start_direct(caller.user, direct).await?,
-            Start::Group(group) => self.start_group(caller.user, group, key.0).await?,
+            StartConversation::Direct(direct) => self.start_direct(caller.user, direct).await?,
+            StartConversation::Group(group) => self.start_group(caller.user, group, key.0).await?,
         })
     }
 
@@ -295,9 +295,9 @@ impl Conversations {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        body: Body<ConversationChanges>,
+        body: Body<ConversationUpdate>,
     ) -> Result<Reply<Conversation>, Ruled> {
-        let (me, id, ConversationChanges { title, history }) = (caller.user, id.0, body.0);
+        let (me, id, ConversationUpdate { title, history }) = (caller.user, id.0, body.0);
         let changed = self.0.commands.update(me, id, title, history).await?;
         let tracked = self.0.open(me, id, None).await?;
         let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
@@ -307,7 +307,11 @@ impl Conversations {
 }
 
 impl Conversations {
-    async fn start_direct(&self, me: UserId, direct: StartDirect) -> Result<Made<Conversation>, Problem> {
+    async fn start_direct(
+        &self,
+        me: UserId,
+        direct: StartDirectConversation,
+    ) -> Result<Made<Conversation>, Problem> {
         let with = direct.user_id;
         self.0.must_exist(&[with], |_| "/user_id".into()).await?;
         let started = self.0.commands.start_direct(me, with).await?;
@@ -323,7 +327,7 @@ impl Conversations {
     async fn start_group(
         &self,
         me: UserId,
-        group: StartGroup,
+        group: StartGroupConversation,
         key: Option<ClientId>,
     ) -> Result<Made<Conversation>, Problem> {
         let members = group.members.map(Few::into_vec).unwrap_or_default();

@@ -99,14 +99,14 @@ impl Example for Event {
 /// What has happened in my conversations since a cursor
 #[derive(Serialize, Object)]
 #[oai(example)]
-struct Events {
+struct EventPage {
     /// In the order of the log; in each conversation without a hole
     items: Vec<Event>,
     /// For `after` of the next request, also when there was nothing
     next_cursor: String,
 }
 
-impl Example for Events {
+impl Example for EventPage {
     fn example() -> Self {
         Self { items: vec![Event::example()], next_cursor: "AYxP1l0rW0aYAZMPPFp7fD2OTwEjRWeJq6oI".into() }
     }
@@ -114,7 +114,7 @@ impl Example for Events {
 
 /// A page, or a stream that does not end by itself
 enum Told {
-    Page(Reply<Events>),
+    Page(Reply<EventPage>),
     Stream(Response),
 }
 
@@ -138,7 +138,7 @@ impl ApiResponse for Told {
             status: Some(200),
             status_range: None,
             content: vec![
-                media("application/json", Events::schema_ref()),
+                media("application/json", EventPage::schema_ref()),
                 media(STREAM, String::schema_ref()),
             ],
             headers: Vec::new(),
@@ -147,7 +147,7 @@ impl ApiResponse for Told {
     }
 
     fn register(registry: &mut Registry) {
-        Events::register(registry);
+        EventPage::register(registry);
     }
 }
 
@@ -190,7 +190,7 @@ impl Following {
         let until = Instant::now() + wait.0.0;
         let events = reader.next(limit.0.get(), until).await?;
         let items = events.iter().map(|(shown, _)| shown.into()).collect();
-        Ok(Told::Page(Reply(Events { items, next_cursor: reader.cursor() })))
+        Ok(Told::Page(Reply(EventPage { items, next_cursor: reader.cursor() })))
     }
 }
 

@@ -76,7 +76,7 @@ enum Sync {
 
 words! {
     /// `always`: before every acknowledgement, so that a power failure loses nothing acknowledged
-    Sync: "always" "interval" "unknown";
+    Sync as "SyncMode": "always" "interval" "unknown";
 }
 
 /// What this server accepts at most

@@ -24,7 +24,7 @@ use crate::{
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct Credentials {
+struct LoginRequest {
     /// The name by which the account is found
     username: String,
     /// The password, at most 512 bytes
@@ -36,7 +36,7 @@ struct Credentials {
     device: Option<String>,
 }
 
-impl Example for Credentials {
+impl Example for LoginRequest {
     fn example() -> Self {
         Self {
             username: "ana".into(),
@@ -50,12 +50,12 @@ impl Example for Credentials {
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct Refreshment {
+struct RefreshRequest {
     /// The `refresh_token` of the last answer; it is good once
     refresh_token: String,
 }
 
-impl Example for Refreshment {
+impl Example for RefreshRequest {
     fn example() -> Self {
         Self { refresh_token: REFRESH_TOKEN.into() }
     }
@@ -71,7 +71,7 @@ enum TokenType {
 
 words! {
     /// How the access token is presented: `Authorization: Bearer <access_token>`
-    TokenType: "Bearer";
+    TokenType as "TokenType": "Bearer";
 }
 
 /// What a login can show
@@ -174,8 +174,8 @@ impl Logins {
     /// `bad_credentials`. A login lives for 30 days, and for 7 without being refreshed; the 101st of
     /// an account ends the oldest.
     #[oai(path = "/logins", method = "post", operation_id = "log_in")]
-    async fn log_in(&self, body: Body<Credentials>) -> Result<Created<Tokens>, SignedIn> {
-        let Credentials { username, password, device } = body.0;
+    async fn log_in(&self, body: Body<LoginRequest>) -> Result<Created<Tokens>, SignedIn> {
+        let LoginRequest { username, password, device } = body.0;
         let device = device.map(|typed| at("/device", DeviceName::parse(&typed))).transpose()?;
         let password = at("/password", Password::present(password))?;
         let attempt = Attempt { username: Username::parse(&username).ok(), password, device };
@@ -194,7 +194,7 @@ impl Logins {
     /// pair is given again, because the first answer may have been lost. After that it is taken for
     /// stolen: the login ends.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
-    async fn refresh(&self, body: Body<Refreshment>) -> Result<Reply<Tokens>, SignedIn> {
+    async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Reply<Tokens>, SignedIn> {
         let Below { pool, tokens, clock, .. } = &self.0;
         let refreshed = accounts::refresh(pool, tokens, &body.0.refresh_token, clock.now()).await;
         if let Err(RefreshError::Refused { revoked: Some(login) }) = &refreshed {

@@ -16,13 +16,13 @@ use crate::{
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct AccountChanges {
+struct AccountUpdate {
     /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: String,
 }
 
-impl Example for AccountChanges {
+impl Example for AccountUpdate {
     fn example() -> Self {
         Self { display_name: "Ana María".into() }
     }
@@ -64,7 +64,7 @@ impl Me {
     ///
     /// Changes how I am called.
     #[oai(path = "/me", method = "patch", operation_id = "update_me")]
-    async fn update(&self, caller: Caller, body: Body<AccountChanges>) -> Result<Reply<Account>, SignedIn> {
+    async fn update(&self, caller: Caller, body: Body<AccountUpdate>) -> Result<Reply<Account>, SignedIn> {
         let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
         let account = accounts::rename(&self.0.pool, caller.user, &name).await?.ok_or_else(gone)?;
         Ok(Reply(account.into()))

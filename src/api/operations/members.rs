@@ -82,12 +82,12 @@ impl Example for NewMember {
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct NewRole {
+struct RoleUpdate {
     /// Which
     role: Role,
 }
 
-impl Example for NewRole {
+impl Example for RoleUpdate {
     fn example() -> Self {
         Self { role: Role::Admin }
     }
@@ -158,7 +158,7 @@ impl Members {
         caller: Caller,
         id: Path<ConversationId>,
         user_id: Path<UserId>,
-        body: Body<NewRole>,
+        body: Body<RoleUpdate>,
     ) -> Result<Reply<Membership>, Ruled> {
         let role = body.0.role;
         let changed = self.0.commands.change_role(caller.user, id.0, user_id.0, role).await?;

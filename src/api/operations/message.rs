@@ -39,7 +39,7 @@ pub(in crate::api) struct Message {
     deleted_by: Option<UserId>,
     /// The message that it answers
     #[serde(skip_serializing_if = "Option::is_none")]
-    reply_to: Option<Quote>,
+    reply_to: Option<QuotedMessage>,
     /// What programs added
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Json>,
@@ -53,7 +53,7 @@ pub(in crate::api) struct Message {
 
 /// The message that another one answers; of one that I may not see there is only its place
 #[derive(Serialize, Object)]
-struct Quote {
+struct QuotedMessage {
     /// Its id
     id: MessageId,
     /// Where it stands
@@ -82,7 +82,7 @@ struct ReactionCount {
 impl Message {
     /// What the views say.
     pub(in crate::api) fn of(conversation_id: ConversationId, message: views::Message) -> Self {
-        let reply_to = message.reply_to.map(|quoted| Quote {
+        let reply_to = message.reply_to.map(|quoted| QuotedMessage {
             id: quoted.id,
             position: quoted.position,
             sender: quoted.sender,
@@ -128,7 +128,7 @@ impl Message {
             edited_at: None,
             deleted_at: None,
             deleted_by: None,
-            reply_to: quoted.map(|(id, position)| Quote {
+            reply_to: quoted.map(|(id, position)| QuotedMessage {
                 id,
                 position,
                 sender: None,

@@ -47,12 +47,12 @@ impl Example for NewMessage {
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct MessageChanges {
+struct MessageUpdate {
     /// At most 16 KiB of UTF-8, kept exactly as typed
     text: Text,
 }
 
-impl Example for MessageChanges {
+impl Example for MessageUpdate {
     fn example() -> Self {
         Self { text: examples::text() }
     }
@@ -61,7 +61,7 @@ impl Example for MessageChanges {
 /// A message that has another text
 #[derive(Serialize, Object)]
 #[oai(example)]
-struct Edited {
+struct EditedMessage {
     /// Its id
     id: MessageId,
     /// Where it was said
@@ -75,7 +75,7 @@ struct Edited {
     edited_at: Option<Time>,
 }
 
-impl Example for Edited {
+impl Example for EditedMessage {
     fn example() -> Self {
         Self {
             id: examples::message(),
@@ -90,7 +90,7 @@ impl Example for Edited {
 /// A text that a message had or has
 #[derive(Serialize, Object)]
 #[oai(example)]
-struct Version {
+struct MessageVersion {
     /// Where it was said: the message's own position, or that of an edit
     position: Position,
     /// As typed
@@ -99,7 +99,7 @@ struct Version {
     said_at: Time,
 }
 
-impl Example for Version {
+impl Example for MessageVersion {
     fn example() -> Self {
         Self { position: examples::position(), text: examples::TEXT.into(), said_at: examples::time() }
     }
@@ -219,12 +219,12 @@ impl Messages {
         /// By which a retry is known
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-        body: Body<MessageChanges>,
-    ) -> Result<Reply<Edited>, Ruled> {
+        body: Body<MessageUpdate>,
+    ) -> Result<Reply<EditedMessage>, Ruled> {
         let (id, message, text) = (id.0, message_id.0, body.0.text);
         let act = Act::Edit(text.clone());
         let edited = self.0.commands.act(caller.user, id, message, act, key.0).await?;
-        Ok(Reply(Edited {
+        Ok(Reply(EditedMessage {
             id: message,
             conversation_id: id,
             position: edited.position,
@@ -273,12 +273,12 @@ impl Messages {
         cursor: Query<Option<Cursor<Position>>>,
         /// Wait up to 2 s until the views have reached this position
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Page<Version>>, Found> {
+    ) -> Result<Reply<Page<MessageVersion>>, Found> {
         let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
         let message = self.0.message(reader, message_id.0).await?.position;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
         let found = views::versions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?;
-        Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| Version {
+        Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| MessageVersion {
             position: version.position,
             text: version.text,
             said_at: version.said_at,

@@ -20,7 +20,7 @@ use crate::{
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct Watermarks {
+struct ReceiptUpdate {
     /// I have read everything up to this position
     #[serde(default, deserialize_with = "given")]
     read: Option<Position>,
@@ -29,7 +29,7 @@ struct Watermarks {
     delivered: Option<Position>,
 }
 
-impl Example for Watermarks {
+impl Example for ReceiptUpdate {
     fn example() -> Self {
         Self { read: Some(examples::position()), delivered: None }
     }
@@ -75,9 +75,9 @@ impl Receipts {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        body: Body<Watermarks>,
+        body: Body<ReceiptUpdate>,
     ) -> Result<Reached, Found> {
-        let (id, Watermarks { read, delivered }) = (id.0, body.0);
+        let (id, ReceiptUpdate { read, delivered }) = (id.0, body.0);
         if read.or(delivered).is_none() {
             return Err(Problem::invalid("", "missing", "give read, delivered or both").into());
         }

@@ -29,12 +29,12 @@ struct FoundMessage {
     message: Message,
     /// Up to 200 characters of its text from shortly before the first word that was searched for. The
     /// pieces in their order are plain text, as typed: escape each, then mark those that are a hit
-    highlight: Vec<Piece>,
+    highlight: Vec<HighlightPart>,
 }
 
 /// A piece of a text
 #[derive(Serialize, Object)]
-struct Piece {
+struct HighlightPart {
     /// As typed
     text: String,
     /// Whether it is a word that was searched for
@@ -43,7 +43,7 @@ struct Piece {
 
 impl Example for FoundMessage {
     fn example() -> Self {
-        let piece = |(text, hit): (&str, bool)| Piece { text: text.into(), hit };
+        let piece = |(text, hit): (&str, bool)| HighlightPart { text: text.into(), hit };
         Self {
             conversation_id: examples::conversation(),
             message: Message::example(),
@@ -96,7 +96,7 @@ impl Search {
         let mut messages = self.seen(caller.user, &page.items).await?;
         Ok(Reply(page.filter_map(|(_, conversation_id, position)| {
             let message = messages.remove(&(conversation_id, position))?;
-            let piece = |piece: views::Piece| Piece { text: piece.text, hit: piece.hit };
+            let piece = |piece: views::Piece| HighlightPart { text: piece.text, hit: piece.hit };
             let highlight = wanted.highlight(&message.text).into_iter().map(piece).collect();
             Some(FoundMessage { conversation_id, message: Message::of(conversation_id, message), highlight })
         })))

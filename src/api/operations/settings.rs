@@ -45,7 +45,7 @@ impl Example for ConversationSettings {
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
-struct ConversationSettingChanges {
+struct ConversationSettingsUpdate {
     /// Whether my devices shall stay silent: without `muted_until` until I say otherwise
     #[serde(default, deserialize_with = "given")]
     muted: Option<bool>,
@@ -57,7 +57,7 @@ struct ConversationSettingChanges {
     archived: Option<bool>,
 }
 
-impl ConversationSettingChanges {
+impl ConversationSettingsUpdate {
     fn read(self, now: Time) -> Result<SettingChanges, Problem> {
         let wrong = |code, detail| Err(Problem::invalid("/muted_until", code, detail));
         let muted = match (self.muted, self.muted_until) {
@@ -72,7 +72,7 @@ impl ConversationSettingChanges {
     }
 }
 
-impl Example for ConversationSettingChanges {
+impl Example for ConversationSettingsUpdate {
     fn example() -> Self {
         Self { muted: None, muted_until: Some(examples::time()), archived: Some(false) }
     }
@@ -104,7 +104,7 @@ impl Settings {
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        body: Body<ConversationSettingChanges>,
+        body: Body<ConversationSettingsUpdate>,
     ) -> Result<Reply<ConversationSettings>, Ruled> {
         let now = self.0.clock.now();
         let changes = body.0.read(now)?;
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     fn changes(muted: Option<bool>, muted_until: Option<Time>) -> Result<Option<Muted>, String> {
-        let changes = ConversationSettingChanges { muted, muted_until, archived: None };
+        let changes = ConversationSettingsUpdate { muted, muted_until, archived: None };
         let read = changes.read(examples::time());
         read.map(|changes| changes.muted).map_err(|problem| problem.errors[0].code.clone())
     }

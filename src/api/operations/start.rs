@@ -15,17 +15,17 @@ pub(in crate::api) const MOST: usize = 100;
 #[derive(Debug, PartialEq, Deserialize, Union)]
 #[serde(try_from = "Fields")]
 #[oai(discriminator_name = "kind", one_of = true)]
-pub(in crate::api) enum Start {
+pub(in crate::api) enum StartConversation {
     #[oai(mapping = "direct")]
-    Direct(StartDirect),
+    Direct(StartDirectConversation),
     #[oai(mapping = "group")]
-    Group(StartGroup),
+    Group(StartGroupConversation),
 }
 
 /// With one other person
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
-pub(in crate::api) struct StartDirect {
+pub(in crate::api) struct StartDirectConversation {
     /// With whom
     pub(in crate::api) user_id: UserId,
 }
@@ -33,20 +33,20 @@ pub(in crate::api) struct StartDirect {
 /// With a title, me as its owner
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
-pub(in crate::api) struct StartGroup {
+pub(in crate::api) struct StartGroupConversation {
     /// What it is called: one line of at most 256 bytes of UTF-8, kept as typed
     pub(in crate::api) title: Title,
     /// Whom to bring in, as members
     pub(in crate::api) members: Option<Few<UserId, MOST>>,
 }
 
-impl Example for StartDirect {
+impl Example for StartDirectConversation {
     fn example() -> Self {
         Self { user_id: examples::ben() }
     }
 }
 
-impl Example for StartGroup {
+impl Example for StartGroupConversation {
     fn example() -> Self {
         Self { title: examples::title(), members: Some([examples::ben()].into_iter().collect()) }
     }
@@ -66,17 +66,17 @@ struct Fields {
     members: Option<Few<UserId, MOST>>,
 }
 
-impl TryFrom<Fields> for Start {
+impl TryFrom<Fields> for StartConversation {
     /// In the words of serde, which [`crate::api::Body`] turns into pointers.
     type Error = String;
 
     fn try_from(fields: Fields) -> Result<Self, String> {
         match fields {
             Fields { kind: Kind::Direct, user_id: Some(user_id), title: None, members: None } => {
-                Ok(Self::Direct(StartDirect { user_id }))
+                Ok(Self::Direct(StartDirectConversation { user_id }))
             }
             Fields { kind: Kind::Group, title: Some(title), members, user_id: None } => {
-                Ok(Self::Group(StartGroup { title, members }))
+                Ok(Self::Group(StartGroupConversation { title, members }))
             }
             Fields { kind: Kind::Direct, title: Some(_), .. } => Err(surplus("title", "`user_id`")),
             Fields { kind: Kind::Direct, members: Some(_), .. } => Err(surplus("members", "`user_id`")),
@@ -106,12 +106,18 @@ mod tests {
     #[test]
     fn a_start_is_of_one_kind() {
         let direct = format!(r#"{{"kind":"direct","user_id":"{}"}}"#, ben());
-        assert_eq!(parse(direct.as_bytes()).ok(), Some(Start::Direct(StartDirect { user_id: ben() })));
+        assert_eq!(
+            parse(direct.as_bytes()).ok(),
+            Some(StartConversation::Direct(StartDirectConversation { user_id: ben() }))
+        );
         let group = format!(r#"{{"title":"{}","members":["{}"],"kind":"group"}}"#, examples::TITLE, ben());
-        assert_eq!(parse(group.as_bytes()).ok(), Some(Start::Group(StartGroup::example())));
+        assert_eq!(
+            parse(group.as_bytes()).ok(),
+            Some(StartConversation::Group(StartGroupConversation::example()))
+        );
         let alone = format!(r#"{{"kind":"group","title":"{}"}}"#, examples::TITLE);
-        let expected = StartGroup { members: None, ..StartGroup::example() };
-        assert_eq!(parse(alone.as_bytes()).ok(), Some(Start::Group(expected)));
+        let expected = StartGroupConversation { members: None, ..StartGroupConversation::example() };
+        assert_eq!(parse(alone.as_bytes()).ok(), Some(StartConversation::Group(expected)));
     }
 
     #[test]
@@ -131,7 +137,7 @@ mod tests {
             (format!(r#"{{"kind":"group","title":"x","members":[{many}]}}"#), "/members", "too_many"),
             (r#"{"kind":"group","title":"x","admin":true}"#.into(), "/admin", "unknown_field"),
         ] {
-            let problem = parse::<Start>(json.as_bytes()).expect_err(&json);
+            let problem = parse::<StartConversation>(json.as_bytes()).expect_err(&json);
             let error = &problem.errors[0];
             assert_eq!((error.pointer.as_str(), error.code.as_str()), (pointer, code), "{json}");
             assert!(!error.detail.is_empty());

@@ -111,6 +111,7 @@ fn every_operation_says_what_it_is() {
             .contains(&operation["operationId"].as_str().expect("id"));
         let secured = operation["security"] == json!([{"bearer": []}]);
         assert_ne!(is_public, secured, "{name}");
+        assert!(secured || operation["security"] == json!([]), "{name}");
         assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
         assert_eq!(name.contains("{id}"), responses.contains_key("404"), "{name}");
     }

@@ -25,7 +25,7 @@ enum Role {
 
 words! {
     /// What a member may do
-    Role: "owner" "member";
+    Role as "Role": "owner" "member";
 }
 
 #[derive(SecurityScheme)]

@@ -59,6 +59,7 @@ pub enum Status {
 
 /// A member as `conversation.created` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(title = "FirstMember")]
 pub struct NewMember {
     /// Who.
     pub user_id: UserId,

@@ -1,3 +1,4 @@
 //! What the log keeps: a contract for years.
 
 pub mod event;
+pub mod shapes;

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
-    domain::{Event, EventType, Lane, schema_of_read, schema_of_written},
+    domain::{EventType, schema_of_read, schema_of_written, shapes_by_type},
     gateway::frames::{client::ClientFrame, close::Close, server::ServerFrame},
     log,
 };
@@ -31,15 +31,25 @@ Reasons to close, as `word;retry_after_ms=N`. 4000 to 4499: come back with your 
 4505 are reserved: a process that ends says 1012 first, and a client that does not offer this version of the protocol is \
 refused at the handshake with 400 `unknown_protocol`.";
 
+const RECEIVE: &str = "\
+The first frame is `hello`. The server answers a command with `ack` or `error`, which carries the `id` of the command.";
+const SEND: &str = "\
+The first frame is `ready`. Events of one conversation come in the order of their positions.";
+const EVENT: &str = "\
+An event. `type` says which fields `data` has. Later versions of the server add types: a client ignores an event \
+whose `type` it does not know.";
+
 /// The WebSocket half of the AsyncAPI document: its `servers`, `channels`, `operations` and
 /// `components`.
 pub fn channels() -> Value {
     let from_client = frames("client", schema_of_read::<ClientFrame>());
     let mut from_server = frames("server", schema_of_written::<ServerFrame<'_>>());
-    describe_data(&mut from_server);
+    let events = type_events(&mut from_server);
     let names = |frames: &[Frame]| frames.iter().map(|frame| frame.name.clone()).collect::<Vec<_>>();
     let (sent, received) = (names(&from_server), names(&from_client));
     let all: Vec<Frame> = from_client.into_iter().chain(from_server).collect();
+    let messages: Map<String, Value> = all.iter().map(Frame::message).collect();
+    let schemas = all.into_iter().map(|frame| (frame.name, frame.schema)).chain(events);
     json!({
         "servers": { "gateway": {
             "host": "{host}",
@@ -53,16 +63,16 @@ pub fn channels() -> Value {
             "summary": format!("One session. Subprotocol `{PROTOCOL}`."),
             "description": format!("{CHANNEL}\n\n{}", reasons()),
             "servers": [{ "$ref": "#/servers/gateway" }],
-            "messages": all.iter().map(|frame| reference(&frame.name, "#/components/messages"))
+            "messages": messages.keys().map(|name| reference(name, "#/components/messages"))
                 .collect::<Map<_, _>>(),
         } },
         "operations": {
-            "receive_frames": operation("receive", "What a client may send.", &received),
-            "send_frames": operation("send", "What the server sends.", &sent),
+            "receive_frames": operation("receive", "The server receives a frame of a client.", RECEIVE, &received),
+            "send_frames": operation("send", "The server sends a frame to a client.", SEND, &sent),
         },
         "components": {
-            "messages": all.iter().map(Frame::message).collect::<Map<_, _>>(),
-            "schemas": all.into_iter().map(|frame| (frame.name, frame.schema)).collect::<Map<_, _>>(),
+            "messages": messages,
+            "schemas": schemas.collect::<Map<_, _>>(),
             "securitySchemes": { "bearer": {
                 "type": "http",
                 "scheme": "bearer",
@@ -106,20 +116,22 @@ fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
     choices.into_iter().flatten().filter_map(frame).collect()
 }
 
-/// The data of an event frame is what its type says; presence has a frame of its own.
-fn describe_data(frames: &mut [Frame]) {
-    for frame in frames.iter_mut().filter(|frame| frame.op == "event") {
-        let mut kinds = Event::types();
-        kinds.retain(|kind| kind.lane != Lane::Presence);
-        if let Some(kind) = kinds.iter().find(|kind| frame.example["type"] == kind.word) {
-            frame.example["data"] = kind.schema["examples"][0].clone();
-        }
-        let schema = |kind: &EventType| reference(&log::type_name(kind.word), "#/components/schemas").1;
-        frame.schema["properties"]["data"] = json!({
-            "description": "The event's data, as `type` says.",
-            "anyOf": kinds.iter().map(schema).collect::<Vec<_>>(),
-        });
+/// Makes the frame `event` a choice of one shape for each type, and gives these shapes by their names. A
+/// discriminator of AsyncAPI holds the name of a schema, so each shape has the name of its type.
+fn type_events(frames: &mut [Frame]) -> Vec<(String, Value)> {
+    let Some(frame) = frames.iter_mut().find(|frame| frame.op == "event") else { return Vec::new() };
+    let data = |of: &EventType| reference(&log::type_name(of.word), "#/components/schemas").1;
+    let shapes = shapes_by_type(&frame.schema, data);
+    if let Some((of, _)) = shapes.iter().find(|(of, _)| frame.example["type"] == of.word) {
+        frame.example["data"] = of.schema["examples"][0].clone();
     }
+    frame.schema = json!({
+        "type": "object",
+        "description": EVENT,
+        "oneOf": shapes.iter().map(|(of, _)| reference(of.word, "#/components/schemas").1).collect::<Vec<_>>(),
+        "discriminator": "type",
+    });
+    shapes.into_iter().map(|(of, shape)| (of.word.to_owned(), shape)).collect()
 }
 
 fn reasons() -> String {
@@ -131,12 +143,13 @@ fn reference(name: &str, below: &str) -> (String, Value) {
     (name.to_owned(), json!({ "$ref": format!("{below}/{name}") }))
 }
 
-fn operation(action: &str, summary: &str, names: &[String]) -> Value {
+fn operation(action: &str, summary: &str, description: &str, names: &[String]) -> Value {
     let messages = names.iter().map(|name| reference(name, "#/channels/socket/messages").1);
     json!({
         "action": action,
         "channel": { "$ref": "#/channels/socket" },
         "summary": summary,
+        "description": description,
         "messages": messages.collect::<Vec<_>>(),
     })
 }

@@ -13,6 +13,7 @@ const MOST: usize = 100;
 /// What this socket wants to hear of.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(title = "EventFilter")]
 pub struct Filter {
     /// Heads, events and typing of these alone, at most 100; those that the user is not in yet
     /// count from when they are.

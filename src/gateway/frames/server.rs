@@ -159,6 +159,7 @@ pub enum ServerFrame<'a> {
 
 /// A conversation and its last position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "ConversationHead")]
 pub struct Head {
     /// Which.
     pub id: ConversationId,
@@ -168,6 +169,7 @@ pub struct Head {
 
 /// What a session may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(title = "SessionLimits")]
 pub struct Limits {
     /// The largest frame of a client, in bytes.
     #[schemars(example = 65_536)]

@@ -1,0 +1,97 @@
+//! The published shapes of events as clients see them: one for each type, so that a generator of code makes a
+//! union that `type` tells apart.
+
+use serde_json::{Map, Value, json};
+
+use crate::domain::{Event, EventType, Lane};
+
+/// The shape of an event, once for each type that is kept for ever: `type` allows one word, and `data` is
+/// the schema that the caller gives for that type. Presence is kept for an hour and is shown in a frame of its own.
+pub fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<(EventType, Value)> {
+    let lasting = Event::types().into_iter().filter(|of| of.lane != Lane::Presence);
+    let shaped = lasting.map(|of| {
+        let mut shape = shape.clone();
+        shape["description"] = of.schema["description"].clone();
+        shape["properties"]["type"] =
+            json!({ "type": "string", "enum": [of.word], "description": "The type of the event." });
+        shape["properties"]["data"] = data(&of);
+        if let Some(example) = shape.pointer_mut("/examples/0") {
+            example["type"] = of.word.into();
+            example["data"] = of.schema["examples"][0].clone();
+        }
+        (of, shape)
+    });
+    shaped.collect()
+}
+
+/// Gives each object within the schemas that has a title a place and a name of its own beside them: a generator
+/// of code names the type by it, instead of by the path to it.
+pub fn name_models(schemas: &mut Map<String, Value>) {
+    let mut named = Map::new();
+    for schema in schemas.values_mut() {
+        parts(schema).for_each(|part| take_models(part, &mut named));
+    }
+    schemas.extend(named);
+}
+
+fn take_models(schema: &mut Value, named: &mut Map<String, Value>) {
+    parts(schema).for_each(|part| take_models(part, named));
+    let title = schema.get("title").and_then(Value::as_str).map(str::to_owned);
+    let Some(title) = title.filter(|_| schema.get("properties").is_some()) else { return };
+    let reference = json!({ "$ref": format!("#/components/schemas/{title}") });
+    let can_be_null = schema["type"].is_array();
+    let mut model = std::mem::replace(schema, reference.clone());
+    if can_be_null {
+        *schema = json!({ "anyOf": [reference, { "type": "null" }] });
+        model["type"] = "object".into();
+    }
+    named.insert(title, model);
+}
+
+/// The schemas that stand directly within a schema.
+fn parts(schema: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let members = schema.as_object_mut().into_iter().flatten();
+    members.flat_map(|(keyword, value)| match (keyword.as_str(), value) {
+        ("properties", Value::Object(properties)) => properties.values_mut().collect(),
+        ("oneOf" | "anyOf" | "allOf", Value::Array(all)) => all.iter_mut().collect(),
+        ("items", item) => vec![item],
+        _ => Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_type_has_a_shape_with_its_word_and_its_data() {
+        let shape =
+            json!({ "properties": { "id": {}, "type": {}, "data": {} }, "examples": [{ "id": "1" }] });
+        let shapes = shapes_by_type(&shape, |of| json!({ "title": of.word }));
+        assert_eq!(shapes.len(), Event::TYPES.len() - 1, "all but presence");
+        for (of, shape) in shapes {
+            assert_eq!(shape["properties"]["id"], json!({}));
+            assert_eq!(shape["properties"]["type"]["enum"], json!([of.word]));
+            assert_eq!(shape["properties"]["data"], json!({ "title": of.word }));
+            let example = json!({ "id": "1", "type": of.word, "data": of.schema["examples"][0] });
+            assert_eq!(shape["examples"][0], example);
+        }
+    }
+
+    #[test]
+    fn an_object_with_a_title_gets_a_name() {
+        let inner =
+            json!({ "title": "Inner", "type": "object", "properties": { "x": { "title": "no object" } } });
+        let mut maybe = inner.clone();
+        maybe["type"] = json!(["object", "null"]);
+        let mut schemas = Map::new();
+        let of = json!({ "title": "outer", "properties": { "one": maybe, "all": { "items": inner } } });
+        schemas.insert("Outer".into(), of);
+        name_models(&mut schemas);
+        let reference = json!({ "$ref": "#/components/schemas/Inner" });
+        let properties =
+            json!({ "one": { "anyOf": [reference, { "type": "null" }] }, "all": { "items": reference } });
+        assert_eq!(schemas["Outer"], json!({ "title": "outer", "properties": properties }));
+        assert_eq!(schemas["Inner"], inner);
+    }
+}
