@@ -16,11 +16,11 @@ use crate::{
     domain::{ConversationId, Event, Fold, Lane, Point, Position, UserId},
     feed::{Feed, Verdict},
     gateway::{
-        frames::{close::Close, server::Head},
+        frames::close::Close,
         hub::{
             held::GivenUp,
             listeners::{Listener, Listeners},
-            topics::{Heads, Topics},
+            topics::{Admission, Heads, Topics},
         },
     },
     live::{Blocklist, Followers, News},
@@ -77,7 +77,7 @@ struct Joining {
 /// Where a stream stood when a listener joined.
 pub(in crate::gateway) struct Joined {
     pub(in crate::gateway) at: Point,
-    pub(in crate::gateway) heads: Vec<Head>,
+    pub(in crate::gateway) admissions: Vec<Admission>,
 }
 
 /// Where a stream stands, and what has moved for whom since the last beat that was told.
@@ -400,11 +400,11 @@ impl Stream {
                 self.waiting.push((joining, answer));
                 continue;
             }
-            let heads = conversations
+            let admissions = conversations
                 .iter()
                 .filter_map(|(id, tracked)| self.topics.join(listener, *id, tracked.as_ref()))
                 .collect();
-            let _ = answer.send(Joined { at: self.at, heads });
+            let _ = answer.send(Joined { at: self.at, admissions });
         }
     }
 }

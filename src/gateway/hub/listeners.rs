@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -76,14 +76,21 @@ pub struct Listener {
     sessions: Mutex<Vec<Arc<Session>>>,
     /// The conversations whose events reach this listener. Only the hub changes it.
     pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,
-    /// The topics are complete: the first session has joined them all.
-    settled: AtomicBool,
+    /// How often something that was to be a topic has been given up.
+    given_up: AtomicU64,
+    /// The topics are complete, as a session has joined them that began with so many of `given_up`, plus
+    /// one. It is 0 before the first session has joined them.
+    settled: AtomicU64,
     /// Conversations of which events are held for this listener.
     waits: Mutex<Vec<Wait>>,
     /// Presence changes that were handed on lately: one change is told in every conversation that
     /// two people share, and is news only once.
     told: Mutex<[(u128, i64, u8); 4]>,
 }
+
+/// A session joins everything that its user is in.
+#[must_use = "the listener is settled with it once everything has been joined"]
+pub(in crate::gateway) struct Settling(u64);
 
 /// Events of a conversation are held for a listener.
 struct Wait {
@@ -99,7 +106,8 @@ impl Listener {
             user,
             sessions: Mutex::default(),
             topics: Mutex::default(),
-            settled: AtomicBool::new(false),
+            given_up: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
             waits: Mutex::default(),
             told: Mutex::default(),
         })
@@ -173,17 +181,24 @@ impl Listener {
         news
     }
 
-    pub(in crate::gateway) fn is_settled(&self) -> bool {
-        self.settled.load(Ordering::Acquire)
+    /// `None` if the topics are complete. Otherwise the session that asks joins them all, and hands this
+    /// back when it has.
+    ///
+    /// The count is read before the first conversation is joined. What is given up while they are joined
+    /// then outlives the answer: with a mere flag a late `settle` would undo an `unsettle`, and the next
+    /// session would trust topics of which one is missing.
+    pub(in crate::gateway) fn settling(&self) -> Option<Settling> {
+        let settling = self.given_up.load(Ordering::Acquire) + 1;
+        (self.settled.load(Ordering::Acquire) < settling).then_some(Settling(settling))
     }
 
-    pub(in crate::gateway) fn settle(&self) {
-        self.settled.store(true, Ordering::Release);
+    pub(in crate::gateway) fn settle(&self, Settling(settling): Settling) {
+        self.settled.fetch_max(settling, Ordering::AcqRel);
     }
 
     /// Not everything has been joined after all: the next session does it again.
     pub(in crate::gateway) fn unsettle(&self) {
-        self.settled.store(false, Ordering::Release);
+        self.given_up.fetch_add(1, Ordering::AcqRel);
     }
 
     fn waits(&self) -> MutexGuard<'_, Vec<Wait>> {
@@ -203,9 +218,12 @@ impl Listener {
         self.waits().retain(|wait| wait.conversation != conversation);
     }
 
-    /// How far this listener has been given everything, when each stream has been followed so far. The
-    /// points have to be older than this call: a wait begins before its stream is said to have come
-    /// to it, and ends when its events have been given.
+    /// How far this listener has been given everything, when each stream has been followed so far.
+    ///
+    /// The points have to be older than this call: a wait begins before its stream is said to have come
+    /// to it, and ends when its events have been given. Read the other way round, the waits could be
+    /// empty still and the points beyond an event that is held, and a client that went on from there
+    /// would never get it.
     pub(in crate::gateway) fn reached(&self, followed: &[Point]) -> Vec<Point> {
         let mut reached = followed.to_vec();
         for wait in self.waits().iter() {
@@ -253,6 +271,10 @@ impl Listeners {
     }
 
     /// A session begins: from here on it is given what reaches the listener.
+    ///
+    /// Both locks are held, in this order, here and in [`leave`](Self::leave). With the sessions alone, the
+    /// last session could leave between the two and take the listener out of the list, and this session
+    /// would belong to a listener that the hub does not find.
     pub(in crate::gateway) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
@@ -275,7 +297,9 @@ impl Listeners {
         self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
     }
 
-    /// A session ends; the listener, if it was the last one.
+    /// A session ends; the listener, if it was the last one: the hub then has to forget it. The listener
+    /// leaves the list first, so that no task of the hub adds it to a conversation behind the one that
+    /// forgets it.
     pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
         let mut all = self.all();
         let listener = all.get(&session.user)?.clone();
@@ -297,5 +321,25 @@ impl Listeners {
     /// All listeners of this node.
     pub fn list(&self) -> Vec<Arc<Listener>> {
         self.all().values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_up_while_a_session_joins_is_joined_by_the_next_one() {
+        let listener = Listener::new(UserId::known(Uuid::nil()));
+        let first = listener.settling().expect("nothing has been joined");
+        listener.settle(first);
+        assert!(listener.settling().is_none(), "everything has been joined");
+        listener.unsettle();
+        let (second, third) = (listener.settling().expect("one is missing"), listener.settling());
+        listener.settle(second);
+        assert!(listener.settling().is_none());
+        listener.unsettle();
+        listener.settle(third.expect("one is missing"));
+        assert!(listener.settling().is_some(), "it was given up after the third had begun to join");
     }
 }

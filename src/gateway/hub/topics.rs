@@ -51,6 +51,16 @@ pub(in crate::gateway) struct Topics {
     beat: u64,
 }
 
+/// A conversation that a listener has joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::gateway) struct Admission {
+    pub(in crate::gateway) id: ConversationId,
+    /// The event by which the user is a member.
+    pub(in crate::gateway) since: Position,
+    /// The last event of the conversation: what follows is handed to the listener.
+    pub(in crate::gateway) head: Position,
+}
+
 /// A conversation that somebody listens to here.
 struct Topic {
     tracked: Arc<Tracked>,
@@ -254,18 +264,21 @@ impl Topics {
         self.held.retain(|_, held| held.is_wanted_without(listener));
     }
 
-    /// The head of a conversation that the listener is in; `None` if membership was lost meanwhile.
-    /// Without `tracked` it is a topic of the listener already.
+    /// Lets the listener into a conversation; `None` if the user is no member of it any more. Without
+    /// `tracked` it is a topic of the listener already.
+    ///
+    /// Membership is judged here, in the order of the stream, and not where the conversation was read: a
+    /// removal that this task has shown in between reached a topic without this listener.
     pub(in crate::gateway) fn join(
         &mut self,
         listener: &Arc<Listener>,
         id: ConversationId,
         tracked: Option<&Arc<Tracked>>,
-    ) -> Option<Head> {
+    ) -> Option<Admission> {
         let tracked = tracked.or_else(|| self.all.get(&id).map(|topic| &topic.tracked))?.clone();
-        tracked.conversation().membership(listener.user)?;
+        let since = tracked.conversation().membership(listener.user)?.since;
         self.subscribe(listener, id, &tracked);
-        Some(Head { id, head: tracked.head() })
+        Some(Admission { id, since, head: tracked.head() })
     }
 
     fn subscribe(&mut self, listener: &Arc<Listener>, id: ConversationId, tracked: &Arc<Tracked>) {

@@ -1,8 +1,11 @@
 //! One socket: from its handshake to its end.
 
-pub mod begin;
+mod begin;
 pub mod door;
+mod going_live;
 pub mod handshake;
-pub mod life;
+mod life;
+mod opening;
 pub mod places;
+mod resume;
 pub mod shared;

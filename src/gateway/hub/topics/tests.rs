@@ -94,7 +94,7 @@ impl Guest {
         };
         let session = Session::new(Uuid::from_u128(number), &caller, socket, None);
         let listener = listeners.enter(&session);
-        listener.settle();
+        listener.settle(listener.settling().unwrap());
         Self { listener, session, client }
     }
 
@@ -303,7 +303,7 @@ async fn what_was_given_up_is_not_shown_by_a_reading_that_comes_later() {
     assert_eq!(guest.listener.reached(&[at(2)]), [at(1)]);
     stage.topics.send_elsewhere(conversation(LUNCH));
     assert_eq!(guest.frames(0).await, [serde_json::json!({ "op": "closed", "code": 4411 })]);
-    assert!(!guest.listener.is_settled(), "the next session joins everything anew");
+    assert!(guest.listener.settling().is_some(), "the next session joins everything anew");
     let old = stage.reading.take();
     stage.happens(removed(3, LUNCH, HERE[0]), Vec::new());
     stage.happens(added(4, LUNCH, HERE[0]), vec![guest.listener.clone()]);
@@ -355,8 +355,9 @@ async fn who_joins_is_told_the_head_and_hears_what_follows() {
     let tracked = stage.tracked.insert(Tracked::of(folded(&stage.log))).clone();
     let mut guest = Guest::of(&listeners, HERE[0]).await;
     let stranger = Guest::of(&listeners, HERE[1]).await;
-    let head = stage.topics.join(&guest.listener, conversation(LUNCH), Some(&tracked));
-    assert_eq!(head, Some(Head { id: conversation(LUNCH), head: Position(2) }));
+    let admission = stage.topics.join(&guest.listener, conversation(LUNCH), Some(&tracked));
+    let wanted = Admission { id: conversation(LUNCH), since: Position(2), head: Position(2) };
+    assert_eq!(admission, Some(wanted));
     assert_eq!(stage.topics.join(&stranger.listener, conversation(LUNCH), Some(&tracked)), None);
     stage.happens(said(3, LUNCH, ANA), Vec::new());
     stage.topics.typing(conversation(LUNCH), user(ANA));

@@ -1,0 +1,93 @@
+//! What every beginning of a session has in common: whether it may go on, `ready`, and writing at the
+//! pace at which the client reads.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use crate::{
+    domain::Point,
+    feed::Behind,
+    gateway::{
+        frames::{
+            client::FrameId,
+            close::Close,
+            server::{HEADS, Head, ServerFrame},
+        },
+        hub::listeners::Session,
+        session::shared::Gateway,
+    },
+};
+
+/// How long a client may take to read what has been written.
+const READING: Duration = Duration::from_secs(60);
+
+/// A session that has not begun yet.
+#[derive(Clone, Copy)]
+pub(super) struct Opening<'a> {
+    pub(super) gateway: &'a Gateway,
+    pub(super) session: &'a Arc<Session>,
+    /// The id of the `hello` that `ready` answers.
+    pub(super) id: Option<&'a FrameId>,
+}
+
+impl Opening<'_> {
+    /// Whether the session may still begin. A session that catches up is not among the listeners, so
+    /// nothing that closes sessions finds it: it has to look by itself.
+    pub(super) fn may_go_on(self) -> Result<(), Close> {
+        if self.gateway.revoked.contains(self.session.login) {
+            return Err(Close::LOGIN_REVOKED);
+        }
+        if !self.gateway.commands.log.is_current_everywhere() {
+            return Err(Close::LAGGING);
+        }
+        if self.gateway.sessions.is_closed() { Err(Close::DRAIN) } else { Ok(()) }
+    }
+
+    /// Writes frames and waits until the client has read so much that nothing waits any more.
+    pub(super) async fn write(self, frames: &[Bytes]) -> Result<(), Close> {
+        self.session.socket.send_all(frames);
+        match timeout(READING, self.session.socket.drained()).await {
+            Ok(true) => Ok(()),
+            _ => Err(Close::SLOW_CONSUMER),
+        }
+    }
+
+    /// The frames that begin a session: `ready`, and what does not fit in it behind it.
+    pub(super) fn ready(self, at: &[Point], mut conversations: Vec<Head>) -> Vec<Bytes> {
+        conversations.retain(|head| self.session.wants(head.id));
+        let (first, rest) = conversations.split_at(conversations.len().min(HEADS));
+        let ready = ServerFrame::Ready {
+            id: self.id,
+            session_id: self.session.id,
+            user_id: self.session.user,
+            epoch: self.gateway.commands.log.epoch(),
+            cursor: self.gateway.feed.cursor(self.session.user, at),
+            conversations: first,
+            more: !rest.is_empty(),
+            heartbeat_ms: self.gateway.settings.heartbeat.as_millis() as u64,
+            limits: self.gateway.settings.socket.into(),
+        };
+        let mut pages = vec![ready.encode()];
+        let mut rest = rest.chunks(HEADS).peekable();
+        while let Some(conversations) = rest.next() {
+            let more = rest.peek().is_some();
+            pages.push(ServerFrame::Conversations { conversations, more }.encode());
+        }
+        pages
+    }
+}
+
+/// When it cannot be done now, the client comes back with its cursor.
+pub(super) fn later(behind: &Behind) -> Close {
+    match behind {
+        // A storm of resumes does this thousands of times.
+        Behind::Crowded => tracing::debug!(error = %behind, "a session could not begin"),
+        _ => tracing::warn!(error = %behind, "a session could not begin; closing its socket"),
+    }
+    match behind {
+        Behind::Lagging | Behind::Damaged(_) => Close::LAGGING,
+        Behind::Crowded | Behind::Unavailable(_) => Close::OVERLOAD,
+    }
+}
