@@ -1,4 +1,4 @@
-//! The examples of the README, run as they stand: only the address is another one.
+//! The examples of the README and of the pages under `docs/`, run as they stand: only the address is another one.
 
 use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
@@ -19,12 +19,15 @@ use crate::world::{
 /// How long cargo may take for an example that has not been built.
 const BUILD: Duration = Duration::from_secs(600);
 
+/// The pages with examples, in the order in which a newcomer reads them.
+const PAGES: [&str; 3] = ["README.md", "docs/clients.md", "docs/microservices.md"];
+
 /// The blocks of a language, in order, with the address of a node in them.
 fn blocks(language: &str, address: &str) -> Vec<String> {
     let begin = format!("```{language}\n");
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = std::fs::read_to_string(readme).expect("the README");
-    let blocks = readme.split(&begin).skip(1).map(|rest| rest.split("```").next().expect("an end"));
+    let page = |name| Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let pages = PAGES.map(|name| std::fs::read_to_string(page(name)).expect("a page")).concat();
+    let blocks = pages.split(&begin).skip(1).map(|rest| rest.split("```").next().expect("an end"));
     blocks.map(|block| block.replace("127.0.0.1:8080", address)).collect()
 }
 
