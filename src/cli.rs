@@ -46,20 +46,20 @@ enum Command {
     Dev(Dev),
     /// Serves with real servers.
     Serve(Serve),
-    /// Makes what a new installation needs, its tables and its log, and brings them to this version.
+    /// Makes the tables and the log of a new installation, and upgrades them to this version.
     Migrate(migrate::Migrate),
-    /// Checks the settings and what the servers promise, and changes nothing; exit status 1 on a refusal.
+    /// Checks the settings and the servers, and changes nothing; exit status 1 on a refusal.
     Check(Serve),
-    /// Shows the streams of the log, how far the views are behind them, what is parked, and the nodes; exit
-    /// status 1 if the log has a hole or the views do not follow from it.
+    /// Shows the streams of the log, the lag of the views, parked conversations, and the nodes; exit status 1 if
+    /// the log has a hole or the views do not follow from the log.
     Status(Serve),
-    /// Builds views anew from the log, beside the live ones, and puts them in their place.
+    /// Builds views anew from the log beside the live views, and then replaces the live views.
     Rebuild(rebuild::Rebuild),
-    /// Holds the views against the log, row by row; exit status 1 if anything differs.
+    /// Compares the views with the log, row by row; exit status 1 on a difference.
     Verify(rebuild::Servers),
-    /// Begins a new epoch of the log, or makes lost streams anew: for after a disaster.
+    /// Begins a new epoch of the log, or makes lost streams anew, after a disaster.
     Log(log::LogCommand),
-    /// Ends the logins of everybody: for after a restore of the accounts.
+    /// Ends logins of all users, after a restore of the accounts.
     Logins(logins::Logins),
     /// Prints the OpenAPI document.
     Openapi,
@@ -79,7 +79,7 @@ struct Dev {
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// What this process does.
+    /// Roles of this process, separated by commas.
     #[arg(
         long,
         env = "VERBATIM_ROLES",
@@ -89,7 +89,7 @@ struct Serve {
     )]
     roles: Vec<Role>,
 
-    /// Rebuilds views of another log at the start, and so gives up what they have and this log has not.
+    /// Rebuilds the views at the start if they belong to another log. Data that only the old views have is lost.
     #[arg(long)]
     rebuild: bool,
 
@@ -100,8 +100,8 @@ struct Serve {
     settings: Settings,
 }
 
-/// Runs the command line and answers the exit status: 0 when it went well, 1 when it was refused,
-/// 2 when it was not understood.
+/// Runs the command line and returns the exit status: 0 for success, 1 for a refusal, 2 for arguments that clap
+/// cannot read.
 pub fn main() -> ExitCode {
     let command = Cli::parse().command.unwrap_or_else(default_command);
     match &command {
@@ -140,7 +140,7 @@ fn fail(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Why a command did not succeed.
+/// The reasons for which a command fails.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error(transparent)]
@@ -182,17 +182,17 @@ fn process(stop: CancellationToken, drain: Duration) -> Process {
     Process { clock: Clock::system(), tasks: Supervisor::new(), stop, drain }
 }
 
-/// The same with the user that may make and change streams, if one is set for that.
+/// The addresses of the servers, with the NATS user that may make and change streams if one is set.
 fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.operators_nats_url()?, database: servers.database_url()? })
 }
 
-/// Where the servers are, as the settings say.
+/// The addresses of the servers in the settings.
 fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
 }
 
-/// Ends with Ctrl-C or SIGTERM.
+/// A token that Ctrl-C or SIGTERM cancels.
 fn until_told() -> CancellationToken {
     let stop = CancellationToken::new();
     let told = stop.clone();
@@ -200,7 +200,7 @@ fn until_told() -> CancellationToken {
         let (Ok(mut interrupt), Ok(mut terminate)) =
             (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
         else {
-            tracing::error!("signals cannot be waited for: only SIGKILL ends this process");
+            tracing::error!("could not listen for signals: only SIGKILL ends this process");
             return;
         };
         tokio::select! {

@@ -14,14 +14,14 @@ use crate::{
     telemetry::LogFormat,
 };
 
-/// What `serve` and `dev` can be told.
+/// The settings of `serve` and `dev`.
 #[derive(Debug, Clone, Args)]
 pub struct Settings {
     /// Address and port of the public listener (REST, WebSocket, documentation).
     #[arg(long, env = "VERBATIM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 
-    /// Address and port of the admin listener (/livez, /readyz, /metrics). Keep it private.
+    /// Address and port of the admin listener (/livez, /readyz, /metrics). Keep this listener private.
     #[arg(
         long,
         env = "VERBATIM_ADMIN_LISTEN",
@@ -33,84 +33,85 @@ pub struct Settings {
     #[command(flatten)]
     log_layout: LayoutSettings,
 
-    /// Web pages that may use REST and WebSockets: a comma-separated list of origins as browsers write them
-    /// (`https://chat.example`), or `*` for any. Pages that come from this server itself always may.
+    /// Origins of the web pages that may use REST and WebSockets: a comma-separated list, as browsers write them
+    /// (`https://chat.example`), or `*` for all origins. The server's own pages are always allowed.
     #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
     pub origins: Origins,
 
-    /// The most open sockets of one user on this node.
+    /// Maximum number of open WebSockets of one user on this node.
     #[arg(long, env = "VERBATIM_SOCKETS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
     pub sockets_per_user: usize,
 
-    /// The most open sockets on this node.
+    /// Maximum number of open WebSockets on this node.
     #[arg(long, env = "VERBATIM_SOCKETS", default_value_t = 15_000, value_name = "NUMBER")]
     pub sockets: usize,
 
-    /// The most requests of one user that follow events on this node at once, waiting or as a stream.
+    /// Maximum number of requests of one user that follow events on this node at once, by long polling or as a
+    /// stream.
     #[arg(long, env = "VERBATIM_FOLLOWERS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
     pub followers_per_user: usize,
 
-    /// The most requests that follow events on this node at once. Each needs a connection.
+    /// Maximum number of requests that follow events on this node at once. Each request needs a connection.
     #[arg(long, env = "VERBATIM_FOLLOWERS", default_value_t = 10_000, value_name = "NUMBER")]
     pub followers: usize,
 
-    /// The most connections that speak HTTP at once; more wait to be accepted.
+    /// Maximum number of HTTP connections at once. Further connections wait to be accepted.
     #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER")]
     pub connections: usize,
 
-    /// A sign of life goes to every socket so often, in seconds (1 to 55).
+    /// Time between two heartbeats on every WebSocket, in seconds (1 to 55).
     #[arg(long, env = "VERBATIM_HEARTBEAT", default_value_t = 25, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=55))]
     pub heartbeat: u64,
 
-    /// Who comes back within this time was never away, in seconds.
+    /// Grace period of presence, in seconds: a user who reconnects within it never counts as offline.
     #[arg(long, env = "VERBATIM_PRESENCE_GRACE", default_value_t = 10, value_name = "SECONDS")]
     pub presence_grace: u64,
 
-    /// The most conversations that are told when somebody comes or goes.
+    /// Maximum number of conversations that get an event when the presence of a member changes.
     #[arg(long, env = "VERBATIM_PRESENCE_FAN_OUT", default_value_t = 200, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(0..=10_000))]
     pub presence_fan_out: u32,
 
-    /// Conversations with more members are not told when somebody comes or goes: clients ask who is there.
+    /// A conversation with more members than this gets no presence events; its clients ask for presence.
     #[arg(long, env = "VERBATIM_PRESENCE_CROWD", default_value_t = 500, value_name = "MEMBERS")]
     pub presence_crowd: u32,
 
-    /// Conversations that are kept in memory while nobody uses them.
+    /// Number of unused conversations that stay in memory.
     #[arg(long, env = "VERBATIM_CONVERSATIONS", default_value_t = 100_000, value_name = "NUMBER")]
     pub conversations: usize,
 
-    /// The most conversations into which others can bring one user; twice as many with those that the user
-    /// begins.
+    /// Maximum number of conversations into which other users can bring one user. Together with the conversations
+    /// that the user starts, the maximum is twice as high.
     #[arg(long, env = "VERBATIM_CONVERSATIONS_PER_USER", default_value_t = 10_000, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub conversations_per_user: u32,
 
-    /// Connections to Postgres that requests share. A projector has one more for each stream.
+    /// Number of Postgres connections that requests share. A projector uses one more for each stream.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,
 
-    /// How long connections are still accepted after SIGTERM, while /readyz says already that this node is not
-    /// ready, in seconds: as long as the load balancer may take to see it. [default: 5, with `dev` 0]
+    /// Time in which this node still accepts connections after SIGTERM, while /readyz already answers 503, in
+    /// seconds. Set it to the time that the load balancer needs to notice. [default: 5, with `dev` 0]
     #[arg(long, env = "VERBATIM_DRAIN_DELAY", value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(0..=600))]
     drain_delay: Option<u64>,
 
-    /// Memory for hashing a password, in KiB.
+    /// Memory for one password hash (Argon2id), in KiB.
     #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB")]
     pub argon2_memory: u32,
 
-    /// Passes for hashing a password.
+    /// Number of passes of one password hash (Argon2id).
     #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER")]
     pub argon2_passes: u32,
 
-    /// Where people and programs reach this server, like `https://chat.example.com`: events of the log name their
-    /// JSON Schemas under it, and name none without it.
+    /// Public address of this server, like `https://chat.example.com`. Events in the log name their JSON Schema under
+    /// this address; without this setting they name no schema.
     #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
-    /// How log lines look.
+    /// Format of the log lines.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
     pub log: LogFormat,
 
@@ -121,12 +122,12 @@ pub struct Settings {
 /// The keys with which tokens are signed.
 #[derive(Debug, Clone, Args)]
 struct KeySettings {
-    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without it a key is made at
-    /// the first start and kept in the database.
+    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without this setting, the first start makes
+    /// a key and keeps the key in the database.
     #[arg(long, env = "VERBATIM_SIGNING_KEY_FILE", value_name = "FILE")]
     signing_key_file: Option<PathBuf>,
 
-    /// File with the key that signed before, whose tokens still count.
+    /// File with the previous signing key. Tokens that this key signed stay valid.
     #[arg(long, env = "VERBATIM_PREVIOUS_SIGNING_KEY_FILE", value_name = "FILE")]
     previous_signing_key_file: Option<PathBuf>,
 }
@@ -134,13 +135,13 @@ struct KeySettings {
 /// How the log is laid out.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct LayoutSettings {
-    /// Streams of the log: a power of two from 1 to 256, decided when the log is made [default: as the log
-    /// has them; a new one gets 16, in dev mode 1].
+    /// Number of streams of the log: a power of two from 1 to 256, decided for good when the log is made
+    /// [default: as in the log; a new log gets 16, in dev mode 1].
     #[arg(long, env = "VERBATIM_STREAMS", value_name = "NUMBER")]
     streams: Option<usize>,
 
-    /// Copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as the log has them; a new
-    /// one gets 1].
+    /// Number of copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as in the log; a new
+    /// log gets 1].
     #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER")]
     replicas: Option<usize>,
 }
@@ -155,41 +156,41 @@ impl LayoutSettings {
 /// Where the servers are.
 #[derive(Debug, Clone, Args)]
 pub struct ServerSettings {
-    /// nats-server, with user and password percent-encoded: nats://user:password@host:4222. Several: a
-    /// comma-separated list.
+    /// URL of nats-server, with user and password percent-encoded: nats://user:password@host:4222. Separate the URLs
+    /// of several servers by commas.
     #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
     nats_url: Option<String>,
 
-    /// File with the same.
+    /// File with the value of VERBATIM_NATS_URL.
     #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
     nats_url_file: Option<PathBuf>,
 
-    /// nats-server with the user that may make and change streams, for `migrate` and `log` only; without it they
-    /// use the one above.
+    /// URL of nats-server with a user that may make and change streams. Only `migrate` and `log` use this setting;
+    /// without it, they use VERBATIM_NATS_URL.
     #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL", value_name = "URL", hide_env_values = true)]
     nats_operator_url: Option<String>,
 
-    /// File with the same.
+    /// File with the value of VERBATIM_NATS_OPERATOR_URL.
     #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
     nats_operator_url_file: Option<PathBuf>,
 
-    /// Postgres, the same way: postgres://user:password@host:5432/database.
+    /// URL of Postgres, with user and password percent-encoded: postgres://user:password@host:5432/database.
     #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
     database_url: Option<String>,
 
-    /// File with the same.
+    /// File with the value of VERBATIM_DATABASE_URL.
     #[arg(long, env = "VERBATIM_DATABASE_URL_FILE", value_name = "FILE")]
     database_url_file: Option<PathBuf>,
 }
 
-/// What a process does.
+/// A part of the work that a process takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Role {
     /// Serves REST.
     Api,
     /// Serves WebSockets.
     Gateway,
-    /// Keeps the views.
+    /// Keeps the views in Postgres up to date with the log.
     Projector,
 }
 

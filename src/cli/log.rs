@@ -1,4 +1,4 @@
-//! `log`: what an operator does to the log as a whole, after a disaster.
+//! `log`: repairs of the log as a whole, after a disaster.
 
 use clap::{Args, Subcommand};
 
@@ -15,11 +15,11 @@ pub(super) struct LogCommand {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Begins a new epoch of the log at the same positions: every cursor is reset, and log and database
-    /// belong together again. Stop all nodes before, and start them again after it.
+    /// Begins a new epoch of the log at the same positions. Every cursor is reset, and log and database belong
+    /// together again. Stop all nodes before this command, and start them again after it.
     BeginEpoch(Servers),
-    /// Makes the streams that the log has lost, empty, and begins a new epoch. Only if there is no backup
-    /// to restore them from.
+    /// Makes the lost streams of the log anew, empty, and begins a new epoch. Use this command only if there is no
+    /// backup of the lost streams.
     Recreate(Servers),
 }
 

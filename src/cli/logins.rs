@@ -1,4 +1,4 @@
-//! `logins`: what an operator does to the logins of everybody.
+//! `logins`: ends logins of all users.
 
 use clap::{Args, Subcommand};
 
@@ -16,10 +16,10 @@ pub(super) struct Logins {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Ends every login that began before a time. After schema `auth` was restored from a copy of that
-    /// time, logins that were revoked since count again, and nobody can tell which they are.
+    /// Ends every login that began before a time. A restored copy of schema `auth` holds logins that were revoked
+    /// after the time of the copy; this command ends them.
     Revoke {
-        /// The time of the copy, by RFC 3339: 2026-11-24T13:10:00Z.
+        /// Time of the copy in RFC 3339: 2026-11-24T13:10:00Z.
         #[arg(long, value_name = "TIME")]
         since: Time,
 

@@ -1,4 +1,4 @@
-//! `migrate`: what an installation needs is made, once, and brought to this version.
+//! `migrate`: makes the tables and the log of an installation, and upgrades them to this version.
 
 use clap::Args;
 
@@ -17,13 +17,13 @@ pub(super) struct Migrate {
     layout: LayoutSettings,
 }
 
-/// The database always; the log only where it is known where it is.
+/// Migrates the database always, and the log only if a NATS URL is set.
 pub(super) async fn migrate(Migrate { servers, layout }: Migrate) -> Result<(), AppError> {
     let database = servers.database_url()?;
     app::migrate(&database).await?;
     println!("the database is migrated");
     if !servers.has_nats() {
-        println!("the log was left alone: set VERBATIM_NATS_URL to make it or to put its settings right");
+        println!("the log was not touched: set VERBATIM_NATS_URL to make the log or to correct its settings");
         return Ok(());
     }
     let made = app::make_log(&operators_addresses(&servers)?, layout.wanted(), app::STREAMS).await?;

@@ -1,4 +1,4 @@
-//! `rebuild` and `verify`, as people see them.
+//! `rebuild` and `verify` on the command line.
 
 use std::{
     collections::HashMap,
@@ -24,16 +24,16 @@ use crate::{
 /// The most differences of a table that are printed.
 const SHOWN: u64 = 100;
 
-/// Which views, and where they are.
+/// The arguments of `rebuild`.
 #[derive(Debug, Args)]
 pub(super) struct Rebuild {
-    /// Which view, or `all`.
+    /// The name of a view, or `all`.
     #[arg(value_parser = PossibleValuesParser::new(
         views::ALL.iter().map(|projection| projection.name).chain(["all"])
     ))]
     view: String,
 
-    /// Gives up what the views have and the log has not (only with `all`).
+    /// Rebuilds although data that only the views have is lost (only with `all`).
     #[arg(long)]
     force: bool,
 
@@ -41,7 +41,7 @@ pub(super) struct Rebuild {
     servers: Servers,
 }
 
-/// Where the log and the views are.
+/// The servers that hold the log and the views.
 #[derive(Debug, Args)]
 pub(super) struct Servers {
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub(super) async fn rebuild(Rebuild { view, force, servers }: Rebuild) -> Result
     Ok(ExitCode::SUCCESS)
 }
 
-/// Holds the live views against the log and prints what differs.
+/// Compares the live views with the log and prints the differences.
 pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
     let (log, pool) = servers.open().await?;
     let work = Work::default();
