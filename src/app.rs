@@ -74,7 +74,7 @@ pub enum AppError {
     DatabaseUrl(String),
     /// The database refuses us, again and again.
     #[error(
-        "Postgres refuses us ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \
+        "Postgres refuses the login ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \
          letters and digits is percent-encoded, with the server's"
     )]
     DatabaseRefused(#[source] sqlx::Error),
@@ -384,7 +384,7 @@ async fn remake_volatile(log: Log) {
     let mut connections = log.connections();
     while connections.changed().await.is_ok() {
         while let Err(e) = log.make_volatile().await {
-            tracing::warn!(error = %e, "could not make presence and leases again; trying again");
+            tracing::warn!(error = %e, "could not restore presence and leases; retrying");
             tokio::time::sleep(RETRY).await;
         }
     }
@@ -399,10 +399,13 @@ async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> 
             return Err(AppError::Weak(*seconds));
         }
         Durability::Interval { seconds } => {
-            tracing::warn!(seconds, "a power failure loses what was acknowledged since the last sync");
+            tracing::warn!(
+                seconds,
+                "nats-server syncs at an interval; a power failure loses messages that were acknowledged since the last sync"
+            );
         }
         Durability::Unknown => tracing::warn!(
-            "nats-server does not tell when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
+            "nats-server did not report when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
         ),
     }
     Ok(durability)

@@ -124,7 +124,7 @@ pub async fn serve<E: Endpoint + 'static>(
             }
             Err(error) => {
                 if !pausing {
-                    warn!(%error, "cannot accept connections; trying again every {PAUSE:?}");
+                    warn!(%error, "could not accept connections; retrying every {PAUSE:?}");
                 }
                 pausing = true;
                 select! {
@@ -256,20 +256,22 @@ impl<E: Endpoint + 'static> Door<E> {
     ) -> Result<Bytes, Response> {
         let limits = &self.limits;
         if [Method::TRACE, Method::CONNECT].contains(method) {
-            let detail = format!("{method} is not served here: use GET, POST, PUT, PATCH or DELETE");
+            let detail =
+                format!("the server does not know the method {method}: use GET, POST, PUT, PATCH or DELETE");
             let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
             let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
             answer.headers_mut().insert(header::ALLOW, allowed);
             return Err(answer);
         }
         if uri.path_and_query().map_or(0, |target| target.as_str().len()) > limits.uri {
-            let detail = format!("the request target is over {} bytes: send a shorter one", limits.uri);
+            let detail = format!("the request target is over {} bytes: send a shorter target", limits.uri);
             return Err(refusal(StatusCode::URI_TOO_LONG, "uri_too_long", &detail));
         }
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
             > limits.headers
         {
-            let detail = format!("the headers are over {} bytes: send fewer or shorter ones", limits.headers);
+            let detail =
+                format!("the headers are over {} bytes: send fewer or shorter headers", limits.headers);
             return Err(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", &detail));
         }
         let too_large = || {
@@ -283,7 +285,7 @@ impl<E: Endpoint + 'static> Door<E> {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
             Ok(Err(_)) => {
-                let detail = "the body broke off or is not well chunked: send the request again";
+                let detail = "the body is incomplete, or its chunks are malformed: send the request again";
                 Err(refusal(StatusCode::BAD_REQUEST, "bad_body", detail))
             }
             Err(_) => {

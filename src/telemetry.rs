@@ -184,7 +184,7 @@ fn log_panics() {
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-        tracing::error!(said, at, backtrace, "a task panicked: this is a defect, please report it");
+        tracing::error!(said, at, backtrace, "a task panicked; please report this defect");
     }));
 }
 

@@ -26,7 +26,7 @@ pub enum BlockError {
     #[error("there is no such user")]
     NoSuchUser,
     /// There are [`MAX_BLOCKS`] already.
-    #[error("at most {MAX_BLOCKS} users can be blocked: unblock somebody first")]
+    #[error("at most {MAX_BLOCKS} users can be blocked: unblock another user first")]
     TooMany,
     /// The database did not answer.
     #[error(transparent)]

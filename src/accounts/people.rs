@@ -31,7 +31,7 @@ pub struct Account {
 #[derive(Debug, Error)]
 pub enum RegisterError {
     /// Somebody has this name, or one that looks like it.
-    #[error("this user name is taken: choose another one")]
+    #[error("this user name is taken: choose another name")]
     UsernameTaken,
     /// The database did not answer.
     #[error(transparent)]

@@ -47,7 +47,7 @@ pub struct SettingChanges {
 #[derive(Debug, Error)]
 pub enum SettingError {
     /// There are [`MAX_ARCHIVED`] already.
-    #[error("at most {MAX_ARCHIVED} conversations can be archived: take another one out first")]
+    #[error("at most {MAX_ARCHIVED} conversations can be archived: take another conversation out first")]
     TooManyArchived,
     /// The database did not answer.
     #[error(transparent)]

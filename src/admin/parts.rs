@@ -95,10 +95,10 @@ fn log(facts: &Facts) -> Part {
     let part = if let Some((code, why)) = log_is_lost(facts.survey.as_ref(), facts.now) {
         let own = facts.others_have_log || facts.database.is_err();
         let whose = if facts.others_have_log { "; other nodes reach it" } else { "" };
-        let todo = "look at nats-server, and at the network between it and this node";
+        let todo = "look at nats-server, and at the network between nats-server and this node";
         Part::failed("log", code, format!("{why}{whose}: {todo}")).takes_out(own)
     } else if let Some(hole) = hole(facts) {
-        let todo = "if another copy has it, let that one lead the stream; otherwise see \"Disasters\" in deploy/README.md";
+        let todo = "if another copy has the event, make that copy the leader of the stream; otherwise see \"Disasters\" in deploy/README.md";
         Part::failed("log", "log_damaged", format!("log_damaged: {hole}: {todo}")).takes_out(true)
     } else if let Some((why, since)) = facts.survey.as_ref().and_then(|survey| survey.refusing.clone()) {
         let seconds = since.as_secs();
@@ -109,7 +109,7 @@ fn log(facts: &Facts) -> Part {
     } else if let Some((stream, full)) = fullest(facts).filter(|(_, full)| *full >= NEARLY_FULL) {
         let percent = (full * 100.0).floor();
         let detail = format!(
-            "CHAT_{stream} is {percent} % full: raise its max_bytes or max_msgs, or nothing can be said any more"
+            "CHAT_{stream} is {percent} % full: raise its max_bytes or max_msgs; a full stream stores no messages"
         );
         Part::degraded("log", "nearly_full", detail)
     } else {
@@ -161,8 +161,8 @@ fn worst(lags: &[Lag]) -> (u64, Duration) {
 
 fn projection(facts: &Facts) -> Part {
     if facts.stopped > 0 {
-        let detail = "a projection or the hub has stopped, because the log is damaged or not the one of the views: \
-                      the error in this node's log says which";
+        let detail = "a projection or the hub has stopped, because the log is damaged or not the log of the views: \
+                      read the error in this node's log lines";
         return Part::failed("projection", "stopped", detail).takes_out(true);
     }
     if facts.views_lag.is_empty() {
@@ -172,10 +172,10 @@ fn projection(facts: &Facts) -> Part {
     let seconds = since.as_secs();
     let late = |todo: &str| format!("the views lack {events} events, for {seconds} s: {todo}");
     let part = if facts.is_building {
-        let todo = "they are being built, send nobody here before";
+        let todo = "the views are being built; send no traffic to this node yet";
         Part::failed("projection", "building", late(todo)).takes_out(true)
     } else if since >= LATE[1] {
-        Part::failed("projection", "stuck", late("see whether a node with the role projector runs"))
+        Part::failed("projection", "stuck", late("check that a node with the role projector runs"))
     } else if since >= LATE[0] || events > MANY {
         Part::degraded("projection", "late", late("the projectors are behind"))
     } else {
@@ -211,7 +211,7 @@ fn database(facts: &Facts) -> Part {
             let own = facts.others_have_database || log_is_lost(facts.survey.as_ref(), facts.now).is_some();
             let whose = if facts.others_have_database { "; it answers other nodes" } else { "" };
             let detail = format!(
-                "Postgres does not answer ({why}){whose}: look at it, and at the network between it and this node"
+                "Postgres does not answer ({why}){whose}: look at Postgres, and at the network between Postgres and this node"
             );
             Part::failed("database", "no_answer", detail).takes_out(own)
         }

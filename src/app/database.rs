@@ -63,7 +63,7 @@ async fn reached(url: &str) -> Result<(), sqlx::Error> {
         match reached {
             Err(e) if is_refusal(&e) && refusals + 1 < REFUSALS => {
                 refusals += 1;
-                tracing::warn!(error = %e, "Postgres refused us; trying again");
+                tracing::warn!(error = %e, "Postgres refused the login; retrying");
                 sleep(RETRY).await;
             }
             reached => return reached,

@@ -34,7 +34,7 @@ pub(super) async fn until_views_follow(log: &Log, pool: &PgPool, consent: Consen
                 projector::rebuild(log, pool, &views::schema(), None, consent, &Work::default()).await;
             match rebuilt {
                 Ok(()) => tracing::warn!("the views were of another log and have been rebuilt"),
-                Err(e) => tracing::error!(error = %e, "could not rebuild the views; trying again"),
+                Err(e) => tracing::error!(error = %e, "could not rebuild the views; retrying"),
             }
         }
         sleep(LOOK).await;

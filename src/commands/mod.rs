@@ -119,55 +119,59 @@ impl Refused {
             ),
             Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
             Self::Rejected(NotTheSender) => {
-                ("forbidden", "Only its sender may do this with a message: choose one of your own.")
+                ("forbidden", "Only the sender of a message may do this: choose a message of your own.")
             }
             // The same for both: which of the two, is not told.
             Self::Rejected(Blocked) => (
                 "blocked",
-                "One of you has blocked the other: you cannot write to each other. Groups go on as they are.",
+                "One of you has blocked the other: use a group; direct messages between you are not possible.",
             ),
             Self::Rejected(LastOwner) => {
-                ("last_owner", "Nobody would be left as owner: make somebody else owner first.")
+                ("last_owner", "The conversation would have no owner: make another member owner first.")
             }
             Self::Rejected(DirectIsFixed) => {
-                ("direct_conversation", "A direct conversation stays as it is: start a group instead.")
+                ("direct_conversation", "A direct conversation cannot be changed: start a group instead.")
             }
-            Self::Rejected(WithOneself) => ("with_oneself", "Name somebody else than yourself."),
+            Self::Rejected(WithOneself) => ("with_oneself", "You named yourself: name another user."),
             Self::Rejected(TooManyMembers) => {
-                ("too_many_members", "The conversation is full: somebody has to leave first.")
+                ("too_many_members", "The conversation is full: a member has to leave first.")
             }
             Self::Rejected(TooManyConversations) => (
                 "too_many_conversations",
-                "Somebody who would come in is in too many conversations: they have to leave one first.",
+                "A new member is in too many conversations: this user has to leave a conversation first.",
             ),
             Self::Rejected(AheadOfHead) => (
                 "ahead_of_head",
-                "The conversation has not come to that position: name one that you have seen.",
+                "The conversation has not reached this position: name a position that you have seen.",
             ),
-            Self::Rejected(NoSuchMember) => ("no_such_member", "This user is not a member: add them first."),
+            Self::Rejected(NoSuchMember) => {
+                ("no_such_member", "This user is not a member: add the user first.")
+            }
             Self::Rejected(AlreadyStarted) => {
-                ("already_started", "This conversation has been started before: use it as it is.")
+                ("already_started", "This conversation exists already: use the conversation that exists.")
             }
-            Self::Rejected(NoSuchMessage) => {
-                ("no_such_message", "The message to reply to is not there: name one of this conversation.")
-            }
+            Self::Rejected(NoSuchMessage) => (
+                "no_such_message",
+                "The message in `reply_to` does not exist here: name a message of this conversation.",
+            ),
             Self::Rejected(MessageDeleted) => {
-                ("message_deleted", "The message has been deleted: nothing can be done with it any more.")
+                ("message_deleted", "The message has been deleted: choose another message.")
             }
             Self::Rejected(TooManyReactions) => {
-                ("too_many_reactions", "You have reacted to this message often enough: take one back first.")
+                ("too_many_reactions", "You have too many reactions to this message: remove one first.")
             }
             Self::Rejected(TooManyPins) => {
-                ("too_many_pins", "Too many messages are pinned here: unpin one first.")
+                ("too_many_pins", "Too many messages are pinned in this conversation: unpin one first.")
             }
             Self::Mismatch => {
                 ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
             }
-            Self::TooLarge => (
-                "too_large",
-                "The log takes nothing of this size here: send a shorter text, or less metadata.",
-            ),
-            Self::Unavailable(_) => ("unavailable", "Not possible at the moment: try the same again."),
+            Self::TooLarge => {
+                ("too_large", "The event is too large for the log: send a shorter text, or less metadata.")
+            }
+            Self::Unavailable(_) => {
+                ("unavailable", "The server cannot do this at the moment: send the same request again.")
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::not_in_a_name;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadName {
     /// Nothing that can be seen.
-    #[error("a name has at least one visible character: write one")]
+    #[error("a name needs at least one visible character: add one")]
     Empty,
     /// More than `limit` bytes.
     #[error("a name has at most {limit} bytes of UTF-8: shorten it")]
@@ -21,13 +21,13 @@ pub enum BadName {
         limit: usize,
     },
     /// A character that is not seen where it stands, breaks the line or changes the direction.
-    #[error("the character U+{:04X} is not accepted in a name: leave it out", u32::from(*.0))]
+    #[error("the character U+{:04X} is not accepted in a name: leave the character out", u32::from(*.0))]
     Character(char),
     /// White space at the beginning or the end.
-    #[error("a name neither begins nor ends with a space: remove it")]
+    #[error("a name must not begin or end with a space: remove the space")]
     Edge,
     /// More accents upon one letter than any language writes.
-    #[error("too many marks upon one letter: remove some")]
+    #[error("a letter has too many marks: remove some marks")]
     PiledMarks,
 }
 

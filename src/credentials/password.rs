@@ -21,10 +21,10 @@ pub enum BadPassword {
     #[error("a password has at most 128 characters and 512 bytes: choose a shorter one")]
     TooLong,
     /// One of the passwords that are tried first.
-    #[error("this password is one of the most used ones: choose another one")]
+    #[error("this password is one of the most used passwords: choose another password")]
     Common,
     /// Little more than the user name or the name of this program.
-    #[error("this password is easily guessed from the user name or this site: choose another one")]
+    #[error("this password is easy to guess from the user name or this site: choose another password")]
     Guessable,
 }
 

@@ -25,16 +25,16 @@ pub enum BadUsername {
     #[error("the character U+{:04X} is not accepted in a user name: use letters, digits, _ . and -", u32::from(*.0))]
     Character(char),
     /// Begins or ends with something else than a letter or digit.
-    #[error("a user name begins and ends with a letter or digit: remove what stands around them")]
+    #[error("a user name begins and ends with a letter or digit: remove the other characters at its ends")]
     Edge,
     /// Letters of different scripts, as in `аdmin` with a Cyrillic а.
     #[error("a user name is of one script: do not mix, for example, Latin and Cyrillic letters")]
     MixedScripts,
     /// More accents upon one letter than any language writes.
-    #[error("too many marks upon one letter: remove some")]
+    #[error("a letter has too many marks: remove some marks")]
     PiledMarks,
     /// A name that people would take for the system or for everybody, or one that looks like it.
-    #[error("this user name is reserved: choose another one")]
+    #[error("this user name is reserved: choose another name")]
     Reserved,
 }
 

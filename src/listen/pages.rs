@@ -109,7 +109,7 @@ impl Origins {
         if self.let_in(uri, headers) {
             return Some(Ok(Page(origin.clone())));
         }
-        let detail = "pages of this origin may not use this server: the operator adds it to VERBATIM_ORIGINS";
+        let detail = "pages of this origin may not use this server: ask the operator to add the origin to VERBATIM_ORIGINS";
         let mut stranger = refusal(StatusCode::FORBIDDEN, "origin_not_allowed", detail);
         stranger.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
         Some(Err(stranger))

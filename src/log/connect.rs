@@ -121,7 +121,7 @@ pub(super) async fn connect(urls: &str, noted: Noted) -> Result<Client, OpenErro
                 if refusals >= REFUSALS {
                     return Err(OpenError::Refused(told(&e)));
                 }
-                tracing::warn!(error = told(&e), "nats-server refused user and password; trying again");
+                tracing::warn!(error = told(&e), "nats-server refused user and password; retrying");
             }
         }
         sleep(AFTER_REFUSAL).await;
@@ -151,7 +151,7 @@ fn options(servers: &Servers, Noted { connections, works, refusals }: Noted) -> 
                     note(&works, true);
                 }
                 other => {
-                    tracing::warn!(event = %other, "NATS connection");
+                    tracing::warn!(event = %other, "the connection to NATS reported a problem");
                     if let Event::ServerError(error) = &other {
                         refusals.note(error);
                     }

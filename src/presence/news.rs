@@ -65,10 +65,10 @@ impl Presence {
                 return;
             }
             if Instant::now() + PAUSE > deadline {
-                tracing::warn!(error = %e, user = %tipped.user, "could not tell a presence change");
+                tracing::warn!(error = %e, user = %tipped.user, "could not append a presence change");
                 return;
             }
-            tracing::debug!(error = %e, "could not tell a presence change; retrying");
+            tracing::debug!(error = %e, "could not append a presence change; retrying");
             sleep(PAUSE).await;
         }
     }

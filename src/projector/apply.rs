@@ -198,7 +198,7 @@ impl Projecting {
     }
 
     fn stop(&mut self, conversation: ConversationId) {
-        tracing::error!(%conversation, "the views of a conversation stand still: /readyz and table `parked` tell why");
+        tracing::error!(%conversation, "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)");
         self.parked.insert(conversation);
         self.folds.remove(&conversation);
     }

@@ -103,7 +103,7 @@ pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop
             () = stop.cancelled() => return,
         };
         match worked {
-            Err(e) if e.passes() => tracing::warn!(error = %e, stream, "the projection failed; trying again"),
+            Err(e) if e.passes() => tracing::warn!(error = %e, stream, "the projection failed; retrying"),
             Err(e) => told = Some(Told::again(told, &e, stream)),
             Ok(never) => match never {},
         }

@@ -75,7 +75,7 @@ impl Work {
 pub enum NotBuilt {
     /// One at a time.
     #[error(
-        "another `verbatim rebuild` or `verbatim verify` works beside these views: wait until it has ended"
+        "another `verbatim rebuild` or `verbatim verify` works beside these views: wait until that command has ended"
     )]
     Busy,
     /// They are not there, or were begun anew.
@@ -91,13 +91,13 @@ pub enum NotBuilt {
     #[error("the views are of epoch {0}, another life of this log: run `verbatim rebuild all`")]
     AnotherEpoch(Epoch),
     /// The live views move too fast, or somebody holds them.
-    #[error("there was no moment in which the live views stood still: run it again when there is less to do")]
+    #[error("the live views never stood still: run the command again when there is less traffic")]
     NoTurn,
     /// Postgres refuses.
-    #[error("the database: {0}. Nothing is changed: run it again")]
+    #[error("the database failed: {0}. Nothing was changed: run the command again")]
     Database(#[from] sqlx::Error),
     /// The log does not answer.
-    #[error("{0}. Nothing is changed: run it again")]
+    #[error("{0}. Nothing was changed: run the command again")]
     Log(#[from] Unavailable),
     /// The log has a hole.
     #[error(transparent)]

@@ -117,7 +117,7 @@ async fn people_who_leave_during_a_flood_of_presence_have_gone_for_all() {
 
 #[tokio::test]
 async fn a_complaint_that_a_peer_can_cause_is_logged_once_a_second() {
-    const COMPLAINT: &str = "a signal cannot be read";
+    const COMPLAINT: &str = "could not read a signal; ignored it";
     let world = World::start().await;
     let client = world.nats.client(NatsUser::Verbatim).await;
     let began = Instant::now();

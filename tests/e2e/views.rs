@@ -171,7 +171,7 @@ async fn an_interrupted_rebuild_changes_nothing_and_the_next_begins_anew() {
     for second in [&["rebuild", "messages"][..], &["verify"]] {
         let refused = world.runs(second).await;
         assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("wait until it has ended"), "{refused:?}");
+        assert!(refused.stderr.contains("wait until that command has ended"), "{refused:?}");
     }
     first.kill().await.expect("kill -9");
     holder.rollback().await.expect("rollback");
@@ -180,7 +180,7 @@ async fn an_interrupted_rebuild_changes_nothing_and_the_next_begins_anew() {
     assert_eq!(ana.history(&notes, last).await, ["one", "two"]);
     eventually("the lock has gone with the killed one", || async {
         let ran = world.runs(&["rebuild", "all"]).await;
-        assert!(ran.code == Some(0) || ran.stderr.contains("wait until it has ended"), "{ran:?}");
+        assert!(ran.code == Some(0) || ran.stderr.contains("wait until that command has ended"), "{ran:?}");
         ran.code == Some(0)
     })
     .await;
@@ -427,8 +427,8 @@ async fn poison_parks_its_conversation_and_no_other() {
     assert!(status.contains("  sessions "), "{status}");
     assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
     let meant = [
-        "an event cannot be read: it is passed over",
-        "the views of a conversation stand still: /readyz and table `parked` tell why",
+        "could not read an event; passed over it",
+        "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)",
     ];
     world.finish_with_errors(&meant).await;
 }
@@ -461,7 +461,7 @@ async fn what_postgres_refuses_is_parked_and_taken_up_when_it_does_not_any_more(
     assert_eq!(world.database.finds::<i64>("select count(*) from view.parked").await, 0);
     world.nodes[1].is_ready().await;
     world.views_equal_a_rebuild().await;
-    let meant = "the views of a conversation stand still: /readyz and table `parked` tell why";
+    let meant = "could not apply an event; the views of its conversation stand still until it is read (see table `parked`)";
     world.finish_with_errors(&[meant]).await;
 }
 

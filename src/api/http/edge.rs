@@ -128,7 +128,8 @@ impl<E: Endpoint> Edge<E> {
             Ok(Ok(Err(error))) => Problem::of_error(error).into_response(),
             Err(_) => {
                 tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
-                let detail = "There was no answer in time: try the same again, with the same key.";
+                let detail =
+                    "The server did not answer in time: send the same request again, with the same key.";
                 Problem::unavailable("unavailable", detail, AGAIN).into_response()
             }
             Ok(Err(panic)) => {
@@ -158,7 +159,7 @@ fn trace(headers: &HeaderMap) -> Option<TraceParent> {
 fn refused_at_once(request: &Request) -> Option<Problem> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if !strict::METHODS.contains(request.method()) {
-        let detail = "This method is not known here: method names are in upper case.";
+        let detail = "The server does not know this method: write method names in upper case.";
         Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
     } else if length
         .and_then(|length| length.parse().ok())
@@ -166,7 +167,7 @@ fn refused_at_once(request: &Request) -> Option<Problem> {
     {
         Some(Problem::too_large(body::LIMIT))
     } else if is_encoded(request.headers()) {
-        let detail = "Send the body as it is, without Content-Encoding.";
+        let detail = "The body is compressed: send the body without Content-Encoding.";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
         Some(problem.with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")))
     } else {

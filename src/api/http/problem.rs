@@ -113,7 +113,7 @@ impl Problem {
 
     /// 405 with `Allow`.
     pub fn not_allowed(allow: &str) -> Self {
-        let detail = format!("This resource answers to {allow} only.");
+        let detail = format!("This resource does not have this method: use {allow}.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         match HeaderValue::from_str(allow) {
             Ok(allow) => problem.with(header::ALLOW, allow),
@@ -134,7 +134,7 @@ impl Problem {
 
     /// 415: not JSON.
     pub fn not_json() -> Self {
-        let detail = "Send the body with the header `Content-Type: application/json`.";
+        let detail = "The body is not JSON: send the body with the header `Content-Type: application/json`.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
@@ -146,7 +146,7 @@ impl Problem {
 
     /// 500: our fault. The reason goes to the log, never to the client.
     pub fn internal() -> Self {
-        let detail = "Something went wrong on our side. Quote the request_id when you report it.";
+        let detail = "The server failed: report this with the request_id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
@@ -194,19 +194,27 @@ impl Problem {
     /// A problem for an error status of which nothing else is known.
     pub fn of_status(status: StatusCode) -> Self {
         match status.as_u16() {
-            401 => {
-                Self::unauthorized("missing_token", "Send the header `Authorization: Bearer <access token>`.")
-            }
+            401 => Self::unauthorized(
+                "missing_token",
+                "The access token is missing: send the header `Authorization: Bearer <access token>`.",
+            ),
             403 => Self::forbidden("forbidden", "Your role does not allow this: ask an owner."),
             404 => Self::not_found(),
-            405 => Self::new(status, "method_not_allowed", "This resource does not answer to that method."),
-            409 => Self::conflict("conflict", "It cannot be done in the present state of things."),
+            405 => Self::new(
+                status,
+                "method_not_allowed",
+                "This resource does not have this method: use a method that `Allow` names.",
+            ),
+            409 => Self::conflict(
+                "conflict",
+                "The present state forbids this: load the state again, then decide.",
+            ),
             413 => Self::too_large(body::LIMIT),
             415 => Self::not_json(),
             429 => Self::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
             503 => Self::unavailable(
                 "unavailable",
-                "Not possible at the moment: try again.",
+                "The server cannot do this at the moment: send the same request again.",
                 Duration::from_secs(1),
             ),
             400..500 => Self::new(status, "bad_request", "The request cannot be understood."),

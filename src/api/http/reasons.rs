@@ -29,7 +29,7 @@ impl From<Refused> for Problem {
             | Refused::Mismatch => StatusCode::CONFLICT,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::Unavailable(outage) => {
-                tracing::warn!(error = %outage, "a request is refused");
+                tracing::warn!(error = %outage, "a request failed: a server did not answer");
                 return Self::unavailable(refused.code(), refused.detail(), AGAIN);
             }
         };
@@ -45,8 +45,12 @@ impl From<Unavailable> for Problem {
 
 impl From<sqlx::Error> for Problem {
     fn from(outage: sqlx::Error) -> Self {
-        tracing::warn!(error = %outage, "a request is refused: the database does not answer it");
-        Self::unavailable("unavailable", "Not possible at the moment: try the same again.", AGAIN)
+        tracing::warn!(error = %outage, "a request failed: the database did not answer");
+        Self::unavailable(
+            "unavailable",
+            "The server cannot do this at the moment: send the same request again.",
+            AGAIN,
+        )
     }
 }
 

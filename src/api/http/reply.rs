@@ -72,7 +72,7 @@ impl<T: Serialize + Send> IntoResponse for Created<T> {
         let mut response = json(StatusCode::CREATED, &self.body);
         match HeaderValue::try_from(self.location) {
             Ok(location) => drop(response.headers_mut().insert(header::LOCATION, location)),
-            Err(error) => tracing::error!(%error, "a location is no header value"),
+            Err(error) => tracing::error!(%error, "could not write the header Location"),
         }
         response
     }
@@ -105,7 +105,7 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
     match serde_json::to_vec(body) {
         Ok(body) => Response::builder().status(status).content_type("application/json").body(body),
         Err(error) => {
-            tracing::error!(%error, "a reply is no JSON");
+            tracing::error!(%error, "could not write a reply as JSON");
             Problem::internal().into_response()
         }
     }

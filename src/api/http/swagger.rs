@@ -52,7 +52,7 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         Ok(Some(file)) => file,
         Ok(None) => return Problem::not_found().into_response(),
         Err(error) => {
-            tracing::error!(%error, path, "an asset of Swagger UI cannot be served");
+            tracing::error!(%error, path, "could not serve an asset of Swagger UI");
             return Problem::internal().into_response();
         }
     };

@@ -74,7 +74,8 @@ impl Unread {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let own = counts.each.get(&user).copied().unwrap_or(0);
         if own > 0 && own + bytes > OF_ONE {
-            let detail = "Answers to you wait to be read: read or close those first.";
+            let detail =
+                "Too many answers to you wait to be read: read these answers, or close their connections.";
             return Err(Problem::too_many("answers_unread", detail, AGAIN));
         }
         if counts.all > 0 && counts.all + bytes > OF_ALL {

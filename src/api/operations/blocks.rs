@@ -63,7 +63,7 @@ impl Blocks {
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         if caller.user == id.0 {
-            let detail = "Name somebody else than yourself.";
+            let detail = "You named yourself: name another user.";
             return Err(Problem::new(poem::http::StatusCode::BAD_REQUEST, "with_oneself", detail).into());
         }
         accounts::block(&self.0.pool, caller.user, id.0, self.0.clock.now()).await?;
@@ -89,8 +89,8 @@ impl Blocks {
         // A node that hears nothing now reads it again when it is back.
         match timeout(Duration::from_secs(1), self.0.commands.blocks_changed(by)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "other nodes are not told of a block"),
-            Err(_) => tracing::warn!("other nodes are not told of a block in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of a block"),
+            Err(_) => tracing::warn!("could not tell other nodes of a block in time"),
         }
     }
 }
@@ -99,7 +99,9 @@ impl From<BlockError> for Problem {
     fn from(error: BlockError) -> Self {
         match error {
             BlockError::NoSuchUser => Self::not_found(),
-            BlockError::TooMany => Self::conflict("too_many_blocks", "Unblock somebody else first."),
+            BlockError::TooMany => {
+                Self::conflict("too_many_blocks", "Too many users are blocked: unblock another user first.")
+            }
             BlockError::Database(outage) => outage.into(),
         }
     }

@@ -220,7 +220,7 @@ fn told(reader: Reader) -> Response {
 async fn part(reader: &mut Reader) -> Result<String, Problem> {
     let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
     if events.is_empty() && reader.is_stopping() {
-        let detail = "This node is being stopped: come back with the last id.";
+        let detail = "This node stops: reconnect with the last id.";
         return Err(Problem::unavailable("stopping", detail, Duration::from_secs(1)));
     }
     if events.is_empty() {

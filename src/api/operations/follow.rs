@@ -187,7 +187,7 @@ impl Reader {
 }
 
 fn cut_off() -> Problem {
-    let detail = "This node does not hear from the log: come back with the last cursor.";
+    let detail = "This node does not hear from the log: reconnect with your last cursor.";
     Problem::unavailable("unavailable", detail, AGAIN)
 }
 
@@ -201,11 +201,13 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Self {
         match full {
             Full::User => {
-                let detail = "This user follows too often here: end other streams and waits first.";
+                let detail =
+                    "This user has too many requests that follow events on this node: end another one first.";
                 Self::too_many("too_many_followers", detail, LATER)
             }
             Full::Node => {
-                let detail = "This node has no place for another follower: try again.";
+                let detail =
+                    "This node has too many requests that follow events: try again, perhaps at another node.";
                 Self::unavailable("at_capacity", detail, LATER)
             }
         }
@@ -220,7 +222,8 @@ impl From<Reset> for Problem {
 
 /// 410 with the reason.
 pub(in crate::api) fn gone(reason: &str) -> Problem {
-    let detail = "This cursor cannot be gone on from: load what you need and begin without one.";
+    let detail =
+        "The server cannot continue from this cursor: load your data by REST, then begin without a cursor.";
     let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
     Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
 }
@@ -231,7 +234,8 @@ impl From<Behind> for Problem {
             Behind::Unavailable(outage) => outage.into(),
             Behind::Damaged(_) => Reset::Incomplete.into(),
             Behind::Crowded | Behind::Lagging => {
-                let detail = "This node cannot read so much of the log again now: try the same again.";
+                let detail =
+                    "This node replays too much of the log at the moment: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)
             }
         }

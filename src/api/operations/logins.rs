@@ -256,8 +256,8 @@ impl Below {
         // A node that hears nothing now reads the database again when it is back.
         match timeout(Duration::from_secs(1), self.commands.revoked(logins)).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "other nodes are not told of revoked logins"),
-            Err(_) => tracing::warn!("other nodes are not told of revoked logins in time"),
+            Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of revoked logins"),
+            Err(_) => tracing::warn!("could not tell other nodes of revoked logins in time"),
         }
     }
 }

@@ -290,12 +290,12 @@ impl Messages {
 fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
     match (header, body) {
         (Some(header), Some(body)) if header != body => {
-            let detail = "the header Idempotency-Key says something else: give one of them";
+            let detail = "`client_id` and the header Idempotency-Key differ: send one of them";
             Err(Problem::invalid("/client_id", "differs_from_header", detail))
         }
         (Some(key), _) | (None, Some(key)) => Ok(key),
         (None, None) => {
-            let detail = "Give a key of 8 to 64 of A-Z, a-z, 0-9, _ and -, the same for every retry.";
+            let detail = "The idempotency key is missing: send 8 to 64 characters of A-Z, a-z, 0-9, _ and -, the same for every retry.";
             let problem = Problem::new(StatusCode::BAD_REQUEST, "idempotency_key_required", detail);
             let missing = FieldError::new("/client_id", "missing", "give this or the header Idempotency-Key");
             Err(Problem { errors: vec![missing], ..problem })
@@ -324,7 +324,7 @@ impl Asked {
             (None, None, Some(around)) => Self::Around(around),
             (_, after, _) => {
                 let name = if after.is_some() { "after" } else { "around" };
-                let detail = "give one of before, after and around";
+                let detail = "before, after and around exclude one another: send one of them";
                 return Err(Problem::parameter(name, "contradictory", detail));
             }
         };

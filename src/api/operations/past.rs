@@ -29,7 +29,7 @@ impl Below {
             AsOf::Position(position)
                 if !self.commands.conversations.reached(id, position, PATIENCE).await =>
             {
-                let detail = "the log has not come to that position: name one that you have seen";
+                let detail = "the log has not reached this position: name a position that you have seen";
                 return Err(refused("ahead_of_head", detail));
             }
             _ => {}

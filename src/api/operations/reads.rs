@@ -102,6 +102,6 @@ impl Below {
 }
 
 fn not_yet() -> Problem {
-    let detail = "The views have not come that far: try the same again.";
+    let detail = "The views have not reached this position yet: send the same request again.";
     Problem::unavailable("not_yet", detail, Duration::from_secs(1))
 }

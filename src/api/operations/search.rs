@@ -86,7 +86,7 @@ impl Search {
                 return Ok(Reply(Page::of(Vec::new(), None)));
             }
         } else if min_position.0.is_some() {
-            let detail = "a position is of one conversation: give its conversation_id";
+            let detail = "a position belongs to one conversation: send its conversation_id too";
             return Err(Problem::parameter("min_position", "contradictory", detail).into());
         }
         let (pool, after) = (&self.0.pool, cursor.0.map(|end| end.0));

@@ -154,9 +154,10 @@ impl Below {
 impl From<SettingError> for Problem {
     fn from(error: SettingError) -> Self {
         match error {
-            SettingError::TooManyArchived => {
-                Self::conflict("too_many_archived", "Take another conversation out of the archive first.")
-            }
+            SettingError::TooManyArchived => Self::conflict(
+                "too_many_archived",
+                "Too many conversations are archived: take another conversation out of the archive first.",
+            ),
             SettingError::Database(outage) => outage.into(),
         }
     }

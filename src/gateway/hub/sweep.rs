@@ -104,7 +104,10 @@ async fn heartbeat(sweep: &Sweep, told: &mut [u64]) {
     let beats = sweep.hub.beat(told).await;
     if beats.len() < told.len() {
         let late = told.len() - beats.len();
-        tracing::warn!(late, "some streams were too busy for a heartbeat; telling of them with the next one");
+        tracing::warn!(
+            late,
+            "some streams missed a heartbeat because they were too busy; the next heartbeat covers them"
+        );
     }
     let mut moved: HashMap<UserId, Vec<Head>> = HashMap::new();
     for beat in beats {

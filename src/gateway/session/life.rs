@@ -274,7 +274,8 @@ impl<'a> Conversing<'a> {
     ) {
         let socket = &self.session.socket;
         let Ok(permit) = self.receipts.clone().try_acquire_owned() else {
-            let detail = "too many receipts wait: send one for the latest position of each conversation";
+            let detail =
+                "too many receipts wait: send one receipt for the latest position of each conversation";
             return refuse(socket, id.as_ref(), "too_many_receipts", detail, Some(1_000));
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());

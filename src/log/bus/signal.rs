@@ -94,7 +94,7 @@ impl Signals {
             let message = self.0.next().await?;
             match read(&message) {
                 Some(signal) => return Some(signal),
-                None => tracing::warn!(subject = %message.subject, "a signal cannot be read"),
+                None => tracing::warn!(subject = %message.subject, "could not read a signal; ignored it"),
             }
         }
     }

@@ -165,7 +165,7 @@ impl Log {
             if events.first().is_some_and(|event| event.point() == snapshot.at) {
                 (roster.start, roster.events) = (snapshot.into(), events);
             } else {
-                tracing::warn!(conversation = %id, "a snapshot of a roster is not of this log; reading the whole roster");
+                tracing::warn!(conversation = %id, "could not use a snapshot of a roster, which is of another log; reading the whole roster");
             }
         }
         while roster.read() < last {

@@ -289,7 +289,7 @@ impl Follower {
         let recorded = Recorded::read_or_poison(position, &message.subject, headers, payload);
         if let Some(why) = &recorded.poison {
             METRICS.poison.inc();
-            tracing::error!(%position, subject = %message.subject, why, "an event cannot be read: it is passed over");
+            tracing::error!(%position, subject = %message.subject, why, "could not read an event; passed over it");
         }
         self.last = recorded.position;
         self.failures = 0;
@@ -353,7 +353,7 @@ fn fresh(message: &Message, now: Time) -> Option<Recorded> {
         }
         Ok(_) => None,
         Err(e) => {
-            tracing::warn!(error = %e, "a presence change cannot be read");
+            tracing::warn!(error = %e, "could not read a presence change; ignored it");
             None
         }
     }

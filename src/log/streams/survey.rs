@@ -331,7 +331,7 @@ impl Log {
         }
         tracing::warn!(
             server = left.server_name,
-            "the streams did not answer through this nats-server; connecting to another one"
+            "the streams did not answer through this nats-server; connecting to another server"
         );
         for _ in 0..TRIES {
             let mut connections = self.connections();

@@ -26,7 +26,7 @@ const SLOW: Duration = Duration::from_secs(2);
 /// The log cannot answer now; whether the event is stored is not known. The same event with the
 /// same key may be tried again.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the log cannot answer now: {0}")]
+#[error("the log does not answer: {0}")]
 pub struct Unavailable(String);
 
 impl Unavailable {
@@ -41,7 +41,7 @@ impl Unavailable {
 pub enum NotAppended {
     /// nats-server takes no message of its size; trying again does not help.
     #[error(
-        "nats-server takes no message of this size: its `max_payload`, or that of the stream, is too small"
+        "nats-server refuses a message of this size: raise its `max_payload`, or `max_msg_size` of the stream"
     )]
     TooLarge,
     /// The log cannot answer.
@@ -69,7 +69,7 @@ pub struct Appended {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Conflict {
     /// Somebody else was faster: decide again on the new roster.
-    #[error("the roster has changed meanwhile, at {0}")]
+    #[error("the roster changed meanwhile, at {0}")]
     Changed(Position),
     /// It was not appended for another reason.
     #[error(transparent)]
