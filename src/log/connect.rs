@@ -151,7 +151,7 @@ fn options(servers: &Servers, Noted { connections, works, refusals }: Noted) -> 
                     note(&works, true);
                 }
                 other => {
-                    tracing::warn!(event = %other, "the connection to NATS reported a problem");
+                    tracing::warn!(event = %other, "the state of the connection to NATS changed");
                     if let Event::ServerError(error) = &other {
                         refusals.note(error);
                     }
