@@ -29,7 +29,7 @@ pub use send::{NewMessage, Sent};
 pub use start::Started;
 pub use tracked::Tracked;
 
-pub use crate::log::{Durability, Layout, Unavailable};
+pub use crate::log::{CONTRACT, Durability, Layout, Unavailable};
 
 use crate::{
     clock::Clock,

@@ -16,11 +16,11 @@ pub use conversation::fold::{Fold, Snapshot};
 pub use conversation::message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
 pub use conversation::past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};
 pub use stored::event::{
-    ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, Lane, MemberAdded,
-    MemberRemoved, MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent,
-    MessageUnpinned, NewMember, PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role,
-    Status,
+    ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
+    MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, NewMember,
+    PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role, Status,
 };
+pub use stored::lane::{Lane, LaneWord};
 pub use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::{Emoji, NotOneSign};
 pub use words::ids::{

@@ -24,7 +24,9 @@ pub fn schema_files() -> BTreeMap<String, String> {
 /// The NATS half of the AsyncAPI document: its `servers`, `channels`, `operations` and `components`.
 pub fn channels() -> Value {
     let types = Event::types();
-    let lanes = [Lane::Roster, Lane::Timeline, Lane::Receipts, Lane::Presence];
+    // Nothing is written in the lane `control` yet.
+    let lanes = LANES.iter().map(|(lane, ..)| lane).filter(|lane| lane.is_read());
+    let written = lanes.map(Lane::word).chain(["typing"]);
     let messages: Map<String, Value> =
         types.iter().map(|of| (of.word.to_owned(), message(of))).chain([typing_message()]).collect();
     let schemas: Map<String, Value> = types
@@ -40,9 +42,8 @@ pub fn channels() -> Value {
             "security": [{ "$ref": "#/components/securitySchemes/nats" }],
             "variables": { "host": { "default": "localhost:4222", "description": "Host and port of a nats-server." } },
         } },
-        "channels": lanes.map(channel).into_iter().chain([typing_channel()]).collect::<Map<_, _>>(),
-        "operations": lanes.map(Lane::word).map(operation).into_iter().chain([operation("typing")])
-            .collect::<Map<_, _>>(),
+        "channels": LANES.iter().map(channel).chain([typing_channel()]).collect::<Map<_, _>>(),
+        "operations": written.map(operation).collect::<Map<_, _>>(),
         "components": {
             "messages": messages,
             "schemas": schemas,
@@ -78,24 +79,34 @@ fn component(of: EventType) -> (String, Value) {
     (name, schema)
 }
 
-fn channel(lane: Lane) -> (String, Value) {
+/// The lanes that are published, each with its summary and where it is kept.
+const LANES: [(Lane, &str, &str); 5] = [
+    (Lane::Roster, "Who is in a conversation and as what.", CHAT),
+    (Lane::Timeline, "What was said.", CHAT),
+    (Lane::Receipts, "Who has read how far.", CHAT),
+    (
+        Lane::Control,
+        "What moderators, host applications, retention and erasure do. No version writes there yet.",
+        CHAT,
+    ),
+    (Lane::Presence, "Who is here.", PRESENCE),
+];
+
+fn channel((lane, summary, stream): &(Lane, &str, &str)) -> (String, Value) {
     let word = lane.word();
-    let of_lane = Event::types().into_iter().filter(|of| of.lane == lane);
+    let of_lane = Event::types().into_iter().filter(|of| of.lane == *lane);
     let messages: Map<String, Value> = of_lane.map(|of| reference(of.word)).collect();
-    let (summary, stream) = match lane {
-        Lane::Roster => ("Who is in a conversation and as what.", CHAT),
-        Lane::Timeline => ("What was said.", CHAT),
-        Lane::Receipts => ("Who has read how far.", CHAT),
-        Lane::Presence => ("Who is here.", PRESENCE),
-    };
     (word.to_owned(), describe_channel(word, summary, stream, messages))
 }
 
 const CHAT: &str = "\
 Kept for ever in the streams `CHAT_0` to `CHAT_<N-1>`, N a power of two up to 256: stream k has the shards \
 from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the event's position; positions of one stream have \
-no holes. Together the lanes `roster`, `timeline` and `receipts` are the one order of a conversation. \
-A timeline or receipt event whose actor is not a member at its position is void: ignore it.";
+no holes. Together all lanes of these streams are the one order of a conversation. \
+A timeline or receipt event whose actor is not a member at its position is void: ignore it. An event of any other \
+lane always counts. Tolerate what is new: a lane of another name, a type or a version of a type that you do not know \
+is part of the order, and means nothing to you. The metadata of the streams say in `verbatim.reads` which contract \
+level a reader must have at least; this document is level 1.";
 const PRESENCE: &str = "Kept for an hour in the stream `PRESENCE`, in memory.";
 const TYPING: &str = "Core NATS, stored nowhere, at most once.";
 
@@ -189,7 +200,7 @@ fn headers() -> Value {
         "properties": {
             "ce-specversion": { "const": "1.0" },
             "ce-id": { "type": "string", "format": "uuid", "description": "The event's id." },
-            "ce-type": text("`verbatim.<what happened>.v1`"),
+            "ce-type": text("`verbatim.<what happened>.v1`. A type whose data change gets another version beside it."),
             "ce-source": text("`/conversations/<id>`"),
             "ce-time": {
                 "type": "string",

@@ -15,8 +15,10 @@ use crate::{
 
 /// The prefix of our types in `ce-type`.
 const PREFIX: &str = "verbatim.";
-/// The version suffix of our types in `ce-type`.
-const VERSION: &str = ".v1";
+/// What stands before the version of a type in `ce-type`.
+const VERSION: &str = ".v";
+/// The version of all types that this version of the program reads and writes.
+const FIRST: &str = "1";
 
 /// The header by which JetStream knows a retry.
 pub(super) static MESSAGE_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
@@ -66,9 +68,9 @@ pub struct Recorded {
     pub actor: UserId,
     /// When, for people to read.
     pub time: Time,
-    /// Its type as clients see it: `message.sent`.
+    /// Its type as clients see it: `message.sent`, and `message.sent.v2` for another version than the first.
     pub word: String,
-    /// What; `None` for a type that this version does not know.
+    /// What; `None` for what this version cannot read: a type, a version of a type or a lane that it does not know.
     pub event: Option<Event>,
     /// Its data as it was stored.
     pub data: Bytes,
@@ -96,7 +98,17 @@ pub(super) fn id(headers: Option<&HeaderMap>) -> EventId {
 
 /// The type as `ce-type` and the schemas name it: `verbatim.message.sent.v1`.
 pub fn type_name(word: &str) -> String {
-    format!("{PREFIX}{word}{VERSION}")
+    format!("{PREFIX}{word}{VERSION}{FIRST}")
+}
+
+/// The word by which clients are told a type: `message.sent` for `verbatim.message.sent.v1`. Another version of
+/// the type has other data, so it is another word: `message.sent.v2`. `None` if `ce-type` names no type of ours.
+fn word(kind: &str) -> Option<&str> {
+    let named = kind.strip_prefix(PREFIX)?;
+    let (word, version) = named.rsplit_once(VERSION)?;
+    let is_version =
+        !version.starts_with('0') && version.parse::<u32>().is_ok_and(|n| n.to_string() == version);
+    (!word.is_empty() && is_version).then_some(if version == FIRST { word } else { named })
 }
 
 impl Draft {
@@ -162,14 +174,13 @@ impl Recorded {
                 .map(async_nats::HeaderValue::as_str)
                 .ok_or_else(|| malformed(&format!("the header {name} is missing")))
         };
-        let word = header(&TYPE)?
-            .strip_prefix(PREFIX)
-            .and_then(|kind| kind.strip_suffix(VERSION))
-            .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v1"))?
+        let word = word(header(&TYPE)?)
+            .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v<version>"))?
             .to_owned();
         // What readers pass over is passed on too, and a client's JSON is text.
         std::str::from_utf8(&data).map_err(|_| malformed(&format!("the data of {word} are not UTF-8")))?;
-        let event = Event::read(&word, &data)
+        // In a lane whose events this version does not know, a type that it knows elsewhere may mean something else.
+        let event = if lane.is_read() { Event::read(&word, &data) } else { None }
             .transpose()
             .map_err(|e| malformed(&format!("the data of {word} cannot be read: {e}")))?;
         // Data of a type that this version does not know are passed on as they are.
@@ -276,7 +287,7 @@ impl Recorded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::MessageSent;
+    use crate::domain::{Fold, MessageSent};
 
     fn draft() -> Draft {
         let id = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
@@ -360,6 +371,55 @@ mod tests {
     }
 
     #[test]
+    fn another_version_of_a_type_is_kept_unread_under_a_word_of_its_own() {
+        let (draft, mut headers) = (draft(), draft().headers(None));
+        let mut read = |kind: &'static str, data: &'static str| {
+            headers.insert(TYPE.clone(), kind);
+            Recorded::read(7, &draft.subject(), Some(&headers), Bytes::from_static(data.as_bytes()))
+        };
+        let recorded = read("verbatim.message.sent.v2", r#"{"body":7}"#).expect("an event");
+        assert_eq!((recorded.event, recorded.word.as_str()), (None, "message.sent.v2"));
+        assert_eq!(read("verbatim.message.sung.v17", "{}").expect("an event").word, "message.sung.v17");
+        for kind in [
+            "message.sent.v2",
+            "verbatim.v2",
+            "verbatim.message.sent",
+            "verbatim.message.sent.v",
+            "verbatim..v2",
+            "verbatim.message.sent.v0",
+            "verbatim.message.sent.v02",
+            "verbatim.message.sent.v+2",
+            "verbatim.message.sent.two",
+        ] {
+            assert!(read(kind, "{}").is_err(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn an_event_of_a_lane_that_is_not_read_always_counts_and_is_kept_unread() {
+        let (draft, mut headers) = (draft(), draft().headers(None));
+        for lane in ["control", "sealed"] {
+            let subject = draft.subject().replace("timeline", lane);
+            for kind in
+                ["verbatim.content.erased.v1", "verbatim.content.erased.v3", "verbatim.message.sent.v1"]
+            {
+                headers.insert(TYPE.clone(), kind);
+                let read =
+                    Recorded::read(7, &subject, Some(&headers), Bytes::from_static(b"{}")).expect(kind);
+                assert_eq!((&read.event, read.lane.word()), (&None, lane));
+                // Nobody is a member of a conversation that has not begun.
+                let mut fold = Fold::default();
+                assert_eq!(read.apply_to(&mut fold), Some(Position::START));
+                assert_eq!((fold.head, fold.roster, fold.changes), (Position(7), Position::START, 0));
+            }
+        }
+        for token in ["typing", "Sealed", "sealed2", "abcdefghijklmnopq"] {
+            let subject = draft.subject().replace("timeline", token);
+            assert!(Recorded::read(7, &subject, Some(&headers), draft.payload()).is_err(), "{token}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_read_is_poison_of_its_conversation_and_void() {
         let draft = draft();
         let headers = draft.headers(None);
@@ -369,7 +429,7 @@ mod tests {
         let poison = read(&draft.subject(), b"{");
         assert_eq!((poison.conversation, poison.lane), (draft.conversation, Lane::Timeline));
         assert!(poison.poison.as_ref().is_some_and(|why| why.contains("message.sent")), "{poison:?}");
-        let mut fold = crate::domain::Fold::default();
+        let mut fold = Fold::default();
         assert_eq!(poison.apply_to(&mut fold), None);
         assert_eq!((fold.read, fold.head), (Position(7), Position::START));
         assert!(!read("chat.00.lunch.timeline", b"{}").has_conversation());

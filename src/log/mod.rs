@@ -32,6 +32,7 @@ pub use read::points::{Found, Holds};
 pub use read::replay::{PAGE, PAGE_BYTES, Replay};
 pub use streams::durability::Durability;
 pub use streams::layout::{DUPLICATE_WINDOW, Layout, MAX_EVENT_BYTES, Wanted};
+pub use streams::level::{CONTRACT, Contract};
 pub use streams::mend::Mended;
 pub use streams::survey::{StreamSeen, Survey};
 pub use write::append::{Appended, Conflict, NotAppended, Unavailable};
@@ -111,6 +112,18 @@ pub enum OpenError {
          lost is restored from a backup (\"Disasters\" in deploy/README.md)"
     )]
     NoLog,
+    /// This version is too old to read it.
+    #[error(
+        "this version is too old for the log: {stream} may be read from contract level {needed} on, and this version \
+         reads up to level {}. Run the version that wrote the log, or a newer one",
+        CONTRACT.reads
+    )]
+    TooOld {
+        /// Which of its streams says so.
+        stream: String,
+        /// The level that a reader must have at least.
+        needed: String,
+    },
     /// Some of its streams are not there.
     #[error(
         "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \

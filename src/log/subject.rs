@@ -48,9 +48,13 @@ pub(super) fn conversation(subject: &str) -> Option<(ConversationId, &str)> {
 
 /// The lane that a subject's last token names.
 pub(super) fn lane(token: &str) -> Option<Lane> {
-    [Lane::Roster, Lane::Timeline, Lane::Receipts, Lane::Presence]
-        .into_iter()
-        .find(|lane| lane.word() == token)
+    Lane::named(token).filter(|_| token != TYPING)
+}
+
+/// Whether a stream takes the events of a lane by this subject that only a newer version knows.
+pub(super) fn is_of_newer_lane(subject: &str) -> bool {
+    let tokens: Vec<&str> = subject.split('.').collect();
+    matches!(tokens[..], ["chat", _, "*", word] if matches!(lane(word), Some(Lane::Newer(_))))
 }
 
 /// Which of `streams` streams a conversation lives in, for ever.
@@ -60,13 +64,13 @@ pub(super) fn stream_of(conversation: ConversationId, streams: usize) -> usize {
 
 /// The subjects of stream `index` of `streams`.
 pub(super) fn of_stream(index: usize, streams: usize) -> Vec<String> {
-    let lanes = Lane::DURABLE.map(Lane::word);
+    let lanes = Lane::DURABLE;
     if streams == 1 {
-        return lanes.iter().map(|lane| format!("chat.*.*.{lane}")).collect();
+        return lanes.iter().map(|lane| format!("chat.*.*.{}", lane.word())).collect();
     }
     let shards = SHARDS / streams;
     (index * shards..(index + 1) * shards)
-        .flat_map(|shard| lanes.iter().map(move |lane| format!("chat.{shard:02x}.*.{lane}")))
+        .flat_map(|shard| lanes.iter().map(move |lane| format!("chat.{shard:02x}.*.{}", lane.word())))
         .collect()
 }
 

@@ -100,7 +100,7 @@ async fn the_streams_are_as_the_contract_says() {
     for index in 0..4 {
         let stream = jetstream.get_stream(format!("CHAT_{index}")).await.expect("stream");
         let config = &stream.cached_info().config;
-        assert_eq!(config.subjects.len(), 64 * 3);
+        assert_eq!(config.subjects.len(), 64 * 4);
         assert!(config.subjects.contains(&format!("chat.{:02x}.*.timeline", index * 64)));
         assert_eq!(config.max_age, Duration::ZERO);
         assert!(

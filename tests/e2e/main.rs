@@ -30,6 +30,7 @@ mod lost_log;
 mod many;
 mod messages;
 mod metadata;
+mod newer;
 mod nodes;
 mod outages;
 mod past;

@@ -41,7 +41,8 @@ struct Event {
     position: Position,
     /// The position of the conversation's event before it; 0 for the first
     previous: Position,
-    /// What: `message.sent`
+    /// What: `message.sent`. A type that you do not know has a place in the chain, too: pass over its data. Of another
+    /// version of a type than the first, the version stands behind it: `message.sent.v2`
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
@@ -51,7 +52,7 @@ struct Event {
     actor: UserId,
     /// When, for people to read
     time: Time,
-    /// The event's data; its schema is at `/schemas/verbatim.<type>.v1.json`
+    /// The event's data as they are stored; their schema is at `/schemas/verbatim.<type>.v1.json`
     data: Json,
 }
 

@@ -50,10 +50,21 @@ pub struct Info {
     streams: usize,
     /// How many copies of each there are
     replicas: usize,
+    /// How much of the contract of the log it knows
+    contract: Contract,
     /// What it can do
     features: Vec<String>,
     /// What it accepts at most
     limits: Limits,
+}
+
+/// How much of the contract of the log a server knows
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+struct Contract {
+    /// The highest level that it reads
+    reads: u32,
+    /// The level that it writes
+    writes: u32,
 }
 
 /// When the log syncs to disk what it acknowledges
@@ -132,6 +143,7 @@ impl Info {
             durability: durability.into(),
             streams: layout.streams,
             replicas: layout.replicas,
+            contract: Contract { reads: commands::CONTRACT.reads, writes: commands::CONTRACT.writes },
             features: FEATURES.map(str::to_owned).into(),
             limits: Limits {
                 body_bytes: body::LIMIT,

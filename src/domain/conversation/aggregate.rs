@@ -190,7 +190,7 @@ impl Conversation {
     /// Whether what an actor did in a lane counts here. What was said or read by somebody who had
     /// lost membership by then is void for views, hub and clients alike.
     pub fn counts(&self, actor: UserId, lane: Lane) -> bool {
-        lane == Lane::Roster || self.members.contains_key(&actor)
+        !lane.is_for_members() || self.members.contains_key(&actor)
     }
 
     /// The other one of a direct conversation.

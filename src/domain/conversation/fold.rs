@@ -32,8 +32,8 @@ pub struct Snapshot {
 
 impl Fold {
     /// Takes in the next event. Answers the position of the one before it in the chain, or `None`
-    /// if it is void or was read before. An event of a newer version's type has no `event`; it is
-    /// part of the chain all the same.
+    /// if it is void or was read before. An event that this version cannot read, because its lane, its type or the
+    /// version of its type is newer, has no `event`; it is part of the chain all the same.
     pub fn apply(
         &mut self,
         at: Position,

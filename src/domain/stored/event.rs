@@ -3,12 +3,16 @@
 //!
 //! What people typed is plain text here, not a type of the edge: rules for input change, and what was
 //! accepted once stays readable. The schemas say what is written.
+//!
+//! An enum of a type of version 1 never gets another value: an older node could not read the event at all.
+//! What is new is an optional field, which older nodes pass over, or another version of the type, which they
+//! pass on unread.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    ClientId, Emoji, Json, MessageId, Metadata, Position, Text, Time, Title, UserId,
+    ClientId, Emoji, Json, Lane, MessageId, Metadata, Position, Text, Time, Title, UserId,
     words::schema::schema_of_written,
 };
 
@@ -261,34 +265,6 @@ pub struct PresenceChanged {
     pub status: Status,
     /// When the actor was last here; for `offline` the end of the last session.
     pub last_seen_at: Time,
-}
-
-/// The kinds of events within a conversation, each with a subject of its own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Lane {
-    /// Who is in it and as what: decisions are made on these.
-    Roster,
-    /// What was said.
-    Timeline,
-    /// Who has read how far.
-    Receipts,
-    /// Who is here: not kept for ever.
-    Presence,
-}
-
-impl Lane {
-    /// The lanes that are kept for ever and make up a conversation's order.
-    pub const DURABLE: [Self; 3] = [Self::Roster, Self::Timeline, Self::Receipts];
-
-    /// As it is written in a subject.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Roster => "roster",
-            Self::Timeline => "timeline",
-            Self::Receipts => "receipts",
-            Self::Presence => "presence",
-        }
-    }
 }
 
 /// What is published about a type of events.

@@ -65,7 +65,8 @@ pub enum ServerFrame<'a> {
         /// The position of the conversation's event before it; 0 for the first.
         #[schemars(example = 1039)]
         previous: Position,
-        /// What: `message.sent`.
+        /// What: `message.sent`. A type that you do not know has a place in the chain, too: pass over its data. Of another
+        /// version of a type than the first, the version stands behind it: `message.sent.v2`.
         #[serde(rename = "type")]
         #[schemars(example = "message.sent")]
         kind: &'a str,

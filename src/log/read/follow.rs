@@ -20,7 +20,6 @@ use crate::{
         Log, Recorded, Unavailable,
         read::{age::Signs, known::Known, tail::Tail},
         streams::layout,
-        subject,
     },
     telemetry::METRICS,
 };
@@ -208,7 +207,7 @@ impl Follower {
                 };
             }
             if let Some(last) = batch.iter().rfind(|recorded| recorded.has_conversation()) {
-                self.known.note(last.position, || subject::of(last.conversation, last.lane));
+                self.known.note(last.position, last.conversation);
             }
             if !batch.is_empty() {
                 if self.leads {

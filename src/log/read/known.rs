@@ -3,30 +3,30 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::domain::Position;
+use crate::domain::{ConversationId, Position};
 
 /// The latest event of a stream that is known to be stored. Cheap to clone.
 #[derive(Clone, Default)]
 pub(in crate::log) struct Known(Arc<Mutex<Option<Latest>>>);
 
 /// An event that every replica has which does not lag behind.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::log) struct Latest {
     pub(in crate::log) position: Position,
-    pub(in crate::log) subject: String,
+    pub(in crate::log) conversation: ConversationId,
 }
 
 impl Known {
-    /// An event is stored, on the subject.
-    pub(in crate::log) fn note(&self, position: Position, subject: impl FnOnce() -> String) {
+    /// An event of a conversation is stored.
+    pub(in crate::log) fn note(&self, position: Position, conversation: ConversationId) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if latest.as_ref().is_none_or(|latest| latest.position < position) {
-            *latest = Some(Latest { position, subject: subject() });
+        if latest.is_none_or(|latest| latest.position < position) {
+            *latest = Some(Latest { position, conversation });
         }
     }
 
     pub(in crate::log) fn latest(&self) -> Option<Latest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,8 +38,9 @@ mod tests {
     fn an_older_event_is_no_news() {
         let known = Known::default();
         assert_eq!(known.latest(), None);
-        known.note(Position(7), || "seven".into());
-        known.note(Position(5), || unreachable!("an older one is not looked at"));
-        assert_eq!(known.latest(), Some(Latest { position: Position(7), subject: "seven".into() }));
+        let [seven, five] = [7, 5].map(|n| ConversationId::known(uuid::Uuid::from_u128(n)));
+        known.note(Position(7), seven);
+        known.note(Position(5), five);
+        assert_eq!(known.latest(), Some(Latest { position: Position(7), conversation: seven }));
     }
 }

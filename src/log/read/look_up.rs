@@ -48,8 +48,9 @@ impl Log {
         Ok(page)
     }
 
-    /// The last event of each durable lane of a conversation, up to and with `up_to`. Whether one is
-    /// missing behind it is for the caller to ask.
+    /// The last event of each lane of a conversation that its stream takes, up to and with `up_to`: also of lanes
+    /// that only a newer version knows, for its events are part of the chain. Whether one is missing behind it is
+    /// for the caller to ask.
     pub(in crate::log) async fn heads(
         &self,
         conversation: ConversationId,
@@ -61,8 +62,8 @@ impl Log {
         }
     }
 
-    /// The last event of each durable lane of conversations of one stream, in one look-up. Whether one is
-    /// missing behind it is for the caller to ask.
+    /// The last event of each lane of conversations of one stream, in one look-up. Whether one is missing behind
+    /// it is for the caller to ask.
     pub(in crate::log) async fn heads_of(
         &self,
         conversations: &[ConversationId],
@@ -72,13 +73,11 @@ impl Log {
 
     async fn heads_now(&self, conversations: &[ConversationId]) -> Result<Option<Vec<Recorded>>, NotRead> {
         let Some(first) = conversations.first() else { return Ok(Some(Vec::new())) };
-        let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
-        let mut subjects: Vec<String> = conversations.iter().flat_map(lanes).collect();
         // Who has the latest event that is known has all before it.
         let latest = self.known(*first).latest();
-        if let Some(latest) = latest.as_ref().filter(|latest| !subjects.contains(&latest.subject)) {
-            subjects.push(latest.subject.clone());
-        }
+        let last = latest.map(|latest| latest.conversation).filter(|id| !conversations.contains(id));
+        let subjects: Vec<String> =
+            conversations.iter().chain(&last).copied().map(subject::all_lanes).collect();
         let mut found = self.direct(self.stream_of(*first), &json!({ "multi_last": subjects })).await?;
         let newest = found.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         found.retain(|recorded| conversations.contains(&recorded.conversation));
@@ -97,10 +96,9 @@ impl Log {
         limit: Position,
     ) -> Result<Option<Vec<Recorded>>, NotRead> {
         let stream = self.stream_of(conversation);
-        let lanes = Lane::DURABLE.map(|lane| subject::of(conversation, lane));
-        let found = self.direct(stream, &json!({ "multi_last": lanes, "up_to_seq": limit.0 })).await?;
-        let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
         let all = subject::all_lanes(conversation);
+        let found = self.direct(stream, &json!({ "multi_last": [all], "up_to_seq": limit.0 })).await?;
+        let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
         let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
         match self.direct(stream, &next).await?.first() {
             // None is missing before the limit if the next one is behind it, or if this is the end.
@@ -156,7 +154,7 @@ impl Log {
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
             if found.has_conversation() {
-                known.note(position, || subject::of(found.conversation, found.lane));
+                known.note(position, found.conversation);
             }
         }
         Ok(())

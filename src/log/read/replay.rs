@@ -7,7 +7,7 @@ use async_nats::jetstream::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    domain::{ConversationId, Lane, Position},
+    domain::{ConversationId, Position},
     log::{
         Damaged, Log, NotRead, Recorded, Unavailable,
         read::consumers::{Place, Reading, ShortLived},
@@ -68,9 +68,9 @@ impl Log {
         let subjects = if conversations.len() > MAX_FILTERS {
             HashSet::new()
         } else {
-            let lanes = |id: &ConversationId| Lane::DURABLE.map(|lane| subject::of(*id, lane));
-            let known = until.iter().map(|latest| latest.subject.clone());
-            conversations.iter().flat_map(lanes).chain(known).collect()
+            // The filters of a consumer must not overlap, so the known conversation stands in the set, too.
+            let known = until.iter().map(|latest| latest.conversation);
+            conversations.iter().copied().chain(known).map(subject::all_lanes).collect()
         };
         Ok(Replay {
             log: self.clone(),

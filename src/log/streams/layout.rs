@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::Epoch,
-    log::{Maker, OpenError, subject},
+    log::{Maker, OpenError, streams::level, subject},
 };
 
 /// The stream of presence changes.
@@ -161,6 +161,7 @@ async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
         match jetstream.get_stream(name(index)).await {
             Ok(stream) => {
                 let info = stream.cached_info().clone();
+                level::may_read(&info)?;
                 streams = streams.max(stated(&info).map_or(1, |(_, streams)| streams));
                 there.push(info);
             }
@@ -266,6 +267,7 @@ pub(in crate::log) fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Confi
         metadata: HashMap::from([
             (EPOCH.to_owned(), epoch.to_string()),
             (STREAMS.to_owned(), layout.streams.to_string()),
+            (level::READS.to_owned(), level::CONTRACT.writes.to_string()),
         ]),
         ..Config::default()
     }

@@ -9,6 +9,7 @@ use crate::log::{
     Log, OpenError, Wanted,
     bus::lease,
     streams::layout::{self, Found, PRESENCE, chat, presence},
+    subject,
 };
 
 /// A setting of a stream that was not as it has to be, and was put right or has to be.
@@ -85,6 +86,9 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         sorted.sort_unstable();
         sorted
     };
+    // The lanes of a newer version stay: its nodes write there while this one is rolled back.
+    let newer = config.subjects.iter().filter(|subject| subject::is_of_newer_lane(subject));
+    ours.subjects.extend(newer.cloned());
     if sorted(&config.subjects) == sorted(&ours.subjects) {
         ours.subjects.clone_from(&config.subjects);
     }
@@ -143,6 +147,22 @@ mod tests {
         assert_eq!(config, Config { allow_direct: true, ..found });
         let told: Vec<String> = mended.iter().map(ToString::to_string).collect();
         assert_eq!(told, ["CHAT_2: allow_direct was false and is now true"]);
+    }
+
+    #[test]
+    fn a_log_of_an_older_version_gets_what_it_lacks_and_one_of_a_newer_version_keeps_what_it_has() {
+        let one = Layout { streams: 1, ..LAYOUT };
+        let ours = chat(0, one, &Epoch("one".into()));
+        let mut found = ours.clone();
+        found.subjects.retain(|subject| subject != "chat.*.*.control");
+        found.subjects.push("chat.*.*.sealed".into());
+        found.metadata.remove("verbatim.reads");
+        let (config, mended) = put_right(found, ours.clone());
+        assert_eq!(config.subjects, [ours.subjects.as_slice(), &["chat.*.*.sealed".into()]].concat());
+        assert_eq!(config.metadata.get("verbatim.reads").map(String::as_str), Some("1"));
+        let settings: Vec<&str> = mended.iter().map(|mended| mended.setting).collect();
+        assert_eq!(settings, ["subjects", "metadata"]);
+        assert_eq!(put_right(config.clone(), ours), (config, Vec::new()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod durability;
 pub mod layout;
+pub mod level;
 pub mod maker;
 pub mod mend;
 pub mod survey;

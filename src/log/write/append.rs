@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
-    domain::{Lane, Position},
+    domain::{ConversationId, Lane, Position},
     log::{APPEND_DEADLINE, Draft, Log, REQUEST_TIMEOUT, note},
     telemetry::METRICS,
 };
@@ -85,6 +85,7 @@ impl From<Unavailable> for Conflict {
 /// A message on its way into the log.
 #[derive(Debug, Clone)]
 pub(in crate::log) struct Outgoing {
+    pub(in crate::log) conversation: ConversationId,
     pub(in crate::log) subject: String,
     pub(in crate::log) headers: HeaderMap,
     pub(in crate::log) payload: Bytes,
@@ -93,7 +94,12 @@ pub(in crate::log) struct Outgoing {
 impl Log {
     fn outgoing(&self, draft: &Draft) -> Outgoing {
         let headers = draft.headers(self.public_url.as_deref());
-        Outgoing { subject: draft.subject(), headers, payload: draft.payload() }
+        Outgoing {
+            conversation: draft.conversation,
+            subject: draft.subject(),
+            headers,
+            payload: draft.payload(),
+        }
     }
 }
 
@@ -187,7 +193,7 @@ impl Log {
                 Ok(answer) => {
                     let position = Position(answer.seq);
                     self.outcomes.stored();
-                    self.known(draft.conversation).note(position, || draft.subject());
+                    self.known(draft.conversation).note(position, draft.conversation);
                     return Ok(position);
                 }
                 // After an attempt without an answer the one who was faster may be ourselves.

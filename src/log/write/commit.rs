@@ -128,7 +128,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
         Ok(answer) if answer.count == batch.len() as u64 => {
             stream.outcomes.stored();
             if let Some(last) = batch.last() {
-                stream.known.note(Position(answer.seq), || last.out.subject.clone());
+                stream.known.note(Position(answer.seq), last.out.conversation);
             }
             // An atomic batch stands together in the log and the answer names its last position.
             let before = answer.seq - answer.count;
@@ -178,7 +178,7 @@ async fn until_stored(stream: &Stream, waiting: Waiting) {
             Ok(answer) => {
                 let position = Position(answer.seq);
                 stream.outcomes.stored();
-                stream.known.note(position, || waiting.out.subject.clone());
+                stream.known.note(position, waiting.out.conversation);
                 break Ok(Appended { position, duplicate: answer.duplicate });
             }
             Err(Refused::TooLarge) => break Err(NotAppended::too_large()),

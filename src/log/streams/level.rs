@@ -1,0 +1,32 @@
+//! Contract levels: who may read a log. A log says in the metadata of its streams which level a reader must have at
+//! least, so a node that is too old refuses to start instead of passing over what it does not understand.
+
+use async_nats::jetstream::stream::Info;
+use serde::Serialize;
+
+use crate::log::OpenError;
+
+/// The key in the metadata of a stream under which the lowest level stands that may read it.
+pub(in crate::log) const READS: &str = "verbatim.reads";
+
+/// How much of the contract of the log this version knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Contract {
+    /// The highest level that it reads.
+    pub reads: u32,
+    /// The level that it writes. A level is written one release after it is read at the earliest.
+    pub writes: u32,
+}
+
+/// What this version reads and writes.
+pub const CONTRACT: Contract = Contract { reads: 1, writes: 1 };
+
+/// Whether this version may read a stream. A stream from before the contract had levels says nothing, and has
+/// nothing that the first level could not read.
+pub(in crate::log) fn may_read(info: &Info) -> Result<(), OpenError> {
+    match info.config.metadata.get(READS) {
+        Some(needed) if needed.parse().is_ok_and(|level: u32| level <= CONTRACT.reads) => Ok(()),
+        Some(needed) => Err(OpenError::TooOld { stream: info.config.name.clone(), needed: needed.clone() }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,151 @@
+//! What a newer version writes into the log is part of it for this one, too.
+
+use async_nats::{HeaderMap, jetstream};
+use verbatim::dev::NatsUser;
+
+use crate::world::{Conversation, Device, Person, World, assert_linked};
+
+/// The lanes and types that only a newer version knows.
+struct Newer {
+    jetstream: jetstream::Context,
+    conversation: Conversation,
+}
+
+impl Newer {
+    /// A newer version has given the streams a lane of its own.
+    async fn version(world: &World, conversation: &Conversation) -> Self {
+        let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+        let stream = operator.get_stream("CHAT_0").await.expect("the stream");
+        let mut config = stream.cached_info().config.clone();
+        config.subjects.push("chat.*.*.sealed".into());
+        operator.update_stream(config).await.expect("an operator may");
+        let jetstream = jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+        Self { jetstream, conversation: conversation.clone() }
+    }
+
+    /// Appends an event as a newer node would.
+    async fn appends(&self, lane: &str, kind: &str, by: &Person) -> u64 {
+        let id = &self.conversation.id;
+        let mut headers = HeaderMap::new();
+        for (name, value) in [
+            ("ce-specversion", "1.0"),
+            ("ce-id", &uuid::Uuid::now_v7().to_string()),
+            ("ce-type", kind),
+            ("ce-source", &format!("/conversations/{id}")),
+            ("ce-time", "2026-11-24T13:10:00.123Z"),
+            ("ce-datacontenttype", "application/json"),
+            ("ce-actor", &by.id),
+            ("ce-via", "something that is not known either"),
+        ] {
+            headers.insert(name, value);
+        }
+        let subject = format!("chat.{}.{id}.{lane}", &id[id.len() - 2..]);
+        let data = r#"{"message_id":7,"text":["not","as","today"],"digits":1.10}"#;
+        let stored = self.jetstream.publish_with_headers(subject, headers, data.into()).await;
+        stored.expect("published").await.expect("stored").sequence
+    }
+}
+
+/// The types of the events that a device was told, from a position on.
+fn told(device: &Device, from: u64) -> Vec<String> {
+    let events = device.seen.iter().filter(|frame| frame["op"] == "event");
+    let told = events.filter(|frame| frame["position"].as_u64().expect("position") >= from);
+    told.map(|frame| frame["type"].as_str().expect("type").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
+    let mut world = World::start().await;
+    let (ana, ben, eve) = (world.person("ana").await, world.person("ben").await, world.person("eve").await);
+    let info = ana.get("/v1/info").await.expect(200);
+    assert_eq!(info["contract"], serde_json::json!({ "reads": 1, "writes": 1 }));
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let newer = Newer::version(&world, &lunch).await;
+    let mut device = ben.connects().await;
+    let cursor = device.cursor();
+    ana.says(&lunch, "before").await;
+    // Eve is no member: what she does counts in every lane that is not for members alone.
+    let first = newer.appends("control", "verbatim.content.erased.v1", &eve).await;
+    newer.appends("sealed", "verbatim.message.sent.v1", &eve).await;
+    newer.appends("timeline", "verbatim.message.sent.v2", &ana).await;
+    let void = newer.appends("timeline", "verbatim.message.sent.v2", &eve).await;
+    newer.appends("roster", "verbatim.member.added.v2", &ana).await;
+    let after = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
+
+    let types = ["content.erased", "message.sent", "message.sent.v2", "member.added.v2", "message.sent"];
+    device.sees("after").await;
+    assert_eq!(told(&device, first), types);
+    assert!(device.chain(&lunch).iter().all(|(position, _)| *position != void), "what is void is told");
+    assert_linked(&device.chain(&lunch));
+    let erased = device.seen.iter().find(|frame| frame["position"] == first).expect("the event");
+    assert_eq!(erased["actor"], eve.id);
+
+    let mut other = ben.resumes(&cursor).await;
+    other.catches_up().await;
+    assert_eq!(other.chain(&lunch), device.chain(&lunch));
+    let events = ben.gets_bytes(&format!("/v1/events?after={cursor}")).await;
+    assert_eq!(events.matches(r#""digits":1.10"#).count(), 4, "{events}");
+    let events: serde_json::Value = serde_json::from_str(&events).expect("JSON");
+    let items = events["items"].as_array().expect("items");
+    let shown: Vec<_> = items.iter().filter(|item| item["position"].as_u64() >= Some(first)).collect();
+    assert_eq!(shown.iter().map(|item| item["type"].as_str().expect("type")).collect::<Vec<_>>(), types);
+
+    // A node that has followed none of it finds the same head in log and views.
+    let last = newer.appends("sealed", "verbatim.something.new.v9", &eve).await;
+    let lunch_path = format!("/v1/conversations/{}", lunch.id);
+    assert_eq!(ana.get(&format!("{lunch_path}?min_position={last}")).await.expect(200)["head"], last);
+    world.nodes[0].stop().await;
+    world.add_node("api,gateway,projector").await;
+    let (ana, ben) = (ana.at(world.nodes[1].address), ben.at(world.nodes[1].address));
+    let said = ana.says(&lunch, "later").await["position"].as_u64().expect("position");
+    let mut other = ben.resumes(&cursor).await;
+    other.catches_up().await;
+    assert_eq!(other.chain(&lunch).last(), Some(&(said, last)));
+    assert_linked(&other.chain(&lunch));
+
+    assert_eq!(ana.history(&lunch, said).await, ["before", "after", "later"]);
+    let then = ana.get(&format!("{lunch_path}/messages?as_of={after}")).await.expect(200);
+    assert_eq!(then["items"].as_array().expect("items").len(), 2);
+    let (status, body) = world.nodes[1].readiness().await;
+    assert!(status == 200 && body.get("warning").is_none_or(serde_json::Value::is_null), "{body}");
+    assert_eq!(world.runs(&["verify"]).await.code, Some(0));
+    assert_eq!(world.runs(&["migrate"]).await.code, Some(0));
+    newer.appends("sealed", "verbatim.something.new.v9", &eve).await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_version_that_is_too_old_for_the_log_refuses_it_and_says_so() {
+    let mut world = World::start().await;
+    world.nodes[0].stop().await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let config =
+        async || jetstream.get_stream("CHAT_0").await.expect("the stream").cached_info().config.clone();
+    let mut set = config().await;
+    assert_eq!(set.metadata.insert("verbatim.reads".into(), "2".into()).as_deref(), Some("1"));
+    jetstream.update_stream(set.clone()).await.expect("an operator may");
+    for command in
+        [&["check"][..], &["status"], &["verify"], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]]
+    {
+        let ran = world.runs(command).await;
+        assert_eq!(ran.code, Some(1), "{command:?}: {ran:?}");
+        let said = ran.stdout + &ran.stderr;
+        assert!(
+            said.contains("too old for the log") && said.contains("contract level 2"),
+            "{command:?}: {said}"
+        );
+    }
+    assert_eq!(config().await.metadata["verbatim.reads"], "2", "nobody takes it away");
+
+    // The log of an older version says nothing, and lacks the lane. `migrate` adds both.
+    set.metadata.remove("verbatim.reads");
+    set.subjects.retain(|subject| !subject.ends_with(".control"));
+    jetstream.update_stream(set).await.expect("an operator may");
+    assert_eq!(world.runs(&["verify"]).await.code, Some(0));
+    assert_eq!(world.runs(&["migrate"]).await.code, Some(0));
+    let mended = config().await;
+    assert_eq!(mended.metadata["verbatim.reads"], "1");
+    assert!(mended.subjects.contains(&"chat.*.*.control".to_owned()), "{:?}", mended.subjects);
+    world.add_node("api,gateway,projector").await;
+    world.finish().await;
+}
