@@ -4,7 +4,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::world::{Conversation, World, assert_linked, key, open};
+use crate::world::{Conversation, World, assert_linked, eventually, key, open};
 
 #[tokio::test]
 async fn whoever_was_away_gets_every_event_once_and_in_order() {
@@ -211,5 +211,55 @@ async fn a_slow_reader_costs_itself_only_and_its_cursor_stays_good() {
     let mut back = ben.resumes(&cursor).await;
     back.gets("caught_up").await;
     assert_eq!(back.chain(&lunch), quick.chain(&lunch));
+    world.finish().await;
+}
+
+/// What the views are asked is counted by Postgres, exactly once the connections of the gateway have ended.
+#[tokio::test]
+async fn a_short_resume_asks_the_views_once_and_a_long_one_twice() {
+    let mut world = World::empty(1).await;
+    world.add_node("api,projector").await;
+    world.add_node("gateway").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let at_gateway = ben.at(world.nodes[1].address);
+    // Views that lag are asked again, so they come first.
+    let says = async |count: usize| {
+        for n in 1..count {
+            ana.says(&lunch, &format!("message {n} of {count}")).await;
+        }
+        let last = ana.says(&lunch, "the last one").await["position"].as_u64().expect("position");
+        ben.get(&format!("/v1/conversations/{}?min_position={last}", lunch.id)).await.expect(200);
+    };
+    says(1).await;
+    let first = at_gateway.connects().await;
+    let (mut cursor, mut asked) = (first.cursor(), 1);
+    first.leaves().await;
+    for (times, count, asks) in [(10, 3, 1), (1, 250, 2)] {
+        for _ in 0..times {
+            says(count).await;
+            let mut back = at_gateway.resumes(&cursor).await;
+            back.gets("caught_up").await;
+            assert_eq!(back.chain(&lunch).len(), count);
+            (cursor, asked) = (back.cursor(), asked + asks);
+            back.leaves().await;
+        }
+    }
+    let _open = at_gateway.connects().await;
+    says(3).await;
+    let mut beside = at_gateway.resumes(&cursor).await;
+    beside.gets("caught_up").await;
+    assert_eq!(beside.chain(&lunch).len(), 3);
+    asked += 2;
+
+    world.nodes[1].kill9().await;
+    world.nodes.pop();
+    let database = &world.database;
+    let scans = "select (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::bigint
+                 from pg_stat_user_tables where relname = 'past_member'";
+    // One statement looks at the table three times.
+    eventually("Postgres has counted", || async { database.finds::<i64>(scans).await / 3 >= asked }).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    assert_eq!(database.finds::<i64>(scans).await / 3, asked, "once each, and twice for the long one");
     world.finish().await;
 }
