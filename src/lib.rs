@@ -60,8 +60,10 @@
 //! what else holds, and why.
 
 pub mod accounts;
-pub mod admin;
-pub mod api;
+#[allow(unreachable_pub)]
+pub(crate) mod admin;
+#[allow(unreachable_pub)]
+pub(crate) mod api;
 pub mod app;
 pub mod cli;
 pub mod clock;
@@ -71,13 +73,17 @@ pub mod contract;
 pub mod credentials;
 pub mod dev;
 pub mod domain;
-pub mod feed;
+#[allow(unreachable_pub)]
+pub(crate) mod feed;
 pub mod gateway;
-pub mod listen;
-pub mod live;
+#[allow(unreachable_pub)]
+pub(crate) mod listen;
+#[allow(unreachable_pub)]
+pub(crate) mod live;
 pub mod log;
 pub mod presence;
 pub mod projector;
 pub mod supervise;
-pub mod telemetry;
+#[allow(unreachable_pub)]
+pub(crate) mod telemetry;
 pub mod views;

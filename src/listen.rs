@@ -43,7 +43,7 @@ use tracing::{debug, warn};
 use uuid::Uuid;
 
 use head::Fault;
-pub use pages::{BadOrigin, Origins};
+pub use pages::Origins;
 use patient::Patient;
 use requests::{Most, REFUSED, Requests};
 

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 pub use http::body::{Body, Few, given};
 pub use http::caller::Caller;
-pub use http::edge::{RequestId, edge};
+pub use http::edge::edge;
 pub use http::page::{Cursor, Limit, Page, Standing, Wait};
 pub use http::problem::{FieldError, Problem};
 pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};

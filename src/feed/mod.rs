@@ -23,7 +23,7 @@ use tokio::{sync::Semaphore, time::timeout};
 pub use cursor::{Cursors, Reset};
 pub use lately::Verdict;
 pub use missed::{Missed, Page, Shown};
-pub use past::{MOST_EVENTS, Past, PastError};
+pub use past::{Past, PastError};
 pub use turns::Turn;
 
 use crate::{
