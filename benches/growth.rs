@@ -1,6 +1,8 @@
 //! How the cost of a delivery, of a send and of an idle socket grows with the sockets of a node and
 //! with the conversations in the log; and what happens to one conversation with thousands of members.
 
+#![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
+
 mod stage;
 
 use std::time::Duration;

@@ -6,6 +6,8 @@
 //! VERBATIM_BENCH_MESSAGES=1000000 cargo bench --bench projections
 //! ```
 
+#![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
+
 mod stage;
 
 use std::{

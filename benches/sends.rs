@@ -1,6 +1,8 @@
 //! What it costs until a message is acknowledged, which means that it is on disk: beside single
 //! publishes to JetStream in the same nats-server, synced one by one.
 
+#![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
+
 mod stage;
 
 use std::{

@@ -1,8 +1,10 @@
 //! Wiring: from settings to a running process, and back to nothing.
 
 mod database;
+mod error;
 mod installation;
 mod patience;
+mod process;
 mod same_log;
 mod snapshots;
 
@@ -14,22 +16,22 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use database::{database, database_with};
+pub use error::AppError;
 pub use installation::{
     Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
 };
+pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub use snapshots::snapshots;
 
-use patience::patiently;
+use patience::{RETRY, patiently};
 
 use crate::{
     accounts,
     admin::{self, Health, monitor},
     api,
-    clock::Clock,
     commands::{Bound, Commands, Conversations, Earlier, Messages, Receipts},
-    config::{BadSetting, Role, Settings},
+    config::{Role, Settings},
     credentials,
-    domain::Epoch,
     feed::Feed,
     gateway::{
         Door, Gateway,
@@ -38,10 +40,9 @@ use crate::{
     },
     listen, live,
     live::Followers,
-    log::{Durability, Log, OpenError, Unavailable},
+    log::{Durability, Log},
     presence::Presence,
-    projector::{self, Consent},
-    supervise::Supervisor,
+    projector,
     views::{self, Progress},
 };
 
@@ -51,123 +52,6 @@ const FINISH: Duration = Duration::from_secs(15);
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
-/// How long to wait before servers that are not there are tried again.
-const RETRY: Duration = Duration::from_millis(500);
-
-/// Why a process cannot run.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    /// A setting cannot be used.
-    #[error(transparent)]
-    Setting(#[from] BadSetting),
-    /// An address cannot be listened on.
-    #[error("cannot listen on {0}: {1}")]
-    Listen(SocketAddr, std::io::Error),
-    /// The database does not answer as it should.
-    #[error("the database: {0}")]
-    Database(sqlx::Error),
-    /// The address of the database is none.
-    #[error(
-        "VERBATIM_DATABASE_URL cannot be used: {0}. Expected postgres://user:password@host:5432/database; in user and \
-         password, percent-encode all but letters and digits (`/` is %2F, `@` is %40)"
-    )]
-    DatabaseUrl(String),
-    /// The database refuses us, again and again.
-    #[error(
-        "Postgres refuses the login ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \
-         letters and digits is percent-encoded, with the server's"
-    )]
-    DatabaseRefused(#[source] sqlx::Error),
-    /// The tables are not those of this version.
-    #[error("the database is not migrated ({0}): run `verbatim migrate`")]
-    Migrate(String),
-    /// The tables could not be brought to this version.
-    #[error("the database could not be migrated: {0}")]
-    NotMigrated(String),
-    /// The log refuses.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// The log is not the one that belongs to the database.
-    #[error(
-        "the log is of epoch {found}, and the database belongs to the log of epoch {its}: look at VERBATIM_NATS_URL and \
-         VERBATIM_DATABASE_URL. If one of the two was restored from a backup, see \"Disasters\" in deploy/README.md; \
-         `verbatim log begin-epoch` joins them"
-    )]
-    AnotherLog {
-        /// What the database knows.
-        its: Epoch,
-        /// What the log says.
-        found: Epoch,
-    },
-    /// The log does not answer.
-    #[error(transparent)]
-    Log(#[from] Unavailable),
-    /// Log and views could not be compared.
-    #[error(transparent)]
-    NotCompared(#[from] projector::NotCompared),
-    /// The signing key cannot be used.
-    #[error("the signing key: {0}")]
-    Key(String),
-    /// The log would lose what it has acknowledged.
-    #[error(
-        "nats-server syncs every {0} s, so a power failure loses what was acknowledged since: set `sync_interval: always` in its `jetstream` block"
-    )]
-    Weak(u64),
-    /// A background task failed, and half a process is worse than none.
-    #[error(
-        "the background task `{0}` has failed, so this process has stopped: start it again, and report the log line that says why"
-    )]
-    Task(&'static str),
-}
-
-/// The addresses of the servers.
-#[derive(Debug, Clone)]
-pub struct Addresses {
-    /// nats-server.
-    pub nats: String,
-    /// Postgres.
-    pub database: String,
-}
-
-/// Where a process listens.
-#[derive(Debug, Clone, Copy)]
-pub struct Listening {
-    /// REST and WebSockets.
-    pub public: SocketAddr,
-    /// Health and metrics.
-    pub admin: SocketAddr,
-}
-
-/// Whether a log that is not synced before each acknowledgement is put up with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weakness {
-    /// As in production.
-    Refused,
-    /// As in dev mode.
-    Warned,
-}
-
-/// What a process puts up with.
-#[derive(Debug, Clone, Copy)]
-pub struct Mode {
-    /// A log that is not synced.
-    pub weakness: Weakness,
-    /// Whether views of another log are rebuilt and not refused.
-    pub rebuild: Consent,
-}
-
-/// What a process is given from above.
-pub struct Process {
-    /// The time.
-    pub clock: Clock,
-    /// Its background tasks. The first one that fails ends it.
-    pub tasks: Supervisor,
-    /// Ends it.
-    pub stop: CancellationToken,
-    /// For so long it still accepts connections while it says already that it is not ready: load balancers
-    /// look now and then.
-    pub drain: Duration,
-}
 
 /// Serves until it is told to stop or one of its tasks fails, then finishes what is in flight and returns. `ready`
 /// is called once, with the addresses of the listeners.

@@ -13,6 +13,7 @@ pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 
 impl Clock {
     /// The clock of this machine.
+    #[expect(clippy::disallowed_methods, reason = "this is where the time of the machine comes in")]
     pub fn system() -> Self {
         Self(Arc::new(OffsetDateTime::now_utc))
     }
@@ -28,9 +29,19 @@ impl Clock {
     }
 
     /// A new id of any kind, ordered by time.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where ids are made, of the time that the clock tells"
+    )]
     pub fn id<T>(&self, kind: impl FnOnce(Uuid) -> T) -> T {
         let now = (self.0)();
         let seconds = now.unix_timestamp().try_into().unwrap_or_default();
         kind(Uuid::new_v7(Timestamp::from_unix(uuid::NoContext, seconds, now.nanosecond())))
     }
+}
+
+/// A name that nothing else has and that nothing is decided by: of a request, a consumer, a process.
+#[expect(clippy::disallowed_methods, reason = "no test has to foresee such a name")]
+pub(crate) fn name() -> Uuid {
+    Uuid::now_v7()
 }

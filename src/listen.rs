@@ -40,7 +40,6 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
-use uuid::Uuid;
 
 use head::Fault;
 pub use pages::Origins;
@@ -305,7 +304,7 @@ fn closing(mut answer: Response) -> Response {
 /// An error answer by RFC 9457 with a new request id; `code` is a `snake_case` word, `detail` a
 /// sentence that says what to do.
 pub fn refusal(status: StatusCode, code: &str, detail: &str) -> Response {
-    let request_id = Uuid::now_v7().to_string();
+    let request_id = crate::clock::name().to_string();
     let body = serde_json::json!({
         "type": format!("/problems/{code}"),
         "title": status.canonical_reason().unwrap_or("Error"),

@@ -18,6 +18,7 @@ pub async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
 }
 
 /// The key by which cursors are authenticated. It is made at the first time, and is the same for all nodes.
+#[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
 pub async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
     let mut made = [0_u8; 32];
     rand::fill(&mut made).expect("the system has randomness");

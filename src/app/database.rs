@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgPoo
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    app::{AppError, RETRY},
+    app::{AppError, patience::RETRY},
     views,
 };
 

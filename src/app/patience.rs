@@ -5,12 +5,10 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use crate::{
-    admin::Health,
-    app::{AppError, RETRY},
-    log::OpenError,
-};
+use crate::{admin::Health, app::AppError, log::OpenError};
 
+/// How long to wait before servers that are not there are tried again.
+pub(super) const RETRY: Duration = Duration::from_millis(500);
 /// How long one attempt may take: a server that hangs is asked again, perhaps over another connection.
 const ATTEMPT: Duration = Duration::from_secs(15);
 

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::{
     admin::{Agreement, Clocks},
     app::{self, AppError},
-    cli::{Serve, addresses},
+    cli::{addresses::addresses, serve::Serve},
     clock::Clock,
     log::{Durability, Log},
     projector::kinship,

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     app::{self, AppError},
-    cli::rebuild::Servers,
+    cli::servers::Servers,
     domain::Time,
 };
 

@@ -4,7 +4,7 @@ use clap::Args;
 
 use crate::{
     app::{self, AppError, Made},
-    cli::operators_addresses,
+    cli::addresses::operators_addresses,
     config::{LayoutSettings, ServerSettings},
 };
 

@@ -9,14 +9,11 @@ use std::{
 };
 
 use clap::{Args, builder::PossibleValuesParser};
-use sqlx::PgPool;
 use tokio::time::interval;
 
 use crate::{
-    app::{self, Addresses, AppError},
-    cli::{Failed, addresses, operators_addresses},
-    config::{ServerSettings, Settings},
-    log::{Log, OpenError},
+    cli::{failed::Failed, servers::Servers},
+    config::Settings,
     projector::{self, Consent, Verified, Work},
     views,
 };
@@ -41,37 +38,9 @@ pub(super) struct Rebuild {
     servers: Servers,
 }
 
-/// The servers that hold the log and the views.
-#[derive(Debug, Args)]
-pub(super) struct Servers {
-    #[command(flatten)]
-    servers: ServerSettings,
-
-    #[command(flatten)]
-    pub(super) settings: Settings,
-}
-
 impl Rebuild {
     pub(super) fn settings(&self) -> &Settings {
         &self.servers.settings
-    }
-}
-
-impl Servers {
-    pub(super) fn addresses(&self) -> Result<Addresses, AppError> {
-        addresses(&self.servers)
-    }
-
-    pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {
-        operators_addresses(&self.servers)
-    }
-
-    async fn open(&self) -> Result<(Log, PgPool), AppError> {
-        let addresses = self.addresses()?;
-        let pool = app::database(&addresses.database, 2).await?;
-        app::is_migrated(&pool).await?;
-        let log = app::look_at_log(&pool, &addresses.nats, self.settings.layout()).await?;
-        Ok((log.ok_or(OpenError::NoLog)?, pool))
     }
 }
 

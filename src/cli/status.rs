@@ -4,7 +4,7 @@ use std::{collections::HashSet, process::ExitCode};
 
 use crate::{
     app::{self, AppError},
-    cli::{Serve, addresses},
+    cli::{addresses::addresses, serve::Serve},
     domain::Position,
     projector::kinship,
     views::{self, Progress},

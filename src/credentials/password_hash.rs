@@ -105,6 +105,7 @@ impl Hasher {
     }
 
     /// Hashes with a new salt of 16 bytes.
+    #[expect(clippy::disallowed_methods, reason = "a salt is drawn where it is used")]
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Busy> {
         let (params, password) = (self.params.clone(), password.clone());
         self.in_turn(move || {

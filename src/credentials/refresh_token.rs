@@ -74,6 +74,7 @@ pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     hash
 }
 
+#[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
 pub(crate) fn new_salt() -> Salt {
     let mut salt = Salt::default();
     rand::fill(&mut salt).expect("the system has randomness");

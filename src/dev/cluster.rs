@@ -12,8 +12,8 @@ use crate::dev::{
     DevError, Tools,
     home::Home,
     nats::{Member, Nats, NatsOptions, NatsUser, Setup, passwords},
-    new_password,
     process::{EndBy, end_stale},
+    secret::new_password,
     start::free_port,
 };
 

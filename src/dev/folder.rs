@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
 
-use crate::dev::{DevError, cannot_use, home::User};
+use crate::dev::{DevError, error::cannot_use, user::User};
 
 /// Permissions: of its owner alone, or for others to read.
 pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);

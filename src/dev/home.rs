@@ -8,20 +8,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::dev::{
-    DevError, cannot_use,
+    DevError,
+    error::cannot_use,
     folder::{Folder, PRIVATE},
-    new_password,
+    secret::new_password,
+    user::{User, is_reachable, servers_user, we_are_root},
 };
 
 /// Where the folders lie that the servers' user could not reach in their own place. Root's alone to change.
 const REACHABLE: &str = "/var/lib/verbatim-dev";
-
-/// An ordinary user of this system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
 
 /// A server's folder and, if we are root, the user to run it as.
 #[derive(Debug, Clone)]
@@ -106,36 +101,4 @@ fn lead_out(dir: &Path) -> io::Result<PathBuf> {
     private_folder(&path)?;
     symlink(&path, dir)?;
     Ok(path)
-}
-
-/// `postgres`, else `nobody`: initdb wants a user that has a name.
-fn servers_user() -> Option<User> {
-    let passwd = fs::read_to_string("/etc/passwd").ok()?;
-    let find = |name: &str| {
-        passwd.lines().find_map(|line| {
-            let mut fields = line.strip_prefix(name)?.strip_prefix(':')?.split(':').skip(1);
-            Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
-        })
-    };
-    find("postgres").or_else(|| find("nobody"))
-}
-
-/// Whether `user` may pass through every folder above `path`.
-fn is_reachable(path: &Path, user: User) -> bool {
-    path.ancestors().skip(1).all(|folder| {
-        fs::metadata(folder).is_ok_and(|found| {
-            let pass = match found {
-                _ if found.uid() == user.uid => 0o100,
-                _ if found.gid() == user.gid => 0o010,
-                _ => 0o001,
-            };
-            found.mode() & pass != 0
-        })
-    })
-}
-
-#[allow(unsafe_code)] // The standard library does not tell who we are.
-fn we_are_root() -> bool {
-    // SAFETY: a plain system call that cannot fail.
-    unsafe { libc::geteuid() == 0 }
 }

@@ -10,8 +10,8 @@ use crate::dev::{
     DevError, Tools,
     folder::{PRIVATE, READABLE},
     home::{Home, PASSWORDS},
-    new_password,
     process::{EndBy, POLL, Process, command, end_stale},
+    secret::new_password,
     start::start,
 };
 

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use sqlx::{Connection, PgConnection};
 
 use crate::dev::{
-    DevError, Tools, cannot_use,
+    DevError, Tools,
+    error::cannot_use,
     folder::PRIVATE,
     home::{BEFORE, DATA, Home, PASSWORDS},
-    new_password,
     process::{EndBy, POLL, Process, command, end_stale},
+    secret::new_password,
     start::start,
 };
 

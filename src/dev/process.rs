@@ -13,7 +13,7 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::dev::{DevError, cannot_use, folder::PRIVATE, home::Home};
+use crate::dev::{DevError, error::cannot_use, folder::PRIVATE, home::Home};
 
 /// The process of a folder, so that the next run finds what was left of it.
 const PID: &str = "pid";

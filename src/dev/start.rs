@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::dev::{
     DevError,
     process::{POLL, Process},
-    random,
+    secret::random,
 };
 
 /// How long a server may take until its first answer.

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     domain::{ConversationId, Point, Position},
-    feed::Shown,
+    feed::shown::Shown,
     log::Recorded,
     views::Stay,
 };

@@ -9,7 +9,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     domain::{ConversationId, Fold, Point, Position, UserId},
-    feed::{Behind, Remembered},
+    feed::{behind::Behind, remembered::Remembered, shown::Shown},
     log::{Log, NotRead, PAGE, PAGE_BYTES, Recorded, Replay},
     views::{Memberships, Stay},
 };
@@ -38,15 +38,6 @@ enum Reading {
     Remembered(VecDeque<Shown>),
     /// What the log has, with the conversations as they were up to here.
     Stored(Box<Replay>, HashMap<ConversationId, Fold>),
-}
-
-/// An event that the user may see.
-#[derive(Debug, Clone)]
-pub struct Shown {
-    /// The event.
-    pub recorded: Recorded,
-    /// The position before it in the chain of its conversation.
-    pub previous: Position,
 }
 
 /// Some of what was missed, and where the user is after it.

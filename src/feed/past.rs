@@ -18,8 +18,6 @@ use crate::{
     views::{Direction, Member, Message, QUOTE, Quote, Reaction, ReactionCount, Reader, Receipt},
 };
 
-/// The most that look back at once on this node.
-pub(super) const AT_ONCE: usize = 4;
 /// The most events that are read for one look.
 pub const MOST_EVENTS: usize = 100_000;
 /// The most bytes of events that are read for one look.

@@ -9,32 +9,32 @@ use crate::{
 
 /// What every node says of every user who is here or has just left.
 #[derive(Debug, Default)]
-pub struct Board {
+pub(super) struct Board {
     users: HashMap<UserId, BTreeMap<NodeId, Here>>,
 }
 
 /// A user's merged status has tipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tipped {
+pub(super) struct Tipped {
     /// Who.
-    pub user: UserId,
+    pub(super) user: UserId,
     /// To what.
-    pub status: Status,
+    pub(super) status: Status,
     /// Since when.
     pub at: Time,
     /// The node whose entry tipped it: it is the one that tells the conversations.
-    pub by: NodeId,
+    pub(super) by: NodeId,
 }
 
 impl Board {
     /// The highest status that any node gives.
-    pub fn status(&self, user: UserId) -> Status {
+    pub(super) fn status(&self, user: UserId) -> Status {
         let nodes = self.users.get(&user);
         nodes.and_then(|nodes| nodes.values().map(|here| here.status).max()).unwrap_or(Status::Offline)
     }
 
     /// Takes a change in and tells if it tipped the user's status.
-    pub fn apply(&mut self, change: LeaseChange) -> Option<Tipped> {
+    pub(super) fn apply(&mut self, change: LeaseChange) -> Option<Tipped> {
         let LeaseChange { user, node, here, .. } = change;
         let before = self.status(user);
         let Some(here) = here else {
@@ -48,7 +48,7 @@ impl Board {
     }
 
     /// The users whom a node holds to be here, for when it is found dead.
-    pub fn of_nodes<'a>(
+    pub(super) fn of_nodes<'a>(
         &'a self,
         mut dead: impl FnMut(&NodeId) -> bool + 'a,
     ) -> impl Iterator<Item = (UserId, &'a NodeId)> + 'a {

@@ -14,7 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use crate::{
     domain::{Status, UserId},
     log::{Here, LEASE, NodeId, Unavailable},
-    presence::{Presence, RENEW, local::Write},
+    presence::{Presence, here::RENEW, local::Write},
 };
 
 /// How often changed entries are written.

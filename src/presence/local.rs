@@ -7,10 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{
-    domain::{Status, UserId},
-    presence::Session,
-};
+use crate::domain::{Status, UserId};
+
+/// One session, as presence knows it.
+pub type Session = uuid::Uuid;
 
 /// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
 pub(super) const PACE: Duration = Duration::from_secs(1);
@@ -312,7 +312,7 @@ mod tests {
 
     #[test]
     fn however_often_somebody_changes_it_is_written_once_in_a_while_and_the_last_one_is() {
-        let (mut local, session, begin) = (Local::new(GRACE, PACE), uuid::Uuid::now_v7(), Instant::now());
+        let (mut local, session, begin) = (Local::new(GRACE, PACE), crate::clock::name(), Instant::now());
         let mut writes = Vec::new();
         for tick in 0..30 {
             for status in [Status::Away, Status::Online, Status::Away, Status::Online].repeat(50) {

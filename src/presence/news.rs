@@ -9,7 +9,7 @@ use crate::{
     accounts,
     domain::{ConversationId, Event, EventId, PresenceChanged, Status},
     log::{Draft, Unavailable},
-    presence::{Presence, Tipped, pending::News},
+    presence::{Presence, board::Tipped, pending::News},
     views,
 };
 

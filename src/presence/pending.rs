@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::{domain::UserId, log::NodeId, presence::Tipped};
+use crate::{domain::UserId, log::NodeId, presence::board::Tipped};
 
 /// News that wait, at most one for each user: what is overtaken before somebody comes to it is no news
 /// any more. So nothing has to be dropped, whatever comes.

@@ -12,7 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use crate::{
     domain::{ConversationId, Fold, Point, Position},
     log::{Log, PAGE, Recorded},
-    projector::{AnotherLog, Stopped, turn::in_time},
+    projector::{AnotherLog, stopped::Stopped, turn::in_time},
     telemetry::METRICS,
     views::{self, Advanced, Fact, Parked, Projection, Standing},
 };

@@ -8,7 +8,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     domain::Position,
     log::{Damaged, Follower, Recorded, Unavailable},
-    projector::Stopped,
+    projector::stopped::Stopped,
 };
 
 /// The most events of a batch, give or take what the follower hands over at once. So many of a

@@ -23,9 +23,10 @@ use crate::{
     domain::{Epoch, Point, Position},
     log::{Damaged, Log, Recorded, Unavailable},
     projector::{
-        AnotherLog, NotCompared, Stopped,
+        AnotherLog, NotCompared,
         apply::Projecting,
         reader::{Reader, Size},
+        stopped::Stopped,
         turn::try_lock,
     },
     views::{self, Projection},

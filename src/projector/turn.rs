@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::{sleep, timeout};
 
-use crate::{log::Log, projector::Stopped};
+use crate::{log::Log, projector::stopped::Stopped};
 
 /// How long to wait before it is tried again to get a turn.
 const PAUSE: Duration = Duration::from_millis(500);

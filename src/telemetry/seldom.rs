@@ -14,7 +14,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::telemetry::LogFormat;
+use crate::telemetry::format::LogFormat;
 
 /// How often a place in the code may complain.
 const EVERY: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! Stories: what people, bots and other services do, told to real servers. Each story has a
 //! nats-server and a database of its own, and runs the program as its users do.
 
+#![allow(clippy::disallowed_methods, reason = "a client has the clock and the ids of its own machine")]
 // Everything here is for this binary alone.
 #![allow(unreachable_pub)]
 

@@ -9,7 +9,6 @@ use poem::{
 };
 use tokio::time::timeout;
 use tracing::Instrument;
-use uuid::Uuid;
 
 use crate::{
     api::{
@@ -50,7 +49,7 @@ impl RequestId {
     }
 
     fn fresh() -> Self {
-        let id = Uuid::now_v7().hyphenated().to_string();
+        let id = crate::clock::name().hyphenated().to_string();
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
     }
 

@@ -91,6 +91,10 @@ impl From<Violation> for Close {
 }
 
 /// A number in the range; its end, the most careful one, if the system has no randomness.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a client waits for so long, and every number of the range is right"
+)]
 fn draw(range: RangeInclusive<u32>) -> u32 {
     let mut random = [0; 4];
     match aws_lc_rs::rand::fill(&mut random) {

@@ -40,7 +40,7 @@ pub struct NodeId(String);
 impl NodeId {
     /// A name that no other process has.
     pub fn new() -> Self {
-        Self(uuid::Uuid::now_v7().simple().to_string())
+        Self(crate::clock::name().simple().to_string())
     }
 }
 

@@ -114,7 +114,7 @@ impl ShortLived {
         let mut named = Named {
             log: log.clone(),
             stream: layout::name(reading.stream),
-            name: format!("replay-{}", uuid::Uuid::now_v7().simple()),
+            name: format!("replay-{}", crate::clock::name().simple()),
             is_made: false,
             place: place.clone(),
         };

@@ -9,7 +9,6 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{Config, DiscardPolicy, Info, RetentionPolicy, StorageType},
 };
-use uuid::Uuid;
 
 use crate::{
     domain::Epoch,
@@ -241,7 +240,7 @@ async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
 }
 
 fn new_epoch() -> Epoch {
-    Epoch(Uuid::now_v7().simple().to_string())
+    Epoch(crate::clock::name().simple().to_string())
 }
 
 pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {

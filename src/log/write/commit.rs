@@ -146,7 +146,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
 }
 
 async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnswer, Refused> {
-    let id = uuid::Uuid::now_v7().simple().to_string();
+    let id = crate::clock::name().simple().to_string();
     let (last, firsts) = batch.split_last().expect("a batch is never empty");
     let numbered = |waiting: &Waiting, number: usize| {
         let mut out = waiting.out.clone();

@@ -1,0 +1,16 @@
+//! Where the servers are, as the settings say.
+
+use crate::{
+    app::{Addresses, AppError},
+    config::ServerSettings,
+};
+
+/// The addresses of the servers, with the NATS user that may make and change streams if one is set.
+pub(super) fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
+    Ok(Addresses { nats: servers.operators_nats_url()?, database: servers.database_url()? })
+}
+
+/// The addresses of the servers in the settings.
+pub(super) fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
+    Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
+}

@@ -1,0 +1,43 @@
+//! The commands, as they are written.
+
+use clap::{Parser, Subcommand};
+
+use crate::cli::{
+    dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate, rebuild::Rebuild, serve::Serve,
+    servers::Servers,
+};
+
+/// The chat backend that keeps every word, in order, once, and can prove it.
+#[derive(Debug, Parser)]
+#[command(name = "verbatim", version)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Starts private servers and serves everything (the default).
+    Dev(Dev),
+    /// Serves with real servers.
+    Serve(Serve),
+    /// Makes the tables and the log of a new installation, and upgrades them to this version.
+    Migrate(Migrate),
+    /// Checks the settings and the servers, and changes nothing; exit status 1 on a refusal.
+    Check(Serve),
+    /// Shows the streams of the log, the lag of the views, parked conversations, and the nodes; exit status 1 if
+    /// the log has a hole or the views do not follow from the log.
+    Status(Serve),
+    /// Builds views anew from the log beside the live views, and then replaces the live views.
+    Rebuild(Rebuild),
+    /// Compares the views with the log, row by row; exit status 1 on a difference.
+    Verify(Servers),
+    /// Begins a new epoch of the log, or makes lost streams anew, after a disaster.
+    Log(LogCommand),
+    /// Ends logins of all users, after a restore of the accounts.
+    Logins(Logins),
+    /// Prints the OpenAPI document.
+    Openapi,
+    /// Prints the AsyncAPI document.
+    Asyncapi,
+}

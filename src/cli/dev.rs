@@ -1,0 +1,81 @@
+//! `verbatim dev`: private servers, and everything served.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::Args;
+
+use crate::{
+    app::{self, Addresses, Listening, Mode, Weakness},
+    cli::{
+        failed::Failed,
+        process::{process, until_told},
+    },
+    config::{Role, Settings},
+    dev,
+    projector::Consent,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Dev {
+    /// Folder for the data of the private servers.
+    #[arg(long, env = "VERBATIM_DATA_DIR", default_value = ".verbatim", value_name = "FOLDER")]
+    data_dir: PathBuf,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
+    let stop = until_told();
+    let tools = tokio::task::spawn_blocking(dev::tools)
+        .await
+        .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+    let servers = dev::Servers::start(&tools, &data_dir).await?;
+    let addresses =
+        Addresses { nats: servers.nats.url().to_owned(), database: servers.postgres.url().to_owned() };
+    let operators = Addresses { nats: servers.nats.url_of(dev::NatsUser::Operator), ..addresses.clone() };
+    let roles = [Role::Api, Role::Gateway, Role::Projector];
+    let served = async {
+        app::migrate(&addresses.database).await?;
+        app::make_log(&operators, settings.layout(), 1).await?;
+        let ready = |listening| println!("{}", welcome(listening, &data_dir));
+        let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
+        let process = process(stop, settings.drain_delay(Duration::ZERO));
+        app::serve(&settings, &addresses, &roles, mode, &process, ready).await
+    }
+    .await;
+    servers.stop().await;
+    Ok(served?)
+}
+
+/// What to do next, ready to paste.
+fn welcome(Listening { public: listen, admin }: Listening, data_dir: &Path) -> String {
+    let data = data_dir.display();
+    format!(
+        r#"
+Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
+
+  REST, try it out   http://{listen}/docs/
+  OpenAPI            http://{listen}/openapi.json
+  WebSocket          ws://{listen}/v1/ws          (subprotocol verbatim.v1)
+  Health, metrics    http://{admin}/readyz  http://{admin}/metrics
+  NATS, Postgres     their addresses and passwords are in {data}/dev.env
+
+A first conversation, to paste into another terminal:
+
+  api=http://{listen}/v1
+  say() {{ curl -sS -H 'Content-Type: application/json' "$@"; echo; }}
+  field() {{ python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }}
+  say $api/accounts -d '{{"username":"ana","password":"correct horse battery"}}'
+  ben=$(say $api/accounts -d '{{"username":"ben","password":"correct horse battery"}}' | field id)
+  token=$(say $api/logins -d '{{"username":"ana","password":"correct horse battery"}}' | field access_token)
+  as_ana="Authorization: Bearer $token"
+  lunch=$(say $api/conversations -H "$as_ana" -d '{{"kind":"group","title":"Lunch","members":["'$ben'"]}}' | field id)
+  position=$(say $api/conversations/$lunch/messages -H "$as_ana" -d '{{"client_id":"first-message","text":"Pizza?"}}' | field position)
+  say "$api/conversations/$lunch/messages?min_position=$position" -H "$as_ana"
+"#
+    )
+}

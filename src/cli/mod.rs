@@ -1,0 +1,18 @@
+//! The command line.
+
+mod addresses;
+mod check;
+mod command;
+mod dev;
+mod failed;
+mod log;
+mod logins;
+mod migrate;
+mod process;
+mod rebuild;
+mod run;
+mod serve;
+mod servers;
+mod status;
+
+pub use run::main;

@@ -1,0 +1,34 @@
+//! A process of this machine, which ends when the system says so.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{app::Process, clock::Clock, supervise::Supervisor};
+
+/// A process on this machine.
+pub(super) fn process(stop: CancellationToken, drain: Duration) -> Process {
+    Process { clock: Clock::system(), tasks: Supervisor::new(), stop, drain }
+}
+
+/// A token that Ctrl-C or SIGTERM cancels.
+pub(super) fn until_told() -> CancellationToken {
+    let stop = CancellationToken::new();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::error!("could not listen for signals: only SIGKILL ends this process");
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        tracing::info!("stopping");
+        told.cancel();
+    });
+    stop
+}

@@ -1,0 +1,78 @@
+//! From the command line to an exit status.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::{
+    api,
+    cli::{
+        check,
+        command::{Cli, Command},
+        dev::{self, Dev},
+        failed::Failed,
+        log, logins, migrate, rebuild,
+        serve::{self, Serve},
+        servers::Servers,
+        status,
+    },
+    contract::asyncapi,
+    telemetry,
+};
+
+/// Runs the command line and returns the exit status: 0 for success, 1 for a refusal, 2 for arguments that clap
+/// cannot read.
+pub fn main() -> ExitCode {
+    let command = Cli::parse().command.unwrap_or_else(default_command);
+    match &command {
+        Command::Dev(Dev { settings, .. })
+        | Command::Serve(Serve { settings, .. })
+        | Command::Check(Serve { settings, .. })
+        | Command::Status(Serve { settings, .. })
+        | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
+        Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
+        Command::Log(log) => telemetry::start(log.servers().settings.log),
+        Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
+        Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
+            telemetry::start(telemetry::LogFormat::Text);
+        }
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => return fail(&format!("cannot start: {e}")),
+    };
+    match runtime.block_on(run(command)) {
+        Ok(code) => code,
+        Err(e) => fail(&e.to_string()),
+    }
+}
+
+/// `verbatim` alone is `verbatim dev`, its settings from the environment.
+fn default_command() -> Command {
+    match Cli::parse_from(["verbatim", "dev"]).command {
+        Some(command) => command,
+        None => unreachable!("dev is a command"),
+    }
+}
+
+fn fail(why: &str) -> ExitCode {
+    eprintln!("verbatim: {why}");
+    ExitCode::FAILURE
+}
+
+async fn run(command: Command) -> Result<ExitCode, Failed> {
+    match command {
+        Command::Dev(what) => dev::develop(what).await?,
+        Command::Serve(what) => serve::serve(what).await?,
+        Command::Migrate(what) => migrate::migrate(what).await?,
+        Command::Check(serve) => return Ok(check::check(serve).await?),
+        Command::Status(serve) => return Ok(status::status(serve).await?),
+        Command::Log(what) => log::log(what).await?,
+        Command::Logins(what) => logins::logins(what).await?,
+        Command::Rebuild(what) => return rebuild::rebuild(what).await,
+        Command::Verify(servers) => return rebuild::verify(servers).await,
+        Command::Openapi => print!("{}", api::document()),
+        Command::Asyncapi => print!("{}", asyncapi::text()),
+    }
+    Ok(ExitCode::SUCCESS)
+}

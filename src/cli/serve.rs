@@ -1,0 +1,52 @@
+//! `verbatim serve`: with servers that are there already.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::{
+    app::{self, AppError, Listening, Mode, Weakness},
+    cli::{
+        addresses::addresses,
+        process::{process, until_told},
+    },
+    config::{Role, ServerSettings, Settings},
+    projector::Consent,
+};
+
+/// How long `serve` still accepts connections after it was told to stop, unless something else is set.
+const DRAIN: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Roles of this process, separated by commas.
+    #[arg(
+        long,
+        env = "VERBATIM_ROLES",
+        value_enum,
+        value_delimiter = ',',
+        default_value = "api,gateway,projector"
+    )]
+    roles: Vec<Role>,
+
+    /// Rebuilds the views at the start if they belong to another log. Data that only the old views have is lost.
+    #[arg(long)]
+    rebuild: bool,
+
+    #[command(flatten)]
+    pub(super) servers: ServerSettings,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) -> Result<(), AppError> {
+    let addresses = addresses(&servers)?;
+    let ready = |Listening { public, admin }: Listening| {
+        tracing::info!(listen = %public, %admin, "serving");
+    };
+    let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };
+    let mode = Mode { weakness: Weakness::Refused, rebuild };
+    let process = process(until_told(), settings.drain_delay(DRAIN));
+    app::serve(&settings, &addresses, &roles, mode, &process, ready).await
+}

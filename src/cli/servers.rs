@@ -1,0 +1,39 @@
+//! Servers that are named by settings.
+
+use clap::Args;
+use sqlx::PgPool;
+
+use crate::{
+    app::{self, Addresses, AppError},
+    cli::addresses::{addresses, operators_addresses},
+    config::{ServerSettings, Settings},
+    log::{Log, OpenError},
+};
+
+/// The servers that hold the log and the views.
+#[derive(Debug, Args)]
+pub(super) struct Servers {
+    #[command(flatten)]
+    servers: ServerSettings,
+
+    #[command(flatten)]
+    pub(super) settings: Settings,
+}
+
+impl Servers {
+    pub(super) fn addresses(&self) -> Result<Addresses, AppError> {
+        addresses(&self.servers)
+    }
+
+    pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {
+        operators_addresses(&self.servers)
+    }
+
+    pub(super) async fn open(&self) -> Result<(Log, PgPool), AppError> {
+        let addresses = self.addresses()?;
+        let pool = app::database(&addresses.database, 2).await?;
+        app::is_migrated(&pool).await?;
+        let log = app::look_at_log(&pool, &addresses.nats, self.settings.layout()).await?;
+        Ok((log.ok_or(OpenError::NoLog)?, pool))
+    }
+}

@@ -1,0 +1,53 @@
+//! Why the private servers are not there.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Why the private servers are not there. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum DevError {
+    /// The programs could not be found, fetched or run; what the script had to say went to stderr.
+    #[error("{0}. VERBATIM_NATS_SERVER and VERBATIM_PG_BIN name other programs")]
+    Tools(String),
+    /// Another process uses this data folder.
+    #[error(
+        "{} is in use by another `verbatim dev` (process {process}): stop it, or give this one a folder of \
+         its own with VERBATIM_DATA_DIR", data_dir.display()
+    )]
+    InUse {
+        /// The folder.
+        data_dir: PathBuf,
+        /// Who uses it, as written in the lock.
+        process: String,
+    },
+    /// A file or folder cannot be used.
+    #[error("cannot use {}: {source}. VERBATIM_DATA_DIR names another folder", path.display())]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Started by root on a system that has no user to run the servers as.
+    #[error(
+        "as root the servers run as the user `postgres` or `nobody`, and /etc/passwd has neither: add one"
+    )]
+    NoUser,
+    /// A server did not start.
+    #[error("{server} did not start: {why}\n{log}")]
+    Server {
+        /// Which one.
+        server: &'static str,
+        /// What happened, and what to do where that is known.
+        why: String,
+        /// The last lines of its log.
+        log: String,
+    },
+}
+
+pub(super) fn cannot_use(path: &Path) -> impl FnOnce(io::Error) -> DevError {
+    let path = path.to_owned();
+    move |source| DevError::Folder { path, source }
+}

@@ -1,0 +1,74 @@
+//! Both servers on one data folder.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{Read, Write},
+    os::unix::fs::DirBuilderExt,
+    path::Path,
+};
+
+use crate::dev::{
+    DevError, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions, Tools,
+    error::cannot_use,
+    folder::{Folder, PRIVATE},
+    start_nats, start_postgres,
+};
+
+/// The nats-server and the Postgres of one data folder, which nobody else can use meanwhile.
+#[derive(Debug)]
+pub struct Servers {
+    /// The log.
+    pub nats: Nats,
+    /// The views.
+    pub postgres: Postgres,
+    _lock: File,
+}
+
+impl Servers {
+    /// Starts both on the data in `data_dir`, or on new data if there is none, and writes their addresses and
+    /// credentials to `<data_dir>/dev.env`. Returns when both have answered a real request; at most 30 s.
+    pub async fn start(tools: &Tools, data_dir: &Path) -> Result<Self, DevError> {
+        // Others may pass through, to the folders of the servers, but not look around.
+        let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(data_dir);
+        made.map_err(cannot_use(data_dir))?;
+        let folder = Folder::open(data_dir)?;
+        let lock = lock(&folder, data_dir)?;
+        let (nats_dir, postgres_dir) = (data_dir.join("nats"), data_dir.join("postgres"));
+        let (nats, postgres) = tokio::try_join!(
+            start_nats(tools, &nats_dir, NatsOptions::default()),
+            start_postgres(tools, &postgres_dir, PostgresOptions::default()),
+        )?;
+        let env = format!(
+            "VERBATIM_NATS_URL={}\nVERBATIM_NATS_OPERATOR_URL={}\nVERBATIM_DATABASE_URL={}\n",
+            nats.url(),
+            nats.url_of(NatsUser::Operator),
+            postgres.url(),
+        );
+        folder.write("dev.env", &env, PRIVATE)?;
+        Ok(Self { nats, postgres, _lock: lock })
+    }
+
+    /// Stops both, side by side; what is not gone after 10 s is killed.
+    pub async fn stop(self) {
+        let Self { nats, postgres, _lock } = self;
+        tokio::join!(nats.stop(), postgres.stop());
+    }
+}
+
+fn lock(folder: &Folder, data_dir: &Path) -> Result<File, DevError> {
+    let path = data_dir.join("lock");
+    let mut file = folder.file("lock")?;
+    match file.try_lock() {
+        Ok(()) => {
+            let own = format!("{:<10}\n", std::process::id());
+            file.write_all(own.as_bytes()).map_err(cannot_use(&path))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut process = String::new();
+            file.take(20).read_to_string(&mut process).map_err(cannot_use(&path))?;
+            Err(DevError::InUse { data_dir: data_dir.into(), process: process.trim().into() })
+        }
+        Err(TryLockError::Error(source)) => Err(DevError::Folder { path, source }),
+    }
+}

@@ -1,0 +1,109 @@
+//! Catching up: what a user was in meanwhile, and the way through what has happened there.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::{
+    domain::{Point, Position, UserId},
+    feed::{
+        behind::Behind,
+        cursor::Cursors,
+        folds::Folds,
+        lately::{Lately, Verdict},
+        missed::Missed,
+        points::Points,
+        remembered::Remembered,
+        turns::{Turn, Turns},
+    },
+    log::{Log, Recorded, Unavailable},
+    views::{self, Checkpoint, Memberships, Progress},
+};
+
+/// How long the views may lag behind.
+const VIEWS: Duration = Duration::from_secs(5);
+/// The most that look back at once on this node.
+const AT_ONCE: usize = 4;
+
+/// All that catching up needs. Cheap to clone.
+#[derive(Clone)]
+pub struct Feed {
+    pub(super) log: Log,
+    pool: PgPool,
+    progress: Progress,
+    pub(super) cursors: Arc<Cursors>,
+    pub(super) remembered: Arc<Remembered>,
+    turns: Turns,
+    pub(super) looks_back: Arc<Semaphore>,
+}
+
+impl Feed {
+    /// Feeds from a log and its views.
+    pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
+        let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
+        let looks_back = Arc::new(Semaphore::new(AT_ONCE));
+        let lately = Lately::new(log.layout().streams);
+        let points = Points::default();
+        let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
+        Self { log, pool, progress, cursors, remembered, turns: Turns::default(), looks_back }
+    }
+
+    /// Hears what this node has followed, so that it can be told again without asking the log.
+    pub fn hear(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
+        self.remembered.lately.extend(stream, events);
+    }
+
+    /// The cursor of a user who has been given everything up to these points.
+    pub fn cursor(&self, user: UserId, points: &[Point]) -> String {
+        self.cursors.write(user, points)
+    }
+
+    /// Waits for a turn: a storm of reconnects does not take the live users down.
+    pub async fn turn(&self) -> Result<Turn, Behind> {
+        self.turns.take().await.ok_or(Behind::Crowded)
+    }
+
+    /// What a user is in now and what they have left since, as of positions that the log has passed.
+    pub async fn memberships(
+        &self,
+        user: UserId,
+        since: &[Position],
+        upto: &[Position],
+    ) -> Result<Memberships, Behind> {
+        let wanted: Vec<Checkpoint> = upto
+            .iter()
+            .enumerate()
+            .map(|(stream, position)| Checkpoint { stream, position: *position })
+            .collect();
+        let least = since.iter().min().copied().unwrap_or_default();
+        for _ in 0..2 {
+            let told = timeout(VIEWS, views::memberships(&self.pool, user, least)).await;
+            let memberships = told.map_err(|_| Unavailable::because("the views do not answer in time"))??;
+            if memberships.reach(&wanted) {
+                return Ok(memberships);
+            }
+            if !self.progress.all_reached(&wanted, VIEWS).await? {
+                break;
+            }
+        }
+        Err(Behind::Lagging)
+    }
+
+    /// What a user has missed between two points. Both have to lie behind this node.
+    pub async fn missed(&self, user: UserId, from: Vec<Point>, to: Vec<Point>) -> Result<Missed, Behind> {
+        let memberships = self.memberships(user, &Point::positions(&from), &Point::positions(&to)).await?;
+        Ok(self.missed_in(user, from, to, memberships))
+    }
+
+    /// The same for somebody whose memberships as of these points are known.
+    pub fn missed_in(
+        &self,
+        user: UserId,
+        from: Vec<Point>,
+        to: Vec<Point>,
+        memberships: Memberships,
+    ) -> Missed {
+        Missed::new(self.log.clone(), self.remembered.clone(), user, from, to, memberships)
+    }
+}

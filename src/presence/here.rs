@@ -1,0 +1,163 @@
+//! Presence as others hold it: asking for a status, telling a session, and the tasks that keep both true.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::Notify,
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use crate::{
+    clock::Clock,
+    domain::{Status, UserId},
+    log::{LeaseChange, Leases, Log, NodeId, Unavailable},
+    presence::{
+        board::Board,
+        local::{Local, PACE, Session},
+        pending::Pending,
+        settings::Settings,
+    },
+    supervise::Supervisor,
+    telemetry::METRICS,
+};
+
+/// How often the lease is renewed and the dead are looked for.
+pub(super) const RENEW: Duration = Duration::from_secs(4);
+/// The changes that are told side by side.
+const TELLERS: usize = 8;
+
+/// Who is here, for asking and for telling. Cheap to clone.
+#[derive(Clone)]
+pub struct Presence(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    pub(super) log: Log,
+    pub(super) pool: PgPool,
+    pub(super) clock: Clock,
+    pub(super) settings: Settings,
+    pub(super) node: NodeId,
+    pub(super) leases: Leases,
+    pub(super) board: RwLock<Board>,
+    pub(super) local: Mutex<Local>,
+    /// Wakes who writes what is in `local`.
+    pub(super) has_changed: Notify,
+    pub(super) pending: Mutex<Pending>,
+    /// Wakes those who tell what is in `pending`.
+    pub(super) has_news: Notify,
+    /// Since when the lease could always be renewed. After an outage all leases are gone until their nodes
+    /// have come back.
+    pub(super) calm_since: Mutex<Instant>,
+}
+
+impl Presence {
+    /// A user's status over all nodes.
+    pub fn status(&self, user: UserId) -> Status {
+        self.0.board.read().unwrap_or_else(PoisonError::into_inner).status(user)
+    }
+
+    /// Tells that a session is there, or has another status; `offline` when it has ended.
+    pub fn tell(&self, user: UserId, session: Session, status: Status) {
+        self.local().session(user, session, status, Instant::now());
+        self.0.has_changed.notify_one();
+    }
+
+    /// Starts watching and telling.
+    pub async fn start(
+        log: Log,
+        pool: PgPool,
+        clock: Clock,
+        settings: Settings,
+        tasks: &Supervisor,
+    ) -> Result<Self, Unavailable> {
+        let leases = log.leases().await?;
+        let node = NodeId::new();
+        leases.renew(&node, 0).await?;
+        let presence = Self(Arc::new(Inner {
+            log,
+            pool,
+            clock,
+            settings,
+            node,
+            leases,
+            board: RwLock::default(),
+            local: Mutex::new(Local::new(settings.grace, PACE)),
+            has_changed: Notify::new(),
+            pending: Mutex::default(),
+            has_news: Notify::new(),
+            calm_since: Mutex::new(Instant::now()),
+        }));
+        tasks.spawn("presence lease", presence.clone().keep_the_lease());
+        tasks.spawn("presence entries", presence.clone().write_entries());
+        tasks.spawn("presence of the dead", presence.clone().write_off_the_dead());
+        tasks.spawn("presence board", presence.clone().watch());
+        for _ in 0..TELLERS {
+            tasks.spawn("presence news", presence.clone().tell_news());
+        }
+        Ok(presence)
+    }
+
+    pub(super) fn local(&self) -> MutexGuard<'_, Local> {
+        self.0.local.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn calm_since(&self) -> MutexGuard<'_, Instant> {
+        self.0.calm_since.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Renews the lease, and does nothing else that could take long.
+    async fn keep_the_lease(self) {
+        let mut connections = self.0.log.connections();
+        let mut renew = interval(RENEW);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = renew.tick() => {}
+                changed = connections.changed() => {
+                    if changed.is_err() { return }
+                    // The buckets are in memory: after an outage they may have forgotten us.
+                    *self.calm_since() = Instant::now();
+                    self.local().write_all_again();
+                    self.0.has_changed.notify_one();
+                }
+            }
+            let sessions = METRICS.sessions.get().try_into().unwrap_or_default();
+            if let Err(e) = self.0.leases.renew(&self.0.node, sessions).await {
+                tracing::debug!(error = %e, "could not renew the lease; retrying");
+                *self.calm_since() = Instant::now();
+            }
+        }
+    }
+
+    /// Keeps the board, and notes what this node has to tell of it.
+    async fn watch(self) {
+        let mut changes = self.0.leases.changes();
+        loop {
+            let change = changes.next().await;
+            let LeaseChange { user, node, here, revision } = &change;
+            let ours = here.as_ref().is_some_and(|here| here.by == self.0.node);
+            if *node == self.0.node && !ours {
+                // We were held to be dead: whoever is here is so all the same.
+                self.local().write_again(*user);
+                self.0.has_changed.notify_one();
+            }
+            if ours && here.as_ref().is_some_and(|here| here.status == Status::Offline) {
+                self.pending().is_over(*user, node.clone(), *revision);
+            }
+            let tipped = self.0.board.write().unwrap_or_else(PoisonError::into_inner).apply(change);
+            if let Some(tipped) = tipped.filter(|_| ours) {
+                self.pending().tip(tipped);
+            }
+            if ours {
+                self.0.has_news.notify_one();
+            }
+        }
+    }
+}

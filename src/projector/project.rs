@@ -1,0 +1,124 @@
+//! One stream into the views, for as long as the process lives.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::Position,
+    log::{Log, Unavailable},
+    projector::{
+        apply::Projecting,
+        kinship::{Kinship, kinship},
+        reader::{Reader, Size},
+        stopped::Stopped,
+        turn::{ANSWER, in_time, take_turn},
+    },
+    telemetry::METRICS,
+    views,
+};
+
+/// How long to wait before trying again what failed.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long the events that come meanwhile wait for each other after a batch, from its beginning: those
+/// of a busy moment share a transaction, and one that comes alone does not wait.
+const SHARED: Duration = Duration::from_millis(10);
+/// How often to look whether the views are still there. That is also how Postgres knows that the holder of
+/// a turn lives (`turn.rs`).
+const LOOK: Duration = Duration::from_secs(2);
+/// How long Postgres may take for one step of a batch. By itself it ends a statement after 10 s (`app.rs`).
+const STEP: Duration = Duration::from_secs(15);
+/// A projector without a log for so long leaves its turn to another one, which may have it.
+const NO_LOG: Duration = Duration::from_secs(10);
+
+/// Projects one stream into the views of a schema, which is the search path of the pool, until told
+/// to stop. An outage of either server is waited for, and views that are gone are made again. A damaged
+/// stream and views of another log stop the projection, loudly, until an operator has mended that.
+pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop: CancellationToken) {
+    let mut told: Option<Told> = None;
+    while !stop.is_cancelled() {
+        let worked = tokio::select! {
+            worked = work(&log, &pool, &schema, stream, &mut told) => worked,
+            () = stop.cancelled() => return,
+        };
+        match worked {
+            Err(e) if e.passes() => tracing::warn!(error = %e, stream, "the projection failed; retrying"),
+            Err(e) => told = Some(Told::again(told, &e, stream)),
+            Ok(never) => match never {},
+        }
+        let pause = if told.is_some() { LOOK } else { PAUSE };
+        tokio::select! {
+            () = sleep(pause) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// A projection that stands still for a reason that an operator was told.
+struct Told(String);
+
+impl Told {
+    fn again(before: Option<Self>, why: &Stopped, stream: usize) -> Self {
+        let why = why.to_string();
+        if before.as_ref().is_none_or(|told| told.0 != why) {
+            tracing::error!(error = %why, stream, "the projection has stopped");
+        }
+        METRICS.stopped.inc();
+        Self(why)
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        METRICS.stopped.dec();
+    }
+}
+
+async fn work(
+    log: &Log,
+    pool: &PgPool,
+    schema: &str,
+    stream: usize,
+    told: &mut Option<Told>,
+) -> Result<std::convert::Infallible, Stopped> {
+    let mut turn = take_turn(log, pool, schema, stream).await?;
+    in_time(ANSWER, views::plan_once(&mut turn)).await?;
+    // Views that are not whole are made anew, and those of another log may be the only copy of what that
+    // one had.
+    if let Kinship::AnotherLog(foreign) = in_time(STEP, kinship(log, &mut turn, schema)).await? {
+        return Err(Stopped::AnotherLog(foreign));
+    }
+    in_time(STEP, views::create(&mut turn, schema)).await?;
+    let all = views::ALL.iter().collect();
+    let mut projecting = Projecting::resume(&mut turn, log, stream, all, STEP).await?;
+    projecting.take_up_parked(&mut turn, log).await?;
+    let mut reader = Reader::start(log.follow(stream, projecting.at().position));
+    *told = None;
+    let mut connected = Instant::now();
+    let mut look = interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            batch = reader.batch(Position::MAX, Size::Ready) => {
+                let (batch, begun) = (batch?, Instant::now());
+                let count = batch.len() as u64;
+                projecting.apply(&mut turn, batch).await?;
+                METRICS.projected.inc_by(count);
+                sleep_until(begun + SHARED).await;
+            }
+            _ = look.tick() => {
+                let is_whole = in_time(ANSWER, views::is_whole(&mut turn, schema)).await?;
+                if !is_whole || !in_time(ANSWER, views::stands(&mut turn, stream, projecting.at())).await? {
+                    return Err(Stopped::NotOurs);
+                }
+                if log.is_connected() {
+                    connected = Instant::now();
+                } else if connected.elapsed() > NO_LOG {
+                    return Err(Unavailable::because("not connected, but another projector may be").into());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a projection ends, and whether it may be tried again.
+
+use crate::{
+    domain::Epoch,
+    log::{Damaged, NotRead, Unavailable},
+    projector::kinship::{AnotherLog, NotCompared},
+};
+
+/// Why a projection attempt ended.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Stopped {
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Log(#[from] Unavailable),
+    #[error("the views were begun anew, or another projector works on the stream")]
+    NotOurs,
+    #[error("{0}")]
+    AnotherLog(AnotherLog),
+    #[error("the views are of another life of the log, epoch {0}")]
+    AnotherEpoch(Epoch),
+    #[error("the projections of a stream do not stand at one position")]
+    Apart,
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+}
+
+impl From<NotRead> for Stopped {
+    fn from(e: NotRead) -> Self {
+        match e {
+            NotRead::Damaged(damaged) => damaged.into(),
+            NotRead::Unavailable(e) => e.into(),
+        }
+    }
+}
+
+impl From<NotCompared> for Stopped {
+    fn from(outage: NotCompared) -> Self {
+        match outage {
+            NotCompared::Database(e) => e.into(),
+            NotCompared::Log(e) => e.into(),
+        }
+    }
+}
+
+impl Stopped {
+    /// Whether it passes by itself. What does not is for an operator, who is told once and not every
+    /// other second.
+    pub(super) fn passes(&self) -> bool {
+        match self {
+            Self::Database(_) | Self::Log(_) | Self::NotOurs => true,
+            Self::AnotherLog(_) | Self::AnotherEpoch(_) | Self::Apart | Self::Damaged(_) => false,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Log lines: which are written, where to, and how a panic gets among them.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+
+use tracing::{Level, Metadata};
+use tracing_subscriber::{
+    EnvFilter, filter::FilterFn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
+
+use crate::telemetry::{format::LogFormat, seldom::Seldom};
+
+/// The lines that are logged unless `RUST_LOG` says otherwise. Postgres has a notice for each word that is too long for
+/// its index, and clients choose the words. The connector of async-nats calls each failed attempt an error, although it
+/// tries again; what an outage means is logged here once.
+const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
+
+/// Whether lines of a kind may be logged at all. At its lowest level the connection of async-nats writes
+/// down what goes over it, our password and people's messages too.
+fn keeps_secrets(lines: &Metadata<'_>) -> bool {
+    *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
+}
+
+/// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`). Of each place in the code one a
+/// second is written at most.
+pub fn start(format: LogFormat) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
+    let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let started = match format {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(false).with_target(false);
+            registry.with(lines.map_event_format(|lines| Seldom::new(lines, format))).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true);
+            registry.with(lines.map_event_format(|lines| Seldom::new(lines, format))).try_init()
+        }
+    };
+    if let Err(e) = started {
+        tracing::debug!(error = %e, "another subscriber takes the log lines");
+    }
+    log_panics();
+}
+
+/// A panic becomes an error in the log, like all that goes wrong, and not a text that no machine reads.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        let at = panic.location().map(ToString::to_string).unwrap_or_default();
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        tracing::error!(said, at, backtrace, "a task panicked; please report this defect");
+    }));
+}

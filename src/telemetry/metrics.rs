@@ -1,0 +1,80 @@
+//! What this process counts.
+
+use std::sync::LazyLock;
+
+use prometheus_client::{
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+
+/// What this process counts, for `/metrics`.
+pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+
+macro_rules! metrics {
+    ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $exported:literal;)+) => {
+        /// One field for each metric.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $($(#[doc = $help])+ pub $name: $kind,)+ }
+
+        impl Metrics {
+            fn registry(&self) -> Registry {
+                let mut registry = Registry::with_prefix("verbatim");
+                $(registry.register($exported, concat!($($help),+).trim().trim_end_matches('.'), self.$name.clone());)+
+                registry
+            }
+        }
+    };
+}
+
+metrics! {
+    /// Positions that were missing when a stream was followed.
+    holes: Counter = "log_holes";
+    /// Events of types that this version does not know.
+    unknown_events: Counter = "unknown_events";
+    /// Events that cannot be read, each time that one is come across.
+    poison: Counter = "poison_events";
+    /// Conversations whose views stand still because of an event, on the streams that this process projects.
+    parked: Gauge = "parked_conversations";
+    /// Events that were void because their actor was no member any more.
+    void_events: Counter = "void_events";
+    /// Events that the projector has brought into the views.
+    projected: Counter = "projected_events";
+    /// Projections that stopped for good.
+    stopped: Gauge = "stopped_projections";
+    /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.
+    part_status: Family<[(&'static str, &'static str); 1], Gauge> = "part_status";
+    /// Background tasks that panicked or ended early. The first one takes the process out.
+    failed_tasks: Counter = "failed_tasks";
+    /// Open sockets with a session.
+    sessions: Gauge = "sessions";
+    /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
+    sockets: Gauge = "sockets";
+    /// Requests that follow events at this moment, by page or as a stream.
+    followers: Gauge = "events_followed";
+    /// Bytes of answers that wait to be read by those who have asked.
+    unread: Gauge = "unread_answer_bytes";
+    /// Event frames that were handed to sockets.
+    deliveries: Counter = "deliveries";
+    /// Sessions that went on from a cursor.
+    resumes: Counter = "resumes";
+    /// Events that nats-server or their stream did not take because of their size.
+    too_large: Counter = "events_too_large";
+    /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
+    key_breaker: Gauge = "key_breaker_open";
+    /// Keys that were looked up before something was done, by what was found.
+    key_look_ups: Family<[(&'static str, &'static str); 1], Counter> = "key_look_ups";
+    /// Reads that were refused because the log lacks something that they need.
+    refused_reads: Counter = "refused_reads";
+    /// Replays of the log, each of which has a consumer.
+    replays: Gauge = "replays";
+    /// Sockets that were closed because they did not read fast enough.
+    slow_consumers: Counter = "slow_consumers";
+}
+
+/// The metrics in the text format of OpenMetrics.
+pub fn exposition() -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &METRICS.registry())
+        .expect("a String takes all that is written");
+    text
+}
