@@ -3,11 +3,11 @@
 //! [`Conversation::decide`] turns a command into at most one event, [`Conversation::evolve`] takes
 //! an event in. The rest is the vocabulary of both.
 
-pub mod conversation;
-pub mod stored;
+mod conversation;
+mod stored;
 #[cfg(test)]
 mod tests;
-pub mod words;
+mod words;
 
 pub use conversation::aggregate::{
     Command, Conversation, MAX_FIRST_MEMBERS, MAX_MEMBERS, Membership, Rejection,

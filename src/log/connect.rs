@@ -7,18 +7,17 @@ use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, 
 use percent_encoding::percent_decode_str;
 use tokio::{sync::watch, time::sleep};
 
-use crate::log::{MAX_EVENT_BYTES, OpenError, REQUEST_TIMEOUT, note, streams::maker::Refusals};
+use crate::log::{
+    errors::{BadUrl, OpenError},
+    limits::{MAX_EVENT_BYTES, REQUEST_TIMEOUT},
+    streams::maker::Refusals,
+};
 
 /// So many refusals of our credentials in a row are believed: a server that is starting may know its
 /// accounts a moment later than its port.
 const REFUSALS: usize = 5;
 /// How long to wait before credentials that were refused are tried again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
-
-/// Why the address of NATS cannot be used. It never repeats the address, which holds a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("VERBATIM_NATS_URL cannot be used: {0}")]
-pub struct BadUrl(String);
 
 /// What proves us to the servers.
 #[derive(Clone, PartialEq, Eq)]
@@ -181,6 +180,11 @@ fn told(error: &dyn std::error::Error) -> String {
         cause = below.source();
     }
     text
+}
+
+/// Notes whether the log works, and wakes those who wait for a change of it.
+pub(in crate::log) fn note(works: &watch::Sender<bool>, now: bool) {
+    works.send_if_modified(|works| std::mem::replace(works, now) != now);
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{ConversationId, Event, EventId, EventType, Lane, Time, UserId},
-    log::{Draft, envelope::type_name, streams::layout},
+    log::{Draft, envelope::type_name, limits::DUPLICATE_WINDOW},
 };
 
 /// The JSON Schemas of all payloads by type name (`verbatim.message.sent.v1`), each with `$id`,
@@ -217,7 +217,7 @@ fn headers() -> Value {
             },
             "Nats-Msg-Id": text(&format!(
                 "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
-                layout::DUPLICATE_WINDOW.as_secs()
+                DUPLICATE_WINDOW.as_secs()
             )),
             "traceparent": text("W3C Trace Context, if the request that made the event had one."),
         },

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ClientId, ConversationId, Event, EventId, Lane, Point, Position, Time, UserId},
-    log::{PublicUrl, subject},
+    log::{errors::Malformed, public_url::PublicUrl, subject},
     telemetry::TraceParent,
 };
 
@@ -76,18 +76,6 @@ pub struct Recorded {
     pub data: Bytes,
     /// Why it cannot be read, if it cannot: then it is void, and what is not known of it is nil.
     pub poison: Option<String>,
-}
-
-/// A message of a captured subject that is not an event of ours.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("message {position} on {subject} is not an event: {why}")]
-pub struct Malformed {
-    /// Where it stands.
-    pub position: Position,
-    /// On which subject.
-    pub subject: String,
-    /// What is wrong.
-    pub why: String,
 }
 
 /// The id in the headers of a message, also of one that is not an event; the nil id if there is none.

@@ -19,20 +19,11 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Epoch, EventId, Point, Position},
-    views::{ALL, bigint, position},
+    views::{ALL, Checkpoint, bigint, position},
 };
 
 pub(super) const TABLE: &str = "checkpoint";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");
-
-/// How far the views shall have come in one stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Checkpoint {
-    /// Which stream.
-    pub stream: usize,
-    /// Up to which position.
-    pub position: Position,
-}
 
 /// What became of moving a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

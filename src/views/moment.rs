@@ -5,9 +5,18 @@ use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, EventId, Point},
+    domain::{ConversationId, EventId, Point, Position},
     views::position,
 };
+
+/// How far the views shall have come in one stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Which stream.
+    pub stream: usize,
+    /// Up to which position.
+    pub position: Position,
+}
 
 /// How far the views had come when something was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

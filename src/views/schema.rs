@@ -44,12 +44,6 @@ pub async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<P
     Ok(connection)
 }
 
-/// Has a connection plan each of its statements once. Postgres would do it at every use, which for one
-/// that finds few rows costs more than to find them.
-pub async fn plan_once(connection: &mut PgConnection) -> sqlx::Result<()> {
-    execute(connection, "set plan_cache_mode = force_generic_plan".to_owned()).await
-}
-
 /// The names of all tables, without their schema.
 pub fn tables() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.tables).copied()

@@ -1,6 +1,7 @@
 //! The one aggregate: what may be done in a conversation, and what follows from what happened in it.
 
-pub mod aggregate;
-pub mod fold;
-pub mod message;
-pub mod past;
+pub(in crate::domain) mod acts;
+pub(in crate::domain) mod aggregate;
+pub(in crate::domain) mod fold;
+pub(in crate::domain) mod message;
+pub(in crate::domain) mod past;

@@ -1,5 +1,5 @@
 //! What the log keeps: a contract for years.
 
-pub mod event;
-pub mod lane;
-pub mod shapes;
+pub(in crate::domain) mod event;
+pub(in crate::domain) mod lane;
+pub(in crate::domain) mod shapes;

@@ -8,7 +8,7 @@ use icu_properties::props::{
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 
-use crate::domain::words::text::{is_visible, may_never_be_kept};
+use crate::domain::words::visible::{is_visible, may_never_be_kept};
 
 pub(in crate::domain) const JOINER: char = '\u{200D}';
 const AS_PICTURE: char = '\u{FE0F}';

@@ -8,7 +8,7 @@ use icu_properties::props::{
 
 use crate::domain::words::{
     emoji::{BLACK_FLAG, JOINER, is_pictograph, length_of_tags, may_be_selected},
-    text::is_invisible,
+    visible::is_invisible,
 };
 
 const NON_JOINER: char = '\u{200C}';

@@ -1,10 +1,11 @@
 //! The vocabulary: ids, texts, times and metadata, as they are checked at the edge.
 
-pub mod emoji;
-pub mod ids;
-pub mod joiners;
-pub mod json;
-pub mod metadata;
-pub mod schema;
-pub mod text;
-pub mod time;
+pub(in crate::domain) mod emoji;
+pub(in crate::domain) mod ids;
+pub(in crate::domain) mod joiners;
+pub(in crate::domain) mod json;
+pub(in crate::domain) mod metadata;
+pub(in crate::domain) mod schema;
+pub(in crate::domain) mod text;
+pub(in crate::domain) mod time;
+pub(in crate::domain) mod visible;

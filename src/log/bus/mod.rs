@@ -1,5 +1,5 @@
 //! What nodes tell one another without storing it: signals, leases and peers.
 
-pub mod lease;
-pub mod peers;
-pub mod signal;
+pub(in crate::log) mod lease;
+pub(in crate::log) mod peers;
+pub(in crate::log) mod signal;

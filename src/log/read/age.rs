@@ -15,7 +15,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{domain::Position, log::Log};
+use crate::domain::Position;
 
 /// So long what is known counts without a sign of its stream.
 const MOST: Duration = Duration::from_secs(5);
@@ -83,23 +83,11 @@ impl Signs {
         its.told.load(Relaxed) > its.followed.load(Relaxed)
     }
 
-    fn is_current(&self, stream: usize, now: Instant) -> bool {
+    pub(in crate::log) fn is_current(&self, stream: usize, now: Instant) -> bool {
         let age = |at: &AtomicU64| Duration::from_millis(self.time(now).saturating_sub(at.load(Relaxed)));
         let sign = &self.0.streams[stream].sign;
         let most = if age(&self.0.quorum) < MOST { ELECTION } else { MOST };
         sign.load(Relaxed) == 0 || age(sign) < most
-    }
-}
-
-impl Log {
-    /// Whether what this process knows of a stream is as young as it has to be to let somebody in.
-    pub fn is_current(&self, stream: usize) -> bool {
-        self.signs.is_current(stream, Instant::now())
-    }
-
-    /// The same for all streams.
-    pub fn is_current_everywhere(&self) -> bool {
-        (0..self.layout.streams).all(|stream| self.is_current(stream))
     }
 }
 

@@ -13,22 +13,17 @@ use async_nats::{
     },
 };
 use futures_util::StreamExt as _;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 
 use crate::{
     domain::Position,
-    log::{Log, Unavailable, read::look_up::hedged, streams::layout},
-    telemetry::METRICS,
+    log::{
+        Log, Unavailable,
+        read::{look_up::hedged, places::Place},
+        streams::layout,
+    },
 };
 
-/// The most replays at once in a process: those who catch up, those who look back, and searches for
-/// a key.
-const AT_ONCE: usize = 48;
-/// How long a replay waits for its place.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// A consumer is asked for again on another server when none has been made for so long.
 const HEDGE: Duration = Duration::from_secs(1);
 /// How long the next message of a page is waited for.
@@ -38,16 +33,6 @@ const FORGOTTEN: Duration = Duration::from_secs(20);
 /// How long to wait before it is tried again to delete a consumer, each time.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_600)];
-
-/// The places for replays in this process. Cheap to clone.
-#[derive(Clone)]
-pub(in crate::log) struct Places(Arc<Semaphore>);
-
-/// A place for a replay. It is shared with the consumers that are made for it, and free again when
-/// the last of them is deleted.
-pub(in crate::log) struct Place {
-    _permit: OwnedSemaphorePermit,
-}
 
 /// What a consumer shall give.
 #[derive(Clone)]
@@ -73,31 +58,6 @@ struct Named {
     name: String,
     is_made: bool,
     place: Arc<Place>,
-}
-
-impl Default for Places {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(AT_ONCE)))
-    }
-}
-
-impl Places {
-    /// Waits for a place.
-    pub(in crate::log) async fn take(&self) -> Result<Arc<Place>, Unavailable> {
-        match timeout(PATIENCE, self.0.clone().acquire_owned()).await {
-            Ok(Ok(permit)) => {
-                METRICS.replays.inc();
-                Ok(Arc::new(Place { _permit: permit }))
-            }
-            _ => Err(Unavailable::because("too many replays at once")),
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        METRICS.replays.dec();
-    }
 }
 
 impl ShortLived {

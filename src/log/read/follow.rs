@@ -17,7 +17,7 @@ use tokio::{
 use crate::{
     domain::{Event, Position, Time},
     log::{
-        Log, Recorded, Unavailable,
+        Damaged, Log, Recorded, Unavailable,
         read::{age::Signs, known::Known, tail::Tail},
         streams::layout,
     },
@@ -40,18 +40,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 2;
 /// A presence change older than this is no news.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
-
-/// The stream has a hole: a reader that goes on would lose something.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{stream} cannot be read beyond {last}: {why}")]
-pub struct Damaged {
-    /// Which stream.
-    pub stream: String,
-    /// The last position that is good.
-    pub last: Position,
-    /// What is wrong behind it.
-    pub why: String,
-}
 
 /// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
 /// would panic.

@@ -6,9 +6,7 @@
 //! followers alone, which see every position and read again elsewhere.
 
 use std::{
-    fmt,
-    ops::RangeInclusive,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -20,7 +18,11 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     domain::Position,
-    log::{Damaged, Log, Unavailable, streams::layout},
+    log::{
+        Damaged, Log, Unavailable,
+        read::holes::{Extent, Hole, State},
+        streams::layout,
+    },
     telemetry::METRICS,
 };
 
@@ -35,119 +37,9 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How often a hole is complained of at most.
 const COMPLAINT: Duration = Duration::from_secs(1);
 
-/// Why something was not read again.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum NotRead {
-    /// Something is missing there for good.
-    #[error(transparent)]
-    Damaged(#[from] Damaged),
-    /// Not now.
-    #[error(transparent)]
-    Unavailable(#[from] Unavailable),
-}
-
-impl From<NotRead> for Unavailable {
-    fn from(e: NotRead) -> Self {
-        match e {
-            NotRead::Damaged(damaged) => Self::because(damaged),
-            NotRead::Unavailable(e) => e,
-        }
-    }
-}
-
-/// What one stream was seen to have when its leader was last asked.
-#[derive(Default)]
-pub(in crate::log) struct Seen(tokio::sync::Mutex<Option<(Instant, Result<Extent, Unavailable>)>>);
-
-/// What a stream has.
-#[derive(Debug, Clone)]
-pub(in crate::log) struct Extent {
-    pub(in crate::log) last: Position,
-    /// Where nothing is, in order. No hole is explained by anything yet; an erasure that is recorded in
-    /// the log will take its positions out of this.
-    holes: Arc<[RangeInclusive<Position>]>,
-}
-
-/// Positions of a stream at which there is nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hole {
-    stream: String,
-    first: Position,
-    last: Position,
-}
-
-impl Hole {
-    /// One position of a stream.
-    #[cfg(test)]
-    pub(crate) fn at(stream: usize, position: Position) -> Self {
-        Self { stream: layout::name(stream), first: position, last: position }
-    }
-}
-
-impl fmt::Display for Hole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stream, first, last } = self;
-        match first == last {
-            true => write!(f, "{stream} has no event at {first}"),
-            false => write!(f, "{stream} has no events from {first} to {last}"),
-        }
-    }
-}
-
 #[derive(Deserialize)]
 struct Info {
     state: State,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct State {
-    messages: u64,
-    first_seq: u64,
-    last_seq: u64,
-    #[serde(default)]
-    deleted: Vec<u64>,
-}
-
-impl State {
-    /// A stream without a hole has as many messages as its last position says.
-    fn missing(&self) -> u64 {
-        self.last_seq.saturating_sub(self.messages)
-    }
-
-    /// Where nothing is. If it is not told of each position, none is relied upon.
-    fn holes(&self) -> Vec<RangeInclusive<Position>> {
-        if self.missing() == 0 {
-            return Vec::new();
-        }
-        let whole = 1..=self.last_seq;
-        let first = if self.messages == 0 { self.last_seq + 1 } else { self.first_seq };
-        let mut listed: Vec<u64> =
-            self.deleted.iter().copied().filter(|at| *at >= first && whole.contains(at)).collect();
-        listed.sort_unstable();
-        listed.dedup();
-        let before = first.saturating_sub(1);
-        if before + listed.len() as u64 != self.missing() {
-            return vec![Position(1)..=Position(self.last_seq)];
-        }
-        let mut holes: Vec<RangeInclusive<Position>> = Vec::new();
-        holes.extend((before > 0).then_some(Position(1)..=Position(before)));
-        for at in listed {
-            match holes.last_mut() {
-                Some(hole) if hole.end().0 + 1 == at => *hole = *hole.start()..=Position(at),
-                _ => holes.push(Position(at)..=Position(at)),
-            }
-        }
-        holes
-    }
-}
-
-impl Extent {
-    /// The first position with nothing behind one and up to another.
-    fn first_hole(&self, after: Position, upto: Position) -> Option<Position> {
-        let next = Position(after.0 + 1);
-        let hole = self.holes.iter().find(|hole| *hole.end() > after)?;
-        Some(next.max(*hole.start())).filter(|first| *first <= upto)
-    }
 }
 
 impl Log {
@@ -264,47 +156,5 @@ fn complain(stream: &str, hole: Position) {
             position = %hole,
             "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md"
         );
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn holes(state: &State) -> Vec<(u64, u64)> {
-        state.holes().iter().map(|hole| (hole.start().0, hole.end().0)).collect()
-    }
-
-    #[test]
-    fn a_stream_with_as_many_messages_as_positions_has_no_hole() {
-        assert_eq!(holes(&State::default()), []);
-        assert_eq!(holes(&State { messages: 9, first_seq: 1, last_seq: 9, deleted: Vec::new() }), []);
-    }
-
-    #[test]
-    fn holes_are_before_the_first_message_between_two_and_behind_the_last() {
-        let deleted = vec![9, 5, 6, 12];
-        let state = State { messages: 6, first_seq: 3, last_seq: 12, deleted };
-        assert_eq!(holes(&state), [(1, 2), (5, 6), (9, 9), (12, 12)]);
-        let emptied = State { messages: 0, first_seq: 13, last_seq: 12, deleted: Vec::new() };
-        assert_eq!(holes(&emptied), [(1, 12)]);
-    }
-
-    #[test]
-    fn if_not_every_missing_position_is_told_none_is_relied_upon() {
-        let state = State { messages: 5, first_seq: 1, last_seq: 9, deleted: vec![4, 5, 6] };
-        assert_eq!(holes(&state), [(1, 9)]);
-    }
-
-    #[test]
-    fn a_hole_counts_for_those_who_have_read_over_it() {
-        let hole = |first, last| Position(first)..=Position(last);
-        let extent = Extent { last: Position(20), holes: [hole(1, 2), hole(7, 9)].into() };
-        let first = |after, upto| extent.first_hole(Position(after), Position(upto)).map(|at| at.0);
-        assert_eq!(first(0, 20), Some(1));
-        assert_eq!(first(2, 6), None, "before it");
-        assert_eq!(first(2, 7), Some(7));
-        assert_eq!(first(8, 20), Some(9), "begun in the middle of it");
-        assert_eq!(first(9, 20), None, "behind it");
     }
 }

@@ -1,12 +1,15 @@
 //! Reading: following a stream, looking a conversation up, and reading again what happened.
 
-pub mod age;
-pub mod consumers;
-pub mod fold;
-pub mod follow;
-pub mod gaps;
-pub mod known;
-pub mod look_up;
-pub mod points;
-pub mod replay;
-pub mod tail;
+pub(in crate::log) mod age;
+pub(in crate::log) mod consumers;
+pub(in crate::log) mod fold;
+pub(in crate::log) mod follow;
+pub(in crate::log) mod gaps;
+pub(in crate::log) mod holes;
+pub(in crate::log) mod known;
+pub(in crate::log) mod look_up;
+pub(in crate::log) mod places;
+pub(in crate::log) mod points;
+pub(in crate::log) mod replay;
+pub(in crate::log) mod snapshots;
+pub(in crate::log) mod tail;

@@ -10,7 +10,10 @@ use crate::{
     domain::{ConversationId, Position},
     log::{
         Damaged, Log, NotRead, Recorded, Unavailable,
-        read::consumers::{Place, Reading, ShortLived},
+        read::{
+            consumers::{Reading, ShortLived},
+            places::Place,
+        },
         subject,
     },
 };

@@ -2,7 +2,7 @@
 //! empty because somebody has asked how it is. They are made once (`make`), and no stream is ever deleted
 //! to change a setting.
 
-use std::{collections::HashMap, fmt, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::{
     Context, ErrorCode,
@@ -12,7 +12,12 @@ use async_nats::jetstream::{
 
 use crate::{
     domain::Epoch,
-    log::{Maker, OpenError, streams::level, subject},
+    log::{
+        errors::{OpenError, refused},
+        limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
+        streams::{level, maker::Maker},
+        subject,
+    },
 };
 
 /// The stream of presence changes.
@@ -20,10 +25,6 @@ pub(in crate::log) const PRESENCE: &str = "PRESENCE";
 const EPOCH: &str = "verbatim.epoch";
 const STREAMS: &str = "verbatim.streams";
 
-/// How long JetStream knows a `Nats-Msg-Id`.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
-/// The most bytes of one event with its headers.
-pub const MAX_EVENT_BYTES: i32 = 96 * 1024;
 /// The most consumers of a stream: of every node one or two followers and its replays, and the
 /// durables of other services.
 const MAX_CONSUMERS: i32 = 1_000;
@@ -160,7 +161,7 @@ async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
         match jetstream.get_stream(name(index)).await {
             Ok(stream) => {
                 let info = stream.cached_info().clone();
-                level::may_read(&info)?;
+                may_read(&info)?;
                 streams = streams.max(stated(&info).map_or(1, |(_, streams)| streams));
                 there.push(info);
             }
@@ -172,6 +173,16 @@ async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
         index += 1;
     }
     Ok(there)
+}
+
+/// Whether this version may read a stream. A stream from before the contract had levels says nothing, and has
+/// nothing that the first level could not read.
+fn may_read(info: &Info) -> Result<(), OpenError> {
+    match info.config.metadata.get(level::READS) {
+        Some(needed) if needed.parse().is_ok_and(|level: u32| level <= level::CONTRACT.reads) => Ok(()),
+        Some(needed) => Err(OpenError::TooOld { stream: info.config.name.clone(), needed: needed.clone() }),
+        None => Ok(()),
+    }
 }
 
 pub(in crate::log) fn is_not_found(kind: GetStreamErrorKind) -> bool {
@@ -241,10 +252,6 @@ async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
 
 fn new_epoch() -> Epoch {
     Epoch(crate::clock::name().simple().to_string())
-}
-
-pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {
-    OpenError::Streams(e.to_string())
 }
 
 pub(in crate::log) fn chat(index: usize, layout: Layout, epoch: &Epoch) -> Config {

@@ -1,10 +1,7 @@
 //! Contract levels: who may read a log. A log says in the metadata of its streams which level a reader must have at
 //! least, so a node that is too old refuses to start instead of passing over what it does not understand.
 
-use async_nats::jetstream::stream::Info;
 use serde::Serialize;
-
-use crate::log::OpenError;
 
 /// The key in the metadata of a stream under which the lowest level stands that may read it.
 pub(in crate::log) const READS: &str = "verbatim.reads";
@@ -20,13 +17,3 @@ pub struct Contract {
 
 /// What this version reads and writes.
 pub const CONTRACT: Contract = Contract { reads: 1, writes: 1 };
-
-/// Whether this version may read a stream. A stream from before the contract had levels says nothing, and has
-/// nothing that the first level could not read.
-pub(in crate::log) fn may_read(info: &Info) -> Result<(), OpenError> {
-    match info.config.metadata.get(READS) {
-        Some(needed) if needed.parse().is_ok_and(|level: u32| level <= CONTRACT.reads) => Ok(()),
-        Some(needed) => Err(OpenError::TooOld { stream: info.config.name.clone(), needed: needed.clone() }),
-        None => Ok(()),
-    }
-}

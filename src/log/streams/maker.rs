@@ -8,7 +8,7 @@ use async_nats::{
 };
 use tokio::{select, sync::watch};
 
-use crate::log::{OpenError, streams::layout::refused};
+use crate::log::errors::{OpenError, refused};
 
 /// A connection with which streams are made. Cheap to clone.
 #[derive(Clone)]

@@ -8,6 +8,7 @@ use async_nats::jetstream::stream::Config;
 use crate::log::{
     Log, OpenError, Wanted,
     bus::lease,
+    errors,
     streams::layout::{self, Found, PRESENCE, chat, presence},
     subject,
 };
@@ -44,7 +45,7 @@ impl Log {
             .map(|(index, info)| put_right(info.config, chat(index, layout, &epoch)))
             .collect();
         for name in [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM] {
-            let stream = self.maker.jetstream.get_stream(name).await.map_err(layout::refused)?;
+            let stream = self.maker.jetstream.get_stream(name).await.map_err(errors::refused)?;
             let found = stream.cached_info().config.clone();
             let ours = match name {
                 PRESENCE => presence(layout.replicas),

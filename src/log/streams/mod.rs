@@ -1,8 +1,9 @@
 //! The streams: their layout, how they are made and mended, and how they are doing.
 
-pub mod durability;
-pub mod layout;
-pub mod level;
-pub mod maker;
-pub mod mend;
-pub mod survey;
+pub(in crate::log) mod durability;
+pub(in crate::log) mod layout;
+pub(in crate::log) mod level;
+pub(in crate::log) mod maker;
+pub(in crate::log) mod mend;
+pub(in crate::log) mod outcomes;
+pub(in crate::log) mod survey;

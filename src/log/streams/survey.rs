@@ -2,10 +2,7 @@
 //! its copies are near it and there is room. A server that is up and cut off from its quorum keeps its
 //! clients and answers nothing that counts, so it is left for another one.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use futures_util::future::{join, join_all};
 use serde::Deserialize;
@@ -33,9 +30,6 @@ const PATIENCE: u32 = 4;
 const RECONNECT: Duration = Duration::from_secs(3);
 /// The most tries to get away from a server in one go; which one comes next is chosen at random.
 const TRIES: usize = 4;
-/// How long a refused append tells something of the present.
-const RECENT: Duration = Duration::from_secs(20);
-
 /// What was seen.
 #[derive(Debug, Clone)]
 pub struct Survey {
@@ -190,42 +184,6 @@ impl Answer {
             has_majority: 2 * (1 + heard) > wanted,
             hole: None,
         })
-    }
-}
-
-/// What became of the latest appends. Cheap to clone.
-#[derive(Debug, Clone, Default)]
-pub(in crate::log) struct Outcomes(Arc<Mutex<Refusing>>);
-
-#[derive(Debug, Default)]
-struct Refusing {
-    since: Option<Instant>,
-    latest: Option<(Instant, String)>,
-}
-
-impl Outcomes {
-    pub(in crate::log) fn stored(&self) {
-        self.forget();
-    }
-
-    /// Forgets what was refused.
-    fn forget(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Refusing::default();
-    }
-
-    pub(in crate::log) fn refused(&self, why: &str) {
-        let mut refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        refusing.since.get_or_insert(now);
-        refusing.latest = Some((now, why.to_owned()));
-    }
-
-    /// Why appends are refused, and since when, if none was stored since.
-    fn refusing(&self, now: Instant) -> Option<(String, Duration)> {
-        let refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (latest, why) = refusing.latest.as_ref()?;
-        let is_recent = now.duration_since(*latest) < RECENT;
-        is_recent.then(|| (why.clone(), now.duration_since(refusing.since.unwrap_or(*latest))))
     }
 }
 
@@ -415,17 +373,5 @@ mod tests {
         ] {
             assert_eq!(answers(streams.iter(), has_quorum), expected, "{streams:?}");
         }
-    }
-
-    #[test]
-    fn appends_are_refused_until_one_is_stored_or_the_last_refusal_is_old() {
-        let (outcomes, now) = (Outcomes::default(), Instant::now());
-        assert_eq!(outcomes.refusing(now), None);
-        outcomes.refused("maximum bytes exceeded");
-        let why = |at| outcomes.refusing(at).map(|(why, _)| why);
-        assert_eq!(why(Instant::now()), Some("maximum bytes exceeded".to_owned()));
-        assert_eq!(why(Instant::now() + RECENT * 2), None);
-        outcomes.stored();
-        assert_eq!(why(Instant::now()), None);
     }
 }

@@ -14,14 +14,12 @@ use tokio::{
 use crate::{
     domain::Position,
     log::{
-        APPEND_DEADLINE, REQUEST_TIMEOUT,
         envelope::MESSAGE_ID,
+        errors::{NotAppended, Unavailable},
+        limits::{APPEND_DEADLINE, REQUEST_TIMEOUT},
         read::known::Known,
-        streams::survey::Outcomes,
-        write::append::{
-            Appended, NotAppended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, Unavailable, attempt,
-            publish,
-        },
+        streams::outcomes::Outcomes,
+        write::publish::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, attempt, publish},
     },
     supervise::Supervisor,
 };

@@ -10,25 +10,18 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::{
-    domain::Position,
-    log::{DUPLICATE_WINDOW, Log},
-};
+use crate::{domain::Position, log::limits::DUPLICATE_WINDOW};
 
 /// How far back the window is relied upon. The rest of it is for a command that looks a key up, decides
-/// and is then appended, which is tried for [`crate::log::APPEND_DEADLINE`], and for a deposed leader that
+/// and is then appended, which is tried for [`crate::log::limits::APPEND_DEADLINE`], and for a deposed leader that
 /// answers before it knows that it is one.
 const RELIED_ON: Duration = Duration::from_secs(DUPLICATE_WINDOW.as_secs() - 30);
 /// Answers that come sooner after another one are not kept.
 const APART: Duration = Duration::from_secs(5);
 /// A stream of which nobody has asked for so long is asked for.
 const QUIET: Duration = Duration::from_secs(10);
-/// The most streams that are asked for at once.
-const AT_ONCE: usize = 16;
-
 /// When the leader of a stream was asked where it ends, and its answers.
 #[derive(Clone, Default)]
 pub(in crate::log) struct Window(Arc<Mutex<VecDeque<(Instant, Position)>>>);
@@ -50,33 +43,13 @@ impl Window {
     }
 
     /// The position behind which all was stored within the window.
-    fn begins_behind(&self, now: Instant) -> Option<Position> {
+    pub(in crate::log) fn begins_behind(&self, now: Instant) -> Option<Position> {
         let answers = self.answers();
         answers.iter().find(|(asked, _)| now <= *asked + RELIED_ON).map(|(_, last)| *last)
     }
 
-    fn is_quiet(&self, now: Instant) -> bool {
+    pub(in crate::log) fn is_quiet(&self, now: Instant) -> bool {
         self.answers().back().is_none_or(|(asked, _)| *asked + QUIET <= now)
-    }
-}
-
-impl Log {
-    /// The position behind which JetStream itself knows what is appended to a stream again; `None` if its
-    /// leader has not answered for a long time.
-    pub fn window(&self, stream: usize) -> Option<Position> {
-        self.windows[stream].begins_behind(Instant::now())
-    }
-
-    /// Asks where the streams end of which nobody has asked lately. To be called every few seconds.
-    pub async fn keep_windows(&self) {
-        let now = Instant::now();
-        let quiet = (0..self.windows.len()).filter(|stream| self.windows[*stream].is_quiet(now));
-        let asked = quiet.map(|stream| async move {
-            if let Err(e) = self.last_by_leader(stream).await {
-                tracing::debug!(error = %e, stream, "the end of a stream is not known");
-            }
-        });
-        stream::iter(asked).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 }
 

@@ -1,0 +1,226 @@
+//! A connection to the log, and the parts of it that all readers and writers of this process share. It knows its
+//! parts; what they do together stands in `impl Log` blocks of files that this one does not know.
+
+use std::sync::Arc;
+
+use async_nats::{Client, jetstream};
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    domain::{ConversationId, Epoch, Position},
+    log::{
+        connect,
+        errors::{self, NotRead, OpenError, Unavailable},
+        limits::REQUEST_TIMEOUT,
+        public_url::PublicUrl,
+        read::{age::Signs, holes::Seen, known::Known, places::Places, snapshots::Snapshots, tail::Tail},
+        streams::{
+            layout::{self, Layout, Wanted},
+            maker::{Maker, Refusals},
+            outcomes::Outcomes,
+        },
+        subject,
+        write::{commit::Queue, window::Window},
+    },
+    supervise::Supervisor,
+};
+
+/// A connection to the log. Cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    pub(in crate::log) client: Client,
+    pub(in crate::log) jetstream: jetstream::Context,
+    pub(in crate::log) layout: Layout,
+    pub(in crate::log) epoch: Epoch,
+    pub(in crate::log) queues: Arc<[Queue]>,
+    pub(in crate::log) known: Arc<[Known]>,
+    pub(in crate::log) tails: Arc<[Tail]>,
+    pub(in crate::log) windows: Arc<[Window]>,
+    pub(in crate::log) places: Places,
+    pub(in crate::log) seen: Arc<[Seen]>,
+    pub(in crate::log) connections: watch::Sender<u64>,
+    pub(in crate::log) works: watch::Sender<bool>,
+    pub(in crate::log) outcomes: Outcomes,
+    pub(in crate::log) signs: Signs,
+    pub(in crate::log) snapshots: Snapshots,
+    pub(in crate::log) public_url: Option<Arc<PublicUrl>>,
+    pub(in crate::log) maker: Maker,
+}
+
+/// A connection to the servers, before the log is known.
+struct Connection {
+    client: Client,
+    maker: Maker,
+    connections: watch::Sender<u64>,
+    works: watch::Sender<bool>,
+}
+
+impl Connection {
+    async fn to(url: &str) -> Result<Self, OpenError> {
+        let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
+        let refusals = Refusals::default();
+        let noted = connect::Noted {
+            connections: connections.clone(),
+            works: works.clone(),
+            refusals: refusals.clone(),
+        };
+        let client = connect::connect(url, noted).await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        Ok(Self { client, maker: Maker { jetstream, refusals }, connections, works })
+    }
+
+    fn with(self, found: layout::Found, tasks: &Supervisor) -> Log {
+        let Self { client, maker, connections, works } = self;
+        let layout::Found { epoch, layout, .. } = found;
+        let known: Arc<[Known]> = (0..layout.streams).map(|_| Known::default()).collect();
+        let tails = (0..layout.streams).map(|_| Tail::default()).collect();
+        let windows = (0..layout.streams).map(|_| Window::default()).collect();
+        let outcomes = Outcomes::default();
+        let queue =
+            |known: &Known| Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, tasks);
+        let queues = known.iter().map(queue).collect();
+        let places = Places::default();
+        let seen = (0..layout.streams).map(|_| Seen::default()).collect();
+        Log {
+            client,
+            jetstream: maker.jetstream.clone(),
+            layout,
+            epoch,
+            queues,
+            known,
+            tails,
+            windows,
+            places,
+            seen,
+            connections,
+            works,
+            outcomes,
+            signs: Signs::of(layout.streams),
+            snapshots: Snapshots::none(),
+            public_url: None,
+            maker,
+        }
+    }
+}
+
+impl Log {
+    /// Connects to one of the servers in `url`, a comma-separated list, and looks at the log that is
+    /// there. Nothing is made or changed.
+    pub async fn open(url: &str, wanted: Wanted, tasks: &Supervisor) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = layout::look(&connection.maker.jetstream, wanted).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// The same; but where there is no log one is made, with so many streams unless something else is
+    /// wanted. A log that has lost a stream stays lost.
+    pub async fn make(
+        url: &str,
+        wanted: Wanted,
+        streams: usize,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = layout::make(&connection.maker, wanted, streams).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// Makes the streams that a log has lost, empty, and begins a new life of it.
+    pub async fn make_what_is_missing(
+        url: &str,
+        wanted: Wanted,
+        streams: usize,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(url).await?;
+        let found = layout::make_what_is_missing(&connection.maker, wanted, streams).await?;
+        Ok(connection.with(found, tasks))
+    }
+
+    /// Begins a new life of a log at the same positions, in which no cursor of the old one counts.
+    pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
+        layout::begin_epoch(&Connection::to(url).await?.maker).await
+    }
+
+    /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
+    /// changes and the buckets of leases.
+    pub async fn make_volatile(&self) -> Result<(), OpenError> {
+        layout::make_presence(&self.maker, self.layout).await?;
+        self.leases().await.map(drop).map_err(errors::refused)
+    }
+
+    /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
+    pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
+        let found = layout::look(&self.jetstream, Wanted::default()).await?;
+        Ok(found.deny_delete().map(str::to_owned).collect())
+    }
+
+    /// The same log; long rosters are read from snapshots on.
+    pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
+        Self { snapshots, ..self }
+    }
+
+    /// The same log; its events name their schemas under this URL.
+    pub fn with_public_url(self, public_url: Option<PublicUrl>) -> Self {
+        Self { public_url: public_url.map(Arc::new), ..self }
+    }
+
+    /// The life of this log.
+    pub fn epoch(&self) -> &Epoch {
+        &self.epoch
+    }
+
+    /// How it is laid out.
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Which stream a conversation lives in.
+    pub fn stream_of(&self, conversation: ConversationId) -> usize {
+        subject::stream_of(conversation, self.layout.streams)
+    }
+
+    /// Whether the connection stands at this moment.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == async_nats::connection::State::Connected
+    }
+
+    /// Changes with every connection that is made: what was told meanwhile may have been missed.
+    pub fn connections(&self) -> watch::Receiver<u64> {
+        self.connections.subscribe()
+    }
+
+    /// Whether events can be appended at present, as far as those tell that are under way.
+    pub fn works(&self) -> watch::Receiver<bool> {
+        self.works.subscribe()
+    }
+
+    /// The last position of a stream. What is looked up later is at least as new.
+    pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
+        let last = self.last_by_leader(stream).await?;
+        match self.learn(stream, last).await {
+            // Of an event that was deleted just there nothing can be learnt.
+            Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
+            Err(NotRead::Unavailable(e)) => Err(e),
+        }
+    }
+
+    pub(in crate::log) async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
+        Ok(self.extent(stream).await?.last)
+    }
+
+    pub(in crate::log) fn known(&self, conversation: ConversationId) -> &Known {
+        &self.known[self.stream_of(conversation)]
+    }
+
+    /// Whether what this process knows of a stream is as young as it has to be to let somebody in.
+    pub fn is_current(&self, stream: usize) -> bool {
+        self.signs.is_current(stream, Instant::now())
+    }
+
+    /// The same for all streams.
+    pub fn is_current_everywhere(&self) -> bool {
+        (0..self.layout.streams).all(|stream| self.is_current(stream))
+    }
+}

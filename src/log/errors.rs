@@ -1,0 +1,175 @@
+//! Why the log refuses: to be opened, to be written to and to be read.
+
+use std::fmt;
+
+use crate::{
+    domain::Position,
+    log::{limits::MAX_EVENT_BYTES, streams::level::CONTRACT},
+    telemetry::METRICS,
+};
+
+/// Why the address of NATS cannot be used. It never repeats the address, which holds a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("VERBATIM_NATS_URL cannot be used: {0}")]
+pub struct BadUrl(pub(in crate::log) String);
+
+/// Why the log could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The address of nats-server is none.
+    #[error(transparent)]
+    Url(#[from] BadUrl),
+    /// nats-server cannot be reached.
+    #[error("cannot connect to NATS: {0}")]
+    Connect(String),
+    /// nats-server refuses the credentials, again and again.
+    #[error(
+        "nats-server refuses user and password ({0}): compare those in VERBATIM_NATS_URL, where all but letters and \
+         digits is percent-encoded, with the server's"
+    )]
+    Refused(String),
+    /// nats-server takes only smaller messages than events may be.
+    #[error(
+        "nats-server takes messages of up to {found} bytes, and events have up to {MAX_EVENT_BYTES}: set `max_payload` in \
+         its configuration to {MAX_EVENT_BYTES} or more (its default is 1MB)"
+    )]
+    Small {
+        /// Its `max_payload`.
+        found: usize,
+    },
+    /// The number of streams or a stream of that name does not fit.
+    #[error("{0}")]
+    Layout(String),
+    /// None of its streams is there.
+    #[error(
+        "there is no log: none of its streams exists. A new installation gets one by `verbatim migrate`; a log that was \
+         lost is restored from a backup (\"Disasters\" in deploy/README.md)"
+    )]
+    NoLog,
+    /// This version is too old to read it.
+    #[error(
+        "this version is too old for the log: {stream} may be read from contract level {needed} on, and this version \
+         reads up to level {}. Run the version that wrote the log, or a newer one",
+        CONTRACT.reads
+    )]
+    TooOld {
+        /// Which of its streams says so.
+        stream: String,
+        /// The level that a reader must have at least.
+        needed: String,
+    },
+    /// Some of its streams are not there.
+    #[error(
+        "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \
+         is none, `verbatim log recreate` makes what is missing, empty"
+    )]
+    Missing(String),
+    /// This user may not make or change streams.
+    #[error(
+        "this NATS user may not make or change streams (nats-server refuses {0}), but an operator's user may. Run \
+         `verbatim migrate`, or the `verbatim log` command that you need, with the URL of that user in \
+         VERBATIM_NATS_OPERATOR_URL"
+    )]
+    Forbidden(String),
+    /// JetStream does not answer, or refused to make or to update a stream.
+    #[error("cannot open the streams: {0}")]
+    Streams(String),
+}
+
+pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {
+    OpenError::Streams(e.to_string())
+}
+
+/// The log cannot answer now; whether the event is stored is not known. The same event with the
+/// same key may be tried again.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the log does not answer: {0}")]
+pub struct Unavailable(String);
+
+impl Unavailable {
+    /// With a reason for the log lines; clients are not told it.
+    pub fn because(why: impl fmt::Display) -> Self {
+        Self(why.to_string())
+    }
+}
+
+/// Why an event was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotAppended {
+    /// nats-server takes no message of its size; trying again does not help.
+    #[error(
+        "nats-server refuses a message of this size: raise its `max_payload`, or `max_msg_size` of the stream"
+    )]
+    TooLarge,
+    /// The log cannot answer.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl NotAppended {
+    pub(in crate::log) fn too_large() -> Self {
+        METRICS.too_large.inc();
+        Self::TooLarge
+    }
+}
+
+/// Why a roster event was not appended.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Conflict {
+    /// Somebody else was faster: decide again on the new roster.
+    #[error("the roster changed meanwhile, at {0}")]
+    Changed(Position),
+    /// It was not appended for another reason.
+    #[error(transparent)]
+    NotAppended(#[from] NotAppended),
+}
+
+impl From<Unavailable> for Conflict {
+    fn from(outage: Unavailable) -> Self {
+        Self::NotAppended(outage.into())
+    }
+}
+
+/// The stream has a hole: a reader that goes on would lose something.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{stream} cannot be read beyond {last}: {why}")]
+pub struct Damaged {
+    /// Which stream.
+    pub stream: String,
+    /// The last position that is good.
+    pub last: Position,
+    /// What is wrong behind it.
+    pub why: String,
+}
+
+/// Why something was not read again.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotRead {
+    /// Something is missing there for good.
+    #[error(transparent)]
+    Damaged(#[from] Damaged),
+    /// Not now.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<NotRead> for Unavailable {
+    fn from(e: NotRead) -> Self {
+        match e {
+            NotRead::Damaged(damaged) => Self::because(damaged),
+            NotRead::Unavailable(e) => e,
+        }
+    }
+}
+
+/// A message of a captured subject that is not an event of ours.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("message {position} on {subject} is not an event: {why}")]
+pub struct Malformed {
+    /// Where it stands.
+    pub position: Position,
+    /// On which subject.
+    pub subject: String,
+    /// What is wrong.
+    pub why: String,
+}

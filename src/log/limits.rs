@@ -1,0 +1,13 @@
+//! Limits of the log that more than one of its parts keeps to.
+
+use std::time::Duration;
+
+/// How long an append is retried before the answer is 503.
+pub const APPEND_DEADLINE: Duration = Duration::from_secs(10);
+/// How long one request to the log may take before it is tried again.
+pub(in crate::log) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long JetStream knows a `Nats-Msg-Id`.
+pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+/// The most bytes of one event with its headers.
+pub const MAX_EVENT_BYTES: i32 = 96 * 1024;

@@ -1,0 +1,96 @@
+//! Publishing one message, and what JetStream answers.
+
+use std::time::Duration;
+
+use async_nats::{HeaderMap, client::RequestErrorKind, jetstream::ErrorCode};
+use bytes::Bytes;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use crate::domain::{ConversationId, Position};
+
+/// How long to wait before the same append is tried again.
+pub(in crate::log) const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// How long the answer to a publication is awaited before it is sent again. JetStream knows it by
+/// its id, and a server that hangs or has just handed over does not answer at all.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Where an event stands now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Its position.
+    pub position: Position,
+    /// The log had it from an earlier attempt: what is stored there is the first one.
+    pub duplicate: bool,
+}
+
+/// A message on its way into the log.
+#[derive(Debug, Clone)]
+pub(in crate::log) struct Outgoing {
+    pub(in crate::log) conversation: ConversationId,
+    pub(in crate::log) subject: String,
+    pub(in crate::log) headers: HeaderMap,
+    pub(in crate::log) payload: Bytes,
+}
+
+/// Why JetStream did not take a message.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(in crate::log) enum Refused {
+    /// The subject's last sequence was another than expected.
+    #[error("another event was stored meanwhile")]
+    WrongLast,
+    /// It is larger than the server or the stream takes.
+    #[error("it is too large")]
+    TooLarge,
+    /// Anything else; trying again may help.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The answer of JetStream to a publication.
+#[derive(Debug, Deserialize)]
+pub(in crate::log) struct PublishAnswer {
+    #[serde(default)]
+    pub(in crate::log) seq: u64,
+    #[serde(default)]
+    pub(in crate::log) duplicate: bool,
+    #[serde(default)]
+    pub(in crate::log) count: u64,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Until when an attempt may last of which several have time before the deadline.
+pub(in crate::log) fn attempt(deadline: Instant) -> Instant {
+    deadline.min(Instant::now() + ANSWER)
+}
+
+/// Publishes and waits for the answer that it is stored.
+pub(in crate::log) async fn publish(
+    client: &async_nats::Client,
+    out: Outgoing,
+    until: Instant,
+) -> Result<PublishAnswer, Refused> {
+    let request = async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(None);
+    // Without a connection the request may have to wait even to be sent.
+    let answer = timeout_at(until, client.send_request(out.subject, request))
+        .await
+        .map_err(|_| Refused::Other("no answer in time".into()))?
+        .map_err(|e| match e.kind() {
+            RequestErrorKind::MaxPayloadExceeded => Refused::TooLarge,
+            _ => Refused::Other(e.to_string()),
+        })?;
+    let answer: PublishAnswer =
+        serde_json::from_slice(&answer.payload).map_err(|e| Refused::Other(e.to_string()))?;
+    match &answer.error {
+        None => Ok(answer),
+        Some(e) if is_wrong_last(e.error_code()) => Err(Refused::WrongLast),
+        Some(e) if e.error_code() == ErrorCode::STREAM_MESSAGE_EXCEEDS_MAXIMUM => Err(Refused::TooLarge),
+        Some(e) => Err(Refused::Other(e.to_string())),
+    }
+}
+
+/// nats-server 2.15 has two codes for it: 10071 and 10164.
+fn is_wrong_last(code: ErrorCode) -> bool {
+    code == ErrorCode::STREAM_WRONG_LAST_SEQUENCE || code == ErrorCode(10164)
+}

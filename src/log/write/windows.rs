@@ -1,0 +1,29 @@
+//! The windows of all streams: asking where the streams end of which nobody has asked lately.
+
+use futures_util::{StreamExt as _, stream};
+use tokio::time::Instant;
+
+use crate::{domain::Position, log::Log};
+
+/// The most streams that are asked for at once.
+const AT_ONCE: usize = 16;
+
+impl Log {
+    /// The position behind which JetStream itself knows what is appended to a stream again; `None` if its
+    /// leader has not answered for a long time.
+    pub fn window(&self, stream: usize) -> Option<Position> {
+        self.windows[stream].begins_behind(Instant::now())
+    }
+
+    /// Asks where the streams end of which nobody has asked lately. To be called every few seconds.
+    pub async fn keep_windows(&self) {
+        let now = Instant::now();
+        let quiet = (0..self.windows.len()).filter(|stream| self.windows[*stream].is_quiet(now));
+        let asked = quiet.map(|stream| async move {
+            if let Err(e) = self.last_by_leader(stream).await {
+                tracing::debug!(error = %e, stream, "the end of a stream is not known");
+            }
+        });
+        stream::iter(asked).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+}

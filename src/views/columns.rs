@@ -1,0 +1,24 @@
+//! How values of the domain stand in columns.
+
+use crate::domain::Position;
+
+/// How a value of the domain is written in a column.
+pub(in crate::views) fn word<T: serde::Serialize>(value: T) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => unreachable!("roles, kinds and settings are words, not {other:?}"),
+    }
+}
+
+/// Reads it back.
+pub(in crate::views) fn read_word<T: serde::de::DeserializeOwned>(word: String) -> sqlx::Result<T> {
+    serde_json::from_value(serde_json::Value::String(word)).map_err(|e| sqlx::Error::Decode(e.into()))
+}
+
+pub(in crate::views) fn bigint(position: Position) -> i64 {
+    position.0.try_into().unwrap_or(i64::MAX)
+}
+
+pub(in crate::views) fn position(stored: i64) -> Position {
+    Position(stored.try_into().unwrap_or_default())
+}
