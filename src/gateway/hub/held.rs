@@ -1,4 +1,10 @@
 //! The events of a conversation that has to be read before they can be shown.
+//!
+//! They are kept in the order of the stream, each with the listeners that come in by it, because the
+//! roster changes between them: shown all to all, a member who came in by the third would be given the
+//! first two. They begin at one position (`before`), which names the reading that they wait for: events
+//! that were given up and are held again begin at a later one, and the answer of the first reading, in
+//! which what lies between is missing, must not release them.
 
 use std::sync::Arc;
 
@@ -11,12 +17,11 @@ const EVENTS: usize = 256;
 /// The most bytes of their data.
 const BYTES: usize = 1 << 20;
 
-/// An event, and those who listen here and come in by it.
+/// An event, and the listeners that come in by it.
 pub(in crate::gateway) type Step = (Recorded, Vec<Arc<Listener>>);
 
-/// Events that wait, and for whom.
+/// Events that wait, and the listeners for which they wait.
 pub(in crate::gateway) struct Held {
-    /// Since when.
     pub(in crate::gateway) since: Instant,
     /// The position before the first of them.
     before: Position,
@@ -24,7 +29,7 @@ pub(in crate::gateway) struct Held {
     bytes: usize,
 }
 
-/// Why events are held no longer, and those for whom they were are sent elsewhere.
+/// Why events are held no longer and the sockets that wait for them are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::gateway) enum GivenUp {
     /// More happens than can be held.
@@ -63,17 +68,17 @@ impl Held {
         self.events
     }
 
-    /// Those for whom it is held.
+    /// The listeners for which it is held.
     pub(in crate::gateway) fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.events.iter().flat_map(|(_, added)| added)
     }
 
-    /// Whether it is held for somebody.
+    /// Whether it is held for this listener.
     pub(in crate::gateway) fn is_for(&self, listener: &Arc<Listener>) -> bool {
         self.listeners().any(|other| Arc::ptr_eq(other, listener))
     }
 
-    /// Leaves somebody out; whether it still is held for others.
+    /// Leaves a listener out; whether it still is held for others.
     pub(in crate::gateway) fn is_wanted_without(&mut self, listener: &Arc<Listener>) -> bool {
         for (_, added) in &mut self.events {
             added.retain(|other| !Arc::ptr_eq(other, listener));

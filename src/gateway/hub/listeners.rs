@@ -1,4 +1,4 @@
-//! Who listens on this node: the users with open sessions here, and the sessions of each.
+//! The listeners of this node: the users with open sessions here, and the sessions of each.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,14 +29,10 @@ use crate::{
 
 /// One socket with its login.
 pub struct Session {
-    /// Its id.
-    pub id: Uuid,
-    /// Whose it is.
-    pub user: UserId,
-    /// By which login.
-    pub login: LoginId,
-    /// Where its frames go.
-    pub socket: Arc<Socket>,
+    pub(in crate::gateway) id: Uuid,
+    pub(in crate::gateway) user: UserId,
+    pub(in crate::gateway) login: LoginId,
+    pub(in crate::gateway) socket: Arc<Socket>,
     /// What it wants to hear of; without one, everything.
     filter: Option<Filter>,
     /// Unix seconds at which its access token expires.
@@ -59,7 +55,7 @@ impl Session {
         self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
 
-    /// A fresh token.
+    /// Counts from now on until a fresh token expires.
     pub(in crate::gateway) fn renew(&self, until: Time) {
         self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
     }
@@ -71,8 +67,7 @@ impl Session {
 
 /// A user with sessions on this node.
 pub struct Listener {
-    /// Who.
-    pub user: UserId,
+    pub(in crate::gateway) user: UserId,
     sessions: Mutex<Vec<Arc<Session>>>,
     /// The conversations whose events reach this listener. Only the hub changes it.
     pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,

@@ -1,5 +1,5 @@
-//! Who is given what happens in the conversations of one stream. Plain bookkeeping, done by the stream's
-//! task alone: joining, leaving and delivering happen in one order.
+//! The listeners of the conversations of one stream. Plain bookkeeping, done by the stream's task alone:
+//! joining, leaving and delivering happen in one order, the order of the log, and no lock decides it.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -72,8 +72,8 @@ struct Topic {
     moved: Moved,
 }
 
-/// Whether a beat has to name a topic. It is named until a beat that did so is known to have been told:
-/// an answer may come too late for whoever has asked.
+/// Whether a beat has to name a topic. It is named until a beat that did so is known to have been told: an
+/// answer may come too late for the sweep that has asked, and what it named would be told to nobody.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moved {
     No,
@@ -86,9 +86,14 @@ impl Topics {
         Self { stream, all: HashMap::new(), dirty: Vec::new(), held: HashMap::new(), beat: 0 }
     }
 
-    /// Shows an event that counts to those who are in. Membership changes between two frames: what is
-    /// pending goes to those who were in before, who comes in is subscribed before their own event,
-    /// and who goes is unsubscribed after it.
+    /// Shows an event that counts to the members. Membership changes between two frames, in four steps:
+    ///
+    /// 1. What is pending is sent to the listeners as they were before the change. Sent later, it would
+    ///    reach a new member who was not in yet, and would miss a member who has gone.
+    /// 2. New members are subscribed before the event, which is the first one of their chain.
+    /// 3. The event is sent.
+    /// 4. Members who have gone are unsubscribed after it: it is the last one of their chain, and tells
+    ///    them that they have gone.
     pub(in crate::gateway) fn show(
         &mut self,
         recorded: &Recorded,
@@ -148,7 +153,9 @@ impl Topics {
     }
 
     /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
-    /// To keep the order, a caller calls it until then before anything else joins, leaves or happens.
+    ///
+    /// A caller calls it until then before anything else joins, leaves or happens: a listener that joined
+    /// in between would be sent events that its head stands for already; one that left would shift the listeners behind it, and the next of them would be passed over.
     pub(in crate::gateway) fn flush_some(&mut self) -> Option<usize> {
         while let Some(id) = self.dirty.last() {
             if let Some(written) = self.flush_to_some(*id) {
@@ -164,7 +171,8 @@ impl Topics {
         while self.flush_some().is_some() {}
     }
 
-    /// Whether the events of a conversation are held.
+    /// Whether the events of a conversation are held. If so, its next event has to be held too, known or
+    /// not: shown at once, it would overtake them.
     pub(in crate::gateway) fn is_held(&self, id: ConversationId) -> bool {
         self.held.contains_key(&id)
     }
@@ -185,12 +193,14 @@ impl Topics {
             && (self.held.values().any(|held| held.is_for(listener)) || ids.any(|id| self.is_held(id)))
     }
 
-    /// Holds an event of a conversation that has to be read first, for those who come in by it and
-    /// those who came in before. `before` is where the stream stood just before it.
+    /// Holds an event of a conversation that has to be read first, for the listeners that come in by it
+    /// and those that came in before. `before` is where the stream stood just before it.
     ///
-    /// Nobody for whom an event is held is told a position beyond it ([`Listener::reached`]): a client
-    /// that went on from there would never get it. The listener learns of it here, before the stream is
-    /// said to have been followed so far.
+    /// No listener for which an event is held is told a position beyond it ([`Listener::reached`]): a client
+    /// that went on from there would never get it. The listener is told here to wait, before the stream is
+    /// said to have been followed so far; told afterwards, a heartbeat in between would carry such a
+    /// position. It is told also if the events are given up at once, because the sockets close later than
+    /// that.
     pub(in crate::gateway) fn hold(
         &mut self,
         recorded: &Recorded,
@@ -212,6 +222,10 @@ impl Topics {
     /// A conversation has been read as it was `before` the first event that is held of it: shows what is
     /// held, in order, as it would have been shown at its time. `take_in` is given the conversation
     /// as it is after all of it.
+    ///
+    /// All events are folded first and shown afterwards: from `take_in` on the conversation is known and the
+    /// next event of the stream is shown at once, so what is held has to be in it. The listeners wait no more
+    /// only when all of it has been sent, or a heartbeat in between would tell a position beyond it.
     pub(in crate::gateway) fn show_held(
         &mut self,
         id: ConversationId,
@@ -246,10 +260,14 @@ impl Topics {
         self.held.iter().filter(|(_, held)| is_overdue(held)).map(|(id, _)| *id).collect()
     }
 
-    /// Gives up what is held of a conversation: those for whom it is held come back with their cursor, here or
-    /// elsewhere, and join anew. The order matters: a session that begins meanwhile either is closed
-    /// with the others or finds that not everything has been joined; and only then may a position be
-    /// told that lies beyond what was held.
+    /// Gives up what is held of a conversation: the sessions for which it is held come back with their
+    /// cursor, here or elsewhere, and join anew. The order of the three steps:
+    ///
+    /// 1. *Unsettle, then close.* A session that begins meanwhile either is closed with the others or finds
+    ///    that not everything has been joined. In the other order it could begin between the two, trust the
+    ///    topics, stay open and never hear of this conversation.
+    /// 2. *Close, then wait no more.* Only a socket that is closed takes no heartbeat with a position beyond
+    ///    what was held.
     pub(in crate::gateway) fn send_elsewhere(&mut self, id: ConversationId) {
         let Some(held) = self.held.remove(&id) else { return };
         for listener in held.listeners() {
