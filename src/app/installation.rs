@@ -250,7 +250,7 @@ async fn mend(log: &Log) -> Result<(), OpenError> {
             if !wrong.is_empty() {
                 tracing::warn!(
                     settings = wrong.iter().map(should_be).collect::<Vec<_>>().join("; "),
-                    "settings of streams are wrong and this NATS user may not change them: run `verbatim migrate` with \
+                    "could not correct wrong settings of streams with this NATS user: run `verbatim migrate` with \
                      an operator's user in VERBATIM_NATS_OPERATOR_URL"
                 );
             }

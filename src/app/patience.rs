@@ -26,7 +26,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
             Ok(done) => return done,
             Err(_) => format!("there is no answer within {} s", ATTEMPT.as_secs()),
         };
-        tracing::warn!(error = why, "{what} was not there; trying again");
+        tracing::warn!(error = why, "could not reach {what}; retrying");
         health.is_waiting_for(format!("{what} is waited for: {why}"));
         sleep(RETRY).await;
     }
