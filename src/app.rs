@@ -274,7 +274,7 @@ async fn remake_volatile(log: Log) {
     }
 }
 
-/// What the servers say an acknowledgement is worth.
+/// Asks the servers for the durability of an acknowledgement.
 async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
     let durability = log.durability().await;
     match &durability {

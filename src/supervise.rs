@@ -46,7 +46,7 @@ impl Supervisor {
     ) {
         let supervisor = self.clone();
         self.0.tasks.spawn(async move {
-            // What a panic leaves half done is not looked at again: the process stops.
+            // Nobody looks again at state that a panic left half done: the process stops.
             let work = AssertUnwindSafe(work).catch_unwind();
             tokio::select! {
                 // Told to stop and ended at once: it ended because it was told.

@@ -20,7 +20,7 @@ pub struct Clocks {
     pub postgres: Option<f64>,
 }
 
-/// What follows from that.
+/// The conclusion from both differences.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Agreement {
     /// They differ by no more than this, in seconds.
@@ -57,7 +57,7 @@ impl Clocks {
 }
 
 impl Agreement {
-    /// What is wrong, then what to do; nothing if all is well.
+    /// The fault, then the remedy; `None` if all is well.
     pub fn trouble(self) -> Option<String> {
         match self {
             Self::Close(_) => None,

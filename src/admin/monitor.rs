@@ -34,7 +34,7 @@ const TELL: Duration = Duration::from_millis(100);
 /// So many events the views may lack while they are being built.
 const FEW: u64 = 10_000;
 
-/// What a process is made of, as far as it is looked at.
+/// The parts of a process that the monitor looks at.
 pub struct Parts {
     /// The log.
     pub log: Log,
@@ -63,7 +63,7 @@ struct Monitor {
 pub async fn start(health: &Arc<Health>, parts: Parts, tasks: &Supervisor) -> Result<(), Unavailable> {
     let mut peers = parts.log.peers().await?;
     let mut survey = parts.log.survey(parts.clock.clone(), tasks);
-    // Who asks a moment after the start is told what is, and not that nobody has looked yet.
+    // A request right after the start gets a real observation, and not "not looked yet".
     let _ = survey.wait_for(Option::is_some).await;
     let node = parts.clock.id(std::convert::identity);
     let database = Database::of(&parts.pool, node);

@@ -26,7 +26,7 @@ const MANY: u64 = 10_000;
 /// How far one follower is behind the log in one stream: events, and for how long.
 pub(super) type Lag = (u64, Duration);
 
-/// What was seen.
+/// All observations on which the report rests.
 pub(super) struct Facts {
     pub(super) now: Instant,
     pub(super) survey: Option<Survey>,
@@ -46,7 +46,7 @@ pub(super) struct Facts {
     pub(super) stopped: i64,
 }
 
-/// What is said of all parts.
+/// Reports all parts.
 pub(super) fn report(facts: &Facts) -> Report {
     let seen = facts.database.as_ref().ok();
     let warning = seen.filter(|seen| seen.parked > 0).map(|seen| {

@@ -1,8 +1,8 @@
-//! What is said of the parts of a process, and what follows from it for the whole.
+//! The report on the parts of a process, and the status of the whole.
 
 use serde_json::{Map, Value, json};
 
-/// How a part is.
+/// The state of a part, from good to bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Ok,
@@ -30,9 +30,9 @@ const UNKNOWN: &str = "not_known";
 pub(super) struct Part {
     pub(super) name: &'static str,
     pub(super) status: Status,
-    /// What is wrong in one word.
+    /// The code of the fault.
     pub(super) code: &'static str,
-    /// What is wrong, then what to do.
+    /// The fault, then the remedy.
     pub(super) detail: String,
     /// Whether another node is better off, so that this one should get nothing new. What all nodes share
     /// does not take any of them out: history and open sockets go on.
@@ -85,7 +85,7 @@ impl Part {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Report {
     pub(super) parts: Vec<Part>,
-    /// What is wrong with single conversations, which is no reason to look for another node.
+    /// Trouble with single conversations, which another node would have too.
     pub(super) warning: Option<String>,
 }
 
@@ -103,7 +103,7 @@ impl Report {
         let parts: Map<String, Value> =
             self.parts.iter().map(|part| (part.name.to_owned(), part.body())).collect();
         let mut body = json!({ "parts": parts });
-        // What takes the node out is said first.
+        // The report names first the fault that takes the node out.
         let mut troubles: Vec<&Part> =
             self.parts.iter().filter(|part| part.status != Status::Ok && part.code != UNKNOWN).collect();
         troubles.sort_by_key(|part| (!part.takes_out, std::cmp::Reverse(part.status)));

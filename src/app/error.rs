@@ -49,9 +49,9 @@ pub enum AppError {
          `verbatim log begin-epoch` joins them"
     )]
     AnotherLog {
-        /// What the database knows.
+        /// The epoch that the database knows.
         its: Epoch,
-        /// What the log says.
+        /// The epoch of the log.
         found: Epoch,
     },
     /// The log does not answer.

@@ -129,9 +129,9 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
 pub struct Made {
     /// Its epoch.
     pub epoch: Epoch,
-    /// How it is laid out.
+    /// The number of streams, and of copies of each.
     pub layout: Layout,
-    /// What was put right.
+    /// The corrected settings of streams.
     pub mended: Vec<Mended>,
 }
 

@@ -1,4 +1,4 @@
-//! What a process is given, and what it tells when it serves.
+//! The input of a process, and its report when it serves.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ pub struct Addresses {
     pub database: String,
 }
 
-/// Where a process listens.
+/// The addresses of both listeners.
 #[derive(Debug, Clone, Copy)]
 pub struct Listening {
     /// REST and WebSockets.
@@ -33,7 +33,7 @@ pub enum Weakness {
     Warned,
 }
 
-/// What a process puts up with.
+/// The weaknesses that a process accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
     /// A log that is not synced.
@@ -42,7 +42,7 @@ pub struct Mode {
     pub rebuild: Consent,
 }
 
-/// What a process is given from above.
+/// The input of a process from above.
 pub struct Process {
     /// The time.
     pub clock: Clock,

@@ -16,13 +16,13 @@ use crate::{
     views,
 };
 
-/// How often it is looked.
+/// The time between two looks at log and views.
 const LOOK: Duration = Duration::from_secs(2);
 /// So many looks in a row have to find another log under this process before it gives up: a stream that
 /// has just changed its leader may lack its last events for a moment.
 const LOOKS: usize = 3;
 
-/// What is wrong with the views, for `/readyz`; `None` if nothing is.
+/// The fault of the views, for `/readyz`; `None` if there is none.
 pub(super) type Trouble = watch::Sender<Option<String>>;
 
 /// Waits until the views follow from the log: a process that serves others would show what the log does

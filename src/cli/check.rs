@@ -15,7 +15,7 @@ use crate::{
     views,
 };
 
-/// What is told, and whether all of it was good.
+/// Printed findings, and whether all of them were good.
 struct Report {
     is_fine: bool,
 }

@@ -51,7 +51,7 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     Ok(served?)
 }
 
-/// What to do next, ready to paste.
+/// The next steps, ready to paste.
 fn welcome(Listening { public: listen, admin }: Listening, data_dir: &Path) -> String {
     let data = data_dir.display();
     format!(

@@ -31,7 +31,7 @@ pub struct Cluster {
     routes: (Vec<String>, String),
 }
 
-/// What a server says of its own health.
+/// The report of a server about its own health.
 #[derive(Deserialize)]
 struct Answer {
     data: Option<Health>,

@@ -19,7 +19,7 @@ pub enum DevError {
     InUse {
         /// The folder.
         data_dir: PathBuf,
-        /// Who uses it, as written in the lock.
+        /// The process that holds the lock.
         process: String,
     },
     /// A file or folder cannot be used.
@@ -27,7 +27,7 @@ pub enum DevError {
     Folder {
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Started by root on a system that has no user to run the servers as.
@@ -40,7 +40,7 @@ pub enum DevError {
     Server {
         /// Which one.
         server: &'static str,
-        /// What happened, and what to do where that is known.
+        /// The fault, and the remedy where it is known.
         why: String,
         /// The last lines of its log.
         log: String,

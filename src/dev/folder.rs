@@ -38,7 +38,7 @@ impl Folder {
         opened().map_err(cannot_use(path))
     }
 
-    /// Who owns it.
+    /// The user who owns the folder.
     pub(super) fn owner(&self) -> Result<User, DevError> {
         let found = self.handle.metadata().map_err(cannot_use(&self.path))?;
         Ok(User { uid: found.uid(), gid: found.gid() })

@@ -26,7 +26,7 @@ pub(super) struct Home {
     pub(super) user: Option<User>,
 }
 
-/// What the server owns.
+/// The folder that belongs to the server's user.
 pub(super) const DATA: &str = "data";
 /// Where passwords are kept, which outlive a change of the folder's owner; and where an earlier version kept that
 /// of Postgres.

@@ -21,7 +21,7 @@ const INCLUDED: &str = include_str!("../../deploy/log.conf");
 const CLUSTER: &str = "cluster {";
 const SYNC_ALWAYS: &str = "sync_interval: always";
 
-/// What a test may want otherwise.
+/// The options that a test may change.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NatsOptions {
     /// Acknowledge before the disk has it, as an unconfigured nats-server does.
@@ -127,7 +127,7 @@ impl Nats {
         self.process.pid()
     }
 
-    /// What it is started with from the next time on.
+    /// Sets the options for the next start.
     pub fn options(&mut self) -> &mut NatsOptions {
         &mut self.setup.options
     }
@@ -191,7 +191,7 @@ impl Nats {
     }
 }
 
-/// What a server is started with, again and again.
+/// The options of every start of a server.
 #[derive(Debug)]
 pub(super) struct Setup {
     pub(super) program: PathBuf,
@@ -205,7 +205,7 @@ pub(super) struct Setup {
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: String,
-    /// Where the others connect.
+    /// The port for the other servers of the cluster.
     pub(super) port: u16,
     /// Where all of them are, with the password of the routes.
     pub(super) routes: Vec<String>,

@@ -24,7 +24,7 @@ const LOOPBACK: &str = "127.0.0.1";
 /// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 
-/// What a test wants otherwise.
+/// The options that a test changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PostgresOptions {
     /// Fast and fragile: data survive a crash of the server but not of the machine. 300 connections, not 100.

@@ -1,4 +1,4 @@
-//! What nobody can guess.
+//! Secrets from the randomness of the operating system.
 
 /// A new password: a letter, then 128 random bits in hex. The letter keeps nats-server from reading a number.
 pub(super) fn new_password() -> String {

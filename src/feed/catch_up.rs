@@ -64,7 +64,7 @@ impl Feed {
         self.turns.take().await.ok_or(Behind::Crowded)
     }
 
-    /// What a user is in now and what they have left since, as of positions that the log has passed.
+    /// The present memberships of a user, and those that ended since positions that the log has passed.
     pub async fn memberships(
         &self,
         user: UserId,
@@ -90,7 +90,7 @@ impl Feed {
         Err(Behind::Lagging)
     }
 
-    /// What a user has missed between two points. Both have to lie behind this node.
+    /// The missed events of a user between two points. Both have to lie behind this node.
     pub async fn missed(&self, user: UserId, from: Vec<Point>, to: Vec<Point>) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &Point::positions(&from), &Point::positions(&to)).await?;
         Ok(self.missed_in(user, from, to, memberships))

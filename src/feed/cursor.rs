@@ -39,7 +39,7 @@ pub enum Reset {
     FromTheFuture,
     /// Other events stand at its positions: the log was restored from a backup and has grown since.
     AnotherLog,
-    /// What lies behind it cannot be read completely.
+    /// The events behind the cursor cannot be read completely.
     Incomplete,
 }
 
@@ -108,7 +108,7 @@ impl Cursors {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// What a cursor of a user says.
+    /// Reads the cursor of a user.
     pub(super) fn read(&self, user: UserId, text: &str) -> Result<Claim, Reset> {
         if text.len() > MAX_TEXT {
             return Err(Reset::Unreadable);

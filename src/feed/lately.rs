@@ -15,10 +15,10 @@ use crate::{
 
 /// The most bytes that all streams together keep.
 const BYTES: usize = 32 << 20;
-/// What an event takes besides its data.
+/// The size of an event besides its data.
 const EACH: usize = 512;
 
-/// What this node knows of an event that it has followed.
+/// The result of the fold for a followed event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// It counts; before it in the chain of its conversation stands this one.
@@ -140,7 +140,7 @@ mod tests {
         lately.extend(0, events.iter().map(|(at, of, verdict)| (recorded(*at, *of, 0), *verdict)));
     }
 
-    /// What is told of conversation 1 to somebody with these stays in it.
+    /// The events of conversation 1 for a user with these stays in it.
     fn told(lately: &Lately, after: u64, upto: u64, stays: &[(u64, Option<u64>)]) -> Option<Vec<u64>> {
         let stay = |(since, until): &(u64, Option<u64>)| Stay {
             conversation: id(1),

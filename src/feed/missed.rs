@@ -17,7 +17,7 @@ use crate::{
 /// Conversations that are folded side by side.
 const FOLDS: usize = 16;
 
-/// What a user has missed between two points.
+/// The missed events of a user between two points.
 pub struct Missed {
     log: Log,
     remembered: Arc<Remembered>,
@@ -34,9 +34,9 @@ pub struct Missed {
 
 /// One stream that is being read.
 enum Reading {
-    /// What this node remembers.
+    /// Events from the memory of this node.
     Remembered(VecDeque<Shown>),
-    /// What the log has, with the conversations as they were up to here.
+    /// Events from the log, with the conversations folded up to here.
     Stored(Box<Replay>, HashMap<ConversationId, Fold>),
 }
 
@@ -163,7 +163,7 @@ fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
     shown.drain(..count).collect()
 }
 
-/// What of it counts and may be seen by this user.
+/// The events that count and that this user may see.
 fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recorded>) -> Vec<Shown> {
     let mut events = Vec::new();
     for recorded in read {

@@ -71,7 +71,7 @@ impl Feed {
     }
 }
 
-/// What one look has cost so far.
+/// The cost of one look so far.
 #[derive(Default)]
 struct Spent {
     events: usize,

@@ -1,8 +1,8 @@
-//! What this node keeps in memory of the log for those who catch up.
+//! The part of the log that this node keeps in memory for clients that catch up.
 
 use crate::feed::{folds::Folds, lately::Lately, points::Points};
 
-/// What spares the servers being asked.
+/// Memory that spares requests to the servers.
 pub(super) struct Remembered {
     pub(super) lately: Lately,
     pub(super) folds: Folds,

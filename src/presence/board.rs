@@ -1,4 +1,4 @@
-//! Who is here, merged over all nodes: plain bookkeeping, in an order that is the same everywhere.
+//! Presence, merged over all nodes: plain bookkeeping, in an order that is the same everywhere.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,7 +7,7 @@ use crate::{
     log::{Here, LeaseChange, NodeId},
 };
 
-/// What every node says of every user who is here or has just left.
+/// The entries of all nodes for each user who is here or has just left.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     users: HashMap<UserId, BTreeMap<NodeId, Here>>,
@@ -16,11 +16,11 @@ pub(super) struct Board {
 /// A user's merged status has tipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tipped {
-    /// Who.
+    /// The user of the entry.
     pub(super) user: UserId,
     /// To what.
     pub(super) status: Status,
-    /// Since when.
+    /// The time of the last change of status.
     pub at: Time,
     /// The node whose entry tipped it: it is the one that tells the conversations.
     pub(super) by: NodeId,

@@ -30,7 +30,7 @@ pub(super) const RENEW: Duration = Duration::from_secs(4);
 /// The changes that are told side by side.
 const TELLERS: usize = 8;
 
-/// Who is here, for asking and for telling. Cheap to clone.
+/// Presence, to ask and to tell. Cheap to clone.
 #[derive(Clone)]
 pub struct Presence(pub(super) Arc<Inner>);
 

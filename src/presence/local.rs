@@ -40,7 +40,7 @@ struct Sessions {
     wrote: Option<Instant>,
 }
 
-/// What the bucket has of a user.
+/// The entry of a user in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
     /// Nothing: of who goes before anything was written, nothing has to be.
@@ -145,7 +145,7 @@ impl Local {
     pub(super) fn wrote(&mut self, write: Write) {
         let Some(sessions) = self.users.get_mut(&write.user) else { return };
         sessions.is_on_its_way = false;
-        // What was doubted on its way is written once more.
+        // A write with a doubtful result is repeated.
         let is_so = sessions.written == Written::As(Status::Offline);
         if is_so && write.status == Status::Offline && sessions.open.is_empty() {
             self.users.remove(&write.user);
@@ -160,7 +160,7 @@ impl Local {
         self.write_again(write.user);
     }
 
-    /// What was written of a user is gone.
+    /// The written entry of a user is gone.
     pub(super) fn write_again(&mut self, user: UserId) {
         if let Some(sessions) = self.users.get_mut(&user) {
             sessions.written = Written::Unknown;
@@ -168,7 +168,7 @@ impl Local {
         }
     }
 
-    /// What was written may be gone.
+    /// Written entries may be gone.
     pub(super) fn write_all_again(&mut self) {
         for (user, sessions) in &mut self.users {
             if sessions.written != Written::Nothing {

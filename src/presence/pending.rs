@@ -16,7 +16,7 @@ pub(super) struct Pending {
     busy: HashSet<UserId>,
 }
 
-/// What is new of a user.
+/// The changes of a user that still have to be told.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct News {
     /// The merged status has tipped.

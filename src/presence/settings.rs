@@ -1,4 +1,4 @@
-//! What is told of presence, and how fast.
+//! The settings of presence: who is told, and how fast.
 
 use std::time::Duration;
 

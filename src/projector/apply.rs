@@ -148,7 +148,7 @@ impl Projecting {
         Ok(())
     }
 
-    /// What counts of a batch, in order, and what cannot be read.
+    /// The facts of a batch that count, in order, and the unreadable events.
     fn facts(&mut self, batch: Vec<Recorded>) -> (Vec<Fact>, Vec<Parked>) {
         let (mut facts, mut poison) = (Vec::with_capacity(batch.len()), Vec::new());
         for recorded in batch {

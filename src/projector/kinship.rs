@@ -11,7 +11,7 @@ use crate::{
     views,
 };
 
-/// What the views and the log have to do with each other.
+/// The relation of the views to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kinship {
     /// The views follow from this log.
@@ -24,7 +24,7 @@ pub enum Kinship {
 }
 
 impl Kinship {
-    /// What is wrong and what to do about it, if something is.
+    /// The fault and the remedy, if there is a fault.
     pub fn trouble(&self) -> Option<String> {
         match self {
             Self::Views => None,
@@ -55,7 +55,7 @@ pub enum NotCompared {
 pub struct AnotherLog {
     stream: usize,
     at: Point,
-    /// What the log has there.
+    /// The event of the log at that position.
     found: Found,
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Size {
 /// A follower that is ahead of its reader.
 pub(super) struct Reader {
     ready: mpsc::Receiver<Result<Vec<Recorded>, Damaged>>,
-    /// What comes next.
+    /// Events that the follower has read and no batch has taken.
     kept: Vec<Recorded>,
     damaged: Option<Damaged>,
     ahead: AbortOnDropHandle<()>,
@@ -80,7 +80,7 @@ impl Reader {
                 Err(damaged) => self.damaged = Some(damaged),
             }
         }
-        // What came before the damage is good, and is handed over first.
+        // Events before the damage are good, and are handed over first.
         if let (Some(damaged), true) = (&self.damaged, self.kept.is_empty()) {
             return Err(damaged.clone().into());
         }

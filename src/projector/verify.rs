@@ -12,7 +12,7 @@ use crate::{
     views::{self, Difference},
 };
 
-/// What was compared.
+/// The size of a comparison.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Rows of the live views.

@@ -1,4 +1,4 @@
-//! What this process counts.
+//! The metrics of this process.
 
 use std::sync::LazyLock;
 
@@ -7,7 +7,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// What this process counts, for `/metrics`.
+/// The metrics of this process, for `/metrics`.
 pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
 
 macro_rules! metrics {

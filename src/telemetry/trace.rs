@@ -35,7 +35,7 @@ impl TraceParent {
         &self.0
     }
 
-    /// The one of the request that is being answered.
+    /// The trace of the request that is being answered.
     pub fn current() -> Option<Self> {
         TRACE.try_with(Clone::clone).ok().flatten()
     }
