@@ -46,7 +46,7 @@ pub use pages::Origins;
 use patient::Patient;
 use requests::{Most, REFUSED, Requests};
 
-/// What one connection, and all of them together, may cost. Sizes are bytes.
+/// The limits of one connection, and of all together. Sizes are bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that

@@ -1,4 +1,4 @@
-//! Whom an account has blocked.
+//! The block list of an account.
 
 use sqlx::PgPool;
 use thiserror::Error;
@@ -13,9 +13,9 @@ pub const MAX_BLOCKS: i64 = 1_000;
 /// Somebody who is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
-    /// Who.
+    /// The blocked user.
     pub user: UserId,
-    /// Since when.
+    /// The time of the block.
     pub created_at: Time,
 }
 
@@ -73,7 +73,7 @@ pub async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(),
     Ok(())
 }
 
-/// Whom an account has blocked, latest first, from behind the one that `after` names.
+/// The block list of an account, latest first, from behind the block that `after` names.
 pub async fn blocks(
     pool: &PgPool,
     account: UserId,

@@ -25,21 +25,21 @@ pub const MAX_LOGINS: i64 = 100;
 /// How often a decision is made anew because the password hash changed under it.
 const ROUNDS: usize = 3;
 
-/// What a person presents to log in.
+/// The input of a login.
 #[derive(Debug)]
 pub struct Attempt {
     /// The account; `None` if what was typed cannot be a user name. It then fails like an unknown one.
     pub username: Option<Username>,
     /// The password as typed.
     pub password: Password,
-    /// What the person calls the device.
+    /// The name that the person gives to the device.
     pub device: Option<DeviceName>,
 }
 
-/// What a log-in led to.
+/// The result of a login.
 #[derive(Debug)]
 pub struct LoggedIn {
-    /// Who logged in, and the tokens.
+    /// The account, and its tokens.
     pub grant: Grant,
     /// Older logins that ended to make room: cut their sockets everywhere.
     pub displaced: Vec<LoginId>,
@@ -78,7 +78,7 @@ pub enum ChangeError {
 pub struct Login {
     /// Its id.
     pub id: LoginId,
-    /// What its owner calls the device.
+    /// The name that the owner gives to the device.
     pub device: Option<DeviceName>,
     /// When the password was checked.
     pub created_at: Time,
@@ -88,7 +88,7 @@ pub struct Login {
     pub expires_at: Time,
 }
 
-/// What came of revoking a login.
+/// The result of revoking a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
     /// It ended just now: cut its sockets everywhere.

@@ -12,7 +12,7 @@ const ALIVE_SECONDS: f64 = 10.0;
 /// The other processes, as far as Postgres knows them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct OtherNodes {
-    /// How many run.
+    /// The number of nodes with a recent note.
     pub alive: i64,
     /// How many of them have had an answer of the log lately.
     pub with_log: i64,

@@ -21,7 +21,7 @@ pub struct Account {
     pub username: Username,
     /// How the person likes to be called.
     pub display_name: DisplayName,
-    /// When it was registered.
+    /// The time of the registration.
     pub created_at: Time,
     /// When the person was last here; nothing before the first time.
     pub last_seen_at: Option<Time>,

@@ -24,10 +24,10 @@ pub(crate) const IDLE_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// How long a login lives at most.
 pub(crate) const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
-/// What a client gets by logging in and by refreshing.
+/// The answer to a login and to a refresh.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Whose login it is.
+    /// The user of the login.
     pub user: UserId,
     /// The login.
     pub login: LoginId,

@@ -34,7 +34,7 @@ pub enum Muted {
     ForGood,
 }
 
-/// What shall change; what is absent stays.
+/// The changes; absent settings stay.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SettingChanges {
     /// Whether devices stay silent.

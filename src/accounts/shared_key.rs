@@ -10,7 +10,7 @@ pub enum SharedKeyError {
     /// The database does not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
-    /// What it keeps is not a key.
+    /// The stored value is not a key.
     #[error(transparent)]
     Key(#[from] BadKey),
 }

@@ -1,4 +1,4 @@
-//! What **proves** who somebody is: passwords, access tokens, refresh tokens and keys.
+//! Proofs of an identity: passwords, access tokens, refresh tokens and keys.
 
 pub mod keys;
 pub mod names;

@@ -68,7 +68,7 @@ macro_rules! shown_names {
 shown_names! {
     /// How a person likes to be called: one visible line of 1 to 128 bytes, as typed. Not unique.
     DisplayName;
-    /// What a person calls the device of a login: one visible line of 1 to 128 bytes, as typed.
+    /// The name of the device of a login: one visible line of 1 to 128 bytes, as typed.
     DeviceName;
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::credentials::Username;
 
-/// What a person typed as password, byte for byte: nothing is trimmed, folded or cut.
+/// A password as typed, byte for byte: nothing is trimmed, folded or cut.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 

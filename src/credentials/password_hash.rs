@@ -12,7 +12,7 @@ use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 
 use crate::credentials::Password;
 
-/// What a hash costs. The default is OWASP's choice for argon2id.
+/// The cost of a hash. The default is OWASP's choice for argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
     /// Memory in KiB, 8 to 262,144, and at least 8 for each lane.
@@ -61,7 +61,7 @@ impl fmt::Debug for PasswordHash {
     }
 }
 
-/// What the check of a password says.
+/// The result of a password check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     /// Another password, or no account.

@@ -67,7 +67,7 @@ pub(crate) fn make_again(
         .find(|token| verify_slices_are_equal(&hash_of(token), hash).is_ok())
 }
 
-/// What the database keeps of a token.
+/// The stored form of a token.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());

@@ -29,7 +29,7 @@ const MOST_BYTES: usize = 4096;
 const GENERATION: usize = 8_192;
 const TYPE: &str = "at+jwt";
 
-/// Who is asking, as a token says.
+/// The user and login of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Caller {
     /// The account.
@@ -51,7 +51,7 @@ pub enum BadToken {
     Expired,
 }
 
-/// What is needed to give out and to check access tokens.
+/// Issues and checks access tokens.
 #[derive(Debug)]
 pub struct Tokens {
     keys: Keys,
@@ -60,7 +60,7 @@ pub struct Tokens {
     lately: Mutex<Lately>,
 }
 
-/// What a good signature stands under; only the time has to be looked at again.
+/// The claims under a good signature; only the time has to be checked again.
 #[derive(Debug, Clone, Copy)]
 struct Signed {
     user: UserId,
@@ -145,7 +145,7 @@ impl Tokens {
         Ok(Caller { user, login, expires_at: end })
     }
 
-    /// What a token of ours says, whatever the time.
+    /// Reads a token with a good signature, expired or not.
     fn signed(&self, token: &str) -> Option<Signed> {
         if token.len() > MOST_BYTES {
             return None;

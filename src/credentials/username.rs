@@ -82,7 +82,7 @@ impl Username {
         &self.0
     }
 
-    /// What the name looks like: equal for names that a person may take for each other.
+    /// The skeleton of the name: equal for names that people may confuse.
     pub fn key(&self) -> String {
         look_of(&self.0)
     }

@@ -77,7 +77,7 @@ impl Fault {
     }
 }
 
-/// What follows a head.
+/// The framing of the body behind a head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Follows {
     /// A body of so many bytes, perhaps none.
@@ -107,7 +107,7 @@ pub(super) struct Scan {
     origin: Range<usize>,
 }
 
-/// What came of looking.
+/// The result of scanning for a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
     /// The head goes on.

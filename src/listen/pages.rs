@@ -138,7 +138,7 @@ impl Page {
         *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
 
-    /// What it may do.
+    /// The answer to a preflight request of an allowed origin.
     pub(super) fn may(self) -> Response {
         let answer = Response::builder()
             .header(header::ACCESS_CONTROL_ALLOW_METHODS, METHODS)

@@ -36,7 +36,7 @@ pub(super) struct Requests<S> {
     scan: Scan,
     /// The beginning of a head.
     held: Vec<u8>,
-    /// What may be passed on.
+    /// Checked bytes for hyper.
     ready: Vec<u8>,
     refused: Arc<OnceLock<Fault>>,
 }
@@ -46,13 +46,13 @@ pub(super) fn asks_for_socket(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(|line| head::names_websocket(line.as_bytes()))
 }
 
-/// What comes next.
+/// The part of a request that the scanner expects.
 #[derive(Debug)]
 enum Next {
     Head,
     Body(u64),
     Chunks(Chunks),
-    /// What is no HTTP.
+    /// A fault that makes the bytes no HTTP.
     Anything,
     /// Nothing more: a request was refused.
     Nothing,

@@ -25,7 +25,7 @@ use crate::{
 pub(super) const TABLE: &str = "checkpoint";
 pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpoints.sql");
 
-/// What became of moving a checkpoint.
+/// The result of moving a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advanced {
     /// It stands where it should.

@@ -9,9 +9,9 @@ use sqlx::{AssertSqlSafe, PgConnection};
 pub struct Difference {
     /// Its primary key.
     pub key: String,
-    /// What the first set has; `None` for nothing.
+    /// The row of the first set; `None` if there is none.
     pub one: Option<String>,
-    /// What the second set has; `None` for nothing.
+    /// The row of the second set; `None` if there is none.
     pub other: Option<String>,
 }
 

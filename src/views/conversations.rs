@@ -217,13 +217,13 @@ pub struct Conversation {
     pub kind: Kind,
     /// A group's title.
     pub title: Option<String>,
-    /// What later members may read.
+    /// The history setting for later members.
     pub history: History,
     /// The other one of a direct conversation.
     pub peer: Option<UserId>,
     /// My role.
     pub role: Role,
-    /// When it began.
+    /// The time of `conversation.created`.
     pub created_at: Time,
     /// When somebody last spoke, or when I came in if that was later.
     pub active_at: Time,
@@ -244,17 +244,17 @@ pub struct Conversation {
 pub struct LastMessage {
     /// Its id.
     pub id: MessageId,
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// Who sent it.
+    /// The author of the message.
     pub sender: UserId,
     /// As it is now; empty once it is deleted.
     pub text: String,
-    /// When.
+    /// The time of the original message, also after an edit.
     pub sent_at: Time,
-    /// When it was last edited.
+    /// The time of the last edit.
     pub edited_at: Option<Time>,
-    /// When it was deleted.
+    /// The time of the deletion; the text is gone since then.
     pub deleted_at: Option<Time>,
 }
 

@@ -18,12 +18,12 @@ use crate::{
 /// The most characters of a message that is quoted; the query says it too.
 pub const QUOTE: usize = 200;
 
-/// Who reads in which conversation.
+/// A member who reads a conversation, and the position from which the member may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reader {
-    /// Where.
+    /// The conversation that is read.
     pub conversation: ConversationId,
-    /// Who.
+    /// The member who reads.
     pub user: UserId,
     /// Only what comes after this position is there for them.
     pub visible_from: Position,
@@ -34,25 +34,25 @@ pub struct Reader {
 pub struct Message {
     /// Its id.
     pub id: MessageId,
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// Who sent it.
+    /// The author of the message.
     pub sender: UserId,
     /// The sender's idempotency key.
     pub client_id: String,
     /// As typed; empty once it is deleted.
     pub text: String,
-    /// When.
+    /// The time of the original message, also after an edit.
     pub sent_at: Time,
-    /// When it was last edited.
+    /// The time of the last edit.
     pub edited_at: Option<Time>,
-    /// When it was deleted.
+    /// The time of the deletion; the text is gone since then.
     pub deleted_at: Option<Time>,
-    /// Who deleted it.
+    /// The author, or the admin who deleted the message.
     pub deleted_by: Option<UserId>,
     /// The message that it answers.
     pub reply_to: Option<Quote>,
-    /// What programs added.
+    /// The metadata, in the bytes of the client.
     pub metadata: Option<Json>,
     /// The members whom it mentions, by id.
     pub mentions: Vec<UserId>,
@@ -68,9 +68,9 @@ pub struct Message {
 pub struct Quote {
     /// Its id.
     pub id: MessageId,
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// Who sent it.
+    /// The author of the message.
     pub sender: Option<UserId>,
     /// How its text begins, up to 200 characters.
     pub text: Option<String>,
@@ -81,7 +81,7 @@ pub struct Quote {
 /// How often a message has a reaction.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReactionCount {
-    /// Which reaction.
+    /// The emoji, fully qualified.
     pub emoji: String,
     /// From how many members.
     pub count: i64,
@@ -89,7 +89,7 @@ pub struct ReactionCount {
     pub mine: bool,
 }
 
-/// Which way a page goes.
+/// The direction and the edge of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -148,7 +148,7 @@ fn select(rest: &str) -> String {
 
 type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
 
-/// What few messages have.
+/// Rare columns of a message, kept as one JSON object.
 #[derive(Deserialize, Default)]
 struct More {
     edited_at: Option<Time>,
@@ -294,7 +294,7 @@ pub struct Version {
     pub position: Position,
     /// As typed.
     pub text: String,
-    /// When.
+    /// The time at which this version was written.
     pub said_at: Time,
 }
 

@@ -52,7 +52,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 /// Something done by its key: where, by whom, which.
 pub type Sending = (ConversationId, UserId, ClientId);
 
-/// What one whole set of views says of keys at one moment.
+/// The answer of one whole set of views about keys, at one moment.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Where those stand that it has.

@@ -1,4 +1,4 @@
-//! Who is in which conversation.
+//! Memberships.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -165,11 +165,11 @@ pub(super) async fn rosters(
 /// A member as others see them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Who.
+    /// The member.
     pub user: UserId,
-    /// As what.
+    /// The present role.
     pub role: Role,
-    /// Since when.
+    /// The time at which the present membership began.
     pub joined_at: Time,
 }
 
@@ -199,7 +199,7 @@ pub async fn members(
 /// Somebody's time in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stay {
-    /// Where.
+    /// The conversation of the membership.
     pub conversation: ConversationId,
     /// The event by which they came in.
     pub since: Position,

@@ -1,4 +1,4 @@
-//! Whom messages name.
+//! Mentions of messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 

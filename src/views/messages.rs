@@ -1,4 +1,4 @@
-//! What was said, as it is now: by page, one by one, and by key.
+//! Messages in their present form: by page, one by one, and by key.
 
 use std::collections::{BTreeMap, BTreeSet};
 

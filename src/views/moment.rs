@@ -59,7 +59,7 @@ pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
     ))
 }
 
-/// What such a statement has given. The first column of the list is never null.
+/// The rows of such a statement. The first column of the list is never null.
 pub(super) fn read<T>(rows: &[PgRow]) -> sqlx::Result<(Vec<T>, Moment)>
 where
     T: for<'r> FromRow<'r, PgRow>,

@@ -15,7 +15,7 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/parked.
 /// An event at which the views of a conversation stand still.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {
-    /// Where it stands.
+    /// The position from which the conversation stands still.
     pub position: Position,
     /// In which conversation; `None` if its subject names none.
     pub conversation: Option<ConversationId>,
@@ -40,7 +40,7 @@ pub async fn park(connection: &mut PgConnection, stream: usize, parked: &[Parked
     Ok(())
 }
 
-/// What is parked of a stream.
+/// The parked conversations of a stream.
 pub async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx::Result<Vec<Parked>> {
     let rows: Vec<(i64, Option<Uuid>, String)> = sqlx::query_as(
         "select position, conversation, reason from parked where stream = $1 order by position",

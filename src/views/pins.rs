@@ -1,4 +1,4 @@
-//! What is pinned.
+//! Pinned messages.
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -80,17 +80,17 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 /// A pinned message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pin {
-    /// Where the message stands.
+    /// The position of the pinned message.
     pub message: Position,
     /// Where in the log it was pinned.
     pub position: Position,
-    /// Who pinned it.
+    /// The member with the latest pin.
     pub pinned_by: UserId,
-    /// When.
+    /// The time of the pin.
     pub pinned_at: Time,
 }
 
-/// What is pinned for a reader, the latest pin first, from before a position.
+/// The pins that a reader may see, the latest pin first, from before a position.
 pub async fn pins(pool: &PgPool, reader: Reader, before: Position, limit: i64) -> sqlx::Result<Vec<Pin>> {
     let rows: Vec<(i64, i64, Uuid, OffsetDateTime)> = sqlx::query_as(
         "select message, position, pinned_by, pinned_at from pin

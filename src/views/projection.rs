@@ -1,4 +1,4 @@
-//! What a projection is, and what it is given.
+//! A projection, and the facts that it gets.
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -16,7 +16,7 @@ pub struct Fact {
     pub lane: Lane,
     /// Its id.
     pub id: EventId,
-    /// Who did it.
+    /// The user who caused the event.
     pub actor: UserId,
     /// When.
     pub time: Time,

@@ -1,4 +1,4 @@
-//! Who reacted to what.
+//! Reactions to messages.
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -115,13 +115,13 @@ async fn put(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<(
 /// Somebody's reaction to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
-    /// Who.
+    /// The member who reacted.
     pub user: UserId,
     /// With what.
     pub emoji: String,
-    /// Where in the log.
+    /// The position of the reaction, not of the message.
     pub position: Position,
-    /// When.
+    /// The time of the reaction.
     pub reacted_at: Time,
 }
 

@@ -1,4 +1,4 @@
-//! Who has read how far.
+//! The watermarks of members: delivered and read.
 
 use std::collections::BTreeMap;
 
@@ -83,7 +83,7 @@ fn raise(mark: &mut Mark, to: Position, at: Time) {
 /// How far a member has got.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
-    /// Who.
+    /// The member with these watermarks.
     pub user: UserId,
     /// Everything up to here has reached a device.
     pub delivered: Position,

@@ -31,7 +31,7 @@ use crate::{
     views::{Wanted, bigint, position},
 };
 
-/// What the index is asked for at once: so many messages.
+/// The number of messages of one query to the index.
 const FEW: u64 = 5_000;
 /// How many messages are walked in one step.
 const STEP: usize = 2_000;
@@ -114,7 +114,7 @@ struct Place {
     id: Uuid,
     /// From behind where it is there for them.
     visible_from: i64,
-    /// What was not looked at yet is before this position and not newer than this time.
+    /// Messages not searched yet are before this position and not newer than this time.
     before: i64,
     newest: OffsetDateTime,
     /// Whether some of it was looked at.
@@ -178,7 +178,7 @@ impl Asked<'_> {
     ) -> sqlx::Result<Option<Vec<Hit>>> {
         let (mut found, mut steps, mut width) = (Vec::new(), 0, WIDEST);
         loop {
-            // What is newer than all that was not looked at is in its order.
+            // Matches newer than all messages not searched yet are in their final order.
             places.sort_unstable_by_key(|place| Reverse(place.newest));
             let horizon = places.first().map(|place| place.newest + SKEW);
             let is_certain = |hit: &Hit| horizon.is_none_or(|horizon| hit.0.datetime() > horizon);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Position, Time, UserId};
 
-/// Who put it there, where in the log, and when.
+/// The user, the position and the time of the event that put it there.
 pub(super) type Put = (UserId, Position, Time);
 
 /// What a batch makes of one thing: first it goes, if it was ever taken away, and then it comes. What

@@ -26,12 +26,12 @@ const LONGEST: usize = 1_000;
 /// Between two words of Persian, or within one of an Indic script behind a virama.
 const NON_JOINER: char = '\u{200C}';
 
-/// What is searched for.
+/// A parsed search query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     /// As text of a `tsquery`.
     pub(super) query: String,
-    /// What a text may be found by, as [`joined`] has it.
+    /// The words by which a text is found, in the form of [`joined`].
     phrases: BTreeSet<String>,
 }
 
@@ -261,7 +261,7 @@ fn folded(text: &str) -> impl Iterator<Item = char> {
     lower.nfkc()
 }
 
-/// What is not seen and parts no words: selectors and joiners among others.
+/// Invisible characters that part no words: selectors and joiners among others.
 fn is_ignored(c: char) -> bool {
     DefaultIgnorableCodePoint::for_char(c) && !matches!(c, '\u{200B}' | NON_JOINER)
 }
