@@ -96,25 +96,25 @@ type Operations = (
 /// The groups in which the document shows the operations.
 #[derive(Tags)]
 enum Tag {
-    /// Registering, and one's own account
+    /// Register an account, and change it
     Accounts,
-    /// Logging in, refreshing, logging out
+    /// Log in, refresh tokens, log out
     Logins,
-    /// Finding people, and blocking them
+    /// Find users, and block them
     Users,
-    /// Direct ones and groups
+    /// Direct conversations and groups
     Conversations,
-    /// Who is in a conversation
+    /// The members of a conversation and their roles
     Members,
-    /// Saying something, and what was said
+    /// Send, read, edit, delete and search messages
     Messages,
-    /// Who has read how far
+    /// How far members have received and read a conversation
     Receipts,
-    /// Who is here
+    /// Whether users are online
     Presence,
-    /// What has happened in my conversations
+    /// Follow the events of all conversations
     Events,
-    /// This server
+    /// The server and its limits
     Server,
 }
 

@@ -9,8 +9,9 @@ use crate::{domain, gateway, log};
 const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
 
-Every event is a CloudEvents 1.0 event in JetStream. Types are only ever added, and so are optional fields: \
-readers ignore what they do not know. Compare positions within one conversation only.";
+Every event is a CloudEvents 1.0 event in JetStream. Later versions add types and optional fields, and never remove any: \
+a reader ignores types and fields that it does not know. Positions compare only within one conversation. The description of \
+the OpenAPI document has a table of the words that REST, frames and events use for the same thing.";
 
 /// The document.
 pub fn document() -> Value {

@@ -56,8 +56,8 @@ pub fn channels() -> Value {
 }
 
 const SERVER: &str = "\
-Consumers read with users of their own that may not publish on `chat.>`. They use JetStream consumers, \
-never core subscriptions on the lanes: those also see what JetStream refused.";
+A program that reads the log has a NATS user of its own, which may not publish on `chat.>`. It uses a JetStream consumer, \
+never a core subscription on the lanes: a core subscription also gets messages that JetStream refused.";
 
 fn published(of: EventType) -> (String, Value) {
     let EventType { word, mut schema, .. } = of;
@@ -81,15 +81,15 @@ fn component(of: EventType) -> (String, Value) {
 
 /// The lanes that are published, each with its summary and where it is kept.
 const LANES: [(Lane, &str, &str); 5] = [
-    (Lane::Roster, "Who is in a conversation and as what.", CHAT),
-    (Lane::Timeline, "What was said.", CHAT),
-    (Lane::Receipts, "Who has read how far.", CHAT),
+    (Lane::Roster, "The members of a conversation and their roles.", CHAT),
+    (Lane::Timeline, "Messages, edits, deletions, reactions and pins.", CHAT),
+    (Lane::Receipts, "How far members have received and read a conversation.", CHAT),
     (
         Lane::Control,
-        "What moderators, host applications, retention and erasure do. No version writes there yet.",
+        "Acts of moderators, host applications, retention and erasure. No version writes them yet.",
         CHAT,
     ),
-    (Lane::Presence, "Who is here.", PRESENCE),
+    (Lane::Presence, "Whether users are online.", PRESENCE),
 ];
 
 fn channel((lane, summary, stream): &(Lane, &str, &str)) -> (String, Value) {
@@ -100,15 +100,15 @@ fn channel((lane, summary, stream): &(Lane, &str, &str)) -> (String, Value) {
 }
 
 const CHAT: &str = "\
-Kept for ever in the streams `CHAT_0` to `CHAT_<N-1>`, N a power of two up to 256: stream k has the shards \
-from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the event's position; positions of one stream have \
-no holes. Together all lanes of these streams are the one order of a conversation. \
-A timeline or receipt event whose actor is not a member at its position is void: ignore it. An event of any other \
-lane always counts. Tolerate what is new: a lane of another name, a type or a version of a type that you do not know \
-is part of the order, and means nothing to you. The metadata of the streams say in `verbatim.reads` which contract \
-level a reader must have at least; this document is level 1.";
-const PRESENCE: &str = "Kept for an hour in the stream `PRESENCE`, in memory.";
-const TYPING: &str = "Core NATS, stored nowhere, at most once.";
+The streams `CHAT_0` to `CHAT_<N-1>` keep the events for ever. N is a power of two up to 256, and stream k has the shards \
+from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the position of the event; the positions of a stream have \
+no holes. The lanes of these streams together are the order of a conversation. \
+A timeline or receipt event whose actor is not a member at its position is void: a reader ignores it. An event of any other \
+lane always counts. A lane, a type or a version of a type that a reader does not know is part of the order, and the reader \
+ignores its data. `verbatim.reads` in the metadata of the streams is the lowest contract level of a reader; this document \
+describes level 1.";
+const PRESENCE: &str = "The stream `PRESENCE` keeps the events for an hour, in memory.";
+const TYPING: &str = "Core NATS: no stream stores the messages, and each arrives at most once.";
 
 fn describe_channel(word: &str, summary: &str, description: &str, messages: Map<String, Value>) -> Value {
     json!({
@@ -199,16 +199,16 @@ fn headers() -> Value {
         ],
         "properties": {
             "ce-specversion": { "const": "1.0" },
-            "ce-id": { "type": "string", "format": "uuid", "description": "The event's id." },
+            "ce-id": { "type": "string", "format": "uuid", "description": "The id of the event." },
             "ce-type": text("`verbatim.<what happened>.v1`. A type whose data change gets another version beside it."),
             "ce-source": text("`/conversations/<id>`"),
             "ce-time": {
                 "type": "string",
                 "format": "date-time",
-                "description": "Set by the node that appended it, for people to read: order is the position's.",
+                "description": "The time at which a node appended the event, for people to read; the position gives the order.",
             },
             "ce-datacontenttype": { "const": "application/json" },
-            "ce-actor": { "type": "string", "format": "uuid", "description": "The user who did it." },
+            "ce-actor": { "type": "string", "format": "uuid", "description": "The user who caused the event." },
             "ce-dataschema": {
                 "type": "string",
                 "format": "uri",
@@ -216,17 +216,17 @@ fn headers() -> Value {
                     not there without that setting. Events from before version 1.0 may have the path alone.",
             },
             "Nats-Msg-Id": text(&format!(
-                "By which JetStream knows a retry within {} s: a hash of user, conversation and idempotency key.",
+                "A hash of user, conversation and idempotency key, by which JetStream recognises a retry within {} s.",
                 DUPLICATE_WINDOW.as_secs()
             )),
-            "traceparent": text("W3C Trace Context, if the request that made the event had one."),
+            "traceparent": text("The W3C Trace Context of the request that caused the event, if it had one."),
         },
     })
 }
 
 fn typing_channel() -> (String, Value) {
     let messages = Map::from_iter([reference("typing")]);
-    ("typing".to_owned(), describe_channel("typing", "Who is typing.", TYPING, messages))
+    ("typing".to_owned(), describe_channel("typing", "The members who are typing.", TYPING, messages))
 }
 
 fn typing() -> Value {
@@ -243,7 +243,7 @@ fn typing_message() -> (String, Value) {
     let message = json!({
         "name": "typing",
         "title": "typing",
-        "summary": "Somebody is typing. There are no headers.",
+        "summary": "A user is typing. The message has no headers.",
         "contentType": "application/json",
         "payload": { "$ref": "#/components/schemas/typing" },
         "examples": [{ "payload": { "user_id": EXAMPLE_USER } }],

@@ -12,7 +12,7 @@ use crate::{
     live::Revoked,
 };
 
-/// The `access_token` of a log-in
+/// The `access_token` of a login
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
 pub struct Caller(credentials::Caller);

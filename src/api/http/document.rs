@@ -21,10 +21,30 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
 
-- Errors are `application/problem+json` (RFC 9457) with a `code` for programs and a `detail` for people.
+- Errors are `application/problem+json` (RFC 9457), with a `code` for programs and a `detail` for people.
 - Lists are pages: pass `next_cursor` as `cursor` until it is absent.
-- Commands take an `Idempotency-Key`: the same request with the same key is done once.
-- A command answers with the `position` that it reached; a read with that `min_position` waits for it.";
+- Commands take an `Idempotency-Key`: the server executes a request with the same key once. Sending a message needs one.
+- A command returns the `position` that it has reached. A read with that `min_position` waits for it.
+- Later versions add fields to answers, values to words like `features`, and types of events. A client ignores those that \
+it does not know.
+
+The parts of Verbatim that clients and services read use these words:
+
+| meaning | REST | frame of the socket | event in the log |
+|---|---|---|---|
+| the user who sent a message | `sender` | `actor` of `message.sent` | header `ce-actor` |
+| the user who caused another event | `pinned_by`, `deleted_by` | `actor` | header `ce-actor` |
+| a message | `id` of a message, `message_id` in a path | `message_id` | `message_id` |
+| a conversation | `id` of a conversation, else `conversation_id` | `conversation_id`, `id` in `ready` | in the subject |
+| an event | `id` of an event | `id` of the frame `event` | header `ce-id` |
+| a command over the socket, and its answer | | `id` of the frame | |
+| the position of a message | `position` of a message | `position` of `message.sent`, else `message_position` | \
+sequence of `message.sent`, else `message_position` |
+| the position that a command has reached | `position` of the answer, `Verbatim-Position` | `position` of `ack` | |
+| the last position of a conversation | `head` | `head`, `heads` | |
+| the idempotency key | `Idempotency-Key`, `client_id` | `client_id` | `client_id` |
+| the time of an event | `sent_at`, `edited_at`, `joined_at`, ... | `time` | header `ce-time` |
+| how far a member has read | `read` | `position` of `read` | `read` of `receipt.advanced` |";
 
 /// The document of the operations of `A`: OpenAPI 3.1 in pretty JSON, the same bytes every time.
 pub fn text<A: OpenApi>() -> String {

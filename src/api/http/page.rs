@@ -86,12 +86,12 @@ impl<T: Type> Type for Page<T> {
             T::register(registry);
             let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
             let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
-            let cursor = "For the parameter `cursor` of the next request; absent at the end";
+            let cursor = "The `cursor` of the next request; absent on the last page";
             MetaSchema {
-                description: Some("A part of a list, and where the next part begins"),
+                description: Some("A page of a list"),
                 required: vec!["items"],
                 properties: vec![
-                    ("items", Vec::<T>::schema_ref().merge(described("The things of this page"))),
+                    ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
                     ("next_cursor", String::schema_ref().merge(described(cursor))),
                 ],
                 example: examples.map(|item| serde_json::json!({ "items": [item] })),
@@ -208,7 +208,7 @@ macro_rules! parameter {
 }
 
 parameter!(() Limit, "Limit", false, MetaSchema {
-    description: Some("How many at most"),
+    description: Some("The greatest number of items"),
     minimum: Some(1.0),
     maximum: Some(Limit::MAX.into()),
     default: Some(Limit::DEFAULT.into()),
@@ -216,7 +216,7 @@ parameter!(() Limit, "Limit", false, MetaSchema {
 });
 
 parameter!(() Wait, "Wait", false, MetaSchema {
-    description: Some("Seconds to wait for something if there is nothing yet"),
+    description: Some("Seconds to wait for the first event"),
     minimum: Some(0.0),
     maximum: Some(Wait::MAX.into()),
     default: Some(0.into()),
@@ -224,7 +224,7 @@ parameter!(() Wait, "Wait", false, MetaSchema {
 });
 
 parameter!((<T: Send + Sync>) Cursor<T>, "Cursor", true, MetaSchema {
-    description: Some("Where to go on: the `next_cursor` of the page before"),
+    description: Some("The `next_cursor` of the page before"),
     min_length: Some(1),
     max_length: Some(Self::MAX),
     ..MetaSchema::new("string")

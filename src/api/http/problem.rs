@@ -43,11 +43,11 @@ pub struct Problem {
 /// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 pub struct FieldError {
-    /// Where: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
+    /// The place of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
     pub pointer: String,
-    /// What is wrong, as a word
+    /// The error as a word, for programs
     pub code: String,
-    /// What is wrong and what is expected, as a sentence
+    /// The error and the expected value as a sentence, for people
     pub detail: String,
 }
 
@@ -270,23 +270,23 @@ impl IntoResponse for Problem {
     }
 }
 
-/// Why the request was refused (RFC 9457)
+/// The reason for a refused request (RFC 9457)
 #[derive(Serialize, Object)]
 #[oai(rename = "Problem", example)]
 pub(in crate::api) struct Shape {
-    /// The kind of problem as a reference
+    /// The kind of problem as a URI reference
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The kind of problem in words
+    /// The kind of problem in words, for people
     title: String,
     /// The HTTP status
     status: u16,
-    /// The kind of problem as a word
+    /// The kind of problem as a word, for programs
     code: String,
-    /// What happened and what to do next
+    /// The problem and the next step, for the developer of the client
     detail: String,
-    /// The id of this request, as in the header `x-request-id`
+    /// The id of the request, as in the header `x-request-id`
     request_id: String,
     /// The invalid fields
     #[serde(skip_serializing_if = "Vec::is_empty")]

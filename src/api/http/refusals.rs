@@ -22,18 +22,25 @@ pub(in crate::api) fn meta(own: &[u16]) -> MetaResponses {
 
 fn response(status: u16) -> MetaResponse {
     let (description, header) = match status {
-        400 => ("Something in the request is invalid", None),
-        401 => {
-            ("Not signed in", Some(("WWW-Authenticate", "The scheme to use: `Bearer`", String::schema_ref())))
-        }
-        403 => ("The caller may see it, but not do it", None),
-        404 => ("It does not exist, or the caller may not know that it does", None),
-        409 => ("The present state of things speaks against it", None),
-        410 => ("The cursor cannot be gone on from", None),
+        400 => ("The request is invalid", None),
+        401 => (
+            "The request has no valid access token",
+            Some(("WWW-Authenticate", "The scheme to use: `Bearer`", String::schema_ref())),
+        ),
+        403 => ("The caller may not do this", None),
+        404 => ("The resource does not exist, or the caller may not know of it", None),
+        409 => ("The request conflicts with the present state", None),
+        410 => ("The server cannot continue from this cursor", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
-        429 => ("Too many requests", Some(("Retry-After", "Seconds to wait", u32::schema_ref()))),
-        503 => ("Not possible at the moment", Some(("Retry-After", "Seconds to wait", u32::schema_ref()))),
+        429 => (
+            "Too many requests",
+            Some(("Retry-After", "The seconds to wait before a retry", u32::schema_ref())),
+        ),
+        503 => (
+            "The server cannot answer at the moment",
+            Some(("Retry-After", "The seconds to wait before a retry", u32::schema_ref())),
+        ),
         _ => ("Refused", None),
     };
     let headers = header.map(|(name, description, schema)| MetaHeader {

@@ -113,7 +113,7 @@ fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
 
 impl<T: Serialize + Type> ApiResponse for Reply<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![ok::<T>("As asked")] }
+        MetaResponses { responses: vec![ok::<T>("The requested resource")] }
     }
 
     fn register(registry: &mut Registry) {
@@ -130,15 +130,15 @@ impl<T: Serialize + Type> ApiResponse for Listed<T> {
             deprecated: false,
             schema,
         };
-        let position = "Of a list of one conversation: the page tells all that has happened there up to this \
-                        position, and nothing behind it";
-        let cursor = "For `after` of `/v1/events`, or `cursor` of `hello`: from here on events tell all that the \
-                      page does not. Absent with `as_of`";
+        let position = "For a list of one conversation: the position up to which the page includes every event, and \
+                        after which it includes none";
+        let cursor = "The cursor for `after` of `/v1/events`, or for `cursor` of `hello`: from there on events tell \
+                      every change that the page does not include. Absent with `as_of`";
         let headers = vec![
             header("Verbatim-Position", position, Position::schema_ref()),
             header("Verbatim-Cursor", cursor, String::schema_ref()),
         ];
-        MetaResponses { responses: vec![MetaResponse { headers, ..ok::<Page<T>>("As asked") }] }
+        MetaResponses { responses: vec![MetaResponse { headers, ..ok::<Page<T>>("A page of the list") }] }
     }
 
     fn register(registry: &mut Registry) {
@@ -158,7 +158,7 @@ impl<T: Serialize + Type> ApiResponse for Created<T> {
 
 impl<T: Serialize + Type> ApiResponse for Made<T> {
     fn meta() -> MetaResponses {
-        MetaResponses { responses: vec![ok::<T>("There before"), created::<T>()] }
+        MetaResponses { responses: vec![ok::<T>("It existed already"), created::<T>()] }
     }
 
     fn register(registry: &mut Registry) {
@@ -178,7 +178,9 @@ impl ApiResponse for Reached {
     fn meta() -> MetaResponses {
         let position = MetaHeader {
             name: "Verbatim-Position".into(),
-            description: Some("The position that was reached, for the `min_position` of reads".into()),
+            description: Some(
+                "The position that the command has reached. Pass it as `min_position` to later reads".into(),
+            ),
             required: true,
             deprecated: false,
             schema: Position::schema_ref(),
@@ -190,7 +192,13 @@ impl ApiResponse for Reached {
 }
 
 fn done(headers: Vec<MetaHeader>) -> MetaResponse {
-    MetaResponse { description: "Done", status: Some(204), status_range: None, content: Vec::new(), headers }
+    MetaResponse {
+        description: "Done; the answer has no body",
+        status: Some(204),
+        status_range: None,
+        content: Vec::new(),
+        headers,
+    }
 }
 
 fn ok<T: Type>(description: &'static str) -> MetaResponse {
@@ -206,10 +214,10 @@ fn ok<T: Type>(description: &'static str) -> MetaResponse {
 fn created<T: Type>() -> MetaResponse {
     let location = MetaHeader {
         name: "Location".into(),
-        description: Some("The path of the new thing".into()),
+        description: Some("The path of the new resource".into()),
         required: true,
         deprecated: false,
         schema: String::schema_ref(),
     };
-    MetaResponse { status: Some(201), headers: vec![location], ..ok::<T>("Made") }
+    MetaResponse { status: Some(201), headers: vec![location], ..ok::<T>("Created") }
 }

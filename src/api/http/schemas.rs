@@ -61,12 +61,13 @@ fn type_events(schemas: &mut Map<String, Value>) {
     let data = |word: &str| format!("{}Data", pascal(word));
     let shapes = shapes_by_type(&event, |of| json!({ "$ref": reference(&data(of.word)) }));
     let mut mapping = Map::new();
-    for (of, shape) in shapes {
+    for (of, mut shape) in shapes {
         let mut schema = of.schema;
         if let Some(schema) = schema.as_object_mut() {
             schema.retain(|keyword, _| !matches!(keyword.as_str(), "$schema" | "title"));
         }
         let name = format!("{}Event", pascal(of.word));
+        shape["title"] = name.as_str().into();
         mapping.insert(of.word.to_owned(), reference(&name).into());
         schemas.insert(data(of.word), schema);
         schemas.insert(name, shape);

@@ -114,7 +114,7 @@ documented! {
         minimum: Some(0.0),
         maximum: Some(9_007_199_254_740_992.0),
         exclusive_maximum: Some(true),
-        description: Some("Where an event stands in the log; compared only within one conversation"),
+        description: Some("The position of an event in the log. Positions compare only within one conversation"),
         example: Some(1042.into()),
         ..MetaSchema::new_with_format("integer", "int64")
     };
@@ -124,8 +124,8 @@ documented! {
     };
     AsOf: as_of, MetaSchema {
         description: Some(
-            "As it was: at a position, or at a time (RFC 3339), which means up to the last event whose time is \
-             not after it. Read again from the log, so at most 100,000 events long",
+            "Asks for an earlier state: that at a position, or that at a time (RFC 3339), after the last event up to \
+             that time. The server computes it from the log, of which it reads at most 100,000 events",
         ),
         ..string(1, 40, "2026-11-24T14:05:00Z")
     };
@@ -180,7 +180,7 @@ fn as_of(value: &str) -> Result<AsOf, String> {
 
 fn id(example: &str) -> MetaSchema {
     MetaSchema {
-        description: Some("Read in either case, written in lower case"),
+        description: Some("A UUIDv7. The server accepts upper and lower case and writes lower case"),
         pattern: Some(
             "^[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-7[0-9A-Fa-f]{3}-[89ABab][0-9A-Fa-f]{3}-[0-9A-Fa-f]{12}$".into(),
         ),

@@ -13,20 +13,20 @@ use crate::{
     domain::{Time, UserId},
 };
 
-/// A wish for an account
+/// The data of a new account
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RegisterRequest {
-    /// The name by which the account is found: letters and digits of one script, with `_`, `.` and
-    /// `-` between them, kept in lower case
+    /// The name by which other users find the account: letters and digits of one script, with `_`, `.` and `-`
+    /// between them. The server keeps it in lower case
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
-    /// Any characters, but none of the most used passwords; at most 512 bytes
+    /// The password: any characters, at most 512 bytes. The server refuses the most used passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
-    /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed; the user name
-    /// as typed, if absent
+    /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the
+    /// user name as typed
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,
@@ -42,17 +42,17 @@ impl Example for RegisterRequest {
     }
 }
 
-/// An account, for the person whose it is
+/// The account of the caller
 #[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct Account {
-    /// Its id
+    /// The id of the user
     id: UserId,
-    /// The name by which it is found
+    /// The name by which other users find the account
     username: String,
-    /// How the person likes to be called
+    /// The name that other users see
     display_name: String,
-    /// When it was registered
+    /// The time of the registration
     created_at: Time,
 }
 
@@ -84,7 +84,8 @@ pub(in crate::api) struct Accounts(pub(in crate::api) Below);
 impl Accounts {
     /// Register
     ///
-    /// Makes an account. A name that somebody has, or that looks like it, is `username_taken`.
+    /// Creates an account. A user name that is taken, or that looks like one that is taken, is refused with
+    /// `username_taken`.
     #[oai(path = "/accounts", method = "post", operation_id = "register")]
     async fn register(&self, body: Body<RegisterRequest>) -> Result<Created<Account>, Claimed> {
         let RegisterRequest { username: typed, password, display_name } = body.0;

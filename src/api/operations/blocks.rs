@@ -18,13 +18,13 @@ use crate::{
     domain::{Time, UserId},
 };
 
-/// Somebody whom I have blocked
+/// A user whom the caller has blocked
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Block {
-    /// Who
+    /// The blocked user
     user_id: UserId,
-    /// Since when
+    /// The time of the block
     created_at: Time,
 }
 
@@ -38,9 +38,9 @@ pub(in crate::api) struct Blocks(pub(in crate::api) Below);
 
 #[OpenApi(tag = "Tag::Users")]
 impl Blocks {
-    /// List whom I have blocked
+    /// List my blocks
     ///
-    /// Whom I blocked last comes first.
+    /// Lists the users whom the caller has blocked, the latest block first.
     #[oai(path = "/me/blocks", method = "get", operation_id = "list_blocks")]
     async fn list(
         &self,
@@ -54,12 +54,12 @@ impl Blocks {
         Ok(Reply(page.map(|block| Block { user_id: block.user, created_at: block.created_at })))
     }
 
-    /// Block somebody
+    /// Block a user
     ///
-    /// From then on, on all nodes within a second: neither of us can start a direct conversation with
-    /// the other, nor write, edit, react or pin in one that is there (`blocked`, for both, not telling
-    /// who); and they do not see whether I am here. What was said stays readable and can be deleted,
-    /// groups go on as they are. At most 1,000 users can be blocked.
+    /// A block counts on all nodes within a second. Neither user can start a direct conversation with the
+    /// other, nor write, edit, react or pin in an existing one: both get `blocked`, which does not tell who
+    /// blocked whom. The blocked user no longer sees the presence of the caller. Messages stay readable and can
+    /// be deleted; groups are not affected. A user can block at most 1,000 users.
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         if caller.user == id.0 {
@@ -71,9 +71,9 @@ impl Blocks {
         Ok(Done)
     }
 
-    /// Unblock somebody
+    /// Unblock a user
     ///
-    /// Whoever is not blocked stays so.
+    /// Removes a block. Without a block the request changes nothing.
     #[oai(path = "/me/blocks/:id", method = "delete", operation_id = "unblock_user")]
     async fn unblock(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Found> {
         accounts::find(&self.0.pool, id.0).await?.ok_or_else(Problem::not_found)?;

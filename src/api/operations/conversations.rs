@@ -24,47 +24,47 @@ use crate::{
     views::{self, Among},
 };
 
-/// A conversation as one of its members sees it
+/// A conversation as the caller sees it
 #[derive(Debug, PartialEq, Serialize, Object)]
 #[oai(example)]
 struct Conversation {
-    /// Its id
+    /// The id of the conversation
     id: ConversationId,
     /// Direct or group
     kind: Kind,
-    /// What a group is called
+    /// The title of a group
     #[serde(skip_serializing_if = "Option::is_none")]
     title: Option<String>,
-    /// What later members may read
+    /// How much of the history new members may read
     history: History,
-    /// The other one of a direct conversation
+    /// The other member of a direct conversation
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
-    /// What I may do
+    /// The role of the caller
     role: Role,
-    /// When it began
+    /// The time at which the conversation was created
     created_at: Time,
-    /// When somebody last spoke, or when I came in if that was later
+    /// The time of the last message, or the time at which the caller joined if that is later
     active_at: Time,
-    /// Its last position
+    /// The position of the last event of the conversation
     head: Position,
-    /// The position that this answer has reached, for the `min_position` of reads
+    /// The position that this answer has reached. Pass it as `min_position` to later reads
     position: Position,
-    /// How many messages of others I have not read, without deleted ones, counted up to 1,000 among the
-    /// latest 10,000
+    /// The number of unread messages of other members, deleted ones left out. The server counts up to 1,000
+    /// among the latest 10,000 messages
     unread: i64,
-    /// How many of these mention me
+    /// The number of unread messages that mention the caller
     mentions: i64,
-    /// My read position
+    /// The position up to which the caller has read
     read: Position,
-    /// Whether my devices shall stay silent about it
+    /// Whether the devices of the caller should stay silent about this conversation
     muted: bool,
-    /// Until when; absent if there is no end
+    /// The end of the mute; absent if the mute has no end
     #[serde(skip_serializing_if = "Option::is_none")]
     muted_until: Option<Time>,
-    /// Whether I have it out of the way
+    /// Whether the caller has archived the conversation
     archived: bool,
-    /// The last message that I may read
+    /// The last message that the caller may read
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<LastMessage>,
 }
@@ -72,20 +72,20 @@ struct Conversation {
 /// The last message of a conversation
 #[derive(Debug, PartialEq, Serialize, Object)]
 struct LastMessage {
-    /// Its id
+    /// The id of the message
     id: MessageId,
-    /// Where it stands
+    /// The position of the message
     position: Position,
-    /// Who sent it
+    /// The user who sent the message
     sender: UserId,
-    /// As it is now; empty once it is deleted
+    /// The current text; empty if the message is deleted
     text: String,
-    /// When
+    /// The time at which the message was sent
     sent_at: Time,
-    /// When it was last edited
+    /// The time of the last edit
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
-    /// When it was deleted
+    /// The time of the deletion
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Time>,
 }
@@ -195,7 +195,7 @@ impl Example for Conversation {
     }
 }
 
-/// What shall change; what is absent stays
+/// The fields to change; an absent field keeps its value
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -203,7 +203,7 @@ struct ConversationUpdate {
     /// The new title: one line of at most 256 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
     title: Option<Title>,
-    /// What later members may read
+    /// How much of the history new members may read
     #[serde(default, deserialize_with = "given")]
     history: Option<History>,
 }
@@ -220,15 +220,15 @@ pub(in crate::api) struct Conversations(pub(in crate::api) Below);
 impl Conversations {
     /// Start a conversation
     ///
-    /// A direct one is there once for each pair of people: if it exists already, the answer is 200
-    /// with it, out of the archive if I had it there; none is begun if one of both has blocked the other
-    /// (`blocked`). A group is made anew, except with an `Idempotency-Key`: the same key answers the same
-    /// group as it began, and with another body `idempotency_mismatch`.
+    /// Two users share at most one direct conversation. If it exists, the answer is 200 with that conversation,
+    /// which also leaves the archive of the caller. A block between the two users is refused with `blocked`.
+    /// Every request creates another group, unless it repeats an `Idempotency-Key`: the same key gets the group
+    /// of the first request as it was created, and the same key with another body gets `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
     async fn start(
         &self,
         caller: Caller,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<StartConversation>,
@@ -241,13 +241,14 @@ impl Conversations {
 
     /// List my conversations
     ///
-    /// Those in which somebody spoke last come first, or into which I came last; either those that I have
-    /// not archived, or those that I have. A position is of one conversation, so `min_position` is asked there.
+    /// The conversation with the latest activity comes first: the last message, or the time at which the caller
+    /// joined. The list has either the archived conversations or the others. It takes no `min_position`,
+    /// because a position belongs to one conversation.
     #[oai(path = "/conversations", method = "get", operation_id = "list_conversations")]
     async fn list(
         &self,
         caller: Caller,
-        /// `true`: the archived ones alone. Else those that are not archived
+        /// `true` lists the archived conversations. The default is `false`, which lists the others
         archived: Query<Option<bool>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
@@ -271,13 +272,13 @@ impl Conversations {
 
     /// Get a conversation
     ///
-    /// One of mine.
+    /// Returns a conversation of the caller.
     #[oai(path = "/conversations/:id", method = "get", operation_id = "get_conversation")]
     async fn get(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Conversation>, Found> {
         let (me, id) = (caller.user, id.0);
@@ -289,7 +290,7 @@ impl Conversations {
 
     /// Change a conversation
     ///
-    /// Admins and owners change the title of a group and what later members may read.
+    /// Changes the title or the history setting of a group. The caller must be an admin or an owner.
     #[oai(path = "/conversations/:id", method = "patch", operation_id = "update_conversation")]
     async fn update(
         &self,

@@ -31,28 +31,28 @@ use crate::{
 /// A stream says so often that it lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
-/// Something that has happened
+/// An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
+/// an event for a link of the chain (`previous`) and ignores its data
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Event {
-    /// Where
+    /// The conversation of the event
     conversation_id: ConversationId,
-    /// Its position
+    /// The position of the event
     position: Position,
-    /// The position of the conversation's event before it; 0 for the first
+    /// The position of the event before it in the same conversation; 0 for the first event
     previous: Position,
-    /// What: `message.sent`. A type that you do not know has a place in the chain, too: pass over its data. Of another
-    /// version of a type than the first, the version stands behind it: `message.sent.v2`
+    /// The type of the event, like `message.sent`, or like `message.sent.v2` for a later version of the type
     #[serde(rename = "type")]
     #[oai(rename = "type")]
     kind: String,
-    /// The event's id
+    /// The id of the event
     id: EventId,
-    /// Who
+    /// The user who caused the event
     actor: UserId,
-    /// When, for people to read
+    /// The time of the event, for people to read; the position gives the order
     time: Time,
-    /// The event's data as they are stored; their schema is at `/schemas/verbatim.<type>.v1.json`
+    /// The data of the event, as stored. Their schema is at `/schemas/verbatim.<type>.v1.json`
     data: Json,
 }
 
@@ -97,13 +97,13 @@ impl Example for Event {
     }
 }
 
-/// What has happened in my conversations since a cursor
+/// The events after a cursor
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct EventPage {
-    /// In the order of the log; in each conversation without a hole
+    /// The events in the order of the log, without a hole in any conversation
     items: Vec<Event>,
-    /// For `after` of the next request, also when there was nothing
+    /// The cursor for `after` of the next request, present even if there was no event
     next_cursor: String,
 }
 
@@ -132,10 +132,10 @@ impl ApiResponse for Told {
     fn meta() -> MetaResponses {
         let media = |content_type, schema| MetaMediaType { content_type, schema };
         let told = MetaResponse {
-            description: "A page, or with `Accept: text/event-stream` server-sent events: `id` is the cursor \
-                          behind the event, `data` the event. At once, and then as a sign of life, comes \
-                          `event: cursor` without data, whose `id` says where the stream is. The last one is \
-                          `event: end`, whose data say why: `code` and `detail`, as in a problem",
+            description: "A page, or with `Accept: text/event-stream` server-sent events, each with an event as \
+                          `data` and the cursor after that event as `id`. At the beginning and then as a sign of \
+                          life the stream has `event: cursor` without data, whose `id` is the present cursor. The \
+                          last one is `event: end`, whose `data` are the `code` and `detail` of a problem",
             status: Some(200),
             status_range: None,
             content: vec![
@@ -158,25 +158,27 @@ pub(in crate::api) struct Following(pub(in crate::api) Below);
 impl Following {
     /// Follow my conversations
     ///
-    /// All events of all my conversations after a cursor, also cursors of the socket's; without one it
-    /// begins now. With `wait` an answer is put off until there is something. With `Accept:
-    /// text/event-stream` it goes on for as long as the access token counts; `Last-Event-ID` does what
-    /// `after` does, and wins over it. A cursor that cannot be gone on from is answered with 410: load what
-    /// you need and begin without one. Of one user only so many may wait or stream at once (a setting of
-    /// the server): one more is answered 429 `too_many_followers`.
+    /// Returns the events of all conversations of the caller after a cursor. REST and the socket use the same
+    /// cursors. Without a cursor the answer begins at the present moment.
+    ///
+    /// With `wait` the answer is held back until there is an event (long polling). With `Accept:
+    /// text/event-stream` the answer is a stream that ends when the access token expires; `Last-Event-ID` then
+    /// takes the place of `after`. A cursor that the server cannot continue from gets 410: load the state that
+    /// you need and begin without a cursor. The server limits how many requests of one user wait or stream at
+    /// once: one more gets 429 `too_many_followers`.
     #[oai(path = "/events", method = "get", operation_id = "follow_events")]
     async fn follow(
         &self,
         caller: Caller,
-        /// The cursor to go on from
+        /// The cursor after which the answer begins
         after: Query<Option<String>>,
         limit: Query<Limit>,
-        /// Wait up to so many seconds for the first event, 0 to 60; else 0
+        /// Seconds to wait for the first event, 0 to 60. The default is 0
         wait: Query<Wait>,
-        /// `text/event-stream` for a stream, if no page is wanted more
+        /// `text/event-stream` asks for a stream instead of a page
         #[oai(name = "Accept")]
         accept: Header<Option<String>>,
-        /// The cursor to go on from, as browsers send it when a stream broke off
+        /// The cursor after which the stream begins. Browsers send it after a stream has broken off
         #[oai(name = "Last-Event-ID")]
         last: Header<Option<String>>,
     ) -> Result<Told, Followed> {

@@ -34,45 +34,45 @@ const FEATURES: [&str; 16] = [
     "search",
 ];
 
-/// This server
+/// The server: its version, its log and its limits
 #[derive(Debug, Clone, Serialize, Object)]
 #[oai(example)]
 pub struct Info {
     /// The name of the program
     name: String,
-    /// Its version
+    /// The version of the program
     version: String,
-    /// The life of the log: positions and cursors of another one mean nothing here
+    /// The id of the log. Positions and cursors of another epoch mean nothing here
     epoch: String,
-    /// What an acknowledgement is worth
+    /// How durable an acknowledged message is
     durability: Durability,
-    /// How many streams the log has
+    /// The number of streams of the log
     streams: usize,
-    /// How many copies of each there are
+    /// The number of copies of each stream
     replicas: usize,
-    /// How much of the contract of the log it knows
+    /// The levels of the log contract that this server knows
     contract: Contract,
-    /// What it can do
+    /// The features of this server
     features: Vec<String>,
-    /// What it accepts at most
+    /// The limits of this server
     limits: Limits,
 }
 
-/// How much of the contract of the log a server knows
+/// The levels of the log contract that a server knows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct Contract {
-    /// The highest level that it reads
+    /// The highest level that the server reads
     reads: u32,
-    /// The level that it writes
+    /// The level that the server writes
     writes: u32,
 }
 
-/// When the log syncs to disk what it acknowledges
+/// When the log syncs acknowledged messages to disk
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct Durability {
-    /// How
+    /// The sync mode of the log
     sync: Sync,
-    /// The seconds between two syncs, if it is an interval
+    /// The seconds between two syncs, if the mode is `interval`
     #[serde(skip_serializing_if = "Option::is_none")]
     seconds: Option<u64>,
 }
@@ -86,18 +86,19 @@ enum Sync {
 }
 
 words! {
-    /// `always`: before every acknowledgement, so that a power failure loses nothing acknowledged
+    /// The sync mode of the log. With `always` the log syncs before every acknowledgement, so that a power failure
+    /// loses no acknowledged message
     Sync as "SyncMode": "always" "interval" "unknown";
 }
 
-/// What this server accepts at most
+/// The limits of this server
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
 struct Limits {
     /// Bytes of the body of a request
     body_bytes: usize,
     /// Bytes of the text of a message
     text_bytes: usize,
-    /// Bytes of what programs add to a message, as JSON
+    /// Bytes of the metadata of a message, as JSON
     metadata_bytes: usize,
     /// Bytes of a title
     title_bytes: usize,
@@ -107,15 +108,15 @@ struct Limits {
     pins: u64,
     /// Members of a conversation
     members: usize,
-    /// Users whom a new group begins with, besides its owner
+    /// Users whom a new group starts with, besides its owner
     members_at_start: usize,
-    /// Things on a page
+    /// Items on a page
     page: u16,
-    /// Logins of an account that live at the same time
+    /// Active logins of an account
     logins: i64,
-    /// Frames that a client may send over one socket a second in the long run
+    /// Frames a second that a client may send over one socket in the long run
     frames_per_second: u32,
-    /// Frames that it may send over one socket at once after a silence
+    /// Frames that a client may send over one socket at once after a silence
     frames_at_once: u32,
 }
 
@@ -186,9 +187,9 @@ pub(in crate::api) struct About(pub(in crate::api) Info);
 
 #[OpenApi(tag = "Tag::Server")]
 impl About {
-    /// Get what this server is
+    /// Get the server
     ///
-    /// Its version, the life of its log, what its acknowledgements are worth, and its limits.
+    /// Returns the version, the epoch, the durability and the limits of the server.
     #[oai(path = "/info", method = "get", operation_id = "get_info")]
     async fn get(&self) -> Result<Reply<Info>, Public> {
         Ok(Reply(self.0.clone()))

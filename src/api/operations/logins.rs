@@ -20,17 +20,17 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
-/// Who wants to log in
+/// The user name and password of an account
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct LoginRequest {
-    /// The name by which the account is found
+    /// The user name
     username: String,
     /// The password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     password: String,
-    /// What the person calls the device: one line of at most 128 bytes of UTF-8, kept as typed
+    /// The name of the device: one line of at most 128 bytes of UTF-8, kept as typed
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     device: Option<String>,
@@ -46,12 +46,12 @@ impl Example for LoginRequest {
     }
 }
 
-/// A wish for new tokens
+/// The refresh token of a login
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RefreshRequest {
-    /// The `refresh_token` of the last answer; it is good once
+    /// The `refresh_token` of the last answer, which can be used once
     refresh_token: String,
 }
 
@@ -70,25 +70,25 @@ enum TokenType {
 }
 
 words! {
-    /// How the access token is presented: `Authorization: Bearer <access_token>`
+    /// The scheme of the access token: `Authorization: Bearer <access_token>`
     TokenType as "TokenType": "Bearer";
 }
 
-/// What a login can show
+/// The tokens of a login
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Tokens {
-    /// The login
+    /// The id of the login
     login_id: LoginId,
-    /// Who has logged in
+    /// The user who has logged in
     user_id: UserId,
-    /// For requests and sockets
+    /// The access token for requests and sockets
     access_token: String,
-    /// How it is presented
+    /// The scheme of the access token
     token_type: TokenType,
-    /// How long the access token is good, in seconds
+    /// The seconds until the access token expires
     expires_in: u64,
-    /// For the next pair of tokens; good once
+    /// The refresh token for the next pair of tokens, which can be used once
     refresh_token: String,
 }
 
@@ -118,22 +118,22 @@ impl Example for Tokens {
     }
 }
 
-/// A login, for the person whose it is
+/// A login of the caller
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Login {
-    /// Its id
+    /// The id of the login
     id: LoginId,
-    /// What its owner calls the device
+    /// The name of the device
     #[serde(skip_serializing_if = "Option::is_none")]
     device: Option<String>,
-    /// When the password was checked
+    /// The time at which the user logged in
     created_at: Time,
-    /// When it was last refreshed
+    /// The time of the last refresh
     last_used_at: Time,
-    /// When it ends at the latest
+    /// The time at which the login expires at the latest
     expires_at: Time,
-    /// Whether it is the one that asks
+    /// Whether this request uses the login
     current: bool,
 }
 
@@ -170,9 +170,9 @@ pub(in crate::api) struct Logins(pub(in crate::api) Below);
 impl Logins {
     /// Log in
     ///
-    /// Checks the password and begins a login. An unknown user and a wrong password are both
-    /// `bad_credentials`. A login lives for 30 days, and for 7 without being refreshed; the 101st of
-    /// an account ends the oldest.
+    /// Checks the password and creates a login. An unknown user and a wrong password both get
+    /// `bad_credentials`. A login expires after 30 days, and after 7 days without a refresh. An account has at
+    /// most 100 logins: one more ends the oldest.
     #[oai(path = "/logins", method = "post", operation_id = "log_in")]
     async fn log_in(&self, body: Body<LoginRequest>) -> Result<Created<Tokens>, SignedIn> {
         let LoginRequest { username, password, device } = body.0;
@@ -190,9 +190,9 @@ impl Logins {
 
     /// Refresh tokens
     ///
-    /// Answers the next pair of tokens. A refresh token is good once; within 10 s of its use the youngest
-    /// pair is given again, because the first answer may have been lost. After that it is taken for
-    /// stolen: the login ends.
+    /// Returns the next pair of tokens. A refresh token can be used once. Within a grace period of 10 s a
+    /// second use returns the latest pair again, because the first answer may have been lost. A later use
+    /// counts as theft and ends the login.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
     async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Reply<Tokens>, SignedIn> {
         let Below { pool, tokens, clock, .. } = &self.0;
@@ -205,7 +205,7 @@ impl Logins {
 
     /// List my logins
     ///
-    /// Those that have not ended, youngest first.
+    /// Lists the active logins of the caller, the latest first.
     #[oai(path = "/logins", method = "get", operation_id = "list_logins")]
     async fn list(
         &self,
@@ -223,7 +223,7 @@ impl Logins {
 
     /// Log out
     ///
-    /// Ends the login that asks: its tokens count no more, its sockets are closed.
+    /// Ends the login of this request. Its tokens are no longer valid, and the server closes its sockets.
     #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
     async fn log_out(&self, caller: Caller) -> Result<Done, SignedIn> {
         accounts::revoke(&self.0.pool, caller.user, caller.login, self.0.clock.now()).await?;
@@ -233,7 +233,8 @@ impl Logins {
 
     /// Revoke a login
     ///
-    /// Ends a login of mine: its tokens count no more, its sockets are closed within a second.
+    /// Ends a login of the caller. Its tokens are no longer valid, and the server closes its sockets within a
+    /// second.
     #[oai(path = "/logins/:id", method = "delete", operation_id = "revoke_login")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Found> {
         match accounts::revoke(&self.0.pool, caller.user, id.0, self.0.clock.now()).await? {

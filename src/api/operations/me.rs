@@ -12,12 +12,12 @@ use crate::{
     credentials::{DisplayName, Password},
 };
 
-/// What shall change of an account
+/// The fields to change
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct AccountUpdate {
-    /// How the person likes to be called: one line of at most 128 bytes of UTF-8, kept as typed
+    /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: String,
 }
@@ -28,7 +28,7 @@ impl Example for AccountUpdate {
     }
 }
 
-/// A new password, and the present one as proof
+/// The new password, and the present one as proof
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
@@ -36,7 +36,7 @@ struct PasswordChange {
     /// The present password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     current_password: String,
-    /// The new one: any characters, but none of the most used passwords; at most 512 bytes
+    /// The new password: any characters, at most 512 bytes. The server refuses the most used passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -53,7 +53,7 @@ pub(in crate::api) struct Me(pub(in crate::api) Below);
 impl Me {
     /// Get my account
     ///
-    /// The account of the login that asks.
+    /// Returns the account of the caller.
     #[oai(path = "/me", method = "get", operation_id = "get_me")]
     async fn get(&self, caller: Caller) -> Result<Reply<Account>, SignedIn> {
         let account = accounts::find(&self.0.pool, caller.user).await?.ok_or_else(gone)?;
@@ -62,7 +62,7 @@ impl Me {
 
     /// Change my account
     ///
-    /// Changes how I am called.
+    /// Changes the display name of the caller.
     #[oai(path = "/me", method = "patch", operation_id = "update_me")]
     async fn update(&self, caller: Caller, body: Body<AccountUpdate>) -> Result<Reply<Account>, SignedIn> {
         let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
@@ -72,7 +72,8 @@ impl Me {
 
     /// Change my password
     ///
-    /// All my other logins end. A wrong present password is `wrong_password`.
+    /// Changes the password and ends all other logins of the caller. A wrong present password gets
+    /// `wrong_password`.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(&self, caller: Caller, body: Body<PasswordChange>) -> Result<Done, Proven> {
         let Below { pool, hasher, clock, .. } = &self.0;

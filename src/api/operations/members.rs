@@ -17,15 +17,15 @@ use crate::{
     views,
 };
 
-/// Somebody in a conversation
+/// A member of a conversation
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Member {
-    /// Who
+    /// The user
     user_id: UserId,
-    /// As what
+    /// The role of the user
     role: Role,
-    /// Since when
+    /// The time at which the user joined
     joined_at: Time,
 }
 
@@ -35,15 +35,15 @@ impl Example for Member {
     }
 }
 
-/// Somebody's place after a command
+/// The membership of a user after a command
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Membership {
-    /// Who
+    /// The user
     user_id: UserId,
-    /// As what
+    /// The role of the user
     role: Role,
-    /// The position that was reached, for the `min_position` of reads
+    /// The position that the command has reached. Pass it as `min_position` to later reads
     position: Position,
 }
 
@@ -60,14 +60,14 @@ impl Example for Membership {
     }
 }
 
-/// Whom to bring in
+/// The user to add
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewMember {
-    /// Who
+    /// The user
     user_id: UserId,
-    /// As what; `member`, if absent
+    /// The role of the user; the default is `member`
     #[serde(default, deserialize_with = "given")]
     role: Option<Role>,
 }
@@ -78,12 +78,12 @@ impl Example for NewMember {
     }
 }
 
-/// Another role
+/// The new role of a member
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct RoleUpdate {
-    /// Which
+    /// The new role
     role: Role,
 }
 
@@ -99,7 +99,8 @@ pub(in crate::api) struct Members(pub(in crate::api) Below);
 impl Members {
     /// List the members
     ///
-    /// Everybody in a conversation of mine, by user id: now, or as it was (`as_of`).
+    /// Lists the members of a conversation of the caller by user id, at present or at an earlier moment
+    /// (`as_of`).
     #[oai(path = "/conversations/:id/members", method = "get", operation_id = "list_members")]
     async fn list(
         &self,
@@ -107,7 +108,7 @@ impl Members {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Member>, Found> {
@@ -131,8 +132,8 @@ impl Members {
 
     /// Add a member
     ///
-    /// Admins and owners bring somebody into a group; only owners bring in admins and owners. Whoever
-    /// is in it already stays what they are: the answer is 200 with their present role.
+    /// Adds a user to a group. The caller must be an admin or an owner; only an owner adds admins and owners. A
+    /// user who is a member already keeps the present role, and the answer is 200 with that role.
     #[oai(path = "/conversations/:id/members", method = "post", operation_id = "add_member")]
     async fn add(
         &self,
@@ -151,7 +152,7 @@ impl Members {
 
     /// Change a role
     ///
-    /// Owners give roles to members of a group.
+    /// Gives a member of a group another role. The caller must be an owner.
     #[oai(path = "/conversations/:id/members/:user_id", method = "patch", operation_id = "change_role")]
     async fn change_role(
         &self,
@@ -167,8 +168,8 @@ impl Members {
 
     /// Remove a member, or leave
     ///
-    /// Admins and owners put somebody out of a group; everybody may leave it. The last owner stays
-    /// while others do: `last_owner`.
+    /// Admins and owners remove members of a group; every member may leave. The last owner cannot leave while
+    /// the group has other members: `last_owner`.
     #[oai(path = "/conversations/:id/members/:user_id", method = "delete", operation_id = "remove_member")]
     async fn remove(
         &self,

@@ -14,68 +14,69 @@ use crate::{
 #[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct Message {
-    /// Its id
+    /// The id of the message
     pub(in crate::api) id: MessageId,
-    /// Where it was said
+    /// The conversation of the message
     conversation_id: ConversationId,
-    /// Where it stands
+    /// The position of the message
     position: Position,
-    /// Who sent it
+    /// The user who sent the message
     sender: UserId,
-    /// The sender's idempotency key
+    /// The idempotency key of the sender
     client_id: String,
-    /// As typed; empty once it is deleted
+    /// The current text, as typed; empty if the message is deleted
     text: String,
-    /// When
+    /// The time at which the message was sent
     sent_at: Time,
-    /// When it was last edited
+    /// The time of the last edit
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
-    /// When it was deleted: then its text, metadata, mentions, reactions and pin are gone
+    /// The time of the deletion. A deleted message has no text, metadata, mentions, reactions or pin
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_at: Option<Time>,
-    /// Who deleted it
+    /// The user who deleted the message
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_by: Option<UserId>,
-    /// The message that it answers
+    /// The message that this message answers
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<QuotedMessage>,
-    /// What programs added
+    /// The metadata that a program added
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<Json>,
-    /// The members whom its text names as `<@user id>`, by id
+    /// The members whom the text mentions as `<@user id>`, by user id
     mentions: Vec<UserId>,
-    /// Its reactions, the first one first
+    /// The reactions, the earliest first
     reactions: Vec<ReactionCount>,
-    /// Whether it is pinned
+    /// Whether the message is pinned
     pinned: bool,
 }
 
-/// The message that another one answers; of one that I may not see there is only its place
+/// The message that another message answers. If the caller may not read it, the answer has only its id and
+/// position
 #[derive(Serialize, Object)]
 struct QuotedMessage {
-    /// Its id
+    /// The id of the message
     id: MessageId,
-    /// Where it stands
+    /// The position of the message
     position: Position,
-    /// Who sent it
+    /// The user who sent the message
     #[serde(skip_serializing_if = "Option::is_none")]
     sender: Option<UserId>,
-    /// How it begins, up to 200 characters; empty once it is deleted
+    /// The first 200 characters of the text; empty if the message is deleted
     #[serde(skip_serializing_if = "Option::is_none")]
     text: Option<String>,
-    /// Whether it has been deleted
+    /// Whether the message is deleted
     deleted: bool,
 }
 
-/// How often a message has a reaction
+/// The number of equal reactions to a message
 #[derive(Serialize, Object)]
 struct ReactionCount {
-    /// Which reaction
+    /// The emoji
     emoji: String,
-    /// From how many members
+    /// The number of members with this reaction
     count: i64,
-    /// Whether mine is among them
+    /// Whether the caller is one of these members
     mine: bool,
 }
 

@@ -18,21 +18,22 @@ use crate::{
     views::{self, Direction},
 };
 
-/// What shall be said
+/// The message to send
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewMessage {
-    /// By which a retry is known; may be given as the header `Idempotency-Key` instead
+    /// The idempotency key: the same at every retry of the request. A client that sends it as the header
+    /// `Idempotency-Key` may leave it out here
     #[serde(default, deserialize_with = "given")]
     client_id: Option<ClientId>,
-    /// At most 16 KiB of UTF-8, kept exactly as typed. Members are mentioned as `<@user id>`
+    /// The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written `<@user id>`
     text: Text,
-    /// The message of this conversation that it answers
+    /// The message of this conversation that this message answers
     #[serde(default, deserialize_with = "given")]
     reply_to: Option<MessageId>,
-    /// What programs add: a JSON object of at most 4 KiB and 8 levels, each name once in its object. It comes
-    /// back as it was sent, each digit of its numbers too
+    /// Metadata of a program: a JSON object of at most 4 KiB and 8 levels, with each name once in its object.
+    /// The server returns it as it was sent, with every digit of its numbers
     #[serde(default, deserialize_with = "given")]
     metadata: Option<Metadata>,
 }
@@ -43,12 +44,12 @@ impl Example for NewMessage {
     }
 }
 
-/// Another text for a message
+/// The new text of a message
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct MessageUpdate {
-    /// At most 16 KiB of UTF-8, kept exactly as typed
+    /// The text: at most 16 KiB of UTF-8, kept exactly as typed
     text: Text,
 }
 
@@ -58,19 +59,19 @@ impl Example for MessageUpdate {
     }
 }
 
-/// A message that has another text
+/// A message after an edit
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct EditedMessage {
-    /// Its id
+    /// The id of the message
     id: MessageId,
-    /// Where it was said
+    /// The conversation of the message
     conversation_id: ConversationId,
-    /// The position that this answer has reached, for the `min_position` of reads
+    /// The position of the edit, which this answer has reached. Pass it as `min_position` to later reads
     position: Position,
-    /// As typed
+    /// The text, as typed
     text: String,
-    /// When it was edited; absent if it had this text already
+    /// The time of the edit; absent if the message had this text already
     #[serde(skip_serializing_if = "Option::is_none")]
     edited_at: Option<Time>,
 }
@@ -87,15 +88,15 @@ impl Example for EditedMessage {
     }
 }
 
-/// A text that a message had or has
+/// A present or earlier text of a message
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct MessageVersion {
-    /// Where it was said: the message's own position, or that of an edit
+    /// The position of the message, or of the edit that gave it this text
     position: Position,
-    /// As typed
+    /// The text, as typed
     text: String,
-    /// When
+    /// The time at which the message was sent or edited
     said_at: Time,
 }
 
@@ -111,15 +112,15 @@ pub(in crate::api) struct Messages(pub(in crate::api) Below);
 impl Messages {
     /// Send a message
     ///
-    /// Answers when the message is stored for good. An idempotency key is required, as `client_id` or
-    /// as the header: a retry with the same key gets the same answer, also after the message was edited
-    /// or deleted; another body with the same key gets `idempotency_mismatch`.
+    /// The answer comes after the log has stored the message. The request needs an idempotency key, as
+    /// `client_id` or as the header. A retry with the same key gets the same answer, even if the message has
+    /// been edited or deleted since. The same key with another body gets `idempotency_mismatch`.
     #[oai(path = "/conversations/:id/messages", method = "post", operation_id = "send_message")]
     async fn send(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        /// By which a retry is known; may be given as `client_id` instead
+        /// The idempotency key, if the body has no `client_id`
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<NewMessage>,
@@ -132,26 +133,27 @@ impl Messages {
         Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })
     }
 
-    /// Read what was said
+    /// List messages
     ///
-    /// Newest first from the end, or from before a position; oldest first from behind one (`after`);
-    /// or about one, newest first, half of the page at or before it (`around`). `cursor` goes on the
-    /// way that the page before went; `around` goes on to what is older. `as_of` shows it as it was.
+    /// Without a parameter, or with `before`, the newest message comes first. With `after` the oldest comes
+    /// first. With `around` the newest comes first, and half of the page lies at or before that position.
+    /// `cursor` continues in the direction of the page before; after `around` it continues towards older
+    /// messages. With `as_of` the messages are as they were at that moment.
     #[oai(path = "/conversations/:id/messages", method = "get", operation_id = "list_messages")]
     #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn history(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
-        /// Only messages before this position
+        /// Lists messages before this position
         before: Query<Option<Position>>,
-        /// Only messages behind this position, oldest first
+        /// Lists messages after this position, the oldest first
         after: Query<Option<Position>>,
-        /// Messages on both sides of this position
+        /// Lists messages on both sides of this position
         around: Query<Option<Position>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Direction>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Message>, Found> {
@@ -192,14 +194,14 @@ impl Messages {
 
     /// Get a message
     ///
-    /// As it is now.
+    /// Returns the current message.
     #[oai(path = "/conversations/:id/messages/:message_id", method = "get", operation_id = "get_message")]
     async fn get(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Message>, Found> {
         let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
@@ -208,15 +210,15 @@ impl Messages {
 
     /// Edit a message
     ///
-    /// Only its sender. The text that it has already changes nothing. A deleted message is not edited
-    /// any more: 409 `message_deleted`.
+    /// Replaces the text of a message of the caller. A text that the message has already changes nothing. A
+    /// deleted message cannot be edited: 409 `message_deleted`.
     #[oai(path = "/conversations/:id/messages/:message_id", method = "patch", operation_id = "edit_message")]
     async fn edit(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<MessageUpdate>,
@@ -235,8 +237,9 @@ impl Messages {
 
     /// Delete a message
     ///
-    /// For all. Its sender may, and in a group admins and owners. Its place remains; its text, metadata,
-    /// mentions, earlier versions, reactions and pin are gone from every answer.
+    /// Deletes a message for all members. The sender may delete it, and in a group admins and owners. The
+    /// message keeps its position in the list; its text, metadata, mentions, earlier versions, reactions and
+    /// pin are no longer readable.
     #[oai(
         path = "/conversations/:id/messages/:message_id",
         method = "delete",
@@ -247,7 +250,7 @@ impl Messages {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
@@ -257,8 +260,8 @@ impl Messages {
 
     /// List the versions of a message
     ///
-    /// The texts that it had, the first one first, and the one that it has. Of a deleted message there
-    /// is none.
+    /// Lists the texts of a message, the earliest first and the current one last. A deleted message has no
+    /// versions.
     #[oai(
         path = "/conversations/:id/messages/:message_id/versions",
         method = "get",
@@ -271,7 +274,7 @@ impl Messages {
         message_id: Path<MessageId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<MessageVersion>>, Found> {
         let reader = self.0.reader(caller.user, id.0, min_position.0).await?;

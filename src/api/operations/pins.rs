@@ -22,11 +22,11 @@ use crate::{
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Pin {
-    /// Who pinned it
+    /// The user who pinned the message
     pinned_by: UserId,
-    /// When
+    /// The time at which the message was pinned
     pinned_at: Time,
-    /// The message as it is now
+    /// The current message
     message: Message,
 }
 
@@ -42,15 +42,15 @@ pub(in crate::api) struct Pins(pub(in crate::api) Below);
 impl Pins {
     /// Pin a message
     ///
-    /// In a group admins and owners, in a direct conversation both; at most 100 in a conversation.
-    /// Again it changes nothing.
+    /// In a group the caller must be an admin or an owner; in a direct conversation both members may pin. A
+    /// conversation has at most 100 pinned messages. A message that is pinned already stays pinned.
     #[oai(path = "/conversations/:id/messages/:message_id/pin", method = "put", operation_id = "pin_message")]
     async fn pin(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
@@ -60,7 +60,7 @@ impl Pins {
 
     /// Unpin a message
     ///
-    /// By those who may pin; one that is not pinned stays so.
+    /// Removes a pin, with the same permission as for pinning. Without a pin the request changes nothing.
     #[oai(
         path = "/conversations/:id/messages/:message_id/pin",
         method = "delete",
@@ -71,7 +71,7 @@ impl Pins {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
@@ -81,7 +81,7 @@ impl Pins {
 
     /// List pinned messages
     ///
-    /// The latest pin first.
+    /// Lists the pinned messages of a conversation, the latest pin first.
     #[oai(path = "/conversations/:id/pins", method = "get", operation_id = "list_pins")]
     async fn list(
         &self,
@@ -89,7 +89,7 @@ impl Pins {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Pin>>, Found> {
         let (id, pool) = (id.0, &self.0.pool);

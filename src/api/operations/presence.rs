@@ -25,15 +25,15 @@ const MOST_SHARED: i64 = 100;
 /// How long the views may take to hear what this process has heard.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Whether somebody is here
+/// The presence of a user
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Presence {
-    /// Who
+    /// The user
     user_id: UserId,
-    /// Whether
+    /// The presence of the user
     status: Status,
-    /// When they last went; absent before the first time
+    /// The time at which the user was last online; absent if the user has never been online
     #[serde(skip_serializing_if = "Option::is_none")]
     last_seen_at: Option<Time>,
 }
@@ -48,10 +48,10 @@ pub(in crate::api) struct Presences(pub(in crate::api) Below);
 
 #[OpenApi(tag = "Tag::Presence")]
 impl Presences {
-    /// Get somebody's presence
+    /// Get the presence of a user
     ///
-    /// Only of people with whom I share a conversation, and of myself; all others are not found, nor
-    /// are those who have blocked me.
+    /// Returns the presence of the caller, or of a user who shares a conversation with the caller. For all
+    /// other users, and for users who have blocked the caller, the answer is 404.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
         let (me, user) = (caller.user, id.0);
@@ -64,11 +64,11 @@ impl Presences {
         Ok(Reply(self.of(&[user]).await?.pop().ok_or_else(Problem::not_found)?))
     }
 
-    /// List who is here
+    /// List the presence of members
     ///
-    /// The presence of all members of a conversation of mine, by user id. Those who have blocked me
-    /// look as if they had never been here. Sockets are told of changes, but not in conversations of
-    /// more than 500 members (a setting of the server): ask here now and then.
+    /// Lists the presence of all members of a conversation of the caller, by user id. A member who has blocked
+    /// the caller appears as if never online. Sockets get changes of presence, but not in conversations of more
+    /// than 500 members (a setting of the server): their clients poll this list.
     #[oai(path = "/conversations/:id/presence", method = "get", operation_id = "list_presence")]
     async fn list(
         &self,
@@ -76,7 +76,7 @@ impl Presences {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Presence>>, Found> {
         let Page { items, next_cursor, .. } =

@@ -16,15 +16,15 @@ use crate::{
     views,
 };
 
-/// Somebody's reaction to a message
+/// A reaction of a user to a message
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Reaction {
-    /// Who
+    /// The user
     user_id: UserId,
-    /// With what
+    /// The emoji
     emoji: String,
-    /// When
+    /// The time of the reaction
     reacted_at: Time,
 }
 
@@ -40,9 +40,9 @@ pub(in crate::api) struct Reactions(pub(in crate::api) Below);
 impl Reactions {
     /// React to a message
     ///
-    /// With one emoji of at most 64 bytes of UTF-8, percent-encoded; at most 20 different ones from each member.
-    /// Again it changes nothing. An emoji is kept fully qualified, as Unicode lists it: with or without U+FE0F
-    /// it is the same reaction.
+    /// The path holds one emoji of at most 64 bytes of UTF-8, percent-encoded. A member may add at most 20
+    /// different reactions to a message. A reaction that exists already stays. The server keeps an emoji fully
+    /// qualified, as Unicode lists it: with or without U+FE0F it is the same reaction.
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions/:emoji",
         method = "put",
@@ -53,9 +53,9 @@ impl Reactions {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// One emoji
+        /// The emoji, percent-encoded
         emoji: Path<String>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
@@ -64,9 +64,9 @@ impl Reactions {
         Ok(Reached(acted.position))
     }
 
-    /// Take a reaction back
+    /// Remove a reaction
     ///
-    /// Mine; one that is not there changes nothing.
+    /// Removes a reaction of the caller. Without that reaction the request changes nothing.
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions/:emoji",
         method = "delete",
@@ -77,9 +77,9 @@ impl Reactions {
         caller: Caller,
         id: Path<ConversationId>,
         message_id: Path<MessageId>,
-        /// One emoji
+        /// The emoji, percent-encoded
         emoji: Path<String>,
-        /// By which a retry is known
+        /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
@@ -90,7 +90,7 @@ impl Reactions {
 
     /// List the reactions to a message
     ///
-    /// Who reacted with what, the first one first: now, or as it was (`as_of`).
+    /// Lists the reactions with their users, the earliest first, at present or at an earlier moment (`as_of`).
     #[oai(
         path = "/conversations/:id/messages/:message_id/reactions",
         method = "get",
@@ -104,7 +104,7 @@ impl Reactions {
         message_id: Path<MessageId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Position>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Reaction>, Found> {

@@ -16,15 +16,15 @@ use crate::{
     views,
 };
 
-/// How far I have got; at least one of both
+/// How far the caller has received and read a conversation; at least one of the two fields
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct ReceiptUpdate {
-    /// I have read everything up to this position
+    /// The position up to which the caller has read
     #[serde(default, deserialize_with = "given")]
     read: Option<Position>,
-    /// A device of mine has everything up to this position
+    /// The position up to which a device of the caller has received everything
     #[serde(default, deserialize_with = "given")]
     delivered: Option<Position>,
 }
@@ -35,17 +35,17 @@ impl Example for ReceiptUpdate {
     }
 }
 
-/// How far a member has got
+/// How far a member has received and read a conversation
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct Receipt {
-    /// Who
+    /// The member
     user_id: UserId,
-    /// Everything up to here has reached a device
+    /// The position up to which a device of the member has received everything
     delivered: Position,
-    /// Everything up to here has been read
+    /// The position up to which the member has read
     read: Position,
-    /// When the read position was last raised; absent before the first time
+    /// The time at which `read` last rose; absent if it never has
     #[serde(skip_serializing_if = "Option::is_none")]
     read_at: Option<Time>,
 }
@@ -66,10 +66,10 @@ pub(in crate::api) struct Receipts(pub(in crate::api) Below);
 
 #[OpenApi(tag = "Tag::Receipts")]
 impl Receipts {
-    /// Tell how far I have read
+    /// Mark as read or delivered
     ///
-    /// Positions only rise: going back changes nothing. What is read has also been delivered. Receipts
-    /// that come fast are told to the others at most once a second.
+    /// Positions only rise: a lower position changes nothing. A message that is read counts as delivered too.
+    /// Other members get the receipts of one user at most once a second.
     #[oai(path = "/conversations/:id/receipt", method = "put", operation_id = "advance_receipt")]
     async fn advance(
         &self,
@@ -84,10 +84,10 @@ impl Receipts {
         Ok(Reached(self.0.commands.advance(caller.user, id, delivered, read).await?))
     }
 
-    /// List who has read how far
+    /// List the receipts
     ///
-    /// All members of a conversation of mine, by user id; who has never told is at 0. Now, or as it
-    /// was: with `as_of` this tells who had read how far at five past two.
+    /// Lists how far each member of a conversation of the caller has read, by user id, at present or at an
+    /// earlier moment (`as_of`). A member without a receipt is at position 0.
     #[oai(path = "/conversations/:id/receipts", method = "get", operation_id = "list_receipts")]
     async fn list(
         &self,
@@ -95,7 +95,7 @@ impl Receipts {
         id: Path<ConversationId>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<UserId>>>,
-        /// Wait up to 2 s until the views have reached this position
+        /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Receipt>, Found> {

@@ -19,25 +19,25 @@ use crate::{
 /// How many conversations are opened at once for one request.
 const AT_ONCE: usize = 4;
 
-/// A message that was found
+/// A message that matches a search
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct FoundMessage {
-    /// Where it was said
+    /// The conversation of the message
     conversation_id: ConversationId,
-    /// The message as it is now
+    /// The current message
     message: Message,
-    /// Up to 200 characters of its text from shortly before the first word that was searched for. The
-    /// pieces in their order are plain text, as typed: escape each, then mark those that are a hit
+    /// Up to 200 characters of the text, from shortly before the first match. The parts are plain text as
+    /// typed: escape each part, then mark the parts with `hit`
     highlight: Vec<HighlightPart>,
 }
 
-/// A piece of a text
+/// A part of a text
 #[derive(Serialize, Object)]
 struct HighlightPart {
-    /// As typed
+    /// The text, as typed
     text: String,
-    /// Whether it is a word that was searched for
+    /// Whether this part matches the search
     hit: bool,
 }
 
@@ -58,25 +58,25 @@ pub(in crate::api) struct Search(pub(in crate::api) Below);
 impl Search {
     /// Search messages
     ///
-    /// Among all that I may read in the conversations that I am in now, by the texts as they are now,
-    /// the newest first. All words have to be there, whole, in upper or lower case; `"a phrase"`, `or`
-    /// and `-without` mean what they say. Words of every language are compared as they are written,
-    /// without stems and stop words. Where a script writes no spaces (Han, kana, Thai, Lao, Khmer and their
-    /// like) characters that are typed together are looked for together. A page may hold less than
-    /// `limit` although there are more. What would take too long is refused: `too_broad`.
+    /// Searches the current texts of all messages that the caller may read in the present conversations of the
+    /// caller. The newest message comes first. A message matches if it has all words, whole, in upper or lower
+    /// case. The query understands `"a phrase"`, `or` and `-without`. Words are compared as written, without
+    /// stemming and stop words. In scripts without spaces (Han, kana, Thai, Lao, Khmer and similar ones) a run
+    /// of characters is one phrase. A page may have fewer than `limit` messages although more follow. A query
+    /// that takes too long is refused with `too_broad`.
     #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
     async fn search(
         &self,
         caller: Caller,
-        /// What to look for: at least one word that has to be there
+        /// The query, with at least one word that is not excluded
         #[oai(validator(min_length = 1, max_length = 256))]
         query: Query<String>,
-        /// Only in this conversation
+        /// Searches this conversation alone
         conversation_id: Query<Option<ConversationId>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<Hit>>>,
-        /// Wait up to 2 s until the views have reached this position of the conversation; only together
-        /// with `conversation_id`
+        /// Waits up to 2 s until the answer includes this position of the conversation. It needs
+        /// `conversation_id`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
         let wanted = read(&query.0)?;

@@ -11,16 +11,16 @@ use crate::{
     domain::{ConversationId, Time, UserId},
 };
 
-/// How I want to see a conversation
+/// The settings of the caller for one conversation
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct ConversationSettings {
-    /// Whether my devices shall stay silent about it; it is for them to do so
+    /// Whether the devices of the caller should stay silent. The devices have to do so themselves
     pub(in crate::api) muted: bool,
-    /// Until when; absent if there is no end
+    /// The end of the mute; absent if the mute has no end
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(in crate::api) muted_until: Option<Time>,
-    /// Whether it is out of the way in my list, whatever happens in it
+    /// Whether the conversation is archived. New messages do not end that
     pub(in crate::api) archived: bool,
 }
 
@@ -41,18 +41,18 @@ impl Example for ConversationSettings {
     }
 }
 
-/// What shall change; what is absent stays
+/// The fields to change; an absent field keeps its value
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct ConversationSettingsUpdate {
-    /// Whether my devices shall stay silent: without `muted_until` until I say otherwise
+    /// Whether the devices of the caller should stay silent. Without `muted_until` the mute has no end
     #[serde(default, deserialize_with = "given")]
     muted: Option<bool>,
-    /// Until when they shall, a time to come
+    /// The end of the mute, a time in the future
     #[serde(default, deserialize_with = "given")]
     muted_until: Option<Time>,
-    /// Whether it shall be out of the way in my list
+    /// Whether the conversation is archived
     #[serde(default, deserialize_with = "given")]
     archived: Option<bool>,
 }
@@ -84,7 +84,7 @@ pub(in crate::api) struct Settings(pub(in crate::api) Below);
 impl Settings {
     /// Get my settings of a conversation
     ///
-    /// How I want to see it. Nobody else gets to know.
+    /// Returns the settings of the caller for one conversation. Other members do not see them.
     #[oai(path = "/conversations/:id/settings", method = "get", operation_id = "get_settings")]
     async fn get(
         &self,
@@ -97,8 +97,8 @@ impl Settings {
 
     /// Mute or archive a conversation
     ///
-    /// For myself alone, on all my devices: it is no event, and nobody else gets to know. At most
-    /// 10,000 conversations can be archived.
+    /// Changes the settings of the caller for one conversation, on all devices of the caller. The change is no
+    /// event, and other members do not see it. A user can archive at most 10,000 conversations.
     #[oai(path = "/conversations/:id/settings", method = "patch", operation_id = "update_settings")]
     async fn update(
         &self,

@@ -11,7 +11,7 @@ use crate::{
 /// The most users whom a new group can begin with, besides its owner.
 pub(in crate::api) const MOST: usize = 100;
 
-/// A wish for a conversation
+/// The conversation to start
 #[derive(Debug, PartialEq, Deserialize, Union)]
 #[serde(try_from = "Fields")]
 #[oai(discriminator_name = "kind", one_of = true)]
@@ -22,21 +22,21 @@ pub(in crate::api) enum StartConversation {
     Group(StartGroupConversation),
 }
 
-/// With one other person
+/// A direct conversation with one other user
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
 pub(in crate::api) struct StartDirectConversation {
-    /// With whom
+    /// The other user
     pub(in crate::api) user_id: UserId,
 }
 
-/// With a title, me as its owner
+/// A group, of which the caller becomes the owner
 #[derive(Debug, PartialEq, Object)]
 #[oai(example)]
 pub(in crate::api) struct StartGroupConversation {
-    /// What it is called: one line of at most 256 bytes of UTF-8, kept as typed
+    /// The title: one line of at most 256 bytes of UTF-8, kept as typed
     pub(in crate::api) title: Title,
-    /// Whom to bring in, as members
+    /// The users to add as members
     pub(in crate::api) members: Option<Few<UserId, MOST>>,
 }
 

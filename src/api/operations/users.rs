@@ -19,15 +19,15 @@ use crate::{
     domain::UserId,
 };
 
-/// A person or a program, for everybody
+/// A user as other users see it
 #[derive(Serialize, Object)]
 #[oai(example)]
 struct User {
-    /// The account's id
+    /// The id of the user
     id: UserId,
-    /// The name by which it is found
+    /// The name by which other users find the account
     username: String,
-    /// How the person likes to be called
+    /// The name that other users see
     display_name: String,
 }
 
@@ -50,12 +50,12 @@ pub(in crate::api) struct Users(pub(in crate::api) Below);
 impl Users {
     /// Find a user by name
     ///
-    /// The one user of exactly this name, or nobody; upper and lower case are the same.
+    /// Returns the one user with exactly this user name, or an empty list. Upper and lower case are the same.
     #[oai(path = "/users", method = "get", operation_id = "find_users")]
     async fn find(
         &self,
         _caller: Caller,
-        /// The whole name
+        /// The whole user name
         #[oai(validator(min_length = 1, max_length = 64))]
         username: Query<String>,
         #[oai(name = "limit")] _limit: Query<Limit>,
@@ -70,7 +70,7 @@ impl Users {
 
     /// Get a user
     ///
-    /// The user of this id.
+    /// Returns the user with this id.
     #[oai(path = "/users/:id", method = "get", operation_id = "get_user")]
     async fn get(&self, _caller: Caller, id: Path<UserId>) -> Result<Reply<User>, Found> {
         let account = accounts::find(&self.0.pool, id.0).await?.ok_or_else(Problem::not_found)?;

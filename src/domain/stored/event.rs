@@ -16,48 +16,48 @@ use crate::domain::{
     words::schema::schema_of_written,
 };
 
-/// Two people, or a group with a title and roles.
+/// A direct conversation of two users, or a group with a title and roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// Exactly two members for ever.
+    /// Two users, who stay members.
     Direct,
-    /// Members come and go.
+    /// Members join and leave.
     Group,
 }
 
-/// What a member may do. Ordered: a later role may do all that an earlier one may.
+/// The permissions of a member. A later role has all permissions of an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Reads and writes.
+    /// May read and write.
     Member,
-    /// Also adds and removes members and changes the title.
+    /// May also add and remove members and change the title.
     Admin,
-    /// Also gives and takes roles.
+    /// May also change roles.
     Owner,
 }
 
-/// What somebody who joins later may read of what was said before.
+/// How much of the history a new member may read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum History {
-    /// All of it.
+    /// The whole history.
     #[default]
     Full,
-    /// Only what came after joining.
+    /// The messages since joining.
     SinceJoin,
 }
 
-/// Whether somebody is here.
+/// The presence of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// No session.
+    /// The user has no session.
     Offline,
-    /// Sessions, all of which say that nobody looks.
+    /// The user has sessions, none of which is in use.
     Away,
-    /// At least one session in use.
+    /// The user has a session that is in use.
     Online,
 }
 
@@ -65,9 +65,9 @@ pub enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "FirstMember")]
 pub struct NewMember {
-    /// Who.
+    /// The user.
     pub user_id: UserId,
-    /// As what.
+    /// The role of the user.
     pub role: Role,
 }
 
@@ -104,102 +104,102 @@ pub enum Event {
     PresenceChanged(PresenceChanged),
 }
 
-/// A conversation began, with its first members: one event. The actor is its creator.
+/// The actor created a conversation with its first members.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationCreated {
     /// Direct or group.
     pub kind: Kind,
-    /// A group's title, as typed: at most 256 bytes of UTF-8.
+    /// The title of a group, as typed: at most 256 bytes of UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Title>")]
     pub title: Option<String>,
-    /// What later members may read.
+    /// How much of the history new members may read.
     #[serde(default)]
     pub history: History,
-    /// All members at the beginning.
+    /// The first members, among them the creator.
     pub members: Vec<NewMember>,
 }
 
-/// A group got another title or setting; what is absent stays as it was.
+/// The actor changed the title or a setting of a group. An absent field keeps its value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConversationUpdated {
     /// The new title, as typed: at most 256 bytes of UTF-8.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Title>")]
     pub title: Option<String>,
-    /// The new setting.
+    /// The new history setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "History")]
     pub history: Option<History>,
 }
 
-/// Somebody was brought into a group.
+/// The actor added a user to a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberAdded {
-    /// Who joins.
+    /// The new member.
     pub user_id: UserId,
-    /// As what.
+    /// The role of the new member.
     pub role: Role,
 }
 
-/// Somebody was put out of a group, or left: then actor and member are the same.
+/// The actor removed a member of a group, or left it: then the actor is that member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRemoved {
-    /// Who is gone.
+    /// The former member.
     pub user_id: UserId,
 }
 
-/// A member of a group got another role.
+/// The actor gave a member of a group another role.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemberRoleChanged {
-    /// Whose role.
+    /// The member.
     pub user_id: UserId,
-    /// The new one.
+    /// The new role.
     pub role: Role,
 }
 
-/// The actor said something. Void if the actor was not a member at this position.
+/// The actor sent a message. The event is void if the actor was not a member at this position.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageSent {
-    /// The message. The position of this event is its position.
+    /// The message. Its position is the position of this event.
     pub message_id: MessageId,
-    /// The sender's idempotency key.
+    /// The idempotency key of the sender.
     #[schemars(with = "ClientId")]
     pub client_id: String,
-    /// As typed: at most 16 KiB of UTF-8.
+    /// The text, as typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
-    /// The message that it answers.
+    /// The message that this message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to: Option<MessageId>,
-    /// The position of the message that it answers.
+    /// The position of the message that this message answers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reply_to_position: Option<Position>,
-    /// What programs added.
+    /// The metadata that a program added.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<Metadata>")]
     pub metadata: Option<Json>,
-    /// Members at this position whom the text names as `<@user id>`, by id.
+    /// The members at this position whom the text mentions as `<@user id>`, by user id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
 }
 
-/// The sender of a message put another text in its place. Void if the actor was not a member at this
-/// position or the message had been deleted before it; of two edits the later position counts.
+/// The sender of a message replaced its text. The event is void if the actor was not a member at this position
+/// or the message had been deleted before it. Of two edits the later position counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MessageEdited {
-    /// Which message.
+    /// The message.
     pub message_id: MessageId,
-    /// Its position.
+    /// The position of the message.
     pub message_position: Position,
-    /// The actor's idempotency key, if one was given.
+    /// The idempotency key of the actor, if the command had one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<ClientId>")]
     pub client_id: Option<String>,
     /// The new text, as typed: at most 16 KiB of UTF-8.
     #[schemars(with = "Text")]
     pub text: String,
-    /// Members at this position whom the new text names as `<@user id>`, by id.
+    /// The members at this position whom the new text mentions as `<@user id>`, by user id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mentions: Vec<UserId>,
 }
@@ -208,14 +208,15 @@ macro_rules! of_a_message {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_attribute:meta])* $field:ident: $type:ty)? })+) => {$(
         $(#[$doc])*
         ///
-        /// Void if the actor was not a member at this position or the message had been deleted before it.
+        /// The event is void if the actor was not a member at this position or the message had been deleted
+        /// before it.
         #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
         pub struct $name {
-            /// Which message.
+            /// The message.
             pub message_id: MessageId,
-            /// Its position.
+            /// The position of the message.
             pub message_position: Position,
-            /// The actor's idempotency key, if one was given.
+            /// The idempotency key of the actor, if the command had one.
             #[serde(skip_serializing_if = "Option::is_none")]
             #[schemars(with = "Option<ClientId>")]
             pub client_id: Option<String>,
@@ -225,45 +226,43 @@ macro_rules! of_a_message {
 }
 
 of_a_message! {
-    /// The actor deleted a message for all. With it go its text, metadata, mentions, earlier versions,
+    /// The actor deleted a message for all members, with its text, metadata, mentions, earlier versions,
     /// reactions and pin.
     MessageDeleted {}
-    /// The actor put a reaction to a message. Again it changes nothing.
+    /// The actor added a reaction to a message. A reaction that exists already stays.
     ReactionAdded {
-        /// Which reaction: an emoji fully qualified, as Unicode lists it. Old events may lack U+FE0F, which
-        /// makes no difference.
+        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction.
         #[schemars(with = "Emoji")]
         emoji: String
     }
-    /// The actor took a reaction back.
+    /// The actor removed a reaction.
     ReactionRemoved {
-        /// Which reaction: an emoji fully qualified, as Unicode lists it. Old events may lack U+FE0F, which
-        /// makes no difference.
+        /// The emoji, fully qualified as Unicode lists it. Old events may lack U+FE0F: it is the same reaction.
         #[schemars(with = "Emoji")]
         emoji: String
     }
-    /// The actor pinned a message. Again it changes nothing.
+    /// The actor pinned a message. A message that is pinned already stays pinned.
     MessagePinned {}
-    /// The actor unpinned a message.
+    /// The actor removed a pin.
     MessageUnpinned {}
 }
 
-/// How far the actor has got: both watermarks as they are now, of which readers keep the
-/// greatest. Void if the actor was not a member at this position.
+/// The actor received or read messages. The event has both positions as they are now; a reader keeps the
+/// greatest. The event is void if the actor was not a member at this position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ReceiptAdvanced {
-    /// Everything up to here has reached a device of the actor.
+    /// The position up to which a device of the actor has received everything.
     pub delivered: Position,
-    /// Everything up to here has been read by the actor.
+    /// The position up to which the actor has read.
     pub read: Position,
 }
 
-/// The actor came or went. Kept for an hour, in a stream of its own.
+/// The presence of the actor changed. The stream keeps the event for an hour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PresenceChanged {
     /// The new status of the actor.
     pub status: Status,
-    /// When the actor was last here; for `offline` the end of the last session.
+    /// The time at which the actor was last online; for `offline` the end of the last session.
     pub last_seen_at: Time,
 }
 

@@ -18,169 +18,171 @@ pub(in crate::gateway::frames) const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA"
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[schemars(tag = "op")]
 pub enum ClientFrame {
-    /// The first frame: begins the session.
+    /// The first frame of a socket: begins the session.
     Hello {
-        /// Comes back in `ready`.
+        /// The id of this frame; `ready` carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where to go on from.
+        /// The cursor after which the session continues.
         #[serde(default)]
         #[schemars(example = CURSOR)]
         cursor: Option<String>,
-        /// What this socket wants to hear of, for as long as it lives; without it, everything.
+        /// The conversations of this socket, for as long as it is open. Without a filter the socket gets every
+        /// conversation.
         #[serde(default)]
         filter: Option<Filter>,
     },
-    /// Sends a message; answered with `ack`.
+    /// Sends a message. The answer is `ack`.
     Send {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
         /// The idempotency key: the same at every retry.
         client_id: ClientId,
-        /// As typed: at most 16 KiB of UTF-8. Members are mentioned as `<@user id>`.
+        /// The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written
+        /// `<@user id>`.
         text: Text,
-        /// The message that it answers.
+        /// The message of this conversation that this message answers.
         #[serde(default)]
         reply_to: Option<MessageId>,
-        /// What programs add. It comes back as it was sent, each digit of its numbers too.
+        /// Metadata of a program. The server returns them as they were sent, with every digit of their numbers.
         #[serde(default)]
         metadata: Option<Metadata>,
     },
-    /// Puts another text in the place of a message of one's own; answered with `ack`.
+    /// Replaces the text of a message of the user. The answer is `ack`.
     Edit {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// As typed: at most 16 KiB of UTF-8.
+        /// The text: at most 16 KiB of UTF-8, kept exactly as typed.
         text: Text,
     },
-    /// Deletes a message for all; answered with `ack`.
+    /// Deletes a message for all members. The answer is `ack`.
     Delete {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
-    /// Reacts to a message; answered with `ack`.
+    /// Adds a reaction to a message. The answer is `ack`.
     React {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji of at most 64 bytes of UTF-8; with or without U+FE0F it is the same.
+        /// One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction.
         emoji: Emoji,
     },
-    /// Takes a reaction back; answered with `ack`.
+    /// Removes a reaction of the user. The answer is `ack`.
     Unreact {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
-        /// One emoji of at most 64 bytes of UTF-8; with or without U+FE0F it is the same.
+        /// One emoji of at most 64 bytes of UTF-8. With or without U+FE0F it is the same reaction.
         emoji: Emoji,
     },
-    /// Pins a message; answered with `ack`.
+    /// Pins a message. The answer is `ack`.
     Pin {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
-    /// Unpins a message; answered with `ack`.
+    /// Removes a pin. The answer is `ack`.
     Unpin {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Which message.
+        /// The message.
         message_id: MessageId,
-        /// The idempotency key, if there is one.
+        /// The idempotency key: the same at every retry.
         #[serde(default)]
         client_id: Option<ClientId>,
     },
-    /// Everything up to a position has been read; answered with `ack`.
+    /// Marks everything up to a position as read. The answer is `ack`.
     Read {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Up to here.
+        /// The position.
         position: Position,
     },
-    /// Everything up to a position has reached the device; answered with `ack`.
+    /// Marks everything up to a position as received by the device. The answer is `ack`.
     Delivered {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Up to here.
+        /// The position.
         position: Position,
     },
-    /// The user is typing; at most one a second goes on.
+    /// Tells the other members that the user is typing. The server passes on at most one such frame a second.
     Typing {
-        /// Comes back in an error.
+        /// The id of this frame; an error carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
     },
-    /// Whether anybody looks at this session.
+    /// Tells whether the session is in use.
     Presence {
-        /// Comes back in an error.
+        /// The id of this frame; an error carries it too.
         #[serde(default)]
         id: Option<FrameId>,
-        /// `online` or `away`.
+        /// The new status of the session.
         status: Seen,
     },
-    /// Renews the session with a fresh access token of the same user; answered with `ack`.
+    /// Renews the session with a fresh access token of the same user. The answer is `ack`.
     Authenticate {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
         /// The access token.
         #[schemars(example = "eyJ0eXAiOiJKV1QiLCJhbGciOiJFZERTQSJ9…")]
         token: String,
     },
-    /// Answered with `pong`.
+    /// Asks for a sign of life. The answer is `pong`.
     Ping {
-        /// Comes back in the answer.
+        /// The id of this frame; the answer carries it too.
         #[serde(default)]
         id: Option<FrameId>,
     },
@@ -190,9 +192,9 @@ pub enum ClientFrame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Seen {
-    /// In use.
+    /// The session is in use.
     Online,
-    /// Nobody looks.
+    /// The session is open and not in use.
     Away,
 }
 

@@ -14,30 +14,31 @@ pub const PROTOCOL: &str = "verbatim.v1";
 
 const SERVER: &str = "\
 The handshake carries the access token: in `Authorization: Bearer …`, or, for browsers, as a second \
-subprotocol entry `bearer.<token>`. A token in the URL is refused. A request without a token is answered 401. As browsers \
-show no page the status of a handshake, a valid one whose token does not count is answered 101, and the socket is closed \
+subprotocol entry `bearer.<token>`. A token in the URL is refused. A request without a token gets 401. Browsers hide \
+the status of a handshake from the page, so a request with an invalid token gets 101, and then the server closes the socket \
 with 4401 if the token has expired, else with 4501.";
 
 const CHANNEL: &str = "\
-Frames are JSON text, one object each. The first frame is `hello`, within 10 s; `ready` answers it. A client's \
-frame may carry an `id` of up to 64 bytes; its answer carries the same. Send the same `client_id` at every retry: \
-the message is sent once. Each `event` names the one before it in its conversation, so that a hole is seen at once. \
-Ignore frames and members that you do not know.
+Frames are JSON text, one object each. A client sends `hello` within 10 s as its first frame, and the server answers with \
+`ready`. A frame of a client may carry an `id` of up to 64 bytes; the answer carries the same `id`. A client sends the same \
+`client_id` at every retry, and the server sends the message once. Each `event` names the event before it in its \
+conversation, so that a client notices a hole at once. A client ignores frames and fields that it does not know.
 
-A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, pings and pongs 10 a second; \
-beyond that its socket is closed with 4408. What it sends while the server is at work is not held against it.
+A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, and 10 pings and pongs a second. \
+Beyond that the server closes the socket with 4408. Frames that wait because the server is busy do not count against the \
+client.
 
-Reasons to close, as `word;retry_after_ms=N`. 4000 to 4499: come back with your cursor. 4500 to 4999: do not. 1001 and \
-4505 are reserved: a process that ends says 1012 first, and a client that does not offer this version of the protocol is \
-refused at the handshake with 400 `unknown_protocol`.";
+The reason of a close is `word;retry_after_ms=N`. After 4000 to 4499 a client reconnects with its cursor; after 4500 to 4999 \
+it does not. 1001 and 4505 are reserved: a process that ends closes with 1012 first, and the handshake refuses a client that \
+does not offer this version of the protocol with 400 `unknown_protocol`.";
 
 const RECEIVE: &str = "\
 The first frame is `hello`. The server answers a command with `ack` or `error`, which carries the `id` of the command.";
 const SEND: &str = "\
 The first frame is `ready`. Events of one conversation come in the order of their positions.";
 const EVENT: &str = "\
-An event. `type` says which fields `data` has. Later versions of the server add types: a client ignores an event \
-whose `type` it does not know.";
+An event. `type` says which fields `data` has. Later versions of the server add types: a client takes an \
+event of such a type for a link of the chain (`previous`) and ignores its data.";
 
 /// The WebSocket half of the AsyncAPI document: its `servers`, `channels`, `operations` and
 /// `components`.

@@ -15,8 +15,7 @@ const MOST: usize = 100;
 #[serde(deny_unknown_fields)]
 #[schemars(title = "EventFilter")]
 pub struct Filter {
-    /// Heads, events and typing of these alone, at most 100; those that the user is not in yet
-    /// count from when they are.
+    /// The conversations, at most 100. A conversation that the user joins later counts from then on.
     #[serde(deserialize_with = "few")]
     #[schemars(extend("maxItems" = MOST))]
     conversations: HashSet<ConversationId>,

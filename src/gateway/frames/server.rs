@@ -22,137 +22,139 @@ pub const HEADS: usize = 500;
 #[derive(Debug, Serialize, JsonSchema)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum ServerFrame<'a> {
-    /// The session has begun: from here on every event is delivered.
+    /// The session has begun. From here on the server sends every event.
     Ready {
-        /// The id of the `hello` that is answered.
+        /// The id of the `hello` that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// This session.
+        /// The id of the session.
         #[schemars(example = "01930f3d-1122-7f33-8a44-b566c778d899")]
         session_id: Uuid,
-        /// Whose it is.
+        /// The user of the session.
         user_id: UserId,
-        /// The life of the log; positions of another one mean nothing.
+        /// The id of the log. Positions and cursors of another epoch mean nothing here.
         epoch: &'a Epoch,
-        /// Where to go on from after a disconnect.
+        /// The cursor to continue from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// Conversations of the user that are wanted, with the last position of each: at most 500.
+        /// Conversations of the user that pass the filter, at most 500.
         conversations: &'a [Head],
-        /// There are more: they follow in frames `conversations`, before any event.
+        /// Whether further conversations follow in frames `conversations`, before any event.
         #[schemars(example = false)]
         more: bool,
-        /// A `heartbeat` comes at least so often, in milliseconds.
+        /// The longest time between two frames `heartbeat`, in milliseconds.
         #[schemars(example = 25_000)]
         heartbeat_ms: u64,
-        /// What is accepted.
+        /// The limits of the session.
         limits: Limits,
     },
-    /// More conversations of the user than one frame holds. Comes right after `ready`.
+    /// Further conversations of the user, right after `ready`.
     Conversations {
-        /// Conversations that are wanted, with the last position of each: at most 500.
+        /// Conversations of the user that pass the filter, at most 500.
         conversations: &'a [Head],
-        /// There are still more: another such frame follows.
+        /// Whether another such frame follows.
         #[schemars(example = false)]
         more: bool,
     },
-    /// Something has happened.
+    /// An event of a conversation.
     Event {
-        /// Where.
+        /// The conversation of the event.
         conversation_id: ConversationId,
-        /// Its position.
+        /// The position of the event.
         position: Position,
-        /// The position of the conversation's event before it; 0 for the first.
+        /// The position of the event before it in the same conversation; 0 for the first event.
         #[schemars(example = 1039)]
         previous: Position,
-        /// What: `message.sent`. A type that you do not know has a place in the chain, too: pass over its data. Of another
-        /// version of a type than the first, the version stands behind it: `message.sent.v2`.
+        /// The type of the event, like `message.sent`, or like `message.sent.v2` for a later version of the
+        /// type.
         #[serde(rename = "type")]
         #[schemars(example = "message.sent")]
         kind: &'a str,
-        /// The event's id.
+        /// The id of the event.
         id: EventId,
-        /// Who.
+        /// The user who caused the event.
         actor: UserId,
-        /// When, for people to read.
+        /// The time of the event, for people to read; the position gives the order.
         time: Time,
-        /// The event's data.
+        /// The data of the event, as stored.
         #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },
-    /// The log has it.
+    /// The log has stored the result of a command.
     Ack {
-        /// The id of the frame that is answered.
+        /// The id of the frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// Where it stands, for the `min_position` of reads; of what was so already, a position by which it was.
+        /// The position that the command has reached, for the `min_position` of reads. If the command changed
+        /// nothing, the position of an event that had changed it before.
         #[serde(skip_serializing_if = "Option::is_none")]
         position: Option<Position>,
-        /// Of a message: its id. Of what is done with a message: the id of that one.
+        /// The id of the message that the command sent or changed.
         #[serde(skip_serializing_if = "Option::is_none")]
         message_id: Option<MessageId>,
     },
-    /// A frame was refused.
+    /// A frame of the client was refused.
     Error {
-        /// The id of the frame that is answered.
+        /// The id of the frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
-        /// A word; the same as in REST.
+        /// The kind of error as a word, the same as in REST.
         #[schemars(example = &"rate_limited")]
         code: &'a str,
-        /// What to do next.
+        /// The error and the next step, for the developer of the client.
         #[schemars(example = "too many messages: wait before the next one")]
         detail: &'a str,
-        /// When a retry may help, in milliseconds.
+        /// The milliseconds to wait before a retry.
         #[serde(skip_serializing_if = "Option::is_none")]
         #[schemars(example = 800)]
         retry_after_ms: Option<u64>,
     },
-    /// Somebody came, went or looks away. Large conversations (by default of more than 500 members) are
-    /// not told: their clients ask `GET /v1/conversations/{id}/presence`.
+    /// The presence of a user has changed. Members of large conversations (by default of more than 500 members)
+    /// do not get this frame: their clients poll `GET /v1/conversations/{id}/presence`.
     Presence {
-        /// Who.
+        /// The user.
         user_id: UserId,
-        /// What they are now.
+        /// The new status of the user.
         status: Status,
-        /// When they were last here.
+        /// The time at which the user was last online.
         last_seen_at: Time,
     },
-    /// Somebody is typing.
+    /// A user is typing.
     Typing {
-        /// Where.
+        /// The conversation.
         conversation_id: ConversationId,
-        /// Who.
+        /// The user.
         user_id: UserId,
     },
-    /// A sign of life, with what is needed to notice a lost last event.
+    /// A sign of life, by which a client notices that the last event of a conversation is missing.
     Heartbeat {
-        /// Where to go on from after a disconnect.
+        /// The cursor to continue from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
-        /// The last position of each conversation that has moved since the last heartbeat: at most 500, the
-        /// others are in further heartbeats at the same moment.
+        /// The last position of each conversation with events since the last heartbeat, at most 500. Further
+        /// conversations follow in further heartbeats at once.
         #[serde(serialize_with = "as_map")]
         #[schemars(with = "std::collections::BTreeMap<String, Position>")]
         #[schemars(example = serde_json::json!({ "01930f3c-6b1a-7d20-a5c4-9e8d7c6b5a49": 1042 }))]
         heads: &'a [Head],
     },
-    /// Everything that was missed since the cursor of `hello` has been given.
+    /// The server has sent every event since the cursor of `hello`.
     CaughtUp {
-        /// Where to go on from after a disconnect.
+        /// The cursor to continue from after a disconnect.
         #[schemars(example = CURSOR)]
         cursor: String,
     },
-    /// The cursor cannot be gone on from: load by REST and begin at the cursor of `ready`.
+    /// The server cannot continue from the cursor of `hello`. Load the state by REST and begin at the cursor of
+    /// `ready`.
     Reset {
-        /// Why, as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
+        /// The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
         /// `cursor_from_the_future`, `cursor_of_another_log` or `log_incomplete`.
         #[schemars(example = &"epoch_changed")]
         reason: &'a str,
     },
-    /// Answers `ping`.
+    /// The answer to `ping`.
     Pong {
-        /// The id of the frame that is answered.
+        /// The id of the frame that this frame answers.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<&'a FrameId>,
     },
@@ -162,13 +164,13 @@ pub enum ServerFrame<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "ConversationHead")]
 pub struct Head {
-    /// Which.
+    /// The conversation.
     pub id: ConversationId,
-    /// Its last position.
+    /// The position of its last event.
     pub head: Position,
 }
 
-/// What a session may do.
+/// The limits of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "SessionLimits")]
 pub struct Limits {
@@ -178,10 +180,10 @@ pub struct Limits {
     /// The longest text of a message, in bytes of UTF-8.
     #[schemars(example = Text::LIMIT)]
     pub text_bytes: usize,
-    /// Frames that a client may send a second in the long run.
+    /// Frames a second that a client may send in the long run.
     #[schemars(example = FRAMES.per_second)]
     pub frames_per_second: u32,
-    /// Frames that it may send at once after a silence.
+    /// Frames that a client may send at once after a silence.
     #[schemars(example = FRAMES.at_once)]
     pub frames_at_once: u32,
 }
