@@ -1,7 +1,10 @@
 //! Settings of the streams: those that are ours and wrong are put right in place, and all others stay as an
 //! operator has set them.
 
-use std::fmt;
+use std::{
+    collections::{BTreeMap, HashMap},
+    fmt,
+};
 
 use async_nats::jetstream::stream::Config;
 
@@ -97,7 +100,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     if config.max_consumers > 0 {
         ours.max_consumers = config.max_consumers;
     }
-    let mut mended = Vec::new();
+    let (mut mended, before) = (Vec::new(), config.clone());
     macro_rules! put_right {
         ($($setting:ident),+) => {$(
             if config.$setting != ours.$setting {
@@ -107,7 +110,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
                     was: format!("{:?}", config.$setting),
                     is: format!("{:?}", ours.$setting),
                 });
-                config.$setting = ours.$setting;
+                config.$setting = ours.$setting.clone();
             }
         )+};
     }
@@ -128,7 +131,33 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         allow_message_ttl,
         metadata
     );
+    for told in &mut mended {
+        // A stream has up to a thousand subjects, and its metadata are the server's for the most part.
+        (told.was, told.is) = match told.setting {
+            "subjects" => {
+                (briefly(&before.subjects, &ours.subjects), briefly(&ours.subjects, &before.subjects))
+            }
+            "metadata" => (only(&before.metadata, &ours.metadata), only(&ours.metadata, &before.metadata)),
+            _ => continue,
+        };
+    }
     (config, mended)
+}
+
+/// Subjects in short: how many there are, and one of those that the others lack.
+fn briefly(subjects: &[String], others: &[String]) -> String {
+    let count = subjects.len();
+    match subjects.iter().find(|subject| !others.contains(subject)) {
+        Some(one) => format!("{count} subjects, {one} among them"),
+        None => format!("{count} subjects"),
+    }
+}
+
+/// The metadata that the others lack or have otherwise.
+fn only(metadata: &HashMap<String, String>, others: &HashMap<String, String>) -> String {
+    let other: BTreeMap<_, _> =
+        metadata.iter().filter(|(name, value)| others.get(*name) != Some(value)).collect();
+    format!("{other:?}")
 }
 
 #[cfg(test)]
@@ -161,8 +190,14 @@ mod tests {
         let (config, mended) = put_right(found, ours.clone());
         assert_eq!(config.subjects, [ours.subjects.as_slice(), &["chat.*.*.sealed".into()]].concat());
         assert_eq!(config.metadata.get("verbatim.reads").map(String::as_str), Some("1"));
-        let settings: Vec<&str> = mended.iter().map(|mended| mended.setting).collect();
-        assert_eq!(settings, ["subjects", "metadata"]);
+        let told: Vec<String> = mended.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "CHAT_0: subjects was 4 subjects and is now 5 subjects, chat.*.*.control among them",
+                r#"CHAT_0: metadata was {} and is now {"verbatim.reads": "1"}"#,
+            ]
+        );
         assert_eq!(put_right(config.clone(), ours), (config, Vec::new()));
     }
 
