@@ -33,6 +33,7 @@ mod messages;
 mod metadata;
 mod newer;
 mod nodes;
+mod older;
 mod outages;
 mod past;
 mod permissions;
