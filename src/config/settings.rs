@@ -1,11 +1,11 @@
-//! Settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets
-//! also come from files.
+//! The settings of a process that serves, and what each part of the process is given of them.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use crate::{
+    config::{BadSetting, LayoutSettings, keys::KeySettings},
     credentials, gateway,
     listen::{self, Origins},
     live,
@@ -119,114 +119,6 @@ pub struct Settings {
     keys: KeySettings,
 }
 
-/// The keys with which tokens are signed.
-#[derive(Debug, Clone, Args)]
-struct KeySettings {
-    /// File with the Ed25519 key that signs access tokens (PKCS#8 PEM). Without this setting, the first start makes
-    /// a key and keeps the key in the database.
-    #[arg(long, env = "VERBATIM_SIGNING_KEY_FILE", value_name = "FILE")]
-    signing_key_file: Option<PathBuf>,
-
-    /// File with the previous signing key. Tokens that this key signed stay valid.
-    #[arg(long, env = "VERBATIM_PREVIOUS_SIGNING_KEY_FILE", value_name = "FILE")]
-    previous_signing_key_file: Option<PathBuf>,
-}
-
-/// How the log is laid out.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct LayoutSettings {
-    /// Number of streams of the log: a power of two from 1 to 256, decided for good when the log is made
-    /// [default: as in the log; a new log gets 16, in dev mode 1].
-    #[arg(long, env = "VERBATIM_STREAMS", value_name = "NUMBER")]
-    streams: Option<usize>,
-
-    /// Number of copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as in the log; a new
-    /// log gets 1].
-    #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER")]
-    replicas: Option<usize>,
-}
-
-impl LayoutSettings {
-    /// What of it an operator has decided.
-    pub fn wanted(&self) -> Wanted {
-        Wanted { streams: self.streams, replicas: self.replicas }
-    }
-}
-
-/// Where the servers are.
-#[derive(Debug, Clone, Args)]
-pub struct ServerSettings {
-    /// URL of nats-server, with user and password percent-encoded: nats://user:password@host:4222. Separate the URLs
-    /// of several servers by commas.
-    #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
-    nats_url: Option<String>,
-
-    /// File with the value of VERBATIM_NATS_URL.
-    #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
-    nats_url_file: Option<PathBuf>,
-
-    /// URL of nats-server with a user that may make and change streams. Only `migrate` and `log` use this setting;
-    /// without it, they use VERBATIM_NATS_URL.
-    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL", value_name = "URL", hide_env_values = true)]
-    nats_operator_url: Option<String>,
-
-    /// File with the value of VERBATIM_NATS_OPERATOR_URL.
-    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
-    nats_operator_url_file: Option<PathBuf>,
-
-    /// URL of Postgres, with user and password percent-encoded: postgres://user:password@host:5432/database.
-    #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
-    database_url: Option<String>,
-
-    /// File with the value of VERBATIM_DATABASE_URL.
-    #[arg(long, env = "VERBATIM_DATABASE_URL_FILE", value_name = "FILE")]
-    database_url_file: Option<PathBuf>,
-}
-
-/// A part of the work that a process takes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Serves REST.
-    Api,
-    /// Serves WebSockets.
-    Gateway,
-    /// Keeps the views in Postgres up to date with the log.
-    Projector,
-}
-
-/// A setting that cannot be used. The message names it and says what to do.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadSetting(String);
-
-impl ServerSettings {
-    /// The URL of nats-server.
-    pub fn nats_url(&self) -> Result<String, BadSetting> {
-        either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
-    }
-
-    /// The same with the user that may make and change streams.
-    pub fn operators_nats_url(&self) -> Result<String, BadSetting> {
-        let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
-        if url.is_none() && file.is_none() {
-            return self.nats_url();
-        }
-        either(url, file, "VERBATIM_NATS_OPERATOR_URL")
-    }
-
-    /// Whether it is said where nats-server is.
-    pub fn has_nats(&self) -> bool {
-        let (urls, files) =
-            ([&self.nats_url, &self.nats_operator_url], [&self.nats_url_file, &self.nats_operator_url_file]);
-        urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
-    }
-
-    /// The URL of Postgres.
-    pub fn database_url(&self) -> Result<String, BadSetting> {
-        either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")
-    }
-}
-
 impl Settings {
     /// How the log is laid out.
     pub fn layout(&self) -> Wanted {
@@ -279,32 +171,6 @@ impl Settings {
 
     /// The signing keys as PEM, if they are given: the present one and the one before.
     pub fn signing_keys(&self) -> Result<Option<(String, Option<String>)>, BadSetting> {
-        let KeySettings { signing_key_file, previous_signing_key_file } = &self.keys;
-        let Some(file) = signing_key_file else { return Ok(None) };
-        let previous = previous_signing_key_file
-            .as_ref()
-            .map(|file| secret(file, "VERBATIM_PREVIOUS_SIGNING_KEY_FILE"))
-            .transpose()?;
-        Ok(Some((secret(file, "VERBATIM_SIGNING_KEY_FILE")?, previous)))
+        self.keys.read()
     }
-}
-
-fn either(value: Option<&String>, file: Option<&PathBuf>, name: &str) -> Result<String, BadSetting> {
-    match (value, file) {
-        (Some(value), None) => Ok(value.clone()),
-        (None, Some(file)) => secret(file, &format!("{name}_FILE")),
-        (Some(_), Some(_)) => Err(BadSetting(format!("{name} and {name}_FILE are both set: unset one"))),
-        (None, None) => Err(BadSetting(format!("{name} is not set: set it, or {name}_FILE"))),
-    }
-}
-
-/// The content of a file without the line end behind it.
-fn secret(file: &PathBuf, name: &str) -> Result<String, BadSetting> {
-    let content = std::fs::read_to_string(file)
-        .map_err(|e| BadSetting(format!("{name}: {} cannot be read: {e}", file.display())))?;
-    let content = content.trim_end_matches(['\n', '\r']);
-    if content.is_empty() {
-        return Err(BadSetting(format!("{name}: {} is empty", file.display())));
-    }
-    Ok(content.to_owned())
 }

@@ -1,0 +1,26 @@
+//! The layout of the log.
+
+use clap::Args;
+
+use crate::log::Wanted;
+
+/// How the log is laid out.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct LayoutSettings {
+    /// Number of streams of the log: a power of two from 1 to 256, decided for good when the log is made
+    /// [default: as in the log; a new log gets 16, in dev mode 1].
+    #[arg(long, env = "VERBATIM_STREAMS", value_name = "NUMBER")]
+    streams: Option<usize>,
+
+    /// Number of copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as in the log; a new
+    /// log gets 1].
+    #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER")]
+    replicas: Option<usize>,
+}
+
+impl LayoutSettings {
+    /// What of it an operator has decided.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { streams: self.streams, replicas: self.replicas }
+    }
+}

@@ -1,0 +1,15 @@
+//! Settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets
+//! also come from files.
+
+mod keys;
+mod layout;
+mod role;
+mod secret;
+mod servers;
+mod settings;
+
+pub use layout::LayoutSettings;
+pub use role::Role;
+pub use secret::BadSetting;
+pub use servers::ServerSettings;
+pub use settings::Settings;

@@ -1,0 +1,14 @@
+//! The roles of a process.
+
+use clap::ValueEnum;
+
+/// A part of the work that a process takes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// Serves REST.
+    Api,
+    /// Serves WebSockets.
+    Gateway,
+    /// Keeps the views in Postgres up to date with the log.
+    Projector,
+}

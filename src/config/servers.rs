@@ -1,0 +1,65 @@
+//! The addresses of the servers, which hold passwords.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{BadSetting, secret::either};
+
+/// Where the servers are.
+#[derive(Debug, Clone, Args)]
+pub struct ServerSettings {
+    /// URL of nats-server, with user and password percent-encoded: nats://user:password@host:4222. Separate the URLs
+    /// of several servers by commas.
+    #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
+    nats_url: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_URL.
+    #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
+    nats_url_file: Option<PathBuf>,
+
+    /// URL of nats-server with a user that may make and change streams. Only `migrate` and `log` use this setting;
+    /// without it, they use VERBATIM_NATS_URL.
+    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL", value_name = "URL", hide_env_values = true)]
+    nats_operator_url: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_OPERATOR_URL.
+    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
+    nats_operator_url_file: Option<PathBuf>,
+
+    /// URL of Postgres, with user and password percent-encoded: postgres://user:password@host:5432/database.
+    #[arg(long, env = "VERBATIM_DATABASE_URL", value_name = "URL", hide_env_values = true)]
+    database_url: Option<String>,
+
+    /// File with the value of VERBATIM_DATABASE_URL.
+    #[arg(long, env = "VERBATIM_DATABASE_URL_FILE", value_name = "FILE")]
+    database_url_file: Option<PathBuf>,
+}
+
+impl ServerSettings {
+    /// The URL of nats-server.
+    pub fn nats_url(&self) -> Result<String, BadSetting> {
+        either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
+    }
+
+    /// The same with the user that may make and change streams.
+    pub fn operators_nats_url(&self) -> Result<String, BadSetting> {
+        let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
+        if url.is_none() && file.is_none() {
+            return self.nats_url();
+        }
+        either(url, file, "VERBATIM_NATS_OPERATOR_URL")
+    }
+
+    /// Whether it is said where nats-server is.
+    pub fn has_nats(&self) -> bool {
+        let (urls, files) =
+            ([&self.nats_url, &self.nats_operator_url], [&self.nats_url_file, &self.nats_operator_url_file]);
+        urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
+    }
+
+    /// The URL of Postgres.
+    pub fn database_url(&self) -> Result<String, BadSetting> {
+        either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")
+    }
+}
