@@ -175,13 +175,13 @@ const NESTED: &[(&str, &[&[&str]])] = &[
 const CYCLES_LEFT: &[&str] = &["api/", "commands/", "listen"];
 
 /// The most lines of a file, with its tests.
-const MAX_LINES: usize = 440;
+const MAX_LINES: usize = 445;
 
 /// How many lines half of all files ship at most.
-const MEDIAN_LINES: usize = 125;
+const MEDIAN_LINES: usize = 120;
 
 /// How many lines nine of ten files ship at most.
-const P90_LINES: usize = 305;
+const P90_LINES: usize = 280;
 
 /// Files that may be longer, each with its reason.
 const LONGER: &[(&str, &str)] = &[];
