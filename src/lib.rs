@@ -26,14 +26,14 @@
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
-//! | [`live`] | what this process **knows** because it follows the log: whom to wake, revoked logins, blocks | log, accounts, credentials |
+//! | [`live`] | what this process **knows** because it follows the log: rosters, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
-//! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views |
+//! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
-//! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, views, accounts, commands; one Postgres connection of its own |
+//! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
@@ -79,7 +79,7 @@ pub mod gateway;
 #[allow(unreachable_pub)]
 pub(crate) mod listen;
 #[allow(unreachable_pub)]
-pub(crate) mod live;
+pub mod live;
 pub mod log;
 pub mod presence;
 pub mod projector;

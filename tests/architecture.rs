@@ -67,16 +67,17 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The edge for operators: is it alive, is it ready, what are its figures.
-    ("admin", At(5), &["accounts", "commands", "domain", "log", "views"]),
+    ("admin", At(5), &["accounts", "domain", "live", "log", "views"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes.
     ("commands", At(4), &["credentials", "domain", "live", "log", "views"]),
     // What a user has missed, and how it was: the views tell where to look, the log what happened.
-    ("feed", At(4), &["domain", "log", "views"]),
+    ("feed", At(4), &["domain", "live", "log", "views"]),
     ("projector", At(4), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
-    ("live", At(3), &["accounts", "credentials", "domain", "log"]),
+    // Recent events are told by the stays that the views know.
+    ("live", At(3), &["accounts", "credentials", "domain", "log", "views"]),
     ("log", At(1), &["domain"]),
     ("views", At(1), &["domain"]),
     ("accounts", At(2), &["credentials", "domain"]),
@@ -196,9 +197,9 @@ const UNSAFE: &[(&str, &str)] = &[
 /// their end or their panic is noticed by those that wait for them.
 const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli/process.rs", "it waits for a signal, before there is a process to supervise"),
-    ("commands/conversations.rs", "one conversation is read"),
     ("commands/earlier/searched.rs", "one conversation is searched"),
     ("gateway/session/life.rs", "one receipt is told"),
+    ("live/conversations.rs", "one conversation is read"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    commands::Conversations,
+    live::Conversations,
     log::{Found, Holds, Log},
     projector::{self, Consent, Work, kinship},
     views,

@@ -18,8 +18,9 @@ use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    commands::{Conversations, Refused},
+    commands::Refused,
     domain::{ClientId, Position, UserId},
+    live::Conversations,
     log::{Log, Recorded, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,

@@ -6,8 +6,9 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 
 use crate::{
-    commands::{Commands, OWN_EVENT, Refused, Tracked},
+    commands::{Commands, OWN_EVENT, Refused},
     domain::{Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Time, UserId},
+    live::Tracked,
     log::{Appended, Recorded, Unavailable},
     views::{self, Checkpoint, Progress},
 };

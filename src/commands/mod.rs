@@ -5,36 +5,31 @@
 
 mod blocks;
 mod bound;
-mod conversations;
-mod doubted;
 mod earlier;
-mod kept;
+mod members;
 mod messages;
 mod receipts;
 mod roster;
 mod send;
 mod start;
 mod tell;
-mod tracked;
 
 use std::{sync::Arc, time::Duration};
 
 pub use bound::Bound;
-pub use conversations::{Applied, Conversations};
 pub use earlier::Earlier;
 pub use messages::{Acted, Messages};
 pub use receipts::Receipts;
 pub use roster::Changed;
 pub use send::{NewMessage, Sent};
 pub use start::Started;
-pub use tracked::Tracked;
 
 pub use crate::log::{CONTRACT, Durability, Layout, Unavailable};
 
 use crate::{
     clock::Clock,
     domain::{ClientId, Command, ConversationId, Event, EventId, Rejection, UserId},
-    live::Blocked,
+    live::{Blocked, Conversations},
     log::{Conflict, Draft, Log, NotAppended},
     telemetry::TraceParent,
 };

@@ -10,8 +10,9 @@ use sqlx::PgPool;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
-    commands::{Commands, OWN_EVENT, Refused, kept::Kept},
+    commands::{Commands, OWN_EVENT, Refused},
     domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
+    live::Kept,
     log::Unavailable,
     views::{self, Checkpoint, Progress},
 };

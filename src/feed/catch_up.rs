@@ -11,12 +11,12 @@ use crate::{
         behind::Behind,
         cursor::Cursors,
         folds::Folds,
-        lately::{Lately, Verdict},
         missed::Missed,
         points::Points,
         remembered::Remembered,
         turns::{Turn, Turns},
     },
+    live::{Lately, Verdict},
     log::{Log, Recorded, Unavailable},
     views::{self, Checkpoint, Memberships, Progress},
 };

@@ -9,7 +9,8 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
     domain::{ConversationId, Fold, Point, Position, UserId},
-    feed::{behind::Behind, remembered::Remembered, shown::Shown},
+    feed::{behind::Behind, remembered::Remembered},
+    live::Shown,
     log::{Log, NotRead, PAGE, PAGE_BYTES, Recorded, Replay},
     views::{Memberships, Stay},
 };

@@ -1,6 +1,9 @@
 //! The part of the log that this node keeps in memory for clients that catch up.
 
-use crate::feed::{folds::Folds, lately::Lately, points::Points};
+use crate::{
+    feed::{folds::Folds, points::Points},
+    live::Lately,
+};
 
 /// Memory that spares requests to the servers.
 pub(super) struct Remembered {

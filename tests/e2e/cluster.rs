@@ -17,12 +17,12 @@ use tokio::{
 };
 use verbatim::{
     clock::Clock,
-    commands::Conversations,
     dev::Cluster,
     domain::{
         ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
         Position, ReceiptAdvanced, Role, UserId,
     },
+    live::Conversations,
     log::{APPEND_DEADLINE, Draft, Log, PAGE, Unavailable, Wanted},
     supervise::Supervisor,
 };

@@ -25,7 +25,7 @@ use crate::{
         operations::follow::Reader,
     },
     domain::{ConversationId, EventId, Json, MessageSent, Position, Time, UserId},
-    feed::Shown,
+    live::Shown,
 };
 
 /// A stream says so often that it lives.

@@ -10,8 +10,8 @@ use crate::{
     api::{Below, FieldError, Problem},
     credentials::{self, BadToken, LEEWAY},
     domain::Point,
-    feed::{self, Behind, Reset, Shown},
-    live::{Follower, Full},
+    feed::{self, Behind, Reset},
+    live::{Follower, Full, Shown},
     views::Stay,
 };
 

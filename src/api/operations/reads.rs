@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     api::{Below, Problem, Standing},
-    commands::Tracked,
     domain::{ConversationId, MessageId, Position, UserId},
+    live::Tracked,
     views::{self, Checkpoint, Moment, Reader},
 };
 

@@ -18,8 +18,8 @@ use tokio::{
 };
 
 use crate::{
-    commands::Conversations,
     domain::{ConversationId, Position, UserId},
+    live::Conversations,
     log::{Log, PAGE, Recorded, Unavailable},
     views::Sending,
 };

@@ -12,9 +12,9 @@ use tokio::{
 };
 
 use crate::{
-    commands::{Applied, Commands, Conversations, Earlier, Receipts, Tracked},
+    commands::{Commands, Earlier, Receipts},
     domain::{ConversationId, Event, Fold, Lane, Point, Position, UserId},
-    feed::{Feed, Verdict},
+    feed::Feed,
     gateway::{
         frames::close::Close,
         hub::{
@@ -23,7 +23,7 @@ use crate::{
             topics::{Admission, Heads, Topics},
         },
     },
-    live::{Blocklist, Followers, News},
+    live::{Applied, Blocklist, Conversations, Followers, News, Tracked, Verdict},
     log::{Damaged, Follower, Log, Recorded},
     supervise::Supervisor,
     telemetry::METRICS,

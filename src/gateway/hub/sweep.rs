@@ -10,7 +10,6 @@ use tokio::{
 
 use crate::{
     clock::Clock,
-    commands::Conversations,
     credentials::LEEWAY,
     domain::UserId,
     feed::Feed,
@@ -19,6 +18,7 @@ use crate::{
         hub::{delivery::Hub, listeners::Listeners},
         wire::{socket::Socket, websocket},
     },
+    live::Conversations,
 };
 
 /// How often sessions are looked at.

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    commands::Tracked,
     domain::{ConversationId, Event, Fold, Lane, Point, Position, PresenceChanged, UserId},
     gateway::{
         frames::{
@@ -24,7 +23,7 @@ use crate::{
         },
         wire::socket::Durable,
     },
-    live::{Blocklist, is_blocked},
+    live::{Blocklist, Tracked, is_blocked},
     log::Recorded,
     telemetry::METRICS,
 };

@@ -50,7 +50,7 @@ use tokio::task::yield_now;
 
 use crate::{
     domain::{Point, Position},
-    feed::{Behind, Missed, Reset, Shown},
+    feed::{Behind, Missed, Reset},
     gateway::{
         frames::{
             close::Close,
@@ -61,6 +61,7 @@ use crate::{
             opening::{Opening, later},
         },
     },
+    live::Shown,
     log::PAGE,
     telemetry::METRICS,
     views::Memberships,

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use crate::{
-    commands::{doubted::Doubted, kept::Kept, tracked::Tracked},
     domain::{ConversationId, Fold, Point, Position},
+    live::{doubted::Doubted, kept::Kept, tracked::Tracked},
     log::{FOLDS, Log, Recorded, Unavailable},
 };
 
@@ -129,7 +129,7 @@ impl Conversations {
     }
 
     /// Membership is decided on what this process has heard of the log, so that has to be young.
-    pub(super) fn must_be_current(&self, id: ConversationId) -> Result<(), Unavailable> {
+    pub(crate) fn must_be_current(&self, id: ConversationId) -> Result<(), Unavailable> {
         if self.0.log.is_current(self.0.log.stream_of(id)) { Ok(()) } else { Err(cut_off()) }
     }
 
@@ -139,14 +139,14 @@ impl Conversations {
     }
 
     /// The conversation, if it is in memory.
-    pub(super) fn at_hand(&self, id: ConversationId) -> Option<Arc<Tracked>> {
+    pub(crate) fn at_hand(&self, id: ConversationId) -> Option<Arc<Tracked>> {
         self.stream(id).known().ready.get(&id)
     }
 
     /// The same as [`Self::get`] for somebody who is not known to be in it: the log is asked as often
     /// whether there is such a conversation or not, and whether it is in memory or not. Otherwise
     /// the time of an answer would tell a stranger what the answer does not.
-    pub(super) async fn look_up(&self, id: ConversationId) -> Loaded {
+    pub(crate) async fn look_up(&self, id: ConversationId) -> Loaded {
         let (tracked, is_doubted) = {
             let mut known = self.stream(id).known();
             (known.ready.get(&id), known.doubted.is_there(id).is_some())
@@ -162,7 +162,7 @@ impl Conversations {
     }
 
     /// Notes that a conversation was looked up for a stranger.
-    pub(super) fn note_doubt(&self, id: ConversationId) {
+    pub(crate) fn note_doubt(&self, id: ConversationId) {
         let mut known = self.stream(id).known();
         if known.ready.peek(&id).is_some() {
             known.doubted.note(id, true);

@@ -46,7 +46,7 @@ impl Tracked {
     }
 
     /// Waits for the turn to change the roster, so that those in this process do not race.
-    pub(super) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }
 

@@ -1,5 +1,5 @@
-//! What has happened lately, kept in memory: whoever was away for a moment is told from here. A storm
-//! of reconnects asks for the same few events, and costs the servers nothing.
+//! Recent events, kept in memory: a client that was away for a moment is told them from here. A storm of
+//! reconnects asks for the same few events, and costs the servers nothing.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -8,7 +8,6 @@ use std::{
 
 use crate::{
     domain::{ConversationId, Point, Position},
-    feed::shown::Shown,
     log::Recorded,
     views::Stay,
 };
@@ -29,8 +28,17 @@ pub enum Verdict {
     Unknown,
 }
 
+/// An event that the user may see.
+#[derive(Debug, Clone)]
+pub struct Shown {
+    /// The event.
+    pub recorded: Recorded,
+    /// The position before it in the chain of its conversation.
+    pub previous: Position,
+}
+
 /// The latest events of every stream, without a hole.
-pub(super) struct Lately(Vec<Mutex<Kept>>);
+pub struct Lately(Vec<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
@@ -39,7 +47,7 @@ struct Kept {
 }
 
 impl Lately {
-    pub(super) fn new(streams: usize) -> Self {
+    pub(crate) fn new(streams: usize) -> Self {
         Self((0..streams).map(|_| Mutex::default()).collect())
     }
 
@@ -48,7 +56,7 @@ impl Lately {
     }
 
     /// Takes in what was followed.
-    pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
+    pub(crate) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
         let mut kept = self.of(stream);
         for event in events {
             kept.push(event, BYTES / self.0.len());
@@ -56,7 +64,7 @@ impl Lately {
     }
 
     /// The point at a position, if the event there is kept.
-    pub(super) fn point(&self, stream: usize, position: Position) -> Option<Point> {
+    pub(crate) fn point(&self, stream: usize, position: Position) -> Option<Point> {
         let kept = self.of(stream);
         let first = kept.events.front()?.0.position;
         let index = usize::try_from(position.0.checked_sub(first.0)?).ok()?;
@@ -65,7 +73,7 @@ impl Lately {
 
     /// What happened during stays after a position, up to and with another; `None` if it is not
     /// known completely.
-    pub(super) fn between(
+    pub(crate) fn between(
         &self,
         stream: usize,
         after: Position,

@@ -24,7 +24,7 @@ const LOOKS: usize = 8;
 /// Entries in use are kept beyond the capacity. Beside `n` of them a round takes at most `n / LOOKS`
 /// insertions and an unused entry survives two, so the unused ones beyond the capacity are at most
 /// about a third of those in use.
-pub(super) struct Kept<K, V> {
+pub(crate) struct Kept<K, V> {
     entries: HashMap<K, Entry<V>>,
     /// All keys, in the order in which the hand comes to them.
     round: VecDeque<K>,
@@ -38,24 +38,24 @@ struct Entry<V> {
 
 impl<K: Hash + Eq + Copy, V> Kept<K, V> {
     /// Keeps so many while nobody uses them.
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(crate) fn new(capacity: usize) -> Self {
         Self { entries: HashMap::new(), round: VecDeque::new(), capacity }
     }
 
     /// What is kept, for somebody who asks for it.
-    pub(super) fn get(&mut self, key: &K) -> Option<Arc<V>> {
+    pub(crate) fn get(&mut self, key: &K) -> Option<Arc<V>> {
         let entry = self.entries.get_mut(key)?;
         entry.asked_for = true;
         Some(entry.value.clone())
     }
 
     /// The same for what happens of itself: it is no reason to keep it for longer.
-    pub(super) fn peek(&self, key: &K) -> Option<&Arc<V>> {
+    pub(crate) fn peek(&self, key: &K) -> Option<&Arc<V>> {
         self.entries.get(key).map(|entry| &entry.value)
     }
 
     /// What is kept, or else what is made now.
-    pub(super) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
+    pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> Arc<V> {
         if let Some(value) = self.get(&key) {
             return value;
         }
