@@ -232,7 +232,7 @@ async fn start(
     let frames = api::operations::info::Frames { per_second, at_once };
     let info = api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames);
     let stopping = watch::Sender::new(false);
-    let below = api::Below {
+    let parts = api::Parts {
         commands,
         pool: pool.clone(),
         progress,
@@ -246,7 +246,7 @@ async fn start(
         info,
         stopping: stopping.subscribe(),
     };
-    let mut routes = if roles.contains(&Role::Api) { api::app(below, &cursor_key) } else { Route::new() };
+    let mut routes = if roles.contains(&Role::Api) { api::app(parts, &cursor_key) } else { Route::new() };
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }

@@ -30,6 +30,8 @@
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
+//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, live, views |
+//! | [`access`] | what **ends** the access of a login, on all nodes | commands, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
@@ -40,9 +42,10 @@
 //! Imports point down only, and siblings never import one another:
 //!
 //! ```text
-//!  7   main  cli
-//!  6   app   contract
-//!  5   api   gateway   admin
+//!  8   main  cli
+//!  7   app   contract
+//!  6   api   gateway   admin
+//!  5   reading   access
 //!  4   commands   feed   projector   presence
 //!  3   live
 //!  2   accounts
@@ -59,6 +62,7 @@
 //! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
 //! what else holds, and why.
 
+pub mod access;
 pub mod accounts;
 #[allow(unreachable_pub)]
 pub(crate) mod admin;
@@ -83,6 +87,7 @@ pub mod live;
 pub mod log;
 pub mod presence;
 pub mod projector;
+pub mod reading;
 pub mod supervise;
 #[allow(unreachable_pub)]
 pub(crate) mod telemetry;

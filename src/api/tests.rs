@@ -3,7 +3,10 @@
 use poem::{Body as Bytes, Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
 
-use crate::{api::*, domain::UserId};
+use crate::{
+    api::{routes::routes, *},
+    domain::UserId,
+};
 use sample::{ANA, More, Things};
 
 mod operations;

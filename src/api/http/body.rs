@@ -15,10 +15,10 @@ use serde::{Deserialize, Deserializer, Serialize, de, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path, Segment};
 
-use crate::{api::Problem, domain::BadText};
-
-/// The most bytes of a request's body.
-pub(in crate::api) const LIMIT: usize = 64 * 1024;
+use crate::{
+    api::http::{limit, problem::Problem},
+    domain::BadText,
+};
 
 /// The most levels of objects and arrays within one another.
 const DEPTH: usize = 32;
@@ -59,11 +59,11 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
         // Not poem's `into_bytes_limit`: its buffer of 4 KiB is a part of each future around it, and is
         // copied with them.
         let body: BoxBody<Bytes, io::Error> = body.take()?.into();
-        let read = Limited::new(body, LIMIT).collect().await.map_err(|error| {
-            match error.is::<LengthLimitError>() {
-                true => Problem::too_large(LIMIT),
-                false => Problem::invalid("", "incomplete", "the body ended before its announced length"),
-            }
+        let read = Limited::new(body, limit::BODY).collect().await.map_err(|error| match error
+            .is::<LengthLimitError>(
+        ) {
+            true => Problem::too_large(limit::BODY),
+            false => Problem::invalid("", "incomplete", "the body ended before its announced length"),
         })?;
         Ok(Self(parse(&read.to_bytes())?))
     }

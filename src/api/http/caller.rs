@@ -6,7 +6,7 @@ use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
 use crate::{
-    api::{Below, Problem, http::edge},
+    api::http::{asking, problem::Problem},
     clock::Clock,
     credentials::{self, Tokens},
     live::Revoked,
@@ -28,24 +28,19 @@ impl Deref for Caller {
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<credentials::Caller> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
     let caller = door.admit(&bearer.token)?;
-    edge::is_asked_by(caller.user);
+    asking::note(caller.user);
     Ok(caller)
 }
 
 /// What it takes to know a caller.
 #[derive(Clone)]
 pub(in crate::api) struct Door {
-    tokens: Arc<Tokens>,
-    revoked: Arc<Revoked>,
-    clock: Clock,
+    pub(in crate::api) tokens: Arc<Tokens>,
+    pub(in crate::api) revoked: Arc<Revoked>,
+    pub(in crate::api) clock: Clock,
 }
 
 impl Door {
-    pub(in crate::api) fn of(below: &Below) -> Self {
-        let Below { tokens, revoked, clock, .. } = below.clone();
-        Self { tokens, revoked, clock }
-    }
-
     fn admit(&self, token: &str) -> Result<credentials::Caller, Problem> {
         let caller = self.tokens.verify(token, self.clock.now())?;
         match self.revoked.contains(caller.login) {

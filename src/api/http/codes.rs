@@ -3,13 +3,10 @@
 
 use std::fmt::Write as _;
 
-use poem::{IntoResponse as _, Request, Response, Route, endpoint::make_sync, get, http::header};
 use serde_json::{Value, json};
 
-use crate::api::{Problem, http::accept};
-
 /// One kind of problem.
-struct Code {
+pub(in crate::api) struct Code {
     code: &'static str,
     /// The statuses with which it comes.
     status: &'static [u16],
@@ -92,7 +89,8 @@ codes! {
 /// The path under which they are explained.
 pub(in crate::api) const PATH: &str = "/problems";
 
-fn find(code: &str) -> Option<&'static Code> {
+/// The one with this name.
+pub(in crate::api) fn find(code: &str) -> Option<&'static Code> {
     ALL.iter().find(|known| known.code == code)
 }
 
@@ -102,13 +100,14 @@ pub(in crate::api) fn is_known(code: &str) -> bool {
 }
 
 impl Code {
-    fn json(&self) -> Value {
+    /// For programs.
+    pub(in crate::api) fn json(&self) -> Value {
         let Self { code, status, cause, cure } = self;
         json!({ "type": format!("{PATH}/{code}"), "code": code, "status": status, "cause": cause, "cure": cure })
     }
 
     /// A page for people. All of it is text of ours.
-    fn html(&self) -> String {
+    pub(in crate::api) fn html(&self) -> String {
         let Self { code, status, cause, cure } = self;
         let mut statuses = String::new();
         for status in *status {
@@ -127,29 +126,4 @@ impl Code {
 /// All of them, as the document has them.
 pub(in crate::api) fn all() -> Value {
     ALL.iter().map(Code::json).collect()
-}
-
-/// Explains one kind of problem, or names all.
-pub(in crate::api) fn explained() -> Route {
-    Route::new()
-        .at("/", get(make_sync(|_| answer("application/json", all().to_string()))))
-        .at("/:code", get(make_sync(explain)))
-}
-
-fn explain(request: Request) -> Response {
-    let Some(code) = request.raw_path_param("code").and_then(find) else {
-        return Problem::not_found().into_response();
-    };
-    match accept::wants_page(request.header(header::ACCEPT).unwrap_or_default()) {
-        true => answer("text/html; charset=utf-8", code.html()),
-        false => answer("application/json", code.json().to_string()),
-    }
-}
-
-fn answer(kind: &str, body: String) -> Response {
-    Response::builder()
-        .content_type(kind)
-        .header(header::CACHE_CONTROL, "public, max-age=3600")
-        .header(header::VARY, "accept")
-        .body(body)
 }

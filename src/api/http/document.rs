@@ -9,7 +9,11 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::api::http::{codes, problem, schemas};
+use crate::api::http::{
+    codes,
+    schemas::{self, members},
+    shown,
+};
 
 /// The path under which all operations lie.
 pub const BASE: &str = "/v1";
@@ -143,10 +147,6 @@ fn merged<'de, D: serde::Deserializer<'de>>(
     from.deserialize_map(Paths)
 }
 
-pub(in crate::api) fn members(object: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
-    object.and_then(Value::as_object_mut).into_iter().flat_map(|object| object.values_mut())
-}
-
 fn elements(array: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     array.and_then(Value::as_array_mut).into_iter().flatten()
 }
@@ -170,7 +170,7 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
         members(response.get_mut("headers")).for_each(lift_described);
         members(response.get_mut("content")).for_each(lift_described);
         if let Some(problem) = response.pointer_mut("/content/application~1problem+json") {
-            problem["example"] = problem::example(status, &parameters, required.as_deref());
+            problem["example"] = shown::example(status, &parameters, required.as_deref());
         }
     }
 }

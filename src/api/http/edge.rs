@@ -1,74 +1,27 @@
 //! The outer layer: what every request passes, whatever answers it.
 
-use std::{any::Any, cell::OnceCell, fmt, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
-    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
 };
 use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::{
-    api::{
-        Problem,
-        http::{body, document, page::Wait, problem, strict, unread::Unread},
+    api::http::{
+        asking, document, limit,
+        page::Wait,
+        problem::{self, Problem},
+        request_id::RequestId,
+        strict, translated,
+        unread::Unread,
     },
     commands::DEADLINE,
-    domain::UserId,
     telemetry::{self, TraceParent},
 };
-
-tokio::task_local! {
-    static CURRENT: RequestId;
-    static ASKING: OnceCell<UserId>;
-}
-
-/// Notes who asks, once that is known.
-pub(in crate::api) fn is_asked_by(user: UserId) {
-    // A request has one caller, and outside of one there is nothing to note.
-    let _ = ASKING.try_with(|asking| asking.set(user));
-}
-
-/// The name of a request: in the answer's `x-request-id`, in problems, in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
-
-impl RequestId {
-    pub(in crate::api) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
-
-    /// The one of the request that is being answered; outside of one, a new one.
-    pub fn current() -> Self {
-        CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self::fresh())
-    }
-
-    /// The id as text: 8 to 64 of `A-Z a-z 0-9 _ -`.
-    pub fn as_str(&self) -> &str {
-        self.0.to_str().unwrap_or_default()
-    }
-
-    fn fresh() -> Self {
-        let id = crate::clock::name().hyphenated().to_string();
-        Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
-    }
-
-    /// What the client calls its request, if that is short and plain; else a new one.
-    fn of(headers: &HeaderMap) -> Self {
-        let plain = |id: &&HeaderValue| {
-            let id = id.as_bytes();
-            (8..=64).contains(&id.len())
-                && id.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-        };
-        headers.get(Self::HEADER).filter(plain).map_or_else(Self::fresh, |id| Self(id.clone()))
-    }
-}
-
-impl fmt::Display for RequestId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
 
 /// When a request that was not answered in time may be tried again.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -93,12 +46,12 @@ impl<E: Endpoint> Endpoint for Edge<E> {
             "request", request_id = %id, method = %request.method(), path = request.uri().path());
         let private = request.uri().path().starts_with(document::BASE);
         let trace = trace(request.headers());
-        let answer = ASKING.scope(OnceCell::new(), self.counted(request));
-        let answer = CURRENT.scope(id.clone(), telemetry::within(trace, answer));
+        let answer = asking::within(self.counted(request));
+        let answer = id.clone().within(telemetry::within(trace, answer));
         let mut response = answer.instrument(span).await;
 
         let headers = response.headers_mut();
-        headers.insert(RequestId::HEADER, id.0);
+        headers.insert(RequestId::HEADER, id.header());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if private {
             headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -110,7 +63,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 impl<E: Endpoint> Edge<E> {
     async fn counted(&self, request: Request) -> Response {
         let answer = self.answer(request).await;
-        match ASKING.with(|asking| asking.get().copied()) {
+        match asking::user() {
             Some(user) => self.unread.count(user, answer).await,
             None => answer,
         }
@@ -124,7 +77,7 @@ impl<E: Endpoint> Edge<E> {
         let answering = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         match timeout(deadline, answering).await {
             Ok(Ok(Ok(answer))) => with_problem(answer.into_response()),
-            Ok(Ok(Err(error))) => Problem::of_error(error).into_response(),
+            Ok(Ok(Err(error))) => translated::of_error(error).into_response(),
             Err(_) => {
                 tracing::warn!(seconds = deadline.as_secs(), "a request was not answered in time");
                 let detail =
@@ -162,9 +115,9 @@ fn refused_at_once(request: &Request) -> Option<Problem> {
         Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
     } else if length
         .and_then(|length| length.parse().ok())
-        .is_some_and(|length: u64| length > body::LIMIT as u64)
+        .is_some_and(|length: u64| length > limit::BODY as u64)
     {
-        Some(Problem::too_large(body::LIMIT))
+        Some(Problem::too_large(limit::BODY))
     } else if is_encoded(request.headers()) {
         let detail = "The body is compressed: send the body without Content-Encoding.";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
@@ -185,7 +138,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 fn with_problem(response: Response) -> Response {
     let failed = response.status().is_client_error() || response.status().is_server_error();
     match failed && response.content_type() != Some(problem::CONTENT_TYPE) {
-        true => Problem::of_status(response.status()).into_response(),
+        true => translated::of_status(response.status()).into_response(),
         false => response,
     }
 }

@@ -1,20 +1,26 @@
 //! How we speak HTTP: bodies, pages, problems, strictness and the document.
 
 pub mod accept;
+pub mod asking;
 pub mod body;
 pub mod caller;
 pub mod codes;
 pub mod document;
 pub mod edge;
 pub mod examples;
+pub mod explained;
+pub mod limit;
 pub mod page;
 pub mod problem;
 pub mod reasons;
 pub mod refusals;
 pub mod reply;
+pub mod request_id;
 pub mod schemas;
+pub mod shown;
 pub mod strict;
 pub mod swagger;
+pub mod translated;
 pub mod typed;
 pub mod unread;
 pub mod values;

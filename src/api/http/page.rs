@@ -10,7 +10,7 @@ use poem_openapi::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{api::http::values::digits, domain::Position};
+use crate::{api::http::values::digits, reading::Standing};
 
 /// A part of a list, and where the next part begins.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -23,15 +23,6 @@ pub struct Page<T> {
     /// Told in the head of the answer.
     #[serde(skip)]
     pub(in crate::api) standing: Standing,
-}
-
-/// The moment of which a list tells. Nothing of a list that nobody can follow.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// It tells all that has happened in its conversation up to this position, and nothing behind it.
-    pub position: Option<Position>,
-    /// From here on events tell what it does not.
-    pub cursor: Option<String>,
 }
 
 impl<T> Page<T> {
@@ -274,7 +265,7 @@ impl<T: DeserializeOwned + Send + Sync> ParseFromParameter for Cursor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::UserId;
+    use crate::domain::{Position, UserId};
 
     #[test]
     fn a_limit_is_1_to_200_and_50_if_absent() {

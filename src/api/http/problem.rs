@@ -3,21 +3,14 @@
 use std::{borrow::Cow, time::Duration};
 
 use poem::{
-    Error, IntoResponse, Response,
-    error::{NotFoundError, ParsePathError as NoPath, ReadBodyError, ResponseError},
+    IntoResponse, Response,
+    error::ResponseError,
     http::{HeaderName, HeaderValue, StatusCode, header},
 };
-use poem_openapi::{
-    Object,
-    error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError},
-    types::Example,
-};
+use poem_openapi::{Object, types::Example};
 use serde::Serialize;
 
-use crate::api::{
-    http::{body, codes, edge::RequestId, strict},
-    operations::follow,
-};
+use crate::api::http::{codes, request_id::RequestId};
 
 /// The content type of a problem.
 pub(in crate::api) const CONTENT_TYPE: &str = "application/problem+json";
@@ -166,83 +159,6 @@ impl Problem {
         self.headers.push((name, value));
         self
     }
-
-    /// What poem and poem-openapi refuse by themselves, in our words.
-    pub fn of_error(error: Error) -> Self {
-        let error = match error.downcast::<Self>() {
-            Ok(problem) => return problem,
-            Err(error) => error,
-        };
-        if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
-            Self::parameter(wrong.name, "invalid", reason(&wrong.reason))
-        } else if error.is::<ParsePathError>() || error.is::<NoPath>() || error.is::<NotFoundError>() {
-            Self::not_found()
-        } else if error.is::<ContentTypeError>() {
-            Self::not_json()
-        } else if error.is::<AuthorizationError>() {
-            Self::of_status(StatusCode::UNAUTHORIZED)
-        } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
-            Self::of_status(StatusCode::PAYLOAD_TOO_LARGE)
-        } else {
-            if error.status().is_server_error() {
-                tracing::error!(%error, "a handler failed");
-            }
-            Self::of_status(error.status())
-        }
-    }
-
-    /// A problem for an error status of which nothing else is known.
-    pub fn of_status(status: StatusCode) -> Self {
-        match status.as_u16() {
-            401 => Self::unauthorized(
-                "missing_token",
-                "The access token is missing: send the header `Authorization: Bearer <access token>`.",
-            ),
-            403 => Self::forbidden("forbidden", "Your role does not allow this: ask an owner."),
-            404 => Self::not_found(),
-            405 => Self::new(
-                status,
-                "method_not_allowed",
-                "This resource does not have this method: use a method that `Allow` names.",
-            ),
-            409 => Self::conflict(
-                "conflict",
-                "The present state forbids this: load the state again, then decide.",
-            ),
-            413 => Self::too_large(body::LIMIT),
-            415 => Self::not_json(),
-            429 => Self::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
-            503 => Self::unavailable(
-                "unavailable",
-                "The server cannot do this at the moment: send the same request again.",
-                Duration::from_secs(1),
-            ),
-            400..500 => Self::new(status, "bad_request", "The request cannot be understood."),
-            _ => Self::internal(),
-        }
-    }
-}
-
-/// poem-openapi's reason in our words, without the names of our types around it.
-fn reason(text: &str) -> Cow<'_, str> {
-    let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);
-    let why = text
-        .strip_prefix("failed to parse \"")
-        .and_then(|rest| rest.split_once("\": "))
-        .map_or(text, |(_, why)| why);
-    let limit = |name: &str| {
-        let rest = why.strip_prefix("verification failed. ")?.strip_prefix(name)?;
-        rest.strip_prefix('(')?.strip_suffix(')')
-    };
-    if why.ends_with("expects an input value.") {
-        "this parameter is required".into()
-    } else if let Some(least) = limit("minLength") {
-        format!("at least {least} character is expected").into()
-    } else if let Some(most) = limit("maxLength") {
-        format!("at most {most} characters are accepted").into()
-    } else {
-        why.into()
-    }
 }
 
 impl ResponseError for Problem {
@@ -295,7 +211,7 @@ pub(in crate::api) struct Shape {
 }
 
 impl Shape {
-    fn of(problem: &Problem, request_id: &str) -> Self {
+    pub(in crate::api) fn of(problem: &Problem, request_id: &str) -> Self {
         debug_assert!(codes::is_known(problem.code), "`{}` is not in the list of codes", problem.code);
         let mut title = problem.code.replace('_', " ");
         title.get_mut(..1).map(str::make_ascii_uppercase);
@@ -317,25 +233,8 @@ impl Example for Shape {
     }
 }
 
-/// What the document shows for `status` of an operation that has these query parameters, and a body of
-/// which these fields are required: an answer that it gives.
-pub(in crate::api) fn example(
-    status: &str,
-    parameters: &[&str],
-    required: Option<&[&str]>,
-) -> serde_json::Value {
-    let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
-    let problem = match (status, required) {
-        (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
-        (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
-        (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", parameters),
-        (StatusCode::GONE, _) => follow::gone("cursor_unreadable"),
-        (status, _) => Problem::of_status(status),
-    };
-    serde_json::to_value(Shape::of(&problem, EXAMPLE_ID)).unwrap_or_default()
-}
-
-const EXAMPLE_ID: &str = "01930f3e-2a7b-7c3d-8e4f-0123456789ab";
+/// The id of the request in examples.
+pub(in crate::api) const EXAMPLE_ID: &str = "01930f3e-2a7b-7c3d-8e4f-0123456789ab";
 
 #[cfg(test)]
 mod tests {
@@ -346,24 +245,6 @@ mod tests {
         for (wait, header) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
             let problem = Problem::unavailable("not_yet", "Wait.", Duration::from_millis(wait));
             assert_eq!(problem.into_response().header("retry-after"), Some(header));
-        }
-    }
-
-    #[test]
-    fn the_name_of_our_type_is_not_shown() {
-        assert_eq!(reason("failed to parse \"integer\": too \"big\": no"), "too \"big\": no");
-        assert_eq!(reason("failed to parse \"a\": no (occurred while parsing \"optional_a\")"), "no");
-        assert_eq!(reason("verification failed"), "verification failed");
-    }
-
-    #[test]
-    fn what_poem_says_of_a_parameter_is_said_in_our_words() {
-        for (theirs, ours) in [
-            ("Type \"string\" expects an input value.", "this parameter is required"),
-            ("verification failed. minLength(1)", "at least 1 character is expected"),
-            ("verification failed. maxLength(256)", "at most 256 characters are accepted"),
-        ] {
-            assert_eq!(reason(theirs), ours);
         }
     }
 }

@@ -6,14 +6,19 @@ use poem::http::StatusCode;
 
 use crate::{
     accounts::{ChangeError, LogInError, RefreshError, RegisterError},
-    api::Problem,
+    api::http::problem::{FieldError, Problem},
     commands::{Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
+    feed::{Behind, PastError, Reset},
+    live::Full,
+    reading::ReadError,
 };
 
 /// When to come back after an outage.
 const AGAIN: Duration = Duration::from_secs(1);
+/// When to come back to a node that has no place.
+const LATER: Duration = Duration::from_secs(5);
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
@@ -113,6 +118,78 @@ fn sentence(error: impl std::error::Error) -> String {
     let mut text = format!("{error}.");
     text.get_mut(..1).map(str::make_ascii_uppercase);
     text
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::User => {
+                let detail =
+                    "This user has too many requests that follow events on this node: end another one first.";
+                Self::too_many("too_many_followers", detail, LATER)
+            }
+            Full::Node => {
+                let detail =
+                    "This node has too many requests that follow events: try again, perhaps at another node.";
+                Self::unavailable("at_capacity", detail, LATER)
+            }
+        }
+    }
+}
+
+impl From<Reset> for Problem {
+    fn from(reset: Reset) -> Self {
+        gone(reset.word())
+    }
+}
+
+/// 410 with the reason.
+pub(in crate::api) fn gone(reason: &str) -> Problem {
+    let detail =
+        "The server cannot continue from this cursor: load your data by REST, then begin without a cursor.";
+    let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
+    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
+}
+
+impl From<Behind> for Problem {
+    fn from(behind: Behind) -> Self {
+        match behind {
+            Behind::Unavailable(outage) => outage.into(),
+            Behind::Damaged(_) => Reset::Incomplete.into(),
+            Behind::Crowded | Behind::Lagging => {
+                let detail =
+                    "This node replays too much of the log at the moment: send the same request again.";
+                Self::unavailable("not_yet", detail, AGAIN)
+            }
+        }
+    }
+}
+
+impl From<PastError> for Problem {
+    fn from(error: PastError) -> Self {
+        match error {
+            PastError::TooFar => {
+                Self::parameter("as_of", "too_far", format!("{error}: name an earlier position"))
+            }
+            PastError::Behind(behind) => behind.into(),
+        }
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NotFound => Self::not_found(),
+            ReadError::NotYet => {
+                let detail = "The views have not reached this position yet: send the same request again.";
+                Self::unavailable("not_yet", detail, AGAIN)
+            }
+            ReadError::NoSuchPoint(point) => Self::parameter("as_of", point.code(), point.to_string()),
+            ReadError::Past(error) => error.into(),
+            ReadError::Refused(refused) => refused.into(),
+            ReadError::Database(outage) => outage.into(),
+        }
+    }
 }
 
 #[cfg(test)]

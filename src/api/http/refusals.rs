@@ -68,9 +68,9 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)+) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name($crate::api::Problem);
+        pub struct $name($crate::api::http::problem::Problem);
 
-        impl<E: Into<$crate::api::Problem>> From<E> for $name {
+        impl<E: Into<$crate::api::http::problem::Problem>> From<E> for $name {
             fn from(reason: E) -> Self {
                 let problem = reason.into();
                 debug_assert!(

@@ -12,8 +12,9 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::{Page, Problem, Standing},
+    api::http::{page::Page, problem::Problem},
     domain::Position,
+    reading::Standing,
 };
 
 /// Where the position of a command stands whose answer has no body.

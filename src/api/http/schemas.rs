@@ -3,10 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    api::http::document::members,
-    domain::{name_models, shapes_by_type},
-};
+use crate::domain::{name_models, shapes_by_type};
+
+/// The members of an object; of anything else there are none.
+pub(in crate::api) fn members(object: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
+    object.and_then(Value::as_object_mut).into_iter().flat_map(|object| object.values_mut())
+}
 
 /// Looks at the schemas of a whole document.
 pub(in crate::api) fn relate(document: &mut Value) {

@@ -13,7 +13,7 @@ use poem_openapi::{
     registry::{MetaApi, MetaParamIn, Registry},
 };
 
-use crate::api::Problem;
+use crate::api::http::{problem::Problem, translated::of_error};
 
 /// The methods that HTTP knows.
 pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
@@ -129,7 +129,7 @@ impl Endpoint for Operation {
             return Ok(problem.into_response());
         }
         let answer = self.operation.call(request).await;
-        Ok(answer.unwrap_or_else(|error| Problem::of_error(error).into_response()))
+        Ok(answer.unwrap_or_else(|error| of_error(error).into_response()))
     }
 }
 

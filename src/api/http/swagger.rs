@@ -12,7 +12,7 @@ use poem::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use crate::api::Problem;
+use crate::api::http::problem::Problem;
 
 const DOCUMENT: &str = "/openapi.json";
 

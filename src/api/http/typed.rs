@@ -1,7 +1,7 @@
 //! Names and passwords as people typed them: what is wrong with them, at which field.
 
 use crate::{
-    api::Problem,
+    api::http::problem::Problem,
     credentials::{BadName, BadPassword, BadUsername},
 };
 

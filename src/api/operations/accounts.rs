@@ -3,12 +3,17 @@
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
     accounts,
+    api::operations::tag::Tag,
     api::{
-        Below, Body, Claimed, Created, Tag, given,
+        Body, Claimed, Created, given,
         http::{examples, typed::at},
     },
+    clock::Clock,
+    credentials::Hasher,
     credentials::{DisplayName, Password, Username},
     domain::{Time, UserId},
 };
@@ -78,7 +83,11 @@ impl Example for Account {
     }
 }
 
-pub(in crate::api) struct Accounts(pub(in crate::api) Below);
+pub(in crate::api) struct Accounts {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) hasher: Hasher,
+    pub(in crate::api) clock: Clock,
+}
 
 #[OpenApi(tag = "Tag::Accounts")]
 impl Accounts {
@@ -93,7 +102,7 @@ impl Accounts {
         let password = at("/password", Password::choose(password, &username))?;
         let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;
 
-        let Below { pool, hasher, clock, .. } = &self.0;
+        let Self { pool, hasher, clock } = self;
         let hash = hasher.hash(&password).await?;
         let id = clock.id(UserId::known);
         let account = accounts::register(pool, id, &username, &name, &hash, clock.now()).await?;

@@ -10,11 +10,14 @@ use poem_openapi::{
 use serde::Serialize;
 use tokio::time::timeout;
 
+use sqlx::PgPool;
+
 use crate::{
     accounts::{self, BlockError},
-    api::{
-        Below, Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Ruled, SignedIn, Tag, http::examples,
-    },
+    api::operations::tag::Tag,
+    api::{Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Ruled, SignedIn, http::examples},
+    clock::Clock,
+    commands::Commands,
     domain::{Time, UserId},
 };
 
@@ -34,7 +37,11 @@ impl Example for Block {
     }
 }
 
-pub(in crate::api) struct Blocks(pub(in crate::api) Below);
+pub(in crate::api) struct Blocks {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) clock: Clock,
+}
 
 #[OpenApi(tag = "Tag::Users")]
 impl Blocks {
@@ -49,7 +56,7 @@ impl Blocks {
         cursor: Query<Option<Cursor<(Time, UserId)>>>,
     ) -> Result<Reply<Page<Block>>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
-        let found = accounts::blocks(&self.0.pool, caller.user, after, limit.0.and_one()).await?;
+        let found = accounts::blocks(&self.pool, caller.user, after, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| (last.created_at, last.user));
         Ok(Reply(page.map(|block| Block { user_id: block.user, created_at: block.created_at })))
     }
@@ -66,7 +73,7 @@ impl Blocks {
             let detail = "You named yourself: name another user.";
             return Err(Problem::new(poem::http::StatusCode::BAD_REQUEST, "with_oneself", detail).into());
         }
-        accounts::block(&self.0.pool, caller.user, id.0, self.0.clock.now()).await?;
+        accounts::block(&self.pool, caller.user, id.0, self.clock.now()).await?;
         self.tell(caller.user).await;
         Ok(Done)
     }
@@ -76,8 +83,8 @@ impl Blocks {
     /// Removes a block. Without a block the request changes nothing.
     #[oai(path = "/me/blocks/:id", method = "delete", operation_id = "unblock_user")]
     async fn unblock(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Found> {
-        accounts::find(&self.0.pool, id.0).await?.ok_or_else(Problem::not_found)?;
-        accounts::unblock(&self.0.pool, caller.user, id.0).await?;
+        accounts::find(&self.pool, id.0).await?.ok_or_else(Problem::not_found)?;
+        accounts::unblock(&self.pool, caller.user, id.0).await?;
         self.tell(caller.user).await;
         Ok(Done)
     }
@@ -87,7 +94,7 @@ impl Blocks {
     /// Makes this node and all others read again whom somebody has blocked.
     async fn tell(&self, by: UserId) {
         // A node that hears nothing now reads it again when it is back.
-        match timeout(Duration::from_secs(1), self.0.commands.blocks_changed(by)).await {
+        match timeout(Duration::from_secs(1), self.commands.blocks_changed(by)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of a block"),
             Err(_) => tracing::warn!("could not tell other nodes of a block in time"),

@@ -8,19 +8,29 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
     accounts,
+    api::operations::tag::Tag,
+    api::operations::{
+        settings::{settings_for, settings_of, unarchived},
+        users::must_exist,
+    },
     api::{
-        Below, Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Problem, Reply,
-        Ruled, SignedIn, Tag, given,
+        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Problem, Reply, Ruled,
+        SignedIn, given,
         http::examples,
         operations::{
             settings::ConversationSettings,
             start::{StartConversation, StartDirectConversation, StartGroupConversation},
         },
     },
+    clock::Clock,
+    commands::Commands,
     commands::{Refused, Started},
     domain::{self, ClientId, ConversationId, History, Kind, MessageId, Position, Role, Time, Title, UserId},
+    reading::Reading,
     views::{self, Among},
 };
 
@@ -214,7 +224,12 @@ impl Example for ConversationUpdate {
     }
 }
 
-pub(in crate::api) struct Conversations(pub(in crate::api) Below);
+pub(in crate::api) struct Conversations {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+    pub(in crate::api) clock: Clock,
+}
 
 #[OpenApi(tag = "Tag::Conversations")]
 impl Conversations {
@@ -254,13 +269,13 @@ impl Conversations {
         cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
     ) -> Result<Listed<Conversation>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
-        let away = accounts::archived(&self.0.pool, caller.user).await?;
+        let away = accounts::archived(&self.pool, caller.user).await?;
         let among = if archived.0.unwrap_or(false) { Among::These(&away) } else { Among::AllBut(&away) };
-        let (found, moment) = views::page(&self.0.pool, caller.user, among, after, limit.0.and_one()).await?;
-        let standing = self.0.standing(caller.user, None, &moment);
+        let (found, moment) = views::page(&self.pool, caller.user, among, after, limit.0.and_one()).await?;
+        let standing = self.reading.standing(caller.user, None, &moment);
         let Page { items, next_cursor, .. } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
         let ids: Vec<_> = items.iter().map(|view| view.id).collect();
-        let settings = self.0.settings_of(caller.user, &ids).await?;
+        let settings = settings_of(&self.pool, self.clock.now(), caller.user, &ids).await?;
         let shown = try_join_all(items.into_iter().map(|view| self.shown(caller.user, view))).await?;
         let settled = |shown: Conversation| {
             let settings = settings.get(&shown.id).copied().unwrap_or_default();
@@ -282,10 +297,10 @@ impl Conversations {
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Conversation>, Found> {
         let (me, id) = (caller.user, id.0);
-        let tracked = self.0.open(me, id, min_position.0).await?;
-        let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
+        let tracked = self.reading.open(me, id, min_position.0).await?;
+        let view = self.reading.once_known(id, &tracked, || views::one(&self.pool, me, id)).await?;
         let shown = Conversation::of(view, &tracked.conversation(), me).ok_or_else(Problem::not_found)?;
-        Ok(Reply(shown.settled(self.0.settings(me, id).await?)))
+        Ok(Reply(shown.settled(settings_for(&self.pool, self.clock.now(), me, id).await?)))
     }
 
     /// Change a conversation
@@ -299,11 +314,11 @@ impl Conversations {
         body: Body<ConversationUpdate>,
     ) -> Result<Reply<Conversation>, Ruled> {
         let (me, id, ConversationUpdate { title, history }) = (caller.user, id.0, body.0);
-        let changed = self.0.commands.update(me, id, title, history).await?;
-        let tracked = self.0.open(me, id, None).await?;
-        let view = self.0.once_known(id, &tracked, || views::one(&self.0.pool, me, id)).await?;
+        let changed = self.commands.update(me, id, title, history).await?;
+        let tracked = self.reading.open(me, id, None).await?;
+        let view = self.reading.once_known(id, &tracked, || views::one(&self.pool, me, id)).await?;
         let now = Conversation::of(view, &changed.conversation, me).ok_or_else(Problem::not_found)?;
-        Ok(Reply(now.at(changed.position).settled(self.0.settings(me, id).await?)))
+        Ok(Reply(now.at(changed.position).settled(settings_for(&self.pool, self.clock.now(), me, id).await?)))
     }
 }
 
@@ -314,15 +329,15 @@ impl Conversations {
         direct: StartDirectConversation,
     ) -> Result<Made<Conversation>, Problem> {
         let with = direct.user_id;
-        self.0.must_exist(&[with], |_| "/user_id".into()).await?;
-        let started = self.0.commands.start_direct(me, with).await?;
+        must_exist(&self.pool, &[with], |_| "/user_id".into()).await?;
+        let started = self.commands.start_direct(me, with).await?;
         if !started.existed {
             return Ok(made(&started, me));
         }
-        let view = views::one(&self.0.pool, me, started.id).await?;
+        let view = views::one(&self.pool, me, started.id).await?;
         let known = view.and_then(|view| Conversation::of(view, &started.conversation, me));
         let shown = known.unwrap_or_else(|| Conversation::begun(&started, me));
-        Ok(Made::Before(shown.settled(self.0.unarchived(me, started.id).await?)))
+        Ok(Made::Before(shown.settled(unarchived(&self.pool, self.clock.now(), me, started.id).await?)))
     }
 
     async fn start_group(
@@ -332,14 +347,14 @@ impl Conversations {
         key: Option<ClientId>,
     ) -> Result<Made<Conversation>, Problem> {
         let members = group.members.map(Few::into_vec).unwrap_or_default();
-        self.0.must_exist(&members, |index| format!("/members/{index}")).await?;
-        let started = self.0.commands.start_group(me, group.title, members, key).await?;
+        must_exist(&self.pool, &members, |index| format!("/members/{index}")).await?;
+        let started = self.commands.start_group(me, group.title, members, key).await?;
         Ok(made(&started, me))
     }
 
     /// What the view knows, if it is still mine: the view may not have heard yet that I was put out.
     async fn shown(&self, me: UserId, view: views::Conversation) -> Result<Option<Conversation>, Problem> {
-        match self.0.commands.of_member(me, view.id).await {
+        match self.commands.of_member(me, view.id).await {
             Ok(tracked) => Ok(Conversation::of(view, &tracked.conversation(), me)),
             Err(Refused::Rejected(_)) => Ok(None),
             Err(outage) => Err(outage.into()),

@@ -16,13 +16,14 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
+    api::operations::tag::Tag,
     api::{
-        Below, Caller, Followed, Limit, Problem, Reply, Tag, Wait,
+        Caller, Followed, Limit, Problem, Reply, Wait,
         http::{
             accept::{STREAM, wants_stream},
             examples,
         },
-        operations::follow::Reader,
+        operations::follow::{Reader, Source},
     },
     domain::{ConversationId, EventId, Json, MessageSent, Position, Time, UserId},
     live::Shown,
@@ -152,7 +153,7 @@ impl ApiResponse for Told {
     }
 }
 
-pub(in crate::api) struct Following(pub(in crate::api) Below);
+pub(in crate::api) struct Following(pub(in crate::api) Source);
 
 #[OpenApi(tag = "Tag::Events")]
 impl Following {

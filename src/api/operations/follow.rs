@@ -3,26 +3,40 @@
 
 use std::{sync::Arc, time::Duration};
 
-use poem::http::StatusCode;
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
-    api::{Below, FieldError, Problem},
+    api::Problem,
+    clock::Clock,
+    commands::Commands,
     credentials::{self, BadToken, LEEWAY},
     domain::Point,
-    feed::{self, Behind, Reset},
-    live::{Follower, Full, Shown},
+    feed::{self, Feed},
+    live::{Follower, Followers, Revoked, Shown},
     views::Stay,
 };
 
 /// When to come back to a node that could not go on.
 const AGAIN: Duration = Duration::from_secs(1);
-/// When to come back to one that has no place.
-const LATER: Duration = Duration::from_secs(5);
+
+/// What following takes. Cheap to clone: each reader has its own.
+#[derive(Clone)]
+pub(in crate::api) struct Source {
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) feed: Feed,
+    pub(in crate::api) followers: Arc<Followers>,
+    pub(in crate::api) revoked: Arc<Revoked>,
+    pub(in crate::api) clock: Clock,
+    /// Whether this process takes nothing new any more.
+    pub(in crate::api) stopping: watch::Receiver<bool>,
+}
 
 /// Somebody who follows, and how far they have been told everything.
 pub(in crate::api) struct Reader {
-    below: Below,
+    source: Source,
     caller: credentials::Caller,
     at: Vec<Point>,
     /// Wakes one who waits; absent for one who only looks.
@@ -36,19 +50,19 @@ pub(in crate::api) struct Reader {
 impl Reader {
     /// Begins at a cursor, or now. One who waits takes a place among the followers.
     pub(in crate::api) async fn begin(
-        below: &Below,
+        source: &Source,
         caller: credentials::Caller,
         cursor: Option<String>,
         waits: bool,
     ) -> Result<Self, Problem> {
         let follower =
-            if waits { Some(Arc::new(below.followers.enter(caller.user, caller.login)?)) } else { None };
-        let now = below.commands.conversations.points();
+            if waits { Some(Arc::new(source.followers.enter(caller.user, caller.login)?)) } else { None };
+        let now = source.commands.conversations.points();
         let at = match cursor {
             None => now,
-            Some(cursor) => below.feed.points(caller.user, &cursor, &now).await??,
+            Some(cursor) => source.feed.points(caller.user, &cursor, &now).await??,
         };
-        Ok(Self { below: below.clone(), caller, at, follower, is_settled: false, is_behind: true })
+        Ok(Self { source: source.clone(), caller, at, follower, is_settled: false, is_behind: true })
     }
 
     /// The cursor of one who has been told everything so far.
@@ -58,19 +72,19 @@ impl Reader {
 
     /// The cursor of one who has been told everything up to points.
     pub(in crate::api) fn cursor_at(&self, at: &[Point]) -> String {
-        self.below.feed.cursor(self.caller.user, at)
+        self.source.feed.cursor(self.caller.user, at)
     }
 
     /// Milliseconds after which a stream that broke off is opened again, drawn at random: those that broke
     /// together do not come back together.
     pub(in crate::api) fn retry(&self) -> u128 {
-        let drawn = self.below.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
+        let drawn = self.source.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
         1_000 + drawn % 4_000
     }
 
     /// Whether this node is being stopped.
     pub(in crate::api) fn is_stopping(&self) -> bool {
-        *self.below.stopping.borrow()
+        *self.source.stopping.borrow()
     }
 
     /// The next events, each with the points behind it; none when there were none until then, or this node
@@ -98,7 +112,7 @@ impl Reader {
             if Instant::now() >= until || self.is_stopping() {
                 return Ok(Vec::new());
             }
-            let mut stopping = self.below.stopping.clone();
+            let mut stopping = self.source.stopping.clone();
             tokio::select! {
                 () = follower.woken() => {}
                 () = follower.is_cut() => return Err(self.why_cut()),
@@ -120,7 +134,7 @@ impl Reader {
     /// Looks at what there is between `at` and now. It takes a turn only where there is something, so that
     /// those who wait in vain are in nobody's way.
     async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
-        let Below { feed, commands, .. } = &self.below;
+        let Source { feed, commands, .. } = &self.source;
         let now = match &self.follower {
             Some(follower) => follower.look(),
             None => commands.conversations.points(),
@@ -157,7 +171,7 @@ impl Reader {
 
     fn placed(&self, mut at: Vec<Point>, events: Vec<Shown>) -> Vec<(Shown, Vec<Point>)> {
         let placed = |shown: Shown| {
-            at[self.below.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
+            at[self.source.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
             (shown, at.clone())
         };
         events.into_iter().map(placed).collect()
@@ -165,11 +179,11 @@ impl Reader {
 
     /// Whether the caller may still be told anything.
     fn may_go_on(&self) -> Result<(), Problem> {
-        if self.below.revoked.contains(self.caller.login) {
+        if self.source.revoked.contains(self.caller.login) {
             Err(BadToken::Invalid.into())
-        } else if self.below.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
+        } else if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
             Err(BadToken::Expired.into())
-        } else if !self.below.commands.log.is_current_everywhere() {
+        } else if !self.source.commands.log.is_current_everywhere() {
             Err(cut_off())
         } else {
             Ok(())
@@ -178,7 +192,7 @@ impl Reader {
 
     /// When the token counts no more.
     fn expires(&self) -> Instant {
-        Instant::now() + self.caller.expires_at.plus(LEEWAY).since(self.below.clock.now())
+        Instant::now() + self.caller.expires_at.plus(LEEWAY).since(self.source.clock.now())
     }
 
     fn why_cut(&self) -> Problem {
@@ -195,49 +209,4 @@ fn cut_off() -> Problem {
 fn farther(one: &[Point], other: &[Point]) -> Vec<Point> {
     let of_both = one.iter().zip(other);
     of_both.map(|(one, other)| if other.position > one.position { *other } else { *one }).collect()
-}
-
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
-        match full {
-            Full::User => {
-                let detail =
-                    "This user has too many requests that follow events on this node: end another one first.";
-                Self::too_many("too_many_followers", detail, LATER)
-            }
-            Full::Node => {
-                let detail =
-                    "This node has too many requests that follow events: try again, perhaps at another node.";
-                Self::unavailable("at_capacity", detail, LATER)
-            }
-        }
-    }
-}
-
-impl From<Reset> for Problem {
-    fn from(reset: Reset) -> Self {
-        gone(reset.word())
-    }
-}
-
-/// 410 with the reason.
-pub(in crate::api) fn gone(reason: &str) -> Problem {
-    let detail =
-        "The server cannot continue from this cursor: load your data by REST, then begin without a cursor.";
-    let why = FieldError::new("/after", reason, "not a cursor of this user, in this life of the log");
-    Problem { errors: vec![why], ..Problem::new(StatusCode::GONE, "cursor_gone", detail) }
-}
-
-impl From<Behind> for Problem {
-    fn from(behind: Behind) -> Self {
-        match behind {
-            Behind::Unavailable(outage) => outage.into(),
-            Behind::Damaged(_) => Reset::Incomplete.into(),
-            Behind::Crowded | Behind::Lagging => {
-                let detail =
-                    "This node replays too much of the log at the moment: send the same request again.";
-                Self::unavailable("not_yet", detail, AGAIN)
-            }
-        }
-    }
 }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts::MAX_LOGINS,
+    api::operations::tag::Tag,
     api::{
-        Limit, Public, Reply, Tag,
-        http::{body, document, values::words},
+        Limit, Public, Reply,
+        http::{document, limit, values::words},
         operations::start,
     },
     commands,
@@ -147,7 +148,7 @@ impl Info {
             contract: Contract { reads: commands::CONTRACT.reads, writes: commands::CONTRACT.writes },
             features: FEATURES.map(str::to_owned).into(),
             limits: Limits {
-                body_bytes: body::LIMIT,
+                body_bytes: limit::BODY,
                 text_bytes: Text::LIMIT,
                 metadata_bytes: Metadata::LIMIT,
                 title_bytes: Title::LIMIT,

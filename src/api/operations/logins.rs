@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{
     Object, OpenApi,
@@ -8,14 +8,20 @@ use poem_openapi::{
     types::Example,
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+
+use sqlx::PgPool;
 
 use crate::{
+    access::Revoking,
     accounts::{self, Attempt, Grant, LoggedIn, RefreshError, Revocation},
+    api::operations::tag::Tag,
     api::{
-        Below, Body, Caller, Created, Cursor, Done, Found, Limit, Page, Problem, Reply, SignedIn, Tag, given,
+        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Problem, Reply, SignedIn, given,
         http::{examples, typed::at, values::words},
     },
+    clock::Clock,
+    credentials,
+    credentials::Hasher,
     credentials::{DeviceName, Password, Username},
     domain::{LoginId, Time, UserId},
 };
@@ -164,7 +170,13 @@ impl Example for Login {
     }
 }
 
-pub(in crate::api) struct Logins(pub(in crate::api) Below);
+pub(in crate::api) struct Logins {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) hasher: Hasher,
+    pub(in crate::api) tokens: Arc<credentials::Tokens>,
+    pub(in crate::api) clock: Clock,
+    pub(in crate::api) revoking: Revoking,
+}
 
 #[OpenApi(tag = "Tag::Logins")]
 impl Logins {
@@ -180,11 +192,11 @@ impl Logins {
         let password = at("/password", Password::present(password))?;
         let attempt = Attempt { username: Username::parse(&username).ok(), password, device };
 
-        let Below { pool, hasher, tokens, clock, .. } = &self.0;
+        let Self { pool, hasher, tokens, clock, .. } = self;
         let id = clock.id(LoginId::known);
         let LoggedIn { grant, displaced } =
             accounts::log_in(pool, hasher, tokens, &attempt, id, clock.now()).await?;
-        self.0.cut_off(&displaced).await;
+        self.revoking.cut_off(&displaced).await;
         Ok(Created { location: format!("/v1/logins/{id}"), body: grant.into() })
     }
 
@@ -195,10 +207,10 @@ impl Logins {
     /// counts as theft and ends the login.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
     async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Reply<Tokens>, SignedIn> {
-        let Below { pool, tokens, clock, .. } = &self.0;
+        let Self { pool, tokens, clock, .. } = self;
         let refreshed = accounts::refresh(pool, tokens, &body.0.refresh_token, clock.now()).await;
         if let Err(RefreshError::Refused { revoked: Some(login) }) = &refreshed {
-            self.0.cut_off(&[*login]).await;
+            self.revoking.cut_off(&[*login]).await;
         }
         Ok(Reply(refreshed?.into()))
     }
@@ -213,7 +225,7 @@ impl Logins {
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, LoginId)>>>,
     ) -> Result<Reply<Page<Login>>, SignedIn> {
-        let mut logins = accounts::list(&self.0.pool, caller.user, self.0.clock.now()).await?;
+        let mut logins = accounts::list(&self.pool, caller.user, self.clock.now()).await?;
         if let Some(Cursor(end)) = cursor.0 {
             logins.retain(|login| (login.created_at, login.id) < end);
         }
@@ -226,8 +238,8 @@ impl Logins {
     /// Ends the login of this request. Its tokens are no longer valid, and the server closes its sockets.
     #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
     async fn log_out(&self, caller: Caller) -> Result<Done, SignedIn> {
-        accounts::revoke(&self.0.pool, caller.user, caller.login, self.0.clock.now()).await?;
-        self.0.cut_off(&[caller.login]).await;
+        accounts::revoke(&self.pool, caller.user, caller.login, self.clock.now()).await?;
+        self.revoking.cut_off(&[caller.login]).await;
         Ok(Done)
     }
 
@@ -237,28 +249,12 @@ impl Logins {
     /// second.
     #[oai(path = "/logins/:id", method = "delete", operation_id = "revoke_login")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Found> {
-        match accounts::revoke(&self.0.pool, caller.user, id.0, self.0.clock.now()).await? {
+        match accounts::revoke(&self.pool, caller.user, id.0, self.clock.now()).await? {
             Revocation::Unknown => Err(Problem::not_found().into()),
             Revocation::Done | Revocation::Already => {
-                self.0.cut_off(&[id.0]).await;
+                self.revoking.cut_off(&[id.0]).await;
                 Ok(Done)
             }
-        }
-    }
-}
-
-impl Below {
-    /// Makes this node and all others refuse logins that the database has revoked.
-    pub(in crate::api) async fn cut_off(&self, logins: &[LoginId]) {
-        for login in logins {
-            self.revoked.insert(*login);
-        }
-        self.followers.cut(|login| self.revoked.contains(login));
-        // A node that hears nothing now reads the database again when it is back.
-        match timeout(Duration::from_secs(1), self.commands.revoked(logins)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of revoked logins"),
-            Err(_) => tracing::warn!("could not tell other nodes of revoked logins in time"),
         }
     }
 }

@@ -3,12 +3,17 @@
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Deserialize;
 
+use sqlx::PgPool;
+
 use crate::{
+    access::Revoking,
     accounts,
+    api::operations::tag::Tag,
     api::{
-        Below, Body, Caller, Done, Problem, Proven, Reply, SignedIn, Tag, http::typed::at,
-        operations::accounts::Account,
+        Body, Caller, Done, Problem, Proven, Reply, SignedIn, http::typed::at, operations::accounts::Account,
     },
+    clock::Clock,
+    credentials::Hasher,
     credentials::{DisplayName, Password},
 };
 
@@ -47,7 +52,12 @@ impl Example for PasswordChange {
     }
 }
 
-pub(in crate::api) struct Me(pub(in crate::api) Below);
+pub(in crate::api) struct Me {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) hasher: Hasher,
+    pub(in crate::api) clock: Clock,
+    pub(in crate::api) revoking: Revoking,
+}
 
 #[OpenApi(tag = "Tag::Accounts")]
 impl Me {
@@ -56,7 +66,7 @@ impl Me {
     /// Returns the account of the caller.
     #[oai(path = "/me", method = "get", operation_id = "get_me")]
     async fn get(&self, caller: Caller) -> Result<Reply<Account>, SignedIn> {
-        let account = accounts::find(&self.0.pool, caller.user).await?.ok_or_else(gone)?;
+        let account = accounts::find(&self.pool, caller.user).await?.ok_or_else(gone)?;
         Ok(Reply(account.into()))
     }
 
@@ -66,7 +76,7 @@ impl Me {
     #[oai(path = "/me", method = "patch", operation_id = "update_me")]
     async fn update(&self, caller: Caller, body: Body<AccountUpdate>) -> Result<Reply<Account>, SignedIn> {
         let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
-        let account = accounts::rename(&self.0.pool, caller.user, &name).await?.ok_or_else(gone)?;
+        let account = accounts::rename(&self.pool, caller.user, &name).await?.ok_or_else(gone)?;
         Ok(Reply(account.into()))
     }
 
@@ -76,14 +86,14 @@ impl Me {
     /// `wrong_password`.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(&self, caller: Caller, body: Body<PasswordChange>) -> Result<Done, Proven> {
-        let Below { pool, hasher, clock, .. } = &self.0;
+        let Self { pool, hasher, clock, .. } = self;
         let current = at("/current_password", Password::present(body.0.current_password))?;
         let username = accounts::find(pool, caller.user).await?.ok_or_else(gone)?.username;
         let new = at("/new_password", Password::choose(body.0.new_password, &username))?;
         let ended =
             accounts::change_password(pool, hasher, caller.user, caller.login, &current, &new, clock.now())
                 .await?;
-        self.0.cut_off(&ended).await;
+        self.revoking.cut_off(&ended).await;
         Ok(Done)
     }
 }

@@ -7,13 +7,19 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
+    api::operations::tag::Tag,
     api::{
-        Below, Body, Caller, Created, Cursor, Found, Limit, Listed, Made, Page, Reached, Reply, Ruled,
-        Standing, Tag, given, http::examples,
+        Body, Caller, Created, Cursor, Found, Limit, Listed, Made, Page, Reached, Reply, Ruled, given,
+        http::examples,
     },
+    api::{Problem, operations::users::must_exist},
     commands::Changed,
+    commands::Commands,
     domain::{AsOf, ConversationId, Position, Role, Time, UserId},
+    reading::{Reading, Standing},
     views,
 };
 
@@ -93,7 +99,11 @@ impl Example for RoleUpdate {
     }
 }
 
-pub(in crate::api) struct Members(pub(in crate::api) Below);
+pub(in crate::api) struct Members {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Members")]
 impl Members {
@@ -114,10 +124,10 @@ impl Members {
     ) -> Result<Listed<Member>, Found> {
         let (me, id, limit, after) = (caller.user, id.0, limit.0, cursor.0.map(|end| end.0));
         let page = match as_of.0 {
-            None => self.0.members(me, id, limit, after, min_position.0).await?,
+            None => page_of_members(&self.reading, me, id, limit, after, min_position.0).await?,
             Some(as_of) => {
-                let tracked = self.0.open(me, id, min_position.0).await?;
-                let past = self.0.past(id, tracked.conversation().visible_from(me), as_of).await?;
+                let tracked = self.reading.open(me, id, min_position.0).await?;
+                let past = self.reading.past(id, tracked.conversation().visible_from(me), as_of).await?;
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 let members = past.members(after, limit.and_one());
                 Page::cut(members, limit, |last| last.user).standing(standing)
@@ -142,9 +152,9 @@ impl Members {
         body: Body<NewMember>,
     ) -> Result<Made<Membership>, Ruled> {
         let (id, user, role) = (id.0, body.0.user_id, body.0.role.unwrap_or(Role::Member));
-        self.0.open(caller.user, id, None).await?;
-        self.0.must_exist(&[user], |_| "/user_id".into()).await?;
-        let changed = self.0.commands.add_member(caller.user, id, user, role).await?;
+        self.reading.open(caller.user, id, None).await?;
+        must_exist(&self.pool, &[user], |_| "/user_id".into()).await?;
+        let changed = self.commands.add_member(caller.user, id, user, role).await?;
         let body = Membership::of(user, role, &changed);
         let location = format!("/v1/conversations/{id}/members/{user}");
         Ok(if changed.changed { Made::Now(Created { location, body }) } else { Made::Before(body) })
@@ -162,7 +172,7 @@ impl Members {
         body: Body<RoleUpdate>,
     ) -> Result<Reply<Membership>, Ruled> {
         let role = body.0.role;
-        let changed = self.0.commands.change_role(caller.user, id.0, user_id.0, role).await?;
+        let changed = self.commands.change_role(caller.user, id.0, user_id.0, role).await?;
         Ok(Reply(Membership::of(user_id.0, role, &changed)))
     }
 
@@ -177,28 +187,20 @@ impl Members {
         id: Path<ConversationId>,
         user_id: Path<UserId>,
     ) -> Result<Reached, Ruled> {
-        let changed = self.0.commands.remove_member(caller.user, id.0, user_id.0).await?;
+        let changed = self.commands.remove_member(caller.user, id.0, user_id.0).await?;
         Ok(Reached(changed.position))
     }
 }
 
-impl Below {
-    /// A page of the members of a conversation, for one of them.
-    pub(in crate::api) async fn members(
-        &self,
-        me: UserId,
-        id: ConversationId,
-        limit: Limit,
-        after: Option<UserId>,
-        min_position: Option<Position>,
-    ) -> Result<Page<views::Member>, crate::api::Problem> {
-        let tracked = self.open(me, id, min_position).await?;
-        let read = || async {
-            let (members, moment) = views::members(&self.pool, id, after, limit.and_one()).await?;
-            let standing = self.standing(me, Some(id), &moment);
-            Ok((after.is_some() || !members.is_empty()).then_some((members, standing)))
-        };
-        let (members, standing) = self.once_known(id, &tracked, read).await?;
-        Ok(Page::cut(members, limit, |last| last.user).standing(standing))
-    }
+/// A page of the members of a conversation, for one of them.
+pub(in crate::api) async fn page_of_members(
+    reading: &Reading,
+    me: UserId,
+    id: ConversationId,
+    limit: Limit,
+    after: Option<UserId>,
+    min_position: Option<Position>,
+) -> Result<Page<views::Member>, Problem> {
+    let (members, standing) = reading.members(me, id, limit.and_one(), after, min_position).await?;
+    Ok(Page::cut(members, limit, |last| last.user).standing(standing))
 }

@@ -8,13 +8,18 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
+    api::operations::tag::Tag,
     api::{
-        Below, Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached,
-        Reply, Ruled, Standing, Tag, given, http::examples, operations::message::Message,
+        Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached, Reply,
+        Ruled, given, http::examples, operations::message::Message,
     },
     commands,
+    commands::Commands,
     domain::{Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
+    reading::{Reading, Standing},
     views::{self, Direction},
 };
 
@@ -106,7 +111,11 @@ impl Example for MessageVersion {
     }
 }
 
-pub(in crate::api) struct Messages(pub(in crate::api) Below);
+pub(in crate::api) struct Messages {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Messages")]
 impl Messages {
@@ -128,7 +137,7 @@ impl Messages {
         let (id, NewMessage { client_id, text, reply_to, metadata }) = (id.0, body.0);
         let client_id = one_key(key.0, client_id)?;
         let new = commands::NewMessage { client_id, text, reply_to, metadata };
-        let sent = self.0.commands.send(caller.user, id, new).await?;
+        let sent = self.commands.send(caller.user, id, new).await?;
         let body = Message::sent(id, caller.user, sent);
         Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })
     }
@@ -157,11 +166,11 @@ impl Messages {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Message>, Found> {
-        let (id, pool, limit) = (id.0, &self.0.pool, limit.0);
+        let (id, pool, limit) = (id.0, &self.pool, limit.0);
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
-        let reader = self.0.reader(caller.user, id, min_position.0).await?;
+        let reader = self.reading.reader(caller.user, id, min_position.0).await?;
         let past = match as_of.0 {
-            Some(as_of) => Some(self.0.past(id, Some(reader.visible_from), as_of).await?),
+            Some(as_of) => Some(self.reading.past(id, Some(reader.visible_from), as_of).await?),
             None => None,
         };
         let (older, newer) = halves(limit);
@@ -182,7 +191,7 @@ impl Messages {
                         views::around(pool, reader, position, older + 1, newer).await?
                     }
                 };
-                (found, self.0.standing(caller.user, Some(id), &moment))
+                (found, self.reading.standing(caller.user, Some(id), &moment))
             }
         };
         let page = match asked {
@@ -204,8 +213,8 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Message>, Found> {
-        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
-        Ok(Reply(Message::of(id.0, self.0.message(reader, message_id.0).await?)))
+        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
+        Ok(Reply(Message::of(id.0, self.reading.message(reader, message_id.0).await?)))
     }
 
     /// Edit a message
@@ -225,7 +234,7 @@ impl Messages {
     ) -> Result<Reply<EditedMessage>, Ruled> {
         let (id, message, text) = (id.0, message_id.0, body.0.text);
         let act = Act::Edit(text.clone());
-        let edited = self.0.commands.act(caller.user, id, message, act, key.0).await?;
+        let edited = self.commands.act(caller.user, id, message, act, key.0).await?;
         Ok(Reply(EditedMessage {
             id: message,
             conversation_id: id,
@@ -254,7 +263,7 @@ impl Messages {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
-        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
+        let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
         Ok(Reached(acted.position))
     }
 
@@ -277,10 +286,10 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<MessageVersion>>, Found> {
-        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
-        let message = self.0.message(reader, message_id.0).await?.position;
+        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
+        let message = self.reading.message(reader, message_id.0).await?.position;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let found = views::versions(&self.0.pool, id.0, message, after, limit.0.and_one()).await?;
+        let found = views::versions(&self.pool, id.0, message, after, limit.0.and_one()).await?;
         Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| MessageVersion {
             position: version.position,
             text: version.text,

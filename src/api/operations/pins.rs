@@ -9,12 +9,17 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
+use sqlx::PgPool;
+
 use crate::{
+    api::operations::tag::Tag,
     api::{
-        Below, Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled, Tag, http::examples,
+        Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled, http::examples,
         operations::message::Message,
     },
+    commands::Commands,
     domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},
+    reading::Reading,
     views::{self, Reader},
 };
 
@@ -36,7 +41,11 @@ impl Example for Pin {
     }
 }
 
-pub(in crate::api) struct Pins(pub(in crate::api) Below);
+pub(in crate::api) struct Pins {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Messages")]
 impl Pins {
@@ -54,7 +63,7 @@ impl Pins {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
-        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
+        let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
         Ok(Reached(acted.position))
     }
 
@@ -75,7 +84,7 @@ impl Pins {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
-        let acted = self.0.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
+        let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
         Ok(Reached(acted.position))
     }
 
@@ -92,8 +101,8 @@ impl Pins {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Pin>>, Found> {
-        let (id, pool) = (id.0, &self.0.pool);
-        let reader = self.0.reader(caller.user, id, min_position.0).await?;
+        let (id, pool) = (id.0, &self.pool);
+        let reader = self.reading.reader(caller.user, id, min_position.0).await?;
         let before = cursor.0.map_or(Position::MAX, |end| end.0);
         let found = views::pins(pool, reader, before, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| last.position);

@@ -1,9 +1,6 @@
 //! Who is here.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::collections::HashMap;
 
 use poem_openapi::{
     Object, OpenApi,
@@ -12,18 +9,17 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
+use sqlx::PgPool;
+
 use crate::{
     accounts,
-    api::{Below, Caller, Cursor, Found, Limit, Page, Problem, Reply, Tag, http::examples},
+    api::operations::members::page_of_members,
+    api::operations::tag::Tag,
+    api::{Caller, Cursor, Found, Limit, Page, Problem, Reply, http::examples},
     domain::{ConversationId, Position, Status, Time, UserId},
-    live,
-    views::{self, Checkpoint},
+    presence,
+    reading::Reading,
 };
-
-/// So many of the conversations that two people share are looked at.
-const MOST_SHARED: i64 = 100;
-/// How long the views may take to hear what this process has heard.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The presence of a user
 #[derive(Serialize, Object)]
@@ -44,7 +40,11 @@ impl Example for Presence {
     }
 }
 
-pub(in crate::api) struct Presences(pub(in crate::api) Below);
+pub(in crate::api) struct Presences {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) reading: Reading,
+    pub(in crate::api) presence: presence::Presence,
+}
 
 #[OpenApi(tag = "Tag::Presence")]
 impl Presences {
@@ -55,10 +55,10 @@ impl Presences {
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
         let (me, user) = (caller.user, id.0);
-        if me != user && !self.share_a_conversation(me, user).await? {
+        if me != user && !self.reading.share_a_conversation(me, user).await? {
             return Err(Problem::not_found().into());
         }
-        if self.hidden(me, &[user]).await?.contains(&user) {
+        if self.reading.hidden(me, &[user]).await?.contains(&user) {
             return Err(Problem::not_found().into());
         }
         Ok(Reply(self.of(&[user]).await?.pop().ok_or_else(Problem::not_found)?))
@@ -79,10 +79,17 @@ impl Presences {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Presence>>, Found> {
-        let Page { items, next_cursor, .. } =
-            self.0.members(caller.user, id.0, limit.0, cursor.0.map(|end| end.0), min_position.0).await?;
+        let Page { items, next_cursor, .. } = page_of_members(
+            &self.reading,
+            caller.user,
+            id.0,
+            limit.0,
+            cursor.0.map(|end| end.0),
+            min_position.0,
+        )
+        .await?;
         let users: Vec<_> = items.into_iter().map(|member| member.user).collect();
-        let hidden = self.hidden(caller.user, &users).await?;
+        let hidden = self.reading.hidden(caller.user, &users).await?;
         let mut items = self.of(&users).await?;
         for presence in items.iter_mut().filter(|presence| hidden.contains(&presence.user_id)) {
             (presence.status, presence.last_seen_at) = (Status::Offline, None);
@@ -92,42 +99,13 @@ impl Presences {
 }
 
 impl Presences {
-    /// The views say where to look, which of it counts the log: they may not have heard yet that one of
-    /// both was removed.
-    async fn share_a_conversation(&self, one: UserId, other: UserId) -> Result<bool, Problem> {
-        let Below { commands, pool, progress, .. } = &self.0;
-        commands.conversations.must_all_be_current()?;
-        let shared = async || {
-            for id in views::shared_conversations(pool, one, other, MOST_SHARED).await? {
-                if commands.share(id, one, other).await? {
-                    return Ok(true);
-                }
-            }
-            Ok::<_, Problem>(false)
-        };
-        if shared().await? {
-            return Ok(true);
-        }
-        // That they share none is believed only of views that have all that this process has heard.
-        let heard = commands.conversations.positions().into_iter().enumerate();
-        let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
-        progress.all_reached(&heard, PATIENCE).await?;
-        shared().await
-    }
-
-    /// Those of `users` who have blocked me.
-    async fn hidden(&self, me: UserId, users: &[UserId]) -> Result<HashSet<UserId>, Problem> {
-        let lists = self.0.commands.blocked.lists(users).await?;
-        Ok(lists.into_iter().filter(|(_, list)| live::is_blocked(list, me)).map(|(user, _)| user).collect())
-    }
-
     /// In the order of `users`.
     async fn of(&self, users: &[UserId]) -> Result<Vec<Presence>, Problem> {
-        let accounts = accounts::find_many(&self.0.pool, users).await?;
+        let accounts = accounts::find_many(&self.pool, users).await?;
         let last: HashMap<_, _> = accounts.into_iter().map(|a| (a.id, a.last_seen_at)).collect();
         let presence = |user: &UserId| Presence {
             user_id: *user,
-            status: self.0.presence.status(*user),
+            status: self.presence.status(*user),
             last_seen_at: last.get(user).copied().flatten(),
         };
         Ok(users.iter().map(presence).collect())

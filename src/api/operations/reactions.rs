@@ -7,12 +7,14 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
+use sqlx::PgPool;
+
 use crate::{
-    api::{
-        Below, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, Standing, Tag,
-        http::examples,
-    },
+    api::operations::tag::Tag,
+    api::{Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, http::examples},
+    commands::Commands,
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
+    reading::{Reading, Standing},
     views,
 };
 
@@ -34,7 +36,11 @@ impl Example for Reaction {
     }
 }
 
-pub(in crate::api) struct Reactions(pub(in crate::api) Below);
+pub(in crate::api) struct Reactions {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Messages")]
 impl Reactions {
@@ -60,7 +66,7 @@ impl Reactions {
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
         let act = Act::React(one_emoji(emoji.0)?);
-        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        let acted = self.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
         Ok(Reached(acted.position))
     }
 
@@ -84,7 +90,7 @@ impl Reactions {
         key: Header<Option<ClientId>>,
     ) -> Result<Reached, Ruled> {
         let act = Act::Unreact(one_emoji(emoji.0)?);
-        let acted = self.0.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
+        let acted = self.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
         Ok(Reached(acted.position))
     }
 
@@ -108,17 +114,17 @@ impl Reactions {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Reaction>, Found> {
-        let reader = self.0.reader(caller.user, id.0, min_position.0).await?;
+        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
         let (found, standing) = match as_of.0 {
             None => {
-                let message = self.0.message(reader, message_id.0).await?.position;
+                let message = self.reading.message(reader, message_id.0).await?.position;
                 let limit = limit.0.and_one();
-                let (found, moment) = views::reactions(&self.0.pool, id.0, message, after, limit).await?;
-                (found, self.0.standing(caller.user, Some(id.0), &moment))
+                let (found, moment) = views::reactions(&self.pool, id.0, message, after, limit).await?;
+                (found, self.reading.standing(caller.user, Some(id.0), &moment))
             }
             Some(as_of) => {
-                let past = self.0.past(id.0, Some(reader.visible_from), as_of).await?;
+                let past = self.reading.past(id.0, Some(reader.visible_from), as_of).await?;
                 let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 (found.ok_or_else(Problem::not_found)?, standing)

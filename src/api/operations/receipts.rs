@@ -7,12 +7,14 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
-    api::{
-        Below, Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Standing, Tag, given,
-        http::examples,
-    },
+    api::operations::tag::Tag,
+    api::{Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, given, http::examples},
+    commands::Commands,
     domain::{AsOf, ConversationId, Position, Time, UserId},
+    reading::{Reading, Standing},
     views,
 };
 
@@ -62,7 +64,11 @@ impl Example for Receipt {
     }
 }
 
-pub(in crate::api) struct Receipts(pub(in crate::api) Below);
+pub(in crate::api) struct Receipts {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Receipts")]
 impl Receipts {
@@ -81,7 +87,7 @@ impl Receipts {
         if read.or(delivered).is_none() {
             return Err(Problem::invalid("", "missing", "give read, delivered or both").into());
         }
-        Ok(Reached(self.0.commands.advance(caller.user, id, delivered, read).await?))
+        Ok(Reached(self.commands.advance(caller.user, id, delivered, read).await?))
     }
 
     /// List the receipts
@@ -100,17 +106,17 @@ impl Receipts {
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Receipt>, Found> {
         let (id, limit, after) = (id.0, limit.0, cursor.0.map(|end| end.0));
-        let tracked = self.0.open(caller.user, id, min_position.0).await?;
+        let tracked = self.reading.open(caller.user, id, min_position.0).await?;
         let read = || async {
-            let (receipts, moment) = views::receipts(&self.0.pool, id, after, limit.and_one()).await?;
-            let standing = self.0.standing(caller.user, Some(id), &moment);
+            let (receipts, moment) = views::receipts(&self.pool, id, after, limit.and_one()).await?;
+            let standing = self.reading.standing(caller.user, Some(id), &moment);
             Ok((after.is_some() || !receipts.is_empty()).then_some((receipts, standing)))
         };
         let (receipts, standing) = match as_of.0 {
-            None => self.0.once_known(id, &tracked, read).await?,
+            None => self.reading.once_known(id, &tracked, read).await?,
             Some(as_of) => {
                 let visible_from = tracked.conversation().visible_from(caller.user);
-                let past = self.0.past(id, visible_from, as_of).await?;
+                let past = self.reading.past(id, visible_from, as_of).await?;
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 (past.receipts(after, limit.and_one()), standing)
             }

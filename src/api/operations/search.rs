@@ -1,23 +1,19 @@
 //! Finding what was said, in all conversations of mine.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use poem::http::StatusCode;
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
 use serde::Serialize;
 
-use crate::{
-    api::{
-        Below, Caller, Cursor, Limit, Page, Problem, Reply, SignedIn, Tag, http::examples,
-        operations::message::Message,
-    },
-    domain::{ConversationId, Position, UserId},
-    views::{self, Hit, Reader, SearchError, Wanted},
-};
+use sqlx::PgPool;
 
-/// How many conversations are opened at once for one request.
-const AT_ONCE: usize = 4;
+use crate::{
+    api::operations::tag::Tag,
+    api::{
+        Caller, Cursor, Limit, Page, Problem, Reply, SignedIn, http::examples, operations::message::Message,
+    },
+    domain::{ConversationId, Position},
+    reading::Reading,
+    views::{self, Hit, SearchError, Wanted},
+};
 
 /// A message that matches a search
 #[derive(Serialize, Object)]
@@ -52,7 +48,10 @@ impl Example for FoundMessage {
     }
 }
 
-pub(in crate::api) struct Search(pub(in crate::api) Below);
+pub(in crate::api) struct Search {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) reading: Reading,
+}
 
 #[OpenApi(tag = "Tag::Messages")]
 impl Search {
@@ -82,18 +81,18 @@ impl Search {
         let wanted = read(&query.0)?;
         if let Some(id) = conversation_id.0 {
             // A conversation that is not mine has nothing for me, like one that does not exist.
-            if unless_missing(self.0.open(caller.user, id, min_position.0).await)?.is_none() {
+            if !self.reading.may_search(caller.user, id, min_position.0).await? {
                 return Ok(Reply(Page::of(Vec::new(), None)));
             }
         } else if min_position.0.is_some() {
             let detail = "a position belongs to one conversation: send its conversation_id too";
             return Err(Problem::parameter("min_position", "contradictory", detail).into());
         }
-        let (pool, after) = (&self.0.pool, cursor.0.map(|end| end.0));
+        let (pool, after) = (&self.pool, cursor.0.map(|end| end.0));
         let found =
             views::search(pool, caller.user, conversation_id.0, &wanted, after, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| *last);
-        let mut messages = self.seen(caller.user, &page.items).await?;
+        let mut messages = self.reading.seen(caller.user, &page.items).await?;
         Ok(Reply(page.filter_map(|(_, conversation_id, position)| {
             let message = messages.remove(&(conversation_id, position))?;
             let piece = |piece: views::Piece| HighlightPart { text: piece.text, hit: piece.hit };
@@ -103,37 +102,9 @@ impl Search {
     }
 }
 
-impl Search {
-    /// Those of the messages that the log lets me see, whatever the views have found.
-    async fn seen(
-        &self,
-        me: UserId,
-        hits: &[Hit],
-    ) -> Result<BTreeMap<(ConversationId, Position), views::Message>, Problem> {
-        let ids: BTreeSet<ConversationId> = hits.iter().map(|(_, id, _)| *id).collect();
-        let open = async |id| Ok::<_, Problem>((id, unless_missing(self.0.reader(me, id, None).await)?));
-        let readers: BTreeMap<ConversationId, Option<Reader>> =
-            stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
-        let place = |(_, id, position): &Hit| readers.get(id).copied().flatten().zip(Some(*position));
-        let places: Vec<(Reader, Position)> = hits.iter().filter_map(place).collect();
-        let messages = views::messages_at(&self.0.pool, me, &places).await?;
-        let there = messages.into_iter().filter(|(_, message)| message.deleted_at.is_none());
-        Ok(there.map(|(id, message)| ((id, message.position), message)).collect())
-    }
-}
-
 fn read(query: &str) -> Result<Wanted, Problem> {
     let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
     Wanted::parse(query).ok_or_else(none)
-}
-
-/// `None` for what is not there, or not for the caller.
-fn unless_missing<T>(found: Result<T, Problem>) -> Result<Option<T>, Problem> {
-    match found {
-        Ok(found) => Ok(Some(found)),
-        Err(problem) if problem.status == StatusCode::NOT_FOUND => Ok(None),
-        Err(problem) => Err(problem),
-    }
 }
 
 impl From<SearchError> for Problem {

@@ -5,10 +5,15 @@ use std::collections::HashMap;
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
+use sqlx::PgPool;
+
 use crate::{
     accounts::{self, Muted, SettingChanges, SettingError},
-    api::{Below, Body, Caller, Found, Problem, Reply, Ruled, Tag, given, http::examples},
+    api::operations::tag::Tag,
+    api::{Body, Caller, Found, Problem, Reply, Ruled, given, http::examples},
+    clock::Clock,
     domain::{ConversationId, Time, UserId},
+    reading::Reading,
 };
 
 /// The settings of the caller for one conversation
@@ -78,7 +83,11 @@ impl Example for ConversationSettingsUpdate {
     }
 }
 
-pub(in crate::api) struct Settings(pub(in crate::api) Below);
+pub(in crate::api) struct Settings {
+    pub(in crate::api) pool: PgPool,
+    pub(in crate::api) reading: Reading,
+    pub(in crate::api) clock: Clock,
+}
 
 #[OpenApi(tag = "Tag::Conversations")]
 impl Settings {
@@ -91,8 +100,8 @@ impl Settings {
         caller: Caller,
         id: Path<ConversationId>,
     ) -> Result<Reply<ConversationSettings>, Found> {
-        self.0.open(caller.user, id.0, None).await?;
-        Ok(Reply(self.0.settings(caller.user, id.0).await?))
+        self.reading.open(caller.user, id.0, None).await?;
+        Ok(Reply(settings_for(&self.pool, self.clock.now(), caller.user, id.0).await?))
     }
 
     /// Mute or archive a conversation
@@ -106,49 +115,49 @@ impl Settings {
         id: Path<ConversationId>,
         body: Body<ConversationSettingsUpdate>,
     ) -> Result<Reply<ConversationSettings>, Ruled> {
-        let now = self.0.clock.now();
+        let now = self.clock.now();
         let changes = body.0.read(now)?;
-        self.0.open(caller.user, id.0, None).await?;
-        let settings = accounts::settle(&self.0.pool, caller.user, id.0, changes).await?;
+        self.reading.open(caller.user, id.0, None).await?;
+        let settings = accounts::settle(&self.pool, caller.user, id.0, changes).await?;
         Ok(Reply(ConversationSettings::of(settings, now)))
     }
 }
 
-impl Below {
-    /// How somebody wants to see a conversation.
-    pub(in crate::api) async fn settings(
-        &self,
-        me: UserId,
-        id: ConversationId,
-    ) -> Result<ConversationSettings, Problem> {
-        Ok(self.settings_of(me, &[id]).await?.remove(&id).unwrap_or_default())
-    }
+/// How somebody wants to see a conversation.
+pub(in crate::api) async fn settings_for(
+    pool: &PgPool,
+    now: Time,
+    me: UserId,
+    id: ConversationId,
+) -> Result<ConversationSettings, Problem> {
+    Ok(settings_of(pool, now, me, &[id]).await?.remove(&id).unwrap_or_default())
+}
 
-    /// The same once it is out of the archive.
-    pub(in crate::api) async fn unarchived(
-        &self,
-        me: UserId,
-        id: ConversationId,
-    ) -> Result<ConversationSettings, Problem> {
-        let settings = self.settings(me, id).await?;
-        if !settings.archived {
-            return Ok(settings);
-        }
-        let changes = SettingChanges { archived: Some(false), ..SettingChanges::default() };
-        let settings = accounts::settle(&self.pool, me, id, changes).await?;
-        Ok(ConversationSettings::of(settings, self.clock.now()))
+/// The same once it is out of the archive.
+pub(in crate::api) async fn unarchived(
+    pool: &PgPool,
+    now: Time,
+    me: UserId,
+    id: ConversationId,
+) -> Result<ConversationSettings, Problem> {
+    let settings = settings_for(pool, now, me, id).await?;
+    if !settings.archived {
+        return Ok(settings);
     }
+    let changes = SettingChanges { archived: Some(false), ..SettingChanges::default() };
+    let settings = accounts::settle(pool, me, id, changes).await?;
+    Ok(ConversationSettings::of(settings, now))
+}
 
-    /// The same for several; those without settings are left out.
-    pub(in crate::api) async fn settings_of(
-        &self,
-        me: UserId,
-        ids: &[ConversationId],
-    ) -> Result<HashMap<ConversationId, ConversationSettings>, Problem> {
-        let now = self.clock.now();
-        let settings = accounts::settings(&self.pool, me, ids).await?;
-        Ok(settings.into_iter().map(|(id, settings)| (id, ConversationSettings::of(settings, now))).collect())
-    }
+/// The same for several; those without settings are left out.
+pub(in crate::api) async fn settings_of(
+    pool: &PgPool,
+    now: Time,
+    me: UserId,
+    ids: &[ConversationId],
+) -> Result<HashMap<ConversationId, ConversationSettings>, Problem> {
+    let settings = accounts::settings(pool, me, ids).await?;
+    Ok(settings.into_iter().map(|(id, settings)| (id, ConversationSettings::of(settings, now))).collect())
 }
 
 impl From<SettingError> for Problem {

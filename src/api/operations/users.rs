@@ -9,10 +9,13 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
+use sqlx::PgPool;
+
 use crate::{
     accounts,
+    api::operations::tag::Tag,
     api::{
-        Below, Caller, FieldError, Found, Limit, Page, Problem, Reply, SignedIn, Tag,
+        Caller, FieldError, Found, Limit, Page, Problem, Reply, SignedIn,
         http::{examples, typed::Wrong},
     },
     credentials::{BadUsername, Username},
@@ -44,7 +47,9 @@ impl Example for User {
     }
 }
 
-pub(in crate::api) struct Users(pub(in crate::api) Below);
+pub(in crate::api) struct Users {
+    pub(in crate::api) pool: PgPool,
+}
 
 #[OpenApi(tag = "Tag::Users")]
 impl Users {
@@ -61,7 +66,7 @@ impl Users {
         #[oai(name = "limit")] _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
         let found = match Username::parse(&username.0) {
-            Ok(username) => accounts::by_username(&self.0.pool, &username).await?,
+            Ok(username) => accounts::by_username(&self.pool, &username).await?,
             Err(BadUsername::Reserved) => None,
             Err(wrong) => return Err(Problem::parameter("username", wrong.code(), wrong.to_string()).into()),
         };
@@ -73,21 +78,19 @@ impl Users {
     /// Returns the user with this id.
     #[oai(path = "/users/:id", method = "get", operation_id = "get_user")]
     async fn get(&self, _caller: Caller, id: Path<UserId>) -> Result<Reply<User>, Found> {
-        let account = accounts::find(&self.0.pool, id.0).await?.ok_or_else(Problem::not_found)?;
+        let account = accounts::find(&self.pool, id.0).await?.ok_or_else(Problem::not_found)?;
         Ok(Reply(account.into()))
     }
 }
 
-impl Below {
-    /// Refuses a body that names users who do not exist, each at its pointer.
-    pub(in crate::api) async fn must_exist(
-        &self,
-        users: &[UserId],
-        pointer: impl Fn(usize) -> String,
-    ) -> Result<(), Problem> {
-        let known = accounts::existing(&self.pool, users).await?;
-        unknown(users, &known, pointer).map_or(Ok(()), Err)
-    }
+/// Refuses a body that names users who do not exist, each at its pointer.
+pub(in crate::api) async fn must_exist(
+    pool: &PgPool,
+    users: &[UserId],
+    pointer: impl Fn(usize) -> String,
+) -> Result<(), Problem> {
+    let known = accounts::existing(pool, users).await?;
+    unknown(users, &known, pointer).map_or(Ok(()), Err)
 }
 
 fn unknown(users: &[UserId], known: &HashSet<UserId>, pointer: impl Fn(usize) -> String) -> Option<Problem> {

@@ -1,7 +1,6 @@
 //! The reasons to close a socket that the protocol adds to those of the wire.
 
-use crate::credentials::BadToken;
-use crate::gateway::wire::close::ComesBack;
+use crate::{credentials::BadToken, gateway::wire::close::ComesBack};
 
 pub use crate::gateway::wire::close::Close;
 

@@ -1,26 +1,55 @@
-//! Reading a conversation: who may, decided on the log, and how fresh the views must be.
+//! Opening a conversation for one of its members.
 
 use std::{sync::Arc, time::Duration};
 
+use sqlx::PgPool;
+
+use super::error::ReadError;
 use crate::{
-    api::{Below, Problem, Standing},
+    clock::Clock,
+    commands::Commands,
     domain::{ConversationId, MessageId, Position, UserId},
+    feed::Feed,
     live::Tracked,
-    views::{self, Checkpoint, Moment, Reader},
+    views::{self, Checkpoint, Moment, Progress, Reader},
 };
 
 /// How long a read waits for the views.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-impl Below {
+/// What reading takes. Cheap to clone.
+#[derive(Clone)]
+pub struct Reading {
+    /// Who is in a conversation, as the log has it.
+    pub commands: Commands,
+    /// The database of accounts and views.
+    pub pool: PgPool,
+    /// How far the views have come.
+    pub progress: Progress,
+    /// How a conversation was.
+    pub feed: Feed,
+    /// The time, by which `as_of` is bounded.
+    pub clock: Clock,
+}
+
+/// The moment of which a list tells. Nothing of a list that nobody can follow.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The list tells all that has happened in its conversation up to this position, and nothing behind it.
+    pub position: Option<Position>,
+    /// From here on events tell what the list does not.
+    pub cursor: Option<String>,
+}
+
+impl Reading {
     /// The conversation for one of its members, as soon as the views have reached `min_position`.
     /// For everybody else there is none.
-    pub(in crate::api) async fn open(
+    pub async fn open(
         &self,
         user: UserId,
         id: ConversationId,
         min_position: Option<Position>,
-    ) -> Result<Arc<Tracked>, Problem> {
+    ) -> Result<Arc<Tracked>, ReadError> {
         let tracked = self.commands.of_member(user, id).await?;
         if let Some(position) = min_position {
             self.caught_up(id, position).await?;
@@ -29,41 +58,37 @@ impl Below {
     }
 
     /// The same for a member who reads messages.
-    pub(in crate::api) async fn reader(
+    pub async fn reader(
         &self,
         user: UserId,
         id: ConversationId,
         min_position: Option<Position>,
-    ) -> Result<Reader, Problem> {
+    ) -> Result<Reader, ReadError> {
         let tracked = self.open(user, id, min_position).await?;
-        let visible_from = tracked.conversation().visible_from(user).ok_or_else(Problem::not_found)?;
+        let visible_from = tracked.conversation().visible_from(user).ok_or(ReadError::NotFound)?;
         Ok(Reader { conversation: id, user, visible_from })
     }
 
     /// A message that a member may see. That there is none is believed only of views that have all
     /// that the log has.
-    pub(in crate::api) async fn message(
-        &self,
-        reader: Reader,
-        id: MessageId,
-    ) -> Result<views::Message, Problem> {
+    pub async fn message(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
         if let Some(known) = views::message(&self.pool, reader, id).await? {
             return Ok(known);
         }
         let log = &self.commands.log;
         let end = log.last(log.stream_of(reader.conversation)).await?;
         self.caught_up(reader.conversation, end).await?;
-        views::message(&self.pool, reader, id).await?.ok_or_else(Problem::not_found)
+        views::message(&self.pool, reader, id).await?.ok_or(ReadError::NotFound)
     }
 
     /// What the views say of a conversation. Where they say nothing they have not heard of it, or
     /// not of its member, so they get time to come to the last change of the roster.
-    pub(in crate::api) async fn once_known<T, F>(
+    pub async fn once_known<T, F>(
         &self,
         id: ConversationId,
         tracked: &Tracked,
         read: impl Fn() -> F,
-    ) -> Result<T, Problem>
+    ) -> Result<T, ReadError>
     where
         F: Future<Output = sqlx::Result<Option<T>>>,
     {
@@ -72,17 +97,12 @@ impl Below {
         }
         let (_, roster) = tracked.roster();
         self.caught_up(id, roster).await?;
-        read().await?.ok_or_else(not_yet)
+        read().await?.ok_or(ReadError::NotYet)
     }
 
     /// Of which moment a list tells that a user is given: of all their conversations, or of one. Of one that
     /// the views have parked there is nothing to say.
-    pub(in crate::api) fn standing(
-        &self,
-        user: UserId,
-        id: Option<ConversationId>,
-        moment: &Moment,
-    ) -> Standing {
+    pub fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
         if id.is_some_and(|id| moment.is_parked(id)) {
             return Standing::default();
         }
@@ -92,16 +112,11 @@ impl Below {
         Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
     }
 
-    async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), Problem> {
+    async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
         let wanted = Checkpoint { stream: self.commands.log.stream_of(id), position };
         match self.progress.reached(wanted, PATIENCE).await? {
             true if !self.progress.stands_still(id, position).await? => Ok(()),
-            _ => Err(not_yet()),
+            _ => Err(ReadError::NotYet),
         }
     }
-}
-
-fn not_yet() -> Problem {
-    let detail = "The views have not reached this position yet: send the same request again.";
-    Problem::unavailable("not_yet", detail, Duration::from_secs(1))
 }

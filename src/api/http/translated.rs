@@ -1,0 +1,111 @@
+//! What poem and poem-openapi refuse by themselves, as problems in our words.
+
+use std::{borrow::Cow, time::Duration};
+
+use poem::{
+    Error,
+    error::{NotFoundError, ParsePathError as NoPath, ReadBodyError},
+    http::StatusCode,
+};
+use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError};
+
+use crate::api::http::{limit, problem::Problem};
+
+/// What poem and poem-openapi refuse by themselves, in our words.
+pub(in crate::api) fn of_error(error: Error) -> Problem {
+    let error = match error.downcast::<Problem>() {
+        Ok(problem) => return problem,
+        Err(error) => error,
+    };
+    if let Some(wrong) = error.downcast_ref::<ParseParamError>() {
+        Problem::parameter(wrong.name, "invalid", reason(&wrong.reason))
+    } else if error.is::<ParsePathError>() || error.is::<NoPath>() || error.is::<NotFoundError>() {
+        Problem::not_found()
+    } else if error.is::<ContentTypeError>() {
+        Problem::not_json()
+    } else if error.is::<AuthorizationError>() {
+        of_status(StatusCode::UNAUTHORIZED)
+    } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
+        of_status(StatusCode::PAYLOAD_TOO_LARGE)
+    } else {
+        if error.status().is_server_error() {
+            tracing::error!(%error, "a handler failed");
+        }
+        of_status(error.status())
+    }
+}
+
+/// A problem for an error status of which nothing else is known.
+pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
+    match status.as_u16() {
+        401 => Problem::unauthorized(
+            "missing_token",
+            "The access token is missing: send the header `Authorization: Bearer <access token>`.",
+        ),
+        403 => Problem::forbidden("forbidden", "Your role does not allow this: ask an owner."),
+        404 => Problem::not_found(),
+        405 => Problem::new(
+            status,
+            "method_not_allowed",
+            "This resource does not have this method: use a method that `Allow` names.",
+        ),
+        409 => Problem::conflict(
+            "conflict",
+            "The present state forbids this: load the state again, then decide.",
+        ),
+        413 => Problem::too_large(limit::BODY),
+        415 => Problem::not_json(),
+        429 => Problem::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
+        503 => Problem::unavailable(
+            "unavailable",
+            "The server cannot do this at the moment: send the same request again.",
+            Duration::from_secs(1),
+        ),
+        400..500 => Problem::new(status, "bad_request", "The request cannot be understood."),
+        _ => Problem::internal(),
+    }
+}
+/// poem-openapi's reason in our words, without the names of our types around it.
+fn reason(text: &str) -> Cow<'_, str> {
+    let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);
+    let why = text
+        .strip_prefix("failed to parse \"")
+        .and_then(|rest| rest.split_once("\": "))
+        .map_or(text, |(_, why)| why);
+    let limit = |name: &str| {
+        let rest = why.strip_prefix("verification failed. ")?.strip_prefix(name)?;
+        rest.strip_prefix('(')?.strip_suffix(')')
+    };
+    if why.ends_with("expects an input value.") {
+        "this parameter is required".into()
+    } else if let Some(least) = limit("minLength") {
+        format!("at least {least} character is expected").into()
+    } else if let Some(most) = limit("maxLength") {
+        format!("at most {most} characters are accepted").into()
+    } else {
+        why.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_of_our_type_is_not_shown() {
+        assert_eq!(reason("failed to parse \"integer\": too \"big\": no"), "too \"big\": no");
+        assert_eq!(reason("failed to parse \"a\": no (occurred while parsing \"optional_a\")"), "no");
+        assert_eq!(reason("verification failed"), "verification failed");
+    }
+
+    #[test]
+    fn what_poem_says_of_a_parameter_is_said_in_our_words() {
+        for (theirs, ours) in [
+            ("Type \"string\" expects an input value.", "this parameter is required"),
+            ("verification failed. minLength(1)", "at least 1 character is expected"),
+            ("verification failed. maxLength(256)", "at most 256 characters are accepted"),
+        ] {
+            assert_eq!(reason(theirs), ours);
+        }
+    }
+}

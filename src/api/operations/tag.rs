@@ -1,0 +1,28 @@
+//! The groups of operations.
+
+use poem_openapi::Tags;
+
+/// The groups in which the document shows the operations.
+#[derive(Tags)]
+pub(in crate::api) enum Tag {
+    /// Register an account, and change it
+    Accounts,
+    /// Log in, refresh tokens, log out
+    Logins,
+    /// Find users, and block them
+    Users,
+    /// Direct conversations and groups
+    Conversations,
+    /// The members of a conversation and their roles
+    Members,
+    /// Send, read, edit, delete and search messages
+    Messages,
+    /// How far members have received and read a conversation
+    Receipts,
+    /// Whether users are online
+    Presence,
+    /// Follow the events of all conversations
+    Events,
+    /// The server and its limits
+    Server,
+}

@@ -1,0 +1,174 @@
+//! Where every operation is put together from what it calls, and put under its path.
+
+use std::sync::Arc;
+
+use poem::{EndpointExt, Route};
+use poem_openapi::{OpenApi, OpenApiService};
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use crate::{
+    access::Revoking,
+    api::{
+        http::{caller::Door, codes, document, explained, page, strict::Strict, swagger},
+        operations::{
+            accounts::Accounts,
+            blocks::Blocks,
+            conversations::Conversations,
+            events::Following,
+            follow::Source,
+            info::{About, Info},
+            keys,
+            logins::Logins,
+            me::Me,
+            members::Members,
+            messages::Messages,
+            payloads,
+            pins::Pins,
+            presence::Presences,
+            reactions::Reactions,
+            receipts::Receipts,
+            search::Search,
+            settings::Settings,
+            users::Users,
+        },
+    },
+    clock::Clock,
+    commands::Commands,
+    credentials::{Hasher, Tokens},
+    feed::Feed,
+    live::{Followers, Revoked},
+    presence::Presence,
+    reading::Reading,
+    views::Progress,
+};
+
+/// What lies below the edge. Each operation takes from these parts the few that it calls.
+pub struct Parts {
+    /// Making things happen.
+    pub commands: Commands,
+    /// The database of accounts and views.
+    pub pool: PgPool,
+    /// How far the views have come.
+    pub progress: Progress,
+    /// What was missed.
+    pub feed: Feed,
+    /// Those who follow without a socket.
+    pub followers: Arc<Followers>,
+    /// Giving out and checking access tokens.
+    pub tokens: Arc<Tokens>,
+    /// Hashing passwords.
+    pub hasher: Hasher,
+    /// The logins that count no more.
+    pub revoked: Arc<Revoked>,
+    /// Who is here.
+    pub presence: Presence,
+    /// Time and ids.
+    pub clock: Clock,
+    /// What this server tells about itself.
+    pub info: Info,
+    /// Whether this process takes nothing new any more.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Every operation there is.
+type Operations = (
+    Accounts,
+    Logins,
+    Me,
+    Users,
+    Blocks,
+    Conversations,
+    Settings,
+    Members,
+    Messages,
+    Search,
+    Reactions,
+    Pins,
+    Receipts,
+    Presences,
+    Following,
+    About,
+);
+
+/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
+/// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
+/// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`](crate::api::edge()) around both:
+/// `edge(app(parts, key).at("/v1/ws", gateway))`.
+pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
+    page::authenticate(cursor_key);
+    let keys = keys::published(&parts.tokens);
+    let Parts { tokens, revoked, clock, .. } = &parts;
+    let door = Door { tokens: tokens.clone(), revoked: revoked.clone(), clock: clock.clone() };
+    routes(operations(parts), door)
+        .at("/.well-known/jwks.json", keys)
+        .at("/schemas/:file", payloads::published())
+        .nest(codes::PATH, explained::explained())
+}
+
+fn operations(parts: Parts) -> Operations {
+    let Parts {
+        commands,
+        pool,
+        progress,
+        feed,
+        followers,
+        tokens,
+        hasher,
+        revoked,
+        presence,
+        clock,
+        info,
+        stopping,
+    } = parts;
+    let reading = Reading {
+        commands: commands.clone(),
+        pool: pool.clone(),
+        progress,
+        feed: feed.clone(),
+        clock: clock.clone(),
+    };
+    let revoking =
+        Revoking { commands: commands.clone(), revoked: revoked.clone(), followers: followers.clone() };
+    (
+        Accounts { pool: pool.clone(), hasher: hasher.clone(), clock: clock.clone() },
+        Logins {
+            pool: pool.clone(),
+            hasher: hasher.clone(),
+            tokens,
+            clock: clock.clone(),
+            revoking: revoking.clone(),
+        },
+        Me { pool: pool.clone(), hasher, clock: clock.clone(), revoking },
+        Users { pool: pool.clone() },
+        Blocks { pool: pool.clone(), commands: commands.clone(), clock: clock.clone() },
+        Conversations {
+            pool: pool.clone(),
+            commands: commands.clone(),
+            reading: reading.clone(),
+            clock: clock.clone(),
+        },
+        Settings { pool: pool.clone(), reading: reading.clone(), clock: clock.clone() },
+        Members { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
+        Messages { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
+        Search { pool: pool.clone(), reading: reading.clone() },
+        Reactions { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
+        Pins { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
+        Receipts { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
+        Presences { pool, reading, presence },
+        Following(Source { commands, feed, followers, revoked, clock, stopping }),
+        About(info),
+    )
+}
+
+/// The OpenAPI document of [`app`], as `verbatim openapi` prints it.
+pub fn document() -> String {
+    document::text::<Operations>()
+}
+
+/// The operations of `api` under [`document::BASE`] with their document; checkers of callers find
+/// `known` in the data of a request.
+pub(super) fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
+    let operations = OpenApiService::new(Strict(api), document::TITLE, document::VERSION);
+    swagger::routes(document::text::<A>()).nest(document::BASE, operations.data(known))
+}
