@@ -11,13 +11,17 @@ use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 
 use crate::{
-    api::operations::tag::Tag,
     api::{
         Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached, Reply,
-        Ruled, given, http::examples, operations::message::Message,
+        Ruled, given,
+        http::examples,
+        operations::{
+            message::Message,
+            part::{Asked, cut_around, halves},
+            tag::Tag,
+        },
     },
-    commands,
-    commands::Commands,
+    commands::{self, Commands},
     domain::{Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
     reading::{Reading, Standing},
     views::{self, Direction},
@@ -315,60 +319,9 @@ fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId,
     }
 }
 
-/// Which part of the history is wanted.
-#[derive(Debug, PartialEq)]
-enum Asked {
-    From(Direction),
-    Around(Position),
-}
-
-impl Asked {
-    /// A cursor goes on from its page, whatever that was asked with.
-    fn by(
-        before: Option<Position>,
-        after: Option<Position>,
-        around: Option<Position>,
-        cursor: Option<Cursor<Direction>>,
-    ) -> Result<Self, Problem> {
-        let asked = match (before, after, around) {
-            (before, None, None) => Self::From(Direction::Before(before.unwrap_or(Position::MAX))),
-            (None, Some(after), None) => Self::From(Direction::After(after)),
-            (None, None, Some(around)) => Self::Around(around),
-            (_, after, _) => {
-                let name = if after.is_some() { "after" } else { "around" };
-                let detail = "before, after and around exclude one another: send one of them";
-                return Err(Problem::parameter(name, "contradictory", detail));
-            }
-        };
-        Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
-    }
-}
-
-/// How many of a page are at or before the position that it is about, and how many behind it.
-fn halves(limit: Limit) -> (i64, i64) {
-    let newer = limit.get() as i64 / 2;
-    (limit.get() as i64 - newer, newer)
-}
-
-/// A page about a position of messages newest first, of which one more than `older` may be at or
-/// before it.
-fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) -> Page<views::Message> {
-    let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
-    let more = at_or_before > older;
-    if more {
-        found.pop();
-    }
-    let end = found.last().filter(|_| more).map(|last| Direction::Before(last.position));
-    Page::of(found, end.map(|end| Cursor(end).to_string()))
-}
-
 #[cfg(test)]
 mod tests {
-    use poem_openapi::types::ParseFromParameter;
-
     use super::*;
-
-    const AT: Position = Position(5);
 
     fn key(text: &str) -> Option<ClientId> {
         ClientId::try_from(text.to_owned()).ok()
@@ -383,64 +336,5 @@ mod tests {
         assert_eq!((none.status.as_u16(), none.code), (400, "idempotency_key_required"));
         let two = one_key(key("a-good-key"), key("another-key")).expect_err("refused");
         assert_eq!((two.status.as_u16(), &*two.errors[0].pointer), (400, "/client_id"));
-    }
-
-    #[test]
-    fn a_page_goes_one_way() {
-        let (end, yes, no) = (Direction::Before(Position::MAX), Some(AT), None);
-        assert_eq!(Asked::by(no, no, no, None).ok(), Some(Asked::From(end)));
-        assert_eq!(Asked::by(yes, no, no, None).ok(), Some(Asked::From(Direction::Before(AT))));
-        assert_eq!(Asked::by(no, yes, no, None).ok(), Some(Asked::From(Direction::After(AT))));
-        assert_eq!(Asked::by(no, no, yes, None).ok(), Some(Asked::Around(AT)));
-        for (before, after, around) in [(yes, yes, no), (yes, no, yes), (no, yes, yes), (yes, yes, yes)] {
-            let problem = Asked::by(before, after, around, None).expect_err("refused");
-            assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_parameter"));
-        }
-    }
-
-    #[test]
-    fn a_cursor_goes_on_the_way_of_its_page() {
-        let end = Direction::After(AT).behind(Position(9));
-        let cursor = Cursor::parse_from_parameter(&Cursor(end).to_string()).expect("cursor");
-        let asked = Asked::by(None, Some(AT), None, Some(cursor)).expect("asked");
-        assert_eq!(asked, Asked::From(Direction::After(Position(9))));
-    }
-
-    fn messages(positions: &[u64]) -> Vec<views::Message> {
-        let message = |at: &u64| views::Message {
-            id: examples::message(),
-            position: Position(*at),
-            sender: examples::ana(),
-            client_id: examples::KEY.into(),
-            text: examples::TEXT.into(),
-            sent_at: examples::time(),
-            edited_at: None,
-            deleted_at: None,
-            deleted_by: None,
-            reply_to: None,
-            metadata: None,
-            mentions: Vec::new(),
-            reactions: Vec::new(),
-            pinned: false,
-        };
-        positions.iter().map(message).collect()
-    }
-
-    #[test]
-    fn a_page_about_a_position_is_half_older_and_half_newer() {
-        for (limit, expected) in [("1", (1, 0)), ("2", (1, 1)), ("3", (2, 1)), ("200", (100, 100))] {
-            assert_eq!(halves(Limit::parse_from_parameter(limit).expect("limit")), expected);
-        }
-    }
-
-    #[test]
-    fn a_page_about_a_position_goes_on_to_what_is_older_if_there_is_more() {
-        let page = cut_around(messages(&[7, 6, 5, 4, 3]), AT, 2);
-        let positions: Vec<_> = page.items.iter().map(|message| message.position.0).collect();
-        assert_eq!(positions, [7, 6, 5, 4]);
-        assert_eq!(page.next_cursor, Some(Cursor(Direction::Before(Position(4))).to_string()));
-        let page = cut_around(messages(&[7, 6, 5, 4]), AT, 2);
-        assert_eq!((page.items.len(), page.next_cursor), (4, None));
-        assert_eq!(cut_around(messages(&[7, 6]), AT, 2).next_cursor, None);
     }
 }

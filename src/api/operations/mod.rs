@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod blocks;
+pub mod conversation;
 pub mod conversations;
 pub mod events;
 pub mod follow;
@@ -12,6 +13,7 @@ pub mod me;
 pub mod members;
 pub mod message;
 pub mod messages;
+pub mod part;
 pub mod payloads;
 pub mod pins;
 pub mod presence;
