@@ -1,7 +1,7 @@
 //! Who has blocked whom: looked up for direct conversations alone, and told to all nodes.
 
 use crate::{
-    commands::{Commands, Refused},
+    commands::{needs::Commands, refused::Refused},
     domain::{Conversation, UserId},
     log::{Signal, Unavailable},
 };

@@ -4,7 +4,7 @@
 use sqlx::PgPool;
 
 use crate::{
-    commands::{Commands, Refused},
+    commands::refused::Refused,
     domain::{Event, Rejection, UserId},
     log::Unavailable,
     views,
@@ -22,14 +22,12 @@ impl Bound {
     pub fn new(pool: PgPool, most: u32) -> Self {
         Self { pool, most }
     }
-}
 
-impl Commands {
     /// Whether those whom an event brings in may be in one conversation more. The views tell, the same to
     /// all nodes; what is under way at this moment goes beyond. Others bring somebody in up to the bound;
     /// somebody begins conversations up to twice as many, so that strangers cannot use up what one has.
     pub(super) async fn must_have_place(&self, by: UserId, event: &Event) -> Result<(), Refused> {
-        let Bound { pool, most } = &self.bound;
+        let Self { pool, most } = self;
         let (own, others): (Vec<UserId>, Vec<UserId>) =
             event.brings_in().into_iter().partition(|user| *user == by);
         for (users, most) in [(others, i64::from(*most)), (own, i64::from(*most) * 2)] {

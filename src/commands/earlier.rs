@@ -18,7 +18,7 @@ use sqlx::PgPool;
 use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
-    commands::Refused,
+    commands::refused::Refused,
     domain::{ClientId, Position, UserId},
     live::Conversations,
     log::{Log, Recorded, Unavailable},

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    commands::{Commands, Refused},
+    commands::{needs::Commands, refused::Refused},
     domain::{ConversationId, Rejection, UserId},
     live::Tracked,
     log::Unavailable,

@@ -1,24 +1,19 @@
 //! How far everybody has got: watermarks that only rise, told to the log at most once a second for
 //! each user and conversation.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sqlx::PgPool;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::{
-    commands::{Commands, OWN_EVENT, Refused},
-    domain::{Command, ConversationId, Event, Position, ReceiptAdvanced, UserId},
+    commands::deadlines::OWN_EVENT,
+    domain::{ConversationId, Position, ReceiptAdvanced, UserId},
     live::Kept,
     log::Unavailable,
     views::{self, Checkpoint, Progress},
 };
 
-/// The shortest time between two receipts of one user in one conversation.
-const PAUSE: Duration = Duration::from_secs(1);
 /// So many watermarks are remembered while nobody moves them.
 const REMEMBERED: usize = 100_000;
 
@@ -33,20 +28,20 @@ pub struct Receipts {
 /// Whose watermarks, and where.
 type Of = (ConversationId, UserId);
 
-struct Entry {
-    marks: Mutex<Marks>,
+pub(super) struct Entry {
+    pub(super) marks: Mutex<Marks>,
     /// When it was last told; whoever holds it is the one who tells.
-    turn: tokio::sync::Mutex<Option<Instant>>,
+    pub(super) turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
 #[derive(Clone, Copy)]
-struct Marks {
+pub(super) struct Marks {
     /// What has been asked for; more than what is told, it may not be told yet.
-    wanted: ReceiptAdvanced,
+    pub(super) wanted: ReceiptAdvanced,
     /// What the log has.
-    told: ReceiptAdvanced,
+    pub(super) told: ReceiptAdvanced,
     /// Up to where it is known to have it.
-    at: Position,
+    pub(super) at: Position,
 }
 
 impl Receipts {
@@ -69,7 +64,7 @@ impl Receipts {
 
     /// What the view has, which is given a moment to come to what this process has followed: what
     /// comes later is heard.
-    async fn stored(
+    pub(super) async fn stored(
         &self,
         id: ConversationId,
         user: UserId,
@@ -86,11 +81,11 @@ impl Receipts {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn entry(&self, of: Of) -> Option<Arc<Entry>> {
+    pub(super) fn entry(&self, of: Of) -> Option<Arc<Entry>> {
         self.told().get(&of)
     }
 
-    fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Entry> {
+    pub(super) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Entry> {
         let marks = Marks { wanted: told, told, at: Position::START };
         let entry = || Entry { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
         self.told().get_or_insert_with(of, entry)
@@ -98,60 +93,11 @@ impl Receipts {
 }
 
 impl Entry {
-    fn marks(&self) -> MutexGuard<'_, Marks> {
+    pub(super) fn marks(&self) -> MutexGuard<'_, Marks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
+pub(super) fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
     ReceiptAdvanced { delivered: one.delivered.max(other.delivered), read: one.read.max(other.read) }
-}
-
-impl Commands {
-    /// Moves the caller's watermarks up; going back is a no-op. Answers when the log has it, which
-    /// takes up to a second when receipts come fast, and up to where it has it.
-    pub async fn advance(
-        &self,
-        by: UserId,
-        id: ConversationId,
-        delivered: Option<Position>,
-        read: Option<Position>,
-    ) -> Result<Position, Refused> {
-        let tracked = self.of_member(by, id).await?;
-        let farthest = delivered.max(read).unwrap_or_default();
-        if farthest > tracked.head() {
-            self.conversations.reached(id, farthest, OWN_EVENT).await;
-        }
-        let entry = match self.receipts.entry((id, by)) {
-            Some(entry) => entry,
-            None => {
-                let stream = self.log.stream_of(id);
-                let position = self.conversations.positions()[stream];
-                let stored = self.receipts.stored(id, by, Checkpoint { stream, position }).await?;
-                self.receipts.begin((id, by), stored)
-            }
-        };
-        let mine = {
-            let mut marks = entry.marks();
-            let command = Command::Advance { delivered, read, known: marks.wanted, head: tracked.head() };
-            if let Some(Event::ReceiptAdvanced(more)) = tracked.conversation().decide(by, command)? {
-                marks.wanted = more;
-            }
-            marks.wanted
-        };
-        let mut turn = entry.turn.lock().await;
-        let Marks { told, at, .. } = *entry.marks();
-        if higher(told, mine) == told {
-            return Ok(at.max(tracked.head()));
-        }
-        if let Some(told_at) = *turn {
-            sleep_until(told_at + PAUSE).await;
-        }
-        let latest = entry.marks().wanted;
-        let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
-        let position = self.log.append(&draft).await?.position;
-        *turn = Some(Instant::now());
-        self.receipts.hear(id, by, position, latest);
-        Ok(position)
-    }
 }

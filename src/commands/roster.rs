@@ -1,22 +1,9 @@
 //! Who is in a group and as what, and what it is called.
 
-use std::sync::Arc;
-
 use crate::{
-    commands::{Commands, Refused},
-    domain::{Command, Conversation, ConversationId, History, Position, Role, Title, UserId},
+    commands::{change::Changed, needs::Commands, refused::Refused},
+    domain::{Command, ConversationId, History, Role, Title, UserId},
 };
-
-/// A roster after a command.
-#[derive(Debug, Clone)]
-pub struct Changed {
-    /// The position that was reached.
-    pub position: Position,
-    /// The roster as it is now.
-    pub conversation: Arc<Conversation>,
-    /// Whether anything happened; otherwise it was so already.
-    pub changed: bool,
-}
 
 impl Commands {
     /// Brings somebody in. Whether there is such a user is for the caller to know.

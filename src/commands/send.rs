@@ -1,7 +1,7 @@
 //! Sending a message: answered when it is stored, stored once however often it is tried.
 
 use crate::{
-    commands::{Commands, Refused, earlier::has_key},
+    commands::{earlier::has_key, needs::Commands, refused::Refused},
     domain::{
         self, ClientId, Command, ConversationId, Event, Json, MessageId, MessageSent, Metadata, Position,
         Text, Time, UserId,

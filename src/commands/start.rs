@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{Commands, OWN_EVENT, Refused},
+    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Rejection,
         Time, Title, UserId,
@@ -73,7 +73,7 @@ impl Commands {
         by: UserId,
         event: Event,
     ) -> Result<Started, Refused> {
-        match self.must_have_place(by, &event).await {
+        match self.bound.must_have_place(by, &event).await {
             Ok(()) => self.begin(id, by, event).await,
             Err(_) if self.is_there(id).await? => self.begun(id).await,
             Err(refused) => Err(refused),

@@ -1,7 +1,7 @@
 //! What all nodes are told at once: typing, and logins that count no more.
 
 use crate::{
-    commands::{Commands, Refused},
+    commands::{needs::Commands, refused::Refused},
     credentials::{ACCESS_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
     log::{Signal, Unavailable},

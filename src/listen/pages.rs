@@ -8,7 +8,7 @@ use poem::{
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
 };
 
-use crate::listen::refusal;
+use crate::listen::refusal::refusal;
 
 /// The methods, and the headers of a request, that a page may use.
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";

@@ -62,6 +62,7 @@ mod tests {
     use poem_openapi::types::ParseFromParameter;
 
     use super::*;
+    use crate::api::http::examples;
 
     const AT: Position = Position(5);
 

@@ -1,12 +1,4 @@
-//! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
-//! (connections, heads, bodies, waits), refuses what is not well-formed HTTP, lets pages of other origins in
-//! or not, and hands an upgraded connection out as a plain socket.
-
-mod chunks;
-mod head;
-mod pages;
-mod patient;
-mod requests;
+//! The accept loop, and one connection.
 
 use std::{
     convert::Infallible,
@@ -41,10 +33,13 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use head::Fault;
-pub use pages::Origins;
-use patient::Patient;
-use requests::{Most, REFUSED, Requests};
+use crate::listen::{
+    head::Fault,
+    pages::Origins,
+    patient::Patient,
+    refusal::refusal,
+    requests::{Most, REFUSED, Requests, asks_for_socket},
+};
 
 /// The limits of one connection, and of all together. Sizes are bytes.
 #[derive(Debug, Clone)]
@@ -234,7 +229,7 @@ impl<E: Endpoint + 'static> Door<E> {
             Err(refusal) => return closing(refusal),
         };
         // What comes behind a request for a socket is not HTTP, or cannot be told from it.
-        let asks_for_socket = requests::asks_for_socket(&parts.headers);
+        let asks_for_socket = asks_for_socket(&parts.headers);
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
         }
@@ -299,25 +294,6 @@ impl<E: Endpoint + 'static> Door<E> {
 fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
-}
-
-/// An error answer by RFC 9457 with a new request id; `code` is a `snake_case` word, `detail` a
-/// sentence that says what to do.
-pub fn refusal(status: StatusCode, code: &str, detail: &str) -> Response {
-    let request_id = crate::clock::name().to_string();
-    let body = serde_json::json!({
-        "type": format!("/problems/{code}"),
-        "title": status.canonical_reason().unwrap_or("Error"),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-        "request_id": &request_id,
-    });
-    Response::builder()
-        .status(status)
-        .content_type("application/problem+json")
-        .header("x-request-id", request_id)
-        .body(body.to_string())
 }
 
 /// The connection behind a request that asks for an upgrade; in the request's extensions.

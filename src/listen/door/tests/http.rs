@@ -1,6 +1,6 @@
 //! RFC 9112, sections 2 to 7, over a socket: what must be refused is refused, and what must be accepted is.
 
-use crate::listen::tests::*;
+use super::*;
 
 /// Requests that are refused, with the status of the answer.
 const REFUSED: &[(&[u8], u16)] = &[

@@ -1,0 +1,61 @@
+//! Changing the roster of a conversation.
+
+use std::sync::Arc;
+
+use crate::{
+    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    domain::{Command, Conversation, ConversationId, Position, UserId},
+    log::{Conflict, Unavailable},
+};
+
+/// A roster after a command.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The position that was reached.
+    pub position: Position,
+    /// The roster as it is now.
+    pub conversation: Arc<Conversation>,
+    /// Whether anything happened; otherwise it was so already.
+    pub changed: bool,
+}
+
+impl Commands {
+    /// Decides on the roster and appends what follows, again if another node was faster. Changes
+    /// of one conversation take turns within this process.
+    pub(super) async fn change(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        command: &Command,
+    ) -> Result<Changed, Refused> {
+        const ATTEMPTS: usize = 20;
+        let tracked = self.of_member(by, id).await?;
+        let _turn = tracked.turn().await;
+        for _ in 0..ATTEMPTS {
+            let (mut conversation, mut expected) = tracked.roster();
+            let mut decided = conversation.decide(by, command.clone());
+            if !matches!(decided, Ok(Some(_))) {
+                // Another node may know better: what is not changed is so in the log.
+                self.conversations.catch_up(id).await?;
+                (conversation, expected) = tracked.roster();
+                decided = conversation.decide(by, command.clone());
+            }
+            let Some(event) = decided? else {
+                return Ok(Changed { position: expected, conversation, changed: false });
+            };
+            self.bound.must_have_place(by, &event).await?;
+            let draft = self.draft(id, by, event, None);
+            let (at, done) = match self.log.append_roster(&draft, expected).await {
+                Ok(position) => (position, true),
+                Err(Conflict::Changed(position)) => (position, false),
+                Err(Conflict::NotAppended(e)) => return Err(e.into()),
+            };
+            self.conversations.reached(id, at, OWN_EVENT).await;
+            if done {
+                Arc::make_mut(&mut conversation).evolve(at, &draft.event);
+                return Ok(Changed { position: at, conversation, changed: true });
+            }
+        }
+        Err(Unavailable::because("too many change this roster at once").into())
+    }
+}

@@ -1,0 +1,115 @@
+//! Why a command did not happen, in words for programs and for people.
+
+use crate::{
+    domain::Rejection,
+    log::{NotAppended, Unavailable},
+};
+
+/// Why a command did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Refused {
+    /// A rule says no.
+    #[error("{0:?}")]
+    Rejected(Rejection),
+    /// The idempotency key was used before, for something else.
+    #[error("the idempotency key was used for another body")]
+    Mismatch,
+    /// The log takes no event of its size.
+    #[error("too large for the log")]
+    TooLarge,
+    /// The log cannot answer, or too many change the same roster at once. Worth a retry.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+impl From<NotAppended> for Refused {
+    fn from(not: NotAppended) -> Self {
+        match not {
+            NotAppended::TooLarge => Self::TooLarge,
+            NotAppended::Unavailable(outage) => Self::Unavailable(outage),
+        }
+    }
+}
+
+impl From<Rejection> for Refused {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+impl Refused {
+    /// What clients read of it, at every edge: a word for programs.
+    pub fn code(&self) -> &'static str {
+        self.said().0
+    }
+
+    /// The same for people: what to do next.
+    pub fn detail(&self) -> &'static str {
+        self.said().1
+    }
+
+    fn said(&self) -> (&'static str, &'static str) {
+        use Rejection::*;
+        match self {
+            Self::Rejected(NotFound) => (
+                "not_found",
+                "There is nothing here that you may see: check the id, and whose token you send.",
+            ),
+            Self::Rejected(Forbidden) => ("forbidden", "Your role does not allow this: ask an owner."),
+            Self::Rejected(NotTheSender) => {
+                ("forbidden", "Only the sender of a message may do this: choose a message of your own.")
+            }
+            // The same for both: which of the two, is not told.
+            Self::Rejected(Blocked) => (
+                "blocked",
+                "One of you has blocked the other: use a group; direct messages between you are not possible.",
+            ),
+            Self::Rejected(LastOwner) => {
+                ("last_owner", "The conversation would have no owner: make another member owner first.")
+            }
+            Self::Rejected(DirectIsFixed) => {
+                ("direct_conversation", "A direct conversation cannot be changed: start a group instead.")
+            }
+            Self::Rejected(WithOneself) => ("with_oneself", "You named yourself: name another user."),
+            Self::Rejected(TooManyMembers) => {
+                ("too_many_members", "The conversation is full: a member has to leave first.")
+            }
+            Self::Rejected(TooManyConversations) => (
+                "too_many_conversations",
+                "A new member is in too many conversations: this user has to leave a conversation first.",
+            ),
+            Self::Rejected(AheadOfHead) => (
+                "ahead_of_head",
+                "The conversation has not reached this position: name a position that you have seen.",
+            ),
+            Self::Rejected(NoSuchMember) => {
+                ("no_such_member", "This user is not a member: add the user first.")
+            }
+            Self::Rejected(AlreadyStarted) => {
+                ("already_started", "This conversation exists already: use the conversation that exists.")
+            }
+            Self::Rejected(NoSuchMessage) => (
+                "no_such_message",
+                "The message in `reply_to` does not exist here: name a message of this conversation.",
+            ),
+            Self::Rejected(MessageDeleted) => {
+                ("message_deleted", "The message has been deleted: choose another message.")
+            }
+            Self::Rejected(TooManyReactions) => {
+                ("too_many_reactions", "You have too many reactions to this message: remove one first.")
+            }
+            Self::Rejected(TooManyPins) => {
+                ("too_many_pins", "Too many messages are pinned in this conversation: unpin one first.")
+            }
+            Self::Mismatch => {
+                ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
+            }
+            Self::TooLarge => {
+                ("too_large", "The event is too large for the log: send a shorter text, or less metadata.")
+            }
+            Self::Unavailable(_) => {
+                ("unavailable", "The server cannot do this at the moment: send the same request again.")
+            }
+        }
+    }
+}

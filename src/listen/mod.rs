@@ -1,0 +1,15 @@
+//! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
+//! (connections, heads, bodies, waits), refuses what is not well-formed HTTP, lets pages of other origins in
+//! or not, and hands an upgraded connection out as a plain socket.
+
+mod chunks;
+mod door;
+mod head;
+mod pages;
+mod patient;
+mod refusal;
+mod requests;
+
+pub use door::{Limits, Upgrade, serve};
+pub use pages::Origins;
+pub use refusal::refusal;
