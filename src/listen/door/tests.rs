@@ -3,7 +3,8 @@
 use poem::endpoint::make;
 use tokio::io::AsyncReadExt;
 
-use crate::listen::*;
+use super::*;
+use crate::listen::Origins;
 
 mod http;
 
