@@ -231,7 +231,7 @@ fn when_files_run_out_the_loop_pauses_and_then_goes_on() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         return runtime.block_on(run_out_of_files());
     }
-    let name = "listen::tests::when_files_run_out_the_loop_pauses_and_then_goes_on";
+    let name = "listen::door::tests::when_files_run_out_the_loop_pauses_and_then_goes_on";
     let ended = std::process::Command::new("sh")
         .args(["-c", "ulimit -n 40 && exec \"$0\" --exact \"$1\" --nocapture"])
         .arg(std::env::current_exe().unwrap())
