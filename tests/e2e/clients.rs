@@ -17,7 +17,9 @@ async fn what_the_stories_run_is_what_is_pinned() {
     let from_npm = output_of(node_runs("versions.mjs", &["cloudevents", "eventsource"]).await, "").await;
     let from_npm: Value = serde_json::from_str(&from_npm).expect("JSON");
     let pinned: Value = serde_json::from_str(include_str!("../clients/package.json")).expect("JSON");
-    assert_eq!(from_npm, pinned["dependencies"]);
+    for package in ["cloudevents", "eventsource"] {
+        assert_eq!(from_npm[package], pinned["dependencies"][package], "{package}");
+    }
     let from_pypi = output_of(python("versions.py", &["cloudevents"]).await, "").await;
     let from_pypi: Value = serde_json::from_str(&from_pypi).expect("JSON");
     assert_eq!(from_pypi, json!({ "cloudevents": "2.2.0" }));

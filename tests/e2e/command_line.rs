@@ -130,7 +130,10 @@ async fn credentials_that_are_refused_end_a_process_which_says_what_to_do() {
         assert!(said.contains("VERBATIM_NATS_URL"), "{command}: {said}");
         let (code, said) = told(&[command], &nats, &with_password(&database, "wrong")).await;
         assert_eq!(code, Some(1), "{command}: {said}");
-        assert!(said.contains("Postgres refuses us") && said.contains("VERBATIM_DATABASE_URL"), "{said}");
+        assert!(
+            said.contains("Postgres refuses the login") && said.contains("VERBATIM_DATABASE_URL"),
+            "{said}"
+        );
         assert!(!said.contains("not migrated"), "{command}: {said}");
     }
     let (code, said) = told(&["serve"], &nats, &database.replace("/story_", "/another_")).await;
