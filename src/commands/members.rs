@@ -1,7 +1,8 @@
-//! Saying no to a stranger, so that neither the answer nor its time tells whether there is such a
-//! conversation: the id of a direct one can be computed by everybody who knows the two users.
+//! Opening a conversation for one of its members, and refusing strangers. Neither the refusal nor its time
+//! tells whether the conversation exists, because everybody can compute the id of a direct conversation from
+//! the ids of its two users.
 //!
-//! A stranger and a member ask the log equally often, because the rosters remember what was looked up for strangers.
+//! A stranger and a member ask the log equally often: the rosters remember the ids that strangers asked for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,12 +15,12 @@ use crate::{
     log::Unavailable,
 };
 
-/// A no is told on a beat, which a look-up in the log does not miss: what the log has to read from a
-/// disk comes later than what is not there.
+/// A refusal is given on a beat, which a look-up in the log does not miss: a conversation that the log has to
+/// read from a disk takes longer than one that does not exist.
 const BEAT: Duration = Duration::from_millis(25);
 
 impl Commands {
-    /// The conversation, for somebody who is in it; for all others there is none.
+    /// The conversation, for one of its members; for all others it does not exist.
     pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {
         self.conversations.must_be_current(id)?;
         let is_in = |tracked: &Arc<Tracked>| tracked.conversation().membership(user).is_some();
@@ -31,7 +32,7 @@ impl Commands {
             return Ok(mine);
         }
         self.conversations.note_doubt(id);
-        // Another node may have brought them in a moment ago: who is sent away is not there for sure.
+        // Another node may have added the user a moment ago, so a refusal needs the whole log.
         self.conversations.catch_up(id).await?;
         if let Some(mine) = self.conversations.get(id).await?.filter(is_in) {
             return Ok(mine);
@@ -41,14 +42,14 @@ impl Commands {
         Err(Rejection::NotFound.into())
     }
 
-    /// Whether two people are in a conversation.
+    /// Whether two users are members of a conversation.
     pub async fn share(&self, id: ConversationId, one: UserId, other: UserId) -> Result<bool, Unavailable> {
         let Some(tracked) = self.conversations.get(id).await? else { return Ok(false) };
         let roster = tracked.conversation();
         Ok([one, other].iter().all(|user| roster.membership(*user).is_some()))
     }
 
-    /// Whether there is such a conversation, for those whose it would be.
+    /// Whether the conversation exists. Only for a user who would be a member of it.
     pub(super) async fn is_there(&self, id: ConversationId) -> Result<bool, Unavailable> {
         if self.conversations.get(id).await?.is_some() {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! What all nodes are told at once: typing, and logins that count no more.
+//! Signals to all nodes, which no stream keeps: typing, and revoked logins.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
