@@ -98,7 +98,7 @@ async fn whole(log: &Log) -> Result<String, String> {
 async fn erasable(log: &Log) -> Result<String, String> {
     let never = log.never_erased().await.map_err(|e| e.to_string())?;
     if never.is_empty() {
-        return Ok("messages can be deleted from the streams by whoever may".into());
+        return Ok("no stream forbids that an authorized user deletes a message".into());
     }
     Err(format!(
         "deny_delete is set on {} and cannot be unset: nothing could ever be erased there. Restore into streams \

@@ -149,15 +149,20 @@ fn options(servers: &Servers, Noted { connections, works, refusals }: Noted) -> 
                     connections.send_modify(|times| *times += 1);
                     note(&works, true);
                 }
-                other => {
-                    tracing::warn!(event = %other, "the state of the connection to NATS changed");
-                    if let Event::ServerError(error) = &other {
-                        refusals.note(error);
-                    }
-                    if matches!(other, Event::Disconnected) {
-                        note(&works, false);
-                    }
+                Event::Disconnected => {
+                    tracing::warn!("lost the connection to NATS; reconnecting");
+                    note(&works, false);
                 }
+                Event::ServerError(error) => {
+                    tracing::warn!(%error, "nats-server reported an error");
+                    refusals.note(&error);
+                }
+                Event::SlowConsumer(subscription) => {
+                    tracing::warn!(subscription, "dropped messages of a subscription whose queue was full");
+                }
+                // Only this process closes its connections: a command that has ended, or a failed try to open.
+                Event::Closed => tracing::debug!("closed the connection to NATS"),
+                other => tracing::warn!(event = %other, "the connection to NATS reported trouble"),
             }
             std::future::ready(())
         })
