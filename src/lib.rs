@@ -35,6 +35,7 @@
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
+//! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | clock |
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; tasks that live as long as the process; the private servers of dev mode; the door | once each |
@@ -86,6 +87,7 @@ pub(crate) mod listen;
 pub mod live;
 pub mod log;
 pub mod presence;
+pub(crate) mod problems;
 pub mod projector;
 pub mod reading;
 pub mod supervise;

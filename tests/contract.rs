@@ -282,7 +282,7 @@ fn every_code_of_a_refusal_is_in_the_published_list() {
                     };
                     assert!(
                         listed.contains(&code),
-                        "{}: `{code}` is not in src/api/codes.rs",
+                        "{}: `{code}` is not in src/problems/codes.rs",
                         entry.display()
                     );
                     found += 1;

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::{
     access::Revoking,
     api::{
-        http::{caller::Door, codes, document, explained, page, strict::Strict, swagger},
+        http::{caller::Door, document, explained, page, strict::Strict, swagger},
         operations::{
             accounts::Accounts,
             blocks::Blocks,
@@ -39,6 +39,7 @@ use crate::{
     feed::Feed,
     live::{Followers, Revoked},
     presence::Presence,
+    problems,
     reading::Reading,
     views::Progress,
 };
@@ -103,7 +104,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     routes(operations(parts), door)
         .at("/.well-known/jwks.json", keys)
         .at("/schemas/:file", payloads::published())
-        .nest(codes::PATH, explained::explained())
+        .nest(problems::PATH, explained::explained())
 }
 
 fn operations(parts: Parts) -> Operations {

@@ -213,15 +213,7 @@ async fn a_body_of_several_kinds_says_which() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_of_at_most_64_kib() {
-    let filled = |len: usize| r#"{"title":"Lunch"}"#.to_owned() + &" ".repeat(len - 17);
-    assert_eq!(post(filled(65536)).await.status, 201);
-    let answer = post(filled(65537)).await;
-    assert_eq!((answer.status, answer.code()), (413, "too_large".into()));
-    let announced =
-        request("POST", "/v1/things").content_type("application/json").header("content-length", "65537");
-    let never = Bytes::from_bytes_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
-    assert_eq!(send(announced.body(never)).await.status, 413);
+async fn a_body_is_json() {
     for kind in ["text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded", ""] {
         let request = request("POST", "/v1/things").content_type(kind);
         assert_eq!(send(request.body("{}")).await.status, 415, "{kind}");
@@ -230,7 +222,7 @@ async fn a_body_is_json_of_at_most_64_kib() {
     let zipped =
         request("POST", "/v1/things").content_type("application/json").header("content-encoding", "gzip");
     let plain = request("POST", "/v1/things").content_type("application/json");
-    let plain = plain.header("content-encoding", "Identity").body(filled(20));
+    let plain = plain.header("content-encoding", "Identity").body(r#"{"title":"Lunch"}"#);
     assert_eq!(send(plain).await.status, 201, "it says that the body is what it is");
     let answer = send(zipped.body("{}")).await;
     assert_eq!(

@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use poem::{Request, endpoint::make};
+use poem::{IntoResponse as _, Request, endpoint::make};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -19,6 +19,7 @@ use crate::{
         wire::{incoming::Event, limits::Limits, socket::Socket, websocket},
     },
     listen,
+    problems::Problem,
 };
 
 /// The whole edge: the accept loop, the handshake, and a socket that sends back what it hears.
@@ -29,9 +30,7 @@ async fn edge() -> SocketAddr {
         let origins = listen::Origins::Any;
         let (method, uri) = (request.method(), request.uri());
         match handshake::accept(method, uri, request.version(), request.headers(), &origins) {
-            Err(refused) => {
-                Ok::<_, poem::Error>(listen::refusal(refused.status(), refused.code(), refused.detail()))
-            }
+            Err(refused) => Ok::<_, poem::Error>(Problem::from(refused).into_response()),
             Ok(accepted) => {
                 let upgrade = listen::Upgrade::of(&request).unwrap();
                 tokio::spawn(async move {

@@ -33,12 +33,14 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
 
-use crate::listen::{
-    head::Fault,
-    pages::Origins,
-    patient::Patient,
-    refusal::refusal,
-    requests::{Most, REFUSED, Requests, asks_for_socket},
+use crate::{
+    listen::{
+        head::Fault,
+        pages::Origins,
+        patient::Patient,
+        requests::{Most, REFUSED, Requests, asks_for_socket},
+    },
+    problems::{Problem, RequestId},
 };
 
 /// The limits of one connection, and of all together. Sizes are bytes.
@@ -65,6 +67,9 @@ pub struct Limits {
     pub stop_within: Duration,
 }
 
+/// The most bytes of a request's body. No part behind the door counts them again.
+pub const BODY: usize = 64 * 1024;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -72,7 +77,7 @@ impl Default for Limits {
             uri: 8 * 1024,
             headers: 16 * 1024,
             header_lines: 100,
-            body: 64 * 1024,
+            body: BODY,
             head_within: Duration::from_secs(10),
             body_within: Duration::from_secs(30),
             write_within: Duration::from_secs(30),
@@ -220,13 +225,13 @@ impl<E: Endpoint + 'static> Door<E> {
         let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
             Some(fault) => {
                 let (status, code, detail) = fault.row();
-                Err(refusal(status, code, detail))
+                Err(Problem::new(status, code, detail))
             }
             None => self.judge(&parts.method, &parts.uri, &parts.headers, body).await,
         };
         let body = match judged {
             Ok(body) => body,
-            Err(refusal) => return closing(refusal),
+            Err(problem) => return closing(problem.answer(RequestId::of(&parts.headers))),
         };
         // What comes behind a request for a socket is not HTTP, or cannot be told from it.
         let asks_for_socket = asks_for_socket(&parts.headers);
@@ -240,51 +245,50 @@ impl<E: Endpoint + 'static> Door<E> {
         if is_refused { closing(answer) } else { answer }
     }
 
-    /// The whole body of a request that keeps within the limits, else the answer.
+    /// The whole body of a request that keeps within the limits, else the refusal.
     async fn judge(
         &self,
         method: &Method,
         uri: &Uri,
         headers: &HeaderMap,
         body: Incoming,
-    ) -> Result<Bytes, Response> {
+    ) -> Result<Bytes, Problem> {
         let limits = &self.limits;
         if [Method::TRACE, Method::CONNECT].contains(method) {
             let detail =
                 format!("the server does not know the method {method}: use GET, POST, PUT, PATCH or DELETE");
-            let mut answer = refusal(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", &detail);
+            let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
             let allowed = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-            answer.headers_mut().insert(header::ALLOW, allowed);
-            return Err(answer);
+            return Err(problem.with(header::ALLOW, allowed));
         }
         if uri.path_and_query().map_or(0, |target| target.as_str().len()) > limits.uri {
             let detail = format!("the request target is over {} bytes: send a shorter target", limits.uri);
-            return Err(refusal(StatusCode::URI_TOO_LONG, "uri_too_long", &detail));
+            return Err(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail));
         }
         if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
             > limits.headers
         {
             let detail =
                 format!("the headers are over {} bytes: send fewer or shorter headers", limits.headers);
-            return Err(refusal(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", &detail));
+            return Err(Problem::new(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "headers_too_large",
+                detail,
+            ));
         }
-        let too_large = || {
-            let detail = format!("The body has more than {} bytes: send less.", limits.body);
-            refusal(StatusCode::PAYLOAD_TOO_LARGE, "too_large", &detail)
-        };
         if body.size_hint().lower() > limits.body as u64 {
-            return Err(too_large());
+            return Err(Problem::too_large(limits.body));
         }
         match timeout(limits.body_within, Limited::new(body, limits.body).collect()).await {
             Ok(Ok(whole)) => Ok(whole.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::too_large(limits.body)),
             Ok(Err(_)) => {
                 let detail = "the body is incomplete, or its chunks are malformed: send the request again";
-                Err(refusal(StatusCode::BAD_REQUEST, "bad_body", detail))
+                Err(Problem::new(StatusCode::BAD_REQUEST, "bad_body", detail))
             }
             Err(_) => {
                 let detail = format!("the body took longer than {:?}: send it faster", limits.body_within);
-                Err(refusal(StatusCode::REQUEST_TIMEOUT, "body_too_slow", &detail))
+                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
             }
         }
     }

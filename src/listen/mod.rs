@@ -7,9 +7,7 @@ mod door;
 mod head;
 mod pages;
 mod patient;
-mod refusal;
 mod requests;
 
-pub use door::{Limits, Upgrade, serve};
+pub use door::{BODY, Limits, Upgrade, serve};
 pub use pages::Origins;
-pub use refusal::refusal;

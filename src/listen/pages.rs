@@ -5,10 +5,10 @@ use std::str::FromStr;
 
 use poem::{
     Response,
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header, uri::Authority},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, uri::Authority},
 };
 
-use crate::listen::refusal::refusal;
+use crate::problems::{Problem, RequestId};
 
 /// The methods, and the headers of a request, that a page may use.
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
@@ -110,9 +110,9 @@ impl Origins {
             return Some(Ok(Page(origin.clone())));
         }
         let detail = "pages of this origin may not use this server: ask the operator to add the origin to VERBATIM_ORIGINS";
-        let mut stranger = refusal(StatusCode::FORBIDDEN, "origin_not_allowed", detail);
-        stranger.headers_mut().append(header::VARY, HeaderValue::from_static("origin"));
-        Some(Err(stranger))
+        let problem = Problem::forbidden("origin_not_allowed", detail)
+            .with(header::VARY, HeaderValue::from_static("origin"));
+        Some(Err(problem.answer(RequestId::of(headers))))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Problems: each kind is explained, and the document's examples are real ones.
 
-use reqwest::{Method, header};
+use reqwest::{Client, Method, header};
 use serde_json::{Value, json};
 
 use crate::world::{Answer, World, ask};
@@ -25,7 +25,7 @@ async fn every_kind_of_problem_is_explained_where_its_type_points() {
         let path = code["type"].as_str().expect("a reference");
         assert_eq!(ask(at, Method::GET, path, None).await.expect(200), *code);
     }
-    let page = reqwest::Client::new().get(format!("http://{at}{kind}"));
+    let page = Client::new().get(format!("http://{at}{kind}"));
     let page = page
         .header(header::ACCEPT, "text/html,application/xhtml+xml,*/*;q=0.8")
         .send()
@@ -78,5 +78,67 @@ async fn the_documents_examples_of_400_are_answers_of_their_operations() {
     assert_eq!(told["detail"], gone["example"]["detail"]);
     assert_eq!(told["errors"][0]["code"], "cursor_unreadable");
     assert_eq!(told["errors"], gone["example"]["errors"]);
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn every_door_refuses_with_the_same_headers_and_members() {
+    let world = World::start().await;
+    let url = |path: &str| format!("http://{}{path}", world.nodes[0].address);
+    let client = Client::new();
+    let socket = [
+        ("connection", "Upgrade"),
+        ("upgrade", "websocket"),
+        ("sec-websocket-version", "13"),
+        ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ("sec-websocket-protocol", "verbatim.v1"),
+    ];
+    let handshake = |id| {
+        let request = client.get(url("/v1/ws")).header("x-request-id", id);
+        socket.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    };
+    let large =
+        client.post(url("/v1/logins")).header("x-request-id", "the-listener").body("x".repeat(65_537));
+    let doors = [
+        ("the-listener", 413, "too_large", "Too large", large),
+        ("the-rest-edge", 401, "missing_token", "Missing token", {
+            client.get(url("/v1/me")).header("x-request-id", "the-rest-edge")
+        }),
+        ("no-operation", 404, "not_found", "Not found", {
+            client.get(url("/nothing")).header("x-request-id", "no-operation")
+        }),
+        ("the-handshake", 401, "missing_token", "Missing token", handshake("the-handshake")),
+    ];
+    for (id, status, code, title, request) in doors {
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status, "{id}");
+        for (name, value) in [
+            ("content-type", "application/problem+json"),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+            ("x-request-id", id),
+        ] {
+            let values: Vec<_> = answer.headers().get_all(name).iter().collect();
+            assert_eq!(values, [value], "{id}: {name}");
+        }
+        let challenge = answer.headers().get("www-authenticate");
+        assert_eq!(challenge.is_some_and(|scheme| scheme == "Bearer"), status == 401, "{id}");
+        let told: Value = answer.json().await.expect("JSON");
+        let members: Vec<_> = told.as_object().expect("an object").keys().map(String::as_str).collect();
+        assert_eq!(members, ["code", "detail", "request_id", "status", "title", "type"], "{id}");
+        let kind = format!("/problems/{code}");
+        let expected =
+            json!({ "type": kind, "title": title, "status": status, "code": code, "request_id": id });
+        for (name, value) in expected.as_object().expect("an object") {
+            assert_eq!(told[name], *value, "{id}: {name}");
+        }
+    }
+    // Nothing of a head that breaks the rules is believed, so its refusal gets a new id.
+    let twice = client.get(url("/")).header("authorization", "one").header("authorization", "two");
+    let answer = twice.header("x-request-id", "unread-name").send().await.expect("an answer");
+    assert_eq!(answer.status(), 400);
+    let id = answer.headers()["x-request-id"].to_str().expect("text").to_owned();
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    assert_eq!(answer.json::<Value>().await.expect("JSON")["request_id"], id);
     world.finish_without_views().await;
 }

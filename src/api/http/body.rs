@@ -1,9 +1,7 @@
 //! What a client sends: a JSON object of bounded size and depth, parsed once into its shape.
 
-use std::{borrow::Cow, io};
+use std::borrow::Cow;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, LengthLimitError, Limited, combinators::BoxBody};
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     impl_apirequest_for_payload,
@@ -15,10 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, de, de::DeserializeOwned};
 use serde_json::{Value, error::Category};
 use serde_path_to_error::{Path, Segment};
 
-use crate::{
-    api::http::{limit, problem::Problem},
-    domain::BadText,
-};
+use crate::{domain::BadText, problems::Problem};
 
 /// The most levels of objects and arrays within one another.
 const DEPTH: usize = 32;
@@ -26,7 +21,7 @@ const DEPTH: usize = 32;
 /// The most characters of a detail or a pointer: a client's own text is not sent back at length.
 const DETAIL: usize = 300;
 
-/// The JSON body of a request: at most 64 KiB, an object, no deeper than 32 levels. Shapes derive
+/// The JSON body of a request: an object, no deeper than 32 levels. Shapes derive
 /// `serde::Deserialize` (with `deny_unknown_fields`), which parses, and `poem_openapi::Object`,
 /// which documents. An optional field is `#[serde(default, deserialize_with = "given")]`.
 pub struct Body<T>(pub T);
@@ -56,16 +51,9 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
-        // Not poem's `into_bytes_limit`: its buffer of 4 KiB is a part of each future around it, and is
-        // copied with them.
-        let body: BoxBody<Bytes, io::Error> = body.take()?.into();
-        let read = Limited::new(body, limit::BODY).collect().await.map_err(|error| match error
-            .is::<LengthLimitError>(
-        ) {
-            true => Problem::too_large(limit::BODY),
-            false => Problem::invalid("", "incomplete", "the body ended before its announced length"),
-        })?;
-        Ok(Self(parse(&read.to_bytes())?))
+        // The listener has read the whole body and has held it to its limit.
+        let whole = body.take()?.into_bytes().await?;
+        Ok(Self(parse(&whole)?))
     }
 }
 

@@ -6,10 +6,11 @@ use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
 use crate::{
-    api::http::{asking, problem::Problem},
+    api::http::asking,
     clock::Clock,
     credentials::{self, Tokens},
     live::Revoked,
+    problems::Problem,
 };
 
 /// The `access_token` of a login

@@ -9,10 +9,9 @@ use poem_openapi::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::api::http::{
-    codes,
-    schemas::{self, members},
-    shown,
+use crate::{
+    api::http::{schemas, shown},
+    problems,
 };
 
 /// The path under which all operations lie.
@@ -93,14 +92,16 @@ pub fn lift(spec_json: &str) -> Value {
     }
     let shapes = document.get("components").and_then(|components| components.get("schemas")).cloned();
     for paths in ["paths", "webhooks"] {
-        for operation in members(document.get_mut(paths)).flat_map(|path| members(Some(path))) {
+        for operation in
+            schemas::members(document.get_mut(paths)).flat_map(|path| schemas::members(Some(path)))
+        {
             lift_operation(operation, shapes.as_ref().unwrap_or(&Value::Null));
         }
     }
     if let Some(components) = document.get_mut("components") {
-        members(components.get_mut("schemas")).for_each(lift_schema);
+        schemas::members(components.get_mut("schemas")).for_each(lift_schema);
         if let Some(code) = components.pointer_mut("/schemas/Problem/properties/code") {
-            code["x-codes"] = codes::all();
+            code["x-codes"] = problems::all();
         }
     }
     let mut document = Value::Object(document);
@@ -158,7 +159,7 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
     }
     elements(operation.get_mut("parameters")).for_each(lift_described);
     if let Some(body) = operation.get_mut("requestBody") {
-        members(body.get_mut("content")).for_each(lift_described);
+        schemas::members(body.get_mut("content")).for_each(lift_described);
     }
     let has_body = operation.get("requestBody").is_some();
     let required = required(operation, shapes);
@@ -167,8 +168,8 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     responses.retain(|status, _| has_body || !matches!(status.as_str(), "413" | "415"));
     for (status, response) in responses {
-        members(response.get_mut("headers")).for_each(lift_described);
-        members(response.get_mut("content")).for_each(lift_described);
+        schemas::members(response.get_mut("headers")).for_each(lift_described);
+        schemas::members(response.get_mut("content")).for_each(lift_described);
         if let Some(problem) = response.pointer_mut("/content/application~1problem+json") {
             problem["example"] = shown::example(status, &parameters, required.as_deref());
         }
@@ -203,7 +204,7 @@ fn lift_described(described: &mut Value) {
 }
 
 fn lift_schema(schema: &mut Value) {
-    members(schema.get_mut("properties")).for_each(lift_schema);
+    schemas::members(schema.get_mut("properties")).for_each(lift_schema);
     for key in ["items", "additionalProperties", "not"] {
         schema.get_mut(key).into_iter().for_each(lift_schema);
     }

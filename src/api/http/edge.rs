@@ -11,15 +11,9 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::{
-    api::http::{
-        asking, document, limit,
-        page::Wait,
-        problem::{self, Problem},
-        request_id::RequestId,
-        strict, translated,
-        unread::Unread,
-    },
+    api::http::{asking, document, page::Wait, strict, translated, unread::Unread},
     commands::DEADLINE,
+    problems::{self, Problem, RequestId},
     telemetry::{self, TraceParent},
 };
 
@@ -109,15 +103,9 @@ fn trace(headers: &HeaderMap) -> Option<TraceParent> {
 
 /// What can be refused by looking at the head alone.
 fn refused_at_once(request: &Request) -> Option<Problem> {
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if !strict::METHODS.contains(request.method()) {
         let detail = "The server does not know this method: write method names in upper case.";
         Some(Problem::new(StatusCode::NOT_IMPLEMENTED, "not_implemented", detail))
-    } else if length
-        .and_then(|length| length.parse().ok())
-        .is_some_and(|length: u64| length > limit::BODY as u64)
-    {
-        Some(Problem::too_large(limit::BODY))
     } else if is_encoded(request.headers()) {
         let detail = "The body is compressed: send the body without Content-Encoding.";
         let problem = Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail);
@@ -137,7 +125,7 @@ fn is_encoded(headers: &HeaderMap) -> bool {
 /// A router below answers errors as plain text: say them as problems.
 fn with_problem(response: Response) -> Response {
     let failed = response.status().is_client_error() || response.status().is_server_error();
-    match failed && response.content_type() != Some(problem::CONTENT_TYPE) {
+    match failed && response.content_type() != Some(problems::CONTENT_TYPE) {
         true => translated::of_status(response.status()).into_response(),
         false => response,
     }

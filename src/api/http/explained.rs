@@ -2,10 +2,9 @@
 
 use poem::{IntoResponse as _, Request, Response, Route, endpoint::make_sync, get, http::header};
 
-use crate::api::http::{
-    accept,
-    codes::{all, find},
-    problem::Problem,
+use crate::{
+    api::http::accept,
+    problems::{Problem, all, find},
 };
 
 /// Explains one kind of problem, or names all.

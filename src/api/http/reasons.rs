@@ -6,12 +6,12 @@ use poem::http::StatusCode;
 
 use crate::{
     accounts::{ChangeError, LogInError, RefreshError, RegisterError},
-    api::http::problem::{FieldError, Problem},
     commands::{Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
     feed::{Behind, PastError, Reset},
     live::Full,
+    problems::{FieldError, Problem},
     reading::ReadError,
 };
 

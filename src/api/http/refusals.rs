@@ -5,13 +5,13 @@ use poem_openapi::{
     types::Type,
 };
 
-use crate::api::http::problem;
+use crate::problems;
 
 /// What every operation may answer. 413 and 415 are documented only where there is a body.
 pub(in crate::api) const ALWAYS: [u16; 5] = [400, 413, 415, 429, 503];
 
 pub(in crate::api) fn register(registry: &mut Registry) {
-    <problem::Shape as Type>::register(registry);
+    <problems::Document as Type>::register(registry);
 }
 
 pub(in crate::api) fn meta(own: &[u16]) -> MetaResponses {
@@ -55,8 +55,8 @@ fn response(status: u16) -> MetaResponse {
         status: Some(status),
         status_range: None,
         content: vec![MetaMediaType {
-            content_type: problem::CONTENT_TYPE,
-            schema: problem::Shape::schema_ref(),
+            content_type: problems::CONTENT_TYPE,
+            schema: problems::Document::schema_ref(),
         }],
         headers: headers.into_iter().collect(),
     }
@@ -68,9 +68,9 @@ macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)+) => {$(
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name($crate::api::http::problem::Problem);
+        pub struct $name($crate::problems::Problem);
 
-        impl<E: Into<$crate::api::http::problem::Problem>> From<E> for $name {
+        impl<E: Into<$crate::problems::Problem>> From<E> for $name {
             fn from(reason: E) -> Self {
                 let problem = reason.into();
                 debug_assert!(

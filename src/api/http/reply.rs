@@ -11,11 +11,7 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::{
-    api::http::{page::Page, problem::Problem},
-    domain::Position,
-    reading::Standing,
-};
+use crate::{api::http::page::Page, domain::Position, problems::Problem, reading::Standing};
 
 /// Where the position of a command stands whose answer has no body.
 pub(in crate::api) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");

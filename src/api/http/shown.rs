@@ -2,10 +2,9 @@
 
 use poem::http::StatusCode;
 
-use crate::api::http::{
-    body,
-    problem::{EXAMPLE_ID, Shape},
-    reasons, strict, translated,
+use crate::{
+    api::http::{body, reasons, strict, translated},
+    problems::{Document, EXAMPLE_ID},
 };
 
 /// What the document shows for `status` of an operation that has these query parameters, and a body of
@@ -23,5 +22,5 @@ pub(in crate::api) fn example(
         (StatusCode::GONE, _) => reasons::gone("cursor_unreadable"),
         (status, _) => translated::of_status(status),
     };
-    serde_json::to_value(Shape::of(&problem, EXAMPLE_ID)).unwrap_or_default()
+    serde_json::to_value(Document::of(&problem, EXAMPLE_ID)).unwrap_or_default()
 }

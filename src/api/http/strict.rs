@@ -13,7 +13,7 @@ use poem_openapi::{
     registry::{MetaApi, MetaParamIn, Registry},
 };
 
-use crate::api::http::{problem::Problem, translated::of_error};
+use crate::{api::http::translated::of_error, problems::Problem};
 
 /// The methods that HTTP knows.
 pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {

@@ -12,7 +12,7 @@ use poem::{
 };
 use utoipa_swagger_ui::{Config, serve};
 
-use crate::api::http::problem::Problem;
+use crate::problems::Problem;
 
 const DOCUMENT: &str = "/openapi.json";
 

@@ -4,12 +4,12 @@ use std::{borrow::Cow, time::Duration};
 
 use poem::{
     Error,
-    error::{NotFoundError, ParsePathError as NoPath, ReadBodyError},
+    error::{NotFoundError, ParsePathError as NoPath},
     http::StatusCode,
 };
 use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError, ParsePathError};
 
-use crate::api::http::{limit, problem::Problem};
+use crate::{listen, problems::Problem};
 
 /// What poem and poem-openapi refuse by themselves, in our words.
 pub(in crate::api) fn of_error(error: Error) -> Problem {
@@ -25,8 +25,6 @@ pub(in crate::api) fn of_error(error: Error) -> Problem {
         Problem::not_json()
     } else if error.is::<AuthorizationError>() {
         of_status(StatusCode::UNAUTHORIZED)
-    } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref() {
-        of_status(StatusCode::PAYLOAD_TOO_LARGE)
     } else {
         if error.status().is_server_error() {
             tracing::error!(%error, "a handler failed");
@@ -53,7 +51,7 @@ pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
             "conflict",
             "The present state forbids this: load the state again, then decide.",
         ),
-        413 => Problem::too_large(limit::BODY),
+        413 => Problem::too_large(listen::BODY),
         415 => Problem::not_json(),
         429 => Problem::too_many("rate_limited", "Too many requests: wait.", Duration::from_secs(1)),
         503 => Problem::unavailable(
@@ -65,6 +63,7 @@ pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
         _ => Problem::internal(),
     }
 }
+
 /// poem-openapi's reason in our words, without the names of our types around it.
 fn reason(text: &str) -> Cow<'_, str> {
     let text = text.split_once(" (occurred while parsing ").map_or(text, |(text, _)| text);

@@ -1,8 +1,8 @@
 //! Names and passwords as people typed them: what is wrong with them, at which field.
 
 use crate::{
-    api::http::problem::Problem,
     credentials::{BadName, BadPassword, BadUsername},
+    problems::Problem,
 };
 
 /// Why something typed is not accepted: a word beside the sentence that it says itself.
@@ -54,7 +54,7 @@ impl Wrong for BadPassword {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{credentials::Password, credentials::Username};
+    use crate::credentials::{Password, Username};
 
     #[test]
     fn a_wrong_field_is_pointed_at_without_what_was_typed() {

@@ -13,7 +13,7 @@ use futures_util::stream;
 use poem::{Body, IntoResponse as _, Response, http::header};
 use tokio::time::Instant;
 
-use crate::{api::http::problem::Problem, domain::UserId, telemetry::METRICS};
+use crate::{domain::UserId, problems::Problem, telemetry::METRICS};
 
 /// Smaller answers fit into the buffers of a connection, of which there are only so many.
 const SMALL: usize = 16 * 1024;

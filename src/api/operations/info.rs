@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts::MAX_LOGINS,
-    api::operations::tag::Tag,
     api::{
         Limit, Public, Reply,
-        http::{document, limit, values::words},
-        operations::start,
+        http::{document, values::words},
+        operations::{start, tag::Tag},
     },
     commands,
     domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
+    listen,
 };
 
 /// What clients can count on, beyond the operations of the document.
@@ -148,7 +148,7 @@ impl Info {
             contract: Contract { reads: commands::CONTRACT.reads, writes: commands::CONTRACT.writes },
             features: FEATURES.map(str::to_owned).into(),
             limits: Limits {
-                body_bytes: limit::BODY,
+                body_bytes: listen::BODY,
                 text_bytes: Text::LIMIT,
                 metadata_bytes: Metadata::LIMIT,
                 title_bytes: Title::LIMIT,

@@ -1,11 +1,8 @@
 //! `GET /v1/ws`: judges who may come in, answers 101 and hands the plain socket to a session.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use poem::{
-    Endpoint, Request, Response,
-    http::{HeaderName, HeaderValue, StatusCode, header},
-};
+use poem::{Endpoint, IntoResponse as _, Request, Response};
 
 use crate::{
     credentials::BadToken,
@@ -18,7 +15,8 @@ use crate::{
         },
         wire::socket::Socket,
     },
-    listen::{Upgrade, refusal},
+    listen::Upgrade,
+    problems::Problem,
 };
 
 /// The endpoint of the gateway.
@@ -38,7 +36,7 @@ impl Endpoint for Door {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(self.open(&request).unwrap_or_else(Shut::answer))
+        Ok(self.open(&request).unwrap_or_else(|shut| Problem::from(shut).into_response()))
     }
 }
 
@@ -84,43 +82,29 @@ impl Door {
     }
 }
 
-impl Shut {
-    fn answer(self) -> Response {
-        const RETRY: (HeaderName, &str) = (header::RETRY_AFTER, "5");
-        let (status, code, detail, headers) = match self {
-            Self::Handshake(refused) => {
-                (refused.status(), refused.code(), refused.detail(), refused.headers())
+impl From<Shut> for Problem {
+    fn from(shut: Shut) -> Self {
+        const RETRY: Duration = Duration::from_secs(5);
+        match shut {
+            Shut::Handshake(refused) => refused.into(),
+            Shut::Token(BadToken::Expired) => {
+                Self::unauthorized("token_expired", "the access token has expired: refresh it")
             }
-            Self::Token(bad) => {
-                let (code, detail) = match bad {
-                    BadToken::Expired => ("token_expired", "the access token has expired: refresh it"),
-                    BadToken::Invalid => ("invalid_token", "the access token does not count: log in again"),
-                };
-                (StatusCode::UNAUTHORIZED, code, detail, vec![(header::WWW_AUTHENTICATE, "Bearer")])
+            Shut::Token(BadToken::Invalid) => {
+                Self::unauthorized("invalid_token", "the access token does not count: log in again")
             }
-            Self::TooManySockets => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "too_many_sockets",
-                "this user has too many sockets open here: close some first",
-                vec![RETRY],
-            ),
-            Self::Full => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "at_capacity",
-                "this node has no room for another socket: try again",
-                vec![RETRY],
-            ),
-            Self::Stopping => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "stopping",
-                "this node is being stopped: connect to another one",
-                vec![RETRY],
-            ),
-        };
-        let mut answer = refusal(status, code, detail);
-        for (name, value) in headers {
-            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+            Shut::TooManySockets => {
+                let detail = "this user has too many sockets open here: close some first";
+                Self::too_many("too_many_sockets", detail, RETRY)
+            }
+            Shut::Full => {
+                let detail = "this node has no room for another socket: try again";
+                Self::unavailable("at_capacity", detail, RETRY)
+            }
+            Shut::Stopping => {
+                let detail = "this node is being stopped: connect to another one";
+                Self::unavailable("stopping", detail, RETRY)
+            }
         }
-        answer
     }
 }

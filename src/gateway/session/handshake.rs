@@ -3,12 +3,13 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use poem::{
     Response,
-    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, Version, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header},
 };
 
 use crate::{
     gateway::{frames::contract::PROTOCOL, wire::websocket},
     listen::Origins,
+    problems::Problem,
 };
 
 /// A request that may become a socket once its token is found to be good.
@@ -116,31 +117,26 @@ impl Refused {
         }
     }
 
-    /// The status of the answer.
-    pub const fn status(self) -> StatusCode {
-        self.row().0
-    }
-
-    /// The code of the answer, a `snake_case` word.
-    pub const fn code(self) -> &'static str {
-        self.row().1
-    }
-
-    /// What is wrong and what to do.
-    pub const fn detail(self) -> &'static str {
-        self.row().2
-    }
-
     /// Headers that the answer must have.
-    pub fn headers(self) -> Vec<(HeaderName, &'static str)> {
-        let upgrade = (header::UPGRADE, "websocket");
+    fn headers(self) -> &'static [(HeaderName, &'static str)] {
+        const UPGRADE: (HeaderName, &str) = (header::UPGRADE, "websocket");
         match self {
-            Self::Method => vec![(header::ALLOW, "GET")],
-            Self::NoUpgrade => vec![upgrade],
-            Self::WrongVersion => vec![upgrade, (header::SEC_WEBSOCKET_VERSION, "13")],
-            Self::NoToken => vec![(header::WWW_AUTHENTICATE, "Bearer")],
-            _ => vec![],
+            Self::Method => &[(header::ALLOW, "GET")],
+            Self::NoUpgrade => &[UPGRADE],
+            Self::WrongVersion => &[UPGRADE, (header::SEC_WEBSOCKET_VERSION, "13")],
+            Self::NoToken => &[(header::WWW_AUTHENTICATE, "Bearer")],
+            _ => &[],
         }
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        let (status, code, detail) = refused.row();
+        let problem = Self::new(status, code, detail);
+        refused.headers().iter().fold(problem, |problem, (name, value)| {
+            problem.with(name.clone(), HeaderValue::from_static(value))
+        })
     }
 }
 
@@ -207,7 +203,7 @@ fn items(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use poem::http::HeaderValue;
+    use poem::IntoResponse as _;
 
     use super::*;
 
@@ -328,17 +324,19 @@ mod tests {
 
     #[test]
     fn answers_say_what_the_standards_want() {
-        assert_eq!(Refused::NoToken.status(), 401);
-        assert_eq!(Refused::NoToken.headers(), [(header::WWW_AUTHENTICATE, "Bearer")]);
-        assert_eq!(Refused::NoUpgrade.status(), 426);
-        assert_eq!(Refused::WrongVersion.status(), 426);
-        assert!(Refused::WrongVersion.headers().contains(&(header::SEC_WEBSOCKET_VERSION, "13")));
-        assert_eq!(
-            (Refused::TokenInUrl.status().as_u16(), Refused::TokenInUrl.code()),
-            (400, "token_in_url")
-        );
-        assert_eq!(Refused::Origin.status(), 403);
-        assert_eq!(Refused::UnknownProtocol.status(), 400);
+        let told = |refused| {
+            let problem = Problem::from(refused);
+            (problem.status.as_u16(), problem.code, problem.into_response())
+        };
+        let (status, _, answer) = told(Refused::NoToken);
+        assert_eq!((status, answer.header("www-authenticate")), (401, Some("Bearer")));
+        assert_eq!(told(Refused::NoUpgrade).0, 426);
+        let (status, _, answer) = told(Refused::WrongVersion);
+        assert_eq!((status, answer.header("sec-websocket-version")), (426, Some("13")));
+        let (status, code, _) = told(Refused::TokenInUrl);
+        assert_eq!((status, code), (400, "token_in_url"));
+        assert_eq!(told(Refused::Origin).0, 403);
+        assert_eq!(told(Refused::UnknownProtocol).0, 400);
         let switching = good().switching();
         assert_eq!(switching.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(switching.header("sec-websocket-protocol"), Some(PROTOCOL));

@@ -1,4 +1,4 @@
-//! What goes wrong, as RFC 9457 `application/problem+json`.
+//! A refusal, and the one place that writes it as an answer.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -10,61 +10,61 @@ use poem::{
 use poem_openapi::{Object, types::Example};
 use serde::Serialize;
 
-use crate::api::http::{codes, request_id::RequestId};
+use crate::problems::{codes, request_id::RequestId};
 
 /// The content type of a problem.
-pub(in crate::api) const CONTENT_TYPE: &str = "application/problem+json";
+pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 /// A refusal that the client gets to read: which kind (`code`), and what to do next (`detail`).
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{} {code}: {detail}", .status.as_u16())]
-pub struct Problem {
+pub(crate) struct Problem {
     /// The HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// The kind in `snake_case`, the same word as in a frame of the gateway.
-    pub code: &'static str,
+    pub(crate) code: &'static str,
     /// One sentence for the person who writes the client.
-    pub detail: Cow<'static, str>,
+    pub(crate) detail: Cow<'static, str>,
     /// The invalid fields, if that is the matter.
-    pub errors: Vec<FieldError>,
+    pub(crate) errors: Vec<FieldError>,
     /// When to try again; sent in whole seconds, at least one.
-    pub retry_after: Option<Duration>,
+    pub(crate) retry_after: Option<Duration>,
     /// What else belongs into the head of the answer.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 /// One invalid field of a request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
-pub struct FieldError {
+pub(crate) struct FieldError {
     /// The place of the error: a JSON pointer (RFC 6901) into the body, or `/` and the name of a parameter
-    pub pointer: String,
+    pub(crate) pointer: String,
     /// The error as a word, for programs
-    pub code: String,
+    pub(crate) code: String,
     /// The error and the expected value as a sentence, for people
-    pub detail: String,
+    pub(crate) detail: String,
 }
 
 impl FieldError {
     /// The field at `pointer` is wrong.
-    pub fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
 
 impl Problem {
     /// Any problem; the constructors below say what they mean.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         Self { status, code, detail, errors: Vec::new(), retry_after: None, headers: Vec::new() }
     }
 
     /// 400: the field of the body at `pointer` (`/members/3`) cannot be accepted.
-    pub fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn invalid(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
         Self::invalid_fields(vec![FieldError::new(pointer, code, detail)])
     }
 
     /// 400: these fields of the body cannot be accepted.
-    pub fn invalid_fields(errors: Vec<FieldError>) -> Self {
+    pub(crate) fn invalid_fields(errors: Vec<FieldError>) -> Self {
         let problem = Self::new(
             StatusCode::BAD_REQUEST,
             "invalid_body",
@@ -74,7 +74,7 @@ impl Problem {
     }
 
     /// 400: the query or header parameter `name` cannot be accepted.
-    pub fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn parameter(name: &str, code: &str, detail: impl Into<String>) -> Self {
         let detail = FieldError::new(format!("/{name}"), code, detail);
         let problem = Self::new(
             StatusCode::BAD_REQUEST,
@@ -85,18 +85,18 @@ impl Problem {
     }
 
     /// 401 with `WWW-Authenticate: Bearer`.
-    pub fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
     /// 403: the caller may see it, but not do it.
-    pub fn forbidden(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn forbidden(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 
     /// 404: it does not exist, or the caller may not know that it does. Always the same words.
-    pub fn not_found() -> Self {
+    pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
@@ -105,7 +105,7 @@ impl Problem {
     }
 
     /// 405 with `Allow`.
-    pub fn not_allowed(allow: &str) -> Self {
+    pub(crate) fn not_allowed(allow: &str) -> Self {
         let detail = format!("This resource does not have this method: use {allow}.");
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
         match HeaderValue::from_str(allow) {
@@ -115,36 +115,40 @@ impl Problem {
     }
 
     /// 409: the state of things, or an earlier request with the same key, speaks against it.
-    pub fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
 
     /// 413: the body has more than `limit` bytes.
-    pub fn too_large(limit: usize) -> Self {
+    pub(crate) fn too_large(limit: usize) -> Self {
         let detail = format!("The body has more than {limit} bytes: send less.");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
     /// 415: not JSON.
-    pub fn not_json() -> Self {
+    pub(crate) fn not_json() -> Self {
         let detail = "The body is not JSON: send the body with the header `Content-Type: application/json`.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
     }
 
     /// 429 with `Retry-After`.
-    pub fn too_many(code: &'static str, detail: impl Into<Cow<'static, str>>, retry_after: Duration) -> Self {
+    pub(crate) fn too_many(
+        code: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+        retry_after: Duration,
+    ) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail);
         Self { retry_after: Some(retry_after), ..problem }
     }
 
     /// 500: our fault. The reason goes to the log, never to the client.
-    pub fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         let detail = "The server failed: report this with the request_id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
     /// 503 with `Retry-After`: not now.
-    pub fn unavailable(
+    pub(crate) fn unavailable(
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
         retry_after: Duration,
@@ -153,11 +157,32 @@ impl Problem {
         Self { retry_after: Some(retry_after), ..problem }
     }
 
-    /// The same with one more header.
+    /// The same problem with one more header.
     #[must_use]
-    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+}
+
+impl Problem {
+    /// The refusal of the request with this id. All refusals are written here, so all of them have the same
+    /// headers, and no cache keeps one.
+    pub(crate) fn answer(&self, id: RequestId) -> Response {
+        let body = serde_json::to_vec(&Document::of(self, id.as_str())).unwrap_or_default();
+        let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE).body(body);
+        let headers = response.headers_mut();
+        headers.insert(RequestId::HEADER, id.header());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, seconds.max(1).into());
+        }
+        response
     }
 }
 
@@ -167,16 +192,7 @@ impl ResponseError for Problem {
     }
 
     fn as_response(&self) -> Response {
-        let body = serde_json::to_vec(&Shape::of(self, RequestId::current().as_str())).unwrap_or_default();
-        let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE).body(body);
-        for (name, value) in &self.headers {
-            response.headers_mut().insert(name, value.clone());
-        }
-        if let Some(wait) = self.retry_after {
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            response.headers_mut().insert(header::RETRY_AFTER, seconds.max(1).into());
-        }
-        response
+        self.answer(RequestId::current())
     }
 }
 
@@ -189,7 +205,7 @@ impl IntoResponse for Problem {
 /// The reason for a refused request (RFC 9457)
 #[derive(Serialize, Object)]
 #[oai(rename = "Problem", example)]
-pub(in crate::api) struct Shape {
+pub(crate) struct Document {
     /// The kind of problem as a URI reference
     #[serde(rename = "type")]
     #[oai(rename = "type")]
@@ -210,8 +226,8 @@ pub(in crate::api) struct Shape {
     errors: Vec<FieldError>,
 }
 
-impl Shape {
-    pub(in crate::api) fn of(problem: &Problem, request_id: &str) -> Self {
+impl Document {
+    pub(crate) fn of(problem: &Problem, request_id: &str) -> Self {
         debug_assert!(codes::is_known(problem.code), "`{}` is not in the list of codes", problem.code);
         let mut title = problem.code.replace('_', " ");
         title.get_mut(..1).map(str::make_ascii_uppercase);
@@ -227,14 +243,14 @@ impl Shape {
     }
 }
 
-impl Example for Shape {
+impl Example for Document {
     fn example() -> Self {
         Self::of(&Problem::not_found(), EXAMPLE_ID)
     }
 }
 
 /// The id of the request in examples.
-pub(in crate::api) const EXAMPLE_ID: &str = "01930f3e-2a7b-7c3d-8e4f-0123456789ab";
+pub(crate) const EXAMPLE_ID: &str = "01930f3e-2a7b-7c3d-8e4f-0123456789ab";
 
 #[cfg(test)]
 mod tests {

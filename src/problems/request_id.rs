@@ -10,30 +10,30 @@ tokio::task_local! {
     static CURRENT: RequestId;
 }
 
-/// The name of a request: in the answer's `x-request-id`, in problems, in the log.
+/// The name of a request: in the header `x-request-id` of its answer, in problems and in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RequestId(HeaderValue);
+pub(crate) struct RequestId(HeaderValue);
 
 impl RequestId {
-    pub(in crate::api) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+    pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
-    /// The one of the request that is being answered; outside of one, a new one.
-    pub fn current() -> Self {
+    /// The id of the request that is being answered; a new id outside of a request.
+    pub(crate) fn current() -> Self {
         CURRENT.try_with(Clone::clone).unwrap_or_else(|_| Self::fresh())
     }
 
     /// Answers a request under this id.
-    pub(in crate::api) async fn within<F: Future>(self, answering: F) -> F::Output {
+    pub(crate) async fn within<F: Future>(self, answering: F) -> F::Output {
         CURRENT.scope(self, answering).await
     }
 
     /// The value of the header.
-    pub(in crate::api) fn header(self) -> HeaderValue {
+    pub(crate) fn header(self) -> HeaderValue {
         self.0
     }
 
     /// The id as text: 8 to 64 of `A-Z a-z 0-9 _ -`.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         self.0.to_str().unwrap_or_default()
     }
 
@@ -42,8 +42,8 @@ impl RequestId {
         Self(HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("unknown-request")))
     }
 
-    /// What the client calls its request, if that is short and plain; else a new one.
-    pub(in crate::api) fn of(headers: &HeaderMap) -> Self {
+    /// The id that the client gave its request, if the id is short and plain; otherwise a new id.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let plain = |id: &&HeaderValue| {
             let id = id.as_bytes();
             (8..=64).contains(&id.len())

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 /// One kind of problem.
-pub(in crate::api) struct Code {
+pub(crate) struct Code {
     code: &'static str,
-    /// The statuses with which it comes.
+    /// The statuses with which the code comes.
     status: &'static [u16],
     cause: &'static str,
     cure: &'static str,
@@ -86,28 +86,28 @@ codes! {
     wrong_password 403: "The current password is wrong." => "Check the password; nothing was changed.";
 }
 
-/// The path under which they are explained.
-pub(in crate::api) const PATH: &str = "/problems";
+/// The path under which the codes are explained.
+pub(crate) const PATH: &str = "/problems";
 
-/// The one with this name.
-pub(in crate::api) fn find(code: &str) -> Option<&'static Code> {
+/// The code with this name.
+pub(crate) fn find(code: &str) -> Option<&'static Code> {
     ALL.iter().find(|known| known.code == code)
 }
 
-/// Whether a code is in the list, as all of them have to be.
-pub(in crate::api) fn is_known(code: &str) -> bool {
+/// Whether a code is in the list, as every code has to be.
+pub(crate) fn is_known(code: &str) -> bool {
     find(code).is_some()
 }
 
 impl Code {
     /// For programs.
-    pub(in crate::api) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let Self { code, status, cause, cure } = self;
         json!({ "type": format!("{PATH}/{code}"), "code": code, "status": status, "cause": cause, "cure": cure })
     }
 
     /// A page for people. All of it is text of ours.
-    pub(in crate::api) fn html(&self) -> String {
+    pub(crate) fn html(&self) -> String {
         let Self { code, status, cause, cure } = self;
         let mut statuses = String::new();
         for status in *status {
@@ -123,7 +123,7 @@ impl Code {
     }
 }
 
-/// All of them, as the document has them.
-pub(in crate::api) fn all() -> Value {
+/// All codes, as the document lists them.
+pub(crate) fn all() -> Value {
     ALL.iter().map(Code::json).collect()
 }
