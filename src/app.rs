@@ -44,6 +44,7 @@ use crate::{
     presence::Presence,
     projector,
     views::{self, Progress},
+    web,
 };
 
 /// How long a stopping process finishes what is in flight.
@@ -246,7 +247,10 @@ async fn start(
         info,
         stopping: stopping.subscribe(),
     };
-    let mut routes = if roles.contains(&Role::Api) { api::app(parts, &cursor_key) } else { Route::new() };
+    let mut routes = match roles.contains(&Role::Api) {
+        true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
+        false => Route::new(),
+    };
     if roles.contains(&Role::Gateway) {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }

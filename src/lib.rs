@@ -37,6 +37,7 @@
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
 //! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | clock |
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
+//! | [`web`] | the edge for **eyes**: Swagger UI | nothing: its caller names the document |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
@@ -45,7 +46,7 @@
 //! ```text
 //!  8   main  cli
 //!  7   app   contract
-//!  6   api   gateway   admin
+//!  6   api   gateway   admin   web
 //!  5   reading   access
 //!  4   commands   feed   projector   presence
 //!  3   live
@@ -94,3 +95,4 @@ pub mod supervise;
 #[allow(unreachable_pub)]
 pub(crate) mod telemetry;
 pub mod views;
+pub(crate) mod web;

@@ -41,6 +41,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "presence",
             "projector",
             "views",
+            "web",
         ],
     ),
     // The halves of one document, joined.
@@ -83,6 +84,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ),
     // The edge for operators: is it alive, is it ready, what are its figures.
     ("admin", At(6), &["accounts", "domain", "live", "log", "views"]),
+    // The edge for eyes: pages in a browser.
+    ("web", At(6), &["problems"]),
     // Who may read what: the log is asked through `commands` who is in a conversation, and `feed` how it was.
     ("reading", At(5), &["commands", "domain", "feed", "live", "views"]),
     // What lets somebody in, and what ends it on all nodes.
@@ -140,7 +143,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
     ("percent_encoding", &["log"]),
-    ("poem", &["admin", "api", "app", "gateway", "listen", "problems"]),
+    ("poem", &["admin", "api", "app", "gateway", "listen", "problems", "web"]),
     // The document shows a problem by the type that writes it.
     ("poem_openapi", &["api", "problems"]),
     ("prometheus_client", &["telemetry"]),
@@ -153,7 +156,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["accounts", "credentials", "domain", "views"]),
     ("unicode_security", &["credentials"]),
-    ("utoipa_swagger_ui", &["api"]),
+    ("utoipa_swagger_ui", &["web"]),
     ("zeroize", &["credentials"]),
 ];
 

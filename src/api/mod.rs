@@ -34,7 +34,7 @@ pub use http::edge::edge;
 pub use http::page::{Cursor, Limit, Page, Wait};
 pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
 pub use http::reply::{Created, Done, Listed, Made, Reached, Reply};
-pub use routes::{Parts, app, document};
+pub use routes::{DOCUMENT, Parts, app, document};
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use poem::{EndpointExt, Route};
+use bytes::Bytes;
+use poem::{EndpointExt, Response, Route, endpoint::make_sync, get, http::header};
 use poem_openapi::{OpenApi, OpenApiService};
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio::sync::watch;
 use crate::{
     access::Revoking,
     api::{
-        http::{caller::Door, document, explained, page, strict::Strict, swagger},
+        http::{caller::Door, document, explained, page, strict::Strict},
         operations::{
             accounts::Accounts,
             blocks::Blocks,
@@ -92,7 +93,10 @@ type Operations = (
     About,
 );
 
-/// All operations under `/v1`, `/openapi.json`, Swagger UI at `/docs/`, the public keys at
+/// The path of the document.
+pub const DOCUMENT: &str = "/openapi.json";
+
+/// All operations under `/v1`, their document at [`DOCUMENT`], the public keys at
 /// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
 /// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`](crate::api::edge()) around both:
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
@@ -171,5 +175,15 @@ pub fn document() -> String {
 /// `known` in the data of a request.
 pub(super) fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations = OpenApiService::new(Strict(api), document::TITLE, document::VERSION);
-    swagger::routes(document::text::<A>()).nest(document::BASE, operations.data(known))
+    let document = Bytes::from(document::text::<A>());
+    Route::new()
+        .at(DOCUMENT, get(make_sync(move |_| described(&document)).map_to_response()))
+        .nest(document::BASE, operations.data(known))
+}
+
+fn described(document: &Bytes) -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .header(header::CACHE_CONTROL, "no-cache")
+        .body(document.clone())
 }

@@ -295,30 +295,6 @@ async fn a_request_keeps_a_plain_name_and_gets_one_otherwise() {
 }
 
 #[tokio::test]
-async fn swagger_ui_is_there() {
-    assert_eq!(get("/docs").await.header("location"), "/docs/");
-    for (path, kind, cache) in [
-        ("/docs/", "text/html", "no-cache"),
-        ("/docs/index.html", "text/html", "no-cache"),
-        ("/docs/swagger-initializer.js", "text/javascript", "no-cache"),
-        ("/docs/swagger-ui-bundle.js", "text/javascript", "public, max-age=604800"),
-        ("/docs/swagger-ui.css", "text/css", "public, max-age=604800"),
-    ] {
-        let answer = get(path).await;
-        assert_eq!(
-            (answer.status, answer.header("content-type"), answer.header("cache-control")),
-            (200, kind, cache)
-        );
-        assert!(answer.header("content-security-policy").contains("script-src 'self'"), "{path}");
-    }
-    let request = request("GET", "/docs/swagger-initializer.js").finish();
-    let response = edge(routes(Things, ())).get_response(request).await;
-    assert_eq!(response.header("content-encoding"), None);
-    let script = response.into_body().into_string().await.expect("text");
-    assert!(script.contains("\"url\": \"/openapi.json\""));
-}
-
-#[tokio::test]
 async fn the_document_says_what_the_operations_do() {
     let document = get("/openapi.json").await;
     assert_eq!(document.header("content-type"), "application/json");

@@ -15,7 +15,6 @@ pub mod reply;
 pub mod schemas;
 pub mod shown;
 pub mod strict;
-pub mod swagger;
 pub mod translated;
 pub mod typed;
 pub mod unread;

@@ -1,4 +1,4 @@
-//! The document at `/openapi.json` and Swagger UI at `/docs/`, its assets inside the binary.
+//! Swagger UI at `/docs/`, its assets inside the binary.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -14,18 +14,15 @@ use utoipa_swagger_ui::{Config, serve};
 
 use crate::problems::Problem;
 
-const DOCUMENT: &str = "/openapi.json";
-
-/// Swagger UI writes style attributes and shows pictures that it carries within itself; everything
-/// else comes from here.
+/// Swagger UI writes style attributes and shows pictures that its own files embed; everything
+/// else comes from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Serves `document` and the pages that show it.
-pub(in crate::api) fn routes(document: String) -> Route {
-    let document = Bytes::from(document);
+/// Puts the pages beside `routes`. They show the API document that is served at `document`.
+pub(crate) fn with_swagger(routes: Route, document: &'static str) -> Route {
     let config = Arc::new(
-        Config::from(DOCUMENT)
+        Config::from(document)
             .validator_url("none")
             .display_operation_id(true)
             .persist_authorization(false)
@@ -33,17 +30,7 @@ pub(in crate::api) fn routes(document: String) -> Route {
     );
     let redirect = make_sync(|_| Redirect::permanent("/docs/"));
     let page = make_sync(move |request| asset(&request, &config));
-    Route::new()
-        .at(DOCUMENT, get(make_sync(move |_| described(&document)).map_to_response()))
-        .at("/docs", get(redirect.map_to_response()))
-        .at("/docs/*path", get(page.map_to_response()))
-}
-
-fn described(document: &Bytes) -> Response {
-    Response::builder()
-        .content_type("application/json")
-        .header(header::CACHE_CONTROL, "no-cache")
-        .body(document.clone())
+    routes.at("/docs", get(redirect.map_to_response())).at("/docs/*path", get(page.map_to_response()))
 }
 
 fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
@@ -76,4 +63,40 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use poem::Endpoint as _;
+
+    use super::*;
+
+    async fn get(path: &'static str) -> Response {
+        let routes = with_swagger(Route::new(), "/openapi.json");
+        routes.get_response(Request::builder().uri(path.parse().expect("a path")).finish()).await
+    }
+
+    #[tokio::test]
+    async fn swagger_ui_is_there() {
+        assert_eq!(get("/docs").await.header("location"), Some("/docs/"));
+        for (path, kind, cache) in [
+            ("/docs/", "text/html", "no-cache"),
+            ("/docs/index.html", "text/html", "no-cache"),
+            ("/docs/swagger-initializer.js", "text/javascript", "no-cache"),
+            ("/docs/swagger-ui-bundle.js", "text/javascript", "public, max-age=604800"),
+            ("/docs/swagger-ui.css", "text/css", "public, max-age=604800"),
+        ] {
+            let answer = get(path).await;
+            assert_eq!(
+                (answer.status().as_u16(), answer.header("content-type"), answer.header("cache-control")),
+                (200, Some(kind), Some(cache))
+            );
+            let policy = answer.header("content-security-policy");
+            assert!(policy.is_some_and(|policy| policy.contains("script-src 'self'")), "{path}");
+        }
+        let response = get("/docs/swagger-initializer.js").await;
+        assert_eq!(response.header("content-encoding"), None);
+        let script = response.into_body().into_string().await.expect("text");
+        assert!(script.contains("\"url\": \"/openapi.json\""));
+    }
 }
