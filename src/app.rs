@@ -76,7 +76,7 @@ pub async fn serve(
     let (admin, never) = (TaskTracker::new(), CancellationToken::new());
     tasks.spawn(
         "admin",
-        listen_on(private, admin::routes(health.clone()), settings.listener(), None, never, &admin),
+        listen_on(private, admin::routes(health.clone()), settings.admin_listener(), never, &admin),
     );
 
     tracing::info!(admin = %listening.admin, "answering operators");
@@ -88,9 +88,8 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     let stop_accepting = refuse_new.clone();
-    let origins = Some(settings.origins.clone());
     let accepting =
-        listen_on(public, started.endpoint, settings.listener(), origins, stop_accepting, &connections);
+        listen_on(public, started.endpoint, settings.public_listener(), stop_accepting, &connections);
     tasks.spawn_ending("accept", accepting);
     health.is_serving();
     ready(listening);
@@ -129,13 +128,12 @@ async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
 fn listen_on(
     listener: TcpListener,
     endpoint: impl Endpoint + 'static,
-    limits: listen::Limits,
-    origins: Option<listen::Origins>,
+    settings: listen::Settings,
     stop: CancellationToken,
     connections: &TaskTracker,
 ) -> impl Future<Output = ()> + Send + 'static {
     let connections = connections.clone();
-    async move { listen::serve(listener, endpoint, limits, origins, stop, &connections).await }
+    async move { listen::serve(listener, endpoint, settings, stop, &connections).await }
 }
 
 /// A process that runs.

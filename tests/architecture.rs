@@ -56,6 +56,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "credentials",
             "domain",
             "feed",
+            // Whose request it is.
             "listen",
             "live",
             "log",

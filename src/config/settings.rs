@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     config::{BadSetting, LayoutSettings, keys::KeySettings},
     credentials, gateway,
-    listen::{self, Origins},
+    listen::{self, Origins, Proxies},
     live,
     log::{PublicUrl, Wanted},
     presence,
@@ -37,6 +37,18 @@ pub struct Settings {
     /// (`https://chat.example`), or `*` for all origins. The server's own pages are always allowed.
     #[arg(long, env = "VERBATIM_ORIGINS", default_value = "*", value_name = "ORIGINS")]
     pub origins: Origins,
+
+    /// Networks of the proxies in front of the public listener: a comma-separated list, as in `10.0.0.0/8,fd00::/8`.
+    /// The address of the client is then taken from `Forwarded` or `X-Forwarded-For`, as these proxies wrote it.
+    /// [default: none; these headers are ignored]
+    #[arg(
+        long,
+        env = "VERBATIM_TRUSTED_PROXIES",
+        default_value = "",
+        hide_default_value = true,
+        value_name = "NETWORKS"
+    )]
+    pub trusted_proxies: Proxies,
 
     /// Maximum number of open WebSockets of one user on this node.
     #[arg(long, env = "VERBATIM_SOCKETS_PER_USER", default_value_t = 20, value_name = "NUMBER")]
@@ -155,9 +167,16 @@ impl Settings {
         self.drain_delay.map_or(default, Duration::from_secs)
     }
 
-    /// The limits of the listener.
-    pub fn listener(&self) -> listen::Limits {
-        listen::Limits { connections: self.connections, ..listen::Limits::default() }
+    /// The settings of the public listener.
+    pub fn public_listener(&self) -> listen::Settings {
+        let (origins, proxies) = (Some(self.origins.clone()), self.trusted_proxies.clone());
+        listen::Settings { origins, proxies, ..self.admin_listener() }
+    }
+
+    /// The settings of the admin listener.
+    pub fn admin_listener(&self) -> listen::Settings {
+        let limits = listen::Limits { connections: self.connections, ..listen::Limits::default() };
+        listen::Settings { limits, ..listen::Settings::default() }
     }
 
     /// What hashing a password costs.

@@ -49,8 +49,7 @@ async fn edge() -> SocketAddr {
     });
     tokio::spawn(async move {
         let tracker = TaskTracker::new();
-        listen::serve(listener, endpoint, listen::Limits::default(), None, Default::default(), &tracker)
-            .await;
+        listen::serve(listener, endpoint, listen::Settings::default(), Default::default(), &tracker).await;
     });
     address
 }

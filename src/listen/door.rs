@@ -35,73 +35,29 @@ use tracing::{debug, warn};
 
 use crate::{
     listen::{
+        client_address::ClientAddress,
         head::Fault,
-        pages::Origins,
         patient::Patient,
         requests::{Most, REFUSED, Requests, asks_for_socket},
+        settings::Settings,
     },
     problems::{Problem, RequestId},
 };
-
-/// The limits of one connection, and of all together. Sizes are bytes.
-#[derive(Debug, Clone)]
-pub struct Limits {
-    /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that
-    /// was upgraded no longer counts: the gateway counts its sockets itself.
-    pub connections: usize,
-    /// The longest request target; 414 beyond it.
-    pub uri: usize,
-    /// All header lines of a request together; 431 beyond it.
-    pub headers: usize,
-    /// The number of header lines of a request; 431 beyond it.
-    pub header_lines: usize,
-    /// The body of a request; 413 beyond it.
-    pub body: usize,
-    /// How long a request's head may take, and how long a connection may stay idle.
-    pub head_within: Duration,
-    /// How long a request's body may take; 408 after it.
-    pub body_within: Duration,
-    /// How long a client may leave an answer unread before it is cut off.
-    pub write_within: Duration,
-    /// How long requests in flight may take to end after `stop`.
-    pub stop_within: Duration,
-}
-
-/// The most bytes of a request's body. No part behind the door counts them again.
-pub const BODY: usize = 64 * 1024;
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 16_384,
-            uri: 8 * 1024,
-            headers: 16 * 1024,
-            header_lines: 100,
-            body: BODY,
-            head_within: Duration::from_secs(10),
-            body_within: Duration::from_secs(30),
-            write_within: Duration::from_secs(30),
-            stop_within: Duration::from_secs(10),
-        }
-    }
-}
 
 /// How long the loop rests when the process has no file left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `endpoint` on `listener` until `stop`, then returns at once: connections end by
-/// themselves within [`Limits::stop_within`], and `tracker` knows when the last one has. Where there are
-/// `origins` web pages of them may read the answers, whoever gives those.
+/// themselves within `stop_within` of the limits, and `tracker` knows when the last one has.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
     endpoint: E,
-    limits: Limits,
-    origins: Option<Origins>,
+    settings: Settings,
     stop: CancellationToken,
     tracker: &TaskTracker,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
-    let door = Arc::new(Door { endpoint, limits, origins, stop });
+    let room = Arc::new(Semaphore::new(settings.limits.connections));
+    let door = Arc::new(Door { endpoint, settings, stop });
     let mut pausing = false;
     loop {
         let accepted = select! {
@@ -151,15 +107,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 
 struct Door<E> {
     endpoint: E,
-    limits: Limits,
-    origins: Option<Origins>,
+    settings: Settings,
     stop: CancellationToken,
 }
 
 impl<E: Endpoint + 'static> Door<E> {
     async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
-        let limits = &self.limits;
+        let limits = &self.settings.limits;
         // Heads a little above our own limits are read, so that they get an answer that explains.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
@@ -205,7 +160,8 @@ impl<E: Endpoint + 'static> Door<E> {
         local: SocketAddr,
         peer: SocketAddr,
     ) -> Response {
-        let page = self.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
+        let page =
+            self.settings.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
         match page {
             Some(Err(stranger)) => stranger,
             Some(Ok(page)) if page.only_asks(request.method(), request.headers()) => page.may(),
@@ -238,6 +194,7 @@ impl<E: Endpoint + 'static> Door<E> {
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
         }
+        parts.extensions.insert(ClientAddress::told(peer, &parts.headers, &self.settings.proxies));
         let parts =
             RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), Scheme::HTTP));
         let answer = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await;
@@ -253,7 +210,7 @@ impl<E: Endpoint + 'static> Door<E> {
         headers: &HeaderMap,
         body: Incoming,
     ) -> Result<Bytes, Problem> {
-        let limits = &self.limits;
+        let limits = &self.settings.limits;
         if [Method::TRACE, Method::CONNECT].contains(method) {
             let detail =
                 format!("the server does not know the method {method}: use GET, POST, PUT, PATCH or DELETE");

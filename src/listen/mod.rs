@@ -3,11 +3,17 @@
 //! or not, and hands an upgraded connection out as a plain socket.
 
 mod chunks;
+mod client_address;
 mod door;
 mod head;
 mod pages;
 mod patient;
+mod proxies;
 mod requests;
+mod settings;
 
-pub use door::{BODY, Limits, Upgrade, serve};
+pub use client_address::ClientAddress;
+pub use door::{Upgrade, serve};
 pub use pages::Origins;
+pub use proxies::Proxies;
+pub use settings::{BODY, Limits, Settings};

@@ -13,6 +13,7 @@ use tracing::Instrument;
 use crate::{
     api::http::{asking, document, page::Wait, strict, translated, unread::Unread},
     commands::DEADLINE,
+    listen::ClientAddress,
     problems::{self, Problem, RequestId},
     telemetry::{self, TraceParent},
 };
@@ -37,7 +38,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         let id = RequestId::of(request.headers());
         let span = tracing::info_span!(
-            "request", request_id = %id, method = %request.method(), path = request.uri().path());
+            "request", request_id = %id, method = %request.method(), path = request.uri().path(),
+            client = ClientAddress::of(&request).map(tracing::field::display));
         let private = request.uri().path().starts_with(document::BASE);
         let trace = trace(request.headers());
         let answer = asking::within(self.counted(request));

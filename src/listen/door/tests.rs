@@ -4,7 +4,7 @@ use poem::endpoint::make;
 use tokio::io::AsyncReadExt;
 
 use super::*;
-use crate::listen::Origins;
+use crate::listen::{Limits, Origins};
 
 mod http;
 
@@ -29,6 +29,10 @@ async fn echo(limits: Limits) -> Served {
 }
 
 async fn served(limits: Limits, endpoint: impl Endpoint + 'static) -> Served {
+    served_with(Settings { limits, origins: Some(Origins::Any), ..Settings::default() }, endpoint).await
+}
+
+async fn served_with(settings: Settings, endpoint: impl Endpoint + 'static) -> Served {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let served = Served {
         address: listener.local_addr().unwrap(),
@@ -36,7 +40,7 @@ async fn served(limits: Limits, endpoint: impl Endpoint + 'static) -> Served {
         tracker: TaskTracker::new(),
     };
     let (stop, tracker) = (served.stop.clone(), served.tracker.clone());
-    tokio::spawn(async move { serve(listener, endpoint, limits, Some(Origins::Any), stop, &tracker).await });
+    tokio::spawn(async move { serve(listener, endpoint, settings, stop, &tracker).await });
     served
 }
 
@@ -70,6 +74,20 @@ fn assert_refused(said: &str, status: u16, code: &str) {
     assert_eq!(problem["type"], format!("/problems/{code}"));
     assert_eq!(problem["status"], status);
     assert!(head.contains(problem["request_id"].as_str().unwrap()), "the id is in the head too: {said}");
+}
+
+#[tokio::test]
+async fn an_endpoint_is_told_the_address_that_a_trusted_proxy_names() {
+    for (trusted, address) in [("", "127.0.0.1"), ("127.0.0.0/8", "192.0.2.1")] {
+        let settings = Settings { proxies: trusted.parse().unwrap(), ..Settings::default() };
+        let says = make(|request: Request| async move {
+            Ok::<_, poem::Error>(ClientAddress::of(&request).expect("an address").to_string())
+        });
+        let served = served_with(settings, says).await;
+        let request = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 192.0.2.1\r\nConnection: close\r\n\r\n";
+        let said = served.says(request).await;
+        assert!(said.ends_with(&format!("\r\n\r\n{address}")), "{said}");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,59 @@
+//! The settings of a listener.
+
+use std::time::Duration;
+
+use crate::listen::{pages::Origins, proxies::Proxies};
+
+/// The settings of a listener.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// What strangers may cost.
+    pub limits: Limits,
+    /// Which web pages may read the answers, of every endpoint. `None`: it is not decided here.
+    pub origins: Option<Origins>,
+    /// Which peers are believed about the address of the client.
+    pub proxies: Proxies,
+}
+
+/// The limits of one connection, and of all together. Sizes are bytes.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that
+    /// was upgraded no longer counts: the gateway counts its sockets itself.
+    pub connections: usize,
+    /// The longest request target; 414 beyond it.
+    pub uri: usize,
+    /// All header lines of a request together; 431 beyond it.
+    pub headers: usize,
+    /// The number of header lines of a request; 431 beyond it.
+    pub header_lines: usize,
+    /// The body of a request; 413 beyond it.
+    pub body: usize,
+    /// How long a request's head may take, and how long a connection may stay idle.
+    pub head_within: Duration,
+    /// How long a request's body may take; 408 after it.
+    pub body_within: Duration,
+    /// How long a client may leave an answer unread before it is cut off.
+    pub write_within: Duration,
+    /// How long requests in flight may take to end after `stop`.
+    pub stop_within: Duration,
+}
+
+/// The most bytes of a request's body. No part behind the door counts them again.
+pub const BODY: usize = 64 * 1024;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16_384,
+            uri: 8 * 1024,
+            headers: 16 * 1024,
+            header_lines: 100,
+            body: BODY,
+            head_within: Duration::from_secs(10),
+            body_within: Duration::from_secs(30),
+            write_within: Duration::from_secs(30),
+            stop_within: Duration::from_secs(10),
+        }
+    }
+}
