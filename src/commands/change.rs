@@ -43,7 +43,7 @@ impl Commands {
             let Some(event) = decided? else {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
-            self.bound.must_have_place(by, &event).await?;
+            self.may_bring_in(by, &event).await?;
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),

@@ -7,6 +7,7 @@ mod acts;
 mod advance;
 mod blocks;
 mod bound;
+mod bringing_in;
 mod change;
 mod deadlines;
 mod earlier;

@@ -62,7 +62,7 @@ impl Refused {
             // The same for both: which of the two, is not told.
             Self::Rejected(Blocked) => (
                 "blocked",
-                "One of you has blocked the other: use a group; direct messages between you are not possible.",
+                "One of you has blocked the other: write in a group that you share, or leave the user out of a new one.",
             ),
             Self::Rejected(LastOwner) => {
                 ("last_owner", "The conversation would have no owner: make another member owner first.")

@@ -36,7 +36,7 @@ impl Commands {
         let id = ConversationId::direct(by, with);
         let blocked = self.has_blocked(by, with).await?;
         match Conversation::default().decide(by, Command::StartDirect { with, blocked }) {
-            Ok(Some(event)) => self.begin_if_there_is_place(id, by, event).await,
+            Ok(Some(event)) => self.begin_with_all(id, by, event).await,
             Ok(None) => Err(Rejection::AlreadyStarted.into()),
             Err(Rejection::Blocked) if self.is_there(id).await? => self.begun(id).await,
             Err(rejection) => Err(rejection.into()),
@@ -58,22 +58,17 @@ impl Commands {
         let Some(event) = Conversation::default().decide(by, Command::StartGroup { title, members })? else {
             return Err(Rejection::AlreadyStarted.into());
         };
-        let started = self.begin_if_there_is_place(id, by, event.clone()).await?;
+        let started = self.begin_with_all(id, by, event.clone()).await?;
         if started.existed && self.beginning(id).await?.and_then(|recorded| recorded.event) != Some(event) {
             return Err(Refused::Mismatch);
         }
         Ok(started)
     }
 
-    /// Begins a conversation; where there is no place for one more, only that which has been begun before is
-    /// answered.
-    async fn begin_if_there_is_place(
-        &self,
-        id: ConversationId,
-        by: UserId,
-        event: Event,
-    ) -> Result<Started, Refused> {
-        match self.bound.must_have_place(by, &event).await {
+    /// Begins a conversation if all its members may be brought in; otherwise only a conversation that has begun
+    /// before is answered.
+    async fn begin_with_all(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
+        match self.may_bring_in(by, &event).await {
             Ok(()) => self.begin(id, by, event).await,
             Err(_) if self.is_there(id).await? => self.begun(id).await,
             Err(refused) => Err(refused),

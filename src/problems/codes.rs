@@ -34,7 +34,7 @@ codes! {
     bad_credentials 401: "There is no account with this user name and password." => "Check both. The server does not say which of the two is wrong.";
     bad_handshake 400: "The request cannot become a WebSocket." => "Send the handshake of RFC 6455, in HTTP/1.1, with one access token.";
     bad_request 400: "The head of the request breaks the rules of HTTP/1.1." => "See `detail`; a client library does not make such requests.";
-    blocked 403: "One of two people has blocked the other." => "Use a group: neither can write to the other in a direct conversation.";
+    blocked 403: "One of two people has blocked the other." => "Write in a group that both share: neither can write to the other in a direct conversation, and the blocked user cannot add the other to a group.";
     body_too_slow 408: "The body took too long." => "Send the body faster.";
     busy 503: "Too many passwords are being checked." => "Try again after the time in `Retry-After`.";
     conflict 409: "The present state forbids this." => "Load the state again, then decide.";

@@ -104,6 +104,43 @@ async fn who_is_blocked_cannot_write_to_the_other_nor_the_other_to_them_at_any_n
 }
 
 #[tokio::test]
+async fn a_blocked_user_cannot_add_the_other_to_a_group_at_any_node() {
+    let world = two_nodes().await;
+    let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);
+    let elsewhere = ben.at(world.nodes[1].address);
+    let (lunch, idempotency_key) = (ben.starts_group("Lunch", &[&cleo]).await, key());
+    let start = |members: &[&Person]| {
+        let members: Vec<_> = members.iter().map(|person| person.id.clone()).collect();
+        json!({ "kind": "group", "title": "Trap", "members": members })
+    };
+    let retrying = elsewhere.with_header("idempotency-key", &idempotency_key);
+    let before = retrying.post("/v1/conversations", start(&[&ana])).await.expect(201);
+
+    blocks(&ana, &ben).await;
+    eventually("the other node knows", || async {
+        elsewhere.post("/v1/conversations", start(&[&cleo, &ana])).await.status == 403
+    })
+    .await;
+    elsewhere.post("/v1/conversations", start(&[&ana])).await.refuses(403, "blocked");
+    let members = format!("/v1/conversations/{}/members", lunch.id);
+    elsewhere.post(&members, json!({ "user_id": ana.id })).await.refuses(403, "blocked");
+
+    // A retry is answered as before, others may add her, and she may add the user whom she has blocked.
+    let again = retrying.post("/v1/conversations", start(&[&ana])).await.expect(201);
+    assert_eq!(again["id"], before["id"]);
+    elsewhere.patch(&format!("{members}/{}", cleo.id), json!({ "role": "admin" })).await.expect(200);
+    cleo.post(&members, json!({ "user_id": ana.id })).await.expect(201);
+    ana.starts_group("Peace", &[&ben]).await;
+
+    unblocks(&ana, &ben).await;
+    eventually("the other node knows that it is over", || async {
+        elsewhere.post("/v1/conversations", start(&[&ana])).await.status == 201
+    })
+    .await;
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn who_is_blocked_does_not_see_whether_the_other_is_here() {
     let world = two_nodes().await;
     let (ana, ben, cleo) = (world.person("ana").await, world.person("ben").await, world.person("cleo").await);

@@ -66,7 +66,7 @@ impl Blocks {
     /// A block counts on all nodes within a second. Neither user can start a direct conversation with the
     /// other, nor write, edit, react or pin in an existing one: both get `blocked`, which does not tell who
     /// blocked whom. The blocked user no longer sees the presence of the caller. Messages stay readable and can
-    /// be deleted; groups are not affected. A user can block at most 1,000 users.
+    /// be deleted. The blocked user cannot add the caller to a group; groups that both share go on. A user can block at most 1,000 users.
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
         if caller.user == id.0 {

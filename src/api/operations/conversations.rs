@@ -62,7 +62,8 @@ impl Conversations {
     /// Start a conversation
     ///
     /// Two users share at most one direct conversation. If it exists, the answer is 200 with that conversation,
-    /// which also leaves the archive of the caller. A block between the two users is refused with `blocked`.
+    /// which also leaves the archive of the caller. A block between the two users is refused with `blocked`, and so is a group with a member who has blocked
+    /// the caller.
     /// Every request creates another group, unless it repeats an `Idempotency-Key`: the same key gets the group
     /// of the first request as it was created, and the same key with another body gets `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]

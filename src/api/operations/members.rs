@@ -143,7 +143,8 @@ impl Members {
     /// Add a member
     ///
     /// Adds a user to a group. The caller must be an admin or an owner; only an owner adds admins and owners. A
-    /// user who is a member already keeps the present role, and the answer is 200 with that role.
+    /// user who is a member already keeps the present role, and the answer is 200 with that role. A user who has
+    /// blocked the caller cannot be added: the answer is `blocked`.
     #[oai(path = "/conversations/:id/members", method = "post", operation_id = "add_member")]
     async fn add(
         &self,

@@ -1,0 +1,21 @@
+//! Bringing users into a conversation: each of them needs a place for it, and none of them may have blocked the
+//! user who does it. A group would otherwise be the way around a block.
+
+use crate::{
+    commands::{needs::Commands, refused::Refused},
+    domain::{Event, Rejection, UserId},
+    live::is_blocked,
+    log::Unavailable,
+};
+
+impl Commands {
+    /// Refuses an event that brings in a user without a place, or a user who has blocked `by`.
+    pub(super) async fn may_bring_in(&self, by: UserId, event: &Event) -> Result<(), Refused> {
+        let others: Vec<UserId> = event.brings_in().into_iter().filter(|user| *user != by).collect();
+        let lists = self.blocked.lists(&others).await.map_err(Unavailable::because)?;
+        if lists.values().any(|list| is_blocked(list, by)) {
+            return Err(Rejection::Blocked.into());
+        }
+        self.bound.must_have_place(by, event).await
+    }
+}
