@@ -125,9 +125,9 @@ const FOR_ALL: &[&str] = &["clock", "supervise", "telemetry"];
 const ANYWHERE: &[&str] =
     &["bytes", "futures_util", "serde", "serde_json", "thiserror", "time", "tokio", "tracing", "uuid"];
 
-/// All that the pure floor may use.
+/// All that the pure floor may use. `bytes` is a value here: the data of an event, which are never copied.
 const OF_DOMAIN: &[&str] =
-    &["icu_properties", "schemars", "serde", "serde_json", "time", "unicode_normalization", "uuid"];
+    &["bytes", "icu_properties", "schemars", "serde", "serde_json", "time", "unicode_normalization", "uuid"];
 
 /// The homes of all other outside crates.
 const HOMES: &[(&str, &[&str])] = &[
@@ -200,7 +200,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
 ];
 
 /// The most lines of a file, with its tests.
-const MAX_LINES: usize = 428;
+const MAX_LINES: usize = 410;
 
 /// How many lines half of all files ship at most.
 const MEDIAN_LINES: usize = 120;

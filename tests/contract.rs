@@ -14,8 +14,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use verbatim::{
     contract::asyncapi,
-    domain::Event,
-    log::{self, Draft, Recorded},
+    domain::{Event, Recorded},
+    log::{self, Draft},
 };
 
 /// A message as it lies in the stream.

@@ -5,9 +5,8 @@
 use async_nats::HeaderMap;
 use libfuzzer_sys::fuzz_target;
 use verbatim::{
-    domain::{Event, Fold},
+    domain::{Event, Fold, Recorded},
     gateway::frames::server,
-    log::Recorded,
 };
 
 const CONVERSATION: &str = "01930f3d-0c11-7a52-9b3e-4d5f60718293";

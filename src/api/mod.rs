@@ -28,9 +28,10 @@ pub mod operations;
 mod routes;
 
 pub(crate) use crate::problems::{FieldError, Problem};
-pub use http::body::{Body, Few, given};
+pub use http::body::{Body, given};
 pub use http::caller::Caller;
 pub use http::edge::edge;
+pub use http::few::Few;
 pub use http::page::{Cursor, Limit, Page, Wait};
 pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
 pub use http::reply::{Created, Done, Listed, Made, Reached, Reply};

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use crate::{
     commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
-    domain::{Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Time, UserId},
+    domain::{
+        Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Recorded, Time, UserId,
+    },
     live::Tracked,
-    log::{Appended, Recorded},
+    log::Appended,
 };
 
 /// What became of an act.

@@ -19,9 +19,9 @@ use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     commands::refused::Refused,
-    domain::{ClientId, Position, UserId},
+    domain::{ClientId, Position, Recorded, UserId},
     live::Conversations,
-    log::{Log, Recorded, Unavailable},
+    log::{Log, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
     views::Sending,

@@ -30,7 +30,7 @@ pub use messages::Messages;
 pub use needs::Commands;
 pub use receipts::Receipts;
 pub use refused::Refused;
-pub use send::{NewMessage, Sent};
+pub use send::Sent;
 pub use start::Started;
 
 pub use crate::log::{CONTRACT, Durability, Layout, Unavailable};

@@ -3,33 +3,20 @@
 use crate::{
     commands::{earlier::has_key, needs::Commands, refused::Refused},
     domain::{
-        self, ClientId, Command, ConversationId, Event, Json, MessageId, MessageSent, Metadata, Position,
-        Text, Time, UserId,
+        ClientId, Command, ConversationId, Event, Json, MessageId, MessageSent, Metadata, NewMessage,
+        Position, Recorded, Time, UserId,
     },
-    log::{Appended, Recorded, Unavailable},
+    log::{Appended, Unavailable},
 };
-
-/// A message that shall be sent.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewMessage {
-    /// By which a retry is known.
-    pub client_id: ClientId,
-    /// As typed.
-    pub text: Text,
-    /// The message that it answers.
-    pub reply_to: Option<MessageId>,
-    /// What programs added.
-    pub metadata: Option<Metadata>,
-}
 
 /// A message that is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// When it was sent.
+    /// The time at which the message was sent.
     pub time: Time,
-    /// As the log keeps it.
+    /// The message as the log keeps it.
     pub message: MessageSent,
 }
 
@@ -44,28 +31,33 @@ impl Commands {
     ) -> Result<Sent, Refused> {
         let tracked = self.of_member(by, conversation).await?;
         if let Some(first) = self.earlier.done((conversation, by, new.client_id.clone())).await? {
-            return the_same(first, &new);
+            let NewMessage { text, reply_to, metadata, .. } = &new;
+            return the_same(first, text.as_str(), *reply_to, metadata.as_ref().map(Metadata::json));
         }
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
-        let send = |reply_to| {
-            let NewMessage { client_id, text, metadata, .. } = new.clone();
-            let message_id = self.clock.id(MessageId::known);
-            let new = domain::NewMessage { message_id, client_id, text, reply_to, metadata };
-            Command::Send { new: Box::new(new), blocked }
-        };
+        let (message_id, client_id) = (self.clock.id(MessageId::known), new.client_id.clone());
         let decided = match new.reply_to {
-            None => tracked.conversation().decide(by, send(None))?,
+            None => {
+                let command = Command::Send { message_id, new: Box::new(new), quoted: None, blocked };
+                tracked.conversation().decide(by, command)?
+            }
             Some(quoted) => {
-                self.decide_on(&tracked, by, conversation, quoted, |quoted| send(Some(quoted))).await?
+                let command = |quoted| {
+                    let (new, quoted) = (Box::new(new.clone()), Some(Box::new(quoted)));
+                    Command::Send { message_id, new, quoted, blocked }
+                };
+                self.decide_on(&tracked, by, conversation, quoted, command).await?
             }
         };
         let Some(event) = decided else { unreachable!("a message is always something new") };
-        let draft = self.draft(conversation, by, event, Some(new.client_id.clone()));
+        let draft = self.draft(conversation, by, event, Some(client_id.clone()));
         let Appended { position, duplicate } = self.log.append(&draft).await?;
-        if let (false, Event::MessageSent(message)) = (duplicate, draft.event) {
+        let Event::MessageSent(message) = draft.event else { unreachable!("a message is sent") };
+        if !duplicate {
             return Ok(Sent { position, time: draft.time, message });
         }
-        the_same(self.appended_before(by, conversation, position, &new.client_id).await?, &new)
+        let first = self.appended_before(by, conversation, position, &client_id).await?;
+        the_same(first, &message.text, message.reply_to, message.metadata.as_ref())
     }
 
     /// What JetStream has stored with this key within its window.
@@ -82,12 +74,17 @@ impl Commands {
     }
 }
 
-/// The first answer again, unless the key was used for something else.
-fn the_same(first: Recorded, new: &NewMessage) -> Result<Sent, Refused> {
+/// The first answer again, unless the key was used for another message.
+fn the_same(
+    first: Recorded,
+    text: &str,
+    reply_to: Option<MessageId>,
+    metadata: Option<&Json>,
+) -> Result<Sent, Refused> {
     match first.event {
         Some(Event::MessageSent(message))
-            if (message.text.as_str(), message.reply_to) == (new.text.as_str(), new.reply_to)
-                && mean_the_same(message.metadata.as_ref(), new.metadata.as_ref()) =>
+            if (message.text.as_str(), message.reply_to) == (text, reply_to)
+                && mean_the_same(message.metadata.as_ref(), metadata) =>
         {
             Ok(Sent { position: first.position, time: first.time, message })
         }
@@ -95,9 +92,9 @@ fn the_same(first: Recorded, new: &NewMessage) -> Result<Sent, Refused> {
     }
 }
 
-fn mean_the_same(first: Option<&Json>, new: Option<&Metadata>) -> bool {
+fn mean_the_same(first: Option<&Json>, new: Option<&Json>) -> bool {
     match (first, new) {
-        (Some(first), Some(new)) => first.means(new.json()),
+        (Some(first), Some(new)) => first.means(new),
         (first, new) => first.is_none() && new.is_none(),
     }
 }

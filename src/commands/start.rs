@@ -5,10 +5,10 @@ use std::sync::Arc;
 use crate::{
     commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{
-        ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Rejection,
-        Time, Title, UserId,
+        ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Recorded,
+        Rejection, Time, Title, UserId,
     },
-    log::{Conflict, Recorded, Unavailable},
+    log::{Conflict, Unavailable},
 };
 
 /// A conversation that has been started, now or before.

@@ -9,18 +9,18 @@ mod stored;
 mod tests;
 mod words;
 
-pub use conversation::aggregate::{
-    Command, Conversation, MAX_FIRST_MEMBERS, MAX_MEMBERS, Membership, Rejection,
-};
+pub use conversation::aggregate::{Conversation, Membership};
+pub use conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection};
 pub use conversation::fold::{Fold, Snapshot};
 pub use conversation::message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
-pub use conversation::past::{AsOf, Happened, Mark, Marks, Past, Reacted, Said};
+pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
     MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, NewMember,
     PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role, Status,
 };
 pub use stored::lane::{Lane, LaneWord};
+pub use stored::recorded::Recorded;
 pub use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::{Emoji, NotOneSign};
 pub use words::ids::{

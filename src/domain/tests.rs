@@ -148,16 +148,17 @@ fn say(words: &str) -> Command {
 /// Says something although one may have blocked the other.
 fn say_though(words: &str, blocked: bool) -> Command {
     match say(words) {
-        Command::Send { new, .. } => Command::Send { new, blocked },
+        Command::Send { message_id, new, quoted, .. } => Command::Send { message_id, new, quoted, blocked },
         other => other,
     }
 }
 
-fn say_with(words: &str, reply_to: Option<Message>, metadata: Option<Metadata>) -> Command {
+fn say_with(words: &str, quoted: Option<Message>, metadata: Option<Metadata>) -> Command {
     let client_id = ClientId::try_from("client-1".to_owned()).expect("a key");
     let message_id = MessageId::known(ANA.uuid());
-    let new = NewMessage { message_id, client_id, text: text(words), reply_to, metadata };
-    Command::Send { new: Box::new(new), blocked: false }
+    let reply_to = quoted.as_ref().map(|quoted| quoted.id);
+    let new = NewMessage { client_id, text: text(words), reply_to, metadata };
+    Command::Send { message_id, new: Box::new(new), quoted: quoted.map(Box::new), blocked: false }
 }
 
 fn created(kind: Kind, name: Option<&str>, members: &[(UserId, Role)]) -> Event {
@@ -203,4 +204,9 @@ fn sent(words: &str) -> Event {
 
 fn advanced(delivered: u64, read: u64) -> Event {
     Event::ReceiptAdvanced(ReceiptAdvanced { delivered: Position(delivered), read: Position(read) })
+}
+
+/// An event at a position of a conversation.
+fn happened(at: Position, actor: UserId, event: Event) -> Recorded {
+    Recorded::happened(at.0, ConversationId::known(ANA.uuid()), actor, Some(event))
 }

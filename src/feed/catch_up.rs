@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::{
-    domain::{Point, Position, UserId},
+    domain::{Point, Position, Recorded, UserId},
     feed::{
         behind::Behind,
         cursor::Cursors,
@@ -17,7 +17,7 @@ use crate::{
         turns::{Turn, Turns},
     },
     live::{Lately, Verdict},
-    log::{Log, Recorded, Unavailable},
+    log::{Log, Unavailable},
     views::{self, Checkpoint, Memberships, Progress},
 };
 

@@ -8,10 +8,10 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    domain::{ConversationId, Fold, Point, Position, UserId},
+    domain::{ConversationId, Fold, Point, Position, Recorded, UserId},
     feed::{behind::Behind, remembered::Remembered},
     live::Shown,
-    log::{Log, NotRead, PAGE, PAGE_BYTES, Recorded, Replay},
+    log::{Log, NotRead, PAGE, PAGE_BYTES, Replay},
     views::{Memberships, Stay},
 };
 

@@ -12,9 +12,9 @@ use std::{
 use tokio::time::timeout;
 
 use crate::{
-    domain::{self, AsOf, ConversationId, Happened, Marks, MessageId, Position, Said, UserId},
+    domain::{self, AsOf, ConversationId, Marks, MessageId, Position, Said, UserId},
     feed::{Behind, Feed},
-    log::{NotRead, PAGE, Recorded, Replay, Unavailable},
+    log::{NotRead, PAGE, Replay, Unavailable},
     views::{Direction, Member, Message, QUOTE, Quote, Reaction, ReactionCount, Reader, Receipt},
 };
 
@@ -95,17 +95,12 @@ async fn fold(replay: &mut Replay, past: &mut domain::Past) -> Result<(), PastEr
         }
         for recorded in page {
             let bytes = recorded.data.len();
-            if !past.take(happened(recorded)) {
+            if !past.take(recorded) {
                 return Ok(());
             }
             spent.spend(bytes)?;
         }
     }
-}
-
-fn happened(recorded: Recorded) -> Happened {
-    let Recorded { position, lane, actor, time, event, .. } = recorded;
-    Happened { position, lane, actor, time, event }
 }
 
 impl Past {
@@ -243,7 +238,7 @@ fn count(limit: i64) -> usize {
 mod tests {
     use super::*;
     use crate::domain::{
-        ConversationCreated, Event, History, Kind, Lane, MessageId, MessageSent, NewMember, Role,
+        ConversationCreated, Event, History, Kind, MessageId, MessageSent, NewMember, Recorded, Role,
     };
 
     fn person(n: u32) -> UserId {
@@ -255,11 +250,15 @@ mod tests {
         let mut past = domain::Past::of(AsOf::Position(Position(9)));
         let members = (1..=5).map(|n| NewMember { user_id: person(n), role: Role::Member }).collect();
         let created = ConversationCreated { kind: Kind::Group, title: None, history: History::Full, members };
-        let mut take = |at: u64, lane, event| {
-            let time = "2026-11-24T13:10:00.000Z".parse().expect("time");
-            past.take(Happened { position: Position(at), lane, actor: person(1), time, event: Some(event) });
+        let mut take = |at: u64, event| {
+            past.take(Recorded::happened(
+                at,
+                ConversationId::known(person(0).uuid()),
+                person(1),
+                Some(event),
+            ));
         };
-        take(1, Lane::Roster, Event::ConversationCreated(created));
+        take(1, Event::ConversationCreated(created));
         for at in 2..=9 {
             let sent = MessageSent {
                 // Ids in another order than positions: clocks differ.
@@ -271,7 +270,7 @@ mod tests {
                 metadata: None,
                 mentions: Vec::new(),
             };
-            take(at, Lane::Timeline, Event::MessageSent(sent));
+            take(at, Event::MessageSent(sent));
         }
         Past(past)
     }

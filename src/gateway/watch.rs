@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use crate::{
-    domain::UserId,
+    domain::{Recorded, UserId},
     gateway::{
         frames::{close::Close, server::ServerFrame},
         hub::{
@@ -18,7 +18,7 @@ use crate::{
         },
         session::shared::Gateway,
     },
-    log::{Recorded, Signal, Unavailable},
+    log::{Signal, Unavailable},
     supervise::Supervisor,
 };
 

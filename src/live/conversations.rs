@@ -14,9 +14,9 @@ use tokio::{
 };
 
 use crate::{
-    domain::{ConversationId, Fold, Point, Position},
+    domain::{ConversationId, Fold, Point, Position, Recorded},
     live::{doubted::Doubted, kept::Kept, tracked::Tracked},
-    log::{FOLDS, Log, Recorded, Unavailable},
+    log::{FOLDS, Log, Unavailable},
 };
 
 /// How long the follower may be behind a conversation that is read.

@@ -7,9 +7,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{
-    domain::{ConversationId, Event},
+    domain::{ConversationId, Event, Recorded},
     live::kept::Kept,
-    log::Recorded,
 };
 
 /// So many ids are remembered by a process.

@@ -18,8 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{ConversationId, Event, LoginId, Point, UserId},
-    log::Recorded,
+    domain::{ConversationId, Event, LoginId, Point, Recorded, UserId},
     telemetry::METRICS,
 };
 

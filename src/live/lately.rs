@@ -7,8 +7,7 @@ use std::{
 };
 
 use crate::{
-    domain::{ConversationId, Point, Position},
-    log::Recorded,
+    domain::{ConversationId, Point, Position, Recorded},
     views::Stay,
 };
 

@@ -2,10 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::{
-    domain::{Conversation, Fold, Position},
-    log::Recorded,
-};
+use crate::domain::{Conversation, Fold, Position, Recorded};
 
 /// A conversation that is kept current.
 #[derive(Debug)]

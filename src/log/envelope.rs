@@ -8,7 +8,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ClientId, ConversationId, Event, EventId, Lane, Point, Position, Time, UserId},
+    domain::{ClientId, ConversationId, Event, EventId, Lane, Position, Recorded, Time, UserId},
     log::{errors::Malformed, public_url::PublicUrl, subject},
     telemetry::TraceParent,
 };
@@ -51,31 +51,6 @@ pub struct Draft {
     pub key: Option<ClientId>,
     /// The trace of which it is a part.
     pub trace: Option<TraceParent>,
-}
-
-/// An event as the log keeps it.
-#[derive(Debug, Clone)]
-pub struct Recorded {
-    /// Where in the log it stands.
-    pub position: Position,
-    /// Where it happened.
-    pub conversation: ConversationId,
-    /// In which lane.
-    pub lane: Lane,
-    /// Its id.
-    pub id: EventId,
-    /// Who did it.
-    pub actor: UserId,
-    /// When, for people to read.
-    pub time: Time,
-    /// Its type as clients see it: `message.sent`, and `message.sent.v2` for another version than the first.
-    pub word: String,
-    /// What; `None` for what this version cannot read: a type, a version of a type or a lane that it does not know.
-    pub event: Option<Event>,
-    /// Its data as it was stored.
-    pub data: Bytes,
-    /// Why it cannot be read, if it cannot: then it is void, and what is not known of it is nil.
-    pub poison: Option<String>,
 }
 
 /// The id in the headers of a message, also of one that is not an event; the nil id if there is none.
@@ -192,11 +167,6 @@ impl Recorded {
         })
     }
 
-    /// Where it stands, and that it is this event that stands there.
-    pub fn point(&self) -> Point {
-        Point { position: self.position, event: self.id }
-    }
-
     /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
     /// conversation is in the nil one, which nobody has.
     pub(super) fn read_or_poison(
@@ -233,42 +203,6 @@ impl Recorded {
             all.insert(*name, *value);
         }
         Self::read_or_poison(position, subject, Some(&all), data)
-    }
-
-    /// One that means nothing, for tests of what only keeps events.
-    #[cfg(test)]
-    pub(crate) fn meaningless(position: u64, conversation: ConversationId, bytes: usize) -> Self {
-        Self {
-            position: Position(position),
-            conversation,
-            lane: Lane::Timeline,
-            id: EventId::known(Uuid::nil()),
-            actor: UserId::known(Uuid::nil()),
-            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
-            word: "something.new".into(),
-            event: None,
-            data: vec![b' '; bytes].into(),
-            poison: None,
-        }
-    }
-
-    /// An event at a position, for tests of who is shown it.
-    #[cfg(test)]
-    pub(crate) fn happened(
-        position: u64,
-        conversation: ConversationId,
-        actor: UserId,
-        event: Option<Event>,
-    ) -> Self {
-        let (lane, word) = event.as_ref().map_or((Lane::Timeline, "something.new"), |e| (e.lane(), e.word()));
-        let data = event.as_ref().map_or_else(|| Ok("{}".into()), Event::data).expect("JSON");
-        let meaningless = Self::meaningless(position, conversation, 0);
-        Self { actor, lane, word: word.into(), event, data: data.into(), ..meaningless }
-    }
-
-    /// Whether its subject names a conversation.
-    pub fn has_conversation(&self) -> bool {
-        !self.conversation.uuid().is_nil()
     }
 }
 

@@ -21,7 +21,7 @@ pub use bus::peers::{Peer, Peers};
 pub use bus::signal::{Signal, Signals};
 pub use connection::Log;
 pub use contract::{channels, schema_files, schemas};
-pub use envelope::{Draft, Recorded, type_name};
+pub use envelope::{Draft, type_name};
 pub use errors::{BadUrl, Conflict, Damaged, Malformed, NotAppended, NotRead, OpenError, Unavailable};
 pub use limits::{APPEND_DEADLINE, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
 pub use public_url::PublicUrl;

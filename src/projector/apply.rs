@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use sqlx::{Connection as _, PgConnection};
 
 use crate::{
-    domain::{ConversationId, Fold, Point, Position},
-    log::{Log, PAGE, Recorded},
+    domain::{ConversationId, Fold, Point, Position, Recorded},
+    log::{Log, PAGE},
     projector::{AnotherLog, stopped::Stopped, turn::in_time},
     telemetry::METRICS,
     views::{self, Advanced, Fact, Parked, Projection, Standing},
@@ -152,46 +152,28 @@ impl Projecting {
     fn facts(&mut self, batch: Vec<Recorded>) -> (Vec<Fact>, Vec<Parked>) {
         let (mut facts, mut poison) = (Vec::with_capacity(batch.len()), Vec::new());
         for recorded in batch {
-            let has_conversation = recorded.has_conversation();
-            let Recorded { position, conversation, lane, id, actor, time, event, poison: why, .. } = recorded;
+            let (id, conversation) = (recorded.id, recorded.conversation);
             if self.parked.0.contains(&conversation) {
                 continue;
             }
-            if let Some(reason) = why {
-                poison.push(Parked {
-                    position,
-                    conversation: has_conversation.then_some(conversation),
-                    reason,
-                });
-                if has_conversation {
+            if let Some(reason) = recorded.poison.clone() {
+                let conversation = recorded.has_conversation().then_some(conversation);
+                poison.push(Parked { position: recorded.position, conversation, reason });
+                if let Some(conversation) = conversation {
                     self.stop(conversation);
                 }
                 continue;
             }
-            if event.is_none() {
+            if recorded.event.is_none() {
                 METRICS.unknown_events.inc();
             }
+            let Recorded { position, actor, lane, event, .. } = &recorded;
             let fold = self.folds.entry(conversation).or_default();
-            let counts = fold.apply(position, actor, lane, event.as_ref()).is_some();
-            let (event, void) = match event {
-                event if counts => (event, None),
-                event => (None, event.and_then(|event| event.client_id().map(str::to_owned))),
-            };
-            if counts || void.is_some() {
-                let (changes, snapshot) =
-                    (fold.changes, counts.then(|| views::snapshot_due(fold, id)).flatten());
-                facts.push(Fact {
-                    position,
-                    conversation,
-                    lane,
-                    id,
-                    actor,
-                    time,
-                    event,
-                    void,
-                    changes,
-                    snapshot,
-                });
+            let counts = fold.apply(*position, *actor, *lane, event.as_ref()).is_some();
+            let has_key = || event.as_ref().is_some_and(|event| event.client_id().is_some());
+            if counts || has_key() {
+                let snapshot = counts.then(|| views::snapshot_due(fold, id)).flatten();
+                facts.push(Fact { counts, changes: fold.changes, snapshot, recorded });
             }
         }
         (facts, poison)
@@ -229,7 +211,7 @@ impl Projecting {
     ) -> BoxFuture<'a, Result<(), Stopped>> {
         Box::pin(async move {
             let facts: Vec<Fact> =
-                facts.iter().filter(|fact| !behind.contains(&fact.conversation)).cloned().collect();
+                facts.iter().filter(|fact| !behind.contains(&fact.recorded.conversation)).cloned().collect();
             if facts.is_empty() {
                 return Ok(());
             }
@@ -240,7 +222,7 @@ impl Projecting {
                 Err(e) => return Err(e),
             };
             in_time(self.patience, attempt.rollback()).await?;
-            if let [Fact { position, conversation, .. }] = facts[..] {
+            if let [Fact { recorded: Recorded { position, conversation, .. }, .. }] = facts[..] {
                 let reason = format!("Postgres refuses its rows: {refused}");
                 let parked = Parked { position, conversation: Some(conversation), reason };
                 self.stop(conversation);

@@ -6,8 +6,8 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    domain::Position,
-    log::{Damaged, Follower, Recorded, Unavailable},
+    domain::{Position, Recorded},
+    log::{Damaged, Follower, Unavailable},
     projector::stopped::Stopped,
 };
 

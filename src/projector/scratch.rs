@@ -20,8 +20,8 @@ use sqlx::{
 use tokio::sync::mpsc;
 
 use crate::{
-    domain::{Epoch, Point, Position},
-    log::{Damaged, Log, Recorded, Unavailable},
+    domain::{Epoch, Point, Position, Recorded},
+    log::{Damaged, Log, Unavailable},
     projector::{
         AnotherLog, NotCompared,
         apply::Projecting,

@@ -1,4 +1,5 @@
-//! The conversations: what they are called, how far they have come, and the list of mine.
+//! The conversations: their titles, their heads, and their folds for the projector. `mine.rs` has the queries of a
+//! member.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -6,20 +7,15 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{FromRow, PgConnection, PgPool};
-use time::OffsetDateTime;
+use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::{
     domain::{
-        ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Kind, Lane,
-        MessageId, Position, Role, Time, UserId,
+        Conversation, ConversationCreated, ConversationId, ConversationUpdated, Event, Fold, History, Lane,
+        Position, Time,
     },
-    views::{
-        Fact, Moment, Projection, bigint, members,
-        moment::{self, with_moment},
-        position, read_word, word,
-    },
+    views::{Fact, Projection, bigint, members, position, read_word, word},
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -34,7 +30,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     Box::pin(async move {
         let mut changes = Vec::new();
         for fact in facts {
-            match &fact.event {
+            match fact.event() {
                 Some(Event::ConversationCreated(created)) => changes.push((fact, Change::Created(created))),
                 Some(Event::ConversationUpdated(updated)) => changes.push((fact, Change::Updated(updated))),
                 _ => {}
@@ -48,7 +44,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
             });
             create(connection, created.collect()).await?;
             let updated = run.iter().filter_map(|(fact, change)| match change {
-                Change::Updated(updated) => Some((fact.conversation, *updated)),
+                Change::Updated(updated) => Some((fact.recorded.conversation, *updated)),
                 Change::Created(_) => None,
             });
             update(connection, updated.collect()).await?;
@@ -73,13 +69,13 @@ async fn create(
     let (mut creators, mut times) = (Vec::new(), Vec::new());
     let (mut positions, mut changes) = (Vec::new(), Vec::new());
     for (fact, created) in created {
-        ids.push(fact.conversation.uuid());
+        ids.push(fact.recorded.conversation.uuid());
         kinds.push(word(created.kind));
         titles.push(created.title.as_deref());
         histories.push(word(created.history));
-        creators.push(fact.actor.uuid());
-        times.push(fact.time.datetime());
-        positions.push(bigint(fact.position));
+        creators.push(fact.recorded.actor.uuid());
+        times.push(fact.recorded.time.datetime());
+        positions.push(bigint(fact.recorded.position));
         changes.push(fact.changes.cast_signed());
     }
     sqlx::query(
@@ -140,15 +136,19 @@ async fn update(
 /// is done with an old message does not bring a conversation to the front of anybody's list.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut last: BTreeMap<ConversationId, (Position, u64, Position, Option<Time>)> = BTreeMap::new();
-    for fact in facts.iter().filter(|fact| fact.void.is_none()) {
-        let (head, changes, roster, time) =
-            last.entry(fact.conversation).or_insert((fact.position, 0, Position::START, None));
-        (*head, *changes) = (fact.position, fact.changes);
-        if matches!(fact.event, Some(Event::MessageSent(_))) {
-            *time = Some(fact.time);
+    for fact in facts.iter().filter(|fact| fact.counts) {
+        let (head, changes, roster, time) = last.entry(fact.recorded.conversation).or_insert((
+            fact.recorded.position,
+            0,
+            Position::START,
+            None,
+        ));
+        (*head, *changes) = (fact.recorded.position, fact.changes);
+        if matches!(fact.event(), Some(Event::MessageSent(_))) {
+            *time = Some(fact.recorded.time);
         }
-        if fact.lane == Lane::Roster {
-            *roster = fact.position;
+        if fact.recorded.lane == Lane::Roster {
+            *roster = fact.recorded.position;
         }
     }
     let mut ids = Vec::new();
@@ -194,8 +194,7 @@ pub async fn folds(
     let mut rosters = members::rosters(connection, &uuids).await?;
     let fold = |(id, kind, title, history, roster, changes, head): Row| {
         let members = rosters.remove(&id).unwrap_or_default();
-        let conversation =
-            crate::domain::Conversation::restored(read_word(kind)?, title, read_word(history)?, members);
+        let conversation = Conversation::restored(read_word(kind)?, title, read_word(history)?, members);
         let fold = Fold {
             conversation: conversation.into(),
             roster: position(roster),
@@ -206,223 +205,4 @@ pub async fn folds(
         Ok((ConversationId::known(id), fold))
     };
     rows.into_iter().map(fold).collect()
-}
-
-/// A conversation as one of its members sees it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conversation {
-    /// Its id.
-    pub id: ConversationId,
-    /// Direct or group.
-    pub kind: Kind,
-    /// A group's title.
-    pub title: Option<String>,
-    /// The history setting for later members.
-    pub history: History,
-    /// The other one of a direct conversation.
-    pub peer: Option<UserId>,
-    /// My role.
-    pub role: Role,
-    /// The time of `conversation.created`.
-    pub created_at: Time,
-    /// When somebody last spoke, or when I came in if that was later.
-    pub active_at: Time,
-    /// The last message that I may read.
-    pub last_message: Option<LastMessage>,
-    /// Messages of others after my read position, counted up to 1,000 among the latest 10,000.
-    pub unread: i64,
-    /// How many of them mention me, counted up to 1,000.
-    pub mentions: i64,
-    /// My read position.
-    pub read: Position,
-    /// The last position.
-    pub head: Position,
-}
-
-/// The last message of a conversation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastMessage {
-    /// Its id.
-    pub id: MessageId,
-    /// The position of the message.
-    pub position: Position,
-    /// The author of the message.
-    pub sender: UserId,
-    /// As it is now; empty once it is deleted.
-    pub text: String,
-    /// The time of the original message, also after an edit.
-    pub sent_at: Time,
-    /// The time of the last edit.
-    pub edited_at: Option<Time>,
-    /// The time of the deletion; the text is gone since then.
-    pub deleted_at: Option<Time>,
-}
-
-#[derive(FromRow)]
-struct Row {
-    id: Uuid,
-    kind: String,
-    title: Option<String>,
-    history: String,
-    peer: Option<Uuid>,
-    role: String,
-    created_at: OffsetDateTime,
-    moved_at: OffsetDateTime,
-    head: i64,
-    read: i64,
-    unread: i64,
-    mentions: i64,
-    message_id: Option<Uuid>,
-    message_position: Option<i64>,
-    sender: Option<Uuid>,
-    text: Option<String>,
-    sent_at: Option<OffsetDateTime>,
-    edited_at: Option<OffsetDateTime>,
-    deleted_at: Option<OffsetDateTime>,
-}
-
-/// Where a conversation stands in the list of its member: who is brought in finds it in front.
-const MOVED: &str = "greatest(c.active_at, me.joined_at)";
-
-/// Conversations as their member `$1` sees them, those that moved last in front. `which` gives the ids of
-/// those that are wanted, few: only of these are the messages looked at.
-fn select(which: &str) -> String {
-    format!(
-        "with wanted as materialized ({which}),
-         mine as materialized (
-             select c.*, me.user_id, me.role, {MOVED} as moved_at,
-                    case c.history when 'full' then 0 else me.since end as visible_from,
-                    coalesce((select read from receipt
-                              where conversation_id = wanted.id and user_id = $1), 0) as read
-             from wanted join member me on me.conversation_id = wanted.id and me.user_id = $1
-             join conversation c on c.id = wanted.id
-         ),
-         c as (select *, greatest(read, visible_from) as read_to from mine) {SELECT} order by c.moved_at desc, c.id desc"
-    )
-}
-
-/// What a member sees of the conversations `c`. What is unread is counted in the key of the messages,
-/// which has their senders too; it knows nothing of deletions, so as many more are counted as are deleted.
-/// No more than 10,000 messages are looked at, for the sake of programs that say much and never read.
-const SELECT: &str = "
-    select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.moved_at, c.head,
-           case when c.kind = 'direct' then (
-               select user_id from member where conversation_id = c.id and user_id <> c.user_id limit 1
-           ) end as peer,
-           c.read, greatest(unread.others - gone.others, 0) as unread, mentions.mentions,
-           m.id as message_id, m.position as message_position, m.sender, m.text, m.sent_at, m.edited_at,
-           m.deleted_at
-    from c
-    left join lateral (
-        select id, position, sender, text, sent_at, edited_at, deleted_at from message
-        where conversation_id = c.id and position > c.visible_from
-        order by position desc limit 1
-    ) m on true
-    cross join lateral (
-        select count(*) as others from (
-            select from message
-            where conversation_id = c.id and position > c.read_to and sender <> c.user_id
-                  and deleted_at is not null
-            order by position desc limit 10000
-        ) deleted
-    ) gone
-    cross join lateral (
-        select count(*) as others from (
-            select from (
-                select sender from message where conversation_id = c.id and position > c.read_to
-                order by position desc limit 10000
-            ) newest
-            where sender <> c.user_id limit 1000 + gone.others
-        ) counted
-    ) unread
-    cross join lateral (
-        select count(*) as mentions from (
-            select from mention
-            where conversation_id = c.id and user_id = c.user_id and message > c.read_to
-                  and sender <> c.user_id
-            limit 1000
-        ) counted
-    ) mentions";
-
-fn conversation(row: Row) -> sqlx::Result<Conversation> {
-    let last = (row.message_id, row.message_position, row.sender, row.text, row.sent_at);
-    let last_message = match last {
-        (Some(id), Some(at), Some(sender), Some(text), Some(sent_at)) => Some(LastMessage {
-            id: MessageId::known(id),
-            position: position(at),
-            sender: UserId::known(sender),
-            text,
-            sent_at: Time::of(sent_at),
-            edited_at: row.edited_at.map(Time::of),
-            deleted_at: row.deleted_at.map(Time::of),
-        }),
-        _ => None,
-    };
-    Ok(Conversation {
-        id: ConversationId::known(row.id),
-        kind: read_word(row.kind)?,
-        title: row.title,
-        history: read_word(row.history)?,
-        peer: row.peer.map(UserId::known),
-        role: read_word(row.role)?,
-        created_at: Time::of(row.created_at),
-        active_at: Time::of(row.moved_at),
-        last_message,
-        unread: row.unread,
-        mentions: row.mentions,
-        read: position(row.read),
-        head: position(row.head),
-    })
-}
-
-/// A conversation of mine.
-pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<Conversation>> {
-    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
-        .bind(user.uuid())
-        .bind(id.uuid())
-        .fetch_optional(pool)
-        .await?;
-    row.map(conversation).transpose()
-}
-
-/// Which of my conversations are wanted, by a list that the view does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among<'a> {
-    /// These alone.
-    These(&'a [ConversationId]),
-    /// All but these.
-    AllBut(&'a [ConversationId]),
-}
-
-/// My conversations, those that moved last in front, from behind the one that `after` names.
-pub async fn page(
-    pool: &PgPool,
-    user: UserId,
-    among: Among<'_>,
-    after: Option<(Time, ConversationId)>,
-    limit: i64,
-) -> sqlx::Result<(Vec<Conversation>, Moment)> {
-    let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
-    let (listed, wanted) = match among {
-        Among::These(ids) => (ids, true),
-        Among::AllBut(ids) => (ids, false),
-    };
-    // A comparison of its own, so that the list is hashed once and not gone through for each row.
-    let sql = select(&format!(
-        "select c.id from member me join conversation c on c.id = me.conversation_id
-         where me.user_id = $1 and ($2::timestamptz is null or ({MOVED}, c.id) < ($2, $3))
-               and (c.id in (select unnest($5::uuid[]))) = $6
-         order by {MOVED} desc, c.id desc limit $4"
-    ));
-    let rows = sqlx::query(with_moment(&sql))
-        .bind(user.uuid())
-        .bind(time)
-        .bind(id)
-        .bind(limit)
-        .bind(listed.iter().map(|id| id.uuid()).collect::<Vec<_>>())
-        .bind(wanted)
-        .fetch_all(pool)
-        .await?;
-    let (rows, moment) = moment::read::<Row>(&rows)?;
-    Ok((rows.into_iter().map(conversation).collect::<sqlx::Result<_>>()?, moment))
 }

@@ -25,12 +25,15 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         let (mut conversations, mut users) = (Vec::new(), Vec::new());
         let (mut keys, mut positions) = (Vec::new(), Vec::new());
         for fact in facts {
-            let acted = fact.event.as_ref().filter(|event| !matches!(event, Event::MessageSent(_)));
-            let Some(key) = fact.void.as_deref().or(acted.and_then(Event::client_id)) else { continue };
-            conversations.push(fact.conversation.uuid());
-            users.push(fact.actor.uuid());
+            // The key of a message that counts stands with the message.
+            if let Some(Event::MessageSent(_)) = fact.event() {
+                continue;
+            }
+            let Some(key) = fact.recorded.event.as_ref().and_then(Event::client_id) else { continue };
+            conversations.push(fact.recorded.conversation.uuid());
+            users.push(fact.recorded.actor.uuid());
             keys.push(key);
-            positions.push(bigint(fact.position));
+            positions.push(bigint(fact.recorded.position));
         }
         if keys.is_empty() {
             return Ok(());

@@ -50,7 +50,7 @@ enum Change {
 }
 
 fn changes(fact: &Fact) -> Vec<(&Fact, Change)> {
-    let changes = match &fact.event {
+    let changes = match fact.event() {
         Some(Event::ConversationCreated(created)) => {
             created.members.iter().map(|member| Change::Added(member.user_id, member.role)).collect()
         }
@@ -67,11 +67,11 @@ async fn add(connection: &mut PgConnection, run: &[(&Fact, Change)]) -> sqlx::Re
     let (mut positions, mut times) = (Vec::new(), Vec::new());
     for (fact, change) in run {
         let Change::Added(user, role) = change else { continue };
-        conversations.push(fact.conversation.uuid());
+        conversations.push(fact.recorded.conversation.uuid());
         users.push(user.uuid());
         roles.push(word(role));
-        positions.push(bigint(fact.position));
-        times.push(fact.time.datetime());
+        positions.push(bigint(fact.recorded.position));
+        times.push(fact.recorded.time.datetime());
     }
     sqlx::query(
         "insert into member (conversation_id, user_id, role, since, joined_at)
@@ -92,7 +92,9 @@ async fn remove(connection: &mut PgConnection, run: &[(&Fact, Change)]) -> sqlx:
     let mut first: BTreeMap<(Uuid, Uuid), i64> = BTreeMap::new();
     for (fact, change) in run {
         let Change::Removed(user) = change else { continue };
-        first.entry((fact.conversation.uuid(), user.uuid())).or_insert(bigint(fact.position));
+        first
+            .entry((fact.recorded.conversation.uuid(), user.uuid()))
+            .or_insert(bigint(fact.recorded.position));
     }
     let (mut conversations, mut users, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     for ((conversation, user), position) in first {
@@ -122,7 +124,7 @@ async fn change_roles(connection: &mut PgConnection, run: &[(&Fact, Change)]) ->
     let mut last: BTreeMap<(Uuid, Uuid), String> = BTreeMap::new();
     for (fact, change) in run {
         let Change::Became(user, role) = change else { continue };
-        last.insert((fact.conversation.uuid(), user.uuid()), word(role));
+        last.insert((fact.recorded.conversation.uuid(), user.uuid()), word(role));
     }
     let (mut conversations, mut users, mut roles) = (Vec::new(), Vec::new(), Vec::new());
     for ((conversation, user), role) in last {

@@ -29,16 +29,16 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         let mut over: BTreeSet<Place> = BTreeSet::new();
         let mut named: BTreeMap<Place, &[UserId]> = BTreeMap::new();
         for fact in facts {
-            match &fact.event {
+            match fact.event() {
                 Some(Event::MessageSent(sent)) if !sent.mentions.is_empty() => {
-                    named.insert((fact.conversation, fact.position), &sent.mentions);
+                    named.insert((fact.recorded.conversation, fact.recorded.position), &sent.mentions);
                 }
                 Some(Event::MessageEdited(edited)) => {
-                    over.insert((fact.conversation, edited.message_position));
-                    named.insert((fact.conversation, edited.message_position), &edited.mentions);
+                    over.insert((fact.recorded.conversation, edited.message_position));
+                    named.insert((fact.recorded.conversation, edited.message_position), &edited.mentions);
                 }
                 Some(Event::MessageDeleted(deleted)) => {
-                    over.insert((fact.conversation, deleted.message_position));
+                    over.insert((fact.recorded.conversation, deleted.message_position));
                 }
                 _ => {}
             }

@@ -45,10 +45,10 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 }
 
 async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
-    let is_sent = |fact: &&Fact| matches!(fact.event, Some(Event::MessageSent(_)));
+    let is_sent = |fact: &&Fact| matches!(fact.event(), Some(Event::MessageSent(_)));
     let mut sent: Vec<&Fact> = facts.iter().filter(is_sent).collect();
     // In the order of the key, so that neighbours meet in its index and in the table.
-    sent.sort_unstable_by_key(|fact| (fact.conversation, fact.position));
+    sent.sort_unstable_by_key(|fact| (fact.recorded.conversation, fact.recorded.position));
     let n = sent.len();
     let (mut conversations, mut positions) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut ids, mut senders) = (Vec::with_capacity(n), Vec::with_capacity(n));
@@ -57,14 +57,14 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     let (mut replies, mut replies_at) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut folded, mut marked) = (Vec::with_capacity(n), Vec::with_capacity(n));
     for fact in sent {
-        let Some(Event::MessageSent(message)) = &fact.event else { continue };
-        conversations.push(fact.conversation.uuid());
-        positions.push(bigint(fact.position));
+        let Some(Event::MessageSent(message)) = fact.event() else { continue };
+        conversations.push(fact.recorded.conversation.uuid());
+        positions.push(bigint(fact.recorded.position));
         ids.push(message.message_id.uuid());
-        senders.push(fact.actor.uuid());
+        senders.push(fact.recorded.actor.uuid());
         keys.push(message.client_id.as_str());
         texts.push(message.text.as_str());
-        times.push(fact.time.datetime());
+        times.push(fact.recorded.time.datetime());
         replies.push(message.reply_to.map(MessageId::uuid));
         replies_at.push(message.reply_to_position.map(bigint));
         metadata.push(message.metadata.as_ref().map(Json::as_str));
@@ -107,13 +107,13 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
 /// what it stands for is taken away again.
 async fn mark(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let place = |fact: &Fact| {
-        let at = match &fact.event {
+        let at = match fact.event() {
             Some(Event::ReactionAdded(added)) => added.message_position,
             Some(Event::MessagePinned(pinned)) => pinned.message_position,
             Some(Event::MessageEdited(edited)) if !edited.mentions.is_empty() => edited.message_position,
             _ => return None,
         };
-        Some((fact.conversation, at))
+        Some((fact.recorded.conversation, at))
     };
     let places: BTreeSet<Place> = facts.iter().filter_map(place).collect();
     if places.is_empty() {
@@ -137,8 +137,10 @@ async fn mark(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
 async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut first: BTreeMap<Place, (UserId, Time)> = BTreeMap::new();
     for fact in facts {
-        if let Some(Event::MessageDeleted(deleted)) = &fact.event {
-            first.entry((fact.conversation, deleted.message_position)).or_insert((fact.actor, fact.time));
+        if let Some(Event::MessageDeleted(deleted)) = fact.event() {
+            first
+                .entry((fact.recorded.conversation, deleted.message_position))
+                .or_insert((fact.recorded.actor, fact.recorded.time));
         }
     }
     if first.is_empty() {
@@ -178,13 +180,13 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     let (mut conversations, mut messages, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     let (mut texts, mut times, mut folded) = (Vec::new(), Vec::new(), Vec::new());
     for fact in facts {
-        let Some(Event::MessageEdited(edited)) = &fact.event else { continue };
-        conversations.push(fact.conversation.uuid());
+        let Some(Event::MessageEdited(edited)) = fact.event() else { continue };
+        conversations.push(fact.recorded.conversation.uuid());
         messages.push(bigint(edited.message_position));
-        positions.push(bigint(fact.position));
+        positions.push(bigint(fact.recorded.position));
         texts.push(edited.text.as_str());
         folded.push(words::vector(edited.text.as_str()));
-        times.push(fact.time.datetime());
+        times.push(fact.recorded.time.datetime());
     }
     if texts.is_empty() {
         return Ok(());
@@ -237,8 +239,8 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
 
 /// The messages that a batch deletes, as columns.
 pub(super) fn deleted(facts: &[Fact]) -> Option<(Vec<Uuid>, Vec<i64>)> {
-    let place = |fact: &Fact| match &fact.event {
-        Some(Event::MessageDeleted(deleted)) => Some((fact.conversation, deleted.message_position)),
+    let place = |fact: &Fact| match fact.event() {
+        Some(Event::MessageDeleted(deleted)) => Some((fact.recorded.conversation, deleted.message_position)),
         _ => None,
     };
     let places: BTreeSet<Place> = facts.iter().filter_map(place).collect();

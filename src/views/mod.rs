@@ -13,6 +13,7 @@ mod keys;
 mod members;
 mod mentions;
 mod messages;
+mod mine;
 mod moment;
 mod parked;
 mod pins;
@@ -24,13 +25,14 @@ mod rosters;
 mod schema;
 mod search;
 mod toggles;
+mod wanted;
 mod words;
 
 pub use all::ALL;
 pub use checkpoints::{Advanced, Progress, Standing, advance, change_epoch, points_in, resume, stands};
 pub(in crate::views) use columns::{bigint, position, read_word, word};
 pub use compare::{Difference, compare};
-pub use conversations::{Among, Conversation, LastMessage, folds, one, page};
+pub use conversations::folds;
 pub use history::{
     Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
     versions,
@@ -40,6 +42,7 @@ pub use members::{
     Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
 };
 pub use messages::found;
+pub use mine::{Among, Conversation, LastMessage, one, page};
 pub use moment::{Checkpoint, Moment};
 pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};
@@ -53,4 +56,4 @@ pub use schema::{
     replace_one, schema, session, settle, tables, whole,
 };
 pub use search::{Hit, SearchError, search};
-pub use words::{Piece, Wanted};
+pub use wanted::{Piece, Wanted};

@@ -29,16 +29,20 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     Box::pin(async move {
         let mut all: Toggles<Place> = Toggles::new();
         for fact in facts {
-            match &fact.event {
+            match fact.event() {
                 Some(Event::MessagePinned(pinned)) => {
-                    let place = (fact.conversation, pinned.message_position);
-                    toggles::put(&mut all, place, (fact.actor, fact.position, fact.time));
+                    let place = (fact.recorded.conversation, pinned.message_position);
+                    toggles::put(
+                        &mut all,
+                        place,
+                        (fact.recorded.actor, fact.recorded.position, fact.recorded.time),
+                    );
                 }
                 Some(Event::MessageUnpinned(unpinned)) => {
-                    toggles::take(&mut all, (fact.conversation, unpinned.message_position));
+                    toggles::take(&mut all, (fact.recorded.conversation, unpinned.message_position));
                 }
                 Some(Event::MessageDeleted(deleted)) => {
-                    toggles::take(&mut all, (fact.conversation, deleted.message_position));
+                    toggles::take(&mut all, (fact.recorded.conversation, deleted.message_position));
                 }
                 _ => {}
             }

@@ -3,31 +3,26 @@
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
-use crate::domain::{ConversationId, Event, EventId, Lane, Position, Snapshot, Time, UserId};
+use crate::domain::{Event, Recorded, Snapshot};
 
-/// An event that counts, or was tried in vain, as projections see it.
+/// An event for the projections, and what its conversation was behind it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
-    /// Where it stands.
-    pub position: Position,
-    /// In which conversation.
-    pub conversation: ConversationId,
-    /// In which lane.
-    pub lane: Lane,
-    /// Its id.
-    pub id: EventId,
-    /// The user who caused the event.
-    pub actor: UserId,
-    /// When.
-    pub time: Time,
-    /// What; `None` for a type that this version does not know, and for what is void.
-    pub event: Option<Event>,
-    /// The idempotency key of something void. It has no other effect than that it was tried.
-    pub void: Option<String>,
+    /// The event as it was recorded.
+    pub recorded: Recorded,
+    /// Whether the event counts. A void event has no effect but one: its idempotency key is used.
+    pub counts: bool,
     /// How many events the roster of the conversation has had by then.
     pub changes: u64,
-    /// The roster behind it, where a snapshot is due.
+    /// The roster behind the event, where a snapshot is due.
     pub snapshot: Option<Snapshot>,
+}
+
+impl Fact {
+    /// The event; `None` if the event is void, or of a type that this version does not know.
+    pub fn event(&self) -> Option<&Event> {
+        self.recorded.event.as_ref().filter(|_| self.counts)
+    }
 }
 
 /// Brings facts into tables.

@@ -29,12 +29,12 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     Box::pin(async move {
         let mut all: Toggles<Of> = Toggles::new();
         for fact in facts {
-            let (conversation, user) = (fact.conversation, fact.actor);
-            match &fact.event {
+            let (conversation, user) = (fact.recorded.conversation, fact.recorded.actor);
+            match fact.event() {
                 Some(Event::ReactionAdded(added)) => {
                     let key =
                         (conversation, added.message_position, Emoji::compared(added.emoji.as_str()), user);
-                    toggles::put(&mut all, key, (user, fact.position, fact.time));
+                    toggles::put(&mut all, key, (user, fact.recorded.position, fact.recorded.time));
                 }
                 Some(Event::ReactionRemoved(removed)) => {
                     let key = (

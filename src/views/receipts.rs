@@ -32,10 +32,11 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         // A statement may touch a row once, so the batch is folded first.
         let mut marks: BTreeMap<(ConversationId, UserId), (Mark, Mark)> = BTreeMap::new();
         for fact in facts {
-            let Some(Event::ReceiptAdvanced(receipt)) = &fact.event else { continue };
-            let (delivered, read) = marks.entry((fact.conversation, fact.actor)).or_default();
-            raise(delivered, receipt.delivered, fact.time);
-            raise(read, receipt.read, fact.time);
+            let Some(Event::ReceiptAdvanced(receipt)) = fact.event() else { continue };
+            let (delivered, read) =
+                marks.entry((fact.recorded.conversation, fact.recorded.actor)).or_default();
+            raise(delivered, receipt.delivered, fact.recorded.time);
+            raise(read, receipt.read, fact.recorded.time);
         }
         if marks.is_empty() {
             return Ok(());

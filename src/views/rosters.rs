@@ -33,7 +33,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     Box::pin(async move {
         for fact in facts {
             if let Some(snapshot) = &fact.snapshot {
-                keep(connection, fact.conversation, snapshot).await?;
+                keep(connection, fact.recorded.conversation, snapshot).await?;
             }
         }
         Ok(())

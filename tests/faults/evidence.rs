@@ -7,7 +7,7 @@ use async_nats::jetstream::{self, consumer::push};
 use futures_util::StreamExt as _;
 use sqlx::{Connection as _, PgConnection};
 use tokio::time::{Instant, sleep, timeout};
-use verbatim::{app, log::Recorded, views};
+use verbatim::{app, domain::Recorded, views};
 
 use crate::{
     checker::Views,

@@ -6,10 +6,7 @@ use std::{
 };
 
 use serde_json::Value;
-use verbatim::{
-    domain::{ConversationId, Event, Fold, Position, UserId},
-    log::Recorded,
-};
+use verbatim::domain::{ConversationId, Event, Fold, Position, Recorded, UserId};
 
 /// An event that counts.
 #[derive(Debug, Clone)]

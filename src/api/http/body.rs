@@ -1,16 +1,14 @@
 //! What a client sends: a JSON object of bounded size and depth, parsed once into its shape.
 
-use std::borrow::Cow;
-
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
     impl_apirequest_for_payload,
     payload::{ParsePayload, Payload},
-    registry::{MetaSchema, MetaSchemaRef, Registry},
-    types::{ParseError, ParseFromJSON, ParseResult, ToJSON, Type},
+    registry::{MetaSchemaRef, Registry},
+    types::Type,
 };
-use serde::{Deserialize, Deserializer, Serialize, de, de::DeserializeOwned};
-use serde_json::{Value, error::Category};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::error::Category;
 use serde_path_to_error::{Path, Segment};
 
 use crate::{domain::BadText, problems::Problem};
@@ -152,7 +150,7 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     Problem::invalid(short(pointer), code, short(&detail))
 }
 
-/// The code of what [`BadText`], `BadMetadata` and [`Few`] say; every other domain value is just `invalid`.
+/// The code of what [`BadText`], `BadMetadata` and `Few` say; every other domain value is just `invalid`.
 fn text_code(text: &str) -> &'static str {
     if text == BadText::Empty.to_string() {
         "empty_text"
@@ -187,87 +185,13 @@ pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<
     T::deserialize(from).map(Some)
 }
 
-/// A list of at most `MAX` values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Few<T, const MAX: usize>(Vec<T>);
-
-impl<T, const MAX: usize> Few<T, MAX> {
-    /// The values.
-    pub fn into_vec(self) -> Vec<T> {
-        self.0
-    }
-}
-
-/// At most the first `MAX`.
-impl<T, const MAX: usize> FromIterator<T> for Few<T, MAX> {
-    fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
-        Self(values.into_iter().take(MAX).collect())
-    }
-}
-
-impl<T, const MAX: usize> Default for Few<T, MAX> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>, const MAX: usize> Deserialize<'de> for Few<T, MAX> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let values = Vec::deserialize(from)?;
-        match values.len() <= MAX {
-            true => Ok(Self(values)),
-            false => Err(de::Error::custom(format!("too many: at most {MAX} are accepted"))),
-        }
-    }
-}
-
-impl<T: Type, const MAX: usize> Type for Few<T, MAX> {
-    const IS_REQUIRED: bool = true;
-    type RawValueType = Self;
-    type RawElementValueType = T;
-
-    fn name() -> Cow<'static, str> {
-        format!("few_{}", T::name()).into()
-    }
-
-    fn schema_ref() -> MetaSchemaRef {
-        MetaSchemaRef::Inline(Box::new(MetaSchema {
-            items: Some(Box::new(T::schema_ref())),
-            max_items: Some(MAX),
-            ..MetaSchema::new("array")
-        }))
-    }
-
-    fn register(registry: &mut Registry) {
-        T::register(registry);
-    }
-
-    fn as_raw_value(&self) -> Option<&Self> {
-        Some(self)
-    }
-
-    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a T> + 'a> {
-        Box::new(self.0.iter())
-    }
-}
-
-impl<T: ParseFromJSON, const MAX: usize> ParseFromJSON for Few<T, MAX> {
-    fn parse_from_json(value: Option<Value>) -> ParseResult<Self> {
-        Vec::parse_from_json(value).map(Self).map_err(ParseError::propagate)
-    }
-}
-
-impl<T: ToJSON, const MAX: usize> ToJSON for Few<T, MAX> {
-    fn to_json(&self) -> Option<Value> {
-        self.0.to_json()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ClientId, Text, UserId};
+    use crate::{
+        api::http::few::Few,
+        domain::{ClientId, Text, UserId},
+    };
 
     #[derive(Debug, Deserialize)]
     #[serde(deny_unknown_fields)]

@@ -8,6 +8,7 @@ pub mod document;
 pub mod edge;
 pub mod examples;
 pub mod explained;
+pub mod few;
 pub mod page;
 pub mod reasons;
 pub mod refusals;

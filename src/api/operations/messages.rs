@@ -21,8 +21,8 @@ use crate::{
             tag::Tag,
         },
     },
-    commands::{self, Commands},
-    domain::{Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
+    commands::Commands,
+    domain::{self, Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
     reading::{Reading, Standing},
     views::{self, Direction},
 };
@@ -140,7 +140,7 @@ impl Messages {
     ) -> Result<Created<Message>, Ruled> {
         let (id, NewMessage { client_id, text, reply_to, metadata }) = (id.0, body.0);
         let client_id = one_key(key.0, client_id)?;
-        let new = commands::NewMessage { client_id, text, reply_to, metadata };
+        let new = domain::NewMessage { client_id, text, reply_to, metadata };
         let sent = self.commands.send(caller.user, id, new).await?;
         let body = Message::sent(id, caller.user, sent);
         Ok(Created { location: format!("/v1/conversations/{id}/messages/{}", body.id), body })

@@ -18,9 +18,9 @@ use tokio::{
 };
 
 use crate::{
-    domain::{ConversationId, Position, UserId},
+    domain::{ConversationId, Position, Recorded, UserId},
     live::Conversations,
-    log::{Log, PAGE, Recorded, Unavailable},
+    log::{Log, PAGE, Unavailable},
     views::Sending,
 };
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::{
-    ClientId, Conversation, Event, Json, Kind, Rejection, Role, Text, UserId,
+    ClientId, Conversation, Event, Json, Kind, MessageId, Rejection, Role, Text, UserId,
     conversation::message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage},
     stored::event::{
         MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, ReactionAdded,
@@ -12,10 +12,19 @@ use crate::domain::{
 };
 
 impl Conversation {
-    pub(in crate::domain) fn send(&self, by: UserId, new: NewMessage) -> Result<Option<Event>, Rejection> {
+    pub(in crate::domain) fn send(
+        &self,
+        by: UserId,
+        message_id: MessageId,
+        new: NewMessage,
+        quoted: Option<&Message>,
+    ) -> Result<Option<Event>, Rejection> {
         self.role(by)?;
-        let NewMessage { message_id, client_id, text, reply_to, metadata } = new;
-        if let Some(quoted) = &reply_to {
+        let NewMessage { client_id, text, reply_to, metadata } = new;
+        if reply_to != quoted.map(|quoted| quoted.id) {
+            return Err(Rejection::NoSuchMessage);
+        }
+        if let Some(quoted) = quoted {
             self.must_see(by, quoted).map_err(|_| Rejection::NoSuchMessage)?;
             if quoted.deleted {
                 return Err(Rejection::MessageDeleted);
@@ -26,8 +35,8 @@ impl Conversation {
             client_id: client_id.into(),
             mentions: self.mentioned(&text),
             text: text.into(),
-            reply_to: reply_to.as_ref().map(|quoted| quoted.id),
-            reply_to_position: reply_to.as_ref().map(|quoted| quoted.position),
+            reply_to,
+            reply_to_position: quoted.map(|quoted| quoted.position),
             metadata: metadata.map(Json::from),
         })))
     }

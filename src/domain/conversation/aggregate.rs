@@ -4,18 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{
-    ClientId, Event, History, Kind, Lane, Position, Role, Title, UserId,
-    conversation::message::{Act, Message, NewMessage},
+    Event, History, Kind, Lane, Position, Role, Title, UserId,
+    conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection},
     stored::event::{
         ConversationCreated, ConversationUpdated, MemberAdded, MemberRemoved, MemberRoleChanged, NewMember,
         ReceiptAdvanced,
     },
 };
-
-/// The most members of one conversation.
-pub const MAX_MEMBERS: usize = 10_000;
-/// The most members with whom a group begins: they stand in one event, and its size has a limit.
-pub const MAX_FIRST_MEMBERS: usize = 1_000;
 
 /// Somebody's place in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,117 +29,6 @@ pub struct Conversation {
     title: Option<String>,
     history: History,
     members: BTreeMap<UserId, Membership>,
-}
-
-/// What somebody wants to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Command {
-    /// Begin a direct conversation.
-    StartDirect {
-        /// With whom.
-        with: UserId,
-        /// One of the two has blocked the other.
-        blocked: bool,
-    },
-    /// Begin a group, as its owner.
-    StartGroup {
-        /// What it is called.
-        title: Title,
-        /// Whom to bring in; the owner need not be named.
-        members: Vec<UserId>,
-    },
-    /// Change the title or the history setting; what is absent stays.
-    Update {
-        /// The new title.
-        title: Option<Title>,
-        /// The new setting.
-        history: Option<History>,
-    },
-    /// Bring somebody in.
-    Add {
-        /// Whom.
-        user: UserId,
-        /// As what.
-        role: Role,
-    },
-    /// Put somebody out, or leave.
-    Remove {
-        /// Whom.
-        user: UserId,
-    },
-    /// Give another role.
-    ChangeRole {
-        /// To whom.
-        user: UserId,
-        /// Which.
-        role: Role,
-    },
-    /// Say something.
-    Send {
-        /// What.
-        new: Box<NewMessage>,
-        /// One of the two in a direct conversation has blocked the other.
-        blocked: bool,
-    },
-    /// Do something with a message.
-    Act {
-        /// Which message, as the caller has found it.
-        message: Box<Message>,
-        /// What to do.
-        act: Act,
-        /// The idempotency key, if there is one.
-        client_id: Option<ClientId>,
-        /// One of the two in a direct conversation has blocked the other.
-        blocked: bool,
-    },
-    /// Tell how far one has got.
-    Advance {
-        /// The watermarks wished for; what is absent stays.
-        delivered: Option<Position>,
-        /// The same for reading.
-        read: Option<Position>,
-        /// The watermarks as they are.
-        known: ReceiptAdvanced,
-        /// The last position of the conversation.
-        head: Position,
-    },
-}
-
-/// Why a command may not happen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rejection {
-    /// Not a member, or no such conversation: nobody can tell which.
-    NotFound,
-    /// A member whose role does not allow it.
-    Forbidden,
-    /// What only the sender of a message may do with it.
-    NotTheSender,
-    /// One of two people has blocked the other. Both are told the same: not who.
-    Blocked,
-    /// It would leave members without an owner.
-    LastOwner,
-    /// A direct conversation has its two members for ever, and neither title nor settings.
-    DirectIsFixed,
-    /// Nobody converses with themselves.
-    WithOneself,
-    /// More than [`MAX_MEMBERS`], or more than [`MAX_FIRST_MEMBERS`] at the beginning.
-    TooManyMembers,
-    /// Somebody who would come in is in as many conversations as an account may be.
-    TooManyConversations,
-    /// A position that has not been reached.
-    AheadOfHead,
-    /// Whose role shall change is not a member.
-    NoSuchMember,
-    /// It has been started before.
-    AlreadyStarted,
-    /// The message to reply to is not there, or the caller may not see it.
-    NoSuchMessage,
-    /// The message has been deleted.
-    MessageDeleted,
-    /// More than [`MAX_REACTIONS`](crate::domain::MAX_REACTIONS) different ones of one member to one message.
-    TooManyReactions,
-    /// More than [`MAX_PINS`](crate::domain::MAX_PINS) in one conversation.
-    TooManyPins,
 }
 
 impl Conversation {
@@ -215,9 +99,9 @@ impl Conversation {
             Command::Add { user, role } => self.add(by, user, role),
             Command::Remove { user } => self.remove(by, user),
             Command::ChangeRole { user, role } => self.change_role(by, user, role),
-            Command::Send { new, blocked } => {
+            Command::Send { message_id, new, quoted, blocked } => {
                 self.may_speak(by, blocked)?;
-                self.send(by, *new)
+                self.send(by, message_id, *new, quoted.as_deref())
             }
             Command::Act { message, act, client_id, blocked } => {
                 self.act(by, *message, act, client_id, blocked)

@@ -10,18 +10,16 @@ pub const MAX_REACTIONS: usize = 20;
 /// The most pinned messages of one conversation.
 pub const MAX_PINS: u64 = 100;
 
-/// A message that shall be sent.
+/// A message to send, as both edges parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The id of the new message.
-    pub message_id: MessageId,
-    /// The sender's idempotency key.
+    /// The sender's idempotency key, by which a retry is known.
     pub client_id: ClientId,
-    /// As typed.
+    /// The text, as typed.
     pub text: Text,
-    /// The message that it answers, as the caller has found it.
-    pub reply_to: Option<Message>,
-    /// What programs added.
+    /// The message that this message answers.
+    pub reply_to: Option<MessageId>,
+    /// The metadata that a program added.
     pub metadata: Option<Metadata>,
 }
 

@@ -2,6 +2,7 @@
 
 pub(in crate::domain) mod acts;
 pub(in crate::domain) mod aggregate;
+pub(in crate::domain) mod command;
 pub(in crate::domain) mod fold;
 pub(in crate::domain) mod message;
 pub(in crate::domain) mod past;

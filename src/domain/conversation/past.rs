@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    Emoji, Event, Fold, Json, Lane, Membership, MessageId, MessageSent, Position, ReceiptAdvanced, Time,
+    Emoji, Event, Fold, Json, Membership, MessageId, MessageSent, Position, ReceiptAdvanced, Recorded, Time,
     UserId,
 };
 
@@ -18,21 +18,6 @@ pub enum AsOf {
     /// Up to and with the last event whose time is not after this one. Order stays the log's: what
     /// stands before that event belongs to it, whatever its own time says.
     Time(Time),
-}
-
-/// An event as it stands in the log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Happened {
-    /// Where.
-    pub position: Position,
-    /// In which lane.
-    pub lane: Lane,
-    /// Who did it.
-    pub actor: UserId,
-    /// When, as it is stored.
-    pub time: Time,
-    /// What; `None` for a type of a newer version.
-    pub event: Option<Event>,
 }
 
 /// A watermark and the time of the event that raised it.
@@ -135,7 +120,7 @@ pub struct Past {
     /// By position, by which later events name them.
     messages: BTreeMap<Position, Said>,
     /// Events whose time is after the point: they belong to it if a later one is not.
-    beyond: Vec<Happened>,
+    beyond: Vec<Recorded>,
 }
 
 impl Past {
@@ -153,7 +138,7 @@ impl Past {
 
     /// Takes in the next event of the conversation; whether a later one may still belong to the
     /// point.
-    pub fn take(&mut self, happened: Happened) -> bool {
+    pub fn take(&mut self, happened: Recorded) -> bool {
         match self.as_of {
             AsOf::Position(end) if happened.position > end => return false,
             AsOf::Position(_) => self.apply(&happened),
@@ -192,8 +177,8 @@ impl Past {
         &self.messages
     }
 
-    fn apply(&mut self, happened: &Happened) {
-        let Happened { position, lane, actor, time, event } = happened;
+    fn apply(&mut self, happened: &Recorded) {
+        let Recorded { position, lane, actor, time, event, .. } = happened;
         if self.fold.apply(*position, *actor, *lane, event.as_ref()).is_none() {
             return;
         }

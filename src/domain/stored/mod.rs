@@ -2,4 +2,5 @@
 
 pub(in crate::domain) mod event;
 pub(in crate::domain) mod lane;
+pub(in crate::domain) mod recorded;
 pub(in crate::domain) mod shapes;

@@ -8,18 +8,15 @@ fn at_second(n: u64) -> Time {
 }
 
 /// Events at positions 10, 20, 30, … , each with its second.
-fn log(events: &[(UserId, Event, u64)]) -> Vec<Happened> {
-    let happened = |((actor, event, second), n): (&(UserId, Event, u64), u64)| Happened {
-        position: Position(10 * n),
-        lane: event.lane(),
-        actor: *actor,
+fn log(events: &[(UserId, Event, u64)]) -> Vec<Recorded> {
+    let happened = |((actor, event, second), n): (&(UserId, Event, u64), u64)| Recorded {
         time: at_second(*second),
-        event: Some(event.clone()),
+        ..happened(Position(10 * n), *actor, event.clone())
     };
     events.iter().zip(1..).map(happened).collect()
 }
 
-fn past(log: &[Happened], as_of: AsOf) -> Past {
+fn past(log: &[Recorded], as_of: AsOf) -> Past {
     let mut past = Past::of(as_of);
     for happened in log {
         if !past.take(happened.clone()) {
@@ -29,11 +26,11 @@ fn past(log: &[Happened], as_of: AsOf) -> Past {
     past
 }
 
-fn by_position(log: &[Happened], position: u64) -> Past {
+fn by_position(log: &[Recorded], position: u64) -> Past {
     past(log, AsOf::Position(Position(position)))
 }
 
-fn by_second(log: &[Happened], second: u64) -> Past {
+fn by_second(log: &[Recorded], second: u64) -> Past {
     past(log, AsOf::Time(at_second(second)))
 }
 
@@ -45,7 +42,7 @@ fn texts(past: &Past) -> Vec<&str> {
     past.messages().values().map(|said| said.text.as_str()).collect()
 }
 
-fn a_day() -> Vec<Happened> {
+fn a_day() -> Vec<Recorded> {
     log(&[
         (ANA, created(Kind::Group, Some("Lunch"), &[(ANA, Role::Owner), (BEN, Role::Member)]), 1),
         (ANA, sent("pizza?"), 2),

@@ -17,18 +17,10 @@ enum Step {
     Late(UserId, Event),
 }
 
-/// An event as it stands in the log.
-#[derive(Debug, Clone)]
-struct Happened {
-    at: Position,
-    actor: UserId,
-    event: Event,
-}
-
 /// A conversation that is made of steps: its log, and what it has become.
 #[derive(Default)]
 struct Played {
-    log: Vec<Happened>,
+    log: Vec<Recorded>,
     fold: Fold,
     receipts: BTreeMap<UserId, ReceiptAdvanced>,
     messages: Vec<Said>,
@@ -85,7 +77,7 @@ impl Played {
         if let Event::ReceiptAdvanced(known) = event {
             self.receipts.insert(actor, known);
         }
-        self.log.push(Happened { at, actor, event });
+        self.log.push(happened(at, actor, event));
     }
 }
 
@@ -141,8 +133,8 @@ fn play(steps: &[(Step, u64)]) -> Played {
     played
 }
 
-fn fold(fold: &mut Fold, log: &[Happened]) -> Vec<Option<Position>> {
-    log.iter().map(|h| fold.apply(h.at, h.actor, h.event.lane(), Some(&h.event))).collect()
+fn fold(fold: &mut Fold, log: &[Recorded]) -> Vec<Option<Position>> {
+    log.iter().map(|h| fold.apply(h.position, h.actor, h.lane, h.event.as_ref())).collect()
 }
 
 fn anybody() -> impl Strategy<Value = UserId> {
@@ -299,8 +291,8 @@ proptest! {
     fn receipts_rise_up_to_the_head_and_what_is_read_is_delivered(steps in any_steps()) {
         let steps: Vec<_> = steps.into_iter().filter(|(step, _)| matches!(step, Step::Command(..))).collect();
         let mut highest: BTreeMap<UserId, ReceiptAdvanced> = BTreeMap::new();
-        for Happened { at, actor, event } in play(&steps).log {
-            let Event::ReceiptAdvanced(now) = event else { continue };
+        for Recorded { position: at, actor, event, .. } in play(&steps).log {
+            let Some(Event::ReceiptAdvanced(now)) = event else { continue };
             let before = highest.insert(actor, now).unwrap_or(NEVER);
             prop_assert!(now.read >= before.read && now.delivered >= before.delivered && now != before);
             prop_assert!(now.read <= now.delivered && now.delivered < at);
@@ -313,7 +305,8 @@ proptest! {
         let told = fold(&mut Fold::default(), &log);
         let mut members: BTreeSet<UserId> = BTreeSet::new();
         let mut last = Position::START;
-        for (Happened { at, actor, event }, told) in log.iter().zip(told) {
+        for (Recorded { position: at, actor, event, .. }, told) in log.iter().zip(told) {
+            let event = event.as_ref().expect("an event");
             let counts = event.lane() == Lane::Roster || members.contains(actor);
             prop_assert_eq!(told, counts.then_some(last), "at {}", at);
             if counts {
@@ -350,17 +343,19 @@ proptest! {
         prop_assert!(told.iter().skip(1).step_by(2).all(Option::is_none));
         prop_assert_eq!(fold_of_twice, whole);
         let mut conversation = Conversation::default();
-        for Happened { at, event, .. } in &twice {
-            conversation.evolve(*at, event);
+        for Recorded { position, event, .. } in &twice {
+            conversation.evolve(*position, event.as_ref().expect("an event"));
         }
         let mut once = Conversation::default();
-        log.iter().for_each(|happened| once.evolve(happened.at, &happened.event));
+        for Recorded { position, event, .. } in &log {
+            once.evolve(*position, event.as_ref().expect("an event"));
+        }
         prop_assert_eq!(conversation, once);
     }
 
     #[test]
     fn what_the_log_keeps_is_read_back_as_it_was(steps in any_steps()) {
-        for Happened { event, .. } in play(&steps).log {
+        for event in play(&steps).log.into_iter().filter_map(|happened| happened.event) {
             let data = event.data().expect("it is JSON");
             let read = Event::read(event.word(), &data).expect("a type of ours").expect("its data");
             prop_assert_eq!(read, event);

@@ -5,9 +5,8 @@ use proptest::prelude::*;
 use serde_json::{Value, value::RawValue};
 
 use crate::{
-    domain::{AsOf, Event, Fold, Happened, Past, Position},
+    domain::{AsOf, Event, Fold, Past, Position, Recorded},
     gateway::frames::server::event,
-    log::Recorded,
 };
 
 const CONVERSATION: &str = "01930f3d-0c11-7a52-9b3e-4d5f60718293";
@@ -142,13 +141,7 @@ proptest! {
         events.insert(0, begun());
         for recorded in &events {
             let previous = recorded.apply_to(&mut fold);
-            past.take(Happened {
-                position: recorded.position,
-                lane: recorded.lane,
-                actor: recorded.actor,
-                time: recorded.time,
-                event: recorded.event.clone(),
-            });
+            past.take(recorded.clone());
             let Some(previous) = previous else { continue };
             let frame = event(recorded, previous);
             let text = frame.windows(5).position(|bytes| bytes == b"{\"op\"").map(|begin| &frame[begin..]);

@@ -7,12 +7,11 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, Epoch, EventId, MessageId, Position, Status, Text, Time, UserId},
+    domain::{ConversationId, Epoch, EventId, MessageId, Position, Recorded, Status, Text, Time, UserId},
     gateway::{
         frames::client::{CURSOR, FrameId},
         wire::{budget::FRAMES, limits, websocket},
     },
-    log::Recorded,
 };
 
 /// The most conversations that one frame names; it stays below 36 KB.

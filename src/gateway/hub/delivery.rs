@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     commands::{Commands, Earlier, Receipts},
-    domain::{ConversationId, Event, Fold, Lane, Point, Position, UserId},
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, Recorded, UserId},
     feed::Feed,
     gateway::{
         frames::close::Close,
@@ -24,7 +24,7 @@ use crate::{
         },
     },
     live::{Applied, Blocklist, Conversations, Followers, News, Tracked, Verdict},
-    log::{Damaged, Follower, Log, Recorded},
+    log::{Damaged, Follower, Log},
     supervise::Supervisor,
     telemetry::METRICS,
 };

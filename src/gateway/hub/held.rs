@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::{domain::Position, gateway::hub::listeners::Listener, log::Recorded};
+use crate::{
+    domain::{Position, Recorded},
+    gateway::hub::listeners::Listener,
+};
 
 /// The most events of one conversation that are held. A socket takes no more at once either.
 const EVENTS: usize = 256;

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use crate::{
-    domain::{ConversationId, Event, Fold, Lane, Point, Position, PresenceChanged, UserId},
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, PresenceChanged, Recorded, UserId},
     gateway::{
         frames::{
             close::Close,
@@ -24,7 +24,6 @@ use crate::{
         wire::socket::Durable,
     },
     live::{Blocklist, Tracked, is_blocked},
-    log::Recorded,
     telemetry::METRICS,
 };
 

@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    commands::{DEADLINE, NewMessage, Refused, Unavailable},
+    commands::{DEADLINE, Refused, Unavailable},
     credentials::Caller,
-    domain::{Act, ClientId, ConversationId, MessageId, Position, Status},
+    domain::{Act, ClientId, ConversationId, MessageId, NewMessage, Position, Status},
     gateway::{
         frames::{
             client::{ClientFrame, FrameId},

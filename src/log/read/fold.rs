@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use futures_util::{StreamExt as _, stream};
 
 use crate::{
-    domain::{ConversationId, Event, Fold, Lane, Position},
-    log::{Log, NotRead, Recorded, Unavailable},
+    domain::{ConversationId, Fold, Lane, Position, Recorded},
+    log::{Log, NotRead, Unavailable},
     telemetry::METRICS,
 };
 
@@ -40,11 +40,6 @@ impl Roster {
 }
 
 impl Recorded {
-    /// Whether a conversation begins with it: none of its events stands before.
-    pub(in crate::log) fn begins(&self) -> bool {
-        matches!(self.event, Some(Event::ConversationCreated(_)))
-    }
-
     /// Takes this event into a fold; the position before it in the chain, or `None` if it is void,
     /// cannot be read or was read before.
     pub fn apply_to(&self, fold: &mut Fold) -> Option<Position> {

@@ -15,9 +15,9 @@ use tokio::{
 };
 
 use crate::{
-    domain::{Event, Position, Time},
+    domain::{Event, Position, Recorded, Time},
     log::{
-        Damaged, Log, Recorded, Unavailable,
+        Damaged, Log, Unavailable,
         read::{age::Signs, known::Known, tail::Tail},
         streams::layout,
     },

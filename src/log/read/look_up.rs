@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
-    domain::{ConversationId, Lane, Position},
-    log::{Log, NotRead, Recorded, Unavailable, streams::layout, subject},
+    domain::{ConversationId, Lane, Position, Recorded},
+    log::{Log, NotRead, Unavailable, streams::layout, subject},
 };
 
 /// Events of a roster that are asked for at once: few enough not to hold the stream's writers up.

@@ -7,9 +7,9 @@ use async_nats::jetstream::Message;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
-    domain::{ConversationId, Position},
+    domain::{ConversationId, Position, Recorded},
     log::{
-        Damaged, Log, NotRead, Recorded, Unavailable,
+        Damaged, Log, NotRead, Unavailable,
         read::{
             consumers::{Reading, ShortLived},
             places::Place,

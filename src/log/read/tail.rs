@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{domain::Position, log::Recorded};
+use crate::domain::{Position, Recorded};
 
 /// The most events that are kept, and the most bytes of their data.
 const EVENTS: usize = 2_000;

@@ -12,10 +12,7 @@ use std::{
     time::Duration,
 };
 
-use verbatim::{
-    domain::{ConversationId, Event, Time, UserId},
-    log::Recorded,
-};
+use verbatim::domain::{ConversationId, Event, Recorded, Time, UserId};
 
 use crate::{
     history::{Change, Entry, What},

@@ -2,10 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use verbatim::{
-    domain::{Event, MessageId},
-    log::Recorded,
-};
+use verbatim::domain::{Event, MessageId, Recorded};
 
 use super::{Found, Rule};
 use crate::{

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use crate::{
     credentials::Caller,
     domain::{
-        ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember, Role,
-        Status, Time,
+        ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember,
+        Recorded, Role, Status, Time,
     },
     gateway::{
         hub::{

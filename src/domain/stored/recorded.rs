@@ -1,0 +1,79 @@
+//! An event as the log keeps it: the one form in which the reader of the log, the hub, the feed, the projector and
+//! the views hand it on.
+
+use bytes::Bytes;
+
+use crate::domain::{ConversationId, Event, EventId, Lane, Point, Position, Time, UserId};
+
+/// An event as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// The position in the log.
+    pub position: Position,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The lane within the conversation.
+    pub lane: Lane,
+    /// The id of the event.
+    pub id: EventId,
+    /// The user who caused the event.
+    pub actor: UserId,
+    /// The time of the event, for people to read.
+    pub time: Time,
+    /// The type as clients see it: `message.sent`, and `message.sent.v2` for another version than the first.
+    pub word: String,
+    /// The event; `None` if this version cannot read it, because the type, its version or the lane is newer.
+    pub event: Option<Event>,
+    /// The data as they were stored.
+    pub data: Bytes,
+    /// Why the event is malformed, if it is: then it is void, and its unknown ids are nil.
+    pub poison: Option<String>,
+}
+
+impl Recorded {
+    /// The position, and the event that proves which log the position is of.
+    pub fn point(&self) -> Point {
+        Point { position: self.position, event: self.id }
+    }
+
+    /// Whether the subject of the event names a conversation.
+    pub fn has_conversation(&self) -> bool {
+        !self.conversation.uuid().is_nil()
+    }
+
+    /// Whether a conversation begins with this event: none of its events stands before.
+    pub fn begins(&self) -> bool {
+        matches!(self.event, Some(Event::ConversationCreated(_)))
+    }
+
+    /// An event that means nothing, for tests of code that only keeps events.
+    #[cfg(test)]
+    pub(crate) fn meaningless(position: u64, conversation: ConversationId, bytes: usize) -> Self {
+        Self {
+            position: Position(position),
+            conversation,
+            lane: Lane::Timeline,
+            id: EventId::known(uuid::Uuid::nil()),
+            actor: UserId::known(uuid::Uuid::nil()),
+            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            word: "something.new".into(),
+            event: None,
+            data: vec![b' '; bytes].into(),
+            poison: None,
+        }
+    }
+
+    /// An event at a position, for tests of what follows from it.
+    #[cfg(test)]
+    pub(crate) fn happened(
+        position: u64,
+        conversation: ConversationId,
+        actor: UserId,
+        event: Option<Event>,
+    ) -> Self {
+        let (lane, word) = event.as_ref().map_or((Lane::Timeline, "something.new"), |e| (e.lane(), e.word()));
+        let data = event.as_ref().map_or_else(|| Ok("{}".into()), Event::data).expect("JSON");
+        let meaningless = Self::meaningless(position, conversation, 0);
+        Self { actor, lane, word: word.into(), event, data: data.into(), ..meaningless }
+    }
+}
