@@ -64,7 +64,11 @@ pub async fn serve(
     process: &Process,
     ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
-    let Process { tasks, stop, drain, .. } = process;
+    let Process { tasks, stop, drain, clock } = process;
+    let public_listener = settings.public_listener()?;
+    if let Some(tls) = &public_listener.tls {
+        tasks.spawn("certificate", listen::keep_current(tls.certificate.clone(), clock.clone()));
+    }
     let public = bind(settings.listen).await?;
     let private = bind(settings.admin_listen).await?;
     let listening = Listening {
@@ -88,8 +92,7 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     let stop_accepting = refuse_new.clone();
-    let accepting =
-        listen_on(public, started.endpoint, settings.public_listener(), stop_accepting, &connections);
+    let accepting = listen_on(public, started.endpoint, public_listener, stop_accepting, &connections);
     tasks.spawn_ending("accept", accepting);
     health.is_serving();
     ready(listening);

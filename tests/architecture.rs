@@ -56,7 +56,6 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "credentials",
             "domain",
             "feed",
-            // Whose request it is.
             "listen",
             "live",
             "log",
@@ -133,7 +132,7 @@ const OF_DOMAIN: &[&str] =
 const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["credentials"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "log"]),
+    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "listen", "log"]),
     ("base64", &["api", "accounts", "credentials", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["listen"]),
@@ -153,6 +152,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_path_to_error", &["api"]),
     ("serde_saphyr", &["contract"]),
     ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
+    ("tokio_rustls", &["gateway", "listen"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["accounts", "credentials", "domain", "views"]),

@@ -38,6 +38,9 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
     let keys = settings.signing_keys();
     report
         .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
+    let listener = settings.public_listener();
+    let speaks = |tls| if tls { "TLS" } else { "HTTP without TLS" };
+    report.say("listener", listener.map(|listener| speaks(listener.tls.is_some()).into()));
     let database = migrated(&addresses.database).await;
     report.say("database", database.as_ref().map(|_| "migrated".into()));
     let log = match &database {

@@ -7,6 +7,7 @@ mod role;
 mod secret;
 mod servers;
 mod settings;
+mod tls;
 
 pub use layout::LayoutSettings;
 pub use role::Role;

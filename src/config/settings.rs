@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
-    config::{BadSetting, LayoutSettings, keys::KeySettings},
+    config::{BadSetting, LayoutSettings, keys::KeySettings, tls::TlsSettings},
     credentials, gateway,
     listen::{self, Origins, Proxies},
     live,
@@ -129,6 +129,9 @@ pub struct Settings {
 
     #[command(flatten)]
     keys: KeySettings,
+
+    #[command(flatten)]
+    tls: TlsSettings,
 }
 
 impl Settings {
@@ -168,9 +171,12 @@ impl Settings {
     }
 
     /// The settings of the public listener.
-    pub fn public_listener(&self) -> listen::Settings {
+    ///
+    /// # Errors
+    /// If there is no TLS with the files that are named.
+    pub fn public_listener(&self) -> Result<listen::Settings, BadSetting> {
         let (origins, proxies) = (Some(self.origins.clone()), self.trusted_proxies.clone());
-        listen::Settings { origins, proxies, ..self.admin_listener() }
+        Ok(listen::Settings { origins, proxies, tls: self.tls.read()?, ..self.admin_listener() })
     }
 
     /// The settings of the admin listener.

@@ -5,7 +5,6 @@ use std::{
     io,
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    task::{Context, Waker},
     time::Duration,
 };
 
@@ -24,7 +23,6 @@ use poem::{
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
-    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
     select,
     sync::Semaphore,
@@ -37,12 +35,18 @@ use crate::{
     listen::{
         client_address::ClientAddress,
         head::Fault,
+        parting::part,
         patient::Patient,
         requests::{Most, REFUSED, Requests, asks_for_socket},
         settings::Settings,
+        stream::Stream,
+        upgrade::Upgrade,
     },
     problems::{Problem, RequestId},
 };
+
+/// For so long browsers that were here once come by TLS only.
+const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
 /// How long the loop rests when the process has no file left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -105,6 +109,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
+/// Both ends of a connection, and how it speaks.
+#[derive(Clone)]
+struct Ends {
+    local: SocketAddr,
+    peer: SocketAddr,
+    scheme: Scheme,
+}
+
 struct Door<E> {
     endpoint: E,
     settings: Settings,
@@ -115,13 +127,16 @@ impl<E: Endpoint + 'static> Door<E> {
     async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
         let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
         let limits = &self.settings.limits;
+        let Some(stream) = self.open(stream).await else { return };
+        let scheme = if stream.is_secured() { Scheme::HTTPS } else { Scheme::HTTP };
+        let ends = Ends { local, peer, scheme };
         // Heads a little above our own limits are read, so that they get an answer that explains.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
         let answer = service_fn(|request| {
-            let (door, refused) = (Arc::clone(&self), Arc::clone(&refused));
+            let (door, refused, ends) = (Arc::clone(&self), Arc::clone(&refused), ends.clone());
             async move {
-                let answer = door.answer(request, refused.get().copied(), local, peer).await;
+                let answer = door.answer(request, refused.get().copied(), ends).await;
                 Ok::<hyper::Response<_>, Infallible>(answer.into())
             }
         });
@@ -152,31 +167,38 @@ impl<E: Endpoint + 'static> Door<E> {
         }
     }
 
+    /// The connection after its handshake, if TLS is spoken here.
+    async fn open(&self, stream: TcpStream) -> Option<Stream> {
+        let Some(tls) = &self.settings.tls else { return Some(Stream::Plain(stream)) };
+        select! {
+            opened = tls.open(stream, self.settings.limits.handshake_within) => opened,
+            () = self.stop.cancelled() => None,
+        }
+    }
+
     /// `refused` is what is wrong with the last request on this connection, if it is.
     async fn answer(
         &self,
         request: hyper::Request<Incoming>,
         refused: Option<Fault>,
-        local: SocketAddr,
-        peer: SocketAddr,
+        ends: Ends,
     ) -> Response {
         let page =
             self.settings.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
-        match page {
+        let is_secured = ends.scheme == Scheme::HTTPS;
+        let mut answer = match page {
             Some(Err(stranger)) => stranger,
             Some(Ok(page)) if page.only_asks(request.method(), request.headers()) => page.may(),
-            Some(Ok(page)) => page.reads(self.serve(request, refused, local, peer).await),
-            None => self.serve(request, refused, local, peer).await,
+            Some(Ok(page)) => page.reads(self.serve(request, refused, ends).await),
+            None => self.serve(request, refused, ends).await,
+        };
+        if is_secured {
+            answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
         }
+        answer
     }
 
-    async fn serve(
-        &self,
-        request: hyper::Request<Incoming>,
-        refused: Option<Fault>,
-        local: SocketAddr,
-        peer: SocketAddr,
-    ) -> Response {
+    async fn serve(&self, request: hyper::Request<Incoming>, refused: Option<Fault>, ends: Ends) -> Response {
         let (mut parts, body) = request.into_parts();
         let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
             Some(fault) => {
@@ -194,9 +216,9 @@ impl<E: Endpoint + 'static> Door<E> {
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
         }
+        let Ends { local, peer, scheme } = ends;
         parts.extensions.insert(ClientAddress::told(peer, &parts.headers, &self.settings.proxies));
-        let parts =
-            RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), Scheme::HTTP));
+        let parts = RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), scheme));
         let answer = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await;
         let is_refused = asks_for_socket && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
         if is_refused { closing(answer) } else { answer }
@@ -255,53 +277,6 @@ impl<E: Endpoint + 'static> Door<E> {
 fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer
-}
-
-/// The connection behind a request that asks for an upgrade; in the request's extensions.
-#[derive(Clone)]
-pub struct Upgrade(OnUpgrade);
-
-impl Upgrade {
-    /// The upgrade that `request` asks for, if it asks for one in HTTP/1.1.
-    pub fn of(request: &Request) -> Option<Self> {
-        request.extensions().get::<Self>().cloned()
-    }
-
-    /// The plain socket, once the 101 has been written, and what the client has sent already. To
-    /// be awaited in a task of its own: the answer must leave first. `None` when the client has
-    /// gone or the answer was not a 101.
-    pub async fn socket(self) -> Option<(TcpStream, Bytes)> {
-        let parts = self.0.await.ok()?.downcast::<TokioIo<Requests<Patient>>>().ok()?;
-        let (patient, unread) = parts.io.into_inner().into_inner();
-        let stream = patient.stream;
-        // The socket still holds the waker of the task that served HTTP, and with it 2 KB of memory.
-        let mut nobody = Context::from_waker(Waker::noop());
-        let _ = (stream.poll_read_ready(&mut nobody), stream.poll_write_ready(&mut nobody));
-        // A copy, mostly of nothing: the original would keep hyper's read buffer alive.
-        Some((stream, [parts.read_buf, unread].concat().into()))
-    }
-}
-
-/// Reads on for a moment after the last answer: closing a socket with unread bytes in it resets
-/// the connection, and the client would never see why it was refused.
-async fn part(mut stream: TcpStream) {
-    const MOMENT: Duration = Duration::from_secs(1);
-    const MOST: usize = 1024 * 1024;
-    let _ = timeout(MOMENT, async {
-        stream.shutdown().await?;
-        let mut read = 0;
-        while read < MOST {
-            stream.readable().await?;
-            match stream.try_read(&mut [0; 4096]) {
-                Ok(0) => break,
-                Ok(n) => read += n,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    })
-    .await;
 }
 
 #[cfg(test)]

@@ -1,19 +1,30 @@
 //! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
 //! (connections, heads, bodies, waits), refuses what is not well-formed HTTP, lets pages of other origins in
-//! or not, and hands an upgraded connection out as a plain socket.
+//! or not, speaks TLS, and hands an upgraded connection out as a plain socket.
 
+mod certificate;
 mod chunks;
 mod client_address;
 mod door;
 mod head;
 mod pages;
+mod parting;
 mod patient;
 mod proxies;
+mod reload;
 mod requests;
 mod settings;
+mod stream;
+mod tls;
+mod upgrade;
+mod validity;
 
+pub use certificate::Certificate;
 pub use client_address::ClientAddress;
-pub use door::{Upgrade, serve};
+pub use door::serve;
 pub use pages::Origins;
 pub use proxies::Proxies;
+pub use reload::keep_current;
 pub use settings::{BODY, Limits, Settings};
+pub use tls::Tls;
+pub use upgrade::{Link, Upgrade};

@@ -9,26 +9,27 @@ use std::{
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
     time::{Sleep, sleep},
 };
 
+use crate::listen::stream::Stream;
+
 /// A stream that gives up when its peer does not read for `patience`.
 pub(super) struct Patient {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     patience: Duration,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn of(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn of(stream: Stream, patience: Duration) -> Self {
         Self { stream, patience, stalled: None }
     }
 
     fn write<T>(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        write: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+        write: impl FnOnce(Pin<&mut Stream>, &mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let written = write(Pin::new(&mut self.stream), cx);
         if written.is_ready() {

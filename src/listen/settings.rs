@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::listen::{pages::Origins, proxies::Proxies};
+use crate::listen::{pages::Origins, proxies::Proxies, tls::Tls};
 
 /// The settings of a listener.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +13,8 @@ pub struct Settings {
     pub origins: Option<Origins>,
     /// Which peers are believed about the address of the client.
     pub proxies: Proxies,
+    /// Whether TLS is spoken, and nothing else.
+    pub tls: Option<Tls>,
 }
 
 /// The limits of one connection, and of all together. Sizes are bytes.
@@ -29,6 +31,8 @@ pub struct Limits {
     pub header_lines: usize,
     /// The body of a request; 413 beyond it.
     pub body: usize,
+    /// How long a TLS handshake may take.
+    pub handshake_within: Duration,
     /// How long a request's head may take, and how long a connection may stay idle.
     pub head_within: Duration,
     /// How long a request's body may take; 408 after it.
@@ -50,6 +54,7 @@ impl Default for Limits {
             headers: 16 * 1024,
             header_lines: 100,
             body: BODY,
+            handshake_within: Duration::from_secs(10),
             head_within: Duration::from_secs(10),
             body_within: Duration::from_secs(30),
             write_within: Duration::from_secs(30),

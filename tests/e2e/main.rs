@@ -53,6 +53,7 @@ mod rosters;
 mod search;
 mod secrets;
 mod strangers;
+mod tls;
 mod typed;
 mod unread;
 mod views;

@@ -6,19 +6,21 @@ use std::{io, net::Shutdown, sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{
     io::Interest,
-    net::TcpStream,
     select,
     task::coop::consume_budget,
     time::{Instant, sleep, timeout_at},
 };
 use tracing::debug;
 
-use crate::gateway::wire::{
-    budget::{Budget, Came},
-    close::Close,
-    limits::Limits,
-    socket::{Phase, Socket},
-    websocket::{self, Message, Parser},
+use crate::{
+    gateway::wire::{
+        budget::{Budget, Came},
+        close::Close,
+        limits::Limits,
+        socket::{Phase, Socket},
+        websocket::{self, Message, Parser},
+    },
+    listen::Link,
 };
 
 /// What comes from a client.
@@ -50,8 +52,8 @@ pub struct Incoming {
 
 impl Socket {
     /// Takes over a connection after its upgrade; `early` is what the client has sent already.
-    pub fn open(stream: TcpStream, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
-        let socket = Arc::new(Self::new(stream, limits));
+    pub fn open(link: impl Into<Link>, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
+        let socket = Arc::new(Self::new(link.into(), limits));
         (socket.clone(), Incoming::new(socket, early))
     }
 }
@@ -144,14 +146,14 @@ impl Incoming {
     /// Reads once, into a buffer that lives no longer than this.
     fn read(&mut self) -> Option<Event> {
         let mut buffer = [0; 8 * 1024];
-        match self.socket.stream.try_read(&mut buffer) {
-            Ok(0) => self.socket.end(),
+        match self.socket.read(&mut buffer) {
+            Ok(None) => self.socket.end(),
             Ok(_) if self.is_deaf => {}
-            Ok(read) => {
+            Ok(Some(came)) => {
                 if std::mem::take(&mut self.is_all_read) {
                     self.budget.is_read_up_to(Instant::now());
                 }
-                let mut input = &buffer[..read];
+                let mut input = &came[..];
                 let event = self.parse(&mut input);
                 self.rest = Bytes::copy_from_slice(input);
                 return event;

@@ -6,5 +6,6 @@ pub mod close;
 pub mod hearing;
 pub mod incoming;
 pub mod limits;
+pub mod secured;
 pub mod socket;
 pub mod websocket;

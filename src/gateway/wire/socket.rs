@@ -2,8 +2,9 @@
 //! does not fit there waits, within a bound, for the task that reads the socket.
 
 use std::{
+    borrow::Cow,
     convert::Infallible,
-    io::{self, IoSlice},
+    io::{self, IoSlice, Write as _},
     iter,
     net::Shutdown,
     os::fd::AsFd,
@@ -12,7 +13,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use rustix::{io::Errno, net::SendFlags};
 use tokio::{net::TcpStream, select, sync::Notify, time::Instant};
 
 use crate::{
@@ -22,7 +22,9 @@ use crate::{
         close::Close,
         hearing::Hearing,
         limits::Limits,
+        secured::{Secured, Straight, Told},
     },
+    listen::Link,
     telemetry::METRICS,
 };
 
@@ -45,6 +47,8 @@ pub struct Socket {
     /// Tells the reading task that something waits or that the phase has changed.
     pub(in crate::gateway) wake: Notify,
     out: Mutex<Out>,
+    /// TLS, if there is any. Locked for writing under the lock of `out`, for reading alone.
+    tls: Option<Mutex<Secured>>,
     /// When the client was last heard.
     pub(in crate::gateway) hearing: Hearing,
 }
@@ -68,13 +72,14 @@ pub(in crate::gateway) enum Phase {
 
 impl Socket {
     /// The writing half of a connection. `Socket::open`, beside the reading half, makes both.
-    pub(super) fn new(stream: TcpStream, limits: Limits) -> Self {
+    pub(super) fn new(link: Link, limits: Limits) -> Self {
         let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
         Self {
-            stream,
+            stream: link.tcp,
             limits,
             wake: Notify::new(),
             out: Mutex::new(out),
+            tls: link.tls.map(|tls| Mutex::new(Secured::by(tls))),
             hearing: Hearing::new(Instant::now()),
         }
     }
@@ -205,16 +210,51 @@ impl Socket {
     /// Writes what waits as far as the kernel takes it; whether nothing waits any more.
     pub(in crate::gateway) fn flush(&self) -> bool {
         let mut out = self.out();
-        while !out.waiting.is_empty() {
+        loop {
+            match self.flush_tls() {
+                Ok(true) if out.waiting.is_empty() => return true,
+                Ok(true) => {}
+                Ok(false) => return false,
+                Err(_) => {
+                    out.end();
+                    return true;
+                }
+            }
             let mut slices = [IoSlice::new(&[]); BATCH];
             let filled = out.waiting.front(&mut slices);
-            match self.stream.try_write_vectored(&slices[..filled]) {
+            let mut told = Told(&self.stream);
+            let written = match self.tls() {
+                None => told.write_vectored(&slices[..filled]),
+                Some(mut tls) => tls.write(&mut slices[..filled], &mut told),
+            };
+            match written {
                 Ok(written) => out.waiting.advance(written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
                 Err(_) => out.end(),
             }
         }
-        true
+    }
+
+    /// The same for what TLS has enciphered.
+    fn flush_tls(&self) -> io::Result<bool> {
+        self.tls().map_or(Ok(true), |mut tls| tls.flush(&mut Told(&self.stream)))
+    }
+
+    /// Reads once, into a buffer; what has come, or `None` at the end.
+    pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Cow<'a, [u8]>>> {
+        let read = self.stream.try_read(buffer)?;
+        let Some(mut tls) = self.tls().filter(|_| read > 0) else {
+            return Ok(if read > 0 { Some(Cow::Borrowed(&buffer[..read])) } else { None });
+        };
+        let deciphered = tls.read(&buffer[..read]).inspect_err(|_| {
+            // It says why, in an alert.
+            let _ = tls.flush(&mut Straight(&self.stream));
+        })?;
+        if deciphered.is_last {
+            // The next read finds the end, also if the client leaves its connection open.
+            self.shut_down_tcp(Shutdown::Read);
+        }
+        Ok(Some(Cow::Owned(deciphered.bytes)))
     }
 
     /// The connection is of no use any more: forgets what waits and lets the kernel end it, even
@@ -226,6 +266,13 @@ impl Socket {
 
     /// Half or wholly closes the connection under the socket.
     pub(in crate::gateway) fn shut_down(&self, how: Shutdown) {
+        if let Some(mut tls) = self.tls() {
+            tls.say_last(&mut Straight(&self.stream));
+        }
+        self.shut_down_tcp(how);
+    }
+
+    fn shut_down_tcp(&self, how: Shutdown) {
         // A second descriptor is the safe way to std's shutdown. Without one (no file left) the
         // connection ends when the last owner drops the socket.
         if let Ok(same) = self.stream.as_fd().try_clone_to_owned() {
@@ -235,6 +282,10 @@ impl Socket {
 
     fn out(&self) -> MutexGuard<'_, Out> {
         self.out.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tls(&self) -> Option<MutexGuard<'_, Secured>> {
+        self.tls.as_ref().map(|tls| tls.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn has_room(&self, out: &Out, frame: &Bytes) -> bool {
@@ -302,19 +353,25 @@ impl Socket {
     /// Writes as much of `frames` as the kernel takes now: straight to it, without a look at what tokio
     /// knows of the socket, which is in no cache when a frame comes. [`flush`](Self::flush) tells tokio.
     fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
-        let written = match frames {
-            [frame] => rustix::net::send(&self.stream, frame, SendFlags::empty()),
-            _ => {
-                let mut slices = [IoSlice::new(&[]); BATCH];
-                for (slice, frame) in slices.iter_mut().zip(frames) {
-                    *slice = IoSlice::new(frame);
+        let mut slices = [IoSlice::new(&[]); BATCH];
+        for (slice, frame) in slices.iter_mut().zip(frames) {
+            *slice = IoSlice::new(frame);
+        }
+        let slices = &mut slices[..frames.len().min(BATCH)];
+        let mut straight = Straight(&self.stream);
+        let written = match self.tls() {
+            None => straight.write_vectored(slices),
+            Some(mut tls) => {
+                let written = tls.write(slices, &mut straight);
+                if tls.is_behind() {
+                    self.wake.notify_one();
                 }
-                rustix::io::writev(&self.stream, &slices[..frames.len().min(BATCH)])
+                written
             }
         };
         match written {
             Ok(written) => written,
-            Err(Errno::AGAIN) => 0,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
             Err(_) => {
                 out.end();
                 self.wake.notify_one();

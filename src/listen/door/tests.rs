@@ -1,12 +1,13 @@
 #![allow(clippy::unwrap_used)]
 
 use poem::endpoint::make;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::*;
 use crate::listen::{Limits, Origins};
 
 mod http;
+mod tls;
 
 const SOON: Duration = Duration::from_millis(200);
 
@@ -195,8 +196,9 @@ async fn an_upgrade_gives_back_the_plain_socket_and_early_bytes() {
     let mut client = served
         .connect(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nearly")
         .await;
-    let (mut socket, early) = timeout(SOON * 10, take.recv()).await.unwrap().unwrap();
+    let (link, early) = timeout(SOON * 10, take.recv()).await.unwrap().unwrap();
     assert_eq!(&early[..], b"early");
+    let mut socket = link.tcp;
     socket.write_all(b"raw down").await.unwrap();
     client.write_all(b"raw up").await.unwrap();
     let mut up = [0; 6];

@@ -1,10 +1,15 @@
 //! A WebSocket client: one socket of somebody.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, pin::Pin, time::Duration};
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::{Sink, SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::{net::TcpStream, sync::mpsc, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    sync::mpsc,
+    time::timeout,
+};
 use tokio_tungstenite::{
     MaybeTlsStream, WebSocketStream, connect_async,
     tungstenite::{self, Message, client::IntoClientRequest as _},
@@ -15,7 +20,7 @@ use super::{Conversation, PATIENCE, person::key};
 type Stream = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 pub struct Device {
-    sink: futures_util::stream::SplitSink<Stream, Message>,
+    sink: Pin<Box<dyn Sink<Message, Error = tungstenite::Error> + Send + Sync>>,
     frames: mpsc::UnboundedReceiver<Value>,
     /// Every frame that came, in order.
     pub seen: Vec<Value>,
@@ -59,7 +64,23 @@ impl Device {
 
     /// Says hello without waiting for an answer.
     pub async fn says_hello(address: SocketAddr, token: &str, hello: Value) -> Self {
-        let stream = open(address, Some(token)).await.expect("a socket");
+        Self::of(open(address, Some(token)).await.expect("a socket"), hello).await
+    }
+
+    /// Says hello on a connection of any kind.
+    pub async fn over<S>(stream: WebSocketStream<S>, hello: Value) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+    {
+        let mut device = Self::of(stream, hello).await;
+        device.ready = device.gets("ready").await;
+        device
+    }
+
+    async fn of<S>(stream: WebSocketStream<S>, hello: Value) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Send + Sync + Unpin + 'static,
+    {
         let (sink, mut read) = stream.split();
         let (sender, frames) = mpsc::unbounded_channel();
         tokio::spawn(async move {
@@ -80,7 +101,7 @@ impl Device {
                 }
             }
         });
-        let mut device = Self { sink, frames, seen: Vec::new(), ready: Value::Null };
+        let mut device = Self { sink: Box::pin(sink), frames, seen: Vec::new(), ready: Value::Null };
         device.tells(hello).await;
         device
     }

@@ -9,6 +9,7 @@ mod machine;
 mod node;
 mod person;
 mod servers;
+mod tls;
 mod views;
 mod way;
 mod wire;
@@ -25,6 +26,7 @@ pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
 pub use servers::{Database, folder, nats, tools};
+pub use tls::{Authority, Pair};
 use tokio::task::JoinSet;
 use verbatim::{
     app::{self, Addresses},
@@ -195,9 +197,20 @@ impl<B: Backbone> World<B> {
         tokio::time::sleep(window * 5).await;
     }
 
+    /// A folder for what belongs to the story.
+    pub fn dir(&self) -> &std::path::Path {
+        self.dir.path()
+    }
+
     /// Runs a command of the program beside the nodes, to its end.
     pub async fn runs(&self, arguments: &[&str]) -> Ran {
-        let ended = self.starts(arguments).wait_with_output().await.expect("the program runs");
+        self.runs_with(arguments, &[]).await
+    }
+
+    /// The same with settings.
+    pub async fn runs_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ran {
+        let started = self.starts_with(arguments, settings);
+        let ended = started.wait_with_output().await.expect("the program runs");
         Ran {
             code: ended.status.code(),
             stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
@@ -207,6 +220,10 @@ impl<B: Backbone> World<B> {
 
     /// The same, without waiting for its end.
     pub fn starts(&self, arguments: &[&str]) -> tokio::process::Child {
+        self.starts_with(arguments, &[])
+    }
+
+    fn starts_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> tokio::process::Child {
         command()
             .args(arguments)
             .env("VERBATIM_NATS_URL", self.nats.url())
@@ -214,6 +231,7 @@ impl<B: Backbone> World<B> {
             .env("VERBATIM_DATABASE_URL", &self.database.url)
             .env("VERBATIM_STREAMS", self.streams.to_string())
             .env("VERBATIM_REPLICAS", self.nats.replicas().to_string())
+            .envs(settings.iter().copied())
             .stdout(std::process::Stdio::piped())
             .stderr(std::process::Stdio::piped())
             .spawn()

@@ -121,10 +121,15 @@ impl Node {
 
     /// One of its metrics now.
     pub async fn metric(&self, name: &str) -> u64 {
-        let text = reqwest::get(format!("http://{}/metrics", self.admin)).await.expect("an answer");
-        let text = text.text().await.expect("text");
+        let text = self.metrics().await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("the metric");
         line.trim().parse().expect("a number")
+    }
+
+    /// All of its metrics now, as text.
+    pub async fn metrics(&self) -> String {
+        let answer = reqwest::get(format!("http://{}/metrics", self.admin)).await.expect("an answer");
+        answer.text().await.expect("text")
     }
 
     /// Whether it says that it lives.

@@ -1,0 +1,82 @@
+//! A certificate that is replaced without a restart: on SIGHUP, and when the content of its files changes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    select,
+    signal::unix::{Signal, SignalKind, signal},
+    time::sleep,
+};
+
+use crate::{
+    clock::Clock,
+    listen::certificate::{BadCertificate, Certificate, Content, Pair},
+    telemetry::METRICS,
+};
+
+/// How often the files are looked at. Their content is compared, for Kubernetes swaps links and leaves times alone.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// Why the present certificate stays.
+#[derive(Debug, thiserror::Error)]
+enum Kept {
+    #[error(transparent)]
+    Bad(#[from] BadCertificate),
+    #[error("the new certificate expired at {0}")]
+    Expired(time::OffsetDateTime),
+}
+
+/// Keeps a certificate as its files are. A bad pair of files changes nothing.
+pub async fn keep_current(certificate: Arc<Certificate>, clock: Clock) {
+    let mut hangups = signal(SignalKind::hangup()).ok();
+    let mut judged = certificate.content().as_ref().map(Content::digest).map_err(Clone::clone);
+    // Both files are not replaced at once, so a bad pair is complained of when it is still there at the next look.
+    let mut is_new = false;
+    tell(&certificate, &clock);
+    loop {
+        let is_told = select! {
+            () = sleep(EVERY) => false,
+            () = next(&mut hangups) => true,
+        };
+        let content = certificate.content();
+        let seen = content.as_ref().map(Content::digest).map_err(Clone::clone);
+        let is_other = seen != judged;
+        if is_other || is_told || is_new {
+            let found = content.map_err(Kept::from).and_then(|content| {
+                let pair = certificate.pair(&content)?;
+                if pair.until <= clock.now().datetime() { Err(Kept::Expired(pair.until)) } else { Ok(pair) }
+            });
+            is_new = is_other && !is_told && found.is_err();
+            judged = seen;
+            match found {
+                Ok(pair) => take(&certificate, pair),
+                Err(_) if is_new => {}
+                Err(why) => {
+                    tracing::warn!(error = %why, "could not reload the TLS certificate; the old one stays in use");
+                }
+            }
+        }
+        tell(&certificate, &clock);
+    }
+}
+
+fn take(certificate: &Certificate, pair: Pair) {
+    tracing::info!(until = %pair.until, "reloaded the TLS certificate");
+    certificate.replace(pair);
+}
+
+async fn next(hangups: &mut Option<Signal>) {
+    let told = match hangups {
+        Some(hangups) => hangups.recv().await,
+        None => None,
+    };
+    if told.is_none() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Tells how long the certificate counts.
+fn tell(certificate: &Certificate, clock: &Clock) {
+    let left = certificate.current().until - clock.now().datetime();
+    METRICS.certificate_expiry.get_or_create(&[("listener", "public")]).set(left.whole_seconds());
+}

@@ -1,0 +1,88 @@
+//! TLS at the listener: 1.2 and 1.3 by rustls, for HTTP/1.1 alone.
+
+use std::{io, sync::Arc, time::Duration};
+
+use poem::http::{HeaderMap, StatusCode};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        crypto::aws_lc_rs::default_provider,
+        server::NoServerSessionStorage,
+        version::{TLS12, TLS13},
+    },
+};
+
+use crate::{
+    listen::{certificate::Certificate, stream::Stream},
+    problems::{CONTENT_TYPE, Document, Problem, RequestId},
+};
+
+/// The first byte of a handshake.
+const HANDSHAKE: u8 = 0x16;
+
+/// TLS with a certificate that may be replaced.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    /// What clients are shown.
+    pub certificate: Arc<Certificate>,
+}
+
+impl Tls {
+    /// TLS that shows clients this certificate.
+    pub fn with(certificate: Certificate) -> Self {
+        let certificate = Arc::new(certificate);
+        let versions = ServerConfig::builder_with_provider(default_provider().into())
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .expect("the provider has suites for both versions");
+        let mut config = versions.with_no_client_auth().with_cert_resolver(certificate.clone());
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // A resumed handshake was measured to cost as much as a whole one.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Self { config: Arc::new(config), certificate }
+    }
+
+    /// The connection after its handshake, which may take so long. `None`: there was none.
+    pub(super) async fn open(&self, tcp: TcpStream, within: Duration) -> Option<Stream> {
+        let opened = async {
+            let mut first = [0];
+            if tcp.peek(&mut first).await? == 1 && first[0] != HANDSHAKE {
+                return refuse(tcp, first[0]).await;
+            }
+            let accepted = TlsAcceptor::from(self.config.clone()).accept(tcp).await?;
+            Ok(Some(Stream::Secured(Box::new(accepted))))
+        };
+        match timeout(within, Box::pin(opened)).await {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                tracing::debug!("a TLS handshake took too long");
+                None
+            }
+        }
+    }
+}
+
+/// Ends a connection that does not speak TLS, with an answer if it speaks HTTP.
+async fn refuse(mut tcp: TcpStream, first: u8) -> io::Result<Option<Stream>> {
+    if first.is_ascii_uppercase() {
+        let id = RequestId::of(&HeaderMap::new());
+        let detail = "this port speaks TLS: begin the address with https:// or wss://";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_request", detail);
+        let body = serde_json::to_string(&Document::of(&problem, id.as_str()))?;
+        let answer = format!(
+            "HTTP/1.1 400 Bad Request\r\ncontent-type: {CONTENT_TYPE}\r\ncontent-length: {}\r\nx-request-id: {id}\r\n\
+             cache-control: no-store\r\nx-content-type-options: nosniff\r\nconnection: close\r\n\r\n{body}",
+            body.len(),
+        );
+        tcp.write_all(answer.as_bytes()).await?;
+        super::parting::part(Stream::Plain(tcp)).await;
+    }
+    Ok(None)
+}

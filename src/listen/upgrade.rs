@@ -1,0 +1,64 @@
+//! From a request that asks for an upgrade to the connection behind it.
+
+use std::{
+    io::Read as _,
+    task::{Context, Waker},
+};
+
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use poem::Request;
+use tokio::net::TcpStream;
+use tokio_rustls::rustls::ServerConnection;
+
+use crate::listen::{patient::Patient, requests::Requests, stream::Stream};
+
+/// The connection behind a request that asks for an upgrade; in the request's extensions.
+#[derive(Clone)]
+pub struct Upgrade(pub(super) OnUpgrade);
+
+/// A connection that no longer speaks HTTP.
+pub struct Link {
+    /// The connection itself.
+    pub tcp: TcpStream,
+    /// The state of TLS, if all bytes go through it.
+    pub tls: Option<Box<ServerConnection>>,
+}
+
+impl From<TcpStream> for Link {
+    fn from(tcp: TcpStream) -> Self {
+        Self { tcp, tls: None }
+    }
+}
+
+impl Upgrade {
+    /// The upgrade that `request` asks for, if it asks for one in HTTP/1.1.
+    pub fn of(request: &Request) -> Option<Self> {
+        request.extensions().get::<Self>().cloned()
+    }
+
+    /// The connection, once the 101 has been written, and what the client has sent already. To
+    /// be awaited in a task of its own: the answer must leave first. `None` when the client has
+    /// gone or the answer was not a 101.
+    pub async fn socket(self) -> Option<(Link, Bytes)> {
+        let parts = self.0.await.ok()?.downcast::<TokioIo<Requests<Patient>>>().ok()?;
+        let (patient, unread) = parts.io.into_inner().into_inner();
+        // A copy, mostly of nothing: the original would keep hyper's read buffer alive.
+        let mut early = [parts.read_buf, unread].concat();
+        let link = match patient.stream {
+            Stream::Plain(tcp) => Link::from(tcp),
+            Stream::Secured(stream) => {
+                let (tcp, mut tls) = stream.into_inner();
+                // The kernel does not tell of bytes that are deciphered already. Where there are no more of them, the
+                // reader says that it would have to wait.
+                let _ = tls.reader().read_to_end(&mut early);
+                Link { tcp, tls: Some(Box::new(tls)) }
+            }
+        };
+        // The socket still holds the waker of the task that served HTTP, and with it 2 KB of memory.
+        let mut nobody = Context::from_waker(Waker::noop());
+        let _ = (link.tcp.poll_read_ready(&mut nobody), link.tcp.poll_write_ready(&mut nobody));
+        Some((link, early.into()))
+    }
+}
