@@ -107,6 +107,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
+    ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["problems"]),
     // Every door refuses in the same words: the listener, REST and the handshake.
@@ -118,7 +119,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
 ];
 
 /// What every module but `domain` may import.
-const FOR_ALL: &[&str] = &["clock", "supervise", "telemetry"];
+const FOR_ALL: &[&str] = &["clock", "shares", "supervise", "telemetry"];
 
 /// Outside crates that any module but `domain` may use.
 const ANYWHERE: &[&str] =

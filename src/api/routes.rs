@@ -11,7 +11,11 @@ use tokio::sync::watch;
 use crate::{
     access::Revoking,
     api::{
-        http::{caller::Door, document, explained, page, strict::Strict},
+        http::{
+            caller::{Door, READS},
+            document, explained, page,
+            strict::Strict,
+        },
         operations::{
             accounts::Accounts,
             blocks::Blocks,
@@ -41,7 +45,8 @@ use crate::{
     live::{Followers, Revoked},
     presence::Presence,
     problems,
-    reading::Reading,
+    reading::{Reading, SEARCHES},
+    shares::Shares,
     views::Progress,
 };
 
@@ -104,7 +109,12 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
     let keys = keys::published(&parts.tokens);
     let Parts { tokens, revoked, clock, .. } = &parts;
-    let door = Door { tokens: tokens.clone(), revoked: revoked.clone(), clock: clock.clone() };
+    let door = Door {
+        tokens: tokens.clone(),
+        revoked: revoked.clone(),
+        clock: clock.clone(),
+        reads: Shares::new(READS),
+    };
     routes(operations(parts), door)
         .at("/.well-known/jwks.json", keys)
         .at("/schemas/:file", payloads::published())
@@ -132,6 +142,7 @@ fn operations(parts: Parts) -> Operations {
         progress,
         feed: feed.clone(),
         clock: clock.clone(),
+        searches: Shares::new(SEARCHES),
     };
     let revoking =
         Revoking { commands: commands.clone(), revoked: revoked.clone(), followers: followers.clone() };

@@ -1,13 +1,16 @@
 //! Why it cannot be told at present what was missed.
 
-use crate::log::{Damaged, NotRead, Unavailable};
+use crate::{
+    log::{Damaged, NotRead, Unavailable},
+    shares::NoPlace,
+};
 
 /// Why it cannot be told now what was missed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Behind {
-    /// Too many catch up at once.
-    #[error("too many catch up at once")]
-    Crowded,
+    /// Too much of this kind is under way.
+    #[error("too much of this kind is under way")]
+    Crowded(NoPlace),
     /// The views lag behind the log.
     #[error("the views lag behind the log")]
     Lagging,
@@ -17,6 +20,12 @@ pub enum Behind {
     /// A server does not answer.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
+}
+
+impl From<NoPlace> for Behind {
+    fn from(no_place: NoPlace) -> Self {
+        Self::Crowded(no_place)
+    }
 }
 
 impl From<NotRead> for Behind {

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::time::timeout;
 
 use crate::{
     domain::{Point, Position, Recorded, UserId},
@@ -14,17 +14,16 @@ use crate::{
         missed::Missed,
         points::Points,
         remembered::Remembered,
-        turns::{Turn, Turns},
+        turns::{TO_CATCH_UP, TO_LOOK_BACK},
     },
     live::{Lately, Verdict},
     log::{Log, Unavailable},
+    shares::{Place, Shares},
     views::{self, Checkpoint, Memberships, Progress},
 };
 
 /// How long the views may lag behind.
 const VIEWS: Duration = Duration::from_secs(5);
-/// The most that look back at once on this node.
-const AT_ONCE: usize = 4;
 
 /// All that catching up needs. Cheap to clone.
 #[derive(Clone)]
@@ -34,19 +33,19 @@ pub struct Feed {
     progress: Progress,
     pub(super) cursors: Arc<Cursors>,
     pub(super) remembered: Arc<Remembered>,
-    turns: Turns,
-    pub(super) looks_back: Arc<Semaphore>,
+    turns: Shares<UserId>,
+    pub(super) looks_back: Shares<UserId>,
 }
 
 impl Feed {
     /// Feeds from a log and its views.
     pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
-        let looks_back = Arc::new(Semaphore::new(AT_ONCE));
+        let (turns, looks_back) = (Shares::new(TO_CATCH_UP), Shares::new(TO_LOOK_BACK));
         let lately = Lately::new(log.layout().streams);
         let points = Points::default();
         let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
-        Self { log, pool, progress, cursors, remembered, turns: Turns::default(), looks_back }
+        Self { log, pool, progress, cursors, remembered, turns, looks_back }
     }
 
     /// Hears what this node has followed, so that it can be told again without asking the log.
@@ -60,8 +59,8 @@ impl Feed {
     }
 
     /// Waits for a turn: a storm of reconnects does not take the live users down.
-    pub async fn turn(&self) -> Result<Turn, Behind> {
-        self.turns.take().await.ok_or(Behind::Crowded)
+    pub async fn turn(&self, user: UserId) -> Result<Place<UserId>, Behind> {
+        Ok(self.turns.take(user).await?)
     }
 
     /// The present memberships of a user, and those that ended since positions that the log has passed.

@@ -54,8 +54,8 @@ impl From<NotRead> for PastError {
 
 impl Feed {
     /// Reads a conversation up to a point that the log has passed.
-    pub async fn past(&self, id: ConversationId, as_of: AsOf) -> Result<Past, PastError> {
-        let _turn = self.looks_back.try_acquire().map_err(|_| Behind::Crowded)?;
+    pub async fn past(&self, by: UserId, id: ConversationId, as_of: AsOf) -> Result<Past, PastError> {
+        let _turn = self.looks_back.take(by).await.map_err(Behind::from)?;
         let mut past = domain::Past::of(as_of);
         let read = async {
             let upto = match as_of {

@@ -1,6 +1,9 @@
 //! The messages that a search has found, as far as the log lets their reader see them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -10,13 +13,23 @@ use super::{
 };
 use crate::{
     domain::{ConversationId, Position, UserId},
+    shares::{NoPlace, Place, Sizes},
     views::{self, Hit, Reader},
 };
 
 /// How many conversations are opened at once for one request.
 const AT_ONCE: usize = 4;
 
+/// Searches of common words look at many messages, so one user gets few of them at once.
+pub(crate) const SEARCHES: Sizes =
+    Sizes { of_node: 16, of_one: 2, waiting_of_one: 14, waiting: 1_024, patience: Duration::from_secs(2) };
+
 impl Reading {
+    /// Waits for a place to search.
+    pub(crate) async fn search_place(&self, me: UserId) -> Result<Place<UserId>, NoPlace> {
+        self.searches.take(me).await
+    }
+
     /// Whether the user may read a conversation, once the views have reached `min_position`.
     pub async fn may_search(
         &self,

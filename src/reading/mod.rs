@@ -11,3 +11,5 @@ mod presence;
 
 pub use error::{NoSuchPoint, ReadError};
 pub use open::{Reading, Standing};
+
+pub(crate) use found::SEARCHES;

@@ -11,6 +11,7 @@ use crate::{
     domain::{ConversationId, MessageId, Position, UserId},
     feed::Feed,
     live::Tracked,
+    shares::Shares,
     views::{self, Checkpoint, Moment, Progress, Reader},
 };
 
@@ -30,6 +31,8 @@ pub struct Reading {
     pub feed: Feed,
     /// The time, by which `as_of` is bounded.
     pub clock: Clock,
+    /// The places to search.
+    pub(crate) searches: Shares<UserId>,
 }
 
 /// The moment of which a list tells. Nothing of a list that nobody can follow.

@@ -7,7 +7,7 @@ use super::{
     open::Reading,
 };
 use crate::{
-    domain::{AsOf, ConversationId, Position},
+    domain::{AsOf, ConversationId, Position, UserId},
     feed::Past,
 };
 
@@ -21,6 +21,7 @@ impl Reading {
     /// in, if that is the setting.
     pub async fn past(
         &self,
+        me: UserId,
         id: ConversationId,
         visible_from: Option<Position>,
         as_of: AsOf,
@@ -36,7 +37,7 @@ impl Reading {
             }
             _ => {}
         }
-        let past = self.feed.past(id, as_of).await?;
+        let past = self.feed.past(me, id, as_of).await?;
         let visible = visible_from.ok_or(ReadError::NotFound)?;
         if past.position() < visible {
             return Err(NoSuchPoint::BeforeYouJoined(visible).into());

@@ -52,6 +52,7 @@ mod roster;
 mod rosters;
 mod search;
 mod secrets;
+mod shares;
 mod strangers;
 mod tls;
 mod typed;

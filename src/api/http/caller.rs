@@ -1,36 +1,59 @@
 //! Who is asking: the access token of a request, checked before anything else of it is looked at.
 
-use std::{ops::Deref, sync::Arc};
+use std::{ops::Deref, sync::Arc, time::Duration};
 
-use poem::Request;
+use poem::{Request, http::Method};
 use poem_openapi::{SecurityScheme, auth::Bearer};
+use tokio::sync::Semaphore;
 
 use crate::{
     api::http::asking,
     clock::Clock,
     credentials::{self, Tokens},
+    domain::UserId,
     live::Revoked,
     problems::Problem,
+    shares::{Place, Shares, Sizes},
 };
 
 /// The `access_token` of a login
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
-pub struct Caller(credentials::Caller);
+pub struct Caller(Admitted);
+
+/// A caller whose request has its place among the requests of the same user.
+pub(in crate::api) struct Admitted {
+    caller: credentials::Caller,
+    _place: Option<Place<UserId>>,
+}
+
+/// The reads of all users on a node. The bound on the node is that of its connections; the bound for one user keeps
+/// a loop over expensive reads from taking the database from everybody else.
+pub(in crate::api) const READS: Sizes = Sizes {
+    of_node: Semaphore::MAX_PERMITS,
+    of_one: 8,
+    waiting_of_one: 120,
+    waiting: Semaphore::MAX_PERMITS,
+    patience: Duration::from_secs(5),
+};
+/// Following events is no read that ends soon, and has a bound of its own.
+const FOLLOWING: &str = "/v1/events";
 
 impl Deref for Caller {
     type Target = credentials::Caller;
 
     fn deref(&self) -> &credentials::Caller {
-        &self.0
+        &self.0.caller
     }
 }
 
-async fn check(request: &Request, bearer: Bearer) -> poem::Result<credentials::Caller> {
+async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
     let caller = door.admit(&bearer.token)?;
     asking::note(caller.user);
-    Ok(caller)
+    let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
+    let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
+    Ok(Admitted { caller, _place: place })
 }
 
 /// What it takes to know a caller.
@@ -39,6 +62,7 @@ pub(in crate::api) struct Door {
     pub(in crate::api) tokens: Arc<Tokens>,
     pub(in crate::api) revoked: Arc<Revoked>,
     pub(in crate::api) clock: Clock,
+    pub(in crate::api) reads: Shares<UserId>,
 }
 
 impl Door {
@@ -61,11 +85,12 @@ mod tests {
 
     fn door_at(seconds: u64) -> Door {
         let keys = Keys::from_pem(&Keys::generate_pem(), None).expect("keys");
-        let now = examples::time().plus(std::time::Duration::from_secs(seconds));
+        let now = examples::time().plus(Duration::from_secs(seconds));
         Door {
             tokens: Tokens::new(keys, "verbatim", "verbatim").into(),
             revoked: Arc::default(),
             clock: Clock::new(move || now.datetime()),
+            reads: Shares::new(READS),
         }
     }
 

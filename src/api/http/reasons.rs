@@ -13,6 +13,7 @@ use crate::{
     live::Full,
     problems::{FieldError, Problem},
     reading::ReadError,
+    shares::NoPlace,
 };
 
 /// When to come back after an outage.
@@ -137,6 +138,21 @@ impl From<Full> for Problem {
     }
 }
 
+impl From<NoPlace> for Problem {
+    fn from(no_place: NoPlace) -> Self {
+        match no_place {
+            NoPlace::OfOne => {
+                let detail = "This user has too many requests of this kind under way on this node: wait for their answers.";
+                Self::too_many("too_many_at_once", detail, LATER)
+            }
+            NoPlace::OfNode => {
+                let detail = "This node has too many requests of this kind under way: try again, perhaps at another node.";
+                Self::unavailable("at_capacity", detail, LATER)
+            }
+        }
+    }
+}
+
 impl From<Reset> for Problem {
     fn from(reset: Reset) -> Self {
         gone(reset.word())
@@ -156,7 +172,8 @@ impl From<Behind> for Problem {
         match behind {
             Behind::Unavailable(outage) => outage.into(),
             Behind::Damaged(_) => Reset::Incomplete.into(),
-            Behind::Crowded | Behind::Lagging => {
+            Behind::Crowded(no_place) => no_place.into(),
+            Behind::Lagging => {
                 let detail =
                     "This node replays too much of the log at the moment: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)

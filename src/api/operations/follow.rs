@@ -158,7 +158,7 @@ impl Reader {
             self.at = to;
             return Ok(Vec::new());
         }
-        let _turn = feed.turn().await?;
+        let _turn = feed.turn(self.caller.user).await?;
         while let Some(feed::Page { events, at }) = missed.page(limit).await? {
             let before = std::mem::replace(&mut self.at, at);
             if !events.is_empty() {

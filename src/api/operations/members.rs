@@ -127,7 +127,10 @@ impl Members {
             None => page_of_members(&self.reading, me, id, limit, after, min_position.0).await?,
             Some(as_of) => {
                 let tracked = self.reading.open(me, id, min_position.0).await?;
-                let past = self.reading.past(id, tracked.conversation().visible_from(me), as_of).await?;
+                let past = self
+                    .reading
+                    .past(caller.user, id, tracked.conversation().visible_from(me), as_of)
+                    .await?;
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 let members = past.members(after, limit.and_one());
                 Page::cut(members, limit, |last| last.user).standing(standing)

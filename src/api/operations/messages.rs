@@ -174,7 +174,7 @@ impl Messages {
         let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
         let reader = self.reading.reader(caller.user, id, min_position.0).await?;
         let past = match as_of.0 {
-            Some(as_of) => Some(self.reading.past(id, Some(reader.visible_from), as_of).await?),
+            Some(as_of) => Some(self.reading.past(caller.user, id, Some(reader.visible_from), as_of).await?),
             None => None,
         };
         let (older, newer) = halves(limit);

@@ -124,7 +124,7 @@ impl Reactions {
                 (found, self.reading.standing(caller.user, Some(id.0), &moment))
             }
             Some(as_of) => {
-                let past = self.reading.past(id.0, Some(reader.visible_from), as_of).await?;
+                let past = self.reading.past(caller.user, id.0, Some(reader.visible_from), as_of).await?;
                 let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 (found.ok_or_else(Problem::not_found)?, standing)

@@ -116,7 +116,7 @@ impl Receipts {
             None => self.reading.once_known(id, &tracked, read).await?,
             Some(as_of) => {
                 let visible_from = tracked.conversation().visible_from(caller.user);
-                let past = self.reading.past(id, visible_from, as_of).await?;
+                let past = self.reading.past(caller.user, id, visible_from, as_of).await?;
                 let standing = Standing { position: Some(past.position()), cursor: None };
                 (past.receipts(after, limit.and_one()), standing)
             }

@@ -88,6 +88,7 @@ impl Search {
             let detail = "a position belongs to one conversation: send its conversation_id too";
             return Err(Problem::parameter("min_position", "contradictory", detail).into());
         }
+        let _place = self.reading.search_place(caller.user).await?;
         let (pool, after) = (&self.pool, cursor.0.map(|end| end.0));
         let found =
             views::search(pool, caller.user, conversation_id.0, &wanted, after, limit.0.and_one()).await?;

@@ -83,11 +83,11 @@ impl Opening<'_> {
 pub(super) fn later(behind: &Behind) -> Close {
     match behind {
         // A storm of resumes does this thousands of times.
-        Behind::Crowded => tracing::debug!(error = %behind, "a session could not begin"),
+        Behind::Crowded(_) => tracing::debug!(error = %behind, "a session could not begin"),
         _ => tracing::warn!(error = %behind, "a session could not begin; closing its socket"),
     }
     match behind {
         Behind::Lagging | Behind::Damaged(_) => Close::LAGGING,
-        Behind::Crowded | Behind::Unavailable(_) => Close::OVERLOAD,
+        Behind::Crowded(_) | Behind::Unavailable(_) => Close::OVERLOAD,
     }
 }

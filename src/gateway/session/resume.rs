@@ -102,7 +102,7 @@ impl<'a> Resume<'a> {
 
     /// Goes through all stages.
     pub(super) async fn run(mut self) -> Result<(), Close> {
-        let _turn = self.opening.gateway.feed.turn().await.map_err(|e| later(&e))?;
+        let _turn = self.opening.gateway.feed.turn(self.opening.session.user).await.map_err(|e| later(&e))?;
         METRICS.resumes.inc();
         self.be_placed().await?;
         if self.distance() > LAST_STRETCH {

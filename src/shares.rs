@@ -1,0 +1,201 @@
+//! Fair shares: a node has so many places for one kind of work, and one holder gets no more than a share of them.
+//! What a holder asks for beyond that waits in a line of its own, so it is slow for that holder alone.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+/// The sizes of a kind of work.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// The most that are done at once on this node.
+    pub of_node: usize,
+    /// The most that are done at once for one holder.
+    pub of_one: usize,
+    /// The most that wait for one holder.
+    pub waiting_of_one: usize,
+    /// The most that wait on this node.
+    pub waiting: usize,
+    /// The time that one waits at most.
+    pub patience: Duration,
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPlace {
+    /// The holder has too much under way.
+    OfOne,
+    /// The node has too much under way.
+    OfNode,
+}
+
+/// The places for one kind of work. Cheap to clone.
+#[derive(Debug)]
+pub struct Shares<K: Eq + Hash + Copy>(Arc<Inner<K>>);
+
+#[derive(Debug)]
+struct Inner<K> {
+    sizes: Sizes,
+    places: Arc<Semaphore>,
+    lines: Arc<Semaphore>,
+    holders: Mutex<HashMap<K, Own>>,
+}
+
+/// What one holder has under way.
+#[derive(Debug)]
+struct Own {
+    places: Arc<Semaphore>,
+    /// All that hold a place or wait for one: the entry stays as long as there are any.
+    inside: usize,
+}
+
+/// A place. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Place<K: Eq + Hash + Copy> {
+    // Fields are dropped in this order. The place of the node goes first, so that a holder who is at the next
+    // place of their own finds it free.
+    _of_node: OwnedSemaphorePermit,
+    _of_one: OwnedSemaphorePermit,
+    _inside: Inside<K>,
+}
+
+/// Counts as under way until it is dropped, also if the request that waits is given up.
+#[derive(Debug)]
+struct Inside<K: Eq + Hash + Copy> {
+    shares: Shares<K>,
+    holder: K,
+}
+
+impl<K: Eq + Hash + Copy> Clone for Shares<K> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K: Eq + Hash + Copy> Shares<K> {
+    pub fn new(sizes: Sizes) -> Self {
+        Self(Arc::new(Inner {
+            sizes,
+            places: Arc::new(Semaphore::new(sizes.of_node)),
+            lines: Arc::new(Semaphore::new(sizes.waiting)),
+            holders: Mutex::default(),
+        }))
+    }
+
+    /// Waits for a place.
+    pub async fn take(&self, holder: K) -> Result<Place<K>, NoPlace> {
+        let (inside, own) = self.enter(holder)?;
+        // Nobody waits where nobody has to: a place that is free takes none of the line.
+        let own_at_once = own.clone().try_acquire_owned().ok();
+        let both_at_once = own_at_once.map(|own| (self.0.places.clone().try_acquire_owned().ok(), own));
+        let (of_node, of_one) = match both_at_once {
+            Some((Some(of_node), of_one)) => (of_node, of_one),
+            waits => self.wait(own, waits.map(|(_, own)| own)).await?,
+        };
+        Ok(Place { _of_node: of_node, _of_one: of_one, _inside: inside })
+    }
+
+    /// The own place comes first: in the other order, what waits for its holder's turn would keep a place of the
+    /// node from everybody.
+    async fn wait(
+        &self,
+        own: Arc<Semaphore>,
+        at_once: Option<OwnedSemaphorePermit>,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), NoPlace> {
+        let patience = self.0.sizes.patience;
+        let _in_line = self.0.lines.try_acquire().map_err(|_| NoPlace::OfNode)?;
+        let of_one = match at_once {
+            Some(permit) => permit,
+            None => in_time(patience, own).await.ok_or(NoPlace::OfOne)?,
+        };
+        let of_node = in_time(patience, self.0.places.clone()).await.ok_or(NoPlace::OfNode)?;
+        Ok((of_node, of_one))
+    }
+
+    fn enter(&self, holder: K) -> Result<(Inside<K>, Arc<Semaphore>), NoPlace> {
+        let Sizes { of_one, waiting_of_one, .. } = self.0.sizes;
+        let mut holders = self.holders();
+        let new = || Own { places: Arc::new(Semaphore::new(of_one)), inside: 0 };
+        let own = holders.entry(holder).or_insert_with(new);
+        if own.inside >= of_one + waiting_of_one {
+            return Err(NoPlace::OfOne);
+        }
+        own.inside += 1;
+        Ok((Inside { shares: self.clone(), holder }, own.places.clone()))
+    }
+
+    fn holders(&self) -> MutexGuard<'_, HashMap<K, Own>> {
+        self.0.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Copy> Drop for Inside<K> {
+    fn drop(&mut self) {
+        let mut holders = self.shares.holders();
+        let Some(own) = holders.get_mut(&self.holder) else { return };
+        own.inside -= 1;
+        if own.inside == 0 {
+            holders.remove(&self.holder);
+        }
+    }
+}
+
+async fn in_time(patience: Duration, places: Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+    timeout(patience, places.acquire_owned()).await.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt as _, future::join_all};
+
+    use super::*;
+
+    fn shares(of_node: usize, of_one: usize) -> Shares<u8> {
+        let patience = Duration::from_secs(30);
+        Shares::new(Sizes { of_node, of_one, waiting_of_one: 5, waiting: 8, patience })
+    }
+
+    #[tokio::test]
+    async fn one_holder_takes_no_more_than_a_share_and_others_go_on() {
+        let shares = shares(4, 2);
+        let mut mine = join_all((0..2).map(|_| shares.take(1))).await;
+        let mut waits: Vec<_> = (0..5).map(|_| Box::pin(shares.take(1))).collect();
+        assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
+        assert_eq!(shares.take(1).await.err(), Some(NoPlace::OfOne), "one more than may wait");
+        assert!(shares.take(2).await.is_ok(), "another holder has a place at once");
+        mine.pop();
+        assert!(waits.swap_remove(0).await.is_ok(), "the line of the holder moves on");
+    }
+
+    #[tokio::test]
+    async fn what_waits_on_a_node_is_bounded() {
+        let shares = shares(1, 1);
+        let held = shares.take(0).await;
+        let mut waits: Vec<_> = (1..=8).map(|holder| Box::pin(shares.take(holder))).collect();
+        assert!(waits.iter_mut().all(|waits| waits.now_or_never().is_none()));
+        assert_eq!(shares.take(9).await.err(), Some(NoPlace::OfNode));
+        drop(held);
+        assert!(waits.swap_remove(0).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_for_ever_and_nothing_is_left_behind() {
+        let shares = shares(2, 1);
+        let held = (shares.take(1).await, shares.take(2).await);
+        assert_eq!(shares.take(1).await.err(), Some(NoPlace::OfOne));
+        assert_eq!(shares.take(3).await.err(), Some(NoPlace::OfNode));
+        let mut given_up = Box::pin(shares.take(3));
+        assert!(given_up.as_mut().now_or_never().is_none());
+        drop((given_up, held));
+        assert!(shares.holders().is_empty());
+        assert_eq!((shares.0.places.available_permits(), shares.0.lines.available_permits()), (2, 8));
+    }
+}

@@ -1,0 +1,70 @@
+//! One account may ask for as much as it likes: what it has beyond its share waits, and nobody else does.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt as _, StreamExt as _, future::join_all, stream};
+use serde_json::json;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::world::{World, eventually, key, open};
+
+#[tokio::test]
+async fn reads_of_one_account_beyond_its_share_are_refused_and_others_are_answered() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let said = ana.says(&lunch, "to read").await["position"].as_u64().expect("a position");
+    let ahead = format!("/v1/conversations/{}/messages?min_position={}", lunch.id, said + 1_000);
+
+    // Each waits two seconds for a position that never comes.
+    let flood = join_all((0..200).map(|_| ana.get(&ahead)));
+    let quiet = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for _ in 0..20 {
+            assert_eq!(ben.history(&lunch, said).await, ["to read"]);
+        }
+    };
+    let (answers, ()) = tokio::join!(flood, quiet);
+    let refused = answers.iter().filter(|answer| answer.status == 429).count();
+    assert!(refused >= 200 - 128, "{refused} are refused, and no more than 128 are under way at once");
+    assert!(refused < 200, "a share is served");
+    let one = answers.into_iter().find(|answer| answer.status == 429).expect("a refusal");
+    one.refuses(429, "too_many_at_once");
+    assert_eq!(ana.history(&lunch, said).await, ["to read"], "nothing is left behind");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn sockets_that_read_nothing_take_no_resume_from_others() {
+    let world = World::start().await;
+    let (ana, cleo, ben) = (world.person("ana").await, world.person("cleo").await, world.person("ben").await);
+    let (flood, lunch) = (ana.starts_group("Flood", &[&cleo]).await, ben.starts_group("Lunch", &[]).await);
+    let cursors = [ana.connects().await.cursor(), cleo.connects().await.cursor()];
+    let of_ben = ben.connects().await.cursor();
+    // More than the network takes for a socket that does not read.
+    let large = "x".repeat(16 << 10);
+    let sends = (0..1_000).map(|_| async { ana.sends(&flood, &key(), &large).await.expect(201) });
+    stream::iter(sends).buffer_unordered(32).collect::<Vec<_>>().await;
+    ben.says(&lunch, "missed").await;
+
+    let mut silent = Vec::new();
+    for (person, cursor) in [&ana, &cleo].into_iter().zip(&cursors) {
+        for _ in 0..17 {
+            let mut socket = open(person.address, Some(&person.token)).await.expect("a socket");
+            let hello = json!({ "op": "hello", "cursor": cursor }).to_string();
+            socket.send(Message::text(hello)).await.expect("said");
+            silent.push(socket);
+        }
+    }
+    let node = &world.nodes[0];
+    eventually("both catch up, each with its share", async || {
+        node.metric("verbatim_resumes_total").await >= 8
+    })
+    .await;
+    let resumed = timeout(Duration::from_secs(10), async { ben.resumes(&of_ben).await.sees("missed").await });
+    resumed.await.expect("a turn for somebody else");
+    assert_eq!(node.metric("verbatim_resumes_total").await, 9, "the others of the two still wait");
+    drop(silent);
+    world.finish().await;
+}
