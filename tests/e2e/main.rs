@@ -29,6 +29,7 @@ mod joins;
 mod log;
 mod lost_log;
 mod many;
+mod matrix;
 mod messages;
 mod metadata;
 mod newer;

@@ -9,6 +9,7 @@ mod machine;
 mod node;
 mod person;
 mod servers;
+pub mod template;
 mod tls;
 mod views;
 mod way;

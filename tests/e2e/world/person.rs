@@ -119,6 +119,11 @@ impl Person {
         Self { address, ..self.clone() }
     }
 
+    /// The same person with another token, or with none.
+    pub fn with_token(&self, token: Option<&str>) -> Self {
+        Self { token: token.unwrap_or_default().to_owned(), ..self.clone() }
+    }
+
     /// The same person whose requests have an idempotency key.
     pub fn with_key(&self, key: &str) -> Self {
         self.with_header("idempotency-key", key)
@@ -153,7 +158,8 @@ impl Person {
     }
 
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> Answer {
-        send(&self.http, self.address, method, path, Some(&self.token), body).await
+        let token = (!self.token.is_empty()).then_some(&*self.token);
+        send(&self.http, self.address, method, path, token, body).await
     }
 
     /// The status and the bytes of an answer: a JSON value would have lost digits of its numbers.

@@ -1,0 +1,191 @@
+//! The people of the matrix, and what lies before one of them in one cell.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use reqwest::StatusCode;
+use verbatim::{accounts, app, clock::Clock, credentials::Tokens, domain::LoginId};
+
+use crate::world::{Conversation, Person, World, eventually, key, template::Template};
+
+/// Those who are the same in every cell.
+pub struct Cast {
+    owner: Person,
+    admin: Person,
+    member: Person,
+    ex_member: Person,
+    stranger: Person,
+    guest: Person,
+    outsider: Person,
+    tokens: Tokens,
+    /// A token of the member that does not count any more.
+    revoked: String,
+    people: AtomicUsize,
+}
+
+/// One cell: who asks with which token, and for what.
+pub struct Scene {
+    pub caller: Person,
+    /// None for somebody who has not said who they are.
+    pub token: Option<String>,
+    pub template: Template,
+}
+
+impl Cast {
+    pub async fn gathers(world: &World) -> Self {
+        let pool = app::database(&world.database.url, 1).await.expect("Postgres");
+        let key = accounts::shared_key(&pool).await.expect("the key that signs");
+        let member = world.person("member").await;
+        Self {
+            revoked: revoked(&member).await,
+            member,
+            owner: world.person("owner.of").await,
+            admin: world.person("admin.of").await,
+            ex_member: world.person("ex").await,
+            stranger: world.person("stranger").await,
+            guest: world.person("guest").await,
+            outsider: world.person("outsider").await,
+            tokens: Tokens::new(key, "verbatim", "verbatim"),
+            people: AtomicUsize::new(0),
+        }
+    }
+
+    /// A name that nobody has, of letters that do not look alike.
+    pub fn name(&self) -> String {
+        let number = self.people.fetch_add(1, Ordering::Relaxed);
+        let letter = |shift: u32| char::from(b"abcdefgh"[number >> shift & 7]);
+        format!("nn.{}", [letter(9), letter(6), letter(3), letter(0)].iter().collect::<String>())
+    }
+
+    /// Somebody new.
+    async fn person(&self) -> Person {
+        Person::registers(self.owner.address, &self.name()).await
+    }
+
+    /// What a caller of a column has before them. What is done to an account is done to one that nobody else uses.
+    pub async fn plays(&self, column: &str, on_account: bool) -> Scene {
+        let known = match column {
+            "anonymous" | "stranger" => &self.stranger,
+            "ex_member" => &self.ex_member,
+            "admin" => &self.admin,
+            "owner" => &self.owner,
+            "member" | "expired" | "revoked" | "blocked" => &self.member,
+            other => panic!("a column of another kind: {other}"),
+        };
+        // Two people have one direct conversation, so each one who is blocked is somebody else.
+        let is_fresh = on_account || column == "blocked";
+        let caller = if is_fresh { self.person().await } else { known.clone() };
+        let template = match column {
+            "blocked" => self.direct(&caller).await,
+            _ => self.group(column, &caller).await,
+        };
+        // An account has so many logins and no more, so the cast is spared.
+        let spare = match is_fresh {
+            true => Person::logs_in(caller.address, &caller.name, &caller.id).await,
+            false => caller.clone(),
+        };
+        let token = match column {
+            "anonymous" => None,
+            "expired" => Some(self.expired(&caller)),
+            "revoked" if is_fresh => Some(revoked(&caller).await),
+            "revoked" => Some(self.revoked.clone()),
+            _ => Some(caller.token.clone()),
+        };
+        let template = template
+            .with("name", self.name())
+            .with("known", &*self.guest.name)
+            .with("oneself", &*caller.id)
+            .with("owner", &*self.owner.id)
+            .with("outsider", &*self.outsider.id)
+            .with("key", key())
+            .with("token", token.clone().unwrap_or_default())
+            .with("guests_token", &*self.guest.token)
+            .with("refresh_token", &*spare.refresh_token)
+            .with("own_login", login(&spare).await)
+            .with("guests_login", login(&self.guest).await);
+        Scene { caller, token, template }
+    }
+
+    /// A group with everybody who belongs to it.
+    async fn group(&self, column: &str, caller: &Person) -> Template {
+        let members = [&self.admin, &self.member, &self.guest, &self.ex_member];
+        let group = self.owner.starts_group("Lunch", &members).await;
+        let is_in = !matches!(column, "stranger" | "anonymous");
+        let is_new = is_in && caller.name.starts_with("nn.");
+        if is_new {
+            self.owner.invites(&group, caller).await.expect(201);
+        }
+        if column == "admin" {
+            let role = serde_json::json!({ "role": "admin" });
+            let path = format!("/v1/conversations/{}/members/{}", group.id, caller.id);
+            self.owner.patch(&path, role).await.expect(200);
+        }
+        let theirs = self.guest.says(&group, "a lantern").await;
+        let own = if is_in { caller.says(&group, "mine").await } else { theirs.clone() };
+        self.owner.removes(&group, &self.ex_member).await.expect(204);
+        if is_new && column == "ex_member" {
+            self.owner.removes(&group, caller).await.expect(204);
+        }
+        let last = position(&self.guest.says(&group, "who is here?").await);
+        self.owner.history(&group, last).await;
+        template(&group, &theirs, &own, last).with("guest", &*self.guest.id)
+    }
+
+    /// A direct conversation with the owner, who has blocked the caller since.
+    async fn direct(&self, caller: &Person) -> Template {
+        let talk = Conversation::from(caller.starts_direct(&self.owner).await.expect(201));
+        let theirs = self.owner.says(&talk, "a lantern").await;
+        let own = caller.says(&talk, "mine").await;
+        let block = format!("/v1/me/blocks/{}", caller.id);
+        self.owner.put(&block, serde_json::json!({})).await.expect(204);
+        eventually("the block is known", || async {
+            caller.sends(&talk, &key(), "still?").await.status == StatusCode::FORBIDDEN
+        })
+        .await;
+        let last = position(&own);
+        caller.history(&talk, last).await;
+        template(&talk, &theirs, &own, last).with("guest", &*self.owner.id)
+    }
+
+    fn expired(&self, caller: &Person) -> String {
+        let long_ago = "2026-01-01T00:00:00.000Z".parse().expect("a time");
+        let login = Clock::system().id(LoginId::known);
+        self.tokens.issue(caller.id.parse().expect("an id"), login, long_ago, "old".into())
+    }
+}
+
+fn position(message: &serde_json::Value) -> u64 {
+    message["position"].as_u64().expect("a position")
+}
+
+fn template(
+    of: &Conversation,
+    theirs: &serde_json::Value,
+    own: &serde_json::Value,
+    position: u64,
+) -> Template {
+    let id = |message: &serde_json::Value| message["id"].as_str().expect("an id").to_owned();
+    Template::default()
+        .with("conversation", &*of.id)
+        .with("message", id(theirs))
+        .with("own_message", id(own))
+        .with("position", position.to_string())
+}
+
+/// The id of the login whose token somebody has.
+async fn login(of: &Person) -> String {
+    let logins = of.get("/v1/logins").await.expect(200);
+    let items = logins["items"].as_array().expect("items");
+    let current = items.iter().find(|login| login["current"] == true).expect("one's own");
+    current["id"].as_str().expect("an id").to_owned()
+}
+
+/// A token of another login of the caller, which has been ended.
+async fn revoked(caller: &Person) -> String {
+    let gone = Person::logs_in(caller.address, &caller.name, &caller.id).await;
+    gone.delete("/v1/logins/current").await.expect(204);
+    eventually("the node knows that the login was revoked", || async {
+        gone.get("/v1/me").await.status == StatusCode::UNAUTHORIZED
+    })
+    .await;
+    gone.token
+}
