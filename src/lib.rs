@@ -31,7 +31,7 @@
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, live, views |
-//! | [`access`] | what **ends** the access of a login, on all nodes | commands, live |
+//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, log in, refresh, log out, block | accounts, credentials, commands, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |

@@ -88,8 +88,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("web", At(6), &["problems"]),
     // Who may read what: the log is asked through `commands` who is in a conversation, and `feed` how it was.
     ("reading", At(5), &["commands", "domain", "feed", "live", "views"]),
-    // What lets somebody in, and what ends it on all nodes.
-    ("access", At(5), &["commands", "domain", "live"]),
+    // Accounts and proofs become one use case here, so that `accounts` is SQL only.
+    ("access", At(5), &["accounts", "commands", "credentials", "domain", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes.
     ("commands", At(4), &["credentials", "domain", "live", "log", "views"]),
@@ -166,7 +166,7 @@ const HOMES: &[(&str, &[&str])] = &[
 const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[(
     "sqlx",
     &["PgPool", "Error", "Result"],
-    &["api", "cli", "commands", "feed", "gateway", "live", "presence", "reading"],
+    &["access", "api", "cli", "commands", "feed", "gateway", "live", "presence", "reading"],
 )];
 
 /// Names that say nothing about what is inside.

@@ -1,5 +1,18 @@
-//! **Access**: ending what lets somebody in, on this node and on all others.
+//! **Access**: registering, logging in, blocking, and ending access on this node and on all others.
+//!
+//! [`accounts`](crate::accounts) stores, [`credentials`](crate::credentials) proves; here both become one use case.
 
+mod accounts;
+mod blocks;
+mod error;
+mod grant;
+mod logins;
+mod needs;
+mod passwords;
+mod refresh;
 mod revoking;
 
-pub use revoking::Revoking;
+pub use error::AccessError;
+pub use grant::Grant;
+pub use logins::Attempt;
+pub use needs::Access;

@@ -1,41 +1,33 @@
-//! Making all nodes refuse logins that have ended.
+//! Cutting off logins that have ended, and telling other nodes of changes.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::{
-    commands::Commands,
-    domain::LoginId,
-    live::{Followers, Revoked},
-};
+use super::needs::Access;
+use crate::{commands::Unavailable, domain::LoginId};
 
-/// How long the other nodes are told. A node that hears nothing now reads the database again when it is back.
+/// How long telling the other nodes may take. A node that hears nothing reads the database when it is back.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// What it takes to cut off a login. Cheap to clone.
-#[derive(Clone)]
-pub struct Revoking {
-    /// Telling the other nodes.
-    pub commands: Commands,
-    /// The logins that count no more.
-    pub revoked: Arc<Revoked>,
-    /// Those who follow without a socket.
-    pub followers: Arc<Followers>,
-}
-
-impl Revoking {
+impl Access {
     /// Makes this node and all others refuse logins that the database has revoked.
-    pub async fn cut_off(&self, logins: &[LoginId]) {
-        // Refused first and cut then: a follower that comes back at once must find its login revoked.
+    pub(super) async fn cut_off(&self, logins: &[LoginId]) {
+        // The login is refused first and its followers are cut second. In the other order, a follower that returns
+        // at once would be accepted again.
         for login in logins {
             self.revoked.insert(*login);
         }
         self.followers.cut(|login| self.revoked.contains(login));
-        match timeout(PATIENCE, self.commands.revoked(logins)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of revoked logins"),
-            Err(_) => tracing::warn!("could not tell other nodes of revoked logins in time"),
-        }
+        tell("revoked logins", self.commands.revoked(logins)).await;
+    }
+}
+
+/// Tells the other nodes of a change. The change counts, whether or not they hear of it.
+pub(super) async fn tell(change: &'static str, telling: impl Future<Output = Result<(), Unavailable>>) {
+    match timeout(PATIENCE, telling).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, change, "could not tell other nodes of a change"),
+        Err(_) => tracing::warn!(change, "could not tell other nodes of a change in time"),
     }
 }

@@ -1,143 +1,126 @@
-//! Logins: what began with a password and lasts until it is revoked, unused or old.
+//! Logins: a login begins with a password, and ends when it is revoked, unused for long, or old.
 
 use std::time::Duration;
 
-use sqlx::{FromRow, PgExecutor, PgPool, Postgres, Transaction};
-use thiserror::Error;
+use sqlx::{FromRow, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    accounts::{
-        Grant,
-        refresh::{IDLE_LIFE, WHOLE_LIFE},
-    },
-    credentials::{
-        Busy, DeviceName, Hasher, Password, PasswordHash, Tokens, Username, Verdict,
-        refresh_token::{self, Salt},
-    },
+    accounts::refresh::{IDLE_LIFE, WHOLE_LIFE},
+    credentials::{DeviceName, PasswordHash, Username},
     domain::{LoginId, Time, UserId},
 };
 
 /// The most logins of an account that live at the same time.
 pub const MAX_LOGINS: i64 = 100;
 
-/// How often a decision is made anew because the password hash changed under it.
-const ROUNDS: usize = 3;
-
-/// The input of a login.
+/// A login that is to begin.
 #[derive(Debug)]
-pub struct Attempt {
-    /// The account; `None` if what was typed cannot be a user name. It then fails like an unknown one.
-    pub username: Option<Username>,
-    /// The password as typed.
-    pub password: Password,
-    /// The name that the person gives to the device.
-    pub device: Option<DeviceName>,
-}
-
-/// The result of a login.
-#[derive(Debug)]
-pub struct LoggedIn {
-    /// The account, and its tokens.
-    pub grant: Grant,
-    /// Older logins that ended to make room: cut their sockets everywhere.
-    pub displaced: Vec<LoginId>,
-}
-
-/// Why nobody was logged in.
-#[derive(Debug, Error)]
-pub enum LogInError {
-    /// No such account, or not its password; which, is not told, nor by the time it takes.
-    #[error("user name or password is wrong: check both")]
-    BadCredentials,
-    /// No capacity to check a password now.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The database did not answer.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
-}
-
-/// Why a password was not changed.
-#[derive(Debug, Error)]
-pub enum ChangeError {
-    /// The current password is another one, or the account is gone.
-    #[error("the current password is wrong: check it")]
-    WrongPassword,
-    /// No capacity to check a password now.
-    #[error(transparent)]
-    Busy(#[from] Busy),
-    /// The database did not answer.
-    #[error(transparent)]
-    Database(#[from] sqlx::Error),
+pub struct NewLogin<'a> {
+    /// The account.
+    pub user: UserId,
+    /// The id of the login.
+    pub id: LoginId,
+    /// The name that the owner gives to the device.
+    pub device: Option<&'a DeviceName>,
+    /// The hash of the first refresh token.
+    pub token_hash: &'a [u8],
+    /// The salt of all refresh tokens of the login.
+    pub salt: &'a [u8],
 }
 
 /// A login as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Login {
-    /// Its id.
+    /// The id.
     pub id: LoginId,
     /// The name that the owner gives to the device.
     pub device: Option<DeviceName>,
-    /// When the password was checked.
+    /// The time at which the password was checked.
     pub created_at: Time,
-    /// When it was last refreshed.
+    /// The time of the last refresh.
     pub last_used_at: Time,
-    /// When it ends at the latest.
+    /// The time at which the login ends at the latest.
     pub expires_at: Time,
 }
 
 /// The result of revoking a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Revocation {
-    /// It ended just now: cut its sockets everywhere.
+    /// The login ended just now.
     Done,
-    /// It had ended before.
+    /// The login had ended before.
     Already,
     /// This account has no such login.
     Unknown,
 }
 
-/// Checks a password and begins the login `id`. A hash of another cost than today's is renewed.
-/// Beyond [`MAX_LOGINS`] the oldest login ends.
-pub async fn log_in(
+/// The account of this user name, with the hash of its password.
+pub async fn password_by_username(
     pool: &PgPool,
-    hasher: &Hasher,
-    tokens: &Tokens,
-    attempt: &Attempt,
-    id: LoginId,
+    username: &Username,
+) -> Result<Option<(UserId, PasswordHash)>, sqlx::Error> {
+    let known: Option<(Uuid, String)> = sqlx::query_as(
+        "select id, password_hash from auth.account where username_key = $1 and username = $2",
+    )
+    .bind(username.key())
+    .bind(username.as_str())
+    .fetch_optional(pool)
+    .await?;
+    Ok(known.map(|(id, hash)| (UserId::known(id), PasswordHash::stored(hash))))
+}
+
+/// The hash of the password of an account.
+pub async fn password(pool: &PgPool, user: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
+    let hash: Option<String> = sqlx::query_scalar("select password_hash from auth.account where id = $1")
+        .bind(user.uuid())
+        .fetch_optional(pool)
+        .await?;
+    Ok(hash.map(PasswordHash::stored))
+}
+
+/// Begins a login, and stores the hash `renewed` in place of `checked` if there is one. Beyond [`MAX_LOGINS`] the
+/// oldest logins end: the function returns them. `None`: the account no longer has the hash `checked`, and nothing
+/// has changed.
+pub async fn begin(
+    pool: &PgPool,
+    login: &NewLogin<'_>,
+    checked: &PasswordHash,
+    renewed: Option<&PasswordHash>,
     now: Time,
-) -> Result<LoggedIn, LogInError> {
-    for _ in 0..ROUNDS {
-        let known = match &attempt.username {
-            Some(username) => credentials(pool, username).await?,
-            None => None,
-        };
-        let verdict = hasher.verify(&attempt.password, known.as_ref().map(|(_, hash)| hash)).await?;
-        let (user, hash) = match (known, verdict) {
-            (Some(known), Verdict::Right | Verdict::RightButStale) => known,
-            _ => return Err(LogInError::BadCredentials),
-        };
-        let renewed = match verdict {
-            Verdict::RightButStale => hasher.hash(&attempt.password).await.ok(),
-            _ => None,
-        };
-        let mut transaction = pool.begin().await?;
-        if !still_has(&mut transaction, user, &hash).await? {
-            continue;
-        }
-        if let Some(renewed) = renewed {
-            set_password(&mut transaction, user, &renewed).await?;
-        }
-        let salt = refresh_token::new_salt();
-        let token = refresh_token::make(tokens.keys(), id, 0, &salt);
-        begin(&mut transaction, user, id, attempt.device.as_ref(), &token, &salt, now).await?;
-        let displaced = make_room(&mut transaction, user, now).await?;
-        transaction.commit().await?;
-        return Ok(LoggedIn { grant: Grant::of(tokens, user, id, 0, now, &token), displaced });
+) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    if !still_has(&mut transaction, login.user, checked).await? {
+        return Ok(None);
     }
-    Err(Busy.into())
+    if let Some(renewed) = renewed {
+        set_password(&mut transaction, login.user, renewed).await?;
+    }
+    insert(&mut transaction, login, now).await?;
+    let displaced = make_room(&mut transaction, login.user, now).await?;
+    transaction.commit().await?;
+    Ok(Some(displaced))
+}
+
+/// Stores the password `new` in place of `checked`, and ends all logins of the account but `kept`: the function
+/// returns them. `None`: the account no longer has the hash `checked`, and nothing has changed.
+pub async fn replace_password(
+    pool: &PgPool,
+    user: UserId,
+    checked: &PasswordHash,
+    new: &PasswordHash,
+    kept: LoginId,
+    now: Time,
+) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    if !still_has(&mut transaction, user, checked).await? {
+        return Ok(None);
+    }
+    set_password(&mut transaction, user, new).await?;
+    let ended = end_all_but(&mut transaction, user, kept, now).await?;
+    transaction.commit().await?;
+    Ok(Some(ended))
 }
 
 /// The logins of an account that are not over, youngest first, at most [`MAX_LOGINS`].
@@ -199,18 +182,8 @@ pub async fn revoke(
     })
 }
 
-/// Ends all logins of an account but `kept`; answers those that ended: cut their sockets everywhere.
-pub async fn revoke_all_but(
-    pool: &PgPool,
-    user: UserId,
-    kept: Option<LoginId>,
-    now: Time,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    end_all_but(pool, user, kept, now).await
-}
-
-/// The logins revoked within this age of now, by our clock or the database's, whichever is behind: ours may
-/// just be far ahead.
+/// The logins that were revoked within the last `age`. Of our clock and the clock of the database the earlier one
+/// counts, because ours may be far ahead.
 pub async fn revoked_since(pool: &PgPool, now: Time, age: Duration) -> Result<Vec<LoginId>, sqlx::Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)",
@@ -222,7 +195,7 @@ pub async fn revoked_since(pool: &PgPool, now: Time, age: Duration) -> Result<Ve
     Ok(ids.into_iter().map(LoginId::known).collect())
 }
 
-/// Ends all logins of everybody that began before a time; answers those that ended.
+/// Ends all logins of all accounts that began before a time, and returns the ended logins.
 pub async fn revoke_begun_before(pool: &PgPool, time: Time, now: Time) -> Result<Vec<LoginId>, sqlx::Error> {
     let ended: Vec<Uuid> = sqlx::query_scalar(
         "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
@@ -235,55 +208,8 @@ pub async fn revoke_begun_before(pool: &PgPool, time: Time, now: Time) -> Result
     Ok(ended.into_iter().map(LoginId::known).collect())
 }
 
-/// Changes a password and ends all logins of the account but `kept`; answers those that ended: cut
-/// their sockets everywhere. A log-in by the old password that is under way fails or ends too.
-pub async fn change_password(
-    pool: &PgPool,
-    hasher: &Hasher,
-    user: UserId,
-    kept: LoginId,
-    current: &Password,
-    chosen: &Password,
-    now: Time,
-) -> Result<Vec<LoginId>, ChangeError> {
-    for _ in 0..ROUNDS {
-        let hash: Option<String> = sqlx::query_scalar("select password_hash from auth.account where id = $1")
-            .bind(user.uuid())
-            .fetch_optional(pool)
-            .await?;
-        let hash = PasswordHash::stored(hash.ok_or(ChangeError::WrongPassword)?);
-        if hasher.verify(current, Some(&hash)).await? == Verdict::Wrong {
-            return Err(ChangeError::WrongPassword);
-        }
-        let new = hasher.hash(chosen).await?;
-        let mut transaction = pool.begin().await?;
-        if !still_has(&mut transaction, user, &hash).await? {
-            continue;
-        }
-        set_password(&mut transaction, user, &new).await?;
-        let ended = end_all_but(&mut *transaction, user, Some(kept), now).await?;
-        transaction.commit().await?;
-        return Ok(ended);
-    }
-    Err(Busy.into())
-}
-
-async fn credentials(
-    pool: &PgPool,
-    username: &Username,
-) -> Result<Option<(UserId, PasswordHash)>, sqlx::Error> {
-    let known: Option<(Uuid, String)> = sqlx::query_as(
-        "select id, password_hash from auth.account where username_key = $1 and username = $2",
-    )
-    .bind(username.key())
-    .bind(username.as_str())
-    .fetch_optional(pool)
-    .await?;
-    Ok(known.map(|(id, hash)| (UserId::known(id), PasswordHash::stored(hash))))
-}
-
-/// Whether the hash that was checked is still the account's; if so, it stays so until the end of
-/// the transaction. Without this a log-in could pass by a password that is just being changed.
+/// Whether the account still has the hash that was checked. If so, the row is locked until the end of the transaction:
+/// without the lock, a login could begin with the old password right behind a change of the password.
 async fn still_has(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -310,13 +236,9 @@ async fn set_password(
     Ok(())
 }
 
-async fn begin(
+async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
-    user: UserId,
-    id: LoginId,
-    device: Option<&DeviceName>,
-    token: &str,
-    salt: &Salt,
+    login: &NewLogin<'_>,
     now: Time,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
@@ -324,11 +246,11 @@ async fn begin(
              (id, account_id, device, generation, token_hash, salt, created_at, rotated_at, last_used_at, expires_at)
          values ($1, $2, $3, 0, $4, $5, $6, $6, $6, $7)",
     )
-    .bind(id.uuid())
-    .bind(user.uuid())
-    .bind(device.map(DeviceName::as_str))
-    .bind(&refresh_token::hash_of(token)[..])
-    .bind(&salt[..])
+    .bind(login.id.uuid())
+    .bind(login.user.uuid())
+    .bind(login.device.map(DeviceName::as_str))
+    .bind(login.token_hash)
+    .bind(login.salt)
     .bind(now.datetime())
     .bind(now.plus(WHOLE_LIFE).datetime())
     .execute(&mut **transaction)
@@ -336,7 +258,7 @@ async fn begin(
     Ok(())
 }
 
-/// Ends the oldest logins beyond the limit, and forgets those that ended more than a day ago.
+/// Ends the oldest logins beyond the limit, and deletes the logins that ended more than a day ago.
 async fn make_room(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -364,20 +286,20 @@ async fn make_room(
 }
 
 async fn end_all_but(
-    database: impl PgExecutor<'_>,
+    transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
-    kept: Option<LoginId>,
+    kept: LoginId,
     now: Time,
 ) -> Result<Vec<LoginId>, sqlx::Error> {
     let ended: Vec<Uuid> = sqlx::query_scalar(
         "update auth.login set revoked_at = $3
-         where account_id = $1 and id is distinct from $2 and revoked_at is null and expires_at > $3
+         where account_id = $1 and id <> $2 and revoked_at is null and expires_at > $3
          returning id",
     )
     .bind(user.uuid())
-    .bind(kept.map(LoginId::uuid))
+    .bind(kept.uuid())
     .bind(now.datetime())
-    .fetch_all(database)
+    .fetch_all(&mut **transaction)
     .await?;
     Ok(ended.into_iter().map(LoginId::known).collect())
 }

@@ -13,12 +13,12 @@ pub use self::{
     blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock},
     installation::{cursor_key, epoch_of_log, keep_epoch, take_turn},
     logins::{
-        Attempt, ChangeError, LogInError, LoggedIn, Login, MAX_LOGINS, Revocation, change_password, list,
-        log_in, revoke, revoke_all_but, revoke_begun_before, revoked_since,
+        Login, MAX_LOGINS, NewLogin, Revocation, begin, list, password, password_by_username,
+        replace_password, revoke, revoke_begun_before, revoked_since,
     },
     nodes::{OtherNodes, is_there, note_node, other_nodes},
     people::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw},
-    refresh::{Grant, RefreshError, refresh},
+    refresh::Family,
     settings::{
         ConversationSettings, MAX_ARCHIVED, Muted, SettingChanges, SettingError, archived, settings, settle,
     },

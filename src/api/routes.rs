@@ -9,7 +9,7 @@ use sqlx::PgPool;
 use tokio::sync::watch;
 
 use crate::{
-    access::Revoking,
+    access::Access,
     api::{
         http::{
             caller::{Door, READS},
@@ -144,20 +144,21 @@ fn operations(parts: Parts) -> Operations {
         clock: clock.clone(),
         searches: Shares::new(SEARCHES),
     };
-    let revoking =
-        Revoking { commands: commands.clone(), revoked: revoked.clone(), followers: followers.clone() };
+    let access = Access {
+        pool: pool.clone(),
+        hasher,
+        tokens,
+        revoked: revoked.clone(),
+        followers: followers.clone(),
+        commands: commands.clone(),
+        clock: clock.clone(),
+    };
     (
-        Accounts { pool: pool.clone(), hasher: hasher.clone(), clock: clock.clone() },
-        Logins {
-            pool: pool.clone(),
-            hasher: hasher.clone(),
-            tokens,
-            clock: clock.clone(),
-            revoking: revoking.clone(),
-        },
-        Me { pool: pool.clone(), hasher, clock: clock.clone(), revoking },
+        Accounts { access: access.clone() },
+        Logins { access: access.clone() },
+        Me { access: access.clone() },
         Users { pool: pool.clone() },
-        Blocks { pool: pool.clone(), commands: commands.clone(), clock: clock.clone() },
+        Blocks { access },
         Conversations {
             pool: pool.clone(),
             commands: commands.clone(),

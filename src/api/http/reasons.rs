@@ -5,7 +5,8 @@ use std::time::Duration;
 use poem::http::StatusCode;
 
 use crate::{
-    accounts::{ChangeError, LogInError, RefreshError, RegisterError},
+    access::AccessError,
+    api::http::typed::Wrong as _,
     commands::{Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
@@ -76,40 +77,21 @@ impl From<BadToken> for Problem {
     }
 }
 
-impl From<RegisterError> for Problem {
-    fn from(error: RegisterError) -> Self {
+impl From<AccessError> for Problem {
+    fn from(error: AccessError) -> Self {
+        use AccessError::*;
         match error {
-            RegisterError::UsernameTaken => Self::conflict("username_taken", sentence(error)),
-            RegisterError::Database(outage) => outage.into(),
-        }
-    }
-}
-
-impl From<LogInError> for Problem {
-    fn from(error: LogInError) -> Self {
-        match error {
-            LogInError::BadCredentials => Self::unauthorized("bad_credentials", sentence(error)),
-            LogInError::Busy(busy) => busy.into(),
-            LogInError::Database(outage) => outage.into(),
-        }
-    }
-}
-
-impl From<RefreshError> for Problem {
-    fn from(error: RefreshError) -> Self {
-        match error {
-            RefreshError::Refused { .. } => Self::unauthorized("invalid_grant", sentence(error)),
-            RefreshError::Database(outage) => outage.into(),
-        }
-    }
-}
-
-impl From<ChangeError> for Problem {
-    fn from(error: ChangeError) -> Self {
-        match error {
-            ChangeError::WrongPassword => Self::forbidden("wrong_password", sentence(error)),
-            ChangeError::Busy(busy) => busy.into(),
-            ChangeError::Database(outage) => outage.into(),
+            UsernameTaken => Self::conflict("username_taken", sentence(error)),
+            BadCredentials => Self::unauthorized("bad_credentials", sentence(error)),
+            WrongPassword => Self::forbidden("wrong_password", sentence(error)),
+            UnfitPassword(bad) => Self::invalid("/new_password", bad.code(), bad.to_string()),
+            InvalidGrant => Self::unauthorized("invalid_grant", sentence(error)),
+            NoAccount => Self::unauthorized("invalid_token", sentence(error)),
+            NotFound => Self::not_found(),
+            WithOneself => Self::new(StatusCode::BAD_REQUEST, "with_oneself", sentence(error)),
+            TooManyBlocks => Self::conflict("too_many_blocks", sentence(error)),
+            Busy(busy) => busy.into(),
+            Database(outage) => outage.into(),
         }
     }
 }
@@ -256,10 +238,7 @@ mod tests {
             Problem::from(Refused::from(Unavailable::because("NATS is away"))),
             Unavailable::because("NATS is away").into(),
             down().into(),
-            LogInError::from(down()).into(),
-            RefreshError::from(down()).into(),
-            ChangeError::from(down()).into(),
-            RegisterError::from(down()).into(),
+            AccessError::from(down()).into(),
         ] {
             assert_eq!((problem.status.as_u16(), problem.code), (503, "unavailable"));
             assert_eq!(problem.retry_after, Some(AGAIN));
@@ -269,20 +248,20 @@ mod tests {
                 problem.detail
             );
         }
-        let busy = Problem::from(LogInError::from(Busy));
+        let busy = Problem::from(AccessError::from(Busy));
         assert_eq!((busy.status.as_u16(), busy.code, busy.retry_after), (503, "busy", Some(AGAIN)));
     }
 
     #[test]
     fn who_cannot_log_in_is_told_what_to_do() {
-        let problem = Problem::from(LogInError::BadCredentials);
+        let problem = Problem::from(AccessError::BadCredentials);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "bad_credentials"));
         assert_eq!(problem.detail, "User name or password is wrong: check both.");
-        let problem = Problem::from(RefreshError::Refused { revoked: None });
+        let problem = Problem::from(AccessError::InvalidGrant);
         assert_eq!((problem.status.as_u16(), problem.code), (401, "invalid_grant"));
-        let problem = Problem::from(ChangeError::WrongPassword);
+        let problem = Problem::from(AccessError::WrongPassword);
         assert_eq!((problem.status.as_u16(), problem.code), (403, "wrong_password"));
-        let problem = Problem::from(RegisterError::UsernameTaken);
+        let problem = Problem::from(AccessError::UsernameTaken);
         assert_eq!((problem.status.as_u16(), problem.code), (409, "username_taken"));
     }
 }

@@ -3,17 +3,14 @@
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
-use sqlx::PgPool;
-
 use crate::{
+    access::Access,
     accounts,
     api::operations::tag::Tag,
     api::{
         Body, Claimed, Created, given,
         http::{examples, typed::at},
     },
-    clock::Clock,
-    credentials::Hasher,
     credentials::{DisplayName, Password, Username},
     domain::{Time, UserId},
 };
@@ -84,9 +81,7 @@ impl Example for Account {
 }
 
 pub(in crate::api) struct Accounts {
-    pub(in crate::api) pool: PgPool,
-    pub(in crate::api) hasher: Hasher,
-    pub(in crate::api) clock: Clock,
+    pub(in crate::api) access: Access,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]
@@ -101,11 +96,7 @@ impl Accounts {
         let username = at("/username", Username::parse(&typed))?;
         let password = at("/password", Password::choose(password, &username))?;
         let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;
-
-        let Self { pool, hasher, clock } = self;
-        let hash = hasher.hash(&password).await?;
-        let id = clock.id(UserId::known);
-        let account = accounts::register(pool, id, &username, &name, &hash, clock.now()).await?;
-        Ok(Created { location: format!("/v1/users/{id}"), body: account.into() })
+        let account = self.access.register(&username, &name, &password).await?;
+        Ok(Created { location: format!("/v1/users/{}", account.id), body: account.into() })
     }
 }

@@ -1,23 +1,16 @@
 //! Whom I have blocked.
 
-use std::time::Duration;
-
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
     types::Example,
 };
 use serde::Serialize;
-use tokio::time::timeout;
-
-use sqlx::PgPool;
 
 use crate::{
-    accounts::{self, BlockError},
+    access::Access,
     api::operations::tag::Tag,
-    api::{Caller, Cursor, Done, Found, Limit, Page, Problem, Reply, Ruled, SignedIn, http::examples},
-    clock::Clock,
-    commands::Commands,
+    api::{Caller, Cursor, Done, Found, Limit, Page, Reply, Ruled, SignedIn, http::examples},
     domain::{Time, UserId},
 };
 
@@ -38,9 +31,7 @@ impl Example for Block {
 }
 
 pub(in crate::api) struct Blocks {
-    pub(in crate::api) pool: PgPool,
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) clock: Clock,
+    pub(in crate::api) access: Access,
 }
 
 #[OpenApi(tag = "Tag::Users")]
@@ -56,7 +47,7 @@ impl Blocks {
         cursor: Query<Option<Cursor<(Time, UserId)>>>,
     ) -> Result<Reply<Page<Block>>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
-        let found = accounts::blocks(&self.pool, caller.user, after, limit.0.and_one()).await?;
+        let found = self.access.blocks(caller.user, after, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| (last.created_at, last.user));
         Ok(Reply(page.map(|block| Block { user_id: block.user, created_at: block.created_at })))
     }
@@ -69,12 +60,7 @@ impl Blocks {
     /// be deleted. The blocked user cannot add the caller to a group; groups that both share go on. A user can block at most 1,000 users.
     #[oai(path = "/me/blocks/:id", method = "put", operation_id = "block_user")]
     async fn block(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Ruled> {
-        if caller.user == id.0 {
-            let detail = "You named yourself: name another user.";
-            return Err(Problem::new(poem::http::StatusCode::BAD_REQUEST, "with_oneself", detail).into());
-        }
-        accounts::block(&self.pool, caller.user, id.0, self.clock.now()).await?;
-        self.tell(caller.user).await;
+        self.access.block(caller.user, id.0).await?;
         Ok(Done)
     }
 
@@ -83,33 +69,7 @@ impl Blocks {
     /// Removes a block. Without a block the request changes nothing.
     #[oai(path = "/me/blocks/:id", method = "delete", operation_id = "unblock_user")]
     async fn unblock(&self, caller: Caller, id: Path<UserId>) -> Result<Done, Found> {
-        accounts::find(&self.pool, id.0).await?.ok_or_else(Problem::not_found)?;
-        accounts::unblock(&self.pool, caller.user, id.0).await?;
-        self.tell(caller.user).await;
+        self.access.unblock(caller.user, id.0).await?;
         Ok(Done)
-    }
-}
-
-impl Blocks {
-    /// Makes this node and all others read again whom somebody has blocked.
-    async fn tell(&self, by: UserId) {
-        // A node that hears nothing now reads it again when it is back.
-        match timeout(Duration::from_secs(1), self.commands.blocks_changed(by)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "could not tell other nodes of a block"),
-            Err(_) => tracing::warn!("could not tell other nodes of a block in time"),
-        }
-    }
-}
-
-impl From<BlockError> for Problem {
-    fn from(error: BlockError) -> Self {
-        match error {
-            BlockError::NoSuchUser => Self::not_found(),
-            BlockError::TooMany => {
-                Self::conflict("too_many_blocks", "Too many users are blocked: unblock another user first.")
-            }
-            BlockError::Database(outage) => outage.into(),
-        }
     }
 }

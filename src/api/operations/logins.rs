@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use poem_openapi::{
     Object, OpenApi,
@@ -9,19 +9,14 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use sqlx::PgPool;
-
 use crate::{
-    access::Revoking,
-    accounts::{self, Attempt, Grant, LoggedIn, RefreshError, Revocation},
+    access::{Access, Attempt, Grant},
+    accounts,
     api::operations::tag::Tag,
     api::{
-        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Problem, Reply, SignedIn, given,
+        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Reply, SignedIn, given,
         http::{examples, typed::at, values::words},
     },
-    clock::Clock,
-    credentials,
-    credentials::Hasher,
     credentials::{DeviceName, Password, Username},
     domain::{LoginId, Time, UserId},
 };
@@ -171,11 +166,7 @@ impl Example for Login {
 }
 
 pub(in crate::api) struct Logins {
-    pub(in crate::api) pool: PgPool,
-    pub(in crate::api) hasher: Hasher,
-    pub(in crate::api) tokens: Arc<credentials::Tokens>,
-    pub(in crate::api) clock: Clock,
-    pub(in crate::api) revoking: Revoking,
+    pub(in crate::api) access: Access,
 }
 
 #[OpenApi(tag = "Tag::Logins")]
@@ -191,13 +182,8 @@ impl Logins {
         let device = device.map(|typed| at("/device", DeviceName::parse(&typed))).transpose()?;
         let password = at("/password", Password::present(password))?;
         let attempt = Attempt { username: Username::parse(&username).ok(), password, device };
-
-        let Self { pool, hasher, tokens, clock, .. } = self;
-        let id = clock.id(LoginId::known);
-        let LoggedIn { grant, displaced } =
-            accounts::log_in(pool, hasher, tokens, &attempt, id, clock.now()).await?;
-        self.revoking.cut_off(&displaced).await;
-        Ok(Created { location: format!("/v1/logins/{id}"), body: grant.into() })
+        let grant = self.access.log_in(&attempt).await?;
+        Ok(Created { location: format!("/v1/logins/{}", grant.login), body: grant.into() })
     }
 
     /// Refresh tokens
@@ -207,12 +193,7 @@ impl Logins {
     /// counts as theft and ends the login.
     #[oai(path = "/logins/refresh", method = "post", operation_id = "refresh_login")]
     async fn refresh(&self, body: Body<RefreshRequest>) -> Result<Reply<Tokens>, SignedIn> {
-        let Self { pool, tokens, clock, .. } = self;
-        let refreshed = accounts::refresh(pool, tokens, &body.0.refresh_token, clock.now()).await;
-        if let Err(RefreshError::Refused { revoked: Some(login) }) = &refreshed {
-            self.revoking.cut_off(&[*login]).await;
-        }
-        Ok(Reply(refreshed?.into()))
+        Ok(Reply(self.access.refresh(&body.0.refresh_token).await?.into()))
     }
 
     /// List my logins
@@ -225,7 +206,7 @@ impl Logins {
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, LoginId)>>>,
     ) -> Result<Reply<Page<Login>>, SignedIn> {
-        let mut logins = accounts::list(&self.pool, caller.user, self.clock.now()).await?;
+        let mut logins = self.access.logins(caller.user).await?;
         if let Some(Cursor(end)) = cursor.0 {
             logins.retain(|login| (login.created_at, login.id) < end);
         }
@@ -238,8 +219,7 @@ impl Logins {
     /// Ends the login of this request. Its tokens are no longer valid, and the server closes its sockets.
     #[oai(path = "/logins/current", method = "delete", operation_id = "log_out")]
     async fn log_out(&self, caller: Caller) -> Result<Done, SignedIn> {
-        accounts::revoke(&self.pool, caller.user, caller.login, self.clock.now()).await?;
-        self.revoking.cut_off(&[caller.login]).await;
+        self.access.log_out(caller.user, caller.login).await?;
         Ok(Done)
     }
 
@@ -249,12 +229,7 @@ impl Logins {
     /// second.
     #[oai(path = "/logins/:id", method = "delete", operation_id = "revoke_login")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Found> {
-        match accounts::revoke(&self.pool, caller.user, id.0, self.clock.now()).await? {
-            Revocation::Unknown => Err(Problem::not_found().into()),
-            Revocation::Done | Revocation::Already => {
-                self.revoking.cut_off(&[id.0]).await;
-                Ok(Done)
-            }
-        }
+        self.access.revoke(caller.user, id.0).await?;
+        Ok(Done)
     }
 }

@@ -3,17 +3,10 @@
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Deserialize;
 
-use sqlx::PgPool;
-
 use crate::{
-    access::Revoking,
-    accounts,
+    access::Access,
     api::operations::tag::Tag,
-    api::{
-        Body, Caller, Done, Problem, Proven, Reply, SignedIn, http::typed::at, operations::accounts::Account,
-    },
-    clock::Clock,
-    credentials::Hasher,
+    api::{Body, Caller, Done, Proven, Reply, SignedIn, http::typed::at, operations::accounts::Account},
     credentials::{DisplayName, Password},
 };
 
@@ -53,10 +46,7 @@ impl Example for PasswordChange {
 }
 
 pub(in crate::api) struct Me {
-    pub(in crate::api) pool: PgPool,
-    pub(in crate::api) hasher: Hasher,
-    pub(in crate::api) clock: Clock,
-    pub(in crate::api) revoking: Revoking,
+    pub(in crate::api) access: Access,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]
@@ -66,8 +56,7 @@ impl Me {
     /// Returns the account of the caller.
     #[oai(path = "/me", method = "get", operation_id = "get_me")]
     async fn get(&self, caller: Caller) -> Result<Reply<Account>, SignedIn> {
-        let account = accounts::find(&self.pool, caller.user).await?.ok_or_else(gone)?;
-        Ok(Reply(account.into()))
+        Ok(Reply(self.access.account(caller.user).await?.into()))
     }
 
     /// Change my account
@@ -76,8 +65,7 @@ impl Me {
     #[oai(path = "/me", method = "patch", operation_id = "update_me")]
     async fn update(&self, caller: Caller, body: Body<AccountUpdate>) -> Result<Reply<Account>, SignedIn> {
         let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
-        let account = accounts::rename(&self.pool, caller.user, &name).await?.ok_or_else(gone)?;
-        Ok(Reply(account.into()))
+        Ok(Reply(self.access.rename(caller.user, &name).await?.into()))
     }
 
     /// Change my password
@@ -86,19 +74,8 @@ impl Me {
     /// `wrong_password`.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
     async fn change_password(&self, caller: Caller, body: Body<PasswordChange>) -> Result<Done, Proven> {
-        let Self { pool, hasher, clock, .. } = self;
         let current = at("/current_password", Password::present(body.0.current_password))?;
-        let username = accounts::find(pool, caller.user).await?.ok_or_else(gone)?.username;
-        let new = at("/new_password", Password::choose(body.0.new_password, &username))?;
-        let ended =
-            accounts::change_password(pool, hasher, caller.user, caller.login, &current, &new, clock.now())
-                .await?;
-        self.revoking.cut_off(&ended).await;
+        self.access.change_password(caller.user, caller.login, &current, body.0.new_password).await?;
         Ok(Done)
     }
-}
-
-/// A token can outlive its account by minutes.
-fn gone() -> Problem {
-    Problem::unauthorized("invalid_token", "This account is no more.")
 }

@@ -1,0 +1,63 @@
+//! Reasons why access is refused, or does not change.
+
+use crate::{
+    accounts::{BlockError, RegisterError},
+    credentials::{BadPassword, Busy},
+};
+
+/// Why a use case of access failed.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Another account has this user name, or one that looks like it.
+    #[error("this user name is taken: choose another name")]
+    UsernameTaken,
+    /// The account does not exist, or has another password. Neither the error nor its time tells which.
+    #[error("user name or password is wrong: check both")]
+    BadCredentials,
+    /// The present password is another one.
+    #[error("the current password is wrong: check it")]
+    WrongPassword,
+    /// The new password is refused.
+    #[error(transparent)]
+    UnfitPassword(#[from] BadPassword),
+    /// Not a refresh token of ours, or its login is over.
+    #[error("the refresh token is not valid: log in again")]
+    InvalidGrant,
+    /// The account of the caller is deleted. A token can outlive its account by minutes.
+    #[error("this account is no more")]
+    NoAccount,
+    /// The caller names a login or a user that does not exist.
+    #[error("there is nothing here by this id")]
+    NotFound,
+    /// The caller names the caller.
+    #[error("you named yourself: name another user")]
+    WithOneself,
+    /// The block list is full.
+    #[error("too many users are blocked: unblock another user first")]
+    TooManyBlocks,
+    /// There is no capacity to check a password now.
+    #[error(transparent)]
+    Busy(#[from] Busy),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<RegisterError> for AccessError {
+    fn from(error: RegisterError) -> Self {
+        match error {
+            RegisterError::UsernameTaken => Self::UsernameTaken,
+            RegisterError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<BlockError> for AccessError {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::NoSuchUser => Self::NotFound,
+            BlockError::TooMany => Self::TooManyBlocks,
+            BlockError::Database(outage) => outage.into(),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The tokens that a login gets.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    credentials::{ACCESS_LIFE, Tokens},
+    domain::{LoginId, Time, UserId},
+};
+
+/// The answer to a login and to a refresh.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// The user of the login.
+    pub user: UserId,
+    /// The login.
+    pub login: LoginId,
+    /// The access token.
+    pub access_token: String,
+    /// How long the access token is valid.
+    pub expires_in: Duration,
+    /// The next refresh token, which can be used once.
+    pub refresh_token: String,
+}
+
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant").field("login", &self.login).finish_non_exhaustive()
+    }
+}
+
+impl Grant {
+    /// The tokens of a generation. The access token is issued at the time of its generation and named after it, so
+    /// that a second answer equals the first one to the byte.
+    pub(super) fn of(
+        tokens: &Tokens,
+        user: UserId,
+        login: LoginId,
+        generation: i32,
+        begun: Time,
+        refresh_token: &str,
+    ) -> Self {
+        Self {
+            user,
+            login,
+            access_token: tokens.issue(user, login, begun, format!("{login}.{generation}")),
+            expires_in: ACCESS_LIFE,
+            refresh_token: refresh_token.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! The few values that every use case of access takes.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+
+use crate::{
+    clock::Clock,
+    commands::Commands,
+    credentials::{Hasher, Tokens},
+    live::{Followers, Revoked},
+};
+
+/// Registering, logging in, and ending access. Cheap to clone.
+#[derive(Clone)]
+pub struct Access {
+    /// The database of accounts.
+    pub pool: PgPool,
+    /// Hashing and checking passwords.
+    pub hasher: Hasher,
+    /// Issuing access tokens.
+    pub tokens: Arc<Tokens>,
+    /// The revoked logins, as far as this node has to refuse them.
+    pub revoked: Arc<Revoked>,
+    /// The requests that follow events without a socket.
+    pub followers: Arc<Followers>,
+    /// Telling the other nodes.
+    pub commands: Commands,
+    /// Time and ids.
+    pub clock: Clock,
+}
