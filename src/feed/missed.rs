@@ -27,11 +27,14 @@ pub struct Missed {
     at: Vec<Point>,
     to: Vec<Point>,
     /// The stays of each stream in which something may have happened.
-    moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>>,
-    reading: Option<(usize, Reading)>,
+    moved: BTreeMap<usize, Stays>,
+    reading: Option<(usize, Stays, Reading)>,
     /// The last position that was given of each conversation.
     heads: HashMap<ConversationId, Position>,
 }
+
+/// The stays in the conversations of one stream.
+type Stays = HashMap<ConversationId, Vec<Stay>>;
 
 /// One stream that is being read.
 enum Reading {
@@ -59,7 +62,7 @@ impl Missed {
         to: Vec<Point>,
         memberships: Memberships,
     ) -> Self {
-        let mut moved: BTreeMap<usize, HashMap<ConversationId, Vec<Stay>>> = BTreeMap::new();
+        let mut moved: BTreeMap<usize, Stays> = BTreeMap::new();
         for stay in memberships.present.into_iter().chain(memberships.past) {
             let stream = log.stream_of(stay.conversation);
             let (after, upto) = (from[stream].position, to[stream].position);
@@ -85,11 +88,12 @@ impl Missed {
     /// when everything has been given.
     pub async fn page(&mut self, limit: usize) -> Result<Option<Page>, Behind> {
         loop {
-            let Some((stream, reading)) = &mut self.reading else {
+            let Some((stream, _, reading)) = &mut self.reading else {
                 let Some((stream, stays)) = self.moved.pop_first() else {
                     return Ok(self.rest());
                 };
-                self.reading = Some((stream, self.begin(stream, &stays).await?));
+                let reading = self.begin(stream, &stays).await?;
+                self.reading = Some((stream, stays, reading));
                 continue;
             };
             let (stream, end) = (*stream, self.to[*stream]);
@@ -122,6 +126,15 @@ impl Missed {
         }
     }
 
+    /// Lets go of what it takes to read the log. The next page begins where the last one ended.
+    pub fn pause(&mut self) {
+        if let Some((stream, stays, Reading::Stored(..))) =
+            self.reading.take_if(|(.., reading)| matches!(reading, Reading::Stored(..)))
+        {
+            self.moved.insert(stream, stays);
+        }
+    }
+
     /// After all streams: nothing more to show, and the user is where they wanted to be.
     fn rest(&mut self) -> Option<Page> {
         if self.at == self.to {
@@ -133,11 +146,7 @@ impl Missed {
 
     /// Takes what is remembered; otherwise folds the conversations as they were at the cursor, and
     /// reads on from there.
-    async fn begin(
-        &self,
-        stream: usize,
-        stays: &HashMap<ConversationId, Vec<Stay>>,
-    ) -> Result<Reading, Behind> {
+    async fn begin(&self, stream: usize, stays: &Stays) -> Result<Reading, Behind> {
         let (from, to) = (self.at[stream].position, self.to[stream].position);
         if let Some(shown) = self.remembered.lately.between(stream, from, to, stays) {
             return Ok(Reading::Remembered(shown));

@@ -43,13 +43,13 @@
 //! them, up to where the hub has joined them ([`Live::go`]). Each round of a long resume asks the views
 //! once, and the first of them also serves `ready`.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::timeout};
 
 use crate::{
-    domain::{Point, Position},
+    domain::{Point, Position, UserId},
     feed::{Behind, Missed, Reset},
     gateway::{
         frames::{
@@ -63,6 +63,7 @@ use crate::{
     },
     live::Shown,
     log::PAGE,
+    shares::Place,
     telemetry::METRICS,
     views::Memberships,
 };
@@ -73,6 +74,8 @@ const LAST_STRETCH: u64 = 200;
 const ROUNDS: usize = 8;
 /// Frames that are written before the client has to have read them.
 const AT_ONCE: usize = 128;
+/// How long a client may take to read that, before its turn is another's until it has.
+const PACE: Duration = Duration::from_millis(500);
 /// How long this node may be behind the one that made the cursor.
 const BEHIND: Duration = Duration::from_secs(2);
 
@@ -84,6 +87,8 @@ pub(super) struct Resume<'a> {
     given: Given,
     /// `ready` has been sent.
     is_greeted: bool,
+    /// Others wait for it. Nobody keeps it by reading slowly.
+    turn: Option<Place<UserId>>,
 }
 
 /// How much of what was missed has been given.
@@ -97,12 +102,12 @@ enum Given {
 impl<'a> Resume<'a> {
     /// Goes on from the points of a cursor.
     pub(super) fn new(opening: Opening<'a>, from: Vec<Point>) -> Self {
-        Self { opening, at: from, given: Given::All, is_greeted: false }
+        Self { opening, at: from, given: Given::All, is_greeted: false, turn: None }
     }
 
     /// Goes through all stages.
     pub(super) async fn run(mut self) -> Result<(), Close> {
-        let _turn = self.opening.gateway.feed.turn(self.opening.session.user).await.map_err(|e| later(&e))?;
+        self.take_turn().await?;
         METRICS.resumes.inc();
         self.be_placed().await?;
         if self.distance() > LAST_STRETCH {
@@ -113,6 +118,15 @@ impl<'a> Resume<'a> {
             Err(NotLive::Closed(close)) => Err(close),
             Err(NotLive::Unread(close)) => Err(self.tell_if_lost(close).await?),
         }
+    }
+
+    /// Waits for a turn, if there is none at present.
+    async fn take_turn(&mut self) -> Result<(), Close> {
+        let Opening { gateway, session, .. } = self.opening;
+        if self.turn.is_none() {
+            self.turn = Some(gateway.feed.turn(session.user).await.map_err(|e| later(&e))?);
+        }
+        Ok(())
     }
 
     /// Another node has made the cursor. Before this one has come as far, it can tell neither what was missed
@@ -237,6 +251,7 @@ impl<'a> Resume<'a> {
     async fn give(&mut self, missed: &mut Missed) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         loop {
+            self.take_turn().await?;
             let page = match missed.page(PAGE).await {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
@@ -252,7 +267,15 @@ impl<'a> Resume<'a> {
             for some in wanted.chunks(AT_ONCE) {
                 let encode = |Shown { recorded, previous }: &Shown| server::event(recorded, *previous);
                 let frames: Vec<Bytes> = some.iter().map(|shown| encode(shown)).collect();
-                self.opening.write(&frames).await?;
+                let writing = self.opening.write(&frames);
+                let mut writing = pin!(writing);
+                let Ok(written) = timeout(PACE, &mut writing).await else {
+                    missed.pause();
+                    self.turn = None;
+                    writing.await?;
+                    continue;
+                };
+                written?;
             }
             METRICS.deliveries.inc_by(wanted.len() as u64);
             if !page.events.is_empty() {
