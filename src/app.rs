@@ -29,7 +29,7 @@ use crate::{
     accounts,
     admin::{self, Health, monitor},
     api,
-    commands::{Bound, Commands, Earlier, Messages, Receipts},
+    commands::{Commands, Needs},
     config::{Role, Settings},
     credentials,
     feed::Feed,
@@ -39,7 +39,7 @@ use crate::{
         wire::budget,
     },
     listen, live,
-    live::{Conversations, Followers},
+    live::Current,
     log::{Durability, Log},
     presence::Presence,
     projector,
@@ -103,13 +103,17 @@ pub async fn serve(
     };
     health.is_stopping();
     tokio::time::sleep(if failed.is_some() { NOTICE.max(*drain) } else { *drain }).await;
-    started.gateway.sessions.close();
-    started.gateway.drain();
+    if let Some(gateway) = &started.gateway {
+        gateway.sessions.close();
+        gateway.drain();
+    }
     started.stopping.send_replace(true);
     refuse_new.cancel();
     connections.close();
     let finished = async {
-        started.gateway.sessions.wait().await;
+        if let Some(gateway) = &started.gateway {
+            gateway.sessions.wait().await;
+        }
         connections.wait().await;
     };
     if timeout(FINISH, finished).await.is_err() {
@@ -144,7 +148,7 @@ struct Started {
     /// Tells requests that wait.
     stopping: watch::Sender<bool>,
     pool: PgPool,
-    gateway: Arc<Gateway>,
+    gateway: Option<Arc<Gateway>>,
     endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
 }
 
@@ -173,7 +177,6 @@ async fn start(
     let hasher = credentials::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
-    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), &cursor_key);
 
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
@@ -184,51 +187,76 @@ async fn start(
             tasks.spawn("projector", projector::project(log.clone(), pool.clone(), schema, stream, stop));
         }
     }
-    let followers = Followers::new(ends.clone(), settings.followers());
-    let conversations = Conversations::new(log.clone(), ends, settings.conversations);
+    let current = Current::new(&log, ends, settings.conversations, settings.followers());
     tasks.spawn("volatile", remake_volatile(log.clone()));
+    let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
-    let listeners = Arc::<Listeners>::default();
-    let receipts = Receipts::new(pool.clone(), progress.clone());
-    let earlier = Earlier::start(log.clone(), pool.clone(), conversations.clone(), tasks);
-    let commands = Commands {
+    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), current.lately.clone(), &cursor_key);
+    let blocked = Arc::new(live::Blocked::new(pool.clone()));
+    let needs = Needs {
         log: log.clone(),
-        earlier,
-        conversations,
-        messages: Messages::new(pool.clone(), progress.clone()),
-        receipts,
-        bound: Bound::new(pool.clone(), settings.conversations_per_user),
-        blocked: Arc::new(live::Blocked::new(pool.clone())),
+        current: &current,
+        blocked: blocked.clone(),
+        pool: pool.clone(),
+        progress: progress.clone(),
+        conversations_per_user: settings.conversations_per_user,
         clock: clock.clone(),
     };
-    let hub = Hub::start(&commands, &feed, &listeners, &followers, tasks);
-    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
-    let gateway = Arc::new(Gateway {
-        commands: commands.clone(),
+    let commands = Commands::start(needs, tasks);
+    let signals = Arc::new(live::Signals {
+        log: log.clone(),
         pool: pool.clone(),
-        tokens: tokens.clone(),
+        clock: clock.clone(),
         revoked: revoked.clone(),
-        presence: presence.clone(),
-        hub,
-        listeners,
-        followers: followers.clone(),
-        feed: feed.clone(),
-        places: Arc::default(),
-        settings: settings.gateway(),
-        sessions: TaskTracker::new(),
+        blocked: blocked.clone(),
+        followers: current.followers.clone(),
     });
-    patiently(health, "the log", async || Ok(gateway.start(tasks).await?)).await?;
+    let streams = live::Stream::all(&log, &current);
+    let delivery = if roles.contains(&Role::Gateway) {
+        let listeners = Arc::<Listeners>::default();
+        Some((Hub::start(&log, &conversations, streams, &listeners, tasks), listeners))
+    } else {
+        streams.into_iter().for_each(|stream| tasks.spawn("follower", stream.run()));
+        None
+    };
+    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
+    let gateway = delivery.map(|(hub, listeners)| {
+        Arc::new(Gateway {
+            commands: commands.clone(),
+            log: log.clone(),
+            conversations: conversations.clone(),
+            blocked: blocked.clone(),
+            clock: clock.clone(),
+            tokens: tokens.clone(),
+            revoked: revoked.clone(),
+            presence: presence.clone(),
+            hub,
+            listeners,
+            feed: feed.clone(),
+            places: Arc::default(),
+            settings: settings.gateway(),
+            sessions: TaskTracker::new(),
+        })
+    });
+    if let Some(gateway) = &gateway {
+        gateway.start(tasks);
+    }
+    let tell = {
+        let gateway = gateway.clone();
+        move |told| gateway.iter().for_each(|gateway| gateway.hear(told))
+    };
+    patiently(health, "the log", async || Ok(signals.start(tell.clone(), tasks).await?)).await?;
     let parts = || monitor::Parts {
         log: log.clone(),
         pool: pool.clone(),
-        conversations: commands.conversations.clone(),
+        conversations: conversations.clone(),
         clock: clock.clone(),
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
     // The servers have answered since this node listens to signals, so whatever is revoked from here on is
     // heard.
-    patiently(health, "the list of revoked logins", async || Ok(gateway.load_revoked().await?)).await?;
+    patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
 
     let budget::Rate { per_second, at_once } = budget::FRAMES;
     let frames = api::operations::info::Frames { per_second, at_once };
@@ -236,10 +264,13 @@ async fn start(
     let stopping = watch::Sender::new(false);
     let parts = api::Parts {
         commands,
+        log: log.clone(),
+        conversations,
+        blocked,
         pool: pool.clone(),
         progress,
         feed,
-        followers,
+        followers: current.followers,
         tokens,
         hasher,
         revoked,
@@ -252,7 +283,7 @@ async fn start(
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
         false => Route::new(),
     };
-    if roles.contains(&Role::Gateway) {
+    if let Some(gateway) = &gateway {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
     let endpoint = api::edge(routes).boxed();

@@ -87,7 +87,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // The edge for eyes: pages in a browser.
     ("web", At(6), &["problems"]),
     // Who may read what: the log is asked through `commands` who is in a conversation, and `feed` how it was.
-    ("reading", At(5), &["commands", "domain", "feed", "live", "views"]),
+    ("reading", At(5), &["commands", "domain", "feed", "live", "log", "views"]),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
@@ -222,9 +222,9 @@ const UNSAFE: &[(&str, &str)] = &[
 /// their end or their panic is noticed by those that wait for them.
 const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli/process.rs", "it waits for a signal, before there is a process to supervise"),
-    ("commands/earlier/searched.rs", "one conversation is searched"),
     ("gateway/session/life.rs", "one receipt is told"),
     ("live/conversations.rs", "one conversation is read"),
+    ("live/searched.rs", "one conversation is searched"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];

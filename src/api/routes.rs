@@ -42,7 +42,8 @@ use crate::{
     commands::Commands,
     credentials::{Hasher, Tokens},
     feed::Feed,
-    live::{Followers, Revoked},
+    live::{self, Blocked, Followers, Revoked},
+    log::Log,
     presence::Presence,
     problems,
     reading::{Reading, SEARCHES},
@@ -54,6 +55,12 @@ use crate::{
 pub struct Parts {
     /// Making things happen.
     pub commands: Commands,
+    /// The log.
+    pub log: Log,
+    /// The rosters that this process keeps current.
+    pub conversations: live::Conversations,
+    /// Who has blocked whom.
+    pub blocked: Arc<Blocked>,
     /// The database of accounts and views.
     pub pool: PgPool,
     /// How far the views have come.
@@ -124,6 +131,9 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
 fn operations(parts: Parts) -> Operations {
     let Parts {
         commands,
+        log,
+        conversations,
+        blocked,
         pool,
         progress,
         feed,
@@ -138,6 +148,9 @@ fn operations(parts: Parts) -> Operations {
     } = parts;
     let reading = Reading {
         commands: commands.clone(),
+        log: log.clone(),
+        conversations: conversations.clone(),
+        blocked,
         pool: pool.clone(),
         progress,
         feed: feed.clone(),
@@ -173,7 +186,7 @@ fn operations(parts: Parts) -> Operations {
         Pins { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
         Receipts { pool: pool.clone(), commands: commands.clone(), reading: reading.clone() },
         Presences { pool, reading, presence },
-        Following(Source { commands, feed, followers, revoked, clock, stopping }),
+        Following(Source { log, conversations, feed, followers, revoked, clock, stopping }),
         About(info),
     )
 }

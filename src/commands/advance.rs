@@ -5,13 +5,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    commands::{
-        deadlines::OWN_EVENT,
-        needs::Commands,
-        receipts::{Marks, higher},
-        refused::Refused,
-    },
+    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{Command, ConversationId, Event, Position, UserId},
+    live::{Marks, higher},
     views::Checkpoint,
 };
 
@@ -19,8 +15,8 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Commands {
-    /// Moves the caller's watermarks up; going back is a no-op. Answers when the log has it, which
-    /// takes up to a second when receipts come fast, and up to where it has it.
+    /// Moves the caller's watermarks up; a lower watermark changes nothing. Answers when the receipt is in the log,
+    /// which takes up to a second when receipts come fast, with the position up to which the log has the receipt.
     pub async fn advance(
         &self,
         by: UserId,
@@ -33,15 +29,19 @@ impl Commands {
         if farthest > tracked.head() {
             self.conversations.reached(id, farthest, OWN_EVENT).await;
         }
-        let entry = match self.receipts.entry((id, by)) {
+        let entry = match self.receipts.get((id, by)) {
             Some(entry) => entry,
+            // Followed first, asked second, begun third: the view is asked as of a position that has been heard. In
+            // another order the entry could begin with less than was heard before it, and append that again.
             None => {
                 let stream = self.log.stream_of(id);
                 let position = self.conversations.positions()[stream];
-                let stored = self.receipts.stored(id, by, Checkpoint { stream, position }).await?;
+                let stored = self.stored.watermarks(id, by, Checkpoint { stream, position }).await?;
                 self.receipts.begin((id, by), stored)
             }
         };
+        // What is wanted is raised before the turn is waited for: the holder of the turn appends it too, and a
+        // request that finds its own mark told when its turn comes appends nothing.
         let mine = {
             let mut marks = entry.marks();
             let command = Command::Advance { delivered, read, known: marks.wanted, head: tracked.head() };
@@ -58,9 +58,11 @@ impl Commands {
         if let Some(told_at) = *turn {
             sleep_until(told_at + PAUSE).await;
         }
+        // Read after the pause, so that one receipt tells all that was wanted meanwhile.
         let latest = entry.marks().wanted;
         let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
         let position = self.log.append(&draft).await?.position;
+        // Heard before the turn ends: the next holder would append the same again.
         *turn = Some(Instant::now());
         self.receipts.hear(id, by, position, latest);
         Ok(position)

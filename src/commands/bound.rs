@@ -12,14 +12,14 @@ use crate::{
 
 /// The bound, and where it is seen how near somebody is to it. Cheap to clone.
 #[derive(Clone)]
-pub struct Bound {
+pub(super) struct Bound {
     pool: PgPool,
     most: u32,
 }
 
 impl Bound {
     /// The most conversations into which others can bring one user.
-    pub fn new(pool: PgPool, most: u32) -> Self {
+    pub(super) fn new(pool: PgPool, most: u32) -> Self {
         Self { pool, most }
     }
 

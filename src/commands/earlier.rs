@@ -9,7 +9,6 @@
 //! that hangs or is away costs a conversation one search of the log and not its members their messages.
 
 mod asking;
-mod searched;
 
 use std::{pin::pin, time::Duration};
 
@@ -20,14 +19,13 @@ use tokio::{sync::mpsc, time::timeout};
 use crate::{
     commands::refused::Refused,
     domain::{ClientId, Position, Recorded, UserId},
-    live::Conversations,
+    live::Searched,
     log::{Log, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
     views::Sending,
 };
 use asking::{Asked, Known};
-use searched::Searched;
 
 /// How long a command waits for the view alone.
 const VIEW: Duration = Duration::from_millis(250);
@@ -36,24 +34,18 @@ const SEARCH: Duration = Duration::from_secs(5);
 
 /// Looks keys up. Cheap to clone.
 #[derive(Clone)]
-pub struct Earlier {
+pub(super) struct Earlier {
     log: Log,
     queue: mpsc::Sender<Asked>,
     searched: Searched,
 }
 
 impl Earlier {
-    /// Starts the tasks that look up; they end with the last of these.
-    pub fn start(log: Log, pool: PgPool, conversations: Conversations, tasks: &Supervisor) -> Self {
-        let searched = Searched::new(log.clone(), conversations);
+    /// Starts the tasks that look keys up. They end with the last clone.
+    pub(super) fn start(log: Log, pool: PgPool, searched: Searched, tasks: &Supervisor) -> Self {
         let queue = asking::start(pool, log.clone(), tasks);
         tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
         Self { log, queue, searched }
-    }
-
-    /// Hears what this process has followed, before it is noted that it has.
-    pub fn hear(&self, batch: &[Recorded]) {
-        self.searched.hear(batch);
     }
 
     /// What was sent or done with this key before the log's window, if there is something.

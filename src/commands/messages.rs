@@ -18,14 +18,14 @@ const LOOK: Duration = Duration::from_secs(3);
 
 /// Messages as the views have them. Cheap to clone.
 #[derive(Clone)]
-pub struct Messages {
+pub(super) struct Messages {
     pool: PgPool,
     progress: Progress,
 }
 
 impl Messages {
     /// Looks messages up in the views of a database.
-    pub fn new(pool: PgPool, progress: Progress) -> Self {
+    pub(super) fn new(pool: PgPool, progress: Progress) -> Self {
         Self { pool, progress }
     }
 

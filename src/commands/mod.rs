@@ -1,4 +1,4 @@
-//! **Making** it happen: load, decide, append, retry. One file for each thing that people do.
+//! **Making** it happen: load, decide, append, retry. One file for each thing that a client can do.
 //!
 //! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is
 //! stored.
@@ -14,21 +14,17 @@ mod earlier;
 mod members;
 mod messages;
 mod needs;
-mod receipts;
 mod refused;
 mod roster;
 mod send;
 mod start;
+mod stored;
 mod tell;
 
 pub use acts::Acted;
-pub use bound::Bound;
 pub use change::Changed;
 pub use deadlines::DEADLINE;
-pub use earlier::Earlier;
-pub use messages::Messages;
-pub use needs::Commands;
-pub use receipts::Receipts;
+pub use needs::{Commands, Needs};
 pub use refused::Refused;
 pub use send::Sent;
 pub use start::Started;

@@ -1,38 +1,69 @@
-//! What every command needs.
+//! The parts that every command needs.
 
 use std::sync::Arc;
 
+use sqlx::PgPool;
+
 use crate::{
     clock::Clock,
-    commands::{bound::Bound, earlier::Earlier, messages::Messages, receipts::Receipts},
+    commands::{bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
     domain::{ClientId, ConversationId, Event, EventId, UserId},
-    live::{Blocked, Conversations},
+    live::{Blocked, Conversations, Current, Receipts},
     log::{Draft, Log},
+    supervise::Supervisor,
     telemetry::TraceParent,
+    views::Progress,
 };
 
-/// All that commands need. Cheap to clone.
+/// Everything that clients can do. Cheap to clone.
 #[derive(Clone)]
 pub struct Commands {
-    /// The log.
+    pub(super) log: Log,
+    pub(super) conversations: Conversations,
+    pub(super) receipts: Receipts,
+    pub(super) blocked: Arc<Blocked>,
+    pub(super) earlier: Earlier,
+    pub(super) messages: Messages,
+    pub(super) stored: Stored,
+    pub(super) bound: Bound,
+    pub(super) clock: Clock,
+}
+
+/// What commands are made of.
+pub struct Needs<'a> {
+    /// The log to which commands append.
     pub log: Log,
-    /// The conversations as this process knows them.
-    pub conversations: Conversations,
-    /// What was sent before.
-    pub earlier: Earlier,
-    /// Messages as the views have them.
-    pub messages: Messages,
-    /// How far everybody has got, as far as this process told the log.
-    pub receipts: Receipts,
-    /// How many conversations somebody may be in.
-    pub bound: Bound,
+    /// What is kept current because the log is followed.
+    pub current: &'a Current,
     /// Who has blocked whom.
     pub blocked: Arc<Blocked>,
+    /// The views.
+    pub pool: PgPool,
+    /// How far the views have come.
+    pub progress: Progress,
+    /// The most conversations into which others can bring one user.
+    pub conversations_per_user: u32,
     /// Time and ids.
     pub clock: Clock,
 }
 
 impl Commands {
+    /// Starts the tasks that look keys up. They end with the last clone.
+    pub fn start(needs: Needs<'_>, tasks: &Supervisor) -> Self {
+        let Needs { log, current, blocked, pool, progress, conversations_per_user, clock } = needs;
+        Self {
+            earlier: Earlier::start(log.clone(), pool.clone(), current.searched.clone(), tasks),
+            conversations: current.conversations.clone(),
+            receipts: current.receipts.clone(),
+            messages: Messages::new(pool.clone(), progress.clone()),
+            stored: Stored::new(pool.clone(), progress),
+            bound: Bound::new(pool, conversations_per_user),
+            blocked,
+            log,
+            clock,
+        }
+    }
+
     pub(super) fn draft(
         &self,
         conversation: ConversationId,

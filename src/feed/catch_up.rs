@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 
 use crate::{
-    domain::{Point, Position, Recorded, UserId},
+    domain::{Point, Position, UserId},
     feed::{
         behind::Behind,
         cursor::Cursors,
@@ -16,7 +16,7 @@ use crate::{
         remembered::Remembered,
         turns::{TO_CATCH_UP, TO_LOOK_BACK},
     },
-    live::{Lately, Verdict},
+    live::Lately,
     log::{Log, Unavailable},
     shares::{Place, Shares},
     views::{self, Checkpoint, Memberships, Progress},
@@ -38,19 +38,13 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// Feeds from a log and its views.
-    pub fn new(log: Log, pool: PgPool, progress: Progress, secret: &[u8; 32]) -> Self {
+    /// Feeds from a log, its views, and the recent events in memory.
+    pub fn new(log: Log, pool: PgPool, progress: Progress, lately: Arc<Lately>, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (turns, looks_back) = (Shares::new(TO_CATCH_UP), Shares::new(TO_LOOK_BACK));
-        let lately = Lately::new(log.layout().streams);
         let points = Points::default();
         let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
         Self { log, pool, progress, cursors, remembered, turns, looks_back }
-    }
-
-    /// Hears what this node has followed, so that it can be told again without asking the log.
-    pub fn hear(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
-        self.remembered.lately.extend(stream, events);
     }
 
     /// The cursor of a user who has been given everything up to these points.

@@ -1,5 +1,7 @@
 //! The part of the log that this node keeps in memory for clients that catch up.
 
+use std::sync::Arc;
+
 use crate::{
     feed::{folds::Folds, points::Points},
     live::Lately,
@@ -7,7 +9,7 @@ use crate::{
 
 /// Memory that spares requests to the servers.
 pub(super) struct Remembered {
-    pub(super) lately: Lately,
+    pub(super) lately: Arc<Lately>,
     pub(super) folds: Folds,
     pub(super) points: Points,
 }

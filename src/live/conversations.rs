@@ -289,7 +289,7 @@ impl Conversations {
     }
 
     /// Takes in the next event of a stream. Only the follower of the stream calls this.
-    pub fn apply(&self, recorded: &Recorded) -> Applied {
+    pub(super) fn apply(&self, recorded: &Recorded) -> Applied {
         let id = recorded.conversation;
         let tracked = {
             let mut known = self.stream(id).known();
@@ -317,7 +317,7 @@ impl Conversations {
     }
 
     /// Notes that a stream has been followed up to a point.
-    pub fn followed(&self, stream: usize, point: Point) {
+    pub(super) fn followed(&self, stream: usize, point: Point) {
         self.0.streams[stream].followed.send_replace(point);
     }
 

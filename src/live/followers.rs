@@ -136,7 +136,7 @@ impl Followers {
 
     /// Hears what a stream has had up to a point, once the feed can tell it. Called by the task that
     /// follows the stream, in its order.
-    pub fn hear(&self, stream: usize, upto: Point, news: &[News]) {
+    pub(super) fn hear(&self, stream: usize, upto: Point, news: &[News]) {
         let mut known = self.known();
         known.heard[stream] = upto;
         if known.count > 0 {

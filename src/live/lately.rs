@@ -46,7 +46,7 @@ struct Kept {
 }
 
 impl Lately {
-    pub(crate) fn new(streams: usize) -> Self {
+    pub(super) fn new(streams: usize) -> Self {
         Self((0..streams).map(|_| Mutex::default()).collect())
     }
 
@@ -54,8 +54,8 @@ impl Lately {
         self.0[stream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what was followed.
-    pub(crate) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
+    /// Takes in events that were followed.
+    pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
         let mut kept = self.of(stream);
         for event in events {
             kept.push(event, BYTES / self.0.len());

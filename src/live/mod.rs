@@ -1,14 +1,20 @@
-//! What this process **knows** because it follows the log: the rosters on which authorisation is decided, recent
-//! events, revoked logins and blocks, and which followers have to be woken.
+//! What this process **knows** because it follows the log and hears signals: the rosters on which authorisation is
+//! decided, watermarks, recent events, revoked logins and blocks, and which followers have to be woken.
 //!
-//! The rosters are read from the log when they are first asked for, and the one follower of each stream keeps them
-//! current from then on. A follower that is woken is let in by nothing here: it asks the feed what it may see.
+//! One task follows each stream ([`Stream`]), in every process, whatever its roles. A roster is read from the log when
+//! a command first asks for it, and that task keeps the roster current from then on. A follower that is woken is let
+//! in by nothing here: it asks the feed what it may see.
 
 mod conversations;
+mod current;
 mod doubted;
 mod followers;
 mod kept;
 mod lately;
+mod receipts;
+mod searched;
+mod signals;
+mod stream;
 mod tracked;
 
 pub mod blocked;
@@ -17,10 +23,15 @@ pub mod revoked;
 pub use self::{
     blocked::{Blocked, Blocklist, contains as is_blocked},
     conversations::{Applied, Conversations},
-    followers::{Follower, Followers, Full, Most, News},
-    lately::{Lately, Shown, Verdict},
+    current::Current,
+    followers::{Follower, Followers, Full, Most},
+    lately::{Lately, Shown},
+    receipts::Receipts,
     revoked::Revoked,
+    searched::Searched,
+    signals::{Signals, Told},
+    stream::{Batch, Step, Stream},
     tracked::Tracked,
 };
 
-pub(crate) use kept::Kept;
+pub(crate) use self::receipts::{Marks, higher};

@@ -10,7 +10,8 @@ use crate::{
     commands::Commands,
     domain::{ConversationId, MessageId, Position, UserId},
     feed::Feed,
-    live::Tracked,
+    live::{Blocked, Conversations, Tracked},
+    log::Log,
     shares::Shares,
     views::{self, Checkpoint, Moment, Progress, Reader},
 };
@@ -21,8 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// What reading takes. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
-    /// Who is in a conversation, as the log has it.
+    /// The membership of a conversation, as the log has it.
     pub commands: Commands,
+    /// The log, of which the end is asked.
+    pub log: Log,
+    /// How far this process has followed the log.
+    pub conversations: Conversations,
+    /// Who has blocked whom.
+    pub blocked: Arc<Blocked>,
     /// The database of accounts and views.
     pub pool: PgPool,
     /// How far the views have come.
@@ -78,7 +85,7 @@ impl Reading {
         if let Some(known) = views::message(&self.pool, reader, id).await? {
             return Ok(known);
         }
-        let log = &self.commands.log;
+        let log = &self.log;
         let end = log.last(log.stream_of(reader.conversation)).await?;
         self.caught_up(reader.conversation, end).await?;
         views::message(&self.pool, reader, id).await?.ok_or(ReadError::NotFound)
@@ -109,14 +116,14 @@ impl Reading {
         if id.is_some_and(|id| moment.is_parked(id)) {
             return Standing::default();
         }
-        let log = &self.commands.log;
+        let log = &self.log;
         let points = moment.points(log.layout().streams);
         let position = id.map(|id| points[log.stream_of(id)].position);
         Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
     }
 
     async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
-        let wanted = Checkpoint { stream: self.commands.log.stream_of(id), position };
+        let wanted = Checkpoint { stream: self.log.stream_of(id), position };
         match self.progress.reached(wanted, PATIENCE).await? {
             true if !self.progress.stands_still(id, position).await? => Ok(()),
             _ => Err(ReadError::NotYet),

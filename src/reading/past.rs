@@ -30,9 +30,7 @@ impl Reading {
             AsOf::Time(time) if time > self.clock.now().plus(AHEAD) => {
                 return Err(NoSuchPoint::InTheFuture.into());
             }
-            AsOf::Position(position)
-                if !self.commands.conversations.reached(id, position, PATIENCE).await =>
-            {
+            AsOf::Position(position) if !self.conversations.reached(id, position, PATIENCE).await => {
                 return Err(NoSuchPoint::AheadOfHead.into());
             }
             _ => {}

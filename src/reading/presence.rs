@@ -18,8 +18,8 @@ impl Reading {
     /// Whether two people are in one conversation. The views say where to look, and the log decides: the
     /// views may not have heard yet that one of both was removed.
     pub async fn share_a_conversation(&self, one: UserId, other: UserId) -> Result<bool, ReadError> {
-        let Self { commands, pool, progress, .. } = self;
-        commands.conversations.must_all_be_current()?;
+        let Self { commands, conversations, pool, progress, .. } = self;
+        conversations.must_all_be_current()?;
         let shared = async || {
             for id in views::shared_conversations(pool, one, other, MOST_SHARED).await? {
                 if commands.share(id, one, other).await? {
@@ -32,7 +32,7 @@ impl Reading {
             return Ok(true);
         }
         // That they share none is believed only of views that have all that this process has heard.
-        let heard = commands.conversations.positions().into_iter().enumerate();
+        let heard = conversations.positions().into_iter().enumerate();
         let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
         progress.all_reached(&heard, PATIENCE).await?;
         shared().await
@@ -40,7 +40,7 @@ impl Reading {
 
     /// Those of `users` who have blocked me.
     pub async fn hidden(&self, me: UserId, users: &[UserId]) -> Result<HashSet<UserId>, ReadError> {
-        let lists = self.commands.blocked.lists(users).await?;
+        let lists = self.blocked.lists(users).await?;
         Ok(lists.into_iter().filter(|(_, list)| live::is_blocked(list, me)).map(|(user, _)| user).collect())
     }
 }

@@ -11,11 +11,11 @@ use tokio::{
 use crate::{
     api::Problem,
     clock::Clock,
-    commands::Commands,
     credentials::{self, BadToken, LEEWAY},
     domain::Point,
     feed::{self, Feed},
-    live::{Follower, Followers, Revoked, Shown},
+    live::{Conversations, Follower, Followers, Revoked, Shown},
+    log::Log,
     views::Stay,
 };
 
@@ -25,7 +25,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// What following takes. Cheap to clone: each reader has its own.
 #[derive(Clone)]
 pub(in crate::api) struct Source {
-    pub(in crate::api) commands: Commands,
+    pub(in crate::api) log: Log,
+    pub(in crate::api) conversations: Conversations,
     pub(in crate::api) feed: Feed,
     pub(in crate::api) followers: Arc<Followers>,
     pub(in crate::api) revoked: Arc<Revoked>,
@@ -57,7 +58,7 @@ impl Reader {
     ) -> Result<Self, Problem> {
         let follower =
             if waits { Some(Arc::new(source.followers.enter(caller.user, caller.login)?)) } else { None };
-        let now = source.commands.conversations.points();
+        let now = source.conversations.points();
         let at = match cursor {
             None => now,
             Some(cursor) => source.feed.points(caller.user, &cursor, &now).await??,
@@ -134,10 +135,10 @@ impl Reader {
     /// Looks at what there is between `at` and now. It takes a turn only where there is something, so that
     /// those who wait in vain are in nobody's way.
     async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
-        let Source { feed, commands, .. } = &self.source;
+        let Source { feed, conversations, log, .. } = &self.source;
         let now = match &self.follower {
             Some(follower) => follower.look(),
-            None => commands.conversations.points(),
+            None => conversations.points(),
         };
         // A cursor of another node may be ahead of this one for a moment.
         let to = farther(&self.at, &now);
@@ -145,8 +146,7 @@ impl Reader {
         let memberships = feed.memberships(self.caller.user, &from, &upto).await?;
         if let Some(follower) = self.follower.as_ref().filter(|_| !self.is_settled) {
             // The views may be ahead: an event by which somebody has left by then is still to come.
-            let is_ahead =
-                |stay: &&Stay| stay.until > Some(now[commands.log.stream_of(stay.conversation)].position);
+            let is_ahead = |stay: &&Stay| stay.until > Some(now[log.stream_of(stay.conversation)].position);
             let leaving = memberships.past.iter().filter(is_ahead);
             let stays = memberships.present.iter().chain(leaving);
             follower.listens_to(stays.map(|stay| stay.conversation), &now);
@@ -171,7 +171,7 @@ impl Reader {
 
     fn placed(&self, mut at: Vec<Point>, events: Vec<Shown>) -> Vec<(Shown, Vec<Point>)> {
         let placed = |shown: Shown| {
-            at[self.source.commands.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
+            at[self.source.log.stream_of(shown.recorded.conversation)] = shown.recorded.point();
             (shown, at.clone())
         };
         events.into_iter().map(placed).collect()
@@ -183,7 +183,7 @@ impl Reader {
             Err(BadToken::Invalid.into())
         } else if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
             Err(BadToken::Expired.into())
-        } else if !self.source.commands.log.is_current_everywhere() {
+        } else if !self.source.log.is_current_everywhere() {
             Err(cut_off())
         } else {
             Ok(())

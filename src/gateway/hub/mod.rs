@@ -4,5 +4,7 @@ pub mod delivery;
 pub mod held;
 pub mod listeners;
 pub mod outages;
+pub mod requests;
+pub mod stream;
 pub mod sweep;
 pub mod topics;

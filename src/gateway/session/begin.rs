@@ -26,7 +26,7 @@ pub(in crate::gateway) async fn begin(
     let opening = Opening { gateway, session, id };
     opening.may_go_on()?;
     let Some(cursor) = cursor else { return afresh(opening, None).await };
-    let now = gateway.commands.conversations.points();
+    let now = gateway.conversations.points();
     let points = gateway.feed.points(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
     match points {
         Ok(from) => Resume::new(opening, from).run().await,

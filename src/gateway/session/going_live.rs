@@ -9,7 +9,7 @@ use crate::{
     feed::Behind,
     gateway::{
         frames::{close::Close, server::Head},
-        hub::{delivery::Joined, listeners::Session, topics::Admission},
+        hub::{listeners::Session, requests::Joined, topics::Admission},
         session::opening::{Opening, later},
         wire::socket::Tag,
     },
@@ -90,11 +90,11 @@ impl Live {
             .memberships(session.user, since.unwrap_or(&known), &known)
             .await
             .map_err(|e| later(&e))?;
-        let stream_of = |stay: &Stay| gateway.commands.log.stream_of(stay.conversation);
+        let stream_of = |stay: &Stay| gateway.log.stream_of(stay.conversation);
         let leaving = memberships.past.iter().filter(|stay| stay.last > known[stream_of(stay)]);
         let wanted: Vec<Stay> = memberships.present.iter().chain(leaving).copied().collect();
         let ids = wanted.iter().map(|stay| stay.conversation);
-        let tracked = gateway.commands.conversations.get_all(ids).await;
+        let tracked = gateway.conversations.get_all(ids).await;
         let tracked = tracked.map_err(|e| NotLive::Unread(later(&Behind::from(e))))?;
         let topics = tracked.into_iter().map(|(id, tracked)| (id, Some(tracked))).collect();
         let joined = gateway.hub.join(&listener, topics).await.map_err(|_| Close::LAGGING)?;

@@ -45,7 +45,7 @@ pub(in crate::gateway) async fn serve(
     let Some((id, cursor, filter)) = hello(&socket, &mut incoming).await else {
         return gone(incoming).await;
     };
-    let session_id = gateway.commands.clock.id(std::convert::identity);
+    let session_id = gateway.clock.id(std::convert::identity);
     let session = Session::new(session_id, &caller, socket, filter);
     let mut present = Present::new(&gateway.listeners, &session, |was_online, last| {
         if was_online {

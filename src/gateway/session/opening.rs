@@ -39,7 +39,7 @@ impl Opening<'_> {
         if self.gateway.revoked.contains(self.session.login) {
             return Err(Close::LOGIN_REVOKED);
         }
-        if !self.gateway.commands.log.is_current_everywhere() {
+        if !self.gateway.log.is_current_everywhere() {
             return Err(Close::LAGGING);
         }
         if self.gateway.sessions.is_closed() { Err(Close::DRAIN) } else { Ok(()) }
@@ -62,7 +62,7 @@ impl Opening<'_> {
             id: self.id,
             session_id: self.session.id,
             user_id: self.session.user,
-            epoch: self.gateway.commands.log.epoch(),
+            epoch: self.gateway.log.epoch(),
             cursor: self.gateway.feed.cursor(self.session.user, at),
             conversations: first,
             more: !rest.is_empty(),

@@ -59,6 +59,7 @@ use crate::{
         session::{
             going_live::{Live, NotLive},
             opening::{Opening, later},
+            shared::Gateway,
         },
     },
     live::Shown,
@@ -133,13 +134,13 @@ impl<'a> Resume<'a> {
     /// nor who may know.
     async fn be_placed(&self) -> Result<(), Close> {
         let since = Point::positions(&self.at);
-        let has_come = self.opening.gateway.commands.conversations.all_reached(&since, BEHIND).await;
+        let has_come = self.opening.gateway.conversations.all_reached(&since, BEHIND).await;
         if has_come { Ok(()) } else { Err(Close::LAGGING) }
     }
 
     /// How many events lie between the client and this node, over all streams.
     fn distance(&self) -> u64 {
-        let now = self.opening.gateway.commands.conversations.positions();
+        let now = self.opening.gateway.conversations.positions();
         let between = |(at, now): (&Point, &Position)| now.0.saturating_sub(at.position.0);
         self.at.iter().zip(&now).map(between).sum()
     }
@@ -158,7 +159,7 @@ impl<'a> Resume<'a> {
     /// One round, with one question to the views.
     async fn give_up_to_now(&mut self) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
-        let to = gateway.commands.conversations.points();
+        let to = gateway.conversations.points();
         let (since, upto) = (Point::positions(&self.at), Point::positions(&to));
         let memberships =
             gateway.feed.memberships(session.user, &since, &upto).await.map_err(|e| later(&e))?;
@@ -176,12 +177,12 @@ impl<'a> Resume<'a> {
     /// They may be ahead of this node. What `ready` names is given before `caught_up`, so this node has
     /// to come as far first: otherwise a client would be told that it has all, and not have it.
     async fn greet_far(&mut self, memberships: &Memberships, mut named: Vec<Position>) -> Result<(), Close> {
-        let commands = &self.opening.gateway.commands;
+        let Gateway { log, conversations, .. } = self.opening.gateway;
         for stay in &memberships.present {
-            let of_stream = &mut named[commands.log.stream_of(stay.conversation)];
+            let of_stream = &mut named[log.stream_of(stay.conversation)];
             *of_stream = (*of_stream).max(stay.last);
         }
-        if !commands.conversations.all_reached(&named, BEHIND).await {
+        if !conversations.all_reached(&named, BEHIND).await {
             return Err(Close::LAGGING);
         }
         let heads = memberships.present.iter().map(|stay| Head { id: stay.conversation, head: stay.last });
@@ -225,7 +226,7 @@ impl<'a> Resume<'a> {
             None => gateway.feed.missed(session.user, from.clone(), to).await.map_err(|e| later(&e))?,
         };
         self.give(&mut missed).await?;
-        let stream_of = |id| gateway.commands.log.stream_of(id);
+        let stream_of = |id| gateway.log.stream_of(id);
         if self.given == Given::All && !live.is_complete(&from, missed.heads(), stream_of) {
             METRICS.holes.inc();
             tracing::error!(user = %session.user, "a resume did not reach the heads; the client was reset");

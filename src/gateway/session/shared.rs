@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    clock::Clock,
     commands::Commands,
     credentials::{BadToken, Caller, Tokens},
     feed::Feed,
@@ -15,31 +15,36 @@ use crate::{
         session::places::Places,
         settings::Settings,
     },
-    live::{Followers, Revoked},
+    live::{Blocked, Conversations, Revoked},
+    log::Log,
     presence::Presence,
 };
 
 /// Everything that sessions share.
 pub struct Gateway {
-    /// What may be done.
+    /// What clients can do.
     pub commands: Commands,
-    /// The views' database.
-    pub pool: PgPool,
-    /// Who is asking.
+    /// The log.
+    pub log: Log,
+    /// The rosters on which authorisation is decided.
+    pub conversations: Conversations,
+    /// Who has blocked whom.
+    pub blocked: Arc<Blocked>,
+    /// Time and ids.
+    pub clock: Clock,
+    /// Checking access tokens.
     pub tokens: Arc<Tokens>,
     /// Logins that count no more.
     pub revoked: Arc<Revoked>,
-    /// Who is here.
+    /// Telling which users are here.
     pub presence: Presence,
-    /// Where events come from.
+    /// Delivery of events.
     pub hub: Hub,
-    /// Who listens on this node.
+    /// The users with sessions on this node.
     pub listeners: Arc<Listeners>,
-    /// Who follows on this node without a socket.
-    pub followers: Arc<Followers>,
     /// How many sockets each user has on this node.
     pub places: Arc<Places>,
-    /// What was missed, and where clients are.
+    /// Missed events and cursors.
     pub feed: Feed,
     /// The settings.
     pub settings: Settings,
@@ -48,9 +53,9 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Whose token this is.
+    /// The login to which an access token belongs.
     pub fn caller(&self, token: &str) -> Result<Caller, BadToken> {
-        let caller = self.tokens.verify(token, self.commands.clock.now())?;
+        let caller = self.tokens.verify(token, self.clock.now())?;
         if self.revoked.contains(caller.login) { Err(BadToken::Invalid) } else { Ok(caller) }
     }
 

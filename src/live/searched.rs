@@ -1,6 +1,6 @@
-//! Conversations whose keys were searched for in the log. One is read once, however many ask; from then on
-//! the follower adds what comes, so that the next look-up there costs nothing. Only what the view cannot
-//! answer is searched for: while the database answers, nothing is kept here.
+//! Conversations that were searched for keys in the log. A conversation is read once, however many commands ask;
+//! from then on the follower adds the keys that come, so that the next look-up in the conversation costs nothing.
+//! Only a key that the view cannot tell is searched for: while the database answers, nothing is kept here.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -40,7 +40,7 @@ const GENERATION: Duration = Duration::from_secs(300);
 
 /// The conversations that were searched. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Searched(Arc<Inner>);
+pub struct Searched(Arc<Inner>);
 
 struct Inner {
     log: Log,
@@ -84,6 +84,7 @@ enum State {
 type Looked = (Option<Position>, Position);
 
 impl Searched {
+    /// Has searched none yet.
     pub(super) fn new(log: Log, conversations: Conversations) -> Self {
         let (turns, number, known) = (Semaphore::new(AT_ONCE), AtomicU64::new(0), Mutex::default());
         Self(Arc::new(Inner { log, conversations, turns, number, known }))
@@ -93,7 +94,8 @@ impl Searched {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what has been followed. Has to be called before it is noted that it has.
+    /// Takes in a batch that was followed, before the batch is noted as followed: [`Self::look_now`] answers that a
+    /// key is new up to the position that was followed. Noted first, a key in the batch would be called new.
     pub(super) fn hear(&self, batch: &[Recorded]) {
         let mut known = self.known();
         if known.is_empty() {
@@ -104,8 +106,8 @@ impl Searched {
         }
     }
 
-    /// Forgets what nobody has asked for in a long time.
-    pub(super) fn forget_what_is_old(&self) {
+    /// Forgets the conversations that no command has asked for in a long time.
+    pub(crate) fn forget_what_is_old(&self) {
         let mut known = self.known();
         if known.since.elapsed() > GENERATION {
             known.turn();
@@ -113,7 +115,7 @@ impl Searched {
     }
 
     /// Whether a key stands in its conversation behind a position.
-    pub(super) async fn look(&self, sending: &Sending, after: Position) -> Result<Looked, Unavailable> {
+    pub(crate) async fn look(&self, sending: &Sending, after: Position) -> Result<Looked, Unavailable> {
         if let Some(looked) = self.look_now(sending, after)? {
             return Ok(looked);
         }

@@ -1,6 +1,6 @@
 use crate::{
-    commands::earlier::searched::*,
     domain::{ClientId, Event, MessageDeleted, MessageId, Recorded},
+    live::searched::*,
 };
 
 fn conversation(n: usize) -> ConversationId {

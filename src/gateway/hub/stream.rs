@@ -1,0 +1,262 @@
+//! The task of one stream: it takes in the events, shows them, and serves requests, all in one order. The task waits
+//! for nothing else: a conversation that has to be read from the log is read beside it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Semaphore, mpsc, oneshot},
+    task::{JoinSet, yield_now},
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    domain::{ConversationId, Event, Fold, Lane, Point, Position, Recorded},
+    gateway::{
+        frames::close::Close,
+        hub::{
+            held::GivenUp,
+            listeners::{Listener, Listeners},
+            requests::{Beat, Joined, Joining, Request},
+            topics::Topics,
+        },
+    },
+    live::{self, Applied, Batch, Conversations, Step},
+    log::{Damaged, Log},
+};
+
+/// How long it may take to read a conversation into which a listener was brought.
+const READING: Duration = Duration::from_secs(30);
+/// So many of them are read at once.
+const AT_ONCE: usize = 32;
+/// How long to wait before one is read again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Frames that are written before other tasks get a turn.
+const WRITTEN: usize = 1_024;
+/// How often it is seen whether something takes too long.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// One stream's task.
+pub(super) struct Stream {
+    log: Log,
+    conversations: Conversations,
+    followed: live::Stream,
+    listeners: Arc<Listeners>,
+    topics: Topics,
+    /// Conversations that are read because a listener was brought in.
+    readings: JoinSet<Option<Reading>>,
+    turns: Arc<Semaphore>,
+    /// Listeners that join and have to wait for a reading.
+    waiting: Vec<(Joining, oneshot::Sender<Joined>)>,
+}
+
+/// A conversation as it was just before the event by which a listener here came in.
+struct Reading {
+    conversation: ConversationId,
+    before: Position,
+    fold: Fold,
+}
+
+impl Stream {
+    pub(super) fn new(
+        log: Log,
+        conversations: Conversations,
+        followed: live::Stream,
+        listeners: Arc<Listeners>,
+    ) -> Self {
+        Self {
+            log,
+            conversations,
+            topics: Topics::new(followed.index()),
+            followed,
+            listeners,
+            readings: JoinSet::new(),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            waiting: Vec::new(),
+        }
+    }
+
+    /// Delivers until the log is damaged. A batch is delivered as a whole before the next request is answered: a
+    /// listener that joined in the middle of it would be sent frames that are pending although they stand behind the
+    /// head that it was told.
+    pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                batch = self.followed.batch() => match batch {
+                    Ok(batch) => self.deliver(batch).await,
+                    Err(damaged) => return self.stop(&damaged),
+                },
+                request = requests.recv() => match request {
+                    Some(request) => self.answer(request),
+                    None => return,
+                },
+                Some(read) = self.readings.join_next() => match read {
+                    Ok(Some(reading)) => self.show_held(reading),
+                    Ok(None) => {}
+                    Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+                    Err(_) => {}
+                },
+                _ = look.tick(), if self.topics.holds_any() => self.give_up(Instant::now()),
+            }
+        }
+    }
+
+    /// Listeners of a damaged log would miss events: their clients shall try another node.
+    fn stop(&self, damaged: &Damaged) {
+        tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
+        for listener in self.listeners.list() {
+            listener.close(Close::LAGGING, |_| true);
+        }
+    }
+
+    /// Delivers a batch. Other tasks get a turn now and then, because a batch for thousands of sockets takes long;
+    /// requests do not ([`Self::run`]).
+    ///
+    /// The batch is finished only when all of it has been sent or is held. Finished first, the stream would be said to
+    /// have been followed beyond events that no socket has yet, and a heartbeat would carry a cursor that skips them.
+    async fn deliver(&mut self, mut batch: Batch) {
+        while let Some(Step { recorded, applied, before }) = self.followed.take_in(&mut batch) {
+            let lane = recorded.lane;
+            self.show(recorded, applied, before);
+            // A change of the roster has been sent by now, to thousands of sockets perhaps.
+            if lane == Lane::Roster {
+                yield_now().await;
+            }
+        }
+        let mut written = 0;
+        while let Some(more) = self.topics.flush_some() {
+            written += more;
+            if written >= WRITTEN {
+                written = 0;
+                yield_now().await;
+            }
+        }
+        self.followed.finish(batch);
+    }
+
+    /// Shows one event. An event of a conversation of which events are held is held too, known or not: shown at once,
+    /// it would overtake them.
+    fn show(&mut self, recorded: &Recorded, applied: Applied, before: Point) {
+        let id = recorded.conversation;
+        let added = self.added_here(recorded);
+        if self.topics.is_held(id) {
+            if let Err(given_up) = self.topics.hold(recorded, added, before) {
+                self.send_elsewhere(id, given_up);
+            }
+            return;
+        }
+        match applied {
+            Applied::Counts { tracked, previous } => self.topics.show(recorded, previous, &tracked, added),
+            Applied::Void => {}
+            Applied::Unknown if added.is_empty() => {}
+            // It is appended only where nothing is before it.
+            Applied::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
+                let mut fold = Fold::default();
+                let Some(previous) = recorded.apply_to(&mut fold) else { return };
+                let tracked = self.conversations.take_in(id, fold);
+                self.topics.show(recorded, previous, &tracked, added);
+            }
+            // Held first, read second: the reading is of the conversation up to `before`, so every event from this one
+            // on has to be held when the reading ends.
+            Applied::Unknown => match self.topics.hold(recorded, added, before) {
+                Ok(()) => self.read(id, before.position),
+                Err(given_up) => self.send_elsewhere(id, given_up),
+            },
+        }
+    }
+
+    /// The listeners here that an event brings in. They are looked up when the event is shown, and not when it is read:
+    /// a session that has entered [`Listeners`] by now is brought in by this task, and one that enters later asks this
+    /// task afterwards and finds the event in the roster.
+    fn added_here(&self, recorded: &Recorded) -> Vec<Arc<Listener>> {
+        let added = recorded.event.as_ref().map(Event::brings_in).unwrap_or_default();
+        added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
+    }
+
+    /// Reads a conversation that this process did not know and into which a listener here has just come. Its events are
+    /// held meanwhile, the events of all other conversations are not.
+    fn read(&mut self, conversation: ConversationId, before: Position) {
+        let (log, turns, deadline) = (self.log.clone(), self.turns.clone(), Instant::now() + READING);
+        self.readings.spawn(async move {
+            let _turn = turns.acquire_owned().await.ok()?;
+            while Instant::now() < deadline {
+                match log.fold(conversation, Some(before)).await {
+                    Ok(fold) => return Some(Reading { conversation, before, fold }),
+                    Err(e) => {
+                        tracing::debug!(error = %e, %conversation, "could not read a conversation; retrying");
+                    }
+                }
+                sleep(PAUSE).await;
+            }
+            None
+        });
+    }
+
+    fn show_held(&mut self, Reading { conversation, before, fold }: Reading) {
+        let conversations = &self.conversations;
+        self.topics.show_held(conversation, before, fold, |fold| conversations.take_in(conversation, fold));
+        self.answer_waiting();
+    }
+
+    /// Listeners for which events have been held for too long are served better by another node.
+    fn give_up(&mut self, now: Instant) {
+        for id in self.topics.held_for(READING, now) {
+            self.send_elsewhere(id, GivenUp::TooLate);
+        }
+        self.waiting.retain(|(_, answer)| !answer.is_closed());
+    }
+
+    fn send_elsewhere(&mut self, id: ConversationId, why: GivenUp) {
+        tracing::warn!(conversation = %id, error = %why, "could not deliver a conversation; closed the sockets of those brought in");
+        self.topics.send_elsewhere(id);
+        self.answer_waiting();
+    }
+
+    fn answer(&mut self, request: Request) {
+        match request {
+            Request::Join(joining, answer) => {
+                self.waiting.push((joining, answer));
+                self.answer_waiting();
+            }
+            Request::Leave(listener) => {
+                for id in listener.topics() {
+                    if self.log.stream_of(id) == self.followed.index() {
+                        self.topics.unsubscribe(&listener, id);
+                    }
+                }
+                self.topics.forget(&listener);
+                self.answer_waiting();
+            }
+            Request::Presence(recorded, hidden_from) => self.topics.presence(&recorded, &hidden_from),
+            Request::Typing(id, user) => self.topics.typing(id, user),
+            Request::Beat(told, answer) => {
+                let (number, moved) = self.topics.beat(told);
+                let _ = answer.send(Beat {
+                    stream: self.followed.index(),
+                    number,
+                    at: self.followed.at(),
+                    moved,
+                });
+            }
+        }
+    }
+
+    /// Lets the listeners join for which no event is held. A listener that joined before its held events are shown would
+    /// be told a position beyond them and go on from there without them, or would be given them twice: by its resume,
+    /// and by this task.
+    fn answer_waiting(&mut self) {
+        for (joining, answer) in std::mem::take(&mut self.waiting) {
+            let Joining { listener, conversations } = &joining;
+            if self.topics.holds_for(listener, conversations.iter().map(|(id, _)| *id)) {
+                self.waiting.push((joining, answer));
+                continue;
+            }
+            let admissions = conversations
+                .iter()
+                .filter_map(|(id, tracked)| self.topics.join(listener, *id, tracked.as_ref()))
+                .collect();
+            let _ = answer.send(Joined { at: self.followed.at(), admissions });
+        }
+    }
+}

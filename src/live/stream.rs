@@ -1,0 +1,129 @@
+//! Following one stream: every event is taken in once, in the order of the log, by one task.
+//!
+//! The task is the hub's where there is one, because joining, leaving and delivering have to happen in one order with
+//! the events; otherwise [`Stream::run`] is the whole task. Either way the order of the steps is the one here:
+//!
+//! 1. **The receipts and the roster hear an event before it is shown.** Members by this event are members when the hub
+//!    shows it, and its place in the chain is known.
+//! 2. **The hub shows it next**, since clients wait for the frame and for nothing that follows.
+//! 3. **The searched keys and the recent events take in the batch before it is noted as followed.** A look-up of a key
+//!    reads how far the stream was followed and believes that no key up to there is missing; a resume reads the same
+//!    and finds its events in memory. Noted first, a retry in the batch would be taken for a new message.
+//! 4. **The batch is noted as followed.** Commands that wait for their own event go on, and find all of the above.
+//! 5. **The followers without a socket are woken last**: they ask the feed for all up to this point, and the feed
+//!    answers only for what was followed. Woken earlier, they would find nothing and sleep on.
+
+use std::future::pending;
+
+use crate::{
+    domain::{Event, Point, Recorded},
+    live::{conversations::Applied, current::Current, followers::News, lately::Verdict},
+    log::{Damaged, Follower, Log},
+    telemetry::METRICS,
+};
+
+/// One stream as this process follows it.
+pub struct Stream {
+    index: usize,
+    follower: Follower,
+    current: Current,
+    at: Point,
+}
+
+/// Events that have been read, some of which are taken in already. It is given back to [`Stream::finish`].
+#[must_use = "its events are noted as followed when it is finished"]
+pub struct Batch {
+    events: Vec<Recorded>,
+    verdicts: Vec<Verdict>,
+}
+
+/// An event that has just been taken in.
+pub struct Step<'a> {
+    /// The event.
+    pub recorded: &'a Recorded,
+    /// What became of it.
+    pub applied: Applied,
+    /// Where the stream stood before it.
+    pub before: Point,
+}
+
+impl Stream {
+    /// Follows all streams from where the conversations stand.
+    pub fn all(log: &Log, current: &Current) -> Vec<Self> {
+        let follow = |(index, at): (usize, Point)| {
+            let follower = log.lead(index, at.position);
+            Self { index, follower, current: current.clone(), at }
+        };
+        current.conversations.points().into_iter().enumerate().map(follow).collect()
+    }
+
+    /// Which stream it is.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Where the stream stands.
+    pub fn at(&self) -> Point {
+        self.at
+    }
+
+    /// The next events. Safe to cancel. A damaged log is still damaged when it is read again: the caller stops.
+    pub async fn batch(&mut self) -> Result<Batch, Damaged> {
+        match self.follower.batch().await {
+            Ok(events) => Ok(Batch { verdicts: Vec::with_capacity(events.len()), events }),
+            Err(damaged) => {
+                METRICS.stopped.inc();
+                self.current.followers.cut(|_| true);
+                Err(damaged)
+            }
+        }
+    }
+
+    /// Takes in the next event of a batch; `None` when there is none left.
+    pub fn take_in<'a>(&mut self, batch: &'a mut Batch) -> Option<Step<'a>> {
+        let recorded = batch.events.get(batch.verdicts.len())?;
+        if let Some(Event::ReceiptAdvanced(receipt)) = recorded.event {
+            let Recorded { conversation, actor, position, .. } = *recorded;
+            self.current.receipts.hear(conversation, actor, position, receipt);
+        }
+        let applied = self.current.conversations.apply(recorded);
+        batch.verdicts.push(match applied {
+            Applied::Counts { previous, .. } => Verdict::Counts(previous),
+            Applied::Void => Verdict::Void,
+            Applied::Unknown => Verdict::Unknown,
+        });
+        let before = std::mem::replace(&mut self.at, recorded.point());
+        Some(Step { recorded, applied, before })
+    }
+
+    /// Notes as followed a batch of which all is taken in, and shown where somebody shows it.
+    pub fn finish(&mut self, batch: Batch) {
+        let Batch { events, verdicts } = batch;
+        self.current.searched.hear(&events);
+        let news: Vec<News> = events.iter().map(News::of).collect();
+        self.current.lately.extend(self.index, events.into_iter().zip(verdicts));
+        self.current.conversations.followed(self.index, self.at);
+        self.current.followers.hear(self.index, self.at, &news);
+    }
+
+    /// Follows the stream in a process in which nobody is shown its events.
+    pub async fn run(mut self) {
+        loop {
+            match self.batch().await {
+                Ok(mut batch) => {
+                    while self.take_in(&mut batch).is_some() {}
+                    self.finish(batch);
+                }
+                Err(damaged) => {
+                    tracing::error!(error = %damaged, "could not follow a stream any further: the log is damaged");
+                    break;
+                }
+            }
+        }
+        // Readers that read from this one read for themselves from here on.
+        drop(self);
+        // A damaged log is still damaged after a restart, and readiness says so: the process stays, and with it all
+        // that needs no young roster.
+        pending::<()>().await;
+    }
+}
