@@ -6,8 +6,8 @@
 //! token with [`credentials`] and makes one call to [`commands`]. The command loads the roster of
 //! the conversation, lets the pure rules of [`domain`] decide, and appends the resulting event to
 //! the [`log`]. The caller gets an answer, with the event's position, when JetStream has stored the
-//! event. From there the event goes two ways. Each process follows the log, and the hub in
-//! [`gateway`] hands the event to the sockets of the members. The [`projector`] writes the event
+//! event. From there the event goes two ways. Each process follows the log in [`live`], and
+//! the hub in [`gateway`], if there is one, hands the event to the sockets of the members. The [`projector`] writes the event
 //! into [`views`], the tables of Postgres that queries read.
 //!
 //! [`live`] holds what this process knows because it follows the log, [`presence`] knows which
@@ -26,11 +26,11 @@
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
-//! | [`live`] | what this process **knows** because it follows the log: rosters, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
+//! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
-//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, live, views |
+//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, live, log, views |
 //! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, log in, refresh, log out, block | accounts, credentials, commands, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |

@@ -2,20 +2,22 @@
 //! then kept current by the one follower of each stream. Authorisation is decided on these.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::{
-    sync::{Semaphore, oneshot, watch},
+    sync::{Semaphore, watch},
     time::timeout,
 };
 
 use crate::{
     domain::{ConversationId, Fold, Point, Position, Recorded},
-    live::{doubted::Doubted, kept::Kept, tracked::Tracked},
+    live::{
+        known::{Asked, Known, Loaded, Loading},
+        tracked::Tracked,
+    },
     log::{FOLDS, Log, Unavailable},
 };
 
@@ -39,38 +41,6 @@ struct Stream {
     known: Mutex<Known>,
     /// How far it has been followed.
     followed: watch::Sender<Point>,
-}
-
-struct Known {
-    ready: Kept<ConversationId, Tracked>,
-    /// What was looked up for strangers, and whether it is there.
-    doubted: Doubted,
-    /// Those that are being read. None of them is in `ready`.
-    loading: HashMap<ConversationId, Loading>,
-    /// How often one was begun to be read.
-    readings: u64,
-}
-
-struct Loading {
-    /// Which reading answers. One that was overtaken, because the follower has taken the conversation
-    /// in, must not answer a later one: what was delivered between the two stands in neither.
-    reading: u64,
-    waiting: Vec<oneshot::Sender<Loaded>>,
-    /// What the follower has delivered since.
-    meanwhile: Vec<Recorded>,
-}
-
-type Loaded = Result<Option<Arc<Tracked>>, Unavailable>;
-
-/// What is known of a conversation that somebody asks for.
-enum Asked {
-    Ready(Arc<Tracked>),
-    /// There is none of that id.
-    Absent,
-    /// Somebody reads it.
-    Waiting(oneshot::Receiver<Loaded>),
-    /// Nobody reads it: this reading has to be begun.
-    Unread(u64, oneshot::Receiver<Loaded>),
 }
 
 /// What became of an event.
@@ -108,12 +78,7 @@ impl Conversations {
     /// nobody uses them.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
         let streams = followed.len().max(1);
-        let known = || Known {
-            ready: Kept::new(capacity.div_ceil(streams)),
-            doubted: Doubted::among(streams),
-            loading: HashMap::new(),
-            readings: 0,
-        };
+        let known = || Known::among(streams, capacity);
         let stream = |followed| Stream { known: Mutex::new(known()), followed: watch::Sender::new(followed) };
         let streams = followed.into_iter().map(stream).collect();
         Self(Arc::new(Inner { log, streams, batches: Semaphore::new(BATCHES) }))
@@ -367,40 +332,5 @@ fn cut_off() -> Unavailable {
 impl Stream {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Known {
-    fn ask(&mut self, id: ConversationId) -> Asked {
-        if let Some(tracked) = self.ready.get(&id) {
-            return Asked::Ready(tracked);
-        }
-        if self.doubted.is_there(id) == Some(false) {
-            return Asked::Absent;
-        }
-        let (answer, answered) = oneshot::channel();
-        match self.loading.entry(id) {
-            Entry::Occupied(mut loading) => {
-                loading.get_mut().waiting.push(answer);
-                Asked::Waiting(answered)
-            }
-            Entry::Vacant(place) => {
-                self.readings += 1;
-                let reading = self.readings;
-                place.insert(Loading { reading, waiting: vec![answer], meanwhile: Vec::new() });
-                Asked::Unread(reading, answered)
-            }
-        }
-    }
-
-    /// Ends a reading, if it still is the one that counts.
-    fn read(&mut self, id: ConversationId, reading: u64) -> Option<Loading> {
-        let counts = self.loading.get(&id).is_some_and(|loading| loading.reading == reading);
-        counts.then(|| self.loading.remove(&id)).flatten()
-    }
-
-    fn keep(&mut self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
-        self.doubted.began(id);
-        self.ready.get_or_insert_with(id, || Tracked::new(fold))
     }
 }

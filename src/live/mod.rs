@@ -10,6 +10,7 @@ mod current;
 mod doubted;
 mod followers;
 mod kept;
+mod known;
 mod lately;
 mod receipts;
 mod searched;
