@@ -8,7 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use async_nats::jetstream;
+use futures_util::TryStreamExt as _;
+use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
 use time::OffsetDateTime;
 use tokio::{
@@ -16,9 +18,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use verbatim::{app::AppError, clock::Clock};
+use verbatim::{app::AppError, clock::Clock, dev::NatsUser};
 
-use crate::world::{Inside, PATIENCE, Person, World, assert_linked, eventually, key, signal};
+use crate::world::{Backbone as _, Inside, PATIENCE, Person, World, assert_linked, eventually, key, signal};
 
 #[tokio::test]
 async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
@@ -39,6 +41,71 @@ async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
     other.sees("b9").await;
     assert_eq!(one.chain(&lunch), other.chain(&lunch));
     assert_linked(&one.chain(&lunch));
+    world.finish().await;
+}
+
+/// How many hubs there are: a hub reads the changes of presence, and nothing else does.
+async fn hubs(world: &World) -> usize {
+    let jetstream = jetstream::new(world.nats.client(NatsUser::Verbatim).await);
+    let stream = jetstream.get_stream("PRESENCE").await.expect("stream");
+    let names: Vec<String> = stream.consumer_names().try_collect().await.expect("names");
+    names.len()
+}
+
+#[tokio::test]
+async fn a_node_without_the_gateway_role_has_no_hub_and_is_told_everything() {
+    let mut world = World::empty(4).await;
+    world.add_node("api").await;
+    world.add_node("api,projector").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let ben_there = ben.at(world.nodes[1].address);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let begin = ben.get("/v1/events").await.expect(200);
+    let waiting =
+        |at: &Value| format!("/v1/events?wait=60&after={}", at["next_cursor"].as_str().expect("cursor"));
+
+    // A message that is sent here wakes a user who waits there, and a retry finds the message.
+    let (path, client_id) = (waiting(&begin), key());
+    let (page, sent) = tokio::join!(ben_there.get(&path), ana.sends(&lunch, &client_id, "pizza?"));
+    let (page, sent) = (page.expect(200), sent.expect(201));
+    assert_eq!(page["items"][0]["data"]["text"], "pizza?");
+    assert_eq!(ana.sends(&lunch, &client_id, "pizza?").await.expect(201)["position"], sent["position"]);
+    ana.sends(&lunch, &client_id, "pasta?").await.refuses(409, "idempotency_mismatch");
+
+    // A receipt that is told there wakes a user who waits here, and is not told twice.
+    let position = sent["position"].as_u64().expect("position");
+    let here = ana.get("/v1/events").await.expect(200);
+    let path = waiting(&here);
+    let (page, read) = tokio::join!(ana.get(&path), ben_there.reads(&lunch, position));
+    read.expect(204);
+    let page = page.expect(200);
+    assert_eq!(page["items"][0]["data"]["read"], position);
+    ben.reads(&lunch, position).await.expect(204);
+    assert_eq!(ana.get(&waiting(&page).replace("wait=60&", "")).await.expect(200)["items"], json!([]));
+
+    // A node without a hub hears signals too: of blocks, and of logins that are revoked while they wait.
+    let direct = ana.starts_direct(&ben).await.expect(201);
+    let direct = format!("/v1/conversations/{}/messages", direct["id"].as_str().expect("id"));
+    let says = async || ana.post(&direct, json!({ "client_id": key(), "text": "are you there?" })).await;
+    says().await.expect(201);
+    ben_there.put(&format!("/v1/me/blocks/{}", ana.id), json!({})).await.expect(204);
+    eventually("the other node has heard of the block", || async { says().await.status == 403 }).await;
+    let path = waiting(&ben.get("/v1/events").await.expect(200));
+    let revokes = async {
+        eventually("the login waits", || async {
+            world.nodes[0].metric("verbatim_events_followed").await == 1
+        })
+        .await;
+        ben_there.delete("/v1/logins/current").await.expect(204);
+    };
+    let (cut, ()) = tokio::join!(ben.get(&path), revokes);
+    cut.refuses(401, "invalid_token");
+    ben.get("/v1/me").await.refuses(401, "login_revoked");
+
+    assert_eq!(ana.get("/v1/ws").await.status, 404);
+    assert_eq!(hubs(&world).await, 0);
+    world.add_node("gateway").await;
+    eventually("the gateway has a hub", || async { hubs(&world).await == 1 }).await;
     world.finish().await;
 }
 
