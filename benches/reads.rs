@@ -20,7 +20,7 @@ use verbatim::{
     clock::Clock,
     domain::{ConversationId, Event, MessageEdited, Position, ReactionAdded, UserId},
     projector::{self, Consent, Work},
-    views::{self, Among, Direction, Hit, Reader, SearchError, Wanted},
+    views::{self, Among, Direction, Hit, Reader, SearchError, SearchQuery},
 };
 
 use stage::{
@@ -222,7 +222,7 @@ async fn searches(stage: &Stage, user: UserId, count: usize) {
         ("two words, 1 in 1,000 and 1 in 10", "lantern supper"),
         ("a phrase that nobody has, of words of all", "\"people about\""),
     ] {
-        let wanted = Wanted::parse(words).expect("words");
+        let wanted = SearchQuery::parse(words).expect("words");
         let search = async |after: Option<Hit>| {
             let found = views::search(pool, user, None, &wanted, after, PAGE + 1).await;
             match found {

@@ -18,7 +18,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use database::{database, database_with};
 pub use error::AppError;
 pub use installation::{
-    Made, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
+    MadeLog, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
 };
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub use snapshots::snapshots;
@@ -30,7 +30,7 @@ use crate::{
     admin::{self, Health, monitor},
     api,
     commands::{Commands, Needs},
-    config::{Role, Settings},
+    config::{NodeRole, Settings},
     credentials,
     feed::Feed,
     gateway::{
@@ -59,7 +59,7 @@ const END: Duration = Duration::from_secs(5);
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
-    roles: &[Role],
+    roles: &[NodeRole],
     mode: Mode,
     process: &Process,
     ready: impl FnOnce(Listening),
@@ -155,7 +155,7 @@ struct Started {
 async fn start(
     settings: &Settings,
     addresses: &Addresses,
-    roles: &[Role],
+    roles: &[NodeRole],
     mode: Mode,
     process: &Process,
     health: &Arc<Health>,
@@ -181,7 +181,7 @@ async fn start(
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
         ends.push(patiently(health, "the log", async || Ok(log.end(stream).await?)).await?);
-        if roles.contains(&Role::Projector) {
+        if roles.contains(&NodeRole::Projector) {
             let schema = views::schema();
             let stop = tasks.stopping().clone();
             tasks.spawn("projector", projector::project(log.clone(), pool.clone(), schema, stream, stop));
@@ -213,7 +213,7 @@ async fn start(
         followers: current.followers.clone(),
     });
     let streams = live::Stream::all(&log, &current);
-    let delivery = if roles.contains(&Role::Gateway) {
+    let delivery = if roles.contains(&NodeRole::Gateway) {
         let listeners = Arc::<Listeners>::default();
         Some((Hub::start(&log, &conversations, streams, &listeners, tasks), listeners))
     } else {
@@ -247,7 +247,7 @@ async fn start(
         move |told| gateway.iter().for_each(|gateway| gateway.hear(told))
     };
     patiently(health, "the log", async || Ok(signals.start(tell.clone(), tasks).await?)).await?;
-    let parts = || monitor::Parts {
+    let parts = || monitor::Watched {
         log: log.clone(),
         pool: pool.clone(),
         conversations: conversations.clone(),
@@ -279,7 +279,7 @@ async fn start(
         info,
         stopping: stopping.subscribe(),
     };
-    let mut routes = match roles.contains(&Role::Api) {
+    let mut routes = match roles.contains(&NodeRole::Api) {
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
         false => Route::new(),
     };

@@ -109,10 +109,10 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(10);
+    const LONG_ENOUGH: Duration = Duration::from_secs(10);
 
     async fn first_failure(of: &Supervisor) -> &'static str {
-        timeout(PATIENCE, of.failure()).await.expect("a task fails")
+        timeout(LONG_ENOUGH, of.failure()).await.expect("a task fails")
     }
 
     #[tokio::test]
@@ -122,7 +122,7 @@ mod tests {
         supervisor.spawn("broken", async { panic!("as this test wants it") });
         assert_eq!(first_failure(&supervisor).await, "broken");
         supervisor.spawn("over", async {});
-        assert!(supervisor.stop(PATIENCE).await);
+        assert!(supervisor.stop(LONG_ENOUGH).await);
         assert_eq!(*supervisor.failed().borrow(), Some("broken"));
 
         let supervisor = Supervisor::new();
@@ -147,7 +147,7 @@ mod tests {
         let stopping = supervisor.stopping().clone();
         supervisor.spawn("obedient", async move { stopping.cancelled().await });
         supervisor.spawn("endless", pending());
-        assert!(supervisor.stop(PATIENCE).await);
+        assert!(supervisor.stop(LONG_ENOUGH).await);
         assert_eq!(*supervisor.failed().borrow(), None);
     }
 }

@@ -193,6 +193,12 @@ const EMPTY_NAMES: &[&str] = &[
     "utils",
 ];
 
+/// Public types of one name, each with the reason. All others are found by their name alone.
+const SAME_NAMES: &[(&str, &str)] = &[
+    ("Event", "what happened in a conversation, and `incoming::Event`, what happened on a socket"),
+    ("Settings", "all settings of a process, and `listen::Settings`, always written with its module"),
+];
+
 /// The rooms inside a folder, from the lowest floor up; rooms on one floor need nothing of one another.
 const NESTED: &[(&str, &[&[&str]])] = &[
     ("domain", &[&["words"], &["stored"], &["conversation"], &["mod"]]),

@@ -8,7 +8,7 @@ use super::needs::Access;
 use crate::{commands::Unavailable, domain::LoginId};
 
 /// How long telling the other nodes may take. A node that hears nothing reads the database when it is back.
-const PATIENCE: Duration = Duration::from_secs(1);
+const NODES_WITHIN: Duration = Duration::from_secs(1);
 
 impl Access {
     /// Makes this node and all others refuse logins that the database has revoked.
@@ -25,7 +25,7 @@ impl Access {
 
 /// Tells the other nodes of a change. The change counts, whether or not they hear of it.
 pub(super) async fn tell(change: &'static str, telling: impl Future<Output = Result<(), Unavailable>>) {
-    match timeout(PATIENCE, telling).await {
+    match timeout(NODES_WITHIN, telling).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, change, "could not tell other nodes of a change"),
         Err(_) => tracing::warn!(change, "could not tell other nodes of a change in time"),

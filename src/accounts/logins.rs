@@ -126,14 +126,14 @@ pub async fn replace_password(
 /// The logins of an account that are not over, youngest first, at most [`MAX_LOGINS`].
 pub async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
     #[derive(FromRow)]
-    struct Row {
+    struct LoginRow {
         id: Uuid,
         device: Option<String>,
         created_at: OffsetDateTime,
         last_used_at: OffsetDateTime,
         expires_at: OffsetDateTime,
     }
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<LoginRow> = sqlx::query_as(
         "select id, device, created_at, last_used_at, expires_at from auth.login
          where account_id = $1 and revoked_at is null and expires_at > $2 and last_used_at > $3
          order by created_at desc, id desc limit $4",
@@ -144,7 +144,7 @@ pub async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, 
     .bind(MAX_LOGINS)
     .fetch_all(pool)
     .await?;
-    let login = |row: Row| Login {
+    let login = |row: LoginRow| Login {
         id: LoginId::known(row.id),
         device: row.device.map(DeviceName::known),
         created_at: Time::of(row.created_at),

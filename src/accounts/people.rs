@@ -39,7 +39,7 @@ pub enum RegisterError {
 }
 
 #[derive(FromRow)]
-struct Row {
+struct AccountRow {
     id: Uuid,
     username: String,
     display_name: String,
@@ -47,8 +47,8 @@ struct Row {
     last_seen_at: Option<OffsetDateTime>,
 }
 
-impl From<Row> for Account {
-    fn from(row: Row) -> Self {
+impl From<AccountRow> for Account {
+    fn from(row: AccountRow) -> Self {
         Self {
             id: UserId::known(row.id),
             username: Username::known(row.username),
@@ -68,7 +68,7 @@ pub async fn register(
     password: &PasswordHash,
     now: Time,
 ) -> Result<Account, RegisterError> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<AccountRow> = sqlx::query_as(
         "insert into auth.account (id, username, username_key, display_name, password_hash, created_at)
          values ($1, $2, $3, $4, $5, $6)
          on conflict (username_key) do nothing
@@ -92,7 +92,7 @@ pub async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Er
 
 /// The accounts of these ids, in no order; those that do not exist are left out.
 pub async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at from auth.account where id = any($1)",
     )
     .bind(uuids(ids))
@@ -103,7 +103,7 @@ pub async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sq
 
 /// The account of exactly this name; one that only looks like it is not meant.
 pub async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at
          from auth.account where username_key = $1 and username = $2",
     )
@@ -116,7 +116,7 @@ pub async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Ac
 
 /// Changes how a person is called; nothing if there is no such account.
 pub async fn rename(pool: &PgPool, id: UserId, name: &DisplayName) -> Result<Option<Account>, sqlx::Error> {
-    let row: Option<Row> = sqlx::query_as(
+    let row: Option<AccountRow> = sqlx::query_as(
         "update auth.account set display_name = $2 where id = $1
          returning id, username, display_name, created_at, last_seen_at",
     )

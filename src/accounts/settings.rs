@@ -73,15 +73,15 @@ impl Muted {
 }
 
 #[derive(FromRow)]
-struct Row {
+struct SettingsRow {
     conversation_id: Uuid,
     muted: bool,
     muted_until: Option<OffsetDateTime>,
     archived: bool,
 }
 
-impl From<Row> for ConversationSettings {
-    fn from(row: Row) -> Self {
+impl From<SettingsRow> for ConversationSettings {
+    fn from(row: SettingsRow) -> Self {
         let muted = match (row.muted, row.muted_until) {
             (false, _) => Muted::No,
             (true, Some(end)) => Muted::Until(Time::of(end)),
@@ -97,7 +97,7 @@ pub async fn settings(
     account: UserId,
     conversations: &[ConversationId],
 ) -> Result<HashMap<ConversationId, ConversationSettings>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<SettingsRow> = sqlx::query_as(
         "select conversation_id, muted, muted_until, archived from auth.conversation_setting
          where account_id = $1 and conversation_id = any($2)",
     )
@@ -148,7 +148,7 @@ pub async fn settle(
         }
     }
     let (muted, until) = changes.muted.map(Muted::columns).unzip();
-    let row: Row = sqlx::query_as(
+    let row: SettingsRow = sqlx::query_as(
         "insert into auth.conversation_setting as old
              (account_id, conversation_id, muted, muted_until, archived)
          values ($1, $2, coalesce($3, false), $4, coalesce($5, false))

@@ -35,7 +35,7 @@ const TELL: Duration = Duration::from_millis(100);
 const FEW: u64 = 10_000;
 
 /// The parts of a process that the monitor looks at.
-pub struct Parts {
+pub struct Watched {
     /// The log.
     pub log: Log,
     /// Postgres.
@@ -47,7 +47,7 @@ pub struct Parts {
 }
 
 struct Monitor {
-    parts: Parts,
+    parts: Watched,
     node: Uuid,
     survey: watch::Receiver<Option<Survey>>,
     database: Database,
@@ -60,7 +60,7 @@ struct Monitor {
 }
 
 /// Starts looking; answers when everything has been looked at once.
-pub async fn start(health: &Arc<Health>, parts: Parts, tasks: &Supervisor) -> Result<(), Unavailable> {
+pub async fn start(health: &Arc<Health>, parts: Watched, tasks: &Supervisor) -> Result<(), Unavailable> {
     let mut peers = parts.log.peers().await?;
     let mut survey = parts.log.survey(parts.clock.clone(), tasks);
     // A request right after the start gets a real observation, and not "not looked yet".

@@ -23,7 +23,7 @@ use crate::{
 pub const STREAMS: usize = 16;
 /// How long streams that are not there are looked for: those of a cluster that has just started may be
 /// found a moment later.
-const PATIENCE: Duration = Duration::from_secs(10);
+const STREAMS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The migrations, inside the binary. What has been applied stands in the schema that it has made, so a
 /// dump of the one has the other.
@@ -126,7 +126,7 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
 }
 
 /// A log that was made, or was there.
-pub struct Made {
+pub struct MadeLog {
     /// Its epoch.
     pub epoch: Epoch,
     /// The number of streams, and of copies of each.
@@ -136,12 +136,12 @@ pub struct Made {
 }
 
 /// Makes the log of an installation, or puts its settings right.
-pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<Made, AppError> {
+pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<MadeLog, AppError> {
     let pool = database(&addresses.database, 2).await?;
     let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
     let mended = log.mend().await?;
     pool.close().await;
-    Ok(Made { epoch: log.epoch().clone(), layout: log.layout(), mended })
+    Ok(MadeLog { epoch: log.epoch().clone(), layout: log.layout(), mended })
 }
 
 /// Begins a new life of the log, which then belongs to this database and its views.
@@ -222,7 +222,7 @@ pub(super) async fn await_log(
     wanted: Wanted,
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {
-    let give_up = Instant::now() + PATIENCE;
+    let give_up = Instant::now() + STREAMS_WITHIN;
     let log = patiently(health, "the log", async || match log(pool, nats, wanted, STREAMS, tasks).await {
         Err(AppError::Open(e @ (OpenError::NoLog | OpenError::Missing(_)))) if Instant::now() < give_up => {
             Err(Unavailable::because(e).into())

@@ -13,7 +13,7 @@ use crate::{
         failed::Failed,
         process::{process, until_told},
     },
-    config::{Role, Settings},
+    config::{NodeRole, Settings},
     dev,
     projector::Consent,
 };
@@ -37,7 +37,7 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     let addresses =
         Addresses { nats: servers.nats.url().to_owned(), database: servers.postgres.url().to_owned() };
     let operators = Addresses { nats: servers.nats.url_of(dev::NatsUser::Operator), ..addresses.clone() };
-    let roles = [Role::Api, Role::Gateway, Role::Projector];
+    let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;

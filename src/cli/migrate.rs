@@ -3,7 +3,7 @@
 use clap::Args;
 
 use crate::{
-    app::{self, AppError, Made},
+    app::{self, AppError, MadeLog},
     cli::addresses::operators_addresses,
     config::{LayoutSettings, ServerSettings},
 };
@@ -27,7 +27,7 @@ pub(super) async fn migrate(Migrate { servers, layout }: Migrate) -> Result<(), 
         return Ok(());
     }
     let made = app::make_log(&operators_addresses(&servers)?, layout.wanted(), app::STREAMS).await?;
-    let Made { epoch, layout, mended } = made;
+    let MadeLog { epoch, layout, mended } = made;
     for mended in mended {
         println!("put right: {mended}");
     }

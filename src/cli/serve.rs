@@ -10,7 +10,7 @@ use crate::{
         addresses::addresses,
         process::{process, until_told},
     },
-    config::{Role, ServerSettings, Settings},
+    config::{NodeRole, ServerSettings, Settings},
     projector::Consent,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct Serve {
         value_delimiter = ',',
         default_value = "api,gateway,projector"
     )]
-    roles: Vec<Role>,
+    roles: Vec<NodeRole>,
 
     /// Rebuilds the views at the start if they belong to another log. Data that only the old views have is lost.
     #[arg(long)]

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::{
     commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{
-        Act, ClientId, Command, ConversationId, Event, Message, MessageId, Position, Recorded, Time, UserId,
+        Act, ClientId, Command, ConversationId, Event, FoundMessage, MessageId, Position, Recorded, Time,
+        UserId,
     },
     live::Tracked,
     log::Appended,
@@ -67,13 +68,13 @@ impl Commands {
         by: UserId,
         id: ConversationId,
         message: MessageId,
-        command: impl Fn(Message) -> Command,
+        command: impl Fn(FoundMessage) -> Command,
     ) -> Result<Option<Event>, Refused> {
         let stream = self.log.stream_of(id);
         let mut is_latest = false;
         loop {
             let found = self.messages.found(stream, id, message, by, tracked.head()).await?;
-            let found = found.unwrap_or_else(|| Message::nowhere(message, by));
+            let found = found.unwrap_or_else(|| FoundMessage::nowhere(message, by));
             match tracked.conversation().decide(by, command(found)) {
                 Ok(Some(event)) => return Ok(Some(event)),
                 no if is_latest => return Ok(no?),

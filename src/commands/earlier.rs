@@ -25,7 +25,7 @@ use crate::{
     telemetry::METRICS,
     views::Sending,
 };
-use asking::{Asked, Known};
+use asking::{Asked, KeyAnswer};
 
 /// How long a command waits for the view alone.
 const VIEW: Duration = Duration::from_millis(250);
@@ -81,10 +81,10 @@ impl Earlier {
     /// What the view proves; otherwise up to where it knows no such key.
     async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
         match asking::ask(&self.queue, sending.clone()).await {
-            Known::At(position) => Ok(Proof::InView(position)),
-            Known::NewUpTo(position) if self.is_lately(sending, position) => Ok(Proof::NewToView),
-            Known::NewUpTo(position) => Err(position),
-            Known::Nothing => Err(Position::START),
+            KeyAnswer::At(position) => Ok(Proof::InView(position)),
+            KeyAnswer::NewUpTo(position) if self.is_lately(sending, position) => Ok(Proof::NewToView),
+            KeyAnswer::NewUpTo(position) => Err(position),
+            KeyAnswer::Nothing => Err(Position::START),
         }
     }
 

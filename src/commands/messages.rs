@@ -6,13 +6,13 @@ use sqlx::PgPool;
 use tokio::time::timeout;
 
 use crate::{
-    domain::{ConversationId, Message, MessageId, Position, UserId},
+    domain::{ConversationId, FoundMessage, MessageId, Position, UserId},
     log::Unavailable,
     views::{self, Checkpoint, Progress},
 };
 
 /// How long the views may be behind what has to be looked up in them.
-const PATIENCE: Duration = Duration::from_secs(2);
+const VIEWS_BEHIND: Duration = Duration::from_secs(2);
 /// How long they may take for a look.
 const LOOK: Duration = Duration::from_secs(3);
 
@@ -37,7 +37,7 @@ impl Messages {
         message: MessageId,
         by: UserId,
         position: Position,
-    ) -> Result<Option<Message>, Unavailable> {
+    ) -> Result<Option<FoundMessage>, Unavailable> {
         let look = async || match timeout(LOOK, views::found(&self.pool, stream, id, message, by)).await {
             Ok(found) => found.map_err(Unavailable::because),
             Err(_) => Err(Unavailable::because("the views do not answer in time")),
@@ -46,7 +46,7 @@ impl Messages {
         if at >= position {
             return Ok(found);
         }
-        let reached = self.progress.reached(Checkpoint { stream, position }, PATIENCE).await;
+        let reached = self.progress.reached(Checkpoint { stream, position }, VIEWS_BEHIND).await;
         match reached.map_err(Unavailable::because)? {
             true => Ok(look().await?.1),
             false => Err(Unavailable::because("the views lag behind the log")),

@@ -10,7 +10,7 @@ mod settings;
 mod tls;
 
 pub use layout::LayoutSettings;
-pub use role::Role;
+pub use role::NodeRole;
 pub use secret::BadSetting;
 pub use servers::ServerSettings;
 pub use settings::Settings;

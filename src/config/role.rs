@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 /// A part of the work that a process takes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
+pub enum NodeRole {
     /// Serves REST.
     Api,
     /// Serves WebSockets.

@@ -141,13 +141,13 @@ impl Settings {
     }
 
     /// The settings of the gateway.
-    pub fn gateway(&self) -> gateway::Settings {
-        gateway::Settings {
+    pub fn gateway(&self) -> gateway::GatewaySettings {
+        gateway::GatewaySettings {
             origins: self.origins.clone(),
             sockets_per_user: self.sockets_per_user,
             sockets: self.sockets,
             heartbeat: Duration::from_secs(self.heartbeat),
-            ..gateway::Settings::default()
+            ..gateway::GatewaySettings::default()
         }
     }
 
@@ -157,8 +157,8 @@ impl Settings {
     }
 
     /// The settings of presence.
-    pub fn presence(&self) -> presence::Settings {
-        presence::Settings {
+    pub fn presence(&self) -> presence::PresenceSettings {
+        presence::PresenceSettings {
             grace: Duration::from_secs(self.presence_grace),
             fan_out: self.presence_fan_out.into(),
             crowd: self.presence_crowd.into(),

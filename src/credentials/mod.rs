@@ -11,8 +11,8 @@ pub mod username;
 pub use self::{
     keys::{BadKey, Keys},
     password::{BadPassword, Password},
-    password_hash::{BadCost, Busy, Cost, Hasher, PasswordHash, Verdict},
-    tokens::{ACCESS_LIFE, BadToken, Caller, LEEWAY, Tokens},
+    password_hash::{BadCost, Busy, Cost, Hasher, PasswordCheck, PasswordHash},
+    tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY, Tokens},
 };
 pub use self::{
     names::{BadName, DeviceName, DisplayName},

@@ -63,7 +63,7 @@ impl fmt::Debug for PasswordHash {
 
 /// The result of a password check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum PasswordCheck {
     /// Another password, or no account.
     Wrong,
     /// The password.
@@ -83,7 +83,7 @@ pub struct Hasher {
 }
 
 const WAITING: usize = 256;
-const PATIENCE: Duration = Duration::from_secs(10);
+const HASHING_WITHIN: Duration = Duration::from_secs(10);
 
 impl Hasher {
     /// A hasher of this cost.
@@ -118,9 +118,13 @@ impl Hasher {
     }
 
     /// Compares with a stored hash. Without one (no such account) it takes the same time and says
-    /// [`Verdict::Wrong`]; so it does with one that is broken or would cost too much, which is
+    /// [`PasswordCheck::Wrong`]; so it does with one that is broken or would cost too much, which is
     /// refused before any memory is taken.
-    pub async fn verify(&self, password: &Password, stored: Option<&PasswordHash>) -> Result<Verdict, Busy> {
+    pub async fn verify(
+        &self,
+        password: &Password,
+        stored: Option<&PasswordHash>,
+    ) -> Result<PasswordCheck, Busy> {
         let trusted = stored.and_then(trusted);
         let stale = trusted.as_ref().is_some_and(|(_, params)| !self.is_todays(params));
         let hash = match trusted {
@@ -129,9 +133,9 @@ impl Hasher {
         };
         let password = password.clone();
         self.in_turn(move || match (Argon2::default().verify_password(password.bytes(), &hash), stale) {
-            (Ok(()), false) => Some(Verdict::Right),
-            (Ok(()), true) => Some(Verdict::RightButStale),
-            (Err(argon2::password_hash::Error::PasswordInvalid), _) => Some(Verdict::Wrong),
+            (Ok(()), false) => Some(PasswordCheck::Right),
+            (Ok(()), true) => Some(PasswordCheck::RightButStale),
+            (Err(argon2::password_hash::Error::PasswordInvalid), _) => Some(PasswordCheck::Wrong),
             (Err(_), _) => None,
         })
         .await
@@ -151,7 +155,7 @@ impl Hasher {
         F: FnOnce() -> Option<T> + Send + 'static,
     {
         let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let turn = timeout(PATIENCE, self.running.clone().acquire_owned()).await;
+        let turn = timeout(HASHING_WITHIN, self.running.clone().acquire_owned()).await;
         let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
         let done = spawn_blocking(move || {
             let _permits = (admitted, turn);
@@ -208,10 +212,10 @@ mod tests {
             let (hasher, hash, typed) = (hasher.clone(), hash.clone(), password(typed));
             async move { hasher.verify(&typed, Some(&hash)).await }
         };
-        assert_eq!(verify("caf\u{e9} \0 noir").await, Ok(Verdict::Right));
-        assert_eq!(verify("cafe\u{301} \0 noir").await, Ok(Verdict::Wrong));
-        assert_eq!(verify("caf\u{e9} ").await, Ok(Verdict::Wrong));
-        assert_eq!(verify("").await, Ok(Verdict::Wrong));
+        assert_eq!(verify("caf\u{e9} \0 noir").await, Ok(PasswordCheck::Right));
+        assert_eq!(verify("cafe\u{301} \0 noir").await, Ok(PasswordCheck::Wrong));
+        assert_eq!(verify("caf\u{e9} ").await, Ok(PasswordCheck::Wrong));
+        assert_eq!(verify("").await, Ok(PasswordCheck::Wrong));
         assert_ne!(hasher.hash(&password("same same")).await, hasher.hash(&password("same same")).await);
     }
 
@@ -220,14 +224,14 @@ mod tests {
         let old = Hasher::new(CHEAP).expect("hasher");
         let new = Hasher::new(Cost { passes: 2, ..CHEAP }).expect("hasher");
         let hash = old.hash(&password("long ago")).await.expect("hash");
-        assert_eq!(new.verify(&password("long ago"), Some(&hash)).await, Ok(Verdict::RightButStale));
-        assert_eq!(new.verify(&password("long  ago"), Some(&hash)).await, Ok(Verdict::Wrong));
+        assert_eq!(new.verify(&password("long ago"), Some(&hash)).await, Ok(PasswordCheck::RightButStale));
+        assert_eq!(new.verify(&password("long  ago"), Some(&hash)).await, Ok(PasswordCheck::Wrong));
     }
 
     #[tokio::test]
     async fn an_unknown_account_costs_no_less_than_a_known_one() {
         let hasher = Hasher::new(Cost { memory_kib: 8192, passes: 3, lanes: 1 }).expect("hasher");
-        assert_eq!(hasher.verify(&password("some password"), None).await, Ok(Verdict::Wrong));
+        assert_eq!(hasher.verify(&password("some password"), None).await, Ok(PasswordCheck::Wrong));
         // The same computation with the same parameters takes the same time.
         let (_, params) = trusted(&hasher.nobody).expect("the hash of nobody is computed, too");
         assert!(hasher.is_todays(&params));
@@ -257,7 +261,7 @@ mod tests {
         }
         let hasher = Hasher::new(CHEAP).expect("hasher");
         let stored = tampered("m=4194304,t=4294967295,p=1");
-        assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(Verdict::Wrong));
+        assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(PasswordCheck::Wrong));
     }
 
     #[tokio::test]
@@ -267,7 +271,11 @@ mod tests {
         for broken in ["", "x", "$argon2id$v=19$m=64,t=1,p=1", &other, "$1$a$b"] {
             let stored = PasswordHash::stored(broken.to_owned());
             assert!(trusted(&stored).is_none(), "{broken}");
-            assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(Verdict::Wrong), "{broken}");
+            assert_eq!(
+                hasher.verify(&password("x"), Some(&stored)).await,
+                Ok(PasswordCheck::Wrong),
+                "{broken}"
+            );
         }
     }
 
@@ -277,9 +285,9 @@ mod tests {
         let (typed, nobody) = (password("x"), None);
         let five = (0..5).map(|_| hasher.verify(&typed, nobody));
         let answers = futures_util::future::join_all(five).await;
-        assert_eq!(answers.iter().filter(|answer| **answer == Ok(Verdict::Wrong)).count(), 3);
+        assert_eq!(answers.iter().filter(|answer| **answer == Ok(PasswordCheck::Wrong)).count(), 3);
         assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 2);
-        assert_eq!(hasher.verify(&typed, nobody).await, Ok(Verdict::Wrong), "room again");
+        assert_eq!(hasher.verify(&typed, nobody).await, Ok(PasswordCheck::Wrong), "room again");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(crate) struct Presented {
 }
 
 /// The text of a token that has been made. It opens a login: never print it.
-pub(crate) type Made = Zeroizing<String>;
+pub(crate) type MadeToken = Zeroizing<String>;
 
 impl Presented {
     /// Takes a text apart; `None` for whatever we cannot have made.
@@ -50,7 +50,7 @@ impl Presented {
 }
 
 /// Makes the token of this generation.
-pub(crate) fn make(keys: &Keys, login: LoginId, generation: i32, salt: &[u8]) -> Made {
+pub(crate) fn make(keys: &Keys, login: LoginId, generation: i32, salt: &[u8]) -> MadeToken {
     write(&keys.derive(LABEL), login, generation, salt)
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn make_again(
     generation: i32,
     salt: &[u8],
     hash: &[u8],
-) -> Option<Made> {
+) -> Option<MadeToken> {
     keys.derive_all(LABEL)
         .map(|key| write(&key, login, generation, salt))
         .find(|token| verify_slices_are_equal(&hash_of(token), hash).is_ok())
@@ -81,7 +81,7 @@ pub(crate) fn new_salt() -> Salt {
     salt
 }
 
-fn write(key: &[u8; 32], login: LoginId, generation: i32, salt: &[u8]) -> Made {
+fn write(key: &[u8; 32], login: LoginId, generation: i32, salt: &[u8]) -> MadeToken {
     let mut bytes = Zeroizing::new([0; 52]);
     bytes[..16].copy_from_slice(login.uuid().as_bytes());
     bytes[16..20].copy_from_slice(&generation.to_be_bytes());

@@ -31,7 +31,7 @@ const TYPE: &str = "at+jwt";
 
 /// The user and login of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Caller {
+pub struct Identity {
     /// The account.
     pub user: UserId,
     /// The login by which the token was given out; look whether it is in [`crate::live::Revoked`].
@@ -133,7 +133,7 @@ impl Tokens {
     }
 
     /// Reads a token and checks all of it but whether its login was revoked.
-    pub fn verify(&self, token: &str, now: Time) -> Result<Caller, BadToken> {
+    pub fn verify(&self, token: &str, now: Time) -> Result<Identity, BadToken> {
         let Signed { user, login, begin, end } = self.signed(token).ok_or(BadToken::Invalid)?;
         let now = now.unix_seconds();
         if begin > now.saturating_add(LEEWAY_SECONDS) {
@@ -142,7 +142,7 @@ impl Tokens {
         if now > end.unix_seconds().saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Expired);
         }
-        Ok(Caller { user, login, expires_at: end })
+        Ok(Identity { user, login, expires_at: end })
     }
 
     /// Reads a token with a good signature, expired or not.

@@ -46,7 +46,7 @@ fn sign(tokens: &Tokens, header: &[u8], claims: &[u8]) -> String {
     format!("{message}.{}", BASE64URL.encode(signature))
 }
 
-fn verify(tokens: &Tokens, header: &Value, claims: &Value, now: i64) -> Result<Caller, BadToken> {
+fn verify(tokens: &Tokens, header: &Value, claims: &Value, now: i64) -> Result<Identity, BadToken> {
     let token = sign(tokens, header.to_string().as_bytes(), claims.to_string().as_bytes());
     tokens.verify(&token, at(now))
 }
@@ -56,7 +56,7 @@ fn a_token_of_ours_tells_who_is_asking() {
     let tokens = tokens();
     let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
     let token = tokens.issue(user, login, at(NOW), "1".to_owned());
-    assert_eq!(tokens.verify(&token, at(NOW)), Ok(Caller { user, login, expires_at: at(NOW + 600) }));
+    assert_eq!(tokens.verify(&token, at(NOW)), Ok(Identity { user, login, expires_at: at(NOW + 600) }));
     assert_eq!(token, tokens.issue(user, login, at(NOW), "1".to_owned()), "the same again");
     assert!(
         verify(&tokens, &header(&tokens), &claims(), NOW).is_ok(),

@@ -12,7 +12,7 @@ mod words;
 pub use conversation::aggregate::{Conversation, Membership};
 pub use conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection};
 pub use conversation::fold::{Fold, Snapshot};
-pub use conversation::message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage};
+pub use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage};
 pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,

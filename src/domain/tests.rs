@@ -153,7 +153,7 @@ fn say_though(words: &str, blocked: bool) -> Command {
     }
 }
 
-fn say_with(words: &str, quoted: Option<Message>, metadata: Option<Metadata>) -> Command {
+fn say_with(words: &str, quoted: Option<FoundMessage>, metadata: Option<Metadata>) -> Command {
     let client_id = ClientId::try_from("client-1".to_owned()).expect("a key");
     let message_id = MessageId::known(ANA.uuid());
     let reply_to = quoted.as_ref().map(|quoted| quoted.id);

@@ -46,7 +46,7 @@ enum Reading {
 
 /// Some of what was missed, and where the user is after it.
 #[derive(Debug, Clone)]
-pub struct Page {
+pub struct MissedPage {
     /// The events, in the order of their stream.
     pub events: Vec<Shown>,
     /// Everything up to here has been given.
@@ -86,7 +86,7 @@ impl Missed {
 
     /// The next events, at most `limit` of the log's (fewer may be for this user to see); `None`
     /// when everything has been given.
-    pub async fn page(&mut self, limit: usize) -> Result<Option<Page>, Behind> {
+    pub async fn page(&mut self, limit: usize) -> Result<Option<MissedPage>, Behind> {
         loop {
             let Some((stream, _, reading)) = &mut self.reading else {
                 let Some((stream, stays)) = self.moved.pop_first() else {
@@ -121,7 +121,7 @@ impl Missed {
                 self.reading = None;
             }
             if !events.is_empty() {
-                return Ok(Some(Page { events, at: self.at.clone() }));
+                return Ok(Some(MissedPage { events, at: self.at.clone() }));
             }
         }
     }
@@ -136,12 +136,12 @@ impl Missed {
     }
 
     /// After all streams: nothing more to show, and the user is where they wanted to be.
-    fn rest(&mut self) -> Option<Page> {
+    fn rest(&mut self) -> Option<MissedPage> {
         if self.at == self.to {
             return None;
         }
         self.at.clone_from(&self.to);
-        Some(Page { events: Vec::new(), at: self.at.clone() })
+        Some(MissedPage { events: Vec::new(), at: self.at.clone() })
     }
 
     /// Takes what is remembered; otherwise folds the conversations as they were at the cursor, and

@@ -5,7 +5,7 @@
 //! Who may see an event is decided by the roster as it was at that event, with the same fold that
 //! commands, hub and views use. The views only tell which conversations to look at.
 //!
-//! The same log, read again, tells how a conversation was at a point ([`Past`]).
+//! The same log, read again, tells how a conversation was at a point ([`LookBack`]).
 
 mod behind;
 mod catch_up;
@@ -21,5 +21,5 @@ mod turns;
 pub use behind::Behind;
 pub use catch_up::Feed;
 pub use cursor::Reset;
-pub use missed::{Missed, Page};
-pub use past::{Past, PastError};
+pub use missed::{Missed, MissedPage};
+pub use past::{LookBack, PastError};

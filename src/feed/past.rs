@@ -26,7 +26,7 @@ const MOST_BYTES: usize = 32 << 20;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A conversation as it was. It answers what the views answer of the present, in the same order.
-pub struct Past(domain::Past);
+pub struct LookBack(domain::Past);
 
 /// Why it cannot be told how it was.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -54,7 +54,7 @@ impl From<NotRead> for PastError {
 
 impl Feed {
     /// Reads a conversation up to a point that the log has passed.
-    pub async fn past(&self, by: UserId, id: ConversationId, as_of: AsOf) -> Result<Past, PastError> {
+    pub async fn past(&self, by: UserId, id: ConversationId, as_of: AsOf) -> Result<LookBack, PastError> {
         let _turn = self.looks_back.take(by).await.map_err(Behind::from)?;
         let mut past = domain::Past::of(as_of);
         let read = async {
@@ -67,7 +67,7 @@ impl Feed {
         };
         let too_slow = |_| Unavailable::because("a conversation cannot be read again in time");
         timeout(DEADLINE, read).await.map_err(too_slow)??;
-        Ok(Past(past))
+        Ok(LookBack(past))
     }
 }
 
@@ -103,7 +103,7 @@ async fn fold(replay: &mut Replay, past: &mut domain::Past) -> Result<(), PastEr
     }
 }
 
-impl Past {
+impl LookBack {
     /// The last position that belongs to the point.
     pub fn position(&self) -> Position {
         self.0.position()
@@ -246,7 +246,7 @@ mod tests {
     }
 
     /// A group of five with messages at the positions 2 to 9.
-    fn past() -> Past {
+    fn past() -> LookBack {
         let mut past = domain::Past::of(AsOf::Position(Position(9)));
         let members = (1..=5).map(|n| NewMember { user_id: person(n), role: Role::Member }).collect();
         let created = ConversationCreated { kind: Kind::Group, title: None, history: History::Full, members };
@@ -272,7 +272,7 @@ mod tests {
             };
             take(at, Event::MessageSent(sent));
         }
-        Past(past)
+        LookBack(past)
     }
 
     fn positions(messages: &[Message]) -> Vec<u64> {

@@ -17,4 +17,4 @@ pub mod wire;
 
 pub use frames::contract::channels;
 pub use session::{door::Door, places::Places, shared::Gateway};
-pub use settings::Settings;
+pub use settings::GatewaySettings;

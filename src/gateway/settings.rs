@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{gateway::wire::limits::Limits, listen::Origins};
+use crate::{gateway::wire::limits::SocketLimits, listen::Origins};
 
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct GatewaySettings {
     /// Which web pages may connect.
     pub origins: Origins,
     /// The most sockets of one user on this node.
@@ -16,17 +16,17 @@ pub struct Settings {
     /// How often every session gets a sign of life.
     pub heartbeat: Duration,
     /// What one socket may cost.
-    pub socket: Limits,
+    pub socket: SocketLimits,
 }
 
-impl Default for Settings {
+impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             origins: Origins::Any,
             sockets_per_user: 20,
             sockets: 15_000,
             heartbeat: Duration::from_secs(25),
-            socket: Limits::default(),
+            socket: SocketLimits::default(),
         }
     }
 }

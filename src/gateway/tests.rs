@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     gateway::{
         session::handshake,
-        wire::{incoming::Event, limits::Limits, socket::Socket, websocket},
+        wire::{incoming::Event, limits::SocketLimits, socket::Socket, websocket},
     },
     listen,
     problems::Problem,
@@ -35,7 +35,7 @@ async fn edge() -> SocketAddr {
                 let upgrade = listen::Upgrade::of(&request).unwrap();
                 tokio::spawn(async move {
                     let Some((stream, early)) = upgrade.socket().await else { return };
-                    let (socket, mut incoming) = Socket::open(stream, early, Limits::default());
+                    let (socket, mut incoming) = Socket::open(stream, early, SocketLimits::default());
                     loop {
                         match incoming.next().await {
                             Event::Text(text) => socket.send(&websocket::text(text.as_bytes())),

@@ -34,11 +34,11 @@ pub type Blocklist = Arc<[UserId]>;
 #[derive(Debug)]
 pub struct Blocked {
     pool: PgPool,
-    known: Mutex<Known>,
+    known: Mutex<KnownBlocks>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownBlocks {
     entries: HashMap<UserId, Entry>,
     /// All blocked users over all lists.
     blocked: usize,
@@ -100,7 +100,7 @@ impl Blocked {
         }
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownBlocks> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -110,7 +110,7 @@ pub fn contains(list: &Blocklist, user: UserId) -> bool {
     list.binary_search(&user).is_ok()
 }
 
-impl Known {
+impl KnownBlocks {
     /// The lists that are fresh, those who are to be asked for, and the number of the question.
     fn ask(&mut self, users: &[UserId], now: Instant) -> (HashMap<UserId, Blocklist>, Vec<UserId>, u64) {
         if self.entries.len() >= MOST_LISTS || self.blocked >= MOST_BLOCKED {
@@ -194,18 +194,18 @@ mod tests {
     }
 
     /// Asks for one user; whether the database has to be.
-    fn asks(known: &mut Known, of: UserId, now: Instant) -> bool {
+    fn asks(known: &mut KnownBlocks, of: UserId, now: Instant) -> bool {
         !known.ask(&[of], now).1.is_empty()
     }
 
-    fn reads(known: &mut Known, of: UserId, blocked: &[UserId], now: Instant) {
+    fn reads(known: &mut KnownBlocks, of: UserId, blocked: &[UserId], now: Instant) {
         let (_, missing, number) = known.ask(&[of], now);
         known.take(&missing, blocked.iter().map(|user| (of, *user)).collect(), number, now);
     }
 
     #[test]
     fn a_list_is_read_once_a_minute_also_one_of_nobody() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         reads(&mut known, user(1), &[user(3), user(2)], now);
         reads(&mut known, user(2), &[], now);
         let (fresh, missing, _) = known.ask(&[user(1), user(2)], now);
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn what_has_changed_is_read_again() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         reads(&mut known, user(1), &[user(2)], now);
         known.forget(user(1));
         assert_eq!(known.blocked, 0);
@@ -226,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_changes_while_it_is_read_is_not_kept() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         let (_, missing, number) = known.ask(&[user(1)], now);
         known.forget(user(1));
         let read = known.take(&missing, vec![], number, now);
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn an_older_answer_does_not_replace_a_younger_one() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         let (_, _, older) = known.ask(&[user(1)], now);
         let (_, _, younger) = known.ask(&[user(1)], now);
         known.take(&[user(1)], vec![(user(1), user(2))], younger, now);
@@ -246,7 +246,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_again_is_told_as_it_was_if_it_was_known() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         reads(&mut known, user(1), &[user(2)], now);
         let later = now + FRESH;
         let (_, missing, number) = known.ask(&[user(1)], later);
@@ -259,7 +259,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let (mut known, now) = (Known::default(), Instant::now());
+        let (mut known, now) = (KnownBlocks::default(), Instant::now());
         let many: Vec<UserId> = (0..1_000).map(user).collect();
         for n in 0..2_500 {
             reads(&mut known, user(n), &many, now);

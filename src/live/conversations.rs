@@ -38,7 +38,7 @@ struct Inner {
 
 /// The conversations of one stream: its follower waits for nobody but those who ask for one of them.
 struct Stream {
-    known: Mutex<Known>,
+    known: Mutex<KnownRosters>,
     /// How far it has been followed.
     followed: watch::Sender<Point>,
 }
@@ -330,7 +330,7 @@ fn cut_off() -> Unavailable {
 }
 
 impl Stream {
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownRosters> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -43,10 +43,10 @@ pub enum Full {
 /// All who follow on this node.
 pub struct Followers {
     most: Most,
-    known: Mutex<Known>,
+    known: Mutex<KnownFollowers>,
 }
 
-struct Known {
+struct KnownFollowers {
     /// How far each stream has been heard.
     heard: Vec<Point>,
     users: HashMap<UserId, Following>,
@@ -65,7 +65,7 @@ struct Following {
 /// How one follower is woken.
 struct Bell {
     login: LoginId,
-    /// Something has happened since the follower looked. Written under the lock of [`Known`].
+    /// Something has happened since the follower looked. Written under the lock of [`KnownFollowers`].
     rung: AtomicBool,
     wake: Notify,
     cut: CancellationToken,
@@ -107,11 +107,11 @@ impl Bell {
 impl Followers {
     /// Nobody follows yet, and each stream has been heard up to a point.
     pub fn new(heard: Vec<Point>, most: Most) -> Arc<Self> {
-        let known = Known { heard, users: HashMap::new(), topics: HashMap::new(), count: 0 };
+        let known = KnownFollowers { heard, users: HashMap::new(), topics: HashMap::new(), count: 0 };
         Arc::new(Self { most, known: Mutex::new(known) })
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, KnownFollowers> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -154,7 +154,7 @@ impl Followers {
     }
 }
 
-impl Known {
+impl KnownFollowers {
     fn tell(&mut self, news: &News) {
         for user in &news.brings_in {
             self.add(*user, news.conversation);

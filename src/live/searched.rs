@@ -47,12 +47,12 @@ struct Inner {
     conversations: Conversations,
     turns: Semaphore,
     number: AtomicU64,
-    known: Mutex<Known>,
+    known: Mutex<Searching>,
 }
 
 /// What is known, in two generations: what is used moves to the young one, and the old one is thrown away
 /// as a whole.
-struct Known {
+struct Searching {
     hasher: RandomState,
     young: HashMap<ConversationId, Keys>,
     old: HashMap<ConversationId, Keys>,
@@ -90,7 +90,7 @@ impl Searched {
         Self(Arc::new(Inner { log, conversations, turns, number, known }))
     }
 
-    fn known(&self) -> MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Searching> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -198,7 +198,7 @@ impl Drop for Ended<'_> {
     }
 }
 
-impl Default for Known {
+impl Default for Searching {
     fn default() -> Self {
         Self {
             hasher: RandomState::new(),
@@ -211,7 +211,7 @@ impl Default for Known {
     }
 }
 
-impl Known {
+impl Searching {
     fn is_empty(&self) -> bool {
         self.young.is_empty() && self.old.is_empty()
     }

@@ -26,7 +26,7 @@ pub use errors::{BadUrl, Conflict, Damaged, Malformed, NotAppended, NotRead, Ope
 pub use limits::{APPEND_DEADLINE, DUPLICATE_WINDOW, MAX_EVENT_BYTES};
 pub use public_url::PublicUrl;
 pub use read::fold::FOLDS;
-pub use read::follow::{Follower, PresenceFollower};
+pub use read::follow::{PresenceFollower, StreamFollower};
 pub use read::holes::Hole;
 pub use read::points::{Found, Holds};
 pub use read::replay::{PAGE, PAGE_BYTES, Replay};

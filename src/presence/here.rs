@@ -17,9 +17,9 @@ use crate::{
     log::{LeaseChange, Leases, Log, NodeId, Unavailable},
     presence::{
         board::Board,
-        local::{Local, PACE, Session},
+        local::{Local, PACE, SessionId},
         pending::Pending,
-        settings::Settings,
+        settings::PresenceSettings,
     },
     supervise::Supervisor,
     telemetry::METRICS,
@@ -38,7 +38,7 @@ pub(super) struct Inner {
     pub(super) log: Log,
     pub(super) pool: PgPool,
     pub(super) clock: Clock,
-    pub(super) settings: Settings,
+    pub(super) settings: PresenceSettings,
     pub(super) node: NodeId,
     pub(super) leases: Leases,
     pub(super) board: RwLock<Board>,
@@ -60,7 +60,7 @@ impl Presence {
     }
 
     /// Tells that a session is there, or has another status; `offline` when it has ended.
-    pub fn tell(&self, user: UserId, session: Session, status: Status) {
+    pub fn tell(&self, user: UserId, session: SessionId, status: Status) {
         self.local().session(user, session, status, Instant::now());
         self.0.has_changed.notify_one();
     }
@@ -70,7 +70,7 @@ impl Presence {
         log: Log,
         pool: PgPool,
         clock: Clock,
-        settings: Settings,
+        settings: PresenceSettings,
         tasks: &Supervisor,
     ) -> Result<Self, Unavailable> {
         let leases = log.leases().await?;

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::domain::{Status, UserId};
 
 /// One session, as presence knows it.
-pub type Session = uuid::Uuid;
+pub type SessionId = uuid::Uuid;
 
 /// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
 pub(super) const PACE: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ pub(super) struct Local {
 
 #[derive(Debug)]
 struct Sessions {
-    open: HashMap<Session, Status>,
+    open: HashMap<SessionId, Status>,
     written: Written,
     /// An entry is on its way. Another one has to wait, or the older might be the last to arrive.
     is_on_its_way: bool,
@@ -87,7 +87,7 @@ impl Local {
     }
 
     /// A session begins, changes or ends.
-    pub(super) fn session(&mut self, user: UserId, session: Session, status: Status, now: Instant) {
+    pub(super) fn session(&mut self, user: UserId, session: SessionId, status: Status, now: Instant) {
         let sessions = self.users.entry(user).or_default();
         if status == Status::Offline {
             sessions.open.remove(&session);
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn several_sessions_count_as_one() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
-        let (phone, laptop) = (Session::from_u128(1), Session::from_u128(2));
+        let (phone, laptop) = (SessionId::from_u128(1), SessionId::from_u128(2));
         local.session(ana(), phone, Status::Online, now);
         assert_eq!(written(&mut local, now), Some(Status::Online));
         local.session(ana(), laptop, Status::Away, now);
@@ -216,20 +216,20 @@ mod tests {
     #[test]
     fn who_comes_back_within_the_grace_was_never_away() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         written(&mut local, now);
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         assert_eq!(written(&mut local, now + GRACE / 2), None);
-        local.session(ana(), Session::from_u128(2), Status::Online, now + GRACE / 2);
+        local.session(ana(), SessionId::from_u128(2), Status::Online, now + GRACE / 2);
         assert_eq!(written(&mut local, now + GRACE * 2), None);
     }
 
     #[test]
     fn who_stays_away_is_offline_after_the_grace_and_forgotten() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         written(&mut local, now);
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline));
         assert!(local.users.is_empty() && local.due(now + GRACE, 10).is_empty() && !local.has_changed());
     }
@@ -237,11 +237,11 @@ mod tests {
     #[test]
     fn who_was_written_off_is_written_again_while_they_are_here() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.write_again(ana());
         assert_eq!(written(&mut local, now), Some(Status::Online));
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         written(&mut local, now + GRACE);
         local.write_again(ana());
         assert_eq!(written(&mut local, now + GRACE), None);
@@ -250,11 +250,11 @@ mod tests {
     #[test]
     fn after_an_outage_everything_is_written_again_and_so_is_an_end() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         written(&mut local, now);
         local.write_all_again();
         assert_eq!(written(&mut local, now), Some(Status::Online));
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         local.write_all_again();
         assert_eq!(written(&mut local, now + GRACE), Some(Status::Offline), "the bucket may still have them");
         assert!(local.users.is_empty());
@@ -264,8 +264,8 @@ mod tests {
     fn who_goes_before_anything_was_written_leaves_nothing() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         for session in 0..1_000 {
-            local.session(ana(), Session::from_u128(session), Status::Online, now);
-            local.session(ana(), Session::from_u128(session), Status::Offline, now);
+            local.session(ana(), SessionId::from_u128(session), Status::Online, now);
+            local.session(ana(), SessionId::from_u128(session), Status::Offline, now);
         }
         assert!(local.users.is_empty() && local.changed.len() <= 1);
         assert!(local.due(now, 10).is_empty() && !local.has_changed());
@@ -274,9 +274,9 @@ mod tests {
     #[test]
     fn an_end_is_written_after_what_is_on_its_way() {
         let (mut local, now) = (Local::new(Duration::ZERO, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         let online = local.due(now, 10);
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         assert_eq!(local.due(now, 10), [], "the one might arrive after the other");
         local.wrote(online[0]);
         assert_eq!(written(&mut local, now), Some(Status::Offline));
@@ -286,12 +286,12 @@ mod tests {
     #[test]
     fn what_could_not_be_written_and_what_was_doubted_meanwhile_is_written_once_more() {
         let (mut local, now) = (Local::new(Duration::ZERO, Duration::ZERO), Instant::now());
-        local.session(ana(), Session::from_u128(1), Status::Online, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Online, now);
         let first = local.due(now, 10);
         local.could_not_write(first[0]);
         let second = local.due(now, 10);
         assert_eq!(second, first);
-        local.session(ana(), Session::from_u128(1), Status::Offline, now);
+        local.session(ana(), SessionId::from_u128(1), Status::Offline, now);
         local.wrote(second[0]);
         let end = local.due(now, 10);
         local.write_all_again();
@@ -304,8 +304,8 @@ mod tests {
     fn no_more_is_due_at_once_than_was_asked_for() {
         let (mut local, now) = (Local::new(GRACE, Duration::ZERO), Instant::now());
         for number in 0..100 {
-            let user = UserId::known(Session::from_u128(number));
-            local.session(user, Session::from_u128(number), Status::Online, now);
+            let user = UserId::known(SessionId::from_u128(number));
+            local.session(user, SessionId::from_u128(number), Status::Online, now);
         }
         assert_eq!([0; 4].map(|_| local.due(now, 40).len()), [40, 40, 20, 0]);
     }

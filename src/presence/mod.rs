@@ -17,5 +17,5 @@ mod pending;
 mod settings;
 
 pub use here::Presence;
-pub use local::Session;
-pub use settings::Settings;
+pub use local::SessionId;
+pub use settings::PresenceSettings;

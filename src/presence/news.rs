@@ -82,7 +82,7 @@ impl Presence {
         let conversations = match untold.take() {
             Some(untold) => untold,
             None => {
-                let crate::presence::Settings { fan_out, crowd, .. } = self.0.settings;
+                let crate::presence::PresenceSettings { fan_out, crowd, .. } = self.0.settings;
                 views::latest_of(&self.0.pool, tipped.user, fan_out, crowd)
                     .await
                     .map_err(Unavailable::because)?

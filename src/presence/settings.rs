@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// The settings of presence.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct PresenceSettings {
     /// A user who comes back within this time was never away.
     pub grace: Duration,
     /// The most conversations that are told of one change: those that moved last.
@@ -13,7 +13,7 @@ pub struct Settings {
     pub crowd: i64,
 }
 
-impl Default for Settings {
+impl Default for PresenceSettings {
     fn default() -> Self {
         Self { grace: Duration::from_secs(10), fan_out: 200, crowd: 500 }
     }

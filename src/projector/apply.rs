@@ -14,7 +14,7 @@ use crate::{
     log::{Log, PAGE},
     projector::{AnotherLog, stopped::Stopped, turn::in_time},
     telemetry::METRICS,
-    views::{self, Advanced, Fact, Parked, Projection, Standing},
+    views::{self, Advanced, CheckpointState, Fact, Parked, Projection},
 };
 
 /// The most folds that are kept between batches.
@@ -45,9 +45,9 @@ impl Projecting {
         patience: Duration,
     ) -> Result<Self, Stopped> {
         let at = match in_time(patience, views::resume(connection, log.epoch(), stream)).await? {
-            Standing::At(point) => point,
-            Standing::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
-            Standing::Apart => return Err(Stopped::Apart),
+            CheckpointState::At(point) => point,
+            CheckpointState::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
+            CheckpointState::Apart => return Err(Stopped::Apart),
         };
         // To go on behind a point that is not in this log would mix two logs into one set of views.
         if let Some(foreign) = AnotherLog::at(log, stream, at).await? {

@@ -7,7 +7,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     domain::{Position, Recorded},
-    log::{Damaged, Follower, Unavailable},
+    log::{Damaged, StreamFollower, Unavailable},
     projector::stopped::Stopped,
 };
 
@@ -41,7 +41,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn start(mut follower: Follower) -> Self {
+    pub(super) fn start(mut follower: StreamFollower) -> Self {
         let (ahead, ready) = mpsc::channel(AHEAD);
         let task = tokio::spawn(async move {
             loop {

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a read waits for the views.
-const PATIENCE: Duration = Duration::from_secs(2);
+const VIEWS_WITHIN: Duration = Duration::from_secs(2);
 
 /// What reading takes. Cheap to clone.
 #[derive(Clone)]
@@ -124,7 +124,7 @@ impl Reading {
 
     async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
         let wanted = Checkpoint { stream: self.log.stream_of(id), position };
-        match self.progress.reached(wanted, PATIENCE).await? {
+        match self.progress.reached(wanted, VIEWS_WITHIN).await? {
             true if !self.progress.stands_still(id, position).await? => Ok(()),
             _ => Err(ReadError::NotYet),
         }

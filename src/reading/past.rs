@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     domain::{AsOf, ConversationId, Position, UserId},
-    feed::Past,
+    feed::LookBack,
 };
 
 /// How long a read waits for this node to come to a position.
-const PATIENCE: Duration = Duration::from_secs(2);
+const NODE_WITHIN: Duration = Duration::from_secs(2);
 /// How much a client's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_secs(60);
 
@@ -25,12 +25,12 @@ impl Reading {
         id: ConversationId,
         visible_from: Option<Position>,
         as_of: AsOf,
-    ) -> Result<Past, ReadError> {
+    ) -> Result<LookBack, ReadError> {
         match as_of {
             AsOf::Time(time) if time > self.clock.now().plus(AHEAD) => {
                 return Err(NoSuchPoint::InTheFuture.into());
             }
-            AsOf::Position(position) if !self.conversations.reached(id, position, PATIENCE).await => {
+            AsOf::Position(position) if !self.conversations.reached(id, position, NODE_WITHIN).await => {
                 return Err(NoSuchPoint::AheadOfHead.into());
             }
             _ => {}

@@ -12,7 +12,7 @@ use crate::{
 /// So many of the conversations that two people share are looked at.
 const MOST_SHARED: i64 = 100;
 /// How long the views may take to hear what this process has heard.
-const PATIENCE: Duration = Duration::from_secs(2);
+const HEARD_WITHIN: Duration = Duration::from_secs(2);
 
 impl Reading {
     /// Whether two people are in one conversation. The views say where to look, and the log decides: the
@@ -34,7 +34,7 @@ impl Reading {
         // That they share none is believed only of views that have all that this process has heard.
         let heard = conversations.positions().into_iter().enumerate();
         let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
-        progress.all_reached(&heard, PATIENCE).await?;
+        progress.all_reached(&heard, HEARD_WITHIN).await?;
         shared().await
     }
 

@@ -36,7 +36,7 @@ pub enum Advanced {
 
 /// Where the projections of a stream stand, as their checkpoints say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Standing {
+pub enum CheckpointState {
     /// Together, at a point of this life of the log.
     At(Point),
     /// In another life of the log.
@@ -46,7 +46,11 @@ pub enum Standing {
 }
 
 /// Where to go on in a stream; begins at the start if nothing is there.
-pub async fn resume(connection: &mut PgConnection, epoch: &Epoch, stream: usize) -> sqlx::Result<Standing> {
+pub async fn resume(
+    connection: &mut PgConnection,
+    epoch: &Epoch,
+    stream: usize,
+) -> sqlx::Result<CheckpointState> {
     let names: Vec<&str> = ALL.iter().map(|projection| projection.name).collect();
     sqlx::query(
         "insert into checkpoint (projection, stream, epoch, position, event)
@@ -66,9 +70,9 @@ pub async fn resume(connection: &mut PgConnection, epoch: &Epoch, stream: usize)
     .fetch_all(connection)
     .await?;
     Ok(match &found[..] {
-        [(of, at, event)] if *of == epoch.to_string() => Standing::At(point(*at, *event)),
-        [(of, ..)] => Standing::AnotherEpoch(Epoch(of.clone())),
-        _ => Standing::Apart,
+        [(of, at, event)] if *of == epoch.to_string() => CheckpointState::At(point(*at, *event)),
+        [(of, ..)] => CheckpointState::AnotherEpoch(Epoch(of.clone())),
+        _ => CheckpointState::Apart,
     })
 }
 

@@ -183,16 +183,16 @@ pub async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {
-    type Row = (Uuid, String, Option<String>, String, i64, i64, i64);
+    type FoldRow = (Uuid, String, Option<String>, String, i64, i64, i64);
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<FoldRow> = sqlx::query_as(
         "select id, kind, title, history, roster, changes, head from conversation where id = any($1)",
     )
     .bind(&uuids)
     .fetch_all(&mut *connection)
     .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
-    let fold = |(id, kind, title, history, roster, changes, head): Row| {
+    let fold = |(id, kind, title, history, roster, changes, head): FoldRow| {
         let members = rosters.remove(&id).unwrap_or_default();
         let conversation = Conversation::restored(read_word(kind)?, title, read_word(history)?, members);
         let fold = Fold {

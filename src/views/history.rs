@@ -146,7 +146,7 @@ fn select(rest: &str) -> String {
     )
 }
 
-type Row = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
+type MessageRow = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
 
 /// Rare columns of a message, kept as one JSON object.
 #[derive(Deserialize, Default)]
@@ -170,7 +170,7 @@ struct Quoted {
 }
 
 /// A row by the order of its columns: their names would be looked up in each.
-fn read((id, at, sender, client_id, text, sent_at, metadata, more): Row) -> Message {
+fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) -> Message {
     let more = more.map(|more| more.0).unwrap_or_default();
     let quote = |(id, at), quoted: Option<Quoted>| Quote {
         id: MessageId::known(id),

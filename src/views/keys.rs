@@ -57,7 +57,7 @@ pub type Sending = (ConversationId, UserId, ClientId);
 
 /// The answer of one whole set of views about keys, at one moment.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundKey {
     /// Where those stand that it has.
     pub at: HashMap<Sending, Position>,
     /// The position of every stream that it has reached.
@@ -67,14 +67,14 @@ pub struct Found {
 }
 
 /// Looks keys up, on a connection of its own: one for all look-ups is faster than many by turns.
-pub struct Keys {
+pub struct UsedKeys {
     pool: PgPool,
     connection: Option<PgConnection>,
     /// The set of views that answered last: another number for every one that was ever made.
     set: Option<i64>,
 }
 
-impl Keys {
+impl UsedKeys {
     /// In the views of a database.
     pub fn new(pool: PgPool) -> Self {
         Self { pool, connection: None, set: None }
@@ -82,7 +82,7 @@ impl Keys {
 
     /// Asks the views; `None` if there are none, or were begun anew meanwhile: these lack what those
     /// before them had.
-    pub async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<Found>> {
+    pub async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
         {
@@ -95,7 +95,11 @@ impl Keys {
     }
 
     /// A connection that has failed is not used again.
-    async fn ask(&mut self, mut connection: PgConnection, keys: &[&Sending]) -> sqlx::Result<Option<Found>> {
+    async fn ask(
+        &mut self,
+        mut connection: PgConnection,
+        keys: &[&Sending],
+    ) -> sqlx::Result<Option<FoundKey>> {
         let (set, found) = look_up(&mut connection, keys).await?;
         self.connection = Some(connection);
         let before = std::mem::replace(&mut self.set, set);
@@ -106,12 +110,12 @@ impl Keys {
 /// Which set of views has answered, and what. All of it comes from that set if an answer before came
 /// from it too: one statement sees one state, but looks its tables up one after the other, the
 /// checkpoints last.
-async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Result<(Option<i64>, Found)> {
-    type Row = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
+async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Result<(Option<i64>, FoundKey)> {
+    type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
     let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
     let users: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
     let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
-    let rows: Vec<Row> = sqlx::query_as(
+    let rows: Vec<KeyRow> = sqlx::query_as(
         "with asked as (
              select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
                  as asked (conversation_id, user_id, client_id, number)
@@ -138,7 +142,7 @@ async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Resu
     .bind(texts)
     .fetch_all(connection)
     .await?;
-    let (mut set, mut found) = (None, Found::default());
+    let (mut set, mut found) = (None, FoundKey::default());
     for (of, stream, at, parked, numbers, places) in rows {
         set = Some(of);
         found.reached.insert(stream as usize, position(at));

@@ -245,9 +245,10 @@ impl Memberships {
 /// What a user is in now, and what they have left after `since` (a position that is compared in
 /// all streams alike, so the least of a cursor).
 pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
-    type Row = (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
+    type MemberRow =
+        (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
     // One statement sees one state: the lists are as complete as the checkpoints beside them say.
-    let (present, begun, heads, parked, past, since, untils, streams, positions): Row = sqlx::query_as(
+    let (present, begun, heads, parked, past, since, untils, streams, positions): MemberRow = sqlx::query_as(
         "select coalesce(array_agg(c.id), '{}'), coalesce(array_agg(m.since), '{}'),
                 coalesce(array_agg(c.head), '{}'),
                 coalesce(array_agg(exists (select from parked where conversation = c.id)), '{}'),

@@ -258,8 +258,8 @@ pub async fn found(
     conversation: ConversationId,
     message: MessageId,
     user: UserId,
-) -> sqlx::Result<(Position, Option<domain::Message>)> {
-    type Row = (
+) -> sqlx::Result<(Position, Option<domain::FoundMessage>)> {
+    type FoundRow = (
         Option<i64>,
         Option<i64>,
         Option<Uuid>,
@@ -269,7 +269,7 @@ pub async fn found(
         Option<bool>,
         Option<i64>,
     );
-    let (at, place, sender, text, deleted, mine, pinned, pins): Row = sqlx::query_as(
+    let (at, place, sender, text, deleted, mine, pinned, pins): FoundRow = sqlx::query_as(
         "select reached.position, m.position, m.sender, m.text, m.deleted_at is not null,
                 (select array_agg(r.emoji) from reaction r
                  where r.conversation_id = $2 and r.message = m.position and r.user_id = $4),
@@ -284,7 +284,7 @@ pub async fn found(
     .bind(user.uuid())
     .fetch_one(pool)
     .await?;
-    let found = place.zip(sender).map(|(place, sender)| domain::Message {
+    let found = place.zip(sender).map(|(place, sender)| domain::FoundMessage {
         id: message,
         position: position(place),
         sender: UserId::known(sender),

@@ -15,7 +15,7 @@ use crate::{
 
 /// A conversation as one of its members sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Conversation {
+pub struct MyConversation {
     /// Its id.
     pub id: ConversationId,
     /// Direct or group.
@@ -64,7 +64,7 @@ pub struct LastMessage {
 }
 
 #[derive(FromRow)]
-struct Row {
+struct ConversationRow {
     id: Uuid,
     kind: String,
     title: Option<String>,
@@ -149,7 +149,7 @@ const SELECT: &str = "
         ) counted
     ) mentions";
 
-fn conversation(row: Row) -> sqlx::Result<Conversation> {
+fn conversation(row: ConversationRow) -> sqlx::Result<MyConversation> {
     let last = (row.message_id, row.message_position, row.sender, row.text, row.sent_at);
     let last_message = match last {
         (Some(id), Some(at), Some(sender), Some(text), Some(sent_at)) => Some(LastMessage {
@@ -163,7 +163,7 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
         }),
         _ => None,
     };
-    Ok(Conversation {
+    Ok(MyConversation {
         id: ConversationId::known(row.id),
         kind: read_word(row.kind)?,
         title: row.title,
@@ -181,8 +181,8 @@ fn conversation(row: Row) -> sqlx::Result<Conversation> {
 }
 
 /// A conversation of mine.
-pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<Conversation>> {
-    let row: Option<Row> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
+pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<MyConversation>> {
+    let row: Option<ConversationRow> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
         .bind(user.uuid())
         .bind(id.uuid())
         .fetch_optional(pool)
@@ -206,7 +206,7 @@ pub async fn page(
     among: Among<'_>,
     after: Option<(Time, ConversationId)>,
     limit: i64,
-) -> sqlx::Result<(Vec<Conversation>, Moment)> {
+) -> sqlx::Result<(Vec<MyConversation>, Moment)> {
     let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
     let (listed, wanted) = match among {
         Among::These(ids) => (ids, true),
@@ -228,6 +228,6 @@ pub async fn page(
         .bind(wanted)
         .fetch_all(pool)
         .await?;
-    let (rows, moment) = moment::read::<Row>(&rows)?;
+    let (rows, moment) = moment::read::<ConversationRow>(&rows)?;
     Ok((rows.into_iter().map(conversation).collect::<sqlx::Result<_>>()?, moment))
 }

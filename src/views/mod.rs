@@ -19,17 +19,19 @@ mod parked;
 mod pins;
 mod plans;
 mod projection;
+mod query;
 mod reactions;
 mod receipts;
 mod rosters;
 mod schema;
 mod search;
 mod toggles;
-mod wanted;
 mod words;
 
 pub use all::ALL;
-pub use checkpoints::{Advanced, Progress, Standing, advance, change_epoch, points_in, resume, stands};
+pub use checkpoints::{
+    Advanced, CheckpointState, Progress, advance, change_epoch, points_in, resume, stands,
+};
 pub(in crate::views) use columns::{bigint, position, read_word, word};
 pub use compare::{Difference, compare};
 pub use conversations::folds;
@@ -37,17 +39,18 @@ pub use history::{
     Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
     versions,
 };
-pub use keys::{Found, Keys, Sending};
+pub use keys::{FoundKey, Sending, UsedKeys};
 pub use members::{
     Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
 };
 pub use messages::found;
-pub use mine::{Among, Conversation, LastMessage, one, page};
+pub use mine::{Among, LastMessage, MyConversation, one, page};
 pub use moment::{Checkpoint, Moment};
 pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
 pub use pins::{Pin, pins};
 pub use plans::plan_once;
 pub use projection::{Fact, Projection};
+pub use query::{Piece, SearchQuery};
 pub use reactions::{Reaction, reactions};
 pub use receipts::{Receipt, receipts, watermarks};
 pub use rosters::{snapshot, snapshot_due};
@@ -56,4 +59,3 @@ pub use schema::{
     replace_one, schema, session, settle, tables, whole,
 };
 pub use search::{Hit, SearchError, search};
-pub use wanted::{Piece, Wanted};

@@ -73,8 +73,8 @@ pub async fn snapshot(
     conversation: ConversationId,
     up_to: Position,
 ) -> sqlx::Result<Option<Snapshot>> {
-    type Row = (i64, Uuid, i64, String, Option<String>, String, Vec<Uuid>, Vec<String>, Vec<i64>);
-    let row: Option<Row> = sqlx::query_as(
+    type RosterRow = (i64, Uuid, i64, String, Option<String>, String, Vec<Uuid>, Vec<String>, Vec<i64>);
+    let row: Option<RosterRow> = sqlx::query_as(
         "select position, event, changes, kind, title, history, members, roles, sinces from roster
          where conversation_id = $1 and position <= $2 order by position desc limit 1",
     )

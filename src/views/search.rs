@@ -13,7 +13,7 @@
 //! messages have the words decides: of what is rare the index is asked. For what is frequent the
 //! conversations of the user are walked, from the newest message of all of them back, until there are
 //! enough. Somebody may never use a word that all others use: then the walk ends after [`STEPS`] and
-//! the index is asked after all. Whatever it is, it is given up after [`PATIENCE`].
+//! the index is asked after all. Whatever it is, it is given up after [`SEARCH_WITHIN`].
 
 use std::{
     cmp::Reverse,
@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     domain::{ConversationId, Position, Time, UserId},
-    views::{Wanted, bigint, position},
+    views::{SearchQuery, bigint, position},
 };
 
 /// The number of messages of one query to the index.
@@ -42,7 +42,7 @@ const NARROWEST: usize = 16;
 /// After how many steps a walk ends.
 const STEPS: usize = 10;
 /// How long a search may take.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SEARCH_WITHIN: Duration = Duration::from_secs(2);
 /// How far clocks may differ: the times of a conversation are those of several.
 const SKEW: Duration = Duration::from_secs(60);
 
@@ -74,7 +74,7 @@ pub async fn search(
     pool: &PgPool,
     user: UserId,
     conversation: Option<ConversationId>,
-    wanted: &Wanted,
+    wanted: &SearchQuery,
     after: Option<Hit>,
     limit: i64,
 ) -> Result<Vec<Hit>, SearchError> {
@@ -82,7 +82,7 @@ pub async fn search(
     let begin = format!(
         "begin read only; set local statement_timeout = {}; set local enable_bitmapscan = on;
          set local enable_hashjoin = on; set local max_parallel_workers_per_gather = 0",
-        PATIENCE.as_millis()
+        SEARCH_WITHIN.as_millis()
     );
     let answers = AtomicBool::new(false);
     let searching = async {
@@ -102,7 +102,7 @@ pub async fn search(
         Ok(hits)
     };
     // A database that says nothing at all is no reason to ask for other words.
-    timeout(PATIENCE, searching).await.unwrap_or_else(|_| match answers.load(Ordering::Relaxed) {
+    timeout(SEARCH_WITHIN, searching).await.unwrap_or_else(|_| match answers.load(Ordering::Relaxed) {
         true => Err(SearchError::TooBroad),
         false => Err(sqlx::Error::PoolTimedOut.into()),
     })
@@ -141,7 +141,7 @@ async fn mine(
 }
 
 struct Asked<'a> {
-    wanted: &'a Wanted,
+    wanted: &'a SearchQuery,
     after: Option<Hit>,
     limit: usize,
 }

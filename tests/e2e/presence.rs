@@ -9,7 +9,7 @@ use verbatim::{
     clock::Clock,
     domain::{Status, UserId},
     log::{Log, Wanted},
-    presence::{Presence, Settings},
+    presence::{Presence, PresenceSettings},
     supervise::Supervisor,
 };
 
@@ -151,7 +151,7 @@ async fn typing_is_told_to_the_others_and_kept_nowhere() {
 /// Presence as a node has it, beside the node of a story.
 async fn presence_of<B: Backbone>(world: &World<B>, log: &Log, tasks: &Supervisor) -> Presence {
     let pool = app::database(&world.database.url, 2).await.expect("Postgres");
-    let settings = Settings { grace: Duration::ZERO, ..Settings::default() };
+    let settings = PresenceSettings { grace: Duration::ZERO, ..PresenceSettings::default() };
     Presence::start(log.clone(), pool, Clock::system(), settings, tasks).await.expect("the buckets")
 }
 

@@ -23,7 +23,7 @@ pub struct Caller(Admitted);
 
 /// A caller whose request has its place among the requests of the same user.
 pub(in crate::api) struct Admitted {
-    caller: credentials::Caller,
+    caller: credentials::Identity,
     _place: Option<Place<UserId>>,
 }
 
@@ -40,9 +40,9 @@ pub(in crate::api) const READS: Sizes = Sizes {
 const FOLLOWING: &str = "/v1/events";
 
 impl Deref for Caller {
-    type Target = credentials::Caller;
+    type Target = credentials::Identity;
 
-    fn deref(&self) -> &credentials::Caller {
+    fn deref(&self) -> &credentials::Identity {
         &self.0.caller
     }
 }
@@ -66,7 +66,7 @@ pub(in crate::api) struct Door {
 }
 
 impl Door {
-    fn admit(&self, token: &str) -> Result<credentials::Caller, Problem> {
+    fn admit(&self, token: &str) -> Result<credentials::Identity, Problem> {
         let caller = self.tokens.verify(token, self.clock.now())?;
         match self.revoked.contains(caller.login) {
             false => Ok(caller),

@@ -80,7 +80,7 @@ impl Conversation {
     /// What the view says; who may do and see what, as the log says, which is never behind. `None`
     /// for somebody who is not a member.
     pub(in crate::api) fn of(
-        view: views::Conversation,
+        view: views::MyConversation,
         roster: &domain::Conversation,
         me: UserId,
     ) -> Option<Self> {
@@ -207,8 +207,8 @@ mod tests {
         }
     }
 
-    fn view(last: Option<u64>) -> views::Conversation {
-        views::Conversation {
+    fn view(last: Option<u64>) -> views::MyConversation {
+        views::MyConversation {
             id: examples::conversation(),
             kind: Kind::Group,
             title: Some("An old title".into()),

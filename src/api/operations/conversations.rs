@@ -180,7 +180,7 @@ impl Conversations {
     }
 
     /// What the view knows, if it is still mine: the view may not have heard yet that I was put out.
-    async fn shown(&self, me: UserId, view: views::Conversation) -> Result<Option<Conversation>, Problem> {
+    async fn shown(&self, me: UserId, view: views::MyConversation) -> Result<Option<Conversation>, Problem> {
         match self.commands.of_member(me, view.id).await {
             Ok(tracked) => Ok(Conversation::of(view, &tracked.conversation(), me)),
             Err(Refused::Rejected(_)) => Ok(None),

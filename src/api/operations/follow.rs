@@ -38,7 +38,7 @@ pub(in crate::api) struct Source {
 /// Somebody who follows, and how far they have been told everything.
 pub(in crate::api) struct Reader {
     source: Source,
-    caller: credentials::Caller,
+    caller: credentials::Identity,
     at: Vec<Point>,
     /// Wakes one who waits; absent for one who only looks.
     follower: Option<Arc<Follower>>,
@@ -52,7 +52,7 @@ impl Reader {
     /// Begins at a cursor, or now. One who waits takes a place among the followers.
     pub(in crate::api) async fn begin(
         source: &Source,
-        caller: credentials::Caller,
+        caller: credentials::Identity,
         cursor: Option<String>,
         waits: bool,
     ) -> Result<Self, Problem> {
@@ -159,7 +159,7 @@ impl Reader {
             return Ok(Vec::new());
         }
         let _turn = feed.turn(self.caller.user).await?;
-        while let Some(feed::Page { events, at }) = missed.page(limit).await? {
+        while let Some(feed::MissedPage { events, at }) = missed.page(limit).await? {
             let before = std::mem::replace(&mut self.at, at);
             if !events.is_empty() {
                 self.is_behind = self.at != to;

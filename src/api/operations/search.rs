@@ -12,7 +12,7 @@ use crate::{
     },
     domain::{ConversationId, Position},
     reading::Reading,
-    views::{self, Hit, SearchError, Wanted},
+    views::{self, Hit, SearchError, SearchQuery},
 };
 
 /// A message that matches a search
@@ -103,9 +103,9 @@ impl Search {
     }
 }
 
-fn read(query: &str) -> Result<Wanted, Problem> {
+fn read(query: &str) -> Result<SearchQuery, Problem> {
     let none = || Problem::parameter("query", "no_words", "give at least one word that has to be there");
-    Wanted::parse(query).ok_or_else(none)
+    SearchQuery::parse(query).ok_or_else(none)
 }
 
 impl From<SearchError> for Problem {

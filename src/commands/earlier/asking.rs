@@ -16,7 +16,7 @@ use crate::{
     log::{Log, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
-    views::{self, Found, Sending},
+    views::{self, FoundKey, Sending},
 };
 
 /// The most look-ups that may wait.
@@ -34,12 +34,12 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// A key that somebody asks for.
 pub(super) struct Asked {
     sending: Sending,
-    answer: oneshot::Sender<Known>,
+    answer: oneshot::Sender<KeyAnswer>,
 }
 
 /// What the view says of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Known {
+pub(super) enum KeyAnswer {
     /// It is there.
     At(Position),
     /// It is not among the messages up to this position of its stream.
@@ -55,9 +55,9 @@ struct Breaker {
 }
 
 enum State {
-    Closed(views::Keys),
+    Closed(views::UsedKeys),
     OpenUntil(Instant),
-    HalfOpen(BoxFuture<'static, Option<views::Keys>>),
+    HalfOpen(BoxFuture<'static, Option<views::UsedKeys>>),
 }
 
 /// Starts the task that asks; it ends with the last sender.
@@ -68,11 +68,11 @@ pub(super) fn start(pool: PgPool, log: Log, tasks: &Supervisor) -> mpsc::Sender<
 }
 
 /// What the view says of a key, once it has been asked.
-pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending) -> Known {
+pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending) -> KeyAnswer {
     let (answer, answered) = oneshot::channel();
     // If too many wait, waiting does not help.
     let _ = queue.try_send(Asked { sending, answer });
-    answered.await.unwrap_or(Known::Nothing)
+    answered.await.unwrap_or(KeyAnswer::Nothing)
 }
 
 async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<Asked>) {
@@ -97,27 +97,27 @@ async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
     let found = breaker.look_up(&asked).await;
     for Asked { sending, answer } in batch {
         let known = found.as_ref().map(|found| known(found, log.stream_of(sending.0), &sending));
-        let _ = answer.send(known.unwrap_or(Known::Nothing));
+        let _ = answer.send(known.unwrap_or(KeyAnswer::Nothing));
     }
 }
 
 /// Two retries of one message may stand in one batch: both are told of it.
-fn known(found: &Found, stream: usize, sending: &Sending) -> Known {
+fn known(found: &FoundKey, stream: usize, sending: &Sending) -> KeyAnswer {
     match found.at.get(sending) {
-        Some(position) => Known::At(*position),
-        None if found.parked.contains(&sending.0) => Known::Nothing,
-        None => Known::NewUpTo(found.reached.get(&stream).copied().unwrap_or_default()),
+        Some(position) => KeyAnswer::At(*position),
+        None if found.parked.contains(&sending.0) => KeyAnswer::Nothing,
+        None => KeyAnswer::NewUpTo(found.reached.get(&stream).copied().unwrap_or_default()),
     }
 }
 
 impl Breaker {
     fn new(pool: PgPool) -> Self {
-        let state = State::Closed(views::Keys::new(pool.clone()));
+        let state = State::Closed(views::UsedKeys::new(pool.clone()));
         Self { pool, state }
     }
 
     /// What the view says, if it is asked and answers in time.
-    async fn look_up(&mut self, keys: &[&Sending]) -> Option<Found> {
+    async fn look_up(&mut self, keys: &[&Sending]) -> Option<FoundKey> {
         let State::Closed(view) = &mut self.state else { return None };
         let why: Unavailable = match timeout(QUERY, view.look_up(keys)).await {
             Ok(Ok(found)) => return found,
@@ -154,8 +154,8 @@ impl Breaker {
 }
 
 /// Asks the view for no key at all, on a new connection.
-async fn attempt(pool: PgPool) -> Option<views::Keys> {
-    let mut view = views::Keys::new(pool);
+async fn attempt(pool: PgPool) -> Option<views::UsedKeys> {
+    let mut view = views::UsedKeys::new(pool);
     let answered = timeout(ATTEMPT, view.look_up(&[])).await;
     matches!(answered, Ok(Ok(_))).then_some(view)
 }
@@ -174,16 +174,16 @@ mod tests {
 
     #[test]
     fn the_view_speaks_for_what_it_has_reached_and_not_for_a_conversation_that_stands_still() {
-        let mut found = Found {
+        let mut found = FoundKey {
             at: HashMap::from([(sending("key-of-old"), Position(5))]),
             reached: HashMap::from([(0, Position(9))]),
             parked: HashSet::new(),
         };
-        assert_eq!(known(&found, 0, &sending("key-of-old")), Known::At(Position(5)));
-        assert_eq!(known(&found, 0, &sending("key-of-new")), Known::NewUpTo(Position(9)));
-        assert_eq!(known(&found, 1, &sending("key-of-new")), Known::NewUpTo(Position::START));
+        assert_eq!(known(&found, 0, &sending("key-of-old")), KeyAnswer::At(Position(5)));
+        assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::NewUpTo(Position(9)));
+        assert_eq!(known(&found, 1, &sending("key-of-new")), KeyAnswer::NewUpTo(Position::START));
         found.parked.insert(sending("key-of-old").0);
-        assert_eq!(known(&found, 0, &sending("key-of-old")), Known::At(Position(5)));
-        assert_eq!(known(&found, 0, &sending("key-of-new")), Known::Nothing);
+        assert_eq!(known(&found, 0, &sending("key-of-old")), KeyAnswer::At(Position(5)));
+        assert_eq!(known(&found, 0, &sending("key-of-new")), KeyAnswer::Nothing);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::{
     ClientId, Conversation, Event, Json, Kind, MessageId, Rejection, Role, Text, UserId,
-    conversation::message::{Act, MAX_PINS, MAX_REACTIONS, Message, NewMessage},
+    conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage},
     stored::event::{
         MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, ReactionAdded,
         ReactionRemoved,
@@ -17,7 +17,7 @@ impl Conversation {
         by: UserId,
         message_id: MessageId,
         new: NewMessage,
-        quoted: Option<&Message>,
+        quoted: Option<&FoundMessage>,
     ) -> Result<Option<Event>, Rejection> {
         self.role(by)?;
         let NewMessage { client_id, text, reply_to, metadata } = new;
@@ -44,7 +44,7 @@ impl Conversation {
     pub(in crate::domain) fn act(
         &self,
         by: UserId,
-        message: Message,
+        message: FoundMessage,
         act: Act,
         client_id: Option<ClientId>,
         blocked: bool,
@@ -105,7 +105,7 @@ impl Conversation {
     }
 
     /// The role of a member who may see the message.
-    fn must_see(&self, by: UserId, message: &Message) -> Result<Role, Rejection> {
+    fn must_see(&self, by: UserId, message: &FoundMessage) -> Result<Role, Rejection> {
         let role = self.role(by)?;
         let sees = self.visible_from(by).is_some_and(|from| message.position > from);
         if sees { Ok(role) } else { Err(Rejection::NotFound) }

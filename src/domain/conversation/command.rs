@@ -2,7 +2,7 @@
 
 use crate::domain::{
     ClientId, History, MessageId, Position, Role, Title, UserId,
-    conversation::message::{Act, Message, NewMessage},
+    conversation::message::{Act, FoundMessage, NewMessage},
     stored::event::ReceiptAdvanced,
 };
 
@@ -61,14 +61,14 @@ pub enum Command {
         /// The message.
         new: Box<NewMessage>,
         /// The message that the new message answers, as the caller has found it.
-        quoted: Option<Box<Message>>,
+        quoted: Option<Box<FoundMessage>>,
         /// Whether one of the two users of a direct conversation has blocked the other.
         blocked: bool,
     },
     /// Do something to a message.
     Act {
         /// The message, as the caller has found it.
-        message: Box<Message>,
+        message: Box<FoundMessage>,
         /// The act.
         act: Act,
         /// The idempotency key, if there is one.

@@ -25,7 +25,7 @@ pub struct NewMessage {
 
 /// A message as whoever wants something of it has found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
+pub struct FoundMessage {
     /// Its id.
     pub id: MessageId,
     /// Where it stands.
@@ -44,7 +44,7 @@ pub struct Message {
     pub pins: u64,
 }
 
-impl Message {
+impl FoundMessage {
     /// One that is not there: nobody sees it.
     pub fn nowhere(id: MessageId, sender: UserId) -> Self {
         Self {

@@ -3,8 +3,8 @@
 use crate::domain::tests::*;
 
 /// A message of somebody's at the position 7, as it was said.
-fn of(sender: UserId) -> Message {
-    Message {
+fn of(sender: UserId) -> FoundMessage {
+    FoundMessage {
         id: ID,
         position: Position(7),
         sender,
@@ -16,32 +16,32 @@ fn of(sender: UserId) -> Message {
     }
 }
 
-fn gone(message: Message) -> Message {
-    Message { text: String::new(), deleted: true, ..message }
+fn gone(message: FoundMessage) -> FoundMessage {
+    FoundMessage { text: String::new(), deleted: true, ..message }
 }
 
-fn with(message: Message, emoji: &str) -> Message {
-    Message { mine: [emoji.to_owned()].into(), ..message }
+fn with(message: FoundMessage, emoji: &str) -> FoundMessage {
+    FoundMessage { mine: [emoji.to_owned()].into(), ..message }
 }
 
-fn pinned(message: Message) -> Message {
-    Message { pinned: true, pins: 1, ..message }
+fn pinned(message: FoundMessage) -> FoundMessage {
+    FoundMessage { pinned: true, pins: 1, ..message }
 }
 
 fn emoji(sign: &str) -> Emoji {
     Emoji::try_from(sign.to_owned()).expect("one sign")
 }
 
-fn act(message: Message, act: Act) -> Command {
+fn act(message: FoundMessage, act: Act) -> Command {
     act_though(message, act, false)
 }
 
 /// Does something although one may have blocked the other.
-fn act_though(message: Message, act: Act, blocked: bool) -> Command {
+fn act_though(message: FoundMessage, act: Act, blocked: bool) -> Command {
     Command::Act { message: Box::new(message), act, client_id: None, blocked }
 }
 
-fn edit(message: Message, words: &str) -> Command {
+fn edit(message: FoundMessage, words: &str) -> Command {
     act(message, Act::Edit(text(words)))
 }
 
@@ -131,7 +131,7 @@ fn every_member_reacts_and_a_reaction_is_there_once() {
 #[test]
 fn a_member_has_no_more_reactions_to_a_message_than_the_limit() {
     let signs = (0..MAX_REACTIONS as u32).filter_map(|n| char::from_u32(0x1F600 + n)).map(String::from);
-    let full = Message { mine: signs.collect(), ..of(BEN) };
+    let full = FoundMessage { mine: signs.collect(), ..of(BEN) };
     let given = || group(ANA).with(BEN);
     given().when(ANA, act(full.clone(), Act::React(emoji("👍")))).then_rejected(Rejection::TooManyReactions);
     given().when(ANA, act(full.clone(), Act::React(emoji("😀")))).then_nothing();
@@ -160,9 +160,9 @@ fn both_pin_in_a_direct_conversation_and_admins_and_owners_in_a_group() {
 
 #[test]
 fn a_conversation_has_no_more_pins_than_the_limit() {
-    let full = Message { pins: MAX_PINS, ..of(BEN) };
+    let full = FoundMessage { pins: MAX_PINS, ..of(BEN) };
     direct(ANA, BEN).when(ANA, act(full.clone(), Act::Pin)).then_rejected(Rejection::TooManyPins);
-    direct(ANA, BEN).when(ANA, act(Message { pinned: true, ..full }, Act::Pin)).then_nothing();
+    direct(ANA, BEN).when(ANA, act(FoundMessage { pinned: true, ..full }, Act::Pin)).then_nothing();
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn what_was_said_before_i_may_read_is_not_there_for_me() {
     let given = || group(ANA).with(BEN).and(updated(None, Some(History::SinceJoin))).with(CEM);
     let since = given().since(CEM).expect("a member");
     for (at, is_there) in [(since, false), (since + 1, true)] {
-        let message = || Message { position: Position(at), ..of(CEM) };
+        let message = || FoundMessage { position: Position(at), ..of(CEM) };
         for what in every_act().into_iter().take(4) {
             let decided = given().when(CEM, act(message(), what)).1;
             assert_eq!(decided != Err(Rejection::NotFound), is_there, "{decided:?}");

@@ -29,13 +29,13 @@ struct Played {
 /// A message as whoever looks it up finds it.
 #[derive(Debug, Clone)]
 struct Said {
-    message: Message,
+    message: FoundMessage,
     reactions: BTreeMap<UserId, BTreeSet<String>>,
 }
 
 /// The message of that number, to be looked up when it is decided.
-fn wanted(n: u64) -> Message {
-    Message {
+fn wanted(n: u64) -> FoundMessage {
+    FoundMessage {
         id: MessageId::known(ANA.uuid()),
         position: Position(n),
         sender: ANA,
@@ -86,7 +86,7 @@ impl Played {
     fn tell(&mut self, at: Position, actor: UserId, event: &Event) {
         if let Event::MessageSent(sent) = event {
             let text = sent.text.as_str().to_owned();
-            let message = Message { position: at, sender: actor, text, ..wanted(0) };
+            let message = FoundMessage { position: at, sender: actor, text, ..wanted(0) };
             self.messages.push(Said { message, reactions: BTreeMap::new() });
         }
         let of = match event {

@@ -45,7 +45,7 @@ pub enum ServerFrame<'a> {
         #[schemars(example = 25_000)]
         heartbeat_ms: u64,
         /// The limits of the session.
-        limits: Limits,
+        limits: ReadyLimits,
     },
     /// Further conversations of the user, right after `ready`.
     Conversations {
@@ -172,7 +172,7 @@ pub struct Head {
 /// The limits of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[schemars(title = "SessionLimits")]
-pub struct Limits {
+pub struct ReadyLimits {
     /// The largest frame of a client, in bytes.
     #[schemars(example = 65_536)]
     pub frame_bytes: usize,
@@ -187,8 +187,8 @@ pub struct Limits {
     pub frames_at_once: u32,
 }
 
-impl From<limits::Limits> for Limits {
-    fn from(limits: limits::Limits) -> Self {
+impl From<limits::SocketLimits> for ReadyLimits {
+    fn from(limits: limits::SocketLimits) -> Self {
         Self {
             frame_bytes: limits.message,
             text_bytes: Text::LIMIT,

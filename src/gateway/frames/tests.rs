@@ -125,6 +125,6 @@ fn what_is_said_of_a_bad_frame_is_short() {
 
 #[test]
 fn a_session_is_told_the_limits_of_its_socket() {
-    let limits = limits::Limits { message: 1_234, ..limits::Limits::default() };
-    assert_eq!(Limits::from(limits).frame_bytes, 1_234);
+    let limits = limits::SocketLimits { message: 1_234, ..limits::SocketLimits::default() };
+    assert_eq!(ReadyLimits::from(limits).frame_bytes, 1_234);
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
-    credentials::Caller,
+    credentials::Identity,
     domain::{ConversationId, LoginId, Point, Status, Time, UserId},
     gateway::{
         frames::{
@@ -42,7 +42,7 @@ pub struct Session {
 impl Session {
     pub(in crate::gateway) fn new(
         id: Uuid,
-        caller: &Caller,
+        caller: &Identity,
         socket: Arc<Socket>,
         filter: Option<Filter>,
     ) -> Arc<Self> {

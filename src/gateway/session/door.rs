@@ -9,7 +9,7 @@ use crate::{
     gateway::{
         frames::close::Close,
         session::{
-            handshake::{self, Refused},
+            handshake::{self, BadHandshake},
             life,
             shared::Gateway,
         },
@@ -25,7 +25,7 @@ pub struct Door(pub Arc<Gateway>);
 
 /// Why there is no socket.
 enum Shut {
-    Handshake(Refused),
+    Handshake(BadHandshake),
     Token(BadToken),
     TooManySockets,
     Full,
@@ -66,7 +66,7 @@ impl Door {
             }
             Err(bad) => (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?),
         };
-        let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(Refused::NoUpgrade))?;
+        let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(BadHandshake::NoUpgrade))?;
         let sessions = gateway.sessions.clone();
         sessions.spawn(async move {
             if let Some((stream, early)) = upgrade.socket().await {

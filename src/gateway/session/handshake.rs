@@ -36,7 +36,7 @@ impl Accepted {
 
 /// Why a request may not become a socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refused {
+pub enum BadHandshake {
     /// Another method than GET.
     Method,
     /// A token in the URL, where proxies and histories keep it.
@@ -59,7 +59,7 @@ pub enum Refused {
     Tokens,
 }
 
-impl Refused {
+impl BadHandshake {
     const fn row(self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::Method => (
@@ -130,8 +130,8 @@ impl Refused {
     }
 }
 
-impl From<Refused> for Problem {
-    fn from(refused: Refused) -> Self {
+impl From<BadHandshake> for Problem {
+    fn from(refused: BadHandshake) -> Self {
         let (status, code, detail) = refused.row();
         let problem = Self::new(status, code, detail);
         refused.headers().iter().fold(problem, |problem, (name, value)| {
@@ -143,27 +143,27 @@ impl From<Refused> for Problem {
 /// Judges the head of a request for a socket.
 ///
 /// # Errors
-/// [`Refused`] with the answer that the client gets instead of a socket.
+/// [`BadHandshake`] with the answer that the client gets instead of a socket.
 pub fn accept(
     method: &Method,
     uri: &Uri,
     version: Version,
     headers: &HeaderMap,
     origins: &Origins,
-) -> Result<Accepted, Refused> {
+) -> Result<Accepted, BadHandshake> {
     let demand = |is_so: bool, refused| if is_so { Ok(()) } else { Err(refused) };
-    demand(method == Method::GET, Refused::Method)?;
-    demand(!has_token(uri.query().unwrap_or_default()), Refused::TokenInUrl)?;
-    demand(version >= Version::HTTP_11, Refused::Http)?;
+    demand(method == Method::GET, BadHandshake::Method)?;
+    demand(!has_token(uri.query().unwrap_or_default()), BadHandshake::TokenInUrl)?;
+    demand(version >= Version::HTTP_11, BadHandshake::Http)?;
     let upgrades = items(headers, header::UPGRADE).any(|item| item.eq_ignore_ascii_case("websocket"));
     let connects = items(headers, header::CONNECTION).any(|item| item.eq_ignore_ascii_case("upgrade"));
-    demand(upgrades && connects, Refused::NoUpgrade)?;
-    demand(only(headers, header::SEC_WEBSOCKET_VERSION) == Some("13"), Refused::WrongVersion)?;
+    demand(upgrades && connects, BadHandshake::NoUpgrade)?;
+    demand(only(headers, header::SEC_WEBSOCKET_VERSION) == Some("13"), BadHandshake::WrongVersion)?;
     let key = only(headers, header::SEC_WEBSOCKET_KEY).unwrap_or_default();
-    demand(STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16), Refused::BadKey)?;
-    demand(origins.let_in(uri, headers), Refused::Origin)?;
+    demand(STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16), BadHandshake::BadKey)?;
+    demand(origins.let_in(uri, headers), BadHandshake::Origin)?;
     let mut offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL);
-    demand(offered.any(|protocol| protocol == PROTOCOL), Refused::UnknownProtocol)?;
+    demand(offered.any(|protocol| protocol == PROTOCOL), BadHandshake::UnknownProtocol)?;
     Ok(Accepted { key: key.to_owned(), token: token(headers)?.to_owned() })
 }
 
@@ -175,7 +175,7 @@ fn has_token(query: &str) -> bool {
 }
 
 /// The one token in `Authorization` or among the subprotocols.
-fn token(headers: &HeaderMap) -> Result<&str, Refused> {
+fn token(headers: &HeaderMap) -> Result<&str, BadHandshake> {
     let header = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
@@ -183,8 +183,8 @@ fn token(headers: &HeaderMap) -> Result<&str, Refused> {
     let entry = items(headers, header::SEC_WEBSOCKET_PROTOCOL)
         .filter_map(|protocol| protocol.strip_prefix("bearer."));
     let mut tokens = header.chain(entry).filter(|token| !token.is_empty());
-    let token = tokens.next().ok_or(Refused::NoToken)?;
-    tokens.next().map_or(Ok(token), |_| Err(Refused::Tokens))
+    let token = tokens.next().ok_or(BadHandshake::NoToken)?;
+    tokens.next().map_or(Ok(token), |_| Err(BadHandshake::Tokens))
 }
 
 /// The value of a header that is there exactly once.
@@ -218,11 +218,11 @@ mod tests {
 
     /// A good request with some headers set otherwise; several lines of one name replace it
     /// together, and an empty value removes it.
-    fn ask(changes: &[(&'static str, &str)]) -> Result<Accepted, Refused> {
+    fn ask(changes: &[(&'static str, &str)]) -> Result<Accepted, BadHandshake> {
         ask_at("/v1/ws", changes)
     }
 
-    fn ask_at(uri: &str, changes: &[(&'static str, &str)]) -> Result<Accepted, Refused> {
+    fn ask_at(uri: &str, changes: &[(&'static str, &str)]) -> Result<Accepted, BadHandshake> {
         let kept = GOOD.iter().filter(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
         let mut headers = HeaderMap::new();
         for (name, value) in kept.chain(changes).filter(|(_, value)| !value.is_empty()) {
@@ -269,42 +269,42 @@ mod tests {
 
     #[test]
     fn every_fault_has_its_own_refusal() {
-        let rows: &[(&'static str, &str, Refused)] = &[
-            ("upgrade", "", Refused::NoUpgrade),
-            ("upgrade", "h2c", Refused::NoUpgrade),
-            ("connection", "", Refused::NoUpgrade),
-            ("connection", "keep-alive", Refused::NoUpgrade),
-            ("sec-websocket-version", "", Refused::WrongVersion),
-            ("sec-websocket-version", "8", Refused::WrongVersion),
-            ("sec-websocket-version", "13,8", Refused::WrongVersion),
-            ("sec-websocket-key", "", Refused::BadKey),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ", Refused::BadKey),
-            ("sec-websocket-key", "AAAA", Refused::BadKey),
-            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZTIyMjI=", Refused::BadKey),
-            ("origin", "null", Refused::Origin),
-            ("origin", "https://app.example.com.evil.io", Refused::Origin),
-            ("origin", "http://app.example.com", Refused::Origin),
-            ("origin", "https://app.example.com:8443", Refused::Origin),
-            ("origin", "https://APP.example.com", Refused::Origin),
-            ("origin", "https://app.example.com/", Refused::Origin),
-            ("sec-websocket-protocol", "", Refused::UnknownProtocol),
-            ("sec-websocket-protocol", "verbatim.v2", Refused::UnknownProtocol),
-            ("sec-websocket-protocol", "VERBATIM.V1", Refused::UnknownProtocol),
-            ("sec-websocket-protocol", "bearer.a.b.c", Refused::UnknownProtocol),
-            ("authorization", "", Refused::NoToken),
-            ("authorization", "Basic YTpi", Refused::NoToken),
-            ("authorization", "Bearer  ", Refused::NoToken),
-            ("sec-websocket-protocol", "verbatim.v1, bearer.x.y.z", Refused::Tokens),
+        let rows: &[(&'static str, &str, BadHandshake)] = &[
+            ("upgrade", "", BadHandshake::NoUpgrade),
+            ("upgrade", "h2c", BadHandshake::NoUpgrade),
+            ("connection", "", BadHandshake::NoUpgrade),
+            ("connection", "keep-alive", BadHandshake::NoUpgrade),
+            ("sec-websocket-version", "", BadHandshake::WrongVersion),
+            ("sec-websocket-version", "8", BadHandshake::WrongVersion),
+            ("sec-websocket-version", "13,8", BadHandshake::WrongVersion),
+            ("sec-websocket-key", "", BadHandshake::BadKey),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ", BadHandshake::BadKey),
+            ("sec-websocket-key", "AAAA", BadHandshake::BadKey),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZTIyMjI=", BadHandshake::BadKey),
+            ("origin", "null", BadHandshake::Origin),
+            ("origin", "https://app.example.com.evil.io", BadHandshake::Origin),
+            ("origin", "http://app.example.com", BadHandshake::Origin),
+            ("origin", "https://app.example.com:8443", BadHandshake::Origin),
+            ("origin", "https://APP.example.com", BadHandshake::Origin),
+            ("origin", "https://app.example.com/", BadHandshake::Origin),
+            ("sec-websocket-protocol", "", BadHandshake::UnknownProtocol),
+            ("sec-websocket-protocol", "verbatim.v2", BadHandshake::UnknownProtocol),
+            ("sec-websocket-protocol", "VERBATIM.V1", BadHandshake::UnknownProtocol),
+            ("sec-websocket-protocol", "bearer.a.b.c", BadHandshake::UnknownProtocol),
+            ("authorization", "", BadHandshake::NoToken),
+            ("authorization", "Basic YTpi", BadHandshake::NoToken),
+            ("authorization", "Bearer  ", BadHandshake::NoToken),
+            ("sec-websocket-protocol", "verbatim.v1, bearer.x.y.z", BadHandshake::Tokens),
         ];
         for (name, value, refused) in rows {
             assert_eq!(ask(&[(name, value)]), Err(*refused), "{name}: {value}");
         }
         let lines = [("sec-websocket-version", "13"), ("sec-websocket-version", "8")];
-        assert_eq!(ask(&lines), Err(Refused::WrongVersion));
+        assert_eq!(ask(&lines), Err(BadHandshake::WrongVersion));
         let origins = [("origin", "https://app.example.com"), ("origin", "https://evil.io")];
-        assert_eq!(ask(&origins), Err(Refused::Origin));
+        assert_eq!(ask(&origins), Err(BadHandshake::Origin));
         for uri in ["/v1/ws?token=a.b.c", "/v1/ws?a=b&access_token=a.b.c", "/v1/ws?Token"] {
-            assert_eq!(ask_at(uri, &[]), Err(Refused::TokenInUrl), "{uri}");
+            assert_eq!(ask_at(uri, &[]), Err(BadHandshake::TokenInUrl), "{uri}");
         }
     }
 
@@ -316,9 +316,9 @@ mod tests {
         }
         let uri = Uri::from_static("/v1/ws");
         let ask = |method, version, origins| accept(&method, &uri, version, &headers, &origins);
-        assert_eq!(ask(Method::POST, Version::HTTP_11, Origins::Any), Err(Refused::Method));
-        assert_eq!(ask(Method::GET, Version::HTTP_10, Origins::Any), Err(Refused::Http));
-        assert_eq!(ask(Method::GET, Version::HTTP_11, Origins::Only(vec![])), Err(Refused::Origin));
+        assert_eq!(ask(Method::POST, Version::HTTP_11, Origins::Any), Err(BadHandshake::Method));
+        assert_eq!(ask(Method::GET, Version::HTTP_10, Origins::Any), Err(BadHandshake::Http));
+        assert_eq!(ask(Method::GET, Version::HTTP_11, Origins::Only(vec![])), Err(BadHandshake::Origin));
         assert_eq!(ask(Method::GET, Version::HTTP_11, Origins::Any), Ok(good()));
     }
 
@@ -328,15 +328,15 @@ mod tests {
             let problem = Problem::from(refused);
             (problem.status.as_u16(), problem.code, problem.into_response())
         };
-        let (status, _, answer) = told(Refused::NoToken);
+        let (status, _, answer) = told(BadHandshake::NoToken);
         assert_eq!((status, answer.header("www-authenticate")), (401, Some("Bearer")));
-        assert_eq!(told(Refused::NoUpgrade).0, 426);
-        let (status, _, answer) = told(Refused::WrongVersion);
+        assert_eq!(told(BadHandshake::NoUpgrade).0, 426);
+        let (status, _, answer) = told(BadHandshake::WrongVersion);
         assert_eq!((status, answer.header("sec-websocket-version")), (426, Some("13")));
-        let (status, code, _) = told(Refused::TokenInUrl);
+        let (status, code, _) = told(BadHandshake::TokenInUrl);
         assert_eq!((status, code), (400, "token_in_url"));
-        assert_eq!(told(Refused::Origin).0, 403);
-        assert_eq!(told(Refused::UnknownProtocol).0, 400);
+        assert_eq!(told(BadHandshake::Origin).0, 403);
+        assert_eq!(told(BadHandshake::UnknownProtocol).0, 400);
         let switching = good().switching();
         assert_eq!(switching.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
         assert_eq!(switching.header("sec-websocket-protocol"), Some(PROTOCOL));

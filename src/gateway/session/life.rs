@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     commands::{DEADLINE, Refused, Unavailable},
-    credentials::Caller,
+    credentials::Identity,
     domain::{Act, ClientId, ConversationId, MessageId, NewMessage, Position, Status},
     gateway::{
         frames::{
@@ -38,7 +38,7 @@ const RECEIPTS: usize = 32;
 /// Serves a socket whose handshake is done.
 pub(in crate::gateway) async fn serve(
     gateway: Arc<Gateway>,
-    caller: Caller,
+    caller: Identity,
     socket: Arc<Socket>,
     mut incoming: Incoming,
 ) {
@@ -312,17 +312,17 @@ mod tests {
     use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
-    use crate::{clock::Clock, domain::LoginId, gateway::wire::limits::Limits};
+    use crate::{clock::Clock, domain::LoginId, gateway::wire::limits::SocketLimits};
 
     #[tokio::test]
     async fn a_session_that_panics_frees_its_place() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
         let (stream, _) = listener.accept().await.expect("accepted");
-        let (socket, incoming) = Socket::open(stream, Bytes::new(), Limits::default());
+        let (socket, incoming) = Socket::open(stream, Bytes::new(), SocketLimits::default());
         let clock = Clock::system();
         let (user, login) = (clock.id(crate::domain::UserId::known), clock.id(LoginId::known));
-        let caller = Caller { user, login, expires_at: clock.now() };
+        let caller = Identity { user, login, expires_at: clock.now() };
         let session = Session::new(clock.id(std::convert::identity), &caller, socket, None);
         let listeners = Arc::<Listeners>::default();
         let told = Arc::<Mutex<Vec<(bool, bool)>>>::default();

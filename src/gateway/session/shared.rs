@@ -7,13 +7,13 @@ use tokio_util::task::TaskTracker;
 use crate::{
     clock::Clock,
     commands::Commands,
-    credentials::{BadToken, Caller, Tokens},
+    credentials::{BadToken, Identity, Tokens},
     feed::Feed,
     gateway::{
         frames::close::Close,
         hub::{delivery::Hub, listeners::Listeners},
         session::places::Places,
-        settings::Settings,
+        settings::GatewaySettings,
     },
     live::{Blocked, Conversations, Revoked},
     log::Log,
@@ -47,7 +47,7 @@ pub struct Gateway {
     /// Missed events and cursors.
     pub feed: Feed,
     /// The settings.
-    pub settings: Settings,
+    pub settings: GatewaySettings,
     /// The tasks of the sessions.
     pub sessions: TaskTracker,
 }

@@ -16,9 +16,9 @@ use crate::{
     gateway::wire::{
         budget::{Budget, Came},
         close::Close,
-        limits::Limits,
+        limits::SocketLimits,
         socket::{Phase, Socket},
-        websocket::{self, Message, Parser},
+        websocket::{self, Parser, WireMessage},
     },
     listen::Link,
 };
@@ -52,7 +52,7 @@ pub struct Incoming {
 
 impl Socket {
     /// Takes over a connection after its upgrade; `early` is what the client has sent already.
-    pub fn open(link: impl Into<Link>, early: Bytes, limits: Limits) -> (Arc<Self>, Incoming) {
+    pub fn open(link: impl Into<Link>, early: Bytes, limits: SocketLimits) -> (Arc<Self>, Incoming) {
         let socket = Arc::new(Self::new(link.into(), limits));
         (socket.clone(), Incoming::new(socket, early))
     }
@@ -180,7 +180,7 @@ impl Incoming {
         let came = Came {
             frames: self.parser.frames().wrapping_sub(frames),
             bytes: (bytes - input.len()) as u32,
-            control: u32::from(matches!(parsed, Ok(Some(Message::Ping(_) | Message::Pong)))),
+            control: u32::from(matches!(parsed, Ok(Some(WireMessage::Ping(_) | WireMessage::Pong)))),
         };
         if !self.budget.takes(came, Instant::now()) {
             debug!("a client sent too much");
@@ -191,13 +191,13 @@ impl Incoming {
             self.socket.hearing.note_heard();
         }
         match parsed {
-            Ok(None | Some(Message::Pong)) => None,
-            Ok(Some(Message::Text(text))) => Some(Event::Text(text)),
-            Ok(Some(Message::Ping(payload))) => {
+            Ok(None | Some(WireMessage::Pong)) => None,
+            Ok(Some(WireMessage::Text(text))) => Some(Event::Text(text)),
+            Ok(Some(WireMessage::Ping(payload))) => {
                 self.socket.send(&websocket::pong(&payload));
                 None
             }
-            Ok(Some(Message::Close(_))) => {
+            Ok(Some(WireMessage::Close(_))) => {
                 *input = &[];
                 self.heard_close = true;
                 self.socket.close(Close::BYE);

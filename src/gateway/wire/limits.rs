@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What one socket may cost.
 #[derive(Debug, Clone, Copy)]
-pub struct Limits {
+pub struct SocketLimits {
     /// Frames that may wait for the client to read.
     pub frames: usize,
     /// Bytes that may wait. One frame alone may be larger.
@@ -15,7 +15,7 @@ pub struct Limits {
     pub linger: Duration,
 }
 
-impl Default for Limits {
+impl Default for SocketLimits {
     fn default() -> Self {
         Self { frames: 256, bytes: 1024 * 1024, message: 64 * 1024, linger: Duration::from_secs(5) }
     }

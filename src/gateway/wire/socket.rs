@@ -21,7 +21,7 @@ use crate::{
         backlog::{BATCH, Backlog},
         close::Close,
         hearing::Hearing,
-        limits::Limits,
+        limits::SocketLimits,
         secured::{Secured, Straight, Told},
     },
     listen::Link,
@@ -43,7 +43,7 @@ pub struct Durable {
 /// The side of a connection that is shared by all who write to it.
 pub struct Socket {
     pub(in crate::gateway) stream: TcpStream,
-    pub(in crate::gateway) limits: Limits,
+    pub(in crate::gateway) limits: SocketLimits,
     /// Tells the reading task that something waits or that the phase has changed.
     pub(in crate::gateway) wake: Notify,
     out: Mutex<Out>,
@@ -72,7 +72,7 @@ pub(in crate::gateway) enum Phase {
 
 impl Socket {
     /// The writing half of a connection. `Socket::open`, beside the reading half, makes both.
-    pub(super) fn new(link: Link, limits: Limits) -> Self {
+    pub(super) fn new(link: Link, limits: SocketLimits) -> Self {
         let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
         Self {
             stream: link.tcp,

@@ -61,7 +61,7 @@ fn frame(opcode: u8, payload: &[u8]) -> Bytes {
 
 /// One complete message of a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Message {
+pub enum WireMessage {
     /// A text, put together from its fragments.
     Text(String),
     /// To be answered with a [`pong`] of the same payload.
@@ -146,7 +146,7 @@ impl Parser {
     ///
     /// # Errors
     /// A [`Violation`]; the parser is of no use afterwards.
-    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<Message>, Violation> {
+    pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<WireMessage>, Violation> {
         loop {
             if self.frame.is_none() {
                 self.frame = self.take_head(input)?;
@@ -240,20 +240,20 @@ impl Parser {
         Ok(Frame { opcode, fin: self.head[0] & FIN != 0, left, mask: turned })
     }
 
-    fn complete(&mut self, opcode: u8, fin: bool) -> Result<Option<Message>, Violation> {
+    fn complete(&mut self, opcode: u8, fin: bool) -> Result<Option<WireMessage>, Violation> {
         if opcode & CLOSE == 0 {
             if !fin {
                 return Ok(None);
             }
             self.in_text = false;
             let text = String::from_utf8(std::mem::take(&mut self.text)).map_err(|_| Violation::NotUtf8)?;
-            return Ok(Some(Message::Text(text)));
+            return Ok(Some(WireMessage::Text(text)));
         }
         let payload = std::mem::take(&mut self.control);
         Ok(Some(match opcode {
-            PING => Message::Ping(payload.into()),
-            PONG => Message::Pong,
-            _ => Message::Close(close_code(&payload)?),
+            PING => WireMessage::Ping(payload.into()),
+            PONG => WireMessage::Pong,
+            _ => WireMessage::Close(close_code(&payload)?),
         }))
     }
 }

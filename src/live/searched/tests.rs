@@ -22,20 +22,20 @@ fn done(position: u64, of: usize, with: usize) -> Recorded {
     Recorded { event: Some(Event::MessageDeleted(deleted)), ..nothing }
 }
 
-fn wait(known: &mut Known, of: usize, after: u64) -> (Option<u64>, oneshot::Receiver<()>) {
+fn wait(known: &mut Searching, of: usize, after: u64) -> (Option<u64>, oneshot::Receiver<()>) {
     static NUMBER: AtomicU64 = AtomicU64::new(0);
     let (answer, answered) = oneshot::channel();
     (known.wait(conversation(of), Position(after), answer, &NUMBER).expect("room"), answered)
 }
 
-fn at(known: &mut Known, of: usize, with: usize) -> Option<Position> {
+fn at(known: &mut Searching, of: usize, with: usize) -> Option<Position> {
     let hash = known.hash(UserId::known(uuid::Uuid::nil()), key(with).as_str());
     known.touch(conversation(of))?.at.get(&hash).copied()
 }
 
 #[test]
 fn what_is_followed_while_a_conversation_is_read_is_not_missed_and_the_first_of_a_key_counts() {
-    let mut known = Known::default();
+    let mut known = Searching::default();
     known.take_in(&done(4, 1, 4));
     let (search, mut answered) = wait(&mut known, 1, 0);
     known.take_in(&done(9, 1, 9));
@@ -53,7 +53,7 @@ fn what_is_followed_while_a_conversation_is_read_is_not_missed_and_the_first_of_
 
 #[test]
 fn who_needs_more_than_is_being_read_has_all_of_it_read_and_nobody_is_forgotten() {
-    let mut known = Known::default();
+    let mut known = Searching::default();
     let (first, mut near) = wait(&mut known, 1, 5);
     let (second, mut far) = wait(&mut known, 1, 2);
     let (first, second) = (first.expect("a search"), second.expect("another"));
@@ -66,7 +66,7 @@ fn who_needs_more_than_is_being_read_has_all_of_it_read_and_nobody_is_forgotten(
 
 #[test]
 fn a_search_that_comes_to_nothing_leaves_nothing_behind_and_nobody_waiting() {
-    let mut known = Known::default();
+    let mut known = Searching::default();
     let (search, mut answered) = wait(&mut known, 1, 0);
     known.take_in(&done(1, 1, 1));
     known.give_up(conversation(1), search.expect("a search"));
@@ -79,7 +79,7 @@ fn a_search_that_comes_to_nothing_leaves_nothing_behind_and_nobody_waiting() {
 
 #[test]
 fn what_is_used_outlives_what_is_not_and_no_more_is_kept_than_the_limit() {
-    let mut known = Known::default();
+    let mut known = Searching::default();
     for of in 0..2 {
         let search = wait(&mut known, of, 0).0.expect("a search");
         known.take_in(&done(1, of, of));
@@ -100,7 +100,7 @@ fn what_is_used_outlives_what_is_not_and_no_more_is_kept_than_the_limit() {
 
 #[test]
 fn only_so_many_are_searched_at_once() {
-    let mut known = Known::default();
+    let mut known = Searching::default();
     for of in 0..MOST_SEARCHES {
         assert!(wait(&mut known, of, 0).0.is_some());
     }

@@ -43,7 +43,7 @@ const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
 /// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
 /// would panic.
-pub struct Follower {
+pub struct StreamFollower {
     log: Log,
     index: usize,
     stream: String,
@@ -80,20 +80,20 @@ type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
 impl Log {
     /// Follows a stream from behind a position. Events that somebody who leads in this process has just
     /// read are not read again.
-    pub fn follow(&self, stream: usize, after: Position) -> Follower {
+    pub fn follow(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, false)
     }
 
     /// The same, for the one in this process who has to be fast: others read from it.
-    pub fn lead(&self, stream: usize, after: Position) -> Follower {
+    pub fn lead(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, true)
     }
 
-    fn follower(&self, stream: usize, after: Position, leads: bool) -> Follower {
+    fn follower(&self, stream: usize, after: Position, leads: bool) -> StreamFollower {
         if leads {
             self.signs.followed(stream, after);
         }
-        Follower {
+        StreamFollower {
             log: self.clone(),
             index: stream,
             stream: layout::name(stream),
@@ -142,7 +142,7 @@ impl Log {
     }
 }
 
-impl Follower {
+impl StreamFollower {
     /// The last position that was handed over.
     pub fn last(&self) -> Position {
         self.last
@@ -284,7 +284,7 @@ impl Follower {
     }
 }
 
-impl Drop for Follower {
+impl Drop for StreamFollower {
     fn drop(&mut self) {
         if self.leads {
             self.tail.end();

@@ -29,7 +29,7 @@ use crate::{
 /// The most positions that the server is asked to list.
 const MOST_LISTED: u64 = 10_000;
 /// How long an answer of the leader is tried for. Until another one is elected takes about as long.
-const PATIENCE: Duration = Duration::from_secs(5);
+const LEADER_WITHIN: Duration = Duration::from_secs(5);
 /// From then on it is asked again: it may be another one by now.
 const SILENCE: Duration = Duration::from_secs(1);
 /// How long to wait before it is asked again.
@@ -107,7 +107,7 @@ impl Log {
     }
 
     async fn ask_for_extent(&self, stream: usize) -> Result<Extent, Unavailable> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LEADER_WITHIN;
         let mut lacking = Unavailable::because("the leader of a stream does not answer");
         let asked = async {
             loop {

@@ -17,7 +17,7 @@ use crate::{
 /// Events of a roster that are asked for at once: few enough not to hold the stream's writers up.
 const ROSTER_PAGE: usize = 64;
 /// How long the first message of an answer is waited for, and each one after it.
-const PATIENCE: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long an answer that proves itself is tried for.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
@@ -131,7 +131,7 @@ impl Log {
         let stream = self.stream_of(conversation);
         let roster = subject::of(conversation, Lane::Roster);
         let request = json!({ "seq": after.0 + 1, "next_by_subj": roster, "batch": 1 });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ANSWER_WITHIN;
         let next = loop {
             let next = self.direct(stream, &request).await.map(|found| found.into_iter().next());
             match next {
@@ -192,7 +192,7 @@ impl Log {
             .map_err(Unavailable::because)?;
         let mut found = Vec::new();
         loop {
-            let answer = timeout(PATIENCE, answers.next())
+            let answer = timeout(ANSWER_WITHIN, answers.next())
                 .await
                 .map_err(|_| Unavailable::because("no answer to a direct get"))?
                 .ok_or_else(|| Unavailable::because("the connection is closing"))?;

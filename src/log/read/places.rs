@@ -13,7 +13,7 @@ use crate::{log::errors::Unavailable, telemetry::METRICS};
 /// a key.
 const AT_ONCE: usize = 48;
 /// How long a replay waits for its place.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PLACE_WITHIN: Duration = Duration::from_secs(5);
 /// The places for replays in this process. Cheap to clone.
 #[derive(Clone)]
 pub(in crate::log) struct Places(Arc<Semaphore>);
@@ -33,7 +33,7 @@ impl Default for Places {
 impl Places {
     /// Waits for a place.
     pub(in crate::log) async fn take(&self) -> Result<Arc<Place>, Unavailable> {
-        match timeout(PATIENCE, self.0.clone().acquire_owned()).await {
+        match timeout(PLACE_WITHIN, self.0.clone().acquire_owned()).await {
             Ok(Ok(permit)) => {
                 METRICS.replays.inc();
                 Ok(Arc::new(Place { _permit: permit }))

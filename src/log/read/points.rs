@@ -16,7 +16,7 @@ use crate::{
 
 /// How long an event that a stream does not have yet is waited for: a new leader may not have taken in all
 /// that its log has.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TAKEN_IN_WITHIN: Duration = Duration::from_secs(2);
 /// How long to wait before it is asked for again.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -60,7 +60,7 @@ impl Log {
 
     /// What stands at a position.
     pub async fn find(&self, stream: usize, position: Position) -> Result<Found, Unavailable> {
-        let give_up = Instant::now() + PATIENCE;
+        let give_up = Instant::now() + TAKEN_IN_WITHIN;
         loop {
             if let Some(event) = self.message_at(stream, position).await? {
                 return Ok(Found::Event(event));

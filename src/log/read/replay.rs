@@ -23,7 +23,7 @@ pub const PAGE: usize = 500;
 /// The most bytes of a page.
 pub const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PAGE_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before a consumer is asked again. Right after it was made the servers may not
 /// know of it yet, and it may live on one that lags behind.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -127,7 +127,7 @@ impl Replay {
         let mut alive = Instant::now();
         let mut lacking = Unavailable::because("no page of a replay in time");
         while !self.is_over {
-            match timeout_at(alive + PATIENCE, self.read(limit)).await {
+            match timeout_at(alive + PAGE_WITHIN, self.read(limit)).await {
                 Ok(Ok(read)) if !read.is_empty() || self.is_over => {
                     alive = Instant::now();
                     let mut page = read;

@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(1);
 const ANSWER: Duration = Duration::from_millis(500);
 /// So many looks in a row without any answer, and the server is left. A cluster needs some seconds to find
 /// another leader, and there its servers are no better than this one.
-const PATIENCE: u32 = 4;
+const LOOKS_WITHOUT_ANSWER: u32 = 4;
 /// So long a server may take to accept this client.
 const RECONNECT: Duration = Duration::from_secs(3);
 /// The most tries to get away from a server in one go; which one comes next is chosen at random.
@@ -207,7 +207,7 @@ impl Log {
                 }
                 sender.send_replace(Some(survey));
                 silent = if is_silent { silent + 1 } else { 0 };
-                if silent >= PATIENCE && log.leave_server().await {
+                if silent >= LOOKS_WITHOUT_ANSWER && log.leave_server().await {
                     silent = 0;
                 }
             }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use verbatim::{
     app::{self, Addresses, AppError, Listening, Mode, Process, Weakness},
     clock::Clock,
-    config::{Role, Settings},
+    config::{NodeRole, Settings},
     projector::Consent,
     supervise::Supervisor,
 };
@@ -44,7 +44,7 @@ impl Inside {
         let process = Process { clock, tasks: tasks.clone(), stop: stop.clone(), drain: Default::default() };
         let (serving, is_serving) = oneshot::channel();
         let ended = tokio::spawn(async move {
-            let roles = [Role::Api, Role::Gateway, Role::Projector];
+            let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector];
             let ready = |listening| {
                 let _ = serving.send(listening);
             };

@@ -12,7 +12,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    credentials::Caller,
+    credentials::Identity,
     domain::{
         ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember,
         Recorded, Role, Status, Time,
@@ -22,7 +22,7 @@ use crate::{
             listeners::{Listeners, Session},
             topics::*,
         },
-        wire::{limits::Limits, socket::Socket, websocket},
+        wire::{limits::SocketLimits, socket::Socket, websocket},
     },
 };
 
@@ -86,8 +86,8 @@ impl Guest {
         let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(door.local_addr().unwrap()).await.unwrap();
         let (stream, _) = door.accept().await.unwrap();
-        let (socket, _incoming) = Socket::open(stream, Bytes::new(), Limits::default());
-        let caller = Caller {
+        let (socket, _incoming) = Socket::open(stream, Bytes::new(), SocketLimits::default());
+        let caller = Identity {
             user: user(number),
             login: LoginId::known(Uuid::nil()),
             expires_at: Time::of(time::OffsetDateTime::UNIX_EPOCH),

@@ -21,7 +21,7 @@ use crate::gateway::wire::{
 const SOON: Duration = Duration::from_secs(3);
 
 /// A socket over real TCP, and the client's end of it.
-async fn pair(limits: Limits) -> (Arc<Socket>, Incoming, TcpStream) {
+async fn pair(limits: SocketLimits) -> (Arc<Socket>, Incoming, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, _) = listener.accept().await.unwrap();
@@ -108,7 +108,7 @@ fn fill(socket: &Socket) -> usize {
 
 #[tokio::test]
 async fn direct_queued_and_vectored_writes_keep_one_order() {
-    let (socket, incoming, mut client) = pair(Limits { frames: 3000, ..Limits::default() }).await;
+    let (socket, incoming, mut client) = pair(SocketLimits { frames: 3000, ..SocketLimits::default() }).await;
     let driven = drive(incoming);
     let mut sent = 0;
     let wide = fill(&socket);
@@ -141,7 +141,8 @@ async fn direct_queued_and_vectored_writes_keep_one_order() {
 
 #[tokio::test]
 async fn a_batch_that_is_cut_anywhere_arrives_whole_without_another_send() {
-    let (socket, incoming, mut client) = pair(Limits { bytes: 1 << 30, ..Limits::default() }).await;
+    let (socket, incoming, mut client) =
+        pair(SocketLimits { bytes: 1 << 30, ..SocketLimits::default() }).await;
     let _driven = drive(incoming);
     sleep(Duration::from_millis(20)).await;
     let frames: Vec<_> = (0..100).map(|number| numbered(number, 200_001)).collect();
@@ -154,7 +155,8 @@ async fn a_batch_that_is_cut_anywhere_arrives_whole_without_another_send() {
 
 #[tokio::test]
 async fn an_ephemeral_frame_that_is_cut_is_completed() {
-    let (socket, incoming, mut client) = pair(Limits { bytes: 1 << 30, ..Limits::default() }).await;
+    let (socket, incoming, mut client) =
+        pair(SocketLimits { bytes: 1 << 30, ..SocketLimits::default() }).await;
     let _driven = drive(incoming);
     sleep(Duration::from_millis(20)).await;
     assert!(socket.offer(&numbered(0, 20_000_000).frame));
@@ -166,8 +168,8 @@ async fn an_ephemeral_frame_that_is_cut_is_completed() {
 #[tokio::test]
 async fn a_slow_reader_is_closed_at_its_bound_and_others_go_on() {
     for limits in [
-        Limits { frames: 256, bytes: usize::MAX, ..Limits::default() },
-        Limits { frames: usize::MAX, bytes: 1 << 20, ..Limits::default() },
+        SocketLimits { frames: 256, bytes: usize::MAX, ..SocketLimits::default() },
+        SocketLimits { frames: usize::MAX, bytes: 1 << 20, ..SocketLimits::default() },
     ] {
         let (slow, incoming, mut sleeper) = pair(limits).await;
         let (quick, other, mut reader) = pair(limits).await;
@@ -201,7 +203,7 @@ async fn a_slow_reader_is_closed_at_its_bound_and_others_go_on() {
 #[tokio::test]
 async fn who_never_reads_again_is_cut_after_the_linger() {
     let linger = Duration::from_millis(100);
-    let (socket, incoming, _client) = pair(Limits { linger, ..Limits::default() }).await;
+    let (socket, incoming, _client) = pair(SocketLimits { linger, ..SocketLimits::default() }).await;
     let driven = drive(incoming);
     fill(&socket);
     socket.close(Close::EXIT);
@@ -211,7 +213,7 @@ async fn who_never_reads_again_is_cut_after_the_linger() {
 
 #[tokio::test]
 async fn ephemeral_frames_are_dropped_when_anything_waits() {
-    let (socket, incoming, mut client) = pair(Limits::default()).await;
+    let (socket, incoming, mut client) = pair(SocketLimits::default()).await;
     assert!(socket.offer(&frame("typing")));
     assert_eq!(read_text(&mut client).await, "typing");
     let sent = fill(&socket);
@@ -229,7 +231,7 @@ async fn ephemeral_frames_are_dropped_when_anything_waits() {
 
 #[tokio::test]
 async fn frames_on_hold_come_after_the_first_one_and_only_those_that_are_kept() {
-    let (socket, _incoming, mut client) = pair(Limits::default()).await;
+    let (socket, _incoming, mut client) = pair(SocketLimits::default()).await;
     socket.deliver([&durable(1, frame("one"))]);
     socket.hold();
     for position in 2..=5 {
@@ -247,7 +249,7 @@ async fn frames_on_hold_come_after_the_first_one_and_only_those_that_are_kept() 
 
 #[tokio::test]
 async fn hold_is_bounded_and_forgotten_by_a_close() {
-    let (socket, incoming, mut client) = pair(Limits { frames: 4, ..Limits::default() }).await;
+    let (socket, incoming, mut client) = pair(SocketLimits { frames: 4, ..SocketLimits::default() }).await;
     let _driven = drive(incoming);
     socket.hold();
     for position in 0..4 {
@@ -264,7 +266,7 @@ async fn hold_is_bounded_and_forgotten_by_a_close() {
 
 #[tokio::test]
 async fn a_violation_is_told_and_ends_the_socket_without_the_linger() {
-    let (socket, incoming, mut client) = pair(Limits::default()).await;
+    let (socket, incoming, mut client) = pair(SocketLimits::default()).await;
     let driven = drive(incoming);
     client.write_all(&[0x81, 0x01, b'a', b'?', b'?']).await.unwrap();
     assert_eq!(read_close(&mut client).await, (1002, "protocol_error".to_owned()));
@@ -277,7 +279,7 @@ async fn a_violation_is_told_and_ends_the_socket_without_the_linger() {
 
 #[tokio::test]
 async fn a_client_that_vanishes_is_gone_and_sending_to_it_does_nothing() {
-    let (socket, incoming, client) = pair(Limits::default()).await;
+    let (socket, incoming, client) = pair(SocketLimits::default()).await;
     let driven = drive(incoming);
     drop(client);
     assert_eq!(events(driven).await, [Event::Gone(None)]);
@@ -288,7 +290,7 @@ async fn a_client_that_vanishes_is_gone_and_sending_to_it_does_nothing() {
 
 #[tokio::test]
 async fn the_connection_ends_with_its_reader_though_others_hold_the_socket() {
-    let (socket, incoming, mut client) = pair(Limits::default()).await;
+    let (socket, incoming, mut client) = pair(SocketLimits::default()).await;
     let driven = drive(incoming);
     socket.close(Close::LOGIN_REVOKED);
     assert_eq!(read_close(&mut client).await, (4503, "login_revoked".to_owned()));
@@ -300,7 +302,7 @@ async fn the_connection_ends_with_its_reader_though_others_hold_the_socket() {
 
 #[tokio::test]
 async fn what_waits_is_written_while_a_message_is_worked_on() {
-    let (socket, _incoming, mut client) = pair(Limits::default()).await;
+    let (socket, _incoming, mut client) = pair(SocketLimits::default()).await;
     let sent = fill(&socket);
     let read = async {
         for number in 0..=sent {
@@ -316,7 +318,7 @@ async fn what_waits_is_written_while_a_message_is_worked_on() {
 
 #[tokio::test]
 async fn an_idle_socket_is_small() {
-    let (_socket, mut incoming, _client) = pair(Limits::default()).await;
+    let (_socket, mut incoming, _client) = pair(SocketLimits::default()).await;
     let sizes = (size_of::<Socket>(), size_of::<Incoming>(), size_of_val(&incoming.next()));
     println!("{sizes:?}");
     assert!(sizes.0 <= 400 && sizes.1 <= 256 && sizes.2 <= 1024, "{sizes:?}");

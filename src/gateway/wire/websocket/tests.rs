@@ -19,7 +19,7 @@ fn client(first: u8, payload: &[u8]) -> Vec<u8> {
 }
 
 /// All messages of a stream that comes in pieces of these sizes, over and over; how it ended.
-fn read(bytes: &[u8], pieces: &[usize]) -> (Vec<Message>, Result<bool, Violation>) {
+fn read(bytes: &[u8], pieces: &[usize]) -> (Vec<WireMessage>, Result<bool, Violation>) {
     let mut parser = Parser::new(LIMIT);
     let mut messages = Vec::new();
     let mut sizes = pieces.iter().cycle();
@@ -50,8 +50,8 @@ fn is_protocol(bytes: &[u8]) -> bool {
     matches!(violation(bytes), Violation::Protocol(_))
 }
 
-fn text_message(text: &str) -> Message {
-    Message::Text(text.to_owned())
+fn text_message(text: &str) -> WireMessage {
+    WireMessage::Text(text.to_owned())
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn texts_are_read_at_every_length_form() {
         let payload = "x".repeat(len);
         let (messages, ended) = read(&client(0x81, payload.as_bytes()), &[]);
         assert_eq!(ended, Ok(false));
-        assert!(messages == [Message::Text(payload)], "{len}");
+        assert!(messages == [WireMessage::Text(payload)], "{len}");
     }
 }
 
@@ -94,8 +94,8 @@ fn fragments_are_put_together_around_control_frames() {
         client(0x81, b"next"),
     ]
     .concat();
-    let ping = Message::Ping(Bytes::from_static(b"are you there"));
-    let expected = vec![ping, text_message("größe"), Message::Pong, text_message("next")];
+    let ping = WireMessage::Ping(Bytes::from_static(b"are you there"));
+    let expected = vec![ping, text_message("größe"), WireMessage::Pong, text_message("next")];
     assert_eq!(read(&bytes, &[]), (expected, Ok(false)));
 }
 
@@ -153,9 +153,9 @@ fn binary_is_1003_and_bad_utf8_is_1007() {
 #[test]
 fn close_codes_are_those_that_may_be_sent() {
     let with = |code: u16, reason: &[u8]| client(0x88, &[&code.to_be_bytes(), reason].concat());
-    assert_eq!(read(&client(0x88, b""), &[]).0, [Message::Close(None)]);
+    assert_eq!(read(&client(0x88, b""), &[]).0, [WireMessage::Close(None)]);
     for code in [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999] {
-        assert_eq!(read(&with(code, b"why"), &[]).0, [Message::Close(Some(code))]);
+        assert_eq!(read(&with(code, b"why"), &[]).0, [WireMessage::Close(Some(code))]);
     }
     for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535] {
         assert!(is_protocol(&with(code, b"")), "{code}");

@@ -13,7 +13,7 @@ fn pour(client: std::net::TcpStream, frame: &[u8]) {
 async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
     let fragments = from_client(0x00, b"");
     for frame in [from_client(0x89, b""), from_client(0x81, b"x"), fragments] {
-        let (socket, incoming, client) = pair(Limits::default()).await;
+        let (socket, incoming, client) = pair(SocketLimits::default()).await;
         let client = client.into_std().unwrap();
         let mut reading = TcpStream::from_std(client.try_clone().unwrap()).unwrap();
         // A continuation continues something.
@@ -46,7 +46,7 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deadline_fires_though_the_input_never_ends() {
-    let (socket, mut incoming, client) = pair(Limits::default()).await;
+    let (socket, mut incoming, client) = pair(SocketLimits::default()).await;
     pour(client.into_std().unwrap(), &from_client(0x8A, b""));
     socket.close(Close::DRAIN);
     let ended = tokio::spawn(async move { incoming.next().await });
@@ -57,7 +57,7 @@ async fn a_deadline_fires_though_the_input_never_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn signs_of_life_that_came_while_nobody_read_are_not_too_many() {
-    let (socket, incoming, mut client) = pair(Limits::default()).await;
+    let (socket, incoming, mut client) = pair(SocketLimits::default()).await;
     let mut incoming = incoming;
     client.write_all(&from_client(0x81, b"hello")).await.unwrap();
     assert_eq!(incoming.next().await, Event::Text("hello".to_owned()));

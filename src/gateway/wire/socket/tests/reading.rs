@@ -4,7 +4,7 @@ use crate::gateway::wire::socket::tests::*;
 
 #[tokio::test]
 async fn messages_come_one_by_one_and_pings_are_answered() {
-    let (_socket, incoming, mut client) = pair(Limits::default()).await;
+    let (_socket, incoming, mut client) = pair(SocketLimits::default()).await;
     let driven = drive(incoming);
     let all = [
         from_client(0x81, b"one"),
@@ -33,7 +33,7 @@ async fn bytes_from_before_the_upgrade_are_the_first_to_be_read() {
     let (stream, _) = listener.accept().await.unwrap();
     let hello = from_client(0x81, b"hello");
     let early = Bytes::copy_from_slice(&[&hello[..], &hello[..3]].concat());
-    let (_socket, mut incoming) = Socket::open(stream, early, Limits::default());
+    let (_socket, mut incoming) = Socket::open(stream, early, SocketLimits::default());
     assert_eq!(incoming.next().await, Event::Text("hello".to_owned()));
     client.write_all(&hello[3..]).await.unwrap();
     assert_eq!(timeout(SOON, incoming.next()).await.unwrap(), Event::Text("hello".to_owned()));
@@ -41,7 +41,7 @@ async fn bytes_from_before_the_upgrade_are_the_first_to_be_read() {
 
 #[tokio::test]
 async fn next_can_be_dropped_at_any_time() {
-    let (_socket, mut incoming, mut client) = pair(Limits::default()).await;
+    let (_socket, mut incoming, mut client) = pair(SocketLimits::default()).await;
     let writer = tokio::spawn(async move {
         for number in 0..50 {
             for byte in from_client(0x81, format!("{number}").as_bytes()) {
@@ -66,7 +66,7 @@ async fn next_can_be_dropped_at_any_time() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_and_unfinished_messages_are_measured() {
-    let (socket, mut incoming, mut client) = pair(Limits::default()).await;
+    let (socket, mut incoming, mut client) = pair(SocketLimits::default()).await;
     let after = |seconds| socket.hearing.born + Duration::from_secs(seconds);
     assert_eq!(socket.hearing.idle_for(after(7)), Duration::from_secs(7));
     assert_eq!(socket.hearing.stalled_for(after(7)), None);
@@ -90,7 +90,7 @@ async fn silence_and_unfinished_messages_are_measured() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_is_not_silent_while_nobody_listens() {
-    let (socket, mut incoming, mut client) = pair(Limits::default()).await;
+    let (socket, mut incoming, mut client) = pair(SocketLimits::default()).await;
     client.write_all(&from_client(0x01, b"begun")).await.unwrap();
     assert!(timeout(Duration::from_secs(1), incoming.next()).await.is_err());
     let later = |seconds| Instant::now() + Duration::from_secs(seconds);

@@ -11,7 +11,7 @@ const BEFORE: usize = 60;
 
 /// A parsed search query.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct SearchQuery {
     /// As text of a `tsquery`.
     pub(super) query: String,
     /// The words by which a text is found, in the form of [`joined`].
@@ -57,7 +57,7 @@ impl Reading {
     }
 }
 
-impl Wanted {
+impl SearchQuery {
     /// Reads what somebody typed: words, `"` around a phrase, `-` before what must not be there, `or`.
     /// `None` if there is no word in it that a text could be found by.
     pub fn parse(typed: &str) -> Option<Self> {
@@ -167,11 +167,11 @@ mod tests {
     use super::*;
 
     fn query(typed: &str) -> Option<String> {
-        Wanted::parse(typed).map(|wanted| wanted.query.trim().to_owned())
+        SearchQuery::parse(typed).map(|wanted| wanted.query.trim().to_owned())
     }
 
     fn shown(typed: &str, text: &str) -> String {
-        let pieces = Wanted::parse(typed).expect("words").highlight(text);
+        let pieces = SearchQuery::parse(typed).expect("words").highlight(text);
         pieces.iter().map(|p| if p.hit { format!("[{}]", p.text) } else { p.text.clone() }).collect()
     }
 
