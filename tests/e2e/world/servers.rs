@@ -97,10 +97,24 @@ impl Database {
         self.own.as_mut().expect("the story asked for a Postgres of its own")
     }
 
-    /// Does something by hand.
+    /// Does something by hand. A drop takes its locks in another order than the projector does, so Postgres may
+    /// have to end one of the two: then nothing of the statement has happened, and it is done again.
     pub async fn does(&self, sql: &str) {
         let mut connection = PgConnection::connect(&self.url).await.expect("connection");
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&mut connection).await.expect("statement");
+        let is_deadlock = |error: &sqlx::Error| {
+            error
+                .as_database_error()
+                .and_then(sqlx::error::DatabaseError::code)
+                .is_some_and(|code| code == "40P01")
+        };
+        loop {
+            let statement = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned()));
+            match statement.execute(&mut connection).await {
+                Err(error) if is_deadlock(&error) => {}
+                Err(error) => panic!("statement: {error:?}"),
+                Ok(_) => return,
+            }
+        }
     }
 
     /// The one value of a query.
