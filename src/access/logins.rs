@@ -3,7 +3,7 @@
 use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{self, Login, NewLogin, Revocation},
-    credentials::{Busy, DeviceName, Password, PasswordHash, Username, Verdict, refresh_token},
+    credentials::{Busy, DeviceName, Password, PasswordCheck, PasswordHash, Username, refresh_token},
     domain::{LoginId, UserId},
 };
 
@@ -77,11 +77,11 @@ impl Access {
         // Unknown accounts are checked too, so that the time tells nothing.
         let verdict = self.hasher.verify(&attempt.password, known.as_ref().map(|(_, hash)| hash)).await?;
         let (user, hash) = match (known, verdict) {
-            (Some(known), Verdict::Right | Verdict::RightButStale) => known,
+            (Some(known), PasswordCheck::Right | PasswordCheck::RightButStale) => known,
             _ => return Err(AccessError::BadCredentials),
         };
         let renewed = match verdict {
-            Verdict::RightButStale => self.hasher.hash(&attempt.password).await.ok(),
+            PasswordCheck::RightButStale => self.hasher.hash(&attempt.password).await.ok(),
             _ => None,
         };
         Ok((user, hash, renewed))

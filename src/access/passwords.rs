@@ -3,7 +3,7 @@
 use super::{error::AccessError, logins::ROUNDS, needs::Access};
 use crate::{
     accounts,
-    credentials::{Busy, Password, Verdict},
+    credentials::{Busy, Password, PasswordCheck},
     domain::{LoginId, UserId},
 };
 
@@ -22,7 +22,7 @@ impl Access {
         let now = clock.now();
         for _ in 0..ROUNDS {
             let checked = accounts::password(pool, me).await?.ok_or(AccessError::WrongPassword)?;
-            if hasher.verify(current, Some(&checked)).await? == Verdict::Wrong {
+            if hasher.verify(current, Some(&checked)).await? == PasswordCheck::Wrong {
                 return Err(AccessError::WrongPassword);
             }
             let new = hasher.hash(&chosen).await?;

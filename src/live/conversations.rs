@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     domain::{ConversationId, Fold, Point, Position, Recorded},
     live::{
-        known::{Asked, Known, Loaded, Loading},
+        known::{Asked, KnownRosters, Loaded, Loading},
         tracked::Tracked,
     },
     log::{FOLDS, Log, Unavailable},
@@ -78,7 +78,7 @@ impl Conversations {
     /// nobody uses them.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
         let streams = followed.len().max(1);
-        let known = || Known::among(streams, capacity);
+        let known = || KnownRosters::among(streams, capacity);
         let stream = |followed| Stream { known: Mutex::new(known()), followed: watch::Sender::new(followed) };
         let streams = followed.into_iter().map(stream).collect();
         Self(Arc::new(Inner { log, streams, batches: Semaphore::new(BATCHES) }))

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The conversations of one stream.
-pub(super) struct Known {
+pub(super) struct KnownRosters {
     pub(super) ready: Kept<ConversationId, Tracked>,
     /// Ids that were looked up for strangers, and whether there is such a conversation.
     pub(super) doubted: Doubted,
@@ -50,7 +50,7 @@ pub(super) enum Asked {
     Unread(u64, oneshot::Receiver<Loaded>),
 }
 
-impl Known {
+impl KnownRosters {
     /// Knows none yet, of one of so many streams. So many are kept while nobody uses them.
     pub(super) fn among(streams: usize, capacity: usize) -> Self {
         Self {

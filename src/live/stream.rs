@@ -18,14 +18,14 @@ use std::future::pending;
 use crate::{
     domain::{Event, Point, Recorded},
     live::{conversations::Applied, current::Current, followers::News, lately::Verdict},
-    log::{Damaged, Follower, Log},
+    log::{Damaged, Log, StreamFollower},
     telemetry::METRICS,
 };
 
 /// One stream as this process follows it.
 pub struct Stream {
     index: usize,
-    follower: Follower,
+    follower: StreamFollower,
     current: Current,
     at: Point,
 }

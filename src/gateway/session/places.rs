@@ -21,7 +21,7 @@ struct Taken {
 }
 
 /// A socket's place, until it is dropped.
-pub struct Place {
+pub struct SocketPlace {
     places: Arc<Places>,
     user: Option<UserId>,
     /// Without a seat a socket is only told why, for browsers show no page the status of a handshake.
@@ -31,17 +31,17 @@ pub struct Place {
 impl Places {
     /// A place for another socket of a user who may have `most`; as many more may stand. `None`: there
     /// is no answer but to the request.
-    pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<Place> {
+    pub fn take(self: &Arc<Self>, user: UserId, most: usize) -> Option<SocketPlace> {
         self.place(Some(user), most, most)
     }
 
     /// A place to stand for somebody whose token does not count. `None`: there is no answer but to the
     /// request.
-    pub fn stand(self: &Arc<Self>) -> Option<Place> {
+    pub fn stand(self: &Arc<Self>) -> Option<SocketPlace> {
         self.place(None, 0, STRANGERS)
     }
 
-    fn place(self: &Arc<Self>, user: Option<UserId>, seats: usize, standing: usize) -> Option<Place> {
+    fn place(self: &Arc<Self>, user: Option<UserId>, seats: usize, standing: usize) -> Option<SocketPlace> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = all.entry(user).or_default();
         let has_seat = taken.seats < seats;
@@ -52,11 +52,11 @@ impl Places {
         }
         *of_kind += 1;
         METRICS.sockets.inc();
-        Some(Place { places: self.clone(), user, has_seat })
+        Some(SocketPlace { places: self.clone(), user, has_seat })
     }
 }
 
-impl Drop for Place {
+impl Drop for SocketPlace {
     fn drop(&mut self) {
         METRICS.sockets.dec();
         let mut all = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -85,7 +85,7 @@ mod tests {
         let seat = take().expect("a seat again");
         assert!(seat.has_seat && take().is_none());
         drop((seat, standing));
-        let strangers: Vec<Place> = (0..STRANGERS).map(|_| places.stand().expect("a place")).collect();
+        let strangers: Vec<SocketPlace> = (0..STRANGERS).map(|_| places.stand().expect("a place")).collect();
         assert!(strangers.iter().all(|place| !place.has_seat) && places.stand().is_none());
         drop(strangers);
         assert!(places.0.lock().expect("no panic").is_empty(), "who is gone is forgotten");

@@ -54,7 +54,7 @@ pub struct Gateway {
 
 impl Gateway {
     /// The login to which an access token belongs.
-    pub fn caller(&self, token: &str) -> Result<Caller, BadToken> {
+    pub fn caller(&self, token: &str) -> Result<Identity, BadToken> {
         let caller = self.tokens.verify(token, self.clock.now())?;
         if self.revoked.contains(caller.login) { Err(BadToken::Invalid) } else { Ok(caller) }
     }
