@@ -2,29 +2,68 @@
 
 use super::{
     error::ReadError,
-    open::{Reading, Standing},
+    open::Reading,
+    when::{Standing, When},
 };
 use crate::{
-    domain::{ConversationId, Position, UserId},
-    views,
+    domain::{ConversationId, UserId},
+    live::Tracked,
+    views::{self, Moment},
 };
 
 impl Reading {
-    /// The members by user id, behind `after`, and the moment of which the list tells.
+    /// The members by user id, behind `after`.
     pub async fn members(
         &self,
         me: UserId,
         id: ConversationId,
-        limit: i64,
         after: Option<UserId>,
-        min_position: Option<Position>,
+        limit: i64,
+        when: When,
     ) -> Result<(Vec<views::Member>, Standing), ReadError> {
-        let tracked = self.open(me, id, min_position).await?;
-        let read = || async {
-            let (members, moment) = views::members(&self.pool, id, after, limit).await?;
+        let tracked = self.open(me, id, when.min_position).await?;
+        if let Some(as_of) = when.as_of {
+            let past = self.past(me, id, tracked.conversation().visible_from(me), as_of).await?;
+            return Ok((past.members(after, limit), Standing::past(&past)));
+        }
+        self.of_members(me, id, &tracked, after, || views::members(&self.pool, id, after, limit)).await
+    }
+
+    /// The receipts by user id, behind `after`.
+    pub async fn receipts(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        after: Option<UserId>,
+        limit: i64,
+        when: When,
+    ) -> Result<(Vec<views::Receipt>, Standing), ReadError> {
+        let tracked = self.open(me, id, when.min_position).await?;
+        if let Some(as_of) = when.as_of {
+            let past = self.past(me, id, tracked.conversation().visible_from(me), as_of).await?;
+            return Ok((past.receipts(after, limit), Standing::past(&past)));
+        }
+        self.of_members(me, id, &tracked, after, || views::receipts(&self.pool, id, after, limit)).await
+    }
+
+    /// A list with a row for each member. Every conversation has a member, so a first page without a row comes from
+    /// views that do not know the conversation yet.
+    async fn of_members<T, F>(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        tracked: &Tracked,
+        after: Option<UserId>,
+        read: impl Fn() -> F,
+    ) -> Result<(Vec<T>, Standing), ReadError>
+    where
+        F: Future<Output = sqlx::Result<(Vec<T>, Moment)>>,
+    {
+        let known = || async {
+            let (rows, moment) = read().await?;
             let standing = self.standing(me, Some(id), &moment);
-            Ok((after.is_some() || !members.is_empty()).then_some((members, standing)))
+            Ok((after.is_some() || !rows.is_empty()).then_some((rows, standing)))
         };
-        self.once_known(id, &tracked, read).await
+        self.once_known(id, tracked, known).await
     }
 }

@@ -5,11 +5,14 @@
 mod error;
 mod found;
 mod lists;
+mod messages;
 mod open;
 mod past;
 mod presence;
+mod when;
 
 pub use error::{NoSuchPoint, ReadError};
-pub use open::{Reading, Standing};
+pub use open::Reading;
+pub use when::{Asked, Standing, When};
 
 pub(crate) use found::SEARCHES;

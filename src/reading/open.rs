@@ -4,16 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 
-use super::error::ReadError;
+use super::{error::ReadError, when::Standing};
 use crate::{
     clock::Clock,
     commands::Commands,
-    domain::{ConversationId, MessageId, Position, UserId},
+    domain::{ConversationId, Position, UserId},
     feed::Feed,
     live::{Blocked, Conversations, Tracked},
     log::Log,
     shares::Shares,
-    views::{self, Checkpoint, Moment, Progress, Reader},
+    views::{Checkpoint, Moment, Progress, Reader},
 };
 
 /// How long a read waits for the views.
@@ -40,15 +40,6 @@ pub struct Reading {
     pub clock: Clock,
     /// The places to search.
     pub(crate) searches: Shares<UserId>,
-}
-
-/// The moment of which a list tells. Nothing of a list that nobody can follow.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Standing {
-    /// The list tells all that has happened in its conversation up to this position, and nothing behind it.
-    pub position: Option<Position>,
-    /// From here on events tell what the list does not.
-    pub cursor: Option<String>,
 }
 
 impl Reading {
@@ -79,21 +70,9 @@ impl Reading {
         Ok(Reader { conversation: id, user, visible_from })
     }
 
-    /// A message that a member may see. That there is none is believed only of views that have all
-    /// that the log has.
-    pub async fn message(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
-        if let Some(known) = views::message(&self.pool, reader, id).await? {
-            return Ok(known);
-        }
-        let log = &self.log;
-        let end = log.last(log.stream_of(reader.conversation)).await?;
-        self.caught_up(reader.conversation, end).await?;
-        views::message(&self.pool, reader, id).await?.ok_or(ReadError::NotFound)
-    }
-
     /// What the views say of a conversation. Where they say nothing they have not heard of it, or
     /// not of its member, so they get time to come to the last change of the roster.
-    pub async fn once_known<T, F>(
+    pub(crate) async fn once_known<T, F>(
         &self,
         id: ConversationId,
         tracked: &Tracked,
@@ -122,7 +101,7 @@ impl Reading {
         Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
     }
 
-    async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
+    pub(super) async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
         let wanted = Checkpoint { stream: self.log.stream_of(id), position };
         match self.progress.reached(wanted, VIEWS_WITHIN).await? {
             true if !self.progress.stands_still(id, position).await? => Ok(()),

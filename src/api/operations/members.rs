@@ -19,7 +19,7 @@ use crate::{
     commands::Changed,
     commands::Commands,
     domain::{AsOf, ConversationId, Position, Role, Time, UserId},
-    reading::{Reading, Standing},
+    reading::{Reading, When},
     views,
 };
 
@@ -122,20 +122,9 @@ impl Members {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Member>, Found> {
-        let (me, id, limit, after) = (caller.user, id.0, limit.0, cursor.0.map(|end| end.0));
-        let page = match as_of.0 {
-            None => page_of_members(&self.reading, me, id, limit, after, min_position.0).await?,
-            Some(as_of) => {
-                let tracked = self.reading.open(me, id, min_position.0).await?;
-                let past = self
-                    .reading
-                    .past(caller.user, id, tracked.conversation().visible_from(me), as_of)
-                    .await?;
-                let standing = Standing { position: Some(past.position()), cursor: None };
-                let members = past.members(after, limit.and_one());
-                Page::cut(members, limit, |last| last.user).standing(standing)
-            }
-        };
+        let (limit, after) = (limit.0, cursor.0.map(|end| end.0));
+        let when = When { min_position: min_position.0, as_of: as_of.0 };
+        let page = page_of_members(&self.reading, caller.user, id.0, limit, after, when).await?;
         Ok(Listed(page.map(|member| Member {
             user_id: member.user,
             role: member.role,
@@ -203,8 +192,8 @@ pub(in crate::api) async fn page_of_members(
     id: ConversationId,
     limit: Limit,
     after: Option<UserId>,
-    min_position: Option<Position>,
+    when: When,
 ) -> Result<Page<views::Member>, Problem> {
-    let (members, standing) = reading.members(me, id, limit.and_one(), after, min_position).await?;
+    let (members, standing) = reading.members(me, id, after, limit.and_one(), when).await?;
     Ok(Page::cut(members, limit, |last| last.user).standing(standing))
 }

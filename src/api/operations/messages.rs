@@ -8,23 +8,17 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use sqlx::PgPool;
-
 use crate::{
     api::{
         Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached, Reply,
         Ruled, given,
         http::examples,
-        operations::{
-            message::Message,
-            part::{Asked, cut_around, halves},
-            tag::Tag,
-        },
+        operations::{message::Message, part::Wanted, tag::Tag},
     },
     commands::Commands,
     domain::{self, Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
-    reading::{Reading, Standing},
-    views::{self, Direction},
+    reading::{Reading, When},
+    views::Direction,
 };
 
 /// The message to send
@@ -116,7 +110,6 @@ impl Example for MessageVersion {
 }
 
 pub(in crate::api) struct Messages {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
@@ -170,38 +163,11 @@ impl Messages {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Message>, Found> {
-        let (id, pool, limit) = (id.0, &self.pool, limit.0);
-        let asked = Asked::by(before.0, after.0, around.0, cursor.0)?;
-        let reader = self.reading.reader(caller.user, id, min_position.0).await?;
-        let past = match as_of.0 {
-            Some(as_of) => Some(self.reading.past(caller.user, id, Some(reader.visible_from), as_of).await?),
-            None => None,
-        };
-        let (older, newer) = halves(limit);
-        let (found, standing) = match past {
-            Some(past) => {
-                let found = match asked {
-                    Asked::From(direction) => past.history(reader, direction, limit.and_one()),
-                    Asked::Around(position) => past.around(reader, position, older + 1, newer),
-                };
-                (found, Standing { position: Some(past.position()), cursor: None })
-            }
-            None => {
-                let (found, moment) = match asked {
-                    Asked::From(direction) => {
-                        views::history(pool, reader, direction, limit.and_one()).await?
-                    }
-                    Asked::Around(position) => {
-                        views::around(pool, reader, position, older + 1, newer).await?
-                    }
-                };
-                (found, self.reading.standing(caller.user, Some(id), &moment))
-            }
-        };
-        let page = match asked {
-            Asked::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
-            Asked::Around(position) => cut_around(found, position, older),
-        };
+        let (id, limit) = (id.0, limit.0);
+        let wanted = Wanted::by(before.0, after.0, around.0, cursor.0)?;
+        let when = When { min_position: min_position.0, as_of: as_of.0 };
+        let (found, standing) = self.reading.history(caller.user, id, wanted.asked(limit), when).await?;
+        let page = wanted.page(found, limit);
         Ok(Listed(page.standing(standing).map(|message| Message::of(id, message))))
     }
 
@@ -217,8 +183,8 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Message>, Found> {
-        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
-        Ok(Reply(Message::of(id.0, self.reading.message(reader, message_id.0).await?)))
+        let found = self.reading.message(caller.user, id.0, message_id.0, min_position.0).await?;
+        Ok(Reply(Message::of(id.0, found)))
     }
 
     /// Edit a message
@@ -290,10 +256,9 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<MessageVersion>>, Found> {
-        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
-        let message = self.reading.message(reader, message_id.0).await?.position;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let found = views::versions(&self.pool, id.0, message, after, limit.0.and_one()).await?;
+        let (me, message, count) = (caller.user, message_id.0, limit.0.and_one());
+        let found = self.reading.versions(me, id.0, message, after, count, min_position.0).await?;
         Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| MessageVersion {
             position: version.position,
             text: version.text,

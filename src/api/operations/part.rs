@@ -3,18 +3,19 @@
 use crate::{
     api::{Cursor, Limit, Page, Problem},
     domain::Position,
+    reading::Asked,
     views::{self, Direction},
 };
 
-/// Which part of the history is wanted.
+/// The part of the history that the parameters name.
 #[derive(Debug, PartialEq)]
-pub(in crate::api) enum Asked {
+pub(in crate::api) enum Wanted {
     From(Direction),
     Around(Position),
 }
 
-impl Asked {
-    /// A cursor goes on from its page, whatever that was asked with.
+impl Wanted {
+    /// A cursor continues in the direction of its page and overrides the other parameters.
     pub(in crate::api) fn by(
         before: Option<Position>,
         after: Option<Position>,
@@ -33,21 +34,36 @@ impl Asked {
         };
         Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
     }
+
+    /// What to read for a page of at most `limit` messages: one message more tells that more follow.
+    pub(in crate::api) fn asked(&self, limit: Limit) -> Asked {
+        match *self {
+            Self::From(direction) => Asked::From(direction, limit.and_one()),
+            Self::Around(position) => {
+                let (older, newer) = halves(limit);
+                Asked::Around { position, older: older + 1, newer }
+            }
+        }
+    }
+
+    /// The page of the messages that were found.
+    pub(in crate::api) fn page(&self, found: Vec<views::Message>, limit: Limit) -> Page<views::Message> {
+        match *self {
+            Self::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
+            Self::Around(position) => cut_around(found, position, halves(limit).0),
+        }
+    }
 }
 
 /// How many of a page are at or before the position that it is about, and how many behind it.
-pub(in crate::api) fn halves(limit: Limit) -> (i64, i64) {
+fn halves(limit: Limit) -> (i64, i64) {
     let newer = limit.get() as i64 / 2;
     (limit.get() as i64 - newer, newer)
 }
 
 /// A page about a position of messages newest first, of which one more than `older` may be at or
 /// before it.
-pub(in crate::api) fn cut_around(
-    mut found: Vec<views::Message>,
-    position: Position,
-    older: i64,
-) -> Page<views::Message> {
+fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) -> Page<views::Message> {
     let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
     let more = at_or_before > older;
     if more {
@@ -69,12 +85,12 @@ mod tests {
     #[test]
     fn a_page_goes_one_way() {
         let (end, yes, no) = (Direction::Before(Position::MAX), Some(AT), None);
-        assert_eq!(Asked::by(no, no, no, None).ok(), Some(Asked::From(end)));
-        assert_eq!(Asked::by(yes, no, no, None).ok(), Some(Asked::From(Direction::Before(AT))));
-        assert_eq!(Asked::by(no, yes, no, None).ok(), Some(Asked::From(Direction::After(AT))));
-        assert_eq!(Asked::by(no, no, yes, None).ok(), Some(Asked::Around(AT)));
+        assert_eq!(Wanted::by(no, no, no, None).ok(), Some(Wanted::From(end)));
+        assert_eq!(Wanted::by(yes, no, no, None).ok(), Some(Wanted::From(Direction::Before(AT))));
+        assert_eq!(Wanted::by(no, yes, no, None).ok(), Some(Wanted::From(Direction::After(AT))));
+        assert_eq!(Wanted::by(no, no, yes, None).ok(), Some(Wanted::Around(AT)));
         for (before, after, around) in [(yes, yes, no), (yes, no, yes), (no, yes, yes), (yes, yes, yes)] {
-            let problem = Asked::by(before, after, around, None).expect_err("refused");
+            let problem = Wanted::by(before, after, around, None).expect_err("refused");
             assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_parameter"));
         }
     }
@@ -83,8 +99,8 @@ mod tests {
     fn a_cursor_goes_on_the_way_of_its_page() {
         let end = Direction::After(AT).behind(Position(9));
         let cursor = Cursor::parse_from_parameter(&Cursor(end).to_string()).expect("cursor");
-        let asked = Asked::by(None, Some(AT), None, Some(cursor)).expect("asked");
-        assert_eq!(asked, Asked::From(Direction::After(Position(9))));
+        let asked = Wanted::by(None, Some(AT), None, Some(cursor)).expect("asked");
+        assert_eq!(asked, Wanted::From(Direction::After(Position(9))));
     }
 
     fn messages(positions: &[u64]) -> Vec<views::Message> {

@@ -1,15 +1,11 @@
 //! What is pinned in a conversation.
 
-use std::collections::HashMap;
-
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
     types::Example,
 };
 use serde::Serialize;
-
-use sqlx::PgPool;
 
 use crate::{
     api::operations::tag::Tag,
@@ -20,7 +16,6 @@ use crate::{
     commands::Commands,
     domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},
     reading::Reading,
-    views::{self, Reader},
 };
 
 /// A pinned message
@@ -42,7 +37,6 @@ impl Example for Pin {
 }
 
 pub(in crate::api) struct Pins {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
@@ -101,17 +95,12 @@ impl Pins {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Pin>>, Found> {
-        let (id, pool) = (id.0, &self.pool);
-        let reader = self.reading.reader(caller.user, id, min_position.0).await?;
         let before = cursor.0.map_or(Position::MAX, |end| end.0);
-        let found = views::pins(pool, reader, before, limit.0.and_one()).await?;
-        let page = Page::cut(found, limit.0, |last| last.position);
-        let places: Vec<(Reader, Position)> = page.items.iter().map(|pin| (reader, pin.message)).collect();
-        let messages = views::messages_at(pool, caller.user, &places).await?;
-        let mut messages: HashMap<Position, views::Message> =
-            messages.into_iter().map(|(_, message)| (message.position, message)).collect();
-        Ok(Reply(page.filter_map(|pin| {
-            let message = Message::of(id, messages.remove(&pin.message)?);
+        let (id, count) = (id.0, limit.0.and_one());
+        let found = self.reading.pins(caller.user, id, before, count, min_position.0).await?;
+        let page = Page::cut(found, limit.0, |(last, _)| last.position);
+        Ok(Reply(page.filter_map(|(pin, message)| {
+            let message = Message::of(id, message?);
             Some(Pin { pinned_by: pin.pinned_by, pinned_at: pin.pinned_at, message })
         })))
     }

@@ -18,7 +18,7 @@ use crate::{
     api::{Caller, Cursor, Found, Limit, Page, Problem, Reply, http::examples},
     domain::{ConversationId, Position, Status, Time, UserId},
     presence,
-    reading::Reading,
+    reading::{Reading, When},
 };
 
 /// The presence of a user
@@ -85,7 +85,7 @@ impl Presences {
             id.0,
             limit.0,
             cursor.0.map(|end| end.0),
-            min_position.0,
+            When::now(min_position.0),
         )
         .await?;
         let users: Vec<_> = items.into_iter().map(|member| member.user).collect();

@@ -7,15 +7,12 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use sqlx::PgPool;
-
 use crate::{
     api::operations::tag::Tag,
     api::{Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, http::examples},
     commands::Commands,
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
-    reading::{Reading, Standing},
-    views,
+    reading::{Reading, When},
 };
 
 /// A reaction of a user to a message
@@ -37,7 +34,6 @@ impl Example for Reaction {
 }
 
 pub(in crate::api) struct Reactions {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
@@ -114,22 +110,10 @@ impl Reactions {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Reaction>, Found> {
-        let reader = self.reading.reader(caller.user, id.0, min_position.0).await?;
         let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let (found, standing) = match as_of.0 {
-            None => {
-                let message = self.reading.message(reader, message_id.0).await?.position;
-                let limit = limit.0.and_one();
-                let (found, moment) = views::reactions(&self.pool, id.0, message, after, limit).await?;
-                (found, self.reading.standing(caller.user, Some(id.0), &moment))
-            }
-            Some(as_of) => {
-                let past = self.reading.past(caller.user, id.0, Some(reader.visible_from), as_of).await?;
-                let found = past.reactions(reader, message_id.0, after, limit.0.and_one());
-                let standing = Standing { position: Some(past.position()), cursor: None };
-                (found.ok_or_else(Problem::not_found)?, standing)
-            }
-        };
+        let when = When { min_position: min_position.0, as_of: as_of.0 };
+        let (me, message, count) = (caller.user, message_id.0, limit.0.and_one());
+        let (found, standing) = self.reading.reactions(me, id.0, message, after, count, when).await?;
         Ok(Listed(Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
             Reaction { user_id: reaction.user, emoji: reaction.emoji, reacted_at: reaction.reacted_at }
         })))

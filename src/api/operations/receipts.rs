@@ -7,15 +7,12 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use sqlx::PgPool;
-
 use crate::{
     api::operations::tag::Tag,
     api::{Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, given, http::examples},
     commands::Commands,
     domain::{AsOf, ConversationId, Position, Time, UserId},
-    reading::{Reading, Standing},
-    views,
+    reading::{Reading, When},
 };
 
 /// How far the caller has received and read a conversation; at least one of the two fields
@@ -65,7 +62,6 @@ impl Example for Receipt {
 }
 
 pub(in crate::api) struct Receipts {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
@@ -106,21 +102,9 @@ impl Receipts {
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Receipt>, Found> {
         let (id, limit, after) = (id.0, limit.0, cursor.0.map(|end| end.0));
-        let tracked = self.reading.open(caller.user, id, min_position.0).await?;
-        let read = || async {
-            let (receipts, moment) = views::receipts(&self.pool, id, after, limit.and_one()).await?;
-            let standing = self.reading.standing(caller.user, Some(id), &moment);
-            Ok((after.is_some() || !receipts.is_empty()).then_some((receipts, standing)))
-        };
-        let (receipts, standing) = match as_of.0 {
-            None => self.reading.once_known(id, &tracked, read).await?,
-            Some(as_of) => {
-                let visible_from = tracked.conversation().visible_from(caller.user);
-                let past = self.reading.past(caller.user, id, visible_from, as_of).await?;
-                let standing = Standing { position: Some(past.position()), cursor: None };
-                (past.receipts(after, limit.and_one()), standing)
-            }
-        };
+        let when = When { min_position: min_position.0, as_of: as_of.0 };
+        let (receipts, standing) =
+            self.reading.receipts(caller.user, id, after, limit.and_one(), when).await?;
         Ok(Listed(Page::cut(receipts, limit, |last| last.user).standing(standing).map(|receipt| Receipt {
             user_id: receipt.user,
             delivered: receipt.delivered,

@@ -1,0 +1,121 @@
+//! The messages of a conversation, for one of its members.
+
+use std::collections::HashMap;
+
+use super::{
+    error::ReadError,
+    open::Reading,
+    when::{Asked, Standing, When},
+};
+use crate::{
+    domain::{ConversationId, MessageId, Position, UserId},
+    views::{self, Reader},
+};
+
+impl Reading {
+    /// A part of the history.
+    pub async fn history(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        asked: Asked,
+        when: When,
+    ) -> Result<(Vec<views::Message>, Standing), ReadError> {
+        let reader = self.reader(me, id, when.min_position).await?;
+        if let Some(as_of) = when.as_of {
+            let past = self.past(me, id, Some(reader.visible_from), as_of).await?;
+            let found = match asked {
+                Asked::From(direction, limit) => past.history(reader, direction, limit),
+                Asked::Around { position, older, newer } => past.around(reader, position, older, newer),
+            };
+            return Ok((found, Standing::past(&past)));
+        }
+        let (found, moment) = match asked {
+            Asked::From(direction, limit) => views::history(&self.pool, reader, direction, limit).await?,
+            Asked::Around { position, older, newer } => {
+                views::around(&self.pool, reader, position, older, newer).await?
+            }
+        };
+        Ok((found, self.standing(me, Some(id), &moment)))
+    }
+
+    /// A message that the user may see.
+    pub async fn message(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        message: MessageId,
+        min_position: Option<Position>,
+    ) -> Result<views::Message, ReadError> {
+        self.visible(self.reader(me, id, min_position).await?, message).await
+    }
+
+    /// The texts of a message, the earliest first, behind `after`.
+    pub async fn versions(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        message: MessageId,
+        after: Position,
+        limit: i64,
+        min_position: Option<Position>,
+    ) -> Result<Vec<views::Version>, ReadError> {
+        let message = self.message(me, id, message, min_position).await?.position;
+        Ok(views::versions(&self.pool, id, message, after, limit).await?)
+    }
+
+    /// The reactions to a message, the earliest first, behind `after`.
+    pub async fn reactions(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        message: MessageId,
+        after: Position,
+        limit: i64,
+        when: When,
+    ) -> Result<(Vec<views::Reaction>, Standing), ReadError> {
+        let reader = self.reader(me, id, when.min_position).await?;
+        if let Some(as_of) = when.as_of {
+            let past = self.past(me, id, Some(reader.visible_from), as_of).await?;
+            let found = past.reactions(reader, message, after, limit).ok_or(ReadError::NotFound)?;
+            return Ok((found, Standing::past(&past)));
+        }
+        let message = self.visible(reader, message).await?.position;
+        let (found, moment) = views::reactions(&self.pool, id, message, after, limit).await?;
+        Ok((found, self.standing(me, Some(id), &moment)))
+    }
+
+    /// The pins, the latest first, before `before`, each with its message. A pin without a message lost the message
+    /// between the two queries.
+    pub async fn pins(
+        &self,
+        me: UserId,
+        id: ConversationId,
+        before: Position,
+        limit: i64,
+        min_position: Option<Position>,
+    ) -> Result<Vec<(views::Pin, Option<views::Message>)>, ReadError> {
+        let reader = self.reader(me, id, min_position).await?;
+        let pins = views::pins(&self.pool, reader, before, limit).await?;
+        let places: Vec<(Reader, Position)> = pins.iter().map(|pin| (reader, pin.message)).collect();
+        let messages = views::messages_at(&self.pool, me, &places).await?;
+        let mut messages: HashMap<Position, views::Message> =
+            messages.into_iter().map(|(_, message)| (message.position, message)).collect();
+        let with_message = |pin: views::Pin| {
+            let message = messages.remove(&pin.message);
+            (pin, message)
+        };
+        Ok(pins.into_iter().map(with_message).collect())
+    }
+
+    /// The views may miss a message that the log has: a miss counts only once they have reached the end of the log.
+    async fn visible(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
+        if let Some(known) = views::message(&self.pool, reader, id).await? {
+            return Ok(known);
+        }
+        let log = &self.log;
+        let end = log.last(log.stream_of(reader.conversation)).await?;
+        self.caught_up(reader.conversation, end).await?;
+        views::message(&self.pool, reader, id).await?.ok_or(ReadError::NotFound)
+    }
+}

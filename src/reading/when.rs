@@ -1,0 +1,55 @@
+//! The moment of which a read tells, and the part of the history that it wants.
+
+use crate::{
+    domain::{AsOf, Position},
+    feed::Past,
+    views::Direction,
+};
+
+/// The moment for which a client asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct When {
+    /// The position that the views must have reached.
+    pub min_position: Option<Position>,
+    /// An earlier point, for a look back.
+    pub as_of: Option<AsOf>,
+}
+
+impl When {
+    /// The present, once the views have reached `min_position`.
+    pub fn now(min_position: Option<Position>) -> Self {
+        Self { min_position, as_of: None }
+    }
+}
+
+/// The part of a history for which a client asks.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Asked {
+    /// Up to this many messages in one direction.
+    From(Direction, i64),
+    /// Messages on both sides of a position.
+    Around {
+        /// The position.
+        position: Position,
+        /// Up to this many messages lie at or before the position.
+        older: i64,
+        /// Up to this many messages lie behind the position.
+        newer: i64,
+    },
+}
+
+/// The moment of which a list tells; empty for a list that events do not continue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The list tells all that has happened in its conversation up to this position, and nothing behind it.
+    pub position: Option<Position>,
+    /// The cursor from which on events tell the rest.
+    pub cursor: Option<String>,
+}
+
+impl Standing {
+    /// A look back ends at its point, and no event continues it.
+    pub(super) fn past(past: &Past) -> Self {
+        Self { position: Some(past.position()), cursor: None }
+    }
+}
