@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{AsOf, Position},
-    feed::Past,
+    feed::LookBack,
     views::Direction,
 };
 
@@ -49,7 +49,7 @@ pub struct Standing {
 
 impl Standing {
     /// A look back ends at its point, and no event continues it.
-    pub(super) fn past(past: &Past) -> Self {
+    pub(super) fn past(past: &LookBack) -> Self {
         Self { position: Some(past.position()), cursor: None }
     }
 }
