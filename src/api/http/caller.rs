@@ -32,7 +32,7 @@ pub(in crate::api) struct Admitted {
 pub(in crate::api) const READS: Sizes = Sizes {
     of_node: Semaphore::MAX_PERMITS,
     of_one: 8,
-    waiting_of_one: 120,
+    waiting_of_one: 248,
     waiting: Semaphore::MAX_PERMITS,
     patience: Duration::from_secs(5),
 };
