@@ -38,6 +38,7 @@ use crate::{
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
+    limits::{self, Limits, Policy},
     listen, live,
     live::Current,
     log::{Durability, Log},
@@ -194,6 +195,8 @@ async fn start(
     tasks.spawn("same log", same_log);
     let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
+    let limits = Arc::new(Limits::new(settings.rates(), &cursor_key));
+    patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
     let needs = Needs {
         log: log.clone(),
         current: &current,
@@ -201,6 +204,7 @@ async fn start(
         pool: pool.clone(),
         progress: progress.clone(),
         conversations_per_user: settings.conversations_per_user,
+        limits: limits.clone(),
         clock: clock.clone(),
     };
     let commands = Commands::start(needs, tasks);
@@ -227,6 +231,7 @@ async fn start(
             log: log.clone(),
             conversations: conversations.clone(),
             blocked: blocked.clone(),
+            limits: limits.clone(),
             clock: clock.clone(),
             tokens: tokens.clone(),
             revoked: revoked.clone(),
@@ -258,9 +263,10 @@ async fn start(
     // heard.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
 
-    let budget::Rate { per_second, at_once } = budget::FRAMES;
+    let budget::Rate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
     let frames = api::operations::info::Frames { per_second, at_once };
-    let info = api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames);
+    let info =
+        api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames, limits.rates());
     let stopping = watch::Sender::new(false);
     let parts = api::Parts {
         commands,
@@ -275,6 +281,7 @@ async fn start(
         hasher,
         revoked,
         presence,
+        limits: limits.clone(),
         clock: clock.clone(),
         info,
         stopping: stopping.subscribe(),
@@ -286,7 +293,7 @@ async fn start(
     if let Some(gateway) = &gateway {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::edge(routes).boxed();
+    let endpoint = api::edge(routes, limits).boxed();
     Ok(Started { stopping, pool, gateway, endpoint })
 }
 

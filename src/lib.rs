@@ -26,6 +26,7 @@
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
+//! | [`limits`] | how **often**: rate limits in memory, which nodes tell one another | log (what nodes tell one another) |
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
@@ -50,7 +51,7 @@
 //!  5   reading   access
 //!  4   commands   feed   projector   presence
 //!  3   live
-//!  2   accounts
+//!  2   accounts   limits
 //!  1   log   views   credentials
 //!  0   domain
 //!
@@ -82,6 +83,7 @@ pub mod domain;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;
+pub mod limits;
 #[allow(unreachable_pub)]
 pub(crate) mod listen;
 #[allow(unreachable_pub)]

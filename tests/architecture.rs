@@ -35,6 +35,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "domain",
             "feed",
             "gateway",
+            "limits",
             "listen",
             "live",
             "log",
@@ -56,6 +57,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "credentials",
             "domain",
             "feed",
+            "limits",
             "listen",
             "live",
             "log",
@@ -74,6 +76,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "credentials",
             "domain",
             "feed",
+            "limits",
             "listen",
             "live",
             "log",
@@ -87,12 +90,12 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // The edge for eyes: pages in a browser.
     ("web", At(6), &["problems"]),
     // Who may read what: the log is asked through `commands` who is in a conversation, and `feed` how it was.
-    ("reading", At(5), &["commands", "domain", "feed", "live", "log", "views"]),
+    ("reading", At(5), &["commands", "domain", "feed", "limits", "live", "log", "views"]),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes.
-    ("commands", At(4), &["credentials", "domain", "live", "log", "views"]),
+    ("commands", At(4), &["credentials", "domain", "limits", "live", "log", "views"]),
     // What a user has missed, and how it was: the views tell where to look, the log what happened.
     ("feed", At(4), &["domain", "live", "log", "views"]),
     ("projector", At(4), &["domain", "log", "views"]),
@@ -103,6 +106,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("log", At(1), &["domain"]),
     ("views", At(1), &["domain"]),
     ("accounts", At(2), &["credentials", "domain"]),
+    // Above the log, by which nodes tell one another what they have admitted; below all that asks.
+    ("limits", At(2), &["domain", "log"]),
     ("credentials", At(1), &["domain"]),
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
@@ -111,10 +116,11 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["problems"]),
     // Every door refuses in the same words: the listener, REST and the handshake.
-    ("problems", Leaf, &[]),
+    // A rate limit is named in the refusal.
+    ("problems", Leaf, &["limits"]),
     ("dev", Leaf, &[]),
     // Each part knows its own settings; here they get their flags and variables.
-    ("config", Leaf, &["credentials", "gateway", "listen", "live", "log", "presence"]),
+    ("config", Leaf, &["credentials", "gateway", "limits", "listen", "live", "log", "presence"]),
     ("lib", Leaf, &[]),
 ];
 
@@ -133,7 +139,7 @@ const OF_DOMAIN: &[&str] =
 const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["credentials"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "listen", "log"]),
+    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "limits", "listen", "log"]),
     ("base64", &["api", "accounts", "credentials", "feed", "gateway", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["listen"]),

@@ -10,6 +10,8 @@ pub mod process;
 pub mod rest;
 pub mod sockets;
 pub mod talk;
+#[path = "../../tests/unlimited/mod.rs"]
+mod unlimited;
 
 use std::{fs, time::Duration};
 

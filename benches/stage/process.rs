@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Stage, floor};
+use super::{Stage, floor, unlimited::UNLIMITED};
 
 /// Where what is measured runs, and where the load comes from.
 const MEASURED: usize = 0;
@@ -134,6 +134,7 @@ impl Node {
             .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
+            .envs(UNLIMITED.iter().copied())
             .envs(settings.iter().copied())
             .kill_on_drop(true)
             .stdin(Stdio::null())

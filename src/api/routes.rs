@@ -42,6 +42,7 @@ use crate::{
     commands::Commands,
     credentials::{Hasher, Tokens},
     feed::Feed,
+    limits::Limits,
     live::{self, Blocked, Followers, Revoked},
     log::Log,
     presence::Presence,
@@ -77,6 +78,8 @@ pub struct Parts {
     pub revoked: Arc<Revoked>,
     /// Who is here.
     pub presence: Presence,
+    /// How often anything may be done.
+    pub limits: Arc<Limits>,
     /// Time and ids.
     pub clock: Clock,
     /// What this server tells about itself.
@@ -115,12 +118,13 @@ pub const DOCUMENT: &str = "/openapi.json";
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
     let keys = keys::published(&parts.tokens);
-    let Parts { tokens, revoked, clock, .. } = &parts;
+    let Parts { tokens, revoked, clock, limits, .. } = &parts;
     let door = Door {
         tokens: tokens.clone(),
         revoked: revoked.clone(),
         clock: clock.clone(),
         reads: Shares::new(READS),
+        limits: limits.clone(),
     };
     routes(operations(parts), door)
         .at("/.well-known/jwks.json", keys)
@@ -142,6 +146,7 @@ fn operations(parts: Parts) -> Operations {
         hasher,
         revoked,
         presence,
+        limits,
         clock,
         info,
         stopping,
@@ -154,6 +159,7 @@ fn operations(parts: Parts) -> Operations {
         pool: pool.clone(),
         progress,
         feed: feed.clone(),
+        limits,
         clock: clock.clone(),
         searches: Shares::new(SEARCHES),
     };

@@ -39,6 +39,7 @@ impl Commands {
         {
             return the_same(first, message, &act);
         }
+        self.charge_change(by, id)?;
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
         let command = |found| Command::Act {
             message: Box::new(found),
@@ -51,6 +52,7 @@ impl Commands {
         };
         let draft = self.draft(id, by, event, key.clone());
         let Appended { position, duplicate } = self.log.append(&draft).await?;
+        self.settle_change(by, id, duplicate);
         // What comes next from here is decided on what this has made.
         self.conversations.reached(id, position, OWN_EVENT).await;
         match key.filter(|_| duplicate) {

@@ -31,6 +31,7 @@ impl Commands {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
         let _turn = tracked.turn().await;
+        let mut is_charged = false;
         for _ in 0..ATTEMPTS {
             let (mut conversation, mut expected) = tracked.roster();
             let mut decided = conversation.decide(by, command.clone());
@@ -44,6 +45,10 @@ impl Commands {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
             self.may_bring_in(by, &event).await?;
+            if !is_charged {
+                self.charge_members(by, &event)?;
+                is_charged = true;
+            }
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {
                 Ok(position) => (position, true),

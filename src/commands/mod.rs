@@ -9,6 +9,7 @@ mod blocks;
 mod bound;
 mod bringing_in;
 mod change;
+mod charge;
 mod deadlines;
 mod earlier;
 mod members;

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     commands::{bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
     domain::{ClientId, ConversationId, Event, EventId, UserId},
+    limits::Limits,
     live::{Blocked, Conversations, Current, Receipts},
     log::{Draft, Log},
     supervise::Supervisor,
@@ -26,6 +27,7 @@ pub struct Commands {
     pub(super) messages: Messages,
     pub(super) stored: Stored,
     pub(super) bound: Bound,
+    pub(super) limits: Arc<Limits>,
     pub(super) clock: Clock,
 }
 
@@ -43,6 +45,8 @@ pub struct Needs<'a> {
     pub progress: Progress,
     /// The most conversations into which others can bring one user.
     pub conversations_per_user: u32,
+    /// How often anything may be done.
+    pub limits: Arc<Limits>,
     /// Time and ids.
     pub clock: Clock,
 }
@@ -50,7 +54,7 @@ pub struct Needs<'a> {
 impl Commands {
     /// Starts the tasks that look keys up. They end with the last clone.
     pub fn start(needs: Needs<'_>, tasks: &Supervisor) -> Self {
-        let Needs { log, current, blocked, pool, progress, conversations_per_user, clock } = needs;
+        let Needs { log, current, blocked, pool, progress, conversations_per_user, limits, clock } = needs;
         Self {
             earlier: Earlier::start(log.clone(), pool.clone(), current.searched.clone(), tasks),
             conversations: current.conversations.clone(),
@@ -59,6 +63,7 @@ impl Commands {
             stored: Stored::new(pool.clone(), progress),
             bound: Bound::new(pool, conversations_per_user),
             blocked,
+            limits,
             log,
             clock,
         }

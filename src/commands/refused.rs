@@ -2,6 +2,7 @@
 
 use crate::{
     domain::Rejection,
+    limits::Exceeded,
     log::{NotAppended, Unavailable},
 };
 
@@ -17,6 +18,9 @@ pub enum Refused {
     /// The log takes no event of its size.
     #[error("too large for the log")]
     TooLarge,
+    /// Too much of it in too short a time.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
     /// The log cannot answer, or too many change the same roster at once. Worth a retry.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -106,6 +110,9 @@ impl Refused {
             }
             Self::TooLarge => {
                 ("too_large", "The event is too large for the log: send a shorter text, or less metadata.")
+            }
+            Self::RateLimited(_) => {
+                ("rate_limited", "You sent too much: wait as long as the answer says, then send it again.")
             }
             Self::Unavailable(_) => {
                 ("unavailable", "The server cannot do this at the moment: send the same request again.")

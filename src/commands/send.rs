@@ -34,6 +34,7 @@ impl Commands {
             let NewMessage { text, reply_to, metadata, .. } = &new;
             return the_same(first, text.as_str(), *reply_to, metadata.as_ref().map(Metadata::json));
         }
+        self.charge_change(by, conversation)?;
         let blocked = self.is_blocked(by, &tracked.conversation()).await?;
         let (message_id, client_id) = (self.clock.id(MessageId::known), new.client_id.clone());
         let decided = match new.reply_to {
@@ -52,6 +53,7 @@ impl Commands {
         let Some(event) = decided else { unreachable!("a message is always something new") };
         let draft = self.draft(conversation, by, event, Some(client_id.clone()));
         let Appended { position, duplicate } = self.log.append(&draft).await?;
+        self.settle_change(by, conversation, duplicate);
         let Event::MessageSent(message) = draft.event else { unreachable!("a message is sent") };
         if !duplicate {
             return Ok(Sent { position, time: draft.time, message });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    commands::{charge::others, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Recorded,
         Rejection, Time, Title, UserId,
@@ -68,8 +68,14 @@ impl Commands {
     /// Begins a conversation if all its members may be brought in; otherwise only a conversation that has begun
     /// before is answered.
     async fn begin_with_all(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
-        match self.may_bring_in(by, &event).await {
-            Ok(()) => self.begin(id, by, event).await,
+        let charged = self.may_bring_in(by, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));
+        match charged {
+            Ok(()) => {
+                let members = others(by, &event);
+                let started = self.begin(id, by, event).await?;
+                self.settle_start(by, members, started.existed);
+                Ok(started)
+            }
             Err(_) if self.is_there(id).await? => self.begun(id).await,
             Err(refused) => Err(refused),
         }

@@ -4,12 +4,17 @@ use crate::{
     commands::{needs::Commands, refused::Refused},
     credentials::{ACCESS_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
+    limits::{Key, Policy},
     log::{Signal, Unavailable},
 };
 
 impl Commands {
     /// Tells the others in a conversation that somebody is typing. Stored nowhere.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
+        // First of all, for it is dropped without a word: whether there is such a conversation, is not told by it.
+        if self.limits.admit(Policy::Typing, Key::member(by, conversation)).is_err() {
+            return Ok(());
+        }
         let roster = self.of_member(by, conversation).await?.conversation();
         roster.may_speak(by, self.is_blocked(by, &roster).await?)?;
         Ok(self.log.tell(Signal::Typing { conversation, user: by }).await?)

@@ -3,6 +3,7 @@
 
 mod keys;
 mod layout;
+mod limits;
 mod role;
 mod secret;
 mod servers;

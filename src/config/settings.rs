@@ -5,8 +5,9 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
-    config::{BadSetting, LayoutSettings, keys::KeySettings, tls::TlsSettings},
+    config::{BadSetting, LayoutSettings, keys::KeySettings, limits::LimitSettings, tls::TlsSettings},
     credentials, gateway,
+    limits::Rates,
     listen::{self, Origins, Proxies},
     live,
     log::{PublicUrl, Wanted},
@@ -132,6 +133,9 @@ pub struct Settings {
 
     #[command(flatten)]
     tls: TlsSettings,
+
+    #[command(flatten)]
+    limits: LimitSettings,
 }
 
 impl Settings {
@@ -154,6 +158,11 @@ impl Settings {
     /// How many may follow without a socket.
     pub fn followers(&self) -> live::Most {
         live::Most { of_user: self.followers_per_user, of_node: self.followers }
+    }
+
+    /// How often things may be done.
+    pub fn rates(&self) -> Rates {
+        self.limits.rates()
     }
 
     /// The settings of presence.

@@ -85,6 +85,7 @@ async fn tell_outages(gateway: Arc<Gateway>) {
     let degraded = ServerFrame::Error {
         id: None,
         code: "degraded",
+        policy: None,
         detail: "the log cannot store messages at the moment: if a frame gets the error `unavailable`, send it again with the same key",
         retry_after_ms: Some(1_000),
     }

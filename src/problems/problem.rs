@@ -10,7 +10,10 @@ use poem::{
 use poem_openapi::{Object, types::Example};
 use serde::Serialize;
 
-use crate::problems::{codes, request_id::RequestId};
+use crate::{
+    limits::{Exceeded, Policy},
+    problems::{codes, request_id::RequestId},
+};
 
 /// The content type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
@@ -29,6 +32,8 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<FieldError>,
     /// When to try again; sent in whole seconds, at least one.
     pub(crate) retry_after: Option<Duration>,
+    /// The rate limit that is reached, if that is the matter.
+    pub(crate) violated: Option<Policy>,
     /// What else belongs into the head of the answer.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
@@ -55,7 +60,15 @@ impl Problem {
     /// Any problem; the constructors below say what they mean.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
-        Self { status, code, detail, errors: Vec::new(), retry_after: None, headers: Vec::new() }
+        Self {
+            status,
+            code,
+            detail,
+            errors: Vec::new(),
+            retry_after: None,
+            violated: None,
+            headers: Vec::new(),
+        }
     }
 
     /// 400: the field of the body at `pointer` (`/members/3`) cannot be accepted.
@@ -186,6 +199,14 @@ impl Problem {
     }
 }
 
+impl From<Exceeded> for Problem {
+    fn from(Exceeded { policy, wait }: Exceeded) -> Self {
+        let detail =
+            "You sent too much: wait as long as `Retry-After` says, then send the same request again.";
+        Self { violated: Some(policy), ..Self::too_many("rate_limited", detail, wait) }
+    }
+}
+
 impl ResponseError for Problem {
     fn status(&self) -> StatusCode {
         self.status
@@ -224,7 +245,14 @@ pub(crate) struct Document {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[oai(default, skip_serializing_if_is_empty)]
     errors: Vec<FieldError>,
+    /// The rate limits that are reached, by the names that they have in the header `RateLimit-Policy`
+    #[serde(rename = "violated-policies", skip_serializing_if = "Vec::is_empty")]
+    #[oai(rename = "violated-policies", default, skip_serializing_if_is_empty)]
+    violated: Vec<String>,
 }
+
+/// The kind of a problem that an IETF draft (ratelimit-headers) gives a name of its own.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 impl Document {
     pub(crate) fn of(problem: &Problem, request_id: &str) -> Self {
@@ -232,13 +260,17 @@ impl Document {
         let mut title = problem.code.replace('_', " ");
         title.get_mut(..1).map(str::make_ascii_uppercase);
         Self {
-            kind: format!("{}/{}", codes::PATH, problem.code),
+            kind: match problem.violated {
+                None => format!("{}/{}", codes::PATH, problem.code),
+                Some(_) => QUOTA_EXCEEDED.into(),
+            },
             title,
             status: problem.status.as_u16(),
             code: problem.code.into(),
             detail: problem.detail.clone().into(),
             request_id: request_id.into(),
             errors: problem.errors.clone(),
+            violated: problem.violated.iter().map(|policy| policy.word().to_owned()).collect(),
         }
     }
 }

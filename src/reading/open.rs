@@ -7,9 +7,10 @@ use sqlx::PgPool;
 use super::{error::ReadError, when::Standing};
 use crate::{
     clock::Clock,
-    commands::Commands,
+    commands::{Commands, Refused},
     domain::{ConversationId, Position, UserId},
     feed::Feed,
+    limits::{Limits, Policy},
     live::{Blocked, Conversations, Tracked},
     log::Log,
     shares::Shares,
@@ -36,6 +37,8 @@ pub struct Reading {
     pub progress: Progress,
     /// How a conversation was.
     pub feed: Feed,
+    /// How often anything may be done.
+    pub limits: Arc<Limits>,
     /// The time, by which `as_of` is bounded.
     pub clock: Clock,
     /// The places to search.
@@ -56,6 +59,12 @@ impl Reading {
             self.caught_up(id, position).await?;
         }
         Ok(tracked)
+    }
+
+    /// Takes what looking through the past costs: a search, or a read with `as_of`.
+    pub fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
+        let limits = &self.limits;
+        Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)
     }
 
     /// The same for a member who reads messages.

@@ -26,6 +26,7 @@ impl Reading {
         visible_from: Option<Position>,
         as_of: AsOf,
     ) -> Result<LookBack, ReadError> {
+        self.charge_search(me)?;
         match as_of {
             AsOf::Time(time) if time > self.clock.now().plus(AHEAD) => {
                 return Err(NoSuchPoint::InTheFuture.into());

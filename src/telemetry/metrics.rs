@@ -71,6 +71,10 @@ metrics! {
     replays: Gauge = "replays";
     /// Sockets that were closed because they did not read fast enough.
     slow_consumers: Counter = "slow_consumers";
+    /// Requests and frames that were refused because of a rate limit, by policy.
+    rate_limited: Family<[(&'static str, &'static str); 1], Counter> = "rate_limited";
+    /// Messages of other nodes about rate limits that could not be understood, or not wholly.
+    gossip_ignored: Counter = "limits_gossip_ignored";
 }
 
 /// The metrics in the text format of OpenMetrics.

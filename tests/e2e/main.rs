@@ -7,6 +7,8 @@
 
 #[path = "../flood/mod.rs"]
 mod flood;
+#[path = "../unlimited/mod.rs"]
+mod unlimited;
 mod world;
 
 mod accounts;
@@ -26,6 +28,7 @@ mod handshakes;
 mod holes;
 mod hostile;
 mod joins;
+mod limits;
 mod log;
 mod lost_log;
 mod many;

@@ -37,6 +37,8 @@ mod power;
 mod proxy;
 mod report;
 mod truth;
+#[path = "../unlimited/mod.rs"]
+mod unlimited;
 mod world;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};

@@ -18,7 +18,7 @@ use verbatim::{
     log::Wanted,
 };
 
-use crate::{history::History, proxy::Proxy};
+use crate::{history::History, proxy::Proxy, unlimited::UNLIMITED};
 
 /// How long a node may take to serve.
 const START: Duration = Duration::from_secs(30);
@@ -196,6 +196,7 @@ async fn launch(plan: &Plan, errors: &Arc<std::sync::Mutex<Vec<String>>>) -> (Ch
         .env("VERBATIM_DRAIN_DELAY", "0")
         .env("VERBATIM_ARGON2_MEMORY", "64")
         .env("VERBATIM_ARGON2_PASSES", "1")
+        .envs(UNLIMITED.iter().copied())
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program runs");

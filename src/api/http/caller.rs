@@ -11,6 +11,8 @@ use crate::{
     clock::Clock,
     credentials::{self, Tokens},
     domain::UserId,
+    limits::{Exceeded, Key, Limits, Policy},
+    listen::ClientAddress,
     live::Revoked,
     problems::Problem,
     shares::{Place, Shares, Sizes},
@@ -49,8 +51,15 @@ impl Deref for Caller {
 
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
-    let caller = door.admit(&bearer.token)?;
+    let caller = match door.admit(&bearer.token) {
+        Ok(caller) => caller,
+        Err(refused) => {
+            door.admit_stranger(request).map_err(Problem::from)?;
+            return Err(refused.into());
+        }
+    };
     asking::note(caller.user);
+    door.limits.admit(Policy::User, caller.user).map_err(Problem::from)?;
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
     Ok(Admitted { caller, _place: place })
@@ -63,9 +72,18 @@ pub(in crate::api) struct Door {
     pub(in crate::api) revoked: Arc<Revoked>,
     pub(in crate::api) clock: Clock,
     pub(in crate::api) reads: Shares<UserId>,
+    pub(in crate::api) limits: Arc<Limits>,
 }
 
 impl Door {
+    /// Takes what a request with a bad token costs its address.
+    fn admit_stranger(&self, request: &Request) -> Result<(), Exceeded> {
+        match ClientAddress::of(request) {
+            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, Key::address(address)),
+            None => Ok(()),
+        }
+    }
+
     fn admit(&self, token: &str) -> Result<credentials::Identity, Problem> {
         let caller = self.tokens.verify(token, self.clock.now())?;
         match self.revoked.contains(caller.login) {
@@ -81,6 +99,7 @@ mod tests {
     use crate::{
         api::http::examples,
         credentials::{ACCESS_LIFE, Keys, LEEWAY},
+        limits::Rates,
     };
 
     fn door_at(seconds: u64) -> Door {
@@ -91,6 +110,7 @@ mod tests {
             revoked: Arc::default(),
             clock: Clock::new(move || now.datetime()),
             reads: Shares::new(READS),
+            limits: Limits::new(Rates::default(), &[0; 32]).into(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The outer layer: what every request passes, whatever answers it.
 
-use std::{any::Any, panic::AssertUnwindSafe, time::Duration};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use poem::{
@@ -11,8 +11,9 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::{
-    api::http::{asking, document, page::Wait, strict, translated, unread::Unread},
+    api::http::{asking, document, page::Wait, rate, strict, translated, unread::Unread},
     commands::DEADLINE,
+    limits::{Exceeded, Key, Limits, Policy, noted},
     listen::ClientAddress,
     problems::{self, Problem, RequestId},
     telemetry::{self, TraceParent},
@@ -20,15 +21,18 @@ use crate::{
 
 /// When a request that was not answered in time may be tried again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// Where sockets are opened. The gateway reads their tokens, and counts their handshakes.
+const SOCKET: &str = "/v1/ws";
 
 /// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
 /// that every error, also a panic, is answered as a [`Problem`].
-pub fn edge<E: Endpoint>(inner: E) -> impl Endpoint<Output = Response> {
-    Edge { inner, unread: Unread::default() }
+pub fn edge<E: Endpoint>(inner: E, limits: Arc<Limits>) -> impl Endpoint<Output = Response> {
+    Edge { inner, limits, unread: Unread::default() }
 }
 
 struct Edge<E> {
     inner: E,
+    limits: Arc<Limits>,
     unread: Unread,
 }
 
@@ -58,14 +62,33 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
 impl<E: Endpoint> Edge<E> {
     async fn counted(&self, request: Request) -> Response {
-        let answer = self.answer(request).await;
-        match asking::user() {
+        // Boxed, so that the layers around it do not each carry the whole of it on their stack.
+        let (mut answer, noted) = noted::within(Box::pin(self.answer(request))).await;
+        let user = asking::user();
+        if user.is_some() || answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            rate::write(&noted, answer.headers_mut());
+        }
+        match user {
             Some(user) => self.unread.count(user, answer).await,
             None => answer,
         }
     }
 
+    /// Takes what a request without a token costs its address. A request with a token costs its address something
+    /// only if the token turns out not to count: behind one address there may be many people.
+    fn admit(&self, request: &Request) -> Result<(), Exceeded> {
+        let is_anonymous =
+            !request.headers().contains_key(header::AUTHORIZATION) && request.uri().path() != SOCKET;
+        match ClientAddress::of(request).filter(|_| is_anonymous) {
+            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, Key::address(address)),
+            None => Ok(()),
+        }
+    }
+
     async fn answer(&self, request: Request) -> Response {
+        if let Err(exceeded) = self.admit(&request) {
+            return Problem::from(exceeded).into_response();
+        }
         if let Some(problem) = refused_at_once(&request) {
             return problem.into_response();
         }

@@ -10,6 +10,7 @@ pub mod examples;
 pub mod explained;
 pub mod few;
 pub mod page;
+pub mod rate;
 pub mod reasons;
 pub mod refusals;
 pub mod reply;

@@ -35,6 +35,7 @@ impl From<Refused> for Problem {
             )
             | Refused::Mismatch => StatusCode::CONFLICT,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refused::RateLimited(exceeded) => return (*exceeded).into(),
             Refused::Unavailable(outage) => {
                 tracing::warn!(error = %outage, "a request failed: a server did not answer");
                 return Self::unavailable(refused.code(), refused.detail(), AGAIN);

@@ -34,7 +34,8 @@ fn response(status: u16) -> MetaResponse {
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => (
-            "Too many requests",
+            "Too many requests. With `rate_limited`, `violated-policies` names the rate limit, and the headers \
+             `RateLimit-Policy` and `RateLimit` describe it",
             Some(("Retry-After", "The seconds to wait before a retry", u32::schema_ref())),
         ),
         503 => (

@@ -12,6 +12,7 @@ use crate::{
     },
     commands,
     domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
+    limits::{self, Policy, Rates},
     listen,
 };
 
@@ -119,6 +120,30 @@ struct Limits {
     frames_per_second: u32,
     /// Frames that a client may send over one socket at once after a silence
     frames_at_once: u32,
+    /// The rate limits. A limit that is off is absent
+    rate: Vec<RateLimit>,
+}
+
+/// A rate limit: `q` units in `w` seconds in the long run, and `burst` units at once after a silence
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Object)]
+struct RateLimit {
+    /// The name of the limit, as in the header `RateLimit-Policy`
+    policy: String,
+    /// What the limit counts for: an `account`, an `address`, a `conversation`, a `socket`
+    key: String,
+    /// The units of a window
+    q: u32,
+    /// The window, in seconds
+    w: u32,
+    /// The units at once
+    burst: u32,
+}
+
+impl RateLimit {
+    fn of(policy: Policy, rates: &Rates) -> Option<Self> {
+        let limits::Rate { quota, seconds, burst } = rates.of(policy)?;
+        Some(Self { policy: policy.word().into(), key: policy.key().into(), q: quota, w: seconds, burst })
+    }
 }
 
 /// How many frames a client may send over one socket.
@@ -137,6 +162,7 @@ impl Info {
         durability: &commands::Durability,
         layout: commands::Layout,
         frames: Frames,
+        rates: &Rates,
     ) -> Self {
         Self {
             name: "verbatim".into(),
@@ -160,6 +186,7 @@ impl Info {
                 logins: MAX_LOGINS,
                 frames_per_second: frames.per_second,
                 frames_at_once: frames.at_once,
+                rate: Policy::ALL.into_iter().filter_map(|policy| RateLimit::of(policy, rates)).collect(),
             },
         }
     }
@@ -179,8 +206,9 @@ impl From<&commands::Durability> for Durability {
 impl Example for Info {
     fn example() -> Self {
         let layout = commands::Layout { streams: 1, replicas: 1 };
-        let frames = Frames { per_second: 200, at_once: 2_000 };
-        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout, frames)
+        let frames = Frames { per_second: 12, at_once: 60 };
+        let rates = Rates::default();
+        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout, frames, &rates)
     }
 }
 

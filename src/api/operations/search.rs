@@ -79,6 +79,7 @@ impl Search {
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
         let wanted = read(&query.0)?;
+        self.reading.charge_search(caller.user)?;
         if let Some(id) = conversation_id.0 {
             // A conversation that is not mine has nothing for me, like one that does not exist.
             if !self.reading.may_search(caller.user, id, min_position.0).await? {

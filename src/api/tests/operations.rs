@@ -5,9 +5,12 @@ use std::{fs, path::Path};
 use poem::{Request, Route, endpoint::make_sync, get, http::StatusCode};
 use serde_json::{Value, json};
 
-use crate::api::{
-    self,
-    tests::{Things, edge, routes},
+use crate::{
+    api::{
+        self,
+        tests::{Things, edge, routes},
+    },
+    limits::{Limits, Rates},
 };
 
 fn document() -> Value {
@@ -139,7 +142,7 @@ async fn the_gateway_lies_beside_the_operations() {
     let app = || {
         let gateway = get(make_sync(|_| StatusCode::SWITCHING_PROTOCOLS));
         let app: Route = routes(Things, ());
-        edge(app.at("/v1/ws", gateway))
+        edge(app.at("/v1/ws", gateway), Limits::new(Rates::default(), &[0; 32]).into())
     };
     let status = async |path: &str| {
         let answer = poem::Endpoint::get_response(&app(), Request::builder().uri_str(path).finish()).await;

@@ -188,6 +188,33 @@ pub enum ClientFrame {
     },
 }
 
+impl ClientFrame {
+    /// The client's own name for it.
+    pub fn id(&self) -> Option<&FrameId> {
+        match self {
+            Self::Hello { id, .. }
+            | Self::Send { id, .. }
+            | Self::Edit { id, .. }
+            | Self::Delete { id, .. }
+            | Self::React { id, .. }
+            | Self::Unreact { id, .. }
+            | Self::Pin { id, .. }
+            | Self::Unpin { id, .. }
+            | Self::Read { id, .. }
+            | Self::Delivered { id, .. }
+            | Self::Typing { id, .. }
+            | Self::Presence { id, .. }
+            | Self::Authenticate { id, .. }
+            | Self::Ping { id } => id.as_ref(),
+        }
+    }
+
+    /// Whether it may be lost without a word, because only the latest of its kind matters.
+    pub fn is_ephemeral(&self) -> bool {
+        matches!(self, Self::Typing { .. } | Self::Presence { .. })
+    }
+}
+
 /// What a session may say of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

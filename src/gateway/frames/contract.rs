@@ -24,9 +24,14 @@ Frames are JSON text, one object each. A client sends `hello` within 10 s as its
 `client_id` at every retry, and the server sends the message once. Each `event` names the event before it in its \
 conversation, so that a client notices a hole at once. A client ignores frames and fields that it does not know.
 
-A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, and 10 pings and pongs a second. \
-Beyond that the server closes the socket with 4408. Frames that wait because the server is busy do not count against the \
-client.
+Rate limits are the same for frames and requests; `/v1/info` lists them. A frame above a limit has no effect, and the server \
+answers it with an `error` `rate_limited`, which names the `policy` and the time to wait. `typing` and `presence` above \
+their limits are dropped without an answer. A client that sends 20 frames within 60 s without waiting as long as it was told \
+is closed with 4408.
+
+A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, and 10 pings and pongs a second, \
+fragments included. Beyond that the server closes the socket with 4408 at once. Frames that wait because the server is busy do \
+not count against the client here.
 
 The reason of a close is `word;retry_after_ms=N`. After 4000 to 4499 a client reconnects with its cursor; after 4500 to 4999 \
 it does not. 1001 and 4505 are reserved: a process that ends closes with 1012 first, and the handshake refuses a client that \

@@ -10,7 +10,7 @@ use crate::{
     domain::{ConversationId, Epoch, EventId, MessageId, Position, Recorded, Status, Text, Time, UserId},
     gateway::{
         frames::client::{CURSOR, FrameId},
-        wire::{budget::FRAMES, limits, websocket},
+        wire::{budget, limits, websocket},
     },
 };
 
@@ -100,6 +100,10 @@ pub enum ServerFrame<'a> {
         /// The kind of error as a word, the same as in REST.
         #[schemars(example = &"rate_limited")]
         code: &'a str,
+        /// The rate limit that is reached, with `rate_limited`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schemars(example = &"send")]
+        policy: Option<&'a str>,
         /// The error and the next step, for the developer of the client.
         #[schemars(example = "too many messages: wait before the next one")]
         detail: &'a str,
@@ -180,20 +184,21 @@ pub struct ReadyLimits {
     #[schemars(example = Text::LIMIT)]
     pub text_bytes: usize,
     /// Frames a second that a client may send in the long run.
-    #[schemars(example = FRAMES.per_second)]
+    #[schemars(example = 12)]
     pub frames_per_second: u32,
     /// Frames that a client may send at once after a silence.
-    #[schemars(example = FRAMES.at_once)]
+    #[schemars(example = 60)]
     pub frames_at_once: u32,
 }
 
-impl From<limits::SocketLimits> for ReadyLimits {
-    fn from(limits: limits::SocketLimits) -> Self {
+impl ReadyLimits {
+    /// Those of a socket whose client may send frames at this rate.
+    pub fn of(socket: limits::SocketLimits, frames: budget::Rate) -> Self {
         Self {
-            frame_bytes: limits.message,
+            frame_bytes: socket.message,
             text_bytes: Text::LIMIT,
-            frames_per_second: FRAMES.per_second,
-            frames_at_once: FRAMES.at_once,
+            frames_per_second: frames.per_second,
+            frames_at_once: frames.at_once,
         }
     }
 }

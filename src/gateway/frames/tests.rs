@@ -4,7 +4,7 @@ use crate::{
     domain::Position,
     gateway::{
         frames::{client::*, reading::*, server::*},
-        wire::{limits, websocket},
+        wire::{budget, limits, websocket},
     },
 };
 
@@ -126,5 +126,5 @@ fn what_is_said_of_a_bad_frame_is_short() {
 #[test]
 fn a_session_is_told_the_limits_of_its_socket() {
     let limits = limits::SocketLimits { message: 1_234, ..limits::SocketLimits::default() };
-    assert_eq!(ReadyLimits::from(limits).frame_bytes, 1_234);
+    assert_eq!(ReadyLimits::of(limits, budget::frames(None)).frame_bytes, 1_234);
 }

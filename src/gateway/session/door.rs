@@ -15,7 +15,8 @@ use crate::{
         },
         wire::socket::Socket,
     },
-    listen::Upgrade,
+    limits::{Exceeded, Key, Policy},
+    listen::{ClientAddress, Upgrade},
     problems::Problem,
 };
 
@@ -25,6 +26,7 @@ pub struct Door(pub Arc<Gateway>);
 
 /// Why there is no socket.
 enum Shut {
+    RateLimited(Exceeded),
     Handshake(BadHandshake),
     Token(BadToken),
     TooManySockets,
@@ -57,14 +59,22 @@ impl Door {
         if gateway.sessions.len() >= gateway.settings.sockets {
             return Err(Shut::Full);
         }
+        let limits = &gateway.limits;
+        let address = ClientAddress::of(request).map(|client| Key::address(client.0));
+        let admit = |policy| address.map_or(Ok(()), |address| limits.admit(policy, address));
+        admit(Policy::ConnectAddress)?;
         let (comes, place) = match gateway.caller(&accepted.token) {
             Ok(caller) => {
+                limits.admit(Policy::Connect, caller.user)?;
                 let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
                 let place = place.ok_or(Shut::TooManySockets)?;
                 let comes = if place.has_seat { Ok(caller) } else { Err(Close::TOO_MANY_SOCKETS) };
                 (comes, place)
             }
-            Err(bad) => (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?),
+            Err(bad) => {
+                admit(Policy::Address)?;
+                (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?)
+            }
         };
         let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(BadHandshake::NoUpgrade))?;
         let sessions = gateway.sessions.clone();
@@ -82,11 +92,18 @@ impl Door {
     }
 }
 
+impl From<Exceeded> for Shut {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::RateLimited(exceeded)
+    }
+}
+
 impl From<Shut> for Problem {
     fn from(shut: Shut) -> Self {
         const RETRY: Duration = Duration::from_secs(5);
         match shut {
             Shut::Handshake(refused) => refused.into(),
+            Shut::RateLimited(exceeded) => exceeded.into(),
             Shut::Token(BadToken::Expired) => {
                 Self::unauthorized("token_expired", "the access token has expired: refresh it")
             }

@@ -17,12 +17,13 @@ use crate::{
             server::ServerFrame,
         },
         hub::listeners::{Listener, Listeners, Session},
-        session::{begin::begin, shared::Gateway},
+        session::{begin::begin, shared::Gateway, strikes::Strikes},
         wire::{
             incoming::{Event, Incoming},
             socket::Socket,
         },
     },
+    limits::{Exceeded, Meter, Policy},
     telemetry::METRICS,
 };
 
@@ -30,8 +31,6 @@ use crate::{
 const HELLO: Duration = Duration::from_secs(10);
 /// So many frames in a row that cannot be understood end the session.
 const BAD_FRAMES: u32 = 10;
-/// The shortest time between two `typing` frames that are handed on.
-const TYPING: Duration = Duration::from_secs(1);
 /// The most receipts of one session that wait to be told.
 const RECEIPTS: usize = 32;
 
@@ -126,7 +125,7 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
 }
 
 fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
-    socket.send(&ServerFrame::Error { id, code, detail, retry_after_ms }.encode());
+    socket.send(&ServerFrame::Error { id, code, policy: None, detail, retry_after_ms }.encode());
 }
 
 fn refuse_bad(socket: &Socket, bad: &BadFrame) {
@@ -160,13 +159,15 @@ struct Conversing<'a> {
     session: &'a Arc<Session>,
     receipts: Arc<tokio::sync::Semaphore>,
     bad_frames: u32,
-    typed: Option<Instant>,
+    frames: Meter,
+    strikes: Strikes,
 }
 
 impl<'a> Conversing<'a> {
     fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>) -> Self {
         let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
-        Self { gateway, session, receipts, bad_frames: 0, typed: None }
+        let frames = gateway.limits.meter(Policy::Frames);
+        Self { gateway, session, receipts, bad_frames: 0, frames, strikes: Strikes::default() }
     }
 
     async fn converse(mut self, incoming: &mut Incoming) {
@@ -192,8 +193,47 @@ impl<'a> Conversing<'a> {
         }
     }
 
+    /// Takes what every frame costs.
+    fn admit(&mut self, frame: &ClientFrame) -> Result<(), Exceeded> {
+        self.frames.admit()?;
+        match frame.is_ephemeral() {
+            true => Ok(()),
+            false => self.gateway.limits.admit(Policy::User, self.session.user),
+        }
+    }
+
+    /// Tells a client how long to wait, and ends the session of one that never does.
+    fn limited(&mut self, id: Option<&FrameId>, Exceeded { policy, wait }: Exceeded) {
+        let retry_after_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+        let error = ServerFrame::Error {
+            id,
+            code: "rate_limited",
+            policy: Some(policy.word()),
+            detail: "you sent too much: wait for `retry_after_ms`, then send the frame again",
+            retry_after_ms: Some(retry_after_ms),
+        };
+        self.session.socket.send(&error.encode());
+        if self.strikes.refused(wait, Instant::now()) {
+            self.session.socket.close(Close::RATE_LIMITED);
+        }
+    }
+
+    /// Tells a client why a command was refused.
+    fn refused(&mut self, id: Option<&FrameId>, refused: &Refused) {
+        match refused {
+            Refused::RateLimited(exceeded) => self.limited(id, *exceeded),
+            refused => refuse_command(&self.session.socket, id, refused),
+        }
+    }
+
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
+        if let Err(exceeded) = self.admit(&frame) {
+            if !frame.is_ephemeral() {
+                self.limited(frame.id(), exceeded);
+            }
+            return;
+        }
         match frame {
             ClientFrame::Hello { id, .. } => {
                 refuse(socket, id.as_ref(), "already_begun", "hello is the first frame and comes once", None);
@@ -205,7 +245,7 @@ impl<'a> Conversing<'a> {
                         let message = Some(sent.message.message_id);
                         acknowledge(socket, id.as_ref(), Some(sent.position), message);
                     }
-                    Err(refused) => refuse_command(socket, id.as_ref(), &refused),
+                    Err(refused) => self.refused(id.as_ref(), &refused),
                 }
             }
             ClientFrame::Edit { id, conversation_id, message_id, client_id, text } => {
@@ -233,16 +273,15 @@ impl<'a> Conversing<'a> {
                 self.advance(id, conversation_id, Some(position), None);
             }
             ClientFrame::Typing { id, conversation_id } => {
-                if self.typed.is_some_and(|at| at.elapsed() < TYPING) {
-                    return;
-                }
-                self.typed = Some(Instant::now());
                 let told = self.gateway.commands.typing(self.session.user, conversation_id);
                 if let Err(refused) = in_time(told).await {
                     refuse_command(socket, id.as_ref(), &refused);
                 }
             }
             ClientFrame::Presence { status, .. } => {
+                if self.gateway.limits.admit(Policy::Presence, self.session.user).is_err() {
+                    return;
+                }
                 self.gateway.presence.tell(self.session.user, self.session.id, status.into());
             }
             ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token),
@@ -251,7 +290,7 @@ impl<'a> Conversing<'a> {
     }
 
     async fn act(
-        &self,
+        &mut self,
         id: Option<FrameId>,
         (conversation, message): (ConversationId, MessageId),
         act: Act,
@@ -260,7 +299,7 @@ impl<'a> Conversing<'a> {
         let socket = &self.session.socket;
         match in_time(self.gateway.commands.act(self.session.user, conversation, message, act, key)).await {
             Ok(acted) => acknowledge(socket, id.as_ref(), Some(acted.position), Some(message)),
-            Err(refused) => refuse_command(socket, id.as_ref(), &refused),
+            Err(refused) => self.refused(id.as_ref(), &refused),
         }
     }
 

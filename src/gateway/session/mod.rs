@@ -9,3 +9,4 @@ mod opening;
 pub mod places;
 mod resume;
 pub mod shared;
+mod strikes;

@@ -67,7 +67,7 @@ impl Opening<'_> {
             conversations: first,
             more: !rest.is_empty(),
             heartbeat_ms: self.gateway.settings.heartbeat.as_millis() as u64,
-            limits: self.gateway.settings.socket.into(),
+            limits: self.gateway.limits_of_session(),
         };
         let mut pages = vec![ready.encode()];
         let mut rest = rest.chunks(HEADS).peekable();

@@ -10,11 +10,13 @@ use crate::{
     credentials::{BadToken, Identity, Tokens},
     feed::Feed,
     gateway::{
-        frames::close::Close,
+        frames::{close::Close, server::Limits as SessionLimits},
         hub::{delivery::Hub, listeners::Listeners},
         session::places::Places,
         settings::GatewaySettings,
+        wire::budget,
     },
+    limits::{Limits, Policy},
     live::{Blocked, Conversations, Revoked},
     log::Log,
     presence::Presence,
@@ -30,6 +32,8 @@ pub struct Gateway {
     pub conversations: Conversations,
     /// Who has blocked whom.
     pub blocked: Arc<Blocked>,
+    /// How often anything may be done.
+    pub limits: Arc<Limits>,
     /// Time and ids.
     pub clock: Clock,
     /// Checking access tokens.
@@ -57,6 +61,12 @@ impl Gateway {
     pub fn caller(&self, token: &str) -> Result<Identity, BadToken> {
         let caller = self.tokens.verify(token, self.clock.now())?;
         if self.revoked.contains(caller.login) { Err(BadToken::Invalid) } else { Ok(caller) }
+    }
+
+    /// What the client of a session may send.
+    pub fn limits_of_session(&self) -> SessionLimits {
+        let frames = budget::frames(self.limits.rates().of(Policy::Frames));
+        SessionLimits::of(self.settings.socket, frames)
     }
 
     /// Tells all sessions to come back elsewhere, spread over time.

@@ -1,9 +1,14 @@
-//! How much a client may send. Frames, control frames and bytes each come out of a bucket that fills
-//! again as time passes; a client that takes more than there is gets closed with 4408.
+//! How much a client may send before anything of it is understood. Frames, control frames and bytes each come out of
+//! a bucket that fills again as time passes; a client that takes more than there is gets closed with 4408.
+//!
+//! The policy `frames` of the rate limits is stricter and answers each frame. This is the guard below it, for floods
+//! of fragments, of pings and of bytes.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::limits;
 
 /// So much a second in the long run, and so much at once after a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +19,17 @@ pub struct Rate {
     pub at_once: u32,
 }
 
-/// Frames of every kind, fragments too. The outbox of a device that was away for days fits in at once, and
-/// a client that waits for answers is slower.
+/// Frames of every kind, fragments too.
 pub const FRAMES: Rate = Rate { per_second: 200, at_once: 2_000 };
+/// What a client may count on: the policy `frames`, as far as this guard lets it through.
+pub fn frames(policy: Option<limits::Rate>) -> Rate {
+    let Some(policy) = policy else { return FRAMES };
+    Rate {
+        per_second: (policy.quota / policy.seconds).clamp(1, FRAMES.per_second),
+        at_once: policy.burst.min(FRAMES.at_once),
+    }
+}
+
 /// All bytes, those of heads too: at once more than two hundred frames of the largest size.
 pub const BYTES: Rate = Rate { per_second: 1_000_000, at_once: 16_000_000 };
 /// Pings and pongs, which also count as frames.
@@ -116,6 +129,15 @@ mod tests {
         let after_a_resume = begin + 120 * SECOND;
         let most_by_then = 120 * CONTROL.per_second + CONTROL.at_once;
         assert_eq!(most(&mut budget, CONTROL_FRAME, after_a_resume) as u32, most_by_then);
+    }
+
+    #[test]
+    fn a_client_is_told_the_stricter_of_the_policy_and_the_guard() {
+        let policy = |quota, burst| frames(Some(limits::Rate { quota, seconds: 10, burst }));
+        assert_eq!(policy(120, 60), Rate { per_second: 12, at_once: 60 });
+        assert_eq!(policy(5, 1), Rate { per_second: 1, at_once: 1 });
+        assert_eq!(policy(1_000_000, 1_000_000), FRAMES);
+        assert_eq!(frames(None), FRAMES);
     }
 
     #[test]

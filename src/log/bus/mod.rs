@@ -3,3 +3,4 @@
 pub(in crate::log) mod lease;
 pub(in crate::log) mod peers;
 pub(in crate::log) mod signal;
+pub(in crate::log) mod spending;

@@ -137,11 +137,17 @@ impl<B: Backbone> World<B> {
 
     /// Starts one more node that reaches the log by a way that can be blocked.
     pub async fn add_node_behind_a_way(&mut self, roles: &str) -> Way {
+        self.add_node_behind_a_way_with(roles, &[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn add_node_behind_a_way_with(&mut self, roles: &str, settings: &[(&str, &str)]) -> Way {
         let url = self.nats.url().to_owned();
         let server = url.rsplit_once('@').map_or(&*url, |(_, host)| host);
         let way = Way::to(server.parse().expect("an address")).await;
         let url = url.replace(server, &way.address.to_string());
-        self.add_node_with(roles, &[("VERBATIM_NATS_URL", &url)]).await;
+        let settings: Vec<_> = settings.iter().copied().chain([("VERBATIM_NATS_URL", &*url)]).collect();
+        self.add_node_with(roles, &settings).await;
         way
     }
 

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{Backbone, Database, Machine, PATIENCE, eventually};
+use crate::unlimited::UNLIMITED;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -78,6 +79,7 @@ impl Beginning {
             .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
+            .envs(UNLIMITED.iter().copied())
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
             .spawn()

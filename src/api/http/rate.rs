@@ -1,0 +1,30 @@
+//! The rate limits in the head of an answer, as the IETF draft ratelimit-headers writes them.
+
+use std::fmt::Write as _;
+
+use poem::http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::limits::{Applied, Noted};
+
+/// Which limits applied: `"send";q=300;w=60`.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+/// What they left: `"send";r=12;t=1`.
+const LEFT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Writes which limits have applied and what they left.
+pub(in crate::api) fn write(noted: &Noted, headers: &mut HeaderMap) {
+    let (mut policies, mut left) = (String::new(), String::new());
+    for Applied { policy, rate, remaining, next } in noted.iter() {
+        let between = if policies.is_empty() { "" } else { ", " };
+        let word = policy.word();
+        let seconds = next.as_secs() + u64::from(next.subsec_nanos() > 0);
+        // Writing into a String does not fail.
+        let _ = write!(policies, "{between}\"{word}\";q={};w={}", rate.quota, rate.seconds);
+        let _ = write!(left, "{between}\"{word}\";r={remaining};t={seconds}");
+    }
+    for (name, value) in [(POLICY, policies), (LEFT, left)] {
+        if let (false, Ok(value)) = (value.is_empty(), HeaderValue::try_from(value)) {
+            headers.insert(name, value);
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The cost of a command, taken once its caller is known to be a member: a stranger never uses up the budget of a
+//! conversation. A request has cost its user something before; what has a policy of its own gives that back when it
+//! has happened, so that a retry, which does nothing, costs the user and nothing else.
+
+use crate::{
+    commands::{needs::Commands, refused::Refused},
+    domain::{ConversationId, Event, UserId},
+    limits::{Exceeded, Policy},
+};
+
+impl Commands {
+    /// Takes what a change to the timeline costs: all of it, or nothing.
+    pub(super) fn charge_change(&self, by: UserId, id: ConversationId) -> Result<(), Refused> {
+        self.limits.admit(Policy::Send, by)?;
+        self.limits
+            .admit(Policy::Conversation, id)
+            .inspect_err(|_| self.limits.give_back(Policy::Send, by, 1))?;
+        Ok(())
+    }
+
+    /// Ends what [`charge_change`](Self::charge_change) began, once the log has answered.
+    pub(super) fn settle_change(&self, by: UserId, id: ConversationId, was_there: bool) {
+        if was_there {
+            self.limits.give_back(Policy::Conversation, id, 1);
+            self.limits.give_back(Policy::Send, by, 1);
+        } else {
+            self.limits.instead_of_user(by);
+        }
+    }
+
+    /// Takes what bringing others in costs.
+    pub(super) fn charge_members(&self, by: UserId, event: &Event) -> Result<(), Exceeded> {
+        match others(by, event) {
+            0 => Ok(()),
+            many => self.limits.admit_many(Policy::Members, by, many),
+        }
+    }
+
+    /// Takes what starting a conversation costs: all of it, or nothing.
+    pub(super) fn charge_start(&self, by: UserId, event: &Event) -> Result<(), Exceeded> {
+        self.limits.admit(Policy::Start, by)?;
+        self.charge_members(by, event).inspect_err(|_| self.limits.give_back(Policy::Start, by, 1))
+    }
+
+    /// Ends what [`charge_start`](Self::charge_start) began, once the log has answered.
+    pub(super) fn settle_start(&self, by: UserId, members: u32, was_there: bool) {
+        if was_there {
+            self.limits.give_back(Policy::Members, by, members);
+            self.limits.give_back(Policy::Start, by, 1);
+        } else {
+            self.limits.instead_of_user(by);
+        }
+    }
+}
+
+/// How many others an event brings in.
+pub(super) fn others(by: UserId, event: &Event) -> u32 {
+    let others = event.brings_in().into_iter().filter(|user| *user != by).count();
+    u32::try_from(others).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,85 @@
+//! The rate limits of a process.
+
+use clap::Args;
+
+use crate::limits::{Limit, Policy, Rates};
+
+/// How often things may be done. A limit is written QUOTA/SECONDS or QUOTA/SECONDS:BURST: so many in so many seconds in
+/// the long run, and so many at once.
+#[derive(Debug, Clone, Copy, Args)]
+#[command(
+    next_help_heading = "Rate limits (QUOTA/SECONDS or QUOTA/SECONDS:BURST, the same on all nodes; `off` for none)"
+)]
+pub(super) struct LimitSettings {
+    /// Requests without a valid access token from one address (IPv6: from one /56).
+    #[arg(long, env = "VERBATIM_LIMIT_ADDRESS", default_value_t = Policy::Address.default_limit(), value_name = "RATE")]
+    limit_address: Limit,
+
+    /// All authenticated requests and frames of an account that have no limit of their own.
+    #[arg(long, env = "VERBATIM_LIMIT_USER", default_value_t = Policy::User.default_limit(), value_name = "RATE")]
+    limit_user: Limit,
+
+    /// Messages that an account sends, edits, deletes, pins or reacts to.
+    #[arg(long, env = "VERBATIM_LIMIT_SEND", default_value_t = Policy::Send.default_limit(), value_name = "RATE")]
+    limit_send: Limit,
+
+    /// The same for all members of a conversation together.
+    #[arg(long, env = "VERBATIM_LIMIT_CONVERSATION", default_value_t = Policy::Conversation.default_limit(), value_name = "RATE")]
+    limit_conversation: Limit,
+
+    /// Conversations that an account starts.
+    #[arg(long, env = "VERBATIM_LIMIT_START", default_value_t = Policy::Start.default_limit(), value_name = "RATE")]
+    limit_start: Limit,
+
+    /// Members whom an account brings into conversations.
+    #[arg(long, env = "VERBATIM_LIMIT_MEMBERS", default_value_t = Policy::Members.default_limit(), value_name = "RATE")]
+    limit_members: Limit,
+
+    /// Searches of an account, and its reads with `as_of`.
+    #[arg(long, env = "VERBATIM_LIMIT_SEARCH", default_value_t = Policy::Search.default_limit(), value_name = "RATE")]
+    limit_search: Limit,
+
+    /// WebSockets that an account opens.
+    #[arg(long, env = "VERBATIM_LIMIT_CONNECT", default_value_t = Policy::Connect.default_limit(), value_name = "RATE")]
+    limit_connect: Limit,
+
+    /// WebSockets that are opened from one address (IPv6: from one /56).
+    #[arg(long, env = "VERBATIM_LIMIT_CONNECT_ADDRESS", default_value_t = Policy::ConnectAddress.default_limit(), value_name = "RATE")]
+    limit_connect_address: Limit,
+
+    /// Frames of one WebSocket.
+    #[arg(long, env = "VERBATIM_LIMIT_FRAMES", default_value_t = Policy::Frames.default_limit(), value_name = "RATE")]
+    limit_frames: Limit,
+
+    /// Frames `typing` of an account in one conversation. Frames above the limit are dropped.
+    #[arg(long, env = "VERBATIM_LIMIT_TYPING", default_value_t = Policy::Typing.default_limit(), value_name = "RATE")]
+    limit_typing: Limit,
+
+    /// Frames `presence` of an account. Frames above the limit are dropped.
+    #[arg(long, env = "VERBATIM_LIMIT_PRESENCE", default_value_t = Policy::Presence.default_limit(), value_name = "RATE")]
+    limit_presence: Limit,
+}
+
+impl LimitSettings {
+    /// The limits of all policies.
+    pub(super) fn rates(&self) -> Rates {
+        Policy::ALL.into_iter().fold(Rates::default(), |rates, policy| rates.with(policy, self.of(policy)))
+    }
+
+    fn of(&self, policy: Policy) -> Limit {
+        match policy {
+            Policy::Address => self.limit_address,
+            Policy::User => self.limit_user,
+            Policy::Send => self.limit_send,
+            Policy::Conversation => self.limit_conversation,
+            Policy::Start => self.limit_start,
+            Policy::Members => self.limit_members,
+            Policy::Search => self.limit_search,
+            Policy::Connect => self.limit_connect,
+            Policy::ConnectAddress => self.limit_connect_address,
+            Policy::Frames => self.limit_frames,
+            Policy::Typing => self.limit_typing,
+            Policy::Presence => self.limit_presence,
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! Clients that go on after they were told to wait.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+/// So many refused frames of a client that did not wait end its session, …
+const MOST: usize = 20;
+/// … if they come within this time.
+const WITHIN: Duration = Duration::from_secs(60);
+
+/// The refused frames that came although the client had been told to wait.
+#[derive(Debug, Default)]
+pub(super) struct Strikes {
+    told: Option<Instant>,
+    ignored: VecDeque<Instant>,
+}
+
+impl Strikes {
+    /// Notes a refusal with the time to wait. Whether the client has ignored too many of them.
+    pub(super) fn refused(&mut self, wait: Duration, now: Instant) -> bool {
+        if self.told.is_some_and(|until| now < until) {
+            self.ignored.push_back(now);
+        }
+        while self.ignored.front().is_some_and(|at| now.duration_since(*at) > WITHIN) {
+            self.ignored.pop_front();
+        }
+        self.told = self.told.max(Some(now + wait));
+        self.ignored.len() >= MOST
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WAIT: Duration = Duration::from_millis(200);
+
+    #[test]
+    fn a_client_that_waits_is_never_closed() {
+        let (mut strikes, begin) = (Strikes::default(), Instant::now());
+        assert!((0..1_000).all(|n| !strikes.refused(WAIT, begin + WAIT * n)));
+    }
+
+    #[test]
+    fn the_twentieth_frame_within_a_minute_that_did_not_wait_is_one_too_many() {
+        let (mut strikes, begin) = (Strikes::default(), Instant::now());
+        let ignored = (0..100).take_while(|_| !strikes.refused(WAIT, begin)).count();
+        assert_eq!(ignored, MOST, "the first refusal tells how long to wait");
+        let mut slow = Strikes::default();
+        let wait = Duration::from_secs(3_600);
+        assert!((0..200).all(|n| !slow.refused(wait, begin + Duration::from_secs(4) * n)));
+    }
+}

@@ -1,0 +1,224 @@
+//! Whether a request may go on.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    gcra::Pace,
+    key::{Key, Secret},
+    map::{Change, Map},
+    noted::{self, Applied},
+    policy::{Policy, Rates},
+    rate::Rate,
+};
+use crate::{domain::UserId, telemetry::METRICS};
+
+/// A budget is used up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the limit `{}` is reached for {} ms", .policy.word(), .wait.as_millis())]
+pub struct Exceeded {
+    /// The policy that refuses.
+    pub policy: Policy,
+    /// The time until the same request would pass, if nothing else comes.
+    pub wait: Duration,
+}
+
+/// The budgets of this process.
+pub struct Limits {
+    rates: Rates,
+    paces: [Option<Pace>; Policy::ROWS],
+    secret: Secret,
+    pub(super) map: Map,
+    born: Instant,
+}
+
+impl Limits {
+    /// Full budgets. Nodes that share a secret know one another's keys.
+    pub fn new(rates: Rates, shared: &[u8; 32]) -> Self {
+        let mut paces = [None; Policy::ROWS];
+        for policy in Policy::ALL {
+            paces[usize::from(policy.number())] = rates.of(policy).map(Rate::pace);
+        }
+        let secret = Secret::derived(shared);
+        Self { rates, paces, secret, map: Map::new(), born: Instant::now() }
+    }
+
+    /// The limits that are in force.
+    pub fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    /// Takes one unit of a budget.
+    pub fn admit(&self, policy: Policy, key: impl Into<Key>) -> Result<(), Exceeded> {
+        self.admit_many(policy, key, 1)
+    }
+
+    /// Takes units of a budget: all of them, or none.
+    pub fn admit_many(&self, policy: Policy, key: impl Into<Key>, units: u32) -> Result<(), Exceeded> {
+        let Some((rate, pace)) = self.in_force(policy) else { return Ok(()) };
+        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
+        let (answer, arrival) = self.map.change(hash, policy.number(), now, |arrival| {
+            let (arrival, spent, answer) = match pace.admit(arrival, now, units) {
+                Ok(after) => (after, units.min(rate.burst), Ok(())),
+                Err(wait) => (arrival, 0, Err(wait)),
+            };
+            let spent = i32::try_from(spent).unwrap_or(i32::MAX);
+            Change { arrival, spent, answer: (answer, arrival) }
+        });
+        note(policy, rate, pace, arrival, now);
+        answer.map_err(|wait| exceeded(policy, wait))
+    }
+
+    /// Puts units back that were taken for something that did not happen.
+    pub fn give_back(&self, policy: Policy, key: impl Into<Key>, units: u32) {
+        let Some((rate, pace)) = self.in_force(policy) else { return };
+        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
+        let arrival = self.map.change(hash, policy.number(), now, |arrival| {
+            let arrival = pace.give_back(arrival, units);
+            let spent = i32::try_from(units).map_or(i32::MIN, |units| -units);
+            Change { arrival, spent, answer: arrival }
+        });
+        note(policy, rate, pace, arrival, now);
+    }
+
+    /// Gives back what a request has cost its user, because a policy of its own has admitted it.
+    pub fn instead_of_user(&self, user: UserId) {
+        self.give_back(Policy::User, user, 1);
+        noted::forget(Policy::User);
+    }
+
+    /// Takes a unit of a policy of its own, in place of what the request has cost its user.
+    pub fn admit_instead_of_user(&self, policy: Policy, user: UserId) -> Result<(), Exceeded> {
+        self.admit(policy, user)?;
+        self.instead_of_user(user);
+        Ok(())
+    }
+
+    /// A budget that no other part of this process shares, and no other node.
+    pub fn meter(&self, policy: Policy) -> Meter {
+        let pace = self.in_force(policy).map(|(_, pace)| pace);
+        Meter { policy, pace, born: Instant::now(), arrival: 0 }
+    }
+
+    /// What is left of a budget; `None` where the policy is off.
+    pub fn peek(&self, policy: Policy, key: impl Into<Key>) -> Option<Applied> {
+        let (rate, pace) = self.in_force(policy)?;
+        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
+        Some(applied(policy, rate, pace, self.map.arrival(hash), now))
+    }
+
+    /// Takes what another node has admitted. Whether the number is that of a policy.
+    pub(super) fn spend(&self, number: u8, hash: u64, units: u32) -> bool {
+        let Some(policy) = Policy::numbered(number) else { return false };
+        if let Some((_, pace)) = self.in_force(policy) {
+            let now = self.now();
+            self.map.change(hash, number, now, |arrival| Change {
+                arrival: pace.spend(arrival, now, units),
+                spent: 0,
+                answer: (),
+            });
+        }
+        true
+    }
+
+    fn in_force(&self, policy: Policy) -> Option<(Rate, Pace)> {
+        self.rates.of(policy).zip(self.paces[usize::from(policy.number())])
+    }
+
+    fn now(&self) -> u64 {
+        nanoseconds(self.born.elapsed())
+    }
+}
+
+/// A budget of one owner.
+#[derive(Debug)]
+pub struct Meter {
+    policy: Policy,
+    pace: Option<Pace>,
+    born: Instant,
+    arrival: u64,
+}
+
+impl Meter {
+    /// Takes one unit.
+    pub fn admit(&mut self) -> Result<(), Exceeded> {
+        let Some(pace) = self.pace else { return Ok(()) };
+        match pace.admit(self.arrival, nanoseconds(self.born.elapsed()), 1) {
+            Ok(arrival) => {
+                self.arrival = arrival;
+                Ok(())
+            }
+            Err(wait) => Err(exceeded(self.policy, wait)),
+        }
+    }
+}
+
+/// A refusal, counted.
+fn exceeded(policy: Policy, wait: u64) -> Exceeded {
+    METRICS.rate_limited.get_or_create(&[("policy", policy.word())]).inc();
+    Exceeded { policy, wait: Duration::from_nanos(wait) }
+}
+
+/// After 584 years time stands still.
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+fn note(policy: Policy, rate: Rate, pace: Pace, arrival: u64, now: u64) {
+    noted::note(applied(policy, rate, pace, arrival, now));
+}
+
+fn applied(policy: Policy, rate: Rate, pace: Pace, arrival: u64, now: u64) -> Applied {
+    let left = pace.left(arrival, now);
+    Applied { policy, rate, remaining: left.units, next: Duration::from_nanos(left.next) }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::limits::Limit;
+
+    fn user(n: u32) -> UserId {
+        format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
+    }
+
+    fn limits(limit: &str) -> Limits {
+        Limits::new(Rates::default().with(Policy::User, limit.parse().expect("a limit")), &[1; 32])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_user_has_a_budget_that_fills_again() {
+        let limits = limits("60/60:3");
+        for left in [2, 1, 0] {
+            assert_eq!(limits.admit(Policy::User, user(1)), Ok(()));
+            assert_eq!(limits.peek(Policy::User, user(1)).map(|applied| applied.remaining), Some(left));
+        }
+        let refused = limits.admit(Policy::User, user(1)).expect_err("used up");
+        assert_eq!(refused, Exceeded { policy: Policy::User, wait: Duration::from_secs(1) });
+        assert_eq!(limits.admit(Policy::User, user(2)), Ok(()), "others are not concerned");
+        advance(Duration::from_millis(999)).await;
+        assert!(limits.admit(Policy::User, user(1)).is_err(), "a refusal costs nothing, and time is needed");
+        advance(Duration::from_millis(1)).await;
+        assert_eq!(limits.admit(Policy::User, user(1)), Ok(()));
+        limits.give_back(Policy::User, user(1), 1);
+        assert_eq!(limits.admit(Policy::User, user(1)), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_units_are_taken_all_or_not_at_all() {
+        let limits = limits("60/60:10");
+        assert_eq!(limits.admit_many(Policy::User, user(1), 8), Ok(()));
+        assert!(limits.admit_many(Policy::User, user(1), 3).is_err());
+        assert_eq!(limits.admit_many(Policy::User, user(1), 2), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_off_limits_nobody() {
+        let limits = Limits::new(Rates::default().with(Policy::User, Limit::Off), &[1; 32]);
+        assert!((0..10_000).all(|_| limits.admit(Policy::User, user(1)).is_ok()));
+        assert_eq!(limits.peek(Policy::User, user(1)), None);
+    }
+}

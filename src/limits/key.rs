@@ -1,0 +1,133 @@
+//! Whose budget it is: a few bytes, hashed with a key that all nodes of an installation share and strangers do not
+//! have, so that nobody can choose names that share a budget.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::hmac;
+
+use super::{policy::Policy, siphash::siphash};
+use crate::domain::{ConversationId, UserId};
+
+/// The most bytes of a key: its policy and two ids.
+const MOST: usize = 33;
+
+/// Whose budget it is, within a policy.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    bytes: [u8; MOST],
+    length: usize,
+}
+
+impl Key {
+    fn of(parts: [&[u8]; 2]) -> Self {
+        let mut key = Self { bytes: [0; MOST], length: 1 };
+        for part in parts {
+            key.bytes[key.length..key.length + part.len()].copy_from_slice(part);
+            key.length += part.len();
+        }
+        key
+    }
+
+    /// An IPv4 address, or the /56 of an IPv6 address: what one household gets.
+    pub fn address(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of([&address.octets(), &[]]),
+            IpAddr::V6(address) => Self::of([&address.octets()[..7], &[]]),
+        }
+    }
+
+    /// The neighbourhood of an address: the /24 of IPv4, the /48 of IPv6.
+    pub fn group(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of([&address.octets()[..3], &[]]),
+            IpAddr::V6(address) => Self::of([&address.octets()[..6], &[]]),
+        }
+    }
+
+    /// An account in a conversation.
+    pub fn member(user: UserId, conversation: ConversationId) -> Self {
+        Self::of([user.uuid().as_bytes(), conversation.uuid().as_bytes()])
+    }
+}
+
+impl From<UserId> for Key {
+    fn from(user: UserId) -> Self {
+        Self::of([user.uuid().as_bytes(), &[]])
+    }
+}
+
+impl From<ConversationId> for Key {
+    fn from(conversation: ConversationId) -> Self {
+        Self::of([conversation.uuid().as_bytes(), &[]])
+    }
+}
+
+/// The secret of the hashes.
+#[derive(Clone, Copy)]
+pub(super) struct Secret(u64, u64);
+
+impl Secret {
+    /// Derived from a secret that all nodes share.
+    pub(super) fn derived(shared: &[u8; 32]) -> Self {
+        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, shared), b"verbatim.limits");
+        let word = |at: usize| {
+            let bytes = tag.as_ref()[at..at + 8].try_into().expect("a tag has 32 bytes");
+            u64::from_le_bytes(bytes)
+        };
+        Self(word(0), word(8))
+    }
+
+    /// The hash of a key within a policy; never 0.
+    pub(super) fn hash(self, policy: Policy, mut key: Key) -> u64 {
+        key.bytes[0] = policy.number();
+        siphash((self.0, self.1), &key.bytes[..key.length]).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash(key: Key) -> u64 {
+        Secret::derived(&[7; 32]).hash(Policy::User, key)
+    }
+
+    fn address(text: &str) -> u64 {
+        hash(Key::address(text.parse().expect("an address")))
+    }
+
+    fn group(text: &str) -> u64 {
+        hash(Key::group(text.parse().expect("an address")))
+    }
+
+    #[test]
+    fn a_household_of_ipv6_is_one_key() {
+        let first = address("2001:db8:1:ff00::1");
+        for host in 0..1_000_000_u128 {
+            // All bits below the /56 differ: those of the network and those of the host.
+            let spread = host.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 56;
+            let ip: std::net::Ipv6Addr = (0x2001_0db8_0001_ff00_u128 << 64 | spread).into();
+            assert_eq!(hash(Key::address(ip.into())), first, "{ip}");
+        }
+        assert_ne!(address("2001:db8:1:fe00::1"), first);
+        assert_ne!(address("2001:db8:1:100::1"), first);
+    }
+
+    #[test]
+    fn addresses_of_ipv4_are_keys_of_their_own_and_groups_are_wider() {
+        assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
+        assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"), "one address, written in two ways");
+        assert_eq!(group("192.0.2.1"), group("192.0.2.200"));
+        assert_ne!(group("192.0.2.1"), group("192.0.3.1"));
+        assert_eq!(group("2001:db8:1::1"), group("2001:db8:1:ffff::1"));
+        assert_ne!(group("2001:db8:1::1"), group("2001:db8:2::1"));
+    }
+
+    #[test]
+    fn another_secret_makes_other_hashes() {
+        let key = Key::from("01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse::<UserId>().expect("id"));
+        let of = |secret| Secret::derived(&[secret; 32]).hash(Policy::User, key);
+        assert_eq!(of(1), of(1));
+        assert_ne!(of(1), of(2));
+    }
+}

@@ -1,0 +1,22 @@
+//! How **often**: rate limits, the same on all nodes.
+//!
+//! Each process counts in its own memory ([`Limits`]), without a round trip. What it has admitted it tells the others
+//! ten times a second, and they count it too ([`gossip`]). So in the long run a limit is exact however many nodes
+//! there are; a burst that hits N nodes at once can pass N times, once. Without NATS a process goes on with its own
+//! budgets.
+
+mod check;
+mod gcra;
+pub mod gossip;
+mod key;
+mod map;
+pub mod noted;
+mod policy;
+mod rate;
+mod siphash;
+
+pub use check::{Exceeded, Limits, Meter};
+pub use key::Key;
+pub use noted::{Applied, Noted};
+pub use policy::{Policy, Rates};
+pub use rate::{BadLimit, Limit, Rate, needed};

@@ -1,0 +1,100 @@
+//! The policies that applied to a request, for the head of its answer.
+
+use std::{cell::Cell, time::Duration};
+
+use super::{policy::Policy, rate::Rate};
+
+tokio::task_local! {
+    static NOTED: Cell<Noted>;
+}
+
+/// A policy that applied to a request, and what it left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Applied {
+    /// Which policy.
+    pub policy: Policy,
+    /// Its rate.
+    pub rate: Rate,
+    /// The units that are left at this moment.
+    pub remaining: u32,
+    /// The time until there is one unit more; nothing for a full budget.
+    pub next: Duration,
+}
+
+/// The most policies that apply to one request.
+const MOST: usize = 4;
+
+/// What has applied so far, in the order in which it was checked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Noted([Option<Applied>; MOST]);
+
+impl Noted {
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Applied> {
+        self.0.iter().flatten()
+    }
+
+    fn with(mut self, applied: Applied) -> Self {
+        let same = |place: &&mut Option<Applied>| place.is_none_or(|noted| noted.policy == applied.policy);
+        if let Some(place) = self.0.iter_mut().find(same) {
+            *place = Some(applied);
+        }
+        self
+    }
+
+    fn without(mut self, policy: Policy) -> Self {
+        let mut kept = self.0.into_iter().flatten().filter(|applied| applied.policy != policy);
+        self.0 = std::array::from_fn(|_| kept.next());
+        self
+    }
+}
+
+/// Answers a request, and tells what applied to it.
+pub async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
+    NOTED
+        .scope(Cell::default(), async {
+            let answer = answering.await;
+            (answer, NOTED.with(Cell::get))
+        })
+        .await
+}
+
+/// Notes what applied. Outside of a request, as on a socket, nobody asks for it.
+pub(super) fn note(applied: Applied) {
+    let _ = NOTED.try_with(|noted| noted.set(noted.get().with(applied)));
+}
+
+/// Takes back what another policy has replaced.
+pub(super) fn forget(policy: Policy) {
+    let _ = NOTED.try_with(|noted| noted.set(noted.get().without(policy)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_last_word_on_each_policy_is_kept_in_the_order_of_the_checks() {
+        let applied = |policy: Policy, remaining| Applied {
+            policy,
+            rate: policy.default_rate(),
+            remaining,
+            next: Duration::ZERO,
+        };
+        let (answer, noted) = within(async {
+            note(applied(Policy::User, 9));
+            note(applied(Policy::User, 8));
+            "done"
+        })
+        .await;
+        assert_eq!(answer, "done");
+        assert_eq!(noted.iter().map(|a| a.remaining).collect::<Vec<_>>(), [8]);
+        let ((), noted) = within(async {
+            note(applied(Policy::User, 8));
+            forget(Policy::User);
+        })
+        .await;
+        assert_eq!(noted.iter().count(), 0);
+        note(applied(Policy::User, 7));
+    }
+}

@@ -1,0 +1,195 @@
+//! A limit as operators write it: `300/60:30` or `off`.
+
+use std::{fmt, str::FromStr};
+
+use super::gcra::Pace;
+
+/// So many units in so many seconds in the long run, and so many at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// The units of a window.
+    pub quota: u32,
+    /// The window, in seconds.
+    pub seconds: u32,
+    /// The units at once.
+    pub burst: u32,
+}
+
+/// The most units of a window, and of a burst.
+const MOST: u32 = 1_000_000;
+/// The longest window, and the longest time in which a budget fills: 31 days.
+const LONGEST: u32 = 31 * 24 * 60 * 60;
+
+impl Rate {
+    pub(super) fn pace(self) -> Pace {
+        Pace::new(self.quota, u64::from(self.seconds) * 1_000_000_000, self.burst)
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}:{}", self.quota, self.seconds, self.burst)
+    }
+}
+
+/// What an operator wants of a policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// No limit.
+    Off,
+    /// A limit; without a burst, that of the default holds as far as the quota allows it.
+    Of {
+        /// The units of a window.
+        quota: u32,
+        /// The window, in seconds.
+        seconds: u32,
+        /// The units at once.
+        burst: Option<u32>,
+    },
+}
+
+impl Limit {
+    /// The rate of a policy with this default; `None` without a limit.
+    pub(super) fn of(self, default: Rate) -> Option<Rate> {
+        match self {
+            Self::Off => None,
+            Self::Of { quota, seconds, burst } => {
+                Some(Rate { quota, seconds, burst: burst.unwrap_or(default.burst.min(quota)) })
+            }
+        }
+    }
+}
+
+impl From<Rate> for Limit {
+    fn from(Rate { quota, seconds, burst }: Rate) -> Self {
+        Self::Of { quota, seconds, burst: Some(burst) }
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Of { quota, seconds, burst: Some(burst) } => write!(f, "{quota}/{seconds}:{burst}"),
+            Self::Of { quota, seconds, burst: None } => write!(f, "{quota}/{seconds}"),
+        }
+    }
+}
+
+/// The text is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadLimit {
+    /// Another form.
+    #[error(
+        "this is no rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
+    )]
+    Form,
+    /// A number is 0.
+    #[error("a rate limit has no 0: write `off` for no limit")]
+    Zero,
+    /// A number is too large.
+    #[error(
+        "the rate limit is too large: quota and burst are at most 1000000, and neither the window nor the time in \
+         which the burst fills again is longer than 31 days (2678400 s)"
+    )]
+    Large,
+    /// It cannot be off.
+    #[error("this rate limit cannot be off, because it protects passwords: write a high limit instead")]
+    Needed,
+}
+
+impl FromStr for Limit {
+    type Err = BadLimit;
+
+    fn from_str(text: &str) -> Result<Self, BadLimit> {
+        if text == "off" {
+            return Ok(Self::Off);
+        }
+        let number = |text: &str| match text.parse::<u64>() {
+            _ if !text.bytes().all(|byte| byte.is_ascii_digit()) || text.is_empty() => Err(BadLimit::Form),
+            Ok(0) => Err(BadLimit::Zero),
+            Ok(number) => u32::try_from(number).map_err(|_| BadLimit::Large),
+            Err(_) => Err(BadLimit::Large),
+        };
+        // `0` alone is what people write who mean `off` or nothing at all.
+        let (quota, rest) = match text.split_once('/') {
+            Some(parts) => parts,
+            None => return Err(number(text).err().unwrap_or(BadLimit::Form)),
+        };
+        let (seconds, burst) = match rest.split_once(':') {
+            Some((seconds, burst)) => (seconds, Some(burst)),
+            None => (rest, None),
+        };
+        let (quota, seconds) = (number(quota)?, number(seconds)?);
+        let burst = burst.map(number).transpose()?;
+        let fills = u64::from(burst.unwrap_or(1)) * u64::from(seconds) / u64::from(quota);
+        let is_large = quota > MOST
+            || burst.is_some_and(|burst| burst > MOST)
+            || seconds > LONGEST
+            || fills > u64::from(LONGEST);
+        if is_large { Err(BadLimit::Large) } else { Ok(Self::Of { quota, seconds, burst }) }
+    }
+}
+
+/// Reads a limit that has to be there.
+pub fn needed(text: &str) -> Result<Limit, BadLimit> {
+    match text.parse()? {
+        Limit::Off => Err(BadLimit::Needed),
+        limit => Ok(limit),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Limit, BadLimit> {
+        text.parse()
+    }
+
+    #[test]
+    fn a_limit_is_read_as_it_is_written() {
+        for text in ["300/60", "300/60:30", "1/3:2", "off", "1000000/1:1000000"] {
+            assert_eq!(read(text).map(|limit| limit.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!(needed("10/60:5"), read("10/60:5"));
+    }
+
+    #[test]
+    fn nought_is_not_off_and_nonsense_is_refused() {
+        for text in ["0", "0/60", "10/0", "10/60:0", "00/1"] {
+            assert_eq!(read(text), Err(BadLimit::Zero), "{text}");
+        }
+        for text in [
+            "",
+            "10",
+            "/",
+            "10/",
+            "/60",
+            "-1/60",
+            "+1/60",
+            "1.5/60",
+            "10/60:",
+            "10/60:5:5",
+            "Off",
+            " off",
+            "10/60s",
+        ] {
+            assert_eq!(read(text), Err(BadLimit::Form), "{text}");
+        }
+        for text in ["1000001/1", "1/2678401", "1/1:1000001", "1/2000000:2", "99999999999999999999999/1"] {
+            assert_eq!(read(text), Err(BadLimit::Large), "{text}");
+        }
+        assert_eq!(needed("off"), Err(BadLimit::Needed));
+    }
+
+    #[test]
+    fn a_burst_that_is_not_written_is_that_of_the_default() {
+        let default = Rate { quota: 300, seconds: 60, burst: 30 };
+        let of = |text: &str| read(text).expect("a limit").of(default).map(|rate| rate.to_string());
+        assert_eq!(of("600/60").as_deref(), Some("600/60:30"));
+        assert_eq!(of("5/60").as_deref(), Some("5/60:5"));
+        assert_eq!(of("5/60:9").as_deref(), Some("5/60:9"));
+        assert_eq!(of("off"), None);
+    }
+}

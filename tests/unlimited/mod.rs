@@ -1,0 +1,19 @@
+//! Rate limits of nodes under test: off, as far as a limit can be. Stories and benchmarks do in seconds with few
+//! accounts, all from one address, what people do in hours; what they look at would hide behind 429. The stories of
+//! the limits themselves set the limits that they are about, and dev mode keeps the defaults.
+
+/// For the environment of a node; later settings of a story win.
+pub const UNLIMITED: &[(&str, &str)] = &[
+    ("VERBATIM_LIMIT_ADDRESS", "off"),
+    ("VERBATIM_LIMIT_USER", "off"),
+    ("VERBATIM_LIMIT_SEND", "off"),
+    ("VERBATIM_LIMIT_CONVERSATION", "off"),
+    ("VERBATIM_LIMIT_START", "off"),
+    ("VERBATIM_LIMIT_MEMBERS", "off"),
+    ("VERBATIM_LIMIT_SEARCH", "off"),
+    ("VERBATIM_LIMIT_CONNECT", "off"),
+    ("VERBATIM_LIMIT_CONNECT_ADDRESS", "off"),
+    ("VERBATIM_LIMIT_FRAMES", "off"),
+    ("VERBATIM_LIMIT_TYPING", "1/1"),
+    ("VERBATIM_LIMIT_PRESENCE", "off"),
+];
