@@ -10,7 +10,7 @@ use crate::{
     credentials::{BadToken, Identity, Tokens},
     feed::Feed,
     gateway::{
-        frames::{close::Close, server::Limits as SessionLimits},
+        frames::{close::Close, server::ReadyLimits},
         hub::{delivery::Hub, listeners::Listeners},
         session::places::Places,
         settings::GatewaySettings,
@@ -64,9 +64,9 @@ impl Gateway {
     }
 
     /// What the client of a session may send.
-    pub fn limits_of_session(&self) -> SessionLimits {
+    pub fn limits_of_session(&self) -> ReadyLimits {
         let frames = budget::frames(self.limits.rates().of(Policy::Frames));
-        SessionLimits::of(self.settings.socket, frames)
+        ReadyLimits::of(self.settings.socket, frames)
     }
 
     /// Tells all sessions to come back elsewhere, spread over time.
