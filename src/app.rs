@@ -38,7 +38,7 @@ use crate::{
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
-    limits::{self, Limits, Policy},
+    limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
     log::{Durability, Log},
@@ -195,7 +195,7 @@ async fn start(
     tasks.spawn("same log", same_log);
     let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
-    let limits = Arc::new(Limits::new(settings.rates(), &cursor_key));
+    let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
     let needs = Needs {
         log: log.clone(),
@@ -208,7 +208,7 @@ async fn start(
         clock: clock.clone(),
     };
     let commands = Commands::start(needs, tasks);
-    let signals = Arc::new(live::Signals {
+    let signals = Arc::new(live::HeardSignals {
         log: log.clone(),
         pool: pool.clone(),
         clock: clock.clone(),
@@ -263,7 +263,7 @@ async fn start(
     // heard.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
 
-    let budget::Rate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
+    let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
     let frames = api::operations::info::Frames { per_second, at_once };
     let info =
         api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames, limits.rates());

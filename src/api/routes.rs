@@ -42,7 +42,7 @@ use crate::{
     commands::Commands,
     credentials::{Hasher, Tokens},
     feed::Feed,
-    limits::Limits,
+    limits::RateLimits,
     live::{self, Blocked, Followers, Revoked},
     log::Log,
     presence::Presence,
@@ -79,7 +79,7 @@ pub struct Parts {
     /// Who is here.
     pub presence: Presence,
     /// How often anything may be done.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<RateLimits>,
     /// Time and ids.
     pub clock: Clock,
     /// What this server tells about itself.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{routes::routes, *},
     domain::UserId,
-    limits::{Limits, Rates},
+    limits::{RateLimits, Rates},
 };
 use sample::{ANA, More, Things};
 
@@ -42,7 +42,7 @@ impl Answer {
 }
 
 async fn send(request: Request) -> Answer {
-    let limits = Limits::new(Rates::default(), &[0; 32]).into();
+    let limits = RateLimits::new(Rates::default(), &[0; 32]).into();
     let mut response = edge(routes((Things, More), ()), limits).get_response(request).await;
     let bytes = response.take_body().into_bytes().await.expect("body");
     let body = serde_json::from_slice(&bytes).unwrap_or_default();

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::{
     commands::{deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{Command, ConversationId, Event, Position, UserId},
-    live::{Marks, higher},
+    live::{ToldMarks, higher},
     views::Checkpoint,
 };
 
@@ -51,7 +51,7 @@ impl Commands {
             marks.wanted
         };
         let mut turn = entry.turn.lock().await;
-        let Marks { told, at, .. } = *entry.marks();
+        let ToldMarks { told, at, .. } = *entry.marks();
         if higher(told, mine) == told {
             return Ok(at.max(tracked.head()));
         }

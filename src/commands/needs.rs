@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     commands::{bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
     domain::{ClientId, ConversationId, Event, EventId, UserId},
-    limits::Limits,
+    limits::RateLimits,
     live::{Blocked, Conversations, Current, Receipts},
     log::{Draft, Log},
     supervise::Supervisor,
@@ -27,7 +27,7 @@ pub struct Commands {
     pub(super) messages: Messages,
     pub(super) stored: Stored,
     pub(super) bound: Bound,
-    pub(super) limits: Arc<Limits>,
+    pub(super) limits: Arc<RateLimits>,
     pub(super) clock: Clock,
 }
 
@@ -46,7 +46,7 @@ pub struct Needs<'a> {
     /// The most conversations into which others can bring one user.
     pub conversations_per_user: u32,
     /// How often anything may be done.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<RateLimits>,
     /// Time and ids.
     pub clock: Clock,
 }

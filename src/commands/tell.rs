@@ -4,7 +4,7 @@ use crate::{
     commands::{needs::Commands, refused::Refused},
     credentials::{ACCESS_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
-    limits::{Key, Policy},
+    limits::{BudgetKey, Policy},
     log::{Signal, Unavailable},
 };
 
@@ -12,7 +12,7 @@ impl Commands {
     /// Tells the others in a conversation that somebody is typing. Stored nowhere.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
         // First of all, for it is dropped without a word: whether there is such a conversation, is not told by it.
-        if self.limits.admit(Policy::Typing, Key::member(by, conversation)).is_err() {
+        if self.limits.admit(Policy::Typing, BudgetKey::member(by, conversation)).is_err() {
             return Ok(());
         }
         let roster = self.of_member(by, conversation).await?.conversation();

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::limits::{Limit, Policy, Rates};
+use crate::limits::{Policy, PolicyLimit, Rates};
 
 /// How often things may be done. A limit is written QUOTA/SECONDS or QUOTA/SECONDS:BURST: so many in so many seconds in
 /// the long run, and so many at once.
@@ -13,51 +13,51 @@ use crate::limits::{Limit, Policy, Rates};
 pub(super) struct LimitSettings {
     /// Requests without a valid access token from one address (IPv6: from one /56).
     #[arg(long, env = "VERBATIM_LIMIT_ADDRESS", default_value_t = Policy::Address.default_limit(), value_name = "RATE")]
-    limit_address: Limit,
+    limit_address: PolicyLimit,
 
     /// All authenticated requests and frames of an account that have no limit of their own.
     #[arg(long, env = "VERBATIM_LIMIT_USER", default_value_t = Policy::User.default_limit(), value_name = "RATE")]
-    limit_user: Limit,
+    limit_user: PolicyLimit,
 
     /// Messages that an account sends, edits, deletes, pins or reacts to.
     #[arg(long, env = "VERBATIM_LIMIT_SEND", default_value_t = Policy::Send.default_limit(), value_name = "RATE")]
-    limit_send: Limit,
+    limit_send: PolicyLimit,
 
     /// The same for all members of a conversation together.
     #[arg(long, env = "VERBATIM_LIMIT_CONVERSATION", default_value_t = Policy::Conversation.default_limit(), value_name = "RATE")]
-    limit_conversation: Limit,
+    limit_conversation: PolicyLimit,
 
     /// Conversations that an account starts.
     #[arg(long, env = "VERBATIM_LIMIT_START", default_value_t = Policy::Start.default_limit(), value_name = "RATE")]
-    limit_start: Limit,
+    limit_start: PolicyLimit,
 
     /// Members whom an account brings into conversations.
     #[arg(long, env = "VERBATIM_LIMIT_MEMBERS", default_value_t = Policy::Members.default_limit(), value_name = "RATE")]
-    limit_members: Limit,
+    limit_members: PolicyLimit,
 
     /// Searches of an account, and its reads with `as_of`.
     #[arg(long, env = "VERBATIM_LIMIT_SEARCH", default_value_t = Policy::Search.default_limit(), value_name = "RATE")]
-    limit_search: Limit,
+    limit_search: PolicyLimit,
 
     /// WebSockets that an account opens.
     #[arg(long, env = "VERBATIM_LIMIT_CONNECT", default_value_t = Policy::Connect.default_limit(), value_name = "RATE")]
-    limit_connect: Limit,
+    limit_connect: PolicyLimit,
 
     /// WebSockets that are opened from one address (IPv6: from one /56).
     #[arg(long, env = "VERBATIM_LIMIT_CONNECT_ADDRESS", default_value_t = Policy::ConnectAddress.default_limit(), value_name = "RATE")]
-    limit_connect_address: Limit,
+    limit_connect_address: PolicyLimit,
 
     /// Frames of one WebSocket.
     #[arg(long, env = "VERBATIM_LIMIT_FRAMES", default_value_t = Policy::Frames.default_limit(), value_name = "RATE")]
-    limit_frames: Limit,
+    limit_frames: PolicyLimit,
 
     /// Frames `typing` of an account in one conversation. Frames above the limit are dropped.
     #[arg(long, env = "VERBATIM_LIMIT_TYPING", default_value_t = Policy::Typing.default_limit(), value_name = "RATE")]
-    limit_typing: Limit,
+    limit_typing: PolicyLimit,
 
     /// Frames `presence` of an account. Frames above the limit are dropped.
     #[arg(long, env = "VERBATIM_LIMIT_PRESENCE", default_value_t = Policy::Presence.default_limit(), value_name = "RATE")]
-    limit_presence: Limit,
+    limit_presence: PolicyLimit,
 }
 
 impl LimitSettings {
@@ -66,7 +66,7 @@ impl LimitSettings {
         Policy::ALL.into_iter().fold(Rates::default(), |rates, policy| rates.with(policy, self.of(policy)))
     }
 
-    fn of(&self, policy: Policy) -> Limit {
+    fn of(&self, policy: Policy) -> PolicyLimit {
         match policy {
             Policy::Address => self.limit_address,
             Policy::User => self.limit_user,

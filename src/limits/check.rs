@@ -6,9 +6,9 @@ use tokio::time::Instant;
 
 use super::{
     gcra::Pace,
-    key::{Key, Secret},
+    key::{BudgetKey, Secret},
     map::{Change, Map},
-    noted::{self, Applied},
+    noted::{self, AppliedPolicy},
     policy::{Policy, Rates},
     rate::Rate,
 };
@@ -25,7 +25,7 @@ pub struct Exceeded {
 }
 
 /// The budgets of this process.
-pub struct Limits {
+pub struct RateLimits {
     rates: Rates,
     paces: [Option<Pace>; Policy::ROWS],
     secret: Secret,
@@ -33,7 +33,7 @@ pub struct Limits {
     born: Instant,
 }
 
-impl Limits {
+impl RateLimits {
     /// Full budgets. Nodes that share a secret know one another's keys.
     pub fn new(rates: Rates, shared: &[u8; 32]) -> Self {
         let mut paces = [None; Policy::ROWS];
@@ -50,12 +50,12 @@ impl Limits {
     }
 
     /// Takes one unit of a budget.
-    pub fn admit(&self, policy: Policy, key: impl Into<Key>) -> Result<(), Exceeded> {
+    pub fn admit(&self, policy: Policy, key: impl Into<BudgetKey>) -> Result<(), Exceeded> {
         self.admit_many(policy, key, 1)
     }
 
     /// Takes units of a budget: all of them, or none.
-    pub fn admit_many(&self, policy: Policy, key: impl Into<Key>, units: u32) -> Result<(), Exceeded> {
+    pub fn admit_many(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) -> Result<(), Exceeded> {
         let Some((rate, pace)) = self.in_force(policy) else { return Ok(()) };
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
         let (answer, arrival) = self.map.change(hash, policy.number(), now, |arrival| {
@@ -71,7 +71,7 @@ impl Limits {
     }
 
     /// Puts units back that were taken for something that did not happen.
-    pub fn give_back(&self, policy: Policy, key: impl Into<Key>, units: u32) {
+    pub fn give_back(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
         let Some((rate, pace)) = self.in_force(policy) else { return };
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
         let arrival = self.map.change(hash, policy.number(), now, |arrival| {
@@ -102,7 +102,7 @@ impl Limits {
     }
 
     /// What is left of a budget; `None` where the policy is off.
-    pub fn peek(&self, policy: Policy, key: impl Into<Key>) -> Option<Applied> {
+    pub fn peek(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<AppliedPolicy> {
         let (rate, pace) = self.in_force(policy)?;
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
         Some(applied(policy, rate, pace, self.map.arrival(hash), now))
@@ -169,9 +169,9 @@ fn note(policy: Policy, rate: Rate, pace: Pace, arrival: u64, now: u64) {
     noted::note(applied(policy, rate, pace, arrival, now));
 }
 
-fn applied(policy: Policy, rate: Rate, pace: Pace, arrival: u64, now: u64) -> Applied {
+fn applied(policy: Policy, rate: Rate, pace: Pace, arrival: u64, now: u64) -> AppliedPolicy {
     let left = pace.left(arrival, now);
-    Applied { policy, rate, remaining: left.units, next: Duration::from_nanos(left.next) }
+    AppliedPolicy { policy, rate, remaining: left.units, next: Duration::from_nanos(left.next) }
 }
 
 #[cfg(test)]
@@ -179,14 +179,14 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::limits::Limit;
+    use crate::limits::PolicyLimit;
 
     fn user(n: u32) -> UserId {
         format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
     }
 
-    fn limits(limit: &str) -> Limits {
-        Limits::new(Rates::default().with(Policy::User, limit.parse().expect("a limit")), &[1; 32])
+    fn limits(limit: &str) -> RateLimits {
+        RateLimits::new(Rates::default().with(Policy::User, limit.parse().expect("a limit")), &[1; 32])
     }
 
     #[tokio::test(start_paused = true)]
@@ -217,7 +217,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_off_limits_nobody() {
-        let limits = Limits::new(Rates::default().with(Policy::User, Limit::Off), &[1; 32]);
+        let limits = RateLimits::new(Rates::default().with(Policy::User, PolicyLimit::Off), &[1; 32]);
         assert!((0..10_000).all(|_| limits.admit(Policy::User, user(1)).is_ok()));
         assert_eq!(limits.peek(Policy::User, user(1)), None);
     }

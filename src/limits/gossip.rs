@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{
     clock,
-    limits::Limits,
+    limits::RateLimits,
     log::{Log, Spendings, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
@@ -25,7 +25,7 @@ const ENTRY: usize = 13;
 const MOST: usize = 64 * 1024;
 
 /// Starts to tell the other nodes and to hear them.
-pub async fn start(limits: &Arc<Limits>, log: &Log, tasks: &Supervisor) -> Result<(), Unavailable> {
+pub async fn start(limits: &Arc<RateLimits>, log: &Log, tasks: &Supervisor) -> Result<(), Unavailable> {
     // The random half of the name: nodes that start at once differ in it.
     let node = clock::name().as_u64_pair().1;
     let spendings = log.spendings().await?;
@@ -34,7 +34,7 @@ pub async fn start(limits: &Arc<Limits>, log: &Log, tasks: &Supervisor) -> Resul
     Ok(())
 }
 
-async fn tell(limits: Arc<Limits>, log: Log, node: u64) {
+async fn tell(limits: Arc<RateLimits>, log: Log, node: u64) {
     let mut tick = interval(TELL);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -51,7 +51,7 @@ async fn tell(limits: Arc<Limits>, log: Log, node: u64) {
     }
 }
 
-async fn hear(limits: Arc<Limits>, mut spendings: Spendings, node: u64) {
+async fn hear(limits: Arc<RateLimits>, mut spendings: Spendings, node: u64) {
     while let Some(message) = spendings.next().await {
         if !limits.hear(&message, node) {
             METRICS.gossip_ignored.inc();
@@ -59,7 +59,7 @@ async fn hear(limits: Arc<Limits>, mut spendings: Spendings, node: u64) {
     }
 }
 
-impl Limits {
+impl RateLimits {
     /// What this node has admitted since it was last asked, as messages.
     fn spent(&self, node: u64) -> Vec<Vec<u8>> {
         let mut messages: Vec<Vec<u8>> = Vec::new();
@@ -110,11 +110,11 @@ mod tests {
         format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
     }
 
-    fn node(limit: &str) -> Limits {
-        Limits::new(Rates::default().with(Policy::User, limit.parse().expect("a limit")), &[3; 32])
+    fn node(limit: &str) -> RateLimits {
+        RateLimits::new(Rates::default().with(Policy::User, limit.parse().expect("a limit")), &[3; 32])
     }
 
-    fn left(node: &Limits, who: UserId) -> u32 {
+    fn left(node: &RateLimits, who: UserId) -> u32 {
         node.peek(Policy::User, who).expect("in force").remaining
     }
 

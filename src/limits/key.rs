@@ -13,12 +13,12 @@ const MOST: usize = 33;
 
 /// Whose budget it is, within a policy.
 #[derive(Debug, Clone, Copy)]
-pub struct Key {
+pub struct BudgetKey {
     bytes: [u8; MOST],
     length: usize,
 }
 
-impl Key {
+impl BudgetKey {
     fn of(parts: [&[u8]; 2]) -> Self {
         let mut key = Self { bytes: [0; MOST], length: 1 };
         for part in parts {
@@ -50,13 +50,13 @@ impl Key {
     }
 }
 
-impl From<UserId> for Key {
+impl From<UserId> for BudgetKey {
     fn from(user: UserId) -> Self {
         Self::of([user.uuid().as_bytes(), &[]])
     }
 }
 
-impl From<ConversationId> for Key {
+impl From<ConversationId> for BudgetKey {
     fn from(conversation: ConversationId) -> Self {
         Self::of([conversation.uuid().as_bytes(), &[]])
     }
@@ -78,7 +78,7 @@ impl Secret {
     }
 
     /// The hash of a key within a policy; never 0.
-    pub(super) fn hash(self, policy: Policy, mut key: Key) -> u64 {
+    pub(super) fn hash(self, policy: Policy, mut key: BudgetKey) -> u64 {
         key.bytes[0] = policy.number();
         siphash((self.0, self.1), &key.bytes[..key.length]).max(1)
     }
@@ -88,16 +88,16 @@ impl Secret {
 mod tests {
     use super::*;
 
-    fn hash(key: Key) -> u64 {
+    fn hash(key: BudgetKey) -> u64 {
         Secret::derived(&[7; 32]).hash(Policy::User, key)
     }
 
     fn address(text: &str) -> u64 {
-        hash(Key::address(text.parse().expect("an address")))
+        hash(BudgetKey::address(text.parse().expect("an address")))
     }
 
     fn group(text: &str) -> u64 {
-        hash(Key::group(text.parse().expect("an address")))
+        hash(BudgetKey::group(text.parse().expect("an address")))
     }
 
     #[test]
@@ -107,7 +107,7 @@ mod tests {
             // All bits below the /56 differ: those of the network and those of the host.
             let spread = host.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835) >> 56;
             let ip: std::net::Ipv6Addr = (0x2001_0db8_0001_ff00_u128 << 64 | spread).into();
-            assert_eq!(hash(Key::address(ip.into())), first, "{ip}");
+            assert_eq!(hash(BudgetKey::address(ip.into())), first, "{ip}");
         }
         assert_ne!(address("2001:db8:1:fe00::1"), first);
         assert_ne!(address("2001:db8:1:100::1"), first);
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn another_secret_makes_other_hashes() {
-        let key = Key::from("01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse::<UserId>().expect("id"));
+        let key = BudgetKey::from("01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse::<UserId>().expect("id"));
         let of = |secret| Secret::derived(&[secret; 32]).hash(Policy::User, key);
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));

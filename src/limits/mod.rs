@@ -1,6 +1,6 @@
 //! How **often**: rate limits, the same on all nodes.
 //!
-//! Each process counts in its own memory ([`Limits`]), without a round trip. What it has admitted it tells the others
+//! Each process counts in its own memory ([`RateLimits`]), without a round trip. What it has admitted it tells the others
 //! ten times a second, and they count it too ([`gossip`]). So in the long run a limit is exact however many nodes
 //! there are; a burst that hits N nodes at once can pass N times, once. Without NATS a process goes on with its own
 //! budgets.
@@ -15,8 +15,8 @@ mod policy;
 mod rate;
 mod siphash;
 
-pub use check::{Exceeded, Limits, Meter};
-pub use key::Key;
-pub use noted::{Applied, Noted};
+pub use check::{Exceeded, Meter, RateLimits};
+pub use key::BudgetKey;
+pub use noted::{AppliedPolicy, Noted};
 pub use policy::{Policy, Rates};
-pub use rate::{BadLimit, Limit, Rate, needed};
+pub use rate::{BadLimit, PolicyLimit, Rate, needed};

@@ -10,7 +10,7 @@ tokio::task_local! {
 
 /// A policy that applied to a request, and what it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Applied {
+pub struct AppliedPolicy {
     /// Which policy.
     pub policy: Policy,
     /// Its rate.
@@ -26,16 +26,17 @@ const MOST: usize = 4;
 
 /// What has applied so far, in the order in which it was checked.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Noted([Option<Applied>; MOST]);
+pub struct Noted([Option<AppliedPolicy>; MOST]);
 
 impl Noted {
     /// All of them.
-    pub fn iter(&self) -> impl Iterator<Item = &Applied> {
+    pub fn iter(&self) -> impl Iterator<Item = &AppliedPolicy> {
         self.0.iter().flatten()
     }
 
-    fn with(mut self, applied: Applied) -> Self {
-        let same = |place: &&mut Option<Applied>| place.is_none_or(|noted| noted.policy == applied.policy);
+    fn with(mut self, applied: AppliedPolicy) -> Self {
+        let same =
+            |place: &&mut Option<AppliedPolicy>| place.is_none_or(|noted| noted.policy == applied.policy);
         if let Some(place) = self.0.iter_mut().find(same) {
             *place = Some(applied);
         }
@@ -60,7 +61,7 @@ pub async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
 }
 
 /// Notes what applied. Outside of a request, as on a socket, nobody asks for it.
-pub(super) fn note(applied: Applied) {
+pub(super) fn note(applied: AppliedPolicy) {
     let _ = NOTED.try_with(|noted| noted.set(noted.get().with(applied)));
 }
 
@@ -75,7 +76,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_last_word_on_each_policy_is_kept_in_the_order_of_the_checks() {
-        let applied = |policy: Policy, remaining| Applied {
+        let applied = |policy: Policy, remaining| AppliedPolicy {
             policy,
             rate: policy.default_rate(),
             remaining,

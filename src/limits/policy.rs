@@ -1,6 +1,6 @@
 //! The policies: what is limited, for whom, and how much of it by default. The one table.
 
-use super::rate::{Limit, Rate};
+use super::rate::{PolicyLimit, Rate};
 
 macro_rules! policies {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal, $key:literal, $quota:literal / $seconds:literal : $burst:literal;)+) => {
@@ -75,7 +75,7 @@ impl Policy {
     }
 
     /// The default as a setting.
-    pub fn default_limit(self) -> Limit {
+    pub fn default_limit(self) -> PolicyLimit {
         self.default_rate().into()
     }
 }
@@ -92,7 +92,7 @@ impl Rates {
 
     /// The same with another limit of one policy.
     #[must_use]
-    pub fn with(mut self, policy: Policy, limit: Limit) -> Self {
+    pub fn with(mut self, policy: Policy, limit: PolicyLimit) -> Self {
         self.0[usize::from(policy.number())] = limit.of(policy.default_rate());
         self
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn one_limit_is_changed_and_the_others_stay() {
-        let rates = Rates::default().with(Policy::User, Limit::Off);
+        let rates = Rates::default().with(Policy::User, PolicyLimit::Off);
         assert_eq!(rates.of(Policy::User), None);
     }
 }

@@ -34,7 +34,7 @@ impl fmt::Display for Rate {
 
 /// What an operator wants of a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Limit {
+pub enum PolicyLimit {
     /// No limit.
     Off,
     /// A limit; without a burst, that of the default holds as far as the quota allows it.
@@ -48,7 +48,7 @@ pub enum Limit {
     },
 }
 
-impl Limit {
+impl PolicyLimit {
     /// The rate of a policy with this default; `None` without a limit.
     pub(super) fn of(self, default: Rate) -> Option<Rate> {
         match self {
@@ -60,13 +60,13 @@ impl Limit {
     }
 }
 
-impl From<Rate> for Limit {
+impl From<Rate> for PolicyLimit {
     fn from(Rate { quota, seconds, burst }: Rate) -> Self {
         Self::Of { quota, seconds, burst: Some(burst) }
     }
 }
 
-impl fmt::Display for Limit {
+impl fmt::Display for PolicyLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("off"),
@@ -98,7 +98,7 @@ pub enum BadLimit {
     Needed,
 }
 
-impl FromStr for Limit {
+impl FromStr for PolicyLimit {
     type Err = BadLimit;
 
     fn from_str(text: &str) -> Result<Self, BadLimit> {
@@ -132,9 +132,9 @@ impl FromStr for Limit {
 }
 
 /// Reads a limit that has to be there.
-pub fn needed(text: &str) -> Result<Limit, BadLimit> {
+pub fn needed(text: &str) -> Result<PolicyLimit, BadLimit> {
     match text.parse()? {
-        Limit::Off => Err(BadLimit::Needed),
+        PolicyLimit::Off => Err(BadLimit::Needed),
         limit => Ok(limit),
     }
 }
@@ -143,7 +143,7 @@ pub fn needed(text: &str) -> Result<Limit, BadLimit> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Limit, BadLimit> {
+    fn read(text: &str) -> Result<PolicyLimit, BadLimit> {
         text.parse()
     }
 

@@ -30,9 +30,9 @@ pub use self::{
     receipts::Receipts,
     revoked::Revoked,
     searched::Searched,
-    signals::{Signals, Told},
+    signals::{HeardSignals, Told},
     stream::{Batch, Step, Stream},
     tracked::Tracked,
 };
 
-pub(crate) use self::receipts::{Marks, higher};
+pub(crate) use self::receipts::{ToldMarks, higher};

@@ -21,14 +21,14 @@ type Of = (ConversationId, UserId);
 
 /// The watermarks of one user in one conversation.
 pub struct Watermarks {
-    marks: Mutex<Marks>,
+    marks: Mutex<ToldMarks>,
     /// When a receipt was last appended. Its holder appends the next one.
     pub(crate) turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// How far one user has got.
 #[derive(Clone, Copy)]
-pub(crate) struct Marks {
+pub(crate) struct ToldMarks {
     /// The highest that was asked for. Above `told` it is not in the log yet.
     pub(crate) wanted: ReceiptAdvanced,
     /// The highest in the log.
@@ -69,14 +69,14 @@ impl Receipts {
 
     /// Begins with what the view has, unless another request has begun meanwhile.
     pub(crate) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Watermarks> {
-        let marks = Marks { wanted: told, told, at: Position::START };
+        let marks = ToldMarks { wanted: told, told, at: Position::START };
         let entry = || Watermarks { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
         self.kept().get_or_insert_with(of, entry)
     }
 }
 
 impl Watermarks {
-    pub(crate) fn marks(&self) -> MutexGuard<'_, Marks> {
+    pub(crate) fn marks(&self) -> MutexGuard<'_, ToldMarks> {
         self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

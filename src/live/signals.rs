@@ -32,7 +32,7 @@ pub enum Told {
 }
 
 /// Where signals go.
-pub struct Signals {
+pub struct HeardSignals {
     /// The log, by which they come.
     pub log: Log,
     /// The database that knows revoked logins.
@@ -47,7 +47,7 @@ pub struct Signals {
     pub followers: Arc<Followers>,
 }
 
-impl Signals {
+impl HeardSignals {
     /// Begins to hear. Logins that were revoked before are loaded afterwards ([`Self::load_revoked`]): loaded before,
     /// a login that is revoked between the two would never be heard of.
     pub async fn start(

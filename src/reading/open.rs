@@ -10,7 +10,7 @@ use crate::{
     commands::{Commands, Refused},
     domain::{ConversationId, Position, UserId},
     feed::Feed,
-    limits::{Limits, Policy},
+    limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Tracked},
     log::Log,
     shares::Shares,
@@ -38,7 +38,7 @@ pub struct Reading {
     /// How a conversation was.
     pub feed: Feed,
     /// How often anything may be done.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<RateLimits>,
     /// The time, by which `as_of` is bounded.
     pub clock: Clock,
     /// The places to search.

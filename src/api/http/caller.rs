@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     credentials::{self, Tokens},
     domain::UserId,
-    limits::{Exceeded, Key, Limits, Policy},
+    limits::{BudgetKey, Exceeded, Policy, RateLimits},
     listen::ClientAddress,
     live::Revoked,
     problems::Problem,
@@ -72,14 +72,14 @@ pub(in crate::api) struct Door {
     pub(in crate::api) revoked: Arc<Revoked>,
     pub(in crate::api) clock: Clock,
     pub(in crate::api) reads: Shares<UserId>,
-    pub(in crate::api) limits: Arc<Limits>,
+    pub(in crate::api) limits: Arc<RateLimits>,
 }
 
 impl Door {
     /// Takes what a request with a bad token costs its address.
     fn admit_stranger(&self, request: &Request) -> Result<(), Exceeded> {
         match ClientAddress::of(request) {
-            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, Key::address(address)),
+            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
             None => Ok(()),
         }
     }
@@ -110,7 +110,7 @@ mod tests {
             revoked: Arc::default(),
             clock: Clock::new(move || now.datetime()),
             reads: Shares::new(READS),
-            limits: Limits::new(Rates::default(), &[0; 32]).into(),
+            limits: RateLimits::new(Rates::default(), &[0; 32]).into(),
         }
     }
 

@@ -13,7 +13,7 @@ use tracing::Instrument;
 use crate::{
     api::http::{asking, document, page::Wait, rate, strict, translated, unread::Unread},
     commands::DEADLINE,
-    limits::{Exceeded, Key, Limits, Policy, noted},
+    limits::{BudgetKey, Exceeded, Policy, RateLimits, noted},
     listen::ClientAddress,
     problems::{self, Problem, RequestId},
     telemetry::{self, TraceParent},
@@ -26,13 +26,13 @@ const SOCKET: &str = "/v1/ws";
 
 /// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
 /// that every error, also a panic, is answered as a [`Problem`].
-pub fn edge<E: Endpoint>(inner: E, limits: Arc<Limits>) -> impl Endpoint<Output = Response> {
+pub fn edge<E: Endpoint>(inner: E, limits: Arc<RateLimits>) -> impl Endpoint<Output = Response> {
     Edge { inner, limits, unread: Unread::default() }
 }
 
 struct Edge<E> {
     inner: E,
-    limits: Arc<Limits>,
+    limits: Arc<RateLimits>,
     unread: Unread,
 }
 
@@ -80,7 +80,7 @@ impl<E: Endpoint> Edge<E> {
         let is_anonymous =
             !request.headers().contains_key(header::AUTHORIZATION) && request.uri().path() != SOCKET;
         match ClientAddress::of(request).filter(|_| is_anonymous) {
-            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, Key::address(address)),
+            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
             None => Ok(()),
         }
     }

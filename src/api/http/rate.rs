@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::limits::{Applied, Noted};
+use crate::limits::{AppliedPolicy, Noted};
 
 /// Which limits applied: `"send";q=300;w=60`.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -14,7 +14,7 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 /// Writes which limits have applied and what they left.
 pub(in crate::api) fn write(noted: &Noted, headers: &mut HeaderMap) {
     let (mut policies, mut left) = (String::new(), String::new());
-    for Applied { policy, rate, remaining, next } in noted.iter() {
+    for AppliedPolicy { policy, rate, remaining, next } in noted.iter() {
         let between = if policies.is_empty() { "" } else { ", " };
         let word = policy.word();
         let seconds = next.as_secs() + u64::from(next.subsec_nanos() > 0);

@@ -10,7 +10,7 @@ use crate::{
         self,
         tests::{Things, edge, routes},
     },
-    limits::{Limits, Rates},
+    limits::{RateLimits, Rates},
 };
 
 fn document() -> Value {
@@ -142,7 +142,7 @@ async fn the_gateway_lies_beside_the_operations() {
     let app = || {
         let gateway = get(make_sync(|_| StatusCode::SWITCHING_PROTOCOLS));
         let app: Route = routes(Things, ());
-        edge(app.at("/v1/ws", gateway), Limits::new(Rates::default(), &[0; 32]).into())
+        edge(app.at("/v1/ws", gateway), RateLimits::new(Rates::default(), &[0; 32]).into())
     };
     let status = async |path: &str| {
         let answer = poem::Endpoint::get_response(&app(), Request::builder().uri_str(path).finish()).await;

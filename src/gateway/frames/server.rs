@@ -193,7 +193,7 @@ pub struct ReadyLimits {
 
 impl ReadyLimits {
     /// Those of a socket whose client may send frames at this rate.
-    pub fn of(socket: limits::SocketLimits, frames: budget::Rate) -> Self {
+    pub fn of(socket: limits::SocketLimits, frames: budget::FrameRate) -> Self {
         Self {
             frame_bytes: socket.message,
             text_bytes: Text::LIMIT,

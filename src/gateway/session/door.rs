@@ -15,7 +15,7 @@ use crate::{
         },
         wire::socket::Socket,
     },
-    limits::{Exceeded, Key, Policy},
+    limits::{BudgetKey, Exceeded, Policy},
     listen::{ClientAddress, Upgrade},
     problems::Problem,
 };
@@ -60,7 +60,7 @@ impl Door {
             return Err(Shut::Full);
         }
         let limits = &gateway.limits;
-        let address = ClientAddress::of(request).map(|client| Key::address(client.0));
+        let address = ClientAddress::of(request).map(|client| BudgetKey::address(client.0));
         let admit = |policy| address.map_or(Ok(()), |address| limits.admit(policy, address));
         admit(Policy::ConnectAddress)?;
         let (comes, place) = match gateway.caller(&accepted.token) {

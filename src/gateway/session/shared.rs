@@ -16,7 +16,7 @@ use crate::{
         settings::GatewaySettings,
         wire::budget,
     },
-    limits::{Limits, Policy},
+    limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Revoked},
     log::Log,
     presence::Presence,
@@ -33,7 +33,7 @@ pub struct Gateway {
     /// Who has blocked whom.
     pub blocked: Arc<Blocked>,
     /// How often anything may be done.
-    pub limits: Arc<Limits>,
+    pub limits: Arc<RateLimits>,
     /// Time and ids.
     pub clock: Clock,
     /// Checking access tokens.

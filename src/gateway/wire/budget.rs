@@ -12,7 +12,7 @@ use crate::limits;
 
 /// So much a second in the long run, and so much at once after a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate {
+pub struct FrameRate {
     /// In the long run.
     pub per_second: u32,
     /// After a silence.
@@ -20,20 +20,20 @@ pub struct Rate {
 }
 
 /// Frames of every kind, fragments too.
-pub const FRAMES: Rate = Rate { per_second: 200, at_once: 2_000 };
+pub const FRAMES: FrameRate = FrameRate { per_second: 200, at_once: 2_000 };
 /// What a client may count on: the policy `frames`, as far as this guard lets it through.
-pub fn frames(policy: Option<limits::Rate>) -> Rate {
+pub fn frames(policy: Option<limits::Rate>) -> FrameRate {
     let Some(policy) = policy else { return FRAMES };
-    Rate {
+    FrameRate {
         per_second: (policy.quota / policy.seconds).clamp(1, FRAMES.per_second),
         at_once: policy.burst.min(FRAMES.at_once),
     }
 }
 
 /// All bytes, those of heads too: at once more than two hundred frames of the largest size.
-pub const BYTES: Rate = Rate { per_second: 1_000_000, at_once: 16_000_000 };
+pub const BYTES: FrameRate = FrameRate { per_second: 1_000_000, at_once: 16_000_000 };
 /// Pings and pongs, which also count as frames.
-pub const CONTROL: Rate = Rate { per_second: 10, at_once: 10 };
+pub const CONTROL: FrameRate = FrameRate { per_second: 10, at_once: 10 };
 
 /// The rest of what one client may send. Owned by the task that reads its socket.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl Budget {
     }
 }
 
-impl Rate {
+impl FrameRate {
     fn takes(self, full_at: &mut Instant, count: u32, since: Instant, now: Instant) -> bool {
         if count > 0 {
             *full_at = (*full_at).max(since) + self.time_for(count);
@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn a_client_is_told_the_stricter_of_the_policy_and_the_guard() {
         let policy = |quota, burst| frames(Some(limits::Rate { quota, seconds: 10, burst }));
-        assert_eq!(policy(120, 60), Rate { per_second: 12, at_once: 60 });
-        assert_eq!(policy(5, 1), Rate { per_second: 1, at_once: 1 });
+        assert_eq!(policy(120, 60), FrameRate { per_second: 12, at_once: 60 });
+        assert_eq!(policy(5, 1), FrameRate { per_second: 1, at_once: 1 });
         assert_eq!(policy(1_000_000, 1_000_000), FRAMES);
         assert_eq!(frames(None), FRAMES);
     }
