@@ -67,8 +67,8 @@ codes! {
     token_expired 401: "The access token has expired." => "Refresh the token.";
     token_in_url 400: "The URL carries an access token, and proxies and browser histories keep URLs." => "Send the token as `Authorization: Bearer`, or from a browser as the subprotocol entry `bearer.<token>`; log in again.";
     too_large 413: "The body, or the event that would be stored, has too many bytes." => "Send less.";
-    too_many_at_once 429: "This user has too many requests of this kind under way on this node." => "Wait for their answers, then ask again.";
     too_many_archived 409: "Too many conversations are archived." => "Take a conversation out of the archive first.";
+    too_many_at_once 429: "This user has too many requests of this kind under way on this node." => "Wait for their answers, then ask again.";
     too_many_blocks 409: "The caller has blocked too many users." => "Unblock a user first.";
     too_many_conversations 409: "A new member is in too many conversations." => "This user has to leave a conversation first.";
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
