@@ -60,8 +60,8 @@ struct Own {
 /// A place. It is free again when this is dropped.
 #[derive(Debug)]
 pub struct Place<K: Eq + Hash + Copy> {
-    // Fields are dropped in this order. The place of the node goes first, so that a holder who is at the next
-    // place of their own finds it free.
+    // Fields are dropped in this order. The place of the node is free before the place of the holder: in the other
+    // order, the next in the holder's line would find the node full although this work has ended.
     _of_node: OwnedSemaphorePermit,
     _of_one: OwnedSemaphorePermit,
     _inside: Inside<K>,

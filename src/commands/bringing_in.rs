@@ -11,11 +11,15 @@ use crate::{
 impl Commands {
     /// Refuses an event that brings in a user without a place, or a user who has blocked `by`.
     pub(super) async fn may_bring_in(&self, by: UserId, event: &Event) -> Result<(), Refused> {
-        let others: Vec<UserId> = event.brings_in().into_iter().filter(|user| *user != by).collect();
-        let lists = self.blocked.lists(&others).await.map_err(Unavailable::because)?;
+        let lists = self.blocked.lists(&others(by, event)).await.map_err(Unavailable::because)?;
         if lists.values().any(|list| is_blocked(list, by)) {
             return Err(Rejection::Blocked.into());
         }
         self.bound.must_have_place(by, event).await
     }
+}
+
+/// The users whom an event brings in, without the user who does it.
+pub(super) fn others(by: UserId, event: &Event) -> Vec<UserId> {
+    event.brings_in().into_iter().filter(|user| *user != by).collect()
 }

@@ -3,7 +3,7 @@
 //! has happened, so that a retry, which does nothing, costs the user and nothing else.
 
 use crate::{
-    commands::{needs::Commands, refused::Refused},
+    commands::{bringing_in::others, needs::Commands, refused::Refused},
     domain::{ConversationId, Event, UserId},
     limits::{Exceeded, Policy},
 };
@@ -30,7 +30,7 @@ impl Commands {
 
     /// Takes what bringing others in costs.
     pub(super) fn charge_members(&self, by: UserId, event: &Event) -> Result<(), Exceeded> {
-        match others(by, event) {
+        match others_of(by, event) {
             0 => Ok(()),
             many => self.limits.admit_many(Policy::Members, by, many),
         }
@@ -54,7 +54,6 @@ impl Commands {
 }
 
 /// How many others an event brings in.
-pub(super) fn others(by: UserId, event: &Event) -> u32 {
-    let others = event.brings_in().into_iter().filter(|user| *user != by).count();
-    u32::try_from(others).unwrap_or(u32::MAX)
+pub(super) fn others_of(by: UserId, event: &Event) -> u32 {
+    u32::try_from(others(by, event).len()).unwrap_or(u32::MAX)
 }

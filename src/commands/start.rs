@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{charge::others, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    commands::{charge::others_of, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Recorded,
         Rejection, Time, Title, UserId,
@@ -71,7 +71,7 @@ impl Commands {
         let charged = self.may_bring_in(by, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));
         match charged {
             Ok(()) => {
-                let members = others(by, &event);
+                let members = others_of(by, &event);
                 let started = self.begin(id, by, event).await?;
                 self.settle_start(by, members, started.existed);
                 Ok(started)

@@ -14,7 +14,7 @@ use crate::{
         missed::Missed,
         points::Points,
         remembered::Remembered,
-        turns::{TO_CATCH_UP, TO_LOOK_BACK},
+        shares::{TO_CATCH_UP, TO_LOOK_BACK},
     },
     live::Lately,
     log::{Log, Unavailable},

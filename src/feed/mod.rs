@@ -15,8 +15,8 @@ mod missed;
 mod past;
 mod points;
 mod remembered;
+mod shares;
 mod standing;
-mod turns;
 
 pub use behind::Behind;
 pub use catch_up::Feed;

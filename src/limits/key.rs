@@ -36,14 +36,6 @@ impl BudgetKey {
         }
     }
 
-    /// The neighbourhood of an address: the /24 of IPv4, the /48 of IPv6.
-    pub fn group(address: IpAddr) -> Self {
-        match address.to_canonical() {
-            IpAddr::V4(address) => Self::of([&address.octets()[..3], &[]]),
-            IpAddr::V6(address) => Self::of([&address.octets()[..6], &[]]),
-        }
-    }
-
     /// An account in a conversation.
     pub fn member(user: UserId, conversation: ConversationId) -> Self {
         Self::of([user.uuid().as_bytes(), conversation.uuid().as_bytes()])
@@ -96,10 +88,6 @@ mod tests {
         hash(BudgetKey::address(text.parse().expect("an address")))
     }
 
-    fn group(text: &str) -> u64 {
-        hash(BudgetKey::group(text.parse().expect("an address")))
-    }
-
     #[test]
     fn a_household_of_ipv6_is_one_key() {
         let first = address("2001:db8:1:ff00::1");
@@ -114,13 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_ipv4_are_keys_of_their_own_and_groups_are_wider() {
+    fn addresses_of_ipv4_are_keys_of_their_own() {
         assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"), "one address, written in two ways");
-        assert_eq!(group("192.0.2.1"), group("192.0.2.200"));
-        assert_ne!(group("192.0.2.1"), group("192.0.3.1"));
-        assert_eq!(group("2001:db8:1::1"), group("2001:db8:1:ffff::1"));
-        assert_ne!(group("2001:db8:1::1"), group("2001:db8:2::1"));
     }
 
     #[test]

@@ -93,9 +93,6 @@ pub enum BadLimit {
          which the burst fills again is longer than 31 days (2678400 s)"
     )]
     Large,
-    /// It cannot be off.
-    #[error("this rate limit cannot be off, because it protects passwords: write a high limit instead")]
-    Needed,
 }
 
 impl FromStr for PolicyLimit {
@@ -131,14 +128,6 @@ impl FromStr for PolicyLimit {
     }
 }
 
-/// Reads a limit that has to be there.
-pub fn needed(text: &str) -> Result<PolicyLimit, BadLimit> {
-    match text.parse()? {
-        PolicyLimit::Off => Err(BadLimit::Needed),
-        limit => Ok(limit),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,7 +141,6 @@ mod tests {
         for text in ["300/60", "300/60:30", "1/3:2", "off", "1000000/1:1000000"] {
             assert_eq!(read(text).map(|limit| limit.to_string()).as_deref(), Ok(text));
         }
-        assert_eq!(needed("10/60:5"), read("10/60:5"));
     }
 
     #[test]
@@ -180,7 +168,6 @@ mod tests {
         for text in ["1000001/1", "1/2678401", "1/1:1000001", "1/2000000:2", "99999999999999999999999/1"] {
             assert_eq!(read(text), Err(BadLimit::Large), "{text}");
         }
-        assert_eq!(needed("off"), Err(BadLimit::Needed));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     domain::{ConversationId, UserId},
-    live::Tracked,
+    feed::LookBack,
     views::{self, Moment},
 };
 
@@ -21,12 +21,8 @@ impl Reading {
         limit: i64,
         when: When,
     ) -> Result<(Vec<views::Member>, Standing), ReadError> {
-        let tracked = self.open(me, id, when.min_position).await?;
-        if let Some(as_of) = when.as_of {
-            let past = self.past(me, id, tracked.conversation().visible_from(me), as_of).await?;
-            return Ok((past.members(after, limit), Standing::past(&past)));
-        }
-        self.of_members(me, id, &tracked, after, || views::members(&self.pool, id, after, limit)).await
+        let past = |past: &LookBack| past.members(after, limit);
+        self.of_members(me, id, after, when, past, || views::members(&self.pool, id, after, limit)).await
     }
 
     /// The receipts by user id, behind `after`.
@@ -38,12 +34,8 @@ impl Reading {
         limit: i64,
         when: When,
     ) -> Result<(Vec<views::Receipt>, Standing), ReadError> {
-        let tracked = self.open(me, id, when.min_position).await?;
-        if let Some(as_of) = when.as_of {
-            let past = self.past(me, id, tracked.conversation().visible_from(me), as_of).await?;
-            return Ok((past.receipts(after, limit), Standing::past(&past)));
-        }
-        self.of_members(me, id, &tracked, after, || views::receipts(&self.pool, id, after, limit)).await
+        let past = |past: &LookBack| past.receipts(after, limit);
+        self.of_members(me, id, after, when, past, || views::receipts(&self.pool, id, after, limit)).await
     }
 
     /// A list with a row for each member. Every conversation has a member, so a first page without a row comes from
@@ -52,18 +44,24 @@ impl Reading {
         &self,
         me: UserId,
         id: ConversationId,
-        tracked: &Tracked,
         after: Option<UserId>,
+        when: When,
+        past: impl Fn(&LookBack) -> Vec<T>,
         read: impl Fn() -> F,
     ) -> Result<(Vec<T>, Standing), ReadError>
     where
         F: Future<Output = sqlx::Result<(Vec<T>, Moment)>>,
     {
+        let tracked = self.open(me, id, when.min_position).await?;
+        if let Some(as_of) = when.as_of {
+            let point = self.past(me, id, tracked.conversation().visible_from(me), as_of).await?;
+            return Ok((past(&point), Standing::past(&point)));
+        }
         let known = || async {
             let (rows, moment) = read().await?;
             let standing = self.standing(me, Some(id), &moment);
             Ok((after.is_some() || !rows.is_empty()).then_some((rows, standing)))
         };
-        self.once_known(id, tracked, known).await
+        self.once_known(id, &tracked, known).await
     }
 }

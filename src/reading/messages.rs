@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     domain::{ConversationId, MessageId, Position, UserId},
+    feed::LookBack,
     views::{self, Reader},
 };
 
@@ -21,9 +22,8 @@ impl Reading {
         asked: Asked,
         when: When,
     ) -> Result<(Vec<views::Message>, Standing), ReadError> {
-        let reader = self.reader(me, id, when.min_position).await?;
-        if let Some(as_of) = when.as_of {
-            let past = self.past(me, id, Some(reader.visible_from), as_of).await?;
+        let (reader, past) = self.reader_when(me, id, when).await?;
+        if let Some(past) = past {
             let found = match asked {
                 Asked::From(direction, limit) => past.history(reader, direction, limit),
                 Asked::Around { position, older, newer } => past.around(reader, position, older, newer),
@@ -74,9 +74,8 @@ impl Reading {
         limit: i64,
         when: When,
     ) -> Result<(Vec<views::Reaction>, Standing), ReadError> {
-        let reader = self.reader(me, id, when.min_position).await?;
-        if let Some(as_of) = when.as_of {
-            let past = self.past(me, id, Some(reader.visible_from), as_of).await?;
+        let (reader, past) = self.reader_when(me, id, when).await?;
+        if let Some(past) = past {
             let found = past.reactions(reader, message, after, limit).ok_or(ReadError::NotFound)?;
             return Ok((found, Standing::past(&past)));
         }
@@ -106,6 +105,21 @@ impl Reading {
             (pin, message)
         };
         Ok(pins.into_iter().map(with_message).collect())
+    }
+
+    /// A member who reads messages, and the conversation as it was where `when` names an earlier point.
+    async fn reader_when(
+        &self,
+        user: UserId,
+        id: ConversationId,
+        when: When,
+    ) -> Result<(Reader, Option<LookBack>), ReadError> {
+        let reader = self.reader(user, id, when.min_position).await?;
+        let past = match when.as_of {
+            Some(as_of) => Some(self.past(user, id, Some(reader.visible_from), as_of).await?),
+            None => None,
+        };
+        Ok((reader, past))
     }
 
     /// The views may miss a message that the log has: a miss counts only once they have reached the end of the log.

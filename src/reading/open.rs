@@ -61,12 +61,6 @@ impl Reading {
         Ok(tracked)
     }
 
-    /// Takes what looking through the past costs: a search, or a read with `as_of`.
-    pub fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
-        let limits = &self.limits;
-        Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)
-    }
-
     /// The same for a member who reads messages.
     pub async fn reader(
         &self,
@@ -77,6 +71,12 @@ impl Reading {
         let tracked = self.open(user, id, min_position).await?;
         let visible_from = tracked.conversation().visible_from(user).ok_or(ReadError::NotFound)?;
         Ok(Reader { conversation: id, user, visible_from })
+    }
+
+    /// Takes what looking through the past costs: a search, or a read with `as_of`.
+    pub fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
+        let limits = &self.limits;
+        Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)
     }
 
     /// What the views say of a conversation. Where they say nothing they have not heard of it, or

@@ -1,5 +1,5 @@
-//! The sizes of what costs much: catching up, so that live users do not feel a storm of reconnects, and looking
-//! back at a conversation as it was. One user gets a share of both.
+//! How much a node catches up and looks back at once, and how much of that one user gets: live users do not feel a
+//! storm of reconnects, and no user takes the turns of all others.
 
 use std::time::Duration;
 
