@@ -76,8 +76,11 @@ async fn sockets_that_read_nothing_take_no_resume_from_others() {
     let mut chain = Vec::new();
     let reads = async {
         loop {
-            let message = late.next().await.expect("an open socket").expect("a message");
-            let Message::Text(text) = message else { continue };
+            let text = match late.next().await.expect("an open socket").expect("a message") {
+                Message::Text(text) => text,
+                Message::Close(closed) => panic!("{closed:?} after {} events", chain.len()),
+                _ => continue,
+            };
             let frame: serde_json::Value = serde_json::from_str(&text).expect("JSON");
             match frame["op"].as_str() {
                 Some("event") if frame["conversation_id"] == flood.id.as_str() => {

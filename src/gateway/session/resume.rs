@@ -265,9 +265,9 @@ impl<'a> Resume<'a> {
             self.opening.may_go_on()?;
             let wanted = page.events.iter().filter(|shown| session.wants(shown.recorded.conversation));
             let wanted: Vec<&Shown> = wanted.collect();
-            for some in wanted.chunks(AT_ONCE) {
-                let encode = |Shown { recorded, previous }: &Shown| server::event(recorded, *previous);
-                let frames: Vec<Bytes> = some.iter().map(|shown| encode(shown)).collect();
+            let mut rest = &wanted[..];
+            while !rest.is_empty() {
+                let frames = piece(&mut rest, gateway.settings.socket.bytes / 4);
                 let writing = self.opening.write(&frames);
                 let mut writing = pin!(writing);
                 let Ok(written) = timeout(PACE, &mut writing).await else {
@@ -288,6 +288,22 @@ impl<'a> Resume<'a> {
             yield_now().await;
         }
     }
+}
+
+/// Encodes the next events: few enough to wait for a client that reads nothing, beside what is held for it. A whole
+/// page with its envelopes is more than a socket lets wait, and would close it.
+fn piece(rest: &mut &[&Shown], most_bytes: usize) -> Vec<Bytes> {
+    let (mut frames, mut bytes) = (Vec::new(), 0);
+    while let [Shown { recorded, previous }, behind @ ..] = *rest
+        && frames.len() < AT_ONCE
+        && bytes < most_bytes
+    {
+        let frame = server::event(recorded, *previous);
+        bytes += frame.len();
+        frames.push(frame);
+        *rest = behind;
+    }
+    frames
 }
 
 fn reset() -> Bytes {
