@@ -14,13 +14,17 @@ use std::{pin::pin, time::Duration};
 
 use futures_util::{FutureExt as _, TryFutureExt as _, future::select_ok};
 use sqlx::PgPool;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::timeout,
+};
 
 use crate::{
     commands::refused::Refused,
     domain::{ClientId, Position, Recorded, UserId},
     live::Searched,
     log::{Log, Unavailable},
+    shares::{Shares, Sizes},
     supervise::Supervisor,
     telemetry::METRICS,
     views::Sending,
@@ -32,12 +36,22 @@ const VIEW: Duration = Duration::from_millis(250);
 /// How long it waits after that.
 const SEARCH: Duration = Duration::from_secs(5);
 
+/// Searching conversations for keys: few are read at once, so one user gets half of these turns.
+const TO_SEARCH: Sizes = Sizes {
+    of_node: Semaphore::MAX_PERMITS,
+    of_one: 4,
+    waiting_of_one: 508,
+    waiting: Semaphore::MAX_PERMITS,
+    patience: SEARCH,
+};
+
 /// Looks keys up. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Earlier {
     log: Log,
     queue: mpsc::Sender<Asked>,
     searched: Searched,
+    searches: Shares<UserId>,
 }
 
 impl Earlier {
@@ -45,7 +59,7 @@ impl Earlier {
     pub(super) fn start(log: Log, pool: PgPool, searched: Searched, tasks: &Supervisor) -> Self {
         let queue = asking::start(pool, log.clone(), tasks);
         tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
-        Self { log, queue, searched }
+        Self { log, queue, searched, searches: Shares::new(TO_SEARCH) }
     }
 
     /// What was sent or done with this key before the log's window, if there is something.
@@ -90,6 +104,8 @@ impl Earlier {
 
     /// What the log proves of what stands behind a position.
     async fn by_log(&self, sending: &Sending, after: Position) -> Result<Proof, Unavailable> {
+        let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
+        let _place = self.searches.take(sending.1).await.map_err(crowded)?;
         match self.searched.look(sending, after).await? {
             (Some(position), _) => Ok(Proof::InLog(position)),
             (None, up_to) if self.is_lately(sending, up_to) => Ok(Proof::NewToLog),

@@ -68,7 +68,9 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_FOLLOWERS", default_value_t = 10_000, value_name = "NUMBER")]
     pub followers: usize,
 
-    /// Maximum number of HTTP connections at once. Further connections wait to be accepted.
+    /// Maximum number of HTTP connections at once. Further connections wait to be accepted. One address (IPv6: one
+    /// /56) may hold a quarter of them with connections on which no access token was shown; one more closes the
+    /// oldest of these that waits for its client. VERBATIM_TRUSTED_PROXIES has no such bound.
     #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER")]
     pub connections: usize,
 
@@ -190,7 +192,8 @@ impl Settings {
 
     /// The settings of the admin listener.
     pub fn admin_listener(&self) -> listen::Settings {
-        let limits = listen::Limits { connections: self.connections, ..listen::Limits::default() };
+        let newcomers = (self.connections / 4).max(1);
+        let limits = listen::Limits { connections: self.connections, newcomers, ..listen::Limits::default() };
         listen::Settings { limits, ..listen::Settings::default() }
     }
 

@@ -14,7 +14,7 @@ use crate::{
         missed::Missed,
         points::Points,
         remembered::Remembered,
-        shares::{TO_CATCH_UP, TO_LOOK_BACK},
+        shares::{TO_ASK, TO_CATCH_UP, TO_LOOK_BACK},
     },
     live::Lately,
     log::{Log, Unavailable},
@@ -33,6 +33,7 @@ pub struct Feed {
     progress: Progress,
     pub(super) cursors: Arc<Cursors>,
     pub(super) remembered: Arc<Remembered>,
+    asking: Shares<UserId>,
     turns: Shares<UserId>,
     pub(super) looks_back: Shares<UserId>,
 }
@@ -41,10 +42,11 @@ impl Feed {
     /// Feeds from a log, its views, and the recent events in memory.
     pub fn new(log: Log, pool: PgPool, progress: Progress, lately: Arc<Lately>, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
-        let (turns, looks_back) = (Shares::new(TO_CATCH_UP), Shares::new(TO_LOOK_BACK));
+        let (asking, turns) = (Shares::new(TO_ASK), Shares::new(TO_CATCH_UP));
+        let looks_back = Shares::new(TO_LOOK_BACK);
         let points = Points::default();
         let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
-        Self { log, pool, progress, cursors, remembered, turns, looks_back }
+        Self { log, pool, progress, cursors, remembered, asking, turns, looks_back }
     }
 
     /// The cursor of a user who has been given everything up to these points.
@@ -71,7 +73,10 @@ impl Feed {
             .collect();
         let least = since.iter().min().copied().unwrap_or_default();
         for _ in 0..2 {
+            // Views that lag are waited for without a place: otherwise a lag would stop all questions.
+            let place = self.asking.take(user).await?;
             let told = timeout(VIEWS, views::memberships(&self.pool, user, least)).await;
+            drop(place);
             let memberships = told.map_err(|_| Unavailable::because("the views do not answer in time"))??;
             if memberships.reach(&wanted) {
                 return Ok(memberships);

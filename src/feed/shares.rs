@@ -3,7 +3,19 @@
 
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use crate::shares::Sizes;
+
+/// Asking the views in which conversations a user is. Each session, and each stream that is woken, asks; there are
+/// half as many places as connections to Postgres by default, so that reads always have some.
+pub(super) const TO_ASK: Sizes = Sizes {
+    of_node: 8,
+    of_one: 2,
+    waiting_of_one: 126,
+    waiting: Semaphore::MAX_PERMITS,
+    patience: Duration::from_secs(3),
+};
 
 /// Catching up, by a socket or over REST.
 pub(super) const TO_CATCH_UP: Sizes =

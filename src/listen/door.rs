@@ -35,6 +35,7 @@ use crate::{
     listen::{
         client_address::ClientAddress,
         head::Fault,
+        newcomers::{InLine, Newcomers},
         parting::part,
         patient::Patient,
         requests::{Most, REFUSED, Requests, asks_for_socket},
@@ -61,6 +62,7 @@ pub async fn serve<E: Endpoint + 'static>(
     tracker: &TaskTracker,
 ) {
     let room = Arc::new(Semaphore::new(settings.limits.connections));
+    let newcomers = Newcomers::new(settings.limits.newcomers);
     let door = Arc::new(Door { endpoint, settings, stop });
     let mut pausing = false;
     loop {
@@ -72,9 +74,21 @@ pub async fn serve<E: Endpoint + 'static>(
         match accepted {
             Ok((stream, peer, place)) => {
                 pausing = false;
+                let address = peer.ip().to_canonical();
+                let in_line = match door.settings.proxies.contain(address) {
+                    true => None,
+                    false => match newcomers.enter(address) {
+                        Some(in_line) => Some(in_line),
+                        None => continue,
+                    },
+                };
                 let door = Arc::clone(&door);
                 tracker.spawn(async move {
-                    door.converse(stream, peer).await;
+                    let conversing = door.converse(stream, peer, in_line.clone());
+                    select! {
+                        () = conversing => {}
+                        () = makes_room(in_line.as_deref()) => debug!("a connection made room for a newer one"),
+                    }
                     drop(place);
                 });
             }
@@ -103,6 +117,13 @@ async fn next(listener: &TcpListener, room: &Arc<Semaphore>) -> io::Result<Accep
     Ok((stream, peer, place))
 }
 
+async fn makes_room(in_line: Option<&InLine>) {
+    match in_line {
+        Some(in_line) => in_line.makes_room().await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Whether the error took its connection with it, so that the next accept meets another one.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
@@ -124,7 +145,7 @@ struct Door<E> {
 }
 
 impl<E: Endpoint + 'static> Door<E> {
-    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr) {
+    async fn converse(self: Arc<Self>, stream: TcpStream, peer: SocketAddr, in_line: Option<Arc<InLine>>) {
         let (Ok(()), Ok(local)) = (stream.set_nodelay(true), stream.local_addr()) else { return };
         let limits = &self.settings.limits;
         let Some(stream) = self.open(stream).await else { return };
@@ -135,8 +156,9 @@ impl<E: Endpoint + 'static> Door<E> {
         let refused = Arc::<OnceLock<Fault>>::default();
         let answer = service_fn(|request| {
             let (door, refused, ends) = (Arc::clone(&self), Arc::clone(&refused), ends.clone());
+            let in_line = in_line.clone();
             async move {
-                let answer = door.answer(request, refused.get().copied(), ends).await;
+                let answer = door.answer(request, refused.get().copied(), ends, in_line).await;
                 Ok::<hyper::Response<_>, Infallible>(answer.into())
             }
         });
@@ -182,6 +204,7 @@ impl<E: Endpoint + 'static> Door<E> {
         request: hyper::Request<Incoming>,
         refused: Option<Fault>,
         ends: Ends,
+        in_line: Option<Arc<InLine>>,
     ) -> Response {
         let page =
             self.settings.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
@@ -189,8 +212,8 @@ impl<E: Endpoint + 'static> Door<E> {
         let mut answer = match page {
             Some(Err(stranger)) => stranger,
             Some(Ok(page)) if page.only_asks(request.method(), request.headers()) => page.may(),
-            Some(Ok(page)) => page.reads(self.serve(request, refused, ends).await),
-            None => self.serve(request, refused, ends).await,
+            Some(Ok(page)) => page.reads(self.serve(request, refused, ends, in_line).await),
+            None => self.serve(request, refused, ends, in_line).await,
         };
         if is_secured {
             answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
@@ -198,7 +221,13 @@ impl<E: Endpoint + 'static> Door<E> {
         answer
     }
 
-    async fn serve(&self, request: hyper::Request<Incoming>, refused: Option<Fault>, ends: Ends) -> Response {
+    async fn serve(
+        &self,
+        request: hyper::Request<Incoming>,
+        refused: Option<Fault>,
+        ends: Ends,
+        in_line: Option<Arc<InLine>>,
+    ) -> Response {
         let (mut parts, body) = request.into_parts();
         let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
             Some(fault) => {
@@ -218,8 +247,15 @@ impl<E: Endpoint + 'static> Door<E> {
         }
         let Ends { local, peer, scheme } = ends;
         parts.extensions.insert(ClientAddress::told(peer, &parts.headers, &self.settings.proxies));
+        if let Some(in_line) = &in_line {
+            parts.extensions.insert(in_line.clone());
+        }
         let parts = RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), scheme));
-        let answer = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body))).await;
+        let answering = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body)));
+        let answer = match in_line {
+            Some(in_line) => in_line.during(answering).await,
+            None => answering.await,
+        };
         let is_refused = asks_for_socket && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
         if is_refused { closing(answer) } else { answer }
     }

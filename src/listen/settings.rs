@@ -23,6 +23,9 @@ pub struct Limits {
     /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that
     /// was upgraded no longer counts: the gateway counts its sockets itself.
     pub connections: usize,
+    /// Connections of one address on which no request has had an access token that counts. Beyond it, the
+    /// oldest one that waits for its client is closed. A trusted proxy speaks for many, and has no such bound.
+    pub newcomers: usize,
     /// The longest request target; 414 beyond it.
     pub uri: usize,
     /// All header lines of a request together; 431 beyond it.
@@ -50,6 +53,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 16_384,
+            newcomers: 4_096,
             uri: 8 * 1024,
             headers: 16 * 1024,
             header_lines: 100,

@@ -49,6 +49,8 @@ metrics! {
     sessions: Gauge = "sessions";
     /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
     sockets: Gauge = "sockets";
+    /// Connections that were closed because their address had too many on which no access token had been shown.
+    newcomers_closed: Counter = "newcomers_closed";
     /// Seconds until the TLS certificate of the public listener expires; without TLS there is no such figure.
     certificate_expiry: Family<[(&'static str, &'static str); 1], Gauge> = "tls_certificate_expires_in_seconds";
     /// Requests that follow events at this moment, by page or as a stream.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _, future::join_all, stream};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::world::{PATIENCE, World, assert_linked, eventually, key, open};
@@ -95,6 +95,34 @@ async fn sockets_that_read_nothing_take_no_resume_from_others() {
     timeout(PATIENCE, reads).await.expect("it catches up");
     assert_linked(&chain);
     assert!(chain.len() >= 1_000, "{}", chain.len());
+    drop(silent);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_take_no_place_from_others_of_their_address() {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_CONNECTIONS", "80")]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut of_ben = ben.connects().await;
+    let mut silent = Vec::new();
+    for _ in 0..100 {
+        let mut connection = TcpStream::connect(ana.address).await.expect("a connection");
+        // The server may have closed it already.
+        let _ = connection.write_all(b"GET /v1/info HTTP/1.1\r\nhost: x\r\nslow: ").await;
+        silent.push(connection);
+    }
+    let node = &world.nodes[0];
+    eventually("the oldest are closed", async || node.metric("verbatim_newcomers_closed_total").await >= 80)
+        .await;
+    for n in 0..10 {
+        let text = format!("number {n}");
+        ana.says(&lunch, &text).await;
+        of_ben.sees(&text).await;
+        let cleo = world.person("cleo").await;
+        cleo.connects().await.leaves().await;
+    }
     drop(silent);
     world.finish().await;
 }

@@ -12,7 +12,7 @@ use crate::{
     credentials::{self, Tokens},
     domain::UserId,
     limits::{BudgetKey, Exceeded, Policy, RateLimits},
-    listen::ClientAddress,
+    listen::{self, ClientAddress},
     live::Revoked,
     problems::Problem,
     shares::{Place, Shares, Sizes},
@@ -59,6 +59,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
         }
     };
     asking::note(caller.user);
+    listen::is_known(request);
     door.limits.admit(Policy::User, caller.user).map_err(Problem::from)?;
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };

@@ -7,6 +7,7 @@ use super::*;
 use crate::listen::{Limits, Origins};
 
 mod http;
+mod newcomers;
 mod tls;
 
 const SOON: Duration = Duration::from_millis(200);
