@@ -8,6 +8,8 @@ pub mod figures;
 pub mod floor;
 pub mod process;
 pub mod rest;
+#[path = "../../tests/servers/mod.rs"]
+mod servers;
 pub mod sockets;
 pub mod talk;
 #[path = "../../tests/unlimited/mod.rs"]
@@ -21,7 +23,7 @@ use uuid::Uuid;
 use verbatim::{
     app,
     clock::Clock,
-    dev::{self, Nats, NatsOptions, Postgres, PostgresOptions},
+    dev,
     domain::{
         ClientId, ConversationCreated, ConversationId, Event, EventId, History, Kind, MessageId, MessageSent,
         NewMember, Position, Role, Time, UserId,
@@ -29,6 +31,8 @@ use verbatim::{
     log::{Draft, Log, NotAppended, Wanted},
     supervise::Supervisor,
 };
+
+use servers::{Nats, NatsOptions, Postgres, PostgresOptions, start_nats, start_postgres};
 
 /// As in the program, parts of which run here.
 #[global_allocator]
@@ -73,9 +77,9 @@ impl Stage {
         fs::set_permissions(dir.path(), open).expect("own folder");
         let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
         let (nats, postgres) = (dir.path().join("nats"), dir.path().join("postgres"));
-        let nats = dev::start_nats(&tools, &nats, NatsOptions::default()).await.expect("NATS");
+        let nats = start_nats(&tools, &nats, NatsOptions::default()).await.expect("NATS");
         let options = PostgresOptions { fsync_off: true, ..Default::default() };
-        let postgres = dev::start_postgres(&tools, &postgres, options).await.expect("Postgres");
+        let postgres = start_postgres(&tools, &postgres, options).await.expect("Postgres");
         app::migrate(postgres.url()).await.expect("migrations");
         let operators = nats.url_of(dev::NatsUser::Operator);
         drop(Log::make(&operators, Wanted::default(), 1, &Supervisor::new()).await.expect("the log"));

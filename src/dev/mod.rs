@@ -1,7 +1,8 @@
-//! The private servers of dev mode and of the tests: a nats-server and a Postgres on loopback that belong to
-//! this process and end with it.
+//! The private servers of dev mode: a nats-server and a Postgres on loopback that belong to this process and end
+//! with it.
+//!
+//! The tests start the same servers with other options, and add what only tests do to a server: `tests/servers/`.
 
-mod cluster;
 mod error;
 mod folder;
 mod home;
@@ -14,9 +15,9 @@ mod start;
 mod tools;
 mod user;
 
-pub use cluster::{Cluster, start_cluster};
 pub use error::DevError;
 pub use nats::{Nats, NatsOptions, NatsUser, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use servers::Servers;
+pub use start::free_port;
 pub use tools::{Tools, tools};

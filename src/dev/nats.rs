@@ -1,8 +1,9 @@
-//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one, or `deploy/cluster.conf` one of
-//! several.
+//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 use async_nats::{Client, ConnectError, ConnectOptions};
 
@@ -10,27 +11,34 @@ use crate::dev::{
     DevError, Tools,
     folder::{PRIVATE, READABLE},
     home::{Home, PASSWORDS},
-    process::{EndBy, POLL, Process, command, end_stale},
+    process::{EndBy, Process, command, end_stale},
     secret::new_password,
     start::start,
 };
 
-const ALONE: &str = include_str!("../../deploy/nats.conf");
-const IN_A_CLUSTER: &str = include_str!("../../deploy/cluster.conf");
-const INCLUDED: &str = include_str!("../../deploy/log.conf");
-const CLUSTER: &str = "cluster {";
-const SYNC_ALWAYS: &str = "sync_interval: always";
-
-/// The options that a test may change.
-#[derive(Debug, Clone, Copy, Default)]
+/// How a nats-server is started. The default is the server of `verbatim dev`.
+#[derive(Debug, Clone)]
 pub struct NatsOptions {
-    /// Acknowledge before the disk has it, as an unconfigured nats-server does.
-    pub weak_sync: bool,
-    /// The most bytes of a message, where it is not what nats-server takes by itself.
-    pub max_payload: Option<usize>,
-    /// In a cluster, clients are not told where the other servers are, so that they keep to the network that
-    /// a test has put between.
-    pub no_advertise: bool,
+    /// The configuration: `deploy/nats.conf`.
+    pub config: String,
+    /// The file `log.conf` that the configuration includes: `deploy/log.conf`.
+    pub log_config: String,
+    /// Variables of the configuration, beside the data folder and the passwords. A password that stands here
+    /// counts instead of the password that the folder keeps.
+    pub variables: Vec<(&'static str, String)>,
+    /// A free port if there is none.
+    pub port: Option<u16>,
+}
+
+impl Default for NatsOptions {
+    fn default() -> Self {
+        Self {
+            config: include_str!("../../deploy/nats.conf").into(),
+            log_config: include_str!("../../deploy/log.conf").into(),
+            variables: Vec::new(),
+            port: None,
+        }
+    }
 }
 
 /// The users of `deploy/log.conf`.
@@ -47,9 +55,11 @@ pub enum NatsUser {
 }
 
 impl NatsUser {
-    const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
+    /// All users.
+    pub const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
 
-    pub(super) fn name(self) -> &'static str {
+    /// The name to log in with.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Verbatim => "verbatim",
             Self::Operator => "operator",
@@ -58,7 +68,8 @@ impl NatsUser {
         }
     }
 
-    fn variable(self) -> &'static str {
+    /// The variable with the user's password.
+    pub fn variable(self) -> &'static str {
         match self {
             Self::Verbatim => "VERBATIM_NATS_PASSWORD",
             Self::Operator => "VERBATIM_NATS_OPERATOR_PASSWORD",
@@ -84,17 +95,13 @@ pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Resu
     let home = Home::open(dir)?;
     end_stale(&home, EndBy::Term).await;
     let passwords = passwords(&home)?;
-    let setup = Setup { program: tools.nats_server.clone(), home, passwords, options, member: None };
-    Nats::start(setup).await
+    let setup = Setup { program: tools.nats_server.clone(), home, passwords, options };
+    let (port, process) = setup.start().await?;
+    let url = setup.url(NatsUser::Verbatim, port);
+    Ok(Nats { setup, port, url, process })
 }
 
 impl Nats {
-    pub(super) async fn start(setup: Setup) -> Result<Self, DevError> {
-        let (port, process) = setup.start(None).await?;
-        let url = setup.url(NatsUser::Verbatim, port);
-        Ok(Self { setup, port, url, process })
-    }
-
     /// Where Verbatim connects to, with its user and password.
     pub fn url(&self) -> &str {
         &self.url
@@ -110,16 +117,9 @@ impl Nats {
         self.setup.connect(user, self.port).await
     }
 
-    pub(super) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
-    }
-
-    pub(super) fn password(&self, user: NatsUser) -> &str {
-        self.setup.password(user)
-    }
-
-    pub(super) fn failed(&self, why: String) -> DevError {
-        self.process.failed("nats-server", why)
+    /// The port of the clients.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The process id.
@@ -127,61 +127,9 @@ impl Nats {
         self.process.pid()
     }
 
-    /// Sets the options for the next start.
-    pub fn options(&mut self) -> &mut NatsOptions {
-        &mut self.setup.options
-    }
-
-    /// Kills it, as a crash would; returns when it is gone.
-    pub fn kill9(&mut self) {
-        self.process.kill();
-    }
-
-    /// Ends it in good order; returns when it is gone.
-    pub fn term(&mut self) {
-        self.process.end();
-    }
-
-    /// Stops it in its tracks: connections stay open and nothing is answered.
-    pub fn freeze(&mut self) {
-        self.process.freeze(true);
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&mut self) {
-        self.process.freeze(false);
-    }
-
-    /// Has it hand over what it leads, send its clients away and end, as before maintenance; returns when it is
-    /// gone, or after a minute.
-    pub async fn lame_duck(&mut self) {
-        self.process.lame_duck();
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while self.process.ended().is_none() && Instant::now() < deadline {
-            tokio::time::sleep(POLL).await;
-        }
-    }
-
-    /// Starts it again on the same port and data, after ending it if it still runs.
-    pub async fn start_again(&mut self) -> Result<(), DevError> {
-        self.process.end();
-        (_, self.process) = self.setup.start(Some(self.port)).await?;
-        Ok(())
-    }
-
-    /// Has it meet the servers at these routes only, with another password, and starts it again.
-    pub(super) async fn join(&mut self, routes: &[String], password: &str) -> Result<(), DevError> {
-        if let Some(member) = &mut self.setup.member {
-            member.routes = routes.to_vec();
-            password.clone_into(&mut member.password);
-        }
-        self.start_again().await
-    }
-
-    /// Where the others connect to it.
-    pub(super) fn route(&self, password: &str) -> String {
-        let port = self.setup.member.as_ref().map_or(0, |member| member.port);
-        format!("nats-route://node:{password}@127.0.0.1:{port}")
+    /// How the server ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// Ends it without blocking the thread.
@@ -191,48 +139,24 @@ impl Nats {
     }
 }
 
-/// The options of every start of a server.
 #[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) program: PathBuf,
-    pub(super) home: Home,
-    pub(super) passwords: Vec<(NatsUser, String)>,
-    pub(super) options: NatsOptions,
-    pub(super) member: Option<Member>,
-}
-
-/// The place of a server in a cluster.
-#[derive(Debug)]
-pub(super) struct Member {
-    pub(super) name: String,
-    /// The port for the other servers of the cluster.
-    pub(super) port: u16,
-    /// Where all of them are, with the password of the routes.
-    pub(super) routes: Vec<String>,
-    pub(super) password: String,
+struct Setup {
+    program: PathBuf,
+    home: Home,
+    passwords: Vec<(NatsUser, String)>,
+    options: NatsOptions,
 }
 
 impl Setup {
-    async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
-        let included = match self.options.weak_sync {
-            true => INCLUDED.replace(SYNC_ALWAYS, "sync_interval: \"2m\""),
-            false => INCLUDED.into(),
-        };
-        let mut text = String::from(if self.member.is_some() { IN_A_CLUSTER } else { ALONE });
-        if self.options.no_advertise {
-            text = text.replace(CLUSTER, &format!("{CLUSTER}\n  no_advertise: true"));
-        }
-        if let Some(bytes) = self.options.max_payload {
-            text.push_str(&format!("\nmax_payload: {bytes}\n"));
-        }
-        // Without a password in them: its user may read them.
-        self.home.folder.write("nats.conf", &text, READABLE)?;
-        self.home.folder.write("log.conf", &included, READABLE)?;
+    async fn start(&self) -> Result<(u16, Process), DevError> {
+        // Without a password in them: the server's user may read them.
+        self.home.folder.write("nats.conf", &self.options.config, READABLE)?;
+        self.home.folder.write("log.conf", &self.options.log_config, READABLE)?;
         let answers = |port| {
             let connected = self.connect(NatsUser::Verbatim, port);
             async { connected.await.map(drop).map_err(|error| error.to_string()) }
         };
-        start("nats-server", port, |port| self.launch(port), answers).await
+        start("nats-server", self.options.port, |port| self.launch(port), answers).await
     }
 
     fn launch(&self, port: u16) -> Result<Process, DevError> {
@@ -243,13 +167,7 @@ impl Setup {
         // As a value of the configuration's language; its strings escape as Rust's do, for what paths hold.
         server.env("VERBATIM_NATS_DIR", format!("{data:?}"));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
-        if let Some(member) = &self.member {
-            server.env("VERBATIM_NATS_NAME", format!("{:?}", member.name));
-            server.env("VERBATIM_NATS_LISTEN", format!("\"127.0.0.1:{port}\""));
-            server.env("VERBATIM_NATS_CLUSTER_LISTEN", format!("\"127.0.0.1:{}\"", member.port));
-            server.env("VERBATIM_NATS_CLUSTER_PASSWORD", &member.password);
-            server.env("VERBATIM_NATS_ROUTES", format!("{:?}", member.routes));
-        }
+        server.envs(self.options.variables.iter().map(|(name, value)| (name, value)));
         Process::start(server, &self.home, "nats.log", EndBy::Term)
     }
 
@@ -268,12 +186,14 @@ impl Setup {
     }
 
     fn password(&self, user: NatsUser) -> &str {
-        self.passwords.iter().find(|known| known.0 == user).map_or("", |known| &known.1)
+        let given = self.options.variables.iter().find(|(name, _)| *name == user.variable());
+        let kept = || self.passwords.iter().find(|(known, _)| *known == user).map(|(_, password)| password);
+        given.map(|(_, password)| password).or_else(kept).map_or("", String::as_str)
     }
 }
 
 /// The passwords of this folder, one line for each user; made at the first start.
-pub(super) fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
+fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
     if home.folder.read(PASSWORDS)?.is_none() {
         let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));
         home.folder.write(PASSWORDS, &lines.concat(), PRIVATE)?;

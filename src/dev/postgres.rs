@@ -1,10 +1,11 @@
 //! A private Postgres cluster with the one database `verbatim`, owned by its one user `verbatim`.
 
-use std::fs;
-use std::io::Write as _;
-use std::net::IpAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::ExitStatus,
+};
 
 use sqlx::{Connection, PgConnection};
 
@@ -24,19 +25,18 @@ const LOOPBACK: &str = "127.0.0.1";
 /// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 
-/// The options that a test changes.
-#[derive(Debug, Clone, Copy, Default)]
+/// How a Postgres is started. The default is the server of `verbatim dev`.
+#[derive(Debug, Clone, Default)]
 pub struct PostgresOptions {
-    /// Fast and fragile: data survive a crash of the server but not of the machine. 300 connections, not 100.
-    pub fsync_off: bool,
-    /// Listens at this address too, for a network that only a test has. Loopback alone otherwise.
-    pub also_at: Option<IpAddr>,
+    /// Settings as `postgres -c` takes them. A setting that stands here wins over ours.
+    pub settings: Vec<(&'static str, String)>,
+    /// A free port if there is none.
+    pub port: Option<u16>,
 }
 
 /// A running Postgres. It ends when this is dropped.
 #[derive(Debug)]
 pub struct Postgres {
-    setup: Setup,
     port: u16,
     url: String,
     process: Process,
@@ -60,9 +60,8 @@ pub async fn start_postgres(
         Setup { bin: tools.postgres_bin.clone(), data: home.folder.path.join(DATA), home, password, options };
     end_stale(&setup.home, EndBy::Interrupt).await;
     setup.initialize().await?;
-    let (port, process) = setup.start(None).await?;
-    let url = setup.url("verbatim", port);
-    Ok(Postgres { setup, port, url, process })
+    let (port, process) = setup.start().await?;
+    Ok(Postgres { port, url: setup.url("verbatim", port), process })
 }
 
 impl Postgres {
@@ -71,14 +70,9 @@ impl Postgres {
         &self.url
     }
 
-    /// Another database of the cluster.
-    pub fn url_of(&self, database: &str) -> String {
-        self.setup.url(database, self.port)
-    }
-
-    /// The database `verbatim`, as it is reached at the other address that it listens at.
-    pub fn url_at(&self, address: IpAddr) -> String {
-        self.setup.url_at(address, "verbatim", self.port)
+    /// The port of the clients.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// The process id.
@@ -86,40 +80,15 @@ impl Postgres {
         self.process.pid()
     }
 
-    /// Stops it with all its sessions where they are, as a machine that hangs; or lets it go on.
-    pub fn freeze(&mut self, frozen: bool) {
-        self.process.freeze_with_children(frozen);
-    }
-
-    /// Kills it, as a crash would; returns when it is gone.
-    pub fn kill9(&mut self) {
-        self.freeze(false);
-        self.process.kill();
-    }
-
-    /// Ends it in good order; returns when it is gone.
-    pub fn term(&mut self) {
-        self.process.end();
-    }
-
-    /// Starts it again on the same port and data, after ending it if it still runs.
-    pub async fn start_again(&mut self) -> Result<(), DevError> {
-        self.process.end();
-        (_, self.process) = self.setup.start(Some(self.port)).await?;
-        Ok(())
+    /// How the server ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.ended()
     }
 
     /// Ends it without blocking the thread.
     pub async fn stop(self) {
         // It cannot fail: ending a process does not panic.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
-    }
-}
-
-impl Drop for Postgres {
-    /// A session that is frozen could not be ended.
-    fn drop(&mut self) {
-        self.freeze(false);
     }
 }
 
@@ -158,16 +127,12 @@ impl Setup {
         if !status.success() {
             return Err(process.failed(SERVER, format!("initdb ended with {status}")));
         }
-        if let Some(address) = self.options.also_at {
-            let path = unfinished.join("pg_hba.conf");
-            let mut rules = fs::OpenOptions::new().append(true).open(&path).map_err(cannot_use(&path))?;
-            writeln!(rules, "host all all {address}/24 scram-sha-256").map_err(cannot_use(&path))?;
-        }
         fs::rename(&unfinished, &self.data).map_err(cannot_use(&self.data))
     }
 
-    async fn start(&self, port: Option<u16>) -> Result<(u16, Process), DevError> {
-        let started = start(SERVER, port, |port| self.launch(port), |port| self.answers(port)).await;
+    async fn start(&self) -> Result<(u16, Process), DevError> {
+        let launch = |port| self.launch(port);
+        let started = start(SERVER, self.options.port, launch, |port| self.answers(port)).await;
         started.map_err(|error| match error {
             DevError::Server { server, why, log } => {
                 DevError::Server { server, why: why + &self.advice(), log }
@@ -189,17 +154,12 @@ impl Setup {
 
     fn launch(&self, port: u16) -> Result<Process, DevError> {
         let mut server = command(self.bin.join("postgres"));
-        let addresses = self.options.also_at.map_or(LOOPBACK.into(), |also| format!("{LOOPBACK},{also}"));
-        server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", &addresses]);
+        server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", LOOPBACK]);
         // The only folder in which it may make a socket.
         let fits = self.data.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
         server.arg("-k").arg(if fits { &*self.data } else { Path::new("") });
-        if self.options.fsync_off {
-            for setting in
-                ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=300"]
-            {
-                server.args(["-c", setting]);
-            }
+        for (name, value) in &self.options.settings {
+            server.args(["-c", &format!("{name}={value}")]);
         }
         Process::start(server, &self.home, LOG, EndBy::Interrupt)
     }
@@ -224,10 +184,6 @@ impl Setup {
     }
 
     fn url(&self, database: &str, port: u16) -> String {
-        self.url_at(LOOPBACK, database, port)
-    }
-
-    fn url_at(&self, address: impl std::fmt::Display, database: &str, port: u16) -> String {
-        format!("postgres://verbatim:{}@{address}:{port}/{database}?sslmode=disable", self.password)
+        format!("postgres://verbatim:{}@{LOOPBACK}:{port}/{database}?sslmode=disable", self.password)
     }
 }

@@ -99,7 +99,7 @@ impl Process {
     }
 
     /// Ends it in good order; kills it if that takes longer than 10 s. Blocks until it is gone.
-    pub(super) fn end(&mut self) {
+    fn end(&mut self) {
         if self.ended().is_some() {
             return;
         }
@@ -115,39 +115,11 @@ impl Process {
     }
 
     /// Kills it. Blocks until it is gone.
-    pub(super) fn kill(&mut self) {
+    fn kill(&mut self) {
         if self.ended().is_none() {
             send_signal(-pid_of(self.pid()), libc::SIGKILL);
             // It was ours and was killed: there is nothing left that could go wrong.
             drop(self.child.wait());
-        }
-    }
-
-    /// Stops it where it is, as a machine that hangs; or lets it go on.
-    pub(super) fn freeze(&mut self, frozen: bool) {
-        if self.ended().is_none() {
-            self.signal(if frozen { libc::SIGSTOP } else { libc::SIGCONT });
-        }
-    }
-
-    /// The same for a server that has a process for each of its sessions. It goes first and comes back last, so
-    /// that it starts none meanwhile.
-    pub(super) fn freeze_with_children(&mut self, frozen: bool) {
-        if frozen {
-            self.freeze(true);
-        }
-        for child in children_of(self.pid()) {
-            send_signal(child, if frozen { libc::SIGSTOP } else { libc::SIGCONT });
-        }
-        if !frozen {
-            self.freeze(false);
-        }
-    }
-
-    /// Asks a nats-server to leave its cluster in good order.
-    pub(super) fn lame_duck(&mut self) {
-        if self.ended().is_none() {
-            self.signal(libc::SIGUSR2);
         }
     }
 
@@ -187,18 +159,6 @@ fn runs_on(pid: i32, folder: &Path) -> bool {
     let folder = folder.as_os_str().as_bytes();
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|line| line.windows(folder.len()).any(|window| window == folder))
-}
-
-/// The processes that a process has started and that run, as Linux tells them.
-fn children_of(parent: u32) -> Vec<i32> {
-    let is_child = |pid: &i32| {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        status
-            .lines()
-            .any(|line| line.strip_prefix("PPid:").is_some_and(|of| of.trim() == parent.to_string()))
-    };
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(is_child).collect()
 }
 
 /// Begins a log anew that has become too long.

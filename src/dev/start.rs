@@ -56,7 +56,7 @@ where
 
 /// A free port of loopback below the range from which the system takes the ports of outgoing connections. In that
 /// range a port could be taken while its server is down, even by a client that tries to come back to it.
-pub(super) fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let draw = || 10_000 + u16::from_le_bytes(random()) % 20_000;
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     // If nothing is free, the server says so in its own words.

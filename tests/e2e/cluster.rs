@@ -17,7 +17,6 @@ use tokio::{
 };
 use verbatim::{
     clock::Clock,
-    dev::Cluster,
     domain::{
         ConversationCreated, ConversationId, Event, EventId, History, Kind, MemberAdded, NewMember, Point,
         Position, ReceiptAdvanced, Role, UserId,
@@ -27,8 +26,9 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{
-    Backbone as _, Conversation, Device, Node, Person, World, assert_linked, eventually, key,
+use crate::{
+    servers::Cluster,
+    world::{Backbone as _, Conversation, Device, Node, Person, World, assert_linked, eventually, key},
 };
 
 /// A message that somebody sent, as often as it took.

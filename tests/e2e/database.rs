@@ -10,9 +10,10 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::json;
 
-use verbatim::dev::PostgresOptions;
-
-use crate::world::{Answer, Conversation, Machine, Person, World, eventually, key};
+use crate::{
+    servers::PostgresOptions,
+    world::{Answer, Conversation, Machine, Person, World, eventually, key},
+};
 
 /// People who write side by side.
 const WRITERS: usize = 6;

@@ -7,6 +7,8 @@
 
 #[path = "../flood/mod.rs"]
 mod flood;
+#[path = "../servers/mod.rs"]
+mod servers;
 #[path = "../unlimited/mod.rs"]
 mod unlimited;
 mod world;

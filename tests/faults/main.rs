@@ -36,6 +36,8 @@ mod person;
 mod power;
 mod proxy;
 mod report;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod truth;
 #[path = "../unlimited/mod.rs"]
 mod unlimited;

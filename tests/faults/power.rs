@@ -22,12 +22,13 @@ use tokio::{
 };
 use verbatim::{
     app,
-    dev::{self, Nats, NatsOptions, NatsUser, PostgresOptions},
+    dev::{self, NatsUser},
     domain::Event,
 };
 
 use crate::{
     evidence,
+    servers::{Nats, NatsOptions, PostgresOptions, start_nats, start_postgres},
     world::{Node, Plan, folder, make_log},
 };
 
@@ -118,7 +119,7 @@ async fn nats_on_a_disk(options: NatsOptions) -> Option<(Disk, Nats)> {
         }
     };
     let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
-    let nats = dev::start_nats(&tools, &disk.server(), options).await.expect("nats-server starts");
+    let nats = start_nats(&tools, &disk.server(), options).await.expect("nats-server starts");
     Some((disk, nats))
 }
 
@@ -213,7 +214,7 @@ async fn what_was_acknowledged_is_there_after_a_power_failure() {
     let tools = dev::tools().expect("nats-server and Postgres are found or fetched");
     let (place, options) =
         (dir.path().join("postgres"), PostgresOptions { fsync_off: true, ..Default::default() });
-    let postgres = dev::start_postgres(&tools, &place, options).await.expect("Postgres starts");
+    let postgres = start_postgres(&tools, &place, options).await.expect("Postgres starts");
     let database = postgres.url().to_owned();
     app::migrate(&database).await.expect("migrations");
     make_log(nats.url_of(NatsUser::Operator), &database, 1).await;

@@ -14,11 +14,18 @@ use tokio::{
 };
 use verbatim::{
     app::{self, Addresses},
-    dev::{self, Cluster, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions},
+    dev::{self, NatsUser},
     log::Wanted,
 };
 
-use crate::{history::History, proxy::Proxy, unlimited::UNLIMITED};
+use crate::{
+    history::History,
+    proxy::Proxy,
+    servers::{
+        Cluster, Nats, NatsOptions, Postgres, PostgresOptions, start_cluster, start_nats, start_postgres,
+    },
+    unlimited::UNLIMITED,
+};
 
 /// How long a node may take to serve.
 const START: Duration = Duration::from_secs(30);
@@ -39,15 +46,13 @@ impl Backbone {
         let dir = dir.join("nats");
         match servers {
             1 => {
-                let nats = dev::start_nats(&tools, &dir, NatsOptions::default()).await;
+                let nats = start_nats(&tools, &dir, NatsOptions::default()).await;
                 Self::One(Box::new(nats.expect("nats-server starts")))
             }
             _ => {
                 // Otherwise nodes would learn the way around the network in between.
                 let options = NatsOptions { no_advertise: true, ..NatsOptions::default() };
-                Self::Many(
-                    dev::start_cluster(&tools, &dir, servers, options).await.expect("a cluster starts"),
-                )
+                Self::Many(start_cluster(&tools, &dir, servers, options).await.expect("a cluster starts"))
             }
         }
     }
@@ -256,7 +261,7 @@ impl World {
         // A crash of Postgres must lose nothing, so it syncs.
         let options = PostgresOptions::default();
         let (backbone, postgres) = tokio::join!(Backbone::start(dir.path(), servers), async {
-            dev::start_postgres(&tools, &dir.path().join("postgres"), options).await.expect("Postgres starts")
+            start_postgres(&tools, &dir.path().join("postgres"), options).await.expect("Postgres starts")
         });
         let database = postgres.url().to_owned();
         app::migrate(&database).await.expect("migrations");

@@ -1,7 +1,9 @@
 //! What the log of a story lies on: one nats-server, or a cluster of them.
 
 use async_nats::Client;
-use verbatim::dev::{Cluster, Nats, NatsUser};
+use verbatim::dev::NatsUser;
+
+use crate::servers::{Cluster, Nats};
 
 /// The servers of the log, as nodes and stories use them.
 pub trait Backbone: Sync {

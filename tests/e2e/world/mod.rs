@@ -31,12 +31,14 @@ pub use tls::{Authority, Pair};
 use tokio::task::JoinSet;
 use verbatim::{
     app::{self, Addresses},
-    dev::{Cluster, Nats, NatsUser, PostgresOptions},
+    dev::NatsUser,
     log::Wanted,
 };
 pub use views::rows_of;
 pub use way::Way;
 pub use wire::Wire;
+
+use crate::servers::{Cluster, Nats, PostgresOptions};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(30);

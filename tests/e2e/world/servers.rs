@@ -9,7 +9,11 @@ use sqlx::{Connection as _, PgConnection};
 use tokio::sync::OnceCell;
 use verbatim::{
     app,
-    dev::{self, Cluster, Nats, NatsOptions, Postgres, PostgresOptions, Tools},
+    dev::{self, Tools},
+};
+
+use crate::servers::{
+    Cluster, Nats, NatsOptions, Postgres, PostgresOptions, start_cluster, start_nats, start_postgres,
 };
 
 /// A folder that the servers' own user can reach.
@@ -27,11 +31,11 @@ pub fn tools() -> &'static Tools {
 
 pub async fn nats(dir: &Path) -> Nats {
     let options = NatsOptions::default();
-    dev::start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
+    start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
 }
 
 pub async fn cluster(dir: &Path, n: usize) -> Cluster {
-    dev::start_cluster(tools(), &dir.join("cluster"), n, NatsOptions::default())
+    start_cluster(tools(), &dir.join("cluster"), n, NatsOptions::default())
         .await
         .expect("the nats-servers start")
 }
@@ -43,7 +47,7 @@ async fn postgres() -> &'static Postgres {
         .get_or_init(|| async {
             let dir = folder();
             let options = PostgresOptions { fsync_off: true, ..Default::default() };
-            let postgres = dev::start_postgres(tools(), &dir.path().join("postgres"), options)
+            let postgres = start_postgres(tools(), &dir.path().join("postgres"), options)
                 .await
                 .expect("Postgres starts");
             let mut connection = PgConnection::connect(postgres.url()).await.expect("connection");
@@ -86,8 +90,7 @@ impl Database {
 
     /// One on a Postgres that the story may freeze and kill.
     pub async fn on_its_own_server(dir: &Path, options: PostgresOptions) -> Self {
-        let own =
-            dev::start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
+        let own = start_postgres(tools(), &dir.join("postgres"), options).await.expect("Postgres starts");
         app::migrate(own.url()).await.expect("migrations");
         Self { url: own.url().to_owned(), name: "verbatim".to_owned(), own: Some(own) }
     }

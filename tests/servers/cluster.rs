@@ -1,21 +1,20 @@
 //! Private nats-servers in a cluster, set up exactly as `deploy/cluster.conf` sets up real ones.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use async_nats::{Client, ConnectError, ConnectOptions, jetstream};
-use futures_util::StreamExt as _;
-use futures_util::future::{join_all, try_join_all};
-use serde::Deserialize;
-
-use crate::dev::{
-    DevError, Tools,
-    home::Home,
-    nats::{Member, Nats, NatsOptions, NatsUser, Setup, passwords},
-    process::{EndBy, end_stale},
-    secret::new_password,
-    start::free_port,
+use futures_util::{
+    StreamExt as _,
+    future::{join_all, try_join_all},
 };
+use serde::Deserialize;
+use verbatim::dev::{DevError, NatsUser, Tools, free_port};
+
+use super::nats::{Member, Nats, NatsOptions, route, start};
 
 /// How long the servers may take to find one another and to catch up.
 const SETTLE_DEADLINE: Duration = Duration::from_secs(60);
@@ -29,6 +28,8 @@ pub struct Cluster {
     url: String,
     /// How they find one another, and the password for that.
     routes: (Vec<String>, String),
+    /// The passwords of the users.
+    passwords: Vec<(&'static str, String)>,
 }
 
 /// The report of a server about its own health.
@@ -43,37 +44,37 @@ struct Health {
 }
 
 /// Starts `n` nats-servers on the data in `dir`, or on new data, and returns when they are one cluster that
-/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`crate::dev::start_nats`].
+/// JetStream can work in; at most 90 s. `dir` belongs to one process at a time, as in [`verbatim::dev::start_nats`].
 pub async fn start_cluster(
     tools: &Tools,
     dir: &Path,
     n: usize,
     options: NatsOptions,
 ) -> Result<Cluster, DevError> {
-    let homes: Vec<Home> =
-        (0..n).map(|index| Home::open(&dir.join(format!("node-{index}")))).collect::<Result<_, _>>()?;
-    join_all(homes.iter().map(|home| async { end_stale(home, EndBy::Term).await })).await;
-    let passwords = homes.first().map(passwords).transpose()?.unwrap_or_default();
-    let ports: Vec<u16> = homes.iter().map(|_| free_port()).collect();
+    let passwords: Vec<_> = NatsUser::ALL.iter().map(|user| (user.variable(), new_password())).collect();
+    let ports: Vec<u16> = (0..n).map(|_| free_port()).collect();
     let secret = new_password();
-    let routes: Vec<String> =
-        ports.iter().map(|port| format!("nats-route://node:{secret}@127.0.0.1:{port}")).collect();
-    let servers = homes.into_iter().zip(&ports).enumerate().map(|(index, (home, port))| {
-        let member =
-            Member { name: name(index), port: *port, routes: routes.clone(), password: secret.clone() };
-        Nats::start(Setup {
-            program: tools.nats_server.clone(),
-            home,
+    let routes: Vec<String> = ports.iter().map(|port| route(*port, &secret)).collect();
+    let servers = ports.iter().enumerate().map(async |(index, port)| {
+        let member = Member {
+            name: name(index),
+            port: *port,
+            routes: routes.clone(),
+            password: secret.clone(),
             passwords: passwords.clone(),
-            options,
-            member: Some(member),
-        })
+        };
+        start(tools, &dir.join(format!("node-{index}")), options, Some(member)).await
     });
     let servers = try_join_all(servers).await?;
     let url = servers.iter().map(Nats::url).collect::<Vec<_>>().join(",");
-    let cluster = Cluster { servers, url, routes: (routes, secret) };
-    cluster.settled().await?;
+    let cluster = Cluster { servers, url, routes: (routes, secret), passwords };
+    cluster.settled().await.expect("the servers find one another");
     Ok(cluster)
+}
+
+/// A password that no other cluster has, so that servers which meet at a port by accident do not join.
+fn new_password() -> String {
+    format!("v{:016x}", RandomState::new().hash_one(()))
 }
 
 fn name(index: usize) -> String {
@@ -123,7 +124,8 @@ impl Cluster {
 
     /// Connects as `user`, with its inbox, to any server that answers.
     pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
-        let password = self.servers.first().map_or("", |server| server.password(user));
+        let password = self.passwords.iter().find(|(name, _)| *name == user.variable());
+        let password = password.map_or("", |(_, password)| password);
         let addresses: Vec<String> = self.servers.iter().map(Nats::address).collect();
         ConnectOptions::with_user_and_password(user.name().into(), password.into())
             .custom_inbox_prefix(format!("_INBOX_{}", user.name()))
@@ -150,7 +152,7 @@ impl Cluster {
 
     /// Waits until every server says that it is well: it sees the others, and all its streams are there and
     /// complete; at most 60 s.
-    pub async fn settled(&self) -> Result<(), DevError> {
+    pub async fn settled(&self) -> Result<(), String> {
         let deadline = Instant::now() + SETTLE_DEADLINE;
         let mut healthy = 0;
         while Instant::now() < deadline {
@@ -160,8 +162,7 @@ impl Cluster {
             }
             tokio::time::sleep(ASK).await;
         }
-        let why = format!("{healthy} of {} are well after {SETTLE_DEADLINE:?}", self.size());
-        Err(self.servers.first().map_or_else(|| DevError::Tools(why.clone()), |one| one.failed(why.clone())))
+        Err(format!("{healthy} of {} are well after {SETTLE_DEADLINE:?}", self.size()))
     }
 
     /// How many servers say that they are well.

@@ -1,0 +1,128 @@
+//! A Postgres that a test may kill, freeze and restart.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use verbatim::dev::{self, DevError, Tools};
+
+use super::signals::{children_of, end, kill, pid_of, signal};
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// How the server differs from the server of `verbatim dev`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct PostgresOptions {
+    /// Fast and fragile: data survive a crash of the server but not of the machine. 300 connections, not 100.
+    pub fsync_off: bool,
+    /// Listens at this address too, for a network that only a test has. Loopback alone otherwise.
+    pub also_at: Option<IpAddr>,
+}
+
+/// A Postgres. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    tools: Tools,
+    dir: PathBuf,
+    options: PostgresOptions,
+    server: dev::Postgres,
+}
+
+/// Starts a Postgres as [`dev::start_postgres`] does.
+pub async fn start_postgres(
+    tools: &Tools,
+    dir: &Path,
+    options: PostgresOptions,
+) -> Result<Postgres, DevError> {
+    let server = dev::start_postgres(tools, dir, set_up(dir, options, None)).await?;
+    Ok(Postgres { tools: tools.clone(), dir: dir.to_owned(), options, server })
+}
+
+fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::PostgresOptions {
+    let mut settings = Vec::new();
+    if options.fsync_off {
+        settings.extend(["fsync", "synchronous_commit", "full_page_writes"].map(|name| (name, "off".into())));
+        settings.push(("max_connections", "300".into()));
+    }
+    if let Some(address) = options.also_at {
+        settings.push(("listen_addresses", format!("{LOOPBACK},{address}")));
+        // Beside the folder, of which only its owner may write the files.
+        let rules = dir.with_extension("hba.conf");
+        let rule = |network: &str| format!("host all all {network} scram-sha-256\n");
+        let text = rule(&format!("{LOOPBACK}/32")) + &rule(&format!("{address}/24"));
+        fs::write(&rules, text).expect("the rules of the connections");
+        settings.push(("hba_file", rules.display().to_string()));
+    }
+    dev::PostgresOptions { settings, port }
+}
+
+impl Postgres {
+    /// The database `verbatim`, with user and password. The user is a superuser.
+    pub fn url(&self) -> &str {
+        self.server.url()
+    }
+
+    /// Another database of the cluster.
+    pub fn url_of(&self, database: &str) -> String {
+        self.url().replace("/verbatim?", &format!("/{database}?"))
+    }
+
+    /// The database `verbatim`, as it is reached at the other address that it listens at.
+    pub fn url_at(&self, address: IpAddr) -> String {
+        self.url().replace(&format!("@{LOOPBACK}:"), &format!("@{address}:"))
+    }
+
+    /// The process id.
+    pub fn pid(&self) -> u32 {
+        self.server.pid()
+    }
+
+    /// Stops it with all its sessions where they are, as a machine that hangs; or lets it go on. The server goes
+    /// first and comes back last, so that it starts no session meanwhile.
+    pub fn freeze(&mut self, frozen: bool) {
+        if self.server.ended().is_some() {
+            return;
+        }
+        let pid = self.pid();
+        if frozen {
+            signal("STOP", &[pid_of(pid)]);
+        }
+        let sessions = children_of(pid);
+        if !sessions.is_empty() {
+            signal(if frozen { "STOP" } else { "CONT" }, &sessions);
+        }
+        if !frozen {
+            signal("CONT", &[pid_of(pid)]);
+        }
+    }
+
+    /// Kills it, as a crash would; returns when it is gone.
+    pub fn kill9(&mut self) {
+        self.freeze(false);
+        kill(self.pid(), || self.server.ended());
+    }
+
+    /// Starts it again on the same port and data, after ending it if it still runs.
+    pub async fn start_again(&mut self) -> Result<(), DevError> {
+        self.freeze(false);
+        end(self.pid(), "INT", || self.server.ended());
+        let options = set_up(&self.dir, self.options, Some(self.server.port()));
+        self.server = dev::start_postgres(&self.tools, &self.dir, options).await?;
+        Ok(())
+    }
+
+    /// Ends it without blocking the thread.
+    pub async fn stop(self) {
+        // It cannot fail: ending a process does not panic.
+        drop(tokio::task::spawn_blocking(move || drop(self)).await);
+    }
+}
+
+impl Drop for Postgres {
+    /// A session that is frozen could not be ended.
+    fn drop(&mut self) {
+        self.freeze(false);
+    }
+}
