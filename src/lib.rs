@@ -28,11 +28,11 @@
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
 //! | [`limits`] | how **often**: rate limits in memory, which nodes tell one another | log (what nodes tell one another) |
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
-//! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), credentials (how long a token lives) |
+//! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
-//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, live, log, views |
-//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, log in, refresh, log out, block | accounts, credentials, commands, live |
+//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, presence, live, log, views, accounts |
+//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, find users, log in, refresh, log out, block | accounts, credentials, commands, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |

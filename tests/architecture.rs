@@ -89,13 +89,19 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("admin", At(6), &["accounts", "domain", "live", "log", "views"]),
     // The edge for eyes: pages in a browser.
     ("web", At(6), &["problems"]),
-    // Who may read what: the log is asked through `commands` who is in a conversation, and `feed` how it was.
-    ("reading", At(5), &["commands", "domain", "feed", "limits", "live", "log", "views"]),
+    // Who may read what: `commands` opens a conversation for a member, `feed` reads how it was, and an answer holds
+    // what `accounts` and `presence` add: the settings of the reader, the status of a user.
+    (
+        "reading",
+        At(5),
+        &["accounts", "commands", "domain", "feed", "limits", "live", "log", "presence", "views"],
+    ),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
-    // A retry is known by its key in a view for ever, in the log for two minutes.
-    ("commands", At(4), &["credentials", "domain", "limits", "live", "log", "views"]),
+    // A retry is known by its key in a view for ever, in the log for two minutes. Whether a user exists and how a
+    // member has settled a conversation are truths of `accounts`.
+    ("commands", At(4), &["accounts", "credentials", "domain", "limits", "live", "log", "views"]),
     // What a user has missed, and how it was: the views tell where to look, the log what happened.
     ("feed", At(4), &["domain", "live", "log", "views"]),
     ("projector", At(4), &["domain", "log", "views"]),

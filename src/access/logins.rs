@@ -4,7 +4,7 @@ use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{self, Login, NewLogin, Revocation},
     credentials::{Busy, DeviceName, Password, PasswordCheck, PasswordHash, Username, refresh_token},
-    domain::{LoginId, UserId},
+    domain::{LoginId, Time, UserId},
 };
 
 /// How often a password is checked anew because its hash changed meanwhile.
@@ -41,9 +41,17 @@ impl Access {
         Err(Busy.into())
     }
 
-    /// The active logins of the caller, the latest first.
-    pub async fn logins(&self, me: UserId) -> Result<Vec<Login>, AccessError> {
-        Ok(accounts::list(&self.pool, me, self.clock.now()).await?)
+    /// The active logins of the caller, the latest first, from behind the login `after`.
+    pub async fn logins(
+        &self,
+        me: UserId,
+        after: Option<(Time, LoginId)>,
+    ) -> Result<Vec<Login>, AccessError> {
+        let mut logins = accounts::list(&self.pool, me, self.clock.now()).await?;
+        if let Some(end) = after {
+            logins.retain(|login| (login.created_at, login.id) < end);
+        }
+        Ok(logins)
     }
 
     /// Ends a login of the caller on all nodes. A login that has ended before is cut off again, because the first

@@ -1,4 +1,4 @@
-//! **Access**: registering, logging in, blocking, and ending access on this node and on all others.
+//! **Access**: registering, finding users, logging in, blocking, and ending access on this node and on all others.
 //!
 //! [`accounts`](crate::accounts) stores, [`credentials`](crate::credentials) proves; here both become one use case.
 
@@ -9,6 +9,7 @@ mod grant;
 mod logins;
 mod needs;
 mod passwords;
+mod people;
 mod refresh;
 mod revoking;
 
@@ -16,3 +17,5 @@ pub use error::AccessError;
 pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
+
+pub use crate::accounts::{Account, Block, Login, MAX_LOGINS};

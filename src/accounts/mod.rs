@@ -21,6 +21,7 @@ pub use self::{
     refresh::Family,
     settings::{
         ConversationSettings, MAX_ARCHIVED, Muted, SettingChanges, SettingError, archived, settings, settle,
+        unarchive,
     },
     shared_key::{SharedKeyError, shared_key},
 };

@@ -1,5 +1,5 @@
-//! How an account wants to see its conversations: muted, archived. For itself alone, so this is no
-//! event of a conversation, and nobody else gets to know.
+//! The settings of an account for its conversations: muted, archived. They are private, so a change is no event of
+//! the conversation.
 
 use std::collections::HashMap;
 
@@ -13,40 +13,50 @@ use crate::domain::{ConversationId, Time, UserId};
 /// The most conversations that an account may have archived at the same time.
 pub const MAX_ARCHIVED: i64 = 10_000;
 
-/// How an account wants to see one conversation. The default is that of one without settings.
+/// The settings of an account for one conversation. A conversation without a row has the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ConversationSettings {
-    /// Whether devices stay silent about it.
+    /// Whether the devices of the account stay silent.
     pub muted: Muted,
-    /// Whether it is out of the way in the list.
+    /// Whether the conversation is in the archive.
     pub archived: bool,
 }
 
-/// Whether devices stay silent.
+impl ConversationSettings {
+    /// The settings at a time: a mute that has ended by then is none.
+    pub fn at(self, now: Time) -> Self {
+        match self.muted {
+            Muted::Until(end) if end <= now => Self { muted: Muted::No, ..self },
+            _ => self,
+        }
+    }
+}
+
+/// Whether the devices of an account stay silent about a conversation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Muted {
-    /// They do not.
+    /// Not muted.
     #[default]
     No,
-    /// Up to a time.
+    /// Muted up to a time.
     Until(Time),
-    /// Until it is said otherwise.
+    /// Muted without an end.
     ForGood,
 }
 
-/// The changes; absent settings stay.
+/// The settings to change; an absent setting keeps its value.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SettingChanges {
-    /// Whether devices stay silent.
+    /// Whether the devices of the account stay silent.
     pub muted: Option<Muted>,
-    /// Whether it is out of the way.
+    /// Whether the conversation is in the archive.
     pub archived: Option<bool>,
 }
 
 /// Why settings were not changed.
 #[derive(Debug, Error)]
 pub enum SettingError {
-    /// There are [`MAX_ARCHIVED`] already.
+    /// [`MAX_ARCHIVED`] other conversations are archived.
     #[error("at most {MAX_ARCHIVED} conversations can be archived: take another conversation out first")]
     TooManyArchived,
     /// The database did not answer.
@@ -55,14 +65,6 @@ pub enum SettingError {
 }
 
 impl Muted {
-    /// The same at a time: what has ended is over.
-    pub fn at(self, now: Time) -> Self {
-        match self {
-            Self::Until(end) if end <= now => Self::No,
-            other => other,
-        }
-    }
-
     fn columns(self) -> (bool, Option<OffsetDateTime>) {
         match self {
             Self::No => (false, None),
@@ -91,7 +93,7 @@ impl From<SettingsRow> for ConversationSettings {
     }
 }
 
-/// How an account wants to see some conversations; those without settings are left out.
+/// The settings of an account for some conversations; conversations without settings are left out.
 pub async fn settings(
     pool: &PgPool,
     account: UserId,
@@ -120,8 +122,24 @@ pub async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<Conversation
     Ok(ids.into_iter().map(ConversationId::known).collect())
 }
 
-/// Changes how an account wants to see a conversation. Whether it is one of theirs is for the
-/// caller to know.
+/// Takes a conversation out of the archive of an account.
+pub async fn unarchive(
+    pool: &PgPool,
+    account: UserId,
+    conversation: ConversationId,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update auth.conversation_setting set archived = false
+         where account_id = $1 and conversation_id = $2 and archived",
+    )
+    .bind(account.uuid())
+    .bind(conversation.uuid())
+    .execute(pool)
+    .await?;
+    Ok(())
+}
+
+/// Changes the settings of an account for a conversation. The caller has checked that the account is a member.
 pub async fn settle(
     pool: &PgPool,
     account: UserId,
@@ -176,9 +194,11 @@ mod tests {
     #[test]
     fn silence_ends_at_its_end() {
         let time = |text: &str| text.parse::<Time>().expect("time");
-        let until = Muted::Until(time("2026-11-24T14:00:00Z"));
+        let archived = |muted| ConversationSettings { muted, archived: true };
+        let until = archived(Muted::Until(time("2026-11-24T14:00:00Z")));
         assert_eq!(until.at(time("2026-11-24T13:59:59.999Z")), until);
-        assert_eq!(until.at(time("2026-11-24T14:00:00Z")), Muted::No);
-        assert_eq!(Muted::ForGood.at(time("2036-11-24T14:00:00Z")), Muted::ForGood);
+        assert_eq!(until.at(time("2026-11-24T14:00:00Z")), archived(Muted::No));
+        let for_good = archived(Muted::ForGood);
+        assert_eq!(for_good.at(time("2036-11-24T14:00:00Z")), for_good);
     }
 }

@@ -1,7 +1,7 @@
-//! **Making** it happen: load, decide, append, retry. One file for each thing that a client can do.
+//! **Making** it happen: load, decide, append, retry. One file for each command.
 //!
-//! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is
-//! stored.
+//! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is stored. The private
+//! settings of a member are the exception: they are a row of [`crate::accounts`], and no event.
 
 mod acts;
 mod advance;
@@ -12,12 +12,14 @@ mod change;
 mod charge;
 mod deadlines;
 mod earlier;
+mod existing;
 mod members;
 mod messages;
 mod needs;
 mod refused;
 mod roster;
 mod send;
+mod settings;
 mod start;
 mod stored;
 mod tell;
@@ -25,9 +27,12 @@ mod tell;
 pub use acts::Acted;
 pub use change::Changed;
 pub use deadlines::DEADLINE;
+pub use existing::NotBroughtIn;
 pub use needs::{Commands, Needs};
 pub use refused::Refused;
 pub use send::Sent;
+pub use settings::NotSettled;
 pub use start::Started;
 
+pub use crate::accounts::{Muted, SettingChanges};
 pub use crate::log::{CONTRACT, Durability, Layout, Unavailable};

@@ -1,4 +1,4 @@
-//! The parts that every command needs.
+//! The values that commands take.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     views::Progress,
 };
 
-/// Everything that clients can do. Cheap to clone.
+/// Makes changes. Cheap to clone.
 #[derive(Clone)]
 pub struct Commands {
     pub(super) log: Log,
@@ -27,32 +27,33 @@ pub struct Commands {
     pub(super) messages: Messages,
     pub(super) stored: Stored,
     pub(super) bound: Bound,
+    pub(super) pool: PgPool,
     pub(super) limits: Arc<RateLimits>,
     pub(super) clock: Clock,
 }
 
-/// What commands are made of.
+/// The values of which [`Commands`] are made.
 pub struct Needs<'a> {
     /// The log to which commands append.
     pub log: Log,
-    /// What is kept current because the log is followed.
+    /// The state that this process keeps current by following the log.
     pub current: &'a Current,
-    /// Who has blocked whom.
+    /// The block lists.
     pub blocked: Arc<Blocked>,
-    /// The views.
+    /// The database of accounts and views.
     pub pool: PgPool,
-    /// How far the views have come.
+    /// The progress of the views.
     pub progress: Progress,
     /// The most conversations into which others can bring one user.
     pub conversations_per_user: u32,
-    /// How often anything may be done.
+    /// The rate limits.
     pub limits: Arc<RateLimits>,
     /// Time and ids.
     pub clock: Clock,
 }
 
 impl Commands {
-    /// Starts the tasks that look keys up. They end with the last clone.
+    /// Starts the tasks that look keys up. The tasks end with the last clone.
     pub fn start(needs: Needs<'_>, tasks: &Supervisor) -> Self {
         let Needs { log, current, blocked, pool, progress, conversations_per_user, limits, clock } = needs;
         Self {
@@ -61,7 +62,8 @@ impl Commands {
             receipts: current.receipts.clone(),
             messages: Messages::new(pool.clone(), progress.clone()),
             stored: Stored::new(pool.clone(), progress),
-            bound: Bound::new(pool, conversations_per_user),
+            bound: Bound::new(pool.clone(), conversations_per_user),
+            pool,
             blocked,
             limits,
             log,

@@ -1,23 +1,26 @@
-//! Who is in a group and as what, and what it is called.
+//! Changes to the roster of a group: its members, their roles, its title and its history setting.
 
 use crate::{
-    commands::{change::Changed, needs::Commands, refused::Refused},
+    commands::{change::Changed, existing::NotBroughtIn, needs::Commands, refused::Refused},
     domain::{Command, ConversationId, History, Role, Title, UserId},
 };
 
 impl Commands {
-    /// Brings somebody in. Whether there is such a user is for the caller to know.
+    /// Adds a user. A caller who is not a member is refused first: any other refusal would tell that the conversation
+    /// exists.
     pub async fn add_member(
         &self,
         by: UserId,
         conversation: ConversationId,
         user: UserId,
         role: Role,
-    ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::Add { user, role }).await
+    ) -> Result<Changed, NotBroughtIn> {
+        self.of_member(by, conversation).await?;
+        self.must_exist(&[user]).await?;
+        Ok(self.change(by, conversation, &Command::Add { user, role }).await?)
     }
 
-    /// Puts somebody out, or leaves.
+    /// Removes a member, or leaves.
     pub async fn remove_member(
         &self,
         by: UserId,
@@ -27,7 +30,7 @@ impl Commands {
         self.change(by, conversation, &Command::Remove { user }).await
     }
 
-    /// Gives another role.
+    /// Gives a member another role.
     pub async fn change_role(
         &self,
         by: UserId,
@@ -38,7 +41,7 @@ impl Commands {
         self.change(by, conversation, &Command::ChangeRole { user, role }).await
     }
 
-    /// Changes title and settings; what is absent stays.
+    /// Changes the title and the history setting; an absent one keeps its value.
     pub async fn update(
         &self,
         by: UserId,

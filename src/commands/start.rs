@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use crate::{
-    commands::{charge::others_of, deadlines::OWN_EVENT, needs::Commands, refused::Refused},
+    accounts,
+    commands::{
+        charge::others_of, deadlines::OWN_EVENT, existing::NotBroughtIn, needs::Commands, refused::Refused,
+    },
     domain::{
         ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Recorded,
         Rejection, Time, Title, UserId,
@@ -14,25 +17,33 @@ use crate::{
 /// A conversation that has been started, now or before.
 #[derive(Debug, Clone)]
 pub struct Started {
-    /// Its id.
+    /// The id of the conversation.
     pub id: ConversationId,
-    /// The position of its beginning.
+    /// The position of the first event.
     pub position: Position,
-    /// When it began.
+    /// The time of the first event.
     pub created_at: Time,
-    /// Who began it.
+    /// The user who started the conversation.
     pub created_by: UserId,
-    /// Its roster at the beginning.
+    /// The roster at the beginning.
     pub conversation: Arc<Conversation>,
-    /// It was there already.
+    /// Whether an earlier request has started the conversation.
     pub existed: bool,
 }
 
 impl Commands {
-    /// The direct conversation of two people; it is made if there is none. Whether there is such a
-    /// user is for the caller to know. If one has blocked the other none is made, but one that is
-    /// there is found.
-    pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, Refused> {
+    /// Starts the direct conversation of two users, or finds the one that they have. A block prevents the start, and
+    /// not the finding. A conversation that is found leaves the archive of `by`.
+    pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, NotBroughtIn> {
+        self.must_exist(&[with]).await?;
+        let started = self.direct(by, with).await?;
+        if started.existed {
+            accounts::unarchive(&self.pool, by, started.id).await.map_err(Unavailable::because)?;
+        }
+        Ok(started)
+    }
+
+    async fn direct(&self, by: UserId, with: UserId) -> Result<Started, Refused> {
         let id = ConversationId::direct(by, with);
         let blocked = self.has_blocked(by, with).await?;
         match Conversation::default().decide(by, Command::StartDirect { with, blocked }) {
@@ -43,8 +54,19 @@ impl Commands {
         }
     }
 
-    /// A new group. The same key starts the same group, for ever; another body with it is refused.
+    /// Starts a group. A key starts one group, for ever; another body with the same key is refused.
     pub async fn start_group(
+        &self,
+        by: UserId,
+        title: Title,
+        members: Vec<UserId>,
+        key: Option<ClientId>,
+    ) -> Result<Started, NotBroughtIn> {
+        self.must_exist(&members).await?;
+        Ok(self.group(by, title, members, key).await?)
+    }
+
+    async fn group(
         &self,
         by: UserId,
         title: Title,
@@ -65,8 +87,7 @@ impl Commands {
         Ok(started)
     }
 
-    /// Begins a conversation if all its members may be brought in; otherwise only a conversation that has begun
-    /// before is answered.
+    /// Begins a conversation if all its members may be brought in; otherwise finds it if it has begun before.
     async fn begin_with_all(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
         let charged = self.may_bring_in(by, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));
         match charged {
@@ -81,7 +102,7 @@ impl Commands {
         }
     }
 
-    /// Appends the beginning if the conversation has none; otherwise answers the one it has.
+    /// Appends the first event, unless the conversation has begun before.
     async fn begin(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
         let draft = self.draft(id, by, event, None);
         match self.log.append_roster(&draft, Position::START).await {
@@ -94,7 +115,7 @@ impl Commands {
         }
     }
 
-    /// One that was started before.
+    /// A conversation that has begun before.
     async fn begun(&self, id: ConversationId) -> Result<Started, Refused> {
         let lost = || Unavailable::because("the beginning of the conversation cannot be read");
         let beginning = self.beginning(id).await?.ok_or_else(lost)?;

@@ -1,26 +1,34 @@
-//! Why something cannot be read.
+//! Reasons why a read fails.
 
 use crate::{
     commands::{Refused, Unavailable},
     domain::{Position, Rejection},
     feed::PastError,
+    shares::NoPlace,
+    views::SearchError,
 };
 
-/// Why something cannot be read.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// It does not exist, or not for this user.
+    /// Nothing that this user may see.
     #[error("there is nothing here that this user may see")]
     NotFound,
-    /// Worth a retry.
+    /// The views lag behind. Worth a retry.
     #[error("the views have not reached this position yet")]
     NotYet,
-    /// The point of `as_of` cannot be named.
+    /// `as_of` names no point that this user may see.
     #[error(transparent)]
     NoSuchPoint(#[from] NoSuchPoint),
     /// The log cannot be read up to the point of `as_of`.
     #[error(transparent)]
     Past(#[from] PastError),
+    /// The search takes too long.
+    #[error("the search looks at too many messages: search for rarer words")]
+    TooBroad,
+    /// Too many reads of the same kind are under way.
+    #[error("too many reads of this kind are under way")]
+    Crowded(NoPlace),
     /// A rule says no, or the log does not answer.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -35,8 +43,23 @@ impl From<Unavailable> for ReadError {
     }
 }
 
+impl From<NoPlace> for ReadError {
+    fn from(no_place: NoPlace) -> Self {
+        Self::Crowded(no_place)
+    }
+}
+
+impl From<SearchError> for ReadError {
+    fn from(error: SearchError) -> Self {
+        match error {
+            SearchError::TooBroad => Self::TooBroad,
+            SearchError::Database(outage) => Self::Database(outage),
+        }
+    }
+}
+
 impl ReadError {
-    /// Whether there is nothing that this user may see; anything else is an outage.
+    /// Whether there is nothing that this user may see; any other error is an outage.
     fn is_missing(&self) -> bool {
         use Rejection::{NoSuchMember, NoSuchMessage, NotFound};
         matches!(
@@ -46,7 +69,7 @@ impl ReadError {
     }
 }
 
-/// `None` for what does not exist, or not for this user.
+/// `None` where there is nothing that the user may see.
 pub(super) fn unless_missing<T>(found: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
     match found {
         Ok(found) => Ok(Some(found)),

@@ -1,4 +1,4 @@
-//! The messages that a search has found, as far as the log lets their reader see them.
+//! Searching the messages of a user. The views say which messages match; the log says which of them the user may see.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,39 +13,75 @@ use super::{
 };
 use crate::{
     domain::{ConversationId, Position, UserId},
-    shares::{NoPlace, Place, Sizes},
-    views::{self, Hit, Reader},
+    shares::Sizes,
+    views::{self, Hit, Message, Piece, Reader, SearchQuery},
 };
 
-/// How many conversations are opened at once for one request.
+/// The most conversations that one search opens at once.
 const AT_ONCE: usize = 4;
 
 /// Searches of common words look at many messages, so one user gets few of them at once.
 pub(crate) const SEARCHES: Sizes =
     Sizes { of_node: 16, of_one: 2, waiting_of_one: 14, waiting: 1_024, patience: Duration::from_secs(2) };
 
-impl Reading {
-    /// Waits for a place to search.
-    pub(crate) async fn search_place(&self, me: UserId) -> Result<Place<UserId>, NoPlace> {
-        self.searches.take(me).await
-    }
+/// The conversations that a search looks through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SearchScope {
+    /// All conversations of the user.
+    All,
+    /// One conversation, as soon as the views have reached the position.
+    One(ConversationId, Option<Position>),
+}
 
-    /// Whether the user may read a conversation, once the views have reached `min_position`.
-    pub async fn may_search(
+/// A message that matches.
+#[derive(Debug)]
+pub struct Match {
+    /// The current message.
+    pub message: Message,
+    /// The beginning of the match in the text.
+    pub highlight: Vec<Piece>,
+}
+
+impl Reading {
+    /// A part of the messages that match, the newest first, from behind the hit `after`. A hit is empty if the user
+    /// may not see its message any more.
+    pub async fn search(
         &self,
         me: UserId,
-        id: ConversationId,
-        min_position: Option<Position>,
-    ) -> Result<bool, ReadError> {
-        Ok(unless_missing(self.open(me, id, min_position).await)?.is_some())
+        query: &SearchQuery,
+        scope: SearchScope,
+        after: Option<Hit>,
+        limit: i64,
+    ) -> Result<Vec<(Hit, Option<Match>)>, ReadError> {
+        self.charge_search(me)?;
+        let conversation = match scope {
+            SearchScope::All => None,
+            SearchScope::One(id, min_position) => {
+                // A conversation of other users has nothing to find, like a conversation that does not exist.
+                if unless_missing(self.open(me, id, min_position).await)?.is_none() {
+                    return Ok(Vec::new());
+                }
+                Some(id)
+            }
+        };
+        let _place = self.searches.take(me).await?;
+        let hits = views::search(&self.pool, me, conversation, query, after, limit).await?;
+        let mut messages = self.seen(me, &hits).await?;
+        let found = |hit: Hit| {
+            let (_, conversation, position) = hit;
+            let message = messages.remove(&(conversation, position));
+            let highlighted = |message: Message| Match { highlight: query.highlight(&message.text), message };
+            (hit, message.map(highlighted))
+        };
+        Ok(hits.into_iter().map(found).collect())
     }
 
-    /// Those of the messages that the log lets me see, whatever the views have found.
-    pub async fn seen(
+    /// The messages of the hits that the log lets the user see.
+    async fn seen(
         &self,
         me: UserId,
         hits: &[Hit],
-    ) -> Result<BTreeMap<(ConversationId, Position), views::Message>, ReadError> {
+    ) -> Result<BTreeMap<(ConversationId, Position), Message>, ReadError> {
         let ids: BTreeSet<ConversationId> = hits.iter().map(|(_, id, _)| *id).collect();
         let open = async |id| Ok::<_, ReadError>((id, unless_missing(self.reader(me, id, None).await)?));
         let readers: BTreeMap<ConversationId, Option<Reader>> =

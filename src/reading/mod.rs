@@ -1,18 +1,33 @@
 //! **Reading**: who may read what of a conversation, decided on the log, and how fresh the views must be.
 //!
-//! The views say what there is; the log says who may see it. Each of these functions asks the log first.
+//! The views say what there is; the log says who may see it. No answer of the views leaves this folder before the log
+//! has been asked.
+//!
+//! The edges take all types that they show from here, so that they need not know where the rows lie.
 
+mod conversations;
 mod error;
 mod found;
 mod lists;
 mod messages;
+mod mine;
 mod open;
 mod past;
 mod presence;
 mod when;
 
+pub use conversations::ListPlace;
 pub use error::{NoSuchPoint, ReadError};
+pub use found::{Match, SearchScope};
+pub use mine::Mine;
 pub use open::Reading;
+pub use presence::SeenPresence;
 pub use when::{Asked, Standing, When};
+
+pub use crate::accounts::{ConversationSettings, Muted};
+pub use crate::views::{
+    Direction, Hit, LastMessage, Member, Message, MyConversation, Piece, Pin, Reaction, ReactionCount,
+    Receipt, SearchQuery, Version,
+};
 
 pub(crate) use found::SEARCHES;

@@ -1,4 +1,4 @@
-//! Opening a conversation for one of its members.
+//! Opening a conversation for one of its members, as the log says.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,41 +13,44 @@ use crate::{
     limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Tracked},
     log::Log,
+    presence::Presence,
     shares::Shares,
     views::{Checkpoint, Moment, Progress, Reader},
 };
 
-/// How long a read waits for the views.
+/// How long a read waits until the views have reached a position.
 const VIEWS_WITHIN: Duration = Duration::from_secs(2);
 
-/// What reading takes. Cheap to clone.
+/// Reads what users may see. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
-    /// The membership of a conversation, as the log has it.
+    /// The rosters, as the log has them.
     pub commands: Commands,
-    /// The log, of which the end is asked.
+    /// The log.
     pub log: Log,
-    /// How far this process has followed the log.
+    /// The position up to which this process has followed the log.
     pub conversations: Conversations,
-    /// Who has blocked whom.
+    /// The block lists.
     pub blocked: Arc<Blocked>,
     /// The database of accounts and views.
     pub pool: PgPool,
-    /// How far the views have come.
+    /// The progress of the views.
     pub progress: Progress,
-    /// How a conversation was.
+    /// The replays of the log, for a look back.
     pub feed: Feed,
-    /// How often anything may be done.
+    /// The presence of users.
+    pub presence: Presence,
+    /// The rate limits.
     pub limits: Arc<RateLimits>,
     /// The time, by which `as_of` is bounded.
     pub clock: Clock,
-    /// The places to search.
+    /// The places of searches on this node.
     pub(crate) searches: Shares<UserId>,
 }
 
 impl Reading {
     /// The conversation for one of its members, as soon as the views have reached `min_position`.
-    /// For everybody else there is none.
+    /// For all other users the conversation does not exist.
     pub async fn open(
         &self,
         user: UserId,
@@ -61,8 +64,8 @@ impl Reading {
         Ok(tracked)
     }
 
-    /// The same for a member who reads messages.
-    pub async fn reader(
+    /// The same, and the position from which the member may read messages.
+    pub(super) async fn reader(
         &self,
         user: UserId,
         id: ConversationId,
@@ -73,15 +76,15 @@ impl Reading {
         Ok(Reader { conversation: id, user, visible_from })
     }
 
-    /// Takes what looking through the past costs: a search, or a read with `as_of`.
-    pub fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
+    /// Takes the cost of a search, or of a read with `as_of`.
+    pub(super) fn charge_search(&self, me: UserId) -> Result<(), ReadError> {
         let limits = &self.limits;
         Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)
     }
 
-    /// What the views say of a conversation. Where they say nothing they have not heard of it, or
-    /// not of its member, so they get time to come to the last change of the roster.
-    pub(crate) async fn once_known<T, F>(
+    /// The answer of the views about a conversation. Views without an answer do not know the conversation or its member
+    /// yet, so they get time to reach the last change of the roster.
+    pub(super) async fn once_known<T, F>(
         &self,
         id: ConversationId,
         tracked: &Tracked,
@@ -98,9 +101,9 @@ impl Reading {
         read().await?.ok_or(ReadError::NotYet)
     }
 
-    /// Of which moment a list tells that a user is given: of all their conversations, or of one. Of one that
-    /// the views have parked there is nothing to say.
-    pub fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
+    /// The moment of a list of one conversation, or of all conversations of a user. A conversation that the views have
+    /// parked has none.
+    pub(super) fn standing(&self, user: UserId, id: Option<ConversationId>, moment: &Moment) -> Standing {
         if id.is_some_and(|id| moment.is_parked(id)) {
             return Standing::default();
         }

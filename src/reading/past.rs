@@ -19,7 +19,7 @@ const AHEAD: Duration = Duration::from_secs(60);
 impl Reading {
     /// The conversation as it was. A member sees what they may see now, so no point before they came
     /// in, if that is the setting.
-    pub async fn past(
+    pub(super) async fn past(
         &self,
         me: UserId,
         id: ConversationId,

@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use crate::{
     access::AccessError,
     api::http::typed::Wrong as _,
-    commands::{Refused, Unavailable},
+    commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
     feed::{Behind, PastError, Reset},
@@ -48,6 +48,29 @@ impl From<Refused> for Problem {
 impl From<Unavailable> for Problem {
     fn from(outage: Unavailable) -> Self {
         Refused::from(outage).into()
+    }
+}
+
+impl From<NotSettled> for Problem {
+    fn from(error: NotSettled) -> Self {
+        match error {
+            NotSettled::InThePast => Self::invalid("/muted_until", "in_the_past", "name a time to come"),
+            NotSettled::TooManyArchived => Self::conflict("too_many_archived", sentence(error)),
+            NotSettled::Refused(refused) => refused.into(),
+        }
+    }
+}
+
+/// A refusal to bring in users, each at its pointer in the body.
+pub(in crate::api) fn not_brought_in(
+    pointer: impl Fn(usize) -> String,
+) -> impl FnOnce(NotBroughtIn) -> Problem {
+    move |error| match error {
+        NotBroughtIn::NoSuchUsers(places) => {
+            let unknown = |at| FieldError::new(pointer(at), "unknown_user", "there is no such user");
+            Problem::invalid_fields(places.into_iter().map(unknown).collect())
+        }
+        NotBroughtIn::Refused(refused) => refused.into(),
     }
 }
 
@@ -186,6 +209,11 @@ impl From<ReadError> for Problem {
             }
             ReadError::NoSuchPoint(point) => Self::parameter("as_of", point.code(), point.to_string()),
             ReadError::Past(error) => error.into(),
+            ReadError::TooBroad => {
+                let detail = "this takes too long: give more or rarer words, or a conversation_id";
+                Self::parameter("query", "too_broad", detail)
+            }
+            ReadError::Crowded(no_place) => no_place.into(),
             ReadError::Refused(refused) => refused.into(),
             ReadError::Database(outage) => outage.into(),
         }
@@ -251,6 +279,29 @@ mod tests {
         }
         let busy = Problem::from(AccessError::from(Busy));
         assert_eq!((busy.status.as_u16(), busy.code, busy.retry_after), (503, "busy", Some(AGAIN)));
+    }
+
+    #[test]
+    fn every_unknown_user_is_pointed_at() {
+        let pointed = not_brought_in(|index| format!("/members/{index}"));
+        let problem = pointed(NotBroughtIn::NoSuchUsers(vec![0, 2]));
+        assert_eq!((problem.status.as_u16(), problem.code), (400, "invalid_body"));
+        let at: Vec<_> = problem.errors.iter().map(|e| (e.pointer.as_str(), e.code.as_str())).collect();
+        assert_eq!(at, [("/members/0", "unknown_user"), ("/members/2", "unknown_user")]);
+    }
+
+    #[test]
+    fn a_search_that_takes_too_long_is_refused_with_what_to_do() {
+        let problem = Problem::from(ReadError::TooBroad);
+        assert_eq!((problem.status.as_u16(), &*problem.errors[0].pointer), (400, "/query"));
+        assert_eq!(problem.errors[0].code, "too_broad");
+    }
+
+    #[test]
+    fn a_mute_that_has_ended_is_refused_at_its_field() {
+        let problem = Problem::from(NotSettled::InThePast);
+        assert_eq!((problem.status.as_u16(), &*problem.errors[0].pointer), (400, "/muted_until"));
+        assert_eq!(problem.errors[0].code, "in_the_past");
     }
 
     #[test]

@@ -4,12 +4,11 @@ use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::Access,
-    accounts,
-    api::operations::tag::Tag,
+    access::{self, Access},
     api::{
         Body, Claimed, Created, given,
         http::{examples, typed::at},
+        operations::tag::Tag,
     },
     credentials::{DisplayName, Password, Username},
     domain::{Time, UserId},
@@ -58,8 +57,8 @@ pub(in crate::api) struct Account {
     created_at: Time,
 }
 
-impl From<accounts::Account> for Account {
-    fn from(account: accounts::Account) -> Self {
+impl From<access::Account> for Account {
+    fn from(account: access::Account) -> Self {
         Self {
             id: account.id,
             username: account.username.to_string(),

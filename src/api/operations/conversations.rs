@@ -1,6 +1,5 @@
-//! Conversations as their members see them: starting, listing, changing.
+//! The conversations of the caller: starting, listing, changing.
 
-use futures_util::future::try_join_all;
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
@@ -8,27 +7,20 @@ use poem_openapi::{
 };
 use serde::Deserialize;
 
-use sqlx::PgPool;
-
 use crate::{
-    accounts,
     api::{
-        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Problem, Reply, Ruled,
-        SignedIn, given,
-        http::examples,
+        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Reply, Ruled, SignedIn,
+        given,
+        http::{examples, reasons::not_brought_in},
         operations::{
             conversation::Conversation,
-            settings::{settings_for, settings_of, unarchived},
             start::{StartConversation, StartDirectConversation, StartGroupConversation},
             tag::Tag,
-            users::must_exist,
         },
     },
-    clock::Clock,
-    commands::{Commands, Refused, Started},
-    domain::{ClientId, ConversationId, History, Position, Time, Title, UserId},
-    reading::Reading,
-    views::{self, Among},
+    commands::{Commands, Started},
+    domain::{ClientId, ConversationId, History, Position, Title, UserId},
+    reading::{ListPlace, Mine, Reading},
 };
 
 /// The fields to change; an absent field keeps its value
@@ -51,10 +43,8 @@ impl Example for ConversationUpdate {
 }
 
 pub(in crate::api) struct Conversations {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
-    pub(in crate::api) clock: Clock,
 }
 
 #[OpenApi(tag = "Tag::Conversations")]
@@ -75,10 +65,22 @@ impl Conversations {
         key: Header<Option<ClientId>>,
         body: Body<StartConversation>,
     ) -> Result<Made<Conversation>, Keyed> {
-        Ok(match body.0 {
-            StartConversation::Direct(direct) => self.start_direct(caller.user, direct).await?,
-            StartConversation::Group(group) => self.start_group(caller.user, group, key.0).await?,
-        })
+        let me = caller.user;
+        match body.0 {
+            StartConversation::Direct(StartDirectConversation { user_id }) => {
+                let started = self.commands.start_direct(me, user_id).await;
+                let started = started.map_err(not_brought_in(|_| "/user_id".into()))?;
+                match started.existed {
+                    true => Ok(Made::Before(self.reading.started_again(me, &started).await?.into())),
+                    false => Ok(made(&started, me)),
+                }
+            }
+            StartConversation::Group(StartGroupConversation { title, members }) => {
+                let members = members.map(Few::into_vec).unwrap_or_default();
+                let started = self.commands.start_group(me, title, members, key.0).await;
+                Ok(made(&started.map_err(not_brought_in(|index| format!("/members/{index}")))?, me))
+            }
+        }
     }
 
     /// List my conversations
@@ -93,23 +95,13 @@ impl Conversations {
         /// `true` lists the archived conversations. The default is `false`, which lists the others
         archived: Query<Option<bool>>,
         limit: Query<Limit>,
-        cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
+        cursor: Query<Option<Cursor<ListPlace>>>,
     ) -> Result<Listed<Conversation>, SignedIn> {
-        let after = cursor.0.map(|cursor| cursor.0);
-        let away = accounts::archived(&self.pool, caller.user).await?;
-        let among = if archived.0.unwrap_or(false) { Among::These(&away) } else { Among::AllBut(&away) };
-        let (found, moment) = views::page(&self.pool, caller.user, among, after, limit.0.and_one()).await?;
-        let standing = self.reading.standing(caller.user, None, &moment);
-        let Page { items, next_cursor, .. } = Page::cut(found, limit.0, |last| (last.active_at, last.id));
-        let ids: Vec<_> = items.iter().map(|view| view.id).collect();
-        let settings = settings_of(&self.pool, self.clock.now(), caller.user, &ids).await?;
-        let shown = try_join_all(items.into_iter().map(|view| self.shown(caller.user, view))).await?;
-        let settled = |shown: Conversation| {
-            let settings = settings.get(&shown.id).copied().unwrap_or_default();
-            shown.settled(settings)
-        };
-        let shown = shown.into_iter().flatten().map(settled).collect();
-        Ok(Listed(Page::of(shown, next_cursor).standing(standing)))
+        let (archived, after) = (archived.0.unwrap_or(false), cursor.0.map(|end| end.0));
+        let (found, standing) =
+            self.reading.conversations(caller.user, archived, after, limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |(place, _)| *place).standing(standing);
+        Ok(Listed(page.filter_map(|(_, mine)| mine.map(Conversation::from))))
     }
 
     /// Get a conversation
@@ -123,11 +115,7 @@ impl Conversations {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Conversation>, Found> {
-        let (me, id) = (caller.user, id.0);
-        let tracked = self.reading.open(me, id, min_position.0).await?;
-        let view = self.reading.once_known(id, &tracked, || views::one(&self.pool, me, id)).await?;
-        let shown = Conversation::of(view, &tracked.conversation(), me).ok_or_else(Problem::not_found)?;
-        Ok(Reply(shown.settled(settings_for(&self.pool, self.clock.now(), me, id).await?)))
+        Ok(Reply(self.reading.conversation(caller.user, id.0, min_position.0).await?.into()))
     }
 
     /// Change a conversation
@@ -142,54 +130,11 @@ impl Conversations {
     ) -> Result<Reply<Conversation>, Ruled> {
         let (me, id, ConversationUpdate { title, history }) = (caller.user, id.0, body.0);
         let changed = self.commands.update(me, id, title, history).await?;
-        let tracked = self.reading.open(me, id, None).await?;
-        let view = self.reading.once_known(id, &tracked, || views::one(&self.pool, me, id)).await?;
-        let now = Conversation::of(view, &changed.conversation, me).ok_or_else(Problem::not_found)?;
-        Ok(Reply(now.at(changed.position).settled(settings_for(&self.pool, self.clock.now(), me, id).await?)))
-    }
-}
-
-impl Conversations {
-    async fn start_direct(
-        &self,
-        me: UserId,
-        direct: StartDirectConversation,
-    ) -> Result<Made<Conversation>, Problem> {
-        let with = direct.user_id;
-        must_exist(&self.pool, &[with], |_| "/user_id".into()).await?;
-        let started = self.commands.start_direct(me, with).await?;
-        if !started.existed {
-            return Ok(made(&started, me));
-        }
-        let view = views::one(&self.pool, me, started.id).await?;
-        let known = view.and_then(|view| Conversation::of(view, &started.conversation, me));
-        let shown = known.unwrap_or_else(|| Conversation::begun(&started, me));
-        Ok(Made::Before(shown.settled(unarchived(&self.pool, self.clock.now(), me, started.id).await?)))
-    }
-
-    async fn start_group(
-        &self,
-        me: UserId,
-        group: StartGroupConversation,
-        key: Option<ClientId>,
-    ) -> Result<Made<Conversation>, Problem> {
-        let members = group.members.map(Few::into_vec).unwrap_or_default();
-        must_exist(&self.pool, &members, |index| format!("/members/{index}")).await?;
-        let started = self.commands.start_group(me, group.title, members, key).await?;
-        Ok(made(&started, me))
-    }
-
-    /// What the view knows, if it is still mine: the view may not have heard yet that I was put out.
-    async fn shown(&self, me: UserId, view: views::MyConversation) -> Result<Option<Conversation>, Problem> {
-        match self.commands.of_member(me, view.id).await {
-            Ok(tracked) => Ok(Conversation::of(view, &tracked.conversation(), me)),
-            Err(Refused::Rejected(_)) => Ok(None),
-            Err(outage) => Err(outage.into()),
-        }
+        Ok(Reply(self.reading.conversation_after(me, id, &changed).await?.into()))
     }
 }
 
 fn made(started: &Started, me: UserId) -> Made<Conversation> {
     let location = format!("/v1/conversations/{}", started.id);
-    Made::Now(Created { location, body: Conversation::begun(started, me) })
+    Made::Now(Created { location, body: Mine::begun(started, me).into() })
 }

@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    accounts::MAX_LOGINS,
+    access::MAX_LOGINS,
     api::{
         Limit, Public, Reply,
         http::{document, values::words},

@@ -10,12 +10,11 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{Access, Attempt, Grant},
-    accounts,
-    api::operations::tag::Tag,
+    access::{self, Access, Attempt, Grant},
     api::{
         Body, Caller, Created, Cursor, Done, Found, Limit, Page, Reply, SignedIn, given,
         http::{examples, typed::at, values::words},
+        operations::tag::Tag,
     },
     credentials::{DeviceName, Password, Username},
     domain::{LoginId, Time, UserId},
@@ -139,7 +138,7 @@ struct Login {
 }
 
 impl Login {
-    fn of(login: accounts::Login, current: LoginId) -> Self {
+    fn of(login: access::Login, current: LoginId) -> Self {
         Self {
             id: login.id,
             device: login.device.map(|device| device.to_string()),
@@ -206,10 +205,7 @@ impl Logins {
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, LoginId)>>>,
     ) -> Result<Reply<Page<Login>>, SignedIn> {
-        let mut logins = self.access.logins(caller.user).await?;
-        if let Some(Cursor(end)) = cursor.0 {
-            logins.retain(|login| (login.created_at, login.id) < end);
-        }
+        let logins = self.access.logins(caller.user, cursor.0.map(|end| end.0)).await?;
         let page = Page::cut(logins, limit.0, |last| (last.created_at, last.id));
         Ok(Reply(page.map(|login| Login::of(login, caller.login))))
     }

@@ -1,4 +1,4 @@
-//! Who is in a conversation and as what.
+//! The members of a conversation and their roles.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -7,20 +7,15 @@ use poem_openapi::{
 };
 use serde::{Deserialize, Serialize};
 
-use sqlx::PgPool;
-
 use crate::{
-    api::operations::tag::Tag,
     api::{
         Body, Caller, Created, Cursor, Found, Limit, Listed, Made, Page, Reached, Reply, Ruled, given,
-        http::examples,
+        http::{examples, reasons::not_brought_in},
+        operations::tag::Tag,
     },
-    api::{Problem, operations::users::must_exist},
-    commands::Changed,
-    commands::Commands,
+    commands::{Changed, Commands},
     domain::{AsOf, ConversationId, Position, Role, Time, UserId},
-    reading::{Reading, When},
-    views,
+    reading::{self, Reading, When},
 };
 
 /// A member of a conversation
@@ -33,6 +28,12 @@ struct Member {
     role: Role,
     /// The time at which the user joined
     joined_at: Time,
+}
+
+impl From<reading::Member> for Member {
+    fn from(member: reading::Member) -> Self {
+        Self { user_id: member.user, role: member.role, joined_at: member.joined_at }
+    }
 }
 
 impl Example for Member {
@@ -100,7 +101,6 @@ impl Example for RoleUpdate {
 }
 
 pub(in crate::api) struct Members {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
@@ -124,12 +124,9 @@ impl Members {
     ) -> Result<Listed<Member>, Found> {
         let (limit, after) = (limit.0, cursor.0.map(|end| end.0));
         let when = When { min_position: min_position.0, as_of: as_of.0 };
-        let page = page_of_members(&self.reading, caller.user, id.0, limit, after, when).await?;
-        Ok(Listed(page.map(|member| Member {
-            user_id: member.user,
-            role: member.role,
-            joined_at: member.joined_at,
-        })))
+        let (members, standing) =
+            self.reading.members(caller.user, id.0, after, limit.and_one(), when).await?;
+        Ok(Listed(Page::cut(members, limit, |last| last.user).standing(standing).map(Member::from)))
     }
 
     /// Add a member
@@ -145,9 +142,8 @@ impl Members {
         body: Body<NewMember>,
     ) -> Result<Made<Membership>, Ruled> {
         let (id, user, role) = (id.0, body.0.user_id, body.0.role.unwrap_or(Role::Member));
-        self.reading.open(caller.user, id, None).await?;
-        must_exist(&self.pool, &[user], |_| "/user_id".into()).await?;
-        let changed = self.commands.add_member(caller.user, id, user, role).await?;
+        let changed = self.commands.add_member(caller.user, id, user, role).await;
+        let changed = changed.map_err(not_brought_in(|_| "/user_id".into()))?;
         let body = Membership::of(user, role, &changed);
         let location = format!("/v1/conversations/{id}/members/{user}");
         Ok(if changed.changed { Made::Now(Created { location, body }) } else { Made::Before(body) })
@@ -183,17 +179,4 @@ impl Members {
         let changed = self.commands.remove_member(caller.user, id.0, user_id.0).await?;
         Ok(Reached(changed.position))
     }
-}
-
-/// A page of the members of a conversation, for one of them.
-pub(in crate::api) async fn page_of_members(
-    reading: &Reading,
-    me: UserId,
-    id: ConversationId,
-    limit: Limit,
-    after: Option<UserId>,
-    when: When,
-) -> Result<Page<views::Member>, Problem> {
-    let (members, standing) = reading.members(me, id, after, limit.and_one(), when).await?;
-    Ok(Page::cut(members, limit, |last| last.user).standing(standing))
 }

@@ -7,7 +7,7 @@ use crate::{
     api::http::examples,
     commands::Sent,
     domain::{ConversationId, Json, MessageId, Position, Time, UserId},
-    views,
+    reading,
 };
 
 /// A message
@@ -82,7 +82,7 @@ struct ReactionCount {
 
 impl Message {
     /// What the views say.
-    pub(in crate::api) fn of(conversation_id: ConversationId, message: views::Message) -> Self {
+    pub(in crate::api) fn of(conversation_id: ConversationId, message: reading::Message) -> Self {
         let reply_to = message.reply_to.map(|quoted| QuotedMessage {
             id: quoted.id,
             position: quoted.position,
@@ -90,7 +90,7 @@ impl Message {
             text: quoted.text,
             deleted: quoted.deleted,
         });
-        let count = |count: views::ReactionCount| ReactionCount {
+        let count = |count: reading::ReactionCount| ReactionCount {
             emoji: count.emoji,
             count: count.count,
             mine: count.mine,

@@ -17,8 +17,7 @@ use crate::{
     },
     commands::Commands,
     domain::{self, Act, AsOf, ClientId, ConversationId, MessageId, Metadata, Position, Text, Time},
-    reading::{Reading, When},
-    views::Direction,
+    reading::{Direction, Reading, When},
 };
 
 /// The message to send

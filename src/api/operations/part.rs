@@ -3,8 +3,7 @@
 use crate::{
     api::{Cursor, Limit, Page, Problem},
     domain::Position,
-    reading::Asked,
-    views::{self, Direction},
+    reading::{self, Asked, Direction},
 };
 
 /// The part of the history that the parameters name.
@@ -47,7 +46,7 @@ impl Wanted {
     }
 
     /// The page of the messages that were found.
-    pub(in crate::api) fn page(&self, found: Vec<views::Message>, limit: Limit) -> Page<views::Message> {
+    pub(in crate::api) fn page(&self, found: Vec<reading::Message>, limit: Limit) -> Page<reading::Message> {
         match *self {
             Self::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
             Self::Around(position) => cut_around(found, position, halves(limit).0),
@@ -63,7 +62,7 @@ fn halves(limit: Limit) -> (i64, i64) {
 
 /// A page about a position of messages newest first, of which one more than `older` may be at or
 /// before it.
-fn cut_around(mut found: Vec<views::Message>, position: Position, older: i64) -> Page<views::Message> {
+fn cut_around(mut found: Vec<reading::Message>, position: Position, older: i64) -> Page<reading::Message> {
     let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
     let more = at_or_before > older;
     if more {
@@ -103,8 +102,8 @@ mod tests {
         assert_eq!(asked, Wanted::From(Direction::After(Position(9))));
     }
 
-    fn messages(positions: &[u64]) -> Vec<views::Message> {
-        let message = |at: &u64| views::Message {
+    fn messages(positions: &[u64]) -> Vec<reading::Message> {
+        let message = |at: &u64| reading::Message {
             id: examples::message(),
             position: Position(*at),
             sender: examples::ana(),

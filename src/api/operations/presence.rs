@@ -1,6 +1,4 @@
-//! Who is here.
-
-use std::collections::HashMap;
+//! The presence of users.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -9,16 +7,10 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use sqlx::PgPool;
-
 use crate::{
-    accounts,
-    api::operations::members::page_of_members,
-    api::operations::tag::Tag,
-    api::{Caller, Cursor, Found, Limit, Page, Problem, Reply, http::examples},
+    api::{Caller, Cursor, Found, Limit, Page, Reply, http::examples, operations::tag::Tag},
     domain::{ConversationId, Position, Status, Time, UserId},
-    presence,
-    reading::{Reading, When},
+    reading::{Reading, SeenPresence},
 };
 
 /// The presence of a user
@@ -34,6 +26,12 @@ struct Presence {
     last_seen_at: Option<Time>,
 }
 
+impl From<SeenPresence> for Presence {
+    fn from(SeenPresence { user, status, last_seen_at }: SeenPresence) -> Self {
+        Self { user_id: user, status, last_seen_at }
+    }
+}
+
 impl Example for Presence {
     fn example() -> Self {
         Self { user_id: examples::ben(), status: Status::Offline, last_seen_at: Some(examples::time()) }
@@ -41,9 +39,7 @@ impl Example for Presence {
 }
 
 pub(in crate::api) struct Presences {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) reading: Reading,
-    pub(in crate::api) presence: presence::Presence,
 }
 
 #[OpenApi(tag = "Tag::Presence")]
@@ -54,14 +50,7 @@ impl Presences {
     /// other users, and for users who have blocked the caller, the answer is 404.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
     async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
-        let (me, user) = (caller.user, id.0);
-        if me != user && !self.reading.share_a_conversation(me, user).await? {
-            return Err(Problem::not_found().into());
-        }
-        if self.reading.hidden(me, &[user]).await?.contains(&user) {
-            return Err(Problem::not_found().into());
-        }
-        Ok(Reply(self.of(&[user]).await?.pop().ok_or_else(Problem::not_found)?))
+        Ok(Reply(self.reading.presence_of(caller.user, id.0).await?.into()))
     }
 
     /// List the presence of members
@@ -79,35 +68,8 @@ impl Presences {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Presence>>, Found> {
-        let Page { items, next_cursor, .. } = page_of_members(
-            &self.reading,
-            caller.user,
-            id.0,
-            limit.0,
-            cursor.0.map(|end| end.0),
-            When::now(min_position.0),
-        )
-        .await?;
-        let users: Vec<_> = items.into_iter().map(|member| member.user).collect();
-        let hidden = self.reading.hidden(caller.user, &users).await?;
-        let mut items = self.of(&users).await?;
-        for presence in items.iter_mut().filter(|presence| hidden.contains(&presence.user_id)) {
-            (presence.status, presence.last_seen_at) = (Status::Offline, None);
-        }
-        Ok(Reply(Page::of(items, next_cursor)))
-    }
-}
-
-impl Presences {
-    /// In the order of `users`.
-    async fn of(&self, users: &[UserId]) -> Result<Vec<Presence>, Problem> {
-        let accounts = accounts::find_many(&self.pool, users).await?;
-        let last: HashMap<_, _> = accounts.into_iter().map(|a| (a.id, a.last_seen_at)).collect();
-        let presence = |user: &UserId| Presence {
-            user_id: *user,
-            status: self.presence.status(*user),
-            last_seen_at: last.get(user).copied().flatten(),
-        };
-        Ok(users.iter().map(presence).collect())
+        let (me, after, count) = (caller.user, cursor.0.map(|end| end.0), limit.0.and_one());
+        let found = self.reading.presences(me, id.0, after, count, min_position.0).await?;
+        Ok(Reply(Page::cut(found, limit.0, |last| last.user).map(Presence::from)))
     }
 }

@@ -1,18 +1,16 @@
-//! Finding what was said, in all conversations of mine.
+//! Searching the messages of all conversations of the caller.
 
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
 use serde::Serialize;
 
-use sqlx::PgPool;
-
 use crate::{
-    api::operations::tag::Tag,
     api::{
-        Caller, Cursor, Limit, Page, Problem, Reply, SignedIn, http::examples, operations::message::Message,
+        Caller, Cursor, Limit, Page, Problem, Reply, SignedIn,
+        http::examples,
+        operations::{message::Message, tag::Tag},
     },
     domain::{ConversationId, Position},
-    reading::Reading,
-    views::{self, Hit, SearchError, SearchQuery},
+    reading::{Hit, Piece, Reading, SearchQuery, SearchScope},
 };
 
 /// A message that matches a search
@@ -49,7 +47,6 @@ impl Example for FoundMessage {
 }
 
 pub(in crate::api) struct Search {
-    pub(in crate::api) pool: PgPool,
     pub(in crate::api) reading: Reading,
 }
 
@@ -78,28 +75,16 @@ impl Search {
         /// `conversation_id`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
-        let wanted = read(&query.0)?;
-        self.reading.charge_search(caller.user)?;
-        if let Some(id) = conversation_id.0 {
-            // A conversation that is not mine has nothing for me, like one that does not exist.
-            if !self.reading.may_search(caller.user, id, min_position.0).await? {
-                return Ok(Reply(Page::of(Vec::new(), None)));
-            }
-        } else if min_position.0.is_some() {
-            let detail = "a position belongs to one conversation: send its conversation_id too";
-            return Err(Problem::parameter("min_position", "contradictory", detail).into());
-        }
-        let _place = self.reading.search_place(caller.user).await?;
-        let (pool, after) = (&self.pool, cursor.0.map(|end| end.0));
-        let found =
-            views::search(pool, caller.user, conversation_id.0, &wanted, after, limit.0.and_one()).await?;
-        let page = Page::cut(found, limit.0, |last| *last);
-        let mut messages = self.reading.seen(caller.user, &page.items).await?;
-        Ok(Reply(page.filter_map(|(_, conversation_id, position)| {
-            let message = messages.remove(&(conversation_id, position))?;
-            let piece = |piece: views::Piece| HighlightPart { text: piece.text, hit: piece.hit };
-            let highlight = wanted.highlight(&message.text).into_iter().map(piece).collect();
-            Some(FoundMessage { conversation_id, message: Message::of(conversation_id, message), highlight })
+        let (query, scope) = (read(&query.0)?, scope(conversation_id.0, min_position.0)?);
+        let (after, count) = (cursor.0.map(|end| end.0), limit.0.and_one());
+        let found = self.reading.search(caller.user, &query, scope, after, count).await?;
+        let page = Page::cut(found, limit.0, |(hit, _)| *hit);
+        Ok(Reply(page.filter_map(|((_, conversation_id, _), matched)| {
+            let matched = matched?;
+            let message = Message::of(conversation_id, matched.message);
+            let part = |piece: Piece| HighlightPart { text: piece.text, hit: piece.hit };
+            let highlight = matched.highlight.into_iter().map(part).collect();
+            Some(FoundMessage { conversation_id, message, highlight })
         })))
     }
 }
@@ -109,15 +94,13 @@ fn read(query: &str) -> Result<SearchQuery, Problem> {
     SearchQuery::parse(query).ok_or_else(none)
 }
 
-impl From<SearchError> for Problem {
-    fn from(error: SearchError) -> Self {
-        match error {
-            SearchError::TooBroad => Self::parameter(
-                "query",
-                "too_broad",
-                "this takes too long: give more or rarer words, or a conversation_id",
-            ),
-            SearchError::Database(outage) => outage.into(),
+fn scope(id: Option<ConversationId>, min_position: Option<Position>) -> Result<SearchScope, Problem> {
+    match (id, min_position) {
+        (Some(id), min_position) => Ok(SearchScope::One(id, min_position)),
+        (None, None) => Ok(SearchScope::All),
+        (None, Some(_)) => {
+            let detail = "a position belongs to one conversation: send its conversation_id too";
+            Err(Problem::parameter("min_position", "contradictory", detail))
         }
     }
 }
@@ -134,9 +117,14 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_refused_with_what_to_do() {
-        let problem = Problem::from(SearchError::TooBroad);
-        assert_eq!((problem.status.as_u16(), &*problem.errors[0].pointer), (400, "/query"));
-        assert_eq!(problem.errors[0].code, "too_broad");
+    fn a_position_needs_its_conversation() {
+        let (id, at) = (examples::conversation(), Position(7));
+        assert_eq!(scope(None, None).ok(), Some(SearchScope::All));
+        assert_eq!(scope(Some(id), Some(at)).ok(), Some(SearchScope::One(id, Some(at))));
+        let problem = scope(None, Some(at)).expect_err("refused");
+        assert_eq!(
+            (&*problem.errors[0].pointer, &*problem.errors[0].code),
+            ("/min_position", "contradictory")
+        );
     }
 }

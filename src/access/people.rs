@@ -1,0 +1,20 @@
+//! Finding other users.
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts::{self, Account},
+    credentials::Username,
+    domain::UserId,
+};
+
+impl Access {
+    /// The account of a user.
+    pub async fn user(&self, id: UserId) -> Result<Account, AccessError> {
+        accounts::find(&self.pool, id).await?.ok_or(AccessError::NotFound)
+    }
+
+    /// The account with exactly this user name.
+    pub async fn user_by_name(&self, username: &Username) -> Result<Option<Account>, AccessError> {
+        Ok(accounts::by_username(&self.pool, username).await?)
+    }
+}

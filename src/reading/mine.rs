@@ -1,0 +1,142 @@
+//! A conversation as one of its members sees it.
+
+use crate::{
+    accounts::ConversationSettings,
+    commands::Started,
+    domain::{Conversation, Kind, Position, Role, UserId},
+    views::MyConversation,
+};
+
+/// A conversation with the settings of the member who sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mine {
+    /// The conversation. Its head is the position that this answer has reached.
+    pub conversation: MyConversation,
+    /// The private settings of the member.
+    pub settings: ConversationSettings,
+}
+
+impl Mine {
+    /// A conversation that has just begun. The views may not know it yet, and nobody has settled anything for it.
+    pub fn begun(started: &Started, me: UserId) -> Self {
+        Self { conversation: begun(started, me), settings: ConversationSettings::default() }
+    }
+
+    /// The same after a command that reached `position`, which the views may not have reached yet.
+    pub(super) fn reaching(mut self, position: Position) -> Self {
+        self.conversation.head = self.conversation.head.max(position);
+        self
+    }
+}
+
+/// The conversation as the views have it, under the rules of the roster: the views may lag behind, so only the roster
+/// decides what a member may see. `None` for a user who is not a member.
+pub(super) fn seen(view: MyConversation, roster: &Conversation, me: UserId) -> Option<MyConversation> {
+    let (role, visible_from) = (roster.membership(me)?.role, roster.visible_from(me)?);
+    let title = roster.title().map(str::to_owned);
+    let last_message = view.last_message.filter(|last| last.position > visible_from);
+    Some(MyConversation { title, history: roster.history(), role, last_message, ..view })
+}
+
+/// The conversation as it was when it began.
+pub(super) fn begun(started: &Started, me: UserId) -> MyConversation {
+    let roster = &started.conversation;
+    let others = || roster.members().map(|(user, _)| user).find(|user| *user != me);
+    MyConversation {
+        id: started.id,
+        kind: roster.kind(),
+        title: roster.title().map(str::to_owned),
+        history: roster.history(),
+        peer: (roster.kind() == Kind::Direct).then(others).flatten(),
+        role: roster.membership(me).map_or(Role::Member, |membership| membership.role),
+        created_at: started.created_at,
+        active_at: started.created_at,
+        last_message: None,
+        unread: 0,
+        mentions: 0,
+        read: Position::START,
+        head: started.position,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{
+        domain::{Command, Event, History, Time, Title},
+        views::LastMessage,
+    };
+
+    fn user(last: u8) -> UserId {
+        format!("01930f3c-5a7b-7c3d-8e4f-0123456789a{last}").parse().expect("id")
+    }
+
+    fn time() -> Time {
+        "2026-11-24T14:00:00Z".parse().expect("time")
+    }
+
+    fn group() -> Arc<Conversation> {
+        let title = Title::try_from("Supper".to_owned()).expect("title");
+        let command = Command::StartGroup { title, members: vec![] };
+        let event = Conversation::default().decide(user(1), command).expect("allowed").expect("event");
+        let mut conversation = Conversation::default();
+        conversation.evolve(Position(7), &event);
+        conversation.into()
+    }
+
+    fn view(last: u64) -> MyConversation {
+        let id = "01930f3c-5a7b-7c3d-8e4f-0123456789c0";
+        let last_message = LastMessage {
+            id: id.parse().expect("id"),
+            position: Position(last),
+            sender: user(2),
+            text: "hello".into(),
+            sent_at: time(),
+            edited_at: None,
+            deleted_at: None,
+        };
+        MyConversation {
+            id: id.parse().expect("id"),
+            kind: Kind::Group,
+            title: Some("An old title".into()),
+            history: History::Full,
+            peer: None,
+            role: Role::Member,
+            created_at: time(),
+            active_at: time(),
+            last_message: Some(last_message),
+            unread: 1,
+            mentions: 0,
+            read: Position(2),
+            head: Position(9),
+        }
+    }
+
+    #[test]
+    fn a_group_is_told_by_the_roster_where_the_view_is_behind() {
+        let seen = seen(view(8), &group(), user(1)).expect("a member");
+        assert_eq!((seen.title.as_deref(), seen.role), (Some("Supper"), Role::Owner));
+        assert_eq!((seen.head, seen.unread), (Position(9), 1));
+        let mine = Mine { conversation: seen, settings: ConversationSettings::default() };
+        assert_eq!(mine.clone().reaching(Position(12)).conversation.head, Position(12));
+        assert_eq!(mine.clone().reaching(Position(8)), mine);
+    }
+
+    #[test]
+    fn a_view_that_is_behind_shows_nothing_to_a_former_or_later_member() {
+        let begun = group();
+        assert_eq!(seen(view(8), &begun, user(2)), None);
+        let mut later = (*begun).clone();
+        for (at, command) in [
+            (9, Command::Update { title: None, history: Some(History::SinceJoin) }),
+            (10, Command::Add { user: user(2), role: Role::Member }),
+        ] {
+            let event: Event = later.decide(user(1), command).expect("allowed").expect("event");
+            later.evolve(Position(at), &event);
+        }
+        assert_eq!(seen(view(8), &later, user(2)).expect("a member").last_message, None);
+        assert!(seen(view(11), &later, user(2)).expect("a member").last_message.is_some());
+    }
+}
