@@ -40,7 +40,7 @@
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
 //! | [`web`] | the edge for **eyes**: Swagger UI | nothing: its caller names the document |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
-//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `shares`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; fair shares of a node's places; tasks that live as long as the process; the private servers of dev mode; the door | once each |
+//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `shares`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; fair shares of a node's places; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
 //! Imports point down only, and siblings never import one another:
 //!
@@ -55,7 +55,7 @@
 //!  1   log   views   credentials
 //!  0   domain
 //!
-//!  beside the stairs:  clock  telemetry  shares  supervise  (for all but domain)   config  listen  dev
+//!  beside the stairs:  clock  telemetry  cache  shares  supervise  (for all but domain)   config  listen  dev
 //! ```
 //!
 //! `accounts` stands one floor above `credentials`, because the rows it keeps hold the types of
@@ -72,6 +72,7 @@ pub(crate) mod admin;
 #[allow(unreachable_pub)]
 pub(crate) mod api;
 pub mod app;
+pub(crate) mod cache;
 pub mod cli;
 pub mod clock;
 pub mod commands;

@@ -118,6 +118,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
+    ("cache", Leaf, &[]),
     ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["problems"]),
@@ -131,7 +132,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
 ];
 
 /// What every module but `domain` may import.
-const FOR_ALL: &[&str] = &["clock", "shares", "supervise", "telemetry"];
+const FOR_ALL: &[&str] = &["cache", "clock", "shares", "supervise", "telemetry"];
 
 /// Outside crates that any module but `domain` may use.
 const ANYWHERE: &[&str] =
@@ -160,6 +161,7 @@ const HOMES: &[(&str, &[&str])] = &[
     // The document shows a problem by the type that writes it.
     ("poem_openapi", &["api", "problems"]),
     ("prometheus_client", &["telemetry"]),
+    ("quick_cache", &["cache"]),
     ("rustix", &["dev", "gateway"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),

@@ -1,10 +1,6 @@
 //! Access tokens: JWTs of RFC 9068, signed by Ed25519, good for ten minutes.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -14,6 +10,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 
 use crate::{
+    cache::Cache,
     credentials::Keys,
     domain::{LoginId, Time, UserId},
 };
@@ -25,8 +22,8 @@ pub const ACCESS_LIFE: Duration = Duration::from_secs(600);
 pub const LEEWAY: Duration = Duration::from_secs(30);
 
 const MOST_BYTES: usize = 4096;
-/// Tokens of a generation; two are kept, about 2 MB.
-const GENERATION: usize = 8_192;
+/// The most tokens that are kept, about 2 MB.
+const MOST_KNOWN: usize = 16_384;
 const TYPE: &str = "at+jwt";
 
 /// The user and login of a valid token.
@@ -57,7 +54,9 @@ pub struct Tokens {
     keys: Keys,
     issuer: String,
     audience: String,
-    lately: Mutex<Lately>,
+    /// Tokens that were found good lately, by their hash. To check a signature costs a hundred times as much as a
+    /// look here. What is kept of a token never changes; whether its login was revoked is no part of it.
+    known: Cache<[u8; 32], Signed>,
 }
 
 /// The claims under a good signature; only the time has to be checked again.
@@ -68,14 +67,6 @@ struct Signed {
     /// The later one of `iat` and `nbf`.
     begin: i64,
     end: Time,
-}
-
-/// Tokens that were found good lately, by their hash: to check a signature costs a hundred times as
-/// much as to look here. What was not asked for in a whole generation is forgotten.
-#[derive(Debug, Default)]
-struct Lately {
-    young: HashMap<[u8; 32], Signed>,
-    old: HashMap<[u8; 32], Signed>,
 }
 
 /// Nothing but these three may be in a header. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all that
@@ -104,7 +95,7 @@ struct Claims {
 impl Tokens {
     /// Tokens of this issuer for this audience; `verbatim` is the usual name of both.
     pub fn new(keys: Keys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self { keys, issuer: issuer.into(), audience: audience.into(), lately: Mutex::default() }
+        Self { keys, issuer: issuer.into(), audience: audience.into(), known: Cache::new(MOST_KNOWN) }
     }
 
     /// The keys that sign.
@@ -151,8 +142,7 @@ impl Tokens {
             return None;
         }
         let hash = sha256(token.as_bytes());
-        let lately = || self.lately.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(signed) = lately().get(&hash) {
+        if let Some(signed) = self.known.get(&hash) {
             return Some(signed);
         }
         let claims = self.claims(token)?;
@@ -162,7 +152,7 @@ impl Tokens {
         let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
         let Claims { sub: user, login_id: login, iat, nbf, .. } = claims;
         let signed = (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end })?;
-        lately().insert(hash, signed);
+        self.known.insert(hash, signed);
         Some(signed)
     }
 
@@ -175,24 +165,6 @@ impl Tokens {
             return None;
         }
         jsonwebtoken::decode(token, &key.verifies, &signature_only()).ok().map(|token| token.claims)
-    }
-}
-
-impl Lately {
-    fn get(&mut self, hash: &[u8; 32]) -> Option<Signed> {
-        if let Some(signed) = self.young.get(hash) {
-            return Some(*signed);
-        }
-        let signed = self.old.remove(hash)?;
-        self.insert(*hash, signed);
-        Some(signed)
-    }
-
-    fn insert(&mut self, hash: [u8; 32], signed: Signed) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(hash, signed);
     }
 }
 

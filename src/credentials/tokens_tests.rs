@@ -83,16 +83,16 @@ fn a_token_that_is_known_is_judged_by_the_time_again() {
 }
 
 #[test]
-fn of_known_tokens_no_more_than_two_generations_are_kept() {
-    let mut lately = Lately::default();
+fn of_known_tokens_only_so_many_are_kept_and_a_token_in_use_stays() {
+    let tokens = tokens();
     let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
     let signed = Signed { user, login, begin: NOW, end: at(NOW + 600) };
-    for number in 0..5 * GENERATION {
-        lately.insert(sha256(&number.to_ne_bytes()), signed);
-        assert!(lately.get(&sha256(&0_usize.to_ne_bytes())).is_some(), "what is asked for stays");
+    let in_use = sha256(&0_usize.to_ne_bytes());
+    for number in 0..3 * MOST_KNOWN {
+        tokens.known.insert(sha256(&number.to_ne_bytes()), signed);
+        assert!(tokens.known.get(&in_use).is_some(), "evicted by {number}");
     }
-    assert!(lately.young.len() + lately.old.len() <= 2 * GENERATION);
-    assert!(lately.get(&sha256(&1_usize.to_ne_bytes())).is_none());
+    assert_eq!(tokens.known.weight(), MOST_KNOWN);
 }
 
 #[test]

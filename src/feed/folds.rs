@@ -1,63 +1,50 @@
-//! Conversations folded at a position. In a storm of reconnects the members of a conversation come
-//! with cursors of the same heartbeat, so one fold serves them all, also those who ask while it is made.
+//! Conversations folded at a position. In a storm of reconnects the members of a conversation come with cursors of the
+//! same heartbeat. One fold serves all of them, and those that ask while it is made wait for it.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::Arc;
 
 use tokio::sync::OnceCell;
 
 use crate::{
+    cache::Cache,
     domain::{ConversationId, Fold, Position},
     log::{Log, NotRead},
 };
 
-/// The most members of all conversations that are kept; beyond, all are forgotten.
+/// The most members of all kept folds together. A fold counts as one more.
 const MEMBERS: usize = 100_000;
 
-#[derive(Default)]
-pub(super) struct Folds(Mutex<Kept>);
+/// Folds that were made lately. The past does not change, so none of them goes out of date.
+pub(super) struct Folds(Cache<(ConversationId, Position), Place>);
 
-#[derive(Default)]
-struct Kept {
-    folds: HashMap<(ConversationId, Position), Arc<OnceCell<Fold>>>,
+/// The place of a fold, from the moment at which the fold is begun.
+#[derive(Clone, Default)]
+struct Place {
+    fold: Arc<OnceCell<Fold>>,
     members: usize,
 }
 
+impl Default for Folds {
+    fn default() -> Self {
+        Self(Cache::weighing(MEMBERS, 1, |place: &Place| place.members))
+    }
+}
+
 impl Folds {
-    /// The conversation up to and with a position: what it was then does not change any more.
+    /// The conversation up to and with a position.
     pub(super) async fn at(
         &self,
         log: &Log,
         id: ConversationId,
         position: Position,
     ) -> Result<Fold, NotRead> {
-        let place = self.kept().place((id, position));
-        let fold = place.get_or_try_init(async || {
+        let place = self.0.get_or_insert_with((id, position), Place::default);
+        let fold = place.fold.get_or_try_init(async || {
             let fold = log.fold(id, Some(position)).await?;
-            self.kept().members += fold.conversation.members().len();
+            let members = fold.conversation.members().len();
+            self.0.change(&(id, position), |place| place.members = members);
             Ok(fold)
         });
         fold.await.cloned()
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Kept {
-    fn place(&mut self, of: (ConversationId, Position)) -> Arc<OnceCell<Fold>> {
-        if self.members > MEMBERS {
-            *self = Self::default();
-        }
-        self.folds
-            .entry(of)
-            .or_insert_with(|| {
-                self.members += 1;
-                Arc::default()
-            })
-            .clone()
     }
 }

@@ -1,33 +1,28 @@
-//! The points of the log that were asked for lately.
+//! The points of the log that were asked for lately. An event never leaves its position, so no point goes out of date.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+use crate::{
+    cache::Cache,
+    domain::{EventId, Point, Position},
 };
 
-use crate::domain::{EventId, Point, Position};
-
-/// The most points that are remembered; beyond, all are forgotten.
+/// The most points that are kept.
 const MOST: usize = 16_384;
 
-/// Points that the log was asked for lately.
-#[derive(Default)]
-pub(super) struct Points(Mutex<HashMap<(usize, Position), EventId>>);
+/// Points that the log was asked for lately, by their stream.
+pub(super) struct Points(Cache<(usize, Position), EventId>);
+
+impl Default for Points {
+    fn default() -> Self {
+        Self(Cache::new(MOST))
+    }
+}
 
 impl Points {
-    fn known(&self) -> MutexGuard<'_, HashMap<(usize, Position), EventId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn get(&self, stream: usize, position: Position) -> Option<Point> {
-        self.known().get(&(stream, position)).map(|event| Point { position, event: *event })
+        self.0.get(&(stream, position)).map(|event| Point { position, event })
     }
 
     pub(super) fn remember(&self, stream: usize, Point { position, event }: Point) {
-        let mut known = self.known();
-        if known.len() >= MOST {
-            known.clear();
-        }
-        known.insert((stream, position), event);
+        self.0.insert((stream, position), event);
     }
 }

@@ -1,62 +1,72 @@
-//! Whom users have blocked, kept in memory for those who were asked for lately: a message must not
-//! cost a query. A node forgets a list when it is told that it has changed; if it is not told, the
-//! list is read again after a minute.
+//! Which users a user has blocked, kept in memory for users who were asked for lately: a message must not cost a query.
+//! A node forgets a list when it is told of a change. A change of which the node is not told costs a minute: by then
+//! the list is read again.
 
 use std::{
     collections::HashMap,
     io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 
-use crate::{accounts::blocks::blocked_by, domain::UserId};
+use crate::{
+    accounts::blocks::blocked_by,
+    cache::{Cache, Question},
+    domain::UserId,
+};
 
 /// How long a list is believed.
 const FRESH: Duration = Duration::from_secs(60);
-/// How long it is believed once more when it could not be read again.
+/// How much longer a list is believed that could not be read again.
 const ONCE_MORE: Duration = Duration::from_secs(5);
-/// How long the database may take while the lists as they were will do instead.
+/// Timeout of a query where the lists in memory can stand in for its answer.
 const AGAIN: Duration = Duration::from_millis(250);
-/// How long it may take for lists that were never read.
+/// Timeout of a query where they cannot.
 const FIRST: Duration = Duration::from_secs(2);
-/// From so many lists on all are thrown away.
-const MOST_LISTS: usize = 100_000;
-/// From so many blocked users on, over all lists, all are thrown away.
-const MOST_BLOCKED: usize = 1_000_000;
+/// The most blocked users of all kept lists together, with [`EACH`] for each list: at most 100,000 lists.
+const MOST: usize = 1_000_000;
+/// The weight of a list besides its users.
+const EACH: usize = 10;
 
-/// Whom a user has blocked, in order.
+/// The users whom a user has blocked, in order.
 pub type Blocklist = Arc<[UserId]>;
 
-/// What a node knows of who has blocked whom.
+/// The lists of blocked users that a node knows.
 #[derive(Debug)]
 pub struct Blocked {
     pool: PgPool,
-    known: Mutex<KnownBlocks>,
+    known: KnownBlocks,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct KnownBlocks {
-    entries: HashMap<UserId, Entry>,
-    /// All blocked users over all lists.
-    blocked: usize,
-    asked: u64,
+    lists: Cache<UserId, KnownList>,
+    /// When the node last noticed that it may not have been told of all changes.
+    doubted_at: Mutex<Option<Instant>>,
 }
 
-#[derive(Debug, Default)]
-struct Entry {
-    list: Option<Blocklist>,
-    good_until: Option<Instant>,
-    /// The last question to the database: the answer to an older one may be out of date.
-    asked: u64,
+#[derive(Debug, Clone)]
+struct KnownList {
+    list: Blocklist,
+    /// When the database was asked.
+    asked_at: Instant,
+    good_until: Instant,
+}
+
+/// Lists that some users have to be asked for.
+struct Asked {
+    missing: Vec<UserId>,
+    question: Question,
+    at: Instant,
 }
 
 impl Blocked {
     /// Knows nothing yet.
     pub fn new(pool: PgPool) -> Self {
-        Self { pool, known: Mutex::default() }
+        Self { pool, known: KnownBlocks::default() }
     }
 
     /// Whether one of two people has blocked the other.
@@ -66,122 +76,103 @@ impl Blocked {
         Ok(has(&one, other) || has(&other, one))
     }
 
-    /// Whom some users have blocked. What cannot be read again now is told as it was.
+    /// The lists of some users. While the database does not answer, known lists are told as they were.
     pub async fn lists(&self, users: &[UserId]) -> Result<HashMap<UserId, Blocklist>, sqlx::Error> {
-        let (mut lists, missing, number) = self.known().ask(users, Instant::now());
-        if missing.is_empty() {
+        let (mut lists, asked) = self.known.ask(users, Instant::now());
+        if asked.missing.is_empty() {
             return Ok(lists);
         }
-        let patience = if self.known().has_all(&missing) { AGAIN } else { FIRST };
-        let read = timeout(patience, blocked_by(&self.pool, &missing)).await;
+        let patience = if self.known.has_all(&asked.missing) { AGAIN } else { FIRST };
+        let read = timeout(patience, blocked_by(&self.pool, &asked.missing)).await;
         match read.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into())) {
-            Ok(pairs) => {
-                let read = self.known().take(&missing, pairs, number, Instant::now());
-                lists.extend(read);
-            }
-            // Without the database nobody can have blocked anybody since.
+            Ok(pairs) => lists.extend(self.known.take(&asked, pairs, Instant::now())),
+            // Blocks are stored in the same database, so nothing can have changed while it is away.
             Err(error) => {
-                let known = self.known().believe_once_more(&missing, number, Instant::now());
+                let known = self.known.believe_once_more(&asked, Instant::now());
                 lists.extend(known.ok_or(error)?);
             }
         }
         Ok(lists)
     }
 
-    /// A user has blocked or unblocked somebody.
+    /// The list of a user has changed in the database.
     pub fn forget(&self, user: UserId) {
-        self.known().forget(user);
+        self.known.lists.forget(&user);
     }
 
     /// Changes may have been told that this node did not hear.
     pub fn doubt_all(&self) {
-        for entry in self.known().entries.values_mut() {
-            (entry.good_until, entry.asked) = (None, 0);
-        }
-    }
-
-    fn known(&self) -> MutexGuard<'_, KnownBlocks> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.doubt_all(Instant::now());
     }
 }
 
-/// Whether somebody is on a list.
+/// Whether a user is on a list.
 pub fn contains(list: &Blocklist, user: UserId) -> bool {
     list.binary_search(&user).is_ok()
 }
 
+impl Default for KnownBlocks {
+    fn default() -> Self {
+        let lists = Cache::weighing(MOST, EACH, |known: &KnownList| known.list.len());
+        Self { lists, doubted_at: Mutex::default() }
+    }
+}
+
 impl KnownBlocks {
-    /// The lists that are fresh, those who are to be asked for, and the number of the question.
-    fn ask(&mut self, users: &[UserId], now: Instant) -> (HashMap<UserId, Blocklist>, Vec<UserId>, u64) {
-        if self.entries.len() >= MOST_LISTS || self.blocked >= MOST_BLOCKED {
-            *self = Self { asked: self.asked, ..Self::default() };
-        }
-        self.asked += 1;
+    /// The lists that are fresh, and the question for the others. The number of the question is taken first: a list
+    /// that changes while this looks and reads is not kept.
+    fn ask(&self, users: &[UserId], now: Instant) -> (HashMap<UserId, Blocklist>, Asked) {
+        let question = self.lists.ask();
+        let doubted_at = *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_fresh = |known: &KnownList| now < known.good_until && Some(known.asked_at) > doubted_at;
         let (mut fresh, mut missing) = (HashMap::new(), Vec::new());
         for user in users {
-            let entry = self.entries.entry(*user).or_default();
-            let is_fresh = entry.good_until.is_some_and(|end| now < end);
-            match entry.list.clone().filter(|_| is_fresh) {
-                Some(list) => drop(fresh.insert(*user, list)),
-                None => {
-                    entry.asked = self.asked;
-                    missing.push(*user);
-                }
+            match self.lists.get(user).filter(is_fresh) {
+                Some(known) => drop(fresh.insert(*user, known.list)),
+                None => missing.push(*user),
             }
         }
-        (fresh, missing, self.asked)
+        (fresh, Asked { missing, question, at: now })
     }
 
-    /// The lists as they were read; kept where nothing has changed and nobody has asked since.
-    fn take(
-        &mut self,
-        users: &[UserId],
-        pairs: Vec<(UserId, UserId)>,
-        number: u64,
-        now: Instant,
-    ) -> HashMap<UserId, Blocklist> {
-        let mut read: HashMap<UserId, Vec<UserId>> = users.iter().map(|user| (*user, Vec::new())).collect();
+    /// The lists that were read.
+    fn take(&self, asked: &Asked, pairs: Vec<(UserId, UserId)>, now: Instant) -> HashMap<UserId, Blocklist> {
+        let mut read: HashMap<UserId, Vec<UserId>> =
+            asked.missing.iter().map(|user| (*user, Vec::new())).collect();
         for (user, blocked) in pairs {
             read.entry(user).or_default().push(blocked);
         }
         let keep = |(user, mut list): (UserId, Vec<UserId>)| {
             list.sort_unstable();
             let list: Blocklist = list.into();
-            if let Some(entry) = self.entries.get_mut(&user).filter(|entry| entry.asked == number) {
-                let before = entry.list.replace(list.clone()).map_or(0, |list| list.len());
-                self.blocked = self.blocked + list.len() - before;
-                entry.good_until = Some(now + FRESH);
-            }
+            self.keep(asked, user, list.clone(), now + FRESH);
             (user, list)
         };
         read.into_iter().map(keep).collect()
     }
 
-    fn has_all(&self, users: &[UserId]) -> bool {
-        users.iter().all(|user| self.entries.get(user).is_some_and(|entry| entry.list.is_some()))
+    fn keep(&self, asked: &Asked, user: UserId, list: Blocklist, good_until: Instant) {
+        self.lists.answer(asked.question, user, KnownList { list, asked_at: asked.at, good_until });
     }
 
-    /// The lists as they were, if all were known.
-    fn believe_once_more(
-        &mut self,
-        users: &[UserId],
-        number: u64,
-        now: Instant,
-    ) -> Option<HashMap<UserId, Blocklist>> {
+    fn has_all(&self, users: &[UserId]) -> bool {
+        users.iter().all(|user| self.lists.get(user).is_some())
+    }
+
+    /// The lists as they were, if all are still known: a list that was forgotten meanwhile has changed.
+    fn believe_once_more(&self, asked: &Asked, now: Instant) -> Option<HashMap<UserId, Blocklist>> {
         let believe = |user: &UserId| {
-            let entry = self.entries.get_mut(user)?;
-            let list = entry.list.clone()?;
-            if entry.asked == number {
-                entry.good_until = Some(now + ONCE_MORE);
-            }
+            let list = self.lists.get(user)?.list;
+            self.keep(asked, *user, list.clone(), now + ONCE_MORE);
             Some((*user, list))
         };
-        users.iter().map(believe).collect()
+        asked.missing.iter().map(believe).collect()
     }
 
-    fn forget(&mut self, user: UserId) {
-        let list = self.entries.remove(&user).and_then(|entry| entry.list);
-        self.blocked -= list.map_or(0, |list| list.len());
+    /// No list is fresh whose question was asked up to now. The lists stay, for the time in which the database does
+    /// not answer.
+    fn doubt_all(&self, now: Instant) {
+        *self.doubted_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
     }
 }
 
@@ -194,77 +185,101 @@ mod tests {
     }
 
     /// Asks for one user; whether the database has to be.
-    fn asks(known: &mut KnownBlocks, of: UserId, now: Instant) -> bool {
-        !known.ask(&[of], now).1.is_empty()
+    fn asks(known: &KnownBlocks, of: UserId, now: Instant) -> bool {
+        !known.ask(&[of], now).1.missing.is_empty()
     }
 
-    fn reads(known: &mut KnownBlocks, of: UserId, blocked: &[UserId], now: Instant) {
-        let (_, missing, number) = known.ask(&[of], now);
-        known.take(&missing, blocked.iter().map(|user| (of, *user)).collect(), number, now);
+    fn reads(known: &KnownBlocks, of: UserId, blocked: &[UserId], now: Instant) {
+        let (_, asked) = known.ask(&[of], now);
+        known.take(&asked, blocked.iter().map(|user| (of, *user)).collect(), now);
     }
 
     #[test]
     fn a_list_is_read_once_a_minute_also_one_of_nobody() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
-        reads(&mut known, user(1), &[user(3), user(2)], now);
-        reads(&mut known, user(2), &[], now);
-        let (fresh, missing, _) = known.ask(&[user(1), user(2)], now);
-        assert_eq!(missing, []);
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        reads(&known, user(1), &[user(3), user(2)], now);
+        reads(&known, user(2), &[], now);
+        let (fresh, asked) = known.ask(&[user(1), user(2)], now);
+        assert_eq!(asked.missing, []);
         assert!(contains(&fresh[&user(1)], user(2)) && contains(&fresh[&user(1)], user(3)));
         assert!(!contains(&fresh[&user(1)], user(1)) && fresh[&user(2)].is_empty());
-        assert!(asks(&mut known, user(1), now + FRESH));
+        assert!(asks(&known, user(1), now + FRESH));
     }
 
     #[test]
     fn what_has_changed_is_read_again() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
-        reads(&mut known, user(1), &[user(2)], now);
-        known.forget(user(1));
-        assert_eq!(known.blocked, 0);
-        assert!(asks(&mut known, user(1), now));
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        reads(&known, user(1), &[user(2)], now);
+        known.lists.forget(&user(1));
+        assert_eq!(known.lists.weight(), 0);
+        assert!(asks(&known, user(1), now));
     }
 
     #[test]
     fn what_changes_while_it_is_read_is_not_kept() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
-        let (_, missing, number) = known.ask(&[user(1)], now);
-        known.forget(user(1));
-        let read = known.take(&missing, vec![], number, now);
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        let (_, asked) = known.ask(&[user(1)], now);
+        known.lists.forget(&user(1));
+        let read = known.take(&asked, vec![], now);
         assert!(read[&user(1)].is_empty(), "who asked before may be told");
-        assert!(asks(&mut known, user(1), now), "who asks after may not");
+        assert!(asks(&known, user(1), now), "who asks after may not");
     }
 
     #[test]
     fn an_older_answer_does_not_replace_a_younger_one() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
-        let (_, _, older) = known.ask(&[user(1)], now);
-        let (_, _, younger) = known.ask(&[user(1)], now);
-        known.take(&[user(1)], vec![(user(1), user(2))], younger, now);
-        known.take(&[user(1)], vec![], older, now);
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        let (_, older) = known.ask(&[user(1)], now);
+        let (_, younger) = known.ask(&[user(1)], now);
+        known.take(&younger, vec![(user(1), user(2))], now);
+        known.take(&older, vec![], now);
         assert!(contains(&known.ask(&[user(1)], now).0[&user(1)], user(2)));
     }
 
     #[test]
     fn what_cannot_be_read_again_is_told_as_it_was_if_it_was_known() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
-        reads(&mut known, user(1), &[user(2)], now);
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        reads(&known, user(1), &[user(2)], now);
         let later = now + FRESH;
-        let (_, missing, number) = known.ask(&[user(1)], later);
-        let told = known.believe_once_more(&missing, number, later).expect("it was known");
+        let (_, asked) = known.ask(&[user(1)], later);
+        let told = known.believe_once_more(&asked, later).expect("it was known");
         assert!(contains(&told[&user(1)], user(2)));
-        assert!(!asks(&mut known, user(1), later) && asks(&mut known, user(1), later + ONCE_MORE));
-        let (_, missing, number) = known.ask(&[user(1), user(3)], later + ONCE_MORE);
-        assert_eq!(known.believe_once_more(&missing, number, later), None);
+        assert!(!asks(&known, user(1), later) && asks(&known, user(1), later + ONCE_MORE));
+        let (_, asked) = known.ask(&[user(1), user(3)], later + ONCE_MORE);
+        assert_eq!(known.believe_once_more(&asked, later), None);
+    }
+
+    #[test]
+    fn a_list_that_changes_while_the_database_is_away_is_not_told_as_it_was() {
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        reads(&known, user(1), &[user(2)], now);
+        let (_, asked) = known.ask(&[user(1)], now + FRESH);
+        known.lists.forget(&user(1));
+        assert_eq!(known.believe_once_more(&asked, now + FRESH), None);
+    }
+
+    #[test]
+    fn a_list_that_is_doubted_is_read_again_and_told_as_it_was_where_it_cannot_be() {
+        let (known, now) = (KnownBlocks::default(), Instant::now());
+        let later = now + Duration::from_secs(1);
+        reads(&known, user(1), &[user(2)], now);
+        let (_, on_its_way) = known.ask(&[user(2)], now);
+        known.doubt_all(later);
+        known.take(&on_its_way, vec![], later);
+        let (fresh, asked) = known.ask(&[user(1), user(2)], later + ONCE_MORE);
+        assert!(fresh.is_empty(), "the change may have come before or after the answers");
+        let told = known.believe_once_more(&asked, later + ONCE_MORE).expect("both were known");
+        assert!(contains(&told[&user(1)], user(2)));
+        assert!(!asks(&known, user(1), later + ONCE_MORE));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let (mut known, now) = (KnownBlocks::default(), Instant::now());
+        let (known, now) = (KnownBlocks::default(), Instant::now());
         let many: Vec<UserId> = (0..1_000).map(user).collect();
         for n in 0..2_500 {
-            reads(&mut known, user(n), &many, now);
-            assert!(known.blocked <= MOST_BLOCKED + many.len());
+            reads(&known, user(n), &many, now);
+            assert!(known.lists.weight() <= MOST);
         }
-        assert!(known.entries.len() < 1_500);
+        assert!(known.lists.weight() > MOST - EACH - many.len());
     }
 }

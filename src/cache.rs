@@ -1,0 +1,260 @@
+//! A bounded cache: one way to remember answers that cost a question, and one way to forget them.
+//!
+//! A [`Cache`] holds a maximum weight. When an entry comes in beyond that, `quick_cache` evicts entries that are used
+//! seldom (CLOCK-Pro: a flood of keys that are asked for once does not evict the keys in use). An eviction costs time
+//! and never correctness, because a miss asks again. Knowledge that must not be lost is no entry of a cache: it is in
+//! a register, and ARCHITECTURE.md lists the caches and the registers.
+//!
+//! # No answer outlives a change that it does not show
+//!
+//! Between a question to the database and its answer, a change can be stored and this process can hear of the change.
+//! The answer shows the time before the change, and a cache that kept it would tell it for a long time. Therefore:
+//!
+//! 1. The caller takes a number ([`Cache::ask`]) and *then* asks the database.
+//! 2. [`Cache::forget`] removes the entry and notes the last number that was taken. A change is stored before any
+//!    process is told of it.
+//! 3. [`Cache::answer`] keeps an answer only if its number is greater than the noted one.
+//!
+//! All three take one lock, as every read does, so they happen one after the other. If the number was taken before
+//! `forget`, the note is at least that number, and the answer is not kept, however late it arrives. If it was taken
+//! after `forget`, the database was asked after the change was stored, and the answer shows the change. A number that
+//! is taken after the question has no such proof: the change may lie between the two.
+//!
+//! The note holds for all keys, so a change of one key costs the open questions about other keys their place. Each of
+//! these is asked once more; in return no key without an entry needs memory. Each entry has the number of its
+//! question, and an older answer does not replace a younger one.
+
+use std::{
+    fmt,
+    hash::{Hash, RandomState},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use quick_cache::{Weighter, unsync};
+
+/// Entries up to a maximum weight. Closures that it is given run under its lock: they are short, and do not use the
+/// same cache.
+pub(crate) struct Cache<K, V>(Mutex<Inner<K, V>>);
+
+/// A question to which the answer is on its way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question(u64);
+
+struct Inner<K, V> {
+    /// Keys can come from outside, so they are hashed with a secret key.
+    entries: unsync::Cache<K, Entry<V>, Weigh<V>, RandomState>,
+    /// The number of the last question.
+    asked: u64,
+    /// The number of the last question before the last change.
+    changed: u64,
+}
+
+struct Entry<V> {
+    value: V,
+    /// The number of the question to which `value` is the answer.
+    asked: u64,
+}
+
+struct Weigh<V> {
+    each: usize,
+    of: fn(&V) -> usize,
+}
+
+impl<K, V> Weighter<K, Entry<V>> for Weigh<V> {
+    fn weight(&self, _: &K, entry: &Entry<V>) -> u64 {
+        (self.each + (self.of)(&entry.value)) as u64
+    }
+}
+
+impl<K: Hash + Eq, V> Cache<K, V> {
+    /// A cache of at most so many entries.
+    pub(crate) fn new(most: usize) -> Self {
+        Self::weighing(most, 1, |_| 0)
+    }
+
+    /// A cache of at most so much weight. An entry weighs `each`, which is not 0 because an entry without weight is
+    /// never evicted, and the weight `of` its value. The latter may change only in the methods for that.
+    pub(crate) fn weighing(most: usize, each: usize, of: fn(&V) -> usize) -> Self {
+        let each = each.max(1);
+        let (entries, weight) = (most / each, most as u64);
+        let entries =
+            unsync::Cache::with(entries, weight, Weigh { each, of }, RandomState::new(), Default::default());
+        Self(Mutex::new(Inner { entries, asked: 0, changed: 0 }))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, key: &K) -> Option<V>
+    where
+        V: Clone,
+    {
+        self.inner().entries.get(key).map(|entry| entry.value.clone())
+    }
+
+    /// The value, made and kept if there is none. A value over the maximum weight is made and not kept.
+    pub(crate) fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V
+    where
+        V: Clone,
+    {
+        let mut inner = self.inner();
+        if let Some(entry) = inner.entries.get(&key) {
+            return entry.value.clone();
+        }
+        let value = make();
+        inner.insert(key, value.clone());
+        value
+    }
+
+    /// Keeps a value that no change can outdate, or whose changes the caller keeps out by a lock of its own.
+    pub(crate) fn insert(&self, key: K, value: V) {
+        self.inner().insert(key, value);
+    }
+
+    /// Changes a value, and evicts where the value has grown.
+    pub(crate) fn change<T>(&self, key: &K, change: impl FnOnce(&mut V) -> T) -> Option<T> {
+        let mut inner = self.inner();
+        let changed = change(&mut inner.entries.get_mut(key)?.value);
+        inner.fit(key);
+        Some(changed)
+    }
+
+    /// Takes the number of a question that is not asked yet.
+    pub(crate) fn ask(&self) -> Question {
+        let mut inner = self.inner();
+        inner.asked += 1;
+        Question(inner.asked)
+    }
+
+    /// Keeps the answer to a question, unless something was forgotten since the question was asked, or a younger
+    /// question about the key has an answer.
+    pub(crate) fn answer(&self, Question(asked): Question, key: K, value: V) {
+        let mut inner = self.inner();
+        let is_older = inner.entries.peek(&key).is_some_and(|entry| entry.asked > asked);
+        if asked > inner.changed && !is_older {
+            inner.entries.insert(key, Entry { value, asked });
+        }
+    }
+
+    /// The truth about a key has changed.
+    pub(crate) fn forget(&self, key: &K) {
+        let mut inner = self.inner();
+        inner.changed = inner.asked;
+        inner.entries.remove(key);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn weight(&self) -> usize {
+        usize::try_from(self.inner().entries.weight()).expect("a weight in memory")
+    }
+}
+
+impl<K: Hash + Eq, V> Inner<K, V> {
+    fn insert(&mut self, key: K, value: V) {
+        self.entries.insert(key, Entry { value, asked: self.asked });
+    }
+
+    /// Entries are evicted when another comes in, and not when one of them grows: so the grown one comes in anew.
+    fn fit(&mut self, key: &K) {
+        if self.entries.weight() > self.entries.capacity()
+            && let Some((key, entry)) = self.entries.remove(key)
+        {
+            self.entries.insert(key, entry);
+        }
+    }
+}
+
+impl<K, V> fmt::Debug for Cache<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every order of the three steps of one question and the two of one change. The truth is what the database has;
+    /// the change is stored first and heard then.
+    #[test]
+    fn no_answer_outlives_a_change_that_it_does_not_show() {
+        #[derive(Clone, Copy, PartialEq)]
+        enum Step {
+            Ask,
+            Read,
+            Answer,
+            Store,
+            Hear,
+        }
+        use Step::{Answer, Ask, Hear, Read, Store};
+
+        let orders = [
+            [Ask, Read, Answer, Store, Hear],
+            [Ask, Read, Store, Answer, Hear],
+            [Ask, Read, Store, Hear, Answer],
+            [Ask, Store, Read, Answer, Hear],
+            [Ask, Store, Read, Hear, Answer],
+            [Ask, Store, Hear, Read, Answer],
+            [Store, Ask, Read, Answer, Hear],
+            [Store, Ask, Read, Hear, Answer],
+            [Store, Ask, Hear, Read, Answer],
+            [Store, Hear, Ask, Read, Answer],
+        ];
+        for (number, order) in orders.into_iter().enumerate() {
+            let (cache, mut truth, mut question, mut read) = (Cache::new(8), "before", None, "");
+            cache.insert(7, "before");
+            for step in order {
+                match step {
+                    Ask => question = Some(cache.ask()),
+                    Read => read = truth,
+                    Answer => cache.answer(question.expect("asked"), 7, read),
+                    Store => truth = "after",
+                    Hear => cache.forget(&7),
+                }
+            }
+            assert_ne!(cache.get(&7), Some("before"), "order {number}");
+        }
+        let cache = Cache::new(8);
+        cache.forget(&7);
+        cache.answer(cache.ask(), 7, "after");
+        assert_eq!(cache.get(&7), Some("after"), "a question after the change is answered for good");
+    }
+
+    #[test]
+    fn an_older_answer_does_not_replace_a_younger_one() {
+        let cache = Cache::new(8);
+        let (older, younger) = (cache.ask(), cache.ask());
+        cache.answer(younger, 1, "younger");
+        cache.answer(older, 1, "older");
+        assert_eq!(cache.get(&1), Some("younger"));
+        cache.answer(older, 2, "older");
+        cache.answer(younger, 2, "younger");
+        assert_eq!(cache.get(&2), Some("younger"));
+    }
+
+    #[test]
+    fn the_weight_is_bounded_also_when_values_grow_and_a_key_in_use_stays() {
+        let cache: Cache<usize, Vec<u8>> = Cache::weighing(1_000, 2, Vec::len);
+        for key in 0..10_000 {
+            cache.insert(key, vec![0; key % 7]);
+            assert!(cache.get(&0).is_some(), "evicted by {key}");
+            assert!(cache.weight() <= 1_000);
+        }
+        for _ in 0..900 {
+            cache.change(&0, |value| value.push(0)).expect("the key in use");
+            assert!(cache.weight() <= 1_000);
+        }
+        assert_eq!(cache.get(&0).map(|value| value.len()), Some(900));
+        cache.change(&0, |value| value.resize(2_000, 0));
+        assert_eq!(cache.get(&0), None, "a value over the maximum is not kept");
+        assert!(cache.weight() <= 1_000);
+    }
+
+    #[test]
+    fn a_cache_without_room_makes_values_and_keeps_none() {
+        let cache = Cache::new(0);
+        assert_eq!([1, 2].map(|made| cache.get_or_insert_with(7, || made)), [1, 2]);
+        assert_eq!(cache.weight(), 0);
+    }
+}
