@@ -26,6 +26,7 @@ pub use snapshots::snapshots;
 use patience::{RETRY, patiently};
 
 use crate::{
+    access::Access,
     accounts,
     admin::{self, Health, monitor},
     api,
@@ -44,6 +45,8 @@ use crate::{
     log::{Durability, Log},
     presence::Presence,
     projector,
+    reading::{Events, Reading, SEARCHES},
+    shares::Shares,
     views::{self, Progress},
     web,
 };
@@ -268,23 +271,47 @@ async fn start(
     let info =
         api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames, limits.rates());
     let stopping = watch::Sender::new(false);
-    let parts = api::Parts {
-        commands,
+    let reading = Reading {
+        commands: commands.clone(),
         log: log.clone(),
-        conversations,
+        conversations: conversations.clone(),
         blocked,
         pool: pool.clone(),
         progress,
-        feed,
-        followers: current.followers,
-        tokens,
-        hasher,
-        revoked,
+        feed: feed.clone(),
         presence,
         limits: limits.clone(),
         clock: clock.clone(),
-        info,
+        searches: Shares::new(SEARCHES),
+    };
+    let access = Access {
+        pool: pool.clone(),
+        hasher,
+        tokens: tokens.clone(),
+        revoked: revoked.clone(),
+        followers: current.followers.clone(),
+        commands: commands.clone(),
+        clock: clock.clone(),
+    };
+    let events = Events {
+        log: log.clone(),
+        conversations,
+        feed,
+        followers: current.followers,
+        revoked: revoked.clone(),
+        clock: clock.clone(),
         stopping: stopping.subscribe(),
+    };
+    let parts = api::Parts {
+        commands,
+        reading,
+        access,
+        events,
+        tokens,
+        revoked,
+        limits: limits.clone(),
+        clock: clock.clone(),
+        info,
     };
     let mut routes = match roles.contains(&NodeRole::Api) {
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),

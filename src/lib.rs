@@ -31,11 +31,11 @@
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
-//! | [`reading`] | who may **read** what of a conversation, and how fresh the views must be | commands, feed, presence, live, log, views, accounts |
+//! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, log, views, accounts, credentials |
 //! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, find users, log in, refresh, log out, block | accounts, credentials, commands, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
-//! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | all below; no SQL, no rules |
-//! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | all below; no SQL, no NATS, no rules |
+//! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
+//! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
 //! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | clock |
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
 //! | [`web`] | the edge for **eyes**: Swagger UI | nothing: its caller names the document |

@@ -1,27 +1,28 @@
-//! The **REST edge**: shapes, status codes, one call down per handler. No SQL, no subjects, no
-//! rules: those live on the floors below.
+//! The **REST edge**: shapes and status codes. No SQL, no tables, no subjects, no rules: those live on the floors below.
 //!
-//! One file is one resource; an operation is one short method:
+//! One file is one resource; an operation is one short method that parses, calls one use case, and shows:
 //!
 //! ```ignore
-//! /// Rename a conversation
-//! #[oai(path = "/conversations/:id", method = "patch", operation_id = "update_conversation")]
-//! async fn update(&self, caller: Caller, id: Path<ConversationId>, body: Body<Changes>)
-//!     -> Result<Reply<Conversation>, Ruled> {
-//!     Ok(Reply(self.commands.update(caller.user, id.0, body.0).await?))
+//! /// Get a conversation
+//! #[oai(path = "/conversations/:id", method = "get", operation_id = "get_conversation")]
+//! async fn get(&self, caller: Caller, id: Path<ConversationId>, min_position: Query<Option<Position>>)
+//!     -> Result<Reply<Conversation>, Found> {
+//!     Ok(Reply(self.reading.conversation(caller.user, id.0, min_position.0).await?.into()))
 //! }
 //! ```
 //!
-//! - Who asks: a [`Caller`], whose token has been checked.
-//! - What comes in: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
+//! - The caller: a [`Caller`], whose token has been checked.
+//! - The input: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
 //!   domain values as their types (`http::values`). A validator attribute on a shape is documented but
-//!   never run: limits belong into the types, or are looked at by the first lines of the method.
-//! - What goes out: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
-//! - What goes wrong: a [`Problem`], within the set of statuses that the operation names
+//!   never run: limits belong into the types, or into the first lines of the method.
+//! - The use case: a function of [`reading`](crate::reading), [`access`](crate::access) or
+//!   [`commands`](crate::commands). A command whose answer shows a conversation is followed by a read of it.
+//! - The answer: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
+//! - The refusal: a [`Problem`], within the set of statuses that the operation names
 //!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
-//!   `impl From<MyError> for Problem` is all that `?` needs; what the floors below refuse is
-//!   translated in `reasons.rs`.
-//! - [`app`] builds each operation from the values that it calls and serves it all, [`edge()`] is the outer layer that every request passes.
+//!   `impl From<MyError> for Problem` is all that `?` needs; `reasons.rs` translates the errors of the floors below.
+//! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the outer layer that
+//!   every request passes.
 
 pub mod http;
 pub mod operations;

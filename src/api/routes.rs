@@ -1,12 +1,10 @@
-//! Where every operation is put together from what it calls, and put under its path.
+//! The operations, each made of the values that it calls, under their paths.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use poem::{EndpointExt, Response, Route, endpoint::make_sync, get, http::header};
 use poem_openapi::{OpenApi, OpenApiService};
-use sqlx::PgPool;
-use tokio::sync::watch;
 
 use crate::{
     access::Access,
@@ -21,7 +19,6 @@ use crate::{
             blocks::Blocks,
             conversations::Conversations,
             events::Following,
-            follow::Source,
             info::{About, Info},
             keys,
             logins::Logins,
@@ -40,52 +37,34 @@ use crate::{
     },
     clock::Clock,
     commands::Commands,
-    credentials::{Hasher, Tokens},
-    feed::Feed,
+    credentials::Tokens,
     limits::RateLimits,
-    live::{self, Blocked, Followers, Revoked},
-    log::Log,
-    presence::Presence,
+    live::Revoked,
     problems,
-    reading::{Reading, SEARCHES},
+    reading::{Events, Reading},
     shares::Shares,
-    views::Progress,
 };
 
-/// What lies below the edge. Each operation takes from these parts the few that it calls.
+/// The floors below the edge. Each operation takes the few that it calls.
 pub struct Parts {
-    /// Making things happen.
+    /// Making changes.
     pub commands: Commands,
-    /// The log.
-    pub log: Log,
-    /// The rosters that this process keeps current.
-    pub conversations: live::Conversations,
-    /// Who has blocked whom.
-    pub blocked: Arc<Blocked>,
-    /// The database of accounts and views.
-    pub pool: PgPool,
-    /// How far the views have come.
-    pub progress: Progress,
-    /// What was missed.
-    pub feed: Feed,
-    /// Those who follow without a socket.
-    pub followers: Arc<Followers>,
-    /// Giving out and checking access tokens.
+    /// Reading what a caller may see.
+    pub reading: Reading,
+    /// Accounts, logins and blocks.
+    pub access: Access,
+    /// Following events.
+    pub events: Events,
+    /// Checking access tokens.
     pub tokens: Arc<Tokens>,
-    /// Hashing passwords.
-    pub hasher: Hasher,
-    /// The logins that count no more.
+    /// The revoked logins.
     pub revoked: Arc<Revoked>,
-    /// Who is here.
-    pub presence: Presence,
-    /// How often anything may be done.
+    /// The rate limits.
     pub limits: Arc<RateLimits>,
-    /// Time and ids.
+    /// The time, by which tokens expire.
     pub clock: Clock,
-    /// What this server tells about itself.
+    /// The answer about this server.
     pub info: Info,
-    /// Whether this process takes nothing new any more.
-    pub stopping: watch::Receiver<bool>,
 }
 
 /// Every operation there is.
@@ -117,63 +96,10 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let keys = keys::published(&parts.tokens);
-    let Parts { tokens, revoked, clock, limits, .. } = &parts;
-    let door = Door {
-        tokens: tokens.clone(),
-        revoked: revoked.clone(),
-        clock: clock.clone(),
-        reads: Shares::new(READS),
-        limits: limits.clone(),
-    };
-    routes(operations(parts), door)
-        .at("/.well-known/jwks.json", keys)
-        .at("/schemas/:file", payloads::published())
-        .nest(problems::PATH, explained::explained())
-}
-
-fn operations(parts: Parts) -> Operations {
-    let Parts {
-        commands,
-        log,
-        conversations,
-        blocked,
-        pool,
-        progress,
-        feed,
-        followers,
-        tokens,
-        hasher,
-        revoked,
-        presence,
-        limits,
-        clock,
-        info,
-        stopping,
-    } = parts;
-    let reading = Reading {
-        commands: commands.clone(),
-        log: log.clone(),
-        conversations: conversations.clone(),
-        blocked,
-        pool: pool.clone(),
-        progress,
-        feed: feed.clone(),
-        presence,
-        limits,
-        clock: clock.clone(),
-        searches: Shares::new(SEARCHES),
-    };
-    let access = Access {
-        pool,
-        hasher,
-        tokens,
-        revoked: revoked.clone(),
-        followers: followers.clone(),
-        commands: commands.clone(),
-        clock: clock.clone(),
-    };
-    (
+    let Parts { commands, reading, access, events, tokens, revoked, limits, clock, info } = parts;
+    let keys = keys::published(&tokens);
+    let door = Door { tokens, revoked, clock, reads: Shares::new(READS), limits };
+    let operations: Operations = (
         Accounts { access: access.clone() },
         Logins { access: access.clone() },
         Me { access: access.clone() },
@@ -186,11 +112,15 @@ fn operations(parts: Parts) -> Operations {
         Search { reading: reading.clone() },
         Reactions { commands: commands.clone(), reading: reading.clone() },
         Pins { commands: commands.clone(), reading: reading.clone() },
-        Receipts { commands: commands.clone(), reading: reading.clone() },
+        Receipts { commands, reading: reading.clone() },
         Presences { reading },
-        Following(Source { log, conversations, feed, followers, revoked, clock, stopping }),
+        Following { events },
         About(info),
-    )
+    );
+    routes(operations, door)
+        .at("/.well-known/jwks.json", keys)
+        .at("/schemas/:file", payloads::published())
+        .nest(problems::PATH, explained::explained())
 }
 
 /// The OpenAPI document of [`app`], as `verbatim openapi` prints it.

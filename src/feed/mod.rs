@@ -23,3 +23,5 @@ pub use catch_up::Feed;
 pub use cursor::Reset;
 pub use missed::{Missed, MissedPage};
 pub use past::{LookBack, PastError};
+
+pub use crate::views::{Memberships, Stay};

@@ -2,8 +2,10 @@
 
 use crate::{
     commands::{Refused, Unavailable},
+    credentials::BadToken,
     domain::{Position, Rejection},
-    feed::PastError,
+    feed::{Behind, PastError, Reset},
+    live::Full,
     shares::NoPlace,
     views::SearchError,
 };
@@ -100,5 +102,43 @@ impl NoSuchPoint {
             Self::AheadOfHead => "ahead_of_head",
             Self::BeforeYouJoined(_) => "before_you_joined",
         }
+    }
+}
+
+/// Why a reader of events cannot begin or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// Too many requests follow events.
+    #[error("too many requests follow events: end another request first")]
+    Full(Full),
+    /// The token or the login of the reader has ended.
+    #[error(transparent)]
+    BadToken(#[from] BadToken),
+    /// The server cannot continue from the cursor.
+    #[error("cannot continue from this cursor: begin without a cursor")]
+    Gone(Reset),
+    /// This process does not hear from the log.
+    #[error("this process does not hear from the log: continue at another one")]
+    CutOff,
+    /// The missed events cannot be read now.
+    #[error(transparent)]
+    Behind(#[from] Behind),
+}
+
+impl From<Full> for FollowError {
+    fn from(full: Full) -> Self {
+        Self::Full(full)
+    }
+}
+
+impl From<Reset> for FollowError {
+    fn from(reset: Reset) -> Self {
+        Self::Gone(reset)
+    }
+}
+
+impl From<Unavailable> for FollowError {
+    fn from(outage: Unavailable) -> Self {
+        Self::Behind(outage.into())
     }
 }

@@ -7,6 +7,7 @@
 
 mod conversations;
 mod error;
+mod follow;
 mod found;
 mod lists;
 mod messages;
@@ -17,7 +18,8 @@ mod presence;
 mod when;
 
 pub use conversations::ListPlace;
-pub use error::{NoSuchPoint, ReadError};
+pub use error::{FollowError, NoSuchPoint, ReadError};
+pub use follow::{EventReader, Events};
 pub use found::{Match, SearchScope};
 pub use mine::Mine;
 pub use open::Reading;
@@ -25,6 +27,8 @@ pub use presence::SeenPresence;
 pub use when::{Asked, Standing, When};
 
 pub use crate::accounts::{ConversationSettings, Muted};
+pub use crate::feed::{Behind, PastError, Reset};
+pub use crate::live::{Full, Shown};
 pub use crate::views::{
     Direction, Hit, LastMessage, Member, Message, MyConversation, Piece, Pin, Reaction, ReactionCount,
     Receipt, SearchQuery, Version,

@@ -10,10 +10,8 @@ use crate::{
     commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
-    feed::{Behind, PastError, Reset},
-    live::Full,
     problems::{FieldError, Problem},
-    reading::ReadError,
+    reading::{Behind, FollowError, Full, PastError, ReadError, Reset},
     shares::NoPlace,
 };
 
@@ -184,6 +182,21 @@ impl From<Behind> for Problem {
                     "This node replays too much of the log at the moment: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)
             }
+        }
+    }
+}
+
+impl From<FollowError> for Problem {
+    fn from(error: FollowError) -> Self {
+        match error {
+            FollowError::Full(full) => full.into(),
+            FollowError::BadToken(bad) => bad.into(),
+            FollowError::Gone(reset) => reset.into(),
+            FollowError::CutOff => {
+                let detail = "This node does not hear from the log: reconnect with your last cursor.";
+                Self::unavailable("unavailable", detail, AGAIN)
+            }
+            FollowError::Behind(behind) => behind.into(),
         }
     }
 }

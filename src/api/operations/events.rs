@@ -1,5 +1,5 @@
-//! Following one's conversations without a socket: a page at a time, waiting for the next, or as a
-//! stream. The same events and cursors as the socket's.
+//! Following the conversations of the caller without a socket: page by page, or as a stream. The events and cursors
+//! are the same as on a socket.
 
 use std::{future::ready, time::Duration};
 
@@ -16,20 +16,19 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{
-    api::operations::tag::Tag,
     api::{
         Caller, Followed, Limit, Problem, Reply, Wait,
         http::{
             accept::{STREAM, wants_stream},
             examples,
         },
-        operations::follow::{Reader, Source},
+        operations::tag::Tag,
     },
     domain::{ConversationId, EventId, Json, MessageSent, Position, Time, UserId},
-    live::Shown,
+    reading::{EventReader, Events, Shown},
 };
 
-/// A stream says so often that it lives.
+/// The time between two signs of life of a stream without events.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
@@ -153,7 +152,9 @@ impl ApiResponse for Told {
     }
 }
 
-pub(in crate::api) struct Following(pub(in crate::api) Source);
+pub(in crate::api) struct Following {
+    pub(in crate::api) events: Events,
+}
 
 #[OpenApi(tag = "Tag::Events")]
 impl Following {
@@ -185,9 +186,9 @@ impl Following {
     ) -> Result<Told, Followed> {
         let is_stream = accept.0.is_some_and(|accept| wants_stream(&accept));
         let waits = is_stream || !wait.0.0.is_zero();
-        // A browser comes back to the address of old, with the place to go on from in its head.
+        // A browser opens the old address again, and sends the place to continue from in a header.
         let cursor = last.0.filter(|last| !last.is_empty()).or(after.0);
-        let mut reader = Reader::begin(&self.0, *caller, cursor, waits).await?;
+        let mut reader = self.events.follow(*caller, cursor, waits).await?;
         if is_stream {
             return Ok(Told::Stream(told(reader)));
         }
@@ -198,10 +199,10 @@ impl Following {
     }
 }
 
-/// Goes on until the token has expired or was revoked, the log or the views do not answer, or this node
-/// is being stopped. It begins with a cursor, so that nothing is missed also when it breaks before anything
-/// has happened; the last thing said is why it ends, and the client comes back with the last id.
-fn told(reader: Reader) -> Response {
+/// A stream until the token has ended, the log or the views do not answer, or this node stops. It begins with a cursor,
+/// so that a client misses nothing if the stream breaks before the first event. The last part says why the stream ends,
+/// and the client continues with the last id.
+fn told(reader: EventReader) -> Response {
     let begin = format!("retry: {}\n{}", reader.retry(), place(&reader));
     let events = stream::unfold(Some(reader), |reader| async move {
         let mut reader = reader?;
@@ -213,7 +214,7 @@ fn told(reader: Reader) -> Response {
     });
     let texts = stream::once(ready(begin)).chain(events);
     let bytes = texts.map(|text| Ok::<_, std::io::Error>(Bytes::from(text)));
-    // A proxy that gathers answers would keep events back.
+    // A proxy that buffers answers would hold events back.
     Response::builder()
         .content_type(STREAM)
         .header("x-accel-buffering", "no")
@@ -221,7 +222,7 @@ fn told(reader: Reader) -> Response {
 }
 
 /// The next part of a stream.
-async fn part(reader: &mut Reader) -> Result<String, Problem> {
+async fn part(reader: &mut EventReader) -> Result<String, Problem> {
     let events = reader.next(Limit::MAX.into(), Instant::now() + SIGN_OF_LIFE).await?;
     if events.is_empty() && reader.is_stopping() {
         let detail = "This node stops: reconnect with the last id.";
@@ -240,9 +241,9 @@ async fn part(reader: &mut Reader) -> Result<String, Problem> {
     Ok(text)
 }
 
-/// Says where a stream is, at its beginning and as a sign of life: an event of its own kind without data,
-/// because many a client passes over an id that no event comes with.
-fn place(reader: &Reader) -> String {
+/// The cursor of a stream, at its beginning and as a sign of life. It is an event of its own kind without data, because
+/// many clients ignore an id without an event.
+fn place(reader: &EventReader) -> String {
     format!("event: cursor\nid: {}\ndata:\n\n", reader.cursor())
 }
 

@@ -5,7 +5,6 @@ pub mod blocks;
 pub mod conversation;
 pub mod conversations;
 pub mod events;
-pub mod follow;
 pub mod info;
 pub mod keys;
 pub mod logins;

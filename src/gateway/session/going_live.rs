@@ -6,14 +6,13 @@ use bytes::Bytes;
 
 use crate::{
     domain::{ConversationId, Point, Position},
-    feed::Behind,
+    feed::{Behind, Memberships, Stay},
     gateway::{
         frames::{close::Close, server::Head},
         hub::{listeners::Session, requests::Joined, topics::Admission},
         session::opening::{Opening, later},
         wire::socket::Tag,
     },
-    views::{Memberships, Stay},
 };
 
 /// A session whose live events are held.

@@ -50,7 +50,7 @@ use tokio::{task::yield_now, time::timeout};
 
 use crate::{
     domain::{Point, Position, UserId},
-    feed::{Behind, Missed, Reset},
+    feed::{Behind, Memberships, Missed, Reset},
     gateway::{
         frames::{
             close::Close,
@@ -66,7 +66,6 @@ use crate::{
     log::PAGE,
     shares::Place,
     telemetry::METRICS,
-    views::Memberships,
 };
 
 /// So few events behind, a session goes live and catches up with live events held.

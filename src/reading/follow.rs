@@ -1,100 +1,104 @@
-//! Somebody who follows their conversations: a look at what there is, and then a wait until there is
-//! more.
+//! Following the events of a user without a socket: a look at the events that are there, and then a wait for more.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use tokio::{
     sync::watch,
     time::{Instant, sleep_until},
 };
 
+use super::error::FollowError;
 use crate::{
-    api::Problem,
     clock::Clock,
-    credentials::{self, BadToken, LEEWAY},
+    credentials::{BadToken, Identity, LEEWAY},
     domain::Point,
-    feed::{self, Feed},
+    feed::{Feed, MissedPage},
     live::{Conversations, Follower, Followers, Revoked, Shown},
     log::Log,
     views::Stay,
 };
 
-/// When to come back to a node that could not go on.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// What following takes. Cheap to clone: each reader has its own.
+/// The events of all users. Cheap to clone: each reader has its own.
 #[derive(Clone)]
-pub(in crate::api) struct Source {
-    pub(in crate::api) log: Log,
-    pub(in crate::api) conversations: Conversations,
-    pub(in crate::api) feed: Feed,
-    pub(in crate::api) followers: Arc<Followers>,
-    pub(in crate::api) revoked: Arc<Revoked>,
-    pub(in crate::api) clock: Clock,
-    /// Whether this process takes nothing new any more.
-    pub(in crate::api) stopping: watch::Receiver<bool>,
+pub struct Events {
+    /// The log, whose connections are watched.
+    pub log: Log,
+    /// The position up to which this process has followed the log.
+    pub conversations: Conversations,
+    /// The events that a user has missed.
+    pub feed: Feed,
+    /// The requests that wait for events.
+    pub followers: Arc<Followers>,
+    /// The revoked logins.
+    pub revoked: Arc<Revoked>,
+    /// The time, by which tokens expire.
+    pub clock: Clock,
+    /// Whether this process is stopping.
+    pub stopping: watch::Receiver<bool>,
 }
 
-/// Somebody who follows, and how far they have been told everything.
-pub(in crate::api) struct Reader {
-    source: Source,
-    caller: credentials::Identity,
+/// A user who follows events, and the points up to which the user has been given all of them.
+pub struct EventReader {
+    source: Events,
+    caller: Identity,
     at: Vec<Point>,
-    /// Wakes one who waits; absent for one who only looks.
+    /// Wakes a reader that waits; absent for a reader that only looks.
     follower: Option<Arc<Follower>>,
-    /// The follower knows in which conversations it is.
+    /// Whether the follower knows the conversations of the user.
     is_settled: bool,
-    /// There may be something behind `at`.
+    /// Whether there may be events behind `at`.
     is_behind: bool,
 }
 
-impl Reader {
-    /// Begins at a cursor, or now. One who waits takes a place among the followers.
-    pub(in crate::api) async fn begin(
-        source: &Source,
-        caller: credentials::Identity,
+impl Events {
+    /// Begins at a cursor, or now. A reader that waits takes a place among the followers.
+    pub async fn follow(
+        &self,
+        caller: Identity,
         cursor: Option<String>,
         waits: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<EventReader, FollowError> {
         let follower =
-            if waits { Some(Arc::new(source.followers.enter(caller.user, caller.login)?)) } else { None };
-        let now = source.conversations.points();
+            if waits { Some(Arc::new(self.followers.enter(caller.user, caller.login)?)) } else { None };
+        let now = self.conversations.points();
         let at = match cursor {
             None => now,
-            Some(cursor) => source.feed.points(caller.user, &cursor, &now).await??,
+            Some(cursor) => self.feed.points(caller.user, &cursor, &now).await??,
         };
-        Ok(Self { source: source.clone(), caller, at, follower, is_settled: false, is_behind: true })
+        Ok(EventReader { source: self.clone(), caller, at, follower, is_settled: false, is_behind: true })
     }
+}
 
-    /// The cursor of one who has been told everything so far.
-    pub(in crate::api) fn cursor(&self) -> String {
+impl EventReader {
+    /// The cursor behind all events that have been given.
+    pub fn cursor(&self) -> String {
         self.cursor_at(&self.at)
     }
 
-    /// The cursor of one who has been told everything up to points.
-    pub(in crate::api) fn cursor_at(&self, at: &[Point]) -> String {
+    /// The cursor behind all events up to points.
+    pub fn cursor_at(&self, at: &[Point]) -> String {
         self.source.feed.cursor(self.caller.user, at)
     }
 
-    /// Milliseconds after which a stream that broke off is opened again, drawn at random: those that broke
-    /// together do not come back together.
-    pub(in crate::api) fn retry(&self) -> u128 {
+    /// The milliseconds after which a client opens a broken stream again, drawn at random: streams that broke at once
+    /// do not come back at once.
+    pub fn retry(&self) -> u128 {
         let drawn = self.source.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
         1_000 + drawn % 4_000
     }
 
-    /// Whether this node is being stopped.
-    pub(in crate::api) fn is_stopping(&self) -> bool {
+    /// Whether this process is stopping.
+    pub fn is_stopping(&self) -> bool {
         *self.source.stopping.borrow()
     }
 
-    /// The next events, each with the points behind it; none when there were none until then, or this node
-    /// is being stopped.
-    pub(in crate::api) async fn next(
+    /// The next events, each with the points behind it. There are none if none came until then, or if this process is
+    /// stopping.
+    pub async fn next(
         &mut self,
         limit: usize,
         until: Instant,
-    ) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
+    ) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
         loop {
             self.may_go_on()?;
             if self.is_behind {
@@ -123,7 +127,7 @@ impl Reader {
         }
     }
 
-    async fn look_unless_cut(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
+    async fn look_unless_cut(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
         let Some(follower) = self.follower.clone() else { return self.look(limit).await };
         tokio::select! {
             biased;
@@ -132,10 +136,10 @@ impl Reader {
         }
     }
 
-    /// Looks at what there is between `at` and now. It takes a turn only where there is something, so that
-    /// those who wait in vain are in nobody's way.
-    async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, Problem> {
-        let Source { feed, conversations, log, .. } = &self.source;
+    /// Reads the events between `at` and now. It takes a turn only where there are events, so that readers that wait in
+    /// vain take no turn from others.
+    async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
+        let Events { feed, conversations, log, .. } = &self.source;
         let now = match &self.follower {
             Some(follower) => follower.look(),
             None => conversations.points(),
@@ -145,7 +149,7 @@ impl Reader {
         let (from, upto) = (Point::positions(&self.at), Point::positions(&to));
         let memberships = feed.memberships(self.caller.user, &from, &upto).await?;
         if let Some(follower) = self.follower.as_ref().filter(|_| !self.is_settled) {
-            // The views may be ahead: an event by which somebody has left by then is still to come.
+            // The views may be ahead of this process: the event that ends a membership may still come.
             let is_ahead = |stay: &&Stay| stay.until > Some(now[log.stream_of(stay.conversation)].position);
             let leaving = memberships.past.iter().filter(is_ahead);
             let stays = memberships.present.iter().chain(leaving);
@@ -159,7 +163,7 @@ impl Reader {
             return Ok(Vec::new());
         }
         let _turn = feed.turn(self.caller.user).await?;
-        while let Some(feed::MissedPage { events, at }) = missed.page(limit).await? {
+        while let Some(MissedPage { events, at }) = missed.page(limit).await? {
             let before = std::mem::replace(&mut self.at, at);
             if !events.is_empty() {
                 self.is_behind = self.at != to;
@@ -177,32 +181,27 @@ impl Reader {
         events.into_iter().map(placed).collect()
     }
 
-    /// Whether the caller may still be told anything.
-    fn may_go_on(&self) -> Result<(), Problem> {
+    /// Whether the caller may get more events.
+    fn may_go_on(&self) -> Result<(), FollowError> {
         if self.source.revoked.contains(self.caller.login) {
             Err(BadToken::Invalid.into())
         } else if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
             Err(BadToken::Expired.into())
         } else if !self.source.log.is_current_everywhere() {
-            Err(cut_off())
+            Err(FollowError::CutOff)
         } else {
             Ok(())
         }
     }
 
-    /// When the token counts no more.
+    /// The end of the token, with leeway.
     fn expires(&self) -> Instant {
         Instant::now() + self.caller.expires_at.plus(LEEWAY).since(self.source.clock.now())
     }
 
-    fn why_cut(&self) -> Problem {
-        self.may_go_on().err().unwrap_or_else(cut_off)
+    fn why_cut(&self) -> FollowError {
+        self.may_go_on().err().unwrap_or(FollowError::CutOff)
     }
-}
-
-fn cut_off() -> Problem {
-    let detail = "This node does not hear from the log: reconnect with your last cursor.";
-    Problem::unavailable("unavailable", detail, AGAIN)
 }
 
 /// The farther point of each stream.
