@@ -178,7 +178,7 @@ async fn start(
     let cursor_key =
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
     let tokens = Arc::new(credentials::Tokens::new(keys, "verbatim", "verbatim"));
-    let hasher = credentials::Hasher::new(settings.cost()).map_err(|e| AppError::Key(e.to_string()))?;
+    let hasher = settings.hasher()?;
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
 
@@ -367,8 +367,7 @@ async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> 
 
 async fn keys(settings: &Settings, pool: &PgPool) -> Result<credentials::Keys, AppError> {
     match settings.signing_keys()? {
-        Some((current, previous)) => credentials::Keys::from_pem(&current, previous.as_deref())
-            .map_err(|e| AppError::Key(e.to_string())),
+        Some(keys) => Ok(keys),
         None => {
             tracing::info!(
                 "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"

@@ -9,6 +9,7 @@ use crate::{
     app::{self, AppError},
     cli::{addresses::addresses, serve::Serve},
     clock::Clock,
+    config::Settings,
     log::{Durability, Log},
     projector::kinship,
     supervise::Supervisor,
@@ -38,9 +39,7 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
     let keys = settings.signing_keys();
     report
         .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
-    let listener = settings.public_listener();
-    let speaks = |tls| if tls { "TLS" } else { "HTTP without TLS" };
-    report.say("listener", listener.map(|listener| speaks(listener.tls.is_some()).into()));
+    report.say("listener", listens(&settings));
     let database = migrated(&addresses.database).await;
     report.say("database", database.as_ref().map(|_| "migrated".into()));
     let log = match &database {
@@ -61,6 +60,18 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
         }
     }
     Ok(if report.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What the public listener speaks.
+fn listens(settings: &Settings) -> Result<String, String> {
+    let listener = settings.public_listener().map_err(|bad| bad.to_string())?;
+    let Some(tls) = listener.tls else { return Ok("HTTP without TLS".into()) };
+    match tls.certificate.expired(Clock::system().now().datetime()) {
+        None => Ok("TLS".into()),
+        Some(until) => Err(format!(
+            "the certificate in VERBATIM_TLS_CERT_FILE expired at {until}, and clients refuse it: replace it"
+        )),
+    }
 }
 
 async fn migrated(url: &str) -> Result<PgPool, AppError> {

@@ -14,8 +14,16 @@ pub struct LayoutSettings {
 
     /// Number of copies of each stream: 1 on one nats-server, 3 or 5 in a cluster [default: as in the log; a new
     /// log gets 1].
-    #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER")]
+    #[arg(long, env = "VERBATIM_REPLICAS", value_name = "NUMBER", value_parser = replicas)]
     replicas: Option<usize>,
+}
+
+/// An even number of copies outlives no more servers than the odd number below it.
+fn replicas(text: &str) -> Result<usize, &'static str> {
+    match text.parse() {
+        Ok(copies @ (1 | 3 | 5)) => Ok(copies),
+        _ => Err("set 1 on one nats-server, 3 or 5 in a cluster"),
+    }
 }
 
 impl LayoutSettings {

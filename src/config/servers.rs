@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::config::{BadSetting, secret::either};
+use crate::{
+    config::{BadSetting, secret::either},
+    log,
+};
 
 /// Where the servers are.
 #[derive(Debug, Clone, Args)]
@@ -48,7 +51,11 @@ impl ServerSettings {
         if url.is_none() && file.is_none() {
             return self.nats_url();
         }
-        either(url, file, "VERBATIM_NATS_OPERATOR_URL")
+        let url = either(url, file, "VERBATIM_NATS_OPERATOR_URL")?;
+        // The log knows its address as VERBATIM_NATS_URL, which may be right.
+        let bad = |bad| BadSetting(format!("VERBATIM_NATS_OPERATOR_URL cannot be used: {bad}"));
+        log::can_be_url(&url).map_err(bad)?;
+        Ok(url)
     }
 
     /// Whether it is said where nats-server is.
@@ -58,8 +65,16 @@ impl ServerSettings {
         urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
     }
 
-    /// The URL of Postgres.
+    /// The URL of Postgres. sqlx takes a URL of any scheme for one of Postgres.
     pub fn database_url(&self) -> Result<String, BadSetting> {
-        either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")
+        let url =
+            either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")?;
+        match url.split_once("://") {
+            Some((scheme, _)) if scheme != "postgres" && scheme != "postgresql" => Err(BadSetting(format!(
+                "VERBATIM_DATABASE_URL cannot be used: its scheme is `{scheme}`, and only Postgres is spoken. Expected \
+                 postgres://user:password@host:5432/database"
+            ))),
+            _ => Ok(url),
+        }
     }
 }

@@ -71,7 +71,8 @@ pub struct Settings {
     /// Maximum number of HTTP connections at once. Further connections wait to be accepted. One address (IPv6: one
     /// /56) may hold a quarter of them with connections on which no access token was shown; one more closes the
     /// oldest of these that waits for its client. VERBATIM_TRUSTED_PROXIES has no such bound.
-    #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER")]
+    #[arg(long, env = "VERBATIM_CONNECTIONS", default_value_t = 16_384, value_name = "NUMBER",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000_000))]
     pub connections: usize,
 
     /// Time between two heartbeats on every WebSocket, in seconds (1 to 55).
@@ -80,7 +81,8 @@ pub struct Settings {
     pub heartbeat: u64,
 
     /// Grace period of presence, in seconds: a user who reconnects within it never counts as offline.
-    #[arg(long, env = "VERBATIM_PRESENCE_GRACE", default_value_t = 10, value_name = "SECONDS")]
+    #[arg(long, env = "VERBATIM_PRESENCE_GRACE", default_value_t = 10, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(0..=3_600))]
     pub presence_grace: u64,
 
     /// Maximum number of conversations that get an event when the presence of a member changes.
@@ -114,11 +116,13 @@ pub struct Settings {
     drain_delay: Option<u64>,
 
     /// Memory for one password hash (Argon2id), in KiB.
-    #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB")]
+    #[arg(long, env = "VERBATIM_ARGON2_MEMORY", default_value_t = 19_456, value_name = "KIB",
+          value_parser = clap::value_parser!(u32).range(8..=262_144))]
     pub argon2_memory: u32,
 
     /// Number of passes of one password hash (Argon2id).
-    #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER")]
+    #[arg(long, env = "VERBATIM_ARGON2_PASSES", default_value_t = 2, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..=16))]
     pub argon2_passes: u32,
 
     /// Public address of this server, like `https://chat.example.com`. Events in the log name their JSON Schema under
@@ -197,17 +201,25 @@ impl Settings {
         listen::Settings { limits, ..listen::Settings::default() }
     }
 
-    /// What hashing a password costs.
-    pub fn cost(&self) -> credentials::Cost {
-        credentials::Cost {
+    /// Hashes passwords at the cost that is set.
+    ///
+    /// # Errors
+    /// If argon2 does not take the two settings together.
+    pub fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
+        let cost = credentials::Cost {
             memory_kib: self.argon2_memory,
             passes: self.argon2_passes,
             ..credentials::Cost::default()
-        }
+        };
+        credentials::Hasher::new(cost)
+            .map_err(|bad| BadSetting(format!("VERBATIM_ARGON2_MEMORY, VERBATIM_ARGON2_PASSES: {bad}")))
     }
 
-    /// The signing keys as PEM, if they are given: the present one and the one before.
-    pub fn signing_keys(&self) -> Result<Option<(String, Option<String>)>, BadSetting> {
+    /// The signing keys, if they are given.
+    ///
+    /// # Errors
+    /// If a file has no key that can sign, or the previous key is given alone.
+    pub fn signing_keys(&self) -> Result<Option<credentials::Keys>, BadSetting> {
         self.keys.read()
     }
 }

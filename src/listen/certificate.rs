@@ -101,6 +101,11 @@ impl Certificate {
         Ok(Self { certificate, key, current })
     }
 
+    /// The end of its validity, if that has passed.
+    pub fn expired(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
+        Some(self.current().until).filter(|until| *until <= now)
+    }
+
     pub(super) fn content(&self) -> Result<Content, BadCertificate> {
         content(&self.certificate, &self.key)
     }

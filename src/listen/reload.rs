@@ -32,7 +32,8 @@ pub async fn keep_current(certificate: Arc<Certificate>, clock: Clock) {
     let mut judged = certificate.content().as_ref().map(Content::digest).map_err(Clone::clone);
     // Both files are not replaced at once, so a bad pair is complained of when it is still there at the next look.
     let mut is_new = false;
-    tell(&certificate, &clock);
+    let mut has_expired = false;
+    tell(&certificate, &clock, &mut has_expired);
     loop {
         let is_told = select! {
             () = sleep(EVERY) => false,
@@ -56,7 +57,7 @@ pub async fn keep_current(certificate: Arc<Certificate>, clock: Clock) {
                 }
             }
         }
-        tell(&certificate, &clock);
+        tell(&certificate, &clock, &mut has_expired);
     }
 }
 
@@ -75,8 +76,17 @@ async fn next(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Tells how long the certificate counts.
-fn tell(certificate: &Certificate, clock: &Clock) {
-    let left = certificate.current().until - clock.now().datetime();
+/// Tells how long the certificate counts, and warns once when its time is over. A node that refused to start with an
+/// expired certificate would be out for the clients that do not look at the date, too.
+fn tell(certificate: &Certificate, clock: &Clock, has_expired: &mut bool) {
+    let now = clock.now().datetime();
+    let expired = certificate.expired(now);
+    if let Some(until) = expired
+        && !*has_expired
+    {
+        tracing::warn!(%until, "the TLS certificate expired, and clients refuse it; replace its files");
+    }
+    *has_expired = expired.is_some();
+    let left = certificate.current().until - now;
     METRICS.certificate_expiry.get_or_create(&[("listener", "public")]).set(left.whole_seconds());
 }

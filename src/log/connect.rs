@@ -66,6 +66,11 @@ impl Servers {
     }
 }
 
+/// Whether a list of servers has a form by which they can be reached.
+pub(crate) fn can_be_url(urls: &str) -> Result<(), BadUrl> {
+    Servers::parse(urls).map(drop)
+}
+
 fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     if url.is_empty() {
         return Err(BadUrl("there is an empty address in the list: name a server between two commas".into()));
@@ -240,7 +245,7 @@ mod tests {
             "nats://:hunter2@one",
             "nats://u:hunter2%FF@one",
         ] {
-            let said = Servers::parse(wrong).err().map(|e| e.to_string());
+            let said = can_be_url(wrong).err().map(|bad| OpenError::from(bad).to_string());
             let said = said.unwrap_or_else(|| panic!("{wrong} is taken"));
             assert!(said.contains("VERBATIM_NATS_URL") && !said.contains("hunter2"), "{said}");
         }

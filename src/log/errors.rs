@@ -10,14 +10,14 @@ use crate::{
 
 /// Why the address of NATS cannot be used. It never repeats the address, which holds a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("VERBATIM_NATS_URL cannot be used: {0}")]
+#[error("{0}")]
 pub struct BadUrl(pub(in crate::log) String);
 
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The address of nats-server is none.
-    #[error(transparent)]
+    #[error("VERBATIM_NATS_URL cannot be used: {0}")]
     Url(#[from] BadUrl),
     /// nats-server cannot be reached.
     #[error("cannot connect to NATS: {0}")]

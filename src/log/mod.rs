@@ -20,6 +20,7 @@ pub use bus::lease::{Here, LEASE, LeaseChange, LeaseChanges, Leases, NodeId};
 pub use bus::peers::{Peer, Peers};
 pub use bus::signal::{Signal, Signals};
 pub use bus::spending::Spendings;
+pub(crate) use connect::can_be_url;
 pub use connection::Log;
 pub use contract::{channels, schema_files, schemas};
 pub use envelope::{Draft, type_name};

@@ -101,6 +101,32 @@ async fn a_new_certificate_is_taken_and_a_bad_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_node_with_an_expired_certificate_warns_until_it_has_a_new_one() {
+    let mut world = World::empty(1).await;
+    let authority = Authority::new(world.dir(), "authority");
+    let pair = authority.certifies_until(world.dir(), "node", 2020);
+    with_tls(&mut world, &pair).await;
+    let node = &world.nodes[1];
+    const WARNING: &str = "the TLS certificate expired, and clients refuse it; replace its files";
+    eventually("it is warned of", async || !node.lines_with(WARNING).is_empty()).await;
+    assert!(node.lines_with(WARNING)[0].to_string().contains("2020-01-01"));
+    assert!(node.expires_in().await.expect("a figure") < 0);
+    let [certificate, key] = [&pair.certificate, &pair.key].map(|file| file.to_str().expect("UTF-8"));
+    let settings = [("VERBATIM_TLS_CERT_FILE", certificate), ("VERBATIM_TLS_KEY_FILE", key)];
+    let checked = world.runs_with(&["check"], &settings).await;
+    assert!(
+        checked.code == Some(1) && checked.stdout.contains("REFUSED  listener: the certificate in"),
+        "{checked:?}"
+    );
+
+    authority.certifies(world.dir(), "node");
+    signal(node.pid(), "HUP").await;
+    eventually("it has a new one", async || node.expires_in().await.is_some_and(|left| left > 0)).await;
+    assert_eq!(node.lines_with(WARNING).len(), 1, "it is said once");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn files_that_are_no_pair_are_refused_at_the_start() {
     let world = World::without_a_log(1).await;
     let authority = Authority::new(world.dir(), "authority");

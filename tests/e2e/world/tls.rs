@@ -54,8 +54,15 @@ impl Authority {
 
     /// Certifies this machine, in files that stand or are written over.
     pub fn certifies(&self, dir: &Path, name: &str) -> Pair {
+        self.certifies_until(dir, name, 4096)
+    }
+
+    /// The same until the beginning of a year.
+    pub fn certifies_until(&self, dir: &Path, name: &str, year: i32) -> Pair {
         let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        let names = ["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
         let pair =
             Pair { certificate: dir.join(format!("{name}.pem")), key: dir.join(format!("{name}-key.pem")) };
