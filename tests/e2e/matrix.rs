@@ -45,7 +45,7 @@ fn about(row: &str) -> &str {
 }
 
 /// The method and path of every operation.
-fn operations() -> BTreeMap<String, (Method, String)> {
+pub fn operations() -> BTreeMap<String, (Method, String)> {
     let document: Value = serde_json::from_str(include_str!("../../openapi/openapi.json")).expect("JSON");
     let paths = document["paths"].as_object().expect("paths").iter();
     let all = paths.flat_map(|(path, methods)| {
@@ -59,7 +59,7 @@ fn operations() -> BTreeMap<String, (Method, String)> {
 }
 
 /// Every frame of a client.
-fn frames() -> BTreeSet<&'static str> {
+pub fn frames() -> BTreeSet<&'static str> {
     let document = include_str!("../../openapi/asyncapi.yaml");
     let named = document.split("#/channels/socket/messages/client.").skip(1);
     named.filter_map(|rest| rest.split('"').next()).collect()

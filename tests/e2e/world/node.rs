@@ -190,6 +190,11 @@ impl Node {
         self.logged("ERROR")
     }
 
+    /// Forgets what it has logged so far.
+    pub fn forget_lines(&self) {
+        self.lines.lock().expect("lines").clear();
+    }
+
     /// What it warned of.
     pub fn warnings(&self) -> Vec<Value> {
         self.logged("WARN")
