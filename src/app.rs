@@ -287,6 +287,7 @@ async fn start(
     let access = Access {
         pool: pool.clone(),
         hasher,
+        limits: limits.clone(),
         tokens: tokens.clone(),
         revoked: revoked.clone(),
         followers: current.followers.clone(),

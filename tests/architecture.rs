@@ -107,7 +107,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
-    ("access", At(5), &["accounts", "commands", "credentials", "domain", "live"]),
+    ("access", At(5), &["accounts", "commands", "credentials", "domain", "limits", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes. Whether a user exists and how a
     // member has settled a conversation are truths of `accounts`.

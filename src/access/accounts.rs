@@ -1,23 +1,32 @@
 //! Registering, and changing one's own account.
 
+use std::net::IpAddr;
+
 use super::{error::AccessError, needs::Access};
 use crate::{
     accounts::{self, Account},
     credentials::{DisplayName, Password, Username},
     domain::UserId,
+    limits::Policy,
 };
 
 impl Access {
-    /// Creates an account.
+    /// Creates an account for a client at an address.
     pub async fn register(
         &self,
         username: &Username,
         name: &DisplayName,
         password: &Password,
+        from: IpAddr,
     ) -> Result<Account, AccessError> {
-        let hash = self.hasher.hash(password).await?;
-        let id = self.clock.id(UserId::known);
-        Ok(accounts::register(&self.pool, id, username, name, &hash, self.clock.now()).await?)
+        // A name that is taken costs the same as a new account: otherwise names could be tried without end.
+        let counts = |made: &_| matches!(made, Ok(_) | Err(AccessError::UsernameTaken));
+        self.metered(Policy::Register, from, counts, async |turn| {
+            let hash = turn.hash(password).await?;
+            let id = self.clock.id(UserId::known);
+            Ok(accounts::register(&self.pool, id, username, name, &hash, self.clock.now()).await?)
+        })
+        .await
     }
 
     /// The account of the caller.

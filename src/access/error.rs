@@ -3,6 +3,7 @@
 use crate::{
     accounts::{BlockError, RegisterError},
     credentials::{BadPassword, Busy},
+    limits::Exceeded,
 };
 
 /// Why a use case of access failed.
@@ -35,6 +36,9 @@ pub enum AccessError {
     /// The block list is full.
     #[error("too many users are blocked: unblock another user first")]
     TooManyBlocks,
+    /// Too many attempts. The wait is the same for names that exist and names that do not.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
     /// There is no capacity to check a password now.
     #[error(transparent)]
     Busy(#[from] Busy),

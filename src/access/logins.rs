@@ -1,10 +1,13 @@
 //! Logins: beginning, listing and ending them.
 
-use super::{error::AccessError, grant::Grant, needs::Access};
+use std::net::IpAddr;
+
+use super::{attempts::Checked, error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{self, Login, NewLogin, Revocation},
-    credentials::{Busy, DeviceName, Password, PasswordCheck, PasswordHash, Username, refresh_token},
+    credentials::{Busy, DeviceName, Password, Turn, refresh_token},
     domain::{LoginId, Time, UserId},
+    limits::Policy,
 };
 
 /// How often a password is checked anew because its hash changed meanwhile.
@@ -13,27 +16,38 @@ pub(super) const ROUNDS: usize = 3;
 /// The input of a login.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The account; `None` if the text cannot be a user name. The attempt then fails like that of an unknown account.
-    pub username: Option<Username>,
+    /// The user name as typed. A text that cannot be one fails like an unknown account.
+    pub username: String,
     /// The password as typed.
     pub password: Password,
     /// The name that the person gives to the device.
     pub device: Option<DeviceName>,
+    /// The address of the client.
+    pub from: IpAddr,
 }
 
 impl Access {
     /// Checks a password and begins a login. A hash of another cost than today's is renewed. The logins that end to
     /// make room are cut off.
     pub async fn log_in(&self, attempt: &Attempt) -> Result<Grant, AccessError> {
+        // The right password costs nothing: many people may share a group of addresses.
+        let counts = |outcome: &_| matches!(outcome, Err(AccessError::BadCredentials));
+        self.metered(Policy::Login, attempt.from, counts, async |turn| self.begin(turn, attempt).await).await
+    }
+
+    async fn begin(&self, turn: &Turn, attempt: &Attempt) -> Result<Grant, AccessError> {
         let Self { pool, tokens, clock, .. } = self;
+        let Attempt { username, password, device, from } = attempt;
         let (id, now) = (clock.id(LoginId::known), clock.now());
         for _ in 0..ROUNDS {
-            let (user, checked, renewed) = self.check(attempt).await?;
+            let Checked { user, hash, is_stale } = self.check(turn, username, password, *from).await?;
+            let renewed = if is_stale { turn.hash(password).await.ok() } else { None };
             let salt = refresh_token::new_salt();
             let token = refresh_token::make(tokens.keys(), id, 0, &salt);
             let token_hash = &refresh_token::hash_of(&token)[..];
-            let login = NewLogin { user, id, device: attempt.device.as_ref(), token_hash, salt: &salt };
-            if let Some(displaced) = accounts::begin(pool, &login, &checked, renewed.as_ref(), now).await? {
+            let (device, place) = (device.as_ref(), self.place(*from));
+            let login = NewLogin { user, id, device, place, token_hash, salt: &salt };
+            if let Some(displaced) = accounts::begin(pool, &login, &hash, renewed.as_ref(), now).await? {
                 self.cut_off(&displaced).await;
                 return Ok(Grant::of(tokens, user, id, 0, now, &token));
             }
@@ -71,27 +85,5 @@ impl Access {
         accounts::revoke(&self.pool, me, login, self.clock.now()).await?;
         self.cut_off(&[login]).await;
         Ok(())
-    }
-
-    /// The account of a right password, the hash that was checked, and a new hash if that one is of another cost.
-    async fn check(
-        &self,
-        attempt: &Attempt,
-    ) -> Result<(UserId, PasswordHash, Option<PasswordHash>), AccessError> {
-        let known = match &attempt.username {
-            Some(username) => accounts::password_by_username(&self.pool, username).await?,
-            None => None,
-        };
-        // Unknown accounts are checked too, so that the time tells nothing.
-        let verdict = self.hasher.verify(&attempt.password, known.as_ref().map(|(_, hash)| hash)).await?;
-        let (user, hash) = match (known, verdict) {
-            (Some(known), PasswordCheck::Right | PasswordCheck::RightButStale) => known,
-            _ => return Err(AccessError::BadCredentials),
-        };
-        let renewed = match verdict {
-            PasswordCheck::RightButStale => self.hasher.hash(&attempt.password).await.ok(),
-            _ => None,
-        };
-        Ok((user, hash, renewed))
     }
 }

@@ -3,6 +3,7 @@
 //! [`accounts`](crate::accounts) stores, [`credentials`](crate::credentials) proves; here both become one use case.
 
 mod accounts;
+mod attempts;
 mod blocks;
 mod error;
 mod grant;

@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     commands::Commands,
     credentials::{Hasher, Tokens},
+    limits::RateLimits,
     live::{Followers, Revoked},
 };
 
@@ -18,6 +19,8 @@ pub struct Access {
     pub pool: PgPool,
     /// Hashing and checking passwords.
     pub hasher: Hasher,
+    /// How often passwords are tried and accounts are made.
+    pub limits: Arc<RateLimits>,
     /// Issuing access tokens.
     pub tokens: Arc<Tokens>,
     /// The revoked logins, as far as this node has to refuse them.

@@ -1,10 +1,13 @@
 //! Changing a password.
 
+use std::net::IpAddr;
+
 use super::{error::AccessError, logins::ROUNDS, needs::Access};
 use crate::{
     accounts,
-    credentials::{Busy, Password, PasswordCheck},
+    credentials::{Busy, Password},
     domain::{LoginId, UserId},
+    limits::Policy,
 };
 
 impl Access {
@@ -16,21 +19,27 @@ impl Access {
         kept: LoginId,
         current: &Password,
         chosen: String,
+        from: IpAddr,
     ) -> Result<(), AccessError> {
-        let Self { pool, hasher, clock, .. } = self;
-        let chosen = Password::choose(chosen, &self.account(me).await?.username)?;
-        let now = clock.now();
-        for _ in 0..ROUNDS {
-            let checked = accounts::password(pool, me).await?.ok_or(AccessError::WrongPassword)?;
-            if hasher.verify(current, Some(&checked)).await? == PasswordCheck::Wrong {
-                return Err(AccessError::WrongPassword);
+        let username = self.account(me).await?.username;
+        let chosen = Password::choose(chosen, &username)?;
+        // A thief with a token may guess the password here, so a guess costs what it costs at the log-in.
+        let counts = |outcome: &_| matches!(outcome, Err(AccessError::WrongPassword));
+        self.metered(Policy::Login, from, counts, async |turn| {
+            for _ in 0..ROUNDS {
+                let checked = match self.check(turn, username.as_str(), current, from).await {
+                    Err(AccessError::BadCredentials) => return Err(AccessError::WrongPassword),
+                    checked => checked?.hash,
+                };
+                let (new, now) = (turn.hash(&chosen).await?, self.clock.now());
+                let ended = accounts::replace_password(&self.pool, me, &checked, &new, kept, now).await?;
+                if let Some(ended) = ended {
+                    self.cut_off(&ended).await;
+                    return Ok(());
+                }
             }
-            let new = hasher.hash(&chosen).await?;
-            if let Some(ended) = accounts::replace_password(pool, me, &checked, &new, kept, now).await? {
-                self.cut_off(&ended).await;
-                return Ok(());
-            }
-        }
-        Err(Busy.into())
+            Err(Busy.into())
+        })
+        .await
     }
 }

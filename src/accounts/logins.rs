@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::refresh::{IDLE_LIFE, WHOLE_LIFE},
-    credentials::{DeviceName, PasswordHash, Username},
+    credentials::{DeviceName, PasswordHash},
     domain::{LoginId, Time, UserId},
 };
 
@@ -24,6 +24,8 @@ pub struct NewLogin<'a> {
     pub id: LoginId,
     /// The name that the owner gives to the device.
     pub device: Option<&'a DeviceName>,
+    /// The group of addresses from which the password came.
+    pub place: u64,
     /// The hash of the first refresh token.
     pub token_hash: &'a [u8],
     /// The salt of all refresh tokens of the login.
@@ -54,30 +56,6 @@ pub enum Revocation {
     Already,
     /// This account has no such login.
     Unknown,
-}
-
-/// The account of this user name, with the hash of its password.
-pub async fn password_by_username(
-    pool: &PgPool,
-    username: &Username,
-) -> Result<Option<(UserId, PasswordHash)>, sqlx::Error> {
-    let known: Option<(Uuid, String)> = sqlx::query_as(
-        "select id, password_hash from auth.account where username_key = $1 and username = $2",
-    )
-    .bind(username.key())
-    .bind(username.as_str())
-    .fetch_optional(pool)
-    .await?;
-    Ok(known.map(|(id, hash)| (UserId::known(id), PasswordHash::stored(hash))))
-}
-
-/// The hash of the password of an account.
-pub async fn password(pool: &PgPool, user: UserId) -> Result<Option<PasswordHash>, sqlx::Error> {
-    let hash: Option<String> = sqlx::query_scalar("select password_hash from auth.account where id = $1")
-        .bind(user.uuid())
-        .fetch_optional(pool)
-        .await?;
-    Ok(hash.map(PasswordHash::stored))
 }
 
 /// Begins a login, and stores the hash `renewed` in place of `checked` if there is one. Beyond [`MAX_LOGINS`] the
@@ -243,8 +221,9 @@ async fn insert(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
         "insert into auth.login
-             (id, account_id, device, generation, token_hash, salt, created_at, rotated_at, last_used_at, expires_at)
-         values ($1, $2, $3, 0, $4, $5, $6, $6, $6, $7)",
+             (id, account_id, device, generation, token_hash, salt, created_at, rotated_at, last_used_at, expires_at,
+              place)
+         values ($1, $2, $3, 0, $4, $5, $6, $6, $6, $7, $8)",
     )
     .bind(login.id.uuid())
     .bind(login.user.uuid())
@@ -253,6 +232,7 @@ async fn insert(
     .bind(login.salt)
     .bind(now.datetime())
     .bind(now.plus(WHOLE_LIFE).datetime())
+    .bind(login.place.cast_signed())
     .execute(&mut **transaction)
     .await?;
     Ok(())

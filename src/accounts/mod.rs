@@ -1,6 +1,8 @@
 //! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
 pub mod blocks;
+pub mod budgets;
+pub mod failures;
 pub mod installation;
 pub mod logins;
 pub mod nodes;
@@ -11,10 +13,12 @@ pub mod shared_key;
 
 pub use self::{
     blocks::{Block, BlockError, MAX_BLOCKS, block, blocks, unblock},
+    budgets::Budget,
+    failures::FailureKeys,
     installation::{cursor_key, epoch_of_log, keep_epoch, take_turn},
     logins::{
-        Login, MAX_LOGINS, NewLogin, Revocation, begin, list, password, password_by_username,
-        replace_password, revoke, revoke_begun_before, revoked_since,
+        Login, MAX_LOGINS, NewLogin, Revocation, begin, list, replace_password, revoke, revoke_begun_before,
+        revoked_since,
     },
     nodes::{OtherNodes, is_there, note_node, other_nodes},
     people::{Account, RegisterError, by_username, existing, find, find_many, register, rename, saw},

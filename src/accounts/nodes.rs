@@ -55,7 +55,8 @@ pub async fn other_nodes(
 pub async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select bool_and(to_regclass(name) is not null)
-         from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node']) as name",
+         from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node', 'auth.budget',
+                          'auth.failure']) as name",
     )
     .fetch_one(connection)
     .await

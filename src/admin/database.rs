@@ -94,6 +94,7 @@ async fn look(
     if has_accounts {
         if let Some(has_log) = note {
             accounts::note_node(connection, node, has_log).await?;
+            accounts::budgets::forget_old(connection).await?;
         }
         others = accounts::other_nodes(connection, node, lately).await?;
     }

@@ -15,6 +15,15 @@ pub(super) struct LimitSettings {
     #[arg(long, env = "VERBATIM_LIMIT_ADDRESS", default_value_t = Policy::Address.default_limit(), value_name = "RATE")]
     limit_address: PolicyLimit,
 
+    /// Wrong passwords from one group of addresses (IPv4: a /24, IPv6: a /48). This limit cannot be `off`.
+    #[arg(long, env = "VERBATIM_LIMIT_LOGIN", default_value_t = Policy::Login.default_limit(), value_name = "RATE",
+          value_parser = PolicyLimit::never_off)]
+    limit_login: PolicyLimit,
+
+    /// Accounts that are registered from one group of addresses (IPv4: a /24, IPv6: a /48).
+    #[arg(long, env = "VERBATIM_LIMIT_REGISTER", default_value_t = Policy::Register.default_limit(), value_name = "RATE")]
+    limit_register: PolicyLimit,
+
     /// All authenticated requests and frames of an account that have no limit of their own.
     #[arg(long, env = "VERBATIM_LIMIT_USER", default_value_t = Policy::User.default_limit(), value_name = "RATE")]
     limit_user: PolicyLimit,
@@ -69,6 +78,8 @@ impl LimitSettings {
     fn of(&self, policy: Policy) -> PolicyLimit {
         match policy {
             Policy::Address => self.limit_address,
+            Policy::Login => self.limit_login,
+            Policy::Register => self.limit_register,
             Policy::User => self.limit_user,
             Policy::Send => self.limit_send,
             Policy::Conversation => self.limit_conversation,

@@ -11,7 +11,7 @@ pub mod username;
 pub use self::{
     keys::{BadKey, Keys},
     password::{BadPassword, Password},
-    password_hash::{BadCost, Busy, Cost, Hasher, PasswordCheck, PasswordHash},
+    password_hash::{BadCost, Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn},
     tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY, Tokens},
 };
 pub use self::{

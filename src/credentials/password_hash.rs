@@ -8,9 +8,12 @@ use argon2::{
 };
 use aws_lc_rs::rand;
 use thiserror::Error;
-use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
+use tokio::task::spawn_blocking;
 
-use crate::credentials::Password;
+use crate::{
+    credentials::Password,
+    shares::{Place, Shares, Sizes},
+};
 
 /// The cost of a hash. The default is OWASP's choice for argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,43 +75,66 @@ pub enum PasswordCheck {
     RightButStale,
 }
 
-/// Hashes and verifies. At most as many at once as there are cores, at most 256 wait, for at most
-/// 10 s; clones share these bounds.
+/// Gives out the turns to hash. As many hashes are made at once as there are cores, and one holder gets no more than
+/// half of them, so that a flood from one side keeps nobody else from logging in. Clones share these bounds.
 #[derive(Debug, Clone)]
 pub struct Hasher {
     params: Params,
     nobody: PasswordHash,
-    admitted: Arc<Semaphore>,
-    running: Arc<Semaphore>,
+    places: Shares<u64>,
 }
 
+/// A turn to hash. The turn ends when all clones of it are dropped.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    params: Params,
+    nobody: PasswordHash,
+    place: Arc<Place<u64>>,
+}
+
+/// The most turns that wait on a node.
 const WAITING: usize = 256;
-const HASHING_WITHIN: Duration = Duration::from_secs(10);
+/// The most turns that wait for one holder.
+const WAITING_OF_ONE: usize = 64;
+/// How long a turn is waited for: behind others of the same holder, and as long behind other holders.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hasher {
     /// A hasher of this cost.
     pub fn new(cost: Cost) -> Result<Self, BadCost> {
-        Self::bounded(cost, available_parallelism().map_or(1, NonZero::get), WAITING)
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let sizes = Sizes {
+            of_node: cores,
+            of_one: cores.div_ceil(2),
+            waiting_of_one: WAITING_OF_ONE,
+            waiting: WAITING,
+            patience: PATIENCE,
+        };
+        Self::bounded(cost, sizes)
     }
 
-    fn bounded(cost: Cost, at_once: usize, waiting: usize) -> Result<Self, BadCost> {
+    fn bounded(cost: Cost, sizes: Sizes) -> Result<Self, BadCost> {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(Params::DEFAULT_OUTPUT_LEN))
             .ok()
             .filter(is_affordable)
             .ok_or(BadCost)?;
-        Ok(Self {
-            nobody: hash_of_nobody(&params).ok_or(BadCost)?,
-            params,
-            admitted: Arc::new(Semaphore::new(at_once + waiting)),
-            running: Arc::new(Semaphore::new(at_once)),
-        })
+        let nobody = hash_of_nobody(&params).ok_or(BadCost)?;
+        Ok(Self { params, nobody, places: Shares::new(sizes) })
     }
 
+    /// Waits for a turn of a holder.
+    pub async fn turn(&self, holder: u64) -> Result<Turn, Busy> {
+        let place = self.places.take(holder).await.map_err(|_| Busy)?;
+        Ok(Turn { params: self.params.clone(), nobody: self.nobody.clone(), place: place.into() })
+    }
+}
+
+impl Turn {
     /// Hashes with a new salt of 16 bytes.
     #[expect(clippy::disallowed_methods, reason = "a salt is drawn where it is used")]
     pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Busy> {
         let (params, password) = (self.params.clone(), password.clone());
-        self.in_turn(move || {
+        self.compute(move || {
             let mut salt = [0; 16];
             rand::fill(&mut salt).ok()?;
             let hash = Argon2::from(params).hash_password_with_salt(password.bytes(), &salt).ok()?;
@@ -117,9 +143,8 @@ impl Hasher {
         .await
     }
 
-    /// Compares with a stored hash. Without one (no such account) it takes the same time and says
-    /// [`PasswordCheck::Wrong`]; so it does with one that is broken or would cost too much, which is
-    /// refused before any memory is taken.
+    /// Compares with a stored hash. Without a hash (no such account) the answer is [`PasswordCheck::Wrong`] after the
+    /// same time. So it is for a hash that is broken or would cost too much, which is refused before memory is taken.
     pub async fn verify(
         &self,
         password: &Password,
@@ -132,7 +157,7 @@ impl Hasher {
             None => phc::PasswordHash::new(self.nobody.as_str()).map_err(|_| Busy)?,
         };
         let password = password.clone();
-        self.in_turn(move || match (Argon2::default().verify_password(password.bytes(), &hash), stale) {
+        self.compute(move || match (Argon2::default().verify_password(password.bytes(), &hash), stale) {
             (Ok(()), false) => Some(PasswordCheck::Right),
             (Ok(()), true) => Some(PasswordCheck::RightButStale),
             (Err(argon2::password_hash::Error::PasswordInvalid), _) => Some(PasswordCheck::Wrong),
@@ -146,19 +171,16 @@ impl Hasher {
         figures(params) == figures(&self.params)
     }
 
-    /// Runs in a thread of its own when its turn has come. The permits go along, so that a caller
-    /// who went away does not make room while the thread still works. No memory or no randomness
-    /// left (`None`) is [`Busy`] too.
-    async fn in_turn<T, F>(&self, work: F) -> Result<T, Busy>
+    /// Runs in a thread of its own. The turn goes along: a client that goes away makes no room while the thread still
+    /// works. No memory or no randomness left (`None`) is [`Busy`] too.
+    async fn compute<T, F>(&self, work: F) -> Result<T, Busy>
     where
         T: Send + 'static,
         F: FnOnce() -> Option<T> + Send + 'static,
     {
-        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| Busy)?;
-        let turn = timeout(HASHING_WITHIN, self.running.clone().acquire_owned()).await;
-        let turn = turn.map_err(|_| Busy)?.map_err(|_| Busy)?;
+        let place = self.place.clone();
         let done = spawn_blocking(move || {
-            let _permits = (admitted, turn);
+            let _place = place;
             work()
         });
         done.await.ok().flatten().ok_or(Busy)
@@ -199,13 +221,18 @@ mod tests {
 
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
 
+    /// A turn with nobody else around.
+    async fn turn(cost: Cost) -> Turn {
+        Hasher::new(cost).expect("hasher").turn(0).await.expect("a turn")
+    }
+
     fn password(typed: &str) -> Password {
         Password::present(typed.to_owned()).expect("password")
     }
 
     #[tokio::test]
     async fn only_the_same_bytes_are_right() {
-        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let hasher = turn(CHEAP).await;
         let hash = hasher.hash(&password("caf\u{e9} \0 noir")).await.expect("hash");
         assert!(hash.as_str().starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{}", hash.as_str());
         let verify = |typed| {
@@ -221,8 +248,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_hash_of_another_cost_is_to_be_renewed() {
-        let old = Hasher::new(CHEAP).expect("hasher");
-        let new = Hasher::new(Cost { passes: 2, ..CHEAP }).expect("hasher");
+        let old = turn(CHEAP).await;
+        let new = turn(Cost { passes: 2, ..CHEAP }).await;
         let hash = old.hash(&password("long ago")).await.expect("hash");
         assert_eq!(new.verify(&password("long ago"), Some(&hash)).await, Ok(PasswordCheck::RightButStale));
         assert_eq!(new.verify(&password("long  ago"), Some(&hash)).await, Ok(PasswordCheck::Wrong));
@@ -230,7 +257,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_account_costs_no_less_than_a_known_one() {
-        let hasher = Hasher::new(Cost { memory_kib: 8192, passes: 3, lanes: 1 }).expect("hasher");
+        let hasher = turn(Cost { memory_kib: 8192, passes: 3, lanes: 1 }).await;
         assert_eq!(hasher.verify(&password("some password"), None).await, Ok(PasswordCheck::Wrong));
         // The same computation with the same parameters takes the same time.
         let (_, params) = trusted(&hasher.nobody).expect("the hash of nobody is computed, too");
@@ -259,14 +286,14 @@ mod tests {
         ] {
             assert!(trusted(&tampered(figures)).is_none(), "{figures}");
         }
-        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let hasher = turn(CHEAP).await;
         let stored = tampered("m=4194304,t=4294967295,p=1");
         assert_eq!(hasher.verify(&password("x"), Some(&stored)).await, Ok(PasswordCheck::Wrong));
     }
 
     #[tokio::test]
     async fn a_broken_stored_hash_fits_no_password() {
-        let hasher = Hasher::new(CHEAP).expect("hasher");
+        let hasher = turn(CHEAP).await;
         let other = tampered("m=64,t=1,p=1").as_str().replace("argon2id", "argon2d");
         for broken in ["", "x", "$argon2id$v=19$m=64,t=1,p=1", &other, "$1$a$b"] {
             let stored = PasswordHash::stored(broken.to_owned());
@@ -279,15 +306,31 @@ mod tests {
         }
     }
 
+    fn sizes(of_node: usize, of_one: usize) -> Sizes {
+        Sizes { of_node, of_one, waiting_of_one: 2, waiting: 2, patience: PATIENCE }
+    }
+
+    async fn verify(hasher: &Hasher, holder: u64) -> Result<PasswordCheck, Busy> {
+        hasher.turn(holder).await?.verify(&password("x"), None).await
+    }
+
     #[tokio::test]
-    async fn who_comes_when_the_queue_is_full_is_sent_away() {
-        let hasher = Hasher::bounded(Cost { memory_kib: 8192, passes: 4, lanes: 1 }, 1, 2).expect("hasher");
-        let (typed, nobody) = (password("x"), None);
-        let five = (0..5).map(|_| hasher.verify(&typed, nobody));
+    async fn a_request_beyond_the_queue_is_sent_away() {
+        let cost = Cost { memory_kib: 8192, passes: 4, lanes: 1 };
+        let hasher = Hasher::bounded(cost, sizes(1, 1)).expect("hasher");
+        let five = (0..5).map(|_| verify(&hasher, 0));
         let answers = futures_util::future::join_all(five).await;
         assert_eq!(answers.iter().filter(|answer| **answer == Ok(PasswordCheck::Wrong)).count(), 3);
         assert_eq!(answers.iter().filter(|answer| **answer == Err(Busy)).count(), 2);
-        assert_eq!(hasher.verify(&typed, nobody).await, Ok(PasswordCheck::Wrong), "room again");
+        assert_eq!(verify(&hasher, 0).await, Ok(PasswordCheck::Wrong), "room again");
+    }
+
+    #[tokio::test]
+    async fn a_holder_who_takes_all_turns_keeps_nobody_else_from_one() {
+        let hasher = Hasher::bounded(CHEAP, sizes(2, 1)).expect("hasher");
+        let _taken = hasher.turn(1).await.expect("a turn");
+        let _waits: Vec<_> = (0..2).map(|_| Box::pin(hasher.turn(1))).collect();
+        assert_eq!(verify(&hasher, 2).await, Ok(PasswordCheck::Wrong));
     }
 
     #[test]

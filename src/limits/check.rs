@@ -70,6 +70,20 @@ impl RateLimits {
         answer.map_err(|wait| exceeded(policy, wait))
     }
 
+    /// Says no for a reason that is counted elsewhere, in the words of the policy.
+    pub fn refuse(&self, policy: Policy, wait: Duration) -> Exceeded {
+        if let Some(rate) = self.rates.of(policy) {
+            noted::note(AppliedPolicy { policy, rate, remaining: 0, next: wait });
+        }
+        METRICS.rate_limited.get_or_create(&[("policy", policy.word())]).inc();
+        Exceeded { policy, wait }
+    }
+
+    /// The name of a budget where nodes keep it together: the same number on all nodes.
+    pub fn number_of(&self, policy: Policy, key: impl Into<BudgetKey>) -> u64 {
+        self.secret.hash(policy, key.into())
+    }
+
     /// Puts units back that were taken for something that did not happen.
     pub fn give_back(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
         let Some((rate, pace)) = self.in_force(policy) else { return };

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use aws_lc_rs::hmac;
+use aws_lc_rs::{digest, hmac};
 
 use super::{policy::Policy, siphash::siphash};
 use crate::domain::{ConversationId, UserId};
@@ -34,6 +34,32 @@ impl BudgetKey {
             IpAddr::V4(address) => Self::of([&address.octets(), &[]]),
             IpAddr::V6(address) => Self::of([&address.octets()[..7], &[]]),
         }
+    }
+
+    /// The /24 of an IPv4 address, or the /48 of an IPv6 address: what one organisation gets.
+    pub fn address_group(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of([&address.octets()[..3], &[]]),
+            IpAddr::V6(address) => Self::of([&address.octets()[..6], &[]]),
+        }
+    }
+
+    /// A user name as typed, which need not exist.
+    pub fn name(name: &str) -> Self {
+        Self::digest(&[name.as_bytes()])
+    }
+
+    /// A user name as typed from one group of addresses.
+    pub fn name_from(name: &str, address: IpAddr) -> Self {
+        let Self { bytes, length } = Self::address_group(address);
+        // No name begins with NUL, so no name alone has this digest.
+        Self::digest(&[&[0, length as u8], &bytes[..length], name.as_bytes()])
+    }
+
+    fn digest(parts: &[&[u8]]) -> Self {
+        let mut context = digest::Context::new(&digest::SHA256);
+        parts.iter().for_each(|part| context.update(part));
+        Self::of([context.finish().as_ref(), &[]])
     }
 
     /// An account in a conversation.
@@ -105,6 +131,27 @@ mod tests {
     fn addresses_of_ipv4_are_keys_of_their_own() {
         assert_ne!(address("192.0.2.1"), address("192.0.2.2"));
         assert_eq!(address("192.0.2.1"), address("::ffff:192.0.2.1"), "one address, written in two ways");
+    }
+
+    #[test]
+    fn a_group_of_addresses_is_one_key() {
+        let group = |text: &str| hash(BudgetKey::address_group(text.parse().expect("an address")));
+        assert_eq!(group("192.0.2.1"), group("192.0.2.254"));
+        assert_eq!(group("192.0.2.1"), group("::ffff:192.0.2.7"), "one address, written in two ways");
+        assert_ne!(group("192.0.2.1"), group("192.0.3.1"));
+        assert_eq!(group("2001:db8:1:ff00::1"), group("2001:db8:1:1::"));
+        assert_ne!(group("2001:db8:1::1"), group("2001:db8:2::1"));
+    }
+
+    #[test]
+    fn a_name_is_a_key_of_its_own_in_each_group_of_addresses() {
+        let ip = |text: &str| text.parse().expect("an address");
+        let from = |name, text| hash(BudgetKey::name_from(name, ip(text)));
+        assert_eq!(from("ana", "192.0.2.1"), from("ana", "192.0.2.2"));
+        assert_ne!(from("ana", "192.0.2.1"), from("ana", "192.0.3.1"));
+        assert_ne!(from("ana", "192.0.2.1"), from("ben", "192.0.2.1"));
+        assert_ne!(from("ana", "192.0.2.1"), hash(BudgetKey::name("ana")));
+        assert_ne!(hash(BudgetKey::name("ana")), hash(BudgetKey::name("ben")));
     }
 
     #[test]

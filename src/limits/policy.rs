@@ -41,6 +41,10 @@ macro_rules! policies {
 policies! {
     /// All requests that carry no valid token.
     Address = 1, "address", "address", 600 / 60 : 100;
+    /// Passwords that are tried; the right password costs nothing.
+    Login = 2, "login", "address group", 10 / 60 : 5;
+    /// Registering accounts.
+    Register = 3, "register", "address group", 5 / 3600 : 5;
     /// Every authenticated request and frame that has no policy of its own.
     User = 4, "user", "account", 1200 / 60 : 120;
     /// Sending, editing and deleting messages, reacting and pinning.

@@ -1,6 +1,6 @@
 //! A limit as operators write it: `300/60:30` or `off`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use super::gcra::Pace;
 
@@ -21,6 +21,11 @@ const MOST: u32 = 1_000_000;
 const LONGEST: u32 = 31 * 24 * 60 * 60;
 
 impl Rate {
+    /// The time in which the budget grows by one unit.
+    pub fn interval(self) -> Duration {
+        Duration::from_secs(self.seconds.into()) / self.quota.max(1)
+    }
+
     pub(super) fn pace(self) -> Pace {
         Pace::new(self.quota, u64::from(self.seconds) * 1_000_000_000, self.burst)
     }
@@ -49,6 +54,14 @@ pub enum PolicyLimit {
 }
 
 impl PolicyLimit {
+    /// Reads a limit that has to be there.
+    pub fn never_off(text: &str) -> Result<Self, BadLimit> {
+        match text.parse()? {
+            Self::Off => Err(BadLimit::Off),
+            limit => Ok(limit),
+        }
+    }
+
     /// The rate of a policy with this default; `None` without a limit.
     pub(super) fn of(self, default: Rate) -> Option<Rate> {
         match self {
@@ -84,6 +97,11 @@ pub enum BadLimit {
         "this is no rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
     )]
     Form,
+    /// No limit, where there has to be one.
+    #[error(
+        "this rate limit cannot be `off`, because it protects passwords: write a high limit, like `1000/60:1000`"
+    )]
+    Off,
     /// A number is 0.
     #[error("a rate limit has no 0: write `off` for no limit")]
     Zero,
@@ -168,6 +186,13 @@ mod tests {
         for text in ["1000001/1", "1/2678401", "1/1:1000001", "1/2000000:2", "99999999999999999999999/1"] {
             assert_eq!(read(text), Err(BadLimit::Large), "{text}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_has_to_be_there_is_not_off() {
+        assert_eq!(PolicyLimit::never_off("off"), Err(BadLimit::Off));
+        assert_eq!(PolicyLimit::never_off("0"), Err(BadLimit::Zero));
+        assert_eq!(PolicyLimit::never_off("10/60:5").ok(), read("10/60:5").ok());
     }
 
     #[test]

@@ -6,11 +6,11 @@ use std::{
 };
 
 use poem::{
-    Request,
+    FromRequest, Request, RequestBody,
     http::{HeaderMap, HeaderName, header::FORWARDED},
 };
 
-use crate::listen::proxies::Proxies;
+use crate::{listen::proxies::Proxies, problems::Problem};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -42,6 +42,12 @@ impl ClientAddress {
             (Some(standard), Some(usual)) => standard.filter(|_| standard == usual),
         };
         Self(told.unwrap_or(peer))
+    }
+}
+
+impl<'a> FromRequest<'a> for ClientAddress {
+    async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
+        Self::of(request).ok_or_else(|| Problem::internal().into())
     }
 }
 

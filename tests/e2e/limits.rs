@@ -21,7 +21,7 @@ async fn world_with(settings: &[(&str, &str)]) -> World {
 }
 
 /// The integers that a header says of a policy, read by a library for structured fields.
-fn said(answer: &Answer, header: &str, policy: &str) -> Option<Vec<(String, i64)>> {
+pub fn said(answer: &Answer, header: &str, policy: &str) -> Option<Vec<(String, i64)>> {
     let text = answer.headers.get(header)?.to_str().expect("text");
     let list: sfv::List = Parser::new(text).parse().expect("a list of RFC 9651");
     let item = list.iter().find_map(|entry| match entry {
@@ -39,7 +39,7 @@ fn said(answer: &Answer, header: &str, policy: &str) -> Option<Vec<(String, i64)
 }
 
 /// What is left of a policy.
-fn left(answer: &Answer, policy: &str) -> i64 {
+pub fn left(answer: &Answer, policy: &str) -> i64 {
     let said =
         said(answer, "ratelimit", policy).unwrap_or_else(|| panic!("no {policy}: {:?}", answer.headers));
     said.iter().find(|(name, _)| name == "r").expect("what is left").1
@@ -50,7 +50,7 @@ fn time(answer: &Answer, policy: &str) -> i64 {
     said.iter().find(|(name, _)| name == "t").expect("the time").1
 }
 
-fn retry_after(answer: &Answer) -> u64 {
+pub fn retry_after(answer: &Answer) -> u64 {
     answer.headers["retry-after"].to_str().expect("text").parse().expect("seconds")
 }
 
@@ -235,11 +235,18 @@ async fn what_is_in_force_is_told_and_can_be_off_and_nonsense_is_refused() {
     let send = json!({ "policy": "send", "key": "account", "q": 3, "w": 3000, "burst": 3 });
     assert!(rate.contains(&send), "{rate:?}");
     assert!(!rate.iter().any(|limit| limit["policy"] == "search"), "it is off: {rate:?}");
-    for (value, why) in [("0", "off"), ("many", "QUOTA/SECONDS"), ("1/0", "off")] {
-        let ran = world.runs(&["serve", "--limit-send", value]).await;
+    for (setting, value, why) in [
+        ("--limit-send", "0", "off"),
+        ("--limit-send", "many", "QUOTA/SECONDS"),
+        ("--limit-send", "1/0", "off"),
+        ("--limit-login", "off", "write a high limit"),
+    ] {
+        let ran = world.runs(&["serve", setting, value]).await;
         assert_ne!(ran.code, Some(0));
-        assert!(ran.stderr.contains("--limit-send") && ran.stderr.contains(why), "{}", ran.stderr);
+        assert!(ran.stderr.contains(setting) && ran.stderr.contains(why), "{}", ran.stderr);
     }
+    let login = rate.iter().find(|limit| limit["policy"] == "login").expect("it is never off");
+    assert_eq!(login["key"], "address group");
     world.finish().await;
 }
 

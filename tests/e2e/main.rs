@@ -15,6 +15,7 @@ mod world;
 
 mod accounts;
 mod acts;
+mod attempts;
 mod bad_input;
 mod blocks;
 mod clients;

@@ -5,6 +5,8 @@
 /// For the environment of a node; later settings of a story win.
 pub const UNLIMITED: &[(&str, &str)] = &[
     ("VERBATIM_LIMIT_ADDRESS", "off"),
+    ("VERBATIM_LIMIT_LOGIN", "1000000/1:1000000"),
+    ("VERBATIM_LIMIT_REGISTER", "off"),
     ("VERBATIM_LIMIT_USER", "off"),
     ("VERBATIM_LIMIT_SEND", "off"),
     ("VERBATIM_LIMIT_CONVERSATION", "off"),

@@ -112,6 +112,7 @@ impl From<AccessError> for Problem {
             NotFound => Self::not_found(),
             WithOneself => Self::new(StatusCode::BAD_REQUEST, "with_oneself", sentence(error)),
             TooManyBlocks => Self::conflict("too_many_blocks", sentence(error)),
+            RateLimited(exceeded) => exceeded.into(),
             Busy(busy) => busy.into(),
             Database(outage) => outage.into(),
         }

@@ -12,6 +12,7 @@ use crate::{
     },
     credentials::{DisplayName, Password, Username},
     domain::{Time, UserId},
+    listen::ClientAddress,
 };
 
 /// The data of a new account
@@ -90,12 +91,16 @@ impl Accounts {
     /// Creates an account. A user name that is taken, or that looks like one that is taken, is refused with
     /// `username_taken`.
     #[oai(path = "/accounts", method = "post", operation_id = "register")]
-    async fn register(&self, body: Body<RegisterRequest>) -> Result<Created<Account>, Claimed> {
+    async fn register(
+        &self,
+        from: ClientAddress,
+        body: Body<RegisterRequest>,
+    ) -> Result<Created<Account>, Claimed> {
         let RegisterRequest { username: typed, password, display_name } = body.0;
         let username = at("/username", Username::parse(&typed))?;
         let password = at("/password", Password::choose(password, &username))?;
         let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;
-        let account = self.access.register(&username, &name, &password).await?;
+        let account = self.access.register(&username, &name, &password, from.0).await?;
         Ok(Created { location: format!("/v1/users/{}", account.id), body: account.into() })
     }
 }

@@ -16,8 +16,9 @@ use crate::{
         http::{examples, typed::at, values::words},
         operations::tag::Tag,
     },
-    credentials::{DeviceName, Password, Username},
+    credentials::{DeviceName, Password},
     domain::{LoginId, Time, UserId},
+    listen::ClientAddress,
 };
 
 /// The user name and password of an account
@@ -173,14 +174,20 @@ impl Logins {
     /// Log in
     ///
     /// Checks the password and creates a login. An unknown user and a wrong password both get
-    /// `bad_credentials`. A login expires after 30 days, and after 7 days without a refresh. An account has at
-    /// most 100 logins: one more ends the oldest.
+    /// `bad_credentials`. Wrong passwords have a rate limit for each group of addresses (`login`). From the
+    /// fifth wrong password for a user name, each attempt has to wait for longer, up to 15 minutes, and is
+    /// refused with `rate_limited` until then. A login expires after 30 days, and after 7 days without a
+    /// refresh. An account has at most 100 logins: one more ends the oldest.
     #[oai(path = "/logins", method = "post", operation_id = "log_in")]
-    async fn log_in(&self, body: Body<LoginRequest>) -> Result<Created<Tokens>, SignedIn> {
+    async fn log_in(
+        &self,
+        from: ClientAddress,
+        body: Body<LoginRequest>,
+    ) -> Result<Created<Tokens>, SignedIn> {
         let LoginRequest { username, password, device } = body.0;
         let device = device.map(|typed| at("/device", DeviceName::parse(&typed))).transpose()?;
         let password = at("/password", Password::present(password))?;
-        let attempt = Attempt { username: Username::parse(&username).ok(), password, device };
+        let attempt = Attempt { username, password, device, from: from.0 };
         let grant = self.access.log_in(&attempt).await?;
         Ok(Created { location: format!("/v1/logins/{}", grant.login), body: grant.into() })
     }

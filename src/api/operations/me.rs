@@ -8,6 +8,7 @@ use crate::{
     api::operations::tag::Tag,
     api::{Body, Caller, Done, Proven, Reply, SignedIn, http::typed::at, operations::accounts::Account},
     credentials::{DisplayName, Password},
+    listen::ClientAddress,
 };
 
 /// The fields to change
@@ -71,11 +72,17 @@ impl Me {
     /// Change my password
     ///
     /// Changes the password and ends all other logins of the caller. A wrong present password gets
-    /// `wrong_password`.
+    /// `wrong_password`, and counts like a wrong password at the log-in.
     #[oai(path = "/me/password", method = "put", operation_id = "change_password")]
-    async fn change_password(&self, caller: Caller, body: Body<PasswordChange>) -> Result<Done, Proven> {
+    async fn change_password(
+        &self,
+        caller: Caller,
+        from: ClientAddress,
+        body: Body<PasswordChange>,
+    ) -> Result<Done, Proven> {
         let current = at("/current_password", Password::present(body.0.current_password))?;
-        self.access.change_password(caller.user, caller.login, &current, body.0.new_password).await?;
+        let new = body.0.new_password;
+        self.access.change_password(caller.user, caller.login, &current, new, from.0).await?;
         Ok(Done)
     }
 }

@@ -25,7 +25,7 @@ pub use device::{Device, assert_linked, open};
 pub use inside::Inside;
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
-pub use person::{Answer, Conversation, PASSWORD, Person, ask, key};
+pub use person::{Answer, Conversation, PASSWORD, Person, ask, key, send};
 pub use servers::{Database, folder, nats, tools};
 pub use tls::{Authority, Pair};
 use tokio::task::JoinSet;

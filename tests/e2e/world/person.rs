@@ -71,7 +71,7 @@ pub async fn ask(address: SocketAddr, method: Method, path: &str, body: Option<V
     send(&reqwest::Client::new(), address, method, path, None, body).await
 }
 
-async fn send(
+pub async fn send(
     http: &reqwest::Client,
     address: SocketAddr,
     method: Method,

@@ -1,0 +1,118 @@
+//! How often passwords may be tried and accounts may be made.
+//!
+//! A group of addresses has a budget of hashes, and a name has waits that grow with each wrong password. Both are
+//! counted in the database, so all nodes agree and a restart forgets nothing.
+
+use std::net::IpAddr;
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts::{Budget, FailureKeys, budgets, failures},
+    credentials::{Password, PasswordCheck, PasswordHash, Turn, Username},
+    domain::UserId,
+    limits::{BudgetKey, Exceeded, Policy},
+};
+
+/// The right password of an account.
+pub(super) struct Checked {
+    /// The account.
+    pub(super) user: UserId,
+    /// The hash that was checked.
+    pub(super) hash: PasswordHash,
+    /// Whether the hash is of another cost than today's.
+    pub(super) is_stale: bool,
+}
+
+impl Access {
+    /// Works in a turn at hashing and within the budget of a group of addresses. An outcome that does not count gives
+    /// back what it has cost.
+    ///
+    /// The memory is asked first, so that a flood costs neither a turn nor a query. The database is asked second and
+    /// decides: it knows what other nodes have admitted, and what was admitted before a restart. The turn comes before
+    /// the database, so that a flood holds no more connections to it than there are turns.
+    pub(super) async fn metered<T>(
+        &self,
+        policy: Policy,
+        from: IpAddr,
+        counts: impl Fn(&Result<T, AccessError>) -> bool,
+        work: impl AsyncFnOnce(&Turn) -> Result<T, AccessError>,
+    ) -> Result<T, AccessError> {
+        let group = BudgetKey::address_group(from);
+        self.limits.admit(policy, group)?;
+        let outcome = self.budgeted(policy, group, &counts, work).await;
+        if !counts(&outcome) {
+            self.limits.give_back(policy, group, 1);
+        }
+        // The refusal is noted last: in the other order, the answer would tell of the budget that was given back.
+        match outcome {
+            Err(AccessError::RateLimited(exceeded)) => Err(self.limits.refuse(policy, exceeded.wait).into()),
+            outcome => outcome,
+        }
+    }
+
+    async fn budgeted<T>(
+        &self,
+        policy: Policy,
+        group: BudgetKey,
+        counts: impl Fn(&Result<T, AccessError>) -> bool,
+        work: impl AsyncFnOnce(&Turn) -> Result<T, AccessError>,
+    ) -> Result<T, AccessError> {
+        let key = self.limits.number_of(policy, group);
+        // Log-ins and registrations take their turns as one holder: both cost the same hashes.
+        let turn = self.hasher.turn(self.limits.number_of(Policy::Login, group)).await?;
+        let Some(rate) = self.limits.rates().of(policy) else { return work(&turn).await };
+        let budget = Budget { key, interval: rate.interval(), burst: rate.burst };
+        budgets::take(&self.pool, &budget).await?.map_err(|wait| Exceeded { policy, wait })?;
+        let outcome = work(&turn).await;
+        if !counts(&outcome)
+            && let Err(error) = budgets::give_back(&self.pool, &budget).await
+        {
+            // The budget fills by itself, so this costs the clients of the group a moment.
+            tracing::debug!(%error, "could not give back the budget of an attempt");
+        }
+        outcome
+    }
+
+    /// Checks the password of a name as somebody typed it, known or not. The attempt has to wait after wrong ones.
+    ///
+    /// The failures are read within the turn and a new one is counted before the turn ends. So no more wrong passwords
+    /// pass at once than there are turns, however many come at the same time.
+    pub(super) async fn check(
+        &self,
+        turn: &Turn,
+        typed: &str,
+        password: &Password,
+        from: IpAddr,
+    ) -> Result<Checked, AccessError> {
+        let username = Username::parse(typed).ok();
+        let name = username.as_ref().map_or(typed, Username::as_str);
+        let keys = FailureKeys {
+            name: self.limits.number_of(Policy::Login, BudgetKey::name(name)),
+            name_here: self.limits.number_of(Policy::Login, BudgetKey::name_from(name, from)),
+            place: self.place(from),
+        };
+        let prior = failures::prior(&self.pool, username.as_ref(), &keys).await?;
+        if !prior.wait.is_zero() {
+            return Err(Exceeded { policy: Policy::Login, wait: prior.wait }.into());
+        }
+        // Unknown accounts are checked too, so that the time tells nothing.
+        let verdict = turn.verify(password, prior.account.as_ref().map(|(_, hash)| hash)).await?;
+        match (prior.account, verdict) {
+            (Some((user, hash)), PasswordCheck::Right | PasswordCheck::RightButStale) => {
+                if prior.has_failed_here {
+                    failures::succeeded(&self.pool, &keys).await?;
+                }
+                Ok(Checked { user, hash, is_stale: verdict == PasswordCheck::RightButStale })
+            }
+            _ => {
+                failures::failed(&self.pool, &keys).await?;
+                Err(AccessError::BadCredentials)
+            }
+        }
+    }
+
+    /// The group of addresses, as logins remember it.
+    pub(super) fn place(&self, from: IpAddr) -> u64 {
+        self.limits.number_of(Policy::Login, BudgetKey::address_group(from))
+    }
+}

@@ -1,0 +1,168 @@
+//! Wrong passwords: how many there were for a name, and how long the next attempt has to wait. A name counts whether or
+//! not there is such an account, so that nobody learns which names exist.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgPool};
+use uuid::Uuid;
+
+use crate::{
+    credentials::{PasswordHash, Username},
+    domain::UserId,
+};
+
+/// So many wrong passwords cost no wait.
+const FREE: i32 = 5;
+/// The longest wait: nobody is ever locked out for good.
+const LONGEST: Duration = Duration::from_secs(15 * 60);
+
+/// A name that somebody has typed somewhere, as three keyed hashes.
+#[derive(Debug, Clone, Copy)]
+pub struct FailureKeys {
+    /// The name, from everywhere.
+    pub name: u64,
+    /// The name, from this group of addresses.
+    pub name_here: u64,
+    /// The group of addresses.
+    pub place: u64,
+}
+
+/// What is known before a password is checked.
+#[derive(Debug)]
+pub struct Prior {
+    /// The account of the name, if there is one.
+    pub account: Option<(UserId, PasswordHash)>,
+    /// How long to wait before the password may be checked.
+    pub wait: Duration,
+    /// Whether there were failures from this group of addresses.
+    pub has_failed_here: bool,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Option<Uuid>,
+    password_hash: Option<String>,
+    is_known_here: bool,
+    here: Option<i32>,
+    here_ago: Option<f64>,
+    everywhere: Option<i32>,
+    everywhere_ago: Option<f64>,
+}
+
+/// Looks at an account and its failures, in one query for known and unknown names.
+///
+/// Failures from everywhere do not count where a login of the account has begun before: otherwise strangers could
+/// keep the owner out.
+pub async fn prior(pool: &PgPool, username: Option<&Username>, keys: &FailureKeys) -> sqlx::Result<Prior> {
+    let row: Row = sqlx::query_as(
+        "select account.id, account.password_hash,
+                exists (select from auth.login where account_id = account.id and place = $3) as is_known_here,
+                here.failures as here,
+                extract(epoch from now() - here.failed_at)::float8 as here_ago,
+                everywhere.failures as everywhere,
+                extract(epoch from now() - everywhere.failed_at)::float8 as everywhere_ago
+         from (values (1)) as one
+         left join auth.account on account.username_key = $1 and account.username = $2
+         left join auth.failure here on here.key = $4 and here.forgotten_at > now()
+         left join auth.failure everywhere on everywhere.key = $5 and everywhere.forgotten_at > now()",
+    )
+    .bind(username.map(Username::key))
+    .bind(username.map(Username::as_str))
+    .bind(keys.place.cast_signed())
+    .bind(keys.name_here.cast_signed())
+    .bind(keys.name.cast_signed())
+    .fetch_one(pool)
+    .await?;
+    let here = wait(row.here, row.here_ago);
+    let everywhere = wait(row.everywhere, row.everywhere_ago);
+    let account = row.id.zip(row.password_hash);
+    Ok(Prior {
+        account: account.map(|(id, hash)| (UserId::known(id), PasswordHash::stored(hash))),
+        wait: if row.is_known_here { here } else { here.max(everywhere) },
+        has_failed_here: row.here.is_some(),
+    })
+}
+
+/// Counts a wrong password.
+///
+/// One group of addresses adds no more than [`FREE`] to what counts everywhere: otherwise a single stranger could make
+/// every new device of the owner wait, for ever.
+pub async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
+    if add(pool, keys.name_here).await? <= FREE {
+        add(pool, keys.name).await?;
+    }
+    Ok(())
+}
+
+/// Forgets the failures from a group of addresses, because the right password came from there.
+pub async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
+    sqlx::query(
+        "with here as (delete from auth.failure where key = $1 returning least(failures, $3) as counted)
+         update auth.failure set failures = greatest(failures - here.counted, 0) from here where key = $2",
+    )
+    .bind(keys.name_here.cast_signed())
+    .bind(keys.name.cast_signed())
+    .bind(FREE)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Adds a failure, and returns how many there are. A few are forgotten after an hour, in which no more attempts pass
+/// than at the longest wait, and more after a day.
+async fn add(pool: &PgPool, key: u64) -> sqlx::Result<i32> {
+    sqlx::query_scalar(
+        "insert into auth.failure as old (key, failures, failed_at, forgotten_at)
+         values ($1, 1, now(), now() + interval '1 hour')
+         on conflict (key) do update set
+             failures = case when old.forgotten_at > now() then least(old.failures + 1, 1000) else 1 end,
+             failed_at = now(),
+             forgotten_at = now() + case
+                 when old.forgotten_at > now() and old.failures + 1 >= $2 then interval '1 day'
+                 else interval '1 hour' end
+         returning failures",
+    )
+    .bind(key.cast_signed())
+    .bind(FREE)
+    .fetch_one(pool)
+    .await
+}
+
+/// What is left of the wait that so many failures cost since the last of them.
+fn wait(failures: Option<i32>, ago: Option<f64>) -> Duration {
+    let ago = Duration::try_from_secs_f64(ago.unwrap_or_default().max(0.0)).unwrap_or(Duration::MAX);
+    delay(failures.unwrap_or_default()).saturating_sub(ago)
+}
+
+/// The wait after the last of so many failures: a second from the fifth, twice as long with each.
+fn delay(failures: i32) -> Duration {
+    match u32::try_from(failures - FREE) {
+        Ok(more) => Duration::from_secs(1_u64.checked_shl(more.min(32)).unwrap_or(u64::MAX)).min(LONGEST),
+        Err(_) => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_from_the_fifth_failure_and_has_an_end() {
+        let seconds = |failures| delay(failures).as_secs();
+        assert_eq!([0, 1, 4].map(seconds), [0, 0, 0]);
+        assert_eq!([5, 6, 7, 14].map(seconds), [1, 2, 4, 512]);
+        assert_eq!([15, 16, 1000, i32::MAX].map(seconds), [900; 4]);
+    }
+
+    #[test]
+    fn time_that_has_passed_counts() {
+        assert_eq!(wait(Some(7), Some(1.5)), Duration::from_millis(2_500));
+        assert_eq!(wait(Some(7), Some(4.0)), Duration::ZERO);
+        assert_eq!(wait(None, None), Duration::ZERO);
+        assert_eq!(
+            wait(Some(7), Some(-3.0)),
+            Duration::from_secs(4),
+            "a clock that was set back adds nothing"
+        );
+    }
+}
