@@ -4,6 +4,7 @@ mod database;
 mod error;
 mod installation;
 mod patience;
+mod pressure;
 mod process;
 mod same_log;
 mod snapshots;
@@ -43,6 +44,7 @@ use crate::{
     listen, live,
     live::Current,
     log::{Durability, Log},
+    overload::Overload,
     presence::Presence,
     projector,
     reading::{Events, Reading, SEARCHES},
@@ -200,6 +202,8 @@ async fn start(
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
+    let overload = Overload::new(settings.overload_wait());
+    pressure::start(&overload, &pool, &log, tasks);
     let needs = Needs {
         log: log.clone(),
         current: &current,
@@ -235,6 +239,7 @@ async fn start(
             conversations: conversations.clone(),
             blocked: blocked.clone(),
             limits: limits.clone(),
+            overload: overload.clone(),
             clock: clock.clone(),
             tokens: tokens.clone(),
             revoked: revoked.clone(),
@@ -259,6 +264,7 @@ async fn start(
         log: log.clone(),
         pool: pool.clone(),
         conversations: conversations.clone(),
+        overload: overload.clone(),
         clock: clock.clone(),
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
@@ -321,7 +327,7 @@ async fn start(
     if let Some(gateway) = &gateway {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::edge(routes, limits).boxed();
+    let endpoint = api::edge(routes, limits, overload).boxed();
     Ok(Started { stopping, pool, gateway, endpoint })
 }
 

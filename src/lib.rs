@@ -90,6 +90,8 @@ pub(crate) mod listen;
 #[allow(unreachable_pub)]
 pub mod live;
 pub mod log;
+#[allow(unreachable_pub)]
+pub(crate) mod overload;
 pub mod presence;
 pub(crate) mod problems;
 pub mod projector;

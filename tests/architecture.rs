@@ -129,6 +129,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
     ("cache", Leaf, &[]),
+    ("overload", Leaf, &[]),
     ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
     ("listen", Leaf, &["problems"]),
@@ -142,7 +143,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
 ];
 
 /// What every module but `domain` may import.
-const FOR_ALL: &[&str] = &["cache", "clock", "shares", "supervise", "telemetry"];
+const FOR_ALL: &[&str] = &["cache", "clock", "overload", "shares", "supervise", "telemetry"];
 
 /// Outside crates that any module but `domain` may use.
 const ANYWHERE: &[&str] =

@@ -21,6 +21,7 @@ use crate::{
     domain::Position,
     live::Conversations,
     log::{Log, Peer, Survey, Unavailable},
+    overload::Overload,
     supervise::Supervisor,
     telemetry::METRICS,
 };
@@ -42,6 +43,8 @@ pub struct Watched {
     pub pool: PgPool,
     /// How far this process has followed the log.
     pub conversations: Conversations,
+    /// How much is refused because there is too much to do.
+    pub overload: Overload,
     /// The time.
     pub clock: Clock,
 }
@@ -166,6 +169,7 @@ impl Monitor {
             is_building,
             connections: [pool.size(), idle, pool.options().get_max_connections()],
             stopped: METRICS.stopped.get(),
+            overload: self.parts.overload.level(),
         };
         let report = report(&facts);
         for part in &report.parts {

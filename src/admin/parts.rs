@@ -12,6 +12,7 @@ use crate::{
         report::{Part, Report},
     },
     log::{Hole, Survey},
+    overload::{Level, WorkKind},
 };
 
 /// A survey of the log that is older tells nothing of the present.
@@ -44,6 +45,8 @@ pub(super) struct Facts {
     pub(super) connections: [u32; 3],
     /// Followers and projections that have stopped for good.
     pub(super) stopped: i64,
+    /// How much is refused because there is too much to do.
+    pub(super) overload: Level,
 }
 
 /// Reports all parts.
@@ -67,6 +70,7 @@ fn parts(facts: &Facts) -> Vec<Part> {
         hub(facts),
         Part::ok("tasks"),
         clock(facts),
+        load(facts),
     ]
 }
 
@@ -265,6 +269,21 @@ fn clock(facts: &Facts) -> Part {
         }
     }
     part
+}
+
+/// An overloaded node stays in: without it, the others would have still more to do.
+fn load(facts: &Facts) -> Part {
+    let part = match facts.overload.last().map(WorkKind::word) {
+        None => Part::ok("load"),
+        Some(up_to) => {
+            let detail = format!(
+                "this node has too much to do and refuses work up to `{up_to}`: its log lines say what had to wait; \
+                 start more nodes, or give Postgres or nats-server more"
+            );
+            Part::degraded("load", "overloaded", detail)
+        }
+    };
+    part.with("level", facts.overload.number())
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ fn sound() -> Facts {
         is_building: false,
         connections: [4, 2, 16],
         stopped: 0,
+        overload: Level::default(),
     }
 }
 

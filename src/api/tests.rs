@@ -7,10 +7,12 @@ use crate::{
     api::{routes::routes, *},
     domain::UserId,
     limits::{RateLimits, Rates},
+    overload::Overload,
 };
 use sample::{ANA, More, Things};
 
 mod operations;
+mod overload;
 mod sample;
 
 struct Answer {
@@ -41,9 +43,14 @@ impl Answer {
     }
 }
 
+/// A node with nothing to do.
+fn calm() -> Overload {
+    Overload::new(std::time::Duration::from_secs(1))
+}
+
 async fn send(request: Request) -> Answer {
     let limits = RateLimits::new(Rates::default(), &[0; 32]).into();
-    let mut response = edge(routes((Things, More), ()), limits).get_response(request).await;
+    let mut response = edge(routes((Things, More), ()), limits, calm()).get_response(request).await;
     let bytes = response.take_body().into_bytes().await.expect("body");
     let body = serde_json::from_slice(&bytes).unwrap_or_default();
     Answer { status: response.status().as_u16(), response, body }

@@ -109,6 +109,13 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,
 
+    /// Shortest wait, over half a second, for a processor, a connection to Postgres or the log, from which on this node
+    /// counts as overloaded and refuses work: `typing` first, and at ten times this wait everything, sends last. In
+    /// milliseconds.
+    #[arg(long, env = "VERBATIM_OVERLOAD_WAIT", default_value_t = 200, value_name = "MILLISECONDS",
+          value_parser = clap::value_parser!(u64).range(5..=60_000))]
+    overload_wait: u64,
+
     /// Time in which this node still accepts connections after SIGTERM, while /readyz already answers 503, in
     /// seconds. Set it to the time that the load balancer needs to notice. [default: 5, with `dev` 0]
     #[arg(long, env = "VERBATIM_DRAIN_DELAY", value_name = "SECONDS",
@@ -169,6 +176,11 @@ impl Settings {
     /// How often things may be done.
     pub fn rates(&self) -> Rates {
         self.limits.rates()
+    }
+
+    /// The wait from which on this node counts as overloaded.
+    pub fn overload_wait(&self) -> Duration {
+        Duration::from_millis(self.overload_wait)
     }
 
     /// The settings of presence.

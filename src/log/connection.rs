@@ -22,6 +22,7 @@ use crate::{
         subject,
         write::{commit::Queue, window::Window},
     },
+    overload::Shortest,
     supervise::Supervisor,
 };
 
@@ -41,6 +42,7 @@ pub struct Log {
     pub(in crate::log) connections: watch::Sender<u64>,
     pub(in crate::log) works: watch::Sender<bool>,
     pub(in crate::log) outcomes: Outcomes,
+    pub(in crate::log) waited: Shortest,
     pub(in crate::log) signs: Signs,
     pub(in crate::log) snapshots: Snapshots,
     pub(in crate::log) public_url: Option<Arc<PublicUrl>>,
@@ -77,8 +79,10 @@ impl Connection {
         let tails = (0..layout.streams).map(|_| Tail::default()).collect();
         let windows = (0..layout.streams).map(|_| Window::default()).collect();
         let outcomes = Outcomes::default();
-        let queue =
-            |known: &Known| Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, tasks);
+        let waited = Shortest::default();
+        let queue = |known: &Known| {
+            Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, &waited, tasks)
+        };
         let queues = known.iter().map(queue).collect();
         let places = Places::default();
         let seen = (0..layout.streams).map(|_| Seen::default()).collect();
@@ -96,6 +100,7 @@ impl Connection {
             connections,
             works,
             outcomes,
+            waited,
             signs: Signs::of(layout.streams),
             snapshots: Snapshots::none(),
             public_url: None,
@@ -194,6 +199,16 @@ impl Log {
     /// Whether events can be appended at present, as far as those tell that are under way.
     pub fn works(&self) -> watch::Receiver<bool> {
         self.works.subscribe()
+    }
+
+    /// How long appends have waited for their acknowledgements.
+    pub(crate) fn waited(&self) -> &Shortest {
+        &self.waited
+    }
+
+    /// How many appends wait for their acknowledgement at this moment.
+    pub(crate) fn appends_waiting(&self) -> usize {
+        self.queues.iter().map(Queue::waiting).sum()
     }
 
     /// The last position of a stream. What is looked up later is at least as new.

@@ -64,6 +64,7 @@ codes! {
     origin_not_allowed 403: "Web pages of this origin may not use this server." => "Ask the operator to add the origin to VERBATIM_ORIGINS.";
     rate_limited 429: "The caller sent too many requests." => "Wait for the time in `Retry-After`.";
     stopping 503: "This node stops." => "Try again: another node answers.";
+    temporary_reduced_capacity 503: "This node has too much to do and refuses work of this kind." => "Send the same again after the time in `Retry-After`, perhaps to another node.";
     token_expired 401: "The access token has expired." => "Refresh the token.";
     token_in_url 400: "The URL carries an access token, and proxies and browser histories keep URLs." => "Send the token as `Authorization: Bearer`, or from a browser as the subprotocol entry `bearer.<token>`; log in again.";
     too_large 413: "The body, or the event that would be stored, has too many bytes." => "Send less.";

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     limits::{Exceeded, Policy},
+    overload::Shed,
     problems::{codes, request_id::RequestId},
 };
 
@@ -207,6 +208,12 @@ impl From<Exceeded> for Problem {
     }
 }
 
+impl From<Shed> for Problem {
+    fn from(_: Shed) -> Self {
+        Self::unavailable(Shed::CODE, Shed::DETAIL, Shed::AGAIN)
+    }
+}
+
 impl ResponseError for Problem {
     fn status(&self) -> StatusCode {
         self.status
@@ -251,7 +258,8 @@ pub(crate) struct Document {
     violated: Vec<String>,
 }
 
-/// The kind of a problem that an IETF draft (ratelimit-headers) gives a name of its own.
+/// The kinds of problems to which an IETF draft (ratelimit-headers) gives names of their own.
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
 impl Document {
@@ -260,9 +268,10 @@ impl Document {
         let mut title = problem.code.replace('_', " ");
         title.get_mut(..1).map(str::make_ascii_uppercase);
         Self {
-            kind: match problem.violated {
-                None => format!("{}/{}", codes::PATH, problem.code),
-                Some(_) => QUOTA_EXCEEDED.into(),
+            kind: match (problem.violated, problem.code) {
+                (Some(_), _) => QUOTA_EXCEEDED.into(),
+                (None, Shed::CODE) => REDUCED_CAPACITY.into(),
+                (None, code) => format!("{}/{code}", codes::PATH),
             },
             title,
             status: problem.status.as_u16(),

@@ -75,6 +75,10 @@ metrics! {
     slow_consumers: Counter = "slow_consumers";
     /// Requests and frames that were refused because of a rate limit, by policy.
     rate_limited: Family<[(&'static str, &'static str); 1], Counter> = "rate_limited";
+    /// How much this node refuses because it has too much to do: 0 nothing, 8 everything.
+    overload: Gauge = "overload_level";
+    /// Requests and frames that were refused because this node had too much to do, by kind of work.
+    shed: Family<[(&'static str, &'static str); 1], Counter> = "shed";
     /// Messages of other nodes about rate limits that could not be understood, or not wholly.
     gossip_ignored: Counter = "limits_gossip_ignored";
 }

@@ -43,6 +43,7 @@ mod newer;
 mod nodes;
 mod older;
 mod outages;
+mod overload;
 mod past;
 mod permissions;
 mod personal;

@@ -11,10 +11,11 @@ use tokio::time::timeout;
 use tracing::Instrument;
 
 use crate::{
-    api::http::{asking, document, page::Wait, rate, strict, translated, unread::Unread},
+    api::http::{asking, document, page::Wait, rate, strict, translated, unread::Unread, work},
     commands::DEADLINE,
     limits::{BudgetKey, Exceeded, Policy, RateLimits, noted},
     listen::ClientAddress,
+    overload::{Overload, Shed},
     problems::{self, Problem, RequestId},
     telemetry::{self, TraceParent},
 };
@@ -26,13 +27,18 @@ const SOCKET: &str = "/v1/ws";
 
 /// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
 /// that every error, also a panic, is answered as a [`Problem`].
-pub fn edge<E: Endpoint>(inner: E, limits: Arc<RateLimits>) -> impl Endpoint<Output = Response> {
-    Edge { inner, limits, unread: Unread::default() }
+pub fn edge<E: Endpoint>(
+    inner: E,
+    limits: Arc<RateLimits>,
+    overload: Overload,
+) -> impl Endpoint<Output = Response> {
+    Edge { inner, limits, overload, unread: Unread::default() }
 }
 
 struct Edge<E> {
     inner: E,
     limits: Arc<RateLimits>,
+    overload: Overload,
     unread: Unread,
 }
 
@@ -85,9 +91,20 @@ impl<E: Endpoint> Edge<E> {
         }
     }
 
+    /// Refuses what an overloaded node does not do at present. Before the token is looked at: what is refused should
+    /// cost as little as possible.
+    fn bears(&self, request: &Request) -> Result<(), Shed> {
+        let uri = request.uri();
+        let work = work::of(request.method(), uri.path(), uri.query().unwrap_or_default());
+        work.map_or(Ok(()), |work| self.overload.admit(work))
+    }
+
     async fn answer(&self, request: Request) -> Response {
         if let Err(exceeded) = self.admit(&request) {
             return Problem::from(exceeded).into_response();
+        }
+        if let Err(shed) = self.bears(&request) {
+            return Problem::from(shed).into_response();
         }
         if let Some(problem) = refused_at_once(&request) {
             return problem.into_response();

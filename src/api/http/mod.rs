@@ -21,3 +21,4 @@ pub mod translated;
 pub mod typed;
 pub mod unread;
 pub mod values;
+pub mod work;

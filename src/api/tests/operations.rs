@@ -8,17 +8,17 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         self,
-        tests::{Things, edge, routes},
+        tests::{Things, calm, edge, routes},
     },
     limits::{RateLimits, Rates},
 };
 
-fn document() -> Value {
+pub(super) fn document() -> Value {
     serde_json::from_str(&api::document()).expect("json")
 }
 
 /// Method, path and operation of each.
-fn operations(document: &Value) -> Vec<(String, &Value)> {
+pub(super) fn operations(document: &Value) -> Vec<(String, &Value)> {
     let paths = document["paths"].as_object().expect("paths").iter();
     paths
         .flat_map(|(path, methods)| {
@@ -142,7 +142,7 @@ async fn the_gateway_lies_beside_the_operations() {
     let app = || {
         let gateway = get(make_sync(|_| StatusCode::SWITCHING_PROTOCOLS));
         let app: Route = routes(Things, ());
-        edge(app.at("/v1/ws", gateway), RateLimits::new(Rates::default(), &[0; 32]).into())
+        edge(app.at("/v1/ws", gateway), RateLimits::new(Rates::default(), &[0; 32]).into(), calm())
     };
     let status = async |path: &str| {
         let answer = poem::Endpoint::get_response(&app(), Request::builder().uri_str(path).finish()).await;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     domain::{ClientId, ConversationId, Emoji, MessageId, Metadata, Position, Status, Text},
     gateway::frames::filter::Filter,
+    overload::WorkKind,
 };
 
 /// The longest `id` of a client's frame that is echoed, in bytes.
@@ -212,6 +213,23 @@ impl ClientFrame {
     /// Whether it may be lost without a word, because only the latest of its kind matters.
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence { .. })
+    }
+
+    /// The work that an overloaded node may refuse to do.
+    pub fn work(&self) -> Option<WorkKind> {
+        match self {
+            Self::Typing { .. } => Some(WorkKind::Typing),
+            Self::Presence { .. } => Some(WorkKind::Presence),
+            Self::Read { .. } | Self::Delivered { .. } => Some(WorkKind::Receipts),
+            Self::Send { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::Pin { .. }
+            | Self::Unpin { .. } => Some(WorkKind::Send),
+            Self::Hello { .. } | Self::Authenticate { .. } | Self::Ping { .. } => None,
+        }
     }
 }
 

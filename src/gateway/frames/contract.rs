@@ -29,6 +29,11 @@ answers it with an `error` `rate_limited`, which names the `policy` and the time
 their limits are dropped without an answer. A client that sends 20 frames within 60 s without waiting as long as it was told \
 is closed with 4408.
 
+A node that has too much to do refuses frames in the order `typing`, `presence`, receipts, and last of all everything that \
+changes a conversation: an `error` `temporary_reduced_capacity` names the time to wait, and the frame has no effect. `typing` \
+and `presence` are dropped without an answer. A `hello` with a cursor gets the same `error`, and then the socket is closed with \
+1013.
+
 A client may send 2,000 frames or 16 MB at once and then 200 frames and 1 MB a second, and 10 pings and pongs a second, \
 fragments included. Beyond that the server closes the socket with 4408 at once. Frames that wait because the server is busy do \
 not count against the client here.

@@ -8,12 +8,14 @@ use crate::{
         frames::{client::FrameId, close::Close, server::ServerFrame},
         hub::listeners::Session,
         session::{
+            answers::refuse_for_now,
             going_live::Live,
             opening::{Opening, later},
             resume::Resume,
             shared::Gateway,
         },
     },
+    overload::WorkKind,
 };
 
 /// Begins a session, from a cursor if there is one.
@@ -26,6 +28,10 @@ pub(in crate::gateway) async fn begin(
     let opening = Opening { gateway, session, id };
     opening.may_go_on()?;
     let Some(cursor) = cursor else { return afresh(opening, None).await };
+    if gateway.overload.admit(WorkKind::Resume).is_err() {
+        refuse_for_now(&session.socket, id);
+        return Err(Close::OVERLOAD);
+    }
     let now = gateway.conversations.points();
     let points = gateway.feed.points(session.user, &cursor, &now).await.map_err(|e| later(&e.into()))?;
     match points {

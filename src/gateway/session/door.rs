@@ -17,6 +17,7 @@ use crate::{
     },
     limits::{BudgetKey, Exceeded, Policy},
     listen::{ClientAddress, Upgrade},
+    overload::{Shed, WorkKind},
     problems::Problem,
 };
 
@@ -27,6 +28,7 @@ pub struct Door(pub Arc<Gateway>);
 /// Why there is no socket.
 enum Shut {
     RateLimited(Exceeded),
+    Overload(Shed),
     Handshake(BadHandshake),
     Token(BadToken),
     TooManySockets,
@@ -59,6 +61,7 @@ impl Door {
         if gateway.sessions.len() >= gateway.settings.sockets {
             return Err(Shut::Full);
         }
+        gateway.overload.admit(WorkKind::Connect)?;
         let limits = &gateway.limits;
         let address = ClientAddress::of(request).map(|client| BudgetKey::address(client.0));
         let admit = |policy| address.map_or(Ok(()), |address| limits.admit(policy, address));
@@ -98,12 +101,19 @@ impl From<Exceeded> for Shut {
     }
 }
 
+impl From<Shed> for Shut {
+    fn from(shed: Shed) -> Self {
+        Self::Overload(shed)
+    }
+}
+
 impl From<Shut> for Problem {
     fn from(shut: Shut) -> Self {
         const RETRY: Duration = Duration::from_secs(5);
         match shut {
             Shut::Handshake(refused) => refused.into(),
             Shut::RateLimited(exceeded) => exceeded.into(),
+            Shut::Overload(shed) => shed.into(),
             Shut::Token(BadToken::Expired) => {
                 Self::unauthorized("token_expired", "the access token has expired: refresh it")
             }

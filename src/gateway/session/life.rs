@@ -13,17 +13,22 @@ use crate::{
             client::{ClientFrame, FrameId},
             close::Close,
             filter::Filter,
-            reading::BadFrame,
             server::ServerFrame,
         },
         hub::listeners::{Listener, Listeners, Session},
-        session::{begin::begin, shared::Gateway, strikes::Strikes},
+        session::{
+            answers::{acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now},
+            begin::begin,
+            shared::Gateway,
+            strikes::Strikes,
+        },
         wire::{
             incoming::{Event, Incoming},
             socket::Socket,
         },
     },
     limits::{Exceeded, Meter, Policy},
+    overload::Shed,
     telemetry::METRICS,
 };
 
@@ -124,33 +129,28 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
     None
 }
 
-fn refuse(socket: &Socket, id: Option<&FrameId>, code: &str, detail: &str, retry_after_ms: Option<u64>) {
-    socket.send(&ServerFrame::Error { id, code, policy: None, detail, retry_after_ms }.encode());
-}
-
-fn refuse_bad(socket: &Socket, bad: &BadFrame) {
-    refuse(socket, bad.id.as_ref(), "invalid_frame", &bad.detail, None);
-}
-
-/// Tells a client why a command was refused, in the words of REST.
-fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
-    let retry_after_ms = matches!(refused, Refused::Unavailable(_)).then_some(1_000);
-    refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
-}
-
 /// What a command comes to within its deadline, the same as a request's.
 async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result<T, Refused> {
     let late = || Unavailable::because("a command was not answered in time").into();
     timeout(DEADLINE, command).await.unwrap_or_else(|_| Err(late()))
 }
 
-fn acknowledge(
-    socket: &Socket,
-    id: Option<&FrameId>,
-    position: Option<Position>,
-    message_id: Option<MessageId>,
-) {
-    socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
+/// Why a frame has no effect, whatever it says.
+enum NotNow {
+    Limited(Exceeded),
+    Shed,
+}
+
+impl From<Exceeded> for NotNow {
+    fn from(exceeded: Exceeded) -> Self {
+        Self::Limited(exceeded)
+    }
+}
+
+impl From<Shed> for NotNow {
+    fn from(_: Shed) -> Self {
+        Self::Shed
+    }
 }
 
 /// A session that has begun.
@@ -193,13 +193,15 @@ impl<'a> Conversing<'a> {
         }
     }
 
-    /// Takes what every frame costs.
-    fn admit(&mut self, frame: &ClientFrame) -> Result<(), Exceeded> {
+    /// Takes what every frame costs. A frame that an overloaded node refuses costs its user nothing, but it is a
+    /// frame: otherwise a client could send as many as it likes.
+    fn admit(&mut self, frame: &ClientFrame) -> Result<(), NotNow> {
         self.frames.admit()?;
-        match frame.is_ephemeral() {
-            true => Ok(()),
-            false => self.gateway.limits.admit(Policy::User, self.session.user),
+        frame.work().map_or(Ok(()), |work| self.gateway.overload.admit(work))?;
+        if !frame.is_ephemeral() {
+            self.gateway.limits.admit(Policy::User, self.session.user)?;
         }
+        Ok(())
     }
 
     /// Tells a client how long to wait, and ends the session of one that never does.
@@ -228,11 +230,11 @@ impl<'a> Conversing<'a> {
 
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
-        if let Err(exceeded) = self.admit(&frame) {
-            if !frame.is_ephemeral() {
-                self.limited(frame.id(), exceeded);
-            }
-            return;
+        match self.admit(&frame) {
+            Ok(()) => {}
+            Err(_) if frame.is_ephemeral() => return,
+            Err(NotNow::Limited(exceeded)) => return self.limited(frame.id(), exceeded),
+            Err(NotNow::Shed) => return refuse_for_now(socket, frame.id()),
         }
         match frame {
             ClientFrame::Hello { id, .. } => {

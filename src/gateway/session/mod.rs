@@ -1,5 +1,6 @@
 //! One socket: from its handshake to its end.
 
+mod answers;
 mod begin;
 pub mod door;
 mod going_live;

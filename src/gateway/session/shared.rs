@@ -19,6 +19,7 @@ use crate::{
     limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Revoked},
     log::Log,
+    overload::Overload,
     presence::Presence,
 };
 
@@ -34,6 +35,8 @@ pub struct Gateway {
     pub blocked: Arc<Blocked>,
     /// How often anything may be done.
     pub limits: Arc<RateLimits>,
+    /// How much is refused because there is too much to do.
+    pub overload: Overload,
     /// Time and ids.
     pub clock: Clock,
     /// Checking access tokens.

@@ -21,6 +21,7 @@ use crate::{
         streams::outcomes::Outcomes,
         write::publish::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, attempt, publish},
     },
+    overload::Shortest,
     supervise::Supervisor,
 };
 
@@ -41,6 +42,7 @@ static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 pub(in crate::log) struct Queue {
     waiting: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
+    waited: Shortest,
 }
 
 /// Where the events of a queue go.
@@ -67,22 +69,32 @@ impl Queue {
         known: Known,
         replicas: usize,
         outcomes: &Outcomes,
+        waited: &Shortest,
         tasks: &Supervisor,
     ) -> Self {
         let (waiting, receiver) = mpsc::channel(MAX_WAITING);
         let stream = Stream { client, known, replicas, outcomes: outcomes.clone() };
         tasks.spawn_ending("appends", empty(stream, receiver));
-        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)) }
+        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)), waited: waited.clone() }
+    }
+
+    /// How many events wait or are on their way.
+    pub(in crate::log) fn waiting(&self) -> usize {
+        MAX_WAITING - self.places.available_permits()
     }
 
     pub(in crate::log) async fn append(&self, out: Outgoing) -> Result<Appended, NotAppended> {
         let too_many = || Unavailable::because("too many appends are waiting");
         let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
         let (answer, answered) = oneshot::channel();
-        let deadline = Instant::now() + APPEND_DEADLINE;
-        let waiting = Waiting { out, deadline, _place, answer };
+        let begun = Instant::now();
+        let waiting = Waiting { out, deadline: begun + APPEND_DEADLINE, _place, answer };
         self.waiting.try_send(waiting).map_err(|_| too_many())?;
-        answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
+        let appended = answered.await.map_err(|_| Unavailable::because("the process is stopping"))?;
+        if appended.is_ok() {
+            self.waited.note(begun.elapsed());
+        }
+        appended
     }
 }
 

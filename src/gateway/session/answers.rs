@@ -1,0 +1,46 @@
+//! What a session says to frames: that a command is done, or why it is not.
+
+use crate::{
+    commands::Refused,
+    domain::{MessageId, Position},
+    gateway::{
+        frames::{client::FrameId, reading::BadFrame, server::ServerFrame},
+        wire::socket::Socket,
+    },
+    overload::Shed,
+};
+
+pub(super) fn refuse(
+    socket: &Socket,
+    id: Option<&FrameId>,
+    code: &str,
+    detail: &str,
+    retry_after_ms: Option<u64>,
+) {
+    socket.send(&ServerFrame::Error { id, code, policy: None, detail, retry_after_ms }.encode());
+}
+
+pub(super) fn refuse_bad(socket: &Socket, bad: &BadFrame) {
+    refuse(socket, bad.id.as_ref(), "invalid_frame", &bad.detail, None);
+}
+
+/// Tells a client why a command was refused, in the words of REST.
+pub(super) fn refuse_command(socket: &Socket, id: Option<&FrameId>, refused: &Refused) {
+    let retry_after_ms = matches!(refused, Refused::Unavailable(_)).then_some(1_000);
+    refuse(socket, id, refused.code(), refused.detail(), retry_after_ms);
+}
+
+pub(super) fn acknowledge(
+    socket: &Socket,
+    id: Option<&FrameId>,
+    position: Option<Position>,
+    message_id: Option<MessageId>,
+) {
+    socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
+}
+
+/// Tells a client that this node has too much to do.
+pub(super) fn refuse_for_now(socket: &Socket, id: Option<&FrameId>) {
+    let again = u64::try_from(Shed::AGAIN.as_millis()).unwrap_or(u64::MAX);
+    refuse(socket, id, Shed::CODE, Shed::DETAIL, Some(again));
+}
