@@ -53,14 +53,14 @@ use crate::{
     web,
 };
 
-/// How long a stopping process finishes what is in flight.
+/// How long a stopping process waits for requests that are in flight.
 const FINISH: Duration = Duration::from_secs(15);
 /// How long at least a process that has failed stays up, so that a load balancer sees that it is not ready.
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
 
-/// Serves until it is told to stop or one of its tasks fails, then finishes what is in flight and returns. `ready`
+/// Serves until a stop or until one of its tasks fails, then finishes the requests in flight and returns. `ready`
 /// is called once, with the addresses of the listeners.
 pub async fn serve(
     settings: &Settings,
@@ -151,7 +151,7 @@ fn listen_on(
 
 /// A process that runs.
 struct Started {
-    /// Tells requests that wait.
+    /// Ends requests that wait.
     stopping: watch::Sender<bool>,
     pool: PgPool,
     gateway: Option<Arc<Gateway>>,
@@ -340,7 +340,7 @@ async fn presence(
     Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
 }
 
-/// A nats-server that comes back has forgotten what lay in its memory.
+/// Makes the streams and buckets in memory anew whenever the connection is back: a restarted nats-server has lost them.
 async fn remake_volatile(log: Log) {
     let mut connections = log.connections();
     while connections.changed().await.is_ok() {

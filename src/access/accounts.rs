@@ -1,4 +1,4 @@
-//! Registering, and changing one's own account.
+//! Registering, and changing the account of the caller.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Logins: beginning, listing and ending them.
+//! Logins: beginning, listing, ending.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::{
     limits::Policy,
 };
 
-/// How often a password is checked anew because its hash changed meanwhile.
+/// The most checks of one password, if its hash changes meanwhile.
 pub(super) const ROUNDS: usize = 3;
 
 /// The input of a login.

@@ -1,4 +1,4 @@
-//! The few values that every use case of access takes.
+//! The values that the use cases of access take.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub struct Access {
     pub limits: Arc<RateLimits>,
     /// Issuing access tokens.
     pub tokens: Arc<Tokens>,
-    /// The revoked logins, as far as this node has to refuse them.
+    /// The revoked logins that this node has to refuse.
     pub revoked: Arc<Revoked>,
     /// The requests that follow events without a socket.
     pub followers: Arc<Followers>,

@@ -92,7 +92,7 @@ pub const DOCUMENT: &str = "/openapi.json";
 
 /// All operations under `/v1`, their document at [`DOCUMENT`], the public keys at
 /// `/.well-known/jwks.json`, the schemas of events under `/schemas/` and the kinds of problems under
-/// `/problems/`. The gateway's endpoint is put beside them, and [`edge()`](crate::api::edge()) around both:
+/// `/problems/`. The endpoint of the gateway stands beside them, and [`edge()`](crate::api::edge()) around both:
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
@@ -128,8 +128,8 @@ pub fn document() -> String {
     document::text::<Operations>()
 }
 
-/// The operations of `api` under [`document::BASE`] with their document; checkers of callers find
-/// `known` in the data of a request.
+/// The operations of `api` under [`document::BASE`] with their document. The check of a caller finds `known` in the data
+/// of the request.
 pub(super) fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations = OpenApiService::new(Strict(api), document::TITLE, document::VERSION);
     let document = Bytes::from(document::text::<A>());

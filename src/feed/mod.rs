@@ -1,11 +1,10 @@
-//! What a user has **missed**: the events of their conversations from a cursor on, in order, each
-//! with the position of the one before it. One path for three seconds and three weeks, for sockets
-//! and for REST.
+//! What a user has **missed**: the events of the user's conversations from a cursor on, in order, each with the position
+//! of the event before it. Three seconds and three weeks, sockets and REST go the same way.
 //!
-//! Who may see an event is decided by the roster as it was at that event, with the same fold that
-//! commands, hub and views use. The views only tell which conversations to look at.
+//! The roster at an event decides who may see the event, by the same fold that commands, hub and views use. The views
+//! only name the conversations to look at.
 //!
-//! The same log, read again, tells how a conversation was at a point ([`LookBack`]).
+//! A replay of the same log gives a conversation as it was at a point ([`LookBack`]).
 
 mod behind;
 mod catch_up;

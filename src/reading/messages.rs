@@ -107,7 +107,7 @@ impl Reading {
         Ok(pins.into_iter().map(with_message).collect())
     }
 
-    /// A member who reads messages, and the conversation as it was where `when` names an earlier point.
+    /// A member who reads messages, and the conversation as it was if `when` names an earlier point.
     async fn reader_when(
         &self,
         user: UserId,
@@ -122,7 +122,8 @@ impl Reading {
         Ok((reader, past))
     }
 
-    /// The views may miss a message that the log has: a miss counts only once they have reached the end of the log.
+    /// A message for its reader. The views may lag behind the log, so only views at the end of the log can say that there
+    /// is no such message.
     async fn visible(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
         if let Some(known) = views::message(&self.pool, reader, id).await? {
             return Ok(known);

@@ -1,4 +1,4 @@
-//! Reading a conversation as it was: which points may be named, and by whom.
+//! Reading a conversation as it was: the points that a member may name.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::{
     feed::LookBack,
 };
 
-/// How long a read waits for this node to come to a position.
+/// How long a read waits until this node has reached a position.
 const NODE_WITHIN: Duration = Duration::from_secs(2);
-/// How much a client's clock may be ahead of ours.
+/// The most that the clock of a client may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
 
 impl Reading {
-    /// The conversation as it was. A member sees what they may see now, so no point before they came
-    /// in, if that is the setting.
+    /// The conversation as it was. The present history setting counts: with `since_join` a member names no point before
+    /// joining.
     pub(super) async fn past(
         &self,
         me: UserId,

@@ -1,4 +1,4 @@
-//! The moment of which a read tells, and the part of the history that it wants.
+//! The moment of a read, and the part of the history that it asks for.
 
 use crate::{
     domain::{AsOf, Position},
@@ -38,12 +38,12 @@ pub enum Asked {
     },
 }
 
-/// The moment of which a list tells; empty for a list that events do not continue.
+/// The moment of a list. It is empty for a list that events do not continue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// The list tells all that has happened in its conversation up to this position, and nothing behind it.
+    /// The list has all events of its conversation up to this position, and no later one.
     pub position: Option<Position>,
-    /// The cursor from which on events tell the rest.
+    /// The cursor from which events continue the list.
     pub cursor: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Lists in parts: how many at once, where to go on, and the parts themselves.
+//! Lists in pages: the size of a page, the cursor of the next one, and the pages themselves.
 
 use std::{borrow::Cow, iter, sync::OnceLock, time::Duration};
 
@@ -12,22 +12,22 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{api::http::values::digits, reading::Standing};
 
-/// A part of a list, and where the next part begins.
+/// A page of a list, and the cursor of the next page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Page<T> {
-    /// The things of this page.
+    /// The items of this page.
     pub items: Vec<T>,
     /// For the parameter `cursor` of the next request; `None` at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// Told in the head of the answer.
+    /// The moment of the list, for the headers of the answer.
     #[serde(skip)]
     pub(in crate::api) standing: Standing,
 }
 
 impl<T> Page<T> {
-    /// The first `limit` of `rows`. One row more tells that there are more; the next page then goes
-    /// on behind what `end` says of the last one.
+    /// The first `limit` of `rows`. One row more says that the list goes on: the next page then begins behind the `end`
+    /// of the last row.
     pub fn cut<C: Serialize>(mut rows: Vec<T>, limit: Limit, end: impl FnOnce(&T) -> C) -> Self {
         let more = rows.len() > limit.get();
         rows.truncate(limit.get());
@@ -36,24 +36,24 @@ impl<T> Page<T> {
         Self::of(rows, next_cursor)
     }
 
-    /// Things of which it is known where the next page begins.
+    /// Items with the cursor of the next page.
     pub fn of(items: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { items, next_cursor, standing: Standing::default() }
     }
 
-    /// The same page, of which it is known of which moment it tells.
+    /// The same page with its moment.
     #[must_use]
     pub fn standing(self, standing: Standing) -> Self {
         Self { standing, ..self }
     }
 
-    /// The same page of other things; those that become `None` are left out.
+    /// The same page of other items. An item that becomes `None` is left out.
     pub fn filter_map<U>(self, shape: impl FnMut(T) -> Option<U>) -> Page<U> {
         let Self { items, next_cursor, standing } = self;
         Page { items: items.into_iter().filter_map(shape).collect(), next_cursor, standing }
     }
 
-    /// The same page of other things.
+    /// The same page of other items.
     pub fn map<U>(self, mut shape: impl FnMut(T) -> U) -> Page<U> {
         self.filter_map(|item| Some(shape(item)))
     }
@@ -100,7 +100,7 @@ impl<T: Type> Type for Page<T> {
     }
 }
 
-/// How many things a page may hold: the parameter `limit`, 1 to 200, else 50.
+/// The most items of a page: the parameter `limit`, 1 to 200. The default is 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);
 
@@ -115,13 +115,13 @@ impl Limit {
         self.0.into()
     }
 
-    /// One more than the page holds, to know whether there are more.
+    /// One more than the page holds: the row that says that the list goes on.
     pub fn and_one(self) -> i64 {
         i64::from(self.0) + 1
     }
 }
 
-/// How long to wait for something: the parameter `wait`, 0 to 60 seconds, else 0.
+/// The time to wait for an event: the parameter `wait`, 0 to 60 seconds. The default is 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wait(pub Duration);
 
@@ -130,13 +130,13 @@ impl Wait {
     pub const MAX: u16 = 60;
 }
 
-/// The key of this installation. A parameter is parsed without an operation at hand, so it belongs to the
-/// process; the first one stays, and there is no other.
+/// The key of this installation. Parsing a parameter reaches no operation, so the key belongs to the process. The first
+/// key stays.
 static KEY: OnceLock<hmac::Key> = OnceLock::new();
-/// Bytes of the authentication code that are kept.
+/// The bytes of an authentication code that a cursor keeps.
 const TAG: usize = 16;
 
-/// Has cursors authenticated with the key that all nodes share: what they say was said by one of them.
+/// Sets the key that all nodes share. A cursor with a code by this key was made by one of them.
 pub(in crate::api) fn authenticate(cursor_key: &[u8; 32]) {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, cursor_key));
 }
@@ -145,7 +145,7 @@ fn key() -> &'static hmac::Key {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]))
 }
 
-/// The code of what a cursor says. The cursors of the feed have the same key, and another beginning.
+/// The authentication code of a cursor. The cursors of the feed have the same key, and another beginning.
 fn tag(json: &[u8]) -> [u8; TAG] {
     let mut signing = hmac::Context::with_key(key());
     signing.update(b"list");

@@ -1,4 +1,4 @@
-//! What the floors below refuse, as problems: the one table.
+//! The errors of the floors below as problems: the one table.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use crate::{
     shares::NoPlace,
 };
 
-/// When to come back after an outage.
+/// The time before a retry after an outage.
 const AGAIN: Duration = Duration::from_secs(1);
-/// When to come back to a node that has no place.
+/// The time before a retry at a node without a place.
 const LATER: Duration = Duration::from_secs(5);
 
 impl From<Refused> for Problem {
@@ -119,7 +119,7 @@ impl From<AccessError> for Problem {
     }
 }
 
-/// What an error says, with a capital and a full stop.
+/// The text of an error, with a capital and a full stop.
 fn sentence(error: impl std::error::Error) -> String {
     let mut text = format!("{error}.");
     text.get_mut(..1).map(str::make_ascii_uppercase);

@@ -1,4 +1,4 @@
-//! Whom I have blocked.
+//! The block list of the caller.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::{
     access::Access,
-    api::operations::tag::Tag,
-    api::{Caller, Cursor, Done, Found, Limit, Page, Reply, Ruled, SignedIn, http::examples},
+    api::{
+        Caller, Cursor, Done, Found, Limit, Page, Reply, Ruled, SignedIn, http::examples,
+        operations::tag::Tag,
+    },
     domain::{Time, UserId},
 };
 

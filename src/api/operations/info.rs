@@ -1,4 +1,4 @@
-//! What this server tells about itself.
+//! The server: its version, its log and its limits.
 
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::{
     listen,
 };
 
-/// What clients can count on, beyond the operations of the document.
+/// The features of the server, beyond the operations of the document.
 const FEATURES: [&str; 16] = [
     "direct_conversations",
     "group_conversations",
@@ -146,17 +146,17 @@ impl RateLimit {
     }
 }
 
-/// How many frames a client may send over one socket.
+/// The frame rate of one socket.
 #[derive(Debug, Clone, Copy)]
 pub struct Frames {
-    /// In the long run.
+    /// The frames a second in the long run.
     pub per_second: u32,
-    /// After a silence.
+    /// The frames at once after a silence.
     pub at_once: u32,
 }
 
 impl Info {
-    /// Of a server whose log is like this.
+    /// The answer of a server with this log.
     pub fn new(
         epoch: &Epoch,
         durability: &commands::Durability,

@@ -1,11 +1,11 @@
-//! The public keys by which others check our access tokens (RFC 7517).
+//! The public keys by which other programs check access tokens (RFC 7517).
 
 use bytes::Bytes;
 use poem::{EndpointExt, Response, RouteMethod, endpoint::make_sync, get, http::header};
 
 use crate::credentials::Tokens;
 
-/// Serves the keys; they change with a restart only.
+/// Serves the keys, which change with a restart only.
 pub(in crate::api) fn published(tokens: &Tokens) -> RouteMethod {
     let keys = Bytes::from(tokens.keys().jwks().to_string());
     let answer = make_sync(move |_| {

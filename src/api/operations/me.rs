@@ -1,12 +1,15 @@
-//! One's own account.
+//! The account of the caller.
 
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Deserialize;
 
 use crate::{
     access::Access,
-    api::operations::tag::Tag,
-    api::{Body, Caller, Done, Proven, Reply, SignedIn, http::typed::at, operations::accounts::Account},
+    api::{
+        Body, Caller, Done, Proven, Reply, SignedIn,
+        http::typed::at,
+        operations::{accounts::Account, tag::Tag},
+    },
     credentials::{DisplayName, Password},
     listen::ClientAddress,
 };

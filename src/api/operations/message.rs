@@ -81,7 +81,7 @@ struct ReactionCount {
 }
 
 impl Message {
-    /// What the views say.
+    /// A message as the views have it.
     pub(in crate::api) fn of(conversation_id: ConversationId, message: reading::Message) -> Self {
         let reply_to = message.reply_to.map(|quoted| QuotedMessage {
             id: quoted.id,
@@ -114,7 +114,7 @@ impl Message {
         }
     }
 
-    /// What has just been stored: the same at every retry, whatever became of it since.
+    /// A message as it was stored: the same at every retry, also after an edit or a deletion.
     pub(in crate::api) fn sent(conversation_id: ConversationId, sender: UserId, sent: Sent) -> Self {
         let Sent { position, time, message } = sent;
         let quoted = message.reply_to.zip(message.reply_to_position);

@@ -1,4 +1,4 @@
-//! Saying something, and what was said.
+//! Messages: sending, listing, editing, deleting.
 
 use poem::http::StatusCode;
 use poem_openapi::{
@@ -266,7 +266,7 @@ impl Messages {
     }
 }
 
-/// The idempotency key of a message, from wherever it was given.
+/// The idempotency key of a message, from the header or from the body.
 fn one_key(header: Option<ClientId>, body: Option<ClientId>) -> Result<ClientId, Problem> {
     match (header, body) {
         (Some(header), Some(body)) if header != body => {

@@ -1,4 +1,4 @@
-//! What clients can ask for: one file for each resource.
+//! The operations: one file for each resource.
 
 pub mod accounts;
 pub mod blocks;

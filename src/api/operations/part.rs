@@ -34,7 +34,7 @@ impl Wanted {
         Ok(cursor.map_or(asked, |Cursor(direction)| Self::From(direction)))
     }
 
-    /// What to read for a page of at most `limit` messages: one message more tells that more follow.
+    /// The messages to read for a page of at most `limit`: one more than that says that the list goes on.
     pub(in crate::api) fn asked(&self, limit: Limit) -> Asked {
         match *self {
             Self::From(direction) => Asked::From(direction, limit.and_one()),
@@ -45,7 +45,7 @@ impl Wanted {
         }
     }
 
-    /// The page of the messages that were found.
+    /// The page of the messages that were read.
     pub(in crate::api) fn page(&self, found: Vec<reading::Message>, limit: Limit) -> Page<reading::Message> {
         match *self {
             Self::From(direction) => Page::cut(found, limit, |last| direction.behind(last.position)),
@@ -54,14 +54,13 @@ impl Wanted {
     }
 }
 
-/// How many of a page are at or before the position that it is about, and how many behind it.
+/// The messages of a page at or before the position `around`, and the messages behind it.
 fn halves(limit: Limit) -> (i64, i64) {
     let newer = limit.get() as i64 / 2;
     (limit.get() as i64 - newer, newer)
 }
 
-/// A page about a position of messages newest first, of which one more than `older` may be at or
-/// before it.
+/// A page around a position. The messages come newest first; one more than `older` may lie at or before the position.
 fn cut_around(mut found: Vec<reading::Message>, position: Position, older: i64) -> Page<reading::Message> {
     let at_or_before = found.iter().filter(|message| message.position <= position).count() as i64;
     let more = at_or_before > older;

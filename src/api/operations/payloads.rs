@@ -4,7 +4,7 @@ use poem::{EndpointExt as _, IntoResponse as _, Response, endpoint::BoxEndpoint,
 
 use crate::{api::Problem, log};
 
-/// Serves all of them; they change with the program only.
+/// Serves the schemas, which change with the program only.
 pub(in crate::api) fn published() -> BoxEndpoint<'static, Response> {
     let files = log::schema_files();
     let file =

@@ -1,4 +1,4 @@
-//! What is pinned in a conversation.
+//! The pinned messages of a conversation.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -8,10 +8,10 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::operations::tag::Tag,
     api::{
-        Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled, http::examples,
-        operations::message::Message,
+        Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled,
+        http::examples,
+        operations::{message::Message, tag::Tag},
     },
     commands::Commands,
     domain::{Act, ClientId, ConversationId, MessageId, Position, Time, UserId},

@@ -1,4 +1,4 @@
-//! Reacting to messages.
+//! The reactions to a message.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -8,8 +8,10 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::operations::tag::Tag,
-    api::{Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, http::examples},
+    api::{
+        Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, http::examples,
+        operations::tag::Tag,
+    },
     commands::Commands,
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
     reading::{Reading, When},

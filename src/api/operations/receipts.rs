@@ -1,4 +1,4 @@
-//! Who has read how far.
+//! The receipts of a conversation.
 
 use poem_openapi::{
     Object, OpenApi,
@@ -8,8 +8,10 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::operations::tag::Tag,
-    api::{Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, given, http::examples},
+    api::{
+        Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, given, http::examples,
+        operations::tag::Tag,
+    },
     commands::Commands,
     domain::{AsOf, ConversationId, Position, Time, UserId},
     reading::{Reading, When},

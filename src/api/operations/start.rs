@@ -1,4 +1,4 @@
-//! What a client sends to start a conversation.
+//! The body of a request that starts a conversation.
 
 use poem_openapi::{Object, Union, types::Example};
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use crate::{
     domain::{Kind, Title, UserId},
 };
 
-/// The most users whom a new group can begin with, besides its owner.
+/// The most members of a new group, besides its owner.
 pub(in crate::api) const MOST: usize = 100;
 
 /// The conversation to start
@@ -52,8 +52,7 @@ impl Example for StartGroupConversation {
     }
 }
 
-/// All fields of both kinds: read like this, an error knows where it is, which it does not behind a
-/// tag.
+/// The fields of both kinds. Serde loses the place of an error behind a tag, so the kind is read as a field.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
