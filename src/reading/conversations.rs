@@ -6,7 +6,7 @@ use super::{
     error::{ReadError, unless_missing},
     mine::{Mine, begun, seen},
     open::Reading,
-    when::Standing,
+    when::{ListPart, Standing},
 };
 use crate::{
     accounts::{self, ConversationSettings},
@@ -20,18 +20,17 @@ use crate::{
 pub type ListPlace = (Time, ConversationId);
 
 impl Reading {
-    /// A part of the archive of a user, or of the other conversations, from behind the place `after`. A place is
-    /// empty if the views list a conversation that the log has closed to the user since.
+    /// A part of the archive of a user, or of the other conversations. A place is empty if the views list a
+    /// conversation that the log has closed to the user since.
     pub async fn conversations(
         &self,
         me: UserId,
         archived: bool,
-        after: Option<ListPlace>,
-        limit: i64,
+        part: ListPart<ListPlace>,
     ) -> Result<(Vec<(ListPlace, Option<Mine>)>, Standing), ReadError> {
         let archive = accounts::archived(&self.pool, me).await?;
         let among = if archived { Among::These(&archive) } else { Among::AllBut(&archive) };
-        let (found, moment) = views::page(&self.pool, me, among, after, limit).await?;
+        let (found, moment) = views::page(&self.pool, me, among, part.after, part.limit).await?;
         let ids: Vec<_> = found.iter().map(|view| view.id).collect();
         let settings = accounts::settings(&self.pool, me, &ids).await?;
         let now = self.clock.now();

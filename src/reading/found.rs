@@ -10,6 +10,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use super::{
     error::{ReadError, unless_missing},
     open::Reading,
+    when::ListPart,
 };
 use crate::{
     domain::{ConversationId, Position, UserId},
@@ -43,15 +44,14 @@ pub struct Match {
 }
 
 impl Reading {
-    /// A part of the messages that match, the newest first, from behind the hit `after`. A hit is empty if the user
-    /// may not see its message any more.
+    /// A part of the messages that match, the newest first. A hit is empty if the user may not see its message any
+    /// more.
     pub async fn search(
         &self,
         me: UserId,
         query: &SearchQuery,
         scope: SearchScope,
-        after: Option<Hit>,
-        limit: i64,
+        part: ListPart<Hit>,
     ) -> Result<Vec<(Hit, Option<Match>)>, ReadError> {
         self.charge_search(me)?;
         let conversation = match scope {
@@ -65,7 +65,7 @@ impl Reading {
             }
         };
         let _place = self.searches.take(me).await?;
-        let hits = views::search(&self.pool, me, conversation, query, after, limit).await?;
+        let hits = views::search(&self.pool, me, conversation, query, part.after, part.limit).await?;
         let mut messages = self.seen(me, &hits).await?;
         let found = |hit: Hit| {
             let (_, conversation, position) = hit;

@@ -3,7 +3,7 @@
 use super::{
     error::ReadError,
     open::Reading,
-    when::{Standing, When},
+    when::{ListPart, Standing, When},
 };
 use crate::{
     domain::{ConversationId, UserId},
@@ -12,28 +12,28 @@ use crate::{
 };
 
 impl Reading {
-    /// The members by user id, behind `after`.
+    /// A part of the members, by user id.
     pub async fn members(
         &self,
         me: UserId,
         id: ConversationId,
-        after: Option<UserId>,
-        limit: i64,
+        part: ListPart<UserId>,
         when: When,
     ) -> Result<(Vec<views::Member>, Standing), ReadError> {
+        let ListPart { after, limit } = part;
         let past = |past: &LookBack| past.members(after, limit);
         self.of_members(me, id, after, when, past, || views::members(&self.pool, id, after, limit)).await
     }
 
-    /// The receipts by user id, behind `after`.
+    /// A part of the receipts, by user id.
     pub async fn receipts(
         &self,
         me: UserId,
         id: ConversationId,
-        after: Option<UserId>,
-        limit: i64,
+        part: ListPart<UserId>,
         when: When,
     ) -> Result<(Vec<views::Receipt>, Standing), ReadError> {
+        let ListPart { after, limit } = part;
         let past = |past: &LookBack| past.receipts(after, limit);
         self.of_members(me, id, after, when, past, || views::receipts(&self.pool, id, after, limit)).await
     }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     error::ReadError,
     open::Reading,
-    when::{Asked, Standing, When},
+    when::{Asked, ListPart, Standing, When},
 };
 use crate::{
     domain::{ConversationId, MessageId, Position, UserId},
@@ -50,30 +50,29 @@ impl Reading {
         self.visible(self.reader(me, id, min_position).await?, message).await
     }
 
-    /// The texts of a message, the earliest first, behind `after`.
+    /// A part of the texts of a message, the earliest first.
     pub async fn versions(
         &self,
         me: UserId,
         id: ConversationId,
         message: MessageId,
-        after: Position,
-        limit: i64,
+        part: ListPart<Position>,
         min_position: Option<Position>,
     ) -> Result<Vec<views::Version>, ReadError> {
         let message = self.message(me, id, message, min_position).await?.position;
-        Ok(views::versions(&self.pool, id, message, after, limit).await?)
+        Ok(views::versions(&self.pool, id, message, part.after.unwrap_or_default(), part.limit).await?)
     }
 
-    /// The reactions to a message, the earliest first, behind `after`.
+    /// A part of the reactions to a message, the earliest first.
     pub async fn reactions(
         &self,
         me: UserId,
         id: ConversationId,
         message: MessageId,
-        after: Position,
-        limit: i64,
+        part: ListPart<Position>,
         when: When,
     ) -> Result<(Vec<views::Reaction>, Standing), ReadError> {
+        let (after, limit) = (part.after.unwrap_or_default(), part.limit);
         let (reader, past) = self.reader_when(me, id, when).await?;
         if let Some(past) = past {
             let found = past.reactions(reader, message, after, limit).ok_or(ReadError::NotFound)?;
@@ -84,18 +83,18 @@ impl Reading {
         Ok((found, self.standing(me, Some(id), &moment)))
     }
 
-    /// The pins, the latest first, before `before`, each with its message. A pin without a message lost the message
-    /// between the two queries.
+    /// A part of the pins, the latest first, each with its message. A pin without a message lost the message between
+    /// the two queries.
     pub async fn pins(
         &self,
         me: UserId,
         id: ConversationId,
-        before: Position,
-        limit: i64,
+        part: ListPart<Position>,
         min_position: Option<Position>,
     ) -> Result<Vec<(views::Pin, Option<views::Message>)>, ReadError> {
         let reader = self.reader(me, id, min_position).await?;
-        let pins = views::pins(&self.pool, reader, before, limit).await?;
+        let before = part.after.unwrap_or(Position::MAX);
+        let pins = views::pins(&self.pool, reader, before, part.limit).await?;
         let places: Vec<(Reader, Position)> = pins.iter().map(|pin| (reader, pin.message)).collect();
         let messages = views::messages_at(&self.pool, me, &places).await?;
         let mut messages: HashMap<Position, views::Message> =

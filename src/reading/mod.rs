@@ -24,7 +24,7 @@ pub use found::{Match, SearchScope};
 pub use mine::Mine;
 pub use open::Reading;
 pub use presence::SeenPresence;
-pub use when::{Asked, Standing, When};
+pub use when::{Asked, ListPart, Standing, When};
 
 pub use crate::accounts::{ConversationSettings, Muted};
 pub use crate::feed::{Behind, PastError, Reset};

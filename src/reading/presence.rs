@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use super::{error::ReadError, open::Reading, when::When};
+use super::{
+    error::ReadError,
+    open::Reading,
+    when::{ListPart, When},
+};
 use crate::{
     accounts,
     domain::{ConversationId, Position, Status, Time, UserId},
@@ -42,17 +46,16 @@ impl Reading {
         self.presences_of(&[user]).await?.pop().ok_or(ReadError::NotFound)
     }
 
-    /// The presence of the members of a conversation, by user id, from behind `after`. A member who has blocked the
-    /// caller appears as if never online.
+    /// The presence of a part of the members of a conversation, by user id. A member who has blocked the caller appears
+    /// as if never online.
     pub async fn presences(
         &self,
         me: UserId,
         id: ConversationId,
-        after: Option<UserId>,
-        limit: i64,
+        part: ListPart<UserId>,
         min_position: Option<Position>,
     ) -> Result<Vec<SeenPresence>, ReadError> {
-        let (members, _) = self.members(me, id, after, limit, When::now(min_position)).await?;
+        let (members, _) = self.members(me, id, part, When::now(min_position)).await?;
         let users: Vec<UserId> = members.into_iter().map(|member| member.user).collect();
         let hidden = self.hidden(me, &users).await?;
         let mut presences = self.presences_of(&users).await?;

@@ -1,4 +1,4 @@
-//! The moment of a read, and the part of the history that it asks for.
+//! The moment of a read, and the part of a list or of the history that it asks for.
 
 use crate::{
     domain::{AsOf, Position},
@@ -20,6 +20,15 @@ impl When {
     pub fn now(min_position: Option<Position>) -> Self {
         Self { min_position, as_of: None }
     }
+}
+
+/// The part of a list for which a client asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListPart<C> {
+    /// The end of the part before; `None` at the beginning of the list.
+    pub after: Option<C>,
+    /// The most rows.
+    pub limit: i64,
 }
 
 /// The part of a history for which a client asks.

@@ -10,7 +10,10 @@ use poem_openapi::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{api::http::values::digits, reading::Standing};
+use crate::{
+    api::http::values::digits,
+    reading::{ListPart, Standing},
+};
 
 /// A page of a list, and the cursor of the next page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -118,6 +121,11 @@ impl Limit {
     /// One more than the page holds: the row that says that the list goes on.
     pub fn and_one(self) -> i64 {
         i64::from(self.0) + 1
+    }
+
+    /// The rows to read for a page behind a cursor.
+    pub fn part<C>(self, cursor: Option<Cursor<C>>) -> ListPart<C> {
+        ListPart { after: cursor.map(|end| end.0), limit: self.and_one() }
     }
 }
 

@@ -97,9 +97,8 @@ impl Conversations {
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<ListPlace>>>,
     ) -> Result<Listed<Conversation>, SignedIn> {
-        let (archived, after) = (archived.0.unwrap_or(false), cursor.0.map(|end| end.0));
-        let (found, standing) =
-            self.reading.conversations(caller.user, archived, after, limit.0.and_one()).await?;
+        let (archived, part) = (archived.0.unwrap_or(false), limit.0.part(cursor.0));
+        let (found, standing) = self.reading.conversations(caller.user, archived, part).await?;
         let page = Page::cut(found, limit.0, |(place, _)| *place).standing(standing);
         Ok(Listed(page.filter_map(|(_, mine)| mine.map(Conversation::from))))
     }

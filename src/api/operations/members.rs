@@ -122,11 +122,10 @@ impl Members {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Member>, Found> {
-        let (limit, after) = (limit.0, cursor.0.map(|end| end.0));
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (members, standing) =
-            self.reading.members(caller.user, id.0, after, limit.and_one(), when).await?;
-        Ok(Listed(Page::cut(members, limit, |last| last.user).standing(standing).map(Member::from)))
+            self.reading.members(caller.user, id.0, limit.0.part(cursor.0), when).await?;
+        Ok(Listed(Page::cut(members, limit.0, |last| last.user).standing(standing).map(Member::from)))
     }
 
     /// Add a member

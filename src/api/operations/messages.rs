@@ -255,9 +255,8 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<MessageVersion>>, Found> {
-        let after = cursor.0.map(|end| end.0).unwrap_or_default();
-        let (me, message, count) = (caller.user, message_id.0, limit.0.and_one());
-        let found = self.reading.versions(me, id.0, message, after, count, min_position.0).await?;
+        let (me, message, part) = (caller.user, message_id.0, limit.0.part(cursor.0));
+        let found = self.reading.versions(me, id.0, message, part, min_position.0).await?;
         Ok(Reply(Page::cut(found, limit.0, |last| last.position).map(|version| MessageVersion {
             position: version.position,
             text: version.text,

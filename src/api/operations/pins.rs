@@ -95,9 +95,8 @@ impl Pins {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Pin>>, Found> {
-        let before = cursor.0.map_or(Position::MAX, |end| end.0);
-        let (id, count) = (id.0, limit.0.and_one());
-        let found = self.reading.pins(caller.user, id, before, count, min_position.0).await?;
+        let (id, part) = (id.0, limit.0.part(cursor.0));
+        let found = self.reading.pins(caller.user, id, part, min_position.0).await?;
         let page = Page::cut(found, limit.0, |(last, _)| last.position);
         Ok(Reply(page.filter_map(|(pin, message)| {
             let message = Message::of(id, message?);

@@ -68,8 +68,8 @@ impl Presences {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<Presence>>, Found> {
-        let (me, after, count) = (caller.user, cursor.0.map(|end| end.0), limit.0.and_one());
-        let found = self.reading.presences(me, id.0, after, count, min_position.0).await?;
+        let part = limit.0.part(cursor.0);
+        let found = self.reading.presences(caller.user, id.0, part, min_position.0).await?;
         Ok(Reply(Page::cut(found, limit.0, |last| last.user).map(Presence::from)))
     }
 }

@@ -112,10 +112,9 @@ impl Reactions {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Reaction>, Found> {
-        let after = cursor.0.map(|end| end.0).unwrap_or_default();
         let when = When { min_position: min_position.0, as_of: as_of.0 };
-        let (me, message, count) = (caller.user, message_id.0, limit.0.and_one());
-        let (found, standing) = self.reading.reactions(me, id.0, message, after, count, when).await?;
+        let (me, message, part) = (caller.user, message_id.0, limit.0.part(cursor.0));
+        let (found, standing) = self.reading.reactions(me, id.0, message, part, when).await?;
         Ok(Listed(Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
             Reaction { user_id: reaction.user, emoji: reaction.emoji, reacted_at: reaction.reacted_at }
         })))

@@ -14,7 +14,7 @@ use crate::{
     },
     commands::Commands,
     domain::{AsOf, ConversationId, Position, Time, UserId},
-    reading::{Reading, When},
+    reading::{self, Reading, When},
 };
 
 /// How far the caller has received and read a conversation; at least one of the two fields
@@ -49,6 +49,12 @@ struct Receipt {
     /// The time at which `read` last rose; absent if it never has
     #[serde(skip_serializing_if = "Option::is_none")]
     read_at: Option<Time>,
+}
+
+impl From<reading::Receipt> for Receipt {
+    fn from(reading::Receipt { user, delivered, read, read_at }: reading::Receipt) -> Self {
+        Self { user_id: user, delivered, read, read_at }
+    }
 }
 
 impl Example for Receipt {
@@ -103,15 +109,9 @@ impl Receipts {
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
     ) -> Result<Listed<Receipt>, Found> {
-        let (id, limit, after) = (id.0, limit.0, cursor.0.map(|end| end.0));
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (receipts, standing) =
-            self.reading.receipts(caller.user, id, after, limit.and_one(), when).await?;
-        Ok(Listed(Page::cut(receipts, limit, |last| last.user).standing(standing).map(|receipt| Receipt {
-            user_id: receipt.user,
-            delivered: receipt.delivered,
-            read: receipt.read,
-            read_at: receipt.read_at,
-        })))
+            self.reading.receipts(caller.user, id.0, limit.0.part(cursor.0), when).await?;
+        Ok(Listed(Page::cut(receipts, limit.0, |last| last.user).standing(standing).map(Receipt::from)))
     }
 }

@@ -76,8 +76,7 @@ impl Search {
         min_position: Query<Option<Position>>,
     ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
         let (query, scope) = (read(&query.0)?, scope(conversation_id.0, min_position.0)?);
-        let (after, count) = (cursor.0.map(|end| end.0), limit.0.and_one());
-        let found = self.reading.search(caller.user, &query, scope, after, count).await?;
+        let found = self.reading.search(caller.user, &query, scope, limit.0.part(cursor.0)).await?;
         let page = Page::cut(found, limit.0, |(hit, _)| *hit);
         Ok(Reply(page.filter_map(|((_, conversation_id, _), matched)| {
             let matched = matched?;
