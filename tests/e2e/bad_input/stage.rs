@@ -9,8 +9,8 @@ use verbatim::dev::NatsUser;
 use super::catalogue::Verdict;
 use crate::world::{Backbone as _, Person, World, eventually, key, template::Template};
 
-/// Tables of which the rows tell the time, and not what was done.
-const CLOCKS: [&str; 1] = ["auth.node"];
+/// Tables of which the rows tell the time, or count what was refused, and not what was done.
+const CLOCKS: [&str; 3] = ["auth.node", "auth.budget", "auth.failure"];
 
 /// The state that bad input leaves as it was.
 #[derive(Debug, Default, PartialEq, Eq)]
