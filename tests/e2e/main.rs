@@ -56,6 +56,7 @@ mod receipts;
 mod replays;
 mod restores;
 mod resume;
+mod rfc6455;
 mod root;
 mod roster;
 mod rosters;
