@@ -79,6 +79,7 @@ pub async fn serve(
     let private = bind(settings.admin_listen).await?;
     let listening = Listening {
         public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
+        is_secured: public_listener.tls.is_some(),
         admin: private.local_addr().map_err(|e| AppError::Listen(settings.admin_listen, e))?,
     };
     let trouble = watch::Sender::new(None);

@@ -20,6 +20,8 @@ pub struct Addresses {
 pub struct Listening {
     /// REST and WebSockets.
     pub public: SocketAddr,
+    /// Whether the public listener speaks TLS.
+    pub is_secured: bool,
     /// Health and metrics.
     pub admin: SocketAddr,
 }

@@ -52,21 +52,22 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
 }
 
 /// The next steps, ready to paste.
-fn welcome(Listening { public: listen, admin }: Listening, data_dir: &Path) -> String {
+fn welcome(Listening { public: listen, is_secured, admin }: Listening, data_dir: &Path) -> String {
+    let s = if is_secured { "s" } else { "" };
     let data = data_dir.display();
     format!(
         r#"
 Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
 
-  REST, try it out   http://{listen}/docs/
-  OpenAPI            http://{listen}/openapi.json
-  WebSocket          ws://{listen}/v1/ws          (subprotocol verbatim.v1)
+  REST, try it out   http{s}://{listen}/docs/
+  OpenAPI            http{s}://{listen}/openapi.json
+  WebSocket          ws{s}://{listen}/v1/ws          (subprotocol verbatim.v1)
   Health, metrics    http://{admin}/readyz  http://{admin}/metrics
   NATS, Postgres     their addresses and passwords are in {data}/dev.env
 
 A first conversation, to paste into another terminal:
 
-  api=http://{listen}/v1
+  api=http{s}://{listen}/v1
   say() {{ curl -sS -H 'Content-Type: application/json' "$@"; echo; }}
   field() {{ python3 -c "import json,sys; print(json.load(sys.stdin)['$1'])"; }}
   say $api/accounts -d '{{"username":"ana","password":"correct horse battery"}}'
@@ -78,4 +79,21 @@ A first conversation, to paste into another terminal:
   say "$api/conversations/$lunch/messages?min_position=$position" -H "$as_ana"
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_public_addresses_say_whether_they_are_secured() {
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let text = |is_secured| {
+            let listening = Listening { public: address, is_secured, admin: address };
+            welcome(listening, Path::new("."))
+        };
+        let count = |text: &str, scheme: &str| text.matches(&format!("{scheme}://127.0.0.1:1")).count();
+        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(false), scheme)), [5, 0, 1, 0]);
+        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(true), scheme)), [2, 3, 0, 1]);
+    }
 }

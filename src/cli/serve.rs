@@ -42,7 +42,7 @@ pub(super) struct Serve {
 
 pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) -> Result<(), AppError> {
     let addresses = addresses(&servers)?;
-    let ready = |Listening { public, admin }: Listening| {
+    let ready = |Listening { public, admin, .. }: Listening| {
         tracing::info!(listen = %public, %admin, "serving");
     };
     let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };

@@ -54,10 +54,13 @@ async fn many_receipts_in_a_second_are_two_events_at_most() {
     for n in 0..20 {
         positions.push(ana.says(&lunch, &format!("{n}")).await["position"].as_u64().expect("position"));
     }
+    let began = std::time::Instant::now();
     let reads = positions.iter().map(|position| ben.reads(&lunch, *position));
     for answer in futures_util::future::join_all(reads).await {
         answer.expect(204);
     }
+    // Two in the first second, and one in each second that a slow machine needs beyond it.
+    let most = 2 + began.elapsed().as_secs() as usize;
     ana.says(&lunch, "the end").await;
     of_ana.sees("the end").await;
     let receipts: Vec<u64> = of_ana
@@ -66,7 +69,7 @@ async fn many_receipts_in_a_second_are_two_events_at_most() {
         .filter(|frame| frame["type"] == "receipt.advanced")
         .map(|frame| frame["data"]["read"].as_u64().expect("position"))
         .collect();
-    assert!((1..=2).contains(&receipts.len()), "{receipts:?}");
+    assert!((1..=most).contains(&receipts.len()), "{receipts:?} of {most}");
     assert!(receipts.is_sorted(), "{receipts:?}");
     assert_eq!(receipts.last(), positions.last());
     world.finish().await;

@@ -94,9 +94,8 @@ impl Frame {
         }
         if self.each {
             let last = payload.len() - 1;
-            let fragment = |(at, byte): (usize, u8)| {
-                self.frame(if at == 0 { opcode } else { 0 }, at == last, &[byte])
-            };
+            let fragment =
+                |(at, byte): (usize, u8)| self.frame(if at == 0 { opcode } else { 0 }, at == last, &[byte]);
             return payload.into_iter().enumerate().flat_map(fragment).collect();
         }
         self.frame(opcode, self.fin.unwrap_or(true), &payload)

@@ -10,7 +10,7 @@ use poem_openapi::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::http::{schemas, shown},
+    api::http::{headers, schemas, shown},
     problems,
 };
 
@@ -99,6 +99,7 @@ pub fn lift(spec_json: &str) -> Value {
         }
     }
     if let Some(components) = document.get_mut("components") {
+        components["headers"] = headers::components();
         schemas::members(components.get_mut("schemas")).for_each(lift_schema);
         if let Some(code) = components.pointer_mut("/schemas/Problem/properties/code") {
             code["x-codes"] = problems::all();
@@ -162,31 +163,17 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
         schemas::members(body.get_mut("content")).for_each(lift_described);
     }
     let has_body = operation.get("requestBody").is_some();
-    let required = required(operation, shapes);
     let given = operation.clone();
-    let parameters: Vec<&str> = query_parameters(&given).collect();
     let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else { return };
     responses.retain(|status, _| has_body || !matches!(status.as_str(), "413" | "415"));
     for (status, response) in responses {
+        headers::refer(status, response);
         schemas::members(response.get_mut("headers")).for_each(lift_described);
         schemas::members(response.get_mut("content")).for_each(lift_described);
         if let Some(problem) = response.pointer_mut("/content/application~1problem+json") {
-            problem["example"] = shown::example(status, &parameters, required.as_deref());
+            problem["example"] = shown::example(status, &given, shapes);
         }
     }
-}
-
-/// The fields that the body of an operation has to have, if it has a body.
-fn required<'a>(operation: &Value, shapes: &'a Value) -> Option<Vec<&'a str>> {
-    let body = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
-    let shape = shapes.get(body.rsplit('/').next()?)?;
-    let fields = shape.get("required").and_then(Value::as_array).into_iter().flatten();
-    Some(fields.filter_map(Value::as_str).collect())
-}
-
-fn query_parameters(operation: &Value) -> impl Iterator<Item = &str> {
-    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
-    parameters.filter(|one| one["in"] == "query").filter_map(|one| one["name"].as_str())
 }
 
 /// A parameter, a header or a content: something that has a schema. What is the default is not said.
@@ -366,14 +353,14 @@ mod tests {
             "openapi": "3.0.0", "servers": [], "tags": [],
             "paths": {"/a": {"get": {
                 "parameters": [{"name": "q", "deprecated": false, "explode": true, "required": true}],
-                "responses": {"200": {"headers": {"X": {"deprecated": false}}}, "413": {}, "415": {}},
+                "responses": {"404": {"headers": {"X": {"deprecated": false}}}, "413": {}, "415": {}},
             }}},
         });
         let lifted = json!({
             "openapi": "3.1.0",
             "paths": {"/a": {"get": {
                 "parameters": [{"name": "q", "required": true}],
-                "responses": {"200": {"headers": {"X": {}}}},
+                "responses": {"404": {"headers": {"X": {}}}},
                 "security": [],
             }}},
         });

@@ -9,6 +9,7 @@ pub mod edge;
 pub mod examples;
 pub mod explained;
 pub mod few;
+mod headers;
 pub mod page;
 pub mod rate;
 pub mod reasons;

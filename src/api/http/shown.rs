@@ -1,26 +1,37 @@
 //! The refusals that the document shows: answers that the server gives.
 
 use poem::http::StatusCode;
+use serde_json::Value;
 
 use crate::{
     api::http::{body, reasons, strict, translated},
     problems::{Document, EXAMPLE_ID},
 };
 
-/// What the document shows for `status` of an operation that has these query parameters, and a body of
-/// which these fields are required: an answer that it gives.
-pub(in crate::api) fn example(
-    status: &str,
-    parameters: &[&str],
-    required: Option<&[&str]>,
-) -> serde_json::Value {
+/// What the document shows for `status` of an operation of the document with these shapes: an answer that the
+/// operation gives.
+pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -> Value {
+    let parameters: Vec<&str> = query_parameters(operation).collect();
     let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
-    let problem = match (status, required) {
+    let problem = match (status, required(operation, shapes).as_deref()) {
         (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
         (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
-        (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", parameters),
+        (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", &parameters),
         (StatusCode::GONE, _) => reasons::gone("cursor_unreadable"),
         (status, _) => translated::of_status(status),
     };
     serde_json::to_value(Document::of(&problem, EXAMPLE_ID)).unwrap_or_default()
+}
+
+/// The fields that the body of an operation has to have, if it has a body.
+fn required<'a>(operation: &Value, shapes: &'a Value) -> Option<Vec<&'a str>> {
+    let body = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
+    let shape = shapes.get(body.rsplit('/').next()?)?;
+    let fields = shape.get("required").and_then(Value::as_array).into_iter().flatten();
+    Some(fields.filter_map(Value::as_str).collect())
+}
+
+fn query_parameters(operation: &Value) -> impl Iterator<Item = &str> {
+    let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    parameters.filter(|one| one["in"] == "query").filter_map(|one| one["name"].as_str())
 }

@@ -1,0 +1,38 @@
+//! The headers that stand on the answers of many operations, described once in the document.
+
+use serde_json::{Map, Value, json};
+
+/// Name, description and example.
+const SHARED: [(&str, &str, &str); 2] = [
+    (
+        "RateLimit",
+        "What the rate limits that applied have left: units (`r`) and the seconds until there is one more (`t`). Follows \
+         draft-ietf-httpapi-ratelimit-headers, which is still a draft. Absent where no limit applied",
+        r#""send";r=12;t=1"#,
+    ),
+    (
+        "RateLimit-Policy",
+        "The rate limits that applied: units (`q`) in so many seconds (`w`). Absent where no limit applied",
+        r#""send";q=300;w=60"#,
+    ),
+];
+
+/// The components of the document.
+pub(super) fn components() -> Value {
+    let header = |(name, description, example): (&str, &str, &str)| {
+        let described =
+            json!({ "description": description, "schema": { "type": "string" }, "example": example });
+        (name.to_owned(), described)
+    };
+    Value::Object(SHARED.map(header).into_iter().collect())
+}
+
+/// Adds to a response the headers that it may have.
+pub(super) fn refer(status: &str, response: &mut Value) {
+    let is_limited = status.starts_with('2') || status == "429";
+    let Some(response) = response.as_object_mut().filter(|_| is_limited) else { return };
+    let headers = response.entry("headers").or_insert_with(|| Map::new().into());
+    for (name, ..) in SHARED {
+        headers[name] = json!({ "$ref": format!("#/components/headers/{name}") });
+    }
+}
