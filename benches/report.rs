@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use stage::figures::{self, Figure, median, number};
 use time::OffsetDateTime;
 
-const ALL: [&str; 6] = ["fanout", "idle", "sends", "growth", "projections", "reads"];
+const ALL: [&str; 8] = ["fanout", "idle", "sends", "growth", "projections", "reads", "limits", "tls"];
 /// Where the table stands in the README of the benchmarks.
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- /figures -->";

@@ -3,19 +3,22 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
+    future::poll_fn,
     io,
     net::SocketAddr,
+    pin::Pin,
     sync::{Arc, LazyLock, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
 use tokio::{
-    io::AsyncWriteExt as _,
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
     sync::{Notify, Semaphore},
     task::JoinSet,
     time::{sleep, timeout},
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
 
 /// How long is waited for what has to come.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -43,6 +46,26 @@ pub fn stamp() -> String {
 
 fn now() -> u64 {
     BEGINNING.elapsed().as_nanos() as u64
+}
+
+/// Where sockets connect.
+#[derive(Clone)]
+pub struct Door {
+    address: SocketAddr,
+    tls: Option<TlsConnector>,
+}
+
+impl Door {
+    /// A door that speaks TLS with a certificate for `localhost`.
+    pub fn secured(address: SocketAddr, tls: TlsConnector) -> Self {
+        Self { address, tls: Some(tls) }
+    }
+}
+
+impl From<SocketAddr> for Door {
+    fn from(address: SocketAddr) -> Self {
+        Self { address, tls: None }
+    }
 }
 
 /// Who connects, and from where they go on.
@@ -92,13 +115,14 @@ struct All {
 impl Audience {
     /// Connects all of them, so many at once, and returns when every session has begun, or has caught
     /// up if it had a cursor.
-    pub async fn connect(address: SocketAddr, visits: Vec<Visit>, at_once: usize) -> Self {
+    pub async fn connect(door: impl Into<Door>, visits: Vec<Visit>, at_once: usize) -> Self {
+        let door = door.into();
         let (all, turns) = (Arc::<All>::default(), Arc::new(Semaphore::new(at_once)));
         let resuming = visits.iter().filter(|visit| visit.cursor.is_some()).count();
         let beginning = visits.len();
         let mut sockets = JoinSet::new();
         for visit in visits {
-            sockets.spawn(stay(address, visit, all.clone(), turns.clone()));
+            sockets.spawn(stay(door.clone(), visit, all.clone(), turns.clone()));
         }
         let audience = Self { all, _sockets: sockets };
         audience.until(|counts| counts.ready >= beginning && counts.caught_up >= resuming).await;
@@ -144,11 +168,11 @@ impl Audience {
 }
 
 /// One socket: whenever it ends it comes back, from where it was.
-async fn stay(address: SocketAddr, mut visit: Visit, all: Arc<All>, turns: Arc<Semaphore>) {
+async fn stay(door: Door, mut visit: Visit, all: Arc<All>, turns: Arc<Semaphore>) {
     let mut last = 0;
     loop {
         let turn = turns.acquire().await.expect("never closed");
-        let ended = session(address, &mut visit, &mut last, &all, || drop(turn)).await;
+        let ended = session(&door, &mut visit, &mut last, &all, || drop(turn)).await;
         all.counts.lock().expect("counts").returned += 1;
         sleep(ended.unwrap_or(Duration::from_millis(100))).await;
     }
@@ -156,16 +180,28 @@ async fn stay(address: SocketAddr, mut visit: Visit, all: Arc<All>, turns: Arc<S
 
 /// Answers after what time to come back, if the server has said.
 async fn session(
-    address: SocketAddr,
+    door: &Door,
     visit: &mut Visit,
     last: &mut u64,
     all: &All,
     began: impl FnOnce(),
 ) -> io::Result<Duration> {
-    let mut stream = TcpStream::connect(address).await?;
+    let stream = TcpStream::connect(door.address).await?;
     stream.set_nodelay(true)?;
     // A closed socket leaves nothing behind: tens of thousands come and go on few ports.
     stream.set_zero_linger()?;
+    let Some(tls) = &door.tls else { return talk(stream, visit, last, all, began).await };
+    let name = ServerName::try_from("localhost").expect("a name");
+    talk(tls.connect(name, stream).await?, visit, last, all, began).await
+}
+
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    visit: &mut Visit,
+    last: &mut u64,
+    all: &All,
+    began: impl FnOnce(),
+) -> io::Result<Duration> {
     let request = format!(
         "GET /v1/ws HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\
@@ -178,7 +214,7 @@ async fn session(
         if let Some(at) = unread.windows(4).position(|four| four == b"\r\n\r\n") {
             break at + 4;
         }
-        read(&stream, &mut unread).await?;
+        read(&mut stream, &mut unread).await?;
     };
     if !unread.starts_with(b"HTTP/1.1 101") {
         return Err(io::Error::other("refused"));
@@ -204,7 +240,7 @@ async fn session(
         if let Some(retry_after) = said.closed {
             return Ok(retry_after);
         }
-        read(&stream, &mut unread).await?;
+        read(&mut stream, &mut unread).await?;
     }
 }
 
@@ -267,20 +303,18 @@ fn take(unread: &mut Vec<u8>, visit: &mut Visit, last: &mut u64, all: &All) -> S
 }
 
 /// Reads once.
-async fn read(stream: &TcpStream, unread: &mut Vec<u8>) -> io::Result<()> {
-    loop {
-        stream.readable().await?;
-        let read = BUFFER.with_borrow_mut(|buffer| {
-            let read = stream.try_read(buffer);
-            unread.extend_from_slice(&buffer[..*read.as_ref().unwrap_or(&0)]);
+async fn read(stream: &mut (impl AsyncRead + Unpin), unread: &mut Vec<u8>) -> io::Result<()> {
+    let before = unread.len();
+    poll_fn(|context| {
+        BUFFER.with_borrow_mut(|buffer| {
+            let mut buffer = ReadBuf::new(buffer);
+            let read = Pin::new(&mut *stream).poll_read(context, &mut buffer);
+            unread.extend_from_slice(buffer.filled());
             read
-        });
-        match read {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
-            read => return read.map(|_| ()),
-        }
-    }
+        })
+    })
+    .await?;
+    if unread.len() == before { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
 }
 
 /// The code and payload of the frame at the beginning, and the bytes of both.
