@@ -3,6 +3,8 @@
 
 #![allow(dead_code, missing_docs, unused_imports, clippy::disallowed_methods)]
 
+#[path = "../../src/cache.rs"]
+mod cache;
 #[path = "../../src/domain/mod.rs"]
 pub mod domain;
 
