@@ -144,6 +144,15 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         inner.entries.remove(key);
     }
 
+    /// Keeps only the entries that a closure chooses. The others are forgotten to save memory, not because they changed.
+    pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
+        self.inner().entries.retain(|_, entry| keep(&entry.value));
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner().entries.is_empty()
+    }
+
     #[cfg(test)]
     pub(crate) fn weight(&self) -> usize {
         usize::try_from(self.inner().entries.weight()).expect("a weight in memory")

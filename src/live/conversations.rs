@@ -1,5 +1,5 @@
-//! The conversations that this process knows: folded from the log when they are first asked for,
-//! then kept current by the one follower of each stream. Authorisation is decided on these.
+//! The conversations that this process knows. A conversation is folded from the log when it is first asked for, and the
+//! follower of its stream keeps it current from then on. Authorisation is decided on these conversations.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -21,9 +21,9 @@ use crate::{
     log::{FOLDS, Log, Unavailable},
 };
 
-/// How long the follower may be behind a conversation that is read.
+/// How long the follower of a stream may be behind a conversation that was read.
 const FOLLOWER: Duration = Duration::from_secs(5);
-/// So many batches of conversations are read side by side on this node, whoever asks for them.
+/// The most batches of conversations that this node reads side by side, for all callers together.
 const BATCHES: usize = 8;
 
 /// The conversations that this process knows. Cheap to clone.
@@ -36,7 +36,7 @@ struct Inner {
     batches: Semaphore,
 }
 
-/// The conversations of one stream: its follower waits for nobody but those who ask for one of them.
+/// The conversations of one stream. Only callers that ask for one of these make its follower wait.
 struct Stream {
     known: Mutex<KnownRosters>,
     /// How far it has been followed.
@@ -54,12 +54,12 @@ pub enum Applied {
     },
     /// It is void, or was known before.
     Void,
-    /// Nobody in this process knows the conversation.
+    /// This process does not know the conversation.
     Unknown,
 }
 
-/// The end of a reading. One that panics must not leave a place behind that is being read for ever: those
-/// who wait are answered, and the next one who asks reads again.
+/// The end of a reading, also by a panic. A place that stayed behind would be read for ever. Without it the waiting
+/// callers get an error, and the next caller reads again.
 struct Ended<'a> {
     conversations: &'a Conversations,
     readings: &'a [(ConversationId, u64)],
@@ -74,8 +74,8 @@ impl Drop for Ended<'_> {
 }
 
 impl Conversations {
-    /// Knows none yet, and has followed each stream up to the given point. So many are kept while
-    /// nobody uses them.
+    /// Without conversations, with each stream followed up to the given point. `capacity` is the number of unused
+    /// conversations that stay in memory.
     pub fn new(log: Log, followed: Vec<Point>, capacity: usize) -> Self {
         let streams = followed.len().max(1);
         let known = || KnownRosters::among(streams, capacity);
@@ -93,12 +93,12 @@ impl Conversations {
         self.get_together(&[id]).await.map(|mut found| found.pop().map(|(_, tracked)| tracked))
     }
 
-    /// Membership is decided on what this process has heard of the log, so that has to be young.
+    /// Fails when this process has not heard from the log for some seconds: membership is not decided on old rosters.
     pub(crate) fn must_be_current(&self, id: ConversationId) -> Result<(), Unavailable> {
         if self.0.log.is_current(self.0.log.stream_of(id)) { Ok(()) } else { Err(cut_off()) }
     }
 
-    /// The same where no conversation is named.
+    /// The same for all streams.
     pub fn must_all_be_current(&self) -> Result<(), Unavailable> {
         if self.0.log.is_current_everywhere() { Ok(()) } else { Err(cut_off()) }
     }
@@ -108,12 +108,12 @@ impl Conversations {
         self.stream(id).known().ready.get(&id)
     }
 
-    /// The same as [`Self::get`] for somebody who is not known to be in it: the log is asked as often
-    /// whether there is such a conversation or not, and whether it is in memory or not. Otherwise
-    /// the time of an answer would tell a stranger what the answer does not.
+    /// The same as [`Self::get`], for a caller who is not known to be a member. The log is asked equally often about an
+    /// id of a conversation and about any other id, whatever is in memory. Otherwise the time of an answer would tell
+    /// a stranger more than the answer does.
     pub(crate) async fn look_up(&self, id: ConversationId) -> Loaded {
         let (tracked, is_doubted) = {
-            let mut known = self.stream(id).known();
+            let known = self.stream(id).known();
             (known.ready.get(&id), known.doubted.is_there(id).is_some())
         };
         match tracked {
@@ -128,14 +128,14 @@ impl Conversations {
 
     /// Notes that a conversation was looked up for a stranger.
     pub(crate) fn note_doubt(&self, id: ConversationId) {
-        let mut known = self.stream(id).known();
+        let known = self.stream(id).known();
         if known.ready.peek(&id).is_some() {
             known.doubted.note(id, true);
         }
     }
 
-    /// Many conversations, of which those that are not known are read in batches side by side. What is
-    /// not there is left out.
+    /// Many conversations. Unknown conversations are read in batches side by side; ids without a conversation are left
+    /// out.
     pub async fn get_all(
         &self,
         ids: impl IntoIterator<Item = ConversationId>,
@@ -185,7 +185,7 @@ impl Conversations {
             }
         }
         if !unread.is_empty() {
-            // Others may wait for it too: it goes on when this caller goes away.
+            // Other callers may wait for this reading, so it goes on when this caller goes away.
             let conversations = self.clone();
             tokio::spawn(async move { conversations.load(&unread).await });
         }
@@ -196,7 +196,7 @@ impl Conversations {
         Ok(found)
     }
 
-    /// Reads conversations of one stream and answers all who wait for them.
+    /// Reads conversations of one stream and answers all waiting callers.
     async fn load(&self, readings: &[(ConversationId, u64)]) {
         let _ended = Ended { conversations: self, readings };
         let ids: Vec<ConversationId> = readings.iter().map(|(id, _)| *id).collect();
@@ -224,13 +224,14 @@ impl Conversations {
         }
     }
 
-    /// Conversations of one stream as the log has them, once the follower has come as far.
+    /// Conversations of one stream as they are in the log, once the follower has come as far.
     async fn read(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
         let Some(first) = ids.first() else { return Vec::new() };
         let folded = self.0.log.fold_all(ids).await;
         let read = folded.iter().flatten().map(|fold| fold.read).max().unwrap_or_default();
-        // The log may be ahead of the follower: what it has still to deliver must not be held to be
-        // known, or the hub passes it over and listeners miss it.
+        // Read first, then waited for. The log may be ahead of the follower. A conversation that was kept before the
+        // follower comes as far would already have the next events: the hub would pass them over as known, and
+        // listeners would miss them.
         if self.reached(*first, read, FOLLOWER).await {
             return folded;
         }
@@ -238,10 +239,11 @@ impl Conversations {
         ids.iter().map(|_| behind()).collect()
     }
 
-    /// Takes in a conversation that the follower of its stream has folded itself, up to where it has
-    /// followed the stream, and answers those who wait for it. Only the follower calls this.
+    /// Takes in a conversation that the follower of its stream has folded itself, up to the point that the follower has
+    /// reached, and answers the callers that wait for it. Only the follower calls this.
     ///
-    /// One that was loaded meanwhile is as current: whatever the follower delivers it takes in too.
+    /// A conversation that was read meanwhile is kept instead: it has taken in all that the follower has delivered, so
+    /// it is as current.
     pub fn take_in(&self, id: ConversationId, fold: Fold) -> Arc<Tracked> {
         let mut known = self.stream(id).known();
         let waiting = known.loading.remove(&id).map(|loading| loading.waiting).unwrap_or_default();
@@ -259,12 +261,12 @@ impl Conversations {
         let tracked = {
             let mut known = self.stream(id).known();
             if let Some(tracked) = known.ready.peek(&id) {
-                tracked.clone()
+                tracked
             } else if let Some(loading) = known.loading.get_mut(&id) {
                 loading.meanwhile.push(recorded.clone());
                 return Applied::Unknown;
             } else if known.doubted.begins(recorded) {
-                // Nothing stands before its beginning: it is whole, and nobody has to read it.
+                // Nothing is before the beginning of a conversation, so the fold is whole without a reading.
                 let mut fold = Fold::default();
                 return match recorded.apply_to(&mut fold) {
                     Some(previous) => Applied::Counts { tracked: known.keep(id, fold), previous },
@@ -296,7 +298,7 @@ impl Conversations {
         self.0.streams.iter().map(|stream| stream.followed.borrow().position).collect()
     }
 
-    /// Waits until this process has followed the conversation's stream to where the log stands now.
+    /// Waits until this process has followed the stream of the conversation to its present end.
     pub async fn catch_up(&self, id: ConversationId) -> Result<(), Unavailable> {
         let now = self.0.log.last(self.0.log.stream_of(id)).await?;
         if self.reached(id, now, FOLLOWER).await {
@@ -306,8 +308,7 @@ impl Conversations {
         }
     }
 
-    /// Waits until this process has followed every stream up to a position; whether it came to that
-    /// within `patience`.
+    /// Waits until this process has followed each stream up to its position; `false` if it has not within `patience`.
     pub async fn all_reached(&self, positions: &[Position], patience: Duration) -> bool {
         let reached = self.0.streams.iter().zip(positions).map(|(stream, position)| async move {
             stream.followed.subscribe().wait_for(|at| at.position >= *position).await.is_ok()
@@ -316,8 +317,8 @@ impl Conversations {
         timeout(patience, all).await.is_ok_and(|all| all.into_iter().all(|reached| reached))
     }
 
-    /// Waits until this process has followed the conversation's stream up to a position; whether it
-    /// came to that within `patience`.
+    /// Waits until this process has followed the stream of the conversation up to a position; `false` if it has not
+    /// within `patience`.
     pub async fn reached(&self, id: ConversationId, position: Position, patience: Duration) -> bool {
         let mut followed = self.stream(id).followed.subscribe();
         let reached = followed.wait_for(|at| at.position >= position);

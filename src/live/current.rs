@@ -1,4 +1,4 @@
-//! All that is kept current because the log is followed.
+//! The parts of memory that the tasks of the streams keep current.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{
     log::Log,
 };
 
-/// All that the tasks that follow the streams keep current. Each part is handed to its users by itself. Cheap to
+/// The parts of memory that the tasks of the streams keep current. The user of one part gets that part alone. Cheap to
 /// clone.
 #[derive(Clone)]
 pub struct Current {
@@ -31,8 +31,8 @@ pub struct Current {
 }
 
 impl Current {
-    /// Knows nothing yet, and has followed each stream up to the given point. So many conversations are kept while
-    /// nobody uses them.
+    /// Empty, with each stream followed up to the given point. `conversations` is the number of unused conversations that
+    /// stay in memory.
     pub fn new(log: &Log, followed: Vec<Point>, conversations: usize, most: Most) -> Self {
         let followers = Followers::new(followed.clone(), most);
         let lately = Arc::new(Lately::new(followed.len()));

@@ -1,10 +1,12 @@
-//! Those who follow without a socket. Each is woken when something happens in a conversation of its
-//! user, and cut off when it may not go on; until then it costs an entry and no work.
+//! The followers: clients that follow without a socket. An event in a conversation of its user wakes a follower, and a
+//! follower that may not go on is cut off. Until then it costs an entry and no work.
 //!
-//! Nobody is woken too seldom, by an argument about order. A follower is entered at the points up to
-//! which this process has been heard, and asks the views for its conversations as of these points.
-//! Events behind them are told to [`Followers::hear`], under the same lock: one that brings the user in
-//! adds the conversation, and one that comes before the answer of the views makes it look again.
+//! No follower sleeps through an event, by an argument about order. A follower first reads the points up to which this
+//! process has heard ([`Follower::look`]), and then asks the views for its conversations as of these points
+//! ([`Follower::listens_to`]). [`Followers::hear`] gets every event behind these points, under the same lock. If such an
+//! event brings the user in, it adds the conversation. If it comes before the answer of the views, the follower looks
+//! again, because the points have moved. In the other order, an event between the answer and the points would be in
+//! neither, and the follower would wait for an event that it has missed.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,7 +24,7 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How many may follow at once.
+/// The most followers at once.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
     /// Of one user on this node.
@@ -31,7 +33,7 @@ pub struct Most {
     pub of_node: usize,
 }
 
-/// Why nobody else can follow.
+/// Why there is no place for another follower.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
     /// The user has too many.
@@ -40,7 +42,7 @@ pub enum Full {
     Node,
 }
 
-/// All who follow on this node.
+/// The followers of this node.
 pub struct Followers {
     most: Most,
     known: Mutex<KnownFollowers>,
@@ -65,20 +67,20 @@ struct Following {
 /// How one follower is woken.
 struct Bell {
     login: LoginId,
-    /// Something has happened since the follower looked. Written under the lock of [`KnownFollowers`].
+    /// An event has come since the follower looked. Written under the lock of [`KnownFollowers`].
     rung: AtomicBool,
     wake: Notify,
     cut: CancellationToken,
 }
 
-/// Somebody who follows, until this is dropped.
+/// The place of a follower, until it is dropped.
 pub struct Follower {
     followers: Arc<Followers>,
     user: UserId,
     bell: Arc<Bell>,
 }
 
-/// What of an event decides who is woken.
+/// The parts of an event that decide which followers are woken.
 pub struct News {
     conversation: ConversationId,
     brings_in: Vec<UserId>,
@@ -86,7 +88,7 @@ pub struct News {
 }
 
 impl News {
-    /// What of an event decides who is woken.
+    /// The news of an event.
     pub fn of(recorded: &Recorded) -> Self {
         let sends_away = match &recorded.event {
             Some(Event::MemberRemoved(removed)) => Some(removed.user_id),
@@ -105,7 +107,7 @@ impl Bell {
 }
 
 impl Followers {
-    /// Nobody follows yet, and each stream has been heard up to a point.
+    /// Without followers, with each stream heard up to a point.
     pub fn new(heard: Vec<Point>, most: Most) -> Arc<Self> {
         let known = KnownFollowers { heard, users: HashMap::new(), topics: HashMap::new(), count: 0 };
         Arc::new(Self { most, known: Mutex::new(known) })
@@ -115,8 +117,8 @@ impl Followers {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody begins to follow. They have to look at what there is, and to say in which conversations
-    /// they are ([`Follower::listens_to`]).
+    /// Adds a follower. The follower then looks ([`Follower::look`]), and names its conversations
+    /// ([`Follower::listens_to`]).
     pub fn enter(self: &Arc<Self>, user: UserId, login: LoginId) -> Result<Follower, Full> {
         let mut known = self.known();
         if known.count >= self.most.of_node {
@@ -134,8 +136,8 @@ impl Followers {
         Ok(Follower { followers: self.clone(), user, bell })
     }
 
-    /// Hears what a stream has had up to a point, once the feed can tell it. Called by the task that
-    /// follows the stream, in its order.
+    /// Hears the events of a stream up to a point. The task of the stream calls this in the order of the stream, and
+    /// after the feed has these events: a follower that was woken before would find nothing and sleep on.
     pub(super) fn hear(&self, stream: usize, upto: Point, news: &[News]) {
         let mut known = self.known();
         known.heard[stream] = upto;
@@ -144,7 +146,7 @@ impl Followers {
         }
     }
 
-    /// Cuts off those who may not go on; each finds out by itself why.
+    /// Cuts off the followers of logins that may not go on. Each follower finds out the reason by itself.
     pub fn cut(&self, may_not_go_on: impl Fn(LoginId) -> bool) {
         for bell in self.known().users.values().flat_map(|following| &following.bells) {
             if may_not_go_on(bell.login) {
@@ -190,15 +192,15 @@ impl KnownFollowers {
 }
 
 impl Follower {
-    /// How far everything has been heard. The follower looks at what lies before it, and is woken for what
-    /// comes behind it.
+    /// The points up to which each stream has been heard. The follower looks at the events before these points, and is
+    /// woken for each event behind them.
     pub fn look(&self) -> Vec<Point> {
         let known = self.followers.known();
         self.bell.rung.store(false, Relaxed);
         known.heard.clone()
     }
 
-    /// These are the conversations of the user, as of points that [`look`](Self::look) has told.
+    /// Names the conversations of the user, as of points that [`look`](Self::look) has told.
     pub fn listens_to(&self, conversations: impl IntoIterator<Item = ConversationId>, as_of: &[Point]) {
         let mut known = self.followers.known();
         for conversation in conversations {
@@ -209,7 +211,7 @@ impl Follower {
         }
     }
 
-    /// How far there is nothing to look at; `None` if there is something.
+    /// The points up to which there is nothing to look at; `None` if there is something.
     pub fn quiet(&self) -> Option<Vec<Point>> {
         let known = self.followers.known();
         (!self.bell.rung.load(Relaxed)).then(|| known.heard.clone())

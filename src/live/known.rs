@@ -1,6 +1,10 @@
 //! The conversations of one stream that this process knows or reads. Plain bookkeeping under one lock, which the
 //! follower of the stream takes too: what it delivers is in a conversation before or after each step here, and never
 //! in between.
+//!
+//! Nothing here is invalidated, so no question numbers are needed ([`Cache`](crate::cache::Cache) has them): a reading
+//! is brought up to date instead. While it goes on, the follower leaves each event of the conversation with it, and
+//! the end of the reading applies them. Asked, read and delivered in any order, no event is missing.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -11,13 +15,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     domain::{ConversationId, Fold, Recorded},
-    live::{doubted::Doubted, kept::Kept, tracked::Tracked},
+    live::{doubted::Doubted, register::Register, tracked::Tracked},
     log::Unavailable,
 };
 
 /// The conversations of one stream.
 pub(super) struct KnownRosters {
-    pub(super) ready: Kept<ConversationId, Tracked>,
+    pub(super) ready: Register<ConversationId, Tracked>,
     /// Ids that were looked up for strangers, and whether there is such a conversation.
     pub(super) doubted: Doubted,
     /// Conversations that are being read. None of them is in `ready`.
@@ -28,8 +32,8 @@ pub(super) struct KnownRosters {
 
 /// A conversation that is being read.
 pub(super) struct Loading {
-    /// Which reading answers. One that was overtaken, because the follower has taken the conversation
-    /// in, must not answer a later one: what was delivered between the two stands in neither.
+    /// The number of the reading that answers. The follower can overtake a reading by taking the conversation in. The
+    /// overtaken reading must not answer for a later one: events between the two are in neither of them.
     reading: u64,
     pub(super) waiting: Vec<oneshot::Sender<Loaded>>,
     /// The events that the follower has delivered since the reading began.
@@ -51,10 +55,10 @@ pub(super) enum Asked {
 }
 
 impl KnownRosters {
-    /// Knows none yet, of one of so many streams. So many are kept while nobody uses them.
+    /// Without conversations, for one of so many streams, which share the capacity for unused conversations.
     pub(super) fn among(streams: usize, capacity: usize) -> Self {
         Self {
-            ready: Kept::new(capacity.div_ceil(streams)),
+            ready: Register::new(capacity.div_ceil(streams)),
             doubted: Doubted::among(streams),
             loading: HashMap::new(),
             readings: 0,
@@ -83,7 +87,7 @@ impl KnownRosters {
         }
     }
 
-    /// Ends a reading, if it still is the one that counts.
+    /// Ends a reading, unless it was overtaken.
     pub(super) fn read(&mut self, id: ConversationId, reading: u64) -> Option<Loading> {
         let counts = self.loading.get(&id).is_some_and(|loading| loading.reading == reading);
         counts.then(|| self.loading.remove(&id)).flatten()

@@ -1,5 +1,8 @@
-//! Recent events, kept in memory: a client that was away for a moment is told them from here. A storm of
-//! reconnects asks for the same few events, and costs the servers nothing.
+//! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few events,
+//! and costs the servers nothing.
+//!
+//! This is a register and no cache: its worth is that it has the latest events of a stream *without a hole*, so the
+//! oldest event goes first, whichever are used.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -19,15 +22,15 @@ const EACH: usize = 512;
 /// The result of the fold for a followed event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// It counts; before it in the chain of its conversation stands this one.
+    /// The event counts; this is the position before it in the chain of its conversation.
     Counts(Position),
-    /// It is void.
+    /// The event is void.
     Void,
-    /// Nobody here follows its conversation.
+    /// This process does not know the conversation.
     Unknown,
 }
 
-/// An event that the user may see.
+/// An event that a user may see.
 #[derive(Debug, Clone)]
 pub struct Shown {
     /// The event.
@@ -54,7 +57,7 @@ impl Lately {
         self.0[stream].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in events that were followed.
+    /// Takes in the next events of a stream.
     pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
         let mut kept = self.of(stream);
         for event in events {
@@ -62,7 +65,7 @@ impl Lately {
         }
     }
 
-    /// The point at a position, if the event there is kept.
+    /// The point at a position, if its event is here.
     pub(crate) fn point(&self, stream: usize, position: Position) -> Option<Point> {
         let kept = self.of(stream);
         let first = kept.events.front()?.0.position;
@@ -70,8 +73,7 @@ impl Lately {
         kept.events.get(index).map(|(recorded, _)| recorded.point())
     }
 
-    /// What happened during stays after a position, up to and with another; `None` if it is not
-    /// known completely.
+    /// The events of stays after a position, up to and with another; `None` if one of them may be missing here.
     pub(crate) fn between(
         &self,
         stream: usize,
@@ -124,7 +126,7 @@ impl Kept {
     }
 }
 
-/// About what it takes: the data stands there as it was stored, and once more as it was understood.
+/// About the memory that an event takes: its data are there as stored bytes, and once more as a value.
 fn size(recorded: &Recorded) -> usize {
     EACH + 2 * recorded.data.len()
 }

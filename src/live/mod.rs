@@ -2,17 +2,17 @@
 //! decided, watermarks, recent events, revoked logins and blocks, and which followers have to be woken.
 //!
 //! One task follows each stream ([`Stream`]), in every process, whatever its roles. A roster is read from the log when
-//! a command first asks for it, and that task keeps the roster current from then on. A follower that is woken is let
-//! in by nothing here: it asks the feed what it may see.
+//! a command first asks for it, and that task keeps the roster current from then on. Nothing here lets a woken follower
+//! in: the follower asks the feed which events it may see.
 
 mod conversations;
 mod current;
 mod doubted;
 mod followers;
-mod kept;
 mod known;
 mod lately;
 mod receipts;
+mod register;
 mod searched;
 mod signals;
 mod stream;

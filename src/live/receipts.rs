@@ -1,4 +1,8 @@
-//! How far members have got: watermarks that only rise, kept current for the users who move theirs at this process.
+//! The watermarks of members: how far they have received and read. Watermarks only rise. This process keeps the
+//! watermarks current of users who move theirs here.
+//!
+//! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in it
+//! for its turn to append.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -6,15 +10,15 @@ use tokio::time::Instant;
 
 use crate::{
     domain::{ConversationId, Position, ReceiptAdvanced, UserId},
-    live::kept::Kept,
+    live::register::Register,
 };
 
-/// So many watermarks are remembered while nobody moves them.
+/// The number of unused watermarks that stay in memory.
 const REMEMBERED: usize = 100_000;
 
 /// The watermarks that this process knows to be in the log. Cheap to clone.
 #[derive(Clone)]
-pub struct Receipts(Arc<Mutex<Kept<Of, Watermarks>>>);
+pub struct Receipts(Arc<Mutex<Register<Of, Watermarks>>>);
 
 /// A user in a conversation.
 type Of = (ConversationId, UserId);
@@ -22,16 +26,16 @@ type Of = (ConversationId, UserId);
 /// The watermarks of one user in one conversation.
 pub struct Watermarks {
     marks: Mutex<ToldMarks>,
-    /// When a receipt was last appended. Its holder appends the next one.
+    /// When a receipt was last appended. The holder of this lock appends the next one.
     pub(crate) turn: tokio::sync::Mutex<Option<Instant>>,
 }
 
 /// How far one user has got.
 #[derive(Clone, Copy)]
 pub(crate) struct ToldMarks {
-    /// The highest that was asked for. Above `told` it is not in the log yet.
+    /// The highest watermarks that were asked for. Above `told` they are not in the log yet.
     pub(crate) wanted: ReceiptAdvanced,
-    /// The highest in the log.
+    /// The highest watermarks in the log.
     pub(crate) told: ReceiptAdvanced,
     /// The last position at which the log is known to have `told`.
     pub(crate) at: Position,
@@ -39,19 +43,22 @@ pub(crate) struct ToldMarks {
 
 impl Default for Receipts {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Kept::new(REMEMBERED))))
+        Self(Arc::new(Mutex::new(Register::new(REMEMBERED))))
     }
 }
 
 impl Receipts {
-    /// Hears a receipt that is in the log, appended by this node or another one. Watermarks only rise, so no order
-    /// of two receipts matters: two nodes that append at the same moment may append the lower one last, and readers
-    /// keep the greatest too.
+    /// Hears a receipt that is in the log, appended by this node or another one. Two nodes that append at the same moment
+    /// may append the lower receipt last. That does no harm, because here and in all readers watermarks only rise.
     ///
-    /// A receipt without an entry is passed over. The entry that begins later begins with what the view has, and the
-    /// view is asked as of a position that was followed before: a receipt between the two is at most appended again.
+    /// A receipt without an entry is passed over. The order of [`Self::begin`] makes that safe: the caller notes a
+    /// position that was followed, *then* asks the view as of this position, and *then* begins the entry. The view has
+    /// each receipt up to that position. A receipt behind it that comes before the entry begins is at most appended
+    /// again. If the view were asked without a position, it could lag behind receipts that were passed over long
+    /// before, and every one of those would be appended again.
     pub(crate) fn hear(&self, id: ConversationId, user: UserId, at: Position, receipt: ReceiptAdvanced) {
-        if let Some(entry) = self.get((id, user)) {
+        let entry = self.register().peek(&(id, user));
+        if let Some(entry) = entry {
             let mut marks = entry.marks();
             marks.told = higher(marks.told, receipt);
             marks.wanted = higher(marks.wanted, receipt);
@@ -59,19 +66,19 @@ impl Receipts {
         }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept<Of, Watermarks>> {
+    fn register(&self) -> MutexGuard<'_, Register<Of, Watermarks>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, of: Of) -> Option<Arc<Watermarks>> {
-        self.kept().get(&of)
+        self.register().get(&of)
     }
 
-    /// Begins with what the view has, unless another request has begun meanwhile.
+    /// The entry, which begins with the watermarks of the view unless another request has begun it meanwhile.
     pub(crate) fn begin(&self, of: Of, told: ReceiptAdvanced) -> Arc<Watermarks> {
         let marks = ToldMarks { wanted: told, told, at: Position::START };
         let entry = || Watermarks { marks: Mutex::new(marks), turn: tokio::sync::Mutex::default() };
-        self.kept().get_or_insert_with(of, entry)
+        self.register().get_or_insert_with(of, entry)
     }
 }
 
@@ -81,7 +88,7 @@ impl Watermarks {
     }
 }
 
-/// The higher one of each watermark.
+/// The higher one of each of two watermarks.
 pub(crate) fn higher(one: ReceiptAdvanced, other: ReceiptAdvanced) -> ReceiptAdvanced {
     ReceiptAdvanced { delivered: one.delivered.max(other.delivered), read: one.read.max(other.read) }
 }

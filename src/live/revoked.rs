@@ -1,5 +1,7 @@
-//! The logins that were revoked, kept in memory until the last access token of each has expired. How long
-//! that is, is measured by the clock that nobody sets: one that jumps ahead and back forgets nothing.
+//! The deny set: revoked logins, in memory until the last access token of each has expired. The monotonic clock measures
+//! that time, because a clock that is set ahead and back would forget logins too early.
+//!
+//! This is a register and no cache. An evicted login would be let in again, so no bound evicts a login.
 
 use std::{
     collections::HashMap,
@@ -17,17 +19,17 @@ use crate::{
     domain::{LoginId, Time},
 };
 
-/// How long a revoked login must be remembered: a node whose clock is ahead may have given out a
-/// token that another one, whose clock is behind, still accepts.
+/// How long a revoked login is remembered: a node whose clock is behind still accepts a token of a node whose clock is
+/// ahead.
 const MEMORY: Duration = Duration::from_secs(ACCESS_LIFE.as_secs() + 3 * LEEWAY.as_secs());
 
-/// How long the database may take.
+/// Timeout of the query.
 const ANSWER: Duration = Duration::from_secs(5);
 
-/// How often what is forgotten is thrown away.
+/// The time between two sweeps of logins whose time is over.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// The deny set of a node. It is bounded by what is revoked within about twelve minutes.
+/// The deny set of a node. Its bound is the number of logins that are revoked within about twelve minutes.
 #[derive(Debug, Default)]
 pub struct Revoked(RwLock<Memory>);
 
@@ -43,15 +45,15 @@ impl Revoked {
         self.insert_all([login]);
     }
 
-    /// Whether a login was revoked. A token that has not expired may be used only if not.
+    /// Whether a login was revoked. If so, its tokens count no more, although they have not expired.
     pub fn contains(&self, login: LoginId) -> bool {
         self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
     }
 
-    /// Adds what the database knows. To be called before serving and after messages may have been
-    /// missed; on an error a node must not serve, for it would let in who may not.
+    /// Adds the logins that the database has. To be called before serving, and after signals may have been missed. On an
+    /// error a node must not serve, because it would let revoked logins in.
     pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
-        // On a connection that is dead without a word this would wait for ever, and let in who may not.
+        // A dead connection would make this wait for ever, and revoked logins would be let in meanwhile.
         let revoked = timeout(ANSWER, accounts::revoked_since(pool, now, MEMORY)).await;
         let logins = revoked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
         self.insert_all(logins);

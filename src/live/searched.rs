@@ -1,9 +1,13 @@
 //! Conversations that were searched for keys in the log. A conversation is read once, however many commands ask;
 //! from then on the follower adds the keys that come, so that the next look-up in the conversation costs nothing.
 //! Only a key that the view cannot tell is searched for: while the database answers, nothing is kept here.
+//!
+//! Nothing here is invalidated. The entry of a conversation stands in the cache from before the search on, and the
+//! follower adds to it while the search goes on, so nothing is missing when the search ends. If the entry is evicted
+//! meanwhile, the search has a number that no entry has, and ends without effect.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     hash::{BuildHasher as _, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,27 +22,29 @@ use tokio::{
 };
 
 use crate::{
+    cache::Cache,
     domain::{ConversationId, Position, Recorded, UserId},
     live::Conversations,
     log::{Log, PAGE, Unavailable},
     views::Sending,
 };
 
-/// The most keys of a generation, of which there are two; a key takes about 30 bytes. A conversation with
-/// more is not searched.
-const MOST_KEYS: usize = 500_000;
-/// What a conversation counts besides its keys.
+/// The most keys of all conversations together, with [`EACH`] for each conversation; a key takes about 30 bytes.
+const MOST_KEYS: usize = 1_000_000;
+/// The most keys of one conversation. A conversation with more is not searched.
+const MOST_OF_ONE: usize = 500_000;
+/// The weight of a conversation besides its keys.
 const EACH: usize = 8;
-/// How many conversations are read at once. There are more readers of the log than these searches.
+/// The most conversations that are read at once. Fewer than the log has places for, which others need too.
 const AT_ONCE: usize = 8;
 /// The most conversations that wait for their turn or are being read.
 const MOST_SEARCHES: usize = 1_024;
-/// The longest that one conversation is read for.
+/// The longest time for which one conversation is read.
 const LONGEST: Duration = Duration::from_secs(30);
-/// What nobody has asked for between one and two of these is forgotten.
-const GENERATION: Duration = Duration::from_secs(300);
+/// A conversation that no command has asked for in so long is forgotten.
+const IDLE: Duration = Duration::from_secs(300);
 
-/// The conversations that were searched. Cheap to clone.
+/// The searched conversations. Cheap to clone.
 #[derive(Clone)]
 pub struct Searched(Arc<Inner>);
 
@@ -50,15 +56,11 @@ struct Inner {
     known: Mutex<Searching>,
 }
 
-/// What is known, in two generations: what is used moves to the young one, and the old one is thrown away
-/// as a whole.
+/// The conversations that were searched or are being searched.
 struct Searching {
     hasher: RandomState,
-    young: HashMap<ConversationId, Keys>,
-    old: HashMap<ConversationId, Keys>,
-    /// How much the young ones are.
-    size: usize,
-    since: Instant,
+    known: Cache<ConversationId, Keys>,
+    /// Searches that wait for their turn or go on.
     searches: usize,
 }
 
@@ -67,24 +69,26 @@ struct Searching {
 struct Keys {
     after: Position,
     state: State,
-    /// Where each stands first, by a hash of user and key. What stands there is read before it counts.
+    /// Where each key stands first, by a hash of user and key. A command reads the event there before it counts.
     at: HashMap<u64, Position>,
+    /// When a command last asked.
+    used_at: Instant,
 }
 
 enum State {
-    /// Search number so and so goes through the log; what is followed meanwhile is taken in already.
+    /// The search with this number goes through the log. Events that are followed meanwhile are taken in already.
     Searching(u64, Vec<oneshot::Sender<()>>),
-    /// Nothing is missing up to this position, nor of what was followed since.
+    /// No key is missing up to this position, nor of the events that were followed since.
     Whole(Position),
-    /// There are too many.
+    /// The conversation has too many keys.
     TooLong,
 }
 
-/// What was found: where the key stands, if it does, and up to where there is no other.
+/// The position of a key, if the conversation has it, and the position up to which there is no other.
 type Looked = (Option<Position>, Position);
 
 impl Searched {
-    /// Has searched none yet.
+    /// Without searched conversations.
     pub(super) fn new(log: Log, conversations: Conversations) -> Self {
         let (turns, number, known) = (Semaphore::new(AT_ONCE), AtomicU64::new(0), Mutex::default());
         Self(Arc::new(Inner { log, conversations, turns, number, known }))
@@ -97,8 +101,8 @@ impl Searched {
     /// Takes in a batch that was followed, before the batch is noted as followed: [`Self::look_now`] answers that a
     /// key is new up to the position that was followed. Noted first, a key in the batch would be called new.
     pub(super) fn hear(&self, batch: &[Recorded]) {
-        let mut known = self.known();
-        if known.is_empty() {
+        let known = self.known();
+        if known.known.is_empty() {
             return;
         }
         for recorded in batch {
@@ -108,13 +112,10 @@ impl Searched {
 
     /// Forgets the conversations that no command has asked for in a long time.
     pub(crate) fn forget_what_is_old(&self) {
-        let mut known = self.known();
-        if known.since.elapsed() > GENERATION {
-            known.turn();
-        }
+        self.known().forget_idle(Instant::now());
     }
 
-    /// Whether a key stands in its conversation behind a position.
+    /// Looks a key up behind a position of its conversation.
     pub(crate) async fn look(&self, sending: &Sending, after: Position) -> Result<Looked, Unavailable> {
         if let Some(looked) = self.look_now(sending, after)? {
             return Ok(looked);
@@ -128,23 +129,29 @@ impl Searched {
         self.look_now(sending, after)?.ok_or_else(gone)
     }
 
-    /// What is known already.
+    /// Looks in memory alone.
     fn look_now(&self, (id, user, key): &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
-        // Read first: what was followed up to here has been taken in before.
+        // Read before the keys: each key up to here was taken in before. Read after them, the position could be beyond a
+        // key that came in between, and a retry would be taken for a new message.
         let followed = self.0.conversations.positions()[self.0.log.stream_of(*id)];
-        let mut known = self.known();
+        let known = self.known();
         let hash = known.hash(*user, key.as_str());
-        let Some(keys) = known.touch(*id).filter(|keys| keys.after <= after) else { return Ok(None) };
-        match keys.state {
-            State::Searching(..) => Ok(None),
-            State::TooLong => {
-                Err(Unavailable::because("the conversation is too long to be searched for a key"))
+        let look = |keys: &mut Keys| {
+            keys.used_at = Instant::now();
+            match keys.state {
+                State::Whole(up_to) if keys.after <= after => {
+                    Ok(Some((keys.at.get(&hash).copied(), up_to.max(followed))))
+                }
+                State::TooLong if keys.after <= after => {
+                    Err(Unavailable::because("the conversation is too long to be searched for a key"))
+                }
+                _ => Ok(None),
             }
-            State::Whole(up_to) => Ok(Some((keys.at.get(&hash).copied(), up_to.max(followed)))),
-        }
+        };
+        known.known.change(id, look).unwrap_or(Ok(None))
     }
 
-    /// Goes through a conversation, unless nobody waits for it any more when its turn comes.
+    /// Goes through a conversation, unless no command waits for it any more when its turn comes.
     async fn search(self, id: ConversationId, after: Position, number: u64) {
         let _ended = Ended { searched: &self, id, number };
         let Ok(_turn) = self.0.turns.acquire().await else { return };
@@ -158,9 +165,12 @@ impl Searched {
         }
     }
 
-    /// What the follower has taken in before this search was known to it was known to the log before the
-    /// replay begins, which reads up to there at least. The leader is asked as well, so that one search
-    /// proves something also where the follower lags behind.
+    /// Entered first, read second: the entry of the search is there before the replay begins. An event that the follower
+    /// took in before the entry was in the log before the replay began, so the replay has it. The follower adds every
+    /// later event to the entry. In the other order, events between the two would be in neither.
+    ///
+    /// The leader is asked for the end of the stream as well, so that a search proves something also where the follower
+    /// lags behind.
     async fn read(&self, id: ConversationId, after: Position, number: u64) -> Result<State, Unavailable> {
         let stream = self.0.log.stream_of(id);
         let up_to = self.0.log.last(stream).await?;
@@ -170,20 +180,20 @@ impl Searched {
             if page.is_empty() {
                 return Ok(State::Whole(up_to));
             }
-            let mut known = self.known();
+            let known = self.known();
             for recorded in &page {
                 known.take_in(recorded);
             }
-            match known.get(id).filter(|keys| keys.is_searched_by(number)) {
-                None => return Err(Unavailable::because("what was found has been forgotten")),
-                Some(keys) if keys.at.len() > MOST_KEYS => return Ok(State::TooLong),
+            match known.count_of(id, number) {
+                None => return Err(Unavailable::because("the keys that were found so far were evicted")),
+                Some(keys) if keys > MOST_OF_ONE => return Ok(State::TooLong),
                 Some(_) => {}
             }
         }
     }
 }
 
-/// However a search ends, whoever still waits for it is not left waiting.
+/// The end of a search, also by a panic or a timeout: the commands that still wait get an error.
 struct Ended<'a> {
     searched: &'a Searched,
     id: ConversationId,
@@ -200,70 +210,28 @@ impl Drop for Ended<'_> {
 
 impl Default for Searching {
     fn default() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            young: HashMap::new(),
-            old: HashMap::new(),
-            size: 0,
-            since: Instant::now(),
-            searches: 0,
-        }
+        let known = Cache::weighing(MOST_KEYS, EACH, |keys: &Keys| keys.at.len());
+        Self { hasher: RandomState::new(), known, searches: 0 }
     }
 }
 
 impl Searching {
-    fn is_empty(&self) -> bool {
-        self.young.is_empty() && self.old.is_empty()
-    }
-
     fn hash(&self, user: UserId, key: &str) -> u64 {
         self.hasher.hash_one((user, key))
     }
 
-    fn get(&mut self, id: ConversationId) -> Option<&mut Keys> {
-        self.young.get_mut(&id).or_else(|| self.old.get_mut(&id))
-    }
-
-    /// The same, as one that is used.
-    fn touch(&mut self, id: ConversationId) -> Option<&mut Keys> {
-        if let Some(keys) = self.old.remove(&id) {
-            self.insert(id, keys);
-        }
-        self.young.get_mut(&id)
-    }
-
-    fn insert(&mut self, id: ConversationId, keys: Keys) {
-        self.size += keys.at.len() + EACH;
-        if let Some(before) = self.young.insert(id, keys) {
-            self.size -= before.at.len() + EACH;
+    /// Forgets the conversations that are idle. Without any, the memory of the cache is given back as well.
+    fn forget_idle(&mut self, now: Instant) {
+        self.known.retain(|keys| now.duration_since(keys.used_at) <= IDLE);
+        if self.known.is_empty() {
+            *self = Self { searches: self.searches, ..Self::default() };
         }
     }
 
-    /// The young ones are old from now on.
-    fn turn(&mut self) {
-        self.old = std::mem::take(&mut self.young);
-        (self.size, self.since) = (0, Instant::now());
-    }
-
-    fn take_in(&mut self, recorded: &Recorded) {
+    fn take_in(&self, recorded: &Recorded) {
         let Some(key) = recorded.event.as_ref().and_then(|event| event.client_id()) else { return };
         let hash = self.hash(recorded.actor, key);
-        let is_young = self.young.contains_key(&recorded.conversation);
-        let Some(keys) = self.get(recorded.conversation) else { return };
-        if matches!(keys.state, State::TooLong) || recorded.position <= keys.after {
-            return;
-        }
-        match keys.at.entry(hash) {
-            // What came first is the answer; a search and the follower go side by side.
-            Entry::Occupied(mut first) => *first.get_mut() = recorded.position.min(*first.get()),
-            Entry::Vacant(place) => {
-                place.insert(recorded.position);
-                self.size += usize::from(is_young);
-            }
-        }
-        if self.size > MOST_KEYS {
-            self.turn();
-        }
+        self.known.change(&recorded.conversation, |keys| keys.take_in(hash, recorded.position));
     }
 
     /// Waits for a conversation to be read from a position on; the number of the search that has to begin
@@ -275,59 +243,69 @@ impl Searching {
         answer: oneshot::Sender<()>,
         number: &AtomicU64,
     ) -> Result<Option<u64>, Unavailable> {
-        let mut waiting = match self.touch(id).map(|keys| (keys.after <= after, &mut keys.state)) {
-            Some((true, State::Searching(_, waiting))) => {
-                waiting.push(answer);
-                return Ok(None);
+        let (mut answer, now) = (Some(answer), Instant::now());
+        let join = |keys: &mut Keys| {
+            keys.used_at = now;
+            match (keys.after <= after, &mut keys.state) {
+                (true, State::Searching(_, waiting)) => waiting.extend(answer.take()),
+                // It became whole in between.
+                (true, State::Whole(_)) => drop(answer.take().map(|answer| answer.send(()))),
+                // It is read again from further back: the commands that wait for the rest wait for all of it.
+                (false, State::Searching(_, waiting)) => return std::mem::take(waiting),
+                _ => {}
             }
-            // It became whole in between.
-            Some((true, State::Whole(_))) => {
-                let _ = answer.send(());
-                return Ok(None);
-            }
-            // It is read again from further back; who waits for the rest waits for all of it.
-            Some((false, State::Searching(_, waiting))) => std::mem::take(waiting),
-            _ => Vec::new(),
+            Vec::new()
         };
+        let mut waiting = self.known.change(&id, join).unwrap_or_default();
+        let Some(answer) = answer else { return Ok(None) };
         if self.searches >= MOST_SEARCHES {
             return Err(Unavailable::because("too many conversations are searched for keys"));
         }
         self.searches += 1;
         waiting.push(answer);
         let number = number.fetch_add(1, Ordering::Relaxed);
-        self.insert(id, Keys { after, state: State::Searching(number, waiting), at: HashMap::new() });
+        let state = State::Searching(number, waiting);
+        self.known.insert(id, Keys { after, state, at: HashMap::new(), used_at: now });
         Ok(Some(number))
     }
 
-    fn is_wanted(&mut self, id: ConversationId, number: u64) -> bool {
-        self.get(id).is_some_and(|keys| match &keys.state {
-            State::Searching(of, waiting) => *of == number && waiting.iter().any(|one| !one.is_closed()),
-            _ => false,
-        })
+    /// How many keys a search has found; `None` if it is not the one that counts.
+    fn count_of(&self, id: ConversationId, number: u64) -> Option<usize> {
+        self.known.change(&id, |keys| keys.is_searched_by(number).then_some(keys.at.len())).flatten()
     }
 
-    fn end(&mut self, id: ConversationId, number: u64, state: State) {
-        let is_young = self.young.contains_key(&id);
-        let Some(keys) = self.get(id).filter(|keys| keys.is_searched_by(number)) else { return };
-        let freed = match state {
-            State::TooLong => std::mem::take(&mut keys.at).len(),
-            _ => 0,
+    fn is_wanted(&self, id: ConversationId, number: u64) -> bool {
+        let is_wanted = |keys: &mut Keys| match &keys.state {
+            State::Searching(of, waiting) => *of == number && waiting.iter().any(|one| !one.is_closed()),
+            _ => false,
         };
-        if let State::Searching(_, waiting) = std::mem::replace(&mut keys.state, state) {
-            for answer in waiting {
-                let _ = answer.send(());
+        self.known.change(&id, is_wanted).unwrap_or(false)
+    }
+
+    /// Ends a search, if it still is the one that counts: since an older one began, the conversation may have been
+    /// forgotten, and with it keys that the follower had delivered meanwhile.
+    fn end(&self, id: ConversationId, number: u64, state: State) {
+        let end = |keys: &mut Keys| {
+            if !keys.is_searched_by(number) {
+                return Vec::new();
             }
+            if matches!(state, State::TooLong) {
+                keys.at = HashMap::new();
+            }
+            match std::mem::replace(&mut keys.state, state) {
+                State::Searching(_, waiting) => waiting,
+                _ => Vec::new(),
+            }
+        };
+        for answer in self.known.change(&id, end).into_iter().flatten() {
+            let _ = answer.send(());
         }
-        self.size -= if is_young { freed } else { 0 };
     }
 
     /// Forgets a conversation whose search has come to nothing.
-    fn give_up(&mut self, id: ConversationId, number: u64) {
-        if self.get(id).is_some_and(|keys| keys.is_searched_by(number)) {
-            if let Some(keys) = self.young.remove(&id) {
-                self.size -= keys.at.len() + EACH;
-            }
-            self.old.remove(&id);
+    fn give_up(&self, id: ConversationId, number: u64) {
+        if self.count_of(id, number).is_some() {
+            self.known.forget(&id);
         }
     }
 }
@@ -335,6 +313,15 @@ impl Searching {
 impl Keys {
     fn is_searched_by(&self, number: u64) -> bool {
         matches!(self.state, State::Searching(of, _) if of == number)
+    }
+
+    fn take_in(&mut self, hash: u64, position: Position) {
+        if matches!(self.state, State::TooLong) || position <= self.after {
+            return;
+        }
+        // The first one is the answer, and a search and the follower go side by side.
+        let first = self.at.entry(hash).or_insert(position);
+        *first = position.min(*first);
     }
 }
 

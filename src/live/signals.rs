@@ -1,5 +1,5 @@
-//! Signals of all nodes: revoked logins and changed blocks are taken in here, and the gateway is told what concerns
-//! its sockets. A process without sockets hears them too, because it judges tokens and blocks as well.
+//! Signals of all nodes. Revoked logins and changed blocks are taken in here, and the gateway is told of signals that
+//! concern its sockets. A process without sockets hears the signals too, because it also judges tokens and blocks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// How often it is seen whether this node hears from the log.
+/// The time between two looks at whether this node hears from the log.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// News for the owner of sockets.
@@ -33,7 +33,7 @@ pub enum Told {
 
 /// Where signals go.
 pub struct HeardSignals {
-    /// The log, by which they come.
+    /// The log, by which signals come.
     pub log: Log,
     /// The database that knows revoked logins.
     pub pool: PgPool,
@@ -41,15 +41,15 @@ pub struct HeardSignals {
     pub clock: Clock,
     /// The revoked logins.
     pub revoked: Arc<Revoked>,
-    /// Who has blocked whom.
+    /// The lists of blocked users.
     pub blocked: Arc<Blocked>,
     /// The clients that follow without a socket.
     pub followers: Arc<Followers>,
 }
 
 impl HeardSignals {
-    /// Begins to hear. Logins that were revoked before are loaded afterwards ([`Self::load_revoked`]): loaded before,
-    /// a login that is revoked between the two would never be heard of.
+    /// Begins to hear. Earlier revocations are loaded afterwards ([`Self::load_revoked`]). In the other order, this node
+    /// would never hear of a login that is revoked between the two.
     pub async fn start(
         self: &Arc<Self>,
         tell: impl Fn(Told) + Clone + Send + Sync + 'static,
@@ -68,7 +68,7 @@ impl HeardSignals {
         Ok(())
     }
 
-    /// Reads which logins count no more. To be called when signals are heard, and before anybody is served.
+    /// Loads the logins that count no more. To be called when signals are heard, and before the process serves.
     pub async fn load_revoked(&self) -> Result<(), sqlx::Error> {
         self.revoked.load(&self.pool, self.clock.now()).await
     }
@@ -84,15 +84,16 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of all logins that count no more. They are in the deny set before: a session that
-    /// begins meanwhile either finds its login there or is among the sessions that are looked at.
+    /// Ends the waits and sessions of all logins that count no more. The logins are in the deny set *before* this looks
+    /// at sessions: a session that begins meanwhile either finds its login in the deny set or is among the sessions at
+    /// which this looks. In the other order, a session that begins between the two would do neither, and stay.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
         self.followers.cut(|login| self.revoked.contains(login));
         tell(Told::Revoked);
     }
 
-    /// After the connection was lost, this node may not have heard of revocations and blocks. While it hears nothing
-    /// it asks the database.
+    /// After a lost connection, this node may not have heard of revocations and blocks. While this node hears nothing, it
+    /// asks the database.
     async fn remember_revocations(
         self: Arc<Self>,
         mut connections: watch::Receiver<u64>,
@@ -114,7 +115,7 @@ impl HeardSignals {
         }
     }
 
-    /// A node that is cut off from the log tells its clients nothing any more: another node serves them better.
+    /// Closes the sockets of a node that is cut off from the log: another node serves their clients better.
     async fn cut_off(self: Arc<Self>, tell: impl Fn(Told)) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -122,7 +123,7 @@ impl HeardSignals {
         loop {
             look.tick().await;
             looks = if self.log.is_current_everywhere() { 0 } else { looks + 1 };
-            // A process that has been stopped for a moment gets another one to hear what has happened.
+            // A process that was stopped for a moment gets another second to hear from the log.
             if looks < 2 {
                 continue;
             }

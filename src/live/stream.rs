@@ -1,7 +1,7 @@
 //! Following one stream: every event is taken in once, in the order of the log, by one task.
 //!
-//! The task is the hub's where there is one, because joining, leaving and delivering have to happen in one order with
-//! the events; otherwise [`Stream::run`] is the whole task. Either way the order of the steps is the one here:
+//! In a process with a hub the task belongs to the hub, because joining, leaving and delivering have to happen in one
+//! order with the events. Otherwise [`Stream::run`] is the whole task. Either way the steps have this order:
 //!
 //! 1. **The receipts and the roster hear an event before it is shown.** Members by this event are members when the hub
 //!    shows it, and its place in the chain is known.
@@ -30,7 +30,7 @@ pub struct Stream {
     at: Point,
 }
 
-/// Events that have been read, some of which are taken in already. It is given back to [`Stream::finish`].
+/// Events that have been read, and of which some are taken in already. [`Stream::finish`] takes the batch back.
 #[must_use = "its events are noted as followed when it is finished"]
 pub struct Batch {
     events: Vec<Recorded>,
@@ -41,14 +41,14 @@ pub struct Batch {
 pub struct Step<'a> {
     /// The event.
     pub recorded: &'a Recorded,
-    /// What became of it.
+    /// The result of the fold.
     pub applied: Applied,
-    /// Where the stream stood before it.
+    /// The point of the stream before it.
     pub before: Point,
 }
 
 impl Stream {
-    /// Follows all streams from where the conversations stand.
+    /// Follows all streams from the points of the conversations on.
     pub fn all(log: &Log, current: &Current) -> Vec<Self> {
         let follow = |(index, at): (usize, Point)| {
             let follower = log.lead(index, at.position);
@@ -57,17 +57,17 @@ impl Stream {
         current.conversations.points().into_iter().enumerate().map(follow).collect()
     }
 
-    /// Which stream it is.
+    /// The number of the stream.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// Where the stream stands.
+    /// The last event that was taken in.
     pub fn at(&self) -> Point {
         self.at
     }
 
-    /// The next events. Safe to cancel. A damaged log is still damaged when it is read again: the caller stops.
+    /// The next events. Safe to cancel. After an error the caller stops: a damaged log stays damaged.
     pub async fn batch(&mut self) -> Result<Batch, Damaged> {
         match self.follower.batch().await {
             Ok(events) => Ok(Batch { verdicts: Vec::with_capacity(events.len()), events }),
@@ -96,7 +96,7 @@ impl Stream {
         Some(Step { recorded, applied, before })
     }
 
-    /// Notes as followed a batch of which all is taken in, and shown where somebody shows it.
+    /// Notes a batch as followed, after all of it was taken in, and shown in a process with a hub.
     pub fn finish(&mut self, batch: Batch) {
         let Batch { events, verdicts } = batch;
         self.current.searched.hear(&events);
@@ -106,7 +106,7 @@ impl Stream {
         self.current.followers.hear(self.index, self.at, &news);
     }
 
-    /// Follows the stream in a process in which nobody is shown its events.
+    /// Follows the stream in a process without a hub.
     pub async fn run(mut self) {
         loop {
             match self.batch().await {
@@ -120,10 +120,10 @@ impl Stream {
                 }
             }
         }
-        // Readers that read from this one read for themselves from here on.
+        // Projectors that read from this follower read for themselves from here on.
         drop(self);
-        // A damaged log is still damaged after a restart, and readiness says so: the process stays, and with it all
-        // that needs no young roster.
+        // A damaged log is still damaged after a restart, and readiness says so. The process stays, and goes on with
+        // the work that needs no young roster.
         pending::<()>().await;
     }
 }

@@ -1,4 +1,4 @@
-//! One conversation that this process keeps current: its roster, and the last event of its chain.
+//! One conversation that the follower of its stream keeps current: its roster, and the last event of its chain.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,13 +16,13 @@ impl Tracked {
         Self { fold: Mutex::new(fold), turn: tokio::sync::Mutex::default() }
     }
 
-    /// One that nobody keeps current, for tests of who is shown what.
+    /// A conversation that no follower keeps current, for tests of what is shown to whom.
     #[cfg(test)]
     pub(crate) fn of(fold: Fold) -> Arc<Self> {
         Arc::new(Self::new(fold))
     }
 
-    /// Takes in the next event. Only the follower of its stream calls this; `None` if it is void or known.
+    /// Takes in the next event; `None` if the event is void or known. Only the follower of the stream calls this.
     pub(crate) fn apply(&self, recorded: &Recorded) -> Option<Position> {
         recorded.apply_to(&mut self.fold())
     }
@@ -31,18 +31,18 @@ impl Tracked {
         self.fold.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The roster now.
+    /// The present roster.
     pub fn conversation(&self) -> Arc<Conversation> {
         self.fold().conversation.clone()
     }
 
-    /// The roster now, and the position of its last event.
+    /// The present roster, and the position of its last event.
     pub fn roster(&self) -> (Arc<Conversation>, Position) {
         let fold = self.fold();
         (fold.conversation.clone(), fold.roster)
     }
 
-    /// Waits for the turn to change the roster, so that those in this process do not race.
+    /// Waits for the turn to change the roster, so that commands in this process do not race.
     pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.turn.lock().await
     }

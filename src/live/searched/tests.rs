@@ -1,3 +1,5 @@
+use tokio::time::advance;
+
 use crate::{
     domain::{ClientId, Event, MessageDeleted, MessageId, Recorded},
     live::searched::*,
@@ -28,9 +30,13 @@ fn wait(known: &mut Searching, of: usize, after: u64) -> (Option<u64>, oneshot::
     (known.wait(conversation(of), Position(after), answer, &NUMBER).expect("room"), answered)
 }
 
-fn at(known: &mut Searching, of: usize, with: usize) -> Option<Position> {
+fn at(known: &Searching, of: usize, with: usize) -> Option<Position> {
     let hash = known.hash(UserId::known(uuid::Uuid::nil()), key(with).as_str());
-    known.touch(conversation(of))?.at.get(&hash).copied()
+    let look = |keys: &mut Keys| {
+        keys.used_at = Instant::now();
+        keys.at.get(&hash).copied()
+    };
+    known.known.change(&conversation(of), look).flatten()
 }
 
 #[test]
@@ -47,7 +53,7 @@ fn what_is_followed_while_a_conversation_is_read_is_not_missed_and_the_first_of_
     known.end(conversation(1), search.expect("a search"), State::Whole(Position(6)));
     assert!(answered.try_recv().is_ok() && also.try_recv().is_ok());
     known.take_in(&done(10, 1, 10));
-    let found = [4, 8, 9, 10].map(|with| at(&mut known, 1, with));
+    let found = [4, 8, 9, 10].map(|with| at(&known, 1, with));
     assert_eq!(found, [None, None, Some(Position(7)), Some(Position(10))]);
 }
 
@@ -70,32 +76,51 @@ fn a_search_that_comes_to_nothing_leaves_nothing_behind_and_nobody_waiting() {
     let (search, mut answered) = wait(&mut known, 1, 0);
     known.take_in(&done(1, 1, 1));
     known.give_up(conversation(1), search.expect("a search"));
-    assert!(known.is_empty() && known.size == 0);
+    assert!(known.known.is_empty() && known.known.weight() == 0);
     assert!(matches!(answered.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
     let (again, answered) = wait(&mut known, 1, 0);
     drop(answered);
     assert!(!known.is_wanted(conversation(1), again.expect("another search")), "nobody waits any more");
 }
 
-#[test]
-fn what_is_used_outlives_what_is_not_and_no_more_is_kept_than_the_limit() {
+#[tokio::test(start_paused = true)]
+async fn what_is_used_outlives_what_is_not() {
     let mut known = Searching::default();
     for of in 0..2 {
         let search = wait(&mut known, of, 0).0.expect("a search");
         known.take_in(&done(1, of, of));
         known.end(conversation(of), search, State::Whole(Position(1)));
     }
-    known.turn();
-    assert!(at(&mut known, 0, 0).is_some());
-    known.turn();
-    assert_eq!((at(&mut known, 0, 0), at(&mut known, 1, 1)), (Some(Position(1)), None));
-    let search = wait(&mut known, 7, 0).0.expect("a search");
-    for n in 0..MOST_KEYS + 2 {
-        known.take_in(&done(n as u64 + 1, 7, n));
-        assert!(known.size <= MOST_KEYS + EACH);
+    advance(IDLE).await;
+    known.forget_idle(Instant::now());
+    assert!(at(&known, 0, 0).is_some());
+    advance(Duration::from_secs(1)).await;
+    known.forget_idle(Instant::now());
+    assert_eq!((at(&known, 0, 0), at(&known, 1, 1)), (Some(Position(1)), None));
+    advance(IDLE + Duration::from_secs(1)).await;
+    known.forget_idle(Instant::now());
+    assert_eq!(known.known.weight(), 0);
+}
+
+#[test]
+fn no_more_is_kept_than_the_limit() {
+    let mut known = Searching::default();
+    let searches = [0, 1].map(|of| wait(&mut known, of, 0).0.expect("a search"));
+    for n in 0..MOST_OF_ONE {
+        for of in 0..2 {
+            known.take_in(&done(n as u64 + 1, of, n));
+        }
+        assert!(known.known.weight() <= MOST_KEYS);
     }
-    known.end(conversation(7), search, State::TooLong);
-    assert_eq!(at(&mut known, 7, 1), None, "what is too long is not kept");
+    let counts = [0, 1].map(|of| known.count_of(conversation(of), searches[of]));
+    let [Some(keys), None] = [counts[0].or(counts[1]), counts[0].and(counts[1])] else {
+        panic!("one of two makes room: {counts:?}");
+    };
+    assert!(keys >= MOST_OF_ONE - 1);
+    let longest = usize::from(counts[0].is_none());
+    known.end(conversation(longest), searches[longest], State::TooLong);
+    assert_eq!(at(&known, longest, 1), None, "what is too long is not kept");
+    assert_eq!(known.known.weight(), EACH);
 }
 
 #[test]
