@@ -144,7 +144,8 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         inner.entries.remove(key);
     }
 
-    /// Keeps only the entries that a closure chooses. The others are forgotten to save memory, not because they changed.
+    /// Keeps only the entries that a closure chooses. The others are forgotten to save memory, not because they
+    /// changed.
     pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
         self.inner().entries.retain(|_, entry| keep(&entry.value));
     }

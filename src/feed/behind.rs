@@ -1,11 +1,11 @@
-//! Why it cannot be told at present what was missed.
+//! Why missed events cannot be given at present.
 
 use crate::{
     log::{Damaged, NotRead, Unavailable},
     shares::NoPlace,
 };
 
-/// Why it cannot be told now what was missed.
+/// Why missed events cannot be given.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Behind {
     /// Too much of this kind is under way.
@@ -14,7 +14,7 @@ pub enum Behind {
     /// The views lag behind the log.
     #[error("the views lag behind the log")]
     Lagging,
-    /// Something is missing in the log: it cannot be told any more.
+    /// An event is missing in the log, so the missed events cannot be given any more.
     #[error(transparent)]
     Damaged(Damaged),
     /// A server does not answer.

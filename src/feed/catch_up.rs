@@ -1,4 +1,4 @@
-//! Catching up: what a user was in meanwhile, and the way through what has happened there.
+//! Catching up: the memberships of a user since a cursor, and the way through the events of that time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,7 +25,7 @@ use crate::{
 /// How long the views may lag behind.
 const VIEWS: Duration = Duration::from_secs(5);
 
-/// All that catching up needs. Cheap to clone.
+/// The feed of a node. Cheap to clone.
 #[derive(Clone)]
 pub struct Feed {
     pub(super) log: Log,
@@ -49,7 +49,7 @@ impl Feed {
         Self { log, pool, progress, cursors, remembered, asking, turns, looks_back }
     }
 
-    /// The cursor of a user who has been given everything up to these points.
+    /// The cursor of a user to whom all events up to these points were given.
     pub fn cursor(&self, user: UserId, points: &[Point]) -> String {
         self.cursors.write(user, points)
     }
@@ -59,7 +59,7 @@ impl Feed {
         Ok(self.turns.take(user).await?)
     }
 
-    /// The present memberships of a user, and those that ended since positions that the log has passed.
+    /// The present memberships of a user, and the memberships that ended since positions, which the log has passed.
     pub async fn memberships(
         &self,
         user: UserId,
@@ -88,13 +88,13 @@ impl Feed {
         Err(Behind::Lagging)
     }
 
-    /// The missed events of a user between two points. Both have to lie behind this node.
+    /// The missed events of a user between two points. This node has to have followed the log to both.
     pub async fn missed(&self, user: UserId, from: Vec<Point>, to: Vec<Point>) -> Result<Missed, Behind> {
         let memberships = self.memberships(user, &Point::positions(&from), &Point::positions(&to)).await?;
         Ok(self.missed_in(user, from, to, memberships))
     }
 
-    /// The same for somebody whose memberships as of these points are known.
+    /// The same where the memberships as of these points are known.
     pub fn missed_in(
         &self,
         user: UserId,

@@ -1,22 +1,22 @@
-//! Where a client is: one position for each stream, opaque, authenticated, bound to the user, to the
-//! life of the log and to the events that stand at those positions. It has no age limit.
+//! The cursor of a client: one position for each stream, opaque, authenticated, bound to the user, to the life of the
+//! log and to the events at those positions. A cursor has no age limit.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::domain::{Epoch, Point, Position, UserId};
 
-/// The form of the text; another one cannot be read.
+/// The version of the text. A text of another version cannot be read.
 const VERSION: u8 = 2;
 /// Bytes of the epoch's hash.
 const EPOCH: usize = 8;
-/// Bytes of the hash of the events at which it stands.
+/// Bytes of the hash of the events at its positions.
 const EVENTS: usize = 8;
 /// Bytes of a user's id.
 const USER: usize = 16;
 /// Bytes of the authentication code that are kept.
 const TAG: usize = 16;
-/// The longest text that is looked at: 256 positions of at most 8 bytes each, and all the rest.
+/// The longest text that is read: 256 positions of at most 8 bytes each, and the other parts.
 const MAX_TEXT: usize = 4_096;
 
 /// Makes cursors and reads them.
@@ -26,18 +26,18 @@ pub struct Cursors {
     streams: usize,
 }
 
-/// Why a cursor cannot be gone on from: the client loads by REST and begins anew.
+/// Why a client cannot go on from its cursor. The client loads by REST and begins anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
-    /// It was not made here, or by an older key.
+    /// The cursor was not made here, or with a key that is no longer used.
     Unreadable,
-    /// It was made for somebody else.
+    /// The cursor was made for another user.
     AnotherUser,
-    /// It belongs to another life of the log.
+    /// The cursor belongs to another life of the log.
     EpochChanged,
-    /// It is ahead of the log: the log was restored from a backup.
+    /// The cursor is ahead of the log: the log was restored from a backup.
     FromTheFuture,
-    /// Other events stand at its positions: the log was restored from a backup and has grown since.
+    /// Other events are at the positions of the cursor: the log was restored from a backup and has grown since.
     AnotherLog,
     /// The events behind the cursor cannot be read completely.
     Incomplete,
@@ -57,7 +57,7 @@ impl Reset {
     }
 }
 
-/// Where a client says that it is. Whether this is the log in which it was there is for the log to say.
+/// The content of a cursor. Only the log can say whether its events are those at which the cursor was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Claim {
     pub(super) positions: Vec<Position>,
@@ -71,7 +71,7 @@ impl Claim {
     }
 }
 
-/// A hash of the events at which a client stands: one for all streams, so that a cursor stays short.
+/// A hash of the events at the positions: one for all streams, so that a cursor stays short.
 fn hash_of(points: &[Point]) -> [u8; EVENTS] {
     let mut hash = digest::Context::new(&digest::SHA256);
     for point in points {
@@ -93,7 +93,7 @@ impl Cursors {
         Self { key: hmac::Key::new(hmac::HMAC_SHA256, secret), epoch, streams }
     }
 
-    /// The cursor of a user who has been given everything up to these points.
+    /// The cursor of a user to whom all events up to these points were given.
     pub fn write(&self, user: UserId, points: &[Point]) -> String {
         let mut bytes = Vec::with_capacity(1 + EPOCH + USER + EVENTS + points.len() * 4 + TAG);
         bytes.push(VERSION);

@@ -1,4 +1,4 @@
-//! Going through what was missed, stream by stream, page by page.
+//! Reading missed events, stream by stream and page by page.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -15,7 +15,7 @@ use crate::{
     views::{Memberships, Stay},
 };
 
-/// Conversations that are folded side by side.
+/// The number of conversations that are folded side by side.
 const FOLDS: usize = 16;
 
 /// The missed events of a user between two points.
@@ -23,13 +23,13 @@ pub struct Missed {
     log: Log,
     remembered: Arc<Remembered>,
     user: UserId,
-    /// Everything up to here has been given.
+    /// The points up to which all events have been given.
     at: Vec<Point>,
     to: Vec<Point>,
-    /// The stays of each stream in which something may have happened.
+    /// The stays of each stream in which there may be missed events.
     moved: BTreeMap<usize, Stays>,
     reading: Option<(usize, Stays, Reading)>,
-    /// The last position that was given of each conversation.
+    /// The last given position of each conversation.
     heads: HashMap<ConversationId, Position>,
 }
 
@@ -44,12 +44,12 @@ enum Reading {
     Stored(Box<Replay>, HashMap<ConversationId, Fold>),
 }
 
-/// Some of what was missed, and where the user is after it.
+/// A page of missed events, and the points of the user after the page.
 #[derive(Debug, Clone)]
 pub struct MissedPage {
     /// The events, in the order of their stream.
     pub events: Vec<Shown>,
-    /// Everything up to here has been given.
+    /// The points up to which all events have been given, with this page.
     pub at: Vec<Point>,
 }
 
@@ -74,18 +74,18 @@ impl Missed {
         Self { log, remembered, user, at: from, to, moved, reading: None, heads: HashMap::new() }
     }
 
-    /// Whether nothing has moved that would have to be looked at.
+    /// Whether no stream has to be read.
     pub fn is_nothing(&self) -> bool {
         self.moved.is_empty() && self.reading.is_none()
     }
 
-    /// The last position that was given of each conversation in which something was.
+    /// The last given position of each conversation with missed events.
     pub fn heads(&self) -> &HashMap<ConversationId, Position> {
         &self.heads
     }
 
-    /// The next events, at most `limit` of the log's (fewer may be for this user to see); `None`
-    /// when everything has been given.
+    /// The next events; `None` when all have been given. At most `limit` events of the log are read, of which the user
+    /// may be allowed to see fewer.
     pub async fn page(&mut self, limit: usize) -> Result<Option<MissedPage>, Behind> {
         loop {
             let Some((stream, _, reading)) = &mut self.reading else {
@@ -126,7 +126,7 @@ impl Missed {
         }
     }
 
-    /// Lets go of what it takes to read the log. The next page begins where the last one ended.
+    /// Gives the consumer of the log back. The next page begins at the end of the last one.
     pub fn pause(&mut self) {
         if let Some((stream, stays, Reading::Stored(..))) =
             self.reading.take_if(|(.., reading)| matches!(reading, Reading::Stored(..)))
@@ -135,7 +135,7 @@ impl Missed {
         }
     }
 
-    /// After all streams: nothing more to show, and the user is where they wanted to be.
+    /// The end, after all streams: a page without events where the points have still to move.
     fn rest(&mut self) -> Option<MissedPage> {
         if self.at == self.to {
             return None;
@@ -144,8 +144,8 @@ impl Missed {
         Some(MissedPage { events: Vec::new(), at: self.at.clone() })
     }
 
-    /// Takes what is remembered; otherwise folds the conversations as they were at the cursor, and
-    /// reads on from there.
+    /// Takes the events from memory if all of them are there. Otherwise folds the conversations up to the cursor first
+    /// and reads the log from the cursor on: the fold has to stand right before the first event that it judges.
     async fn begin(&self, stream: usize, stays: &Stays) -> Result<Reading, Behind> {
         let (from, to) = (self.at[stream].position, self.to[stream].position);
         if let Some(shown) = self.remembered.lately.between(stream, from, to, stays) {
@@ -162,7 +162,7 @@ impl Missed {
     }
 }
 
-/// The first of them, at most `limit`, [`PAGE`] and [`PAGE_BYTES`].
+/// The first events, at most `limit`, [`PAGE`] and [`PAGE_BYTES`].
 fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
     let mut bytes = 0;
     let fits = |shown: &&Shown| {
@@ -173,7 +173,8 @@ fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
     shown.drain(..count).collect()
 }
 
-/// The events that count and that this user may see.
+/// The events that count and that the user may see: also the event that brings the user in, and the event that sends
+/// the user away.
 fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recorded>) -> Vec<Shown> {
     let mut events = Vec::new();
     for recorded in read {

@@ -1,5 +1,5 @@
-//! A conversation as it was, read again from the log: nothing is kept for it, so it costs what the
-//! conversation is long. That is bounded in events, bytes, time, and how many do it at once.
+//! A conversation as it was, read again from the log. Nothing is kept for it, so its cost grows with the length of the
+//! conversation. Events, bytes, time and the number of looks at once are bounded.
 
 use std::{
     ops::{
@@ -25,16 +25,16 @@ const MOST_BYTES: usize = 32 << 20;
 /// How long one look may take.
 const DEADLINE: Duration = Duration::from_secs(10);
 
-/// A conversation as it was. It answers what the views answer of the present, in the same order.
+/// A conversation as it was. It answers the questions that the views answer for the present, in the same order.
 pub struct LookBack(domain::Past);
 
-/// Why it cannot be told how it was.
+/// Why a conversation cannot be read as it was.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PastError {
-    /// More lies before that point than is read at once.
+    /// More events are before that point than one look may read.
     #[error("more than {MOST_EVENTS} events, or too large ones, lie before that point")]
     TooFar,
-    /// Not now.
+    /// A look is not possible at present.
     #[error(transparent)]
     Behind(#[from] Behind),
 }
@@ -45,7 +45,7 @@ impl From<Unavailable> for PastError {
     }
 }
 
-/// No other point would be told any better, so it is an outage and no reason to begin anew.
+/// A look at any other point would fail as well, so a damaged log is an outage here and no reason to begin anew.
 impl From<NotRead> for PastError {
     fn from(e: NotRead) -> Self {
         Unavailable::from(e).into()
@@ -53,7 +53,7 @@ impl From<NotRead> for PastError {
 }
 
 impl Feed {
-    /// Reads a conversation up to a point that the log has passed.
+    /// Reads a conversation up to a point, which the log has passed.
     pub async fn past(&self, by: UserId, id: ConversationId, as_of: AsOf) -> Result<LookBack, PastError> {
         let _turn = self.looks_back.take(by).await.map_err(Behind::from)?;
         let mut past = domain::Past::of(as_of);
@@ -109,7 +109,7 @@ impl LookBack {
         self.0.position()
     }
 
-    /// The members by id, from behind `after`.
+    /// The members behind `after`, by id.
     pub fn members(&self, after: Option<UserId>, limit: i64) -> Vec<Member> {
         let members = self.0.members().filter(|(user, ..)| after.is_none_or(|after| *user > after));
         let member = |(user, membership, joined_at): (_, domain::Membership, _)| Member {
@@ -120,7 +120,7 @@ impl LookBack {
         members.map(member).take(count(limit)).collect()
     }
 
-    /// How far each member had got, by id, from behind `after`.
+    /// The watermarks of the members behind `after`, by id.
     pub fn receipts(&self, after: Option<UserId>, limit: i64) -> Vec<Receipt> {
         let receipt = |Member { user, .. }| {
             let Marks { delivered, read } = self.0.marks(user);
@@ -140,8 +140,7 @@ impl LookBack {
         }
     }
 
-    /// The messages about a position, newest first: up to `older` at or before it, up to `newer`
-    /// behind it.
+    /// The messages around a position, newest first: up to `older` at or before the position, up to `newer` behind it.
     pub fn around(&self, reader: Reader, at: Position, older: i64, newer: i64) -> Vec<Message> {
         let mut page = self.history(reader, Direction::After(at), newer);
         page.reverse();
@@ -164,8 +163,8 @@ impl LookBack {
         behind.filter(move |(at, _)| ends(at)).map(move |(at, said)| self.message(reader, at, said))
     }
 
-    /// The reactions to a message, the first one first, from behind a position; `None` if there was
-    /// no such message for this reader.
+    /// The reactions to a message behind a position, the first one first; `None` if the reader could not see the
+    /// message.
     pub fn reactions(
         &self,
         reader: Reader,

@@ -1,4 +1,4 @@
-//! Whether a cursor was made in this very log, and the points at which it stands.
+//! Judging a cursor: whether it was made in this very log, and the points at its positions.
 
 use futures_util::future::try_join_all;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Feed {
-    /// Where a user's cursor stands; `now` is how far this node has followed the log.
+    /// The points of a user's cursor; `now` is the points to which this node has followed the log.
     pub async fn points(
         &self,
         user: UserId,
@@ -26,13 +26,13 @@ impl Feed {
             Ok(points) => points,
             Err(reset) => return Ok(Err(reset)),
         };
-        // All events are there, so it is by their ids alone that a log tells itself from an older copy of
-        // it which has grown over the same positions.
+        // Looked up first, compared second: an older copy of the log can have grown over the same positions, and only
+        // the ids of the events there tell the two logs apart.
         Ok(if claim.is_of(&points) { Ok(points) } else { Err(Reset::AnotherLog) })
     }
 
-    /// The point at a position of a stream. In a storm of reconnects all ask for the same few, which this
-    /// node remembers.
+    /// The point at a position of a stream. A storm of reconnects asks for the same few points, which this node
+    /// remembers.
     async fn point(
         &self,
         stream: usize,
@@ -54,7 +54,7 @@ impl Feed {
                 points.remember(stream, point);
                 Ok(point)
             }
-            // Another node may be ahead of this one; nobody is ahead of the log.
+            // Another node may be ahead of this one, and no node is ahead of the log.
             Found::Ahead { .. } => Err(Reset::FromTheFuture),
             Found::Missing => Err(Reset::Incomplete),
         })

@@ -1,6 +1,6 @@
-//! Which users a user has blocked, kept in memory for users who were asked for lately: a message must not cost a query.
-//! A node forgets a list when it is told of a change. A change of which the node is not told costs a minute: by then
-//! the list is read again.
+//! Which users a user has blocked, kept in memory for users who were asked for lately: a message must not cost a
+//! query. A node forgets a list when it is told of a change. A change of which the node is not told costs a minute: by
+//! then the list is read again.
 
 use std::{
     collections::HashMap,

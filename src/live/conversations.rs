@@ -1,5 +1,5 @@
-//! The conversations that this process knows. A conversation is folded from the log when it is first asked for, and the
-//! follower of its stream keeps it current from then on. Authorisation is decided on these conversations.
+//! The conversations that this process knows. A conversation is folded from the log when it is first asked for, and
+//! the follower of its stream keeps it current from then on. Authorisation is decided on these conversations.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -108,9 +108,9 @@ impl Conversations {
         self.stream(id).known().ready.get(&id)
     }
 
-    /// The same as [`Self::get`], for a caller who is not known to be a member. The log is asked equally often about an
-    /// id of a conversation and about any other id, whatever is in memory. Otherwise the time of an answer would tell
-    /// a stranger more than the answer does.
+    /// The same as [`Self::get`], for a caller who is not known to be a member. The log is asked equally often about
+    /// an id of a conversation and about any other id, whatever is in memory. Otherwise the time of an answer would
+    /// tell a stranger more than the answer does.
     pub(crate) async fn look_up(&self, id: ConversationId) -> Loaded {
         let (tracked, is_doubted) = {
             let known = self.stream(id).known();
@@ -239,8 +239,8 @@ impl Conversations {
         ids.iter().map(|_| behind()).collect()
     }
 
-    /// Takes in a conversation that the follower of its stream has folded itself, up to the point that the follower has
-    /// reached, and answers the callers that wait for it. Only the follower calls this.
+    /// Takes in a conversation that the follower of its stream has folded itself, up to the point that the follower
+    /// has reached, and answers the callers that wait for it. Only the follower calls this.
     ///
     /// A conversation that was read meanwhile is kept instead: it has taken in all that the follower has delivered, so
     /// it is as current.

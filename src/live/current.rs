@@ -31,8 +31,8 @@ pub struct Current {
 }
 
 impl Current {
-    /// Empty, with each stream followed up to the given point. `conversations` is the number of unused conversations that
-    /// stay in memory.
+    /// Empty, with each stream followed up to the given point. `conversations` is the number of unused conversations
+    /// that stay in memory.
     pub fn new(log: &Log, followed: Vec<Point>, conversations: usize, most: Most) -> Self {
         let followers = Followers::new(followed.clone(), most);
         let lately = Arc::new(Lately::new(followed.len()));

@@ -3,10 +3,10 @@
 //!
 //! No follower sleeps through an event, by an argument about order. A follower first reads the points up to which this
 //! process has heard ([`Follower::look`]), and then asks the views for its conversations as of these points
-//! ([`Follower::listens_to`]). [`Followers::hear`] gets every event behind these points, under the same lock. If such an
-//! event brings the user in, it adds the conversation. If it comes before the answer of the views, the follower looks
-//! again, because the points have moved. In the other order, an event between the answer and the points would be in
-//! neither, and the follower would wait for an event that it has missed.
+//! ([`Follower::listens_to`]). [`Followers::hear`] gets every event behind these points, under the same lock. If such
+//! an event brings the user in, it adds the conversation. If it comes before the answer of the views, the follower
+//! looks again, because the points have moved. In the other order, an event between the answer and the points would be
+//! in neither, and the follower would wait for an event that it has missed.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,5 +1,5 @@
-//! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few events,
-//! and costs the servers nothing.
+//! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few
+//! events, and costs the servers nothing.
 //!
 //! This is a register and no cache: its worth is that it has the latest events of a stream *without a hole*, so the
 //! oldest event goes first, whichever are used.

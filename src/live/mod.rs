@@ -2,8 +2,8 @@
 //! decided, watermarks, recent events, revoked logins and blocks, and which followers have to be woken.
 //!
 //! One task follows each stream ([`Stream`]), in every process, whatever its roles. A roster is read from the log when
-//! a command first asks for it, and that task keeps the roster current from then on. Nothing here lets a woken follower
-//! in: the follower asks the feed which events it may see.
+//! a command first asks for it, and that task keeps the roster current from then on. Nothing here lets a woken
+//! follower in: the follower asks the feed which events it may see.
 
 mod conversations;
 mod current;

@@ -1,8 +1,8 @@
 //! The watermarks of members: how far they have received and read. Watermarks only rise. This process keeps the
 //! watermarks current of users who move theirs here.
 //!
-//! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in it
-//! for its turn to append.
+//! This is a register: an entry stays the same entry for as long as a request holds it, because the request waits in
+//! it for its turn to append.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -48,8 +48,9 @@ impl Default for Receipts {
 }
 
 impl Receipts {
-    /// Hears a receipt that is in the log, appended by this node or another one. Two nodes that append at the same moment
-    /// may append the lower receipt last. That does no harm, because here and in all readers watermarks only rise.
+    /// Hears a receipt that is in the log, appended by this node or another one. Two nodes that append at the same
+    /// moment may append the lower receipt last. That does no harm, because here and in all readers watermarks only
+    /// rise.
     ///
     /// A receipt without an entry is passed over. The order of [`Self::begin`] makes that safe: the caller notes a
     /// position that was followed, *then* asks the view as of this position, and *then* begins the entry. The view has

@@ -1,9 +1,9 @@
 //! A register: for each key one value, which stays the same value for as long as a task holds it.
 //!
 //! The follower of a stream keeps the values in memory current. If there were two values for one key, the follower
-//! would keep one of them current, and a task could decide on the other. A cache alone makes two: it evicts a value that
-//! a task still holds, and the next task makes another. Therefore a register has two parts. `all` finds every value
-//! that lives, and keeps none alive. `recent`, a cache, keeps alive the values that were asked for lately.
+//! would keep one of them current, and a task could decide on the other. A cache alone makes two: it evicts a value
+//! that a task still holds, and the next task makes another. Therefore a register has two parts. `all` finds every
+//! value that lives, and keeps none alive. `recent`, a cache, keeps alive the values that were asked for lately.
 //!
 //! There is never a second value, by an argument about order. A value is made only where `all` has none that lives,
 //! and a value whose last holder has let go cannot come back to life: a count of 0 never rises. Two tasks do not make

@@ -1,5 +1,5 @@
-//! The deny set: revoked logins, in memory until the last access token of each has expired. The monotonic clock measures
-//! that time, because a clock that is set ahead and back would forget logins too early.
+//! The deny set: revoked logins, in memory until the last access token of each has expired. The monotonic clock
+//! measures that time, because a clock that is set ahead and back would forget logins too early.
 //!
 //! This is a register and no cache. An evicted login would be let in again, so no bound evicts a login.
 
@@ -50,8 +50,8 @@ impl Revoked {
         self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
     }
 
-    /// Adds the logins that the database has. To be called before serving, and after signals may have been missed. On an
-    /// error a node must not serve, because it would let revoked logins in.
+    /// Adds the logins that the database has. To be called before serving, and after signals may have been missed. On
+    /// an error a node must not serve, because it would let revoked logins in.
     pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
         // A dead connection would make this wait for ever, and revoked logins would be let in meanwhile.
         let revoked = timeout(ANSWER, accounts::revoked_since(pool, now, MEMORY)).await;

@@ -131,8 +131,8 @@ impl Searched {
 
     /// Looks in memory alone.
     fn look_now(&self, (id, user, key): &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
-        // Read before the keys: each key up to here was taken in before. Read after them, the position could be beyond a
-        // key that came in between, and a retry would be taken for a new message.
+        // Read before the keys: each key up to here was taken in before. Read after them, the position could be beyond
+        // a key that came in between, and a retry would be taken for a new message.
         let followed = self.0.conversations.positions()[self.0.log.stream_of(*id)];
         let known = self.known();
         let hash = known.hash(*user, key.as_str());
@@ -165,12 +165,12 @@ impl Searched {
         }
     }
 
-    /// Entered first, read second: the entry of the search is there before the replay begins. An event that the follower
-    /// took in before the entry was in the log before the replay began, so the replay has it. The follower adds every
-    /// later event to the entry. In the other order, events between the two would be in neither.
+    /// Entered first, read second: the entry of the search is there before the replay begins. An event that the
+    /// follower took in before the entry was in the log before the replay began, so the replay has it. The follower
+    /// adds every later event to the entry. In the other order, events between the two would be in neither.
     ///
-    /// The leader is asked for the end of the stream as well, so that a search proves something also where the follower
-    /// lags behind.
+    /// The leader is asked for the end of the stream as well, so that a search proves something also where the
+    /// follower lags behind.
     async fn read(&self, id: ConversationId, after: Position, number: u64) -> Result<State, Unavailable> {
         let stream = self.0.log.stream_of(id);
         let up_to = self.0.log.last(stream).await?;

@@ -48,8 +48,8 @@ pub struct HeardSignals {
 }
 
 impl HeardSignals {
-    /// Begins to hear. Earlier revocations are loaded afterwards ([`Self::load_revoked`]). In the other order, this node
-    /// would never hear of a login that is revoked between the two.
+    /// Begins to hear. Earlier revocations are loaded afterwards ([`Self::load_revoked`]). In the other order, this
+    /// node would never hear of a login that is revoked between the two.
     pub async fn start(
         self: &Arc<Self>,
         tell: impl Fn(Told) + Clone + Send + Sync + 'static,
@@ -84,16 +84,17 @@ impl HeardSignals {
         }
     }
 
-    /// Ends the waits and sessions of all logins that count no more. The logins are in the deny set *before* this looks
-    /// at sessions: a session that begins meanwhile either finds its login in the deny set or is among the sessions at
-    /// which this looks. In the other order, a session that begins between the two would do neither, and stay.
+    /// Ends the waits and sessions of all logins that count no more. The logins are in the deny set *before* this
+    /// looks at sessions: a session that begins meanwhile either finds its login in the deny set or is among the
+    /// sessions at which this looks. In the other order, a session that begins between the two would do neither, and
+    /// stay.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
         self.followers.cut(|login| self.revoked.contains(login));
         tell(Told::Revoked);
     }
 
-    /// After a lost connection, this node may not have heard of revocations and blocks. While this node hears nothing, it
-    /// asks the database.
+    /// After a lost connection, this node may not have heard of revocations and blocks. While this node hears nothing,
+    /// it asks the database.
     async fn remember_revocations(
         self: Arc<Self>,
         mut connections: watch::Receiver<u64>,

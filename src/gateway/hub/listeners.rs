@@ -33,7 +33,7 @@ pub struct Session {
     pub(in crate::gateway) user: UserId,
     pub(in crate::gateway) login: LoginId,
     pub(in crate::gateway) socket: Arc<Socket>,
-    /// What it wants to hear of; without one, everything.
+    /// The conversations of which the session wants to hear; without a filter, all.
     filter: Option<Filter>,
     /// Unix seconds at which its access token expires.
     expires_at: AtomicI64,
@@ -50,12 +50,12 @@ impl Session {
         Arc::new(Self { id, user: caller.user, login: caller.login, socket, filter, expires_at })
     }
 
-    /// Whether it wants to hear of a conversation.
+    /// Whether the session wants to hear of a conversation.
     pub(in crate::gateway) fn wants(&self, id: ConversationId) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
 
-    /// Counts from now on until a fresh token expires.
+    /// Lets the session go on until a fresh token expires.
     pub(in crate::gateway) fn renew(&self, until: Time) {
         self.expires_at.store(until.unix_seconds(), Ordering::Relaxed);
     }
@@ -71,27 +71,27 @@ pub struct Listener {
     sessions: Mutex<Vec<Arc<Session>>>,
     /// The conversations whose events reach this listener. Only the hub changes it.
     pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,
-    /// How often something that was to be a topic has been given up.
+    /// How often a conversation that was to be a topic was given up.
     given_up: AtomicU64,
-    /// The topics are complete, as a session has joined them that began with so many of `given_up`, plus
-    /// one. It is 0 before the first session has joined them.
+    /// The topics are complete if this is greater than `given_up`: it is one more than the `given_up` with which the
+    /// last session began that has joined all topics. Before the first such session it is 0.
     settled: AtomicU64,
     /// Conversations of which events are held for this listener.
     waits: Mutex<Vec<Wait>>,
-    /// Presence changes that were handed on lately: one change is told in every conversation that
-    /// two people share, and is news only once.
+    /// Presence changes that were handed on lately. A change comes once in each conversation that two people share,
+    /// and is news only once.
     told: Mutex<[(u128, i64, u8); 4]>,
 }
 
-/// A session joins everything that its user is in.
-#[must_use = "the listener is settled with it once everything has been joined"]
+/// A session joins all conversations of its user.
+#[must_use = "the listener is settled with it once all conversations are joined"]
 pub(in crate::gateway) struct Settling(u64);
 
 /// Events of a conversation are held for a listener.
 struct Wait {
     conversation: ConversationId,
     stream: usize,
-    /// Where the stream stood before the first of them.
+    /// The point of the stream before the first of them.
     before: Point,
 }
 
@@ -112,7 +112,7 @@ impl Listener {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends durable frames of a conversation to every session that wants them; how many these are.
+    /// Sends durable frames of a conversation to the sessions that want them, and counts these sessions.
     pub(in crate::gateway) fn deliver(&self, id: ConversationId, frames: &[Durable]) -> usize {
         let sessions = self.sessions();
         let wanted = sessions.iter().filter(|session| session.wants(id));
@@ -126,15 +126,15 @@ impl Listener {
         }
     }
 
-    /// The same with a frame of a conversation, to those that want it.
+    /// The same with a frame of a conversation, to the sessions that want it.
     pub(in crate::gateway) fn offer_of(&self, id: ConversationId, frame: &Bytes) {
         for session in self.sessions().iter().filter(|session| session.wants(id)) {
             session.socket.offer(frame);
         }
     }
 
-    /// Sends every session that is live a sign of life, and asks those for one that are silent: one write
-    /// for both. The heads are of conversations that have moved; more than one frame names go in several.
+    /// Sends a heartbeat to every live session, and in the same write a ping to silent ones. The heads are of
+    /// conversations that have moved; several frames name them if one has no room.
     pub(in crate::gateway) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
         let ping = websocket::ping();
         let for_all = beats(cursor, heads);
@@ -156,14 +156,14 @@ impl Listener {
         }
     }
 
-    /// Sends a frame that must arrive to every session that is live.
+    /// Sends a frame that must arrive to every live session.
     pub(in crate::gateway) fn send(&self, frame: &Bytes) {
         for session in self.sessions().iter() {
             session.socket.send_if_live(frame);
         }
     }
 
-    /// Whether a presence change is news for this listener; notes that it was told.
+    /// Whether a presence change is news for this listener. Notes the change as told.
     pub(in crate::gateway) fn is_news(&self, of: UserId, status: Status, at: Time) -> bool {
         let nanoseconds = at.datetime().unix_timestamp_nanos();
         let change = (of.uuid().as_u128(), (nanoseconds / 1_000_000) as i64, status as u8);
@@ -176,12 +176,12 @@ impl Listener {
         news
     }
 
-    /// `None` if the topics are complete. Otherwise the session that asks joins them all, and hands this
-    /// back when it has.
+    /// `None` if the topics are complete. Otherwise the session that asks joins all topics, and then hands this back.
     ///
-    /// The count is read before the first conversation is joined. What is given up while they are joined
-    /// then outlives the answer: with a mere flag a late `settle` would undo an `unsettle`, and the next
-    /// session would trust topics of which one is missing.
+    /// The count is read *before* the first conversation is joined. A conversation that is given up during the joining
+    /// then raises `given_up` beyond the count, and the late `settle` settles nothing. If the count were read
+    /// afterwards, or if this were a flag, the late `settle` would undo the `unsettle`: the next session would trust
+    /// topics of which one is missing, and its client would miss the events of that conversation.
     pub(in crate::gateway) fn settling(&self) -> Option<Settling> {
         let settling = self.given_up.load(Ordering::Acquire) + 1;
         (self.settled.load(Ordering::Acquire) < settling).then_some(Settling(settling))
@@ -191,7 +191,7 @@ impl Listener {
         self.settled.fetch_max(settling, Ordering::AcqRel);
     }
 
-    /// Not everything has been joined after all: the next session does it again.
+    /// A conversation was not joined after all: the next session joins all topics again.
     pub(in crate::gateway) fn unsettle(&self) {
         self.given_up.fetch_add(1, Ordering::AcqRel);
     }
@@ -200,7 +200,7 @@ impl Listener {
         self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Events of a conversation are held from behind a point on.
+    /// Notes that the events of a conversation behind a point are held.
     pub(in crate::gateway) fn waits_for(&self, conversation: ConversationId, stream: usize, before: Point) {
         let mut waits = self.waits();
         if waits.iter().all(|wait| wait.conversation != conversation) {
@@ -208,17 +208,17 @@ impl Listener {
         }
     }
 
-    /// They have been given, or the sessions have been closed.
+    /// Notes that the held events were given, or that the sessions were closed.
     pub(in crate::gateway) fn waits_no_more(&self, conversation: ConversationId) {
         self.waits().retain(|wait| wait.conversation != conversation);
     }
 
-    /// How far this listener has been given everything, when each stream has been followed so far.
+    /// The points up to which all events were given to this listener, with each stream followed up to `followed`.
     ///
-    /// The points have to be older than this call: a wait begins before its stream is said to have come
-    /// to it, and ends when its events have been given. Read the other way round, the waits could be
-    /// empty still and the points beyond an event that is held, and a client that went on from there
-    /// would never get it.
+    /// The caller reads `followed` *before* this reads the waits. A wait begins before its stream is noted as followed
+    /// to the held events, and ends after these were given: so if `followed` is beyond a held event, the wait is seen
+    /// here. In the other order, the waits could be read while they are empty, and `followed` when it is beyond an
+    /// event that is held by then. A client that goes on from such a cursor never gets that event.
     pub(in crate::gateway) fn reached(&self, followed: &[Point]) -> Vec<Point> {
         let mut reached = followed.to_vec();
         for wait in self.waits().iter() {
@@ -241,7 +241,7 @@ impl Listener {
     }
 }
 
-/// Heartbeats that name all heads; one, if there are none.
+/// Heartbeats that name all heads; one heartbeat if there are no heads.
 fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
     let beat = |heads: &[Head]| ServerFrame::Heartbeat { cursor: cursor.to_owned(), heads }.encode();
     if heads.is_empty() { vec![beat(&[])] } else { heads.chunks(HEADS).map(beat).collect() }
@@ -251,7 +251,7 @@ fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
 #[derive(Default)]
 pub struct Listeners {
     all: Mutex<HashMap<UserId, Arc<Listener>>>,
-    /// Unix seconds before which no token of a session expires; long ago as long as nobody has looked.
+    /// Unix seconds before which no token of a session expires. It is long ago before the first look at the sessions.
     expiry: AtomicI64,
 }
 
@@ -260,16 +260,17 @@ impl Listeners {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A user who listens here.
+    /// The listener of a user, if the user has sessions here.
     pub fn get(&self, user: UserId) -> Option<Arc<Listener>> {
         self.all().get(&user).cloned()
     }
 
-    /// A session begins: from here on it is given what reaches the listener.
+    /// A session begins: from here on it gets the frames of its listener.
     ///
-    /// Both locks are held, in this order, here and in [`leave`](Self::leave). With the sessions alone, the
-    /// last session could leave between the two and take the listener out of the list, and this session
-    /// would belong to a listener that the hub does not find.
+    /// Here and in [`leave`](Self::leave) the lock of the list is taken first, and the lock of the sessions inside it.
+    /// If the list were let go before the session is added, the last other session could leave between the two and
+    /// take the listener out of the list: this session would belong to a listener that the hub does not find. If one
+    /// of the two functions took the locks in the other order, both could wait for one another for ever.
     pub(in crate::gateway) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
@@ -278,12 +279,13 @@ impl Listeners {
         listener
     }
 
-    /// Whether a token may have expired before then, in unix seconds.
+    /// Whether a token may have expired before a time, in unix seconds.
     pub(in crate::gateway) fn has_expired(&self, before: i64) -> bool {
         self.expiry.load(Ordering::Relaxed) < before
     }
 
-    /// Somebody looks at all sessions, and notes each one's expiry again.
+    /// Forgets the earliest expiry, before a look at all sessions that notes the expiry of each again. In the other
+    /// order, the expiry of a session that begins during the look would be forgotten.
     pub(in crate::gateway) fn forget_expiry(&self) {
         self.expiry.store(i64::MAX, Ordering::Relaxed);
     }
@@ -292,9 +294,9 @@ impl Listeners {
         self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
     }
 
-    /// A session ends; the listener, if it was the last one: the hub then has to forget it. The listener
-    /// leaves the list first, so that no task of the hub adds it to a conversation behind the one that
-    /// forgets it.
+    /// A session ends. If it was the last one of its listener, this gives the listener back, which the hub then has to
+    /// forget. The listener leaves the list *before* the hub forgets it: the tasks of the hub find listeners in the
+    /// list, and a task could otherwise add it to a conversation after another task has forgotten it.
     pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
         let mut all = self.all();
         let listener = all.get(&session.user)?.clone();

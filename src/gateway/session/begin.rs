@@ -1,4 +1,4 @@
-//! How a session begins: without a cursor it goes live at once, with one it resumes ([`Resume`]).
+//! The beginning of a session: without a cursor it goes live at once, and with a cursor it resumes ([`Resume`]).
 
 use std::sync::Arc;
 
@@ -19,6 +19,9 @@ use crate::{
 };
 
 /// Begins a session, from a cursor if there is one.
+///
+/// The points of this node are read before the cursor is looked up. A cursor at a later position is then looked up in
+/// the log, so the order costs at most a request.
 pub(in crate::gateway) async fn begin(
     gateway: &Gateway,
     session: &Arc<Session>,
@@ -40,10 +43,12 @@ pub(in crate::gateway) async fn begin(
     }
 }
 
-/// Goes live at once; a cursor that could not be gone on from is answered with the reason.
+/// Goes live at once, and tells the reason if there is a cursor from which the client cannot go on.
 ///
-/// Live first and `ready` second: `ready` names where the session stands, which the hub tells when it
-/// has joined. In the other order an event between the two would be in neither.
+/// Live first, `ready` second: `ready` names the points at which the hub has joined the session, and live events are
+/// held until it is written. In the other order, an event between the two would be neither before the points of
+/// `ready` nor among the held events, and the client would miss it. `reset` comes after `ready`, because `ready`
+/// answers the `hello` of the client.
 async fn afresh(opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close> {
     let live = Live::go(opening, None).await?;
     let pages = opening.ready(live.at(), live.heads());

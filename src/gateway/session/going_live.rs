@@ -18,20 +18,19 @@ use crate::{
 /// A session whose live events are held.
 pub(super) struct Live {
     session: Arc<Session>,
-    /// Where each stream stood when the session went live.
+    /// The points of the streams at which the session went live.
     at: Vec<Point>,
-    /// The last event of each conversation that the client has, or is about to have, without what is
-    /// held.
+    /// The last event of each conversation that the client has or is about to have, without the held events.
     heads: HashMap<ConversationId, Position>,
-    /// The stays of the user as of `at`, where they are known without asking the views once more.
+    /// The stays of the user as of `at`, if they are known without asking the views once more.
     memberships: Option<Memberships>,
 }
 
 /// Why a session is not live.
 pub(super) enum NotLive {
-    /// Something else has to be done first, here or elsewhere.
+    /// The socket has to be closed for another reason.
     Closed(Close),
-    /// Its conversations could not be read: it may be that the log lacks something.
+    /// Its conversations could not be read. The log may have a hole.
     Unread(Close),
 }
 
@@ -50,25 +49,27 @@ impl From<NotLive> for Close {
 }
 
 impl Live {
-    /// Joins the conversations of the user with live events held. With `since`, the stays that have
-    /// ended since those positions are told too, if they are asked for at all.
+    /// Joins the conversations of the user with live events held. If the views are asked, they tell the stays that
+    /// have ended since `since` too.
     ///
     /// The order of the five steps:
     ///
-    /// 1. **Hold, then enter.** From the moment at which the session is among the listeners the hub may
-    ///    hand it an event, which would overtake `ready` and what is still to be given.
-    /// 2. **Enter, then look whether it may go on.** A revocation that was told before finds no session to
-    ///    close, one that is told afterwards finds it; looked at before, one in between is lost.
-    /// 3. **The hub, then the views.** Each task of the hub knows the listener from its answer on and
-    ///    joins it to what it is added to later; the views tell the memberships up to there. Asked the
-    ///    other way round, an event in between by which the user came in would be known to nobody. How
-    ///    far the hub is *said* to have followed would not do: that is noted only after a batch has been
-    ///    delivered, and the listener may have been looked up, in vain, before it entered.
-    /// 4. **The views, then the hub again**, which judges each membership by the roster as it is then: a
-    ///    user who was removed since the views told it is not joined. The views may be ahead of the hub:
-    ///    to a conversation that the user has left by then the listener is joined all the same, and is
-    ///    given the event by which they left when the hub comes to it.
-    /// 5. **Settle last.** The next session of the user then trusts the topics and skips the steps 3 and 4.
+    /// 1. **Hold, then enter.** Once the session is among the listeners, the hub can hand it an event. Not held, the
+    ///    event would overtake `ready` and the missed events.
+    /// 2. **Enter, then look whether the session may go on.** A revocation before the look is in the deny set, and a
+    ///    revocation after the entering finds the session. In the other order, a revocation between the two is lost,
+    ///    and the session of a revoked login stays.
+    /// 3. **The hub, then the views.** From its answer on, each task of the hub knows the listener, and joins it to
+    ///    each conversation to which the user is added later; the views tell the memberships up to that answer. In the
+    ///    other order, an event between the two that brings the user in would be in neither. The position that is
+    ///    *noted* as followed would not do instead of the answer: it is noted only after a batch was delivered, and
+    ///    the hub may have looked for the listener, in vain, before the session entered.
+    /// 4. **The views, then the hub again.** The hub judges each membership by its present roster, so it does not join
+    ///    a user who was removed since the views answered. In the other order, such a user would be joined and would
+    ///    hear more. The views may be ahead of the hub: if the user has left a conversation by then, the listener is
+    ///    joined all the same, and gets the event by which the user left when the hub comes to it.
+    /// 5. **Settle last.** The next session of the user then trusts the topics and skips the steps 3 and 4. Settled
+    ///    earlier, it would trust topics that are not joined yet, and miss their events.
     pub(super) async fn go(opening: Opening<'_>, since: Option<&[Position]>) -> Result<Self, NotLive> {
         let Opening { gateway, session, .. } = opening;
         session.socket.hold();
@@ -101,7 +102,7 @@ impl Live {
         let (mut live, admissions) = Self::new(session, joined);
         if are_as_told(&wanted, &admissions, |stay| live.at[stream_of(stay)].position) {
             for stay in &mut memberships.present {
-                // More may have happened since the views answered.
+                // Events may have come since the views answered.
                 stay.last = stay.last.max(live.heads.get(&stay.conversation).copied().unwrap_or_default());
             }
             live.memberships = Some(memberships);
@@ -116,7 +117,7 @@ impl Live {
         (Self { session: session.clone(), at, heads, memberships: None }, admissions)
     }
 
-    /// Where each stream stood when the session went live.
+    /// The points of the streams at which the session went live.
     pub(super) fn at(&self) -> &[Point] {
         &self.at
     }
@@ -125,13 +126,13 @@ impl Live {
         self.heads.iter().map(|(id, head)| Head { id: *id, head: *head }).collect()
     }
 
-    /// The stays of the user as of [`at`](Self::at). `None`: the views have to be asked once more, because
-    /// the listener was settled and they were not asked at all, or because somebody came or went meanwhile.
+    /// The stays of the user as of [`at`](Self::at). With `None` the views have to be asked once more: the listener
+    /// was settled and the views were not asked at all, or the user came or went meanwhile.
     pub(super) fn take_memberships(&mut self) -> Option<Memberships> {
         self.memberships.take()
     }
 
-    /// Whether what was given of each conversation that has moved ends at its head.
+    /// Whether the given events of each conversation that has moved end at its head.
     pub(super) fn is_complete(
         &self,
         from: &[Point],
@@ -144,8 +145,8 @@ impl Live {
         self.heads.iter().all(ends_there)
     }
 
-    /// Notes what was given, which is not given again; also of conversations that the hub has joined by
-    /// itself on the way.
+    /// Notes the given events, which are not given again. They can be of conversations that the hub has joined by
+    /// itself meanwhile.
     pub(super) fn pass_over(&mut self, given: &HashMap<ConversationId, Position>) {
         for (id, given) in given {
             let head = self.heads.entry(*id).or_default();
@@ -153,20 +154,20 @@ impl Live {
         }
     }
 
-    /// Sends a first frame and what was held, without what `first` stands for.
+    /// Sends a first frame, and then the held events without those that were given.
     pub(super) fn release(self, first: &Bytes) {
         let is_new = |(id, position): &Tag| self.heads.get(id).is_none_or(|head| position > head);
         self.session.socket.release(first, is_new);
     }
 }
 
-/// Whether the user is in what was `wanted` by the same events as the views have told, now that the hub
-/// has judged it at `here`, the position of each stream.
+/// Whether the hub, at the position `here` of each stream, finds the user in the `wanted` conversations by the same
+/// events as the views.
 ///
-/// If so, the stays are true up to there, without asking again: what the user was brought into meanwhile
-/// and is not wanted here is not missing, because the hub has joined the listener by itself and holds
-/// all of it. If not, the user has gone, or has gone and come back, and the event by which they went
-/// was handed to nobody: what was said in between must not be told, and that event must.
+/// If so, the stays are true up to `here`, and the views need not be asked again. A conversation into which the user
+/// was brought meanwhile is not missing, because the hub has joined the listener to it by itself and holds all its
+/// events. If not, the user has gone, or has gone and come back, and no session got the event by which the user went:
+/// the messages in between must not be given, and that event must.
 fn are_as_told(wanted: &[Stay], admissions: &[Admission], here: impl Fn(&Stay) -> Position) -> bool {
     let counts_here =
         |stay: &&Stay| stay.since <= here(stay) && stay.until.is_none_or(|until| until > here(stay));

@@ -28,20 +28,24 @@
 //!       what is held and was not given; the session goes on
 //! ```
 //!
-//! Each arrow may also end in a close with which the client comes back: a revoked login, a node that is
-//! cut off or drained, views that lag, a client that does not read.
+//! Each arrow may also end in a close, after which the client comes back: a revoked login, a node that is cut off or
+//! drained, views that lag, a client that does not read.
 //!
-//! **Why this order.** *Live before the last stretch:* events that happen while it is read are held;
-//! in the other order those in between would be missed. *What is far behind before live:* only
-//! so much is held for a socket as fits in its backlog, and a long resume would outlast it. *The
-//! last stretch before what is held:* the chain of each conversation has to come in its order. *What is
-//! held is passed over by position*, not by time: both the feed and the hub may have an event, and it
-//! is told once. *Heads are compared before `caught_up`:* a client that is told so trusts that it has all.
+//! **Why this order.**
 //!
-//! **What is asked.** A short resume asks the views once and the hub twice (once, if another session of
-//! the user is here): the stays that the views told to find the conversations also tell what was missed in
-//! them, up to where the hub has joined them ([`Live::go`]). Each round of a long resume asks the views
-//! once, and the first of them also serves `ready`.
+//! - *Far events before live.* Only so many events are held for a socket as fit in its backlog. A long resume that is
+//!   live from its beginning would overflow the backlog, and the socket would be closed.
+//! - *Live before the last stretch.* Events that happen while the last stretch is read are held. In the other order,
+//!   the events between the end of the stretch and the joining would be missed.
+//! - *The last stretch before the held events.* The chain of each conversation has to come in its order.
+//! - *Held events are passed over by position, not by time.* Both the feed and the hub may have an event; compared by
+//!   time, it would be given twice or not at all.
+//! - *Heads are compared before `caught_up`.* A client that gets `caught_up` trusts that it has all events.
+//!
+//! **Requests.** A short resume asks the views once and the hub twice (once if the user has another session here). The
+//! stays of the views serve two purposes: they name the conversations to join, and they tell the missed events of
+//! these conversations up to the point at which the hub has joined them ([`Live::go`]). Each round of a long resume
+//! asks the views once, and the first answer also serves `ready`.
 
 use std::{pin::pin, time::Duration};
 
@@ -68,34 +72,34 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// So few events behind, a session goes live and catches up with live events held.
+/// A session that is at most so many events behind goes live, and catches up while live events are held.
 const LAST_STRETCH: u64 = 200;
-/// The most rounds of catching up before going live: a busy log may never be nearer.
+/// The most rounds of catching up before going live, because the end of a busy log may never come nearer.
 const ROUNDS: usize = 8;
 /// Frames that are written before the client has to have read them.
 const AT_ONCE: usize = 128;
-/// How long a client may take to read that, before its turn is another's until it has.
+/// How long a client may take to read these frames. After that it loses its turn until it has read them.
 const PACE: Duration = Duration::from_millis(500);
-/// How long this node may be behind the one that made the cursor.
+/// How long this node may be behind the node that made the cursor.
 const BEHIND: Duration = Duration::from_secs(2);
 
 /// A resume, from the points of its cursor to its end. Its methods are the stages above.
 pub(super) struct Resume<'a> {
     opening: Opening<'a>,
-    /// Everything up to here has been given.
+    /// The points up to which all events were given.
     at: Vec<Point>,
     given: Given,
     /// `ready` has been sent.
     is_greeted: bool,
-    /// Others wait for it. Nobody keeps it by reading slowly.
+    /// The turn, for which other sessions wait: a client that reads slowly loses it.
     turn: Option<Place<UserId>>,
 }
 
-/// How much of what was missed has been given.
+/// How many of the missed events were given.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Given {
     All,
-    /// What comes before something that the log lacks.
+    /// The events before a hole of the log.
     NotAll,
 }
 
@@ -129,22 +133,22 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// Another node has made the cursor. Before this one has come as far, it can tell neither what was missed
-    /// nor who may know.
+    /// Waits until this node has come as far as the node that made the cursor. Before that, this node knows neither
+    /// the missed events nor the roster that says whether the user may see them.
     async fn be_placed(&self) -> Result<(), Close> {
         let since = Point::positions(&self.at);
         let has_come = self.opening.gateway.conversations.all_reached(&since, BEHIND).await;
         if has_come { Ok(()) } else { Err(Close::LAGGING) }
     }
 
-    /// How many events lie between the client and this node, over all streams.
+    /// The number of events between the client and this node, over all streams.
     fn distance(&self) -> u64 {
         let now = self.opening.gateway.conversations.positions();
         let between = |(at, now): (&Point, &Position)| now.0.saturating_sub(at.position.0);
         self.at.iter().zip(&now).map(between).sum()
     }
 
-    /// Far: gives round by round what is far behind, without being live.
+    /// Far: gives the far events round by round, without being live.
     async fn come_near(&mut self) -> Result<(), Close> {
         for _ in 0..ROUNDS {
             self.give_up_to_now().await?;
@@ -171,10 +175,11 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// `ready` of a session that is not live: it names what the views know.
+    /// `ready` of a session that is not live, with the heads that the views have.
     ///
-    /// They may be ahead of this node. What `ready` names is given before `caught_up`, so this node has
-    /// to come as far first: otherwise a client would be told that it has all, and not have it.
+    /// The views may be ahead of this node. All events up to the heads of `ready` are given before `caught_up`, so
+    /// this node *first* comes as far as the views and *then* writes `ready`. In the other order, a client could get
+    /// `caught_up` without an event that `ready` has named.
     async fn greet_far(&mut self, memberships: &Memberships, mut named: Vec<Position>) -> Result<(), Close> {
         let Gateway { log, conversations, .. } = self.opening.gateway;
         for stay in &memberships.present {
@@ -197,7 +202,7 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// Live: gives the last stretch and lets go of what is held.
+    /// Live: gives the last stretch and then the held events.
     async fn end(mut self, mut live: Live) -> Result<(), Close> {
         if !self.is_greeted {
             self.greet(live.heads()).await?;
@@ -235,8 +240,8 @@ impl<'a> Resume<'a> {
         Ok(())
     }
 
-    /// The conversations cannot be read. If that is because the log lacks something, the client cannot go
-    /// on elsewhere either, and is told so before its socket is closed.
+    /// The conversations cannot be read. If the log has a hole, the client cannot go on at another node either, and
+    /// gets `reset` before its socket is closed. After the close nothing reaches the client.
     async fn tell_if_lost(mut self, close: Close) -> Result<Close, Close> {
         if self.given == Given::All {
             self.give_up_to_now().await?;
@@ -247,7 +252,7 @@ impl<'a> Resume<'a> {
         Ok(close)
     }
 
-    /// Writes all pages, at the pace at which the client reads.
+    /// Writes all pages, as fast as the client reads.
     async fn give(&mut self, missed: &mut Missed) -> Result<(), Close> {
         let Opening { gateway, session, .. } = self.opening;
         loop {
@@ -279,11 +284,12 @@ impl<'a> Resume<'a> {
             }
             METRICS.deliveries.inc_by(wanted.len() as u64);
             if !page.events.is_empty() {
-                // An interrupted resume goes on from here, not from its beginning.
+                // The cursor comes after its page, so that an interrupted resume goes on from here. Before the page, a
+                // client that goes on from it could miss events of the page.
                 let cursor = gateway.feed.cursor(session.user, &page.at);
                 session.socket.send(&ServerFrame::Heartbeat { cursor, heads: &[] }.encode());
             }
-            // From memory to a client that reads fast, nothing above has to wait.
+            // With events from memory and a client that reads fast, nothing above waits.
             yield_now().await;
         }
     }

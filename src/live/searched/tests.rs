@@ -107,8 +107,8 @@ fn no_more_is_kept_than_the_limit() {
     let mut known = Searching::default();
     let searches = [0, 1].map(|of| wait(&mut known, of, 0).0.expect("a search"));
     for n in 0..MOST_OF_ONE {
-        for of in 0..2 {
-            known.take_in(&done(n as u64 + 1, of, n));
+        for of in [0, 1].map(conversation) {
+            known.known.change(&of, |keys| keys.take_in(n as u64, Position(n as u64 + 1)));
         }
         assert!(known.known.weight() <= MOST_KEYS);
     }
@@ -119,7 +119,8 @@ fn no_more_is_kept_than_the_limit() {
     assert!(keys >= MOST_OF_ONE - 1);
     let longest = usize::from(counts[0].is_none());
     known.end(conversation(longest), searches[longest], State::TooLong);
-    assert_eq!(at(&known, longest, 1), None, "what is too long is not kept");
+    let is_empty = known.known.change(&conversation(longest), |keys| keys.at.is_empty());
+    assert_eq!(is_empty, Some(true), "what is too long is not kept");
     assert_eq!(known.known.weight(), EACH);
 }
 
