@@ -27,6 +27,8 @@ pub struct Frame {
     /// The id that is echoed, or an empty one for none.
     id: Option<String>,
     close: Option<u16>,
+    /// The reason of a `reset`.
+    reset: Option<String>,
 }
 
 fn yes() -> bool {
@@ -41,17 +43,19 @@ pub async fn tries(stage: &Stage, case: &Frame) -> Verdict {
     }
     let frame = stage.template().fill(&case.frame);
     socket.send(Message::Text(frame.into())).await.map_err(gone)?;
-    let (mut error, mut closed) = (Value::Null, None);
+    let (mut error, mut closed, mut reset) = (Value::Null, None, Value::Null);
     let heard = async {
         loop {
             match socket.next().await {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
-                    if frame["op"] == "error" {
-                        error = frame;
-                        if case.close.is_none() {
-                            return Ok(());
-                        }
+                    match frame["op"].as_str() {
+                        Some("error") => error = frame,
+                        Some("reset") => reset = frame["reason"].clone(),
+                        _ => continue,
+                    }
+                    if case.close.is_none() {
+                        return Ok(());
                     }
                 }
                 Some(Ok(Message::Close(close))) => {
@@ -65,6 +69,7 @@ pub async fn tries(stage: &Stage, case: &Frame) -> Verdict {
     };
     timeout(PATIENCE, heard).await.map_err(|_| "nothing is said of it")??;
     same("the close code", closed, case.close)?;
+    same("the reset", reset.as_str(), case.reset.as_deref())?;
     same("the error", error["code"].as_str(), case.error.as_deref())
         .map_err(|why| format!("{why}: {error}"))?;
     let detail = error["detail"].as_str().unwrap_or_default();

@@ -60,9 +60,12 @@ impl Stage {
             .with("ben", &*ben.id)
             .with("name", &*ana.name)
             .with("NAME", ana.name.to_uppercase())
+            .with("name_of_ben", &*ben.name)
             .with("token", &*ana.token)
             .with("token_of_ben", &*ben.token)
-            .with("refresh_token", &*ana.refresh_token);
+            .with("refresh_token", &*ana.refresh_token)
+            .with("cursor", cursor(&ana).await)
+            .with("cursor_of_ben", cursor(&ben).await);
         let log = jetstream::new(world.nats.client(NatsUser::Operator).await);
         let mut database = PgConnection::connect(&world.database.url).await.expect("Postgres");
         let checksums = checksums(&mut database).await;
@@ -75,6 +78,12 @@ impl Stage {
     /// The values of the places of a case, with an idempotency key of its own.
     pub fn template(&self) -> Template {
         self.template.clone().with("key", key())
+    }
+
+    /// Goes on with more places, and with what was done to fill them.
+    pub async fn goes_on_with(&mut self, template: Template) {
+        self.template = template;
+        self.before = self.state().await;
     }
 
     /// Whether the node answers its operator.
@@ -121,6 +130,12 @@ impl Stage {
         self.ana.get("/v1/me").await.expect(200);
         self.world.finish().await;
     }
+}
+
+/// Where somebody is who has read the list of conversations.
+async fn cursor(of: &Person) -> String {
+    let list = of.get("/v1/conversations").await;
+    list.headers["verbatim-cursor"].to_str().expect("text").to_owned()
 }
 
 /// What is different between two states.

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 /// The values of `${name}`. `${text*300}` is the text 300 times, and `${hex 00ff}` are bytes.
 #[derive(Clone, Default)]
-pub struct Template(HashMap<&'static str, String>);
+pub struct Template(HashMap<String, String>);
 
 impl Template {
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
-        self.0.insert(name, value.into());
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.0.insert(name.into(), value.into());
         self
     }
 
