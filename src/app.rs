@@ -212,6 +212,7 @@ async fn start(
         pool: pool.clone(),
         progress: progress.clone(),
         conversations_per_user: settings.conversations_per_user,
+        add_strangers: settings.add_strangers,
         limits: limits.clone(),
         clock: clock.clone(),
     };

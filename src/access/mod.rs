@@ -7,6 +7,7 @@ mod attempts;
 mod blocks;
 mod error;
 mod grant;
+mod invitations;
 mod logins;
 mod needs;
 mod passwords;
@@ -19,4 +20,4 @@ pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
 
-pub use crate::accounts::{Account, Block, Login, MAX_LOGINS};
+pub use crate::accounts::{Account, Block, Invitation, Login, MAX_LOGINS};

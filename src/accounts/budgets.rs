@@ -47,10 +47,14 @@ pub async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Removes budgets that are full, and failures that are forgotten. Nodes that do so at once share the work.
+/// Removes budgets that are full, failures that are forgotten and invitations that have expired. Nodes that do so at once share the work.
 pub async fn forget_old(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
-        "with full_again as (
+        "with expired as (
+             delete from auth.invitation where (invited_id, conversation_id) in (
+                 select invited_id, conversation_id from auth.invitation
+                 where expires_at < now() - interval '1 day' limit 1000 for update skip locked)
+         ), full_again as (
              delete from auth.budget where key in (
                  select key from auth.budget where full_at < now() limit 1000 for update skip locked)
          )

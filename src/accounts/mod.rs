@@ -4,6 +4,7 @@ pub mod blocks;
 pub mod budgets;
 pub mod failures;
 pub mod installation;
+pub mod invitations;
 pub mod logins;
 pub mod nodes;
 pub mod people;
@@ -16,6 +17,7 @@ pub use self::{
     budgets::Budget,
     failures::FailureKeys,
     installation::{cursor_key, epoch_of_log, keep_epoch, take_turn},
+    invitations::{Invitation, InviteError},
     logins::{
         Login, MAX_LOGINS, NewLogin, Revocation, begin, list, replace_password, revoke, revoke_begun_before,
         revoked_since,

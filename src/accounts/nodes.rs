@@ -56,7 +56,7 @@ pub async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select bool_and(to_regclass(name) is not null)
          from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node', 'auth.budget',
-                          'auth.failure']) as name",
+                          'auth.failure', 'auth.invitation']) as name",
     )
     .fetch_one(connection)
     .await

@@ -35,7 +35,7 @@ pub use http::edge::edge;
 pub use http::few::Few;
 pub use http::page::{Cursor, Limit, Page, Wait};
 pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
-pub use http::reply::{Created, Done, Listed, Made, Reached, Reply};
+pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply};
 pub use routes::{DOCUMENT, Parts, app, document};
 
 #[cfg(test)]

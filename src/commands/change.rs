@@ -44,7 +44,7 @@ impl Commands {
             let Some(event) = decided? else {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
-            self.may_bring_in(by, &event).await?;
+            self.may_bring_in(by, id, &event).await?;
             if !is_charged {
                 self.charge_members(by, &event)?;
                 is_charged = true;

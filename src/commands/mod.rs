@@ -13,6 +13,7 @@ mod charge;
 mod deadlines;
 mod earlier;
 mod existing;
+mod invitations;
 mod members;
 mod messages;
 mod needs;

@@ -27,6 +27,7 @@ pub struct Commands {
     pub(super) messages: Messages,
     pub(super) stored: Stored,
     pub(super) bound: Bound,
+    pub(super) add_strangers: bool,
     pub(super) pool: PgPool,
     pub(super) limits: Arc<RateLimits>,
     pub(super) clock: Clock,
@@ -46,6 +47,8 @@ pub struct Needs<'a> {
     pub progress: Progress,
     /// The most conversations into which others can bring one user.
     pub conversations_per_user: u32,
+    /// Whether users can be brought in by users with whom they share no conversation.
+    pub add_strangers: bool,
     /// The rate limits.
     pub limits: Arc<RateLimits>,
     /// Time and ids.
@@ -55,7 +58,17 @@ pub struct Needs<'a> {
 impl Commands {
     /// Starts the tasks that look keys up. The tasks end with the last clone.
     pub fn start(needs: Needs<'_>, tasks: &Supervisor) -> Self {
-        let Needs { log, current, blocked, pool, progress, conversations_per_user, limits, clock } = needs;
+        let Needs {
+            log,
+            current,
+            blocked,
+            pool,
+            progress,
+            conversations_per_user,
+            add_strangers,
+            limits,
+            clock,
+        } = needs;
         Self {
             earlier: Earlier::start(log.clone(), pool.clone(), current.searched.clone(), tasks),
             conversations: current.conversations.clone(),
@@ -63,6 +76,7 @@ impl Commands {
             messages: Messages::new(pool.clone(), progress.clone()),
             stored: Stored::new(pool.clone(), progress),
             bound: Bound::new(pool.clone(), conversations_per_user),
+            add_strangers,
             pool,
             blocked,
             limits,

@@ -18,6 +18,12 @@ pub enum Refused {
     /// The log takes no event of its size.
     #[error("too large for the log")]
     TooLarge,
+    /// A user who shares no conversation with the caller has to accept an invitation first.
+    #[error("a stranger has to accept an invitation first")]
+    ConsentRequired,
+    /// One of the two users has too many open invitations.
+    #[error("there are too many open invitations")]
+    TooManyInvitations,
     /// Too much of it in too short a time.
     #[error(transparent)]
     RateLimited(#[from] Exceeded),
@@ -108,6 +114,14 @@ impl Refused {
             Self::Mismatch => {
                 ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
             }
+            Self::ConsentRequired => (
+                "consent_required",
+                "You share no conversation with one of these users: start without the user, then add the user, who can accept.",
+            ),
+            Self::TooManyInvitations => (
+                "too_many_invitations",
+                "One of you has too many open invitations: wait until some are accepted or expire.",
+            ),
             Self::TooLarge => {
                 ("too_large", "The event is too large for the log: send a shorter text, or less metadata.")
             }

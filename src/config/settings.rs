@@ -104,6 +104,12 @@ pub struct Settings {
           value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub conversations_per_user: u32,
 
+    /// Whether a user can bring users into a conversation with whom the user shares none. With `false` they are
+    /// invited, and join when they accept.
+    #[arg(long, env = "VERBATIM_ADD_STRANGERS", default_value_t = true, value_name = "BOOLEAN",
+          action = clap::ArgAction::Set)]
+    pub add_strangers: bool,
+
     /// Number of Postgres connections that requests share. A projector uses one more for each stream.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]

@@ -49,6 +49,11 @@ impl Gateway {
     pub fn hear(&self, told: Told) {
         match told {
             Told::Typing(conversation, user) => self.hub.typing(conversation, user),
+            Told::Invited(user, conversation_id, invited_by) => {
+                if let Some(listener) = self.listeners.get(user) {
+                    listener.send(&ServerFrame::Invited { conversation_id, invited_by }.encode());
+                }
+            }
             Told::Revoked => {
                 self.close(Close::LOGIN_REVOKED, |session| self.revoked.contains(session.login));
             }

@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 pub enum Told {
     /// A user is typing in a conversation.
     Typing(ConversationId, UserId),
+    /// A user was invited into a conversation by another user.
+    Invited(UserId, ConversationId, UserId),
     /// Logins were revoked: [`Revoked`] has them already.
     Revoked,
     /// This node has not heard from the log for some seconds.
@@ -81,6 +83,7 @@ impl HeardSignals {
                 self.end_revoked(tell);
             }
             Signal::Blocked { by } => self.blocked.forget(by),
+            Signal::Invited { user, by, conversation } => tell(Told::Invited(user, conversation, by)),
         }
     }
 

@@ -38,6 +38,7 @@ codes! {
     body_too_slow 408: "The body took too long." => "Send the body faster.";
     busy 503: "Too many passwords are being checked." => "Try again after the time in `Retry-After`.";
     conflict 409: "The present state forbids this." => "Load the state again, then decide.";
+    consent_required 403: "A user shares no conversation with the caller, and this server wants the consent of such users." => "Start the group without the user, then add the user, who gets an invitation.";
     cursor_gone 410: "The server cannot continue from the cursor: `errors` says why." => "Load what you need by REST, and begin without a cursor.";
     direct_conversation 409: "A direct conversation has two members, no title and no roles." => "Start a group instead.";
     forbidden 403: "The role of the caller does not allow this." => "Ask an owner or an admin of the conversation.";
@@ -73,6 +74,7 @@ codes! {
     too_many_blocks 409: "The caller has blocked too many users." => "Unblock a user first.";
     too_many_conversations 409: "A new member is in too many conversations." => "This user has to leave a conversation first.";
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
+    too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";
     too_many_members 409: "The conversation is full." => "A member has to leave first.";
     too_many_pins 409: "Too many messages are pinned in this conversation." => "Unpin a message first.";
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";

@@ -324,6 +324,20 @@ pub async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sq
     .await
 }
 
+/// Those of some users who share no conversation with a user.
+pub async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select asked.id from unnest($2::uuid[]) as asked (id)
+         where not exists (select from member a join member b using (conversation_id)
+                           where a.user_id = $1 and b.user_id = asked.id)",
+    )
+    .bind(of.uuid())
+    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(UserId::known).collect())
+}
+
 /// Conversations that two people share, those first that moved last.
 pub async fn shared_conversations(
     pool: &PgPool,

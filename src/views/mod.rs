@@ -42,6 +42,7 @@ pub use history::{
 pub use keys::{FoundKey, Sending, UsedKeys};
 pub use members::{
     Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
+    strangers,
 };
 pub use messages::found;
 pub use mine::{Among, LastMessage, MyConversation, one, page};

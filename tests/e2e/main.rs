@@ -31,6 +31,7 @@ mod floods;
 mod handshakes;
 mod holes;
 mod hostile;
+mod invitations;
 mod joins;
 mod limits;
 mod log;

@@ -31,7 +31,9 @@ impl From<Refused> for Problem {
                 LastOwner | DirectIsFixed | TooManyMembers | TooManyConversations | AlreadyStarted
                 | MessageDeleted | TooManyReactions | TooManyPins,
             )
-            | Refused::Mismatch => StatusCode::CONFLICT,
+            | Refused::Mismatch
+            | Refused::TooManyInvitations => StatusCode::CONFLICT,
+            Refused::ConsentRequired => StatusCode::FORBIDDEN,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::RateLimited(exceeded) => return (*exceeded).into(),
             Refused::Unavailable(outage) => {

@@ -41,6 +41,14 @@ pub enum Made<T> {
     Before(T),
 }
 
+/// 201 or 200, or 202 without a body if another user has to accept first.
+pub enum MadeOrInvited<T> {
+    /// Made, now or before.
+    Made(Made<T>),
+    /// The other user was invited.
+    Invited,
+}
+
 /// 204: done, and nothing to tell.
 pub struct Done;
 
@@ -80,6 +88,15 @@ impl<T: Serialize + Send> IntoResponse for Made<T> {
         match self {
             Self::Now(created) => created.into_response(),
             Self::Before(body) => json(StatusCode::OK, &body),
+        }
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for MadeOrInvited<T> {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Made(made) => made.into_response(),
+            Self::Invited => StatusCode::ACCEPTED.into_response(),
         }
     }
 }
@@ -156,6 +173,21 @@ impl<T: Serialize + Type> ApiResponse for Created<T> {
 impl<T: Serialize + Type> ApiResponse for Made<T> {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![ok::<T>("It existed already"), created::<T>()] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for MadeOrInvited<T> {
+    fn meta() -> MetaResponses {
+        let invited = MetaResponse {
+            description: "The user was invited, and has to accept; the answer has no body",
+            status: Some(202),
+            ..done(Vec::new())
+        };
+        MetaResponses { responses: vec![ok::<T>("It existed already"), created::<T>(), invited] }
     }
 
     fn register(registry: &mut Registry) {

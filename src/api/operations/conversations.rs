@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use crate::{
     api::{
-        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, Page, Reply, Ruled, SignedIn,
-        given,
+        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, MadeOrInvited, Page, Reply,
+        Ruled, SignedIn, given,
         http::{examples, reasons::not_brought_in},
         operations::{
             conversation::Conversation,
@@ -54,6 +54,10 @@ impl Conversations {
     /// Two users share at most one direct conversation. If it exists, the answer is 200 with that conversation,
     /// which also leaves the archive of the caller. A block between the two users is refused with `blocked`, and so is a group with a member who has blocked
     /// the caller.
+    /// Where the server wants the consent of users who share no conversation with the caller
+    /// (`VERBATIM_ADD_STRANGERS`), such a user is invited into the direct conversation: the answer is 202. A
+    /// group with such a member is refused with `consent_required`: start the group without the user, then add
+    /// the user.
     /// Every request creates another group, unless it repeats an `Idempotency-Key`: the same key gets the group
     /// of the first request as it was created, and the same key with another body gets `idempotency_mismatch`.
     #[oai(path = "/conversations", method = "post", operation_id = "start_conversation")]
@@ -64,21 +68,25 @@ impl Conversations {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<StartConversation>,
-    ) -> Result<Made<Conversation>, Keyed> {
+    ) -> Result<MadeOrInvited<Conversation>, Keyed> {
         let me = caller.user;
         match body.0 {
             StartConversation::Direct(StartDirectConversation { user_id }) => {
                 let started = self.commands.start_direct(me, user_id).await;
-                let started = started.map_err(not_brought_in(|_| "/user_id".into()))?;
-                match started.existed {
-                    true => Ok(Made::Before(self.reading.started_again(me, &started).await?.into())),
-                    false => Ok(made(&started, me)),
-                }
+                let started = self.commands.or_invite(started, me, user_id, None).await;
+                let Some(started) = started.map_err(not_brought_in(|_| "/user_id".into()))? else {
+                    return Ok(MadeOrInvited::Invited);
+                };
+                Ok(MadeOrInvited::Made(match started.existed {
+                    true => Made::Before(self.reading.started_again(me, &started).await?.into()),
+                    false => made(&started, me),
+                }))
             }
             StartConversation::Group(StartGroupConversation { title, members }) => {
                 let members = members.map(Few::into_vec).unwrap_or_default();
                 let started = self.commands.start_group(me, title, members, key.0).await;
-                Ok(made(&started.map_err(not_brought_in(|index| format!("/members/{index}")))?, me))
+                let started = started.map_err(not_brought_in(|index| format!("/members/{index}")))?;
+                Ok(MadeOrInvited::Made(made(&started, me)))
             }
         }
     }

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Created, Cursor, Found, Limit, Listed, Made, Page, Reached, Reply, Ruled, given,
+        Body, Caller, Created, Cursor, Found, Limit, Listed, Made, MadeOrInvited, Page, Reached, Reply,
+        Ruled, given,
         http::{examples, reasons::not_brought_in},
         operations::tag::Tag,
     },
@@ -132,20 +133,26 @@ impl Members {
     ///
     /// Adds a user to a group. The caller must be an admin or an owner; only an owner adds admins and owners. A
     /// user who is a member already keeps the present role, and the answer is 200 with that role. A user who has
-    /// blocked the caller cannot be added: the answer is `blocked`.
+    /// blocked the caller cannot be added: the answer is `blocked`. Where the server wants the consent of users
+    /// who share no conversation with the caller (`VERBATIM_ADD_STRANGERS`), such a user is invited as a member:
+    /// the answer is 202.
     #[oai(path = "/conversations/:id/members", method = "post", operation_id = "add_member")]
     async fn add(
         &self,
         caller: Caller,
         id: Path<ConversationId>,
         body: Body<NewMember>,
-    ) -> Result<Made<Membership>, Ruled> {
+    ) -> Result<MadeOrInvited<Membership>, Ruled> {
         let (id, user, role) = (id.0, body.0.user_id, body.0.role.unwrap_or(Role::Member));
         let changed = self.commands.add_member(caller.user, id, user, role).await;
-        let changed = changed.map_err(not_brought_in(|_| "/user_id".into()))?;
+        let changed = self.commands.or_invite(changed, caller.user, user, Some(id)).await;
+        let Some(changed) = changed.map_err(not_brought_in(|_| "/user_id".into()))? else {
+            return Ok(MadeOrInvited::Invited);
+        };
         let body = Membership::of(user, role, &changed);
         let location = format!("/v1/conversations/{id}/members/{user}");
-        Ok(if changed.changed { Made::Now(Created { location, body }) } else { Made::Before(body) })
+        let made = if changed.changed { Made::Now(Created { location, body }) } else { Made::Before(body) };
+        Ok(MadeOrInvited::Made(made))
     }
 
     /// Change a role

@@ -6,6 +6,7 @@ pub mod conversation;
 pub mod conversations;
 pub mod events;
 pub mod info;
+pub mod invitations;
 pub mod keys;
 pub mod logins;
 pub mod me;

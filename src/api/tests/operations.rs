@@ -47,6 +47,9 @@ fn every_operation_of_the_contract_is_there() {
     let document = document();
     let mut found: Vec<_> = operations(&document).into_iter().map(|(operation, _)| operation).collect();
     let mut expected = [
+        "get /v1/me/invitations",
+        "delete /v1/me/invitations/{id}",
+        "post /v1/me/invitations/{id}/accept",
         "post /v1/accounts",
         "post /v1/logins",
         "get /v1/logins",

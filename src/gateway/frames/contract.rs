@@ -209,6 +209,7 @@ mod tests {
             "error",
             "presence",
             "typing",
+            "invited",
             "heartbeat",
             "caught_up",
             "reset",

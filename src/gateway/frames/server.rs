@@ -129,6 +129,13 @@ pub enum ServerFrame<'a> {
         /// The user.
         user_id: UserId,
     },
+    /// The user was invited into a conversation: `GET /v1/me/invitations` has the invitation.
+    Invited {
+        /// The conversation.
+        conversation_id: ConversationId,
+        /// The user who has invited.
+        invited_by: UserId,
+    },
     /// A sign of life, by which a client notices that the last event of a conversation is missing.
     Heartbeat {
         /// The cursor to continue from after a disconnect.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 const REVOKED: &str = "verbatim.login.revoked";
+const INVITED: &str = "verbatim.invitation.made";
 const BLOCKED: &str = "verbatim.blocks.changed";
 
 /// News for every node.
@@ -34,6 +35,22 @@ pub enum Signal {
         /// Who.
         by: UserId,
     },
+    /// A user was invited into a conversation.
+    Invited {
+        /// The user.
+        user: UserId,
+        /// The user who has invited.
+        by: UserId,
+        /// The conversation.
+        conversation: ConversationId,
+    },
+}
+
+#[derive(Serialize, Deserialize)]
+struct Invited {
+    user_id: UserId,
+    invited_by: UserId,
+    conversation_id: ConversationId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,6 +83,10 @@ impl Log {
                 (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until }))
             }
             Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&Blocked { user_id: by })),
+            Signal::Invited { user, by, conversation } => {
+                let invited = Invited { user_id: user, invited_by: by, conversation_id: conversation };
+                (INVITED.to_owned(), serde_json::to_vec(&invited))
+            }
         };
         let payload = payload.map_err(Unavailable::because)?.into();
         self.client.publish(subject, payload).await.map_err(Unavailable::because)
@@ -80,7 +101,7 @@ impl Log {
     /// so whoever must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
-        for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned()] {
+        for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned(), INVITED.to_owned()] {
             all.push(self.client.subscribe(subject).await.map_err(Unavailable::because)?);
         }
         Ok(Signals(all))
@@ -108,6 +129,11 @@ fn read(message: &Message) -> Option<Signal> {
     if message.subject.as_str() == BLOCKED {
         let Blocked { user_id } = serde_json::from_slice(&message.payload).ok()?;
         return Some(Signal::Blocked { by: user_id });
+    }
+    if message.subject.as_str() == INVITED {
+        let Invited { user_id, invited_by, conversation_id } =
+            serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::Invited { user: user_id, by: invited_by, conversation: conversation_id });
     }
     let (conversation, _) = subject::conversation(&message.subject)?;
     let Typing { user_id } = serde_json::from_slice(&message.payload).ok()?;

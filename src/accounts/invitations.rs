@@ -1,0 +1,216 @@
+//! Invitations: a user is asked into a conversation by somebody with whom the user shares none.
+//!
+//! An invitation is private to two users, so it is no event of a conversation, which all members could read.
+
+use std::collections::HashSet;
+
+use sqlx::{FromRow, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{ConversationId, Time, UserId};
+
+/// The most open invitations by one user.
+pub const MAX_BY: i64 = 100;
+/// The most open invitations of one user.
+pub const MAX_OF: i64 = 1_000;
+
+/// Somebody is asked into a conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invitation {
+    /// The user who is asked.
+    pub invited: UserId,
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The user who asks.
+    pub by: UserId,
+    /// The title of the group at that time; `None` for a direct conversation.
+    pub title: Option<String>,
+    /// Whether it is a direct conversation of the two.
+    pub is_direct: bool,
+    /// The time at which the user was asked.
+    pub created_at: Time,
+    /// The time from which the invitation counts no more.
+    pub expires_at: Time,
+}
+
+/// Why nobody was invited.
+#[derive(Debug, thiserror::Error)]
+pub enum InviteError {
+    /// One of the two has as many open invitations as there may be.
+    #[error("there are too many open invitations")]
+    TooMany,
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+#[derive(FromRow)]
+struct Row {
+    invited_id: Uuid,
+    conversation_id: Uuid,
+    by_id: Uuid,
+    title: Option<String>,
+    is_direct: bool,
+    created_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+}
+
+impl From<Row> for Invitation {
+    fn from(row: Row) -> Self {
+        Self {
+            invited: UserId::known(row.invited_id),
+            conversation: ConversationId::known(row.conversation_id),
+            by: UserId::known(row.by_id),
+            title: row.title,
+            is_direct: row.is_direct,
+            created_at: Time::of(row.created_at),
+            expires_at: Time::of(row.expires_at),
+        }
+    }
+}
+
+/// Invites a user once into each conversation; `false` if the user is invited already. A declined invitation stays
+/// until it expires, so that nobody is asked again and again.
+pub async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
+    let Invitation { invited, conversation, by, title, is_direct, created_at, expires_at } = invitation;
+    let mut transaction = pool.begin().await?;
+    // One at a time for each of the two, so that the limits hold; in the order of ids, so that nobody waits for ever.
+    sqlx::query("select 1 from auth.account where id in ($1, $2) order by id for no key update")
+        .bind(invited.uuid())
+        .bind(by.uuid())
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("delete from auth.invitation where (invited_id = $1 or by_id = $2) and expires_at <= $3")
+        .bind(invited.uuid())
+        .bind(by.uuid())
+        .bind(created_at.datetime())
+        .execute(&mut *transaction)
+        .await?;
+    let made = sqlx::query(
+        "insert into auth.invitation (invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7) on conflict do nothing",
+    )
+    .bind(invited.uuid())
+    .bind(conversation.uuid())
+    .bind(by.uuid())
+    .bind(title)
+    .bind(is_direct)
+    .bind(created_at.datetime())
+    .bind(expires_at.datetime())
+    .execute(&mut *transaction)
+    .await?;
+    let (by_one, of_one): (i64, i64) = sqlx::query_as(
+        "select (select count(*) from auth.invitation where by_id = $1),
+                (select count(*) from auth.invitation where invited_id = $2)",
+    )
+    .bind(by.uuid())
+    .bind(invited.uuid())
+    .fetch_one(&mut *transaction)
+    .await?;
+    if by_one > MAX_BY || of_one > MAX_OF {
+        return Err(InviteError::TooMany);
+    }
+    transaction.commit().await?;
+    Ok(made.rows_affected() == 1)
+}
+
+/// The open invitations of a user, latest first, from behind the one that `after` names. Invitations by users whom the
+/// user has blocked meanwhile are left out.
+pub async fn invitations(
+    pool: &PgPool,
+    invited: UserId,
+    now: Time,
+    after: Option<(Time, ConversationId)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Invitation>> {
+    let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at
+         from auth.invitation i
+         where invited_id = $1 and not declined and expires_at > $2
+           and not exists (select from auth.block where account_id = $1 and blocked_id = i.by_id)
+           and ($3::timestamptz is null or (created_at, conversation_id) < ($3, $4))
+         order by created_at desc, conversation_id desc limit $5",
+    )
+    .bind(invited.uuid())
+    .bind(now.datetime())
+    .bind(time)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Invitation::from).collect())
+}
+
+/// Notes that a user accepts an open invitation; `None` if there is none.
+pub async fn accept(
+    pool: &PgPool,
+    invited: UserId,
+    conversation: ConversationId,
+    now: Time,
+) -> sqlx::Result<Option<Invitation>> {
+    let row: Option<Row> = sqlx::query_as(
+        "update auth.invitation set accepted = true
+         where invited_id = $1 and conversation_id = $2 and not declined and expires_at > $3
+         returning invited_id, conversation_id, by_id, title, is_direct, created_at, expires_at",
+    )
+    .bind(invited.uuid())
+    .bind(conversation.uuid())
+    .bind(now.datetime())
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(Invitation::from))
+}
+
+/// Notes that a user declines an open invitation; `false` if there is none.
+pub async fn decline(
+    pool: &PgPool,
+    invited: UserId,
+    conversation: ConversationId,
+    now: Time,
+) -> sqlx::Result<bool> {
+    let declined = sqlx::query(
+        "update auth.invitation set declined = true, accepted = false
+         where invited_id = $1 and conversation_id = $2 and not declined and expires_at > $3",
+    )
+    .bind(invited.uuid())
+    .bind(conversation.uuid())
+    .bind(now.datetime())
+    .execute(pool)
+    .await?;
+    Ok(declined.rows_affected() == 1)
+}
+
+/// Removes the invitations of two users into a conversation, because it has come about.
+pub async fn fulfil(pool: &PgPool, users: [UserId; 2], conversation: ConversationId) -> sqlx::Result<()> {
+    sqlx::query("delete from auth.invitation where invited_id = any($1) and conversation_id = $2")
+        .bind(users.map(UserId::uuid))
+        .bind(conversation.uuid())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Those of some users who have consented to be brought into a conversation by a user: they have accepted an
+/// invitation, or have invited the user into the same conversation themselves.
+pub async fn consenting(
+    pool: &PgPool,
+    by: UserId,
+    users: &[UserId],
+    conversation: ConversationId,
+    now: Time,
+) -> sqlx::Result<HashSet<UserId>> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select case when by_id = $1 then invited_id else by_id end from auth.invitation
+         where conversation_id = $3 and expires_at > $4
+           and ((by_id = $1 and invited_id = any($2) and accepted) or (invited_id = $1 and by_id = any($2)))",
+    )
+    .bind(by.uuid())
+    .bind(users.iter().map(|user| user.uuid()).collect::<Vec<_>>())
+    .bind(conversation.uuid())
+    .bind(now.datetime())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(UserId::known).collect())
+}

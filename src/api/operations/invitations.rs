@@ -1,0 +1,106 @@
+//! The conversations into which I am invited.
+
+use poem_openapi::{
+    Object, OpenApi,
+    param::{Path, Query},
+    types::Example,
+};
+use serde::Serialize;
+
+use crate::{
+    access::{self, Access},
+    api::operations::tag::Tag,
+    api::{Caller, Cursor, Done, Found, Limit, Page, Reached, Reply, Ruled, SignedIn, http::examples},
+    commands::Commands,
+    domain::{ConversationId, Kind, Time, UserId},
+};
+
+/// An invitation of the caller into a conversation
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Invitation {
+    /// The conversation, which the caller cannot read before
+    conversation_id: ConversationId,
+    /// The kind of the conversation
+    kind: Kind,
+    /// The title of a group at the time of the invitation
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<String>,
+    /// The user who has invited
+    invited_by: UserId,
+    /// The time of the invitation
+    created_at: Time,
+    /// The time at which the invitation expires
+    expires_at: Time,
+}
+
+impl From<access::Invitation> for Invitation {
+    fn from(invitation: access::Invitation) -> Self {
+        Self {
+            conversation_id: invitation.conversation,
+            kind: if invitation.is_direct { Kind::Direct } else { Kind::Group },
+            title: invitation.title,
+            invited_by: invitation.by,
+            created_at: invitation.created_at,
+            expires_at: invitation.expires_at,
+        }
+    }
+}
+
+impl Example for Invitation {
+    fn example() -> Self {
+        let at = examples::time();
+        Self {
+            conversation_id: examples::conversation(),
+            kind: Kind::Group,
+            title: Some(examples::TITLE.into()),
+            invited_by: examples::ana(),
+            created_at: at,
+            expires_at: at.plus(std::time::Duration::from_secs(30 * 86_400)),
+        }
+    }
+}
+
+pub(in crate::api) struct Invitations {
+    pub(in crate::api) access: Access,
+    pub(in crate::api) commands: Commands,
+}
+
+#[OpenApi(tag = "Tag::Members")]
+impl Invitations {
+    /// List my invitations
+    ///
+    /// Lists the open invitations of the caller, the latest first. There are none unless the server wants the
+    /// consent of users who share no conversation (`VERBATIM_ADD_STRANGERS`). An invitation expires after 30 days.
+    #[oai(path = "/me/invitations", method = "get", operation_id = "list_invitations")]
+    async fn list(
+        &self,
+        caller: Caller,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
+    ) -> Result<Reply<Page<Invitation>>, SignedIn> {
+        let after = cursor.0.map(|cursor| cursor.0);
+        let found = self.access.invitations(caller.user, after, limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |last| (last.created_at, last.conversation));
+        Ok(Reply(page.map(Invitation::from)))
+    }
+
+    /// Accept an invitation
+    ///
+    /// The caller becomes a member of the conversation. If the user who has invited may not add members any
+    /// more, the answer is 404.
+    #[oai(path = "/me/invitations/:id/accept", method = "post", operation_id = "accept_invitation")]
+    async fn accept(&self, caller: Caller, id: Path<ConversationId>) -> Result<Reached, Ruled> {
+        Ok(Reached(self.commands.accept(caller.user, id.0).await?))
+    }
+
+    /// Decline an invitation
+    ///
+    /// Nobody is told. Another invitation into the same conversation has no effect before this one would have
+    /// expired.
+    #[oai(path = "/me/invitations/:id", method = "delete", operation_id = "decline_invitation")]
+    async fn decline(&self, caller: Caller, id: Path<ConversationId>) -> Result<Done, Found> {
+        self.access.decline(caller.user, id.0).await?;
+        Ok(Done)
+    }
+}

@@ -1,0 +1,130 @@
+//! Bringing in strangers, where that takes their consent.
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Conversation, Person, World, eventually};
+
+const CONSENT: (&str, &str) = ("VERBATIM_ADD_STRANGERS", "false");
+
+async fn careful_world() -> World {
+    let mut world = World::empty(1).await;
+    world.add_node_with("api,gateway,projector", &[CONSENT]).await;
+    world
+}
+
+async fn invitations(person: &Person) -> Vec<Value> {
+    let page = person.get("/v1/me/invitations").await.expect(200);
+    page["items"].as_array().expect("a list").clone()
+}
+
+async fn accepts(person: &Person, conversation: &str) -> u64 {
+    let path = format!("/v1/me/invitations/{conversation}/accept");
+    person.send(Method::POST, &path, None).await.reached()
+}
+
+async fn reads(person: &Person, conversation: &str) -> u16 {
+    person.get(&format!("/v1/conversations/{conversation}")).await.status.as_u16()
+}
+
+#[tokio::test]
+async fn a_stranger_joins_a_group_by_accepting() {
+    let world = careful_world().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let mut device = ben.connects().await;
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    let told = device.gets("invited").await;
+    assert_eq!((&told["conversation_id"], &told["invited_by"]), (&json!(lunch.id), &json!(ana.id)));
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202, "again");
+    assert_eq!(reads(&ben, &lunch.id).await, 404);
+    let open = invitations(&ben).await;
+    assert_eq!(open.len(), 1);
+    assert_eq!((&open[0]["kind"], &open[0]["title"]), (&json!("group"), &json!("Lunch")));
+    assert_eq!(open[0]["invited_by"], json!(ana.id));
+    accepts(&ben, &lunch.id).await;
+    assert!(invitations(&ben).await.is_empty());
+    ben.says(&lunch, "Here I am").await;
+    // Now they know one another.
+    eventually("they share a conversation in the views", || async {
+        ana.starts_direct(&ben).await.status != 202
+    })
+    .await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_direct_conversation_of_strangers_begins_when_both_want_it() {
+    let world = careful_world().await;
+    let (ana, ben, cid) = (world.person("ana").await, world.person("ben").await, world.person("cid").await);
+    assert_eq!(ana.starts_direct(&ben).await.status, 202);
+    let id = invitations(&ben).await[0]["conversation_id"].as_str().expect("an id").to_owned();
+    assert_eq!(reads(&ana, &id).await, 404);
+    accepts(&ben, &id).await;
+    let talk = Conversation { id, position: 0 };
+    ana.says(&talk, "Hello").await;
+    // The other way round: the second request is the consent.
+    assert_eq!(cid.starts_direct(&ben).await.status, 202);
+    ben.starts_direct(&cid).await.expect(201);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_invitation_that_is_declined_or_blocked_or_expired_or_out_of_date_brings_nobody_in() {
+    let world = careful_world().await;
+    let (ana, ben, cid) = (world.person("ana").await, world.person("ben").await, world.person("cid").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let refused =
+        ana.post("/v1/conversations", json!({ "kind": "group", "title": "x", "members": [ben.id] })).await;
+    refused.refuses(403, "consent_required");
+    let path = format!("/v1/me/invitations/{}", lunch.id);
+    let accept = format!("{path}/accept");
+    let accepted = async |by: &Person| by.send(Method::POST, &accept, None).await;
+
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202);
+    ben.delete(&path).await.expect(204);
+    ben.delete(&path).await.refuses(404, "not_found");
+    accepted(&ben).await.refuses(404, "not_found");
+    assert_eq!(ana.invites(&lunch, &ben).await.status, 202, "nobody is told");
+    assert!(invitations(&ben).await.is_empty());
+
+    assert_eq!(ana.invites(&lunch, &cid).await.status, 202);
+    accepted(&ben).await.refuses(404, "not_found");
+    world.database.does("update auth.invitation set expires_at = now() where not declined").await;
+    assert!(invitations(&cid).await.is_empty());
+    accepted(&cid).await.refuses(404, "not_found");
+    assert_eq!(ana.invites(&lunch, &cid).await.status, 202);
+    cid.put(&format!("/v1/me/blocks/{}", ana.id), Value::Null).await.expect(204);
+    assert!(invitations(&cid).await.is_empty());
+    accepted(&cid).await.refuses(403, "blocked");
+    ana.invites(&lunch, &cid).await.refuses(403, "blocked");
+    cid.delete(&format!("/v1/me/blocks/{}", ana.id)).await.expect(204);
+    ana.removes(&lunch, &ana).await.reached();
+    accepted(&cid).await.refuses(404, "not_found");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn invitations_are_bounded() {
+    let world = careful_world().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let fill = format!(
+        "insert into auth.invitation (invited_id, conversation_id, by_id, is_direct, created_at, expires_at)
+         select '{}', gen_random_uuid(), '{}', false, now(), now() + interval '1 day' from generate_series(1, 100)",
+        ben.id, ana.id
+    );
+    world.database.does(&fill).await;
+    ana.starts_direct(&ben).await.refuses(409, "too_many_invitations");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn by_default_nobody_is_asked() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    ana.invites(&lunch, &ben).await.expect(201);
+    ben.says(&lunch, "Here I am").await;
+    assert!(invitations(&ben).await.is_empty());
+    world.finish().await;
+}
