@@ -18,9 +18,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use database::{database, database_with};
 pub use error::AppError;
-pub use installation::{
-    MadeLog, STREAMS, begin_epoch, is_migrated, look_at_log, make_log, migrate, recreate_log, revoke_logins,
+pub(crate) use installation::{
+    MadeLog, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log, revoke_logins,
 };
+pub use installation::{make_log, migrate};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub use snapshots::snapshots;
 

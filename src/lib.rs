@@ -65,17 +65,18 @@
 //! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
 //! what else holds, and why.
 
-pub mod access;
-pub mod accounts;
 #[allow(unreachable_pub)]
+pub(crate) mod access;
+pub mod accounts;
 pub(crate) mod admin;
 #[allow(unreachable_pub)]
 pub(crate) mod api;
 pub mod app;
-pub(crate) mod cache;
+pub mod cache;
 pub mod cli;
 pub mod clock;
-pub mod commands;
+#[allow(unreachable_pub)]
+pub(crate) mod commands;
 pub mod config;
 pub mod contract;
 pub mod credentials;
@@ -84,7 +85,8 @@ pub mod domain;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;
-pub mod limits;
+#[allow(unreachable_pub)]
+pub(crate) mod limits;
 #[allow(unreachable_pub)]
 pub(crate) mod listen;
 #[allow(unreachable_pub)]
@@ -95,11 +97,10 @@ pub(crate) mod overload;
 pub mod presence;
 pub(crate) mod problems;
 pub mod projector;
-pub mod reading;
 #[allow(unreachable_pub)]
+pub(crate) mod reading;
 pub(crate) mod shares;
 pub mod supervise;
-#[allow(unreachable_pub)]
 pub(crate) mod telemetry;
 pub mod views;
 pub(crate) mod web;

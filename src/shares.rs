@@ -15,7 +15,7 @@ use tokio::{
 
 /// The sizes of a kind of work.
 #[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+pub(crate) struct Sizes {
     /// The most that are done at once on this node.
     pub of_node: usize,
     /// The most that are done at once for one holder.
@@ -39,7 +39,7 @@ pub enum NoPlace {
 
 /// The places for one kind of work. Cheap to clone.
 #[derive(Debug)]
-pub struct Shares<K: Eq + Hash + Copy>(Arc<Inner<K>>);
+pub(crate) struct Shares<K: Eq + Hash + Copy>(Arc<Inner<K>>);
 
 #[derive(Debug)]
 struct Inner<K> {
@@ -81,7 +81,7 @@ impl<K: Eq + Hash + Copy> Clone for Shares<K> {
 }
 
 impl<K: Eq + Hash + Copy> Shares<K> {
-    pub fn new(sizes: Sizes) -> Self {
+    pub(crate) fn new(sizes: Sizes) -> Self {
         Self(Arc::new(Inner {
             sizes,
             places: Arc::new(Semaphore::new(sizes.of_node)),
@@ -91,7 +91,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
     }
 
     /// Waits for a place.
-    pub async fn take(&self, holder: K) -> Result<Place<K>, NoPlace> {
+    pub(crate) async fn take(&self, holder: K) -> Result<Place<K>, NoPlace> {
         let (inside, own) = self.enter(holder)?;
         // Nobody waits where nobody has to: a place that is free takes none of the line.
         let own_at_once = own.clone().try_acquire_owned().ok();

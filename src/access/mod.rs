@@ -20,4 +20,4 @@ pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
 
-pub use crate::accounts::{Account, Block, Invitation, Login, MAX_LOGINS};
+pub(crate) use crate::accounts::{Account, Invitation, Login, MAX_LOGINS};

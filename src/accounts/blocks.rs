@@ -8,11 +8,11 @@ use uuid::Uuid;
 use crate::domain::{Time, UserId};
 
 /// The most users whom an account may have blocked at the same time.
-pub const MAX_BLOCKS: i64 = 1_000;
+pub(crate) const MAX_BLOCKS: i64 = 1_000;
 
 /// Somebody who is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Block {
+pub(crate) struct Block {
     /// The blocked user.
     pub user: UserId,
     /// The time of the block.
@@ -21,7 +21,7 @@ pub struct Block {
 
 /// Why nobody was blocked.
 #[derive(Debug, Error)]
-pub enum BlockError {
+pub(crate) enum BlockError {
     /// There is no such account.
     #[error("there is no such user")]
     NoSuchUser,
@@ -34,7 +34,7 @@ pub enum BlockError {
 }
 
 /// Blocks somebody; whoever is blocked already stays so. All nodes have to be told.
-pub async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> Result<(), BlockError> {
+pub(crate) async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> Result<(), BlockError> {
     let mut transaction = pool.begin().await?;
     // One at a time for each account, so that the limit holds.
     sqlx::query("select 1 from auth.account where id = $1 for no key update")
@@ -64,7 +64,7 @@ pub async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> R
 }
 
 /// Unblocks somebody, if they are blocked. All nodes have to be told.
-pub async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(), sqlx::Error> {
+pub(crate) async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query("delete from auth.block where account_id = $1 and blocked_id = $2")
         .bind(account.uuid())
         .bind(user.uuid())
@@ -74,7 +74,7 @@ pub async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(),
 }
 
 /// The block list of an account, latest first, from behind the block that `after` names.
-pub async fn blocks(
+pub(crate) async fn blocks(
     pool: &PgPool,
     account: UserId,
     after: Option<(Time, UserId)>,

@@ -7,7 +7,7 @@ use sqlx::{PgConnection, PgPool};
 
 /// A budget as GCRA keeps it: one time, at which it is full again.
 #[derive(Debug, Clone, Copy)]
-pub struct Budget {
+pub(crate) struct Budget {
     /// Its name.
     pub key: u64,
     /// The time in which it grows by one unit.
@@ -17,7 +17,7 @@ pub struct Budget {
 }
 
 /// Takes one unit. Otherwise returns the time until there is a unit.
-pub async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
+pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
     let Budget { key, interval, burst } = *budget;
     let wait: f64 = sqlx::query_scalar(
         "with taken as (
@@ -38,7 +38,7 @@ pub async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Dur
 }
 
 /// Puts one unit back.
-pub async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()> {
+pub(crate) async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()> {
     sqlx::query("update auth.budget set full_at = full_at - make_interval(secs => $2) where key = $1")
         .bind(budget.key.cast_signed())
         .bind(budget.interval.as_secs_f64())
@@ -47,8 +47,9 @@ pub async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()> {
         .map(drop)
 }
 
-/// Removes budgets that are full, failures that are forgotten and invitations that have expired. Nodes that do so at once share the work.
-pub async fn forget_old(connection: &mut PgConnection) -> sqlx::Result<()> {
+/// Removes budgets that are full, failures that are forgotten and invitations that have expired. Nodes that do so at
+/// once share the work.
+pub(crate) async fn forget_old(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
         "with expired as (
              delete from auth.invitation where (invited_id, conversation_id) in (

@@ -18,7 +18,7 @@ const LONGEST: Duration = Duration::from_secs(15 * 60);
 
 /// A name that somebody has typed somewhere, as three keyed hashes.
 #[derive(Debug, Clone, Copy)]
-pub struct FailureKeys {
+pub(crate) struct FailureKeys {
     /// The name, from everywhere.
     pub name: u64,
     /// The name, from this group of addresses.
@@ -29,7 +29,7 @@ pub struct FailureKeys {
 
 /// What is known before a password is checked.
 #[derive(Debug)]
-pub struct Prior {
+pub(crate) struct Prior {
     /// The account of the name, if there is one.
     pub account: Option<(UserId, PasswordHash)>,
     /// How long to wait before the password may be checked.
@@ -53,7 +53,11 @@ struct Row {
 ///
 /// Failures from everywhere do not count where a login of the account has begun before: otherwise strangers could
 /// keep the owner out.
-pub async fn prior(pool: &PgPool, username: Option<&Username>, keys: &FailureKeys) -> sqlx::Result<Prior> {
+pub(crate) async fn prior(
+    pool: &PgPool,
+    username: Option<&Username>,
+    keys: &FailureKeys,
+) -> sqlx::Result<Prior> {
     let row: Row = sqlx::query_as(
         "select account.id, account.password_hash,
                 exists (select from auth.login where account_id = account.id and place = $3) as is_known_here,
@@ -87,7 +91,7 @@ pub async fn prior(pool: &PgPool, username: Option<&Username>, keys: &FailureKey
 ///
 /// One group of addresses adds no more than [`FREE`] to what counts everywhere: otherwise a single stranger could make
 /// every new device of the owner wait, for ever.
-pub async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
+pub(crate) async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
     if add(pool, keys.name_here).await? <= FREE {
         add(pool, keys.name).await?;
     }
@@ -95,7 +99,7 @@ pub async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
 }
 
 /// Forgets the failures from a group of addresses, because the right password came from there.
-pub async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
+pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
     sqlx::query(
         "with here as (delete from auth.failure where key = $1 returning least(failures, $3) as counted)
          update auth.failure set failures = greatest(failures - here.counted, 0) from here where key = $2",

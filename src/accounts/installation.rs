@@ -11,7 +11,7 @@ use crate::domain::Epoch;
 const LOCK: i64 = 0x5645_5242_4c4f_4730;
 
 /// The epoch of its log, read and nothing else.
-pub async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
+pub(crate) async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
     let epoch: Option<Option<String>> =
         sqlx::query_scalar("select epoch from auth.installation").fetch_optional(pool).await?;
     Ok(epoch.flatten().map(Epoch))
@@ -19,7 +19,7 @@ pub async fn epoch_of_log(pool: &PgPool) -> sqlx::Result<Option<Epoch>> {
 
 /// The key by which cursors are authenticated. It is made at the first time, and is the same for all nodes.
 #[expect(clippy::disallowed_methods, reason = "a secret is drawn where it is made")]
-pub async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
+pub(crate) async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
     let mut made = [0_u8; 32];
     rand::fill(&mut made).expect("the system has randomness");
     sqlx::query("insert into auth.installation (cursor_key) values ($1) on conflict do nothing")
@@ -31,12 +31,12 @@ pub async fn cursor_key(pool: &PgPool) -> sqlx::Result<[u8; 32]> {
 }
 
 /// Waits until no other process gives this installation its log. The turn ends with the connection.
-pub async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
+pub(crate) async fn take_turn(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query("select pg_advisory_lock($1)").bind(LOCK).execute(connection).await.map(drop)
 }
 
 /// Keeps the epoch of its log.
-pub async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()> {
+pub(crate) async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()> {
     cursor_key(pool).await?;
     sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(pool).await.map(drop)
 }

@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// The most logins of an account that live at the same time.
-pub const MAX_LOGINS: i64 = 100;
+pub(crate) const MAX_LOGINS: i64 = 100;
 
 /// A login that is to begin.
 #[derive(Debug)]
-pub struct NewLogin<'a> {
+pub(crate) struct NewLogin<'a> {
     /// The account.
     pub user: UserId,
     /// The id of the login.
@@ -34,7 +34,7 @@ pub struct NewLogin<'a> {
 
 /// A login as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Login {
+pub(crate) struct Login {
     /// The id.
     pub id: LoginId,
     /// The name that the owner gives to the device.
@@ -49,7 +49,7 @@ pub struct Login {
 
 /// The result of revoking a login.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Revocation {
+pub(crate) enum Revocation {
     /// The login ended just now.
     Done,
     /// The login had ended before.
@@ -61,7 +61,7 @@ pub enum Revocation {
 /// Begins a login, and stores the hash `renewed` in place of `checked` if there is one. Beyond [`MAX_LOGINS`] the
 /// oldest logins end: the function returns them. `None`: the account no longer has the hash `checked`, and nothing
 /// has changed.
-pub async fn begin(
+pub(crate) async fn begin(
     pool: &PgPool,
     login: &NewLogin<'_>,
     checked: &PasswordHash,
@@ -83,7 +83,7 @@ pub async fn begin(
 
 /// Stores the password `new` in place of `checked`, and ends all logins of the account but `kept`: the function
 /// returns them. `None`: the account no longer has the hash `checked`, and nothing has changed.
-pub async fn replace_password(
+pub(crate) async fn replace_password(
     pool: &PgPool,
     user: UserId,
     checked: &PasswordHash,
@@ -102,7 +102,7 @@ pub async fn replace_password(
 }
 
 /// The logins of an account that are not over, youngest first, at most [`MAX_LOGINS`].
-pub async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
+pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
     #[derive(FromRow)]
     struct LoginRow {
         id: Uuid,
@@ -133,7 +133,7 @@ pub async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, 
 }
 
 /// Ends a login of this account.
-pub async fn revoke(
+pub(crate) async fn revoke(
     pool: &PgPool,
     user: UserId,
     login: LoginId,
@@ -162,7 +162,11 @@ pub async fn revoke(
 
 /// The logins that were revoked within the last `age`. Of our clock and the clock of the database the earlier one
 /// counts, because ours may be far ahead.
-pub async fn revoked_since(pool: &PgPool, now: Time, age: Duration) -> Result<Vec<LoginId>, sqlx::Error> {
+pub(crate) async fn revoked_since(
+    pool: &PgPool,
+    now: Time,
+    age: Duration,
+) -> Result<Vec<LoginId>, sqlx::Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)",
     )
@@ -174,7 +178,11 @@ pub async fn revoked_since(pool: &PgPool, now: Time, age: Duration) -> Result<Ve
 }
 
 /// Ends all logins of all accounts that began before a time, and returns the ended logins.
-pub async fn revoke_begun_before(pool: &PgPool, time: Time, now: Time) -> Result<Vec<LoginId>, sqlx::Error> {
+pub(crate) async fn revoke_begun_before(
+    pool: &PgPool,
+    time: Time,
+    now: Time,
+) -> Result<Vec<LoginId>, sqlx::Error> {
     let ended: Vec<Uuid> = sqlx::query_scalar(
         "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
          returning id",

@@ -11,7 +11,7 @@ const ALIVE_SECONDS: f64 = 10.0;
 
 /// The other processes, as far as Postgres knows them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct OtherNodes {
+pub(crate) struct OtherNodes {
     /// The number of nodes with a recent note.
     pub alive: i64,
     /// How many of them have had an answer of the log lately.
@@ -19,7 +19,7 @@ pub struct OtherNodes {
 }
 
 /// Notes that a process runs, and whether the log answers it; forgets those that have been gone for a day.
-pub async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -> sqlx::Result<()> {
+pub(crate) async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -> sqlx::Result<()> {
     sqlx::query(
         "with gone as (delete from auth.node where seen_at < now() - interval '1 day')
          insert into auth.node (id, seen_at, log_seen_at) values ($1, now(), case when $2 then now() end)
@@ -34,7 +34,7 @@ pub async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -
 }
 
 /// The other processes that run, and those that the log has answered within `lately`.
-pub async fn other_nodes(
+pub(crate) async fn other_nodes(
     connection: &mut PgConnection,
     id: Uuid,
     lately: Duration,
@@ -52,7 +52,7 @@ pub async fn other_nodes(
 }
 
 /// Whether the tables of accounts and logins are there, as this version knows them.
-pub async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
+pub(crate) async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select bool_and(to_regclass(name) is not null)
          from unnest(array['auth.account', 'auth.login', 'auth.block', 'auth.node', 'auth.budget',

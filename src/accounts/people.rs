@@ -14,7 +14,7 @@ use crate::{
 
 /// An account as others may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
+pub(crate) struct Account {
     /// Its id.
     pub id: UserId,
     /// The name by which it is found.
@@ -29,7 +29,7 @@ pub struct Account {
 
 /// Why nobody was registered.
 #[derive(Debug, Error)]
-pub enum RegisterError {
+pub(crate) enum RegisterError {
     /// Somebody has this name, or one that looks like it.
     #[error("this user name is taken: choose another name")]
     UsernameTaken,
@@ -60,7 +60,7 @@ impl From<AccountRow> for Account {
 }
 
 /// Makes an account. Of many that want one name at the same time exactly one gets it.
-pub async fn register(
+pub(crate) async fn register(
     pool: &PgPool,
     id: UserId,
     username: &Username,
@@ -86,12 +86,12 @@ pub async fn register(
 }
 
 /// The account of this id.
-pub async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
+pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, sqlx::Error> {
     Ok(find_many(pool, &[id]).await?.pop())
 }
 
 /// The accounts of these ids, in no order; those that do not exist are left out.
-pub async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
+pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
     let rows: Vec<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at from auth.account where id = any($1)",
     )
@@ -102,7 +102,7 @@ pub async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sq
 }
 
 /// The account of exactly this name; one that only looks like it is not meant.
-pub async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
+pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
     let row: Option<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at
          from auth.account where username_key = $1 and username = $2",
@@ -115,7 +115,11 @@ pub async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Ac
 }
 
 /// Changes how a person is called; nothing if there is no such account.
-pub async fn rename(pool: &PgPool, id: UserId, name: &DisplayName) -> Result<Option<Account>, sqlx::Error> {
+pub(crate) async fn rename(
+    pool: &PgPool,
+    id: UserId,
+    name: &DisplayName,
+) -> Result<Option<Account>, sqlx::Error> {
     let row: Option<AccountRow> = sqlx::query_as(
         "update auth.account set display_name = $2 where id = $1
          returning id, username, display_name, created_at, last_seen_at",
@@ -128,7 +132,7 @@ pub async fn rename(pool: &PgPool, id: UserId, name: &DisplayName) -> Result<Opt
 }
 
 /// Remembers that a person was here; an earlier time changes nothing.
-pub async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error> {
+pub(crate) async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update auth.account set last_seen_at = $2
          where id = $1 and (last_seen_at is null or last_seen_at < $2)",
@@ -141,7 +145,7 @@ pub async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error>
 }
 
 /// Which of these ids are accounts.
-pub async fn existing(pool: &PgPool, ids: &[UserId]) -> Result<HashSet<UserId>, sqlx::Error> {
+pub(crate) async fn existing(pool: &PgPool, ids: &[UserId]) -> Result<HashSet<UserId>, sqlx::Error> {
     let found: Vec<Uuid> = sqlx::query_scalar("select id from auth.account where id = any($1)")
         .bind(uuids(ids))
         .fetch_all(pool)

@@ -10,17 +10,17 @@ use crate::domain::{LoginId, Time, UserId};
 
 /// How long a spent token is remembered. Within this time it gets the latest pair again, because the first answer may
 /// have been lost.
-pub const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a login lives without a refresh.
-pub const IDLE_LIFE: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const IDLE_LIFE: Duration = Duration::from_secs(7 * 86_400);
 
 /// How long a login lives at most.
-pub const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
+pub(crate) const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
 /// All that is stored about the refresh tokens of a login.
 #[derive(Clone)]
-pub struct Family {
+pub(crate) struct Family {
     /// The account.
     pub user: UserId,
     /// How many tokens have been spent.
@@ -71,7 +71,11 @@ impl From<Row> for Family {
 }
 
 /// The family of a login, for a token of the generation `presented`.
-pub async fn family(pool: &PgPool, login: LoginId, presented: i32) -> Result<Option<Family>, sqlx::Error> {
+pub(crate) async fn family(
+    pool: &PgPool,
+    login: LoginId,
+    presented: i32,
+) -> Result<Option<Family>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select account_id, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at,
                 (select spent_at from auth.spent_refresh s where s.login_id = login.id and s.generation = $2)
@@ -86,7 +90,7 @@ pub async fn family(pool: &PgPool, login: LoginId, presented: i32) -> Result<Opt
 
 /// Replaces the token of the generation `spent` by the token `next`, a generation and a hash. `false`: another request
 /// did so first, or the login is revoked.
-pub async fn rotate(
+pub(crate) async fn rotate(
     pool: &PgPool,
     login: LoginId,
     spent: i32,
@@ -115,7 +119,7 @@ pub async fn rotate(
 }
 
 /// Ends a login of any account. `false`: the login was revoked already.
-pub async fn end(pool: &PgPool, login: LoginId, now: Time) -> Result<bool, sqlx::Error> {
+pub(crate) async fn end(pool: &PgPool, login: LoginId, now: Time) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query("update auth.login set revoked_at = $2 where id = $1 and revoked_at is null")
         .bind(login.uuid())
         .bind(now.datetime())

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::domain::{ConversationId, Time, UserId};
 
 /// The most conversations that an account may have archived at the same time.
-pub const MAX_ARCHIVED: i64 = 10_000;
+pub(crate) const MAX_ARCHIVED: i64 = 10_000;
 
 /// The settings of an account for one conversation. A conversation without a row has the default.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -94,7 +94,7 @@ impl From<SettingsRow> for ConversationSettings {
 }
 
 /// The settings of an account for some conversations; conversations without settings are left out.
-pub async fn settings(
+pub(crate) async fn settings(
     pool: &PgPool,
     account: UserId,
     conversations: &[ConversationId],
@@ -111,7 +111,7 @@ pub async fn settings(
 }
 
 /// The conversations that an account has archived, at most [`MAX_ARCHIVED`], in no order.
-pub async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<ConversationId>, sqlx::Error> {
+pub(crate) async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<ConversationId>, sqlx::Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select conversation_id from auth.conversation_setting where account_id = $1 and archived limit $2",
     )
@@ -123,7 +123,7 @@ pub async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<Conversation
 }
 
 /// Takes a conversation out of the archive of an account.
-pub async fn unarchive(
+pub(crate) async fn unarchive(
     pool: &PgPool,
     account: UserId,
     conversation: ConversationId,
@@ -140,7 +140,7 @@ pub async fn unarchive(
 }
 
 /// Changes the settings of an account for a conversation. The caller has checked that the account is a member.
-pub async fn settle(
+pub(crate) async fn settle(
     pool: &PgPool,
     account: UserId,
     conversation: ConversationId,

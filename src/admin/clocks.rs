@@ -13,7 +13,7 @@ const WRONG: f64 = 30.0;
 
 /// How far the clocks of the servers are ahead of ours, in seconds, as far as they tell.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Clocks {
+pub(crate) struct Clocks {
     /// That of nats-server.
     pub nats: Option<f64>,
     /// That of Postgres.
@@ -22,7 +22,7 @@ pub struct Clocks {
 
 /// The conclusion from both differences.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Agreement {
+pub(crate) enum Agreement {
     /// They differ by no more than this, in seconds.
     Close(f64),
     /// They differ by so much, and ours need not be the one that is wrong.
@@ -33,7 +33,7 @@ pub enum Agreement {
 
 impl Clocks {
     /// Asks both servers.
-    pub async fn ask(log: &Log, pool: &PgPool, clock: &Clock) -> Self {
+    pub(crate) async fn ask(log: &Log, pool: &PgPool, clock: &Clock) -> Self {
         let postgres = async {
             let mut connection = pool.acquire().await.ok()?;
             postgres_ahead(&mut connection, clock).await.ok()
@@ -42,7 +42,7 @@ impl Clocks {
     }
 
     /// A clock with which one of the two servers agrees is not the one that is wrong.
-    pub fn agreement(self) -> Agreement {
+    pub(crate) fn agreement(self) -> Agreement {
         let known = || [self.nats, self.postgres].into_iter().flatten().map(f64::abs);
         let least = known().reduce(f64::min).unwrap_or_default();
         let most = known().reduce(f64::max).unwrap_or_default();
@@ -58,7 +58,7 @@ impl Clocks {
 
 impl Agreement {
     /// The fault, then the remedy; `None` if all is well.
-    pub fn trouble(self) -> Option<String> {
+    pub(crate) fn trouble(self) -> Option<String> {
         match self {
             Self::Close(_) => None,
             Self::Apart(by) => Some(format!(

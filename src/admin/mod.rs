@@ -6,7 +6,7 @@
 mod clocks;
 mod database;
 mod lag;
-pub mod monitor;
+pub(crate) mod monitor;
 mod parts;
 mod report;
 
@@ -21,7 +21,7 @@ use poem::{
 use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
-pub use clocks::{Agreement, Clocks};
+pub(crate) use clocks::{Agreement, Clocks};
 
 use crate::telemetry;
 use report::{Part, Report};
@@ -30,7 +30,7 @@ use report::{Part, Report};
 const STALE: Duration = Duration::from_secs(10);
 
 /// Whether the process can work.
-pub struct Health {
+pub(crate) struct Health {
     failed: watch::Receiver<Option<&'static str>>,
     foreign_views: watch::Receiver<Option<String>>,
     stage: Mutex<Stage>,
@@ -48,7 +48,7 @@ enum Stage {
 impl Health {
     /// Of a process that is starting, with the background task that has failed, if one has, and with what
     /// is wrong with views that are of another log, if they are.
-    pub fn new(
+    pub(crate) fn new(
         failed: watch::Receiver<Option<&'static str>>,
         foreign_views: watch::Receiver<Option<String>>,
     ) -> Self {
@@ -61,17 +61,17 @@ impl Health {
     }
 
     /// It is still starting, and this is what it waits for.
-    pub fn is_waiting_for(&self, what: String) {
+    pub(crate) fn is_waiting_for(&self, what: String) {
         self.enter(Stage::Starting(what));
     }
 
     /// From here on it serves.
-    pub fn is_serving(&self) {
+    pub(crate) fn is_serving(&self) {
         self.enter(Stage::Serving);
     }
 
     /// From here on it takes nothing new.
-    pub fn is_stopping(&self) {
+    pub(crate) fn is_stopping(&self) {
         self.enter(Stage::Stopping);
     }
 
@@ -120,7 +120,7 @@ impl Health {
 }
 
 /// `/livez`, `/readyz` and `/metrics`.
-pub fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
+pub(crate) fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
     let ready = make(move |_| {
         let (status, body) = health.answer();
         async move { answer(status, &body) }

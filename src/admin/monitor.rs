@@ -36,7 +36,7 @@ const TELL: Duration = Duration::from_millis(100);
 const FEW: u64 = 10_000;
 
 /// The parts of a process that the monitor looks at.
-pub struct Watched {
+pub(crate) struct Watched {
     /// The log.
     pub log: Log,
     /// Postgres.
@@ -63,7 +63,11 @@ struct Monitor {
 }
 
 /// Starts looking; answers when everything has been looked at once.
-pub async fn start(health: &Arc<Health>, parts: Watched, tasks: &Supervisor) -> Result<(), Unavailable> {
+pub(crate) async fn start(
+    health: &Arc<Health>,
+    parts: Watched,
+    tasks: &Supervisor,
+) -> Result<(), Unavailable> {
     let mut peers = parts.log.peers().await?;
     let mut survey = parts.log.survey(parts.clock.clone(), tasks);
     // A request right after the start gets a real observation, and not "not looked yet".

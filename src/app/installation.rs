@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The streams of a new log, unless something else is wanted: one stream could never spread over servers.
-pub const STREAMS: usize = 16;
+pub(crate) const STREAMS: usize = 16;
 /// How long streams that are not there are looked for: those of a cluster that has just started may be
 /// found a moment later.
 const STREAMS_WITHIN: Duration = Duration::from_secs(10);
@@ -37,7 +37,7 @@ static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
 });
 
 /// Whether the tables are those of this version.
-pub async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
+pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
     let applied: Vec<i64> =
         match sqlx::query_scalar("select version from auth._sqlx_migrations where success")
             .fetch_all(pool)
@@ -145,7 +145,7 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
 }
 
 /// Begins a new life of the log, which then belongs to this database and its views.
-pub async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
+pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
     let epoch = Log::begin_epoch(&addresses.nats).await?;
     join(&pool, &epoch).await?;
@@ -153,7 +153,7 @@ pub async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
 }
 
 /// Makes the streams that the log has lost, empty, in a new life of it.
-pub async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Epoch, AppError> {
+pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
     let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, &Supervisor::new()).await?;
     join(&pool, log.epoch()).await?;
@@ -179,7 +179,7 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
 
 /// Ends every login that began before a time, and tells the nodes, which cut the sockets. Answers how many
 /// have ended.
-pub async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
+pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = migrated(addresses).await?;
     let now = Clock::system().now();
     let ended = accounts::revoke_begun_before(&pool, since, now).await?;
@@ -195,7 +195,7 @@ pub async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, 
 }
 
 /// Opens the log of an installation and changes nothing; `None` where there has never been one.
-pub async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Result<Option<Log>, AppError> {
+pub(crate) async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Result<Option<Log>, AppError> {
     if let Some(epoch) = accounts::epoch_of_log(pool).await? {
         return its_log(nats, wanted, epoch, &Supervisor::new()).await.map(Some);
     }

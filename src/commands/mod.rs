@@ -25,7 +25,6 @@ mod start;
 mod stored;
 mod tell;
 
-pub use acts::Acted;
 pub use change::Changed;
 pub use deadlines::DEADLINE;
 pub use existing::NotBroughtIn;
@@ -35,5 +34,5 @@ pub use send::Sent;
 pub use settings::NotSettled;
 pub use start::Started;
 
-pub use crate::accounts::{Muted, SettingChanges};
-pub use crate::log::{CONTRACT, Durability, Layout, Unavailable};
+pub(crate) use crate::accounts::SettingChanges;
+pub(crate) use crate::log::{CONTRACT, Durability, Layout, Unavailable};

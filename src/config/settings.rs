@@ -223,7 +223,7 @@ impl Settings {
     ///
     /// # Errors
     /// If argon2 does not take the two settings together.
-    pub fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
+    pub(crate) fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
         let cost = credentials::Cost {
             memory_kib: self.argon2_memory,
             passes: self.argon2_passes,

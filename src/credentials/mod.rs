@@ -1,20 +1,18 @@
 //! Proofs of an identity: passwords, access tokens, refresh tokens and keys.
 
-pub mod keys;
-pub mod names;
-pub mod password;
-pub mod password_hash;
-pub mod refresh_token;
-pub mod tokens;
-pub mod username;
+mod keys;
+mod names;
+mod password;
+mod password_hash;
+pub(crate) mod refresh_token;
+mod tokens;
+mod username;
 
-pub use self::{
-    keys::{BadKey, Keys},
-    password::{BadPassword, Password},
-    password_hash::{BadCost, Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn},
-    tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY, Tokens},
-};
-pub use self::{
-    names::{BadName, DeviceName, DisplayName},
-    username::{BadUsername, Username},
-};
+pub(crate) use self::keys::BadKey;
+pub use self::keys::Keys;
+pub(crate) use self::names::{BadName, DeviceName, DisplayName};
+pub(crate) use self::password::{BadPassword, Password};
+pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn};
+pub use self::tokens::Tokens;
+pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY};
+pub(crate) use self::username::{BadUsername, Username};

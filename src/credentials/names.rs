@@ -10,7 +10,7 @@ use crate::domain::not_in_a_name;
 
 /// Why a text is no name to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub enum BadName {
+pub(crate) enum BadName {
     /// Nothing that can be seen.
     #[error("a name needs at least one visible character: add one")]
     Empty,
@@ -35,19 +35,19 @@ macro_rules! shown_names {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub struct $name(String);
+        pub(crate) struct $name(String);
 
         impl $name {
             /// The most bytes of UTF-8.
-            pub const LIMIT: usize = 128;
+            pub(crate) const LIMIT: usize = 128;
 
             /// Reads what a person typed.
-            pub fn parse(typed: &str) -> Result<Self, BadName> {
+            pub(crate) fn parse(typed: &str) -> Result<Self, BadName> {
                 shown(typed, Self::LIMIT).map(Self)
             }
 
             /// The name, as typed.
-            pub fn as_str(&self) -> &str {
+            pub(crate) fn as_str(&self) -> &str {
                 &self.0
             }
 

@@ -17,7 +17,7 @@ use crate::{
 
 /// The cost of a hash. The default is OWASP's choice for argon2id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cost {
+pub(crate) struct Cost {
     /// Memory in KiB, 8 to 262,144, and at least 8 for each lane.
     pub memory_kib: u32,
     /// Passes over the memory, 1 to 16.
@@ -35,20 +35,20 @@ impl Default for Cost {
 /// The cost is none that argon2 or [`Hasher`] accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a password hash takes 8 to 262144 KiB (at least 8 for each lane), 1 to 16 passes and 1 to 4 lanes")]
-pub struct BadCost;
+pub(crate) struct BadCost;
 
 /// More passwords wait to be hashed than the machine can do in time: try again later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many passwords are being checked: try again in a moment")]
-pub struct Busy;
+pub(crate) struct Busy;
 
 /// A hash as it is stored: a PHC string (`$argon2id$v=19$m=…,t=…,p=…$salt$hash`).
 #[derive(Clone, PartialEq, Eq)]
-pub struct PasswordHash(String);
+pub(crate) struct PasswordHash(String);
 
 impl PasswordHash {
     /// The PHC string.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -66,7 +66,7 @@ impl fmt::Debug for PasswordHash {
 
 /// The result of a password check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PasswordCheck {
+pub(crate) enum PasswordCheck {
     /// Another password, or no account.
     Wrong,
     /// The password.
@@ -78,7 +78,7 @@ pub enum PasswordCheck {
 /// Gives out the turns to hash. As many hashes are made at once as there are cores, and one holder gets no more than
 /// half of them, so that a flood from one side keeps nobody else from logging in. Clones share these bounds.
 #[derive(Debug, Clone)]
-pub struct Hasher {
+pub(crate) struct Hasher {
     params: Params,
     nobody: PasswordHash,
     places: Shares<u64>,
@@ -86,7 +86,7 @@ pub struct Hasher {
 
 /// A turn to hash. The turn ends when all clones of it are dropped.
 #[derive(Debug, Clone)]
-pub struct Turn {
+pub(crate) struct Turn {
     params: Params,
     nobody: PasswordHash,
     place: Arc<Place<u64>>,
@@ -101,7 +101,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hasher {
     /// A hasher of this cost.
-    pub fn new(cost: Cost) -> Result<Self, BadCost> {
+    pub(crate) fn new(cost: Cost) -> Result<Self, BadCost> {
         let cores = available_parallelism().map_or(1, NonZero::get);
         let sizes = Sizes {
             of_node: cores,
@@ -123,7 +123,7 @@ impl Hasher {
     }
 
     /// Waits for a turn of a holder.
-    pub async fn turn(&self, holder: u64) -> Result<Turn, Busy> {
+    pub(crate) async fn turn(&self, holder: u64) -> Result<Turn, Busy> {
         let place = self.places.take(holder).await.map_err(|_| Busy)?;
         Ok(Turn { params: self.params.clone(), nobody: self.nobody.clone(), place: place.into() })
     }
@@ -132,7 +132,7 @@ impl Hasher {
 impl Turn {
     /// Hashes with a new salt of 16 bytes.
     #[expect(clippy::disallowed_methods, reason = "a salt is drawn where it is used")]
-    pub async fn hash(&self, password: &Password) -> Result<PasswordHash, Busy> {
+    pub(crate) async fn hash(&self, password: &Password) -> Result<PasswordHash, Busy> {
         let (params, password) = (self.params.clone(), password.clone());
         self.compute(move || {
             let mut salt = [0; 16];
@@ -145,7 +145,7 @@ impl Turn {
 
     /// Compares with a stored hash. Without a hash (no such account) the answer is [`PasswordCheck::Wrong`] after the
     /// same time. So it is for a hash that is broken or would cost too much, which is refused before memory is taken.
-    pub async fn verify(
+    pub(crate) async fn verify(
         &self,
         password: &Password,
         stored: Option<&PasswordHash>,

@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// How long an access token is good.
-pub const ACCESS_LIFE: Duration = Duration::from_secs(600);
+pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(600);
 
 /// How far the clocks of two nodes may differ.
-pub const LEEWAY: Duration = Duration::from_secs(30);
+pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
 const MOST_BYTES: usize = 4096;
 /// The most tokens that are kept, about 2 MB.

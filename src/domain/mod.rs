@@ -9,25 +9,30 @@ mod stored;
 mod tests;
 mod words;
 
-pub use conversation::aggregate::{Conversation, Membership};
-pub use conversation::command::{Command, MAX_FIRST_MEMBERS, MAX_MEMBERS, Rejection};
-pub use conversation::fold::{Fold, Snapshot};
-pub use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage};
-pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
+pub(crate) use conversation::aggregate::{Conversation, Membership};
+#[cfg(test)]
+pub(crate) use conversation::command::MAX_FIRST_MEMBERS;
+pub(crate) use conversation::command::{Command, MAX_MEMBERS, Rejection};
+pub use conversation::fold::Fold;
+pub(crate) use conversation::fold::Snapshot;
+pub(crate) use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage};
+#[cfg(test)]
+pub(crate) use conversation::past::Mark;
+pub(crate) use conversation::past::{AsOf, Marks, Past, Reacted, Said};
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
     MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, NewMember,
     PresenceChanged, ReactionAdded, ReactionRemoved, ReceiptAdvanced, Role, Status,
 };
-pub use stored::lane::{Lane, LaneWord};
+pub use stored::lane::Lane;
 pub use stored::recorded::Recorded;
-pub use stored::shapes::{name_models, shapes_by_type};
-pub use words::emoji::{Emoji, NotOneSign};
-pub use words::ids::{
-    ConversationId, Epoch, EventId, LoginId, MessageId, NotAPosition, NotAnId, Point, Position, UserId,
-};
-pub use words::json::{Fields, Json};
-pub use words::metadata::{BadMetadata, Metadata};
-pub use words::schema::{schema_of_read, schema_of_written};
-pub use words::text::{BadText, ClientId, NotAKey, Text, Title, not_in_a_name};
-pub use words::time::{NotATime, Time};
+pub(crate) use stored::shapes::{name_models, shapes_by_type};
+pub(crate) use words::emoji::Emoji;
+pub(crate) use words::ids::Epoch;
+pub use words::ids::{ConversationId, EventId, LoginId, MessageId, Point, Position, UserId};
+pub(crate) use words::json::{Fields, Json};
+pub(crate) use words::metadata::Metadata;
+pub(crate) use words::schema::{schema_of_read, schema_of_written};
+pub use words::text::ClientId;
+pub(crate) use words::text::{BadText, Text, Title, not_in_a_name};
+pub use words::time::Time;

@@ -23,4 +23,4 @@ pub use cursor::Reset;
 pub use missed::{Missed, MissedPage};
 pub use past::{LookBack, PastError};
 
-pub use crate::views::{Memberships, Stay};
+pub(crate) use crate::views::{Memberships, Stay};

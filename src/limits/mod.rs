@@ -19,4 +19,4 @@ pub use check::{Exceeded, Meter, RateLimits};
 pub use key::BudgetKey;
 pub use noted::{AppliedPolicy, Noted};
 pub use policy::{Policy, Rates};
-pub use rate::{BadLimit, PolicyLimit, Rate};
+pub use rate::{PolicyLimit, Rate};

@@ -22,7 +22,7 @@ pub fn schema_files() -> BTreeMap<String, String> {
 }
 
 /// The NATS half of the AsyncAPI document: its `servers`, `channels`, `operations` and `components`.
-pub fn channels() -> Value {
+pub(crate) fn channels() -> Value {
     let types = Event::types();
     // Nothing is written in the lane `control` yet.
     let lanes = LANES.iter().map(|(lane, ..)| lane).filter(|lane| lane.is_read());
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
     use crate::{
         domain::{Command, Conversation, MAX_FIRST_MEMBERS, Metadata, Text, Title},
-        log::MAX_EVENT_BYTES,
+        log::limits::MAX_EVENT_BYTES,
     };
 
     fn id(n: u128) -> UserId {

@@ -8,6 +8,6 @@ pub const APPEND_DEADLINE: Duration = Duration::from_secs(10);
 pub(in crate::log) const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long JetStream knows a `Nats-Msg-Id`.
-pub const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 /// The most bytes of one event with its headers.
-pub const MAX_EVENT_BYTES: i32 = 96 * 1024;
+pub(crate) const MAX_EVENT_BYTES: i32 = 96 * 1024;

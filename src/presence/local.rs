@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::domain::{Status, UserId};
 
 /// One session, as presence knows it.
-pub type SessionId = uuid::Uuid;
+pub(crate) type SessionId = uuid::Uuid;
 
 /// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
 pub(super) const PACE: Duration = Duration::from_secs(1);

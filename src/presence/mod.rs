@@ -17,5 +17,4 @@ mod pending;
 mod settings;
 
 pub use here::Presence;
-pub use local::SessionId;
 pub use settings::PresenceSettings;

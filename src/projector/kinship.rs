@@ -13,7 +13,7 @@ use crate::{
 
 /// The relation of the views to the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Kinship {
+pub(crate) enum Kinship {
     /// The views follow from this log.
     Views,
     /// All that the views have followed is in this log; but they say that they belong to another life of
@@ -25,7 +25,7 @@ pub enum Kinship {
 
 impl Kinship {
     /// The fault and the remedy, if there is a fault.
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         match self {
             Self::Views => None,
             Self::AnotherEpoch(epoch) => Some(format!(
@@ -90,7 +90,11 @@ impl fmt::Display for AnotherLog {
 }
 
 /// Compares the views of a schema with a log.
-pub async fn kinship(log: &Log, connection: &mut PgConnection, schema: &str) -> Result<Kinship, NotCompared> {
+pub(crate) async fn kinship(
+    log: &Log,
+    connection: &mut PgConnection,
+    schema: &str,
+) -> Result<Kinship, NotCompared> {
     let mut other = None;
     for (stream, (epoch, at)) in views::points_in(connection, schema).await? {
         if let Some(foreign) = AnotherLog::at(log, stream, at).await? {

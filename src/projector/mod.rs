@@ -12,8 +12,10 @@ mod stopped;
 mod turn;
 mod verify;
 
-pub use kinship::{AnotherLog, Kinship, NotCompared, kinship};
+pub(crate) use kinship::{AnotherLog, Kinship, NotCompared, kinship};
 pub use project::project;
 pub use rebuild::{Consent, rebuild};
-pub use scratch::{NotBuilt, Work};
-pub use verify::{Verified, verify};
+pub(crate) use scratch::NotBuilt;
+pub use scratch::Work;
+pub(crate) use verify::Verified;
+pub use verify::verify;

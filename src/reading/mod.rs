@@ -18,20 +18,19 @@ mod presence;
 mod when;
 
 pub use conversations::ListPlace;
-pub use error::{FollowError, NoSuchPoint, ReadError};
+pub use error::{FollowError, ReadError};
 pub use follow::{EventReader, Events};
-pub use found::{Match, SearchScope};
+pub use found::SearchScope;
 pub use mine::Mine;
 pub use open::Reading;
 pub use presence::SeenPresence;
 pub use when::{Asked, ListPart, Standing, When};
 
-pub use crate::accounts::{ConversationSettings, Muted};
-pub use crate::feed::{Behind, PastError, Reset};
-pub use crate::live::{Full, Shown};
-pub use crate::views::{
-    Direction, Hit, LastMessage, Member, Message, MyConversation, Piece, Pin, Reaction, ReactionCount,
-    Receipt, SearchQuery, Version,
+pub(crate) use crate::accounts::{ConversationSettings, Muted};
+pub(crate) use crate::feed::{Behind, PastError, Reset};
+pub(crate) use crate::live::{Full, Shown};
+pub(crate) use crate::views::{
+    Direction, Hit, LastMessage, Member, Message, Piece, ReactionCount, Receipt, SearchQuery,
 };
 
 pub(crate) use found::SEARCHES;

@@ -22,7 +22,7 @@ fn keeps_secrets(lines: &Metadata<'_>) -> bool {
 
 /// Sends log lines to stderr; `RUST_LOG` chooses which (default `info`). Of each place in the code one a
 /// second is written at most.
-pub fn start(format: LogFormat) {
+pub(crate) fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LINES));
     let registry = tracing_subscriber::registry().with(filter).with(FilterFn::new(keeps_secrets));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -8,13 +8,13 @@ use prometheus_client::{
 };
 
 /// The metrics of this process, for `/metrics`.
-pub static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
+pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
 
 macro_rules! metrics {
     ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $exported:literal;)+) => {
         /// One field for each metric.
         #[derive(Debug, Default)]
-        pub struct Metrics { $($(#[doc = $help])+ pub $name: $kind,)+ }
+        pub(crate) struct Metrics { $($(#[doc = $help])+ pub $name: $kind,)+ }
 
         impl Metrics {
             fn registry(&self) -> Registry {
@@ -84,7 +84,7 @@ metrics! {
 }
 
 /// The metrics in the text format of OpenMetrics.
-pub fn exposition() -> String {
+pub(crate) fn exposition() -> String {
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &METRICS.registry())
         .expect("a String takes all that is written");

@@ -6,7 +6,7 @@ mod metrics;
 mod seldom;
 mod trace;
 
-pub use format::LogFormat;
-pub use lines::start;
-pub use metrics::{METRICS, exposition};
-pub use trace::{TraceParent, within};
+pub(crate) use format::LogFormat;
+pub(crate) use lines::start;
+pub(crate) use metrics::{METRICS, exposition};
+pub(crate) use trace::{TraceParent, within};

@@ -42,7 +42,7 @@ impl TraceParent {
 }
 
 /// Does something as a part of a trace.
-pub async fn within<F: Future>(trace: Option<TraceParent>, work: F) -> F::Output {
+pub(crate) async fn within<F: Future>(trace: Option<TraceParent>, work: F) -> F::Output {
     TRACE.scope(trace, work).await
 }
 

@@ -27,7 +27,7 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpo
 
 /// The result of moving a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Advanced {
+pub(crate) enum Advanced {
     /// It stands where it should.
     Yes,
     /// It was not where this projector believed it: another one works on the stream.
@@ -36,7 +36,7 @@ pub enum Advanced {
 
 /// Where the projections of a stream stand, as their checkpoints say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CheckpointState {
+pub(crate) enum CheckpointState {
     /// Together, at a point of this life of the log.
     At(Point),
     /// In another life of the log.
@@ -46,7 +46,7 @@ pub enum CheckpointState {
 }
 
 /// Where to go on in a stream; begins at the start if nothing is there.
-pub async fn resume(
+pub(crate) async fn resume(
     connection: &mut PgConnection,
     epoch: &Epoch,
     stream: usize,
@@ -77,7 +77,7 @@ pub async fn resume(
 }
 
 /// Whether the checkpoints of a stream are all where its projector believes them to be.
-pub async fn stands(connection: &mut PgConnection, stream: usize, at: Point) -> sqlx::Result<bool> {
+pub(crate) async fn stands(connection: &mut PgConnection, stream: usize, at: Point) -> sqlx::Result<bool> {
     let standing: i64 = sqlx::query_scalar(
         "select count(*) from checkpoint where stream = $1 and position = $2 and event = $3",
     )
@@ -91,7 +91,7 @@ pub async fn stands(connection: &mut PgConnection, stream: usize, at: Point) -> 
 
 /// Moves the checkpoints of all projections of a stream, within the transaction of the rows and
 /// before them: whoever holds the checkpoints has the projector wait before it touches anything.
-pub async fn advance(
+pub(crate) async fn advance(
     connection: &mut PgConnection,
     stream: usize,
     from: Point,
@@ -113,7 +113,7 @@ pub async fn advance(
 
 /// Where the views of a schema stand in each stream, and in which life of the log; nothing if there are
 /// none. Of projections that stand apart the hindmost counts.
-pub async fn points_in(
+pub(crate) async fn points_in(
     connection: &mut PgConnection,
     schema: &str,
 ) -> sqlx::Result<BTreeMap<usize, (Epoch, Point)>> {
@@ -137,7 +137,11 @@ fn is_not_there(e: &sqlx::Error) -> bool {
 }
 
 /// Says of the views of a schema that they belong to another life of the log, at the same points.
-pub async fn change_epoch(connection: &mut PgConnection, schema: &str, epoch: &Epoch) -> sqlx::Result<()> {
+pub(crate) async fn change_epoch(
+    connection: &mut PgConnection,
+    schema: &str,
+    epoch: &Epoch,
+) -> sqlx::Result<()> {
     let sql = format!("update {schema}.checkpoint set epoch = $1");
     match sqlx::query(AssertSqlSafe(sql)).bind(epoch.to_string()).execute(connection).await {
         Err(e) if !is_not_there(&e) => Err(e),

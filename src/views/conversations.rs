@@ -179,7 +179,7 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
 }
 
 /// The folds of conversations as the views have them, for the projector to go on from.
-pub async fn folds(
+pub(crate) async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {

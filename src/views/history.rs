@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most characters of a message that is quoted; the query says it too.
-pub const QUOTE: usize = 200;
+pub(crate) const QUOTE: usize = 200;
 
 /// A member who reads a conversation, and the position from which the member may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -223,7 +223,7 @@ pub async fn history(
 
 /// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
 /// it.
-pub async fn around(
+pub(crate) async fn around(
     pool: &PgPool,
     reader: Reader,
     at: Position,
@@ -249,7 +249,7 @@ pub async fn around(
 }
 
 /// One message.
-pub async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Result<Option<Message>> {
+pub(crate) async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Result<Option<Message>> {
     let row = sqlx::query_as(AssertSqlSafe(select("m.id = $4")))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
@@ -262,7 +262,7 @@ pub async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Resu
 
 /// The messages at these places, each of a conversation that is there for the user from behind a
 /// position; in no order.
-pub async fn messages_at(
+pub(crate) async fn messages_at(
     pool: &PgPool,
     user: UserId,
     places: &[(Reader, Position)],
@@ -289,7 +289,7 @@ pub async fn messages_at(
 
 /// A text that a message had or has.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version {
+pub(crate) struct Version {
     /// Where it was said: the message's own position, then those of its edits.
     pub position: Position,
     /// As typed.
@@ -299,7 +299,7 @@ pub struct Version {
 }
 
 /// The texts of a message, the first one first, from behind a position. Of a deleted one there is none.
-pub async fn versions(
+pub(crate) async fn versions(
     pool: &PgPool,
     conversation: ConversationId,
     message: Position,

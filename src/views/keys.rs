@@ -53,11 +53,11 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 }
 
 /// Something done by its key: where, by whom, which.
-pub type Sending = (ConversationId, UserId, ClientId);
+pub(crate) type Sending = (ConversationId, UserId, ClientId);
 
 /// The answer of one whole set of views about keys, at one moment.
 #[derive(Debug, Default)]
-pub struct FoundKey {
+pub(crate) struct FoundKey {
     /// Where those stand that it has.
     pub at: HashMap<Sending, Position>,
     /// The position of every stream that it has reached.
@@ -67,7 +67,7 @@ pub struct FoundKey {
 }
 
 /// Looks keys up, on a connection of its own: one for all look-ups is faster than many by turns.
-pub struct UsedKeys {
+pub(crate) struct UsedKeys {
     pool: PgPool,
     connection: Option<PgConnection>,
     /// The set of views that answered last: another number for every one that was ever made.
@@ -76,13 +76,13 @@ pub struct UsedKeys {
 
 impl UsedKeys {
     /// In the views of a database.
-    pub fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: PgPool) -> Self {
         Self { pool, connection: None, set: None }
     }
 
     /// Asks the views; `None` if there are none, or were begun anew meanwhile: these lack what those
     /// before them had.
-    pub async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<FoundKey>> {
+    pub(crate) async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
         {

@@ -176,7 +176,7 @@ pub struct Member {
 }
 
 /// The members of a conversation by id, from behind `after`.
-pub async fn members(
+pub(crate) async fn members(
     pool: &PgPool,
     conversation: ConversationId,
     after: Option<UserId>,
@@ -244,7 +244,7 @@ impl Memberships {
 
 /// What a user is in now, and what they have left after `since` (a position that is compared in
 /// all streams alike, so the least of a cursor).
-pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
+pub(crate) async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
     type MemberRow =
         (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
     // One statement sees one state: the lists are as complete as the checkpoints beside them say.
@@ -289,7 +289,7 @@ pub async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::
 }
 
 /// The conversations of a user that moved last, without those of more than `crowd` members.
-pub async fn latest_of(
+pub(crate) async fn latest_of(
     pool: &PgPool,
     user: UserId,
     limit: i64,
@@ -312,7 +312,7 @@ pub async fn latest_of(
 }
 
 /// Whether one of these people is in so many conversations.
-pub async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sqlx::Result<bool> {
+pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sqlx::Result<bool> {
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     sqlx::query_scalar(
         "select exists (select from unnest($1::uuid[]) as asked (id)
@@ -339,7 +339,7 @@ pub async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Res
 }
 
 /// Conversations that two people share, those first that moved last.
-pub async fn shared_conversations(
+pub(crate) async fn shared_conversations(
     pool: &PgPool,
     one: UserId,
     other: UserId,

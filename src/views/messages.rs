@@ -252,7 +252,7 @@ pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>
 }
 
 /// A message for whoever wants to do something with it, and how far the view has come in its stream.
-pub async fn found(
+pub(crate) async fn found(
     pool: &PgPool,
     stream: usize,
     conversation: ConversationId,

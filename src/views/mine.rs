@@ -181,7 +181,11 @@ fn conversation(row: ConversationRow) -> sqlx::Result<MyConversation> {
 }
 
 /// A conversation of mine.
-pub async fn one(pool: &PgPool, user: UserId, id: ConversationId) -> sqlx::Result<Option<MyConversation>> {
+pub(crate) async fn one(
+    pool: &PgPool,
+    user: UserId,
+    id: ConversationId,
+) -> sqlx::Result<Option<MyConversation>> {
     let row: Option<ConversationRow> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
         .bind(user.uuid())
         .bind(id.uuid())

@@ -29,34 +29,38 @@ mod toggles;
 mod words;
 
 pub use all::ALL;
-pub use checkpoints::{
-    Advanced, CheckpointState, Progress, advance, change_epoch, points_in, resume, stands,
-};
+pub use checkpoints::Progress;
+pub(crate) use checkpoints::{Advanced, CheckpointState, advance, change_epoch, points_in, resume, stands};
 pub(in crate::views) use columns::{bigint, position, read_word, word};
-pub use compare::{Difference, compare};
-pub use conversations::folds;
-pub use history::{
-    Direction, Message, QUOTE, Quote, ReactionCount, Reader, Version, around, history, message, messages_at,
-    versions,
+pub(crate) use compare::Difference;
+pub use compare::compare;
+pub(crate) use conversations::folds;
+pub use history::{Direction, Reader, history};
+pub(crate) use history::{
+    Message, QUOTE, Quote, ReactionCount, Version, around, message, messages_at, versions,
 };
-pub use keys::{FoundKey, Sending, UsedKeys};
-pub use members::{
+pub(crate) use keys::{FoundKey, Sending, UsedKeys};
+pub(crate) use members::{
     Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
     strangers,
 };
-pub use messages::found;
-pub use mine::{Among, LastMessage, MyConversation, one, page};
-pub use moment::{Checkpoint, Moment};
-pub use parked::{Parked, park, parked, parked_count, parked_in, unpark};
-pub use pins::{Pin, pins};
-pub use plans::plan_once;
-pub use projection::{Fact, Projection};
-pub use query::{Piece, SearchQuery};
-pub use reactions::{Reaction, reactions};
-pub use receipts::{Receipt, receipts, watermarks};
-pub use rosters::{snapshot, snapshot_due};
-pub use schema::{
-    VERSION, begin, connect, create, discard, hold, indexes, is_whole, make_index, other_sets, replace_all,
-    replace_one, schema, session, settle, tables, whole,
+pub(crate) use messages::found;
+pub use mine::{Among, page};
+pub(crate) use mine::{LastMessage, MyConversation, one};
+pub use moment::Checkpoint;
+pub(crate) use moment::Moment;
+pub(crate) use parked::{Parked, park, parked, parked_count, parked_in, unpark};
+pub(crate) use pins::{Pin, pins};
+pub(crate) use plans::plan_once;
+pub(crate) use projection::{Fact, Projection};
+pub(crate) use query::Piece;
+pub use query::SearchQuery;
+pub(crate) use reactions::{Reaction, reactions};
+pub(crate) use receipts::{Receipt, receipts, watermarks};
+pub(crate) use rosters::{snapshot, snapshot_due};
+pub(crate) use schema::{
+    begin, connect, create, hold, is_whole, make_index, other_sets, replace_all, replace_one, session,
+    settle, whole,
 };
+pub use schema::{discard, indexes, schema, tables};
 pub use search::{Hit, SearchError, search};

@@ -14,7 +14,7 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/parked.
 
 /// An event at which the views of a conversation stand still.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Parked {
+pub(crate) struct Parked {
     /// The position from which the conversation stands still.
     pub position: Position,
     /// In which conversation; `None` if its subject names none.
@@ -24,7 +24,11 @@ pub struct Parked {
 }
 
 /// Parks events of a stream, within the transaction of what could be projected.
-pub async fn park(connection: &mut PgConnection, stream: usize, parked: &[Parked]) -> sqlx::Result<()> {
+pub(crate) async fn park(
+    connection: &mut PgConnection,
+    stream: usize,
+    parked: &[Parked],
+) -> sqlx::Result<()> {
     for Parked { position, conversation, reason } in parked {
         sqlx::query(
             "insert into parked (stream, position, conversation, reason) values ($1, $2, $3, $4)
@@ -41,7 +45,7 @@ pub async fn park(connection: &mut PgConnection, stream: usize, parked: &[Parked
 }
 
 /// The parked conversations of a stream.
-pub async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx::Result<Vec<Parked>> {
+pub(crate) async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx::Result<Vec<Parked>> {
     let rows: Vec<(i64, Option<Uuid>, String)> = sqlx::query_as(
         "select position, conversation, reason from parked where stream = $1 order by position",
     )
@@ -57,7 +61,7 @@ pub async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx::Resul
 }
 
 /// Takes a conversation up again, from the event at which it was parked.
-pub async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
+pub(crate) async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
     sqlx::query("delete from parked where conversation = $1")
         .bind(conversation.uuid())
         .execute(connection)
@@ -66,12 +70,12 @@ pub async fn unpark(connection: &mut PgConnection, conversation: ConversationId)
 }
 
 /// How many events are parked in the views of a schema.
-pub async fn parked_in(connection: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
+pub(crate) async fn parked_in(connection: &mut PgConnection, schema: &str) -> sqlx::Result<i64> {
     let sql = format!("select count(*) from {schema}.parked");
     sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await
 }
 
 /// How many events are parked.
-pub async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
+pub(crate) async fn parked_count(pool: &PgPool) -> sqlx::Result<i64> {
     sqlx::query_scalar("select count(*) from parked").fetch_one(pool).await
 }

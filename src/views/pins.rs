@@ -83,7 +83,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 
 /// A pinned message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pin {
+pub(crate) struct Pin {
     /// The position of the pinned message.
     pub message: Position,
     /// Where in the log it was pinned.
@@ -95,7 +95,12 @@ pub struct Pin {
 }
 
 /// The pins that a reader may see, the latest pin first, from before a position.
-pub async fn pins(pool: &PgPool, reader: Reader, before: Position, limit: i64) -> sqlx::Result<Vec<Pin>> {
+pub(crate) async fn pins(
+    pool: &PgPool,
+    reader: Reader,
+    before: Position,
+    limit: i64,
+) -> sqlx::Result<Vec<Pin>> {
     let rows: Vec<(i64, i64, Uuid, OffsetDateTime)> = sqlx::query_as(
         "select message, position, pinned_by, pinned_at from pin
          where conversation_id = $1 and message > $2 and position < $3 order by position desc limit $4",

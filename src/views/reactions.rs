@@ -126,7 +126,7 @@ pub struct Reaction {
 }
 
 /// The reactions to a message, the first one first, from behind a position.
-pub async fn reactions(
+pub(crate) async fn reactions(
     pool: &PgPool,
     conversation: ConversationId,
     message: Position,

@@ -95,7 +95,7 @@ pub struct Receipt {
 }
 
 /// How far each present member has got; those who never told are at 0.
-pub async fn receipts(
+pub(crate) async fn receipts(
     pool: &PgPool,
     conversation: ConversationId,
     after: Option<UserId>,
@@ -123,7 +123,7 @@ pub async fn receipts(
 }
 
 /// One member's watermarks.
-pub async fn watermarks(
+pub(crate) async fn watermarks(
     pool: &PgPool,
     conversation: ConversationId,
     user: UserId,

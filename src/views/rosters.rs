@@ -22,7 +22,7 @@ pub(super) const PROJECTION: Projection = Projection {
 const EVERY: u64 = 256;
 
 /// The snapshot to keep behind an event that has just been taken into a fold, if it is one of the roster and due.
-pub fn snapshot_due(fold: &Fold, event: EventId) -> Option<Snapshot> {
+pub(crate) fn snapshot_due(fold: &Fold, event: EventId) -> Option<Snapshot> {
     let Fold { conversation, roster, changes, read, .. } = fold;
     let is_due = roster == read && changes.is_multiple_of(EVERY);
     let at = Point { position: *roster, event };
@@ -68,7 +68,7 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
 }
 
 /// The last snapshot of a conversation's roster up to and with a position.
-pub async fn snapshot(
+pub(crate) async fn snapshot(
     pool: &PgPool,
     conversation: ConversationId,
     up_to: Position,

@@ -8,7 +8,7 @@ use crate::views::{ALL, Projection, checkpoints, parked};
 
 /// The version of the set: raised when a projection or its tables change. A version has a schema of
 /// its own, so the binaries of two versions work side by side, each with what it understands.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 /// The key of the advisory lock under which a schema is made or takes another's place.
 const LOCK: i64 = 0x5645_5242_5649_4557;
 /// The memory in which an index is made of rows that are there.
@@ -26,7 +26,7 @@ const OF_A_MACHINE_THAT_MAY_BE_LOST: &str = "set tcp_keepalives_idle = '10s'; se
      set tcp_keepalives_count = 3; set tcp_user_timeout = '20s'; set client_connection_check_interval = '5s';";
 
 /// The settings of a connection that works with the views of a schema, as SQL.
-pub fn session(schema: &str) -> String {
+pub(crate) fn session(schema: &str) -> String {
     // Every query here finds few rows by an index. A young database has no statistics, and a plan
     // that reads a small table whole would be kept when it has grown.
     format!(
@@ -38,7 +38,7 @@ pub fn session(schema: &str) -> String {
 }
 
 /// A connection for the views of a schema that is not one of a pool.
-pub async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
+pub(crate) async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let mut connection = PgConnection::connect_with(options).await?;
     execute(&mut connection, session(schema)).await?;
     Ok(connection)
@@ -50,7 +50,7 @@ pub fn tables() -> impl Iterator<Item = &'static str> {
 }
 
 /// Makes the schema whole: empty ones if it, or any of its tables, is missing or is of another build.
-pub async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+pub(crate) async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
     if is_whole(&mut transaction, schema).await? {
@@ -65,7 +65,7 @@ pub async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result
 }
 
 /// Makes an empty set that is not whole yet: it lacks the indexes by which only queries read.
-pub async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+pub(crate) async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     let tables = tables_defined();
     let sql = format!(
@@ -83,19 +83,19 @@ pub fn indexes() -> impl Iterator<Item = &'static str> {
 
 /// Makes an index of the set that is the connection's search path, with more memory than statements
 /// have as a rule.
-pub async fn make_index(connection: &mut PgConnection, index: &'static str) -> sqlx::Result<()> {
+pub(crate) async fn make_index(connection: &mut PgConnection, index: &'static str) -> sqlx::Result<()> {
     execute(connection, format!("set maintenance_work_mem = '{INDEX_MEMORY}'; {index}")).await
 }
 
 /// Says of a set that it is whole, now that it has all tables and indexes.
-pub async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+pub(crate) async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let made_of: String =
         sqlx::query_scalar("select md5($1)").bind(definition()).fetch_one(&mut *connection).await?;
     execute(connection, format!("comment on schema {schema} is '{made_of}'")).await
 }
 
 /// Whether a schema has all tables, as this build makes them.
-pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
+pub(crate) async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<bool> {
     let names: Vec<&str> = tables().chain([checkpoints::TABLE, parked::TABLE]).collect();
     sqlx::query_scalar(
         "select obj_description(to_regnamespace($1), 'pg_namespace') is not distinct from md5($2)
@@ -111,7 +111,7 @@ pub async fn is_whole(connection: &mut PgConnection, schema: &str) -> sqlx::Resu
 
 /// Tells Postgres what is in tables that have just been filled, and that everybody may see all of it:
 /// until then plans are bad, and what an index knows is looked up in the rows all the same.
-pub async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
+pub(crate) async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in tables() {
         execute(connection, format!("vacuum (analyze) {table}")).await?;
     }
@@ -125,7 +125,7 @@ pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Resul
 
 /// The schemas of other versions of the views. Nobody drops one but an operator: only they know whether
 /// its binaries come back.
-pub async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
+pub(crate) async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "select nspname::text from pg_namespace where nspname ~ '^view(_[0-9]+)?$' and nspname <> $1 order by 1",
     )
@@ -136,14 +136,14 @@ pub async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
 
 /// Has the projectors of a schema wait until the transaction ends. Each takes its checkpoint first,
 /// so none of them has touched a view in what it does next.
-pub async fn hold(transaction: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
+pub(crate) async fn hold(transaction: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     lock(transaction).await?;
     execute(transaction, format!("select from {schema}.checkpoint for update")).await
 }
 
 /// Puts a whole set in the place of the live one, which is held and gets the name `old`. No table is
 /// locked by this: who reads goes on with what they have begun to read.
-pub async fn replace_all(
+pub(crate) async fn replace_all(
     transaction: &mut PgConnection,
     live: &str,
     by: &str,
@@ -158,7 +158,7 @@ pub async fn replace_all(
 }
 
 /// Puts the tables of one view in the place of the live ones, which are held and go to the schema `old`.
-pub async fn replace_one(
+pub(crate) async fn replace_one(
     transaction: &mut PgConnection,
     projection: &Projection,
     [live, by, old]: [&str; 3],

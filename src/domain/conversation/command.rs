@@ -7,9 +7,9 @@ use crate::domain::{
 };
 
 /// The most members of one conversation.
-pub const MAX_MEMBERS: usize = 10_000;
+pub(crate) const MAX_MEMBERS: usize = 10_000;
 /// The most members with whom a group begins: they stand in one event, and its size has a limit.
-pub const MAX_FIRST_MEMBERS: usize = 1_000;
+pub(crate) const MAX_FIRST_MEMBERS: usize = 1_000;
 
 /// The wish of a user.
 #[derive(Debug, Clone, PartialEq, Eq)]

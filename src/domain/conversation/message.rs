@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use crate::domain::{ClientId, Emoji, Event, MessageId, Metadata, Position, Text, UserId};
 
 /// The most different reactions of one member to one message.
-pub const MAX_REACTIONS: usize = 20;
+pub(crate) const MAX_REACTIONS: usize = 20;
 /// The most pinned messages of one conversation.
-pub const MAX_PINS: u64 = 100;
+pub(crate) const MAX_PINS: u64 = 100;
 
 /// A message to send, as both edges parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]

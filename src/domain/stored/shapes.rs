@@ -7,7 +7,7 @@ use crate::domain::{Event, EventType, Lane};
 
 /// The shape of an event, once for each type that is kept for ever: `type` allows one word, and `data` is
 /// the schema that the caller gives for that type. Presence is kept for an hour and is shown in a frame of its own.
-pub fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<(EventType, Value)> {
+pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<(EventType, Value)> {
     let lasting = Event::types().into_iter().filter(|of| of.lane != Lane::Presence);
     let shaped = lasting.map(|of| {
         let mut shape = shape.clone();
@@ -26,7 +26,7 @@ pub fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<
 
 /// Gives each object within the schemas that has a title a place and a name of its own beside them: a generator
 /// of code names the type by it, instead of by the path to it.
-pub fn name_models(schemas: &mut Map<String, Value>) {
+pub(crate) fn name_models(schemas: &mut Map<String, Value>) {
     let mut named = Map::new();
     for schema in schemas.values_mut() {
         parts(schema).for_each(|part| take_models(part, &mut named));

@@ -120,7 +120,7 @@ impl<'a> Part<'a> {
 struct Typed<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The members of a JSON object in their order, also those that stand there twice, each as it is written.
-pub struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub(crate) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {

@@ -13,14 +13,14 @@ use crate::domain::{
 
 /// The schema of what this program writes, as one object without references and with an example
 /// (of a choice one for each). What is absent is absent, never null.
-pub fn schema_of_written<T: JsonSchema>() -> Value {
+pub(crate) fn schema_of_written<T: JsonSchema>() -> Value {
     let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_serialize());
     drop_null(&mut schema);
     schema
 }
 
 /// The same of what this program reads.
-pub fn schema_of_read<T: JsonSchema>() -> Value {
+pub(crate) fn schema_of_read<T: JsonSchema>() -> Value {
     let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize());
     let either = ID.replace("a-f", "A-Fa-f").replace("ab]", "ABab]");
     read_by(&mut schema, &either);

@@ -145,7 +145,7 @@ fn not_in_a_text(text: &str) -> Option<char> {
 /// The first character that may not be in a name that others see: also line breaks, direction controls and,
 /// where they are no part of an emoji or a word, characters without width, with which one name is made
 /// to look like another.
-pub fn not_in_a_name(name: &str) -> Option<char> {
+pub(crate) fn not_in_a_name(name: &str) -> Option<char> {
     let breaks_the_line = |c| matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}');
     name.chars().find(|&c| may_never_be_kept(c) || breaks_the_line(c)).or_else(|| joiners::out_of_place(name))
 }

@@ -2,7 +2,7 @@
 
 use crate::{credentials::BadToken, gateway::wire::close::ComesBack};
 
-pub use crate::gateway::wire::close::Close;
+pub(crate) use crate::gateway::wire::close::Close;
 
 /// The reasons of `verbatim.v1`.
 impl Close {

@@ -58,7 +58,7 @@ impl Recorded {
 
 /// The most conversations that are looked up together. With their lanes they stay far below the 1,024
 /// messages that nats-server answers at once.
-pub const FOLDS: usize = 64;
+pub(crate) const FOLDS: usize = 64;
 /// Rosters that are read side by side.
 const ROSTERS: usize = 8;
 

@@ -21,7 +21,7 @@ use crate::{
 /// The most events of a page.
 pub const PAGE: usize = 500;
 /// The most bytes of a page.
-pub const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before a consumer is asked again. Right after it was made the servers may not

@@ -8,7 +8,7 @@ pub(in crate::log) const READS: &str = "verbatim.reads";
 
 /// How much of the contract of the log this version knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Contract {
+pub(crate) struct Contract {
     /// The highest level that it reads.
     pub reads: u32,
     /// The level that it writes. A level is written one release after it is read at the earliest.
@@ -16,4 +16,4 @@ pub struct Contract {
 }
 
 /// What this version reads and writes.
-pub const CONTRACT: Contract = Contract { reads: 1, writes: 1 };
+pub(crate) const CONTRACT: Contract = Contract { reads: 1, writes: 1 };
