@@ -22,7 +22,7 @@
 //! | folder | answers | may know |
 //! |---|---|---|
 //! | [`domain`] | what **may** happen | std, serde, schemars, uuid and time types; pure: no async, no clock, no randomness. Inside: `words/` (ids, text, time, metadata, checked at the edge), `stored/` (the lenient forms that read the log), `conversation/` (the aggregate, the fold, the past) |
-//! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers and streams. Inside: `streams/`, `write/`, `read/`, `bus/` (signals and leases) |
+//! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers and streams. Inside: `streams/`, `memory/` (what this process remembers of them), `write/`, `read/`, `bus/` (signals and leases), `upkeep/` |
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |

@@ -231,6 +231,22 @@ const SAME_NAMES: &[(&str, &str)] = &[
 /// The rooms inside a folder, from the lowest floor up; rooms on one floor need nothing of one another.
 const NESTED: &[(&str, &[&[&str]])] = &[
     ("domain", &[&["words"], &["stored"], &["conversation"], &["mod"]]),
+    // A connection knows its parts; reading, appending and upkeep are done with a connection.
+    (
+        "log",
+        &[
+            &["level", "limits", "public_url", "subject"],
+            &["errors"],
+            &["envelope"],
+            &["contract", "streams"],
+            &["memory"],
+            &["write", "connect"],
+            &["connection"],
+            &["bus", "read"],
+            &["append", "upkeep"],
+            &["mod"],
+        ],
+    ),
     ("api", &[&["http"], &["operations"], &["routes"], &["mod"]]),
     ("gateway", &[&["wire"], &["frames"], &["hub"], &["settings"], &["session"], &["watch"], &["mod"]]),
 ];

@@ -7,20 +7,22 @@ use async_nats::{Client, jetstream};
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    domain::{ConversationId, Epoch, Position},
+    domain::{ConversationId, Epoch},
     log::{
         connect,
-        errors::{self, NotRead, OpenError, Unavailable},
+        errors::OpenError,
         limits::REQUEST_TIMEOUT,
+        memory::{
+            age::Signs, holes::Seen, known::Known, outcomes::Outcomes, places::Places, snapshots::Snapshots,
+            tail::Tail, window::Window,
+        },
         public_url::PublicUrl,
-        read::{age::Signs, holes::Seen, known::Known, places::Places, snapshots::Snapshots, tail::Tail},
         streams::{
             layout::{self, Layout, Wanted},
             maker::{Maker, Refusals},
-            outcomes::Outcomes,
         },
         subject,
-        write::{commit::Queue, window::Window},
+        write::commit::Queue,
     },
     overload::Shortest,
     supervise::Supervisor,
@@ -148,19 +150,6 @@ impl Log {
         layout::begin_epoch(&Connection::to(url).await?.maker).await
     }
 
-    /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
-    /// changes and the buckets of leases.
-    pub async fn make_volatile(&self) -> Result<(), OpenError> {
-        layout::make_presence(&self.maker, self.layout).await?;
-        self.leases().await.map(drop).map_err(errors::refused)
-    }
-
-    /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
-    pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
-        let found = layout::look(&self.jetstream, Wanted::default()).await?;
-        Ok(found.deny_delete().map(str::to_owned).collect())
-    }
-
     /// The same log; long rosters are read from snapshots on.
     pub fn with_snapshots(self, snapshots: Snapshots) -> Self {
         Self { snapshots, ..self }
@@ -209,20 +198,6 @@ impl Log {
     /// How many appends wait for their acknowledgement at this moment.
     pub(crate) fn appends_waiting(&self) -> usize {
         self.queues.iter().map(Queue::waiting).sum()
-    }
-
-    /// The last position of a stream. What is looked up later is at least as new.
-    pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
-        let last = self.last_by_leader(stream).await?;
-        match self.learn(stream, last).await {
-            // Of an event that was deleted just there nothing can be learnt.
-            Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
-            Err(NotRead::Unavailable(e)) => Err(e),
-        }
-    }
-
-    pub(in crate::log) async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
-        Ok(self.extent(stream).await?.last)
     }
 
     pub(in crate::log) fn known(&self, conversation: ConversationId) -> &Known {

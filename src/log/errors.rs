@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::{
     domain::Position,
-    log::{limits::MAX_EVENT_BYTES, streams::level::CONTRACT},
+    log::{level::CONTRACT, limits::MAX_EVENT_BYTES},
     telemetry::METRICS,
 };
 

@@ -3,17 +3,21 @@
 //! [`Log::append`] and [`Log::append_roster`] write, [`Log::follow`] reads a stream completely and
 //! in order, [`Log::fold`] and [`Log::at`] look a conversation up.
 
+mod append;
 mod bus;
 mod connect;
 mod connection;
 mod contract;
 mod envelope;
 mod errors;
+mod level;
 mod limits;
+mod memory;
 mod public_url;
 mod read;
 mod streams;
 mod subject;
+mod upkeep;
 mod write;
 
 pub use bus::lease::LEASE;
@@ -32,17 +36,17 @@ pub use limits::APPEND_DEADLINE;
 pub(crate) use public_url::PublicUrl;
 pub(crate) use read::fold::FOLDS;
 pub(crate) use read::follow::StreamFollower;
-pub(crate) use read::holes::Hole;
+pub(crate) use memory::holes::Hole;
 pub(crate) use read::points::{Found, Holds};
 pub use read::replay::PAGE;
 pub(crate) use read::replay::{PAGE_BYTES, Replay};
-pub(crate) use read::snapshots::Snapshots;
-pub(crate) use streams::durability::Durability;
+pub(crate) use memory::snapshots::Snapshots;
+pub(crate) use upkeep::durability::Durability;
 pub(crate) use streams::layout::Layout;
 pub use streams::layout::Wanted;
-pub(crate) use streams::level::CONTRACT;
-pub(crate) use streams::mend::Mended;
+pub(crate) use level::CONTRACT;
+pub(crate) use upkeep::mend::Mended;
 #[cfg(test)]
-pub(crate) use streams::survey::StreamSeen;
-pub(crate) use streams::survey::Survey;
+pub(crate) use upkeep::survey::StreamSeen;
+pub(crate) use upkeep::survey::Survey;
 pub(crate) use write::publish::Appended;

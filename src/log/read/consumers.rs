@@ -19,7 +19,8 @@ use crate::{
     domain::Position,
     log::{
         Log, Unavailable,
-        read::{look_up::hedged, places::Place},
+        memory::places::Place,
+        read::look_up::hedged,
         streams::layout,
     },
 };

@@ -18,7 +18,7 @@ use crate::{
     domain::{Event, Position, Recorded, Time},
     log::{
         Damaged, Log, Unavailable,
-        read::{age::Signs, known::Known, tail::Tail},
+        memory::{age::Signs, known::Known, tail::Tail},
         streams::layout,
     },
     telemetry::METRICS,

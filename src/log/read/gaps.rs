@@ -20,7 +20,7 @@ use crate::{
     domain::Position,
     log::{
         Damaged, Log, Unavailable,
-        read::holes::{Extent, Hole, State},
+        memory::holes::{Extent, Hole, State},
         streams::layout,
     },
     telemetry::METRICS,

@@ -1,15 +1,10 @@
 //! Reading: following a stream, looking a conversation up, and reading again what happened.
 
-pub(in crate::log) mod age;
 pub(in crate::log) mod consumers;
+pub(in crate::log) mod ends;
 pub(in crate::log) mod fold;
 pub(in crate::log) mod follow;
 pub(in crate::log) mod gaps;
-pub(in crate::log) mod holes;
-pub(in crate::log) mod known;
 pub(in crate::log) mod look_up;
-pub(in crate::log) mod places;
 pub(in crate::log) mod points;
 pub(in crate::log) mod replay;
-pub(in crate::log) mod snapshots;
-pub(in crate::log) mod tail;

@@ -10,10 +10,8 @@ use crate::{
     domain::{ConversationId, Position, Recorded},
     log::{
         Damaged, Log, NotRead, Unavailable,
-        read::{
-            consumers::{Reading, ShortLived},
-            places::Place,
-        },
+        memory::places::Place,
+        read::consumers::{Reading, ShortLived},
         subject,
     },
 };

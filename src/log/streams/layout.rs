@@ -14,8 +14,9 @@ use crate::{
     domain::Epoch,
     log::{
         errors::{OpenError, refused},
+        level,
         limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
-        streams::{level, maker::Maker},
+        streams::maker::Maker,
         subject,
     },
 };

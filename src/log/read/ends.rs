@@ -1,14 +1,34 @@
-//! The windows of all streams: asking where the streams end of which nobody has asked lately.
+//! Where the streams end, as their leaders say, and so where JetStream's duplicate windows begin.
 
 use futures_util::{StreamExt as _, stream};
 use tokio::time::Instant;
 
-use crate::{domain::Position, log::Log};
+use crate::{
+    domain::Position,
+    log::{
+        connection::Log,
+        errors::{NotRead, Unavailable},
+    },
+};
 
 /// The most streams that are asked for at once.
 const AT_ONCE: usize = 16;
 
 impl Log {
+    /// The last position of a stream. What is looked up later is at least as new.
+    pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
+        let last = self.last_by_leader(stream).await?;
+        match self.learn(stream, last).await {
+            // Of an event that was deleted just there nothing can be learnt.
+            Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
+            Err(NotRead::Unavailable(e)) => Err(e),
+        }
+    }
+
+    pub(in crate::log) async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {
+        Ok(self.extent(stream).await?.last)
+    }
+
     /// The position behind which JetStream itself knows what is appended to a stream again; `None` if its
     /// leader has not answered for a long time.
     pub fn window(&self, stream: usize) -> Option<Position> {

@@ -37,6 +37,19 @@ impl fmt::Display for Mended {
 }
 
 impl Log {
+    /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
+    /// changes and the buckets of leases.
+    pub async fn make_volatile(&self) -> Result<(), OpenError> {
+        layout::make_presence(&self.maker, self.layout).await?;
+        self.leases().await.map(drop).map_err(errors::refused)
+    }
+
+    /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
+    pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
+        let found = layout::look(&self.jetstream, Wanted::default()).await?;
+        Ok(found.deny_delete().map(str::to_owned).collect())
+    }
+
     /// What is not as it has to be, with the stream as it has to be.
     async fn wrong(&self) -> Result<Vec<(Config, Vec<Mended>)>, OpenError> {
         let layout = self.layout;
