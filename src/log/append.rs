@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// An append that takes longer tells that the log does not work as it should.
+/// An append that takes longer is a sign that the log does not work as it should.
 const SLOW: Duration = Duration::from_secs(2);
 
 impl Log {
@@ -32,7 +32,7 @@ impl Log {
 }
 
 impl Log {
-    /// Appends to the timeline or the receipts. Answers when it is stored; retries for up to
+    /// Appends to the timeline or the receipts. Returns when the event is stored; retries for up to
     /// [`APPEND_DEADLINE`].
     pub async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
         let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(self.outgoing(draft)));
@@ -49,8 +49,8 @@ impl Log {
         appended
     }
 
-    /// Appends to the roster if its last event is still the one at `expected`
-    /// ([`Position::START`]: there is none yet).
+    /// Appends to the roster, provided that its last event is still the event at `expected`
+    /// ([`Position::START`]: the roster has no event yet).
     pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
         let deadline = Instant::now() + APPEND_DEADLINE;
         loop {
@@ -63,7 +63,7 @@ impl Log {
                     self.known(draft.conversation).note(position, draft.conversation);
                     return Ok(position);
                 }
-                // After an attempt without an answer the one who was faster may be ourselves.
+                // The event that was faster may be ours, from an attempt that had no answer.
                 Err(Refused::WrongLast) => {
                     let next = self.next_in_roster(draft.conversation, expected).await?;
                     return match next {
@@ -85,7 +85,7 @@ impl Log {
         }
     }
 
-    /// Tells a presence change to a conversation. Not kept for ever, so not waited for long.
+    /// Tells a presence change to a conversation. The log does not keep it for ever, so one attempt is enough.
     pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
         debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
         match publish(&self.client, self.outgoing(draft), Instant::now() + REQUEST_TIMEOUT).await {

@@ -1,5 +1,4 @@
-//! Connecting: which servers the settings name, what proves us to them, and which failures waiting
-//! does not cure.
+//! Connecting: the servers that the settings name, our credentials, and the failures that waiting does not cure.
 
 use std::time::Duration;
 
@@ -13,20 +12,20 @@ use crate::log::{
     streams::maker::Refusals,
 };
 
-/// So many refusals of our credentials in a row are believed: a server that is starting may know its
-/// accounts a moment later than its port.
+/// So many refusals of our credentials in a row are believed. A server that is starting may open its port a moment
+/// before it knows its accounts.
 const REFUSALS: usize = 5;
 /// How long to wait before credentials that were refused are tried again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 
-/// What proves us to the servers.
+/// The proof of our identity.
 #[derive(Clone, PartialEq, Eq)]
 enum Credentials {
     Password { user: String, password: String },
     Token(String),
 }
 
-/// The servers of a log. All of them are given the same credentials, for they are one system.
+/// The servers of a log. All of them get the same credentials, because they are one system.
 struct Servers {
     /// Without the credentials, so that no log line of a library can show them.
     addresses: Vec<ServerAddr>,
@@ -100,14 +99,14 @@ fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
     if address.host().is_empty() { Err(no_host()) } else { Ok((address, credentials)) }
 }
 
-/// What is noted of a connection.
+/// The state of a connection, as the callbacks of the client note it.
 #[derive(Clone)]
 pub(super) struct Noted {
-    /// How often one was made.
+    /// How often a connection was made.
     pub(super) connections: watch::Sender<u64>,
-    /// Whether there is one.
+    /// Whether there is a connection.
     pub(super) works: watch::Sender<bool>,
-    /// What the server has refused.
+    /// The subject that the server refused last.
     pub(super) refusals: Refusals,
 }
 
@@ -192,7 +191,7 @@ fn told(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Notes whether the log works, and wakes those who wait for a change of it.
+/// Notes whether the log works, and wakes the tasks that wait for a change.
 pub(in crate::log) fn note(works: &watch::Sender<bool>, now: bool) {
     works.send_if_modified(|works| std::mem::replace(works, now) != now);
 }

@@ -1,5 +1,5 @@
-//! A connection to the log, and the parts of it that all readers and writers of this process share. It knows its
-//! parts; what they do together stands in `impl Log` blocks of files that this one does not know.
+//! A connection to the log, with the parts that all readers and writers of this process share. Reading, appending
+//! and upkeep stand in `impl Log` blocks of other files, which this file does not know.
 
 use std::sync::Arc;
 
@@ -120,8 +120,8 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// The same; but where there is no log one is made, with so many streams unless something else is
-    /// wanted. A log that has lost a stream stays lost.
+    /// The same, but makes a log where there is none, with so many streams unless `wanted` says another number. A
+    /// log that has lost a stream stays lost.
     pub async fn make(
         url: &str,
         wanted: Wanted,
@@ -133,7 +133,7 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Makes the streams that a log has lost, empty, and begins a new life of it.
+    /// Makes the streams that a log has lost, empty, and begins a new epoch.
     pub async fn make_what_is_missing(
         url: &str,
         wanted: Wanted,
@@ -145,7 +145,7 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
-    /// Begins a new life of a log at the same positions, in which no cursor of the old one counts.
+    /// Begins a new epoch of a log at the same positions. No cursor of the old epoch counts in it.
     pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
         layout::begin_epoch(&Connection::to(url).await?.maker).await
     }
@@ -160,7 +160,7 @@ impl Log {
         Self { public_url: public_url.map(Arc::new), ..self }
     }
 
-    /// The life of this log.
+    /// The epoch: one life of this log, until a loss or a restore begins another.
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
     }
@@ -175,17 +175,17 @@ impl Log {
         subject::stream_of(conversation, self.layout.streams)
     }
 
-    /// Whether the connection stands at this moment.
+    /// Whether there is a connection at this moment.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == async_nats::connection::State::Connected
     }
 
-    /// Changes with every connection that is made: what was told meanwhile may have been missed.
+    /// Changes with every new connection: signals that were sent in between may have been missed.
     pub fn connections(&self) -> watch::Receiver<u64> {
         self.connections.subscribe()
     }
 
-    /// Whether events can be appended at present, as far as those tell that are under way.
+    /// Whether events can be appended at present, as far as the appends under way tell.
     pub fn works(&self) -> watch::Receiver<bool> {
         self.works.subscribe()
     }
@@ -204,12 +204,12 @@ impl Log {
         &self.known[self.stream_of(conversation)]
     }
 
-    /// Whether what this process knows of a stream is as young as it has to be to let somebody in.
+    /// Whether this process has heard of a stream recently enough to authorise by its rosters.
     pub fn is_current(&self, stream: usize) -> bool {
         self.signs.is_current(stream, Instant::now())
     }
 
-    /// The same for all streams.
+    /// The same of all streams.
     pub fn is_current_everywhere(&self) -> bool {
         (0..self.layout.streams).all(|stream| self.is_current(stream))
     }

@@ -1,5 +1,5 @@
-//! What others may rely on: the schemas of payloads, and the log's half of the AsyncAPI document.
-//! Everything is made from the types and functions that write the log.
+//! The log's published contract: the schemas of payloads, and the log's half of the AsyncAPI document. All of it is
+//! made from the types and functions that write the log.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub fn schemas() -> Vec<(String, Value)> {
     Event::types().into_iter().map(published).collect()
 }
 
-/// The same as files, as they are committed and served under `/schemas/`: pretty JSON by file name.
+/// The schemas as files, committed and served under `/schemas/`: pretty JSON by file name.
 pub fn schema_files() -> BTreeMap<String, String> {
     schemas().into_iter().map(|(name, schema)| (format!("{name}.json"), format!("{schema:#}\n"))).collect()
 }

@@ -1,5 +1,5 @@
-//! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. Headers say
-//! what it is, the payload is its data.
+//! An event as a message: a CloudEvents 1.0 event in binary mode of the NATS binding. The headers have its
+//! attributes, the payload has its data.
 
 use async_nats::{HeaderMap, HeaderName};
 use aws_lc_rs::digest;
@@ -15,7 +15,7 @@ use crate::{
 
 /// The prefix of our types in `ce-type`.
 const PREFIX: &str = "verbatim.";
-/// What stands before the version of a type in `ce-type`.
+/// The separator before the version of a type in `ce-type`.
 const VERSION: &str = ".v";
 /// The version of all types that this version of the program reads and writes.
 const FIRST: &str = "1";
@@ -37,23 +37,23 @@ static TRACE: HeaderName = HeaderName::from_static("traceparent");
 /// An event that is to be appended.
 #[derive(Debug, Clone)]
 pub struct Draft {
-    /// Where it happens.
+    /// The conversation of the event.
     pub conversation: ConversationId,
-    /// Its id.
+    /// The id of the event.
     pub id: EventId,
-    /// Who does it.
+    /// The user who causes the event.
     pub actor: UserId,
-    /// When, for people to read.
+    /// The time, for people to read: order is the log's.
     pub time: Time,
-    /// What.
+    /// The event itself.
     pub event: Event,
-    /// The actor's idempotency key, by which a retry is known; without one only this very draft is.
+    /// The actor's idempotency key, by which a retry is known. Without a key only this very draft is known again.
     pub key: Option<ClientId>,
-    /// The trace of which it is a part.
+    /// The trace of the request.
     pub trace: Option<TraceParent>,
 }
 
-/// The id in the headers of a message, also of one that is not an event; the nil id if there is none.
+/// The id in the headers of a message, even if the message is no event; the nil id if there is none.
 pub(super) fn id(headers: Option<&HeaderMap>) -> EventId {
     let id = headers.and_then(|all| all.get(ID.clone())).and_then(|id| id.as_str().parse().ok());
     id.unwrap_or(EventId::known(Uuid::nil()))
@@ -95,8 +95,7 @@ impl Draft {
         URL_SAFE_NO_PAD.encode(&hash.finish().as_ref()[..18])
     }
 
-    /// What it says about itself. Nothing that a person typed is in it: of a trace there are only hex
-    /// digits.
+    /// The attributes of the event. No header has text of a person, and a trace is hex digits only.
     pub fn headers(&self, public_url: Option<&PublicUrl>) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let kind = type_name(self.event.word());
@@ -140,7 +139,7 @@ impl Recorded {
         let word = word(header(&TYPE)?)
             .ok_or_else(|| malformed("ce-type is not verbatim.<type>.v<version>"))?
             .to_owned();
-        // What readers pass over is passed on too, and a client's JSON is text.
+        // Readers pass on events that they cannot read themselves, and a client's JSON has to be text.
         std::str::from_utf8(&data).map_err(|_| malformed(&format!("the data of {word} are not UTF-8")))?;
         // In a lane whose events this version does not know, a type that it knows elsewhere may mean something else.
         let event = if lane.is_read() { Event::read(&word, &data) } else { None }
@@ -167,8 +166,8 @@ impl Recorded {
         })
     }
 
-    /// The same for readers who have to go on: what cannot be read is poison. One on a subject of no
-    /// conversation is in the nil one, which nobody has.
+    /// The same for readers that have to go on: a message that cannot be read is poison. A message on a subject of no
+    /// conversation is given to the nil conversation, which has no members.
     pub(super) fn read_or_poison(
         position: u64,
         subject: &str,
@@ -195,7 +194,7 @@ impl Recorded {
         }
     }
 
-    /// What a message with these headers is read as, for tests of what the log may hold.
+    /// Reads a message with these headers, for tests of damaged and foreign messages.
     #[cfg(test)]
     pub(crate) fn planted(position: u64, subject: &str, headers: &[(&str, &str)], data: Bytes) -> Self {
         let mut all = HeaderMap::new();

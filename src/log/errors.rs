@@ -16,7 +16,7 @@ pub struct BadUrl(pub(in crate::log) String);
 /// Why the log could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The address of nats-server is none.
+    /// The setting is no address of a nats-server.
     #[error("VERBATIM_NATS_URL cannot be used: {0}")]
     Url(#[from] BadUrl),
     /// nats-server cannot be reached.
@@ -37,28 +37,28 @@ pub enum OpenError {
         /// Its `max_payload`.
         found: usize,
     },
-    /// The number of streams or a stream of that name does not fit.
+    /// The log was made with another layout, or its streams do not belong together.
     #[error("{0}")]
     Layout(String),
-    /// None of its streams is there.
+    /// There is no stream of the log.
     #[error(
         "there is no log: none of its streams exists. A new installation gets one by `verbatim migrate`; a log that was \
          lost is restored from a backup (\"Disasters\" in deploy/README.md)"
     )]
     NoLog,
-    /// This version is too old to read it.
+    /// The log asks for a newer version of Verbatim.
     #[error(
         "this version is too old for the log: {stream} may be read from contract level {needed} on, and this version \
          reads up to level {}. Run the version that wrote the log, or a newer one",
         CONTRACT.reads
     )]
     TooOld {
-        /// Which of its streams says so.
+        /// The stream that asks for a newer version.
         stream: String,
         /// The level that a reader must have at least.
         needed: String,
     },
-    /// Some of its streams are not there.
+    /// Some streams of the log are not there.
     #[error(
         "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \
          is none, `verbatim log recreate` makes what is missing, empty"
@@ -87,7 +87,7 @@ pub(in crate::log) fn refused(e: impl fmt::Display) -> OpenError {
 pub struct Unavailable(String);
 
 impl Unavailable {
-    /// With a reason for the log lines; clients are not told it.
+    /// The reason is for log lines; clients are not told it.
     pub fn because(why: impl fmt::Display) -> Self {
         Self(why.to_string())
     }
@@ -116,10 +116,10 @@ impl NotAppended {
 /// Why a roster event was not appended.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Conflict {
-    /// Somebody else was faster: decide again on the new roster.
+    /// Another command was faster: decide again on the new roster.
     #[error("the roster changed meanwhile, at {0}")]
     Changed(Position),
-    /// It was not appended for another reason.
+    /// The event was not appended for another reason.
     #[error(transparent)]
     NotAppended(#[from] NotAppended),
 }
@@ -130,25 +130,25 @@ impl From<Unavailable> for Conflict {
     }
 }
 
-/// The stream has a hole: a reader that goes on would lose something.
+/// The stream has a hole: a reader that goes on would lose events.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{stream} cannot be read beyond {last}: {why}")]
 pub struct Damaged {
-    /// Which stream.
+    /// The damaged stream.
     pub stream: String,
-    /// The last position that is good.
+    /// The last position before the damage.
     pub last: Position,
-    /// What is wrong behind it.
+    /// The damage behind that position.
     pub why: String,
 }
 
-/// Why something was not read again.
+/// Why events could not be read from the log.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum NotRead {
-    /// Something is missing there for good.
+    /// An event in the range is missing for good.
     #[error(transparent)]
     Damaged(#[from] Damaged),
-    /// Not now.
+    /// The log does not answer now; a retry may help.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -162,14 +162,14 @@ impl From<NotRead> for Unavailable {
     }
 }
 
-/// A message of a captured subject that is not an event of ours.
+/// A message in a stream of the log that is no event of ours.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("message {position} on {subject} is not an event: {why}")]
 pub struct Malformed {
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// On which subject.
+    /// The subject of the message.
     pub subject: String,
-    /// What is wrong.
+    /// The defect.
     pub why: String,
 }

@@ -1,4 +1,4 @@
-//! Limits of the log that more than one of its parts keeps to.
+//! Limits that several parts of the log share.
 
 use std::time::Duration;
 

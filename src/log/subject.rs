@@ -1,30 +1,30 @@
-//! Subjects: `chat.<shard>.<conversation id>.<lane>`. They are built from ids only; nothing that a
-//! person typed has a way into one.
+//! Subjects: `chat.<shard>.<conversation id>.<lane>`. They are built from ids only, so no text of a person gets into a
+//! subject.
 
 use crate::domain::{ConversationId, Lane};
 
 /// The number of shards, fixed for ever: the last two hex digits of a conversation's id.
 const SHARDS: usize = 256;
 
-/// The core subject on which somebody's typing is told; no stream keeps it.
+/// The last token of the core subject for typing, which no stream keeps.
 const TYPING: &str = "typing";
 
-/// Where a lane of a conversation is published.
+/// The subject of a lane of a conversation.
 pub(super) fn of(conversation: ConversationId, lane: Lane) -> String {
     with_last_token(conversation, lane.word())
 }
 
-/// All lanes of a conversation.
+/// The filter for all lanes of a conversation.
 pub(super) fn all_lanes(conversation: ConversationId) -> String {
     with_last_token(conversation, "*")
 }
 
-/// Where typing in a conversation is told.
+/// The subject for typing in a conversation.
 pub(super) fn typing(conversation: ConversationId) -> String {
     with_last_token(conversation, TYPING)
 }
 
-/// All typing everywhere.
+/// The filter for typing in all conversations.
 pub(super) fn all_typing() -> String {
     format!("chat.*.*.{TYPING}")
 }
@@ -51,7 +51,7 @@ pub(super) fn lane(token: &str) -> Option<Lane> {
     Lane::named(token).filter(|_| token != TYPING)
 }
 
-/// Whether a stream takes the events of a lane by this subject that only a newer version knows.
+/// Whether a stream takes, by this subject, the events of a lane that only a newer version knows.
 pub(super) fn is_of_newer_lane(subject: &str) -> bool {
     let tokens: Vec<&str> = subject.split('.').collect();
     matches!(tokens[..], ["chat", _, "*", word] if matches!(lane(word), Some(Lane::Newer(_))))

@@ -1,5 +1,5 @@
-//! Who is on which node, and which nodes are alive: two buckets in memory. A node lives as long as
-//! it renews its lease; a user's entry says what a node knows of them.
+//! The board of presence: two buckets in the memory of the servers. One has the leases of the nodes, and a node
+//! lives as long as it renews its lease. The other has an entry for each user on each node.
 
 use std::{collections::HashSet, fmt, str::FromStr as _, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{
     log::{Log, Unavailable, streams::layout},
 };
 
-/// A node is held to be dead when it has not renewed its lease for so long.
+/// A node that has not renewed its lease for so long counts as dead.
 pub const LEASE: Duration = Duration::from_secs(12);
 
 /// The bucket of the nodes.
@@ -26,7 +26,7 @@ pub(in crate::log) const NODES_STREAM: &str = "KV_verbatim_nodes";
 pub(in crate::log) const HERE_STREAM: &str = "KV_verbatim_here";
 /// Room for the leases of some thousand nodes.
 const NODES_BYTES: i64 = 1 << 20;
-/// Room for some 250,000 users who are here at once.
+/// Room for some 250,000 connected users.
 const HERE_BYTES: i64 = 64 << 20;
 
 /// How long to wait before the board is watched again.
@@ -56,27 +56,27 @@ impl fmt::Display for NodeId {
     }
 }
 
-/// What a node knows of a user.
+/// The status of a user on a node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Here {
     /// `offline`: the last session on that node is gone.
     pub status: Status,
-    /// Since when.
+    /// When the status began.
     pub at: Time,
-    /// Who says so: the node itself, or another one that found it dead.
+    /// The node that wrote the entry: the user's own, or another one that found that node dead.
     pub by: NodeId,
 }
 
 /// A change of an entry, in an order that is the same for all nodes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseChange {
-    /// Whose.
+    /// The user of the entry.
     pub user: UserId,
-    /// On which node.
+    /// The node of the entry.
     pub node: NodeId,
-    /// What is known now; `None`: the entry has been cleared away.
+    /// The entry as it is now; `None`: it has been cleared away.
     pub here: Option<Here>,
-    /// Which version of the entry this is.
+    /// The version of the entry.
     pub revision: u64,
 }
 
@@ -95,15 +95,15 @@ pub struct LeaseChanges {
     /// The bucket is in memory: after a reconnect it may be a new one, whose revisions begin again, and a
     /// watch that goes on behind an old one would wait for ever.
     connections: watch::Receiver<u64>,
-    /// The watch that is being begun. It outlives a wait that is given up, or each of them would leave a
-    /// consumer.
+    /// The watch that is being begun. It outlives a wait that is given up: otherwise each such wait would leave a
+    /// consumer behind.
     begun: Option<BoxFuture<'static, Result<Watch, WatchError>>>,
 }
 
 impl Log {
     /// Opens the buckets, and makes them where they are missing.
     pub async fn leases(&self) -> Result<Leases, Unavailable> {
-        // The server reserves all of it, whatever is used.
+        // The server reserves all of `max_bytes`, however little is used.
         let bucket = |bucket: &str, max_age, max_bytes| Config {
             bucket: bucket.to_owned(),
             storage: StorageType::Memory,
@@ -117,7 +117,7 @@ impl Log {
             let bucket = config.bucket.clone();
             match self.jetstream.create_key_value(config).await {
                 Ok(made) => Ok(made),
-                // One that is there with other settings counts as it is.
+                // A bucket that is there with other settings stays as it is.
                 Err(_) => self.jetstream.get_key_value(bucket).await.map_err(Unavailable::because),
             }
         };
@@ -130,7 +130,7 @@ impl Log {
 }
 
 impl Log {
-    /// The nodes that live, each with the sessions that it had when it last said so; none where no node has
+    /// The nodes that live, each with the number of sessions in its last lease. The list is empty where no node has
     /// ever been. Nothing is made.
     pub async fn nodes(&self) -> Result<Vec<(NodeId, u64)>, Unavailable> {
         match self.jetstream.get_stream(NODES_STREAM).await {
@@ -143,8 +143,8 @@ impl Log {
     }
 }
 
-/// The leader of the bucket is asked for the keys: to read them it would take a consumer each time, which
-/// lingers for half a minute, and a replica that lags behind would not know who lives.
+/// The leader of the bucket is asked for the keys. Reading them would take a consumer each time, which lingers for
+/// half a minute, and a replica that lags behind would not know all living nodes.
 async fn alive(nodes: &Store) -> Result<HashSet<NodeId>, Unavailable> {
     let keys = nodes.stream.info_with_subjects(format!("{}>", nodes.prefix)).await;
     let keys: Vec<(String, usize)> =
@@ -165,7 +165,7 @@ async fn sessions(nodes: &Store) -> Result<Vec<(NodeId, u64)>, Unavailable> {
 }
 
 impl Leases {
-    /// Says that a node lives, and how many sessions it has.
+    /// Renews the lease of a node, with the number of its sessions.
     pub async fn renew(&self, node: &NodeId, sessions: u64) -> Result<(), Unavailable> {
         self.nodes
             .put(node.to_string(), sessions.to_string().into())
@@ -179,14 +179,14 @@ impl Leases {
         alive(&self.nodes).await
     }
 
-    /// Says what is known of a user on a node.
+    /// Writes the entry of a user on a node.
     pub async fn put(&self, user: UserId, node: &NodeId, here: &Here) -> Result<(), Unavailable> {
         let value = serde_json::to_vec(here).map_err(Unavailable::because)?;
         self.here.put(key(user, node), value.into()).await.map(drop).map_err(Unavailable::because)
     }
 
-    /// Clears an entry away that is of no use any more, if it still is as it was at that revision: the user may
-    /// have come back meanwhile.
+    /// Clears an entry away that is of no use any more, provided that it still has that revision: the user may have
+    /// come back meanwhile.
     pub async fn clear(&self, user: UserId, node: &NodeId, revision: u64) -> Result<(), Unavailable> {
         let cleared = self.here.purge_expect_revision(key(user, node), Some(revision)).await;
         cleared.map_err(Unavailable::because)
@@ -200,8 +200,8 @@ impl Leases {
 }
 
 impl LeaseChanges {
-    /// The next change; begins with all entries there are. Outlives outages, after which it may
-    /// begin again. Safe to cancel.
+    /// The next change. The changes begin with all entries there are, and may begin again after an outage. Safe to
+    /// cancel.
     pub async fn next(&mut self) -> LeaseChange {
         loop {
             let Some(watch) = &mut self.watch else {

@@ -1,4 +1,4 @@
-//! What nodes tell one another without storing it: signals, leases and peers.
+//! Messages between nodes that no stream keeps: signals, leases, peers and admitted requests.
 
 pub(in crate::log) mod lease;
 pub(in crate::log) mod peers;

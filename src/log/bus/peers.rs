@@ -1,5 +1,5 @@
-//! What the nodes tell one another of themselves, so that each knows whether an outage is its own: core
-//! NATS, at most once, kept by nobody.
+//! Each node's report about itself, by which the others know whether an outage is theirs alone: core NATS, at most
+//! once, and no stream keeps it.
 
 use async_nats::Subscriber;
 use futures_util::StreamExt as _;
@@ -9,20 +9,20 @@ use crate::log::{Log, Unavailable};
 
 const SUBJECT: &str = "verbatim.node.seen";
 
-/// What a node says of itself.
+/// A node's report about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
-    /// Its name.
+    /// The name of the node.
     pub node: String,
-    /// Whether it reaches Postgres.
+    /// Whether the node reaches Postgres.
     pub has_database: bool,
 }
 
-/// What all nodes say, this one too.
+/// The reports of all nodes, of this one too.
 pub struct Peers(Subscriber);
 
 impl Log {
-    /// Tells all nodes how this one is.
+    /// Tells all nodes how this node is.
     pub async fn tell_peers(&self, peer: &Peer) -> Result<(), Unavailable> {
         let payload = serde_json::to_vec(peer).map_err(Unavailable::because)?;
         self.client.publish(SUBJECT, payload.into()).await.map_err(Unavailable::because)
@@ -35,7 +35,7 @@ impl Log {
 }
 
 impl Peers {
-    /// The next one that can be read; `None` when the connection is closed for good. Safe to cancel.
+    /// The next report that can be read; `None` when the connection is closed for good. Safe to cancel.
     pub async fn next(&mut self) -> Option<Peer> {
         loop {
             let message = self.0.next().await?;

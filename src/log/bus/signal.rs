@@ -1,4 +1,4 @@
-//! What all nodes are told at once and nobody keeps: core NATS, at most once.
+//! News for all nodes at once: core NATS, at most once, and no stream keeps them.
 
 use async_nats::{Message, Subscriber};
 use futures_util::{StreamExt as _, stream::SelectAll};
@@ -16,23 +16,23 @@ const BLOCKED: &str = "verbatim.blocks.changed";
 /// News for every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
-    /// Somebody is typing in a conversation.
+    /// A user is typing in a conversation.
     Typing {
-        /// Where.
+        /// The conversation in which the user types.
         conversation: ConversationId,
-        /// Who.
+        /// The typing user.
         user: UserId,
     },
     /// A login counts no more; its access tokens run out at `until` anyway.
     Revoked {
-        /// Which.
+        /// The login that was ended.
         login: LoginId,
-        /// How long it has to be remembered.
+        /// Until then nodes have to remember the login.
         until: Time,
     },
-    /// Somebody has blocked or unblocked others.
+    /// A user has blocked or unblocked others.
     Blocked {
-        /// Who.
+        /// The user whose block list has changed.
         by: UserId,
     },
     /// A user was invited into a conversation.
@@ -73,7 +73,7 @@ struct Revoked {
 pub struct Signals(SelectAll<Subscriber>);
 
 impl Log {
-    /// Tells all nodes.
+    /// Tells all nodes, this one too.
     pub async fn tell(&self, signal: Signal) -> Result<(), Unavailable> {
         let (subject, payload) = match signal {
             Signal::Typing { conversation, user } => {
@@ -92,13 +92,13 @@ impl Log {
         self.client.publish(subject, payload).await.map_err(Unavailable::because)
     }
 
-    /// Waits until all that was told has reached the server: for a process that ends after it.
+    /// Waits until the server has all signals of this process: for a process that ends afterwards.
     pub async fn flush(&self) -> Result<(), Unavailable> {
         self.client.flush().await.map_err(Unavailable::because)
     }
 
-    /// Listens to all nodes. The subscription outlives reconnects; what is told meanwhile is lost,
-    /// so whoever must not miss a revocation or a block reads them again after [`Log::connections`] changed.
+    /// Listens to all nodes. The subscription outlives reconnects, but signals that are sent meanwhile are lost. A
+    /// listener that must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
         for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned(), INVITED.to_owned()] {

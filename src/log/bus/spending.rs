@@ -1,4 +1,4 @@
-//! What nodes tell one another of their rate limits: core NATS, at most once.
+//! The requests that nodes have admitted, for the rate limits of the other nodes: core NATS, at most once.
 
 use async_nats::Subscriber;
 use bytes::Bytes;
@@ -8,11 +8,11 @@ use crate::log::{Log, Unavailable};
 
 const SPENT: &str = "verbatim.limits";
 
-/// What all nodes tell, this one too.
+/// The messages of all nodes, of this one too.
 pub struct Spendings(Subscriber);
 
 impl Log {
-    /// Tells all nodes what this one has admitted.
+    /// Tells all nodes how much this one has admitted.
     pub async fn tell_spending(&self, message: Vec<u8>) -> Result<(), Unavailable> {
         self.client.publish(SPENT, message.into()).await.map_err(Unavailable::because)
     }

@@ -1,9 +1,9 @@
-//! How old what this process knows of the log is. Whoever is cut off from the log hears of no removal and
-//! would let in for ever who was in; so what authorises has an age, and counts for some seconds only.
+//! The age of the rosters in memory. A process that is cut off from the log hears of no removal and would admit a
+//! removed member for ever. So the rosters count for some seconds only after the last sign of their stream.
 //!
-//! A sign of a stream is what its follower hands over, and a leader that says to stand where the
-//! follower is. What an event was when it came says nothing of now, but one that comes shows that the
-//! way is open; how far a busy follower is behind is another question (`/readyz`).
+//! A sign of a stream is an event that its follower hands over, or an answer of its leader that the stream ends where
+//! the follower is. An event may be old when it arrives, but its arrival shows that the way is open. How far a busy
+//! follower lags is another question (`/readyz`).
 
 use std::{
     sync::{
@@ -17,10 +17,10 @@ use tokio::time::Instant;
 
 use crate::domain::Position;
 
-/// So long what is known counts without a sign of its stream.
+/// So long the rosters of a stream count without a sign of it.
 const MOST: Duration = Duration::from_secs(5);
-/// The same while the servers as a whole answer: they elect another leader for the stream, which takes them
-/// up to ten seconds, and nothing can be stored in it before.
+/// The same while the servers as a whole answer. They elect another leader for the stream, which takes them up to ten
+/// seconds, and before that no event can be stored in the stream.
 const ELECTION: Duration = Duration::from_secs(12);
 
 /// When there was a sign of each stream. Cheap to clone.
@@ -37,11 +37,11 @@ struct Inner {
 /// Times are milliseconds after the birth, and one more.
 #[derive(Default)]
 struct Stream {
-    /// The last sign; 0 while nobody follows and nothing is kept current.
+    /// The last sign; 0 while the stream has no follower, so that nothing is kept current.
     sign: AtomicU64,
-    /// How far it is followed.
+    /// How far the follower has come.
     followed: AtomicU64,
-    /// How far it goes at least, as its leader has said.
+    /// How far the stream goes at least, as its leader has said.
     told: AtomicU64,
 }
 
@@ -56,14 +56,14 @@ impl Signs {
         u64::try_from(since).unwrap_or(u64::MAX - 1) + 1
     }
 
-    /// The one who leads has come to a position.
+    /// The leading follower has come to a position.
     pub(in crate::log) fn followed(&self, stream: usize, last: Position) {
         let its = &self.0.streams[stream];
         its.followed.fetch_max(last.0, Relaxed);
         its.sign.fetch_max(self.time(Instant::now()), Relaxed);
     }
 
-    /// The leader of a stream has said where it ends, and that it can store something; `asked` is when.
+    /// The leader of a stream, asked at `asked`, has said where the stream ends and that it can store events.
     pub(in crate::log) fn told(&self, stream: usize, end: Position, asked: Instant) {
         let its = &self.0.streams[stream];
         its.told.fetch_max(end.0, Relaxed);
@@ -77,7 +77,7 @@ impl Signs {
         self.0.quorum.fetch_max(self.time(asked), Relaxed);
     }
 
-    /// Whether the one who leads lacks something that is stored.
+    /// Whether the leading follower lacks an event that is stored.
     pub(in crate::log) fn lacks_some(&self, stream: usize) -> bool {
         let its = &self.0.streams[stream];
         its.told.load(Relaxed) > its.followed.load(Relaxed)

@@ -1,4 +1,4 @@
-//! Where a stream has nothing, as its leader tells it.
+//! The holes of a stream: positions without an event, as the leader of the stream tells them.
 
 use std::{fmt, ops::RangeInclusive, sync::Arc};
 
@@ -9,22 +9,22 @@ use tokio::time::Instant;
 use crate::log::streams::layout;
 use crate::{domain::Position, log::errors::Unavailable};
 
-/// What one stream was seen to have when its leader was last asked.
+/// The last answer of a stream's leader, and when it was asked for.
 #[derive(Default)]
 pub(in crate::log) struct Seen(
     pub(in crate::log) tokio::sync::Mutex<Option<(Instant, Result<Extent, Unavailable>)>>,
 );
 
-/// What a stream has.
+/// The extent of a stream.
 #[derive(Debug, Clone)]
 pub(in crate::log) struct Extent {
     pub(in crate::log) last: Position,
-    /// Where nothing is, in order. No hole is explained by anything yet; an erasure that is recorded in
-    /// the log will take its positions out of this.
+    /// The holes, in order. Nothing explains a hole yet; an erasure that is recorded in the log will take its
+    /// positions out of this list.
     pub(in crate::log) holes: Arc<[RangeInclusive<Position>]>,
 }
 
-/// Positions of a stream at which there is nothing.
+/// Positions of a stream without an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hole {
     pub(in crate::log) stream: String,
@@ -65,7 +65,7 @@ impl State {
         self.last_seq.saturating_sub(self.messages)
     }
 
-    /// Where nothing is. If it is not told of each position, none is relied upon.
+    /// The holes. If the leader does not name each missing position, the whole stream counts as a hole.
     pub(in crate::log) fn holes(&self) -> Vec<RangeInclusive<Position>> {
         if self.missing() == 0 {
             return Vec::new();
@@ -93,7 +93,7 @@ impl State {
 }
 
 impl Extent {
-    /// The first position with nothing behind one and up to another.
+    /// The first position without an event behind `after`, up to and with `upto`.
     pub(in crate::log) fn first_hole(&self, after: Position, upto: Position) -> Option<Position> {
         let next = Position(after.0 + 1);
         let hole = self.holes.iter().find(|hole| *hole.end() > after)?;

@@ -1,5 +1,5 @@
-//! What this process knows to be stored. Direct gets are answered by any replica, also by one that
-//! lags behind; an answer counts only if the replica has the latest event that is known here.
+//! The latest event that this process knows to be stored. Any replica answers a direct get, also a replica that lags;
+//! its answer counts only if it has this event.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::domain::{ConversationId, Position};
 #[derive(Clone, Default)]
 pub(in crate::log) struct Known(Arc<Mutex<Option<Latest>>>);
 
-/// An event that every replica has which does not lag behind.
+/// An event that every replica has, unless the replica lags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::log) struct Latest {
     pub(in crate::log) position: Position,
@@ -17,7 +17,7 @@ pub(in crate::log) struct Latest {
 }
 
 impl Known {
-    /// An event of a conversation is stored.
+    /// Notes that an event of a conversation is stored.
     pub(in crate::log) fn note(&self, position: Position, conversation: ConversationId) {
         let mut latest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if latest.is_none_or(|latest| latest.position < position) {

@@ -1,4 +1,4 @@
-//! What became of the latest appends.
+//! The outcomes of the latest appends.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,10 +7,10 @@ use std::{
 
 use tokio::time::Instant;
 
-/// How long a refused append tells something of the present.
+/// How long a refused append counts as a sign of the present.
 const RECENT: Duration = Duration::from_secs(20);
 
-/// What became of the latest appends. Cheap to clone.
+/// The outcomes of the latest appends. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub(in crate::log) struct Outcomes(Arc<Mutex<Refusing>>);
 
@@ -25,7 +25,7 @@ impl Outcomes {
         self.forget();
     }
 
-    /// Forgets what was refused.
+    /// Forgets the refusals.
     pub(in crate::log) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Refusing::default();
     }
@@ -37,7 +37,7 @@ impl Outcomes {
         refusing.latest = Some((now, why.to_owned()));
     }
 
-    /// Why appends are refused, and since when, if none was stored since.
+    /// Why appends are refused, and for how long, if no append was stored since.
     pub(in crate::log) fn refusing(&self, now: Instant) -> Option<(String, Duration)> {
         let refusing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (latest, why) = refusing.latest.as_ref()?;

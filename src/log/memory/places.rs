@@ -1,4 +1,4 @@
-//! The places for replays: a process reads only so much again at once.
+//! The places for replays, which bound how many a process runs at once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,8 +9,7 @@ use tokio::{
 
 use crate::{log::errors::Unavailable, telemetry::METRICS};
 
-/// The most replays at once in a process: those who catch up, those who look back, and searches for
-/// a key.
+/// The most replays at once in a process: for clients that catch up, for looks back, and for searches for a key.
 const AT_ONCE: usize = 48;
 /// How long a replay waits for its place.
 const PLACE_WITHIN: Duration = Duration::from_secs(5);
@@ -18,8 +17,8 @@ const PLACE_WITHIN: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(in crate::log) struct Places(Arc<Semaphore>);
 
-/// A place for a replay. It is shared with the consumers that are made for it, and free again when
-/// the last of them is deleted.
+/// A place for a replay. The consumers of the replay share it, and it is free again when the last of them is
+/// deleted.
 pub(in crate::log) struct Place {
     _permit: OwnedSemaphorePermit,
 }

@@ -1,4 +1,4 @@
-//! Snapshots of rosters, as the log asks for them: it does not know who keeps them.
+//! Snapshots of rosters. The log asks a function for them and does not know the views, which keep them.
 
 use std::{future::ready, sync::Arc};
 
@@ -6,15 +6,15 @@ use futures_util::future::BoxFuture;
 
 use crate::domain::{ConversationId, Position, Snapshot};
 
-/// Where snapshots of rosters are kept.
+/// A source of snapshots of rosters.
 #[derive(Clone)]
 pub struct Snapshots(Arc<Find>);
 
 type Find = dyn Fn(ConversationId, Position) -> BoxFuture<'static, Option<Snapshot>> + Send + Sync;
 
 impl Snapshots {
-    /// By `find`, which answers the last snapshot of a conversation up to and with a position. It answers soon,
-    /// if need be none: a fold then takes longer, and is the same.
+    /// `find` gives the last snapshot of a conversation up to and with a position. It answers soon, if need be with
+    /// `None`: the fold then takes longer and has the same result.
     pub fn by<F>(find: impl Fn(ConversationId, Position) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Option<Snapshot>> + Send + 'static,
@@ -22,7 +22,7 @@ impl Snapshots {
         Self(Arc::new(move |id, up_to| Box::pin(find(id, up_to))))
     }
 
-    /// None are kept.
+    /// A source that has no snapshots.
     pub(in crate::log) fn none() -> Self {
         Self::by(|_, _| ready(None))
     }

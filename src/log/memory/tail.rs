@@ -1,5 +1,5 @@
-//! The newest events of a stream, as the one has read them who leads in this process. Whoever else is as
-//! far takes them from here, so a stream is read and decoded once.
+//! The newest events of a stream, as the leading follower of this process has read them. Other followers that are as
+//! far take the events from here, so the process reads and decodes a stream once.
 
 use std::{
     collections::VecDeque,
@@ -20,11 +20,11 @@ pub(in crate::log) struct Tail(Arc<Shared>);
 
 struct Shared {
     kept: Mutex<Kept>,
-    /// Where it ends.
+    /// The position of the last event.
     end: watch::Sender<Position>,
 }
 
-/// Events without a hole; none while nobody leads.
+/// Events without a hole; empty while the stream has no leading follower.
 #[derive(Default)]
 struct Kept {
     events: VecDeque<Recorded>,
@@ -42,20 +42,20 @@ impl Tail {
         self.0.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The one who leads has read more.
+    /// The leading follower has read more events.
     pub(in crate::log) fn extend(&self, batch: &[Recorded]) {
         let Some(last) = batch.last() else { return };
         self.kept().extend(batch);
         self.0.end.send_replace(last.position);
     }
 
-    /// Nobody leads any more: all others read for themselves.
+    /// The leading follower is gone: all others read for themselves.
     pub(in crate::log) fn end(&self) {
         *self.kept() = Kept::default();
         self.0.end.send_replace(Position::START);
     }
 
-    /// At most `limit` events that come after a position; `None` if some of them are not kept.
+    /// At most `limit` events after a position; `None` if some of them are not kept.
     pub(in crate::log) fn after(&self, position: Position, limit: usize) -> Option<Vec<Recorded>> {
         let kept = self.kept();
         let first = kept.events.front()?.position;
@@ -64,7 +64,7 @@ impl Tail {
             .then(|| kept.events.iter().skip(skipped).take(limit).cloned().collect())
     }
 
-    /// Waits until it does not end at a position.
+    /// Waits until the tail ends at another position than `from`.
     pub(in crate::log) async fn moved(&self, from: Position) {
         let mut end = self.0.end.subscribe();
         // The sender is in here, so there is no error.

@@ -1,8 +1,7 @@
-//! What JetStream still knows by its id. Within its duplicate window a message that is published again is
-//! told apart by the server alone; what is older has to be looked up before anything is appended. Where
-//! the window begins in a stream is known only from the past: the leader was asked at some moment where
-//! the stream ends, and all beyond that was stored later. How far this process has followed the stream
-//! proves nothing, for it may lag behind.
+//! The duplicate window of JetStream. Within the window the server itself recognises a message that is published
+//! again; an older message has to be looked up before the append. The beginning of the window in a stream is known
+//! from the past only: at some moment the leader said where the stream ended, and all events beyond that were stored
+//! later. The position of the follower proves nothing, because a follower may lag.
 
 use std::{
     collections::VecDeque,
@@ -14,13 +13,12 @@ use tokio::time::Instant;
 
 use crate::{domain::Position, log::limits::DUPLICATE_WINDOW};
 
-/// How far back the window is relied upon. The rest of it is for a command that looks a key up, decides
-/// and is then appended, which is tried for [`crate::log::limits::APPEND_DEADLINE`], and for a deposed leader that
-/// answers before it knows that it is one.
+/// How far back the window is relied upon. The rest of the window is for the time between the look-up of a key and the
+/// append, which is retried for [`crate::log::limits::APPEND_DEADLINE`], and for a deposed leader that still answers.
 const RELIED_ON: Duration = Duration::from_secs(DUPLICATE_WINDOW.as_secs() - 30);
 /// Answers that come sooner after another one are not kept.
 const APART: Duration = Duration::from_secs(5);
-/// A stream of which nobody has asked for so long is asked for.
+/// A stream whose leader has not been asked for so long is asked.
 const QUIET: Duration = Duration::from_secs(10);
 /// When the leader of a stream was asked where it ends, and its answers.
 #[derive(Clone, Default)]
@@ -31,7 +29,7 @@ impl Window {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The leader was asked at a moment, and has answered.
+    /// The leader, asked at `asked`, has said where the stream ends.
     pub(in crate::log) fn note(&self, asked: Instant, last: Position) {
         let mut answers = self.answers();
         if answers.back().is_none_or(|(before, _)| asked.saturating_duration_since(*before) >= APART) {
@@ -42,7 +40,7 @@ impl Window {
         }
     }
 
-    /// The position behind which all was stored within the window.
+    /// The position behind which all events were stored within the window.
     pub(in crate::log) fn begins_behind(&self, now: Instant) -> Option<Position> {
         let answers = self.answers();
         answers.iter().find(|(asked, _)| now <= *asked + RELIED_ON).map(|(_, last)| *last)

@@ -1,6 +1,5 @@
-//! The consumers with which the log is read again. A stream has only so many places for consumers, and
-//! followers and other services need some of them: a process has few at once, and none outlives its
-//! reader, however that ends.
+//! The consumers of replays. A stream takes only so many consumers, and followers and other services need some of
+//! them. So a process has few at once, and no consumer outlives its reader, however the reader ends.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -25,22 +24,23 @@ use crate::{
     },
 };
 
-/// A consumer is asked for again on another server when none has been made for so long.
+/// If no consumer has been made for so long, another server is asked too.
 const HEDGE: Duration = Duration::from_secs(1);
-/// How long the next message of a page is waited for.
+/// The longest wait for the next message of a page.
 const SILENCE: Duration = Duration::from_secs(2);
-/// A consumer whose process died goes by itself. One that is still wanted then is made anew.
+/// The server deletes a consumer that has not been asked for so long: its process may be dead. A reader that still
+/// wants the consumer makes another one.
 const FORGOTTEN: Duration = Duration::from_secs(20);
-/// How long to wait before it is tried again to delete a consumer, each time.
+/// The waits between attempts to delete a consumer.
 const PAUSES: [Duration; 3] =
     [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1_600)];
 
-/// What a consumer shall give.
+/// The events that a consumer is to give.
 #[derive(Clone)]
 pub(in crate::log) struct Reading {
     pub(in crate::log) stream: usize,
     pub(in crate::log) after: Position,
-    /// None: all.
+    /// Empty: all subjects of the stream.
     pub(in crate::log) subjects: HashSet<String>,
 }
 
@@ -51,8 +51,7 @@ pub(in crate::log) struct ShortLived {
     _named: Named,
 }
 
-/// The name of a consumer that is to be deleted, also if nobody has waited for the answer that it was
-/// made.
+/// The name of a consumer that is to be deleted, even if its reader has not waited for the consumer to be made.
 struct Named {
     log: Log,
     stream: String,
@@ -95,14 +94,13 @@ impl ShortLived {
         Ok(Self { log: log.clone(), consumer, _named: named })
     }
 
-    /// How many messages it had to give when it was made, as it says itself.
+    /// How many messages the consumer had to give when it was made.
     pub(in crate::log) fn pending(&self) -> u64 {
         self.consumer.cached_info().num_pending
     }
 
-    /// The next messages that are there, at most so many and about so many bytes of them. Right after it
-    /// was made the servers may not know of the consumer yet, and after an outage not any more: they
-    /// answer 503, and it is worth asking again.
+    /// The next messages that are there, at most `limit` and about `bytes`. The servers may not know the consumer
+    /// right after it was made, or after an outage. They answer 503 then, and a retry may help.
     pub(in crate::log) async fn fetch(
         &self,
         limit: usize,
@@ -147,7 +145,7 @@ impl Drop for Named {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let (log, place, is_made) = (self.log.clone(), self.place.clone(), self.is_made);
         let (stream, name) = (std::mem::take(&mut self.stream), std::mem::take(&mut self.name));
-        // The place is held until then: that bounds these tasks, too.
+        // The task holds the place until the consumer is deleted, so the places bound these tasks, too.
         runtime.spawn(async move {
             delete(&log, &stream, &name, is_made).await;
             drop(place);
@@ -155,8 +153,8 @@ impl Drop for Named {
     }
 }
 
-/// What cannot be deleted goes by itself later. The servers may come to the request to delete before
-/// the one to make, so that there is none is believed only of one that was seen.
+/// A consumer that cannot be deleted goes by itself later. The servers may handle the request to delete before the
+/// request to make, so their answer that there is no such consumer counts only once it was seen.
 async fn delete(log: &Log, stream: &str, name: &str, is_made: bool) {
     for pause in PAUSES {
         match log.jetstream.delete_consumer_from_stream(name, stream).await {

@@ -15,11 +15,11 @@ use crate::{
 const AT_ONCE: usize = 16;
 
 impl Log {
-    /// The last position of a stream. What is looked up later is at least as new.
+    /// The last position of a stream. Look-ups after this call are at least as new.
     pub async fn last(&self, stream: usize) -> Result<Position, Unavailable> {
         let last = self.last_by_leader(stream).await?;
         match self.learn(stream, last).await {
-            // Of an event that was deleted just there nothing can be learnt.
+            // The event at the end was deleted, so there is nothing to learn from it.
             Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
             Err(NotRead::Unavailable(e)) => Err(e),
         }
@@ -29,13 +29,13 @@ impl Log {
         Ok(self.extent(stream).await?.last)
     }
 
-    /// The position behind which JetStream itself knows what is appended to a stream again; `None` if its
-    /// leader has not answered for a long time.
+    /// The position behind which JetStream itself recognises retries of appends to a stream; `None` if its leader has
+    /// not answered for a long time.
     pub fn window(&self, stream: usize) -> Option<Position> {
         self.windows[stream].begins_behind(Instant::now())
     }
 
-    /// Asks where the streams end of which nobody has asked lately. To be called every few seconds.
+    /// Asks the leaders that have not been asked lately where their streams end. To be called every few seconds.
     pub async fn keep_windows(&self) {
         let now = Instant::now();
         let quiet = (0..self.windows.len()).filter(|stream| self.windows[*stream].is_quiet(now));

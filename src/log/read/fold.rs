@@ -10,10 +10,10 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The events of a roster that have been read, and the roster before them.
+/// The events of a roster that were read, and the roster before them.
 #[derive(Default)]
 struct Roster {
-    /// Where the conversation begins, if that was seen.
+    /// The beginning of the conversation, if it was read.
     begun: Position,
     start: Fold,
     events: Vec<Recorded>,
@@ -29,7 +29,7 @@ impl Roster {
         self.events.last().map_or(Position::START, |event| event.position)
     }
 
-    /// The roster as it was before a position, which is not before the last event of the start.
+    /// The roster as it was before a position. The position must lie behind the start.
     fn before(&self, position: Position) -> Fold {
         let mut fold = self.start.clone();
         for recorded in self.events.iter().take_while(|recorded| recorded.position < position) {
@@ -56,15 +56,15 @@ impl Recorded {
     }
 }
 
-/// The most conversations that are looked up together. With their lanes they stay far below the 1,024
-/// messages that nats-server answers at once.
+/// The most conversations of one look-up. With their lanes they stay far below the 1,024 messages that nats-server
+/// answers at once.
 pub(crate) const FOLDS: usize = 64;
 /// Rosters that are read side by side.
 const ROSTERS: usize = 8;
 
 impl Log {
-    /// Folds a conversation up to and with a position, or as far as it goes: its whole roster, and
-    /// the last event that counts.
+    /// Folds a conversation up to and with a position, or to its end. The fold has the whole roster and the last event
+    /// that counts.
     pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, NotRead> {
         let heads = match up_to {
             Some(limit) => self.heads(id, limit).await?,
@@ -104,15 +104,15 @@ impl Log {
         folded.into_iter().map(check).collect()
     }
 
-    /// Folds a conversation up to its heads, and tells where it begins. They come first and tell how far
-    /// this fold goes: what is stored between the two reads is still to come from the follower. Whether
-    /// something is missing has to be asked afterwards: any event that is gone may have been one of this
-    /// conversation, unless it stood before its first one.
+    /// Folds a conversation up to its heads, and tells where it begins. The heads are read first and limit the fold:
+    /// an event that is stored between the two reads still comes from the follower. The caller asks for holes
+    /// *afterwards*, because a missing event may have been one of this conversation, unless it stood before the
+    /// beginning.
     async fn folded(&self, id: ConversationId, heads: Vec<Recorded>) -> Result<(Position, Fold), NotRead> {
         let read = heads.iter().map(|recorded| recorded.position).max().unwrap_or_default();
         let roster = match heads.iter().find(|recorded| recorded.lane == Lane::Roster) {
             None => Roster::default(),
-            // It is appended only where nothing is before it: it is the whole roster.
+            // The first event is appended only to an empty roster, so it is the whole roster.
             Some(last) if last.begins() => Roster::begun(vec![last.clone()]),
             Some(last) => self.roster(id, last.position).await?,
         };
@@ -144,7 +144,7 @@ impl Log {
         Ok(roster)
     }
 
-    /// The last event of the chain: what is void is passed over.
+    /// The last event of the chain. Void events are passed over.
     async fn last_that_counts(
         &self,
         id: ConversationId,

@@ -1,6 +1,6 @@
-//! Following a stream: every event, in order, none twice. Positions of a stream have no holes, so
-//! a follower compares each with the one it expects, reads again when they differ and stops loudly
-//! when the stream itself has a hole.
+//! Following a stream: every event, in order, none twice. The positions of a stream have no holes. So a follower
+//! compares each position with the expected one, reads again when they differ, and stops loudly when the stream itself
+//! has a hole.
 
 use std::{pin::Pin, time::Duration};
 
@@ -24,21 +24,21 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The most events that are handed over at once.
+/// The most events of a batch.
 const MAX_BATCH: usize = 500;
-/// The most bytes of data that are handed over at once, give or take an event.
+/// The most bytes of data in a batch, give or take an event.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// How often a hole is read again before it is held to be one.
+/// How often a hole is read again before it is believed.
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// A stream that is silent for so long may have lost what would come next.
+/// A stream that is silent for so long may have lost the next event.
 const SILENCE: Duration = Duration::from_secs(10);
-/// How often it is seen whether something is stored that does not come, and how often it has to be so
-/// before the consumer is made anew: its server may be lost while all others live.
+/// How often the follower checks for an event that is stored and does not come, and how many checks in a row must find
+/// one before the consumer is made anew: its server may be lost while all others live.
 const LOOK: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 2;
-/// A presence change older than this is no news.
+/// A presence change that is older is no news.
 const STALE_PRESENCE: Duration = Duration::from_secs(60);
 
 /// A reader of one whole stream. A consumer that has failed once is never asked again: async-nats
@@ -55,9 +55,9 @@ pub struct StreamFollower {
     making: Option<Making>,
     last: Position,
     failures: u32,
-    /// When something came, or it was last asked why nothing does.
+    /// When an event came, or the leader was last asked why none comes.
     heard: Instant,
-    /// How often in a row something was stored that had not come.
+    /// How many checks in a row have found an event that was stored and had not come.
     lacked: u32,
 }
 
@@ -73,18 +73,18 @@ pub struct PresenceFollower {
 
 type Messages = Pin<Box<push::Ordered>>;
 
-/// A consumer that is being made. It outlives a wait that is given up, or each of them would leave one
+/// A consumer that is being made. It outlives a wait that is given up: otherwise each such wait would leave a consumer
 /// behind.
 type Making = BoxFuture<'static, Result<Messages, Unavailable>>;
 
 impl Log {
-    /// Follows a stream from behind a position. Events that somebody who leads in this process has just
-    /// read are not read again.
+    /// Follows a stream from behind a position. Events that the leading follower of this process has just read are
+    /// taken from its tail.
     pub fn follow(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, false)
     }
 
-    /// The same, for the one in this process who has to be fast: others read from it.
+    /// The same as the leading follower: it reads from the servers at once, and others read from its tail.
     pub fn lead(&self, stream: usize, after: Position) -> StreamFollower {
         self.follower(stream, after, true)
     }
@@ -110,13 +110,12 @@ impl Log {
         }
     }
 
-    /// Follows the presence changes that come from now on. They may be lost; the truth about who
-    /// is here is the board.
+    /// Follows the presence changes from now on. A change may be lost, because the board is the truth about presence.
     pub fn follow_presence(&self) -> PresenceFollower {
         PresenceFollower { log: self.clone(), messages: None, making: None, connections: self.connections() }
     }
 
-    /// Makes a consumer. A failure takes a moment: that is the pace at which it is tried again.
+    /// Makes a consumer. A failure takes a moment, which is the pace of the retries.
     fn making(&self, stream: &str, deliver_policy: DeliverPolicy) -> Making {
         let (log, stream) = (self.clone(), stream.to_owned());
         let make = async move {
@@ -175,7 +174,7 @@ impl StreamFollower {
                             batch.push(recorded);
                         }
                         Ok(None) => break,
-                        // What came before the damage is good, and is handed over first.
+                        // The events before the damage are good, and are handed over first.
                         Err(_) if !batch.is_empty() => {
                             self.messages = None;
                             break;
@@ -210,7 +209,7 @@ impl StreamFollower {
         }
     }
 
-    /// Waits for events of the one who leads; `None` without one, or for who is not as far.
+    /// Waits for events of the leading follower; `None` without one, or if this follower is not as far.
     async fn of_tail(&mut self) -> Option<Vec<Recorded>> {
         while !self.leads {
             let batch = self.tail.after(self.last, MAX_BATCH)?;
@@ -233,7 +232,7 @@ impl StreamFollower {
         self.messages = made.ok();
     }
 
-    /// A consumer whose server is lost shows by nothing but that what is stored does not come.
+    /// The only sign of a consumer whose server is lost is an event that is stored and does not come.
     async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
         if self.heard.elapsed() >= SILENCE {
             return self.ask_why_nothing_comes().await;
@@ -247,7 +246,8 @@ impl StreamFollower {
         Ok(())
     }
 
-    /// An event that is missing at the end of a stream shows by nothing but that it does not come.
+    /// The only sign of an event that is missing at the end of a stream is that it does not come. So the leader is
+    /// asked.
     async fn ask_why_nothing_comes(&mut self) -> Result<(), Damaged> {
         let damaged = self.log.damage(self.index, self.last, Position(self.last.0 + 1)).await;
         self.heard = Instant::now();
@@ -257,7 +257,7 @@ impl StreamFollower {
         }
     }
 
-    /// The event, if it is the one that comes next; otherwise the consumer starts again from there.
+    /// The event, if it is the next one. Otherwise the consumer starts again from the expected position.
     fn expected(&mut self, message: &Message) -> Result<Option<Recorded>, Damaged> {
         let damaged = |last, why: String| Damaged { stream: self.stream.clone(), last, why };
         let position = message.info().map_err(|e| damaged(self.last, e.to_string()))?.stream_sequence;

@@ -1,9 +1,9 @@
-//! The holes of a stream. A consumer with filters and a direct get pass over one without a word, so what
-//! was read counts only if the leader of the stream, asked *afterwards*, has no hole there. Whoever wants
-//! to know at the same time shares one request.
+//! The check for holes. A consumer with filters and a direct get pass over a hole silently, so their result counts only
+//! if the leader of the stream, asked *afterwards*, has no hole in the range. Before the read, the answer would prove
+//! nothing: the hole might come in between. Callers at the same time share one request.
 //!
-//! This sees what is missing at the leader. A copy that is damaged on another server is noticed by the
-//! followers alone, which see every position and read again elsewhere.
+//! The check sees the holes of the leader. Only followers notice a damaged copy on another server, because they see
+//! every position and read again elsewhere.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -26,15 +26,15 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The most positions that the server is asked to list.
+/// The most missing positions that the server is asked to list.
 const MOST_LISTED: u64 = 10_000;
-/// How long an answer of the leader is tried for. Until another one is elected takes about as long.
+/// How long the leader is asked for an answer. The election of another leader takes about as long.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
-/// From then on it is asked again: it may be another one by now.
+/// A leader that is silent for so long is asked again: another server may lead by now.
 const SILENCE: Duration = Duration::from_secs(1);
-/// How long to wait before it is asked again.
+/// The wait before the next question.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How often a hole is complained of at most.
+/// The shortest time between two log lines about holes.
 const COMPLAINT: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
@@ -43,8 +43,8 @@ struct Info {
 }
 
 impl Log {
-    /// The first hole of the first stream that has one. As it is asked of the streams themselves, it is
-    /// found also by a process that has read nothing.
+    /// The first hole of the first stream that has one. The leaders are asked, so a process that has read no event
+    /// finds it, too.
     pub async fn first_hole(&self) -> Result<Option<Hole>, Unavailable> {
         let holes = try_join_all((0..self.layout.streams).map(|stream| self.hole_of(stream))).await?;
         Ok(holes.into_iter().flatten().next())
@@ -57,8 +57,8 @@ impl Log {
         Ok(hole.map(|(first, last)| Hole { stream: layout::name(stream), first, last }))
     }
 
-    /// Says how a stream is damaged behind a position and up to another, if it is. What was read there
-    /// before this was asked lacks nothing if it is not.
+    /// The damage of a stream behind `after`, up to and with `upto`. With `None`, all that was read in that range
+    /// before this call is complete.
     pub(in crate::log) async fn damage(
         &self,
         stream: usize,
@@ -72,7 +72,7 @@ impl Log {
         Ok(self.damage_of(stream, &extent, after, upto))
     }
 
-    /// The same where it has been asked already what the stream has.
+    /// The same by an extent that the caller has asked for after its read.
     pub(in crate::log) fn damage_of(
         &self,
         stream: usize,
@@ -87,8 +87,8 @@ impl Log {
         Some(Damaged { stream, last, why: format!("there is no event at {hole}") })
     }
 
-    /// What a stream has, as its leader says after this was called: a request that was under way before
-    /// may have been answered before.
+    /// The extent of a stream, as its leader tells it *after* this call. An answer to an earlier request is not good
+    /// enough: the leader may have written it before the caller's read.
     pub(in crate::log) async fn extent(&self, stream: usize) -> Result<Extent, Unavailable> {
         let wanted = Instant::now();
         let mut seen = self.seen[stream].0.lock().await;
@@ -127,7 +127,7 @@ impl Log {
 
     async fn state(&self, stream: usize) -> Result<State, Unavailable> {
         let state = self.ask_for_state(stream, &json!({})).await?;
-        // The server skips what is missing before the first message.
+        // The server does not list the missing positions before the first message.
         let listed = state.missing().saturating_sub(state.first_seq.saturating_sub(1));
         if listed == 0 || listed > MOST_LISTED {
             return Ok(state);

@@ -1,6 +1,5 @@
-//! Looking one conversation up, by direct gets: never a consumer for it. Any replica may answer, also
-//! one that lags behind, so each answer has to prove that nothing is missing from it; one that does
-//! not is asked for again.
+//! Looking a conversation up, by direct gets and never with a consumer. Any replica may answer, also a replica that
+//! lags. So each answer has to prove that it is complete; without the proof, the question is asked again.
 
 use std::time::Duration;
 
@@ -14,22 +13,22 @@ use crate::{
     log::{Log, NotRead, Unavailable, streams::layout, subject},
 };
 
-/// Events of a roster that are asked for at once: few enough not to hold the stream's writers up.
+/// The events of one page of a roster: few enough not to hold up the writers of the stream.
 const ROSTER_PAGE: usize = 64;
-/// How long the first message of an answer is waited for, and each one after it.
+/// The longest wait for the first message of an answer, and for each one after it.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// How long an answer that proves itself is tried for.
+/// How long to ask for an answer that proves itself.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait before asking again.
 const PAUSE: Duration = Duration::from_millis(20);
-/// From then on another replica is asked beside the one that is silent: it may hang.
+/// If a replica is silent for so long, it may hang, and another one is asked too.
 const HEDGE: Duration = Duration::from_millis(250);
-/// The most that are asked side by side.
+/// The most questions side by side.
 const AT_ONCE: usize = 4;
 
 impl Log {
-    /// The next events of a conversation's roster from a position on, some of those up to and with the one at
-    /// `last`. Whether one is missing in between is for the caller to ask.
+    /// A page of a conversation's roster: the events from `from` on, up to and with `last`. The caller asks for holes
+    /// afterwards.
     pub(in crate::log) async fn roster_page(
         &self,
         conversation: ConversationId,
@@ -48,9 +47,8 @@ impl Log {
         Ok(page)
     }
 
-    /// The last event of each lane of a conversation that its stream takes, up to and with `up_to`: also of lanes
-    /// that only a newer version knows, for its events are part of the chain. Whether one is missing behind it is
-    /// for the caller to ask.
+    /// The last event of each lane of a conversation, up to and with `up_to`. Lanes that only a newer version knows are
+    /// included, because their events are part of the chain. The caller asks for holes afterwards.
     pub(in crate::log) async fn heads(
         &self,
         conversation: ConversationId,
@@ -62,8 +60,8 @@ impl Log {
         }
     }
 
-    /// The last event of each lane of conversations of one stream, in one look-up. Whether one is missing behind
-    /// it is for the caller to ask.
+    /// The last event of each lane of conversations of one stream, in one look-up. The caller asks for holes
+    /// afterwards.
     pub(in crate::log) async fn heads_of(
         &self,
         conversations: &[ConversationId],
@@ -73,7 +71,7 @@ impl Log {
 
     async fn heads_now(&self, conversations: &[ConversationId]) -> Result<Option<Vec<Recorded>>, NotRead> {
         let Some(first) = conversations.first() else { return Ok(Some(Vec::new())) };
-        // Who has the latest event that is known has all before it.
+        // A replica that has the latest known event has all events before it.
         let latest = self.known(*first).latest();
         let last = latest.map(|latest| latest.conversation).filter(|id| !conversations.contains(id));
         let subjects: Vec<String> =
@@ -101,7 +99,7 @@ impl Log {
         let last = found.iter().map(|recorded| recorded.position.0).max().unwrap_or_default();
         let next = json!({ "seq": last + 1, "next_by_subj": all, "batch": 1 });
         match self.direct(stream, &next).await?.first() {
-            // None is missing before the limit if the next one is behind it, or if this is the end.
+            // The answer is complete up to the limit if the next event is behind the limit, or if this is the end.
             Some(next) => Ok((next.position > limit).then_some(found)),
             None => {
                 self.learn(stream, limit).await?;
@@ -111,7 +109,7 @@ impl Log {
         }
     }
 
-    /// The event at a position that is stored, if it is of that conversation.
+    /// The event at a position, if it is of that conversation. The position must be known to be stored.
     pub async fn at(
         &self,
         conversation: ConversationId,
@@ -121,8 +119,7 @@ impl Log {
         Ok(Some(found).filter(|recorded| recorded.conversation == conversation))
     }
 
-    /// The first event of a roster after a position, where there has to be one; `None` if none
-    /// comes.
+    /// The first event of a roster after a position, where there has to be one. `None` if no replica has it in time.
     pub async fn next_in_roster(
         &self,
         conversation: ConversationId,
@@ -148,7 +145,7 @@ impl Log {
         Ok(next)
     }
 
-    /// Takes note of the event at a position that is stored.
+    /// Notes a position that is known to be stored, with the conversation of its event.
     pub(in crate::log) async fn learn(&self, stream: usize, position: Position) -> Result<(), NotRead> {
         let known = &self.known[stream];
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
@@ -172,7 +169,7 @@ impl Log {
         stored.await
     }
 
-    /// Refuses an event that is missing everywhere: it is of no use to ask another replica.
+    /// Fails if an event is missing at the leader: asking another replica is of no use then.
     async fn is_there(&self, stream: usize, position: Position) -> Result<(), NotRead> {
         match self.damage(stream, Position(position.0 - 1), position).await? {
             None => Ok(()),
@@ -197,7 +194,7 @@ impl Log {
                 .map_err(|_| Unavailable::because("no answer to a direct get"))?
                 .ok_or_else(|| Unavailable::because("the connection is closing"))?;
             match answer.status {
-                // The end of many, or nothing there.
+                // The end of a batch, or there is no such message.
                 Some(status) if status.as_u16() == 204 => break,
                 Some(StatusCode::NOT_FOUND) if found.is_empty() => break,
                 Some(status) if status != StatusCode::OK => {
@@ -213,8 +210,7 @@ impl Log {
     }
 }
 
-/// Asks until the answer proves itself: a replica that lags behind catches up, or another one
-/// answers.
+/// Asks until an answer proves itself: a lagging replica catches up, or another replica answers.
 async fn proven<T, F>(ask: impl Fn() -> F) -> Result<T, NotRead>
 where
     F: Future<Output = Result<Option<T>, NotRead>>,
@@ -235,7 +231,7 @@ where
     }
 }
 
-/// Asks again beside what has not been answered for so long, a few times; what comes first counts.
+/// Asks again, a few times, when there is no answer for so long. The first answer counts.
 pub(in crate::log) async fn hedged<F: Future>(patience: Duration, ask: impl Fn() -> F) -> F::Output {
     let mut asked = FuturesUnordered::from_iter([ask()]);
     for _ in 1..AT_ONCE {

@@ -1,4 +1,4 @@
-//! Reading: following a stream, looking a conversation up, and reading again what happened.
+//! Reading: following a stream, looking a conversation up, and replaying events.
 
 pub(in crate::log) mod consumers;
 pub(in crate::log) mod ends;

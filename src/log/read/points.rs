@@ -1,7 +1,6 @@
-//! Whether a log is the one that it was. A position alone does not tell: a log that was restored from an
-//! older copy grows over the same positions again. The id of the event at a position does. All that is
-//! asked here is answered by the leader of the stream, so no lagging replica can make a sound log look
-//! damaged.
+//! Points: is this still the same log? A position alone does not tell, because a log that was restored from an older
+//! copy grows over the same positions again. The id of the event at a position tells. The leader of the stream answers
+//! all questions of this file, so a lagging replica cannot make a sound log look damaged.
 
 use std::time::Duration;
 
@@ -14,29 +13,28 @@ use crate::{
     log::{Log, Unavailable, envelope, streams::layout},
 };
 
-/// How long an event that a stream does not have yet is waited for: a new leader may not have taken in all
-/// that its log has.
+/// The longest wait for an event that a stream does not have yet: a new leader may not have applied its whole log.
 const TAKEN_IN_WITHIN: Duration = Duration::from_secs(2);
-/// How long to wait before it is asked for again.
+/// The wait before the next question.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What a stream has at a point that somebody knows from before.
+/// What a stream has at a point from the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
-    /// That very event.
+    /// The event of the point.
     Same,
     /// Another event, or none.
     Instead(Found),
 }
 
-/// What stands at a position of a stream.
+/// The find at a position of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
-    /// An event; its id is nil if it cannot be read.
+    /// An event; the id is nil if it cannot be read.
     Event(EventId),
-    /// Nothing yet: the stream ends before it.
+    /// Nothing yet: the stream ends before the position.
     Ahead {
-        /// Where it ends.
+        /// The last position of the stream.
         last: Position,
     },
     /// Nothing any more, although later events are there.
@@ -48,7 +46,7 @@ impl Log {
     pub async fn end(&self, stream: usize) -> Result<Point, Unavailable> {
         let position = self.last(stream).await?;
         let event = self.message_at(stream, position).await?;
-        // An event that was deleted just there is the business of those who read over it.
+        // A hole at the end is reported by the readers that pass over it.
         Ok(Point { position, event: event.unwrap_or(Point::START.event) })
     }
 
@@ -58,7 +56,7 @@ impl Log {
         Ok(if found == Found::Event(point.event) { Holds::Same } else { Holds::Instead(found) })
     }
 
-    /// What stands at a position.
+    /// Looks at a position.
     pub async fn find(&self, stream: usize, position: Position) -> Result<Found, Unavailable> {
         let give_up = Instant::now() + TAKEN_IN_WITHIN;
         loop {

@@ -1,5 +1,5 @@
-//! Reading again what happened in some conversations: a short-lived consumer that is asked for
-//! page after page, so that nothing is read that nobody waits for.
+//! Replays: the events of some conversations, read again by a short-lived consumer. The reader asks for page after
+//! page, so no event is read before the reader wants it.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -22,41 +22,41 @@ pub const PAGE: usize = 500;
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
 const PAGE_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait before a consumer is asked again. Right after it was made the servers may not
-/// know of it yet, and it may live on one that lags behind.
+/// The wait before a consumer is asked again. The servers may not know a new consumer yet, and it may live on a server
+/// that lags.
 const PAUSE: Duration = Duration::from_millis(20);
-/// A consumer that gives nothing for so long is given up for another one, on any server.
+/// A consumer that gives nothing for so long is replaced by another one, on any server.
 const STALLED: Duration = Duration::from_secs(1);
-/// From so many conversations on the whole stream is read and sorted out here: the server compares
-/// each event with every filter.
+/// With more conversations the whole stream is read and filtered here, because the server compares each event with
+/// every filter.
 const MAX_FILTERS: usize = 300;
 
-/// What happened in some conversations of one stream, page by page. Its consumer goes with it.
+/// The events of some conversations of one stream, page by page. The consumer is deleted with the replay.
 pub struct Replay {
     log: Log,
     reading: Reading,
     place: Arc<Place>,
     consumer: Option<ShortLived>,
-    /// How many events the consumer has given: its own numbers have no holes.
+    /// How many events the consumer has given. Its sequence numbers have no holes, so a lost message shows.
     given: u64,
-    /// How many it still has to give, as it says itself.
+    /// How many events the consumer still has to give, as it says itself.
     pending: u64,
-    /// An event that is known to be stored. It is read as well, because a consumer may live on a
-    /// server that lags behind, and before this event nothing is complete.
+    /// An event that is known to be stored. It is read as well: the consumer may live on a server that lags, and
+    /// before this event has come, the replay is not complete.
     until: Position,
-    /// What was asked for.
+    /// The conversations of the replay.
     conversations: HashSet<ConversationId>,
     upto: Position,
-    /// Up to here nothing is missing of what was asked for.
+    /// Up to this position no event of the replay is missing.
     whole: Position,
-    /// What is missing behind that.
+    /// The damage behind that position.
     damaged: Option<Damaged>,
-    /// All has been read.
+    /// Whether all events have been read.
     is_over: bool,
 }
 
 impl Log {
-    /// Reads what happened in conversations of a stream after a position, up to and with another.
+    /// Replays the events of conversations of a stream after `after`, up to and with `upto`.
     pub async fn replay(
         &self,
         stream: usize,
@@ -91,8 +91,8 @@ impl Log {
 }
 
 impl Replay {
-    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. What comes before
-    /// something that is missing is good, and is handed over first.
+    /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. The events before a hole are good,
+    /// and are handed over first.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
         if let Some(damaged) = &self.damaged {
             return Err(damaged.clone().into());
@@ -116,7 +116,7 @@ impl Replay {
         self.is_over && self.damaged.is_none()
     }
 
-    /// Whether nothing that comes before an event can be of what was asked for.
+    /// Whether no event of the replay can stand before this one.
     fn is_begun_by(&self, event: &Recorded) -> bool {
         self.conversations.len() == 1 && event.begins()
     }
@@ -139,7 +139,7 @@ impl Replay {
                 }
                 Ok(Ok(_)) => {
                     lacking = Unavailable::because("the server that a replay reads from lags behind");
-                    // It waits in vain for an event that is missing.
+                    // If the awaited event is missing, waiting for it is in vain.
                     if let Some(damaged) =
                         self.log.damage(self.reading.stream, self.whole, self.until).await?
                     {
@@ -158,7 +158,7 @@ impl Replay {
         Ok(Vec::new())
     }
 
-    /// What there is at present.
+    /// Reads the events that are there at present.
     async fn read(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let consumer = match &self.consumer {
             Some(consumer) => consumer,
@@ -178,7 +178,7 @@ impl Replay {
         Ok(page)
     }
 
-    /// Takes events in for as long as none was lost on its way; what comes after is read again.
+    /// Takes events in up to the first one that was lost on its way. The events behind it are read again.
     fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
         let mut page = Vec::with_capacity(messages.len());
         for message in messages {

@@ -1,6 +1,5 @@
-//! The streams. Looking at them and making them are two things: a log that was lost must not come back
-//! empty because somebody has asked how it is. They are made once (`make`), and no stream is ever deleted
-//! to change a setting.
+//! The streams. Looking at them and making them are two things: a lost log must not come back empty because a command
+//! has looked at it. Streams are made once (`make`), and no stream is ever deleted to change a setting.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -39,7 +38,7 @@ pub struct Layout {
     pub replicas: usize,
 }
 
-/// What an operator says of the layout. What is left open is as the log has it.
+/// The layout that an operator asks for. A setting that is left open is as the log has it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// The number of streams.
@@ -49,7 +48,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// The layout of a log that is made, with so many streams unless something else is wanted.
+    /// The layout of a new log, with so many streams unless the operator asks for another number.
     fn or(self, streams: usize) -> Result<Layout, OpenError> {
         let (streams, replicas) = (self.streams.unwrap_or(streams), self.replicas.unwrap_or(1));
         if !streams.is_power_of_two() || streams > 256 {
@@ -69,7 +68,7 @@ pub(in crate::log) struct Found {
 }
 
 impl Found {
-    /// What is set on a stream with which erasures could never work; it cannot be unset.
+    /// The streams with `deny_delete`, which cannot be unset and makes erasures impossible.
     pub(in crate::log) fn deny_delete(&self) -> impl Iterator<Item = &str> {
         self.infos.iter().filter(|info| info.config.deny_delete).map(|info| info.config.name.as_str())
     }
@@ -86,8 +85,8 @@ pub(in crate::log) async fn look(jetstream: &Context, wanted: Wanted) -> Result<
     found(there, wanted)
 }
 
-/// Makes a log. One whose making was interrupted is made complete; one that has held something and has
-/// lost a stream since is not.
+/// Makes a log, or the rest of a log whose making was interrupted. A log that has held events and has lost a stream is
+/// not completed: that would hide the loss.
 pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) -> Result<Found, OpenError> {
     let there = all(&maker.jetstream).await?;
     if there.iter().any(|info| info.state.last_sequence > 0) {
@@ -109,7 +108,7 @@ pub(in crate::log) async fn make(maker: &Maker, wanted: Wanted, streams: usize) 
     look(&maker.jetstream, wanted).await
 }
 
-/// Makes the streams that were lost, empty, in a new life of the log.
+/// Makes the streams that were lost, empty, in a new epoch.
 pub(in crate::log) async fn make_what_is_missing(
     maker: &Maker,
     wanted: Wanted,
@@ -128,9 +127,9 @@ pub(in crate::log) async fn make_what_is_missing(
     look(&maker.jetstream, wanted).await
 }
 
-/// Begins a new life of a log at the same positions. When it is interrupted, the epochs of the streams
-/// differ, and no node opens such a log: it is to be done again. A log that has lost a stream is refused, or
-/// the loss would no longer be seen by the epoch.
+/// Begins a new epoch of a log at the same positions. After an interruption the epochs of the streams differ, and no
+/// node opens such a log; the operator does it again. A log that has lost a stream is refused, because afterwards the
+/// epoch would no longer show the loss.
 pub(in crate::log) async fn begin_epoch(maker: &Maker) -> Result<Epoch, OpenError> {
     let there = all(&maker.jetstream).await?;
     let (_, streams) = there.iter().find_map(stated).ok_or(OpenError::NoLog)?;
@@ -166,7 +165,7 @@ async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
                 streams = streams.max(stated(&info).map_or(1, |(_, streams)| streams));
                 there.push(info);
             }
-            // Where the first one is lost, another one tells how many there were.
+            // If the first stream is lost, another one tells how many there were.
             Err(e) if is_not_found(e.kind()) && there.is_empty() => streams = (index + 2).min(256),
             Err(e) if is_not_found(e.kind()) => {}
             Err(e) => return Err(refused(e)),
@@ -197,7 +196,7 @@ fn stated(info: &Info) -> Option<(Epoch, usize)> {
     metadata.get(EPOCH).map(|epoch| Epoch(epoch.clone())).zip(streams)
 }
 
-/// The same of all streams, which have to agree; `None` if there are none.
+/// The epoch and the number of streams of the whole log, on which all streams have to agree; `None` without streams.
 fn identity(there: &[Info]) -> Result<Option<(Epoch, usize)>, OpenError> {
     let mut one = None;
     for info in there {
@@ -218,7 +217,7 @@ fn identity(there: &[Info]) -> Result<Option<(Epoch, usize)>, OpenError> {
     Ok(one)
 }
 
-/// The log, if all of it is there and it is as wanted. A forgotten setting must not take copies away.
+/// The log, if it is complete and as wanted. A forgotten setting must not take copies away.
 fn found(there: Vec<Info>, wanted: Wanted) -> Result<Found, OpenError> {
     let Some((epoch, streams)) = identity(&there)? else { return Err(OpenError::NoLog) };
     if let Some(other) = wanted.streams.filter(|wanted| *wanted != streams) {

@@ -1,4 +1,4 @@
-//! Making and changing streams, which an operator's user may and that of the nodes may not.
+//! Making and changing streams. An operator's NATS user may do it; the user of the nodes may not.
 
 use std::fmt;
 
@@ -17,8 +17,8 @@ pub(in crate::log) struct Maker {
     pub(in crate::log) refusals: Refusals,
 }
 
-/// The subject that nats-server has refused last. A request that its user may not make is not answered:
-/// the server says so beside, and the request would wait in vain.
+/// The subject that nats-server has refused last. The server does not answer a request that its user may not make. It
+/// reports the refusal beside, and the request would wait in vain.
 #[derive(Clone)]
 pub(in crate::log) struct Refusals(watch::Sender<String>);
 
@@ -29,7 +29,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Notes what the server says, if it is of this kind.
+    /// Notes an error of the server, if it is a refusal.
     pub(in crate::log) fn note(&self, error: &ServerError) {
         let ServerError::Other(said) = error else { return };
         let subject = said.strip_prefix("Permissions Violation for Publish to \"");
@@ -38,13 +38,13 @@ impl Refusals {
         }
     }
 
-    /// Waits for the answer to a request, or for the word that its subject is refused.
+    /// Waits for the answer to a request, or for the report that its subject is refused.
     pub(in crate::log) async fn hear<T, E: fmt::Display>(
         &self,
         subject: &str,
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<Result<T, E>, OpenError> {
-        // What an earlier attempt was told does not count for this one.
+        // The refusal of an earlier attempt does not count for this one.
         self.0.send_if_modified(|refused| refused == subject && !std::mem::take(refused).is_empty());
         let mut refusals = self.0.subscribe();
         select! {
@@ -58,7 +58,7 @@ impl Refusals {
 }
 
 impl Maker {
-    /// Makes a stream. It is no error if it is there, also if another process has been faster.
+    /// Makes a stream. A stream that is there already is no error: another process may have been faster.
     pub(in crate::log) async fn create(&self, config: Config) -> Result<(), OpenError> {
         let subject = format!("$JS.API.STREAM.CREATE.{}", config.name);
         match self.refusals.hear(&subject, self.jetstream.create_stream(config)).await? {

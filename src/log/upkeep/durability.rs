@@ -1,4 +1,4 @@
-//! What an acknowledgement is worth: the effective settings of the servers, read back from them.
+//! The worth of an acknowledgement: the effective sync settings of the servers, read back from them.
 
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 pub enum Durability {
     /// Before every acknowledgement: a power failure loses nothing that was acknowledged.
     Always,
-    /// Every so often: a power failure loses what was acknowledged since.
+    /// At intervals: a power failure loses the events that were acknowledged since the last sync.
     Interval {
         /// Seconds between two syncs.
         seconds: u64,
@@ -28,12 +28,12 @@ impl Durability {
     fn of(config: &Config) -> Self {
         match config.sync_always {
             true => Self::Always,
-            // Less than a second is not nothing.
+            // Rounded up, or an interval below a second would read as none.
             false => Self::Interval { seconds: config.sync_interval.div_ceil(NANOSECONDS) },
         }
     }
 
-    /// The one by which more can be lost.
+    /// The durability by which more can be lost.
     fn weaker(self, other: Self) -> Self {
         match (&self, &other) {
             (Self::Unknown, _) | (_, Self::Always) => self,
@@ -73,7 +73,7 @@ struct Config {
 }
 
 impl Log {
-    /// Asks all servers; the weakest counts.
+    /// Asks all servers. The weakest answer counts.
     pub async fn durability(&self) -> Durability {
         let inbox = self.client.new_inbox();
         let Ok(mut answers) = self.client.subscribe(inbox.clone()).await else { return Durability::Unknown };

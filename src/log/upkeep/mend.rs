@@ -1,5 +1,5 @@
-//! Settings of the streams: those that are ours and wrong are put right in place, and all others stay as an
-//! operator has set them.
+//! Settings of the streams. A wrong setting that is ours is put right in place; all others stay as an operator has set
+//! them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -16,16 +16,16 @@ use crate::log::{
     subject,
 };
 
-/// A setting of a stream that was not as it has to be, and was put right or has to be.
+/// A wrong setting of a stream, which was put right or has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mended {
-    /// Which stream.
+    /// The stream of the setting.
     pub stream: String,
-    /// Which setting, as JetStream's API names it.
+    /// The setting, as JetStream's API names it.
     pub setting: &'static str,
-    /// What it was.
+    /// The wrong value.
     pub was: String,
-    /// What it is now.
+    /// The right value.
     pub is: String,
 }
 
@@ -37,20 +37,20 @@ impl fmt::Display for Mended {
 }
 
 impl Log {
-    /// Makes what lies in the memory of the servers only, where it is missing: the stream of presence
-    /// changes and the buckets of leases.
+    /// Makes the streams that lie in the memory of the servers, where they are missing: the stream of presence changes
+    /// and the buckets of leases.
     pub async fn make_volatile(&self) -> Result<(), OpenError> {
         layout::make_presence(&self.maker, self.layout).await?;
         self.leases().await.map(drop).map_err(errors::refused)
     }
 
-    /// The streams from which nothing could ever be erased: `deny_delete` is set, and cannot be unset.
+    /// The streams from which no event could ever be erased: `deny_delete` is set, and cannot be unset.
     pub async fn never_erased(&self) -> Result<Vec<String>, OpenError> {
         let found = layout::look(&self.jetstream, Wanted::default()).await?;
         Ok(found.deny_delete().map(str::to_owned).collect())
     }
 
-    /// What is not as it has to be, with the stream as it has to be.
+    /// The wrong settings, each stream with its right configuration.
     async fn wrong(&self) -> Result<Vec<(Config, Vec<Mended>)>, OpenError> {
         let layout = self.layout;
         let wanted = Wanted { streams: Some(layout.streams), replicas: Some(layout.replicas) };
@@ -79,8 +79,7 @@ impl Log {
         Ok(self.wrong().await?.into_iter().flat_map(|(_, mended)| mended).collect())
     }
 
-    /// Puts the settings of the streams right, as far as they are ours, and makes what lies in memory
-    /// only. Tells what was not right.
+    /// Puts our settings of the streams right, and makes the streams in memory. Returns the settings that were wrong.
     pub async fn mend(&self) -> Result<Vec<Mended>, OpenError> {
         self.make_volatile().await?;
         let mut all = Vec::new();
@@ -92,7 +91,7 @@ impl Log {
     }
 }
 
-/// The configuration with the settings that are ours as they have to be, and which of them were not.
+/// The configuration with our settings put right, and the settings that were wrong.
 fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     // The server adds metadata of its own, and the order of subjects means nothing.
     for (name, value) in &config.metadata {
@@ -157,7 +156,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     (config, mended)
 }
 
-/// Subjects in short: how many there are, and one of those that the others lack.
+/// Subjects in short: their number, and one that `others` lacks.
 fn briefly(subjects: &[String], others: &[String]) -> String {
     let count = subjects.len();
     match subjects.iter().find(|subject| !others.contains(subject)) {
@@ -166,7 +165,7 @@ fn briefly(subjects: &[String], others: &[String]) -> String {
     }
 }
 
-/// The metadata that the others lack or have otherwise.
+/// The metadata that `others` lacks or has with another value.
 fn only(metadata: &HashMap<String, String>, others: &HashMap<String, String>) -> String {
     let other: BTreeMap<_, _> =
         metadata.iter().filter(|(name, value)| others.get(*name) != Some(value)).collect();

@@ -1,4 +1,4 @@
-//! Upkeep: what the streams and their servers are like at present, and settings that are put right.
+//! Upkeep: the state of the streams and their servers, and settings that are put right.
 
 pub(in crate::log) mod durability;
 pub(in crate::log) mod mend;

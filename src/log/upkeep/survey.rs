@@ -1,6 +1,6 @@
-//! How the log is doing, looked at once a second: whether the server answers, each stream has a leader,
-//! its copies are near it and there is room. A server that is up and cut off from its quorum keeps its
-//! clients and answers nothing that counts, so it is left for another one.
+//! A look at the log, once a second: does the server answer, has each stream a leader, are its copies near the leader,
+//! and is there room? A server that is up and cut off from its quorum keeps its clients and answers nothing that
+//! counts, so this process leaves it for another server.
 
 use std::time::Duration;
 
@@ -21,19 +21,20 @@ use crate::{
 
 /// How often the log is looked at.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long one answer may take. A look may not delay the next one.
+/// How long one answer may take: a look must not delay the next one.
 const ANSWER: Duration = Duration::from_millis(500);
-/// So many looks in a row without any answer, and the server is left. A cluster needs some seconds to find
-/// another leader, and there its servers are no better than this one.
+/// After so many looks in a row without any answer this process leaves the server. A cluster needs some seconds to
+/// elect another leader, and meanwhile the other servers are no better.
 const LOOKS_WITHOUT_ANSWER: u32 = 4;
-/// So long a server may take to accept this client.
+/// How long another server may take to accept this client.
 const RECONNECT: Duration = Duration::from_secs(3);
-/// The most tries to get away from a server in one go; which one comes next is chosen at random.
+/// The most tries to get away from a server in one go. The client chooses the next server at random, so it may be the
+/// same one.
 const TRIES: usize = 4;
-/// What was seen.
+/// The result of a look.
 #[derive(Debug, Clone)]
 pub struct Survey {
-    /// When.
+    /// When the look was over.
     pub at: Instant,
     /// Whether there is a connection.
     pub is_connected: bool,
@@ -60,17 +61,17 @@ pub struct StreamSeen {
     pub wanted: usize,
     /// Copies that are there and near the leader, the leader's own included.
     pub current: usize,
-    /// What is wrong with the other copies.
+    /// The faults of the other copies, in words.
     pub behind: Vec<String>,
-    /// Whether the leader hears of as many others as it needs to store something.
+    /// Whether the leader hears of as many copies as it needs to store an event.
     pub has_majority: bool,
-    /// Where something is missing.
+    /// The first hole of the stream.
     pub hole: Option<Hole>,
 }
 
-/// Whether something can be stored through this server. A leader that has been cut off goes on answering
-/// for some ten seconds, and tells that it hears of nobody; servers that have lost their quorum do not
-/// answer. A stream without a leader is no reason to leave if the servers as a whole have one.
+/// Whether events can be stored through this server. A leader that is cut off goes on answering for some ten seconds,
+/// and tells that it hears of no other copy; servers that have lost their quorum do not answer. A stream without a
+/// leader is no reason to leave while the servers as a whole have one.
 fn answers<'a>(
     mut streams: impl Iterator<Item = &'a Result<StreamSeen, String>> + Clone,
     has_quorum: bool,
@@ -188,8 +189,7 @@ impl Answer {
 }
 
 impl Log {
-    /// Looks at the log for as long as the process lives, and leaves a server that does not answer for
-    /// another one.
+    /// Looks at the log for as long as the process lives, and leaves a server that does not answer.
     pub fn survey(&self, clock: Clock, tasks: &Supervisor) -> watch::Receiver<Option<Survey>> {
         let (sender, seen) = watch::channel(None);
         let log = self.clone();
@@ -202,7 +202,7 @@ impl Log {
                 let survey = log.look(&clock).await;
                 let is_silent = survey.is_connected && !survey.answers;
                 if survey.streams.iter().any(Result::is_err) {
-                    // That an append had no answer meanwhile tells nothing of the log that is there again.
+                    // An append without an answer during an outage says nothing about the log after the outage.
                     log.outcomes.forget();
                 }
                 sender.send_replace(Some(survey));
@@ -247,7 +247,7 @@ impl Log {
         }
     }
 
-    /// Whether the servers as a whole answer: those that have lost their quorum do not, or say so.
+    /// Whether the servers as a whole answer. Servers without a quorum do not answer, or say that they have none.
     async fn has_quorum(&self) -> bool {
         let asked = timeout(ANSWER, self.client.request("$JS.API.INFO", "".into())).await;
         let answer = asked.ok().and_then(Result::ok);
@@ -255,7 +255,7 @@ impl Log {
         answer.is_some_and(|answer| answer.error.is_none())
     }
 
-    /// Asks the leader of a stream; and how far its clock is ahead of ours.
+    /// Asks the leader of a stream. The second value says how far its clock is ahead of ours.
     async fn look_at(&self, stream: usize, clock: &Clock) -> (Result<StreamSeen, String>, Option<f64>) {
         let subject = format!("$JS.API.STREAM.INFO.{}", layout::name(stream));
         let asked = (clock.now(), Instant::now());
@@ -268,7 +268,7 @@ impl Log {
         let Ok(answer) = serde_json::from_slice::<Answer>(&answer.payload) else {
             return (Err("the server's answer cannot be read".into()), None);
         };
-        // The answer was written about half-way.
+        // The server wrote its answer about half-way between question and answer.
         let ahead = answer.ts.as_ref().and_then(|ts| OffsetDateTime::parse(ts, &Rfc3339).ok());
         let ahead = ahead.map(|theirs| (theirs - (asked.0.datetime() + took / 2)).as_seconds_f64());
         let lacks_some = answer.state.as_ref().is_some_and(|state| state.messages < state.last_seq);
@@ -279,7 +279,7 @@ impl Log {
         (seen, ahead)
     }
 
-    /// Connects to another server of the pool; whether it came to that.
+    /// Connects to another server of the pool. `false` if there is none.
     async fn leave_server(&self) -> bool {
         let left = self.client.server_info();
         match self.client.server_pool().await {

@@ -1,6 +1,6 @@
-//! Group commit: one disk sync for many events. On one replica JetStream syncs each message by
-//! itself, so what queues up behind a sync is published as one atomic batch; a few are faster one
-//! by one. In a cluster the servers group by themselves and messages are only pipelined.
+//! Group commit: one disk sync for many events. On one replica JetStream syncs each message by itself, so the messages
+//! that queue up behind a sync are published as one atomic batch; a few messages are faster one by one. In a cluster
+//! the servers group by themselves, so messages are only pipelined.
 
 use std::sync::Arc;
 
@@ -24,13 +24,13 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// From so many waiting events a batch is cheaper than as many single publications.
+/// From so many waiting events on, a batch is cheaper than single publications.
 const BREAK_EVEN: usize = 16;
 /// The most events of a batch; the server's limit is 1,000.
 const MAX_BATCH: usize = 500;
 /// The most bytes of a batch.
 const MAX_BATCH_BYTES: usize = 1 << 20;
-/// The most events that may wait or be on their way; beyond it an append is refused at once.
+/// The most events that wait or are on their way; beyond that an append is refused at once.
 const MAX_WAITING: usize = 8_192;
 
 static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
@@ -44,7 +44,7 @@ pub(in crate::log) struct Queue {
     waited: Shortest,
 }
 
-/// Where the events of a queue go.
+/// The stream of a queue, and the memory that its task keeps current.
 #[derive(Clone)]
 struct Stream {
     client: Client,
@@ -53,7 +53,7 @@ struct Stream {
     outcomes: Outcomes,
 }
 
-/// An event that waits to be stored and somebody who waits for the answer.
+/// An event that waits to be stored, and the way back to its caller.
 struct Waiting {
     out: Outgoing,
     deadline: Instant,
@@ -62,7 +62,7 @@ struct Waiting {
 }
 
 impl Queue {
-    /// Starts the task that empties it; it ends with the last sender.
+    /// Starts the task that empties the queue; the task ends with the last sender.
     pub(in crate::log) fn start(
         client: Client,
         known: Known,
@@ -121,7 +121,7 @@ async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
     }
 }
 
-/// JetStream refuses a batch in which a message id stands twice: the repeats go behind it.
+/// JetStream refuses a batch in which a message id stands twice, so the repeats go behind the batch.
 fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     let mut seen = std::collections::HashSet::new();
     round.into_iter().partition(|waiting| {
@@ -130,8 +130,8 @@ fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
     })
 }
 
-/// All or nothing; what is given back has to go one by one, for instance because one of them is
-/// stored already.
+/// All or nothing. The events that come back have to go one by one, for instance because one of them is stored
+/// already.
 async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
     match publish_batch(&stream.client, &batch).await {
         Ok(answer) if answer.count == batch.len() as u64 => {
@@ -139,7 +139,7 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
             if let Some(last) = batch.last() {
                 stream.known.note(Position(answer.seq), last.out.conversation);
             }
-            // An atomic batch stands together in the log and the answer names its last position.
+            // An atomic batch stands together in the log, and the answer names its last position.
             let before = answer.seq - answer.count;
             for (waiting, position) in batch.into_iter().zip(before + 1..) {
                 let appended = Appended { position: Position(position), duplicate: false };
@@ -172,11 +172,11 @@ async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnsw
     }
     let mut commit = numbered(last, batch.len());
     commit.headers.insert(BATCH_COMMIT.clone(), "1");
-    // A batch that is sent again goes one by one: it is worth some patience.
+    // The events of a batch without an answer go one by one, which is dear: the batch is worth some patience.
     publish(client, commit, last.deadline.min(Instant::now() + REQUEST_TIMEOUT)).await
 }
 
-/// Publishes side by side, and again until each is stored or its deadline has passed.
+/// Publishes the events side by side, and retries until each is stored or its deadline has passed.
 async fn one_by_one(stream: &Stream, round: Vec<Waiting>) {
     join_all(round.into_iter().map(|waiting| until_stored(stream, waiting))).await;
 }

@@ -1,4 +1,4 @@
-//! Publishing one message, and what JetStream answers.
+//! Publishing one message, and the answer of JetStream.
 
 use std::time::Duration;
 
@@ -9,19 +9,19 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{ConversationId, Position};
 
-/// How long to wait before the same append is tried again.
+/// The wait before a retry of an append.
 pub(in crate::log) const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
-/// How long the answer to a publication is awaited before it is sent again. JetStream knows it by
-/// its id, and a server that hangs or has just handed over does not answer at all.
+/// How long to wait for the answer to a publication before it is sent again. JetStream recognises the repeat by its
+/// id, and a server that hangs or has just handed its stream over never answers.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// Where an event stands now.
+/// An event that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Appended {
-    /// Its position.
+    /// The position of the event.
     pub position: Position,
-    /// The log had it from an earlier attempt: what is stored there is the first one.
+    /// Whether the log had the event from an earlier attempt, which is the one that is stored.
     pub duplicate: bool,
 }
 
@@ -40,10 +40,10 @@ pub(in crate::log) enum Refused {
     /// The subject's last sequence was another than expected.
     #[error("another event was stored meanwhile")]
     WrongLast,
-    /// It is larger than the server or the stream takes.
+    /// The message is larger than the server or the stream takes.
     #[error("it is too large")]
     TooLarge,
-    /// Anything else; trying again may help.
+    /// Any other reason; a retry may help.
     #[error("{0}")]
     Other(String),
 }
@@ -60,12 +60,12 @@ pub(in crate::log) struct PublishAnswer {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// Until when an attempt may last of which several have time before the deadline.
+/// The end of one attempt, so that several fit before the deadline.
 pub(in crate::log) fn attempt(deadline: Instant) -> Instant {
     deadline.min(Instant::now() + ANSWER)
 }
 
-/// Publishes and waits for the answer that it is stored.
+/// Publishes a message and waits for the answer that it is stored.
 pub(in crate::log) async fn publish(
     client: &async_nats::Client,
     out: Outgoing,
@@ -90,7 +90,7 @@ pub(in crate::log) async fn publish(
     }
 }
 
-/// nats-server 2.15 has two codes for it: 10071 and 10164.
+/// nats-server 2.15 has two codes for a wrong last sequence: 10071 and 10164.
 fn is_wrong_last(code: ErrorCode) -> bool {
     code == ErrorCode::STREAM_WRONG_LAST_SEQUENCE || code == ErrorCode(10164)
 }
