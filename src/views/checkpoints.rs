@@ -28,24 +28,24 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/checkpo
 /// The result of moving a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Advanced {
-    /// It stands where it should.
+    /// The checkpoint has moved.
     Yes,
-    /// It was not where this projector believed it: another one works on the stream.
+    /// The checkpoint was not where this projector believed it: another projector works on the stream.
     NotOurs,
 }
 
-/// Where the projections of a stream stand, as their checkpoints say.
+/// The checkpoints of a stream's projections.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CheckpointState {
-    /// Together, at a point of this life of the log.
+    /// All at one point of this epoch of the log.
     At(Point),
-    /// In another life of the log.
+    /// In another epoch of the log.
     AnotherEpoch(Epoch),
-    /// Not at one point.
+    /// At different points.
     Apart,
 }
 
-/// Where to go on in a stream; begins at the start if nothing is there.
+/// The point from which to go on in a stream. Without checkpoints, makes them at the start of the stream.
 pub(crate) async fn resume(
     connection: &mut PgConnection,
     epoch: &Epoch,
@@ -89,8 +89,9 @@ pub(crate) async fn stands(connection: &mut PgConnection, stream: usize, at: Poi
     Ok(standing == ALL.len() as i64)
 }
 
-/// Moves the checkpoints of all projections of a stream, within the transaction of the rows and
-/// before them: whoever holds the checkpoints has the projector wait before it touches anything.
+/// Moves the checkpoints of all projections of a stream, within the transaction of the rows and *before* them. So a
+/// rebuild that holds the checkpoints stops a projector before it touches a row. In the other order a projector would
+/// write rows into views that are being replaced.
 pub(crate) async fn advance(
     connection: &mut PgConnection,
     stream: usize,
@@ -111,8 +112,8 @@ pub(crate) async fn advance(
     Ok(if all { Advanced::Yes } else { Advanced::NotOurs })
 }
 
-/// Where the views of a schema stand in each stream, and in which life of the log; nothing if there are
-/// none. Of projections that stand apart the hindmost counts.
+/// The position of a schema's views in each stream, and their epoch; empty if there are no views. If the projections
+/// of a stream stand apart, the hindmost counts.
 pub(crate) async fn points_in(
     connection: &mut PgConnection,
     schema: &str,
@@ -130,13 +131,13 @@ pub(crate) async fn points_in(
     Ok(rows.into_iter().map(standing).collect())
 }
 
-/// Whether a schema or a table is missing, or has not the columns that this version knows.
+/// Whether a schema or a table is missing, or lacks a column that this version knows.
 fn is_not_there(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| ["3F000", "42P01", "42703"].contains(&&*code))
 }
 
-/// Says of the views of a schema that they belong to another life of the log, at the same points.
+/// Gives the views of a schema to another epoch of the log, at the same points.
 pub(crate) async fn change_epoch(
     connection: &mut PgConnection,
     schema: &str,
@@ -161,16 +162,16 @@ pub struct Progress {
     latest: Arc<Mutex<Option<Reading>>>,
 }
 
-/// Where the views stood, for all who wait.
+/// The last reading of the checkpoints, for all waiting readers.
 struct Reading {
     at: HashMap<usize, Position>,
     taken: Instant,
 }
 
 impl Progress {
-    /// The most that may wait at once; more are told at once that it is not there yet.
+    /// The most readers that wait; one more is told at once that the views are not there yet.
     const MAX_WAITING: usize = 1_000;
-    /// Postgres is asked once in this time, however many wait.
+    /// The time between two questions to Postgres, however many readers wait.
     const PAUSE: Duration = Duration::from_millis(5);
 
     /// Watches the views of a database.
@@ -187,8 +188,7 @@ impl Progress {
         Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
     }
 
-    /// Whether the views of a conversation stand still before a position, while those of others move
-    /// on.
+    /// Whether the views of a conversation stand still before a position, while other conversations move on.
     pub async fn stands_still(&self, conversation: ConversationId, before: Position) -> sqlx::Result<bool> {
         sqlx::query_scalar("select exists (select from parked where conversation = $1 and position <= $2)")
             .bind(conversation.uuid())
@@ -197,7 +197,7 @@ impl Progress {
             .await
     }
 
-    /// Waits until the views have reached `wanted`; whether they did within `patience`.
+    /// Waits until the views have reached `wanted`. `false`: they did not within `patience`.
     pub async fn reached(&self, wanted: Checkpoint, patience: Duration) -> sqlx::Result<bool> {
         self.all_reached(&[wanted], patience).await
     }
@@ -218,8 +218,8 @@ impl Progress {
         timeout(patience, wait).await.unwrap_or(Ok(false))
     }
 
-    /// Whether the views have come so far, by a reading that is hardly older than this. Whoever finds
-    /// none takes one, for all who come meanwhile.
+    /// Whether the views have come so far, by a reading that is hardly older than this call. A caller that finds no
+    /// such reading takes one, for all callers that come meanwhile.
     async fn have_reached(&self, wanted: &[Checkpoint]) -> sqlx::Result<bool> {
         let mut latest = self.latest.lock().await;
         let reading = match latest.take() {
@@ -236,7 +236,7 @@ impl Progress {
     }
 }
 
-/// One more that waits, until it is dropped.
+/// The place of a waiting reader, until it is dropped.
 struct Waiting<'a> {
     all: &'a AtomicUsize,
     others: usize,

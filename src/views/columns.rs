@@ -1,8 +1,8 @@
-//! How values of the domain stand in columns.
+//! Values of the domain as columns.
 
 use crate::domain::Position;
 
-/// How a value of the domain is written in a column.
+/// The column's value for a value of the domain.
 pub(in crate::views) fn word<T: serde::Serialize>(value: T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
@@ -10,7 +10,7 @@ pub(in crate::views) fn word<T: serde::Serialize>(value: T) -> String {
     }
 }
 
-/// Reads it back.
+/// Reads a value of the domain back from a column.
 pub(in crate::views) fn read_word<T: serde::de::DeserializeOwned>(word: String) -> sqlx::Result<T> {
     serde_json::from_value(serde_json::Value::String(word)).map_err(|e| sqlx::Error::Decode(e.into()))
 }

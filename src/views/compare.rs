@@ -1,13 +1,12 @@
-//! Holding two sets of views against each other, row by row, in Postgres: neither is ever held in
-//! memory here.
+//! Comparing two sets of views row by row, in Postgres, so that neither set is ever held in memory here.
 
 use futures_util::TryStreamExt as _;
 use sqlx::{AssertSqlSafe, PgConnection};
 
-/// A row that two sets do not have alike, as JSON.
+/// A row that differs between two sets, as JSON.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// Its primary key.
+    /// The primary key of the row.
     pub key: String,
     /// The row of the first set; `None` if there is none.
     pub one: Option<String>,
@@ -15,8 +14,7 @@ pub struct Difference {
     pub other: Option<String>,
 }
 
-/// Tells every row that a table of two schemas does not have alike; answers how many rows the first
-/// one has.
+/// Reports every row of a table that differs between two schemas. Returns the number of rows in the first schema.
 pub async fn compare(
     connection: &mut PgConnection,
     table: &str,

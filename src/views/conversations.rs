@@ -132,8 +132,8 @@ async fn update(
     Ok(())
 }
 
-/// The last position of each conversation in the batch, and when somebody last spoke, in one statement. What
-/// is done with an old message does not bring a conversation to the front of anybody's list.
+/// The last position of each conversation in the batch, and the time of its last message, in one statement. A change to
+/// an old message does not bring its conversation to the front of a list.
 async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut last: BTreeMap<ConversationId, (Position, u64, Position, Option<Time>)> = BTreeMap::new();
     for fact in facts.iter().filter(|fact| fact.counts) {
@@ -178,7 +178,7 @@ async fn heads(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()
     Ok(())
 }
 
-/// The folds of conversations as the views have them, for the projector to go on from.
+/// The folds of conversations as the views have them, from which the projector goes on.
 pub(crate) async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],

@@ -1,5 +1,5 @@
-//! Reading messages, as one member may see them: the one place where rows become messages. A page is
-//! one query, whatever the messages carry, and costs little more than its rows if they carry nothing.
+//! Reading messages as one member may see them. Rows become messages in this file only. A page is one query, whatever
+//! the messages carry, and costs little more than its rows if they carry nothing.
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AssertSqlSafe, PgPool, types::Json as AsJson};
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The most characters of a message that is quoted; the query says it too.
+/// The most characters of a quoted message. The query repeats the number.
 pub(crate) const QUOTE: usize = 200;
 
 /// A member who reads a conversation, and the position from which the member may read.
@@ -23,16 +23,16 @@ pub(crate) const QUOTE: usize = 200;
 pub struct Reader {
     /// The conversation that is read.
     pub conversation: ConversationId,
-    /// The member who reads.
+    /// The reading member.
     pub user: UserId,
-    /// Only what comes after this position is there for them.
+    /// The member may see events after this position only.
     pub visible_from: Position,
 }
 
 /// A message as a member sees it now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
     /// The position of the message.
     pub position: Position,
@@ -50,31 +50,31 @@ pub struct Message {
     pub deleted_at: Option<Time>,
     /// The author, or the admin who deleted the message.
     pub deleted_by: Option<UserId>,
-    /// The message that it answers.
+    /// The message that this one answers.
     pub reply_to: Option<Quote>,
     /// The metadata, in the bytes of the client.
     pub metadata: Option<Json>,
-    /// The members whom it mentions, by id.
+    /// The mentioned members, by id.
     pub mentions: Vec<UserId>,
-    /// Its reactions, the first one first.
+    /// The reactions, the oldest first.
     pub reactions: Vec<ReactionCount>,
-    /// Whether it is pinned.
+    /// Whether the message is pinned.
     pub pinned: bool,
 }
 
-/// The message that another one answers. Of one that the reader may not see, or that is not known
-/// yet, there is only its place.
+/// The message that another one answers. If the reader may not see it, or it is not known yet, the quote has the id
+/// and the position only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quote {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
     /// The position of the message.
     pub position: Position,
     /// The author of the message.
     pub sender: Option<UserId>,
-    /// How its text begins, up to 200 characters.
+    /// The beginning of the text, up to 200 characters.
     pub text: Option<String>,
-    /// Whether it is gone.
+    /// Whether the message is deleted.
     pub deleted: bool,
 }
 
@@ -83,7 +83,7 @@ pub struct Quote {
 pub struct ReactionCount {
     /// The emoji, fully qualified.
     pub emoji: String,
-    /// From how many members.
+    /// How many members have reacted so.
     pub count: i64,
     /// Whether the reader is among them.
     pub mine: bool,
@@ -100,7 +100,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The same way, from behind a message.
+    /// The page behind a message, in the same direction.
     pub fn behind(self, position: Position) -> Self {
         match self {
             Self::Before(_) => Self::Before(position),
@@ -109,9 +109,9 @@ impl Direction {
     }
 }
 
-/// What the reader `$1` sees of messages `m` of conversations that are there for them from behind
-/// `visible_from`. What few messages have is one value for those that have any of it, and is looked up
-/// for these alone: look-ups for all made a page three times as dear for Postgres.
+/// The columns that the reader `$1` sees of messages `m`, in conversations that the reader may see from behind
+/// `visible_from`. The rare ones are one value, and are looked up only for messages that have any: look-ups for all
+/// messages made a page three times as dear for Postgres.
 const COLUMNS: &str = "
     m.id, m.position, m.sender, m.client_id, m.text, m.sent_at, m.metadata,
     case when m.marked or m.reply_to is not null or m.edited_at is not null or m.deleted_at is not null
@@ -137,8 +137,8 @@ const COLUMNS: &str = "
             select from pin where conversation_id = m.conversation_id and message = m.position)
     ) end";
 
-/// Messages of the conversation `$2`, which is there for the reader from behind `$3`; more conditions,
-/// an order and a limit may follow.
+/// Messages of the conversation `$2`, which the reader may see from behind `$3`. More conditions, an order and a limit
+/// may follow.
 fn select(rest: &str) -> String {
     format!(
         "select {COLUMNS} from (select $3::bigint as visible_from) reader
@@ -169,7 +169,7 @@ struct Quoted {
     deleted: bool,
 }
 
-/// A row by the order of its columns: their names would be looked up in each.
+/// Reads a row by the order of its columns: names would be looked up in every row.
 fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) -> Message {
     let more = more.map(|more| more.0).unwrap_or_default();
     let quote = |(id, at), quoted: Option<Quoted>| Quote {
@@ -190,7 +190,7 @@ fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) 
         deleted_at: more.deleted_at,
         deleted_by: more.deleted_by.map(UserId::known),
         reply_to: more.reply_to.zip(more.reply_to_at).map(|place| quote(place, more.quoted)),
-        // JSON that this program has written there.
+        // This program has written the JSON.
         metadata: metadata.and_then(|json| json.parse().ok()),
         mentions: more.mentions.unwrap_or_default().into_iter().map(UserId::known).collect(),
         reactions: more.reactions.unwrap_or_default(),
@@ -221,8 +221,7 @@ pub async fn history(
     Ok((rows.into_iter().map(read).collect(), moment))
 }
 
-/// The messages about a position, newest first: up to `older` at or before it, up to `newer` behind
-/// it.
+/// The messages around a position, newest first: up to `older` at or before the position, and up to `newer` behind it.
 pub(crate) async fn around(
     pool: &PgPool,
     reader: Reader,
@@ -260,8 +259,8 @@ pub(crate) async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sql
     Ok(row.map(read))
 }
 
-/// The messages at these places, each of a conversation that is there for the user from behind a
-/// position; in no order.
+/// The messages at these positions, in no order. Of each conversation the user sees the messages from behind a position
+/// only.
 pub(crate) async fn messages_at(
     pool: &PgPool,
     user: UserId,
@@ -287,10 +286,10 @@ pub(crate) async fn messages_at(
     Ok(rows.into_iter().map(there).collect())
 }
 
-/// A text that a message had or has.
+/// A version of a message's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Version {
-    /// Where it was said: the message's own position, then those of its edits.
+    /// The position of the event that wrote this version: the message, or an edit.
     pub position: Position,
     /// As typed.
     pub text: String,
@@ -298,7 +297,7 @@ pub(crate) struct Version {
     pub said_at: Time,
 }
 
-/// The texts of a message, the first one first, from behind a position. Of a deleted one there is none.
+/// The versions of a message's text, the oldest first, from behind a position. A deleted message has none.
 pub(crate) async fn versions(
     pool: &PgPool,
     conversation: ConversationId,

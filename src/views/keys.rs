@@ -1,5 +1,5 @@
-//! The idempotency keys of what was done with messages, and of what is void: whoever tries again gets
-//! the same answer as the first time, also if that came to nothing.
+//! Idempotency keys of changes to messages, and of void events. A retry gets the answer of the first attempt, even if
+//! the first attempt is void.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,25 +52,25 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-/// Something done by its key: where, by whom, which.
+/// A key to look up: its conversation, its user and the text of the key.
 pub(crate) type Sending = (ConversationId, UserId, ClientId);
 
 /// The answer of one whole set of views about keys, at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct FoundKey {
-    /// Where those stand that it has.
+    /// The positions of the keys that the views have.
     pub at: HashMap<Sending, Position>,
-    /// The position of every stream that it has reached.
+    /// The position of the views in every stream.
     pub reached: HashMap<usize, Position>,
-    /// The conversations that stand still.
+    /// The conversations whose views stand still.
     pub parked: HashSet<ConversationId>,
 }
 
-/// Looks keys up, on a connection of its own: one for all look-ups is faster than many by turns.
+/// Looks keys up, on one connection for all look-ups: that is faster than taking turns on many.
 pub(crate) struct UsedKeys {
     pool: PgPool,
     connection: Option<PgConnection>,
-    /// The set of views that answered last: another number for every one that was ever made.
+    /// The number of the set that answered last. Every set has another number.
     set: Option<i64>,
 }
 
@@ -80,8 +80,8 @@ impl UsedKeys {
         Self { pool, connection: None, set: None }
     }
 
-    /// Asks the views; `None` if there are none, or were begun anew meanwhile: these lack what those
-    /// before them had.
+    /// Asks the views. `None` if there are none, or if they were begun anew: the new set lacks keys that the old one
+    /// had.
     pub(crate) async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
@@ -107,9 +107,8 @@ impl UsedKeys {
     }
 }
 
-/// Which set of views has answered, and what. All of it comes from that set if an answer before came
-/// from it too: one statement sees one state, but looks its tables up one after the other, the
-/// checkpoints last.
+/// An answer, and the set of views that it comes from. The whole answer is of that set only if the answer before was,
+/// too: one statement sees one state of the rows, but looks up its tables one after the other, the checkpoints last.
 async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Result<(Option<i64>, FoundKey)> {
     type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
     let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();

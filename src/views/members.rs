@@ -1,4 +1,4 @@
-//! Memberships.
+//! Memberships: who is in a conversation, and who was.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -198,41 +198,41 @@ pub(crate) async fn members(
     Ok((rows.into_iter().map(member).collect::<sqlx::Result<_>>()?, moment))
 }
 
-/// Somebody's time in a conversation.
+/// A user's stay in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stay {
     /// The conversation of the membership.
     pub conversation: ConversationId,
-    /// The event by which they came in.
+    /// The event that began the stay.
     pub since: Position,
-    /// The event by which they went, if they did.
+    /// The event that ended the stay, if it has ended.
     pub until: Option<Position>,
-    /// The last event in it: that by which they went, or else the last of the conversation.
+    /// The last event of the stay: its end, or else the last event of the conversation.
     pub last: Position,
-    /// The views of the conversation stand still: more may have happened since than they say.
+    /// Whether the views of the conversation stand still, so that they may lack later events.
     pub parked: bool,
 }
 
 impl Stay {
-    /// Whether an event at this position happened in it: those by which it began and ended did.
+    /// Whether an event at this position belongs to the stay. The events that begin and end the stay do.
     pub fn covers(&self, position: Position) -> bool {
         self.since <= position && self.until.is_none_or(|until| position <= until)
     }
 }
 
-/// All that a user is or was in, as far as the views had come.
+/// The stays of a user, as far as the views had come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Memberships {
     /// The conversations the user is in.
     pub present: Vec<Stay>,
     /// Stays that have ended.
     pub past: Vec<Stay>,
-    /// How far the views had come in each stream when this was read.
+    /// The position of the views in each stream when the stays were read.
     pub at: Vec<Checkpoint>,
 }
 
 impl Memberships {
-    /// Whether the views had come so far in every stream.
+    /// Whether the views had reached these positions in every stream.
     pub fn reach(&self, wanted: &[Checkpoint]) -> bool {
         let has = |wanted: &Checkpoint| {
             wanted.position == Position::START
@@ -242,8 +242,8 @@ impl Memberships {
     }
 }
 
-/// What a user is in now, and what they have left after `since` (a position that is compared in
-/// all streams alike, so the least of a cursor).
+/// The stays of a user that go on, or that ended after `since`. One position counts for all streams, so it has to be
+/// the least position of a cursor.
 pub(crate) async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
     type MemberRow =
         (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
@@ -288,7 +288,7 @@ pub(crate) async fn memberships(pool: &PgPool, user: UserId, since: Position) ->
     Ok(Memberships { present: present.collect(), past: past.collect(), at: at.map(checkpoint).collect() })
 }
 
-/// The conversations of a user that moved last, without those of more than `crowd` members.
+/// The conversations of a user, the latest message first, without conversations of more than `crowd` members.
 pub(crate) async fn latest_of(
     pool: &PgPool,
     user: UserId,
@@ -311,7 +311,7 @@ pub(crate) async fn latest_of(
     Ok(ids.into_iter().map(ConversationId::known).collect())
 }
 
-/// Whether one of these people is in so many conversations.
+/// Whether one of these users is in so many conversations.
 pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64) -> sqlx::Result<bool> {
     let users: Vec<Uuid> = users.iter().map(|user| user.uuid()).collect();
     sqlx::query_scalar(
@@ -325,7 +325,7 @@ pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64
 }
 
 /// Those of some users who share no conversation with a user.
-pub async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
+pub(crate) async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select asked.id from unnest($2::uuid[]) as asked (id)
          where not exists (select from member a join member b using (conversation_id)
@@ -338,7 +338,7 @@ pub async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Res
     Ok(ids.into_iter().map(UserId::known).collect())
 }
 
-/// Conversations that two people share, those first that moved last.
+/// Conversations that two users share, the latest message first.
 pub(crate) async fn shared_conversations(
     pool: &PgPool,
     one: UserId,

@@ -21,11 +21,11 @@ pub(super) const PROJECTION: Projection = Projection {
     apply,
 };
 
-/// Messages are brought up to the end of the batch before this: one that is deleted by then mentions
-/// nobody. Of a message's texts the last one counts.
+/// The projection `messages` comes first and brings the messages to the end of the batch. A message that is deleted by
+/// then mentions no member, and the last text of a message counts.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        // Where there was a text before, whom it named goes first.
+        // The mentions of an earlier text go first.
         let mut over: BTreeSet<Place> = BTreeSet::new();
         let mut named: BTreeMap<Place, &[UserId]> = BTreeMap::new();
         for fact in facts {

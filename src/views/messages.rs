@@ -19,22 +19,22 @@ pub(super) const PROJECTION: Projection = Projection {
     indexes: &[
         "create index message_id on message (conversation_id, id);",
         "create index message_words on message using gin (words);",
-        // Those that do not count.
+        // The counts of unread messages leave these out.
         "create index message_deleted on message (conversation_id, position) include (sender)
              where deleted_at is not null;",
-        // A retry is known by its key, for ever. Should the log have one twice, that is what there is to see:
-        // here as in the gateway.
+        // A retry is known by its key for ever. If the log has a key twice nevertheless, the view shows both messages,
+        // as the gateway does.
         "create index message_key on message (conversation_id, sender, client_id);",
     ],
     apply,
 };
 
-/// A message by its place.
+/// A message by its conversation and position.
 pub(super) type Place = (ConversationId, Position);
 
-/// What is said and marked, then what is deleted, then what is edited: an edit of what is deleted is void, on
-/// whichever side of the deletion it stands, since a deletion takes earlier edits with it. So it does
-/// not matter how the log is cut into batches.
+/// First new messages and marks, then deletions, then edits. In this order the cut of the log into batches does not
+/// matter: an edit of a deleted message is void on either side of the deletion, because a deletion takes earlier edits
+/// with it.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         insert(connection, facts).await?;
@@ -103,8 +103,8 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     Ok(())
 }
 
-/// Notes of messages that somebody reacts to, pins or mentions others in later. A mark stays, also when
-/// what it stands for is taken away again.
+/// Marks messages that have a reaction, a pin, or mentions from an edit. A mark stays when the reaction or pin is
+/// removed.
 async fn mark(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let place = |fact: &Fact| {
         let at = match fact.event() {
@@ -133,7 +133,7 @@ async fn mark(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     Ok(())
 }
 
-/// Blanks what is deleted; of two deletions the first counts.
+/// Blanks deleted messages. The first of two deletions counts.
 async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let mut first: BTreeMap<Place, (UserId, Time)> = BTreeMap::new();
     for fact in facts {
@@ -175,7 +175,7 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     Ok(())
 }
 
-/// Keeps every text of an edited message, and puts the last one in its place.
+/// Keeps every text of an edited message, and puts the last text into the message.
 async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
     let (mut conversations, mut messages, mut positions) = (Vec::new(), Vec::new(), Vec::new());
     let (mut texts, mut times, mut folded) = (Vec::new(), Vec::new(), Vec::new());
@@ -251,7 +251,7 @@ pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>
     places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
 }
 
-/// A message for whoever wants to do something with it, and how far the view has come in its stream.
+/// A message for a command on it, with the position of the view in its stream.
 pub(crate) async fn found(
     pool: &PgPool,
     stream: usize,

@@ -16,7 +16,7 @@ use crate::{
 /// A conversation as one of its members sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MyConversation {
-    /// Its id.
+    /// The id of the conversation.
     pub id: ConversationId,
     /// Direct or group.
     pub kind: Kind,
@@ -24,19 +24,19 @@ pub struct MyConversation {
     pub title: Option<String>,
     /// The history setting for later members.
     pub history: History,
-    /// The other one of a direct conversation.
+    /// The other member of a direct conversation.
     pub peer: Option<UserId>,
     /// My role.
     pub role: Role,
     /// The time of `conversation.created`.
     pub created_at: Time,
-    /// When somebody last spoke, or when I came in if that was later.
+    /// The time of the last message, or of my joining if that was later.
     pub active_at: Time,
     /// The last message that I may read.
     pub last_message: Option<LastMessage>,
     /// Messages of others after my read position, counted up to 1,000 among the latest 10,000.
     pub unread: i64,
-    /// How many of them mention me, counted up to 1,000.
+    /// How many unread messages mention me, counted up to 1,000.
     pub mentions: i64,
     /// My read position.
     pub read: Position,
@@ -47,13 +47,13 @@ pub struct MyConversation {
 /// The last message of a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastMessage {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
     /// The position of the message.
     pub position: Position,
     /// The author of the message.
     pub sender: UserId,
-    /// As it is now; empty once it is deleted.
+    /// The present text; empty once the message is deleted.
     pub text: String,
     /// The time of the original message, also after an edit.
     pub sent_at: Time,
@@ -86,11 +86,11 @@ struct ConversationRow {
     deleted_at: Option<OffsetDateTime>,
 }
 
-/// Where a conversation stands in the list of its member: who is brought in finds it in front.
+/// The place of a conversation in the list of a member. A new member finds the conversation in front.
 const MOVED: &str = "greatest(c.active_at, me.joined_at)";
 
-/// Conversations as their member `$1` sees them, those that moved last in front. `which` gives the ids of
-/// those that are wanted, few: only of these are the messages looked at.
+/// Conversations as their member `$1` sees them, the latest first. `which` gives the ids of the wanted conversations,
+/// which are few: only the messages of these are read.
 fn select(which: &str) -> String {
     format!(
         "with wanted as materialized ({which}),
@@ -106,9 +106,9 @@ fn select(which: &str) -> String {
     )
 }
 
-/// What a member sees of the conversations `c`. What is unread is counted in the key of the messages,
-/// which has their senders too; it knows nothing of deletions, so as many more are counted as are deleted.
-/// No more than 10,000 messages are looked at, for the sake of programs that say much and never read.
+/// The columns that a member sees of the conversations `c`. Unread messages are counted in the key of the messages,
+/// which has their senders, too. The key knows no deletions, so as many more are counted as there are deleted
+/// messages. At most 10,000 messages are counted, because of programs that send much and never read.
 const SELECT: &str = "
     select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.moved_at, c.head,
            case when c.kind = 'direct' then (
@@ -194,16 +194,16 @@ pub(crate) async fn one(
     row.map(conversation).transpose()
 }
 
-/// Which of my conversations are wanted, by a list that the view does not have.
+/// A choice of my conversations, by a list that the view does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Among<'a> {
-    /// These alone.
+    /// These conversations only.
     These(&'a [ConversationId]),
-    /// All but these.
+    /// All conversations but these.
     AllBut(&'a [ConversationId]),
 }
 
-/// My conversations, those that moved last in front, from behind the one that `after` names.
+/// My conversations, the latest first, from behind the conversation that `after` names.
 pub async fn page(
     pool: &PgPool,
     user: UserId,
@@ -216,7 +216,7 @@ pub async fn page(
         Among::These(ids) => (ids, true),
         Among::AllBut(ids) => (ids, false),
     };
-    // A comparison of its own, so that the list is hashed once and not gone through for each row.
+    // A comparison of its own, so that Postgres hashes the list once instead of searching it for each row.
     let sql = select(&format!(
         "select c.id from member me join conversation c on c.id = me.conversation_id
          where me.user_id = $1 and ($2::timestamptz is null or ({MOVED}, c.id) < ($2, $3))

@@ -1,5 +1,5 @@
-//! A list together with the moment that it shows, by one statement: it has everything up to some
-//! positions, and nothing behind them.
+//! A list together with its moment, by one statement: the list has all events up to some positions, and no event behind
+//! them.
 
 use sqlx::{AssertSqlSafe, FromRow, Row as _, ValueRef as _, postgres::PgRow};
 use uuid::Uuid;
@@ -9,26 +9,26 @@ use crate::{
     views::position,
 };
 
-/// How far the views shall have come in one stream.
+/// The position that the views have to reach in one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which stream.
+    /// The stream.
     pub stream: usize,
-    /// Up to which position.
+    /// The position in that stream.
     pub position: Position,
 }
 
-/// How far the views had come when something was read.
+/// The position of the views at the time of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
-    /// In the streams that they know.
+    /// The positions in the streams that the views know.
     at: Vec<(usize, Point)>,
-    /// The conversations that are not as far.
+    /// The conversations that stand still before these positions.
     parked: Vec<Uuid>,
 }
 
 impl Moment {
-    /// How far they had come in each of so many streams.
+    /// The position in each of so many streams.
     pub fn points(&self, streams: usize) -> Vec<Point> {
         let mut points = vec![Point::START; streams];
         for (stream, point) in &self.at {
@@ -39,15 +39,15 @@ impl Moment {
         points
     }
 
-    /// Whether a conversation stood still, while the views moved on.
+    /// Whether the views of a conversation stood still, while other conversations moved on.
     pub fn is_parked(&self, id: ConversationId) -> bool {
         self.parked.contains(&id.uuid())
     }
 }
 
-/// The statement that gives the rows of a list, each with the moment behind its columns. Where the list is
-/// empty its columns are null. There is one moment, so the rows keep their order. All views stand together,
-/// so the checkpoints of one of them are those of all.
+/// The statement for the rows of a list, each with the moment behind its columns. The columns of an empty list are
+/// null. There is one moment, so the rows keep their order. All views stand together, so the checkpoints of one
+/// projection are good for all.
 pub(super) fn with_moment(list: &str) -> AssertSqlSafe<String> {
     AssertSqlSafe(format!(
         "select list.*, moment.* from (

@@ -1,5 +1,5 @@
-//! What cannot be projected is parked, and with it the conversation: its later events wait, and all
-//! other conversations go on.
+//! Parked events. An event that cannot be projected is parked together with its conversation: later events of the
+//! conversation wait, and all other conversations go on.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use uuid::Uuid;
@@ -17,13 +17,13 @@ pub(super) const DEFINITION: &str = include_str!("../../migrations/views/parked.
 pub(crate) struct Parked {
     /// The position from which the conversation stands still.
     pub position: Position,
-    /// In which conversation; `None` if its subject names none.
+    /// The conversation; `None` if the subject of the event names none.
     pub conversation: Option<ConversationId>,
-    /// Why it cannot be brought into the views.
+    /// Why the event cannot be projected.
     pub reason: String,
 }
 
-/// Parks events of a stream, within the transaction of what could be projected.
+/// Parks events of a stream, within the transaction of the events that could be projected.
 pub(crate) async fn park(
     connection: &mut PgConnection,
     stream: usize,

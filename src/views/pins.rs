@@ -23,8 +23,8 @@ pub(super) const PROJECTION: Projection = Projection {
     apply,
 };
 
-/// Messages are brought up to the end of the batch before this: a pin of one that is deleted by then
-/// is void or goes with it.
+/// The projection `messages` comes first and brings the messages to the end of the batch. A pin of a message that is
+/// deleted by then is void, or goes with the message.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         let mut all: Toggles<Place> = Toggles::new();
@@ -86,7 +86,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
 pub(crate) struct Pin {
     /// The position of the pinned message.
     pub message: Position,
-    /// Where in the log it was pinned.
+    /// The position of the pin.
     pub position: Position,
     /// The member with the latest pin.
     pub pinned_by: UserId,

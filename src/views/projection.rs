@@ -1,16 +1,16 @@
-//! A projection, and the facts that it gets.
+//! Projections, and the facts that a projection gets.
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
 
 use crate::domain::{Event, Recorded, Snapshot};
 
-/// An event for the projections, and what its conversation was behind it.
+/// An event for the projections, with the state of its conversation behind the event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fact {
     /// The event as it was recorded.
     pub recorded: Recorded,
-    /// Whether the event counts. A void event has no effect but one: its idempotency key is used.
+    /// Whether the event counts. The only effect of a void event is that its idempotency key is used.
     pub counts: bool,
     /// How many events the roster of the conversation has had by then.
     pub changes: u64,
@@ -27,15 +27,14 @@ impl Fact {
 
 /// Brings facts into tables.
 pub struct Projection {
-    /// Its name, which its checkpoints bear.
+    /// The name of the projection, also in its checkpoints.
     pub name: &'static str,
-    /// The tables that it alone writes.
+    /// The tables that only this projection writes.
     pub tables: &'static [&'static str],
-    /// The SQL that makes them, in whatever schema the search path names.
+    /// The SQL that makes the tables, in the schema that the search path names.
     pub definition: &'static str,
-    /// More indexes, by which only queries read, each as SQL: a rebuild makes them when the rows are
-    /// there.
+    /// Query-only indexes, each as SQL. A rebuild makes them when the rows are there.
     pub indexes: &'static [&'static str],
-    /// Applies facts in their order. Applying the same ones again changes nothing.
+    /// Applies facts in their order. Applying the same facts again changes nothing.
     pub apply: for<'a> fn(&'a mut PgConnection, &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>>,
 }

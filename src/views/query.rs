@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::views::words::{runs, tokens, words};
 
-/// The most characters of a text that are shown around what was found.
+/// The most characters of a text that are shown around a hit.
 const SHOWN: usize = 200;
-/// How many of them at most stand before the first word that was found.
+/// How many of these stand before the first found word at most.
 const BEFORE: usize = 60;
 
 /// A parsed search query.
@@ -14,20 +14,20 @@ const BEFORE: usize = 60;
 pub struct SearchQuery {
     /// As text of a `tsquery`.
     pub(super) query: String,
-    /// The words by which a text is found, in the form of [`joined`].
+    /// The words to find in a text, in the form of [`joined`].
     phrases: BTreeSet<String>,
 }
 
-/// A piece of a text that was found.
+/// A piece of a found text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
     /// As typed.
     pub text: String,
-    /// Whether it is a word that was searched for.
+    /// Whether the piece is a word of the query.
     pub hit: bool,
 }
 
-/// A query as it is read: alternatives, of each all terms.
+/// A parsed query: alternatives, each of which needs all its terms.
 #[derive(Default)]
 struct Reading {
     alternatives: Vec<Vec<String>>,
@@ -35,7 +35,7 @@ struct Reading {
 }
 
 impl Reading {
-    /// Words that have to stand together, or must not.
+    /// Words that have to stand together, or must not stand there.
     fn add(&mut self, words: &[String], not: bool) {
         if words.is_empty() {
             return;
@@ -58,8 +58,8 @@ impl Reading {
 }
 
 impl SearchQuery {
-    /// Reads what somebody typed: words, `"` around a phrase, `-` before what must not be there, `or`.
-    /// `None` if there is no word in it that a text could be found by.
+    /// Reads a query as a user types it: words, `"` around a phrase, `-` before a word or phrase that must be missing,
+    /// and `or`. `None` if it has no word by which a text could be found.
     pub fn parse(typed: &str) -> Option<Self> {
         let (mut read, mut not) = (Reading::default(), false);
         // Pieces outside and inside of quotes take turns.
@@ -70,12 +70,12 @@ impl SearchQuery {
                 continue;
             }
             for word in piece.split_whitespace() {
-                // A minus that ends a piece is that of the phrase behind it.
+                // A minus at the end of a piece belongs to the phrase behind it.
                 not = word == "-" && piece.ends_with(word);
                 if word.eq_ignore_ascii_case("or") {
                     read.begin_alternative();
                 } else if let Some(without) = word.strip_prefix('-') {
-                    // What is one word for who types it must be missing as one.
+                    // The user typed one word, so it must be missing as a whole.
                     read.add(&words(without), true);
                 } else {
                     runs(word).iter().for_each(|run| read.add(run, false));
@@ -88,8 +88,7 @@ impl SearchQuery {
         (!phrases.is_empty()).then(|| Self { query: all.join(" | "), phrases })
     }
 
-    /// Up to 200 characters of a text from shortly before the first word that was searched for, in
-    /// pieces.
+    /// Up to 200 characters of a text, in pieces, from shortly before the first word of the query.
     pub fn highlight(&self, text: &str) -> Vec<Piece> {
         let tokens = tokens(text);
         let hits = self.hits(&tokens);
@@ -118,9 +117,9 @@ impl SearchQuery {
         pieces
     }
 
-    /// Which of the tokens of a text are a part of what is searched for.
+    /// Marks the tokens of a text that belong to a hit.
     fn hits(&self, tokens: &[&str]) -> BTreeSet<usize> {
-        // Each word with the blank before it is a token's.
+        // A token has its word and the blank before it.
         let (mut text, mut begins) = (String::new(), Vec::new());
         for (at, token) in tokens.iter().enumerate() {
             for word in words(token) {
@@ -138,7 +137,7 @@ impl SearchQuery {
                 let first = begins.partition_point(|(at, _)| *at < begin);
                 let last = begins.partition_point(|(at, _)| *at < end);
                 hits.extend(begins[first..last].iter().map(|(_, token)| *token));
-                // One that begins within this one is not looked for, so that a text is read once.
+                // A hit that begins within this one is not looked for, so that a text is read once.
                 from = end;
             }
         }
@@ -151,8 +150,8 @@ fn joined(words: &[String]) -> String {
     format!(" {} ", words.join(" "))
 }
 
-/// As text of a `tsquery`: the words in a row, by their positions or, in a text of which not all are kept, by
-/// its pairs.
+/// A phrase as text of a `tsquery`: the words in a row, by their positions, or by pairs in a text of which Postgres
+/// does not keep all positions.
 fn together(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
     let pairs: Vec<String> = words.windows(2).map(|pair| format!("'{}'", pair.join(" "))).collect();

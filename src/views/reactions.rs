@@ -23,8 +23,8 @@ pub(super) const PROJECTION: Projection = Projection {
     apply,
 };
 
-/// Messages are brought up to the end of the batch before this: what is put to one that is deleted by
-/// then is void or goes with it.
+/// The projection `messages` comes first and brings the messages to the end of the batch. A reaction to a message that
+/// is deleted by then is void, or goes with the message.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
         let mut all: Toggles<Of> = Toggles::new();
@@ -63,7 +63,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
     })
 }
 
-/// An emoji is told by the form in which it is compared, however an older version has stored it.
+/// Emojis are compared in one form, however an older version has stored them.
 type Of = (ConversationId, Position, String, UserId);
 
 async fn take(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<()> {
@@ -112,12 +112,12 @@ async fn put(connection: &mut PgConnection, all: &Toggles<Of>) -> sqlx::Result<(
     Ok(())
 }
 
-/// Somebody's reaction to a message.
+/// A reaction of a member to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reaction {
-    /// The member who reacted.
+    /// The reacting member.
     pub user: UserId,
-    /// With what.
+    /// The emoji.
     pub emoji: String,
     /// The position of the reaction, not of the message.
     pub position: Position,
@@ -125,7 +125,7 @@ pub struct Reaction {
     pub reacted_at: Time,
 }
 
-/// The reactions to a message, the first one first, from behind a position.
+/// The reactions to a message, the oldest first, from behind a position.
 pub(crate) async fn reactions(
     pool: &PgPool,
     conversation: ConversationId,

@@ -81,20 +81,20 @@ fn raise(mark: &mut Mark, to: Position, at: Time) {
     }
 }
 
-/// How far a member has got.
+/// The watermarks of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Receipt {
     /// The member with these watermarks.
     pub user: UserId,
-    /// Everything up to here has reached a device.
+    /// All messages up to this position have reached a device.
     pub delivered: Position,
-    /// Everything up to here has been read.
+    /// All messages up to this position have been read.
     pub read: Position,
     /// When the read position was last raised.
     pub read_at: Option<Time>,
 }
 
-/// How far each present member has got; those who never told are at 0.
+/// The watermarks of each present member; 0 for a member without a receipt.
 pub(crate) async fn receipts(
     pool: &PgPool,
     conversation: ConversationId,

@@ -1,4 +1,4 @@
-//! Rosters as they were, now and then: a snapshot spares the log being read from a conversation's beginning.
+//! Snapshots of rosters, so that a long roster need not be read from its beginning.
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -17,11 +17,11 @@ pub(super) const PROJECTION: Projection = Projection {
     apply,
 };
 
-/// So many events of a roster there are from one snapshot to the next. A fold reads at most as many, and a roster of
-/// the most members is written once in as many, which is about 1 KB for each of them.
+/// The number of a roster's events from one snapshot to the next. A fold reads at most as many events, and the largest
+/// roster is written once in as many, which is about 1 KB for each event.
 const EVERY: u64 = 256;
 
-/// The snapshot to keep behind an event that has just been taken into a fold, if it is one of the roster and due.
+/// The snapshot behind the event that a fold has just applied, if a snapshot is due there.
 pub(crate) fn snapshot_due(fold: &Fold, event: EventId) -> Option<Snapshot> {
     let Fold { conversation, roster, changes, read, .. } = fold;
     let is_due = roster == read && changes.is_multiple_of(EVERY);

@@ -1,17 +1,16 @@
-//! Where the views live. One Postgres schema holds a whole set of them, and this code makes it, not
-//! a migration: whatever is missing comes back, built from the log. A set that was built beside it
-//! can take its place.
+//! The schema of the views. One Postgres schema holds a whole set of views. Code makes the schema, and no migration
+//! does: a missing table comes back, built from the log. A set that was built beside the live one can take its place.
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, postgres::PgConnectOptions};
 
 use crate::views::{ALL, Projection, checkpoints, parked};
 
-/// The version of the set: raised when a projection or its tables change. A version has a schema of
-/// its own, so the binaries of two versions work side by side, each with what it understands.
+/// The version of the set, raised when a projection or its tables change. Each version has a schema of its own, so the
+/// binaries of two versions work side by side.
 pub(crate) const VERSION: u32 = 1;
-/// The key of the advisory lock under which a schema is made or takes another's place.
+/// The key of the advisory lock for making and replacing a schema.
 const LOCK: i64 = 0x5645_5242_5649_4557;
-/// The memory in which an index is made of rows that are there.
+/// The memory for making an index of existing rows.
 const INDEX_MEMORY: &str = "128MB";
 
 /// The schema of this version: `view`, of later ones `view_2` and so on. Connections have it as
@@ -20,8 +19,8 @@ pub fn schema() -> String {
     if VERSION == 1 { "view".into() } else { format!("view_{VERSION}") }
 }
 
-/// By which Postgres notices within half a minute that a machine is lost which said no goodbye: until then
-/// its sessions keep their places and locks. By itself it would notice after two hours.
+/// Settings by which Postgres notices within half a minute that the machine of a client is lost without a goodbye.
+/// Until then the client's sessions keep their places and locks. By itself Postgres would notice after two hours.
 const OF_A_MACHINE_THAT_MAY_BE_LOST: &str = "set tcp_keepalives_idle = '10s'; set tcp_keepalives_interval = '5s';
      set tcp_keepalives_count = 3; set tcp_user_timeout = '20s'; set client_connection_check_interval = '5s';";
 
@@ -49,12 +48,12 @@ pub fn tables() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.tables).copied()
 }
 
-/// Makes the schema whole: empty ones if it, or any of its tables, is missing or is of another build.
+/// Makes the schema with empty tables, if the schema or one of its tables is missing or is of another build.
 pub(crate) async fn create(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     lock(&mut transaction).await?;
     if is_whole(&mut transaction, schema).await? {
-        // Left to itself a transaction would end, and the lock with it, at the next use only.
+        // An explicit rollback: a dropped transaction would end, with its lock, only at the next use of the connection.
         return transaction.rollback().await;
     }
     begin(&mut transaction, schema).await?;
@@ -64,7 +63,7 @@ pub(crate) async fn create(connection: &mut PgConnection, schema: &str) -> sqlx:
     transaction.commit().await
 }
 
-/// Makes an empty set that is not whole yet: it lacks the indexes by which only queries read.
+/// Makes an empty set that is not whole yet: it lacks the query-only indexes.
 pub(crate) async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let mut transaction = connection.begin().await?;
     let tables = tables_defined();
@@ -76,18 +75,17 @@ pub(crate) async fn begin(connection: &mut PgConnection, schema: &str) -> sqlx::
     transaction.commit().await
 }
 
-/// The indexes that a set lacks at first, each as SQL. They may be made at the same time.
+/// The query-only indexes that a set lacks at first, each as SQL. They may be made at the same time.
 pub fn indexes() -> impl Iterator<Item = &'static str> {
     ALL.iter().flat_map(|projection| projection.indexes).copied()
 }
 
-/// Makes an index of the set that is the connection's search path, with more memory than statements
-/// have as a rule.
+/// Makes an index in the connection's search path, with more memory than other statements have.
 pub(crate) async fn make_index(connection: &mut PgConnection, index: &'static str) -> sqlx::Result<()> {
     execute(connection, format!("set maintenance_work_mem = '{INDEX_MEMORY}'; {index}")).await
 }
 
-/// Says of a set that it is whole, now that it has all tables and indexes.
+/// Marks a set as whole, now that it has all tables and indexes.
 pub(crate) async fn whole(connection: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     let made_of: String =
         sqlx::query_scalar("select md5($1)").bind(definition()).fetch_one(&mut *connection).await?;
@@ -109,8 +107,8 @@ pub(crate) async fn is_whole(connection: &mut PgConnection, schema: &str) -> sql
     .await
 }
 
-/// Tells Postgres what is in tables that have just been filled, and that everybody may see all of it:
-/// until then plans are bad, and what an index knows is looked up in the rows all the same.
+/// Gives Postgres statistics of tables that have just been filled, and marks their rows as visible to all. Without
+/// this, plans are bad, and index-only scans still read the rows.
 pub(crate) async fn settle(connection: &mut PgConnection) -> sqlx::Result<()> {
     for table in tables() {
         execute(connection, format!("vacuum (analyze) {table}")).await?;
@@ -123,8 +121,8 @@ pub async fn discard(connection: &mut PgConnection, schema: &str) -> sqlx::Resul
     execute(connection, format!("drop schema if exists {schema} cascade")).await
 }
 
-/// The schemas of other versions of the views. Nobody drops one but an operator: only they know whether
-/// its binaries come back.
+/// The schemas of other versions of the views. Only an operator drops one, because only an operator knows whether the
+/// binaries of that version come back.
 pub(crate) async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     sqlx::query_scalar(
         "select nspname::text from pg_namespace where nspname ~ '^view(_[0-9]+)?$' and nspname <> $1 order by 1",
@@ -134,23 +132,22 @@ pub(crate) async fn other_sets(pool: &PgPool) -> sqlx::Result<Vec<String>> {
     .await
 }
 
-/// Has the projectors of a schema wait until the transaction ends. Each takes its checkpoint first,
-/// so none of them has touched a view in what it does next.
+/// Holds the projectors of a schema until the transaction ends. A projector moves its checkpoint first, so a held
+/// projector has not touched a view in its transaction.
 pub(crate) async fn hold(transaction: &mut PgConnection, schema: &str) -> sqlx::Result<()> {
     lock(transaction).await?;
     execute(transaction, format!("select from {schema}.checkpoint for update")).await
 }
 
-/// Puts a whole set in the place of the live one, which is held and gets the name `old`. No table is
-/// locked by this: who reads goes on with what they have begun to read.
+/// Puts a whole set in the place of the live one, which is held and gets the name `old`. This locks no table: a running
+/// query goes on reading the old tables.
 pub(crate) async fn replace_all(
     transaction: &mut PgConnection,
     live: &str,
     by: &str,
     old: &str,
 ) -> sqlx::Result<()> {
-    // A projector that waits for its checkpoint finds that it is not there any more, and begins again
-    // from the new one.
+    // A projector that waits for its checkpoint finds the checkpoint gone, and begins again from the new one.
     let sql = format!(
         "delete from {live}.checkpoint; alter schema {live} rename to {old}; alter schema {by} rename to {live}"
     );
@@ -187,7 +184,7 @@ fn tables_defined() -> String {
     ALL.iter().map(|projection| projection.definition).chain(own).collect()
 }
 
-/// All that a whole set consists of.
+/// The parts of a whole set.
 fn definition() -> String {
     tables_defined() + &indexes().collect::<String>()
 }

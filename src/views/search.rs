@@ -3,17 +3,16 @@
 //! The words stand with each message (`message.words`, under a GIN index with its pending list) and not
 //! in a table of their own: with 500,000 messages of ten words, in batches of 5,000 into Postgres 15 on
 //! two busy cores, 67,600 rows a second were inserted without them and 39,800 with them and one word
-//! more for the conversation. An index on an expression is cheaper (46,900), but then each message that
-//! is looked at has to be parsed again.
+//! more for the conversation. An index on an expression is cheaper (46,900), but then each examined message
+//! has to be parsed again.
 //!
-//! No index leads to a word newest first. The GIN index gives all messages with a word of all
-//! conversations at once, which costs what it finds. (To have the conversation as one more word of each
-//! message was tried. It makes a rare word slower, 70 ms for somebody with 30 conversations, and a
-//! frequent one does not end with 1,000.) So there are two ways, and Postgres' own estimate of how many
-//! messages have the words decides: of what is rare the index is asked. For what is frequent the
-//! conversations of the user are walked, from the newest message of all of them back, until there are
-//! enough. Somebody may never use a word that all others use: then the walk ends after [`STEPS`] and
-//! the index is asked after all. Whatever it is, it is given up after [`SEARCH_WITHIN`].
+//! No index gives the messages with a word newest first. The GIN index gives all of them, of all conversations at
+//! once, and costs as much as it finds. (The conversation as one more word of each message was tried. It makes a rare
+//! word slower, 70 ms for a user with 30 conversations, and a frequent word does not end with 1,000 of them.) So there
+//! are two ways, and Postgres' own estimate of the number of messages decides. For rare words the index is asked. For
+//! frequent words the conversations of the user are walked, from their newest messages back, until there are enough
+//! hits. The user's conversations may lack a word that all others use: then the walk ends after [`STEPS`], and the
+//! index is asked after all. Every search is given up after [`SEARCH_WITHIN`].
 
 use std::{
     cmp::Reverse,
@@ -35,24 +34,24 @@ use crate::{
 const FEW: u64 = 5_000;
 /// How many messages are walked in one step.
 const STEP: usize = 2_000;
-/// Of how many conversations, those in front: a little of many, but more of fewer when they turn out to
-/// be always the same ones.
+/// How many conversations are walked in one step, the latest first: a little of many, and more of fewer when always the
+/// same conversations turn up.
 const WIDEST: usize = 500;
 const NARROWEST: usize = 16;
-/// After how many steps a walk ends.
+/// The number of steps after which a walk ends.
 const STEPS: usize = 10;
 /// How long a search may take.
 const SEARCH_WITHIN: Duration = Duration::from_secs(2);
-/// How far clocks may differ: the times of a conversation are those of several.
+/// How far clocks may differ: the events of a conversation have the times of several nodes.
 const SKEW: Duration = Duration::from_secs(60);
 
-/// Where a message stands that was found; by time, and then by place, so that pages have an order.
+/// The place of a found message: by time, and then by position, so that pages have an order.
 pub type Hit = (Time, ConversationId, Position);
 
-/// Why nothing was found out.
+/// Why a search has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum SearchError {
-    /// It would take too long.
+    /// The search would take too long.
     #[error("too many messages have these words")]
     TooBroad,
     /// The database does not answer.
@@ -78,7 +77,7 @@ pub async fn search(
     after: Option<Hit>,
     limit: i64,
 ) -> Result<Vec<Hit>, SearchError> {
-    // Postgres stops by itself what nobody waits for any more.
+    // The statement timeout stops a search whose caller is gone.
     let begin = format!(
         "begin read only; set local statement_timeout = {}; set local enable_bitmapscan = on;
          set local enable_hashjoin = on; set local max_parallel_workers_per_gather = 0",
@@ -101,28 +100,28 @@ pub async fn search(
         transaction.rollback().await?;
         Ok(hits)
     };
-    // A database that says nothing at all is no reason to ask for other words.
+    // A database that does not answer at all is no reason to ask for other words.
     timeout(SEARCH_WITHIN, searching).await.unwrap_or_else(|_| match answers.load(Ordering::Relaxed) {
         true => Err(SearchError::TooBroad),
         false => Err(sqlx::Error::PoolTimedOut.into()),
     })
 }
 
-/// A conversation of the user that is looked through.
+/// A conversation of the user that is walked.
 #[derive(Clone, FromRow)]
 struct Place {
     id: Uuid,
-    /// From behind where it is there for them.
+    /// The user may see the messages from behind this position.
     visible_from: i64,
     /// Messages not searched yet are before this position and not newer than this time.
     before: i64,
     newest: OffsetDateTime,
-    /// Whether some of it was looked at.
+    /// Whether some of the conversation was walked.
     #[sqlx(default)]
     is_begun: bool,
 }
 
-/// All of them, or one.
+/// All conversations, or one.
 async fn mine(
     connection: &mut PgConnection,
     user: UserId,
@@ -146,8 +145,7 @@ struct Asked<'a> {
     limit: usize,
 }
 
-/// What a step has looked at in one conversation: how many, the last and oldest of them, and what was
-/// found.
+/// The result of a step in one conversation: how many messages it has walked, the oldest of them, and the hits.
 #[derive(FromRow)]
 struct Looked {
     number: i64,
@@ -159,7 +157,7 @@ struct Looked {
 }
 
 impl Asked<'_> {
-    /// Whether the index has little to give, as Postgres estimates.
+    /// Whether the words are rare, as Postgres estimates.
     async fn is_rare(&self, connection: &mut PgConnection) -> sqlx::Result<bool> {
         let Json(plan): Json<serde_json::Value> =
             sqlx::query_scalar("explain (format json) select from message where words @@ $1::text::tsquery")
@@ -170,7 +168,7 @@ impl Asked<'_> {
         Ok(rows.is_some_and(|rows| rows <= FEW))
     }
 
-    /// A page of the newest messages, if there are enough within reach.
+    /// A page by the walk, if there are enough hits within reach.
     async fn walk(
         &self,
         connection: &mut PgConnection,
@@ -214,7 +212,7 @@ impl Asked<'_> {
         }
     }
 
-    /// Looks at the next messages of some conversations.
+    /// Walks the next messages of some conversations.
     async fn look(
         &self,
         connection: &mut PgConnection,
@@ -249,10 +247,9 @@ impl Asked<'_> {
         .await
     }
 
-    /// A page among all messages.
+    /// A page by the index over all messages.
     async fn index(&self, connection: &mut PgConnection, places: &[Place]) -> sqlx::Result<Vec<Hit>> {
-        // Each message that has the words is looked up among the conversations once, however many these
-        // are.
+        // Each message with the words is looked up among the conversations once, however many conversations there are.
         sqlx::raw_sql("set local enable_nestloop = off").execute(&mut *connection).await?;
         let rows: Vec<(OffsetDateTime, Uuid, i64)> = sqlx::query_as(
             "select m.sent_at, m.conversation_id, m.position

@@ -1,15 +1,15 @@
-//! What is put to messages and taken away again, folded over a batch so that it does not matter how
-//! the log is cut into batches.
+//! Reactions and pins, which are added to messages and removed again. They are folded over a batch, so that the cut of
+//! the log into batches does not matter.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{Position, Time, UserId};
 
-/// The user, the position and the time of the event that put it there.
+/// The user, the position and the time of the event that added it.
 pub(super) type Put = (UserId, Position, Time);
 
-/// What a batch makes of one thing: first it goes, if it was ever taken away, and then it comes. What
-/// is put twice was there from the first time on.
+/// The effect of a batch on one reaction or pin. The removal comes first, if there was one, then the addition. An
+/// addition that is repeated counts from the first time on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Toggle {
     pub(super) taken: bool,
@@ -35,7 +35,7 @@ mod tests {
         let ana = "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse::<UserId>().expect("id");
         let time = "2026-11-24T13:10:00.123Z".parse::<Time>().expect("time");
         let at = |n: u64| (ana, Position(n), time);
-        // Bits say what happens at each position; before them it is there or not.
+        // Each bit is an addition or a removal; before them the thing is there or not.
         for (bits, before) in (0..32_u64).flat_map(|bits| [(bits, None), (bits, Some(at(0)))]) {
             let (mut one_by_one, mut toggles) = (before, Toggles::new());
             for n in 0..5 {

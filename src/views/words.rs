@@ -1,7 +1,6 @@
-//! The words of a text, as search compares them: composed alike, with full case folding, without
-//! punctuation. Where a script writes no spaces each character is a word of its own, and what was typed
-//! together is looked for together. This is done here and not by Postgres, whose parser and lower case
-//! depend on the locale of the database.
+//! The words of a text, as search compares them: composed alike, with full case folding, without punctuation. In a
+//! script without spaces each character is a word of its own, and characters that were typed together are searched for
+//! together. Postgres does not make the words, because its parser and lower case depend on the locale of the database.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -13,18 +12,17 @@ use icu_properties::props::{
 };
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// The positions that a `tsvector` keeps: so many of each word, and none beyond.
+/// The number of positions of each word that a `tsvector` keeps, and the highest position.
 const OF_EACH_WORD: usize = 255;
 const LAST_POSITION: usize = 16_383;
-/// The most bytes of a word, so that two of them are one `tsvector` takes. No query has a longer one.
+/// The most bytes of a word, so that a `tsvector` takes a pair of them. No query has a longer word.
 const LONGEST: usize = 1_000;
 
-/// Between two words of Persian, or within one of an Indic script behind a virama.
+/// A joiner stands between two words of Persian, or behind a virama within a word of an Indic script.
 const NON_JOINER: char = '\u{200C}';
 
-/// The words of a text with their positions, as text of a `tsvector`. That keeps only so many positions;
-/// where this is not all, each pair of neighbours is a word more, so that a phrase is found wherever it
-/// stands.
+/// The words of a text with their positions, as text of a `tsvector`. In a text with more positions than a `tsvector`
+/// keeps, each pair of neighbours is one more word, so that a phrase is found anywhere.
 pub(super) fn vector(text: &str) -> String {
     let words = words(text);
     let mut at: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
@@ -57,7 +55,7 @@ pub(super) fn words(text: &str) -> Vec<String> {
     runs(text).into_iter().flatten().collect()
 }
 
-/// The words of a text, those together between which nothing was typed.
+/// The words of a text, grouped: no character was typed between the words of a group.
 pub(super) fn runs(text: &str) -> Vec<Vec<String>> {
     if text.is_ascii() {
         let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| fits(word));
@@ -95,9 +93,9 @@ fn fits(word: &str) -> bool {
     (1..=LONGEST).contains(&word.len())
 }
 
-/// The characters of a text with full case folding: what has an upper case of several characters, or several
-/// lower cases, is compared by that of its upper case. A dot above an i is not seen in `runs`, so that
-/// İ, I, i and ı are one letter, whatever the language.
+/// The characters of a text with full case folding: a letter with an upper case of several characters, or with several
+/// lower cases, is compared by the lower case of its upper case. `runs` ignores a dot above an i, so that İ, I, i and ı
+/// are one letter, whatever the language.
 fn folded(text: &str) -> impl Iterator<Item = char> {
     let seen = text.nfkc().filter(|&c| !is_ignored(c));
     let lower = seen.flat_map(char::to_lowercase).flat_map(char::to_uppercase).flat_map(char::to_lowercase);
@@ -109,7 +107,7 @@ fn is_ignored(c: char) -> bool {
     DefaultIgnorableCodePoint::for_char(c) && !matches!(c, '\u{200B}' | NON_JOINER)
 }
 
-/// A text cut into words and what is between them.
+/// A text cut into words and the pieces between them.
 pub(super) fn tokens(text: &str) -> Vec<&str> {
     let (mut tokens, mut start) = (Vec::new(), 0);
     let (mut last, mut before) = (None, None);
