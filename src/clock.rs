@@ -1,4 +1,4 @@
-//! Time and ids, handed to whoever needs them, so that rules and tests can be told what time it is.
+//! Time and ids. They are handed down, so that a test can say what time it is.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use uuid::{Timestamp, Uuid};
 
 use crate::domain::Time;
 
-/// Where time comes from. Cheap to clone.
+/// A source of time and ids. Cheap to clone.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> OffsetDateTime + Send + Sync>);
 
@@ -40,7 +40,7 @@ impl Clock {
     }
 }
 
-/// A name that nothing else has and that nothing is decided by: of a request, a consumer, a process.
+/// A unique name on which no decision depends: of a request, a consumer, a process.
 #[expect(clippy::disallowed_methods, reason = "no test has to foresee such a name")]
 pub(crate) fn name() -> Uuid {
     Uuid::now_v7()

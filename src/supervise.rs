@@ -1,6 +1,6 @@
-//! Tasks that live as long as the process does. Half a process is worse than none: a hub that has
-//! died leaves behind rosters that grow stale, on which commands are still decided. So the first
-//! task that panics, or ends although nobody has told it to, takes the whole process out.
+//! Tasks that live as long as the process. Half a process is worse than none: a hub that has died leaves stale rosters
+//! behind, on which commands are still decided. So the first task that panics, or ends without being told to, takes the
+//! whole process out.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ struct Inner {
 }
 
 impl Supervisor {
-    /// Supervises nothing yet.
+    /// A supervisor without tasks.
     pub fn new() -> Self {
         Self::default()
     }
@@ -32,8 +32,7 @@ impl Supervisor {
         self.run(name, work, move |supervisor| supervisor.fail(name, "it ended before the process did"));
     }
 
-    /// Runs a task that may end by itself, for instance with the last of those that need it. Only a panic
-    /// is a failure.
+    /// Runs a task that may end by itself, for instance with the last sender of its queue. Only a panic is a failure.
     pub fn spawn_ending(&self, name: &'static str, work: impl Future<Output = ()> + Send + 'static) {
         self.run(name, work, |_| {});
     }
@@ -46,14 +45,14 @@ impl Supervisor {
     ) {
         let supervisor = self.clone();
         self.0.tasks.spawn(async move {
-            // Nobody looks again at state that a panic left half done: the process stops.
+            // The process stops, so no other task sees the state that a panic has left half done.
             let work = AssertUnwindSafe(work).catch_unwind();
             tokio::select! {
-                // Told to stop and ended at once: it ended because it was told.
+                // A task that ends when it is told to has not failed, so the order to stop is looked at first.
                 biased;
                 () = supervisor.0.stop.cancelled() => {}
                 outcome = work => match outcome {
-                    // It may have been told after the first branch was looked at.
+                    // The order may have come after the first branch was looked at.
                     Ok(()) if supervisor.0.stop.is_cancelled() => {}
                     Ok(()) => ended(&supervisor),
                     Err(panic) => supervisor.fail(name, said(&*panic)),
@@ -64,7 +63,7 @@ impl Supervisor {
 
     fn fail(&self, name: &'static str, why: &str) {
         METRICS.failed_tasks.inc();
-        tracing::error!(task = name, why, "a background task has failed: this process stops");
+        tracing::error!(task = name, why, "a background task failed; stopping this process");
         self.0.failed.send_if_modified(|failed| failed.is_none() && failed.replace(name).is_none());
     }
 
@@ -73,23 +72,22 @@ impl Supervisor {
         self.0.failed.subscribe()
     }
 
-    /// Waits until a task has failed; its name.
+    /// Waits until a task has failed, and returns its name.
     pub async fn failure(&self) -> &'static str {
         let mut failed = self.failed();
         match failed.wait_for(Option::is_some).await.map(|failed| *failed) {
             Ok(Some(name)) => name,
-            // The sender is ours, so it is there, and what is waited for is a name.
+            // The sender lives in `self`, and the condition asks for a name.
             Ok(None) | Err(_) => std::future::pending().await,
         }
     }
 
-    /// Is cancelled when tasks are to end.
+    /// The token that is cancelled when tasks are to end.
     pub fn stopping(&self) -> &CancellationToken {
         &self.0.stop
     }
 
-    /// Ends all tasks where they stand and waits until the last one is gone; whether that was within
-    /// `patience`.
+    /// Ends all tasks where they stand and waits until the last one is gone. `false`: that took longer than `patience`.
     pub async fn stop(&self, patience: Duration) -> bool {
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -97,7 +95,7 @@ impl Supervisor {
     }
 }
 
-/// The words with which something panicked.
+/// The message of a panic.
 fn said(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("it panicked")

@@ -1,5 +1,5 @@
-//! The AsyncAPI document: what is published on NATS and said over WebSockets. Each edge describes
-//! itself; here the halves become one document.
+//! The AsyncAPI document: messages on NATS, and frames on WebSockets. Each edge describes itself; this file joins the
+//! halves.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -38,7 +38,7 @@ pub fn document() -> Value {
     document
 }
 
-/// The document as YAML, as it is committed and printed.
+/// The document as YAML, the committed and printed form.
 pub fn text() -> String {
     let parts = Parts::deserialize(document()).expect("the document has all of its parts");
     serde_saphyr::to_string(&parts).expect("JSON values have string keys, so they are YAML")
@@ -57,7 +57,7 @@ struct Parts {
     components: Value,
 }
 
-/// Puts the members of one object into another, within members that both have too.
+/// Merges one object into another, member by member at every depth.
 fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {

@@ -1,5 +1,5 @@
-//! From events to rows: what counts of a batch goes into the views, all or nothing. What cannot be
-//! read or projected is parked, and its conversation with it.
+//! From events to rows: the events of a batch that count go into the views, all or none. An event that cannot be read
+//! or projected is parked, together with its conversation.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -20,14 +20,14 @@ use crate::{
 /// The most folds that are kept between batches.
 const FOLDS: usize = 20_000;
 
-/// The projection of one stream, where it stands.
+/// The projection of one stream, with the point that it has reached.
 pub(super) struct Projecting {
     stream: usize,
     projections: Vec<&'static Projection>,
     at: Point,
     folds: HashMap<ConversationId, Fold>,
     parked: Standstill,
-    /// How long Postgres may take for each step of a batch. A connection can be dead without a word.
+    /// How long Postgres may take for each step of a batch: a connection can be dead without a sign.
     patience: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Projecting {
             CheckpointState::AnotherEpoch(epoch) => return Err(Stopped::AnotherEpoch(epoch)),
             CheckpointState::Apart => return Err(Stopped::Apart),
         };
-        // To go on behind a point that is not in this log would mix two logs into one set of views.
+        // Going on behind a point that is not in this log would mix two logs in one set of views.
         if let Some(foreign) = AnotherLog::at(log, stream, at).await? {
             return Err(Stopped::AnotherLog(foreign));
         }
@@ -65,8 +65,8 @@ impl Projecting {
         self.at
     }
 
-    /// Brings a batch into the views and moves their checkpoints. Within a transaction this is a part
-    /// of it. After an error this is of no use any more.
+    /// Brings a batch into the views and moves their checkpoints, within the transaction of the connection if there is
+    /// one. After an error the value is of no use any more.
     pub(super) async fn apply(
         &mut self,
         connection: &mut PgConnection,
@@ -78,8 +78,8 @@ impl Projecting {
         Ok(())
     }
 
-    /// The same for some of the conversations, all of a batch that is theirs: the checkpoints stand
-    /// still until the others are as far.
+    /// The same for some conversations, with all their events of a batch. The checkpoints stand still until the other
+    /// conversations are as far.
     pub(super) async fn apply_part(
         &mut self,
         connection: &mut PgConnection,
@@ -88,7 +88,7 @@ impl Projecting {
         self.write(connection, part, None).await
     }
 
-    /// Moves the checkpoints and nothing else.
+    /// Moves the checkpoints only.
     pub(super) async fn move_to(
         &mut self,
         connection: &mut PgConnection,
@@ -135,7 +135,7 @@ impl Projecting {
         }
     }
 
-    /// Reads the folds that the batch needs and that are not known yet.
+    /// Reads the folds that the batch needs and that are not in memory.
     async fn load(&mut self, connection: &mut PgConnection, batch: &[Recorded]) -> sqlx::Result<()> {
         let is_missing = |id: &ConversationId| !self.folds.contains_key(id) && !self.parked.0.contains(id);
         let mut missing: Vec<ConversationId> =
@@ -192,7 +192,7 @@ impl Projecting {
         Ok(())
     }
 
-    /// Halves the facts until those stand alone that Postgres refuses, and parks them.
+    /// Halves the facts until each refused fact stands alone, and parks these.
     async fn project_what_can_be(
         &mut self,
         transaction: &mut PgConnection,
@@ -201,8 +201,8 @@ impl Projecting {
         self.halve(transaction, facts, &mut HashSet::new()).await
     }
 
-    /// Passes over what comes behind a refused fact of its conversation. A conversation that stands still
-    /// because of something else has here only facts from before that, and these count.
+    /// Leaves out the facts behind a refused fact of their conversation. A conversation that stands still for another
+    /// reason has only facts from before that here, and these count.
     fn halve<'a>(
         &'a mut self,
         transaction: &'a mut PgConnection,
@@ -235,7 +235,7 @@ impl Projecting {
         })
     }
 
-    /// Tries again what was parked, up to where the projection stands: this version may know better.
+    /// Retries the parked events, up to the point of the projection: this version may be able to read them.
     pub(super) async fn take_up_parked(
         &mut self,
         connection: &mut PgConnection,
@@ -271,7 +271,7 @@ impl Projecting {
     }
 }
 
-/// Whether it is what an event says that Postgres refuses.
+/// Whether Postgres refuses the content of an event, and not just the statement.
 fn is_of_the_data(e: &sqlx::Error) -> bool {
     // Cardinality, values, constraints, and limits of the program: a key that is too long for its index.
     const CLASSES: [&str; 4] = ["21", "22", "23", "54"];

@@ -1,5 +1,5 @@
-//! Whether the views are views of this log. A log that was restored from an older copy has the epoch of
-//! the one that was lost, and grows over its positions: only the event at a checkpoint tells.
+//! Do the views belong to this log? A log that was restored from an older copy has the epoch of the lost log and grows
+//! over its positions. Only the event at a checkpoint tells the two apart.
 
 use std::fmt;
 
@@ -16,10 +16,9 @@ use crate::{
 pub(crate) enum Kinship {
     /// The views follow from this log.
     Views,
-    /// All that the views have followed is in this log; but they say that they belong to another life of
-    /// it.
+    /// This log has all events of the views, but the views are of another epoch.
     AnotherEpoch(Epoch),
-    /// The views have something that this log has not.
+    /// The views have an event that this log lacks.
     AnotherLog(AnotherLog),
 }
 
@@ -42,7 +41,7 @@ impl Kinship {
 /// Why views and log could not be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum NotCompared {
-    /// Postgres refuses.
+    /// Postgres failed.
     #[error("the database: {0}")]
     Database(#[from] sqlx::Error),
     /// The log does not answer.
@@ -50,7 +49,7 @@ pub enum NotCompared {
     Log(#[from] Unavailable),
 }
 
-/// A place at which the views have something that this log has not.
+/// A point at which the views have an event that this log lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AnotherLog {
     stream: usize,

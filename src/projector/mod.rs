@@ -1,6 +1,6 @@
-//! **Keeping** the views true: the log into the views, batch by batch. Of several projectors one
-//! works on a stream and the others stand by; a restart costs what lies behind the checkpoint.
-//! [`rebuild()`] makes views anew beside the live ones, [`verify()`] holds the two against each other.
+//! **Keeping** the views true: the log into the views, batch by batch. One of several projectors works on a stream and
+//! the others stand by. After a restart a projector goes on behind the checkpoint. [`rebuild()`] makes views anew beside
+//! the live ones, and [`verify()`] compares the two.
 
 mod apply;
 mod kinship;

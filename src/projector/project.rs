@@ -1,4 +1,4 @@
-//! One stream into the views, for as long as the process lives.
+//! Projecting one stream into the views, for as long as the process lives.
 
 use std::time::Duration;
 
@@ -20,22 +20,22 @@ use crate::{
     views,
 };
 
-/// How long to wait before trying again what failed.
+/// The wait before a retry.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long the events that come meanwhile wait for each other after a batch, from its beginning: those
-/// of a busy moment share a transaction, and one that comes alone does not wait.
+/// The shortest time between the beginnings of two batches. Events of a busy moment share a transaction, and an event
+/// that comes alone does not wait.
 const SHARED: Duration = Duration::from_millis(10);
-/// How often to look whether the views are still there. That is also how Postgres knows that the holder of
-/// a turn lives (`turn.rs`).
+/// How often to check that the views are still there. By the same question Postgres knows that the holder of a turn
+/// lives (`turn.rs`).
 const LOOK: Duration = Duration::from_secs(2);
 /// How long Postgres may take for one step of a batch. By itself it ends a statement after 10 s (`app.rs`).
 const STEP: Duration = Duration::from_secs(15);
-/// A projector without a log for so long leaves its turn to another one, which may have it.
+/// A projector without a log for so long leaves its turn to another projector, which may reach the log.
 const NO_LOG: Duration = Duration::from_secs(10);
 
-/// Projects one stream into the views of a schema, which is the search path of the pool, until told
-/// to stop. An outage of either server is waited for, and views that are gone are made again. A damaged
-/// stream and views of another log stop the projection, loudly, until an operator has mended that.
+/// Projects one stream into the views of a schema, which is the search path of the pool, until told to stop. The
+/// projection waits out an outage of either server, and makes lost views again. A damaged stream and views of another
+/// log stop it, loudly, until an operator has mended the fault.
 pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop: CancellationToken) {
     let mut told: Option<Told> = None;
     while !stop.is_cancelled() {
@@ -56,7 +56,7 @@ pub async fn project(log: Log, pool: PgPool, schema: String, stream: usize, stop
     }
 }
 
-/// A projection that stands still for a reason that an operator was told.
+/// A projection that stands still for a reason that was logged.
 struct Told(String);
 
 impl Told {
@@ -85,8 +85,8 @@ async fn work(
 ) -> Result<std::convert::Infallible, Stopped> {
     let mut turn = take_turn(log, pool, schema, stream).await?;
     in_time(ANSWER, views::plan_once(&mut turn)).await?;
-    // Views that are not whole are made anew, and those of another log may be the only copy of what that
-    // one had.
+    // First the comparison: incomplete views are made anew below, and views of another log may be the only copy of
+    // its content.
     if let Kinship::AnotherLog(foreign) = in_time(STEP, kinship(log, &mut turn, schema)).await? {
         return Err(Stopped::AnotherLog(foreign));
     }

@@ -1,4 +1,4 @@
-//! Reading ahead: the next events are fetched and decoded while Postgres works on those before.
+//! Reading ahead: the next events are fetched and decoded while Postgres works on the batch before.
 
 use std::panic::resume_unwind;
 
@@ -11,23 +11,23 @@ use crate::{
     projector::stopped::Stopped,
 };
 
-/// The most events of a batch, give or take what the follower hands over at once. So many of a
-/// conversation are then brought in at once that its rows and their keys are written together.
+/// The most events of a batch, give or take one batch of the follower. In a batch of this size a conversation has so
+/// many events that its rows and their keys are written together.
 const BATCH: usize = 40_000;
 /// The most bytes of data of a batch, with the same tolerance.
 const BATCH_BYTES: usize = 16 << 20;
-/// The most that lie ready, as the follower hands them over: about a batch.
+/// The most batches of the follower that lie ready: about one batch of ours.
 const AHEAD: usize = 80;
 
-/// Why there is nothing more.
+/// Why there are no more events.
 const ENDED: &str = "nobody reads ahead any more: the process is stopping";
 
-/// How large a batch shall be.
+/// The size of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Size {
-    /// All that lie ready: few when they are new, many when they are not.
+    /// All events that lie ready: few when the reader is current, many when it lags.
     Ready,
-    /// As many as it may have; the last ones are waited for.
+    /// As many events as a batch may have; the reader waits for the last ones.
     Full,
 }
 
@@ -89,7 +89,7 @@ impl Reader {
         Ok(std::mem::replace(&mut self.kept, later))
     }
 
-    /// A panic of the one who reads ahead is a panic of the reader, for whom that one works.
+    /// A panic of the task that reads ahead becomes a panic of its reader.
     async fn ended(&mut self) -> Stopped {
         match (&mut self.ahead).await {
             Err(e) if e.is_panic() => resume_unwind(e.into_panic()),

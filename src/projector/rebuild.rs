@@ -1,4 +1,4 @@
-//! Making views anew while the live ones serve, and putting them in their place.
+//! Making views anew while the live ones serve, and putting them in the place of the live ones.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,26 +15,26 @@ use crate::{
     views::{self, Projection},
 };
 
-/// How often it is tried to put the new views in the place of the live ones.
+/// The attempts to put the new views in the place of the live ones.
 const ATTEMPTS: usize = 30;
-/// How long to wait before it is tried again.
+/// The wait between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The first projections, from whose tables folds are read.
 const FOLDED: usize = 2;
 /// How long an attempt may hold the live projectors.
 const HELD: Duration = Duration::from_secs(5);
 
-/// Whether views may be replaced that have something which the log has not.
+/// Whether a rebuild may replace views with events that the log lacks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consent {
-    /// They are kept.
+    /// Such views are kept.
     Withheld,
-    /// They are given up.
+    /// Such views are given up.
     Given,
 }
 
-/// Builds all views of a schema anew, or one of them, and puts them in the place of the live ones at
-/// exactly the position of those. The pool is one of the same database.
+/// Builds all views of a schema anew, or one of them, and puts them in the place of the live views at exactly their
+/// position. The pool is of the same database.
 pub async fn rebuild(
     log: &Log,
     pool: &PgPool,
@@ -67,7 +67,7 @@ async fn build_and_replace(
     views::create(&mut scratch.guard, scratch.live).await?;
     scratch.fill(aim).await?;
     for _ in 0..ATTEMPTS {
-        // A connection that was given up in the middle of an attempt rolls it back.
+        // A connection that is dropped in the middle of an attempt rolls the attempt back.
         match timeout(HELD, switch(scratch, only, aim)).await {
             Ok(Ok(())) => {
                 clear_away(scratch).await;
@@ -85,14 +85,15 @@ async fn build_and_replace(
     Err(NotBuilt::NoTurn)
 }
 
-/// A projection may read what those before it have written, and the folds of them all come from the conversations and
-/// their members: without members, whatever is said between two batches would be taken for void.
+/// A projection may read the tables of projections before it, and all folds come from the conversations and their
+/// members. Without the members, every message between two batches would count as void.
 fn needed(only: Option<&'static Projection>) -> Vec<&'static Projection> {
     let last = only.and_then(|only| views::ALL.iter().position(|projection| projection.name == only.name));
     views::ALL.iter().take(last.map_or(views::ALL.len(), |last| (last + 1).max(FOLDED))).collect()
 }
 
-/// In one short transaction: holds the live projectors, applies what is left, and replaces.
+/// In one short transaction: holds the live projectors, applies the remaining events, and replaces the views. Without
+/// the hold, the live views could move on in between and the new ones would fall behind them.
 async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: Aim) -> Result<(), NotBuilt> {
     let Scratch { log, live, schema, .. } = scratch;
     let mut connection = scratch.connect().await?;
@@ -107,7 +108,7 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: A
     views::hold(&mut transaction, live).await?;
     let goals = match aim {
         Aim::Live | Aim::Newest => positions(views::points_in(&mut transaction, live).await?),
-        // Projectors cannot have moved views of another log meanwhile.
+        // Projectors do not move views of another log, so these stand where they stood.
         Aim::End => BTreeMap::new(),
     };
     for stream in 0..log.layout().streams {
@@ -126,7 +127,8 @@ async fn switch(scratch: &Scratch<'_>, only: Option<&'static Projection>, aim: A
     Ok(connection.close().await?)
 }
 
-/// Whoever still reads the old tables is waited for; what cannot be dropped now is by the next one.
+/// Drops the old tables after the last of their readers. A table that cannot be dropped now is dropped by the next
+/// rebuild.
 async fn clear_away(scratch: &mut Scratch<'_>) {
     let old = scratch.old();
     if let Err(e) = views::discard(&mut scratch.guard, &old).await {
@@ -134,7 +136,7 @@ async fn clear_away(scratch: &mut Scratch<'_>) {
     }
 }
 
-/// Whether somebody had what was wanted: locks, deadlocks, cancelled statements.
+/// Whether another session was in the way: locks, deadlocks, cancelled statements.
 fn is_held_up(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| ["55P03", "40P01", "57014"].contains(&&*code))

@@ -32,32 +32,32 @@ use crate::{
     views::{self, Projection},
 };
 
-/// Streams that are built at once, and indexes.
+/// The streams that are built at the same time, and the indexes.
 const AT_ONCE: usize = 4;
-/// Parts of a stream that are built side by side: one is prepared while Postgres works on the other.
+/// The parts of a stream that are built side by side: one is prepared while Postgres works on the other.
 const LANES: usize = 2;
-/// So few events may be left for the moment in which the live views are held.
+/// The most events that may be left for the moment in which the live views are held.
 const NEARLY: u64 = 1_000;
-/// How often what came meanwhile is caught up with before giving up.
+/// How often a build catches up with new events before it gives up.
 const ROUNDS: usize = 100;
 /// Live views that lag so far behind the log, in events, are far behind.
 const FAR_BEHIND: u64 = 10_000;
 
-/// How long Postgres may take for one step of a batch, while somebody watches and nobody waits.
+/// How long Postgres may take for one step of a batch: an operator watches, and no reader waits.
 const STEP: Duration = Duration::from_secs(600);
 
 /// How far to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
-    /// To where the live views stand.
+    /// To the position of the live views.
     Live,
-    /// The same; but if they are far behind the log, to its end.
+    /// The same, or to the end of the log if the live views are far behind it.
     Newest,
-    /// To the end of the log: where the live views stand means nothing in this log.
+    /// To the end of the log: the position of the live views means nothing in this log.
     End,
 }
 
-/// How far a build has come, in events, for those who watch.
+/// The progress of a build, in events, for an operator who watches.
 #[derive(Debug, Default)]
 pub struct Work {
     done: AtomicU64,
@@ -65,7 +65,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// Events that are built, and how many there are as far as is known.
+    /// The number of built events, and of all events as far as is known.
     pub fn progress(&self) -> (u64, u64) {
         (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
     }
@@ -74,27 +74,27 @@ impl Work {
 /// Why views were not built or compared; the live ones are as they were.
 #[derive(Debug, thiserror::Error)]
 pub enum NotBuilt {
-    /// One at a time.
+    /// Another build is running: there is one at a time.
     #[error(
         "another `verbatim rebuild` or `verbatim verify` works beside these views: wait until that command has ended"
     )]
     Busy,
-    /// They are not there, or were begun anew.
+    /// The live views are not there, or were begun anew.
     #[error("the live views are not whole or were begun anew meanwhile: run `verbatim rebuild all`")]
     BegunAnew,
-    /// The live views have something that the log has not.
+    /// The live views have an event that the log lacks.
     #[error(
         "{0}: these are views of another log, and may be the only copy of what this one lacks. Restore the log they \
          belong to (\"Disasters\" in deploy/README.md), or give that up with `verbatim rebuild all --force`"
     )]
     AnotherLog(AnotherLog),
-    /// The live views are of another life of the log.
+    /// The live views are of another epoch of the log.
     #[error("the views are of epoch {0}, another life of this log: run `verbatim rebuild all`")]
     AnotherEpoch(Epoch),
-    /// The live views move too fast, or somebody holds them.
+    /// The live views move too fast, or another session holds them.
     #[error("the live views never stood still: run the command again when there is less traffic")]
     NoTurn,
-    /// Postgres refuses.
+    /// Postgres failed.
     #[error("the database failed: {0}. Nothing was changed: run the command again")]
     Database(#[from] sqlx::Error),
     /// The log does not answer.
@@ -128,7 +128,7 @@ impl From<Stopped> for NotBuilt {
     }
 }
 
-/// The second set. What is left of it when the process dies is cleared away by the next one.
+/// The second set. The next build clears away the remains of a build whose process died.
 pub(super) struct Scratch<'a> {
     pub(super) log: &'a Log,
     pub(super) live: &'a str,
@@ -136,12 +136,12 @@ pub(super) struct Scratch<'a> {
     pub(super) projections: Vec<&'static Projection>,
     work: &'a Work,
     options: Arc<PgConnectOptions>,
-    /// Has the lock by which there is one at a time.
+    /// It holds the lock by which there is one build at a time.
     pub(super) guard: PgConnection,
 }
 
 impl<'a> Scratch<'a> {
-    /// Begins a set, after clearing away what earlier ones left.
+    /// Begins a set, after clearing away the remains of earlier builds.
     pub(super) async fn begin(
         log: &'a Log,
         pool: &PgPool,
@@ -162,8 +162,8 @@ impl<'a> Scratch<'a> {
         Ok(scratch)
     }
 
-    /// Makes a whole set up to the aim: first the rows, then the indexes by which only queries read,
-    /// then what came meanwhile.
+    /// Makes a whole set up to the aim: first the rows, then the query-only indexes, then the events that came
+    /// meanwhile. With the indexes first, every row would pay for them.
     pub(super) async fn fill(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         views::begin(&mut self.guard, &self.schema).await?;
         self.catch_up(aim).await?;
@@ -184,17 +184,17 @@ impl<'a> Scratch<'a> {
         connection.close().await
     }
 
-    /// The name for what has been replaced.
+    /// The name of the schema for replaced views.
     pub(super) fn old(&self) -> String {
         format!("{}_old", self.live)
     }
 
-    /// A connection on which views without a schema are those of this set.
+    /// A connection with this set as its search path.
     pub(super) async fn connect(&self) -> sqlx::Result<PgConnection> {
         connect(&self.options, &self.schema).await
     }
 
-    /// Builds until little is left: the live views move on meanwhile.
+    /// Builds until few events are left, because the live views move on meanwhile.
     pub(super) async fn catch_up(&mut self, aim: Aim) -> Result<(), NotBuilt> {
         for round in 0..ROUNDS {
             let at = positions(views::points_in(&mut self.guard, &self.schema).await?);
@@ -211,8 +211,8 @@ impl<'a> Scratch<'a> {
         Err(NotBuilt::NoTurn)
     }
 
-    /// How far to build each stream. The live views are read before the log, so none of them can be ahead
-    /// of it, and no goal is one that is never reached.
+    /// The goal for each stream. The live views are read *before* the log, so their position cannot be ahead of it; in
+    /// the other order a goal might never be reached.
     async fn goals(&mut self, aim: Aim) -> Result<BTreeMap<usize, Position>, NotBuilt> {
         let live = views::points_in(&mut self.guard, self.live).await?;
         let mut goals = BTreeMap::new();
@@ -232,8 +232,8 @@ impl<'a> Scratch<'a> {
         Ok(goals)
     }
 
-    /// Builds a stream up to exactly a position in lanes, each of which has conversations of its own and
-    /// commits by itself: what is there when one of them fails is of no use to anybody.
+    /// Builds a stream up to exactly a position, in lanes. Each lane has conversations of its own and commits by
+    /// itself, so the set is of no use after one of them has failed.
     async fn build_in_lanes(&self, stream: usize, until: Position) -> Result<(), NotBuilt> {
         let mut connection = self.connect().await?;
         let mut whole =
@@ -273,7 +273,7 @@ impl<'a> Scratch<'a> {
         Ok(connection.close().await?)
     }
 
-    /// Builds a stream up to exactly a position, if it is not there yet; answers where it is.
+    /// Builds a stream up to exactly a position, unless it is there already, and returns its point.
     pub(super) async fn build(
         &self,
         connection: &mut PgConnection,
@@ -296,14 +296,14 @@ impl<'a> Scratch<'a> {
         Ok(until)
     }
 
-    /// Clears the set away.
+    /// Drops the set.
     pub(super) async fn end(mut self) -> Result<(), NotBuilt> {
         views::discard(&mut self.guard, &self.schema).await?;
         Ok(self.guard.close().await?)
     }
 }
 
-/// A batch by lanes. The last byte of an id decides on its stream, so it is the one before it here.
+/// A batch, divided into lanes. The last byte of an id decides about its stream, so the byte before decides here.
 fn dealt(batch: Vec<Recorded>) -> [Vec<Recorded>; LANES] {
     let mut parts = [const { Vec::new() }; LANES];
     for recorded in batch {
@@ -312,7 +312,7 @@ fn dealt(batch: Vec<Recorded>) -> [Vec<Recorded>; LANES] {
     parts
 }
 
-/// Of points in any life of the log the positions alone.
+/// The positions of points, whatever their epoch.
 pub(super) fn positions(points: BTreeMap<usize, (Epoch, Point)>) -> BTreeMap<usize, Position> {
     points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect()
 }
@@ -324,8 +324,8 @@ fn left(at: &BTreeMap<usize, Position>, goals: &BTreeMap<usize, Position>) -> u6
     goals.iter().map(left).sum()
 }
 
-/// A connection for long work, which may be lost by a crash of Postgres until it is made to last. What
-/// nobody waits for any more ends within a second. That a statement is slow is nothing to tell here.
+/// A connection for long work. A crash of Postgres may lose the work until it is made durable. A statement whose
+/// client is gone ends within a second, and slow statements are not logged.
 async fn connect(options: &PgConnectOptions, schema: &str) -> sqlx::Result<PgConnection> {
     let options = options.clone().disable_statement_logging();
     let mut connection = PgConnection::connect_with(&options).await?;

@@ -1,4 +1,4 @@
-//! Why a projection ends, and whether it may be tried again.
+//! Why a projection ends, and whether a retry may help.
 
 use crate::{
     domain::Epoch,
@@ -44,8 +44,8 @@ impl From<NotCompared> for Stopped {
 }
 
 impl Stopped {
-    /// Whether it passes by itself. What does not is for an operator, who is told once and not every
-    /// other second.
+    /// Whether the cause passes by itself. Any other cause needs an operator, and is logged once instead of every other
+    /// second.
     pub(super) fn passes(&self) -> bool {
         match self {
             Self::Database(_) | Self::Log(_) | Self::NotOurs => true,

@@ -1,8 +1,7 @@
-//! Whose turn it is to project a stream: an advisory lock, which its holder has for as long as its session
-//! with Postgres lives. So the session has to end soon after its holder is gone, also when nothing tells
-//! Postgres so: a machine that has lost its power or its network says no goodbye, and a proxy between the
-//! two may answer for it. The holder asks something every two seconds, and one that does not loses its
-//! session.
+//! The turn to project a stream: an advisory lock, which its holder has for as long as its session with Postgres
+//! lives. So the session has to end soon after the holder is gone, even without a sign: a machine without power or
+//! network says no goodbye, and a proxy may answer for it. The holder asks something every two seconds, and a silent
+//! holder loses its session.
 
 use std::time::Duration;
 
@@ -11,16 +10,16 @@ use tokio::time::{sleep, timeout};
 
 use crate::{log::Log, projector::stopped::Stopped};
 
-/// How long to wait before it is tried again to get a turn.
+/// The wait between two attempts to get a turn.
 const PAUSE: Duration = Duration::from_millis(500);
-/// How long Postgres may take to answer what costs it nothing.
+/// How long Postgres may take for an answer that costs nothing.
 pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// A holder that is silent for so long has lost its turn. Within a transaction, Postgres waits for less
 /// (`app.rs`).
 const SILENCE: &str = "set idle_session_timeout = '15s'";
 
-/// Waits until no other projector works on the stream for the same schema, and answers the connection that
-/// has the lock. Without the log there is nothing to do in it: it is left to others.
+/// Waits until no other projector works on the stream for the same schema, and returns the connection that holds the
+/// lock. A projector without a log could do nothing in its turn, so it leaves the turn to others.
 pub(super) async fn take_turn(
     log: &Log,
     pool: &PgPool,
@@ -39,7 +38,7 @@ pub(super) async fn take_turn(
     Ok(turn)
 }
 
-/// Takes an advisory lock for as long as the connection lives, if nobody has it.
+/// Takes an advisory lock for as long as the connection lives, if it is free.
 pub(super) async fn try_lock(connection: &mut PgConnection, name: &str, number: usize) -> sqlx::Result<bool> {
     sqlx::query_scalar("select pg_try_advisory_lock(hashtext($1), $2)")
         .bind(name)
@@ -48,7 +47,7 @@ pub(super) async fn try_lock(connection: &mut PgConnection, name: &str, number: 
         .await
 }
 
-/// Does something that Postgres has so long to answer. After that the connection is of no use any more.
+/// Awaits an answer of Postgres for so long. After a time-out the connection is of no use any more.
 pub(super) async fn in_time<T, E: Into<Stopped>>(
     patience: Duration,
     work: impl Future<Output = Result<T, E>>,

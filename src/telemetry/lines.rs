@@ -1,4 +1,4 @@
-//! Log lines: which are written, where to, and how a panic gets among them.
+//! The choice and the destination of log lines, and panics as log lines.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 
@@ -11,11 +11,11 @@ use crate::telemetry::{format::LogFormat, seldom::Seldom};
 
 /// The lines that are logged unless `RUST_LOG` says otherwise. Postgres has a notice for each word that is too long for
 /// its index, and clients choose the words. The connector of async-nats calls each failed attempt an error, although it
-/// tries again; what an outage means is logged here once.
+/// tries again; this program logs an outage once, by its meaning.
 const LINES: &str = "info,async_nats=warn,async_nats::connector=off,sqlx::postgres::notice=warn";
 
-/// Whether lines of a kind may be logged at all. At its lowest level the connection of async-nats writes
-/// down what goes over it, our password and people's messages too.
+/// Whether lines of a kind may be logged at all. At its lowest level the connection of async-nats logs its whole
+/// traffic, with our password and people's messages.
 fn keeps_secrets(lines: &Metadata<'_>) -> bool {
     *lines.level() < Level::TRACE || !lines.target().starts_with("async_nats")
 }
@@ -42,7 +42,7 @@ pub(crate) fn start(format: LogFormat) {
     log_panics();
 }
 
-/// A panic becomes an error in the log, like all that goes wrong, and not a text that no machine reads.
+/// Turns a panic into an error line, like every other failure, instead of a text that no machine reads.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The same warning or error once a second at most. A peer can cause some as often as it likes, and a disk is full
-//! sooner than somebody looks.
+//! Rate limit for log lines: the same warning or error once a second at most. A peer can cause some of them as often as
+//! it likes, and would fill the disk.
 
 use std::{
     collections::HashMap,
@@ -16,16 +16,16 @@ use tracing_subscriber::{
 
 use crate::telemetry::format::LogFormat;
 
-/// How often a place in the code may complain.
+/// The shortest time between two lines of one place in the code.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes lines as `format` does, of each place in the code that warns or logs an error one a second, whatever its
-/// fields say. The next line of a place tells how many were left out before it. No peer causes a line of level info, and
-/// more than that is logged only while somebody looks for something.
+/// fields say. The next line of a place tells how many were left out before it. No peer causes a line of level info,
+/// and more than that is logged only while somebody looks for something.
 pub(super) struct Seldom<F> {
     format: F,
     lines: LogFormat,
-    /// By the address of the description that each place has.
+    /// By the address of the place's static description.
     places: Mutex<HashMap<usize, Place>>,
 }
 
@@ -72,7 +72,7 @@ where
         event: &Event<'_>,
     ) -> fmt::Result {
         match self.left_out(event.metadata(), Instant::now()) {
-            // Nothing is written, so there is no line.
+            // An empty text is no line.
             None => Ok(()),
             Some(0) => self.format.format_event(context, writer, event),
             Some(left_out) => {
@@ -84,7 +84,7 @@ where
     }
 }
 
-/// A line that also tells how many were left out.
+/// A line that also says how many lines were left out.
 fn with_count(line: &str, lines: LogFormat, left_out: u64) -> String {
     let mut line = line.trim_end().to_owned();
     let _ = match lines {
@@ -120,7 +120,7 @@ mod tests {
         }
     }
 
-    /// The lines that are written of what is logged meanwhile.
+    /// Runs `log` and returns the written lines.
     fn lines(of: LogFormat, log: impl FnOnce()) -> Vec<String> {
         let written = Written::default();
         let to = written.clone();

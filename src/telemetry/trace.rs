@@ -1,11 +1,11 @@
-//! The trace that a request belongs to, handed on to all that is done for the request.
+//! The trace of a request, handed on to everything that is done for the request.
 
 tokio::task_local! {
     static TRACE: Option<TraceParent>;
 }
 
-/// The trace of which a request is a part, and which span of it has made the request (W3C Trace
-/// Context). Nothing is traced here: it is handed on to whoever reads the log.
+/// The trace of a request, and the span that has made the request (W3C Trace Context). This program records no spans of
+/// its own; it hands the trace on to the readers of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceParent(String);
 
@@ -13,7 +13,7 @@ impl TraceParent {
     /// The length of a header of version 00.
     const LENGTH: usize = 55;
 
-    /// Reads the header. Of a later version only what 00 has counts; what is not valid names no trace.
+    /// Reads the header. In a later version, only the fields of version 00 count. An invalid header names no trace.
     pub fn parse(header: &str) -> Option<Self> {
         let (known, more) = header.split_at_checked(Self::LENGTH)?;
         let mut fields = known.split('-');
@@ -41,7 +41,7 @@ impl TraceParent {
     }
 }
 
-/// Does something as a part of a trace.
+/// Runs a future as a part of a trace.
 pub(crate) async fn within<F: Future>(trace: Option<TraceParent>, work: F) -> F::Output {
     TRACE.scope(trace, work).await
 }
