@@ -16,12 +16,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     domain::Position,
-    log::{
-        Log, Unavailable,
-        memory::places::Place,
-        read::look_up::hedged,
-        streams::layout,
-    },
+    log::{Log, Unavailable, memory::places::Place, read::look_up::hedged, streams::layout},
 };
 
 /// If no consumer has been made for so long, another server is asked too.
