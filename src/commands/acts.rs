@@ -1,4 +1,4 @@
-//! Doing something with a message: the views say what it is, the rules whether it may be done.
+//! Changing a message: the views tell the facts about the message, and the rules decide.
 
 use std::sync::Arc;
 
@@ -12,19 +12,18 @@ use crate::{
     log::Appended,
 };
 
-/// What became of an act.
+/// The result of an act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acted {
     /// The position that was reached.
     pub position: Position,
-    /// What happened and when; `None` if it was so already.
+    /// The event and its time; `None` if the message was so already.
     pub event: Option<(Time, Event)>,
 }
 
 impl Commands {
-    /// Does something with a message; answers when it is stored and this process has followed it. A
-    /// retry with the same key answers what the first attempt did; without a key, what is so already
-    /// is not done again.
+    /// Changes a message. Returns when the event is stored and this process has followed it. A retry with the same key
+    /// gets the answer of the first attempt. Without a key, an act that changes nothing is not repeated.
     pub async fn act(
         &self,
         by: UserId,
@@ -53,7 +52,7 @@ impl Commands {
         let draft = self.draft(id, by, event, key.clone());
         let Appended { position, duplicate } = self.log.append(&draft).await?;
         self.settle_change(by, id, duplicate);
-        // What comes next from here is decided on what this has made.
+        // Waits for the own event, so that the caller's next act is decided on its result.
         self.conversations.reached(id, position, OWN_EVENT).await;
         match key.filter(|_| duplicate) {
             Some(key) => the_same(self.appended_before(by, id, position, &key).await?, message, &act),
@@ -61,9 +60,9 @@ impl Commands {
         }
     }
 
-    /// Decides on a message as the views have it. They are asked as far as this process has followed
-    /// the conversation. A no, or that it is so already, is given only once this process and the views
-    /// have all of the conversation that the log had by then, on whatever node it was done.
+    /// Decides on a message as the views have it, up to where this process has followed the conversation. A refusal,
+    /// and the answer that nothing changes, need more: this process and the views must have all that the log had of
+    /// the conversation by then, because another node may have made the change.
     pub(super) async fn decide_on(
         &self,
         tracked: &Arc<Tracked>,
@@ -87,7 +86,7 @@ impl Commands {
     }
 }
 
-/// The first answer again, unless the key was used for something else.
+/// The answer of the first attempt, unless the key was used for another act.
 fn the_same(first: Recorded, message: MessageId, act: &Act) -> Result<Acted, Refused> {
     match first.event {
         Some(event) if act.made(message, &event) => {

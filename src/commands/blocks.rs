@@ -1,4 +1,4 @@
-//! Who has blocked whom: looked up for direct conversations alone, and told to all nodes.
+//! Blocks: looked up for direct conversations only, and told to all nodes.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -7,14 +7,13 @@ use crate::{
 };
 
 impl Commands {
-    /// Tells all nodes that somebody has blocked or unblocked others. This one knows at once.
+    /// Tells all nodes that a user has blocked or unblocked others. This node knows at once.
     pub async fn blocks_changed(&self, by: UserId) -> Result<(), Unavailable> {
         self.blocked.forget(by);
         self.log.tell(Signal::Blocked { by }).await
     }
 
-    /// Whether one of the two in a direct conversation has blocked the other. Of a group nothing is
-    /// looked up.
+    /// Whether one of the two members of a direct conversation has blocked the other. For a group nothing is looked up.
     pub(super) async fn is_blocked(&self, by: UserId, conversation: &Conversation) -> Result<bool, Refused> {
         match conversation.peer(by) {
             Some(peer) => self.has_blocked(by, peer).await,
@@ -22,7 +21,7 @@ impl Commands {
         }
     }
 
-    /// Whether one of two people has blocked the other.
+    /// Whether one of two users has blocked the other.
     pub(super) async fn has_blocked(&self, one: UserId, other: UserId) -> Result<bool, Refused> {
         Ok(self.blocked.between(one, other).await.map_err(Unavailable::because)?)
     }

@@ -1,5 +1,5 @@
-//! How many conversations somebody may be in. Anybody can bring anybody into a group, and a session begins
-//! with all of them: without a bound, strangers could keep somebody from ever beginning one.
+//! The most conversations of a user. Every user can bring every other user into a group, and a session begins with all
+//! conversations: without a bound, strangers could keep a user from ever beginning a session.
 
 use sqlx::PgPool;
 
@@ -10,7 +10,7 @@ use crate::{
     views,
 };
 
-/// The bound, and where it is seen how near somebody is to it. Cheap to clone.
+/// The bound, and the views that count the conversations. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Bound {
     pool: PgPool,
@@ -23,9 +23,9 @@ impl Bound {
         Self { pool, most }
     }
 
-    /// Whether those whom an event brings in may be in one conversation more. The views tell, the same to
-    /// all nodes; what is under way at this moment goes beyond. Others bring somebody in up to the bound;
-    /// somebody begins conversations up to twice as many, so that strangers cannot use up what one has.
+    /// Whether the users whom an event brings in may be in one more conversation. The views count, the same for all
+    /// nodes, and commands under way are not counted. Others bring a user in up to the bound. The user begins
+    /// conversations up to twice the bound, so that strangers cannot use up the user's own places.
     pub(super) async fn must_have_place(&self, by: UserId, event: &Event) -> Result<(), Refused> {
         let Self { pool, most } = self;
         let (own, others): (Vec<UserId>, Vec<UserId>) =

@@ -15,13 +15,13 @@ pub struct Changed {
     pub position: Position,
     /// The roster as it is now.
     pub conversation: Arc<Conversation>,
-    /// Whether anything happened; otherwise it was so already.
+    /// Whether the command changed anything.
     pub changed: bool,
 }
 
 impl Commands {
-    /// Decides on the roster and appends what follows, again if another node was faster. Changes
-    /// of one conversation take turns within this process.
+    /// Decides on the roster and appends the event; decides again if another node was faster. Within this process, the
+    /// changes of one conversation take turns.
     pub(super) async fn change(
         &self,
         by: UserId,
@@ -36,7 +36,7 @@ impl Commands {
             let (mut conversation, mut expected) = tracked.roster();
             let mut decided = conversation.decide(by, command.clone());
             if !matches!(decided, Ok(Some(_))) {
-                // Another node may know better: what is not changed is so in the log.
+                // Another node may have changed the roster: that nothing changes is said only with the whole log.
                 self.conversations.catch_up(id).await?;
                 (conversation, expected) = tracked.roster();
                 decided = conversation.decide(by, command.clone());

@@ -1,6 +1,6 @@
-//! The cost of a command, taken once its caller is known to be a member: a stranger never uses up the budget of a
-//! conversation. A request has cost its user something before; what has a policy of its own gives that back when it
-//! has happened, so that a retry, which does nothing, costs the user and nothing else.
+//! The cost of a command, taken once its caller is known to be a member, so that a stranger never uses up the budget
+//! of a conversation. The request itself has cost its user something before. A command with a policy of its own gives
+//! that back when it has happened; so a retry, which changes nothing, costs the user's budget only.
 
 use crate::{
     commands::{bringing_in::others, needs::Commands, refused::Refused},
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Takes what a change to the timeline costs: all of it, or nothing.
+    /// Takes the cost of a change to the timeline from all its budgets, or from none.
     pub(super) fn charge_change(&self, by: UserId, id: ConversationId) -> Result<(), Refused> {
         self.limits.admit(Policy::Send, by)?;
         self.limits
@@ -28,7 +28,7 @@ impl Commands {
         }
     }
 
-    /// Takes what bringing others in costs.
+    /// Takes the cost of bringing others in.
     pub(super) fn charge_members(&self, by: UserId, event: &Event) -> Result<(), Exceeded> {
         match others_of(by, event) {
             0 => Ok(()),
@@ -36,7 +36,7 @@ impl Commands {
         }
     }
 
-    /// Takes what starting a conversation costs: all of it, or nothing.
+    /// Takes the cost of starting a conversation from all its budgets, or from none.
     pub(super) fn charge_start(&self, by: UserId, event: &Event) -> Result<(), Exceeded> {
         self.limits.admit(Policy::Start, by)?;
         self.charge_members(by, event).inspect_err(|_| self.limits.give_back(Policy::Start, by, 1))

@@ -11,9 +11,9 @@ use crate::{
     views::{self, Checkpoint, Progress},
 };
 
-/// How long the views may be behind what has to be looked up in them.
+/// How long a command waits for views that lag.
 const VIEWS_BEHIND: Duration = Duration::from_secs(2);
-/// How long they may take for a look.
+/// How long one look-up may take.
 const LOOK: Duration = Duration::from_secs(3);
 
 /// Messages as the views have them. Cheap to clone.

@@ -24,10 +24,10 @@ pub enum Refused {
     /// One of the two users has too many open invitations.
     #[error("there are too many open invitations")]
     TooManyInvitations,
-    /// Too much of it in too short a time.
+    /// A rate limit refuses it.
     #[error(transparent)]
     RateLimited(#[from] Exceeded),
-    /// The log cannot answer, or too many change the same roster at once. Worth a retry.
+    /// The log cannot answer, or too many commands change the same roster at once. Worth a retry.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -48,12 +48,12 @@ impl From<Rejection> for Refused {
 }
 
 impl Refused {
-    /// What clients read of it, at every edge: a word for programs.
+    /// The code for programs, the same at every edge.
     pub fn code(&self) -> &'static str {
         self.said().0
     }
 
-    /// The same for people: what to do next.
+    /// The sentence for people, with the next step.
     pub fn detail(&self) -> &'static str {
         self.said().1
     }
@@ -69,7 +69,7 @@ impl Refused {
             Self::Rejected(NotTheSender) => {
                 ("forbidden", "Only the sender of a message may do this: choose a message of your own.")
             }
-            // The same for both: which of the two, is not told.
+            // One sentence for both directions: the user is not told which of the two has blocked the other.
             Self::Rejected(Blocked) => (
                 "blocked",
                 "One of you has blocked the other: write in a group that you share, or leave the user out of a new one.",

@@ -1,4 +1,5 @@
-//! Sending a message: answered when it is stored, stored once however often it is tried.
+//! Sending a message. The answer comes when the message is stored, and however many retries there are, it is stored
+//! once.
 
 use crate::{
     commands::{earlier::has_key, needs::Commands, refused::Refused},
@@ -21,8 +22,8 @@ pub struct Sent {
 }
 
 impl Commands {
-    /// Sends a message. A retry with the same key answers what the first attempt did, however long
-    /// ago that was, and whatever has become of the message since.
+    /// Sends a message. A retry with the same key gets the answer of the first attempt, however long ago that was, and
+    /// even if the message was edited or deleted since.
     pub async fn send(
         &self,
         by: UserId,
@@ -62,7 +63,7 @@ impl Commands {
         the_same(first, &message.text, message.reply_to, message.metadata.as_ref())
     }
 
-    /// What JetStream has stored with this key within its window.
+    /// The event that JetStream has stored with this key within its window.
     pub(super) async fn appended_before(
         &self,
         by: UserId,
@@ -71,12 +72,12 @@ impl Commands {
         key: &ClientId,
     ) -> Result<Recorded, Refused> {
         let first = self.log.at(conversation, position).await?.filter(|first| has_key(first, by, key));
-        // Two keys with one hash: nobody can tell them apart within the window.
+        // Two keys with one hash: JetStream cannot tell them apart within the window.
         Ok(first.ok_or_else(|| Unavailable::because("another event has the same message id"))?)
     }
 }
 
-/// The first answer again, unless the key was used for another message.
+/// The answer of the first attempt, unless the key was used for another message.
 fn the_same(
     first: Recorded,
     text: &str,

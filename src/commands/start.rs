@@ -87,7 +87,8 @@ impl Commands {
         Ok(started)
     }
 
-    /// Begins a conversation if all its members may be brought in; otherwise finds it if it has begun before.
+    /// Begins a conversation if all its members may be brought in. Otherwise finds the conversation, if it has begun
+    /// before.
     async fn begin_with_all(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
         let charged =
             self.may_bring_in(by, id, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));

@@ -9,9 +9,10 @@ use crate::{
 };
 
 impl Commands {
-    /// Tells the others in a conversation that somebody is typing. Stored nowhere.
+    /// Tells the other members of a conversation that a user is typing. No stream keeps it.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
-        // First of all, for it is dropped without a word: whether there is such a conversation, is not told by it.
+        // Before the look-up: a signal beyond the rate limit is dropped silently, whether the conversation exists or
+        // not.
         if self.limits.admit(Policy::Typing, BudgetKey::member(by, conversation)).is_err() {
             return Ok(());
         }
