@@ -1,4 +1,4 @@
-//! Presence, merged over all nodes: plain bookkeeping, in an order that is the same everywhere.
+//! The board: presence, merged over all nodes. Plain bookkeeping, in an order that is the same on all nodes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,22 +7,22 @@ use crate::{
     log::{Here, LeaseChange, NodeId},
 };
 
-/// The entries of all nodes for each user who is here or has just left.
+/// The entries of all nodes for each present user, and for users who have just left.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     users: HashMap<UserId, BTreeMap<NodeId, Here>>,
 }
 
-/// A user's merged status has tipped.
+/// A change of a user's merged status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tipped {
-    /// The user of the entry.
+    /// The user.
     pub(super) user: UserId,
-    /// To what.
+    /// The new status.
     pub(super) status: Status,
     /// The time of the last change of status.
     pub at: Time,
-    /// The node whose entry tipped it: it is the one that tells the conversations.
+    /// The node whose entry tipped the status. That node tells the conversations.
     pub(super) by: NodeId,
 }
 
@@ -33,7 +33,7 @@ impl Board {
         nodes.and_then(|nodes| nodes.values().map(|here| here.status).max()).unwrap_or(Status::Offline)
     }
 
-    /// Takes a change in and tells if it tipped the user's status.
+    /// Applies a change, and returns the new status if the change has tipped it.
     pub(super) fn apply(&mut self, change: LeaseChange) -> Option<Tipped> {
         let LeaseChange { user, node, here, .. } = change;
         let before = self.status(user);
@@ -47,7 +47,7 @@ impl Board {
         (status != before).then_some(Tipped { user, status, at, by })
     }
 
-    /// The users whom a node holds to be here, for when it is found dead.
+    /// The users who are present by the entries of a node, for the time when the node is found dead.
     pub(super) fn of_nodes<'a>(
         &'a self,
         mut dead: impl FnMut(&NodeId) -> bool + 'a,

@@ -1,4 +1,4 @@
-//! Writing entries: of those who come and go here, and of those who were at a node that died.
+//! Writing entries: for the users of this node, and for the users of a node that died.
 
 use std::{
     sync::{
@@ -17,16 +17,16 @@ use crate::{
     presence::{Presence, here::RENEW, local::Write},
 };
 
-/// How often changed entries are written.
+/// The time between two rounds of writing changed entries.
 const TICK: Duration = Duration::from_millis(100);
-/// Entries that are taken up at once, and those of them that are on their way side by side.
+/// The entries of one round, and how many of them are written side by side.
 const BATCH: usize = 256;
 const AT_ONCE: usize = 32;
-/// How long to wait when the servers do not take them.
+/// The wait after the servers have refused an entry.
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Presence {
-    /// Writes what has changed, for as long as the process lives.
+    /// Writes changed entries, for as long as the process lives.
     pub(super) async fn write_entries(self) {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -49,7 +49,7 @@ impl Presence {
         }
     }
 
-    /// Writes entries side by side; when one fails, those that have not begun are left for later.
+    /// Writes entries side by side. When one fails, the entries that have not begun are left for later.
     async fn write(&self, due: Vec<Write>) -> Result<(), Unavailable> {
         let has_failed = AtomicBool::new(false);
         let outcomes = stream::iter(due).map(|write| {
@@ -79,8 +79,8 @@ impl Presence {
         self.0.leases.put(user, node, &here).await
     }
 
-    /// Writes off, now and then, the entries of nodes whose lease has run out: their users are not here any
-    /// more.
+    /// Writes off, now and then, the entries of nodes whose lease has run out, because the users of a dead node are
+    /// gone.
     pub(super) async fn write_off_the_dead(self) {
         let mut look = interval(RENEW);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -109,7 +109,7 @@ impl Presence {
         }
     }
 
-    /// The entries of other nodes that say that somebody is there.
+    /// The entries of other nodes with a user who is present.
     fn of_others(&self, wanted: impl Fn(&NodeId) -> bool) -> Vec<(UserId, NodeId)> {
         let board = self.0.board.read().unwrap_or_else(PoisonError::into_inner);
         let entries = board.of_nodes(|node| *node != self.0.node && wanted(node));

@@ -1,4 +1,5 @@
-//! Presence as others hold it: asking for a status, telling a session, and the tasks that keep both true.
+//! The handle of presence for the other modules: it tells a status and takes sessions in. And the tasks that keep
+//! presence true.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
@@ -25,7 +26,7 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the lease is renewed and the dead are looked for.
+/// The time between two renewals of the lease, and between two searches for dead nodes.
 pub(super) const RENEW: Duration = Duration::from_secs(4);
 /// The changes that are told side by side.
 const TELLERS: usize = 8;
@@ -43,13 +44,13 @@ pub(super) struct Inner {
     pub(super) leases: Leases,
     pub(super) board: RwLock<Board>,
     pub(super) local: Mutex<Local>,
-    /// Wakes who writes what is in `local`.
+    /// Wakes the task that writes the entries of `local`.
     pub(super) has_changed: Notify,
     pub(super) pending: Mutex<Pending>,
-    /// Wakes those who tell what is in `pending`.
+    /// Wakes the tasks that tell the changes in `pending`.
     pub(super) has_news: Notify,
-    /// Since when the lease could always be renewed. After an outage all leases are gone until their nodes
-    /// have come back.
+    /// The time since which every renewal of the lease has succeeded. After an outage all leases are gone until their
+    /// nodes have come back.
     pub(super) calm_since: Mutex<Instant>,
 }
 
@@ -59,7 +60,7 @@ impl Presence {
         self.0.board.read().unwrap_or_else(PoisonError::into_inner).status(user)
     }
 
-    /// Tells that a session is there, or has another status; `offline` when it has ended.
+    /// Notes a session that has begun, has another status, or has ended (`offline`).
     pub fn tell(&self, user: UserId, session: SessionId, status: Status) {
         self.local().session(user, session, status, Instant::now());
         self.0.has_changed.notify_one();
@@ -112,7 +113,8 @@ impl Presence {
         self.0.calm_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Renews the lease, and does nothing else that could take long.
+    /// Renews the lease. Nothing else is done here: work that takes long would let the lease run out, and the node
+    /// would be written off while alive.
     async fn keep_the_lease(self) {
         let mut connections = self.0.log.connections();
         let mut renew = interval(RENEW);
@@ -122,7 +124,7 @@ impl Presence {
                 _ = renew.tick() => {}
                 changed = connections.changed() => {
                     if changed.is_err() { return }
-                    // The buckets are in memory: after an outage they may have forgotten us.
+                    // The buckets are in memory, so they may have lost our entries in an outage.
                     *self.calm_since() = Instant::now();
                     self.local().write_all_again();
                     self.0.has_changed.notify_one();
@@ -136,7 +138,7 @@ impl Presence {
         }
     }
 
-    /// Keeps the board, and notes what this node has to tell of it.
+    /// Keeps the board current, and notes the changes that this node has to tell.
     async fn watch(self) {
         let mut changes = self.0.leases.changes();
         loop {
@@ -144,7 +146,7 @@ impl Presence {
             let LeaseChange { user, node, here, revision } = &change;
             let ours = here.as_ref().is_some_and(|here| here.by == self.0.node);
             if *node == self.0.node && !ours {
-                // We were held to be dead: whoever is here is so all the same.
+                // Another node has written off our users while this node lives: the entries are written again.
                 self.local().write_again(*user);
                 self.0.has_changed.notify_one();
             }

@@ -1,4 +1,4 @@
-//! The sessions of this node: several of one user count as one, and a short absence as none.
+//! The sessions of this node. Several sessions of a user count as one, and a short absence does not count.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -12,18 +12,18 @@ use crate::domain::{Status, UserId};
 /// One session, as presence knows it.
 pub(crate) type SessionId = uuid::Uuid;
 
-/// The shortest time between two entries of one user. What changes meanwhile is written then, as it is then.
+/// The shortest time between two entries of one user. The later entry has the state at that time.
 pub(super) const PACE: Duration = Duration::from_secs(1);
 
-/// The users with sessions on this node, and those of whom an entry is left in the bucket. It is the state
-/// itself that is changed by every session, and no list of changes that could overflow: whatever
-/// happens and however late it is written, an end is never forgotten.
+/// The users with sessions on this node, and the users with an entry left in the bucket. Every session changes the
+/// state itself, and not a list of changes, which could overflow. So an end is never forgotten, however late it is
+/// written.
 #[derive(Debug)]
 pub(super) struct Local {
     grace: Duration,
     pace: Duration,
     users: HashMap<UserId, Sessions>,
-    /// Users of whom something may have to be written, each once, in the order in which they are looked at.
+    /// The users whose entry may have to be written, each once, in the order of their turns.
     changed: VecDeque<UserId>,
     is_in_changed: HashSet<UserId>,
 }
@@ -32,7 +32,7 @@ pub(super) struct Local {
 struct Sessions {
     open: HashMap<SessionId, Status>,
     written: Written,
-    /// An entry is on its way. Another one has to wait, or the older might be the last to arrive.
+    /// Whether an entry is on its way. Another one has to wait, or the older entry might arrive last.
     is_on_its_way: bool,
     /// When the last session ended.
     left: Option<Instant>,
@@ -43,11 +43,11 @@ struct Sessions {
 /// The entry of a user in the bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Written {
-    /// Nothing: of who goes before anything was written, nothing has to be.
+    /// There is no entry. A user who leaves before the first entry needs none.
     Nothing,
-    /// This.
+    /// This status.
     As(Status),
-    /// Something, perhaps.
+    /// Unknown: the result of a write is in doubt.
     Unknown,
 }
 
@@ -75,7 +75,7 @@ impl Sessions {
         self.open.values().copied().max().unwrap_or(Status::Offline)
     }
 
-    /// Whether the bucket has something else, or may have in the end.
+    /// Whether the bucket has another entry, or may have one in the end.
     fn has_to_be_written(&self) -> bool {
         self.is_on_its_way || self.written != Written::As(self.status())
     }
@@ -108,13 +108,13 @@ impl Local {
         }
     }
 
-    /// Whether something has to be written, now or when a grace has passed.
+    /// Whether an entry has to be written, now or after the grace period.
     pub(super) fn has_changed(&self) -> bool {
         !self.changed.is_empty()
     }
 
-    /// What has to be written now, at most so much; each of it is on its way until [`Local::wrote`] or
-    /// [`Local::could_not_write`]. A user who left waits for the grace to pass.
+    /// The entries that have to be written now, at most so many. An entry is on its way until [`Local::wrote`] or
+    /// [`Local::could_not_write`]. For a user who left, the grace period passes first.
     pub(super) fn due(&mut self, now: Instant, most: usize) -> Vec<Write> {
         let mut writes = Vec::new();
         for _ in 0..self.changed.len() {
@@ -141,7 +141,7 @@ impl Local {
         writes
     }
 
-    /// It has been written.
+    /// An entry has been written.
     pub(super) fn wrote(&mut self, write: Write) {
         let Some(sessions) = self.users.get_mut(&write.user) else { return };
         sessions.is_on_its_way = false;
@@ -152,7 +152,7 @@ impl Local {
         }
     }
 
-    /// Whether it has been written is not known.
+    /// A write has failed: it is not known whether the entry has been written.
     pub(super) fn could_not_write(&mut self, write: Write) {
         if let Some(sessions) = self.users.get_mut(&write.user) {
             sessions.is_on_its_way = false;
@@ -191,7 +191,7 @@ mod tests {
         "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse().expect("id")
     }
 
-    /// Writes what is due and tells which status it was.
+    /// Writes the due entry and returns its status.
     fn written(local: &mut Local, now: Instant) -> Option<Status> {
         let due = local.due(now, 10);
         for write in &due {

@@ -1,12 +1,12 @@
-//! Who is **here**: sessions, merged over nodes, and when a change of that is worth an event.
+//! Who is **here**: sessions, merged over nodes, and the changes that are worth an event.
 //!
-//! Each node writes what it knows of a user into a bucket, and all nodes watch it in one order. The
-//! node whose entry tips a user's status tells that user's conversations. A node lives as long as
-//! it renews its lease; the entries of a dead one are written off by those that live.
+//! Each node writes an entry for each of its users into a bucket, and all nodes watch the bucket in one order. The
+//! node whose entry tips a user's status tells the user's conversations. A node lives as long as it renews its lease,
+//! and the living nodes write off the entries of a dead node.
 //!
-//! Each of these has a task of its own, for none may wait for another: who writes thousands of entries
-//! renews the lease meanwhile, or is written off while alive. What waits between them is kept for each
-//! user (`local`, `pending`), so that there is no queue that could overflow and lose an end.
+//! Writing, renewing, watching and telling are tasks of their own, because none may wait for another: a node that
+//! writes thousands of entries must renew its lease meanwhile, or it is written off while alive. Between the tasks the
+//! state of each user is kept (`local`, `pending`), so that there is no queue that could overflow and lose an end.
 
 mod board;
 mod entries;

@@ -1,4 +1,4 @@
-//! Telling the conversations of a user that they came, went or look away.
+//! Telling conversations that a user has come, has gone or is away.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use crate::{
 
 /// Conversations of one user that are told side by side.
 const AT_ONCE: usize = 16;
-/// How long a change is worth telling again when it could not be told.
+/// How long a change that could not be told is retried.
 const WORTH: Duration = Duration::from_secs(30);
-/// How long to wait before that.
+/// The wait before a retry.
 const PAUSE: Duration = Duration::from_millis(500);
 
 impl Presence {
-    /// Tells what there is to tell, one user after another, for as long as the process lives.
+    /// Tells the pending changes, one user after another, for as long as the process lives.
     pub(super) async fn tell_news(self) {
         loop {
             let next = {
@@ -49,8 +49,8 @@ impl Presence {
         }
     }
 
-    /// Tells the conversations of a user, those that moved last first. What cannot be told is tried again for
-    /// a while: somebody who has gone would be there for all who listen. A newer change puts an end to it.
+    /// Tells the conversations of a user, the latest first. A change that cannot be told is retried for a while,
+    /// because otherwise a user who has gone would stay present for all listeners. A newer change ends the retries.
     async fn announce(&self, tipped: &Tipped) {
         let deadline = Instant::now() + WORTH;
         if tipped.status == Status::Offline
@@ -73,7 +73,7 @@ impl Presence {
         }
     }
 
-    /// Tells those that have not been told; without a list of them they are asked for first.
+    /// Tells the conversations that have not been told. Without a list of them, the view is asked first.
     async fn tell_conversations(
         &self,
         tipped: &Tipped,

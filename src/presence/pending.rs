@@ -1,18 +1,18 @@
-//! What has to be told of whom: the latest of each user, and of one user one thing after another.
+//! The changes that have to be told: the latest change of each user, and one change of a user at a time.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::{domain::UserId, log::NodeId, presence::board::Tipped};
 
-/// News that wait, at most one for each user: what is overtaken before somebody comes to it is no news
-/// any more. So nothing has to be dropped, whatever comes.
+/// The waiting changes, at most one for each user: a newer change replaces one that has not been told. So the list has
+/// a bound, and no change has to be dropped.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     waiting: HashMap<UserId, News>,
-    /// Those of `waiting` about whom nobody is telling something, oldest first.
+    /// The users of `waiting` about whom no task is telling a change, oldest first.
     order: VecDeque<UserId>,
-    /// Those about whom somebody is telling something. Two at once could be told the wrong way round, and
-    /// who has gone would stay.
+    /// The users about whom a task is telling a change. Two changes of a user at once could be told in the wrong
+    /// order, and a user who has gone would stay present.
     busy: HashSet<UserId>,
 }
 
@@ -47,19 +47,19 @@ impl Pending {
         self.waiting.entry(user).or_default()
     }
 
-    /// The next news for somebody who then says [`Pending::done`].
+    /// The next change. The task that takes it calls [`Pending::done`] afterwards.
     pub(super) fn next(&mut self) -> Option<(UserId, News)> {
         let user = self.order.pop_front()?;
         self.busy.insert(user);
         Some((user, self.waiting.remove(&user).unwrap_or_default()))
     }
 
-    /// Whether somebody else could tell something.
+    /// Whether there is a change for another task.
     pub(super) fn has_next(&self) -> bool {
         !self.order.is_empty()
     }
 
-    /// What was told of a user is told, or given up; whether there are newer news.
+    /// The change of a user has been told, or given up. Returns whether there is a newer one.
     pub(super) fn done(&mut self, user: UserId) -> bool {
         self.busy.remove(&user);
         let has_more = self.waiting.contains_key(&user);

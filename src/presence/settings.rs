@@ -1,15 +1,15 @@
-//! The settings of presence: who is told, and how fast.
+//! The settings of presence: how fast a change is told, and to how many conversations.
 
 use std::time::Duration;
 
 /// The settings of presence.
 #[derive(Debug, Clone, Copy)]
 pub struct PresenceSettings {
-    /// A user who comes back within this time was never away.
+    /// The grace period: a user who comes back within this time was never away.
     pub grace: Duration,
-    /// The most conversations that are told of one change: those that moved last.
+    /// The most conversations that are told of a change: the latest ones.
     pub fan_out: i64,
-    /// A conversation with more members is not told: of n who come at once, each would be told of n.
+    /// A conversation with more members is not told: when n members come at once, each would be told of n.
     pub crowd: i64,
 }
 

@@ -1,4 +1,4 @@
-//! Delivery: topics, listeners, and what is done for all sessions at once.
+//! Delivery: topics, listeners, and the work that is done for all sessions at once.
 
 pub mod delivery;
 pub mod held;

@@ -1,17 +1,16 @@
-//! Telling clients that nothing can be stored at present: once for each outage, and not for each
-//! append that took long.
+//! Telling clients that no event can be stored at present: once for each outage, and not for each slow append.
 
 use std::time::Duration;
 
 use tokio::{sync::watch, time::timeout};
 
-/// An outage that is over sooner is none: a leader was elected, a disk took a breath.
+/// A shorter outage is not told: a leader was elected, or a disk was slow for a moment.
 const MOMENT: Duration = Duration::from_secs(1);
-/// The log has to work for so long before another outage is told.
+/// The log has to work for so long before another outage counts.
 const CALM: Duration = Duration::from_secs(15);
 
-/// Calls `tell` when the log has not worked for a moment, and not again before it has worked for a while.
-/// Ends with the sender.
+/// Calls `tell` when the log has not worked for a moment, and not again before the log has worked for a while. Ends
+/// with the sender of `works`.
 pub(in crate::gateway) async fn tell_of(mut works: watch::Receiver<bool>, mut tell: impl FnMut()) {
     while works.wait_for(|works| !works).await.is_ok() {
         if timeout(MOMENT, works.wait_for(|works| *works)).await.is_ok() {

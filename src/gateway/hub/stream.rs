@@ -242,9 +242,9 @@ impl Stream {
         }
     }
 
-    /// Lets the listeners join for which no event is held. A listener that joined before its held events are shown would
-    /// be told a position beyond them and go on from there without them, or would be given them twice: by its resume,
-    /// and by this task.
+    /// Lets the listeners join for which no event is held. A listener that joined before its held events are shown
+    /// would be told a position beyond them and go on from there without them, or would be given them twice: by its
+    /// resume, and by this task.
     fn answer_waiting(&mut self) {
         for (joining, answer) in std::mem::take(&mut self.waiting) {
             let Joining { listener, conversations } = &joining;

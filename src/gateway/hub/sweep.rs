@@ -1,5 +1,5 @@
-//! What is done for all sessions at once, so that none needs a timer of its own: signs of life,
-//! expired tokens, half-open sockets.
+//! The sweep: work for all sessions at once, so that no session needs a timer of its own. It sends signs of life, and
+//! finds expired tokens and half-open sockets.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -21,22 +21,22 @@ use crate::{
     live::Conversations,
 };
 
-/// How often sessions are looked at.
+/// The time between two sweeps.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often it is seen whether a token has expired.
+/// The time between two checks for expired tokens.
 const EXPIRED: Duration = Duration::from_secs(1);
-/// A socket from which nothing was heard for so long is asked for a sign of life with the heartbeat.
+/// A socket that is silent for so long is asked for a sign of life, together with the heartbeat.
 const SILENT: Duration = Duration::from_secs(5);
-/// The same without one, where heartbeats are rare.
+/// The same without a heartbeat, where heartbeats are rare.
 const ASK: Duration = Duration::from_secs(30);
-/// A socket from which nothing was heard for so long is given up.
+/// A socket that is silent for so long is given up.
 const GIVE_UP: Duration = Duration::from_secs(50);
 /// A message that was begun must be complete within this time.
 const UNFINISHED: Duration = Duration::from_secs(30);
-/// Sessions that are seen to before others get a turn.
+/// The sessions of a sweep before other tasks get a turn.
 const AT_ONCE: usize = 256;
 
-/// All that the sweep looks at.
+/// The state that the sweep needs.
 pub(in crate::gateway) struct Sweep {
     pub(in crate::gateway) hub: Hub,
     pub(in crate::gateway) listeners: Arc<Listeners>,
@@ -47,7 +47,7 @@ pub(in crate::gateway) struct Sweep {
     pub(in crate::gateway) heartbeat: Duration,
 }
 
-/// Looks at all sessions for as long as the process lives.
+/// Sweeps for as long as the process lives.
 pub(in crate::gateway) async fn run(sweep: Sweep) {
     let [mut look, mut expired, mut beat] = [LOOK, EXPIRED, sweep.heartbeat].map(interval);
     for every in [&mut look, &mut expired, &mut beat] {
@@ -67,7 +67,7 @@ pub(in crate::gateway) async fn run(sweep: Sweep) {
     }
 }
 
-/// Tokens that expired before this, in unix seconds, are not good any more.
+/// The time, in Unix seconds, before which an expired token is not good any more.
 fn expired_before(sweep: &Sweep) -> i64 {
     sweep.clock.now().unix_seconds() - LEEWAY.as_secs() as i64
 }
@@ -95,9 +95,9 @@ async fn look_at_all(sweep: &Sweep) {
     }
 }
 
-/// Tells everybody where the log stands, and which of their conversations have moved; who has been silent
-/// is asked for a sign of life along with it. Of a stream that does not answer in time the position is
-/// the one up to which it is known to have been delivered, and what has moved in it is told the next time.
+/// Sends every session the positions of the log, and the conversations that have moved for it. A silent socket is
+/// asked for a sign of life along with it. For a stream that does not answer in time, the position is the one up to
+/// which delivery is known, and the next heartbeat tells what has moved in it.
 async fn heartbeat(sweep: &Sweep, told: &mut [u64]) {
     // Read before the beats: they are newer, where there are any.
     let mut points = sweep.conversations.points();

@@ -152,8 +152,9 @@ impl Topics {
 
     /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
     ///
-    /// A caller calls it until then before anything else joins, leaves or happens: a listener that joined
-    /// in between would be sent events that its head stands for already; one that left would shift the listeners behind it, and the next of them would be passed over.
+    /// A caller calls it until then before anything else joins, leaves or happens: a listener that joined in between
+    /// would be sent events that its head stands for already; one that left would shift the listeners behind it, and
+    /// the next of them would be passed over.
     pub(in crate::gateway) fn flush_some(&mut self) -> Option<usize> {
         while let Some(id) = self.dirty.last() {
             if let Some(written) = self.flush_to_some(*id) {
