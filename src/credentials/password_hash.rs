@@ -52,7 +52,7 @@ impl PasswordHash {
         &self.0
     }
 
-    /// A hash as Postgres gives it back. It is not trusted: [`Hasher::verify`] looks at it first.
+    /// A hash as Postgres gives it back. It is not trusted: [`Turn::verify`] looks at it first.
     pub(crate) fn stored(phc: String) -> Self {
         Self(phc)
     }
