@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use stage::figures::{self, Figure, median, number};
 use time::OffsetDateTime;
 
-const ALL: [&str; 8] = ["fanout", "idle", "sends", "growth", "projections", "reads", "limits", "tls"];
+const ALL: [&str; 9] =
+    ["fanout", "idle", "sends", "growth", "projections", "reads", "limits", "tls", "abuse"];
 /// Where the table stands in the README of the benchmarks.
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- /figures -->";

@@ -119,7 +119,7 @@ pub fn part(sorted: &[Duration], part: f64) -> f64 {
 }
 
 /// Groups of three.
-async fn conversations(log: &Log, count: usize, [everywhere, often]: [UserId; 2]) -> Vec<Talk> {
+pub async fn conversations(log: &Log, count: usize, [everywhere, often]: [UserId; 2]) -> Vec<Talk> {
     let clock = Clock::system();
     let begin = |n| {
         let clock = clock.clone();
@@ -173,7 +173,7 @@ pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) 
 }
 
 /// Says it all at once, as if it had been said one a second.
-async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
+pub async fn say(log: &Log, talks: &[Talk], count: usize) -> Vec<Said> {
     let clock = Clock::system();
     let begun = Time::of(clock.now().datetime() - Duration::from_secs(count as u64));
     let say = |n| {

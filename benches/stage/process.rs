@@ -4,7 +4,8 @@ use std::{fs, io, net::SocketAddr, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, BufReader, Lines},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpStream,
     process::{Child, ChildStderr, Command},
     time::timeout,
 };
@@ -94,6 +95,11 @@ pub fn memory(pid: u32) -> f64 {
     status(pid, "VmRSS:")
 }
 
+/// Files and sockets that a process has open.
+pub fn files(pid: u32) -> usize {
+    fs::read_dir(format!("/proc/{pid}/fd")).expect("it runs").count()
+}
+
 /// The most bytes of memory that a process had since `forget_peak`.
 pub fn peak(pid: u32) -> f64 {
     status(pid, "VmHWM:")
@@ -114,6 +120,7 @@ fn status(pid: u32, name: &str) -> f64 {
 pub struct Node {
     child: Child,
     pub address: SocketAddr,
+    admin: SocketAddr,
 }
 
 impl Node {
@@ -142,9 +149,19 @@ impl Node {
         let mut child = measured(|| command.spawn()).expect("the program runs");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
         let serving = timeout(PATIENCE, serving(&mut lines)).await;
-        let address = serving.expect("the node starts in time").expect("the node serves");
+        let (admin, address) = serving.expect("the node starts in time").expect("the node serves");
         tokio::spawn(async move { while next(&mut lines).await.is_some() {} });
-        Self { child, address }
+        Self { child, address, admin }
+    }
+
+    /// Its metrics, as text.
+    pub async fn metrics(&self) -> String {
+        let mut stream = TcpStream::connect(self.admin).await.expect("the node listens");
+        let asked = b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+        stream.write_all(asked).await.expect("asked");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.expect("an answer");
+        text
     }
 
     pub fn pid(&self) -> u32 {
@@ -159,12 +176,16 @@ impl Node {
     }
 }
 
-/// Where it serves; nothing if it has ended.
-async fn serving(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<SocketAddr> {
+/// Where it answers operators, and where it serves; nothing if it has ended.
+async fn serving(lines: &mut Lines<BufReader<ChildStderr>>) -> Option<(SocketAddr, SocketAddr)> {
+    let mut admin = None;
     loop {
         let line = next(lines).await?;
+        if line["message"] == "answering operators" {
+            admin = line["admin"].as_str()?.parse().ok();
+        }
         if line["message"] == "serving" {
-            return line["listen"].as_str()?.parse().ok();
+            return Some((admin?, line["listen"].as_str()?.parse().ok()?));
         }
     }
 }

@@ -58,7 +58,8 @@ impl Rest {
         answer
     }
 
-    async fn try_to(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
+    /// The same, whatever the node answers.
+    pub async fn try_to(&self, method: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
         let _turn = self.turns.acquire().await.expect("never closed");
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let length = body.len();
@@ -113,13 +114,19 @@ impl Rest {
 
     /// Says something that ends with the time at which it was said; answers its position.
     pub async fn say(&self, who: &Person, conversation: ConversationId) -> u64 {
+        let said = self.try_to_say(who, conversation).await;
+        said.expect("it is said")
+    }
+
+    /// The same; nothing if it is refused.
+    pub async fn try_to_say(&self, who: &Person, conversation: ConversationId) -> Option<u64> {
         let message = json!({
             "client_id": Uuid::now_v7().simple().to_string(),
             "text": format!("This is a message, about as long as people write them. {}", stamp()),
         });
         let path = format!("/v1/conversations/{conversation}/messages");
-        let said = self.ask("POST", &path, &who.token, Some(message)).await;
-        said["position"].as_u64().expect("a position")
+        let (status, said) = self.try_to("POST", &path, &who.token, Some(message)).await;
+        (status == 201).then(|| said["position"].as_u64().expect("a position"))
     }
 
     /// Returns when the views have what was said here.

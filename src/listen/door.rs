@@ -4,7 +4,10 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -48,6 +51,12 @@ use crate::{
 
 /// For so long browsers that were here once come by TLS only.
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// A client that goes on after so many refusals in a row does not read them, …
+const UNHEEDED: u32 = 10;
+/// … so each one more comes so much later. Refusals are cheap, but one client could ask for all that a node can give.
+/// A client that waits meets none of this, and one that does not still finds all that its budget has.
+const UNHURRIED: Duration = Duration::from_millis(100);
 
 /// How long the loop rests when the process has no file left for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -154,11 +163,17 @@ impl<E: Endpoint + 'static> Door<E> {
         // Heads a little above our own limits are read, so that they get an answer that explains.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
+        let unheeded = Arc::<AtomicU32>::default();
         let answer = service_fn(|request| {
             let (door, refused, ends) = (Arc::clone(&self), Arc::clone(&refused), ends.clone());
-            let in_line = in_line.clone();
+            let (in_line, unheeded) = (in_line.clone(), Arc::clone(&unheeded));
             async move {
                 let answer = door.answer(request, refused.get().copied(), ends, in_line).await;
+                if answer.status() != StatusCode::TOO_MANY_REQUESTS {
+                    unheeded.store(0, Relaxed);
+                } else if unheeded.fetch_add(1, Relaxed) >= UNHEEDED {
+                    sleep(UNHURRIED).await;
+                }
                 Ok::<hyper::Response<_>, Infallible>(answer.into())
             }
         });

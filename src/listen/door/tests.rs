@@ -9,6 +9,7 @@ use crate::listen::{Limits, Origins};
 mod http;
 mod newcomers;
 mod tls;
+mod unheeded;
 
 const SOON: Duration = Duration::from_millis(200);
 
