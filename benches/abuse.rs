@@ -63,7 +63,11 @@ async fn benchmark(stage: &Stage) {
         (name, policy.default_limit().to_string())
     });
     let mut settings: Vec<(&str, &str)> = rates.iter().map(|(name, rate)| (&**name, &**rate)).collect();
-    settings.extend([("VERBATIM_ARGON2_MEMORY", "19456"), ("VERBATIM_ARGON2_PASSES", "2")]);
+    settings.extend([
+        ("VERBATIM_OVERLOAD_WAIT", "200"),
+        ("VERBATIM_ARGON2_MEMORY", "19456"),
+        ("VERBATIM_ARGON2_PASSES", "2"),
+    ]);
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
     let target = Target { address: node.address, ..target };
     let quiet = Quiet { node: &node, rest: Rest::to(node.address, 16), pair, group };

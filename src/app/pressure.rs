@@ -34,8 +34,9 @@ pub(super) fn start(overload: &Overload, pool: &PgPool, log: &Log, tasks: &Super
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            let waits =
-                Waits { processor: processor.take().1, database: database.take().1, log: of_log(&log) };
+            // One late moment is a pause of the machine; two in a row are a queue.
+            let processor = processor.take(2).1;
+            let waits = Waits { processor, database: database.take(1).1, log: of_log(&log) };
             overload.look(waits);
         }
     });
@@ -52,7 +53,7 @@ async fn wait_for_threads(processor: Shortest) {
 
 /// Few appends are no queue, however slow the disk is.
 fn of_log(log: &Log) -> Option<Duration> {
-    let ((stored, shortest), waiting) = (log.waited().take(), log.appends_waiting());
+    let ((stored, shortest), waiting) = (log.waited().take(1), log.appends_waiting());
     if stored as usize + waiting < APPENDS { Some(Duration::ZERO) } else { shortest }
 }
 

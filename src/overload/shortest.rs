@@ -23,9 +23,13 @@ impl Shortest {
         noted.count += 1;
     }
 
-    /// How many waits have ended and the shortest of them, after which counting begins anew.
-    pub fn take(&self) -> (u32, Option<Duration>) {
+    /// How many waits have ended and the shortest of them, after which counting begins anew. Fewer than `least` are
+    /// kept for the next look, and nothing is known.
+    pub fn take(&self, least: u32) -> (u32, Option<Duration>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if noted.count < least {
+            return (noted.count, None);
+        }
         let Noted { shortest, count } = std::mem::take(&mut *noted);
         (count, shortest)
     }
@@ -38,11 +42,12 @@ mod tests {
     #[test]
     fn the_shortest_wait_counts_once() {
         let shortest = Shortest::default();
-        assert_eq!(shortest.take(), (0, None));
+        assert_eq!(shortest.take(0), (0, None));
         for wait in [7, 3, 5] {
             shortest.note(Duration::from_millis(wait));
         }
-        assert_eq!(shortest.take(), (3, Some(Duration::from_millis(3))));
-        assert_eq!(shortest.take(), (0, None));
+        assert_eq!(shortest.take(4), (3, None), "too few");
+        assert_eq!(shortest.take(3), (3, Some(Duration::from_millis(3))), "and kept");
+        assert_eq!(shortest.take(0), (0, None));
     }
 }

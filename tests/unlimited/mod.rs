@@ -18,4 +18,6 @@ pub const UNLIMITED: &[(&str, &str)] = &[
     ("VERBATIM_LIMIT_FRAMES", "off"),
     ("VERBATIM_LIMIT_TYPING", "1/1"),
     ("VERBATIM_LIMIT_PRESENCE", "off"),
+    // A busy machine is overloaded all the time, and its stories are about something else.
+    ("VERBATIM_OVERLOAD_WAIT", "60000"),
 ];
