@@ -11,13 +11,13 @@ use uuid::Uuid;
 use crate::domain::{ConversationId, Time, UserId};
 
 /// The most open invitations by one user.
-pub const MAX_BY: i64 = 100;
+pub(crate) const MAX_BY: i64 = 100;
 /// The most open invitations of one user.
-pub const MAX_OF: i64 = 1_000;
+pub(crate) const MAX_OF: i64 = 1_000;
 
 /// Somebody is asked into a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Invitation {
+pub(crate) struct Invitation {
     /// The user who is asked.
     pub invited: UserId,
     /// The conversation.
@@ -36,7 +36,7 @@ pub struct Invitation {
 
 /// Why nobody was invited.
 #[derive(Debug, thiserror::Error)]
-pub enum InviteError {
+pub(crate) enum InviteError {
     /// One of the two has as many open invitations as there may be.
     #[error("there are too many open invitations")]
     TooMany,
@@ -72,7 +72,7 @@ impl From<Row> for Invitation {
 
 /// Invites a user once into each conversation; `false` if the user is invited already. A declined invitation stays
 /// until it expires, so that nobody is asked again and again.
-pub async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
+pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
     let Invitation { invited, conversation, by, title, is_direct, created_at, expires_at } = invitation;
     let mut transaction = pool.begin().await?;
     // One at a time for each of the two, so that the limits hold; in the order of ids, so that nobody waits for ever.
@@ -117,7 +117,7 @@ pub async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, Invi
 
 /// The open invitations of a user, latest first, from behind the one that `after` names. Invitations by users whom the
 /// user has blocked meanwhile are left out.
-pub async fn invitations(
+pub(crate) async fn invitations(
     pool: &PgPool,
     invited: UserId,
     now: Time,
@@ -144,7 +144,7 @@ pub async fn invitations(
 }
 
 /// Notes that a user accepts an open invitation; `None` if there is none.
-pub async fn accept(
+pub(crate) async fn accept(
     pool: &PgPool,
     invited: UserId,
     conversation: ConversationId,
@@ -164,7 +164,7 @@ pub async fn accept(
 }
 
 /// Notes that a user declines an open invitation; `false` if there is none.
-pub async fn decline(
+pub(crate) async fn decline(
     pool: &PgPool,
     invited: UserId,
     conversation: ConversationId,
@@ -183,7 +183,11 @@ pub async fn decline(
 }
 
 /// Removes the invitations of two users into a conversation, because it has come about.
-pub async fn fulfil(pool: &PgPool, users: [UserId; 2], conversation: ConversationId) -> sqlx::Result<()> {
+pub(crate) async fn fulfil(
+    pool: &PgPool,
+    users: [UserId; 2],
+    conversation: ConversationId,
+) -> sqlx::Result<()> {
     sqlx::query("delete from auth.invitation where invited_id = any($1) and conversation_id = $2")
         .bind(users.map(UserId::uuid))
         .bind(conversation.uuid())
@@ -194,7 +198,7 @@ pub async fn fulfil(pool: &PgPool, users: [UserId; 2], conversation: Conversatio
 
 /// Those of some users who have consented to be brought into a conversation by a user: they have accepted an
 /// invitation, or have invited the user into the same conversation themselves.
-pub async fn consenting(
+pub(crate) async fn consenting(
     pool: &PgPool,
     by: UserId,
     users: &[UserId],
