@@ -85,8 +85,7 @@ pub mod domain;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;
-#[allow(unreachable_pub)]
-pub(crate) mod limits;
+pub mod limits;
 #[allow(unreachable_pub)]
 pub(crate) mod listen;
 #[allow(unreachable_pub)]

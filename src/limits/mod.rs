@@ -7,15 +7,16 @@
 
 mod check;
 mod gcra;
-pub mod gossip;
+pub(crate) mod gossip;
 mod key;
 mod map;
-pub mod noted;
+pub(crate) mod noted;
 mod policy;
 mod rate;
 mod siphash;
 
-pub use check::{Exceeded, Meter, RateLimits};
+pub(crate) use check::Meter;
+pub use check::{Exceeded, RateLimits};
 pub use key::BudgetKey;
 pub use noted::{AppliedPolicy, Noted};
 pub use policy::{Policy, Rates};

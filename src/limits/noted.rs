@@ -51,7 +51,7 @@ impl Noted {
 }
 
 /// Answers a request, and tells what applied to it.
-pub async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
+pub(crate) async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
     NOTED
         .scope(Cell::default(), async {
             let answer = answering.await;
