@@ -53,6 +53,13 @@ pub mod gateway {
     }
 }
 
+#[path = "../../src/overload"]
+mod overload {
+    mod work;
+
+    pub(crate) use work::WorkKind;
+}
+
 #[path = "../../src/log"]
 pub mod log {
     mod subject;

@@ -10,9 +10,9 @@ mod username;
 
 pub(crate) use self::keys::BadKey;
 pub use self::keys::Keys;
-pub(crate) use self::names::{BadName, DeviceName, DisplayName};
-pub(crate) use self::password::{BadPassword, Password};
+pub use self::names::{BadName, DeviceName, DisplayName};
+pub use self::password::{BadPassword, Password};
 pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn};
 pub use self::tokens::Tokens;
 pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY};
-pub(crate) use self::username::{BadUsername, Username};
+pub use self::username::{BadUsername, Username};

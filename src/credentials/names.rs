@@ -10,7 +10,7 @@ use crate::domain::not_in_a_name;
 
 /// Why a text is no name to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum BadName {
+pub enum BadName {
     /// Nothing that can be seen.
     #[error("a name needs at least one visible character: add one")]
     Empty,
@@ -35,19 +35,19 @@ macro_rules! shown_names {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
-        pub(crate) struct $name(String);
+        pub struct $name(String);
 
         impl $name {
             /// The most bytes of UTF-8.
-            pub(crate) const LIMIT: usize = 128;
+            pub const LIMIT: usize = 128;
 
             /// Reads what a person typed.
-            pub(crate) fn parse(typed: &str) -> Result<Self, BadName> {
+            pub fn parse(typed: &str) -> Result<Self, BadName> {
                 shown(typed, Self::LIMIT).map(Self)
             }
 
             /// The name, as typed.
-            pub(crate) fn as_str(&self) -> &str {
+            pub fn as_str(&self) -> &str {
                 &self.0
             }
 

@@ -9,11 +9,11 @@ use crate::credentials::Username;
 
 /// A password as typed, byte for byte: nothing is trimmed, folded or cut.
 #[derive(Clone)]
-pub(crate) struct Password(Zeroizing<String>);
+pub struct Password(Zeroizing<String>);
 
 /// Why a text cannot become a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum BadPassword {
+pub enum BadPassword {
     /// Fewer than 8 characters.
     #[error("a password has at least 8 characters: choose a longer one")]
     TooShort,
@@ -31,7 +31,7 @@ pub(crate) enum BadPassword {
 impl Password {
     /// A password that is being chosen: 8 to 128 characters (code points) in at most 512 bytes,
     /// none of the 3,000 most used, and more than the user name.
-    pub(crate) fn choose(typed: String, username: &Username) -> Result<Self, BadPassword> {
+    pub fn choose(typed: String, username: &Username) -> Result<Self, BadPassword> {
         let password = Self::present(typed)?;
         match password.0.chars().count() {
             0..8 => return Err(BadPassword::TooShort),
@@ -53,7 +53,7 @@ impl Password {
 
     /// A password that is presented to be checked: no rule but the limit of 512 bytes, for it may
     /// have been chosen under other rules.
-    pub(crate) fn present(typed: String) -> Result<Self, BadPassword> {
+    pub fn present(typed: String) -> Result<Self, BadPassword> {
         let password = Self(Zeroizing::new(typed));
         (password.0.len() <= 512).then_some(password).ok_or(BadPassword::TooLong)
     }

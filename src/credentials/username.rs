@@ -13,11 +13,11 @@ use crate::credentials::names::piles_marks;
 /// letter (`I` and `l`), its small form does not. How a person likes to be written is the display
 /// name.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Username(String);
+pub struct Username(String);
 
 /// Why a text is no user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum BadUsername {
+pub enum BadUsername {
     /// Empty, or longer than [`Username::LIMIT`].
     #[error("a user name has 1 to 64 characters: choose one of such a length")]
     Length,
@@ -40,10 +40,10 @@ pub(crate) enum BadUsername {
 
 impl Username {
     /// The most characters of a user name.
-    pub(crate) const LIMIT: usize = 64;
+    pub const LIMIT: usize = 64;
 
     /// Reads what a person typed.
-    pub(crate) fn parse(typed: &str) -> Result<Self, BadUsername> {
+    pub fn parse(typed: &str) -> Result<Self, BadUsername> {
         let fits = |text: &str| (1..=Self::LIMIT).contains(&text.chars().take(Self::LIMIT + 1).count());
         if !fits(typed) {
             return Err(BadUsername::Length);
@@ -78,12 +78,12 @@ impl Username {
     }
 
     /// The name, in NFKC and lower case.
-    pub(crate) fn as_str(&self) -> &str {
+    pub fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The skeleton of the name: equal for names that people may confuse.
-    pub(crate) fn key(&self) -> String {
+    pub fn key(&self) -> String {
         look_of(&self.0)
     }
 }

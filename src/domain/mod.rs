@@ -16,9 +16,7 @@ pub(crate) use conversation::command::{Command, MAX_MEMBERS, Rejection};
 pub use conversation::fold::Fold;
 pub(crate) use conversation::fold::Snapshot;
 pub(crate) use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage};
-#[cfg(test)]
-pub(crate) use conversation::past::Mark;
-pub(crate) use conversation::past::{AsOf, Marks, Past, Reacted, Said};
+pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
     MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, NewMember,
@@ -27,12 +25,12 @@ pub use stored::event::{
 pub use stored::lane::Lane;
 pub use stored::recorded::Recorded;
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
-pub(crate) use words::emoji::Emoji;
-pub(crate) use words::ids::Epoch;
-pub use words::ids::{ConversationId, EventId, LoginId, MessageId, Point, Position, UserId};
-pub(crate) use words::json::{Fields, Json};
-pub(crate) use words::metadata::Metadata;
+pub use words::emoji::Emoji;
+pub use words::ids::{ConversationId, Epoch, EventId, LoginId, MessageId, Point, Position, UserId};
+pub(crate) use words::json::Fields;
+pub use words::json::Json;
+pub use words::metadata::Metadata;
 pub(crate) use words::schema::{schema_of_read, schema_of_written};
-pub use words::text::ClientId;
-pub(crate) use words::text::{BadText, Text, Title, not_in_a_name};
+pub(crate) use words::text::not_in_a_name;
+pub use words::text::{BadText, ClientId, Text, Title};
 pub use words::time::Time;

@@ -25,7 +25,11 @@ const ENTRY: usize = 13;
 const MOST: usize = 64 * 1024;
 
 /// Starts to tell the other nodes and to hear them.
-pub(crate) async fn start(limits: &Arc<RateLimits>, log: &Log, tasks: &Supervisor) -> Result<(), Unavailable> {
+pub(crate) async fn start(
+    limits: &Arc<RateLimits>,
+    log: &Log,
+    tasks: &Supervisor,
+) -> Result<(), Unavailable> {
     // The random half of the name: nodes that start at once differ in it.
     let node = clock::name().as_u64_pair().1;
     let spendings = log.spendings().await?;

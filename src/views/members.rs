@@ -324,7 +324,7 @@ pub(crate) async fn any_is_in_as_many(pool: &PgPool, users: &[UserId], many: i64
     .await
 }
 
-/// Those of some users who share no conversation with a user.
+/// The users among `users` that share no conversation with `of`.
 pub(crate) async fn strangers(pool: &PgPool, of: UserId, users: &[UserId]) -> sqlx::Result<Vec<UserId>> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
         "select asked.id from unnest($2::uuid[]) as asked (id)

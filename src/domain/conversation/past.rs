@@ -22,7 +22,7 @@ pub enum AsOf {
 
 /// A watermark and the time of the event that raised it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Mark {
+pub struct Mark {
     /// How far.
     pub position: Position,
     /// Since when.
@@ -31,7 +31,7 @@ pub(crate) struct Mark {
 
 /// How far somebody had got.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Marks {
+pub struct Marks {
     /// What had reached a device.
     pub delivered: Mark,
     /// What had been read.
@@ -40,7 +40,7 @@ pub(crate) struct Marks {
 
 /// A message as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Said {
+pub struct Said {
     /// Its id.
     pub id: MessageId,
     /// Who sent it.
@@ -69,7 +69,7 @@ pub(crate) struct Said {
 
 /// Somebody's reaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Reacted {
+pub struct Reacted {
     /// Who.
     pub user: UserId,
     /// With what.
@@ -110,7 +110,7 @@ impl Said {
 
 /// A conversation as it was at a point.
 #[derive(Debug, Clone)]
-pub(crate) struct Past {
+pub struct Past {
     as_of: AsOf,
     fold: Fold,
     /// When each present member came in.
@@ -125,7 +125,7 @@ pub(crate) struct Past {
 
 impl Past {
     /// Before the first event.
-    pub(crate) fn of(as_of: AsOf) -> Self {
+    pub fn of(as_of: AsOf) -> Self {
         Self {
             as_of,
             fold: Fold::default(),
@@ -138,7 +138,7 @@ impl Past {
 
     /// Takes in the next event of the conversation; whether a later one may still belong to the
     /// point.
-    pub(crate) fn take(&mut self, happened: Recorded) -> bool {
+    pub fn take(&mut self, happened: Recorded) -> bool {
         match self.as_of {
             AsOf::Position(end) if happened.position > end => return false,
             AsOf::Position(_) => self.apply(&happened),
@@ -154,7 +154,7 @@ impl Past {
     }
 
     /// The last position that belongs to the point.
-    pub(crate) fn position(&self) -> Position {
+    pub fn position(&self) -> Position {
         match self.as_of {
             AsOf::Position(end) => end,
             AsOf::Time(_) => self.fold.read,
@@ -162,18 +162,18 @@ impl Past {
     }
 
     /// Who was in it and since when, by id.
-    pub(crate) fn members(&self) -> impl Iterator<Item = (UserId, Membership, Time)> + '_ {
+    pub fn members(&self) -> impl Iterator<Item = (UserId, Membership, Time)> + '_ {
         let joined = |(user, membership)| Some((user, membership, *self.joined.get(&user)?));
         self.fold.conversation.members().filter_map(joined)
     }
 
     /// How far somebody had got.
-    pub(crate) fn marks(&self, user: UserId) -> Marks {
+    pub fn marks(&self, user: UserId) -> Marks {
         self.marks.get(&user).copied().unwrap_or_default()
     }
 
     /// What had been said, by position.
-    pub(crate) fn messages(&self) -> &BTreeMap<Position, Said> {
+    pub fn messages(&self) -> &BTreeMap<Position, Said> {
         &self.messages
     }
 
