@@ -1,8 +1,8 @@
-//! What a node that has more to do than it can does **not** do, and in which order: load shedding.
+//! How much is **too much**: a node with more work than it can do refuses some of it, in a fixed order (load shedding).
 //!
-//! The sign of overload is work that has to wait although nothing is broken ([`Waits`]). From it follows a [`Level`], by
-//! a pure function, and from the level the kinds of [`WorkKind`] that are refused. What people would miss least is refused
-//! first; sends are refused last. A request or frame asks ([`Overload::admit`]) at the price of one atomic load.
+//! The sign of overload is work that has to wait although nothing is broken ([`Waits`]). A pure function turns it into a
+//! [`Level`], and the level says which [`WorkKind`]s are refused: first the work that people miss least, sends last. A
+//! request or frame asks ([`Overload::admit`]) at the price of one atomic load.
 
 mod level;
 mod shedding;

@@ -24,23 +24,23 @@ struct Inner {
     level: AtomicU8,
 }
 
-/// A kind of work is refused because there is too much to do.
+/// The refusal of a kind of work, because there is too much to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("this node has too much to do: it refuses {}", .0.word())]
 pub struct Shed(pub WorkKind);
 
 impl Shed {
-    /// For programs.
+    /// The code of the refusal in problems and frames.
     pub const CODE: &str = "temporary_reduced_capacity";
-    /// For people.
+    /// The detail of the refusal.
     pub const DETAIL: &str =
         "This node has too much to do at the moment: send the same again later, perhaps to another node.";
-    /// When to come back.
+    /// The time after which a client may try again.
     pub const AGAIN: Duration = Duration::from_secs(2);
 }
 
 impl Overload {
-    /// Nothing is refused yet. WorkKind that has to wait for `least` is the first sign of overload.
+    /// Refuses nothing yet. A wait of `least` is the first sign of overload.
     pub fn new(least: Duration) -> Self {
         Self(Arc::new(Inner { least, level: AtomicU8::new(0) }))
     }
