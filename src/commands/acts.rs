@@ -15,15 +15,16 @@ use crate::{
 /// The result of an act.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Acted {
-    /// The position that was reached.
+    /// The position of the event; if nothing changed, the head of the conversation.
     pub position: Position,
-    /// The event and its time; `None` if the message was so already.
+    /// The event and its time; `None` if the act changed nothing.
     pub event: Option<(Time, Event)>,
 }
 
 impl Commands {
-    /// Changes a message. Returns when the event is stored and this process has followed it. A retry with the same key
-    /// gets the answer of the first attempt. Without a key, an act that changes nothing is not repeated.
+    /// Changes a message. Returns when the event is stored and this process has followed the event, or has
+    /// waited two seconds for that. A retry with the same key gets the answer of the first attempt. Without a
+    /// key, a retry is decided like a new act; an act that changes nothing stores no event.
     pub async fn act(
         &self,
         by: UserId,
@@ -52,7 +53,7 @@ impl Commands {
         let draft = self.draft(id, by, event, key.clone());
         let Appended { position, duplicate } = self.log.append(&draft).await?;
         self.settle_change(by, id, duplicate);
-        // Waits for the own event, so that the caller's next act is decided on its result.
+        // The wait for the act's own event lets the caller's next act be decided on the result of this one.
         self.conversations.reached(id, position, OWN_EVENT).await;
         match key.filter(|_| duplicate) {
             Some(key) => the_same(self.appended_before(by, id, position, &key).await?, message, &act),
@@ -60,9 +61,10 @@ impl Commands {
         }
     }
 
-    /// Decides on a message as the views have it, up to where this process has followed the conversation. A refusal,
-    /// and the answer that nothing changes, need more: this process and the views must have all that the log had of
-    /// the conversation by then, because another node may have made the change.
+    /// Decides on a message as the views have it, once the views are as far as this process has followed the
+    /// conversation. That is enough for an event. A refusal, and the answer that nothing changes, are given
+    /// only after this process and the views have caught up with the log, because another node may have made
+    /// a change on which the decision depends.
     pub(super) async fn decide_on(
         &self,
         tracked: &Arc<Tracked>,

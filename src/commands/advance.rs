@@ -15,8 +15,9 @@ use crate::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 impl Commands {
-    /// Moves the caller's watermarks up; a lower watermark changes nothing. Answers when the receipt is in the log,
-    /// which takes up to a second when receipts come fast, with the position up to which the log has the receipt.
+    /// Moves the caller's watermarks up; a lower watermark changes nothing. Returns when the receipt is in
+    /// the log, which takes up to a second when receipts come fast. The result is a position up to which the
+    /// log is known to have the receipt.
     pub async fn advance(
         &self,
         by: UserId,
@@ -31,8 +32,9 @@ impl Commands {
         }
         let entry = match self.receipts.get((id, by)) {
             Some(entry) => entry,
-            // Followed first, asked second, begun third: the view is asked as of a position that has been heard. In
-            // another order the entry could begin with less than was heard before it, and append that again.
+            // The position is noted first, the view is asked as of this position second, and the entry begins
+            // third. So the view has each receipt that this process followed before the entry existed. In
+            // another order the entry could begin below such receipts, and they would be appended again.
             None => {
                 let stream = self.log.stream_of(id);
                 let position = self.conversations.positions()[stream];
@@ -40,8 +42,9 @@ impl Commands {
                 self.receipts.begin((id, by), stored)
             }
         };
-        // What is wanted is raised before the turn is waited for: the holder of the turn appends it too, and a
-        // request that finds its own mark told when its turn comes appends nothing.
+        // The wanted marks are raised before the wait for the turn, so that the holder of the turn appends
+        // them too. A request whose marks are in the log when its turn comes appends nothing. If the marks
+        // were raised after the wait, every request would append a receipt of its own.
         let mine = {
             let mut marks = entry.marks();
             let command = Command::Advance { delivered, read, known: marks.wanted, head: tracked.head() };
@@ -58,11 +61,13 @@ impl Commands {
         if let Some(told_at) = *turn {
             sleep_until(told_at + PAUSE).await;
         }
-        // Read after the pause, so that one receipt tells all that was wanted meanwhile.
+        // The wanted marks are read after the pause, so that one receipt has all marks that were raised
+        // meanwhile.
         let latest = entry.marks().wanted;
         let draft = self.draft(id, by, Event::ReceiptAdvanced(latest), None);
         let position = self.log.append(&draft).await?.position;
-        // Heard before the turn ends: the next holder would append the same again.
+        // The receipt is noted before the turn ends. Otherwise the next holder would append the same marks
+        // again.
         *turn = Some(Instant::now());
         self.receipts.hear(id, by, position, latest);
         Ok(position)

@@ -1,4 +1,5 @@
-//! Blocks: looked up for direct conversations only, and told to all nodes.
+//! Blocks between the two users of a direct conversation, and telling all nodes that a block list has
+//! changed.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -7,7 +8,7 @@ use crate::{
 };
 
 impl Commands {
-    /// Tells all nodes that a user has blocked or unblocked others. This node knows at once.
+    /// Tells all nodes that a user has blocked or unblocked others. This node forgets the old list at once.
     pub async fn blocks_changed(&self, by: UserId) -> Result<(), Unavailable> {
         self.blocked.forget(by);
         self.log.tell(Signal::Blocked { by }).await

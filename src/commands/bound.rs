@@ -18,14 +18,15 @@ pub(super) struct Bound {
 }
 
 impl Bound {
-    /// The most conversations into which others can bring one user.
+    /// A bound of `most` conversations, into which others can bring one user.
     pub(super) fn new(pool: PgPool, most: u32) -> Self {
         Self { pool, most }
     }
 
-    /// Whether the users whom an event brings in may be in one more conversation. The views count, the same for all
-    /// nodes, and commands under way are not counted. Others bring a user in up to the bound. The user begins
-    /// conversations up to twice the bound, so that strangers cannot use up the user's own places.
+    /// Refuses an event that brings in a user without a place for one more conversation. The views count the
+    /// conversations, so all nodes agree, but commands under way are not counted. Other users can bring a
+    /// user in up to the bound. A user can begin conversations up to twice the bound, so that strangers
+    /// cannot use up the user's own places.
     pub(super) async fn must_have_place(&self, by: UserId, event: &Event) -> Result<(), Refused> {
         let Self { pool, most } = self;
         let (own, others): (Vec<UserId>, Vec<UserId>) =

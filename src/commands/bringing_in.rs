@@ -1,5 +1,5 @@
-//! Bringing users into a conversation: each of them needs a place for it, and none of them may have blocked the
-//! user who does it. A group would otherwise be the way around a block.
+//! Bringing users into a conversation: each user needs a place for one more conversation, and no user may
+//! have blocked the caller. Otherwise a group would be a way around a block.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -9,8 +9,9 @@ use crate::{
 };
 
 impl Commands {
-    /// Refuses an event that brings in a user without a place, a user who has blocked `by`, or, where that takes
-    /// consent, a stranger who has not given it. Blocks come first: a blocked user cannot even invite.
+    /// Refuses an event that brings in a user without a place, a user who has blocked `by`, or, where
+    /// strangers must consent, a stranger without consent. Blocks are checked first, because a missing
+    /// consent becomes an invitation, and a blocked user must not even invite.
     pub(super) async fn may_bring_in(
         &self,
         by: UserId,
@@ -29,7 +30,7 @@ impl Commands {
     }
 }
 
-/// The users whom an event brings in, without the user who does it.
+/// The users whom an event brings in, without the caller.
 pub(super) fn others(by: UserId, event: &Event) -> Vec<UserId> {
     event.brings_in().into_iter().filter(|user| *user != by).collect()
 }

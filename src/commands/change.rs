@@ -11,7 +11,7 @@ use crate::{
 /// A roster after a command.
 #[derive(Debug, Clone)]
 pub struct Changed {
-    /// The position that was reached.
+    /// The position of the change; if nothing changed, the position of the last change before.
     pub position: Position,
     /// The roster as it is now.
     pub conversation: Arc<Conversation>,
@@ -36,7 +36,8 @@ impl Commands {
             let (mut conversation, mut expected) = tracked.roster();
             let mut decided = conversation.decide(by, command.clone());
             if !matches!(decided, Ok(Some(_))) {
-                // Another node may have changed the roster: that nothing changes is said only with the whole log.
+                // Another node may have changed the roster meanwhile. So a refusal, and the answer that
+                // nothing changes, are given only after this process has caught up with the log.
                 self.conversations.catch_up(id).await?;
                 (conversation, expected) = tracked.roster();
                 decided = conversation.decide(by, command.clone());

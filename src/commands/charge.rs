@@ -1,6 +1,7 @@
-//! The cost of a command, taken once its caller is known to be a member, so that a stranger never uses up the budget
-//! of a conversation. The request itself has cost its user something before. A command with a policy of its own gives
-//! that back when it has happened; so a retry, which changes nothing, costs the user's budget only.
+//! The cost of a command. The cost is taken once the caller is known to be a member, so that a stranger never
+//! uses up the budget of a conversation. Before that, the request itself has cost its user a unit. A command
+//! with a policy of its own gives that unit back when the command has happened. A retry, which changes
+//! nothing, gives the cost of the command back instead, and so costs the user's budget only.
 
 use crate::{
     commands::{bringing_in::others, needs::Commands, refused::Refused},

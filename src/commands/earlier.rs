@@ -1,12 +1,14 @@
-//! What was done before with the same key, however long ago. JetStream knows the keys of the last two
-//! minutes; what is older is looked up in the view, many keys in one query, or in the log itself where
-//! the view does not reach or does not answer. The views only tell where: what it was, also if it has
-//! been edited or deleted since, is read from the log.
+//! Events that were stored before with the same idempotency key, however long ago. JetStream itself
+//! recognises the keys of the last two minutes. Older keys are looked up in the view, many keys in one query.
+//! Where the view does not reach far enough or does not answer, the log is searched. The view and the search
+//! only give a position; the event is read from the log, so it is the first one even if the message was
+//! edited or deleted since.
 //!
-//! That a key is new takes a proof without a gap: the view or a search of the log covers all up to some
-//! position of the stream, and behind that position begins what JetStream knows by itself
-//! ([`Log::window`]). A view that has not answered after [`VIEW`] is not waited for alone, so a database
-//! that hangs or is away costs a conversation one search of the log and not its members their messages.
+//! A key counts as new only by a proof without a gap: the view or a search of the log covers all events up to
+//! some position of the stream, and JetStream itself recognises all keys behind that position
+//! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of
+//! the log runs beside it. So a database that hangs or is down costs a conversation one search of the log,
+//! and its members can still send.
 
 mod asking;
 
@@ -33,10 +35,11 @@ use asking::{Asked, KeyAnswer};
 
 /// How long a command waits for the view alone.
 const VIEW: Duration = Duration::from_millis(250);
-/// How long it waits after that.
+/// How long a command then waits for a search of the log, and for the view if the view is only late.
 const SEARCH: Duration = Duration::from_secs(5);
 
-/// Searching conversations for keys: few are read at once, so one user gets half of these turns.
+/// The bounds of searches for keys. A node reads only a few conversations at once, so the searches of one
+/// user take at most half of these turns.
 const TO_SEARCH: Sizes = Sizes {
     of_node: Semaphore::MAX_PERMITS,
     of_one: 4,
@@ -45,7 +48,7 @@ const TO_SEARCH: Sizes = Sizes {
     patience: SEARCH,
 };
 
-/// Looks keys up. Cheap to clone.
+/// Looks up which keys were used before. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Earlier {
     log: Log,
@@ -55,14 +58,16 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Starts the tasks that look keys up. They end with the last clone.
+    /// Starts the tasks that look keys up. The tasks end with the last clone.
     pub(super) fn start(log: Log, pool: PgPool, searched: Searched, tasks: &Supervisor) -> Self {
         let queue = asking::start(pool, log.clone(), tasks);
         tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
         Self { log, queue, searched, searches: Shares::new(TO_SEARCH) }
     }
 
-    /// What was sent or done with this key before the log's window, if there is something.
+    /// The event that was stored with this key. `None` proves only that no such event lies before the log's
+    /// window: within the window, JetStream itself answers a repeated append with the position of the first
+    /// one.
     pub(super) async fn done(&self, sending: Sending) -> Result<Option<Recorded>, Refused> {
         let proof = self.proof(&sending).await.inspect_err(|_| count("unknown"))?;
         count(proof.word());
@@ -82,7 +87,8 @@ impl Earlier {
         let proof = match timeout(VIEW, &mut view).await {
             Ok(Ok(proof)) => return Ok(proof),
             Ok(Err(up_to)) => timeout(SEARCH, self.by_log(sending, up_to)).await,
-            // A view that is slow for a moment may still be the faster one, or the only one.
+            // A view that is only late may still answer before the search does, or answer where the search
+            // fails.
             Err(_) => {
                 let late = view.map_err(|_| Unavailable::because("the views do not tell of a key"));
                 let either = select_ok([late.boxed(), self.by_log(sending, Position::START).boxed()]);
@@ -92,7 +98,8 @@ impl Earlier {
         proof.unwrap_or_else(|_| Err(Unavailable::because("a key could not be looked up in time")))
     }
 
-    /// What the view proves; otherwise up to where it knows no such key.
+    /// The proof of the view. An error is the position up to which the view has no such key, which proves too
+    /// little: the log has to be searched behind that position.
     async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
         match asking::ask(&self.queue, sending.clone()).await {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
@@ -102,7 +109,7 @@ impl Earlier {
         }
     }
 
-    /// What the log proves of what stands behind a position.
+    /// The proof of a search of the log behind a position.
     async fn by_log(&self, sending: &Sending, after: Position) -> Result<Proof, Unavailable> {
         let crowded = |_| Unavailable::because("too many keys of one user are searched for at once");
         let _place = self.searches.take(sending.1).await.map_err(crowded)?;
@@ -113,13 +120,13 @@ impl Earlier {
         }
     }
 
-    /// Whether all that lies behind a position is known to JetStream itself.
+    /// Whether JetStream itself recognises all keys behind a position.
     fn is_lately(&self, sending: &Sending, position: Position) -> bool {
         self.log.window(self.log.stream_of(sending.0)).is_some_and(|begins| position >= begins)
     }
 }
 
-/// What is known of a key for sure, and from where.
+/// The proof that a key was used, or that it is new, by its source.
 #[derive(Debug, Clone, Copy)]
 enum Proof {
     InView(Position),
@@ -129,7 +136,7 @@ enum Proof {
 }
 
 impl Proof {
-    /// What the metric calls it.
+    /// The label of the proof in the metric.
     fn word(self) -> &'static str {
         match self {
             Self::InView(_) => "in_view",
@@ -140,7 +147,7 @@ impl Proof {
     }
 }
 
-/// Whether somebody did this with that key.
+/// Whether an event is of this user and has this key.
 pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
     recorded.actor == user
         && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key.as_str())
@@ -150,7 +157,8 @@ fn count(result: &'static str) {
     METRICS.key_look_ups.get_or_create(&[("result", result)]).inc();
 }
 
-/// Keeps what is known of the log's window young, and forgets searches that nobody needs any more.
+/// Keeps the windows of the log fresh, and forgets the searched conversations that no command has asked for
+/// in a long time.
 async fn keep(log: Log, searched: Searched, alive: mpsc::WeakSender<Asked>) {
     const OFTEN: Duration = Duration::from_secs(5);
     while alive.upgrade().is_some() {

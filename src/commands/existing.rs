@@ -15,7 +15,7 @@ pub enum NotBroughtIn {
     /// No account has the ids at these places of the request.
     #[error("users at {0:?} have no account: leave them out")]
     NoSuchUsers(Vec<usize>),
-    /// A rule says no, or a server does not answer.
+    /// A rule or a rate limit refuses the command, or a server does not answer.
     #[error(transparent)]
     Refused(#[from] Refused),
 }

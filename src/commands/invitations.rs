@@ -37,7 +37,8 @@ impl Commands {
         }
     }
 
-    /// Invites a user who could not be brought in without consent: `None`. Every other outcome stays.
+    /// Turns the outcome "consent required" into an invitation of the user, and returns `None`. Every other
+    /// outcome stays as it is.
     pub async fn or_invite<T>(
         &self,
         outcome: Result<T, NotBroughtIn>,
@@ -88,8 +89,8 @@ impl Commands {
         }
     }
 
-    /// Joins a conversation by an invitation. The user who has invited brings the user in, under the rules of this
-    /// moment: where that user may not any more, there is nothing to join.
+    /// Joins a conversation by an invitation. The inviter brings the caller in, under the rules of this
+    /// moment. An inviter who has left, or whose role does not allow it any more, leaves nothing to join.
     pub async fn accept(&self, me: UserId, id: ConversationId) -> Result<Position, Refused> {
         let accepted = accept(&self.pool, me, id, self.clock.now()).await.map_err(Unavailable::because)?;
         let invitation = accepted.ok_or(Rejection::NotFound)?;
@@ -104,7 +105,8 @@ impl Commands {
             }
             NotBroughtIn::Refused(refused) => refused,
         })?;
-        // The invitation goes last: until then the request can be sent again.
+        // The invitation is removed last. If it were removed first and the join failed, a retry would find
+        // nothing to accept.
         fulfil(&self.pool, [by, me], id).await.map_err(Unavailable::because)?;
         Ok(position)
     }

@@ -15,12 +15,13 @@ use crate::{
     log::Unavailable,
 };
 
-/// A refusal is given on a beat, which a look-up in the log does not miss: a conversation that the log has to
-/// read from a disk takes longer than one that does not exist.
+/// Refusals are delayed to the next multiple of this time after the question. A conversation that the log has
+/// to read from a disk takes longer to look up than a conversation that does not exist; the delay hides the
+/// difference, because either look-up usually takes less than one beat.
 const BEAT: Duration = Duration::from_millis(25);
 
 impl Commands {
-    /// The conversation, for one of its members; for all others it does not exist.
+    /// The conversation, for one of its members. For all other users the conversation does not exist.
     pub async fn of_member(&self, user: UserId, id: ConversationId) -> Result<Arc<Tracked>, Refused> {
         self.conversations.must_be_current(id)?;
         let is_in = |tracked: &Arc<Tracked>| tracked.conversation().membership(user).is_some();

@@ -29,7 +29,7 @@ impl Messages {
         Self { pool, progress }
     }
 
-    /// A message as of a position that the log has passed.
+    /// A message in the views, once the views have reached a position that the log has passed.
     pub(super) async fn found(
         &self,
         stream: usize,

@@ -1,4 +1,4 @@
-//! Why a command did not happen, in words for programs and for people.
+//! Refusals of commands: a code for programs and a sentence for people.
 
 use crate::{
     domain::Rejection,
@@ -9,13 +9,13 @@ use crate::{
 /// Why a command did not happen.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Refused {
-    /// A rule says no.
+    /// A rule of the domain refuses the command.
     #[error("{0:?}")]
     Rejected(Rejection),
     /// The idempotency key was used before, for something else.
     #[error("the idempotency key was used for another body")]
     Mismatch,
-    /// The log takes no event of its size.
+    /// The event is larger than the log accepts.
     #[error("too large for the log")]
     TooLarge,
     /// A user who shares no conversation with the caller has to accept an invitation first.
@@ -24,7 +24,7 @@ pub enum Refused {
     /// One of the two users has too many open invitations.
     #[error("there are too many open invitations")]
     TooManyInvitations,
-    /// A rate limit refuses it.
+    /// A rate limit refuses the command.
     #[error(transparent)]
     RateLimited(#[from] Exceeded),
     /// The log cannot answer, or too many commands change the same roster at once. Worth a retry.

@@ -20,7 +20,7 @@ impl Commands {
         Ok(self.change(by, conversation, &Command::Add { user, role }).await?)
     }
 
-    /// Removes a member, or leaves.
+    /// Removes a member. Members can also remove themselves, which is how they leave.
     pub async fn remove_member(
         &self,
         by: UserId,
@@ -41,7 +41,7 @@ impl Commands {
         self.change(by, conversation, &Command::ChangeRole { user, role }).await
     }
 
-    /// Changes the title and the history setting; an absent one keeps its value.
+    /// Changes the title and the history setting; `None` keeps the present value.
     pub async fn update(
         &self,
         by: UserId,

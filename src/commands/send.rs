@@ -1,5 +1,5 @@
-//! Sending a message. The answer comes when the message is stored, and however many retries there are, it is stored
-//! once.
+//! Sending a message. The answer comes when the message is stored. With any number of retries, the message is
+//! stored once.
 
 use crate::{
     commands::{earlier::has_key, needs::Commands, refused::Refused},
@@ -72,7 +72,7 @@ impl Commands {
         key: &ClientId,
     ) -> Result<Recorded, Refused> {
         let first = self.log.at(conversation, position).await?.filter(|first| has_key(first, by, key));
-        // Two keys with one hash: JetStream cannot tell them apart within the window.
+        // Two keys may have the same hash, and within the window JetStream cannot tell such keys apart.
         Ok(first.ok_or_else(|| Unavailable::because("another event has the same message id"))?)
     }
 }

@@ -16,7 +16,7 @@ pub enum NotSettled {
     /// The archive is full.
     #[error("too many conversations are archived: take another conversation out of the archive first")]
     TooManyArchived,
-    /// The conversation is not one of the caller, or a server does not answer.
+    /// The caller is not a member of the conversation, or a server does not answer.
     #[error(transparent)]
     Refused(#[from] Refused),
 }

@@ -32,8 +32,9 @@ pub struct Started {
 }
 
 impl Commands {
-    /// Starts the direct conversation of two users, or finds the one that they have. A block prevents the start, and
-    /// not the finding. A conversation that is found leaves the archive of `by`.
+    /// Starts the direct conversation of two users, or finds their existing one. A block prevents the start,
+    /// but an existing conversation is found all the same. A conversation that is found leaves the archive of
+    /// `by`.
     pub async fn start_direct(&self, by: UserId, with: UserId) -> Result<Started, NotBroughtIn> {
         self.must_exist(&[with]).await?;
         let started = self.direct(by, with).await?;
@@ -87,8 +88,8 @@ impl Commands {
         Ok(started)
     }
 
-    /// Begins a conversation if all its members may be brought in. Otherwise finds the conversation, if it has begun
-    /// before.
+    /// Begins a conversation if its members may be brought in and the rate limits allow it. Otherwise finds
+    /// the conversation, if it has begun before.
     async fn begin_with_all(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
         let charged =
             self.may_bring_in(by, id, &event).await.and_then(|()| Ok(self.charge_start(by, &event)?));

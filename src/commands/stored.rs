@@ -22,8 +22,8 @@ impl Stored {
         Self { pool, progress }
     }
 
-    /// The watermarks in the view, which is given a moment to come to the position that this process has followed:
-    /// this process hears the receipts behind the position.
+    /// The watermarks in the view, once the view has reached the position that this process has followed, or
+    /// after [`OWN_EVENT`] at the latest. Receipts behind that position reach this process by the log.
     pub(super) async fn watermarks(
         &self,
         id: ConversationId,

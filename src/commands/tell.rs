@@ -1,4 +1,4 @@
-//! Signals to all nodes, which no stream keeps: typing, and revoked logins.
+//! Signals to all nodes: typing, and revoked logins. No stream keeps signals.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -9,10 +9,11 @@ use crate::{
 };
 
 impl Commands {
-    /// Tells the other members of a conversation that a user is typing. No stream keeps it.
+    /// Tells the other members of a conversation that a user is typing. No stream keeps the signal.
     pub async fn typing(&self, by: UserId, conversation: ConversationId) -> Result<(), Refused> {
-        // Before the look-up: a signal beyond the rate limit is dropped silently, whether the conversation exists or
-        // not.
+        // The rate limit comes before the look-up, so that a signal beyond the limit is dropped silently
+        // whether or not the conversation exists. In the other order, only the signals of members would be
+        // dropped silently.
         if self.limits.admit(Policy::Typing, BudgetKey::member(by, conversation)).is_err() {
             return Ok(());
         }

@@ -1,6 +1,6 @@
-//! Asking the view for keys: many in one query, on one connection, behind a breaker. When a query fails or
-//! hangs the breaker opens, and everybody is told at once that the view does not answer. From then on one
-//! query at a time, of nobody, tries whether it does again.
+//! Look-ups of keys in the view: many keys in one query, on one connection, behind a circuit breaker. When a
+//! query fails or hangs, the breaker opens, and every command is told at once that the view does not answer.
+//! From then on, attempts without a key, one at a time, find out whether the view answers again.
 
 use std::time::Duration;
 
@@ -23,32 +23,33 @@ use crate::{
 const WAITING: usize = 8_192;
 /// The most keys of one query.
 const BATCH: usize = 256;
-/// How long a query may take, with a new connection if need be, before the view counts as away. That is
-/// longer than anybody waits for it: one that is slow for a moment is not given up.
+/// How long a query may take, with a new connection if need be, before the view counts as down. That is
+/// longer than a command waits for the view alone, so a view that is slow for a moment does not open the
+/// breaker.
 const QUERY: Duration = Duration::from_secs(1);
-/// How long the breaker stays open before the view is tried again.
+/// How long the breaker stays open before an attempt to reach the view.
 const OPEN: Duration = Duration::from_secs(1);
-/// How long such an attempt may take.
+/// How long an attempt to reach the view may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
 
-/// A key that somebody asks for.
+/// A key to look up, and the command that waits for the answer.
 pub(super) struct Asked {
     sending: Sending,
     answer: oneshot::Sender<KeyAnswer>,
 }
 
-/// What the view says of a key.
+/// The answer of the view about a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum KeyAnswer {
-    /// It is there.
+    /// The view has the key at this position.
     At(Position),
-    /// It is not among the messages up to this position of its stream.
+    /// The view has no such key up to this position of the stream.
     NewUpTo(Position),
-    /// The view does not answer, or not for this conversation.
+    /// The view does not answer, or has parked this conversation.
     Nothing,
 }
 
-/// The view, and whether it is asked at present.
+/// The view, and whether queries go to the view at present.
 struct Breaker {
     pool: PgPool,
     state: State,
@@ -60,17 +61,17 @@ enum State {
     HalfOpen(BoxFuture<'static, Option<views::UsedKeys>>),
 }
 
-/// Starts the task that asks; it ends with the last sender.
+/// Starts the task that asks the view. The task ends with the last sender.
 pub(super) fn start(pool: PgPool, log: Log, tasks: &Supervisor) -> mpsc::Sender<Asked> {
     let (queue, asked) = mpsc::channel(WAITING);
     tasks.spawn_ending("keys", answer_all(Breaker::new(pool), log, asked));
     queue
 }
 
-/// What the view says of a key, once it has been asked.
+/// Looks a key up in the view. The answer is [`KeyAnswer::Nothing`] at once if too many look-ups wait.
 pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending) -> KeyAnswer {
     let (answer, answered) = oneshot::channel();
-    // If too many wait, waiting does not help.
+    // A full queue drops the look-up, and `answered` fails at once: behind so many, a wait would be in vain.
     let _ = queue.try_send(Asked { sending, answer });
     answered.await.unwrap_or(KeyAnswer::Nothing)
 }
@@ -84,7 +85,7 @@ async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<As
                 if count == 0 {
                     return;
                 }
-                // Whoever has waited in vain has gone to search the log.
+                // A command that no longer listens has its proof from the log by now, or has given up.
                 batch.retain(|asked| !asked.answer.is_closed());
                 answer(&mut breaker, &log, std::mem::take(&mut batch)).await;
             }
@@ -101,7 +102,8 @@ async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
     }
 }
 
-/// Two retries of one message may stand in one batch: both are told of it.
+/// The part of an answer that is about one key. Two retries of one message may stand in one batch, and both
+/// get the position.
 fn known(found: &FoundKey, stream: usize, sending: &Sending) -> KeyAnswer {
     match found.at.get(sending) {
         Some(position) => KeyAnswer::At(*position),
@@ -116,7 +118,8 @@ impl Breaker {
         Self { pool, state }
     }
 
-    /// What the view says, if it is asked and answers in time.
+    /// The answer of the view. `None` if the breaker is not closed, if the views were begun anew since the
+    /// last query, or if the view fails or hangs, which opens the breaker.
     async fn look_up(&mut self, keys: &[&Sending]) -> Option<FoundKey> {
         let State::Closed(view) = &mut self.state else { return None };
         let why: Unavailable = match timeout(QUERY, view.look_up(keys)).await {
@@ -130,7 +133,8 @@ impl Breaker {
         None
     }
 
-    /// Waits until the view answers again; for ever while it does. Safe to cancel.
+    /// Waits until the breaker closes again; for ever if the breaker is closed already. Safe to cancel: an
+    /// attempt under way stays in the state.
     async fn closes(&mut self) {
         loop {
             match &mut self.state {
@@ -153,7 +157,7 @@ impl Breaker {
     }
 }
 
-/// Asks the view for no key at all, on a new connection.
+/// Queries the view on a new connection, for no key at all.
 async fn attempt(pool: PgPool) -> Option<views::UsedKeys> {
     let mut view = views::UsedKeys::new(pool);
     let answered = timeout(ATTEMPT, view.look_up(&[])).await;
