@@ -10,7 +10,7 @@ use crate::domain::{Time, UserId};
 /// The most users whom an account may have blocked at the same time.
 pub(crate) const MAX_BLOCKS: i64 = 1_000;
 
-/// Somebody who is blocked.
+/// A user on the block list of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Block {
     /// The blocked user.
@@ -19,13 +19,13 @@ pub(crate) struct Block {
     pub created_at: Time,
 }
 
-/// Why nobody was blocked.
+/// Why a user was not blocked.
 #[derive(Debug, Error)]
 pub(crate) enum BlockError {
-    /// There is no such account.
+    /// No account has the id of the user to block.
     #[error("there is no such user")]
     NoSuchUser,
-    /// There are [`MAX_BLOCKS`] already.
+    /// The block list has [`MAX_BLOCKS`] users already.
     #[error("at most {MAX_BLOCKS} users can be blocked: unblock another user first")]
     TooMany,
     /// The database did not answer.
@@ -33,10 +33,11 @@ pub(crate) enum BlockError {
     Database(#[from] sqlx::Error),
 }
 
-/// Blocks somebody; whoever is blocked already stays so. All nodes have to be told.
+/// Blocks a user. A second block of the same user changes nothing. The caller has to tell all nodes.
 pub(crate) async fn block(pool: &PgPool, account: UserId, user: UserId, now: Time) -> Result<(), BlockError> {
     let mut transaction = pool.begin().await?;
-    // One at a time for each account, so that the limit holds.
+    // The lock on the account lets its blocks happen one after the other. Without the lock, two transactions
+    // could each count the rows without the row of the other, and the list would pass the limit.
     sqlx::query("select 1 from auth.account where id = $1 for no key update")
         .bind(account.uuid())
         .execute(&mut *transaction)
@@ -63,7 +64,7 @@ pub(crate) async fn block(pool: &PgPool, account: UserId, user: UserId, now: Tim
     Ok(transaction.commit().await?)
 }
 
-/// Unblocks somebody, if they are blocked. All nodes have to be told.
+/// Unblocks a user; without a block nothing changes. The caller has to tell all nodes.
 pub(crate) async fn unblock(pool: &PgPool, account: UserId, user: UserId) -> Result<(), sqlx::Error> {
     sqlx::query("delete from auth.block where account_id = $1 and blocked_id = $2")
         .bind(account.uuid())
@@ -96,7 +97,7 @@ pub(crate) async fn blocks(
     Ok(rows.into_iter().map(block).collect())
 }
 
-/// Every pair of one of these accounts and somebody whom it has blocked.
+/// The block lists of these accounts, as pairs of an account and a user whom the account has blocked.
 pub(crate) async fn blocked_by(
     pool: &PgPool,
     accounts: &[UserId],

@@ -1,22 +1,23 @@
-//! Budgets that all nodes count exactly and that outlive processes: of log-ins and registrations. Times are
-//! Postgres' own, so that clocks that differ do not matter.
+//! The budgets of log-ins and registrations. The database counts them, so all nodes agree exactly and a
+//! restart forgets nothing. All times come from the clock of Postgres, so differences between the clocks of
+//! nodes do not matter.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 
-/// A budget as GCRA keeps it: one time, at which it is full again.
+/// A budget, counted by GCRA: the only state of a budget is the time at which the budget is full again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Budget {
-    /// Its name.
+    /// The number that names the budget in the database.
     pub key: u64,
-    /// The time in which it grows by one unit.
+    /// The time in which the budget grows by one unit.
     pub interval: Duration,
-    /// The units that it holds.
+    /// The units in a full budget.
     pub burst: u32,
 }
 
-/// Takes one unit. Otherwise returns the time until there is a unit.
+/// Takes one unit. If there is none, returns the time until there is one, and takes nothing.
 pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<(), Duration>> {
     let Budget { key, interval, burst } = *budget;
     let wait: f64 = sqlx::query_scalar(
@@ -37,7 +38,7 @@ pub(crate) async fn take(pool: &PgPool, budget: &Budget) -> sqlx::Result<Result<
     Ok(if wait == 0.0 { Ok(()) } else { Err(Duration::from_secs_f64(wait)) })
 }
 
-/// Puts one unit back.
+/// Gives one unit back.
 pub(crate) async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()> {
     sqlx::query("update auth.budget set full_at = full_at - make_interval(secs => $2) where key = $1")
         .bind(budget.key.cast_signed())
@@ -47,8 +48,8 @@ pub(crate) async fn give_back(pool: &PgPool, budget: &Budget) -> sqlx::Result<()
         .map(drop)
 }
 
-/// Removes budgets that are full, failures that are forgotten and invitations that have expired. Nodes that do so at
-/// once share the work.
+/// Deletes full budgets, forgotten failures, and invitations that expired more than a day ago, up to 1,000
+/// rows of each. Rows that another node is deleting are skipped, so several nodes at once share the work.
 pub(crate) async fn forget_old(connection: &mut PgConnection) -> sqlx::Result<()> {
     sqlx::query(
         "with expired as (

@@ -1,5 +1,5 @@
-//! Wrong passwords: how many there were for a name, and how long the next attempt has to wait. A name counts whether or
-//! not there is such an account, so that nobody learns which names exist.
+//! Wrong passwords: the number of failures for a name, and the wait before the next attempt. Failures count
+//! for names without an account too, so that the waits do not tell which names exist.
 
 use std::time::Duration;
 
@@ -11,28 +11,29 @@ use crate::{
     domain::UserId,
 };
 
-/// So many wrong passwords cost no wait.
+/// The number of the first failure that costs a wait. Also the most failures that one group of addresses adds
+/// to the failures from everywhere.
 const FREE: i32 = 5;
-/// The longest wait: nobody is ever locked out for good.
+/// The longest wait. It is bounded, so that wrong passwords never lock the owner of an account out for good.
 const LONGEST: Duration = Duration::from_secs(15 * 60);
 
-/// A name that somebody has typed somewhere, as three keyed hashes.
+/// The keys of the counters for a name that was typed at an address, as keyed hashes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FailureKeys {
-    /// The name, from everywhere.
+    /// The counter of the name, from everywhere.
     pub name: u64,
-    /// The name, from this group of addresses.
+    /// The counter of the name, from this group of addresses.
     pub name_here: u64,
-    /// The group of addresses.
+    /// The group of addresses, by which logins from there are found.
     pub place: u64,
 }
 
-/// What is known before a password is checked.
+/// The account and its failures, read before a password is checked.
 #[derive(Debug)]
 pub(crate) struct Prior {
     /// The account of the name, if there is one.
     pub account: Option<(UserId, PasswordHash)>,
-    /// How long to wait before the password may be checked.
+    /// The time until a password for the name may be checked; zero if no wait is left.
     pub wait: Duration,
     /// Whether there were failures from this group of addresses.
     pub has_failed_here: bool,
@@ -49,10 +50,10 @@ struct Row {
     everywhere_ago: Option<f64>,
 }
 
-/// Looks at an account and its failures, in one query for known and unknown names.
+/// Reads an account and its failures. Known and unknown names cost the same query, so its time tells nothing.
 ///
-/// Failures from everywhere do not count where a login of the account has begun before: otherwise strangers could
-/// keep the owner out.
+/// Failures from everywhere do not count for a group of addresses from which a login of the account began:
+/// otherwise strangers could keep the owner out.
 pub(crate) async fn prior(
     pool: &PgPool,
     username: Option<&Username>,
@@ -89,8 +90,8 @@ pub(crate) async fn prior(
 
 /// Counts a wrong password.
 ///
-/// One group of addresses adds no more than [`FREE`] to what counts everywhere: otherwise a single stranger could make
-/// every new device of the owner wait, for ever.
+/// One group of addresses adds no more than [`FREE`] to the failures from everywhere: otherwise a single
+/// stranger could make every new device of the owner wait, for ever.
 pub(crate) async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
     if add(pool, keys.name_here).await? <= FREE {
         add(pool, keys.name).await?;
@@ -98,7 +99,8 @@ pub(crate) async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()
     Ok(())
 }
 
-/// Forgets the failures from a group of addresses, because the right password came from there.
+/// Forgets the failures from a group of addresses, because the right password came from there. The failures
+/// that the group added to the failures from everywhere are taken off those as well.
 pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
     sqlx::query(
         "with here as (delete from auth.failure where key = $1 returning least(failures, $3) as counted)
@@ -112,8 +114,9 @@ pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result
     .map(drop)
 }
 
-/// Adds a failure, and returns how many there are. A few are forgotten after an hour, in which no more attempts pass
-/// than at the longest wait, and more after a day.
+/// Adds a failure to a counter, and returns the new number. Fewer than [`FREE`] failures are forgotten an
+/// hour after the last one, which lets no more attempts pass in an hour than the longest wait does. More
+/// failures are forgotten after a day.
 async fn add(pool: &PgPool, key: u64) -> sqlx::Result<i32> {
     sqlx::query_scalar(
         "insert into auth.failure as old (key, failures, failed_at, forgotten_at)
@@ -132,13 +135,14 @@ async fn add(pool: &PgPool, key: u64) -> sqlx::Result<i32> {
     .await
 }
 
-/// What is left of the wait that so many failures cost since the last of them.
+/// The rest of the wait that `failures` cost, after the last failure was `ago` seconds ago.
 fn wait(failures: Option<i32>, ago: Option<f64>) -> Duration {
     let ago = Duration::try_from_secs_f64(ago.unwrap_or_default().max(0.0)).unwrap_or(Duration::MAX);
     delay(failures.unwrap_or_default()).saturating_sub(ago)
 }
 
-/// The wait after the last of so many failures: a second from the fifth, twice as long with each.
+/// The wait after a number of failures: a second after the fifth failure, and twice as long after each
+/// further one.
 fn delay(failures: i32) -> Duration {
     match u32::try_from(failures - FREE) {
         Ok(more) => Duration::from_secs(1_u64.checked_shl(more.min(32)).unwrap_or(u64::MAX)).min(LONGEST),

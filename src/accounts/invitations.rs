@@ -1,4 +1,4 @@
-//! Invitations: a user is asked into a conversation by somebody with whom the user shares none.
+//! Invitations: a user asks a stranger, with whom the user shares no conversation, into a conversation.
 //!
 //! An invitation is private to two users, so it is no event of a conversation, which all members could read.
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::domain::{ConversationId, Time, UserId};
 
-/// The most open invitations by one user.
+/// The most invitations that one user may have sent and that have not expired. Declined ones count.
 pub(crate) const MAX_BY: i64 = 100;
-/// The most open invitations of one user.
+/// The most invitations that one user may have received and that have not expired. Declined ones count.
 pub(crate) const MAX_OF: i64 = 1_000;
 
-/// Somebody is asked into a conversation.
+/// An invitation of one user, by another one, into a conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Invitation {
     /// The user who is asked.
@@ -24,20 +24,20 @@ pub(crate) struct Invitation {
     pub conversation: ConversationId,
     /// The user who asks.
     pub by: UserId,
-    /// The title of the group at that time; `None` for a direct conversation.
+    /// The title of the group when the user was asked; `None` for a direct conversation.
     pub title: Option<String>,
-    /// Whether it is a direct conversation of the two.
+    /// Whether the conversation is the direct one of the two users.
     pub is_direct: bool,
     /// The time at which the user was asked.
     pub created_at: Time,
-    /// The time from which the invitation counts no more.
+    /// The time from which the invitation cannot be accepted any more.
     pub expires_at: Time,
 }
 
-/// Why nobody was invited.
+/// Why a user was not invited.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InviteError {
-    /// One of the two has as many open invitations as there may be.
+    /// The inviter has sent [`MAX_BY`] invitations already, or the invited user has received [`MAX_OF`].
     #[error("there are too many open invitations")]
     TooMany,
     /// The database did not answer.
@@ -70,12 +70,14 @@ impl From<Row> for Invitation {
     }
 }
 
-/// Invites a user once into each conversation; `false` if the user is invited already. A declined invitation stays
-/// until it expires, so that nobody is asked again and again.
+/// Invites a user into a conversation; `false` if the user has an invitation into it already. A declined
+/// invitation stays until it expires, so that no user is asked again and again.
 pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<bool, InviteError> {
     let Invitation { invited, conversation, by, title, is_direct, created_at, expires_at } = invitation;
     let mut transaction = pool.begin().await?;
-    // One at a time for each of the two, so that the limits hold; in the order of ids, so that nobody waits for ever.
+    // The locks on both accounts let the invitations of each happen one after the other, so that the limits
+    // hold. The rows are locked in the order of ids: in different orders, two transactions could wait for
+    // each other.
     sqlx::query("select 1 from auth.account where id in ($1, $2) order by id for no key update")
         .bind(invited.uuid())
         .bind(by.uuid())
@@ -115,8 +117,8 @@ pub(crate) async fn invite(pool: &PgPool, invitation: &Invitation) -> Result<boo
     Ok(made.rows_affected() == 1)
 }
 
-/// The open invitations of a user, latest first, from behind the one that `after` names. Invitations by users whom the
-/// user has blocked meanwhile are left out.
+/// The open invitations of a user, latest first, from behind the invitation that `after` names. Invitations
+/// by users whom the user has blocked meanwhile are left out.
 pub(crate) async fn invitations(
     pool: &PgPool,
     invited: UserId,
@@ -143,7 +145,8 @@ pub(crate) async fn invitations(
     Ok(rows.into_iter().map(Invitation::from).collect())
 }
 
-/// Notes that a user accepts an open invitation; `None` if there is none.
+/// Marks an invitation as accepted, and returns it; `None` if the user has no open invitation into the
+/// conversation.
 pub(crate) async fn accept(
     pool: &PgPool,
     invited: UserId,
@@ -163,7 +166,7 @@ pub(crate) async fn accept(
     Ok(row.map(Invitation::from))
 }
 
-/// Notes that a user declines an open invitation; `false` if there is none.
+/// Marks an invitation as declined; `false` if the user has no open invitation into the conversation.
 pub(crate) async fn decline(
     pool: &PgPool,
     invited: UserId,
@@ -182,7 +185,7 @@ pub(crate) async fn decline(
     Ok(declined.rows_affected() == 1)
 }
 
-/// Removes the invitations of two users into a conversation, because it has come about.
+/// Deletes the invitations of two users into a conversation that both have joined by now.
 pub(crate) async fn fulfil(
     pool: &PgPool,
     users: [UserId; 2],
@@ -196,8 +199,8 @@ pub(crate) async fn fulfil(
         .map(drop)
 }
 
-/// Those of some users who have consented to be brought into a conversation by a user: they have accepted an
-/// invitation, or have invited the user into the same conversation themselves.
+/// The users among `users` who consent to be brought into a conversation by the user `by`. A user consents by
+/// accepting an invitation of `by`, or by having invited `by` into the same conversation.
 pub(crate) async fn consenting(
     pool: &PgPool,
     by: UserId,

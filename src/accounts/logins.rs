@@ -1,4 +1,4 @@
-//! Logins: a login begins with a password, and ends when it is revoked, unused for long, or old.
+//! Logins. A login begins with a password, and ends when it is revoked, not used for a long time, or too old.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 /// The most logins of an account that live at the same time.
 pub(crate) const MAX_LOGINS: i64 = 100;
 
-/// A login that is to begin.
+/// The row of a login to begin.
 #[derive(Debug)]
 pub(crate) struct NewLogin<'a> {
     /// The account.
@@ -35,13 +35,13 @@ pub(crate) struct NewLogin<'a> {
 /// A login as its owner sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Login {
-    /// The id.
+    /// The id of the login.
     pub id: LoginId,
     /// The name that the owner gives to the device.
     pub device: Option<DeviceName>,
     /// The time at which the password was checked.
     pub created_at: Time,
-    /// The time of the last refresh.
+    /// The time of the last refresh; before the first refresh, the time at which the password was checked.
     pub last_used_at: Time,
     /// The time at which the login ends at the latest.
     pub expires_at: Time,
@@ -58,8 +58,8 @@ pub(crate) enum Revocation {
     Unknown,
 }
 
-/// Begins a login, and stores the hash `renewed` in place of `checked` if there is one. Beyond [`MAX_LOGINS`] the
-/// oldest logins end: the function returns them. `None`: the account no longer has the hash `checked`, and nothing
+/// Begins a login, and stores the hash `renewed`, if given, in place of `checked`. The oldest logins beyond
+/// [`MAX_LOGINS`] end, and are returned. `None`: the account no longer has the hash `checked`, and nothing
 /// has changed.
 pub(crate) async fn begin(
     pool: &PgPool,
@@ -81,8 +81,8 @@ pub(crate) async fn begin(
     Ok(Some(displaced))
 }
 
-/// Stores the password `new` in place of `checked`, and ends all logins of the account but `kept`: the function
-/// returns them. `None`: the account no longer has the hash `checked`, and nothing has changed.
+/// Stores the hash `new` in place of `checked`, and ends all logins of the account but `kept`. The ended
+/// logins are returned. `None`: the account no longer has the hash `checked`, and nothing has changed.
 pub(crate) async fn replace_password(
     pool: &PgPool,
     user: UserId,
@@ -101,7 +101,7 @@ pub(crate) async fn replace_password(
     Ok(Some(ended))
 }
 
-/// The logins of an account that are not over, youngest first, at most [`MAX_LOGINS`].
+/// The active logins of an account, the latest first, at most [`MAX_LOGINS`].
 pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
     #[derive(FromRow)]
     struct LoginRow {
@@ -132,7 +132,7 @@ pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<L
     Ok(rows.into_iter().map(login).collect())
 }
 
-/// Ends a login of this account.
+/// Ends a login of this account. A login of another account is unknown here.
 pub(crate) async fn revoke(
     pool: &PgPool,
     user: UserId,
@@ -160,8 +160,9 @@ pub(crate) async fn revoke(
     })
 }
 
-/// The logins that were revoked within the last `age`. Of our clock and the clock of the database the earlier one
-/// counts, because ours may be far ahead.
+/// The logins that were revoked within the last `age`, reckoned from the earlier one of our clock and the
+/// clock of the database. Our clock alone may be far ahead, and would then leave out logins whose tokens are
+/// still valid.
 pub(crate) async fn revoked_since(
     pool: &PgPool,
     now: Time,
@@ -194,8 +195,9 @@ pub(crate) async fn revoke_begun_before(
     Ok(ended.into_iter().map(LoginId::known).collect())
 }
 
-/// Whether the account still has the hash that was checked. If so, the row is locked until the end of the transaction:
-/// without the lock, a login could begin with the old password right behind a change of the password.
+/// Whether the account still has the hash that was checked. The row of the account is locked until the end of
+/// the transaction: without the lock, a login could begin with the old password right behind a change of the
+/// password.
 async fn still_has(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,

@@ -1,24 +1,24 @@
-//! The processes that run, as they note themselves. All times are Postgres' own, so that clocks that differ do
-//! not matter.
+//! The running nodes, by the notes that each node writes about itself. All times come from the clock of
+//! Postgres, so differences between the clocks of nodes do not matter.
 
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// A node that has not noted itself for so long is not counted as running.
+/// The age of a note from which its node no longer counts as running.
 const ALIVE_SECONDS: f64 = 10.0;
 
-/// The other processes, as far as Postgres knows them.
+/// The numbers of other nodes, by their notes in Postgres.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct OtherNodes {
     /// The number of nodes with a recent note.
     pub alive: i64,
-    /// How many of them have had an answer of the log lately.
+    /// The number of these nodes that have had an answer of the log lately.
     pub with_log: i64,
 }
 
-/// Notes that a process runs, and whether the log answers it; forgets those that have been gone for a day.
+/// Notes that this node runs, and whether the log answers it. Deletes notes that are more than a day old.
 pub(crate) async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: bool) -> sqlx::Result<()> {
     sqlx::query(
         "with gone as (delete from auth.node where seen_at < now() - interval '1 day')
@@ -33,7 +33,7 @@ pub(crate) async fn note_node(connection: &mut PgConnection, id: Uuid, has_log: 
     .map(drop)
 }
 
-/// The other processes that run, and those that the log has answered within `lately`.
+/// Counts the other running nodes, and among them the nodes with an answer of the log within `lately`.
 pub(crate) async fn other_nodes(
     connection: &mut PgConnection,
     id: Uuid,
@@ -51,7 +51,7 @@ pub(crate) async fn other_nodes(
     Ok(OtherNodes { alive, with_log })
 }
 
-/// Whether the tables of accounts and logins are there, as this version knows them.
+/// Whether the database has the tables of accounts and logins that this version needs.
 pub(crate) async fn is_there(connection: &mut PgConnection) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "select bool_and(to_regclass(name) is not null)

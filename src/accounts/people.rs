@@ -1,4 +1,4 @@
-//! Accounts: who there is.
+//! The accounts: registering, finding and renaming them.
 
 use std::collections::HashSet;
 
@@ -15,22 +15,22 @@ use crate::{
 /// An account as others may see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Account {
-    /// Its id.
+    /// The id of the user.
     pub id: UserId,
-    /// The name by which it is found.
+    /// The unique name, by which other users find the account.
     pub username: Username,
-    /// How the person likes to be called.
+    /// The name to show, which need not be unique.
     pub display_name: DisplayName,
     /// The time of the registration.
     pub created_at: Time,
-    /// When the person was last here; nothing before the first time.
+    /// The time at which the user was last online; `None` before the first time.
     pub last_seen_at: Option<Time>,
 }
 
-/// Why nobody was registered.
+/// Why an account was not created.
 #[derive(Debug, Error)]
 pub(crate) enum RegisterError {
-    /// Somebody has this name, or one that looks like it.
+    /// Another account has this name, or a name that looks like it.
     #[error("this user name is taken: choose another name")]
     UsernameTaken,
     /// The database did not answer.
@@ -59,7 +59,7 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// Makes an account. Of many that want one name at the same time exactly one gets it.
+/// Creates an account. Of several requests for one name at the same time, exactly one succeeds.
 pub(crate) async fn register(
     pool: &PgPool,
     id: UserId,
@@ -90,7 +90,7 @@ pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, s
     Ok(find_many(pool, &[id]).await?.pop())
 }
 
-/// The accounts of these ids, in no order; those that do not exist are left out.
+/// The accounts of these ids, in no order. Ids without an account are left out.
 pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
     let rows: Vec<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at from auth.account where id = any($1)",
@@ -101,7 +101,7 @@ pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Accou
     Ok(rows.into_iter().map(Account::from).collect())
 }
 
-/// The account of exactly this name; one that only looks like it is not meant.
+/// The account of exactly this name. An account whose name only looks like it is not found.
 pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
     let row: Option<AccountRow> = sqlx::query_as(
         "select id, username, display_name, created_at, last_seen_at
@@ -114,7 +114,7 @@ pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Op
     Ok(row.map(Account::from))
 }
 
-/// Changes how a person is called; nothing if there is no such account.
+/// Changes a display name. `None` if there is no such account.
 pub(crate) async fn rename(
     pool: &PgPool,
     id: UserId,
@@ -131,7 +131,7 @@ pub(crate) async fn rename(
     Ok(row.map(Account::from))
 }
 
-/// Remembers that a person was here; an earlier time changes nothing.
+/// Stores the time at which a user was online. A time before the stored one changes nothing.
 pub(crate) async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx::Error> {
     sqlx::query(
         "update auth.account set last_seen_at = $2
@@ -144,7 +144,7 @@ pub(crate) async fn saw(pool: &PgPool, id: UserId, at: Time) -> Result<(), sqlx:
     Ok(())
 }
 
-/// Which of these ids are accounts.
+/// The ids among `ids` that have an account.
 pub(crate) async fn existing(pool: &PgPool, ids: &[UserId]) -> Result<HashSet<UserId>, sqlx::Error> {
     let found: Vec<Uuid> = sqlx::query_scalar("select id from auth.account where id = any($1)")
         .bind(uuids(ids))

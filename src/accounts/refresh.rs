@@ -1,4 +1,4 @@
-//! The refresh tokens of a login: its generation, and the tokens that were spent lately.
+//! The refresh tokens of a login: the generation of the latest token, and the tokens that were spent lately.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::domain::{LoginId, Time, UserId};
 
-/// How long a spent token is remembered. Within this time it gets the latest pair again, because the first answer may
-/// have been lost.
+/// The grace period of a spent token. Within this time the token gets the latest pair again, because the
+/// first answer may have been lost.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 /// How long a login lives without a refresh.
@@ -37,7 +37,7 @@ pub(crate) struct Family {
     pub expires_at: Time,
     /// The time at which the login was revoked.
     pub revoked_at: Option<Time>,
-    /// The time at which the presented token was spent, if that was lately.
+    /// The time at which the presented token was spent, if its row is still stored.
     pub spent_at: Option<Time>,
 }
 
@@ -88,8 +88,8 @@ pub(crate) async fn family(
     Ok(row.map(Family::from))
 }
 
-/// Replaces the token of the generation `spent` by the token `next`, a generation and a hash. `false`: another request
-/// did so first, or the login is revoked.
+/// Replaces the token of the generation `spent` by the next token, given as its generation and its hash.
+/// `false` if another request has replaced the token first, or if the login is revoked.
 pub(crate) async fn rotate(
     pool: &PgPool,
     login: LoginId,
@@ -118,7 +118,7 @@ pub(crate) async fn rotate(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Ends a login of any account. `false`: the login was revoked already.
+/// Ends a login of any account. `false` if the login was revoked already, or does not exist.
 pub(crate) async fn end(pool: &PgPool, login: LoginId, now: Time) -> Result<bool, sqlx::Error> {
     let ended = sqlx::query("update auth.login set revoked_at = $2 where id = $1 and revoked_at is null")
         .bind(login.uuid())

@@ -23,7 +23,7 @@ pub struct ConversationSettings {
 }
 
 impl ConversationSettings {
-    /// The settings at a time: a mute that has ended by then is none.
+    /// The settings at a time. A mute that has ended by then counts as not muted.
     pub fn at(self, now: Time) -> Self {
         match self.muted {
             Muted::Until(end) if end <= now => Self { muted: Muted::No, ..self },
@@ -56,7 +56,7 @@ pub struct SettingChanges {
 /// Why settings were not changed.
 #[derive(Debug, Error)]
 pub enum SettingError {
-    /// [`MAX_ARCHIVED`] other conversations are archived.
+    /// [`MAX_ARCHIVED`] other conversations are archived already.
     #[error("at most {MAX_ARCHIVED} conversations can be archived: take another conversation out first")]
     TooManyArchived,
     /// The database did not answer.
@@ -148,7 +148,9 @@ pub(crate) async fn settle(
 ) -> Result<ConversationSettings, SettingError> {
     let mut transaction = pool.begin().await?;
     if changes.archived == Some(true) {
-        // One at a time for each account, so that the limit holds.
+        // The lock on the account lets its changes happen one after the other. Without the lock, two
+        // transactions could each count the rows without the row of the other, and the archive would pass the
+        // limit.
         sqlx::query("select 1 from auth.account where id = $1 for no key update")
             .bind(account.uuid())
             .execute(&mut *transaction)

@@ -1,10 +1,10 @@
-//! The signing key of an installation that was not given one: made once, the same for all nodes.
+//! The signing key of an installation without a key file: made once, and the same for all nodes.
 
 use sqlx::PgPool;
 
 use crate::credentials::{BadKey, Keys};
 
-/// Why there is no key.
+/// Why the key cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum SharedKeyError {
     /// The database does not answer.
@@ -15,8 +15,8 @@ pub enum SharedKeyError {
     Key(#[from] BadKey),
 }
 
-/// The key in the database; it is made if there is none. Whoever reads the database can sign
-/// tokens with it, so a real installation keeps its key in a file.
+/// The key in the database; the first call makes the key. Every reader of the database can sign tokens with
+/// this key, so an installation in production keeps its key in a file.
 pub async fn shared_key(pool: &PgPool) -> Result<Keys, SharedKeyError> {
     let made = Keys::generate_pem();
     sqlx::query("insert into auth.signing_key (pem) values ($1) on conflict do nothing")
