@@ -19,7 +19,7 @@ impl Access {
         password: &Password,
         from: IpAddr,
     ) -> Result<Account, AccessError> {
-        // A name that is taken costs the same as a new account: otherwise names could be tried without end.
+        // A taken name costs the same as a new account: otherwise a client could try any number of names.
         let counts = |made: &_| matches!(made, Ok(_) | Err(AccessError::UsernameTaken));
         self.metered(Policy::Register, from, counts, async |turn| {
             let hash = turn.hash(password).await?;

@@ -1,7 +1,7 @@
-//! How often passwords may be tried and accounts may be made.
+//! The limits on trying passwords and creating accounts.
 //!
-//! A group of addresses has a budget of hashes, and a name has waits that grow with each wrong password. Both are
-//! counted in the database, so all nodes agree and a restart forgets nothing.
+//! A group of addresses has a budget of attempts, and a name has waits that grow with each wrong password.
+//! The database counts both, so all nodes agree and a restart forgets nothing.
 
 use std::net::IpAddr;
 
@@ -19,17 +19,18 @@ pub(super) struct Checked {
     pub(super) user: UserId,
     /// The hash that was checked.
     pub(super) hash: PasswordHash,
-    /// Whether the hash is of another cost than today's.
+    /// Whether the hash has another cost than the present one.
     pub(super) is_stale: bool,
 }
 
 impl Access {
-    /// Works in a turn at hashing and within the budget of a group of addresses. An outcome that does not count gives
-    /// back what it has cost.
+    /// Does work in a turn at hashing and within the budget of a group of addresses. The cost is given back
+    /// for an outcome that does not count.
     ///
-    /// The memory is asked first, so that a flood costs neither a turn nor a query. The database is asked second and
-    /// decides: it knows what other nodes have admitted, and what was admitted before a restart. The turn comes before
-    /// the database, so that a flood holds no more connections to it than there are turns.
+    /// The budget in memory is asked first, so that a flood costs neither a turn nor a query. The turn is
+    /// taken second, before the database is asked, so that a flood holds no more connections to the database
+    /// than there are turns. The budget in the database is asked third and decides: the database knows what
+    /// other nodes have admitted, and what was admitted before a restart.
     pub(super) async fn metered<T>(
         &self,
         policy: Policy,
@@ -43,7 +44,8 @@ impl Access {
         if !counts(&outcome) {
             self.limits.give_back(policy, group, 1);
         }
-        // The refusal is noted last: in the other order, the answer would tell of the budget that was given back.
+        // The refusal is noted after the unit is given back. In the other order, the client would be told of
+        // the budget that was given back, and not of the refusal.
         match outcome {
             Err(AccessError::RateLimited(exceeded)) => Err(self.limits.refuse(policy, exceeded.wait).into()),
             outcome => outcome,
@@ -58,7 +60,8 @@ impl Access {
         work: impl AsyncFnOnce(&Turn) -> Result<T, AccessError>,
     ) -> Result<T, AccessError> {
         let key = self.limits.number_of(policy, group);
-        // Log-ins and registrations take their turns as one holder: both cost the same hashes.
+        // Log-ins and registrations of a group take their turns as one holder, because a hash costs the same
+        // for both.
         let turn = self.hasher.turn(self.limits.number_of(Policy::Login, group)).await?;
         let Some(rate) = self.limits.rates().of(policy) else { return work(&turn).await };
         let budget = Budget { key, interval: rate.interval(), burst: rate.burst };
@@ -73,10 +76,12 @@ impl Access {
         outcome
     }
 
-    /// Checks the password of a name as somebody typed it, known or not. The attempt has to wait after wrong ones.
+    /// Checks a password for a name as typed, with or without an account. After wrong passwords the attempt
+    /// is refused until the wait is over.
     ///
-    /// The failures are read within the turn and a new one is counted before the turn ends. So no more wrong passwords
-    /// pass at once than there are turns, however many come at the same time.
+    /// The failures are read within the turn, and a new failure is counted before the turn ends. So the
+    /// number of turns bounds the wrong passwords that are checked between reading and counting, however many
+    /// requests come at once.
     pub(super) async fn check(
         &self,
         turn: &Turn,
@@ -95,7 +100,8 @@ impl Access {
         if !prior.wait.is_zero() {
             return Err(Exceeded { policy: Policy::Login, wait: prior.wait }.into());
         }
-        // Unknown accounts are checked too, so that the time tells nothing.
+        // A name without an account costs a hash too, so that the time does not tell whether there is an
+        // account.
         let verdict = turn.verify(password, prior.account.as_ref().map(|(_, hash)| hash)).await?;
         match (prior.account, verdict) {
             (Some((user, hash)), PasswordCheck::Right | PasswordCheck::RightButStale) => {

@@ -1,4 +1,4 @@
-//! Reasons why access is refused, or does not change.
+//! The errors of the use cases of access.
 
 use crate::{
     accounts::{BlockError, RegisterError},
@@ -15,13 +15,13 @@ pub enum AccessError {
     /// The account does not exist, or has another password. Neither the error nor its time tells which.
     #[error("user name or password is wrong: check both")]
     BadCredentials,
-    /// The present password is another one.
+    /// The current password of the caller is wrong.
     #[error("the current password is wrong: check it")]
     WrongPassword,
     /// The new password is refused.
     #[error(transparent)]
     UnfitPassword(#[from] BadPassword),
-    /// Not a refresh token of ours, or its login is over.
+    /// The text is no valid refresh token, or the login of the token has ended.
     #[error("the refresh token is not valid: log in again")]
     InvalidGrant,
     /// The account of the caller is deleted. A token can outlive its account by minutes.
@@ -36,7 +36,7 @@ pub enum AccessError {
     /// The block list is full.
     #[error("too many users are blocked: unblock another user first")]
     TooManyBlocks,
-    /// Too many attempts. The wait is the same for names that exist and names that do not.
+    /// There were too many attempts. Names with and without an account get the same wait.
     #[error(transparent)]
     RateLimited(#[from] Exceeded),
     /// There is no capacity to check a password now.

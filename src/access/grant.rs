@@ -1,4 +1,4 @@
-//! The tokens that a login gets.
+//! The pair of tokens that a login or a refresh returns.
 
 use std::{fmt, time::Duration};
 
@@ -29,8 +29,9 @@ impl fmt::Debug for Grant {
 }
 
 impl Grant {
-    /// The tokens of a generation. The access token is issued at the time of its generation and named after it, so
-    /// that a second answer equals the first one to the byte.
+    /// The tokens of a generation. The access token is issued as of the time `begun` of the generation, and
+    /// its `jti` names the login and the generation. So a second answer for the same generation equals the
+    /// first one to the byte.
     pub(super) fn of(
         tokens: &Tokens,
         user: UserId,

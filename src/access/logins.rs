@@ -10,13 +10,13 @@ use crate::{
     limits::Policy,
 };
 
-/// The most checks of one password, if its hash changes meanwhile.
+/// How often a password is checked if the stored hash changes between the check and the use of its result.
 pub(super) const ROUNDS: usize = 3;
 
 /// The input of a login.
 #[derive(Debug)]
 pub struct Attempt {
-    /// The user name as typed. A text that cannot be one fails like an unknown account.
+    /// The user name as typed. A text that is not a valid user name fails like an unknown account.
     pub username: String,
     /// The password as typed.
     pub password: Password,
@@ -27,10 +27,10 @@ pub struct Attempt {
 }
 
 impl Access {
-    /// Checks a password and begins a login. A hash of another cost than today's is renewed. The logins that end to
-    /// make room are cut off.
+    /// Checks a password and begins a login. A stored hash of another cost than the present one is renewed.
+    /// The oldest logins, which end to make room, are cut off on all nodes.
     pub async fn log_in(&self, attempt: &Attempt) -> Result<Grant, AccessError> {
-        // The right password costs nothing: many people may share a group of addresses.
+        // Only a wrong password takes from the budget, because many people may share a group of addresses.
         let counts = |outcome: &_| matches!(outcome, Err(AccessError::BadCredentials));
         self.metered(Policy::Login, attempt.from, counts, async |turn| self.begin(turn, attempt).await).await
     }
@@ -80,7 +80,8 @@ impl Access {
         }
     }
 
-    /// Ends the login of this request on all nodes. Its row may be gone already; its token is refused all the same.
+    /// Ends the login of this request on all nodes. The nodes refuse the tokens of the login even if the row
+    /// of the login is gone already.
     pub async fn log_out(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
         accounts::revoke(&self.pool, me, login, self.clock.now()).await?;
         self.cut_off(&[login]).await;

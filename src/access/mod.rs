@@ -1,6 +1,7 @@
 //! **Access**: registering, finding users, logging in, blocking, and ending access on this node and on all others.
 //!
-//! [`accounts`](crate::accounts) stores, [`credentials`](crate::credentials) proves; here both become one use case.
+//! Each use case here combines the stored rows of [`accounts`](crate::accounts) with the proofs of
+//! [`credentials`](crate::credentials).
 
 mod accounts;
 mod attempts;

@@ -1,4 +1,4 @@
-//! The values that the use cases of access take.
+//! The parts of the node that the use cases of access need.
 
 use std::sync::Arc;
 
@@ -17,18 +17,18 @@ use crate::{
 pub struct Access {
     /// The database of accounts.
     pub pool: PgPool,
-    /// Hashing and checking passwords.
+    /// The hasher, which gives out turns to hash and check passwords.
     pub hasher: Hasher,
-    /// How often passwords are tried and accounts are made.
+    /// The rate limits, here on log-ins and registrations.
     pub limits: Arc<RateLimits>,
-    /// Issuing access tokens.
+    /// The issuer of access tokens, with the keys of refresh tokens.
     pub tokens: Arc<Tokens>,
     /// The revoked logins that this node has to refuse.
     pub revoked: Arc<Revoked>,
     /// The requests that follow events without a socket.
     pub followers: Arc<Followers>,
-    /// Telling the other nodes.
+    /// The commands, which tell the other nodes of changes.
     pub commands: Commands,
-    /// Time and ids.
+    /// The source of times and ids.
     pub clock: Clock,
 }

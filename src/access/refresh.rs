@@ -1,4 +1,5 @@
-//! Refreshing: each refresh token is used once, and a token that comes back counts as stolen.
+//! Refreshing: each refresh token is used once, and a token that comes back after its grace period counts as
+//! stolen.
 
 use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
@@ -15,20 +16,21 @@ use crate::{
 
 #[derive(Debug, PartialEq, Eq)]
 enum Verdict {
-    /// The latest token: give out the next one.
+    /// The latest token. The answer is the next pair.
     Current,
-    /// A token that was spent within the grace period: give out the latest pair again.
+    /// A token that was spent within the grace period. The answer is the latest pair again.
     JustUsed,
-    /// A token that was spent before: a thief may have it.
+    /// A token that was spent before the grace period. A thief may have the token, so the login ends.
     CameBack,
-    /// Not a token of ours, or of a login that is over.
+    /// A text that is none of our tokens, or a token of a login that has ended.
     Refused,
 }
 
 impl Access {
-    /// The next pair of tokens. Requests that present one token at the same time get the same pair. A token that
-    /// comes back after its grace period ends its login on all nodes; within the grace period a token never does,
-    /// however many later tokens have been spent since.
+    /// Spends a refresh token and returns the next pair of tokens. Requests that present one token at the
+    /// same time get the same pair. A token that comes back after its grace period ends its login on all
+    /// nodes. A token within its grace period never ends the login, however many later tokens have been spent
+    /// since.
     pub async fn refresh(&self, text: &str) -> Result<Grant, AccessError> {
         use AccessError::InvalidGrant;
         let Self { tokens, clock, .. } = self;
@@ -49,8 +51,8 @@ impl Access {
         if let Some(grant) = self.rotate(presented.login, &family, now).await? {
             return Ok(grant);
         }
-        // Another request with the same token was faster. This token was the latest a moment ago, so it does not
-        // count as stolen, whatever has happened since.
+        // Another request with the same token was faster, or the login was revoked. The token was the latest
+        // one a moment ago, so the token does not count as stolen, whatever has happened since.
         let family = self.family(&presented).await?;
         match judge(&family, &presented, text, tokens, now) {
             Verdict::JustUsed => answer_again(tokens, presented.login, &family).ok_or(InvalidGrant),
@@ -63,7 +65,8 @@ impl Access {
         family.ok_or(AccessError::InvalidGrant)
     }
 
-    /// The next generation; `None` if another request made it first.
+    /// Makes the next generation; `None` if another request has made it first, or if the login was revoked
+    /// meanwhile.
     async fn rotate(&self, login: LoginId, family: &Family, now: Time) -> Result<Option<Grant>, AccessError> {
         let generation = family.generation.saturating_add(1);
         let token = refresh_token::make(self.tokens.keys(), login, generation, &family.salt);
