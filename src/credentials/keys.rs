@@ -1,4 +1,4 @@
-//! The keys by which our tokens are known as ours.
+//! The keys that authenticate our tokens.
 
 use std::fmt;
 
@@ -14,15 +14,15 @@ use serde_json::json;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The Ed25519 key that signs, and the one before it, whose tokens are still good while keys are
-/// being changed.
+/// The current Ed25519 key, which signs, and the previous key, whose tokens stay valid during a rotation of
+/// keys.
 #[derive(Debug)]
 pub struct Keys {
     current: Key,
     previous: Option<Key>,
 }
 
-/// The text is no private Ed25519 key.
+/// The text is not a private Ed25519 key in PEM form.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("not an Ed25519 private key in PKCS#8 PEM form: `openssl genpkey -algorithm ed25519` makes one")]
 pub struct BadKey;
@@ -61,12 +61,14 @@ impl Keys {
         json!({ "keys": keys })
     }
 
-    /// A key for another purpose, which nobody can compute from the public key or another label.
+    /// A key for another purpose, derived from the current private key. The public key and the keys of other
+    /// labels do not reveal it.
     pub fn derive(&self, label: &str) -> [u8; 32] {
         self.current.derive(label)
     }
 
-    /// The same of the current and then the previous key: what was made by either is ours.
+    /// The keys of a label, derived from the current key and then from the previous one. A proof by either is
+    /// ours.
     pub fn derive_all(&self, label: &str) -> impl Iterator<Item = [u8; 32]> {
         self.all().map(move |key| key.derive(label))
     }
@@ -115,7 +117,7 @@ impl fmt::Debug for Key {
     }
 }
 
-/// The thumbprint of RFC 7638: a name for the key that everybody computes alike.
+/// The thumbprint of RFC 7638: a name that every reader computes from the public key in the same way.
 fn thumbprint(public: &str) -> String {
     let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
     BASE64URL.encode(digest(&SHA256, members.as_bytes()))

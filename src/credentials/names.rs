@@ -1,4 +1,4 @@
-//! Names that are shown and need not be unique.
+//! Names to show, which need not be unique.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use unicode_security::mixed_script::AugmentedScriptSet;
 
 use crate::domain::not_in_a_name;
 
-/// Why a text is no name to show.
+/// Why a text is not a name to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadName {
-    /// Nothing that can be seen.
+    /// The text has no visible character.
     #[error("a name needs at least one visible character: add one")]
     Empty,
-    /// More than `limit` bytes.
+    /// The text has more than `limit` bytes.
     #[error("a name has at most {limit} bytes of UTF-8: shorten it")]
     TooLong {
         /// The most that is accepted, in bytes.
         limit: usize,
     },
-    /// A character that is not seen where it stands, breaks the line or changes the direction.
+    /// A character is invisible at its place, breaks the line or changes the direction.
     #[error("the character U+{:04X} is not accepted in a name: leave the character out", u32::from(*.0))]
     Character(char),
-    /// White space at the beginning or the end.
+    /// The text begins or ends with white space.
     #[error("a name must not begin or end with a space: remove the space")]
     Edge,
-    /// More accents upon one letter than any language writes.
+    /// A letter has more accents than any language writes.
     #[error("a letter has too many marks: remove some marks")]
     PiledMarks,
 }
@@ -38,10 +38,10 @@ macro_rules! shown_names {
         pub struct $name(String);
 
         impl $name {
-            /// The most bytes of UTF-8.
+            /// The most bytes of a name, as UTF-8.
             pub const LIMIT: usize = 128;
 
-            /// Reads what a person typed.
+            /// Parses a name as typed.
             pub fn parse(typed: &str) -> Result<Self, BadName> {
                 shown(typed, Self::LIMIT).map(Self)
             }
@@ -51,7 +51,7 @@ macro_rules! shown_names {
                 &self.0
             }
 
-            /// A name that was parsed before, as Postgres gives it back.
+            /// A name that was parsed before, read back from Postgres.
             pub(crate) fn known(name: String) -> Self {
                 Self(name)
             }
@@ -66,7 +66,8 @@ macro_rules! shown_names {
 }
 
 shown_names! {
-    /// How a person likes to be called: one visible line of 1 to 128 bytes, as typed. Not unique.
+    /// The name of a person to show: one visible line of 1 to 128 bytes, as typed. Display names are not
+    /// unique.
     DisplayName;
     /// The name of the device of a login: one visible line of 1 to 128 bytes, as typed.
     DeviceName;
@@ -91,7 +92,7 @@ fn shown(name: &str, limit: usize) -> Result<String, BadName> {
     Ok(name.to_owned())
 }
 
-/// Whether a letter carries more than four marks, or more than two of those that fit every script.
+/// Whether a letter carries more than four marks, or more than two marks that belong to every script.
 pub(crate) fn piles_marks(name: &str) -> bool {
     let (mut marks, mut of_every_script) = (0, 0);
     name.chars().any(|c| {

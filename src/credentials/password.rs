@@ -1,4 +1,4 @@
-//! A password as typed: bounded, wiped from memory after use, and not one that everybody tries.
+//! Passwords as typed: bounded, wiped from memory after use, and when chosen not too easy to guess.
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
@@ -7,30 +7,31 @@ use zeroize::Zeroizing;
 
 use crate::credentials::Username;
 
-/// A password as typed, byte for byte: nothing is trimmed, folded or cut.
+/// A password as typed, byte for byte. Nothing is trimmed, folded or cut.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
 /// Why a text cannot become a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadPassword {
-    /// Fewer than 8 characters.
+    /// The text has fewer than 8 characters.
     #[error("a password has at least 8 characters: choose a longer one")]
     TooShort,
-    /// More than 128 characters or 512 bytes.
+    /// The text has more than 128 characters or 512 bytes.
     #[error("a password has at most 128 characters and 512 bytes: choose a shorter one")]
     TooLong,
-    /// One of the passwords that are tried first.
+    /// The text is one of the most used passwords, which attackers try first.
     #[error("this password is one of the most used passwords: choose another password")]
     Common,
-    /// Little more than the user name or the name of this program.
+    /// The text is little more than the user name or the name of this program.
     #[error("this password is easy to guess from the user name or this site: choose another password")]
     Guessable,
 }
 
 impl Password {
-    /// A password that is being chosen: 8 to 128 characters (code points) in at most 512 bytes,
-    /// none of the 3,000 most used, and more than the user name.
+    /// A new password: 8 to 128 characters (code points) in at most 512 bytes, none of the 3,000 most used
+    /// passwords, and at least 4 characters more than the user name or `verbatim` if the password contains
+    /// these.
     pub fn choose(typed: String, username: &Username) -> Result<Self, BadPassword> {
         let password = Self::present(typed)?;
         match password.0.chars().count() {
@@ -51,8 +52,8 @@ impl Password {
         Ok(password)
     }
 
-    /// A password that is presented to be checked: no rule but the limit of 512 bytes, for it may
-    /// have been chosen under other rules.
+    /// A password to check. Only the limit of 512 bytes applies, because the password may have been chosen
+    /// under other rules.
     pub fn present(typed: String) -> Result<Self, BadPassword> {
         let password = Self(Zeroizing::new(typed));
         (password.0.len() <= 512).then_some(password).ok_or(BadPassword::TooLong)

@@ -1,4 +1,4 @@
-//! Hashing passwords: argon2id in a bounded number of threads.
+//! Hashing passwords with argon2id, in a bounded number of threads.
 
 use std::{fmt, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration};
 
@@ -32,12 +32,12 @@ impl Default for Cost {
     }
 }
 
-/// The cost is none that argon2 or [`Hasher`] accepts.
+/// The cost is outside the bounds of argon2 or [`Hasher`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("a password hash takes 8 to 262144 KiB (at least 8 for each lane), 1 to 16 passes and 1 to 4 lanes")]
 pub(crate) struct BadCost;
 
-/// More passwords wait to be hashed than the machine can do in time: try again later.
+/// More passwords wait to be hashed than this machine can hash in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("too many passwords are being checked: try again in a moment")]
 pub(crate) struct Busy;
@@ -52,7 +52,8 @@ impl PasswordHash {
         &self.0
     }
 
-    /// A hash as Postgres gives it back. It is not trusted: [`Turn::verify`] looks at it first.
+    /// A hash read back from Postgres. The hash is not trusted: [`Turn::verify`] checks its cost before using
+    /// it.
     pub(crate) fn stored(phc: String) -> Self {
         Self(phc)
     }
@@ -67,16 +68,17 @@ impl fmt::Debug for PasswordHash {
 /// The result of a password check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PasswordCheck {
-    /// Another password, or no account.
+    /// The password is wrong, or there is no account.
     Wrong,
-    /// The password.
+    /// The password is right.
     Right,
-    /// The password, but hashed at another cost than today's: hash it again.
+    /// The password is right, but its hash has another cost than the present one and should be renewed.
     RightButStale,
 }
 
-/// Gives out the turns to hash. As many hashes are made at once as there are cores, and one holder gets no more than
-/// half of them, so that a flood from one side keeps nobody else from logging in. Clones share these bounds.
+/// Gives out the turns to hash. There are as many turns as cores, and one holder gets no more than half of
+/// them (rounded up), so that a flood from one group of addresses does not keep other users from logging in.
+/// Clones share these bounds.
 #[derive(Debug, Clone)]
 pub(crate) struct Hasher {
     params: Params,
@@ -84,7 +86,7 @@ pub(crate) struct Hasher {
     places: Shares<u64>,
 }
 
-/// A turn to hash. The turn ends when all clones of it are dropped.
+/// A turn to hash. The turn ends when its last clone is dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Turn {
     params: Params,
@@ -96,7 +98,7 @@ pub(crate) struct Turn {
 const WAITING: usize = 256;
 /// The most turns that wait for one holder.
 const WAITING_OF_ONE: usize = 64;
-/// How long a turn is waited for: behind others of the same holder, and as long behind other holders.
+/// The longest wait for a turn behind the same holder, and again behind other holders.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Hasher {
@@ -143,8 +145,9 @@ impl Turn {
         .await
     }
 
-    /// Compares with a stored hash. Without a hash (no such account) the answer is [`PasswordCheck::Wrong`] after the
-    /// same time. So it is for a hash that is broken or would cost too much, which is refused before memory is taken.
+    /// Compares a password with a stored hash. Without a hash (no such account), the answer is
+    /// [`PasswordCheck::Wrong`] after the same time as with one. A hash that is broken or would cost too much
+    /// is refused before memory is taken, and gets the same answer after the same time.
     pub(crate) async fn verify(
         &self,
         password: &Password,
@@ -171,8 +174,9 @@ impl Turn {
         figures(params) == figures(&self.params)
     }
 
-    /// Runs in a thread of its own. The turn goes along: a client that goes away makes no room while the thread still
-    /// works. No memory or no randomness left (`None`) is [`Busy`] too.
+    /// Runs the work in a thread of its own. The thread holds the turn too: a client that goes away must not
+    /// free a turn whose thread still works, or there would be more threads than turns. A lack of memory or
+    /// randomness (`None`) is [`Busy`] too.
     async fn compute<T, F>(&self, work: F) -> Result<T, Busy>
     where
         T: Send + 'static,
@@ -191,7 +195,7 @@ fn is_affordable(params: &Params) -> bool {
     params.m_cost() <= 256 * 1024 && params.t_cost() <= 16 && params.p_cost() <= 4
 }
 
-/// The stored hash, if it is argon2id of an affordable cost.
+/// The parsed hash and its cost, if the hash is argon2id of an affordable cost.
 fn trusted(stored: &PasswordHash) -> Option<(phc::PasswordHash, Params)> {
     let hash = phc::PasswordHash::new(stored.as_str()).ok()?;
     let ours = hash.algorithm.as_str() == Algorithm::Argon2id.as_str()
@@ -202,7 +206,8 @@ fn trusted(stored: &PasswordHash) -> Option<(phc::PasswordHash, Params)> {
     ours.then_some((hash, params))
 }
 
-/// A hash that is compared with where there is none: of the same cost, and of no known password.
+/// The hash to compare with where no hash is stored. It has the same cost, and no known password fits this
+/// hash.
 fn hash_of_nobody(params: &Params) -> Option<PasswordHash> {
     let hash = phc::PasswordHash {
         algorithm: Algorithm::Argon2id.ident(),
@@ -221,7 +226,7 @@ mod tests {
 
     const CHEAP: Cost = Cost { memory_kib: 64, passes: 1, lanes: 1 };
 
-    /// A turn with nobody else around.
+    /// A turn of a hasher without other holders.
     async fn turn(cost: Cost) -> Turn {
         Hasher::new(cost).expect("hasher").turn(0).await.expect("a turn")
     }

@@ -1,7 +1,8 @@
 //! The text of a refresh token.
 //!
-//! It names its login and generation and is authenticated by a key of ours and a salt of the login,
-//! so an old token is told from a guessed one although only the youngest is remembered.
+//! The text names the login and the generation of the token, and is authenticated by one of our keys and the
+//! salt of the login. So an old token can be told from a guessed one, although only the hash of the latest
+//! token is stored.
 
 use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -13,7 +14,7 @@ use crate::{credentials::Keys, domain::LoginId};
 const PREFIX: &str = "vr1_";
 const LABEL: &str = "refresh token";
 
-/// 16 random bytes of each login, without which the keys alone make no token.
+/// 16 random bytes of each login. The keys alone, without the salt, make no token.
 pub(crate) type Salt = [u8; 16];
 
 /// A token as presented, not yet authenticated.
@@ -27,7 +28,7 @@ pub(crate) struct Presented {
 pub(crate) type MadeToken = Zeroizing<String>;
 
 impl Presented {
-    /// Takes a text apart; `None` for whatever we cannot have made.
+    /// Parses a text; `None` for a text that cannot be one of our tokens.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix(PREFIX).filter(|rest| rest.len() == 70)?;
         let bytes = Zeroizing::new(BASE64URL.decode(text).ok()?);
@@ -40,7 +41,7 @@ impl Presented {
         })
     }
 
-    /// Whether one of our keys made it for the login of this salt.
+    /// Whether one of our keys made the token, for the login with this salt.
     pub(crate) fn is_genuine(&self, keys: &Keys, salt: &[u8]) -> bool {
         keys.derive_all(LABEL).any(|key| {
             let expected = mac(&key, self.login, self.generation, salt);
@@ -49,12 +50,13 @@ impl Presented {
     }
 }
 
-/// Makes the token of this generation.
+/// Makes the token of a generation with the current key.
 pub(crate) fn make(keys: &Keys, login: LoginId, generation: i32, salt: &[u8]) -> MadeToken {
     write(&keys.derive(LABEL), login, generation, salt)
 }
 
-/// Makes the token again that hashes to `hash`, also after the keys have been changed.
+/// Makes the token with this hash again, with the current or the previous key. `None` if neither key made the
+/// token.
 pub(crate) fn make_again(
     keys: &Keys,
     login: LoginId,
@@ -67,7 +69,7 @@ pub(crate) fn make_again(
         .find(|token| verify_slices_are_equal(&hash_of(token), hash).is_ok())
 }
 
-/// The stored form of a token.
+/// The SHA-256 hash of a token, in place of which the token itself is never stored.
 pub(crate) fn hash_of(token: &str) -> [u8; 32] {
     let mut hash = [0; 32];
     hash.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, token.as_bytes()).as_ref());

@@ -1,4 +1,4 @@
-//! Access tokens: JWTs of RFC 9068, signed by Ed25519, good for ten minutes.
+//! Access tokens: JWTs of RFC 9068, signed by Ed25519, valid for ten minutes.
 
 use std::time::Duration;
 
@@ -15,14 +15,14 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
-/// How long an access token is good.
+/// How long an access token is valid.
 pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(600);
 
 /// How far the clocks of two nodes may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
 const MOST_BYTES: usize = 4096;
-/// The most tokens that are kept, about 2 MB.
+/// The most checked tokens in memory, about 2 MB.
 const MOST_KNOWN: usize = 16_384;
 const TYPE: &str = "at+jwt";
 
@@ -31,19 +31,19 @@ const TYPE: &str = "at+jwt";
 pub struct Identity {
     /// The account.
     pub user: UserId,
-    /// The login by which the token was given out; look whether it is in [`crate::live::Revoked`].
+    /// The login of the token. The caller has to check whether [`crate::live::Revoked`] has the login.
     pub login: LoginId,
-    /// The end of the token, without leeway.
+    /// The time at which the token expires, without leeway.
     pub expires_at: Time,
 }
 
-/// Why a token is refused. More is not told.
+/// Why a token is refused. A client learns no further details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadToken {
-    /// Not a token of ours.
+    /// The text is not one of our tokens.
     #[error("the access token is not valid: log in")]
     Invalid,
-    /// A token of ours whose time is over.
+    /// The token is ours and has expired.
     #[error("the access token has expired: refresh it")]
     Expired,
 }
@@ -54,23 +54,24 @@ pub struct Tokens {
     keys: Keys,
     issuer: String,
     audience: String,
-    /// Tokens that were found good lately, by their hash. To check a signature costs a hundred times as much as a
-    /// look here. What is kept of a token never changes; whether its login was revoked is no part of it.
+    /// The claims of tokens with a good signature that were checked lately, by the hash of the token. A check
+    /// of a signature costs a hundred times as much as a look here. Nothing here is ever out of date: the
+    /// claims of a token never change, and whether its login was revoked is checked elsewhere.
     known: Cache<[u8; 32], Signed>,
 }
 
-/// The claims under a good signature; only the time has to be checked again.
+/// The claims of a token with a good signature. Only their times have to be checked at each use.
 #[derive(Debug, Clone, Copy)]
 struct Signed {
     user: UserId,
     login: LoginId,
-    /// The later one of `iat` and `nbf`.
+    /// The begin of the token: the later one of `iat` and `nbf`.
     begin: i64,
     end: Time,
 }
 
-/// Nothing but these three may be in a header. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all that
-/// will be invented are refused.
+/// A header with exactly these three members. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all members that are
+/// still to be invented are refused.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StrictHeader {
@@ -79,7 +80,7 @@ struct StrictHeader {
     kid: String,
 }
 
-/// Every claim is required and of one type; others are ignored.
+/// The claims of our tokens. Each of them is required and has one type; other claims are ignored.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -93,17 +94,17 @@ struct Claims {
 }
 
 impl Tokens {
-    /// Tokens of this issuer for this audience; `verbatim` is the usual name of both.
+    /// An issuer with this name, for this audience; `verbatim` is the usual name of both.
     pub fn new(keys: Keys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
         Self { keys, issuer: issuer.into(), audience: audience.into(), known: Cache::new(MOST_KNOWN) }
     }
 
-    /// The keys that sign.
+    /// The keys of this issuer.
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
-    /// Gives out a token for [`ACCESS_LIFE`] from `now`. The same arguments make the same token.
+    /// Issues a token that is valid for ten minutes from `now`. The same arguments make the same token.
     pub fn issue(&self, user: UserId, login: LoginId, now: Time, jti: String) -> String {
         let iat = now.unix_seconds();
         let claims = Claims {
@@ -123,7 +124,7 @@ impl Tokens {
         jsonwebtoken::encode(&header, &claims, &key.signs).expect("an Ed25519 key that was parsed signs")
     }
 
-    /// Reads a token and checks all of it but whether its login was revoked.
+    /// Checks a token completely, but for one thing: whether its login was revoked.
     pub fn verify(&self, token: &str, now: Time) -> Result<Identity, BadToken> {
         let Signed { user, login, begin, end } = self.signed(token).ok_or(BadToken::Invalid)?;
         let now = now.unix_seconds();
@@ -136,7 +137,7 @@ impl Tokens {
         Ok(Identity { user, login, expires_at: end })
     }
 
-    /// Reads a token with a good signature, expired or not.
+    /// The claims of a token with a good signature for our audience, expired or not.
     fn signed(&self, token: &str) -> Option<Signed> {
         if token.len() > MOST_BYTES {
             return None;
@@ -147,7 +148,7 @@ impl Tokens {
         }
         let claims = self.claims(token)?;
         let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
-        // A longer life would outlast the memory of what was revoked.
+        // A token with a longer life would outlast the memory of revoked logins, and be accepted again.
         let lives_as_ours = (0..=LIFE_SECONDS).contains(&claims.exp.saturating_sub(claims.iat));
         let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
         let Claims { sub: user, login_id: login, iat, nbf, .. } = claims;
@@ -177,8 +178,8 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
 const LIFE_SECONDS: i64 = ACCESS_LIFE.as_secs().cast_signed();
 const LEEWAY_SECONDS: i64 = LEEWAY.as_secs().cast_signed();
 
-/// Claims are judged by [`Tokens::verify`]: the crate would take the time from the system, and
-/// count a claim of a wrong type as absent.
+/// A check of the signature alone. [`Tokens::verify`] checks the claims: the crate would take the time from
+/// the system, and would count a claim of a wrong type as absent.
 fn signature_only() -> Validation {
     let mut validation = Validation::new(Algorithm::EdDSA);
     validation.required_spec_claims.clear();

@@ -38,7 +38,7 @@ fn without(mut object: Value, name: &str) -> Value {
     object
 }
 
-/// Signs whatever header and claims with our own key.
+/// Signs any header and any claims with our own key.
 fn sign(tokens: &Tokens, header: &[u8], claims: &[u8]) -> String {
     let message = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
     let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(tokens.keys.current().signs.as_bytes());

@@ -1,4 +1,4 @@
-//! The name by which an account is found, so that no two accounts have names that look alike.
+//! The unique name by which an account is found. No two accounts have names that look alike.
 
 use std::fmt;
 
@@ -8,32 +8,31 @@ use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
 
 use crate::credentials::names::piles_marks;
 
-/// A user name: 1 to 64 letters and digits of one script, with `_`, `.` and `-` between them. Kept
-/// in NFKC and lower case (as in RFC 8265, `UsernameCaseMapped`): a capital can look like another
-/// letter (`I` and `l`), its small form does not. How a person likes to be written is the display
-/// name.
+/// A user name: 1 to 64 letters and digits of one script, with `_`, `.` and `-` between them. The name is
+/// kept in NFKC and lower case (as in RFC 8265, `UsernameCaseMapped`): a capital letter can look like another
+/// letter (`I` and `l`), and its small form does not. The spelling that a person prefers is the display name.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
-/// Why a text is no user name.
+/// Why a text is not a user name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum BadUsername {
-    /// Empty, or longer than [`Username::LIMIT`].
+    /// The text is empty, or longer than [`Username::LIMIT`].
     #[error("a user name has 1 to 64 characters: choose one of such a length")]
     Length,
-    /// Neither a letter nor a digit that is in use today, nor `_`, `.` or `-`.
+    /// A character is neither a letter or digit that is in use today, nor `_`, `.` or `-`.
     #[error("the character U+{:04X} is not accepted in a user name: use letters, digits, _ . and -", u32::from(*.0))]
     Character(char),
-    /// Begins or ends with something else than a letter or digit.
+    /// The name begins or ends with a character that is not a letter or digit.
     #[error("a user name begins and ends with a letter or digit: remove the other characters at its ends")]
     Edge,
-    /// Letters of different scripts, as in `аdmin` with a Cyrillic а.
+    /// The name mixes letters of different scripts, as in `аdmin` with a Cyrillic а.
     #[error("a user name is of one script: do not mix, for example, Latin and Cyrillic letters")]
     MixedScripts,
-    /// More accents upon one letter than any language writes.
+    /// A letter has more accents than any language writes.
     #[error("a letter has too many marks: remove some marks")]
     PiledMarks,
-    /// A name that people would take for the system or for everybody, or one that looks like it.
+    /// People would take the name, or a name that looks like it, for the system or for all users.
     #[error("this user name is reserved: choose another name")]
     Reserved,
 }
@@ -42,7 +41,7 @@ impl Username {
     /// The most characters of a user name.
     pub const LIMIT: usize = 64;
 
-    /// Reads what a person typed.
+    /// Parses a name as typed.
     pub fn parse(typed: &str) -> Result<Self, BadUsername> {
         let fits = |text: &str| (1..=Self::LIMIT).contains(&text.chars().take(Self::LIMIT + 1).count());
         if !fits(typed) {
@@ -72,7 +71,7 @@ impl Username {
         Ok(Self(name))
     }
 
-    /// A name that was parsed before, as Postgres gives it back.
+    /// A name that was parsed before, read back from Postgres.
     pub(crate) fn known(name: String) -> Self {
         Self(name)
     }
@@ -107,7 +106,7 @@ fn is_accepted(c: char) -> bool {
     }
 }
 
-/// The skeleton of UTS 39. A dot above an i or j is not seen, so it is left out.
+/// The skeleton of UTS 39, without the dot above an i or j, which cannot be seen there.
 fn look_of(name: &str) -> String {
     const DOT_ABOVE: char = '\u{0307}';
     let mut look = String::with_capacity(name.len());
@@ -153,7 +152,8 @@ const RESERVED: [&str; 31] = [
     "webmaster",
 ];
 
-/// Nobody takes a short name with digits, such as `a11`, for the word it resembles.
+/// Whether a name is reserved, or looks like a reserved name. People do not take a short name with digits,
+/// such as `a11`, for the reserved word that it resembles.
 fn is_reserved(name: &str) -> bool {
     let look = look_of(name);
     let short_with_digits = name.len() <= 3 && name.contains(|c: char| c.is_ascii_digit());
