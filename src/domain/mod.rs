@@ -1,7 +1,7 @@
 //! What **may** happen: pure rules over plain values. No clock, no randomness, no waiting.
 //!
-//! [`Conversation::decide`] turns a command into at most one event, [`Conversation::evolve`] takes
-//! an event in. The rest is the vocabulary of both.
+//! [`Conversation::decide`] turns a command into at most one event, and [`Conversation::evolve`] takes an
+//! event in. All other types are the vocabulary of these two functions.
 
 mod conversation;
 mod stored;

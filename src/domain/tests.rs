@@ -1,5 +1,5 @@
-//! The words in which the rules are tested: given what has happened, when somebody wants something,
-//! then this follows.
+//! The vocabulary of the tests of the rules: given some events, when a user gives a command, then an event or
+//! a rejection follows.
 
 mod folds;
 mod messages;
@@ -21,21 +21,21 @@ const fn person(n: u128) -> UserId {
     UserId::known(Uuid::from_u128(0x0193_0f3c_5a7b_7c3d_8e4f_0000_0000_0000 + n))
 }
 
-/// A conversation and how far it has got.
+/// A conversation and the position of its last event.
 #[derive(Clone)]
 struct Given {
     conversation: Conversation,
     at: Position,
 }
 
-/// What followed from a command, and the conversation in which it was decided.
+/// The decision on a command, and the conversation in which the command was decided.
 struct Outcome(Given, Result<Option<Event>, Rejection>);
 
 fn nothing() -> Given {
     Given { conversation: Conversation::default(), at: Position::START }
 }
 
-/// A group of one: its owner.
+/// A group with one member, its owner.
 fn group(owner: UserId) -> Given {
     nothing().when(owner, start_group("Lunch", &[])).goes_on()
 }
@@ -145,7 +145,7 @@ fn say(words: &str) -> Command {
     say_with(words, None, None)
 }
 
-/// Says something although one may have blocked the other.
+/// Sends a message, where one of the two users may have blocked the other.
 fn say_though(words: &str, blocked: bool) -> Command {
     match say(words) {
         Command::Send { message_id, new, quoted, .. } => Command::Send { message_id, new, quoted, blocked },

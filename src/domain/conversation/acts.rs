@@ -1,4 +1,4 @@
-//! What a conversation says to a message that shall be sent, and to what shall be done with one.
+//! The rules for sending a message, and for acts on a message.
 
 use std::collections::BTreeSet;
 
@@ -63,7 +63,7 @@ impl Conversation {
             Act::Delete if !is_sender && !is_group => return Err(Rejection::NotTheSender),
             Act::Delete if !is_sender && !has_charge => return Err(Rejection::Forbidden),
             Act::Pin | Act::Unpin if is_group && !has_charge => return Err(Rejection::Forbidden),
-            // Nothing of what was deleted is left to take away.
+            // A deleted message has nothing left to take away, so these acts change nothing.
             Act::Delete | Act::Unreact(_) | Act::Unpin if message.deleted => None,
             Act::Edit(_) | Act::React(_) | Act::Pin if message.deleted => {
                 return Err(Rejection::MessageDeleted);

@@ -1,5 +1,6 @@
-//! The one aggregate: who is in a conversation and as what. Messages are never loaded to decide;
-//! what a rule needs beyond the roster is looked up by the caller and stands in the command.
+//! The one aggregate: the members of a conversation, their roles, and its settings. Messages are never loaded
+//! to decide: the caller looks up all facts that a rule needs beyond the roster, and puts these facts into
+//! the command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,12 +13,12 @@ use crate::domain::{
     },
 };
 
-/// Somebody's place in a conversation.
+/// The membership of a user in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Membership {
-    /// What they may do.
+    /// The role of the member.
     pub role: Role,
-    /// The position of the event by which they came in.
+    /// The position of the event that made the user a member.
     pub since: Position,
 }
 
@@ -32,37 +33,38 @@ pub struct Conversation {
 }
 
 impl Conversation {
-    /// Whether it has been created.
+    /// Whether the conversation has been created.
     pub fn exists(&self) -> bool {
         self.kind.is_some()
     }
 
-    /// Direct or group; direct for one that does not exist.
+    /// Direct or group. A conversation that does not exist counts as direct.
     pub fn kind(&self) -> Kind {
         self.kind.unwrap_or(Kind::Direct)
     }
 
-    /// A group's title.
+    /// The title of a group; `None` for a direct conversation.
     pub fn title(&self) -> Option<&str> {
         self.title.as_deref()
     }
 
-    /// What later members may read.
+    /// How much of the history later members may read.
     pub fn history(&self) -> History {
         self.history
     }
 
-    /// Somebody's place, if they are in it.
+    /// The membership of a user; `None` unless the user is a member.
     pub fn membership(&self, user: UserId) -> Option<Membership> {
         self.members.get(&user).copied()
     }
 
-    /// All members by id.
+    /// All members, in the order of their ids.
     pub fn members(&self) -> impl ExactSizeIterator<Item = (UserId, Membership)> + '_ {
         self.members.iter().map(|(user, membership)| (*user, *membership))
     }
 
-    /// The first position that a member may read; `None` for anybody else.
+    /// The position from which a member may see the conversation: the beginning, or with
+    /// [`History::SinceJoin`] the event that made the user a member. `None` unless the user is a member.
     pub fn visible_from(&self, user: UserId) -> Option<Position> {
         let membership = self.membership(user)?;
         Some(match self.history {
@@ -71,26 +73,26 @@ impl Conversation {
         })
     }
 
-    /// Whether what an actor did in a lane counts here. What was said or read by somebody who had
-    /// lost membership by then is void for views, hub and clients alike.
+    /// Whether the next event counts, given its actor and its lane. A message or receipt of a user who is not
+    /// a member at this point is void, for views, hub and clients alike.
     pub fn counts(&self, actor: UserId, lane: Lane) -> bool {
         !lane.is_for_members() || self.members.contains_key(&actor)
     }
 
-    /// The other one of a direct conversation.
+    /// The other member of a direct conversation; `None` for a group.
     pub fn peer(&self, user: UserId) -> Option<UserId> {
         let others = || self.members.keys().copied().find(|other| *other != user);
         (self.kind == Some(Kind::Direct)).then(others).flatten()
     }
 
-    /// Whether somebody may address the others: a member, and in a direct conversation only while
-    /// neither of the two has blocked the other (`blocked`). Groups go on as they are.
+    /// Whether a user may address the other members. Only a member may, and in a direct conversation only
+    /// while neither of the two members has blocked the other (`blocked`). Blocks do not matter in a group.
     pub fn may_speak(&self, by: UserId, blocked: bool) -> Result<(), Rejection> {
         self.role(by)?;
         if blocked && self.kind == Some(Kind::Direct) { Err(Rejection::Blocked) } else { Ok(()) }
     }
 
-    /// What follows from a command: an event, nothing because it is already so, or a rejection.
+    /// Decides on a command: an event, `None` if the command would change nothing, or a rejection.
     pub fn decide(&self, by: UserId, command: Command) -> Result<Option<Event>, Rejection> {
         match command {
             Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
@@ -112,7 +114,7 @@ impl Conversation {
         }
     }
 
-    /// Takes in what has happened at a position.
+    /// Takes in the event at a position.
     pub fn evolve(&mut self, at: Position, event: &Event) {
         match event {
             Event::ConversationCreated(created) => {
@@ -154,7 +156,7 @@ impl Conversation {
         }
     }
 
-    /// A conversation as a view keeps it.
+    /// A conversation from the rows of a view.
     pub fn restored(
         kind: Kind,
         title: Option<String>,
@@ -168,7 +170,7 @@ impl Conversation {
         self.membership(user).map(|m| m.role).ok_or(Rejection::NotFound)
     }
 
-    /// The caller's role in a group in which they have at least `least`.
+    /// The role of the caller in a group, if the role is `least` or higher.
     fn group_role(&self, by: UserId, least: Role) -> Result<Role, Rejection> {
         let role = self.role(by)?;
         if self.kind == Some(Kind::Direct) {

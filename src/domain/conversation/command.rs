@@ -8,7 +8,8 @@ use crate::domain::{
 
 /// The most members of one conversation.
 pub(crate) const MAX_MEMBERS: usize = 10_000;
-/// The most members with whom a group begins: they stand in one event, and its size has a limit.
+/// The most members with whom a group begins: they all stand in one event, and the size of an event is
+/// limited.
 pub(crate) const MAX_FIRST_MEMBERS: usize = 1_000;
 
 /// The wish of a user.
@@ -28,7 +29,7 @@ pub enum Command {
         /// The first members; the owner need not be named.
         members: Vec<UserId>,
     },
-    /// Change the title or the history setting; an absent field stays.
+    /// Change the title or the history setting. An absent field keeps its value.
     Update {
         /// The new title.
         title: Option<Title>,
@@ -78,9 +79,9 @@ pub enum Command {
     },
     /// Move the watermarks of the caller.
     Advance {
-        /// The wanted delivery position; an absent one stays.
+        /// The wanted delivery position; `None` keeps the present one.
         delivered: Option<Position>,
-        /// The wanted read position; an absent one stays.
+        /// The wanted read position; `None` keeps the present one.
         read: Option<Position>,
         /// The present watermarks.
         known: ReceiptAdvanced,
@@ -96,9 +97,10 @@ pub enum Rejection {
     NotFound,
     /// The role of the caller does not allow the command.
     Forbidden,
-    /// Only the sender of the message may do this.
+    /// The act is allowed for the sender of the message only.
     NotTheSender,
-    /// One of two users has blocked the other. Both get the same answer, which does not say which.
+    /// One of two users has blocked the other. Both users get the same answer, which does not tell who has
+    /// blocked whom.
     Blocked,
     /// The group would have members and no owner.
     LastOwner,
@@ -106,9 +108,9 @@ pub enum Rejection {
     DirectIsFixed,
     /// The caller named themselves for a direct conversation.
     WithOneself,
-    /// More than [`MAX_MEMBERS`], or more than [`MAX_FIRST_MEMBERS`] at the beginning.
+    /// The conversation would have more than [`MAX_MEMBERS`], or begin with more than [`MAX_FIRST_MEMBERS`].
     TooManyMembers,
-    /// A new member is in as many conversations as an account may be.
+    /// A new member is in as many conversations already as one user may be.
     TooManyConversations,
     /// The conversation has not reached the position.
     AheadOfHead,

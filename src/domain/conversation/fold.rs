@@ -1,4 +1,5 @@
-//! A conversation as far as its events have been read: the same fold for commands, hub and views.
+//! A conversation, folded from its events as far as they have been read. Commands, hub and views use the same
+//! fold.
 
 use std::sync::Arc;
 
@@ -9,31 +10,32 @@ use crate::domain::{Conversation, Event, Lane, Point, Position, UserId};
 pub struct Fold {
     /// The roster.
     pub conversation: Arc<Conversation>,
-    /// The last event of the roster.
+    /// The position of the last event of the roster.
     pub roster: Position,
-    /// How many events the roster has had.
+    /// The number of events of the roster.
     pub changes: u64,
-    /// The last event that counts.
+    /// The position of the last event that counts.
     pub head: Position,
-    /// The last event that was read, whether it counts or not.
+    /// The position of the last event that was read, whether the event counts or not.
     pub read: Position,
 }
 
-/// A roster as it was behind one of its events. A fold that begins with it need not read the events before.
+/// A roster as it was after one of its events. A fold that begins with a snapshot need not read the events
+/// before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
-    /// The event, which proves that the snapshot is of the log at hand.
+    /// The position and the id of that event. The id proves that the snapshot belongs to the present log.
     pub at: Point,
-    /// How many events the roster had had, this one included.
+    /// The number of events of the roster up to and with that event.
     pub changes: u64,
     /// The roster.
     pub conversation: Arc<Conversation>,
 }
 
 impl Fold {
-    /// Takes in the next event. Answers the position of the one before it in the chain, or `None`
-    /// if it is void or was read before. An event that this version cannot read, because its lane, its type or the
-    /// version of its type is newer, has no `event`; it is part of the chain all the same.
+    /// Takes in the next event. Returns the position of the event before it in the chain; `None` if the event
+    /// is void or was read before. If this version cannot read an event, because its lane, its type or the
+    /// version of its type is newer, `event` is `None`; such an event is part of the chain all the same.
     pub fn apply(
         &mut self,
         at: Position,

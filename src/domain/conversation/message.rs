@@ -1,5 +1,5 @@
-//! What may be done with a message. The roster does not hold messages: whoever asks has looked the
-//! message up and brings it along.
+//! Messages and acts on messages. The roster holds no messages: the caller looks a message up and puts it
+//! into the command.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(crate) const MAX_PINS: u64 = 100;
 /// A message to send, as both edges parse it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewMessage {
-    /// The sender's idempotency key, by which a retry is known.
+    /// The idempotency key of the sender, by which a retry is recognised.
     pub client_id: ClientId,
     /// The text, as typed.
     pub text: Text,
@@ -23,29 +23,29 @@ pub struct NewMessage {
     pub metadata: Option<Metadata>,
 }
 
-/// A message as whoever wants something of it has found it.
+/// A message as the caller of a command has found it in the views.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundMessage {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Where it stands.
+    /// The position of the message.
     pub position: Position,
-    /// Who sent it.
+    /// The user who sent the message.
     pub sender: UserId,
-    /// The text as it is now.
+    /// The current text.
     pub text: String,
-    /// Whether it is gone.
+    /// Whether the message has been deleted.
     pub deleted: bool,
-    /// What the one who asks has reacted with.
+    /// The emoji of the caller's reactions to the message.
     pub mine: BTreeSet<String>,
-    /// Whether it is pinned.
+    /// Whether the message is pinned.
     pub pinned: bool,
     /// How many messages of the conversation are pinned.
     pub pins: u64,
 }
 
 impl FoundMessage {
-    /// One that is not there: nobody sees it.
+    /// A message that does not exist. It stands before the first event, where no member may see a message.
     pub fn nowhere(id: MessageId, sender: UserId) -> Self {
         Self {
             id,
@@ -60,30 +60,31 @@ impl FoundMessage {
     }
 }
 
-/// What somebody does with a message.
+/// An act on a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    /// Put another text in its place.
+    /// Replace the text of the message.
     Edit(Text),
-    /// Delete it for all.
+    /// Delete the message for all members.
     Delete,
-    /// React to it.
+    /// Add a reaction to the message.
     React(Emoji),
-    /// Take a reaction back.
+    /// Remove the caller's own reaction.
     Unreact(Emoji),
-    /// Pin it.
+    /// Pin the message.
     Pin,
-    /// Unpin it.
+    /// Remove the pin of the message.
     Unpin,
 }
 
 impl Act {
-    /// Whether it puts something before the others; whoever may not do that may still take away.
+    /// Whether the act shows something new to the other members. A user who may not address the others may
+    /// still do the other acts, which only take something away.
     pub(in crate::domain) fn speaks(&self) -> bool {
         matches!(self, Self::Edit(_) | Self::React(_) | Self::Pin)
     }
 
-    /// Whether an event is what became of this act upon that message.
+    /// Whether an event is the result of this act on a message.
     pub fn made(&self, message: MessageId, event: &Event) -> bool {
         match (self, event) {
             (Self::Edit(text), Event::MessageEdited(made)) => {

@@ -1,4 +1,5 @@
-//! The one aggregate: what may be done in a conversation, and what follows from what happened in it.
+//! The one aggregate: the rules for commands in a conversation, and the state of a conversation after its
+//! events.
 
 pub(in crate::domain) mod acts;
 pub(in crate::domain) mod aggregate;

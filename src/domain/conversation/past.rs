@@ -1,4 +1,4 @@
-//! A conversation as it was: folded from its events up to a point, without a row kept for it.
+//! A conversation as it was at a point: folded from its events, and not stored in any row.
 
 use std::collections::BTreeMap;
 
@@ -9,74 +9,74 @@ use crate::domain::{
     UserId,
 };
 
-/// A point in a conversation's life.
+/// A point in the history of a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AsOf {
     /// Up to and with the event at this position.
     Position(Position),
-    /// Up to and with the last event whose time is not after this one. Order stays the log's: what
-    /// stands before that event belongs to it, whatever its own time says.
+    /// Up to and with the last event whose time is not after this time. The order is the order of the log:
+    /// all events before that event belong to the point too, whatever their own times are.
     Time(Time),
 }
 
 /// A watermark and the time of the event that raised it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mark {
-    /// How far.
+    /// The position of the watermark.
     pub position: Position,
-    /// Since when.
+    /// The time of the event that raised the watermark; `None` for a watermark that was never raised.
     pub at: Option<Time>,
 }
 
-/// How far somebody had got.
+/// The watermarks of a user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Marks {
-    /// What had reached a device.
+    /// The watermark of delivery to a device of the user.
     pub delivered: Mark,
-    /// What had been read.
+    /// The watermark of reading.
     pub read: Mark,
 }
 
 /// A message as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Said {
-    /// Its id.
+    /// The id of the message.
     pub id: MessageId,
-    /// Who sent it.
+    /// The user who sent the message.
     pub sender: UserId,
-    /// The sender's idempotency key.
+    /// The idempotency key of the sender.
     pub client_id: String,
-    /// What it said; nothing once it was deleted.
+    /// The text at the point; empty for a deleted message.
     pub text: String,
-    /// When.
+    /// The time at which the message was sent.
     pub sent_at: Time,
-    /// When it had last been edited.
+    /// The time of the last edit; `None` for a deleted message.
     pub edited_at: Option<Time>,
-    /// Who had deleted it, and when.
+    /// The user who deleted the message, and the time.
     pub deleted: Option<(UserId, Time)>,
-    /// The message that it answers, and where that stands.
+    /// The message that this message answers, and its position.
     pub reply_to: Option<(MessageId, Position)>,
-    /// What programs had added.
+    /// The metadata that a program added.
     pub metadata: Option<Json>,
-    /// Whom it named.
+    /// The members whom the text mentions.
     pub mentions: Vec<UserId>,
-    /// The reactions to it, the first one first.
+    /// The reactions to the message, the earliest first.
     pub reactions: Vec<Reacted>,
-    /// Whether it was pinned.
+    /// Whether the message was pinned.
     pub pinned: bool,
 }
 
-/// Somebody's reaction.
+/// A reaction as it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reacted {
-    /// Who.
+    /// The user who reacted.
     pub user: UserId,
-    /// With what.
+    /// The emoji, in the form in which emoji are compared.
     pub emoji: String,
-    /// Where in the log.
+    /// The position of the event that added the reaction.
     pub position: Position,
-    /// When.
+    /// The time of the event that added the reaction.
     pub at: Time,
 }
 
@@ -98,7 +98,8 @@ impl Said {
         }
     }
 
-    /// What remains of it is its place.
+    /// Marks the message as deleted and clears its content. Only the id, sender, key, time and `reply_to`
+    /// stay.
     fn delete(&mut self, by: UserId, at: Time) {
         self.text.clear();
         self.mentions.clear();
@@ -113,18 +114,20 @@ impl Said {
 pub struct Past {
     as_of: AsOf,
     fold: Fold,
-    /// When each present member came in.
+    /// The time at which each present member joined.
     joined: BTreeMap<UserId, Time>,
-    /// How far everybody has ever got, also who has left: they go on from there if they come back.
+    /// The watermarks of all present and former members. A member who comes back goes on from the old
+    /// watermarks.
     marks: BTreeMap<UserId, Marks>,
-    /// By position, by which later events name them.
+    /// The messages by position, because later events name a message by its position.
     messages: BTreeMap<Position, Said>,
-    /// Events whose time is after the point: they belong to it if a later one is not.
+    /// Events whose time is after the point. They belong to the point only if the time of a later event is
+    /// not after it.
     beyond: Vec<Recorded>,
 }
 
 impl Past {
-    /// Before the first event.
+    /// A conversation before its first event, to be folded up to a point.
     pub fn of(as_of: AsOf) -> Self {
         Self {
             as_of,
@@ -136,7 +139,7 @@ impl Past {
         }
     }
 
-    /// Takes in the next event of the conversation; whether a later one may still belong to the
+    /// Takes in the next event of the conversation. Returns whether a later event may still belong to the
     /// point.
     pub fn take(&mut self, happened: Recorded) -> bool {
         match self.as_of {
@@ -161,18 +164,18 @@ impl Past {
         }
     }
 
-    /// Who was in it and since when, by id.
+    /// The members at the point, each with the time of joining, in the order of their ids.
     pub fn members(&self) -> impl Iterator<Item = (UserId, Membership, Time)> + '_ {
         let joined = |(user, membership)| Some((user, membership, *self.joined.get(&user)?));
         self.fold.conversation.members().filter_map(joined)
     }
 
-    /// How far somebody had got.
+    /// The watermarks of a user at the point.
     pub fn marks(&self, user: UserId) -> Marks {
         self.marks.get(&user).copied().unwrap_or_default()
     }
 
-    /// What had been said, by position.
+    /// The messages at the point, by position.
     pub fn messages(&self) -> &BTreeMap<Position, Said> {
         &self.messages
     }
@@ -233,13 +236,14 @@ impl Past {
                 marks.delivered.raise(*delivered, *time);
                 marks.read.raise(*read, *time);
             }
-            // What the fold keeps, what is not kept at all, and what this version does not know.
+            // The fold keeps the title, the history setting and the roles. Presence is not kept at all.
+            // `None` is an event that this version does not know.
             Some(Event::ConversationUpdated(_) | Event::MemberRoleChanged(_) | Event::PresenceChanged(_))
             | None => {}
         }
     }
 
-    /// A message to which something can still happen.
+    /// The message at a position, unless it is deleted: no event changes a deleted message.
     fn undeleted(&mut self, at: Position) -> Option<&mut Said> {
         self.messages.get_mut(&at).filter(|said| said.deleted.is_none())
     }

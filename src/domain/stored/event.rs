@@ -1,11 +1,11 @@
-//! What has happened, as the log keeps it: a contract for years. Variants and optional fields may
-//! be added, nothing is ever renamed or removed; `tests/contract/events/` holds a sample of each.
+//! Events as the log keeps them: a contract for years. Variants and optional fields may be added, but nothing
+//! is ever renamed or removed. `tests/contract/events/` holds a sample of each type.
 //!
-//! What people typed is plain text here, not a type of the edge: rules for input change, and what was
-//! accepted once stays readable. The schemas say what is written.
+//! Typed texts are plain strings here, not types of the edge: the rules for input change, and a text that was
+//! accepted once must stay readable. The schemas describe the texts that are written today.
 //!
-//! An enum of a type of version 1 never gets another value: an older node could not read the event at all.
-//! What is new is an optional field, which older nodes pass over, or another version of the type, which they
+//! An enum of a type of version 1 never gets another value: an older node could not read the event at all. An
+//! addition is an optional field, which older nodes ignore, or another version of the type, which older nodes
 //! pass on unread.
 
 use schemars::JsonSchema;
@@ -76,11 +76,11 @@ pub struct NewMember {
 pub enum Event {
     /// `conversation.created`: with its first members, the creator among them.
     ConversationCreated(ConversationCreated),
-    /// `conversation.updated`: what is absent stays as it was.
+    /// `conversation.updated`: an absent field keeps its value.
     ConversationUpdated(ConversationUpdated),
     /// `member.added`
     MemberAdded(MemberAdded),
-    /// `member.removed`: by somebody else, or by leaving.
+    /// `member.removed`: by another member, or by leaving.
     MemberRemoved(MemberRemoved),
     /// `member.role_changed`
     MemberRoleChanged(MemberRoleChanged),
@@ -88,7 +88,7 @@ pub enum Event {
     MessageSent(MessageSent),
     /// `message.edited`
     MessageEdited(MessageEdited),
-    /// `message.deleted`: for all.
+    /// `message.deleted`: for all members.
     MessageDeleted(MessageDeleted),
     /// `reaction.added`
     ReactionAdded(ReactionAdded),
@@ -266,14 +266,14 @@ pub struct PresenceChanged {
     pub last_seen_at: Time,
 }
 
-/// What is published about a type of events.
+/// The published description of a type of events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EventType {
-    /// What happened: `message.sent`.
+    /// The name of the type, for example `message.sent`.
     pub word: &'static str,
-    /// Where it belongs.
+    /// The lane of all events of this type.
     pub lane: Lane,
-    /// The JSON Schema of its data, with an example.
+    /// The JSON Schema of the data of such an event, with an example.
     pub schema: serde_json::Value,
 }
 
@@ -352,7 +352,7 @@ events! {
 }
 
 impl Event {
-    /// The actor's idempotency key, if it came with one.
+    /// The idempotency key of the actor, if the command had one.
     pub fn client_id(&self) -> Option<&str> {
         match self {
             Self::MessageSent(sent) => Some(&sent.client_id),

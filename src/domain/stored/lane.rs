@@ -5,15 +5,16 @@ use std::fmt;
 /// The kinds of events within a conversation, each with a subject of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
-    /// Who is in it and as what: decisions are made on these.
+    /// Changes of members, roles, title and settings. Commands on the roster are decided on these events.
     Roster,
-    /// What was said.
+    /// Messages, and acts on messages.
     Timeline,
-    /// Who has read how far.
+    /// Watermarks of delivery and reading.
     Receipts,
-    /// What moderators, host applications, retention and erasure do. This version only reads it.
+    /// Acts of moderators, host applications, retention and erasure. This version writes no such event, and
+    /// passes events of this lane on without knowing their meaning.
     Control,
-    /// Who is here: not kept for ever.
+    /// Changes of presence, which are not kept for ever.
     Presence,
     /// A lane that only a newer version knows.
     Newer(LaneWord),
@@ -27,10 +28,10 @@ pub struct LaneWord {
 }
 
 impl Lane {
-    /// The lanes that are kept for ever and make up a conversation's order.
+    /// The lanes that are kept for ever, and whose events have a place in the order of a conversation.
     pub const DURABLE: [Self; 4] = [Self::Roster, Self::Timeline, Self::Receipts, Self::Control];
 
-    /// As it is written in a subject.
+    /// The last token of the subjects of this lane.
     pub fn word(&self) -> &str {
         match self {
             Self::Roster => "roster",
@@ -42,7 +43,7 @@ impl Lane {
         }
     }
 
-    /// Reads the last token of a subject back; `None` for a token that can never name a lane.
+    /// The lane with this last token of its subjects; `None` for a token that can never name a lane.
     pub fn named(word: &str) -> Option<Self> {
         let known = Self::DURABLE.into_iter().chain([Self::Presence]).find(|lane| lane.word() == word);
         known.or_else(|| LaneWord::new(word).map(Self::Newer))

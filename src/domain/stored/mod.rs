@@ -1,4 +1,4 @@
-//! What the log keeps: a contract for years.
+//! The stored form of events: a contract for years.
 
 pub(in crate::domain) mod event;
 pub(in crate::domain) mod lane;

@@ -26,7 +26,7 @@ pub struct Recorded {
     pub event: Option<Event>,
     /// The data as they were stored.
     pub data: Bytes,
-    /// Why the event is malformed, if it is: then it is void, and its unknown ids are nil.
+    /// The reason why the event is malformed. A malformed event is void, and its unknown ids are nil.
     pub poison: Option<String>,
 }
 

@@ -1,12 +1,13 @@
-//! The published shapes of events as clients see them: one for each type, so that a generator of code makes a
-//! union that `type` tells apart.
+//! The published shapes of events as clients see them: one shape for each type, so that a code generator
+//! makes a union whose variants `type` tells apart.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::{Event, EventType, Lane};
 
-/// The shape of an event, once for each type that is kept for ever: `type` allows one word, and `data` is
-/// the schema that the caller gives for that type. Presence is kept for an hour and is shown in a frame of its own.
+/// A copy of the shape of an event for each type that is kept for ever. In a copy, `type` allows one word,
+/// and `data` is the schema that the caller gives for that type. Presence has no copy, because presence
+/// events are kept for an hour only and have a frame of their own.
 pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) -> Vec<(EventType, Value)> {
     let lasting = Event::types().into_iter().filter(|of| of.lane != Lane::Presence);
     let shaped = lasting.map(|of| {
@@ -24,8 +25,8 @@ pub(crate) fn shapes_by_type(shape: &Value, data: impl Fn(&EventType) -> Value) 
     shaped.collect()
 }
 
-/// Gives each object within the schemas that has a title a place and a name of its own beside them: a generator
-/// of code names the type by it, instead of by the path to it.
+/// Moves each object with a title, at any depth within the schemas, into a schema of its own, which is named
+/// by the title. A code generator then names the type by the title, and not by the path to the object.
 pub(crate) fn name_models(schemas: &mut Map<String, Value>) {
     let mut named = Map::new();
     for schema in schemas.values_mut() {

@@ -1,8 +1,8 @@
-//! Which events count, and how they are chained.
+//! The fold: void events, and the chain of the events that count.
 
 use crate::domain::tests::*;
 
-/// Folds events at positions 10, 20, 30, … and answers what each of them was told to follow.
+/// Folds events at positions 10, 20, 30, … and returns the position before each of them in the chain.
 fn chain(events: &[(UserId, Event)]) -> (Fold, Vec<Option<u64>>) {
     let mut fold = Fold::default();
     let told = events

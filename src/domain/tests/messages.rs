@@ -1,8 +1,8 @@
-//! What may be done with a message, by whom.
+//! The rules for messages and acts on messages.
 
 use crate::domain::tests::*;
 
-/// A message of somebody's at the position 7, as it was said.
+/// A message of a sender at position 7, unchanged since it was sent.
 fn of(sender: UserId) -> FoundMessage {
     FoundMessage {
         id: ID,
@@ -36,7 +36,7 @@ fn act(message: FoundMessage, act: Act) -> Command {
     act_though(message, act, false)
 }
 
-/// Does something although one may have blocked the other.
+/// An act, where one of the two users may have blocked the other.
 fn act_though(message: FoundMessage, act: Act, blocked: bool) -> Command {
     Command::Act { message: Box::new(message), act, client_id: None, blocked }
 }

@@ -1,4 +1,4 @@
-//! How it was: the same as folding up to there and looking then.
+//! A look back: it equals a fold of the events up to the point.
 
 use crate::domain::tests::*;
 
@@ -7,7 +7,7 @@ fn at_second(n: u64) -> Time {
     start.plus(std::time::Duration::from_secs(n))
 }
 
-/// Events at positions 10, 20, 30, … , each with its second.
+/// Events at positions 10, 20, 30, … , each with the second of its time.
 fn log(events: &[(UserId, Event, u64)]) -> Vec<Recorded> {
     let happened = |((actor, event, second), n): (&(UserId, Event, u64), u64)| Recorded {
         time: at_second(*second),

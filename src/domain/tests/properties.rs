@@ -1,4 +1,4 @@
-//! What holds for every sequence of commands.
+//! Properties that hold for every sequence of commands.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use crate::domain::tests::*;
 
 const PEOPLE: [UserId; 5] = [ANA, BEN, CEM, DOE, person(5)];
 
-/// Something that somebody tries.
+/// A step of a user in a random sequence.
 #[derive(Debug, Clone)]
 enum Step {
-    /// A command that is decided on what is known.
+    /// A command that is decided on the state so far.
     Command(UserId, Command),
-    /// A message or receipt that is appended whatever became of its sender meanwhile.
+    /// A message or receipt that is appended even if its sender is no longer a member.
     Late(UserId, Event),
 }
 
-/// A conversation that is made of steps: its log, and what it has become.
+/// A conversation after some steps: its log, and its state.
 #[derive(Default)]
 struct Played {
     log: Vec<Recorded>,
@@ -26,14 +26,14 @@ struct Played {
     messages: Vec<Said>,
 }
 
-/// A message as whoever looks it up finds it.
+/// A message as a look-up finds it.
 #[derive(Debug, Clone)]
 struct Said {
     message: FoundMessage,
     reactions: BTreeMap<UserId, BTreeSet<String>>,
 }
 
-/// The message of that number, to be looked up when it is decided.
+/// A stand-in for the message of this number, which is looked up when a command is decided.
 fn wanted(n: u64) -> FoundMessage {
     FoundMessage {
         id: MessageId::known(ANA.uuid()),
@@ -48,7 +48,7 @@ fn wanted(n: u64) -> FoundMessage {
 }
 
 impl Played {
-    /// What is decided with the receipts and the head as they are now.
+    /// The decision on a command, with the present receipts, head and messages.
     fn decide(&self, by: UserId, command: &Command) -> Result<Option<Event>, Rejection> {
         let mut command = command.clone();
         if let Command::Advance { known, head, .. } = &mut command {
@@ -56,7 +56,7 @@ impl Played {
             *head = self.fold.head;
         }
         if let Command::Act { message, .. } = &mut command {
-            // Nobody finds a message where there is none.
+            // Without a message, a look-up finds nothing.
             let number = message.position.0 as usize;
             let Some(said) = self.messages.get(number % self.messages.len().max(1)) else {
                 return Err(Rejection::NotFound);
@@ -68,7 +68,7 @@ impl Played {
         self.fold.conversation.decide(by, command)
     }
 
-    /// Other conversations have events in between: positions have gaps.
+    /// Appends an event. The gap before it stands for events of other conversations.
     fn append(&mut self, actor: UserId, event: Event, gap: u64) {
         let at = Position(self.fold.read.0 + 1 + gap);
         if self.fold.apply(at, actor, event.lane(), Some(&event)).is_some() {
@@ -82,7 +82,7 @@ impl Played {
 }
 
 impl Played {
-    /// What a view makes of what happens to messages.
+    /// Applies an event to the messages, as a view does.
     fn tell(&mut self, at: Position, actor: UserId, event: &Event) {
         if let Event::MessageSent(sent) = event {
             let text = sent.text.as_str().to_owned();
@@ -240,7 +240,7 @@ proptest! {
         let Ok(Some(event)) = played.decide(by, &command) else { return Ok(()) };
         let mine = |played: &Played| played.fold.conversation.membership(by).map(|m| m.role);
         let before = mine(&played);
-        // The head only grows: a wish that was within it stays within it.
+        // The head only grows, so a position that was within the head stays within it.
         played.append(by, event, 0);
         let again = played.decide(by, &command);
         let starts = matches!(command, Command::StartDirect { .. } | Command::StartGroup { .. });

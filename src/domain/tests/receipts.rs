@@ -1,4 +1,4 @@
-//! Watermarks only rise, and never beyond what there is.
+//! Watermarks only rise, and never beyond the head of the conversation.
 
 use crate::domain::tests::*;
 
@@ -8,7 +8,7 @@ fn known(delivered: u64, read: u64) -> ReceiptAdvanced {
     ReceiptAdvanced { delivered: Position(delivered), read: Position(read) }
 }
 
-/// Wishes of somebody in a conversation whose last position is 10.
+/// A command to move watermarks in a conversation whose last position is 10.
 fn advance(known: ReceiptAdvanced, delivered: Option<u64>, read: Option<u64>) -> Command {
     let (delivered, read) = (delivered.map(Position), read.map(Position));
     Command::Advance { delivered, read, known, head: Position(10) }

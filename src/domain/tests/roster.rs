@@ -1,4 +1,4 @@
-//! Who may do what, and what follows.
+//! The rules for the roster: permissions, and the events that follow from commands.
 
 use crate::domain::tests::*;
 

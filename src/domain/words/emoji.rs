@@ -1,4 +1,4 @@
-//! A reaction, and the one form in which a sign is kept however it was encoded.
+//! Reactions, and the one form in which a sign is kept, whatever its encoding was.
 
 use std::fmt;
 
@@ -33,8 +33,8 @@ impl Emoji {
         &self.0
     }
 
-    /// The form in which a sign is compared that was stored by whatever version. What would be refused
-    /// today stays as it is.
+    /// The form in which a stored sign is compared, whichever version stored it. A sign that would be refused
+    /// today is compared as it is.
     pub fn compared(stored: &str) -> String {
         one_sign(stored).unwrap_or_else(|| stored.to_owned())
     }
@@ -87,8 +87,8 @@ fn flag_or_keycap(signs: &[char]) -> Option<String> {
     }
 }
 
-/// One emoji or several with joiners between them, after the definitions of UTS 51: each has its selector
-/// and its skin tone, and a flag may have tags.
+/// One emoji, or several with joiners between them, by the definitions of UTS 51. Each emoji may have a
+/// selector and a skin tone, and a flag may have tags.
 fn joined(mut signs: &[char]) -> Option<String> {
     let mut emoji = String::with_capacity(Emoji::LIMIT);
     loop {
@@ -130,7 +130,7 @@ fn is_key(c: char) -> bool {
     matches!(c, '0'..='9' | '#' | '*')
 }
 
-/// Whether a character is an emoji by itself, or one that a later version of Unicode may define.
+/// Whether a character is an emoji by itself, or reserved for an emoji of a later version of Unicode.
 pub(in crate::domain) fn is_pictograph(c: char) -> bool {
     let is_emoji = IsEmoji::for_char(c) && !is_key(c) && !RegionalIndicator::for_char(c);
     is_emoji || ExtendedPictographic::for_char(c)
@@ -141,8 +141,8 @@ pub(in crate::domain) fn may_be_selected(c: char) -> bool {
     IsEmoji::for_char(c)
 }
 
-/// How many of the first characters are the tags of a flag: those of a part of a country and their end.
-/// Longer ones are refused, in which a text can be hidden.
+/// The number of characters at the beginning that are the tags of a flag: the tags of a part of a country,
+/// and the end of tags. Longer sequences of tags are refused, because a text can be hidden in them.
 pub(in crate::domain) fn length_of_tags(signs: &[char]) -> usize {
     let is_tag = |c: &&char| matches!(c, '\u{E0030}'..='\u{E0039}' | '\u{E0061}'..='\u{E007A}');
     let tags = signs.iter().take_while(is_tag).count();

@@ -1,4 +1,4 @@
-//! Names of things. Every id is a UUIDv7, made outside this folder, read in either case and written in
+//! Ids and positions. Every id is a UUIDv7, made outside this folder, read in either case and written in
 //! lower case (RFC 9562, part 4).
 
 use std::{fmt, str::FromStr};
@@ -96,8 +96,8 @@ ids! {
 }
 
 impl ConversationId {
-    /// The id of the direct conversation of two people: the same whoever starts it. Its time is
-    /// that of the younger account, its random bits are a hash of the pair.
+    /// The id of the direct conversation of two users, the same for both of them. The time in the id is the
+    /// time of the younger account, and the random bits are a hash of the pair.
     pub fn direct(one: UserId, other: UserId) -> Self {
         let (low, high) = (one.0.min(other.0), one.0.max(other.0));
         Self::derived(high, &[low.as_bytes(), high.as_bytes()])
@@ -116,7 +116,8 @@ impl ConversationId {
         Self(Uuid::from_u128(kept | 0x7000_8000_0000_0000_0000 | (hash & RANDOM)))
     }
 
-    /// The last two hex digits: one of 256 shards, computable by anybody.
+    /// The shard of the conversation, one of 256: the last two hex digits of the id, which every program can
+    /// compute.
     pub fn shard(self) -> u8 {
         self.0.as_bytes()[15]
     }
@@ -128,7 +129,7 @@ impl ConversationId {
 #[serde(try_from = "u64")]
 pub struct Position(pub u64);
 
-/// The number is none that JSON keeps exactly.
+/// The number is larger than JSON keeps exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPosition;
 
@@ -146,9 +147,9 @@ impl TryFrom<u64> for Position {
 }
 
 impl Position {
-    /// Before the first event.
+    /// The position before the first event.
     pub const START: Self = Self(0);
-    /// JSON numbers are exact up to here (2^53 - 1).
+    /// The last position: JSON numbers are exact up to 2^53 - 1.
     pub const MAX: Self = Self((1 << 53) - 1);
 }
 
@@ -158,22 +159,22 @@ impl fmt::Display for Position {
     }
 }
 
-/// A position of a stream together with the id of the event that stands there. A log that was restored
-/// from an older copy grows over the same positions again, with other events: by the id the two are told
-/// apart.
+/// A position of a stream together with the id of the event there. A log that was restored from an older copy
+/// grows over the same positions again, with other events. The id tells the old event at a position from the
+/// new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Point {
-    /// Where.
+    /// The position of the event.
     pub position: Position,
-    /// The event there; the nil id before the first event, and for one whose id cannot be read.
+    /// The id of the event; nil before the first event, and for an event whose id cannot be read.
     pub event: EventId,
 }
 
 impl Point {
-    /// Before the first event.
+    /// The point before the first event.
     pub const START: Self = Self { position: Position::START, event: EventId::known(Uuid::nil()) };
 
-    /// Of some points the positions alone.
+    /// The positions of points, without the ids.
     pub fn positions(points: &[Self]) -> Vec<Position> {
         points.iter().map(|point| point.position).collect()
     }

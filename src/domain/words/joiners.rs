@@ -1,5 +1,5 @@
-//! Where characters that are not seen belong in a text: joiners, selectors and tags are parts of emoji and
-//! of words of living scripts, and anywhere else they make one name look like another.
+//! The places where invisible characters belong in a text. Joiners, selectors and tags are parts of emoji and
+//! of words of living scripts. Anywhere else, such characters make one name look like another.
 
 use icu_properties::props::{
     BinaryProperty as _, CanonicalCombiningClass, EnumeratedProperty as _, GeneralCategory, JoiningType,
@@ -13,7 +13,7 @@ use crate::domain::words::{
 
 const NON_JOINER: char = '\u{200C}';
 
-/// The first character that is not seen and does not belong where it stands.
+/// The first invisible character that does not belong at its place.
 pub(in crate::domain) fn out_of_place(text: &str) -> Option<char> {
     if text.is_ascii() {
         return None;
@@ -43,9 +43,9 @@ fn belongs(c: char, before: &[char], after: &[char]) -> bool {
         NON_JOINER => {
             shapes(last, next) || ((last.is_alphanumeric() || is_mark(last)) && next.is_some_and(is_joined))
         }
-        // Written between words where no space is.
+        // The break between words in a script that writes no spaces.
         '\u{200B}' => is_unspaced(last) && next.is_some_and(is_unspaced),
-        // Which of its forms a letter has.
+        // A selector, which chooses one of the forms of the letter before it.
         '\u{180B}'..='\u{180D}' | '\u{180F}' => is_of(last, Script::Mongolian),
         '\u{180E}' => {
             is_of(last, Script::Mongolian) && next.is_some_and(|next| is_of(next, Script::Mongolian))
@@ -67,7 +67,7 @@ fn shapes(last: char, next: Option<char>) -> bool {
     is_virama(last) || (!matches!(script, Script::Common | Script::Inherited) && next.is_some_and(is_marked))
 }
 
-/// Whether the last letter would be joined to one behind it.
+/// Whether the last letter would be joined to a letter behind it.
 fn joins_on(before: &[char]) -> bool {
     let letter = before.iter().rev().find(|c| !is_mark(**c));
     letter.is_some_and(|&c| {
@@ -75,7 +75,7 @@ fn joins_on(before: &[char]) -> bool {
     })
 }
 
-/// Whether a letter would be joined to one before it, if that one joins.
+/// Whether a letter would be joined to a letter before it that joins.
 fn is_joined(c: char) -> bool {
     matches!(JoiningType::for_char(c), JoiningType::DualJoining | JoiningType::RightJoining)
 }

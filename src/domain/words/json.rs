@@ -1,12 +1,12 @@
-//! JSON that keeps the bytes in which it was written: a number has more digits there than a machine's
-//! number, and a client that counts on them gets them back.
+//! JSON that keeps the bytes in which it was written. A number in JSON can have more digits than a machine
+//! number, and a client that relies on these digits gets them back.
 
 use std::{borrow::Cow, fmt};
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::value::RawValue;
 
-/// Any JSON value, as it was written. What the log holds is passed on like this and judged by nobody.
+/// Any JSON value, as it was written. Values from the log are passed on in this form, without a check.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Json(Box<RawValue>);
@@ -17,7 +17,7 @@ impl Json {
         self.0.get()
     }
 
-    /// The same without the whitespace between its parts.
+    /// The value without the whitespace between its parts.
     pub(in crate::domain) fn compact(self) -> Self {
         let text = self.as_str();
         let (mut in_string, mut escaped) = (false, false);
@@ -38,8 +38,8 @@ impl Json {
         compact.parse().expect("whitespace between its parts means nothing in JSON")
     }
 
-    /// Whether it means the same: its numbers have the same digits. The order of members, whitespace and
-    /// the way in which a character is escaped mean nothing.
+    /// Whether two values mean the same. Numbers mean the same if they have the same digits. The order of
+    /// members, whitespace and the escaping of characters do not matter.
     pub fn means(&self, other: &Self) -> bool {
         mean_the_same(&self.0, &other.0)
     }
@@ -86,7 +86,7 @@ fn mean_the_same(one: &RawValue, other: &RawValue) -> bool {
     }
 }
 
-/// A JSON value, one level of it.
+/// One level of a JSON value.
 pub(in crate::domain) enum Part<'a> {
     Object(Vec<(Cow<'a, str>, &'a RawValue)>),
     Array(Vec<&'a RawValue>),
@@ -97,7 +97,8 @@ pub(in crate::domain) enum Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// `None` if a string or a name in it is no text: it has half of a surrogate pair.
+    /// The first level of a value. `None` if a string or a name in the level has half of a surrogate pair,
+    /// and so is not a text.
     pub(in crate::domain) fn of(value: &'a RawValue) -> Option<Self> {
         let text = value.get();
         match text.as_bytes().first() {
@@ -109,7 +110,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// One level of a value.
+    /// The first level of a [`Json`].
     pub(in crate::domain) fn of_json(json: &'a Json) -> Option<Self> {
         Self::of(&json.0)
     }
@@ -119,7 +120,8 @@ impl<'a> Part<'a> {
 #[derive(Deserialize)]
 struct Typed<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The members of a JSON object in their order, also those that stand there twice, each as it is written.
+/// The members of a JSON object, in their order and each as it is written. Two members of one name are both
+/// kept.
 pub(crate) struct Fields<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de> Deserialize<'de> for Fields<'de> {

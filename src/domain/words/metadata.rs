@@ -1,4 +1,4 @@
-//! What programs add to a message: JSON of bounded size that every store keeps.
+//! Metadata of messages: JSON of bounded size that a program adds, and that every reader can read.
 
 use std::{borrow::Cow, collections::HashSet, fmt};
 
@@ -18,29 +18,29 @@ impl Metadata {
     /// The most levels of objects and arrays within one another.
     pub const DEPTH: usize = 8;
 
-    /// As JSON.
+    /// The metadata as JSON.
     pub fn json(&self) -> &Json {
         &self.0
     }
 }
 
-/// Why an object is not accepted as metadata: some reader could not read it, or would read something else
-/// than others.
+/// Why a value is not accepted as metadata: some reader could not read the value, or would read it in another
+/// way than other readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadMetadata {
-    /// Something else than an object.
+    /// The value is not an object.
     NoObject,
-    /// More than [`Metadata::LIMIT`].
+    /// The object has more bytes than [`Metadata::LIMIT`].
     TooLong,
-    /// More than [`Metadata::DEPTH`].
+    /// The object has more levels than [`Metadata::DEPTH`].
     TooDeep,
-    /// A character that Postgres does not keep.
+    /// A string has the character U+0000, which Postgres does not keep.
     Nul,
-    /// A string with half of a surrogate pair.
+    /// A string has half of a surrogate pair.
     NoText,
-    /// A number that not even a double holds.
+    /// A number is too great for a double.
     TooGreat,
-    /// An object with two members of one name.
+    /// An object has two members of one name.
     Twice,
 }
 

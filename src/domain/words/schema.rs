@@ -1,5 +1,5 @@
-//! JSON Schemas: those of ids, times and texts by hand, all in this file, those of events and frames
-//! derived from their types.
+//! JSON Schemas. The schemas of ids, times and texts are written by hand, all of them in this file. The
+//! schemas of events and frames are derived from their types.
 
 use std::borrow::Cow;
 
@@ -11,15 +11,15 @@ use crate::domain::{
     Title, UserId,
 };
 
-/// The schema of what this program writes, as one object without references and with an example
-/// (of a choice one for each). What is absent is absent, never null.
+/// The schema of a type as this program writes it: one object without references and with an example (in a
+/// choice, one example for each variant). An absent field is left out, and never null.
 pub(crate) fn schema_of_written<T: JsonSchema>() -> Value {
     let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_serialize());
     drop_null(&mut schema);
     schema
 }
 
-/// The same of what this program reads.
+/// The schema of a type as this program reads it, in the same form.
 pub(crate) fn schema_of_read<T: JsonSchema>() -> Value {
     let mut schema = schema_of::<T>(SchemaSettings::draft2020_12().for_deserialize());
     let either = ID.replace("a-f", "A-Fa-f").replace("ab]", "ABab]");
@@ -27,7 +27,7 @@ pub(crate) fn schema_of_read<T: JsonSchema>() -> Value {
     schema
 }
 
-/// Ids are read in either case.
+/// Lets the pattern of ids accept either case, as the parser does.
 fn read_by(schema: &mut Value, either: &str) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(|part| read_by(part, either)),
@@ -59,7 +59,8 @@ fn add_example(schema: &mut Value) {
     }
 }
 
-/// An optional field is documented as nullable, but none is written as null.
+/// Removes `null` from the types of optional fields: the derived schema allows null, but no field is written
+/// as null.
 fn drop_null(schema: &mut Value) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(drop_null),
@@ -116,7 +117,8 @@ schemas! {
     });
     Text text(Text::LIMIT, "Lunch at one?");
     Title text(Title::LIMIT, "Lunch");
-    // In characters: what is joined to a sign has three bytes or more each.
+    // The limit in characters is lower than in bytes: a character that is joined to a sign has three bytes or
+    // more.
     Emoji text(Emoji::LIMIT / 2, "👍");
     Metadata json_schema!({
         "type": "object",
@@ -132,7 +134,7 @@ schemas! {
     });
 }
 
-/// Ids as they are written.
+/// The pattern of ids as they are written.
 const ID: &str = "^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$";
 
 fn id(example: &str) -> Schema {
@@ -144,7 +146,8 @@ fn id(example: &str) -> Schema {
     })
 }
 
-/// JSON Schema counts characters; the limit is in bytes of UTF-8, and no character has fewer than one.
+/// The schema of a text with a limit in bytes. JSON Schema counts characters, and a text never has more
+/// characters than bytes of UTF-8, so the number serves as a bound for both.
 fn text(limit: usize, example: &str) -> Schema {
     json_schema!({
         "type": "string",
@@ -154,8 +157,8 @@ fn text(limit: usize, example: &str) -> Schema {
     })
 }
 
-/// Turns a choice of documented constants into an `enum`, which every code generator knows, and
-/// keeps what was said about each in the description.
+/// Turns a choice of documented constants into an `enum`, which every code generator knows. The descriptions
+/// of the constants move into the description of the `enum`.
 fn gather_choices(schema: &mut Value) {
     match schema {
         Value::Array(all) => all.iter_mut().for_each(gather_choices),
@@ -184,7 +187,8 @@ fn constants(one_of: &Value) -> Option<(Vec<Value>, String)> {
     Some((choices, said.join("\n")))
 }
 
-/// A value that fits the schema, put together from the examples of its parts; of a choice the last.
+/// A value that fits the schema, put together from the examples of its parts. Of several examples or
+/// constants, the last one is taken.
 fn example(schema: &Value) -> Value {
     let last = |word: &str| schema.get(word).and_then(Value::as_array).and_then(|all| all.last()).cloned();
     if let Some(given) = last("examples").or_else(|| schema.get("const").cloned()).or_else(|| last("enum")) {

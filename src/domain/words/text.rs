@@ -1,4 +1,4 @@
-//! What a person typed, parsed once at the edge: a value of these types is safe to keep for ever.
+//! Texts as typed, parsed once at the edge. A value of these types is safe to keep for ever.
 
 use std::fmt;
 
@@ -12,14 +12,14 @@ use crate::domain::words::{
 /// Why a text was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BadText {
-    /// Nothing that can be seen.
+    /// The text has no visible character.
     Empty,
-    /// More than `limit` bytes of UTF-8.
+    /// The text has more than `limit` bytes of UTF-8.
     TooLong {
         /// The most that is accepted, in bytes.
         limit: usize,
     },
-    /// A character that may not be kept.
+    /// The text has a character that is not accepted.
     Forbidden(char),
 }
 
@@ -129,8 +129,8 @@ fn check(text: &str, limit: usize, forbidden: impl Fn(&str) -> Option<char>) -> 
     text.chars().any(is_visible).then_some(()).ok_or(BadText::Empty)
 }
 
-/// The first character of a text that is not kept. A carriage return is a part of a line break, as
-/// some systems write it, or nothing.
+/// The first character that is not accepted in a text. A carriage return is accepted only before a line feed,
+/// because some systems write line breaks in this way.
 fn not_in_a_text(text: &str) -> Option<char> {
     let mut all = text.chars().peekable();
     while let Some(c) = all.next() {
@@ -142,9 +142,9 @@ fn not_in_a_text(text: &str) -> Option<char> {
     None
 }
 
-/// The first character that may not be in a name that others see: also line breaks, direction controls and,
-/// where they are no part of an emoji or a word, characters without width, with which one name is made
-/// to look like another.
+/// The first character that is not accepted in a name that other users see. Besides the characters that no
+/// text may have, these are line breaks, tabs, direction controls, and invisible characters that are not a
+/// part of an emoji or a word: such characters make one name look like another.
 pub(crate) fn not_in_a_name(name: &str) -> Option<char> {
     let breaks_the_line = |c| matches!(c, '\n' | '\t' | '\u{2028}' | '\u{2029}');
     name.chars().find(|&c| may_never_be_kept(c) || breaks_the_line(c)).or_else(|| joiners::out_of_place(name))

@@ -1,4 +1,4 @@
-//! A time for people to read: UTC with milliseconds. Order is never decided by it.
+//! Times for people to read: UTC with milliseconds. A time never decides the order of events.
 
 use std::fmt;
 
@@ -11,25 +11,26 @@ use time::{Duration, OffsetDateTime, UtcOffset, format_description::well_known::
 pub struct Time(OffsetDateTime);
 
 impl Time {
-    /// The first one.
+    /// The first time.
     pub const MIN: Self = Self(datetime!(0001-01-01 0:00 UTC));
-    /// The last one.
+    /// The last time.
     pub const MAX: Self = Self(datetime!(9999-12-31 23:59:59.999 UTC));
 
-    /// Cuts to milliseconds and turns to UTC; what is too early or too late becomes the first or the last.
+    /// A time in UTC, cut to milliseconds. A time that is too early or too late becomes the first or the last
+    /// one.
     pub fn of(time: OffsetDateTime) -> Self {
         Self::exactly(time).unwrap_or(if time.year() < 5_000 { Self::MIN } else { Self::MAX })
     }
 
-    /// The same; `None` for what is too early or too late. An offset moves a time out of all years that the
-    /// crate knows.
+    /// A time in UTC, cut to milliseconds; `None` if the time is too early or too late. In UTC, a time can
+    /// lie in a year that even the crate does not know.
     fn exactly(time: OffsetDateTime) -> Option<Self> {
         let utc = time.checked_to_offset(UtcOffset::UTC)?;
         let cut = utc.replace_nanosecond(utc.nanosecond() / 1_000_000 * 1_000_000).unwrap_or(utc);
         (Self::MIN.0..=Self::MAX.0).contains(&cut).then_some(Self(cut))
     }
 
-    /// As Postgres keeps it.
+    /// The time in the type by which Postgres keeps it.
     pub fn datetime(self) -> OffsetDateTime {
         self.0
     }
@@ -39,12 +40,12 @@ impl Time {
         self.0.unix_timestamp()
     }
 
-    /// This time and a while.
+    /// The time a while later; at most [`Time::MAX`].
     pub fn plus(self, while_: std::time::Duration) -> Self {
         Self::of(self.0.saturating_add(Duration::try_from(while_).unwrap_or(Duration::MAX)))
     }
 
-    /// How long after `earlier` this is; zero if it is not after it.
+    /// The time that has passed since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         (self.0 - earlier.0).try_into().unwrap_or_default()
     }

@@ -1,6 +1,6 @@
-//! Which characters are kept, and which are seen.
+//! The characters that may be kept, and the characters that are visible.
 
-/// Control characters but line feed and tab, and code points that Unicode says are no characters.
+/// Whether a character is a control character other than line feed and tab, or a noncharacter of Unicode.
 pub(in crate::domain) fn may_never_be_kept(c: char) -> bool {
     let control = c.is_control() && c != '\n' && c != '\t';
     let code = u32::from(c);
@@ -19,7 +19,8 @@ pub(in crate::domain) fn is_visible(c: char) -> bool {
     !c.is_whitespace() && !is_invisible(c) && !is_combining(c)
 }
 
-/// The blocks of marks that are drawn upon another character and are nothing by themselves.
+/// Whether a character is in one of the blocks of marks, which are drawn upon another character and show
+/// nothing alone.
 fn is_combining(c: char) -> bool {
     matches!(c,
         '\u{0300}'..='\u{036F}' | '\u{1AB0}'..='\u{1AFF}' | '\u{1DC0}'..='\u{1DFF}'
