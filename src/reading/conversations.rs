@@ -16,12 +16,12 @@ use crate::{
     views::{self, Among, MyConversation},
 };
 
-/// The place of a conversation in the list of a member.
+/// The place of a conversation in the list of a member: the time of its last activity, and its id.
 pub type ListPlace = (Time, ConversationId);
 
 impl Reading {
-    /// A part of the archive of a user, or of the other conversations. A place is empty if the views list a
-    /// conversation that the log has closed to the user since.
+    /// A part of the archive of a user, or of the conversations outside of it. A place is empty if the views
+    /// list a conversation of which the user is no longer a member by the log.
     pub async fn conversations(
         &self,
         me: UserId,
@@ -56,7 +56,8 @@ impl Reading {
         self.mine(me, id, &tracked, &tracked.conversation()).await
     }
 
-    /// A conversation of a member after a command of the member. The views may not know the change yet.
+    /// A conversation of a member after a command of the member, with the roster of the command: the views
+    /// may not know the change yet.
     pub async fn conversation_after(
         &self,
         me: UserId,
@@ -68,7 +69,8 @@ impl Reading {
         Ok(mine.reaching(changed.position))
     }
 
-    /// A conversation that a member has started again. The views may not know it yet, if it is only just begun.
+    /// A conversation that a member has started again. If the views do not know the conversation yet, the
+    /// answer is the conversation as it began.
     pub async fn started_again(&self, me: UserId, started: &Started) -> Result<Mine, ReadError> {
         let view = views::one(&self.pool, me, started.id).await?;
         let known = view.and_then(|view| seen(view, &started.conversation, me));

@@ -1,4 +1,4 @@
-//! Reasons why a read fails.
+//! The errors of reads.
 
 use crate::{
     commands::{Refused, Unavailable},
@@ -13,10 +13,10 @@ use crate::{
 /// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Nothing that this user may see.
+    /// There is nothing here that this user may see.
     #[error("there is nothing here that this user may see")]
     NotFound,
-    /// The views lag behind. Worth a retry.
+    /// The views lag behind. A retry may succeed.
     #[error("the views have not reached this position yet")]
     NotYet,
     /// `as_of` names no point that this user may see.
@@ -31,7 +31,7 @@ pub enum ReadError {
     /// Too many reads of the same kind are under way.
     #[error("too many reads of this kind are under way")]
     Crowded(NoPlace),
-    /// A rule says no, or the log does not answer.
+    /// A rule or a rate limit refuses the read, or the log does not answer.
     #[error(transparent)]
     Refused(#[from] Refused),
     /// The database does not answer.
@@ -61,7 +61,7 @@ impl From<SearchError> for ReadError {
 }
 
 impl ReadError {
-    /// Whether there is nothing that this user may see; any other error is an outage.
+    /// Whether the error means that there is nothing that this user may see.
     fn is_missing(&self) -> bool {
         use Rejection::{NoSuchMember, NoSuchMessage, NotFound};
         matches!(
@@ -71,7 +71,7 @@ impl ReadError {
     }
 }
 
-/// `None` where there is nothing that the user may see.
+/// Turns the error that there is nothing to see into `None`, and keeps every other outcome.
 pub(super) fn unless_missing<T>(found: Result<T, ReadError>) -> Result<Option<T>, ReadError> {
     match found {
         Ok(found) => Ok(Some(found)),
@@ -80,22 +80,22 @@ pub(super) fn unless_missing<T>(found: Result<T, ReadError>) -> Result<Option<T>
     }
 }
 
-/// Why a point of a conversation cannot be named.
+/// Why a point of a conversation cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoSuchPoint {
-    /// Ahead of our clock.
+    /// The time is ahead of our clock.
     #[error("that time has not come yet")]
     InTheFuture,
-    /// Ahead of the log.
+    /// The position is ahead of the log.
     #[error("the log has not reached this position: name a position that you have seen")]
     AheadOfHead,
-    /// Before the first position that this user may see.
+    /// The point is before the first position that this user may see.
     #[error("you may see this conversation from position {0} on")]
     BeforeYouJoined(Position),
 }
 
 impl NoSuchPoint {
-    /// The reason as a word.
+    /// The code of the reason, for programs.
     pub fn code(self) -> &'static str {
         match self {
             Self::InTheFuture => "in_the_future",
@@ -117,7 +117,7 @@ pub enum FollowError {
     /// The server cannot continue from the cursor.
     #[error("cannot continue from this cursor: begin without a cursor")]
     Gone(Reset),
-    /// This process does not hear from the log.
+    /// This process has not heard from the log lately.
     #[error("this process does not hear from the log: continue at another one")]
     CutOff,
     /// The missed events cannot be read now.

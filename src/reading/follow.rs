@@ -18,7 +18,7 @@ use crate::{
     views::Stay,
 };
 
-/// The events of all users. Cheap to clone: each reader has its own.
+/// The source of the events of all users. Cheap to clone: each reader has a clone.
 #[derive(Clone)]
 pub struct Events {
     /// The log, whose connections are watched.
@@ -37,12 +37,12 @@ pub struct Events {
     pub stopping: watch::Receiver<bool>,
 }
 
-/// A user who follows events, and the points up to which the user has been given all of them.
+/// A user who follows events, and the points up to which the user has received all events.
 pub struct EventReader {
     source: Events,
     caller: Identity,
     at: Vec<Point>,
-    /// Wakes a reader that waits; absent for a reader that only looks.
+    /// The place among the followers, which wakes a reader that waits; `None` for a reader that only looks.
     follower: Option<Arc<Follower>>,
     /// Whether the follower knows the conversations of the user.
     is_settled: bool,
@@ -51,7 +51,8 @@ pub struct EventReader {
 }
 
 impl Events {
-    /// Begins at a cursor, or now. A reader that waits takes a place among the followers.
+    /// A reader of the events behind a cursor, or from now on. A reader that waits takes a place among the
+    /// followers.
     pub async fn follow(
         &self,
         caller: Identity,
@@ -70,18 +71,18 @@ impl Events {
 }
 
 impl EventReader {
-    /// The cursor behind all events that have been given.
+    /// The cursor behind all events that the reader has returned.
     pub fn cursor(&self) -> String {
         self.cursor_at(&self.at)
     }
 
-    /// The cursor behind all events up to points.
+    /// The cursor behind all events up to these points.
     pub fn cursor_at(&self, at: &[Point]) -> String {
         self.source.feed.cursor(self.caller.user, at)
     }
 
-    /// The milliseconds after which a client opens a broken stream again, drawn at random: streams that broke at once
-    /// do not come back at once.
+    /// The milliseconds after which a client opens a broken stream again. The number is random, so that
+    /// streams that broke at the same time do not come back at the same time.
     pub fn retry(&self) -> u128 {
         let drawn = self.source.clock.id(|id| id.as_u128()) & u128::from(u32::MAX);
         1_000 + drawn % 4_000
@@ -92,8 +93,8 @@ impl EventReader {
         *self.source.stopping.borrow()
     }
 
-    /// The next events, each with the points behind it. There are none if none came until then, or if this process is
-    /// stopping.
+    /// Waits for the next events, each with the points behind that event. Returns no events if none came
+    /// before `until`, if this process is stopping, or if the reader only looks and there are none now.
     pub async fn next(
         &mut self,
         limit: usize,
@@ -136,8 +137,8 @@ impl EventReader {
         }
     }
 
-    /// Reads the events between `at` and now. It takes a turn only where there are events, so that readers that wait in
-    /// vain take no turn from others.
+    /// Reads the events between `at` and now. Only a read that has to replay events takes a turn, so that
+    /// readers that wait in vain take no turns from others.
     async fn look(&mut self, limit: usize) -> Result<Vec<(Shown, Vec<Point>)>, FollowError> {
         let Events { feed, conversations, log, .. } = &self.source;
         let now = match &self.follower {
@@ -194,7 +195,7 @@ impl EventReader {
         }
     }
 
-    /// The end of the token, with leeway.
+    /// The time at which the token ends, with leeway.
     fn expires(&self) -> Instant {
         Instant::now() + self.caller.expires_at.plus(LEEWAY).since(self.source.clock.now())
     }

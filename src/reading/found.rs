@@ -1,4 +1,5 @@
-//! Searching the messages of a user. The views say which messages match; the log says which of them the user may see.
+//! Searching the messages of a user. The views find the messages that match, and the log decides which of
+//! these messages the user may see.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,7 +22,7 @@ use crate::{
 /// The most conversations that one search opens at once.
 const AT_ONCE: usize = 4;
 
-/// Searches of common words look at many messages, so one user gets few of them at once.
+/// The places for searches. A search for common words looks at many messages, so one user gets few places.
 pub(crate) const SEARCHES: Sizes =
     Sizes { of_node: 16, of_one: 2, waiting_of_one: 14, waiting: 1_024, patience: Duration::from_secs(2) };
 
@@ -39,13 +40,13 @@ pub enum SearchScope {
 pub struct Match {
     /// The current message.
     pub message: Message,
-    /// The beginning of the match in the text.
+    /// An extract of the text around the match, in pieces.
     pub highlight: Vec<Piece>,
 }
 
 impl Reading {
-    /// A part of the messages that match, the newest first. A hit is empty if the user may not see its message any
-    /// more.
+    /// A part of the messages that match, the newest first. A hit comes without a message if the message was
+    /// deleted, or if the user may not see it any more.
     pub async fn search(
         &self,
         me: UserId,
@@ -57,7 +58,8 @@ impl Reading {
         let conversation = match scope {
             SearchScope::All => None,
             SearchScope::One(id, min_position) => {
-                // A conversation of other users has nothing to find, like a conversation that does not exist.
+                // A search in a conversation of other users finds nothing, as in a conversation that does not
+                // exist.
                 if unless_missing(self.open(me, id, min_position).await)?.is_none() {
                     return Ok(Vec::new());
                 }

@@ -38,7 +38,7 @@ impl Reading {
         self.of_members(me, id, after, when, past, || views::receipts(&self.pool, id, after, limit)).await
     }
 
-    /// A list with a row for each member. Every conversation has a member, so a first page without a row comes from
+    /// A list with a row for each member. The caller is a member, so a first page without a row comes from
     /// views that do not know the conversation yet.
     async fn of_members<T, F>(
         &self,

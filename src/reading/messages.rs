@@ -50,7 +50,7 @@ impl Reading {
         self.visible(self.reader(me, id, min_position).await?, message).await
     }
 
-    /// A part of the texts of a message, the earliest first.
+    /// A part of the versions of a message, the earliest first.
     pub async fn versions(
         &self,
         me: UserId,
@@ -83,8 +83,8 @@ impl Reading {
         Ok((found, self.standing(me, Some(id), &moment)))
     }
 
-    /// A part of the pins, the latest first, each with its message. A pin without a message lost the message between
-    /// the two queries.
+    /// A part of the pins, the latest first, each with its message. A pin comes without a message if the
+    /// query for the messages does not find it any more.
     pub async fn pins(
         &self,
         me: UserId,
@@ -106,7 +106,8 @@ impl Reading {
         Ok(pins.into_iter().map(with_message).collect())
     }
 
-    /// A member who reads messages, and the conversation as it was if `when` names an earlier point.
+    /// The reader for a member; and if `when` names an earlier point, the conversation as it was at this
+    /// point.
     async fn reader_when(
         &self,
         user: UserId,
@@ -121,8 +122,8 @@ impl Reading {
         Ok((reader, past))
     }
 
-    /// A message for its reader. The views may lag behind the log, so only views at the end of the log can say that there
-    /// is no such message.
+    /// A message for its reader. Views may lag behind the log, so only views that have reached the end of the
+    /// log are believed that there is no such message.
     async fn visible(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
         if let Some(known) = views::message(&self.pool, reader, id).await? {
             return Ok(known);

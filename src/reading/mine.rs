@@ -17,20 +17,23 @@ pub struct Mine {
 }
 
 impl Mine {
-    /// A conversation that has just begun. The views may not know it yet, and nobody has settled anything for it.
+    /// A conversation that has just begun, without the views, which may not know it yet. No member has
+    /// changed settings for the conversation yet, so it has the default settings.
     pub fn begun(started: &Started, me: UserId) -> Self {
         Self { conversation: begun(started, me), settings: ConversationSettings::default() }
     }
 
-    /// The same after a command that reached `position`, which the views may not have reached yet.
+    /// The conversation after a command that reached `position`: its head is at least this position, which
+    /// the views may not have reached yet.
     pub(super) fn reaching(mut self, position: Position) -> Self {
         self.conversation.head = self.conversation.head.max(position);
         self
     }
 }
 
-/// The conversation as the views have it, under the rules of the roster: the views may lag behind, so only the roster
-/// decides what a member may see. `None` for a user who is not a member.
+/// The conversation as the views have it, with the title, role and history of the roster, and without a last
+/// message that the roster hides. The views may lag behind, so only the roster decides what a member may see.
+/// `None` for a user who is not a member.
 pub(super) fn seen(view: MyConversation, roster: &Conversation, me: UserId) -> Option<MyConversation> {
     let (role, visible_from) = (roster.membership(me)?.role, roster.visible_from(me)?);
     let title = roster.title().map(str::to_owned);

@@ -1,9 +1,10 @@
 //! **Reading**: who may read what of a conversation, decided on the log, and how fresh the views must be.
 //!
-//! The views say what there is; the log says who may see it. No answer of the views leaves this folder before the log
-//! has been asked.
+//! The views have the content; the log decides which users may see it. No answer of the views leaves this
+//! folder before the log has been asked.
 //!
-//! The edges take all types that they show from here, so that they need not know where the rows lie.
+//! The edges take all types that they show from this module, so that the edges need not know where the rows
+//! lie.
 
 mod conversations;
 mod error;

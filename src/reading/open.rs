@@ -24,7 +24,7 @@ const VIEWS_WITHIN: Duration = Duration::from_secs(2);
 /// Reads what users may see. Cheap to clone.
 #[derive(Clone)]
 pub struct Reading {
-    /// The rosters, as the log has them.
+    /// The commands, which open a conversation for a member by the roster in the log.
     pub commands: Commands,
     /// The log.
     pub log: Log,
@@ -36,7 +36,7 @@ pub struct Reading {
     pub pool: PgPool,
     /// The progress of the views.
     pub progress: Progress,
-    /// The replays of the log, for a look back.
+    /// The replays of the log for a look back, and the cursors.
     pub feed: Feed,
     /// The presence of users.
     pub presence: Presence,
@@ -64,7 +64,8 @@ impl Reading {
         Ok(tracked)
     }
 
-    /// The same, and the position from which the member may read messages.
+    /// Opens a conversation like [`Self::open`], and returns its reader: the member, with the position from
+    /// which the member may read messages.
     pub(super) async fn reader(
         &self,
         user: UserId,
@@ -82,8 +83,8 @@ impl Reading {
         Ok(limits.admit_instead_of_user(Policy::Search, me).map_err(Refused::from)?)
     }
 
-    /// The answer of the views about a conversation. Views without an answer do not know the conversation or its member
-    /// yet, so they get time to reach the last change of the roster.
+    /// The answer of the views about a conversation. Views without an answer do not know the conversation or
+    /// its member yet. Such views get time to reach the last change of the roster, and are asked once more.
     pub(super) async fn once_known<T, F>(
         &self,
         id: ConversationId,
@@ -113,6 +114,8 @@ impl Reading {
         Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
     }
 
+    /// Waits until the views have reached a position of a conversation. Fails if the views do not reach the
+    /// position in time, or if the views of this conversation stand still before the position.
     pub(super) async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
         let wanted = Checkpoint { stream: self.log.stream_of(id), position };
         match self.progress.reached(wanted, VIEWS_WITHIN).await? {

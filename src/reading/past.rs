@@ -1,4 +1,4 @@
-//! Reading a conversation as it was: the points that a member may name.
+//! Reading a conversation as it was, at the points that a member may see.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const NODE_WITHIN: Duration = Duration::from_secs(2);
 const AHEAD: Duration = Duration::from_secs(60);
 
 impl Reading {
-    /// The conversation as it was. The present history setting counts: with `since_join` a member names no point before
-    /// joining.
+    /// The conversation as it was at a point. The present history setting counts: with `since_join`, a point
+    /// before the member joined is refused.
     pub(super) async fn past(
         &self,
         me: UserId,

@@ -17,7 +17,7 @@ use crate::{
     views::{self, Checkpoint},
 };
 
-/// The most shared conversations that are looked at for two users.
+/// The most shared conversations in which the membership of two users is checked.
 const MOST_SHARED: i64 = 100;
 /// How long the views may take to reach the position of this process.
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
@@ -65,7 +65,7 @@ impl Reading {
         Ok(presences)
     }
 
-    /// In the order of `users`.
+    /// The presence of users, in the order of `users`.
     async fn presences_of(&self, users: &[UserId]) -> Result<Vec<SeenPresence>, ReadError> {
         let accounts = accounts::find_many(&self.pool, users).await?;
         let last: HashMap<_, _> = accounts.into_iter().map(|a| (a.id, a.last_seen_at)).collect();
@@ -77,8 +77,8 @@ impl Reading {
         Ok(users.iter().map(presence).collect())
     }
 
-    /// Whether two users are members of one conversation. The views say where to look, and the log decides: the
-    /// views may not know yet that one of the two was removed.
+    /// Whether two users are members of one conversation. The views find conversations to check, and the log
+    /// decides: the views may not know yet that one of the two users was removed.
     async fn share_a_conversation(&self, one: UserId, other: UserId) -> Result<bool, ReadError> {
         let Self { commands, conversations, pool, progress, .. } = self;
         conversations.must_all_be_current()?;

@@ -25,7 +25,7 @@ impl When {
 /// The part of a list for which a client asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListPart<C> {
-    /// The end of the part before; `None` at the beginning of the list.
+    /// The last row of the part before; `None` for the first part.
     pub after: Option<C>,
     /// The most rows.
     pub limit: i64,
@@ -57,7 +57,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// A look back ends at its point, and no event continues it.
+    /// The standing of a look back: the list ends at the point, and no event continues it.
     pub(super) fn past(past: &LookBack) -> Self {
         Self { position: Some(past.position()), cursor: None }
     }
