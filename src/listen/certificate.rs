@@ -24,9 +24,9 @@ pub enum BadCertificate {
     /// A file cannot be read.
     #[error("{} cannot be read: {why}", .file.display())]
     Unreadable {
-        /// The file.
+        /// The file that cannot be read.
         file: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         why: String,
     },
     /// The first file holds no certificate.
@@ -38,9 +38,9 @@ pub enum BadCertificate {
     /// The key cannot sign.
     #[error("the key in {} cannot be used ({why}): make one for ECDSA P-256, or for RSA with 2048 bits", .file.display())]
     Useless {
-        /// The file.
+        /// The file with the key.
         file: PathBuf,
-        /// What is wrong with the key.
+        /// The error of the TLS library.
         why: String,
     },
     /// The key is of another certificate.
@@ -56,14 +56,14 @@ pub enum BadCertificate {
     },
 }
 
-/// A certificate that clients are shown, with what signs for it.
+/// A certificate to show to clients, with its private key.
 #[derive(Clone)]
 pub(super) struct Pair {
     key: Arc<CertifiedKey>,
     pub(super) until: OffsetDateTime,
 }
 
-/// Two files, and what was last found in them that can be used.
+/// Two files, and the last usable pair that they held.
 pub struct Certificate {
     certificate: PathBuf,
     key: PathBuf,
@@ -76,7 +76,7 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// What stands in both files, and by what it is known again.
+/// The bytes of both files, with a digest by which a change is noticed.
 pub(super) struct Content {
     certificate: Vec<u8>,
     key: Vec<u8>,
@@ -101,7 +101,7 @@ impl Certificate {
         Ok(Self { certificate, key, current })
     }
 
-    /// The end of its validity, if that has passed.
+    /// The end of the certificate's validity, if it has passed.
     pub fn expired(&self, now: OffsetDateTime) -> Option<OffsetDateTime> {
         Some(self.current().until).filter(|until| *until <= now)
     }
@@ -118,7 +118,7 @@ impl Certificate {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// From now on clients are shown this one. Open connections keep what they have.
+    /// Shows this pair to clients from now on. Open connections keep their certificate.
     pub(super) fn replace(&self, pair: Pair) {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = pair;
     }

@@ -1,6 +1,7 @@
-//! The end of a chunked body (RFC 9112, section 7), so that the next request is looked for where it begins.
+//! Finds the end of a chunked body (RFC 9112, section 7), so that the next request is looked for where it
+//! begins.
 
-/// Where in a chunked body we are.
+/// The position within a chunked body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum At {
     Size {
@@ -11,27 +12,27 @@ enum At {
     Data,
     DataCr,
     DataLf,
-    /// At the beginning of a trailer, or of the empty line that ends all.
+    /// At the beginning of a trailer, or of the empty line that ends the body.
     Line,
     Trailer,
     TrailerLf,
     EndLf,
 }
 
-/// A chunked body as it passes.
+/// The state of a chunked body while its bytes pass through.
 #[derive(Debug)]
 pub(super) struct Chunks {
     at: At,
-    /// Bytes of the present chunk that are still to come.
+    /// Bytes of the present chunk that have not come yet.
     left: u64,
-    /// Bytes that are neither sizes nor data: extensions and trailers.
+    /// Bytes of extensions and trailers so far.
     beside: usize,
 }
 
 /// The most bytes of extensions and trailers of one body.
 const MOST_BESIDE: usize = 8 * 1024;
 
-/// The body does not follow the rules.
+/// The body breaks the rules for chunks.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
@@ -42,7 +43,7 @@ impl Default for Chunks {
 }
 
 impl Chunks {
-    /// Looks at the next bytes: how many of them belong to the body, if it ends there.
+    /// Looks at the next bytes. If the body ends in them, returns how many of them belong to it.
     pub(super) fn pass(&mut self, bytes: &[u8]) -> Result<Option<usize>, Broken> {
         let mut next = 0;
         while let Some(byte) = bytes.get(next) {
@@ -95,7 +96,7 @@ impl Chunks {
 mod tests {
     use super::*;
 
-    /// The same however the bytes arrive.
+    /// The result is the same however the bytes arrive.
     fn end(body: &[u8]) -> Result<Option<usize>, Broken> {
         let whole = Chunks::default().pass(body);
         let mut singly = Chunks::default();

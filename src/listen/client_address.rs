@@ -1,4 +1,4 @@
-//! The address of the client of a request, also behind trusted proxies.
+//! The address of a request's client, also behind trusted proxies.
 
 use std::{
     fmt,
@@ -14,19 +14,20 @@ use crate::{listen::proxies::Proxies, problems::Problem};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address of the client: in the extensions of each request. An IPv4 address is never mapped into IPv6.
+/// The address of the client, in the extensions of each request. An IPv4 address is never mapped into IPv6.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientAddress(pub IpAddr);
 
 impl ClientAddress {
-    /// The address of the client of `request`, if the request came through the door.
+    /// The address of the client of `request`; `None` if the request did not come through the door.
     pub fn of(request: &Request) -> Option<Self> {
         request.extensions().get::<Self>().copied()
     }
 
-    /// The address of the peer, or the one that a trusted proxy names. Each proxy appends the address of its own
-    /// peer, so the last address that is no proxy's is the client's, and a client may write what it likes before
-    /// it. What cannot be read counts as not said: the address is the peer's.
+    /// The address of the peer, or the address that a trusted proxy names. Each proxy appends the address of
+    /// its own peer, so the last address that is not a proxy's is the client's; a client may write anything
+    /// before that address. An unreadable or contradictory header counts as absent, and the peer's address is
+    /// used.
     pub(super) fn told(peer: SocketAddr, headers: &HeaderMap, proxies: &Proxies) -> Self {
         let peer = peer.ip().to_canonical();
         if !proxies.contain(peer) {
@@ -38,7 +39,8 @@ impl ClientAddress {
         let told = match (standard, usual) {
             (None, None) => None,
             (Some(told), None) | (None, Some(told)) => told,
-            // A proxy writes one of them and may pass on the other as the client sent it, so they have to agree.
+            // A proxy writes one of the two headers and may pass on the other as the client sent it, so they
+            // have to agree.
             (Some(standard), Some(usual)) => standard.filter(|_| standard == usual),
         };
         Self(told.unwrap_or(peer))
@@ -57,7 +59,8 @@ impl fmt::Display for ClientAddress {
     }
 }
 
-/// The last address that is no proxy's. If all are proxies', the request began at the first of them.
+/// The last address that is not a proxy's. If all addresses are proxies', the request began at the first of
+/// them.
 fn client(addresses: Vec<Option<IpAddr>>, proxies: &Proxies) -> Option<IpAddr> {
     let mut first = None;
     for address in addresses.into_iter().rev() {
@@ -70,13 +73,14 @@ fn client(addresses: Vec<Option<IpAddr>>, proxies: &Proxies) -> Option<IpAddr> {
     first
 }
 
-/// All lines of a header as one list, if the header is there. A line that is no text stands in it as garbage.
+/// All lines of a header as one list, if the header is there. A line that is not text becomes an invalid
+/// element.
 fn lines(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let lines: Vec<_> = headers.get_all(name).iter().map(|line| line.to_str().unwrap_or("?")).collect();
     if lines.is_empty() { None } else { Some(lines.join(",")) }
 }
 
-/// The addresses of `for=` (RFC 7239), one for each proxy. `None` if a quotation has no end.
+/// The addresses of `for=` (RFC 7239), one for each proxy. `None` if a quoted string has no end.
 fn forwarded(list: &str) -> Option<Vec<Option<IpAddr>>> {
     let elements = split(list, ',')?;
     elements
@@ -93,7 +97,7 @@ fn forwarded(list: &str) -> Option<Vec<Option<IpAddr>>> {
         .collect()
 }
 
-/// The parts between separators that are not within quotes.
+/// Splits `text` at the separators outside quotes. `None` if a quoted string has no end.
 fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     let (mut quoted, mut escaped) = (false, false);
     let parts = text
@@ -107,7 +111,7 @@ fn split(text: &str, separator: char) -> Option<Vec<&str>> {
     if quoted { None } else { Some(parts) }
 }
 
-/// An address, perhaps in brackets, perhaps with a port.
+/// Parses an address, perhaps in brackets, perhaps with a port.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
     let bare = || text.parse::<IpAddr>().ok();

@@ -49,20 +49,21 @@ use crate::{
     problems::{Problem, RequestId},
 };
 
-/// For so long browsers that were here once come by TLS only.
+/// How long browsers that were here once connect by TLS only (HSTS).
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// A client that goes on after so many refusals in a row does not read them, …
+/// A client that sends on after so many refusals in a row does not read them, …
 const UNHEEDED: u32 = 10;
-/// … so each one more comes so much later. Refusals are cheap, but one client could ask for all that a node can give.
-/// A client that waits meets none of this, and one that does not still finds all that its budget has.
+/// … so each further refusal is delayed by so much. Refusals are cheap, but one client could otherwise take
+/// all the time of a node for them. A client that waits after a refusal never meets the delay, and a client
+/// that does not wait can still use its whole rate limit.
 const UNHURRIED: Duration = Duration::from_millis(100);
 
-/// How long the loop rests when the process has no file left for a connection.
+/// How long the loop pauses when `accept` fails, for example because the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves `endpoint` on `listener` until `stop`, then returns at once: connections end by
-/// themselves within `stop_within` of the limits, and `tracker` knows when the last one has.
+/// Serves `endpoint` on `listener` until `stop`, then returns at once: the connections end by themselves
+/// within `stop_within` of the limits, and `tracker` becomes empty with the last one.
 pub async fn serve<E: Endpoint + 'static>(
     listener: TcpListener,
     endpoint: E,
@@ -133,13 +134,13 @@ async fn makes_room(in_line: Option<&InLine>) {
     }
 }
 
-/// Whether the error took its connection with it, so that the next accept meets another one.
+/// Whether the error concerns one connection only, so that the next `accept` can succeed.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Both ends of a connection, and how it speaks.
+/// Both ends of a connection, and its scheme.
 #[derive(Clone)]
 struct Ends {
     local: SocketAddr,
@@ -160,7 +161,7 @@ impl<E: Endpoint + 'static> Door<E> {
         let Some(stream) = self.open(stream).await else { return };
         let scheme = if stream.is_secured() { Scheme::HTTPS } else { Scheme::HTTP };
         let ends = Ends { local, peer, scheme };
-        // Heads a little above our own limits are read, so that they get an answer that explains.
+        // Heads a little above our own limits are read, so that their answer can explain the refusal.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
         let unheeded = Arc::<AtomicU32>::default();
@@ -204,7 +205,7 @@ impl<E: Endpoint + 'static> Door<E> {
         }
     }
 
-    /// The connection after its handshake, if TLS is spoken here.
+    /// The connection after the TLS handshake, or as it is where the listener has no TLS.
     async fn open(&self, stream: TcpStream) -> Option<Stream> {
         let Some(tls) = &self.settings.tls else { return Some(Stream::Plain(stream)) };
         select! {
@@ -213,7 +214,7 @@ impl<E: Endpoint + 'static> Door<E> {
         }
     }
 
-    /// `refused` is what is wrong with the last request on this connection, if it is.
+    /// Answers a request. `refused` is the fault of the last request on this connection, if it has one.
     async fn answer(
         &self,
         request: hyper::Request<Incoming>,
@@ -255,7 +256,7 @@ impl<E: Endpoint + 'static> Door<E> {
             Ok(body) => body,
             Err(problem) => return closing(problem.answer(RequestId::of(&parts.headers))),
         };
-        // What comes behind a request for a socket is not HTTP, or cannot be told from it.
+        // Bytes behind a request for a socket are not HTTP, or cannot be told from it.
         let asks_for_socket = asks_for_socket(&parts.headers);
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
@@ -275,7 +276,7 @@ impl<E: Endpoint + 'static> Door<E> {
         if is_refused { closing(answer) } else { answer }
     }
 
-    /// The whole body of a request that keeps within the limits, else the refusal.
+    /// Reads the whole body of a request within the limits, or returns the refusal.
     async fn judge(
         &self,
         method: &Method,
@@ -324,7 +325,7 @@ impl<E: Endpoint + 'static> Door<E> {
     }
 }
 
-/// The last answer on its connection.
+/// Marks the answer as the last one on its connection.
 fn closing(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     answer

@@ -1,5 +1,5 @@
-//! The head of a request by the letter of RFC 9112. What parsers read in different ways is what requests are
-//! smuggled with, so nothing of that kind is repaired: it is refused.
+//! The head of a request by the letter of RFC 9112. Attackers smuggle requests with text that parsers read in
+//! different ways, so such text is refused, never repaired.
 
 use std::ops::Range;
 
@@ -84,18 +84,18 @@ pub(super) enum Follows {
     Sized(u64),
     /// A chunked body.
     Chunked,
-    /// Something that is not HTTP, if the answer is 101.
+    /// Bytes other than HTTP, if the answer is 101.
     WebSocket,
 }
 
-/// How far a head was looked at, and what was seen in it.
+/// The progress and the findings of the scan of a head.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    /// Where the present line begins, and how far it was looked at.
+    /// Where the present line begins. `checked` is how far the bytes were scanned.
     line: usize,
     checked: usize,
     lines: usize,
-    /// The first fault. What follows is looked at all the same, to see where the head ends.
+    /// The first fault. The scan goes on after it, to see where the head ends.
     fault: Option<Fault>,
     is_old: bool,
     hosts: usize,
@@ -110,17 +110,16 @@ pub(super) struct Scan {
 /// The result of scanning for a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The head goes on.
+    /// The head is not complete yet.
     Part,
-    /// It is whole, ends there and may be passed on.
+    /// The head is complete, ends at this byte and may be passed on.
     Whole(usize, Follows),
-    /// It is refused. Nothing behind it can be trusted.
+    /// The head is refused. Nothing behind it can be trusted.
     Refused(Fault),
 }
 
 impl Scan {
-    /// Looks at a head that begins with these bytes, of which only those are new that were not there the
-    /// last time.
+    /// Scans a head that begins with these bytes. Only the bytes behind those of the last call are new.
     pub(super) fn look(&mut self, bytes: &[u8], most: usize, most_fields: usize) -> Seen {
         while let Some(found) = bytes[self.checked..].iter().position(|byte| *byte == b'\n') {
             let (from, end) = (self.line, self.checked + found);
@@ -130,7 +129,7 @@ impl Scan {
                 &bytes[from..end]
             });
             match line {
-                // Empty lines before a request are passed over.
+                // Empty lines before a request are skipped.
                 [] if self.lines == 0 => continue,
                 [] => return self.conclude(end + 1),
                 line if self.lines == 0 => self.request_line(line),
@@ -149,7 +148,7 @@ impl Scan {
         }
     }
 
-    /// The host and the origin that a head names, if they are well formed.
+    /// The values of `Host` and `Origin` in a head, if they are well formed.
     pub(super) fn names<'a>(&self, head: &'a [u8]) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
         let named = |range: &Range<usize>| head.get(range.clone()).filter(|value| !value.is_empty());
         let is_plain = |value: &&[u8]| value.iter().all(u8::is_ascii_graphic);
@@ -259,14 +258,14 @@ pub(super) fn names_websocket(value: &[u8]) -> bool {
     value.split(|byte| *byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// A number that is too large to be one is the largest: nobody will take so much.
+/// A decimal number. A number too large for `u64` becomes the largest one, which every limit refuses.
 fn number(value: &[u8]) -> Option<u64> {
     let is_number = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let digit = |sum: u64, byte: &u8| sum.saturating_mul(10).saturating_add(u64::from(byte - b'0'));
     is_number.then(|| value.iter().fold(0, digit))
 }
 
-/// `chunked` alone is understood. It has to be the last coding, and `identity` is none any more.
+/// Accepts `chunked` alone. It has to be the last coding, and `identity` is no longer a valid one.
 fn coding(value: &[u8]) -> Result<(), Fault> {
     let codings: Vec<_> =
         value.split(|byte| *byte == b',').map(|one| one.trim_ascii().to_ascii_lowercase()).collect();
@@ -286,7 +285,7 @@ fn is_token(bytes: &[u8]) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
-/// The four forms of a request target, each where it belongs.
+/// Whether the target has one of the four forms, with a method that allows the form.
 fn is_target(method: &[u8], target: &[u8]) -> bool {
     let is_path = |path: &[u8]| path.iter().all(|byte| byte.is_ascii_graphic() && !b"#<>`".contains(byte));
     if method == b"CONNECT" {
@@ -307,7 +306,7 @@ fn is_target(method: &[u8], target: &[u8]) -> bool {
     }
 }
 
-/// `host [":" port]`; a host may be empty where there is none.
+/// Whether a value is `host [":" port]`. The host may be empty.
 fn is_authority(value: &[u8]) -> bool {
     let (is_host, port) = match value {
         [b'[', rest @ ..] => {

@@ -1,6 +1,6 @@
-//! The door: an accept loop of our own under a poem endpoint. It bounds what a stranger can cost
-//! (connections, heads, bodies, waits), refuses what is not well-formed HTTP, lets pages of other origins in
-//! or not, speaks TLS, and hands an upgraded connection out as a plain socket.
+//! The door: our own accept loop under a poem endpoint. The door bounds the cost of strangers (connections,
+//! heads, bodies, waits), refuses malformed HTTP, admits or refuses web pages of other origins, speaks TLS,
+//! and hands out an upgraded connection as a plain socket.
 
 mod certificate;
 mod chunks;

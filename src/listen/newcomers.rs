@@ -1,7 +1,8 @@
-//! Connections on which no request has had an access token that counts. One machine can open thousands of them and
-//! say nothing, so each address may have a part of the places only. In a full line a new connection takes the place
-//! of the oldest one that waits for its client: many people may share an address, and a client that has something to
-//! say is served long before its connection is the oldest.
+//! Newcomers: connections on which no request has carried a valid access token yet. One machine can open
+//! thousands of silent connections, so each address may hold only a part of the places. When the line of an
+//! address is full, a new connection takes the place of the oldest one that waits for its client: many people
+//! may share an address, and a client with something to say is served long before its connection is the
+//! oldest.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,15 +30,15 @@ struct Lines {
     of: HashMap<IpAddr, BTreeMap<u64, Arc<Newcomer>>>,
 }
 
-/// A connection that may still have to make room.
+/// A connection that may still have to make room for a newer one.
 #[derive(Default)]
 struct Newcomer {
-    /// The server answers a request of it, so it does not wait for its client.
+    /// The server is answering a request of the connection, so the connection does not wait for its client.
     is_answered: AtomicBool,
     makes_room: Notify,
 }
 
-/// The place of a connection in the line of its address, until this is dropped.
+/// The place of a connection in the line of its address. Dropping the value frees the place.
 pub(super) struct InLine {
     newcomers: Arc<Newcomers>,
     household: IpAddr,
@@ -46,12 +47,13 @@ pub(super) struct InLine {
 }
 
 impl Newcomers {
-    /// Each address may have `most`.
+    /// A line for each address, with `most` places.
     pub(super) fn new(most: usize) -> Arc<Self> {
         Arc::new(Self { most, lines: Mutex::default() })
     }
 
-    /// A place for a new connection. `None`: all newcomers of the address are being answered.
+    /// Takes a place for a new connection. `None`: the line is full, and the server is answering a request on
+    /// every connection in it.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Arc<InLine>> {
         let household = household(address);
         let mut lines = self.lines();
@@ -75,7 +77,7 @@ impl Newcomers {
 }
 
 impl InLine {
-    /// Answers a request of the connection, which keeps its place meanwhile.
+    /// Awaits the answer to a request of the connection. No newer connection can take the place meanwhile.
     pub(super) async fn during<F: Future>(&self, answering: F) -> F::Output {
         self.newcomer.is_answered.store(true, Relaxed);
         let answer = answering.await;
@@ -83,7 +85,7 @@ impl InLine {
         answer
     }
 
-    /// Waits until the connection has to make room. For ever, once it is no newcomer any more.
+    /// Waits until the connection has to make room: for ever, once the connection is no longer a newcomer.
     pub(super) async fn makes_room(&self) {
         self.newcomer.makes_room.notified().await;
     }
@@ -105,14 +107,14 @@ impl Drop for InLine {
     }
 }
 
-/// The access token of a request counts, so its connection is no newcomer any more.
+/// Takes the connection of `request` out of the newcomers, because the access token of the request is valid.
 pub fn is_known(request: &Request) {
     if let Some(in_line) = request.extensions().get::<Arc<InLine>>() {
         in_line.leave();
     }
 }
 
-/// An IPv4 address, or the /56 of an IPv6 address: what one household gets.
+/// An IPv4 address, or the /56 of an IPv6 address, the usual prefix of one household.
 fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 72)).into(),

@@ -1,5 +1,5 @@
-//! Which web pages may use this server from a browser: exact origins, without cookies. A page of the server's
-//! own origin is no stranger, and every page that may come in can read every answer, also a refusal.
+//! Which web pages may use this server from a browser: exact origins, without cookies. Pages of the server's
+//! own origin always may, and every allowed page can read every answer, also a refusal.
 
 use std::str::FromStr;
 
@@ -10,27 +10,27 @@ use poem::{
 
 use crate::problems::{Problem, RequestId};
 
-/// The methods, and the headers of a request, that a page may use.
+/// The methods and request headers that a page may use.
 const METHODS: &str = "GET, POST, PUT, PATCH, DELETE";
 const HEADERS: &str =
     "authorization, content-type, idempotency-key, last-event-id, traceparent, x-request-id";
-/// The headers of an answer that it may read.
+/// The response headers that a page may read.
 const TOLD: &str =
     "allow, location, retry-after, verbatim-cursor, verbatim-position, www-authenticate, x-request-id";
-/// How long a browser may remember that, in seconds.
+/// How long a browser may cache the answer to a preflight request, in seconds.
 const REMEMBER: &str = "7200";
 
-/// Which pages in browsers may come in. Programs that send no `Origin` always may: nothing here
+/// The pages in browsers that may use this server. Programs that send no `Origin` always may: nothing here
 /// relies on cookies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origins {
     /// Any page.
     Any,
-    /// These only, compared exactly: scheme, host and port as browsers write them.
+    /// Only these origins, compared exactly: scheme, host and port as browsers write them.
     Only(Vec<String>),
 }
 
-/// An origin that no browser sends, so that it would let nobody in.
+/// An origin that no browser sends, so that it would admit no page.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no page has the origin `{origin}`: {instead}")]
 pub struct BadOrigin {
@@ -53,7 +53,7 @@ impl FromStr for Origins {
     }
 }
 
-/// An origin as browsers write it, else what to write instead.
+/// An origin as browsers write it; the error says what to write instead.
 fn origin_of(text: &str) -> Result<String, BadOrigin> {
     let bad = |instead: String| Err(BadOrigin { origin: text.to_owned(), instead });
     if text == "null" {
@@ -91,11 +91,11 @@ fn origin_of(text: &str) -> Result<String, BadOrigin> {
     if right == text { Ok(text.to_owned()) } else { bad(format!("write `{right}`")) }
 }
 
-/// A page that may come in.
+/// A page that may use this server.
 pub(super) struct Page(HeaderValue);
 
 impl Origins {
-    /// Whether the page that a request comes from may come in; those that come from no page may.
+    /// Whether the page behind a request may use this server. A request without `Origin` always may.
     pub fn let_in(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         headers.get_all(header::ORIGIN).iter().all(|origin| match self {
             Self::Any => true,
@@ -103,7 +103,8 @@ impl Origins {
         })
     }
 
-    /// The page that a request comes from, if it does, or the answer for a stranger.
+    /// The page behind a request, or the refusal of a page that is not allowed. `None`: the request has no
+    /// `Origin`.
     pub(super) fn of(&self, uri: &Uri, headers: &HeaderMap) -> Option<Result<Page, Response>> {
         let origin = headers.get(header::ORIGIN)?;
         if self.let_in(uri, headers) {
@@ -116,9 +117,9 @@ impl Origins {
     }
 }
 
-/// Whether an origin is that of this server, by the name under which the client has asked for it. Browsers
-/// compare the same way, and let no page set `Host` or `Sec-Fetch-Site`; the latter also tells it where a
-/// proxy has changed the host.
+/// Whether an origin is the server's own, by the host that the client asked for. Browsers compare origins the
+/// same way and let no page set `Host` or `Sec-Fetch-Site`; the latter decides also where a proxy has changed
+/// the host.
 fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
     if headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin") {
         return true;
@@ -133,7 +134,7 @@ fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
 }
 
 impl Page {
-    /// Whether its browser only asks what the page may do.
+    /// Whether the request is a preflight request.
     pub(super) fn only_asks(&self, method: &Method, headers: &HeaderMap) -> bool {
         *method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
     }
@@ -148,7 +149,7 @@ impl Page {
         self.reads(answer)
     }
 
-    /// An answer that it may read.
+    /// Lets the page read `answer`.
     pub(super) fn reads(self, mut answer: Response) -> Response {
         let headers = answer.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, self.0);

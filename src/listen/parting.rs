@@ -1,4 +1,4 @@
-//! The end of a connection.
+//! The graceful end of a connection.
 
 use std::{io, time::Duration};
 
@@ -6,8 +6,8 @@ use tokio::{io::AsyncWriteExt as _, time::timeout};
 
 use crate::listen::stream::Stream;
 
-/// Reads on for a moment after the last answer: closing a socket with unread bytes in it resets
-/// the connection, and the client would never see why it was refused.
+/// Closes the writing half, then reads on for a moment: closing a socket with unread bytes in it resets the
+/// connection, and the client would never see why it was refused.
 pub(super) async fn part(mut stream: Stream) {
     const MOMENT: Duration = Duration::from_secs(1);
     const MOST: usize = 1024 * 1024;

@@ -1,4 +1,4 @@
-//! A stream that gives up on a peer that does not read.
+//! A stream with a deadline for peers that do not read.
 
 use std::{
     io,
@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::listen::stream::Stream;
 
-/// A stream that gives up when its peer does not read for `patience`.
+/// A stream whose writes fail with `TimedOut` when its peer takes nothing for `patience`.
 pub(super) struct Patient {
     pub(super) stream: Stream,
     patience: Duration,

@@ -1,11 +1,11 @@
-//! Which peers are proxies whose word about the client counts.
+//! The peers that are trusted proxies: their word about the client's address counts.
 
 use std::{
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
 
-/// The trusted proxies, as networks. The default trusts nobody.
+/// The trusted proxies, as networks. By default no peer is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<Network>);
 
@@ -15,7 +15,7 @@ impl Proxies {
     }
 }
 
-/// All addresses that begin with the same bits, as IPv6 addresses (IPv4 lies mapped in there).
+/// All addresses that begin with the same bits, as IPv6 addresses (IPv4 addresses are mapped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Network {
     first: u128,

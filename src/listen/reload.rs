@@ -1,4 +1,4 @@
-//! A certificate that is replaced without a restart: on SIGHUP, and when the content of its files changes.
+//! Reloads a certificate without a restart: on SIGHUP, and when the content of its files changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,11 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the files are looked at. Their content is compared, for Kubernetes swaps links and leaves times alone.
+/// How often the files are checked. We compare their content, because Kubernetes swaps links and leaves times
+/// alone.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// Why the present certificate stays.
+/// Why the present certificate stays in use.
 #[derive(Debug, thiserror::Error)]
 enum Kept {
     #[error(transparent)]
@@ -26,11 +27,12 @@ enum Kept {
     Expired(time::OffsetDateTime),
 }
 
-/// Keeps a certificate as its files are. A bad pair of files changes nothing.
+/// Reloads `certificate` whenever its files change. A bad pair of files changes nothing.
 pub async fn keep_current(certificate: Arc<Certificate>, clock: Clock) {
     let mut hangups = signal(SignalKind::hangup()).ok();
     let mut judged = certificate.content().as_ref().map(Content::digest).map_err(Clone::clone);
-    // Both files are not replaced at once, so a bad pair is complained of when it is still there at the next look.
+    // The two files are not replaced at once, so a bad pair is logged only if it is still there at the next
+    // check.
     let mut is_new = false;
     let mut has_expired = false;
     tell(&certificate, &clock, &mut has_expired);
@@ -76,8 +78,9 @@ async fn next(hangups: &mut Option<Signal>) {
     }
 }
 
-/// Tells how long the certificate counts, and warns once when its time is over. A node that refused to start with an
-/// expired certificate would be out for the clients that do not look at the date, too.
+/// Reports the time until the certificate expires, and warns once after it has expired. A node does not
+/// refuse to start with an expired certificate, because it would then be down also for clients that do not
+/// check the date.
 fn tell(certificate: &Certificate, clock: &Clock, has_expired: &mut bool) {
     let now = clock.now().datetime();
     let expired = certificate.expired(now);

@@ -1,5 +1,4 @@
-//! What comes in on a connection: requests, one behind the other, of which only those are passed on that
-//! follow the rules.
+//! The requests of a connection, one after the other. Only well-formed requests are passed on.
 
 use std::{
     io,
@@ -17,31 +16,31 @@ use crate::listen::{
     head::{self, Fault, Follows, Scan, Seen},
 };
 
-/// The method of the request that stands in for one that is refused. It is made here, behind all that
-/// came before, so its answer comes in its turn and over the same path as every other.
+/// The method of the stand-in for a refused request. We put it into the stream behind all earlier requests,
+/// so its answer comes in order and over the same path as every other answer.
 pub(super) const REFUSED: &str = "REFUSED";
 
-/// The longest head, and how many fields it may have.
+/// The longest head, and the most header fields in it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Most {
     pub(super) bytes: usize,
     pub(super) fields: usize,
 }
 
-/// A stream that passes on well-formed requests. What comes behind one that is refused is never read.
+/// A stream that passes on well-formed requests. Bytes behind a refused request are never read.
 pub(super) struct Requests<S> {
     stream: S,
     most: Most,
     next: Next,
     scan: Scan,
-    /// The beginning of a head.
+    /// The beginning of a head that is not complete yet.
     held: Vec<u8>,
     /// Checked bytes for hyper.
     ready: Vec<u8>,
     refused: Arc<OnceLock<Fault>>,
 }
 
-/// Whether something that is not HTTP may come behind a request with these headers.
+/// Whether a request with these headers asks for a WebSocket, so that bytes other than HTTP may follow.
 pub(super) fn asks_for_socket(headers: &HeaderMap) -> bool {
     headers.get_all(header::UPGRADE).iter().any(|line| head::names_websocket(line.as_bytes()))
 }
@@ -52,11 +51,11 @@ enum Next {
     Head,
     Body(u64),
     Chunks(Chunks),
-    /// A fault that makes the bytes no HTTP.
+    /// Bytes other than HTTP, after a request for a WebSocket.
     Anything,
     /// Nothing more: a request was refused.
     Nothing,
-    /// A body that has broken the rules.
+    /// Nothing more: a chunked body broke the rules, so reading fails.
     Broken,
 }
 
@@ -66,12 +65,13 @@ impl<S> Requests<S> {
         Self { stream, most, next: Next::Head, scan: Scan::default(), held, ready, refused }
     }
 
-    /// The stream, and what was read and not passed on.
+    /// The stream, and the bytes that hyper has not taken yet.
     pub(super) fn into_inner(self) -> (S, Bytes) {
         (self.stream, self.ready.into())
     }
 
-    /// How many of these bytes may be passed on. The rest is the beginning of a head.
+    /// Returns how many of these bytes may be passed on. In the state `Head`, the rest is the beginning of a
+    /// head.
     fn judge(&mut self, bytes: &[u8]) -> usize {
         let mut passed = 0;
         while passed < bytes.len() {
@@ -120,7 +120,8 @@ impl<S> Requests<S> {
         passed
     }
 
-    /// The stand-in names the host and the origin, by which it is decided which pages may read the answer.
+    /// Puts a stand-in for the refused request into the stream. The stand-in names the host and the origin,
+    /// because they decide which pages may read the answer.
     fn stand_in(&mut self, fault: Fault, head: &[u8]) {
         self.next = Next::Nothing;
         if self.refused.set(fault).is_err() {
@@ -137,11 +138,11 @@ impl<S> Requests<S> {
         self.ready.extend_from_slice(b"\r\n\r\n");
     }
 
-    /// Sorts what has been read behind what is held.
+    /// Judges the held bytes again, after more bytes were appended to them.
     fn sort(&mut self) {
         let held = std::mem::take(&mut self.held);
         let passed = self.judge(&held);
-        // A stand-in comes behind what was passed.
+        // The passed bytes go before a stand-in that `judge` may have appended.
         self.ready.splice(..0, held[..passed].iter().copied());
         if matches!(self.next, Next::Head) {
             self.held = held;

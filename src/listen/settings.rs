@@ -7,24 +7,26 @@ use crate::listen::{pages::Origins, proxies::Proxies, tls::Tls};
 /// The settings of a listener.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// What strangers may cost.
+    /// The bounds on the cost of strangers.
     pub limits: Limits,
-    /// Which web pages may read the answers, of every endpoint. `None`: it is not decided here.
+    /// Which web pages may read the answers of every endpoint. `None`: this listener decides nothing about
+    /// origins.
     pub origins: Option<Origins>,
-    /// Which peers are believed about the address of the client.
+    /// The peers whose word about the client's address is trusted.
     pub proxies: Proxies,
-    /// Whether TLS is spoken, and nothing else.
+    /// TLS, if this listener speaks it. A listener with TLS speaks nothing else.
     pub tls: Option<Tls>,
 }
 
-/// The limits of one connection, and of all together. Sizes are bytes.
+/// The limits of one connection, and of all connections together. Sizes are in bytes.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// HTTP connections at a time; beyond it the next ones wait in the kernel. A connection that
-    /// was upgraded no longer counts: the gateway counts its sockets itself.
+    /// HTTP connections at a time; further ones wait in the kernel. An upgraded connection no longer counts
+    /// here, because the gateway counts its sockets itself.
     pub connections: usize,
-    /// Connections of one address on which no request has had an access token that counts. Beyond it, the
-    /// oldest one that waits for its client is closed. A trusted proxy speaks for many, and has no such bound.
+    /// Connections of one address on which no request has carried a valid access token. Beyond this number,
+    /// the oldest connection that waits for its client is closed. A trusted proxy speaks for many clients, so
+    /// it has no such bound.
     pub newcomers: usize,
     /// The longest request target; 414 beyond it.
     pub uri: usize,
@@ -46,7 +48,7 @@ pub struct Limits {
     pub stop_within: Duration,
 }
 
-/// The most bytes of a request's body. No part behind the door counts them again.
+/// The most bytes of a request's body. Code behind the door does not count them again.
 pub const BODY: usize = 64 * 1024;
 
 impl Default for Limits {

@@ -1,4 +1,4 @@
-//! A connection, with TLS or without.
+//! A connection with or without TLS.
 
 use std::{
     io::{self, IoSlice},
@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::server::TlsStream;
 
-/// A connection, with TLS or without.
+/// A connection with or without TLS.
 pub(super) enum Stream {
     Plain(TcpStream),
     Secured(Box<TlsStream<TcpStream>>),

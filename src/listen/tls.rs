@@ -1,4 +1,4 @@
-//! TLS at the listener: 1.2 and 1.3 by rustls, for HTTP/1.1 alone.
+//! TLS at the listener: versions 1.2 and 1.3 by rustls, for HTTP/1.1 alone.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -26,12 +26,12 @@ const HANDSHAKE: u8 = 0x16;
 #[derive(Debug, Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
-    /// What clients are shown.
+    /// The certificate that clients are shown.
     pub certificate: Arc<Certificate>,
 }
 
 impl Tls {
-    /// TLS that shows clients this certificate.
+    /// TLS that shows `certificate` to clients.
     pub fn with(certificate: Certificate) -> Self {
         let certificate = Arc::new(certificate);
         let versions = ServerConfig::builder_with_provider(default_provider().into())
@@ -39,13 +39,13 @@ impl Tls {
             .expect("the provider has suites for both versions");
         let mut config = versions.with_no_client_auth().with_cert_resolver(certificate.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        // A resumed handshake was measured to cost as much as a whole one.
+        // A resumed handshake cost as much as a full one when we measured both.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         Self { config: Arc::new(config), certificate }
     }
 
-    /// The connection after its handshake, which may take so long. `None`: there was none.
+    /// The connection after its handshake. `None`: the handshake failed, or took longer than `within`.
     pub(super) async fn open(&self, tcp: TcpStream, within: Duration) -> Option<Stream> {
         let opened = async {
             let mut first = [0];
@@ -69,7 +69,7 @@ impl Tls {
     }
 }
 
-/// Ends a connection that does not speak TLS, with an answer if it speaks HTTP.
+/// Refuses a connection that does not begin with a TLS handshake. A client that speaks HTTP gets an answer.
 async fn refuse(mut tcp: TcpStream, first: u8) -> io::Result<Option<Stream>> {
     if first.is_ascii_uppercase() {
         let id = RequestId::of(&HeaderMap::new());

@@ -1,4 +1,4 @@
-//! Until when a certificate counts: the one thing that is read of it here (RFC 5280, section 4.1).
+//! The end of a certificate's validity: the only field that we parse ourselves (RFC 5280, section 4.1).
 
 use time::{Date, Month, OffsetDateTime, Time};
 
@@ -8,7 +8,7 @@ const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
 const VERSION: u8 = 0xA0;
 
-/// The end of the validity of a certificate in DER. `None`: this is no certificate.
+/// The end of the validity of a certificate in DER. `None`: the bytes are no certificate.
 pub(super) fn not_after(certificate: &[u8]) -> Option<OffsetDateTime> {
     let mut whole = Der(certificate).inside(SEQUENCE)?;
     let mut signed = whole.inside(SEQUENCE)?;
@@ -40,11 +40,11 @@ fn number(digits: &[u8]) -> Option<i32> {
         .try_fold(0, |number, digit| digit.is_ascii_digit().then(|| 10 * number + i32::from(digit - b'0')))
 }
 
-/// What is left of a sequence of values.
+/// The unread rest of a sequence of DER values.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The next value, and its kind.
+    /// Takes the next value, with its kind.
     fn value(&mut self) -> Option<(u8, &'a [u8])> {
         let (&kind, rest) = self.0.split_first()?;
         let (&first, rest) = rest.split_first()?;

@@ -19,7 +19,7 @@ struct Served {
     tracker: TaskTracker,
 }
 
-/// Serves what was received: method, target and body.
+/// Answers each request with its method, target and body.
 async fn echo(limits: Limits) -> Served {
     served(
         limits,
@@ -54,7 +54,7 @@ impl Served {
         stream
     }
 
-    /// Everything the server says to `bytes` until it closes.
+    /// Everything that the server sends in answer to `bytes` until it closes.
     async fn says(&self, bytes: &[u8]) -> String {
         rest(&mut self.connect(bytes).await).await
     }
@@ -245,7 +245,7 @@ async fn stop_ends_idle_connections_at_once_and_lets_requests_finish() {
     assert!(TcpStream::connect(served.address).await.is_err(), "nobody listens any more");
 }
 
-/// Runs itself again in a process that may open few files only.
+/// Runs the same test again in a process that may open only a few files.
 #[test]
 fn when_files_run_out_the_loop_pauses_and_then_goes_on() {
     const CHILD: &str = "VERBATIM_TEST_WITH_FEW_FILES";
@@ -288,7 +288,7 @@ async fn run_out_of_files() {
     assert!(said.ends_with("GET / <>"), "{said}");
 }
 
-/// Hundredths of a second that this process has worked.
+/// The processor time of this process, in hundredths of a second.
 fn ticks(statistics: &std::fs::File) -> u64 {
     let mut line = [0; 1024];
     let read = std::os::unix::fs::FileExt::read_at(statistics, &mut line, 0).unwrap();

@@ -1,4 +1,4 @@
-//! RFC 9112, sections 2 to 7, over a socket: what must be refused is refused, and what must be accepted is.
+//! RFC 9112, sections 2 to 7, over a socket: every bad request is refused, and every good one accepted.
 
 use super::*;
 
@@ -93,11 +93,11 @@ const REFUSED: &[(&[u8], u16)] = &[
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\na: b\nc: d\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n a: b\r\n\r\n", 400),
     (b"POST / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\n", 400),
-    // Not of that standard, but as little clear: who asks?
+    // Not from that standard, but just as ambiguous: the request has two callers.
     (b"GET / HTTP/1.1\r\nhost: x\r\nauthorization: Bearer a\r\nAuthorization: Bearer b\r\n\r\n", 400),
 ];
 
-/// Requests that are accepted, with what the endpoint gets of them.
+/// Accepted requests, each with the method, target and body that the endpoint gets.
 const ACCEPTED: &[(&[u8], &str)] = &[
     (b"GET /a?b=c HTTP/1.1\r\nhost: x\r\n", "GET /a?b=c <>"),
     (b"\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n", "GET / <>"),
@@ -120,7 +120,7 @@ async fn what_has_to_be_refused_is_refused_and_ends_the_connection() {
         let code = &whole[..whole.len().min(12)];
         assert_eq!(code, format!("HTTP/1.1 {status}"), "{shown:?}: {whole}");
         assert_refused(&whole, *status, problem_of(&whole)["code"].as_str().unwrap());
-        // The same in small pieces behind a good request, which is answered first.
+        // The same bytes in small pieces behind a good request, which is answered first.
         let mut piecewise = served.connect(b"GET /first HTTP/1.1\r\nhost: x\r\n\r\n").await;
         for piece in request.chunks(7) {
             if piecewise.write_all(piece).await.is_err() {
@@ -194,7 +194,7 @@ async fn pages_can_read_every_refusal() {
         assert!(said.contains("access-control-expose-headers: ") && said.contains("vary: origin"), "{said}");
         assert!(said.contains("application/problem+json"), "{said}");
     }
-    // Of those that are cut off before the origin is seen, all but the origin is there.
+    // A request that is cut off before its origin is read gets the same answer without the headers for pages.
     for (request, status, code) in [(&huge, 414, "uri_too_long"), (&many, 431, "headers_too_large")] {
         assert_refused(&served.says(request.as_bytes()).await, status, code);
     }

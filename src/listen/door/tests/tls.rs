@@ -18,7 +18,7 @@ use tokio_rustls::{
 use super::*;
 use crate::listen::{Certificate, Tls, Upgrade, validity};
 
-/// A certificate for `localhost` and its key, as they lie in files.
+/// A certificate for `localhost` and its key, in two files.
 struct Made {
     certificate: tempfile::NamedTempFile,
     key: tempfile::NamedTempFile,
@@ -174,7 +174,7 @@ fn the_end_of_a_certificate_is_read() {
         let certificate = CertificateDer::from_pem_file(made.certificate.path()).unwrap();
         assert_eq!(validity::not_after(&certificate), Some(until));
         for length in 0..certificate.len() {
-            // Whatever is cut off, nothing panics.
+            // The parser panics at no length.
             let _ = validity::not_after(&certificate[..length]);
         }
         let mut changed = certificate.to_vec();
