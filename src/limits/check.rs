@@ -1,4 +1,4 @@
-//! Whether a request may go on.
+//! Decides whether a request may go on.
 
 use std::time::Duration;
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{domain::UserId, telemetry::METRICS};
 
-/// A budget is used up.
+/// The refusal of a request, because a budget is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the limit `{}` is reached for {} ms", .policy.word(), .wait.as_millis())]
 pub struct Exceeded {
-    /// The policy that refuses.
+    /// The policy that refuses the request.
     pub policy: Policy,
-    /// The time until the same request would pass, if nothing else comes.
+    /// The time until the same request would pass, if no other comes before it.
     pub wait: Duration,
 }
 
@@ -34,7 +34,7 @@ pub struct RateLimits {
 }
 
 impl RateLimits {
-    /// Full budgets. Nodes that share a secret know one another's keys.
+    /// Full budgets for all keys. Nodes with the same secret know one another's keys.
     pub fn new(rates: Rates, shared: &[u8; 32]) -> Self {
         let mut paces = [None; Policy::ROWS];
         for policy in Policy::ALL {
@@ -54,7 +54,7 @@ impl RateLimits {
         self.admit_many(policy, key, 1)
     }
 
-    /// Takes units of a budget: all of them, or none.
+    /// Takes units of a budget: all of them, or none. Above the burst, a cost counts as the burst.
     pub fn admit_many(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) -> Result<(), Exceeded> {
         let Some((rate, pace)) = self.in_force(policy) else { return Ok(()) };
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
@@ -70,7 +70,7 @@ impl RateLimits {
         answer.map_err(|wait| exceeded(policy, wait))
     }
 
-    /// Says no for a reason that is counted elsewhere, in the words of the policy.
+    /// Refuses a request in the name of the policy, for a reason that is counted elsewhere.
     pub fn refuse(&self, policy: Policy, wait: Duration) -> Exceeded {
         if let Some(rate) = self.rates.of(policy) {
             noted::note(AppliedPolicy { policy, rate, remaining: 0, next: wait });
@@ -79,12 +79,12 @@ impl RateLimits {
         Exceeded { policy, wait }
     }
 
-    /// The name of a budget where nodes keep it together: the same number on all nodes.
+    /// The name of a budget for counters that the nodes keep together: the same number on all nodes.
     pub fn number_of(&self, policy: Policy, key: impl Into<BudgetKey>) -> u64 {
         self.secret.hash(policy, key.into())
     }
 
-    /// Puts units back that were taken for something that did not happen.
+    /// Puts units back that were taken for an action that did not happen.
     pub fn give_back(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
         let Some((rate, pace)) = self.in_force(policy) else { return };
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
@@ -96,33 +96,34 @@ impl RateLimits {
         note(policy, rate, pace, arrival, now);
     }
 
-    /// Gives back what a request has cost its user, because a policy of its own has admitted it.
+    /// Gives back the unit of [`Policy::User`] that a request has cost, because another policy has admitted
+    /// the request.
     pub fn instead_of_user(&self, user: UserId) {
         self.give_back(Policy::User, user, 1);
         noted::forget(Policy::User);
     }
 
-    /// Takes a unit of a policy of its own, in place of what the request has cost its user.
+    /// Takes a unit of `policy`, in place of the unit of [`Policy::User`] that the request has cost.
     pub fn admit_instead_of_user(&self, policy: Policy, user: UserId) -> Result<(), Exceeded> {
         self.admit(policy, user)?;
         self.instead_of_user(user);
         Ok(())
     }
 
-    /// A budget that no other part of this process shares, and no other node.
+    /// A budget for one owner, which no other part of this process and no other node shares.
     pub fn meter(&self, policy: Policy) -> Meter {
         let pace = self.in_force(policy).map(|(_, pace)| pace);
         Meter { policy, pace, born: Instant::now(), arrival: 0 }
     }
 
-    /// What is left of a budget; `None` where the policy is off.
+    /// The rest of a budget, without taking from it; `None` where the policy is off.
     pub fn peek(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<AppliedPolicy> {
         let (rate, pace) = self.in_force(policy)?;
         let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
         Some(applied(policy, rate, pace, self.map.arrival(hash), now))
     }
 
-    /// Takes what another node has admitted. Whether the number is that of a policy.
+    /// Takes units that another node has admitted. Returns whether `number` belongs to a policy.
     pub(super) fn spend(&self, number: u8, hash: u64, units: u32) -> bool {
         let Some(policy) = Policy::numbered(number) else { return false };
         if let Some((_, pace)) = self.in_force(policy) {
@@ -145,7 +146,7 @@ impl RateLimits {
     }
 }
 
-/// A budget of one owner.
+/// A budget of one owner, outside the map.
 #[derive(Debug)]
 pub struct Meter {
     policy: Policy,
@@ -168,13 +169,13 @@ impl Meter {
     }
 }
 
-/// A refusal, counted.
+/// Counts the refusal and returns it.
 fn exceeded(policy: Policy, wait: u64) -> Exceeded {
     METRICS.rate_limited.get_or_create(&[("policy", policy.word())]).inc();
     Exceeded { policy, wait: Duration::from_nanos(wait) }
 }
 
-/// After 584 years time stands still.
+/// The time stands still after 584 years.
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,7 +1,8 @@
-//! The generic cell rate algorithm on integers: one time a key, the *theoretical arrival time*, at which the
-//! budget of the key is full again. Pure: times are nanoseconds since a beginning that the caller chooses.
+//! The generic cell rate algorithm on integers. Each key has one number, the *theoretical arrival time*, at
+//! which the budget of the key is full again. Pure: times are nanoseconds since an origin that the caller
+//! chooses.
 
-/// How fast a budget fills and how much it holds, in nanoseconds of time.
+/// How fast a budget fills and how much the budget holds, as times in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pace {
     /// The time in which the budget grows by one unit.
@@ -10,27 +11,27 @@ pub(super) struct Pace {
     capacity: u64,
 }
 
-/// What is left of a budget.
+/// The rest of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Left {
     /// The whole units that are left.
     pub(super) units: u32,
-    /// The time until there is one unit more; 0 for a full budget.
+    /// The time until there is one more unit; 0 for a full budget.
     pub(super) next: u64,
 }
 
-/// Consumption on other nodes can put a key into debt, for bursts that hit many nodes at once. The debt is bounded
-/// by so many bursts, so that a node that tells nonsense cannot lock a key out for long.
+/// Consumption on other nodes can put a key into debt, for bursts that hit many nodes at once. This is the
+/// most debt, in bursts, so that a node that tells nonsense cannot lock a key out for long.
 const DEBT: u64 = 16;
 
 impl Pace {
-    /// `units` in `nanoseconds` in the long run, and `burst` units at once.
+    /// A budget of `burst` units that grows by `units` in `nanoseconds`.
     pub(super) fn new(units: u32, nanoseconds: u64, burst: u32) -> Self {
         let interval = (nanoseconds / u64::from(units.max(1))).max(1);
         Self { interval, capacity: interval.saturating_mul(burst.into()) }
     }
 
-    /// Takes `cost` units: the new arrival time, or how long to wait for the units.
+    /// Takes `cost` units: returns the new arrival time, or the wait until the units are there.
     ///
     /// A cost above the burst is taken as the burst, because no wait would ever be long enough.
     pub(super) fn admit(self, arrival: u64, now: u64, cost: u32) -> Result<u64, u64> {
@@ -42,8 +43,8 @@ impl Pace {
         }
     }
 
-    /// Takes units that another node has admitted, whether or not they are there. More units than a burst are
-    /// taken as a burst: an honest node tells ten times a second, except after an outage.
+    /// Takes units that another node has admitted, even if the budget has fewer. More units than a burst
+    /// count as a burst: an honest node tells ten times a second, except after an outage.
     pub(super) fn spend(self, arrival: u64, now: u64, units: u32) -> u64 {
         let spent = self.interval.saturating_mul(units.into()).min(self.capacity);
         let most = now.saturating_add(self.capacity.saturating_mul(DEBT));
@@ -55,13 +56,13 @@ impl Pace {
         arrival.saturating_sub(self.interval.saturating_mul(units.into()))
     }
 
-    /// What is left.
+    /// How much of the budget is left at `now`.
     pub(super) fn left(self, arrival: u64, now: u64) -> Left {
         let used = arrival.saturating_sub(now);
         let units = self.capacity.saturating_sub(used) / self.interval;
         let next = match used {
             0 => 0,
-            // One unit more is there as soon as no more than this is used.
+            // One more unit is there as soon as no more than this is used.
             _ => used.saturating_sub(self.capacity.saturating_sub((units + 1).saturating_mul(self.interval))),
         };
         Left { units: u32::try_from(units).unwrap_or(u32::MAX), next }
@@ -113,7 +114,7 @@ mod tests {
         assert_eq!(nonsense, DEBT * SECOND);
     }
 
-    /// What happens to a budget.
+    /// Something that happens to a budget.
     #[derive(Debug, Clone, Copy)]
     enum Step {
         Asks(u32),
@@ -152,7 +153,7 @@ mod tests {
                                 spent += u64::from(cost.min(burst));
                                 let most = u128::from(burst)
                                     + u128::from(now - begin) * u128::from(units) / u128::from(seconds * SECOND);
-                                // An interval is cut to whole nanoseconds.
+                                // An interval is rounded down to whole nanoseconds.
                                 prop_assert!(u128::from(spent) <= most + 1 + u128::from(spent) / 1_000_000);
                             }
                             Err(wait) => {
@@ -167,7 +168,8 @@ mod tests {
                         arrival = pace.spend(arrival, now, count);
                         spent += u64::from(count.min(burst));
                         prop_assert_eq!(pace.left(arrival, now).units, before.saturating_sub(count));
-                        // Others may have admitted more than there was: the debt is paid before anything else.
+                        // Other nodes may have admitted more than there was: the debt is paid before anything
+                        // else.
                         spent = spent.min(u64::from(burst) + (now - begin) / pace.interval);
                     }
                 }

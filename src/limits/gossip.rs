@@ -1,7 +1,7 @@
-//! What nodes tell one another of their budgets, ten times a second.
+//! Nodes tell one another, ten times a second, how many units they have admitted.
 //!
-//! A message is one byte for its form, eight for the node, and then for each key eight for its hash, one for the
-//! policy and four for the units, all in network byte order.
+//! A message is one byte for its format and eight for the node, then for each key eight for the hash, one for
+//! the policy and four for the units, all in network byte order.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,22 +15,22 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often a node tells what it has admitted.
+/// How often a node tells the others.
 const TELL: Duration = Duration::from_millis(100);
-/// The form of messages that this version writes and reads.
+/// The format of the messages that this version writes and reads.
 const FORM: u8 = 1;
 const HEAD: usize = 9;
 const ENTRY: usize = 13;
 /// The most bytes of a message.
 const MOST: usize = 64 * 1024;
 
-/// Starts to tell the other nodes and to hear them.
+/// Starts the tasks that tell the other nodes and hear them.
 pub(crate) async fn start(
     limits: &Arc<RateLimits>,
     log: &Log,
     tasks: &Supervisor,
 ) -> Result<(), Unavailable> {
-    // The random half of the name: nodes that start at once differ in it.
+    // The random half of the UUID: nodes that start at the same time differ in this half.
     let node = clock::name().as_u64_pair().1;
     let spendings = log.spendings().await?;
     tasks.spawn("limits told", tell(limits.clone(), log.clone(), node));
@@ -43,7 +43,7 @@ async fn tell(limits: Arc<RateLimits>, log: Log, node: u64) {
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
-        // Nothing is taken out while nobody could hear it: then a message would wait in the client.
+        // Nothing is taken out of the map while no node could hear it: a message would wait in the client.
         if !log.is_connected() {
             continue;
         }
@@ -64,7 +64,7 @@ async fn hear(limits: Arc<RateLimits>, mut spendings: Spendings, node: u64) {
 }
 
 impl RateLimits {
-    /// What this node has admitted since it was last asked, as messages.
+    /// Takes the units that this node has admitted since the last call, as messages.
     fn spent(&self, node: u64) -> Vec<Vec<u8>> {
         let mut messages: Vec<Vec<u8>> = Vec::new();
         self.map.take_spent(|spent| {
@@ -82,7 +82,8 @@ impl RateLimits {
         messages
     }
 
-    /// Counts what another node has admitted. Whether all of the message was understood: the rest is ignored.
+    /// Counts the units that another node has admitted. Returns whether all of the message was understood;
+    /// parts that were not are ignored.
     fn hear(&self, message: &[u8], this_node: u64) -> bool {
         let Some((head, entries)) = message.split_first_chunk::<HEAD>() else { return false };
         let (entries, rest) = entries.as_chunks::<ENTRY>();
@@ -163,7 +164,7 @@ mod tests {
         assert_eq!(left(&other, user(1)), 9);
     }
 
-    /// Three nodes, in turn, with far more requests than the limit: what passes in `seconds`.
+    /// Three nodes, in turn, with far more requests than the limit: the requests that pass in `seconds`.
     async fn passes(seconds: u64) -> u32 {
         let nodes = [node("300/60:30"), node("300/60:30"), node("300/60:30")];
         let mut passed = 0;

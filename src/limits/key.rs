@@ -1,5 +1,5 @@
-//! Whose budget it is: a few bytes, hashed with a key that all nodes of an installation share and strangers do not
-//! have, so that nobody can choose names that share a budget.
+//! The owner of a budget as a few bytes. The key is hashed with a secret that all nodes of an installation
+//! share and strangers do not have, so nobody can choose names that share a budget.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ use crate::domain::{ConversationId, UserId};
 /// The most bytes of a key: its policy and two ids.
 const MOST: usize = 33;
 
-/// Whose budget it is, within a policy.
+/// The owner of a budget, within a policy.
 #[derive(Debug, Clone, Copy)]
 pub struct BudgetKey {
     bytes: [u8; MOST],
@@ -28,7 +28,7 @@ impl BudgetKey {
         key
     }
 
-    /// An IPv4 address, or the /56 of an IPv6 address: what one household gets.
+    /// The budget of an IPv4 address, or of the /56 of an IPv6 address, the usual prefix of one household.
     pub fn address(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::of([&address.octets(), &[]]),
@@ -36,7 +36,8 @@ impl BudgetKey {
         }
     }
 
-    /// The /24 of an IPv4 address, or the /48 of an IPv6 address: what one organisation gets.
+    /// The budget of the /24 of an IPv4 address, or of the /48 of an IPv6 address, the usual prefix of one
+    /// organisation.
     pub fn address_group(address: IpAddr) -> Self {
         match address.to_canonical() {
             IpAddr::V4(address) => Self::of([&address.octets()[..3], &[]]),
@@ -44,12 +45,12 @@ impl BudgetKey {
         }
     }
 
-    /// A user name as typed, which need not exist.
+    /// The budget of a user name as typed. No account of that name needs to exist.
     pub fn name(name: &str) -> Self {
         Self::digest(&[name.as_bytes()])
     }
 
-    /// A user name as typed from one group of addresses.
+    /// The budget of a user name as typed from one group of addresses.
     pub fn name_from(name: &str, address: IpAddr) -> Self {
         let Self { bytes, length } = Self::address_group(address);
         // No name begins with NUL, so no name alone has this digest.
@@ -62,7 +63,7 @@ impl BudgetKey {
         Self::of([context.finish().as_ref(), &[]])
     }
 
-    /// An account in a conversation.
+    /// The budget of an account in one conversation.
     pub fn member(user: UserId, conversation: ConversationId) -> Self {
         Self::of([user.uuid().as_bytes(), conversation.uuid().as_bytes()])
     }
@@ -80,12 +81,12 @@ impl From<ConversationId> for BudgetKey {
     }
 }
 
-/// The secret of the hashes.
+/// The secret key of the hashes.
 #[derive(Clone, Copy)]
 pub(super) struct Secret(u64, u64);
 
 impl Secret {
-    /// Derived from a secret that all nodes share.
+    /// Derives the secret from one that all nodes share.
     pub(super) fn derived(shared: &[u8; 32]) -> Self {
         let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, shared), b"verbatim.limits");
         let word = |at: usize| {
@@ -95,7 +96,7 @@ impl Secret {
         Self(word(0), word(8))
     }
 
-    /// The hash of a key within a policy; never 0.
+    /// The hash of a key within a policy. It is never 0, the mark of an empty place in the map.
     pub(super) fn hash(self, policy: Policy, mut key: BudgetKey) -> u64 {
         key.bytes[0] = policy.number();
         siphash((self.0, self.1), &key.bytes[..key.length]).max(1)

@@ -1,43 +1,45 @@
-//! The budgets of this process: a map of fixed size, so that no flood of keys can fill the memory, and without an
-//! allocation for each check.
+//! The budgets of this process in a map of fixed size: no flood of keys can fill the memory, and no check
+//! allocates.
 //!
-//! A hash belongs to one shard and there to one set of eight places. A new key takes a place that is free or whose
-//! budget is full, because a full budget says nothing that an absent one does not say. If all eight are in use, the
-//! key takes the place of the budget that is full soonest. So keys that were throttled last are forgotten last.
+//! A hash belongs to one shard, and there to one set of eight places. A new key takes a place that is free or
+//! whose budget is full, because a full budget says no more than an absent one. If all eight budgets are in
+//! use, the key takes the place of the budget that is full soonest. So the keys that were throttled last are
+//! forgotten last.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 const SHARDS: usize = 64;
 const SETS: usize = 2_048;
 const WAYS: usize = 8;
-/// Keys that can be touched in one shard between two rounds of telling before the whole shard is looked through.
+/// How many touched keys a shard can list between two rounds of gossip. After more, the whole shard is
+/// scanned.
 const TOUCHED: usize = 1_024;
-/// The most units of a key that wait to be told.
+/// The most units of a key that wait for the next round of gossip.
 const MOST_SPENT: u32 = 0xff_ffff;
 
 /// All budgets.
 pub(super) struct Map(Box<[Mutex<Shard>]>);
 
-/// The columns of a shard. A place without a key has the hash 0. Columns of zeros take no memory before their first
-/// use.
+/// The columns of a shard. A place without a key has the hash 0. Columns of zeros take no memory before their
+/// first use.
 struct Shard {
     hashes: Vec<u64>,
-    /// When the budget is full again.
+    /// The time at which each budget is full again.
     arrivals: Vec<u64>,
-    /// What was spent here and not told yet: the policy in the highest byte, the units below.
+    /// The units that were spent here and not told yet: the policy in the highest byte, the units below.
     spent: Vec<u32>,
     touched: Vec<u32>,
-    /// More keys were touched than `touched` holds.
+    /// Whether more keys were touched than `touched` holds.
     is_crowded: bool,
 }
 
-/// What becomes of a budget.
+/// The result of a change to a budget.
 pub(super) struct Change<T> {
     /// The new arrival time.
     pub(super) arrival: u64,
-    /// The units by which more, or less, has to be told.
+    /// The units by which more, or less, has to be told to the other nodes.
     pub(super) spent: i32,
-    /// For the caller.
+    /// The result for the caller.
     pub(super) answer: T,
 }
 
@@ -61,7 +63,7 @@ impl Map {
         Self((0..SHARDS).map(|_| Mutex::new(shard())).collect())
     }
 
-    /// Changes a budget in one turn; a key that is not there has been full for ever.
+    /// Changes a budget under the lock of its shard. A key that is not in the map has a full budget.
     pub(super) fn change<T>(
         &self,
         hash: u64,
@@ -79,14 +81,14 @@ impl Map {
         answer
     }
 
-    /// When a budget is full again; 0 if it is not there.
+    /// The time at which a budget is full again; 0 if the key is not in the map.
     pub(super) fn arrival(&self, hash: u64) -> u64 {
         let shard = self.shard(hash);
         let set = set(hash);
         (set..set + WAYS).find(|at| shard.hashes[*at] == hash).map_or(0, |at| shard.arrivals[at])
     }
 
-    /// Takes out what was spent since the last time.
+    /// Takes out the units that were spent since the last call.
     pub(super) fn take_spent(&self, mut each: impl FnMut(Spent)) {
         for shard in &self.0 {
             let mut shard = locked(shard);
@@ -116,7 +118,7 @@ fn set(hash: u64) -> usize {
 }
 
 impl Shard {
-    /// The place of a key, which it has from now on.
+    /// Finds the place of a key, or gives the key a place.
     fn place(&mut self, hash: u64, now: u64) -> usize {
         let set = set(hash);
         let places = set..set + WAYS;
@@ -160,7 +162,7 @@ impl Shard {
 mod tests {
     use super::*;
 
-    /// Spends a unit, and sets when the budget is full.
+    /// Spends a unit, and sets the time at which the budget is full.
     fn spend(map: &Map, hash: u64, now: u64, until: u64) -> u64 {
         map.change(hash, 9, now, |before| Change { arrival: until, spent: 1, answer: before })
     }
@@ -194,7 +196,7 @@ mod tests {
         for n in 1..=8 {
             spend(&map, key(n), 0, 1_000 + n);
         }
-        // The third is full at 1,003.
+        // The third budget is full at 1,003.
         map.change(key(3), 9, 0, |_| Change { arrival: 500, spent: 0, answer: () });
         spend(&map, key(9), 600, 2_000);
         assert_eq!(map.arrival(key(3)), 0, "forgotten without a loss");

@@ -1,4 +1,4 @@
-//! The policies that applied to a request, for the head of its answer.
+//! Remembers the policies that applied to a request, for the headers of its answer.
 
 use std::{cell::Cell, time::Duration};
 
@@ -8,28 +8,28 @@ tokio::task_local! {
     static NOTED: Cell<Noted>;
 }
 
-/// A policy that applied to a request, and what it left.
+/// A policy that applied to a request, and the budget that it left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppliedPolicy {
-    /// Which policy.
+    /// The policy that applied.
     pub policy: Policy,
-    /// Its rate.
+    /// The rate of the policy.
     pub rate: Rate,
-    /// The units that are left at this moment.
+    /// The units that are left after the request.
     pub remaining: u32,
-    /// The time until there is one unit more; nothing for a full budget.
+    /// The time until there is one more unit; zero for a full budget.
     pub next: Duration,
 }
 
 /// The most policies that apply to one request.
 const MOST: usize = 4;
 
-/// What has applied so far, in the order in which it was checked.
+/// The policies that have applied so far, in the order in which they were checked.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Noted([Option<AppliedPolicy>; MOST]);
 
 impl Noted {
-    /// All of them.
+    /// The policies in that order.
     pub fn iter(&self) -> impl Iterator<Item = &AppliedPolicy> {
         self.0.iter().flatten()
     }
@@ -50,7 +50,7 @@ impl Noted {
     }
 }
 
-/// Answers a request, and tells what applied to it.
+/// Answers a request, and returns the policies that applied to it.
 pub(crate) async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
     NOTED
         .scope(Cell::default(), async {
@@ -60,12 +60,12 @@ pub(crate) async fn within<F: Future>(answering: F) -> (F::Output, Noted) {
         .await
 }
 
-/// Notes what applied. Outside of a request, as on a socket, nobody asks for it.
+/// Notes a policy that applied. Outside of a request, as on a socket, this does nothing.
 pub(super) fn note(applied: AppliedPolicy) {
     let _ = NOTED.try_with(|noted| noted.set(noted.get().with(applied)));
 }
 
-/// Takes back what another policy has replaced.
+/// Removes a policy that another one has replaced.
 pub(super) fn forget(policy: Policy) {
     let _ = NOTED.try_with(|noted| noted.set(noted.get().without(policy)));
 }

@@ -1,12 +1,12 @@
-//! The policies: what is limited, for whom, and how much of it by default. The one table.
+//! The policies in one table: the action that is limited, the owner of each budget, and the default rate.
 
 use super::rate::{PolicyLimit, Rate};
 
 macro_rules! policies {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $word:literal, $key:literal, $quota:literal / $seconds:literal : $burst:literal;)+) => {
-        /// What is limited.
+        /// A rate limit on one kind of request or frame.
         ///
-        /// The number of a policy is what nodes of other versions know it by: never give one to another policy.
+        /// Nodes of other versions know a policy by its number: never give the number to another policy.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u8)]
         pub enum Policy { $($(#[doc = $doc])+ $name = $number,)+ }
@@ -20,17 +20,17 @@ macro_rules! policies {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// What has a budget of its own.
+            /// The owner of a budget, in words.
             pub const fn key(self) -> &'static str {
                 match self { $(Self::$name => $key,)+ }
             }
 
-            /// The limit where an operator wants no other.
+            /// The rate that holds unless an operator sets another.
             pub const fn default_rate(self) -> Rate {
                 match self { $(Self::$name => Rate { quota: $quota, seconds: $seconds, burst: $burst },)+ }
             }
 
-            /// The policy with this number.
+            /// The policy with this number; `None` for a policy of a newer version.
             pub(super) const fn numbered(number: u8) -> Option<Self> {
                 match number { $($number => Some(Self::$name),)+ _ => None }
             }
@@ -70,21 +70,21 @@ policies! {
 }
 
 impl Policy {
-    /// The number of rows of a table by [`Policy::number`].
+    /// The length of a table that is indexed by [`Policy::number`].
     pub(super) const ROWS: usize = 16;
 
-    /// Where the policy stands in tables and in what nodes tell one another.
+    /// The index of the policy in tables, and its number in messages between nodes.
     pub(super) const fn number(self) -> u8 {
         self as u8
     }
 
-    /// The default as a setting.
+    /// The default rate as a setting.
     pub fn default_limit(self) -> PolicyLimit {
         self.default_rate().into()
     }
 }
 
-/// The limits of a process: by default those of the table.
+/// The rates of all policies in a process: by default those of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rates([Option<Rate>; Policy::ROWS]);
 
@@ -94,7 +94,7 @@ impl Rates {
         self.0[usize::from(policy.number())]
     }
 
-    /// The same with another limit of one policy.
+    /// Replaces the limit of one policy.
     #[must_use]
     pub fn with(mut self, policy: Policy, limit: PolicyLimit) -> Self {
         self.0[usize::from(policy.number())] = limit.of(policy.default_rate());

@@ -1,17 +1,17 @@
-//! A limit as operators write it: `300/60:30` or `off`.
+//! A limit in the notation of the settings: `300/60:30` or `off`.
 
 use std::{fmt, str::FromStr, time::Duration};
 
 use super::gcra::Pace;
 
-/// So many units in so many seconds in the long run, and so many at once.
+/// A rate limit: `quota` units in `seconds` in the long run, and `burst` units at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     /// The units of a window.
     pub quota: u32,
     /// The window, in seconds.
     pub seconds: u32,
-    /// The units at once.
+    /// The most units at once.
     pub burst: u32,
 }
 
@@ -37,24 +37,24 @@ impl fmt::Display for Rate {
     }
 }
 
-/// What an operator wants of a policy.
+/// The limit that an operator sets for a policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PolicyLimit {
     /// No limit.
     Off,
-    /// A limit; without a burst, that of the default holds as far as the quota allows it.
+    /// A limit. Without a burst, the default's burst holds, but never more than the quota.
     Of {
         /// The units of a window.
         quota: u32,
         /// The window, in seconds.
         seconds: u32,
-        /// The units at once.
+        /// The most units at once.
         burst: Option<u32>,
     },
 }
 
 impl PolicyLimit {
-    /// Reads a limit that has to be there.
+    /// Parses a limit that must not be `off`.
     pub fn never_off(text: &str) -> Result<Self, BadLimit> {
         match text.parse()? {
             Self::Off => Err(BadLimit::Off),
@@ -62,7 +62,7 @@ impl PolicyLimit {
         }
     }
 
-    /// The rate of a policy with this default; `None` without a limit.
+    /// The rate of a policy whose default is `default`; `None` without a limit.
     pub(super) fn of(self, default: Rate) -> Option<Rate> {
         match self {
             Self::Off => None,
@@ -89,15 +89,15 @@ impl fmt::Display for PolicyLimit {
     }
 }
 
-/// The text is no limit.
+/// The reason why a text is not a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadLimit {
-    /// Another form.
+    /// The text has another form.
     #[error(
         "this is no rate limit: write QUOTA/SECONDS or QUOTA/SECONDS:BURST in whole numbers, like `300/60:30`, or `off`"
     )]
     Form,
-    /// No limit, where there has to be one.
+    /// The text is `off` for a limit that must not be off.
     #[error(
         "this rate limit cannot be `off`, because it protects passwords: write a high limit, like `1000/60:1000`"
     )]
@@ -126,7 +126,7 @@ impl FromStr for PolicyLimit {
             Ok(number) => u32::try_from(number).map_err(|_| BadLimit::Large),
             Err(_) => Err(BadLimit::Large),
         };
-        // `0` alone is what people write who mean `off` or nothing at all.
+        // People write `0` alone for `off` or for no requests at all, so it gets its own error.
         let (quota, rest) = match text.split_once('/') {
             Some(parts) => parts,
             None => return Err(number(text).err().unwrap_or(BadLimit::Form)),

@@ -1,5 +1,5 @@
-//! SipHash-2-4: a keyed hash of a few bytes in some nanoseconds. Without the key nobody can find two inputs of one
-//! hash. It is written down here because every version of this server has to compute the same hash.
+//! SipHash-2-4: a keyed hash of a few bytes in some nanoseconds. Without the key nobody can find two inputs
+//! with the same hash. The code is our own because every version of this server has to compute the same hash.
 
 /// The hash of `bytes` under `key`.
 pub(super) fn siphash(key: (u64, u64), bytes: &[u8]) -> u64 {
@@ -12,7 +12,7 @@ pub(super) fn siphash(key: (u64, u64), bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut last = [0; 8];
     last[..rest.len()].copy_from_slice(rest);
-    // The last word has the length in its highest byte, as the algorithm wants it.
+    // The algorithm wants the length in the highest byte of the last word.
     last[7] = bytes.len() as u8;
     for word in words.iter().chain([&last]) {
         let word = u64::from_le_bytes(*word);
