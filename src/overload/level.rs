@@ -1,23 +1,24 @@
-//! From how long work waits to how much is refused.
+//! Turns the time that work waits into a level of refusal.
 
 use std::time::Duration;
 
 use super::work::WorkKind;
 
-/// The shortest waits since the last look: the time that even the luckiest piece of work had to wait. A burst makes the
-/// longest wait long and the shortest one short; only a queue that never empties makes the shortest one long. Where
-/// nothing had to wait it is zero. `None`: what waits was not served, so nothing is known: it may be an outage.
+/// The shortest waits since the last look, one for each resource: even the luckiest piece of work had to wait
+/// so long. A burst makes the longest wait long but leaves the shortest one short; only a queue that never
+/// empties makes the shortest one long. The wait is zero where nothing had to wait. `None`: waiting work was
+/// not served, so the wait is unknown; the cause may be an outage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// For a thread of this process.
+    /// The wait for a thread of this process.
     pub processor: Option<Duration>,
-    /// For a connection to Postgres.
+    /// The wait for a connection to Postgres.
     pub database: Option<Duration>,
-    /// For an acknowledgement of the log.
+    /// The wait for an acknowledgement of the log.
     pub log: Option<Duration>,
 }
 
-/// How much a node refuses: at level n the first n kinds of [`WorkKind::ALL`].
+/// How much a node refuses: level n refuses the first n kinds of [`WorkKind::ALL`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Level(u8);
 
@@ -26,7 +27,7 @@ impl Level {
         Self(number)
     }
 
-    /// From 0, nothing, to 8, everything.
+    /// From 0, where nothing is refused, to 8, where everything is.
     pub fn number(self) -> u8 {
         self.0
     }
@@ -36,14 +37,15 @@ impl Level {
         (work as u8) < self.0
     }
 
-    /// The last kind of work that is refused.
+    /// The last kind of work that is refused; `None` if nothing is.
     pub fn last(self) -> Option<WorkKind> {
         WorkKind::ALL.get(usize::from(self.0).checked_sub(1)?).copied()
     }
 
-    /// The level after a look, one step away at most: what is refused now takes effect before more is refused, and a
-    /// single long wait, as after an outage, refuses next to nothing. A kind is refused from its wait on, and until
-    /// waits are known to be half as long, so that the level does not go up and down at every look.
+    /// The level after a look, at most one step away. So each refusal takes effect before more is refused,
+    /// and a single long wait, as after an outage, refuses next to nothing. A kind of work is refused as soon
+    /// as waits reach its threshold, and until all waits are known to be below half of the threshold:
+    /// otherwise the level would go up and down at every look.
     #[must_use]
     pub fn next(self, waits: Waits, least: Duration) -> Self {
         let reached = waits.level(least, 1);
@@ -59,14 +61,14 @@ impl Level {
 }
 
 impl Waits {
-    /// The level that waits come to if they were so many times as long.
+    /// The level for waits `times` as long as these.
     fn level(self, least: Duration, times: u32) -> Level {
         let of = |wait: Option<Duration>| {
             let wait = wait.unwrap_or_default() * times;
             let refused = WorkKind::ALL.iter().filter(|work| wait >= work.refused_from(least));
             Level(refused.count() as u8)
         };
-        // To refuse sends is no relief to Postgres.
+        // Refusing sends would not relieve Postgres, so waits for Postgres refuse everything but sends.
         let most = Level(WorkKind::Send as u8);
         of(self.processor).max(of(self.log)).max(of(self.database).min(most))
     }
@@ -75,7 +77,7 @@ impl Waits {
         [self.processor, self.database, self.log].iter().all(Option::is_some)
     }
 
-    /// The longest of them, and for what.
+    /// The longest wait, with the name of its resource.
     pub fn worst(self) -> (&'static str, Duration) {
         let waits = [("processor", self.processor), ("database", self.database), ("log", self.log)];
         let waits = waits.map(|(cause, wait)| (cause, wait.unwrap_or_default()));

@@ -1,4 +1,4 @@
-//! Whether a piece of work is refused at present.
+//! Decides whether a piece of work is refused at present.
 
 use std::{
     sync::{
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::telemetry::METRICS;
 
-/// How overloaded this process is. Cheap to clone.
+/// The level of overload of this process. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Overload(Arc<Inner>);
 
@@ -54,12 +54,13 @@ impl Overload {
         Err(Shed(work))
     }
 
-    /// How much is refused at present.
+    /// The present level.
     pub fn level(&self) -> Level {
         Level::of_number(self.0.level.load(Relaxed))
     }
 
-    /// Goes to the level that follows from a look. Called by one task only.
+    /// Moves to the next level after a look. Only one task may call it, because it loads and stores the level
+    /// separately.
     pub fn look(&self, waits: Waits) {
         let before = self.level();
         let level = before.next(waits, self.0.least);

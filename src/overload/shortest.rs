@@ -23,8 +23,8 @@ impl Shortest {
         noted.count += 1;
     }
 
-    /// How many waits have ended and the shortest of them, after which counting begins anew. Fewer than `least` are
-    /// kept for the next look, and nothing is known.
+    /// Returns how many waits have ended and the shortest of them, then begins to count anew. Fewer than
+    /// `least` waits are kept for the next look, and their shortest is `None`.
     pub fn take(&self, least: u32) -> (u32, Option<Duration>) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.count < least {

@@ -1,4 +1,4 @@
-//! The kinds of work that a node can refuse: the one table.
+//! The kinds of work that a node can refuse, in one table.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ macro_rules! kinds {
         pub enum WorkKind { $($(#[doc = $doc])+ $name,)+ }
 
         impl WorkKind {
-            /// Every kind, in the order in which they are refused.
+            /// Every kind of work, in the order of refusal.
             pub const ALL: [Self; [$($quarters),+].len()] = [$(Self::$name),+];
 
             /// The name in metrics and log lines.
@@ -17,7 +17,7 @@ macro_rules! kinds {
                 match self { $(Self::$name => $word,)+ }
             }
 
-            /// The wait from which on the kind is refused, where the first kind is refused from `least` on.
+            /// The wait that gets the kind refused. The first kind is refused from `least` on.
             pub(super) fn refused_from(self, least: Duration) -> Duration {
                 match self { $(Self::$name => least * $quarters / 4,)+ }
             }
