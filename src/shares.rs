@@ -1,5 +1,5 @@
-//! Fair shares: a node has so many places for one kind of work, and one holder gets no more than a share of them.
-//! What a holder asks for beyond that waits in a line of its own, so it is slow for that holder alone.
+//! Fair shares: a node has a number of places for one kind of work, and one holder gets no more than a share
+//! of them. Further work of a holder waits in a line of its own, so it is slow for that holder alone.
 
 use std::{
     collections::HashMap,
@@ -13,27 +13,27 @@ use tokio::{
     time::timeout,
 };
 
-/// The sizes of a kind of work.
+/// The bounds of a kind of work.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sizes {
-    /// The most that are done at once on this node.
+    /// The most pieces of work under way on this node.
     pub of_node: usize,
-    /// The most that are done at once for one holder.
+    /// The most pieces of work under way for one holder.
     pub of_one: usize,
-    /// The most that wait for one holder.
+    /// The most pieces of work that wait for one holder, besides those under way.
     pub waiting_of_one: usize,
-    /// The most that wait on this node.
+    /// The most pieces of work that wait on this node.
     pub waiting: usize,
-    /// The time that one waits at most.
+    /// The longest wait for each of the two places, the holder's and the node's.
     pub patience: Duration,
 }
 
-/// Why there is no place.
+/// Why there is no place for a piece of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoPlace {
-    /// The holder has too much under way.
+    /// The holder has too much work under way.
     OfOne,
-    /// The node has too much under way.
+    /// The node has too much work under way.
     OfNode,
 }
 
@@ -49,25 +49,27 @@ struct Inner<K> {
     holders: Mutex<HashMap<K, Own>>,
 }
 
-/// What one holder has under way.
+/// The work of one holder.
 #[derive(Debug)]
 struct Own {
     places: Arc<Semaphore>,
-    /// All that hold a place or wait for one: the entry stays as long as there are any.
+    /// How many pieces of work hold a place or wait for one. The entry stays as long as there are any.
     inside: usize,
 }
 
-/// A place. It is free again when this is dropped.
+/// A place for one piece of work. Dropping the value frees the place.
 #[derive(Debug)]
 pub struct Place<K: Eq + Hash + Copy> {
-    // Fields are dropped in this order. The place of the node is free before the place of the holder: in the other
-    // order, the next in the holder's line would find the node full although this work has ended.
+    // Fields are dropped in this order. The place of the node is free before the place of the holder: in the
+    // other order, the next piece of work in the holder's line would find the node full although this one has
+    // ended.
     _of_node: OwnedSemaphorePermit,
     _of_one: OwnedSemaphorePermit,
     _inside: Inside<K>,
 }
 
-/// Counts as under way until it is dropped, also if the request that waits is given up.
+/// A piece of work that counts as its holder's until the value is dropped, also if its request is given up
+/// while it waits.
 #[derive(Debug)]
 struct Inside<K: Eq + Hash + Copy> {
     shares: Shares<K>,
@@ -93,7 +95,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
     /// Waits for a place.
     pub(crate) async fn take(&self, holder: K) -> Result<Place<K>, NoPlace> {
         let (inside, own) = self.enter(holder)?;
-        // Nobody waits where nobody has to: a place that is free takes none of the line.
+        // Work that finds both places free does not enter the line, so it takes no room from waiting work.
         let own_at_once = own.clone().try_acquire_owned().ok();
         let both_at_once = own_at_once.map(|own| (self.0.places.clone().try_acquire_owned().ok(), own));
         let (of_node, of_one) = match both_at_once {
@@ -103,8 +105,8 @@ impl<K: Eq + Hash + Copy> Shares<K> {
         Ok(Place { _of_node: of_node, _of_one: of_one, _inside: inside })
     }
 
-    /// The own place comes first: in the other order, what waits for its holder's turn would keep a place of the
-    /// node from everybody.
+    /// Waits for the holder's place first, then for the node's: in the other order, work that waits for its
+    /// holder's turn would keep a place of the node from everybody else.
     async fn wait(
         &self,
         own: Arc<Semaphore>,
