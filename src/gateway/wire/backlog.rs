@@ -1,18 +1,18 @@
-//! What waits for one socket: whole frames, and at the front perhaps the rest of one. It holds no
-//! memory while it is empty.
+//! The backlog of one socket: whole frames, and at the front perhaps the rest of one. An empty backlog holds
+//! no memory.
 
 use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf, Bytes};
 
-/// How many frames go out with one system call.
+/// The most frames that one system call writes.
 pub(in crate::gateway) const BATCH: usize = 64;
 
 #[derive(Debug, Default)]
 pub(in crate::gateway) struct Backlog {
     frames: VecDeque<Bytes>,
     bytes: usize,
-    /// The front frame has been written in part: its rest must follow before anything else.
+    /// Whether the front frame has been written in part: its rest must follow before any other frame.
     is_begun: bool,
 }
 
@@ -34,13 +34,13 @@ impl Backlog {
         self.frames.push_back(frame);
     }
 
-    /// Keeps what is left of the first frame after `written` bytes of it.
+    /// Appends a frame without its first `written` bytes.
     pub(in crate::gateway) fn push_rest(&mut self, frame: &Bytes, written: usize) {
         self.is_begun |= self.frames.is_empty() && written > 0;
         self.push(frame.slice(written..));
     }
 
-    /// Fills `slices` from the front; how many it filled.
+    /// Fills `slices` from the front, and returns how many it filled.
     pub(in crate::gateway) fn front<'a>(&'a self, slices: &mut [IoSlice<'a>; BATCH]) -> usize {
         for (slice, frame) in slices.iter_mut().zip(&self.frames) {
             *slice = IoSlice::new(frame);
@@ -48,7 +48,7 @@ impl Backlog {
         self.frames.len().min(BATCH)
     }
 
-    /// Forgets the first `written` bytes.
+    /// Removes the first `written` bytes.
     pub(in crate::gateway) fn advance(&mut self, mut written: usize) {
         self.bytes -= written;
         while let Some(front) = self.frames.front_mut() {
@@ -64,7 +64,7 @@ impl Backlog {
         *self = Self::default();
     }
 
-    /// Forgets all but the rest of a frame that has been begun.
+    /// Removes all but the rest of a frame that has been begun.
     pub(in crate::gateway) fn keep_begun(&mut self) {
         self.frames.truncate(usize::from(self.is_begun));
         self.frames.shrink_to_fit();

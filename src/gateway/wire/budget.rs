@@ -1,8 +1,9 @@
-//! How much a client may send before anything of it is understood. Frames, control frames and bytes each come out of
-//! a bucket that fills again as time passes; a client that takes more than there is gets closed with 4408.
+//! How much a client may send before the server parses any of it. Frames, control frames and bytes each come
+//! out of a bucket that refills as time passes; the server closes the socket of a client that takes more than
+//! a bucket holds (4408).
 //!
-//! The policy `frames` of the rate limits is stricter and answers each frame. This is the guard below it, for floods
-//! of fragments, of pings and of bytes.
+//! The policy `frames` of the rate limits is stricter and answers each frame. This guard below it stops
+//! floods of fragments, of pings and of bytes.
 
 use std::time::Duration;
 
@@ -10,18 +11,18 @@ use tokio::time::Instant;
 
 use crate::limits;
 
-/// So much a second in the long run, and so much at once after a silence.
+/// A rate in the long run, and a burst after a silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FrameRate {
-    /// In the long run.
+    /// How many a second in the long run.
     pub per_second: u32,
-    /// After a silence.
+    /// How many at once after a silence.
     pub at_once: u32,
 }
 
-/// Frames of every kind, fragments too.
+/// The rate of frames of every kind, with fragments.
 pub const FRAMES: FrameRate = FrameRate { per_second: 200, at_once: 2_000 };
-/// What a client may count on: the policy `frames`, as far as this guard lets it through.
+/// The rate that a client may rely on: the policy `frames`, as far as this guard allows it.
 pub fn frames(policy: Option<limits::Rate>) -> FrameRate {
     let Some(policy) = policy else { return FRAMES };
     FrameRate {
@@ -30,23 +31,24 @@ pub fn frames(policy: Option<limits::Rate>) -> FrameRate {
     }
 }
 
-/// All bytes, those of heads too: at once more than two hundred frames of the largest size.
+/// The rate of all bytes, with those of frame heads. The burst is more than two hundred frames of the largest
+/// size.
 pub const BYTES: FrameRate = FrameRate { per_second: 1_000_000, at_once: 16_000_000 };
-/// Pings and pongs, which also count as frames.
+/// The rate of pings and pongs, which also count as frames.
 pub const CONTROL: FrameRate = FrameRate { per_second: 10, at_once: 10 };
 
-/// The rest of what one client may send. Owned by the task that reads its socket.
+/// The budget of one client. Owned by the task that reads its socket.
 #[derive(Debug)]
 pub(in crate::gateway) struct Budget {
-    /// Everything that had come by then has been read.
+    /// The time up to which all bytes of the client have been read.
     read_up_to: Instant,
-    /// When each bucket is full again.
+    /// The time at which each bucket is full again.
     frames: Instant,
     bytes: Instant,
     control: Instant,
 }
 
-/// Something that has come.
+/// Frames and bytes that have come from the client.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::gateway) struct Came {
     pub(in crate::gateway) frames: u32,
@@ -59,15 +61,16 @@ impl Budget {
         Self { read_up_to: now, frames: now, bytes: now, control: now }
     }
 
-    /// Everything that had come before has been read, so the next bytes come just now.
+    /// Notes that all bytes of the client up to `now` have been read, so the next bytes come after it.
     pub(in crate::gateway) fn is_read_up_to(&mut self, now: Instant) {
         self.read_up_to = now;
     }
 
-    /// Takes what has come out of the buckets; whether there was enough in all of them.
+    /// Takes the frames and bytes out of the buckets. Returns whether each bucket had enough.
     ///
-    /// A bucket has been filling since everything was read: frames that a client sends while nobody reads,
-    /// as in a long resume, are read at once and were not sent at once.
+    /// The frames and bytes count as sent since the last `is_read_up_to`: frames that a client sends while no
+    /// task reads, as in a long resume, are read all at once although the client did not send them all at
+    /// once.
     pub(in crate::gateway) fn takes(&mut self, came: Came, now: Instant) -> bool {
         let since = self.read_up_to;
         let frames = FRAMES.takes(&mut self.frames, came.frames, since, now);
@@ -112,7 +115,7 @@ mod tests {
         ] {
             let mut budget = Budget::new(begin);
             assert_eq!(most(&mut budget, came, begin), rate.at_once as usize, "{rate:?}");
-            // The one too many has been taken too.
+            // The frame beyond the budget has been taken too.
             let later = begin + 2 * SECOND;
             budget.is_read_up_to(later);
             assert_eq!(most(&mut budget, came, later) as u32, (2 * rate.per_second - 1).min(rate.at_once));

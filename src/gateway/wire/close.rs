@@ -1,5 +1,5 @@
-//! How a socket is closed: a code, a word and when to come back, as one value. The wire knows the
-//! reasons that it finds itself; `frames::close` adds those of the protocol above it.
+//! How a socket is closed: a code, a word and the delay before the client returns, as one value. This module
+//! has the reasons that the wire finds itself; `frames::close` adds those of the protocol above it.
 
 use std::ops::RangeInclusive;
 
@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use crate::gateway::wire::websocket::{self, Violation};
 
-/// Why the server closes a socket. 4000 to 4499 come back with their cursor, 4500 to 4999 do not.
+/// Why the server closes a socket. After the codes 4000 to 4499 clients come back with their cursor, after
+/// 4500 to 4999 they do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Close {
     code: u16,
@@ -15,21 +16,21 @@ pub struct Close {
     comes_back: ComesBack,
 }
 
-/// Whether a client that was closed shall come back, and how long it waits first.
+/// Whether a closed client shall come back, and how long it waits first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::gateway) enum ComesBack {
     No,
-    /// One socket was closed alone.
+    /// The client comes back alone, after a short wait.
     Alone,
-    /// A whole node's sockets come back together.
+    /// The client comes back with all clients of its node, so the waits are spread more widely.
     Together,
 }
 
-/// The reasons of the wire.
+/// The reasons that the wire finds itself.
 impl Close {
     /// 1000: the client said goodbye first.
     pub const BYE: Self = Self::new(1000, "bye", ComesBack::No);
-    /// 1002: what was sent is not RFC 6455.
+    /// 1002: the client's bytes break RFC 6455.
     pub const PROTOCOL: Self = Self::new(1002, "protocol_error", ComesBack::No);
     /// 1003: a binary message; frames here are JSON text.
     pub const UNSUPPORTED: Self = Self::new(1003, "unsupported_data", ComesBack::No);
@@ -39,7 +40,7 @@ impl Close {
     pub const TOO_BIG: Self = Self::new(1009, "too_big", ComesBack::No);
     /// 4408: more frames or bytes than allowed.
     pub const RATE_LIMITED: Self = Self::new(4408, "rate_limited", ComesBack::Alone);
-    /// 4409: more waited for this socket than its bound.
+    /// 4409: the backlog of this socket exceeded its bound.
     pub const SLOW_CONSUMER: Self = Self::new(4409, "slow_consumer", ComesBack::Alone);
 
     pub(in crate::gateway) const fn new(code: u16, word: &'static str, comes_back: ComesBack) -> Self {
@@ -56,8 +57,8 @@ impl Close {
         self.word
     }
 
-    /// A complete close frame. Its reason is the word, and `;retry_after_ms=N` with a random N for
-    /// clients that shall come back: sockets that were closed together do not return together.
+    /// A complete close frame. Its reason is the word, and for clients that shall come back also
+    /// `;retry_after_ms=N` with a random N: sockets that were closed together do not return together.
     pub fn frame(self) -> Bytes {
         match self.comes_back.after() {
             None => websocket::close(self.code, self.word),
@@ -69,7 +70,7 @@ impl Close {
 }
 
 impl ComesBack {
-    /// In milliseconds.
+    /// The range of the wait, in milliseconds; `None` if the client shall not come back.
     const fn after(self) -> Option<RangeInclusive<u32>> {
         match self {
             Self::No => None,
@@ -90,7 +91,7 @@ impl From<Violation> for Close {
     }
 }
 
-/// A number in the range; its end, the most careful one, if the system has no randomness.
+/// A random number in the range, or its end (the longest wait) if the system has no randomness.
 #[expect(
     clippy::disallowed_methods,
     reason = "a client waits for so long, and every number of the range is right"

@@ -1,6 +1,6 @@
-//! When a client was last heard, so that a half-open socket is found. A client counts as silent only
-//! while somebody listens: a session that works on a message reads nothing, and what the client sends
-//! meanwhile waits in the kernel.
+//! Notes when a client was last heard, so that a half-open socket is found. A client counts as silent only
+//! while its session reads the socket: a session that works on a message reads nothing, and the client's
+//! bytes wait in the kernel meanwhile.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
@@ -9,14 +9,14 @@ use std::{
 
 use tokio::time::Instant;
 
-/// What one socket has heard of its client.
+/// The times at which one socket has heard its client.
 pub struct Hearing {
     pub(super) born: Instant,
-    /// Seconds after `born` when a complete message was last heard.
+    /// The second after `born` in which the last complete message was heard.
     heard: AtomicU32,
-    /// One more than the seconds after `born` when the unfinished message began; 0 without one.
+    /// One more than the second after `born` in which the unfinished message began; 0 if there is none.
     begun: AtomicU32,
-    /// Nobody reads the socket at present: its task works on a message.
+    /// Whether no task reads the socket at present, because its session works on a message.
     is_off: AtomicBool,
 }
 
@@ -25,12 +25,13 @@ impl Hearing {
         Self { born: now, heard: AtomicU32::new(0), begun: AtomicU32::new(0), is_off: AtomicBool::new(false) }
     }
 
-    /// How long no complete message has been heard although somebody listened, in whole seconds.
+    /// How long no complete message has been heard, in whole seconds; zero while no task reads the socket.
     pub fn idle_for(&self, now: Instant) -> Duration {
         if self.is_off.load(Relaxed) { Duration::ZERO } else { self.since(now, self.heard.load(Relaxed)) }
     }
 
-    /// How long a message has been begun and not finished, in whole seconds; `None` without one.
+    /// How long a message has been unfinished, in whole seconds; `None` if there is none, or while no task
+    /// reads the socket.
     pub fn stalled_for(&self, now: Instant) -> Option<Duration> {
         if self.is_off.load(Relaxed) {
             return None;
@@ -47,7 +48,7 @@ impl Hearing {
         u32::try_from(self.born.elapsed().as_secs()).unwrap_or(u32::MAX - 1)
     }
 
-    /// Notes a complete message.
+    /// Notes that a complete message was heard.
     pub(super) fn note_heard(&self) {
         self.heard.store(self.age(), Relaxed);
     }
@@ -61,20 +62,20 @@ impl Hearing {
         }
     }
 
-    /// Nobody reads the socket while the answer lives. When it is dropped, the client has all its time
-    /// again.
+    /// Stops the clocks while the returned value lives, because no task reads the socket. When the value is
+    /// dropped, the client has its full time again.
     pub(super) fn off(&self) -> Off<'_> {
         self.is_off.store(true, Relaxed);
         Off(self)
     }
 }
 
-/// A time in which nobody reads the socket.
+/// A period in which no task reads the socket.
 pub(super) struct Off<'a>(&'a Hearing);
 
 impl Drop for Off<'_> {
     fn drop(&mut self) {
-        // Listening counts again only after the clocks are set anew: in the other order the sweep could
+        // The clocks are reset before the client counts as heard again: in the other order the sweep could
         // take the time of the work for silence and close the socket.
         self.0.note_heard();
         if self.0.begun.load(Relaxed) > 0 {

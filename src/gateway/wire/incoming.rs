@@ -1,5 +1,5 @@
-//! The reading half of a socket: one task awaits [`Incoming::next`]. It also writes what waits, and
-//! it has no buffer while the client is silent.
+//! The reading half of a socket: one task awaits [`Incoming::next`]. The same task also writes the backlog.
+//! No read buffer exists while the client is silent.
 
 use std::{io, net::Shutdown, sync::Arc, time::Duration};
 
@@ -23,35 +23,36 @@ use crate::{
     listen::Link,
 };
 
-/// What comes from a client.
+/// An event from a client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// A text message.
     Text(String),
-    /// The connection has ended: leave the hub. With what the server had said, if it said anything.
+    /// The connection has ended, so the session leaves the hub. With the server's reason for the close, if it
+    /// gave one.
     Gone(Option<Close>),
 }
 
-/// The pause between two reads, of 8 KiB each, from a client that is heard no more.
+/// The pause between two reads, of 8 KiB each, from a client whose bytes are no longer parsed.
 const PAUSE: Duration = Duration::from_millis(1);
 
-/// Reads one socket. Owned by its task.
+/// Reads one socket. Owned by the socket's task.
 pub struct Incoming {
     socket: Arc<Socket>,
     parser: Parser,
     budget: Budget,
-    /// Nothing more had come when the socket was last read.
+    /// The last read found no more bytes.
     is_all_read: bool,
-    /// Bytes that have been read and not yet parsed: more than one message came at once.
+    /// Bytes that have been read and not yet parsed, because more than one message came at once.
     rest: Bytes,
-    /// The client has sent its close frame.
+    /// Whether the client has sent its close frame.
     heard_close: bool,
-    /// The client broke the protocol or sent too much: nothing that follows is understood.
+    /// Whether the client broke the protocol or sent too much. Its further bytes are read and not parsed.
     is_deaf: bool,
 }
 
 impl Socket {
-    /// Takes over a connection after its upgrade; `early` is what the client has sent already.
+    /// Takes over a connection after its upgrade. `early` is the bytes that the client has sent already.
     pub fn open(link: impl Into<Link>, early: Bytes, limits: SocketLimits) -> (Arc<Self>, Incoming) {
         let socket = Arc::new(Self::new(link.into(), limits));
         (socket.clone(), Incoming::new(socket, early))
@@ -66,12 +67,16 @@ impl Incoming {
         Self { socket, parser, budget, is_all_read, rest: early, heard_close, is_deaf }
     }
 
-    /// The next message. Pings are answered on the way. A client that never stops sending gives way to
-    /// all others, here and in `linger`: without that nothing in the loop ever waits, no
-    /// deadline around it fires, and the thread that runs it may be the one that has to look after all
-    /// other sockets. After [`Event::Gone`] there is no other. Dropping the future loses
-    /// nothing. Whoever works long on a message does it in [`Socket::during`], so that what waits
-    /// for this client is written meanwhile.
+    /// Waits for the next message, and answers pings on the way. After [`Event::Gone`] there is no other
+    /// event. Dropping the future loses nothing.
+    ///
+    /// Each turn of the loop, here and in `linger`, spends some of the task's budget in tokio, so a client
+    /// that never stops sending gives way to other tasks. Without that, nothing in the loop would ever wait,
+    /// no deadline around the loop would fire, and the thread that runs the loop may be the one that has to
+    /// look after all other sockets.
+    ///
+    /// A caller that works long on a message does the work in [`Socket::during`], so that the backlog is
+    /// written meanwhile.
     pub async fn next(&mut self) -> Event {
         while self.socket.is_open() {
             consume_budget().await;
@@ -98,7 +103,7 @@ impl Incoming {
         }
         let said = match self.socket.phase() {
             Phase::Closing(said, since) => {
-                // Boxed, so that an open socket does not pay for its end.
+                // Boxed, so that an open socket needs no memory for its end.
                 let _ = timeout_at(since + self.socket.limits.linger, Box::pin(self.linger())).await;
                 Some(said)
             }
@@ -109,7 +114,7 @@ impl Incoming {
         Event::Gone(said)
     }
 
-    /// Writes what waits and reads on until the client has closed too.
+    /// Writes the backlog and reads on until the client has closed too.
     async fn linger(&mut self) {
         let mut has_ended = false;
         loop {
@@ -119,7 +124,7 @@ impl Incoming {
                 return;
             }
             if is_flushed && self.is_deaf && !has_ended {
-                // Its close frame could not be understood; the end of its stream can.
+                // The client's close frame cannot be understood any more, but the end of its stream can.
                 self.socket.shut_down(Shutdown::Write);
                 has_ended = true;
             }
@@ -143,7 +148,7 @@ impl Incoming {
         if is_flushed { Interest::READABLE } else { Interest::READABLE | Interest::WRITABLE }
     }
 
-    /// Reads once, into a buffer that lives no longer than this.
+    /// Reads once, into a buffer that lives only for this call.
     fn read(&mut self) -> Option<Event> {
         let mut buffer = [0; 8 * 1024];
         match self.socket.read(&mut buffer) {
@@ -172,7 +177,7 @@ impl Incoming {
         event
     }
 
-    /// The next text in `input`; without one, the caller parses on until `input` has been used up.
+    /// The next text in `input`. If there is none, the caller parses on until `input` is used up.
     fn parse(&mut self, input: &mut &[u8]) -> Option<Event> {
         let (bytes, frames) = (input.len(), self.parser.frames());
         let parsed = self.parser.next(input);

@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-/// What one socket may cost.
+/// The bounds on the cost of one socket.
 #[derive(Debug, Clone, Copy)]
 pub struct SocketLimits {
-    /// Frames that may wait for the client to read.
+    /// The most frames in the backlog.
     pub frames: usize,
-    /// Bytes that may wait. One frame alone may be larger.
+    /// The most bytes in the backlog. One frame alone may be larger.
     pub bytes: usize,
     /// The largest message of a client, in bytes.
     pub message: usize,
-    /// How long a close may take: what waits is written and the client's own close is awaited.
+    /// The longest time that a close may take, until the backlog is written and the client has closed too.
     pub linger: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! TLS under a socket: a burst of frames becomes one record, and one system call.
+//! TLS under a socket. A burst of frames becomes one record, written by one system call.
 
 use std::io::{self, IoSlice, Read as _, Write};
 
@@ -9,10 +9,10 @@ use tokio_rustls::rustls::ServerConnection;
 /// The state of TLS of one connection.
 pub(in crate::gateway) struct Secured(Box<ServerConnection>);
 
-/// What was deciphered.
+/// Decrypted bytes from the client.
 pub(in crate::gateway) struct Deciphered {
     pub(in crate::gateway) bytes: Vec<u8>,
-    /// The client has said that nothing follows.
+    /// Whether the client has sent `close_notify`, so that nothing follows.
     pub(in crate::gateway) is_last: bool,
 }
 
@@ -21,8 +21,9 @@ impl Secured {
         Self(connection)
     }
 
-    /// Enciphers and writes as many bytes as `to` takes; how many of `frames` are on their way. A record is whole or
-    /// not there, so some of them may still wait here for the next [`flush`](Self::flush).
+    /// Encrypts and writes as many bytes as `to` takes, and returns how many bytes of `frames` were
+    /// encrypted. A record is encrypted as a whole, so some of these bytes may still wait here for the next
+    /// [`flush`](Self::flush).
     pub(in crate::gateway) fn write(
         &mut self,
         mut frames: &mut [IoSlice<'_>],
@@ -37,7 +38,7 @@ impl Secured {
         Ok(taken)
     }
 
-    /// Writes what is enciphered; whether nothing of it waits any more.
+    /// Writes the encrypted bytes that wait. Returns whether none are left.
     pub(in crate::gateway) fn flush(&mut self, to: &mut impl Write) -> io::Result<bool> {
         while self.0.wants_write() {
             match self.0.write_tls(to) {
@@ -50,16 +51,16 @@ impl Secured {
         Ok(true)
     }
 
-    /// Whether something enciphered waits for the kernel.
+    /// Whether encrypted bytes wait for room in the kernel.
     pub(in crate::gateway) fn is_behind(&self) -> bool {
         self.0.wants_write()
     }
 
-    /// Deciphers what has come.
+    /// Decrypts the bytes that have come.
     pub(in crate::gateway) fn read(&mut self, mut came: &[u8]) -> io::Result<Deciphered> {
         let mut bytes = Vec::new();
         loop {
-            // It takes no more of what follows the last record, and only so much at a time of anything.
+            // One call of `read_tls` takes only a limited number of bytes, and none after the last record.
             let is_taken = self.0.read_tls(&mut came)? > 0;
             let state = self.0.process_new_packets().map_err(io::Error::other)?;
             let (from, more) = (bytes.len(), state.plaintext_bytes_to_read());
@@ -71,14 +72,14 @@ impl Secured {
         }
     }
 
-    /// Tells the client that nothing follows, so that it knows that nothing was cut off.
+    /// Sends `close_notify`, so that the client knows that nothing was cut off.
     pub(in crate::gateway) fn say_last(&mut self, to: &mut impl Write) {
         self.0.send_close_notify();
         let _ = self.flush(to);
     }
 }
 
-/// Writes past tokio, straight to the kernel: see [`Socket`](super::socket::Socket).
+/// Writes straight to the kernel, without tokio. `Socket::write` says why.
 pub(in crate::gateway) struct Straight<'a>(pub(in crate::gateway) &'a TcpStream);
 
 impl Write for Straight<'_> {
@@ -98,7 +99,7 @@ impl Write for Straight<'_> {
     }
 }
 
-/// Writes and tells tokio when the kernel takes no more, so that it can be waited for.
+/// Writes through tokio, so that tokio notices a full kernel buffer and a task can wait for room.
 pub(in crate::gateway) struct Told<'a>(pub(in crate::gateway) &'a TcpStream);
 
 impl Write for Told<'_> {

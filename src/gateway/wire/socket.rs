@@ -1,5 +1,5 @@
-//! One upgraded connection that anybody may write to. Frames go straight to the kernel; only what
-//! does not fit there waits, within a bound, for the task that reads the socket.
+//! One upgraded connection that any task may write to. Frames go straight to the kernel; frames that do not
+//! fit there wait, within a bound, for the task that reads the socket.
 
 use std::{
     borrow::Cow,
@@ -28,35 +28,36 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// The event that a durable frame shows.
+/// The event in a durable frame: its conversation and its position there.
 pub type Tag = (ConversationId, Position);
 
-/// A frame that is never skipped: if it cannot wait, the socket is closed and the client resumes.
+/// A frame that is never skipped: if the frame cannot wait, the socket is closed and the client resumes.
 #[derive(Debug, Clone)]
 pub struct Durable {
-    /// The event that it shows.
+    /// The event that the frame shows.
     pub tag: Tag,
     /// The encoded frame, shared by all sockets.
     pub frame: Bytes,
 }
 
-/// The side of a connection that is shared by all who write to it.
+/// The part of a connection that is shared by all tasks that write to it.
 pub struct Socket {
     pub(in crate::gateway) stream: TcpStream,
     pub(in crate::gateway) limits: SocketLimits,
-    /// Tells the reading task that something waits or that the phase has changed.
+    /// Wakes the reading task when frames wait or the phase has changed.
     pub(in crate::gateway) wake: Notify,
     out: Mutex<Out>,
-    /// TLS, if there is any. Locked for writing under the lock of `out`, for reading alone.
+    /// TLS, if the connection has it. Writers lock it while they hold the lock of `out`; readers lock it
+    /// alone.
     tls: Option<Mutex<Secured>>,
-    /// When the client was last heard.
+    /// The times at which the client was heard.
     pub(in crate::gateway) hearing: Hearing,
 }
 
 struct Out {
     phase: Phase,
     waiting: Backlog,
-    /// Durable frames of a socket on hold.
+    /// Durable frames that came while the socket was on hold; `None` if it is not on hold.
     held: Option<Vec<Durable>>,
     held_bytes: usize,
 }
@@ -64,14 +65,14 @@ struct Out {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) enum Phase {
     Open,
-    /// The close frame is on its way.
+    /// The close frame is being sent.
     Closing(Close, Instant),
-    /// Nothing can be written any more; what the server had said, if anything.
+    /// Nothing can be written any more. With the server's reason for the close, if it gave one.
     Gone(Option<Close>),
 }
 
 impl Socket {
-    /// The writing half of a connection. `Socket::open`, beside the reading half, makes both.
+    /// The writing half of a connection. [`Socket::open`] makes both halves.
     pub(super) fn new(link: Link, limits: SocketLimits) -> Self {
         let out = Out { phase: Phase::Open, waiting: Backlog::default(), held: None, held_bytes: 0 };
         Self {
@@ -84,13 +85,13 @@ impl Socket {
         }
     }
 
-    /// Whether frames are still accepted. All sending to a socket that is not open does nothing.
+    /// Whether frames are still accepted. Sending to a socket that is not open does nothing.
     pub fn is_open(&self) -> bool {
         self.phase() == Phase::Open
     }
 
-    /// Sends an answer or a sign of life at once, or after what waits. Over the bound the socket
-    /// closes with [`Close::SLOW_CONSUMER`].
+    /// Sends an answer or a sign of life at once, or after the backlog. If the backlog exceeds its bound, the
+    /// socket closes with [`Close::SLOW_CONSUMER`].
     pub fn send(&self, frame: &Bytes) {
         let mut out = self.out();
         if out.phase == Phase::Open {
@@ -98,8 +99,8 @@ impl Socket {
         }
     }
 
-    /// Sends a frame that says where the client is, unless the socket is on hold: then it is not
-    /// there yet.
+    /// Sends a frame that tells the client its position, unless the socket is on hold: then the client has
+    /// not reached that position yet.
     pub fn send_if_live(&self, frame: &Bytes) {
         let mut out = self.out();
         if out.phase == Phase::Open && out.held.is_none() {
@@ -107,7 +108,7 @@ impl Socket {
         }
     }
 
-    /// Sends many answers, with as few system calls as possible.
+    /// Sends many answers with as few system calls as possible.
     pub fn send_all(&self, frames: &[Bytes]) {
         let mut out = self.out();
         if out.phase == Phase::Open {
@@ -115,8 +116,9 @@ impl Socket {
         }
     }
 
-    /// Sends durable frames in their order with as few system calls as possible, or keeps them
-    /// while the socket is on hold. Over the bound the socket closes with [`Close::SLOW_CONSUMER`].
+    /// Sends durable frames in their order with as few system calls as possible, or keeps them while the
+    /// socket is on hold. If they exceed the bound of the backlog, the socket closes with
+    /// [`Close::SLOW_CONSUMER`].
     pub fn deliver<'a>(&self, frames: impl IntoIterator<Item = &'a Durable>) {
         let mut out = self.out();
         if out.phase != Phase::Open {
@@ -134,8 +136,8 @@ impl Socket {
         }
     }
 
-    /// Sends a frame that matters only now (typing, presence), or drops it when anything waits.
-    /// Whether it was sent.
+    /// Sends a frame that matters only now (typing, presence), or drops it if a frame waits or the socket is
+    /// on hold. Returns whether it was sent.
     pub fn offer(&self, frame: &Bytes) -> bool {
         let mut out = self.out();
         if out.phase != Phase::Open || out.held.is_some() || !out.waiting.is_empty() {
@@ -149,13 +151,13 @@ impl Socket {
         written > 0
     }
 
-    /// From now on durable frames are kept, not written, until [`release`](Self::release).
+    /// Keeps durable frames, unwritten, from now until [`release`](Self::release).
     pub fn hold(&self) {
         self.out().held.get_or_insert_default();
     }
 
-    /// Sends `first`, then the durable frames that came since [`hold`](Self::hold) and that `keep`
-    /// wants, then goes on as before. `keep` runs under the socket's lock.
+    /// Sends `first`, then those durable frames since [`hold`](Self::hold) that `keep` accepts, and ends the
+    /// hold. `keep` runs under the socket's lock.
     pub fn release(&self, first: &Bytes, mut keep: impl FnMut(&Tag) -> bool) {
         let mut out = self.out();
         let held = out.held.take().unwrap_or_default();
@@ -166,14 +168,15 @@ impl Socket {
         }
     }
 
-    /// Closes after what waits; frames on hold are forgotten. Only the first reason counts.
+    /// Closes the socket after the backlog is written; frames on hold are dropped. Only the first reason
+    /// counts.
     pub fn close(&self, why: Close) {
         self.shut(&mut self.out(), why);
         self.flush();
     }
 
-    /// Waits until nothing waits for the client, so that a resume goes at its pace. `false` when
-    /// the socket is not open any more. The caller sets the deadline.
+    /// Waits until the backlog is empty, so that a resume goes at the client's pace. `false`: the socket is
+    /// not open any more. The caller sets the deadline.
     pub async fn drained(&self) -> bool {
         while !self.flush() {
             if !self.is_open() || self.stream.writable().await.is_err() {
@@ -183,8 +186,8 @@ impl Socket {
         self.is_open()
     }
 
-    /// Does `work` in the task that reads the socket, and writes what waits meanwhile. What the client sends
-    /// is not read before it is done, so that this time is none in which the client was silent.
+    /// Does `work` in the task that reads the socket, and writes the backlog meanwhile. The client's bytes
+    /// are not read before the work is done, so the client does not count as silent during this time.
     pub async fn during<F: Future>(&self, work: F) -> F::Output {
         let _deaf = self.hearing.off();
         let work = pin!(work);
@@ -207,7 +210,7 @@ impl Socket {
         self.out().phase
     }
 
-    /// Writes what waits as far as the kernel takes it; whether nothing waits any more.
+    /// Writes as much of the backlog as the kernel takes. Returns whether nothing is left to write.
     pub(in crate::gateway) fn flush(&self) -> bool {
         let mut out = self.out();
         loop {
@@ -235,36 +238,36 @@ impl Socket {
         }
     }
 
-    /// The same for what TLS has enciphered.
+    /// Flushes the bytes that TLS has encrypted.
     fn flush_tls(&self) -> io::Result<bool> {
         self.tls().map_or(Ok(true), |mut tls| tls.flush(&mut Told(&self.stream)))
     }
 
-    /// Reads once, into a buffer; what has come, or `None` at the end.
+    /// Reads once into `buffer`. Returns the bytes, decrypted, or `None` at the end.
     pub(super) fn read<'a>(&self, buffer: &'a mut [u8]) -> io::Result<Option<Cow<'a, [u8]>>> {
         let read = self.stream.try_read(buffer)?;
         let Some(mut tls) = self.tls().filter(|_| read > 0) else {
             return Ok(if read > 0 { Some(Cow::Borrowed(&buffer[..read])) } else { None });
         };
         let deciphered = tls.read(&buffer[..read]).inspect_err(|_| {
-            // It says why, in an alert.
+            // The alert in TLS tells the client why.
             let _ = tls.flush(&mut Straight(&self.stream));
         })?;
         if deciphered.is_last {
-            // The next read finds the end, also if the client leaves its connection open.
+            // The next read finds the end, even if the client leaves its connection open.
             self.shut_down_tcp(Shutdown::Read);
         }
         Ok(Some(Cow::Owned(deciphered.bytes)))
     }
 
-    /// The connection is of no use any more: forgets what waits and lets the kernel end it, even
-    /// while others still hold the socket.
+    /// Drops the backlog and lets the kernel end the connection, even while other tasks still hold the
+    /// socket.
     pub(in crate::gateway) fn end(&self) {
         self.out().end();
         self.shut_down(Shutdown::Both);
     }
 
-    /// Half or wholly closes the connection under the socket.
+    /// Closes one or both directions of the connection.
     pub(in crate::gateway) fn shut_down(&self, how: Shutdown) {
         if let Some(mut tls) = self.tls() {
             tls.say_last(&mut Straight(&self.stream));
@@ -273,8 +276,8 @@ impl Socket {
     }
 
     fn shut_down_tcp(&self, how: Shutdown) {
-        // A second descriptor is the safe way to std's shutdown. Without one (no file left) the
-        // connection ends when the last owner drops the socket.
+        // A second descriptor is the safe way to the `shutdown` of `std`. If there is none (no file
+        // descriptor left), the connection ends when the last owner drops the socket.
         if let Ok(same) = self.stream.as_fd().try_clone_to_owned() {
             let _ = std::net::TcpStream::from(same).shutdown(how);
         }
@@ -320,7 +323,7 @@ impl Socket {
         self.wake.notify_one();
     }
 
-    /// Lets the rest of a frame wait; `false` when the socket is closed for it.
+    /// Appends the rest of a frame to the backlog. `false`: the socket is not open, or closes now.
     fn queue(&self, out: &mut Out, frame: &Bytes, written: usize) -> bool {
         if out.phase != Phase::Open {
             return false;
@@ -342,7 +345,7 @@ impl Socket {
         out.phase = Phase::Closing(why, Instant::now());
         out.held = None;
         if why == Close::SLOW_CONSUMER {
-            // Who does not read gets no more of it: the client resumes from what it has.
+            // The client does not read, so the backlog is dropped: the client resumes from its last event.
             METRICS.slow_consumers.inc();
             out.waiting.keep_begun();
         }
@@ -350,8 +353,9 @@ impl Socket {
         self.wake.notify_one();
     }
 
-    /// Writes as much of `frames` as the kernel takes now: straight to it, without a look at what tokio
-    /// knows of the socket, which is in no cache when a frame comes. [`flush`](Self::flush) tells tokio.
+    /// Writes as much of `frames` as the kernel takes now. The call goes straight to the kernel and does not
+    /// ask tokio's readiness of the socket, which is in no CPU cache when a frame comes.
+    /// [`flush`](Self::flush) goes through tokio.
     fn write(&self, out: &mut Out, frames: &[&Bytes]) -> usize {
         let mut slices = [IoSlice::new(&[]); BATCH];
         for (slice, frame) in slices.iter_mut().zip(frames) {

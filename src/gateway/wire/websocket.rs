@@ -1,4 +1,4 @@
-//! RFC 6455 framing for a server without extensions: functions over bytes, no socket.
+//! RFC 6455 framing for a server without extensions, as functions over bytes: no socket here.
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::STANDARD};
@@ -11,10 +11,10 @@ const CLOSE: u8 = 0x8;
 const PING: u8 = 0x9;
 const PONG: u8 = 0xA;
 const FIN: u8 = 0x80;
-/// The most that a control frame carries, in bytes.
+/// The most bytes in the payload of a control frame.
 const CONTROL: usize = 125;
 
-/// `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
+/// The value of `Sec-WebSocket-Accept` for a `Sec-WebSocket-Key`.
 pub fn accept_key(key: &str) -> String {
     let salted = [key.as_bytes(), b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"].concat();
     STANDARD.encode(digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, &salted))
@@ -25,7 +25,7 @@ pub fn text(payload: &[u8]) -> Bytes {
     frame(TEXT, payload)
 }
 
-/// A close frame; a reason that is over 123 bytes is cut at a character.
+/// A close frame. A reason of more than 123 bytes is cut at a character boundary.
 pub fn close(code: u16, reason: &str) -> Bytes {
     let reason = &reason[..reason.floor_char_boundary(CONTROL - 2)];
     frame(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
@@ -64,45 +64,45 @@ fn frame(opcode: u8, payload: &[u8]) -> Bytes {
 pub enum WireMessage {
     /// A text, put together from its fragments.
     Text(String),
-    /// To be answered with a [`pong`] of the same payload.
+    /// A ping. The server answers with a [`pong`] of the same payload.
     Ping(Bytes),
-    /// An answer to a ping; what it carries does not matter.
+    /// An answer to a ping. Its payload does not matter.
     Pong,
-    /// The client leaves, or agrees to leave; with its code if it gave one.
+    /// The client leaves, or agrees to leave, with its code if it gave one.
     Close(Option<u16>),
 }
 
-/// What a client may not send. Nothing can be read after it.
+/// A violation of the protocol by the client. Nothing can be read after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Violation {
-    /// 1002: not RFC 6455; says what is wrong.
+    /// 1002: the bytes break RFC 6455; the text says how.
     #[error("{0}")]
     Protocol(&'static str),
-    /// 1003.
+    /// 1003: a binary message.
     #[error("a binary message: frames here are JSON text")]
     Binary,
-    /// 1007.
+    /// 1007: a text or close reason that is not UTF-8.
     #[error("a text or close reason that is not UTF-8")]
     NotUtf8,
-    /// 1009.
+    /// 1009: a message over the limit.
     #[error("a message over the limit: send less at a time")]
     TooBig,
 }
 
-/// Reads messages from bytes that come in any pieces. It holds memory only for what has arrived of
-/// a message that is not complete.
+/// Reads messages from bytes in pieces of any size. The parser holds memory only for the bytes of an
+/// incomplete message.
 #[derive(Debug)]
 pub struct Parser {
     limit: usize,
-    /// How many frames have begun, fragments and control frames too.
+    /// How many frames have begun, with fragments and control frames; the count wraps around.
     frames: u32,
-    /// The head of the next frame, as far as it has come.
+    /// The bytes of the next frame's head so far.
     head: [u8; 14],
     head_len: u8,
     frame: Option<Frame>,
-    /// What has come of a control frame.
+    /// The payload of a control frame so far.
     control: Vec<u8>,
-    /// What has come of a text, over all its fragments.
+    /// The payload of a text message so far, over all its fragments.
     text: Vec<u8>,
     in_text: bool,
 }
@@ -113,7 +113,7 @@ struct Frame {
     opcode: u8,
     fin: bool,
     left: usize,
-    /// Turned so that its first byte belongs to the next byte of payload.
+    /// Rotated so that its first byte belongs to the next byte of payload.
     mask: [u8; 4],
 }
 
@@ -132,20 +132,20 @@ impl Parser {
         }
     }
 
-    /// Whether a frame or a message has begun and waits for the rest of it.
+    /// Whether a frame or a message has begun and is not complete.
     pub fn is_within_message(&self) -> bool {
         self.head_len > 0 || self.frame.is_some() || self.in_text
     }
 
-    /// How many frames have begun so far; it wraps around.
+    /// How many frames have begun so far; the count wraps around.
     pub fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// Takes bytes from the front of `input` until a message is complete or none is left.
+    /// Takes bytes from the front of `input` until a message is complete, or until `input` is empty.
     ///
     /// # Errors
-    /// A [`Violation`]; the parser is of no use afterwards.
+    /// A [`Violation`], after which the parser cannot be used any more.
     pub fn next(&mut self, input: &mut &[u8]) -> Result<Option<WireMessage>, Violation> {
         loop {
             if self.frame.is_none() {
@@ -190,7 +190,7 @@ impl Parser {
         }
     }
 
-    /// Judges the first two bytes of a frame, before anything more of it is awaited.
+    /// Checks the first two bytes of a frame before the parser waits for more of the frame.
     fn judge_start(&self, first: u8, second: u8) -> Result<(), Violation> {
         let protocol = |why| Err(Violation::Protocol(why));
         let opcode = first & 0x0F;
@@ -258,7 +258,7 @@ impl Parser {
     }
 }
 
-/// The bytes of length that follow the second byte of a frame.
+/// How many bytes of length follow the second byte of a frame.
 fn extra_length(second: u8) -> usize {
     match second & 0x7F {
         126 => 2,

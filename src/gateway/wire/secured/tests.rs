@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{
 
 use super::*;
 
-/// Takes so many bytes, and then no more.
+/// A kernel buffer with room for a number of bytes.
 struct Kernel {
     room: usize,
     calls: usize,
@@ -80,7 +80,7 @@ fn ends() -> (Secured, ClientConnection) {
     (Secured::by(server.into()), client)
 }
 
-/// What a client deciphers.
+/// The bytes that a client decrypts.
 fn hear(client: &mut ClientConnection, mut bytes: &[u8]) -> Vec<u8> {
     let mut heard = Vec::new();
     while !bytes.is_empty() {

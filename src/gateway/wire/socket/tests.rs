@@ -48,7 +48,7 @@ async fn events(driven: JoinHandle<Vec<Event>>) -> Vec<Event> {
     timeout(SOON, driven).await.expect("it ends").unwrap()
 }
 
-/// A masked frame; the mask of zeros changes nothing.
+/// A masked frame. The mask is zero, so the payload stays as it is.
 fn from_client(first: u8, payload: &[u8]) -> Vec<u8> {
     assert!(payload.len() < 126);
     [&[first, 0x80 | payload.len() as u8, 0, 0, 0, 0], payload].concat()
@@ -73,7 +73,7 @@ async fn read_text(client: &mut TcpStream) -> String {
     String::from_utf8(payload).unwrap()
 }
 
-/// The code and word of the close frame that comes next.
+/// The code and word of the next frame, a close frame.
 async fn read_close(client: &mut TcpStream) -> (u16, String) {
     let (first, payload) = read_frame(client).await.expect("not cut");
     assert_eq!(first, 0x88, "{}", String::from_utf8_lossy(&payload));
@@ -91,12 +91,12 @@ fn durable(position: u64, frame: Bytes) -> Durable {
     Durable { tag: (conversation, Position(position)), frame }
 }
 
-/// A frame that begins with its number and is `len` bytes long.
+/// A frame of `len` bytes that begins with its number.
 fn numbered(number: usize, len: usize) -> Durable {
     durable(number as u64, frame(&format!("{number:08}{}", "x".repeat(len - 8))))
 }
 
-/// Sends large frames until the kernel takes no more.
+/// Sends large frames until the kernel takes no more, and returns how many were sent.
 fn fill(socket: &Socket) -> usize {
     let mut sent = 0;
     while socket.out().waiting.is_empty() {

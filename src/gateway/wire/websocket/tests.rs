@@ -18,7 +18,7 @@ fn client(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// All messages of a stream that comes in pieces of these sizes, over and over; how it ended.
+/// Parses `bytes` in pieces of these sizes, over and over. Returns the messages and how the parsing ended.
 fn read(bytes: &[u8], pieces: &[usize]) -> (Vec<WireMessage>, Result<bool, Violation>) {
     let mut parser = Parser::new(LIMIT);
     let mut messages = Vec::new();

@@ -1,4 +1,4 @@
-//! Clients that send more than they may, or more than anybody has read so far.
+//! Clients that send more than they may, or more than the server has read so far.
 
 use crate::gateway::wire::socket::tests::*;
 
@@ -16,7 +16,7 @@ async fn a_client_that_sends_too_much_is_told_so_and_is_heard_no_more() {
         let (socket, incoming, client) = pair(SocketLimits::default()).await;
         let client = client.into_std().unwrap();
         let mut reading = TcpStream::from_std(client.try_clone().unwrap()).unwrap();
-        // A continuation continues something.
+        // A continuation needs a message to continue.
         let begun = if frame[0] == 0 { from_client(0x01, b"") } else { Vec::new() };
         reading.write_all(&begun).await.unwrap();
         let driven = drive(incoming);

@@ -1,4 +1,4 @@
-//! What a client sends, in whatever pieces, and for how long it has been silent.
+//! Messages of a client in pieces of any size, and the time for which a client has been silent.
 
 use crate::gateway::wire::socket::tests::*;
 
