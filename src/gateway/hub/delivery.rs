@@ -1,5 +1,5 @@
-//! The hub: events that the log has stored go at once to the listeners that may know them. One task follows each
-//! stream and owns the topics in it ([`super::stream`]); this is the way to the tasks.
+//! The hub: it sends stored events at once to the listeners that may know them. One task follows each stream
+//! and owns its topics ([`super::stream`]); this module sends requests to the tasks.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -21,9 +21,9 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// Requests to one stream's task that may wait.
+/// The most requests that wait for the task of one stream.
 const QUEUE: usize = 4_096;
-/// How long a request may take.
+/// The longest time for a request.
 const DEADLINE: Duration = Duration::from_secs(5);
 
 /// The hub of this node. Cheap to clone.
@@ -33,13 +33,13 @@ pub struct Hub {
     streams: Arc<[mpsc::Sender<Request>]>,
 }
 
-/// The hub cannot answer in time; the client may come back elsewhere.
+/// The hub cannot answer in time. The client may try another node.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("the hub does not answer")]
 pub struct Lagging;
 
 impl Hub {
-    /// Shows the events of all streams to the listeners of this node.
+    /// Starts one task for each stream, which shows its events to the listeners of this node.
     pub fn start(
         log: &Log,
         conversations: &Conversations,
@@ -52,8 +52,8 @@ impl Hub {
             let stream = Stream::new(log.clone(), conversations.clone(), stream, listeners.clone());
             tasks.spawn("hub", async move {
                 stream.run(requests).await;
-                // A damaged log is still damaged after a restart, and readiness says so: the process stays,
-                // and with it all that needs no hub.
+                // A damaged log is still damaged after a restart, and readiness reports it. So the process
+                // goes on, for all work that needs no hub.
                 pending::<()>().await;
             });
             sender
@@ -61,9 +61,9 @@ impl Hub {
         Self { log: log.clone(), streams: streams.into_iter().map(start).collect() }
     }
 
-    /// Gives a listener the events of conversations from now on. Answers, in their order, where all streams stood,
-    /// also streams without one of these conversations: the listener may have left by an event that was delivered
-    /// just before.
+    /// Gives a listener the events of conversations from now on. Returns the points of all streams, in their
+    /// order, also of streams without one of these conversations: an event that was delivered just before may
+    /// have removed the listener from its conversations there.
     pub(in crate::gateway) async fn join(
         &self,
         listener: &Arc<Listener>,
@@ -80,33 +80,37 @@ impl Hub {
         try_join_all(asked).await
     }
 
-    /// A listener has no session any more. Its last session has taken it out of [`Listeners`] before this is called,
-    /// and every stream is told, also a stream in which it has no topic: that stream may be about to bring the
-    /// listener into its first conversation there. A task that has found the listener finishes with it before it comes
-    /// to this request, and finds it no more afterwards, so no topic keeps it. Called first and taken out second, a
-    /// task could find it between the two and keep it for ever.
+    /// Tells all streams that a listener has no session any more. Its last session has taken the listener out
+    /// of [`Listeners`] before this call. Every stream is told, also a stream in which the listener has no
+    /// topic, because that stream may be about to bring the listener into its first conversation there.
+    ///
+    /// A task that has found the listener finishes with it before the task comes to this request, and cannot
+    /// find the listener afterwards, so no topic keeps it. In the other order (this call first, the list
+    /// second) a task could find the listener between the two and keep it for ever.
     pub(in crate::gateway) async fn leave(&self, listener: Arc<Listener>) {
         for stream in &*self.streams {
-            // Only a stopped hub does not take it.
+            // Sending fails only if the hub has stopped.
             let _ = stream.send(Request::Leave(listener.clone())).await;
         }
     }
 
-    /// Hands on a presence change. Waits for a busy hub, because the end of a presence is told only once.
+    /// Passes on a presence change. Waits while the hub is busy, because the end of a presence is told only
+    /// once.
     pub(in crate::gateway) async fn presence(&self, recorded: Recorded, hidden_from: Blocklist) {
         let stream = self.log.stream_of(recorded.conversation);
         let request = Request::Presence(Box::new(recorded), hidden_from);
         let _ = timeout(DEADLINE, self.streams[stream].send(request)).await;
     }
 
-    /// Hands on that a user is typing, unless the hub is busy.
+    /// Passes on that a user is typing, unless the hub is busy.
     pub(in crate::gateway) fn typing(&self, conversation: ConversationId, user: UserId) {
         let stream = self.log.stream_of(conversation);
         let _ = self.streams[stream].try_send(Request::Typing(conversation, user));
     }
 
-    /// Where the streams stand that answer in time. `told` has, for each stream, the number of the last beat that was
-    /// told completely: heads that have moved since are named again until a later beat was told.
+    /// The beats of those streams that answer in time. `told` has, for each stream, the number of the last
+    /// beat that was told completely: heads that have moved since are named again until a later beat was
+    /// told.
     pub(in crate::gateway) async fn beat(&self, told: &[u64]) -> Vec<Beat> {
         let asked = told
             .iter()
@@ -115,7 +119,7 @@ impl Hub {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    /// How many streams there are.
+    /// The number of streams.
     pub(in crate::gateway) fn streams(&self) -> usize {
         self.streams.len()
     }

@@ -1,10 +1,12 @@
-//! The events of a conversation that has to be read before they can be shown.
+//! The held events of a conversation that has to be read before they can be shown.
 //!
-//! They are kept in the order of the stream, each with the listeners that come in by it, because the
-//! roster changes between them: shown all to all, a member who came in by the third would be given the
-//! first two. They begin at one position (`before`), which names the reading that they wait for: events
-//! that were given up and are held again begin at a later one, and the answer of the first reading, in
-//! which what lies between is missing, must not release them.
+//! The events are kept in the order of the stream, each with the listeners that it brings in, because the
+//! roster changes between them: if every event were shown to all listeners, a member whom the third event
+//! brought in would be given the first two.
+//!
+//! The events begin at one position (`before`), which names the reading that they wait for. Events that were
+//! given up and are held again begin at a later position. The answer of the first reading must not release
+//! them, because the events between the two positions are missing in it.
 
 use std::sync::Arc;
 
@@ -15,30 +17,30 @@ use crate::{
     gateway::hub::listeners::Listener,
 };
 
-/// The most events of one conversation that are held. A socket takes no more at once either.
+/// The most held events of one conversation. A socket takes no more at once either.
 const EVENTS: usize = 256;
-/// The most bytes of their data.
+/// The most bytes in the data of the held events.
 const BYTES: usize = 1 << 20;
 
-/// An event, and the listeners that come in by it.
+/// An event, and the listeners that the event brings in.
 pub(in crate::gateway) type Step = (Recorded, Vec<Arc<Listener>>);
 
-/// Events that wait, and the listeners for which they wait.
+/// The held events of a conversation, with the listeners that wait for them.
 pub(in crate::gateway) struct Held {
     pub(in crate::gateway) since: Instant,
-    /// The position before the first of them.
+    /// The position before the first held event.
     before: Position,
     events: Vec<Step>,
     bytes: usize,
 }
 
-/// Why events are held no longer and the sockets that wait for them are closed.
+/// Why held events are given up and the sockets that wait for them are closed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(in crate::gateway) enum GivenUp {
-    /// More happens than can be held.
+    /// More has happened than can be held.
     #[error("too much happened while it was being read")]
     TooMuch,
-    /// They were held for too long.
+    /// The events were held for too long.
     #[error("it could not be read in time")]
     TooLate,
 }
@@ -52,7 +54,7 @@ impl Held {
         self.before
     }
 
-    /// Adds an event. What is one too many is added too: the caller gives all of it up.
+    /// Adds an event. An event beyond the bounds is added too, because the caller then gives all of them up.
     pub(in crate::gateway) fn push(
         &mut self,
         recorded: &Recorded,
@@ -71,17 +73,17 @@ impl Held {
         self.events
     }
 
-    /// The listeners for which it is held.
+    /// The listeners that wait for the events.
     pub(in crate::gateway) fn listeners(&self) -> impl Iterator<Item = &Arc<Listener>> {
         self.events.iter().flat_map(|(_, added)| added)
     }
 
-    /// Whether it is held for this listener.
+    /// Whether this listener waits for the events.
     pub(in crate::gateway) fn is_for(&self, listener: &Arc<Listener>) -> bool {
         self.listeners().any(|other| Arc::ptr_eq(other, listener))
     }
 
-    /// Leaves a listener out; whether it still is held for others.
+    /// Removes a listener. Returns whether other listeners still wait for the events.
     pub(in crate::gateway) fn is_wanted_without(&mut self, listener: &Arc<Listener>) -> bool {
         for (_, added) in &mut self.events {
             added.retain(|other| !Arc::ptr_eq(other, listener));

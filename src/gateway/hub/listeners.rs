@@ -33,9 +33,9 @@ pub struct Session {
     pub(in crate::gateway) user: UserId,
     pub(in crate::gateway) login: LoginId,
     pub(in crate::gateway) socket: Arc<Socket>,
-    /// The conversations of which the session wants to hear; without a filter, all.
+    /// The conversations whose events the session wants; all without a filter.
     filter: Option<Filter>,
-    /// Unix seconds at which its access token expires.
+    /// The Unix time, in seconds, at which the session's access token expires.
     expires_at: AtomicI64,
 }
 
@@ -50,7 +50,7 @@ impl Session {
         Arc::new(Self { id, user: caller.user, login: caller.login, socket, filter, expires_at })
     }
 
-    /// Whether the session wants to hear of a conversation.
+    /// Whether the session wants the events of a conversation.
     pub(in crate::gateway) fn wants(&self, id: ConversationId) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.wants(id))
     }
@@ -69,29 +69,30 @@ impl Session {
 pub struct Listener {
     pub(in crate::gateway) user: UserId,
     sessions: Mutex<Vec<Arc<Session>>>,
-    /// The conversations whose events reach this listener. Only the hub changes it.
+    /// The conversations whose events reach this listener. Only the tasks of the hub change the set.
     pub(in crate::gateway) topics: Mutex<HashSet<ConversationId>>,
-    /// How often a conversation that was to be a topic was given up.
+    /// How many conversations that were to become topics have been given up.
     given_up: AtomicU64,
-    /// The topics are complete if this is greater than `given_up`: it is one more than the `given_up` with which the
-    /// last session began that has joined all topics. Before the first such session it is 0.
+    /// Shows whether the topics are complete: they are if this is greater than `given_up`. A session that has
+    /// joined all topics leaves here one more than the `given_up` with which it began. 0 before the first
+    /// such session.
     settled: AtomicU64,
-    /// Conversations of which events are held for this listener.
+    /// The conversations of which events are held for this listener.
     waits: Mutex<Vec<Wait>>,
-    /// Presence changes that were handed on lately. A change comes once in each conversation that two people share,
-    /// and is news only once.
+    /// The presence changes that were passed on last. A change comes once in each conversation that two
+    /// people share, and is news only once.
     told: Mutex<[(u128, i64, u8); 4]>,
 }
 
-/// A session joins all conversations of its user.
+/// A session that is joining all conversations of its user.
 #[must_use = "the listener is settled with it once all conversations are joined"]
 pub(in crate::gateway) struct Settling(u64);
 
-/// Events of a conversation are held for a listener.
+/// The wait of a listener for the held events of a conversation.
 struct Wait {
     conversation: ConversationId,
     stream: usize,
-    /// The point of the stream before the first of them.
+    /// The point of the stream before the first held event.
     before: Point,
 }
 
@@ -126,7 +127,7 @@ impl Listener {
         }
     }
 
-    /// The same with a frame of a conversation, to the sessions that want it.
+    /// Sends a frame of a conversation to the sessions that want it. The frame may be dropped.
     pub(in crate::gateway) fn offer_of(&self, id: ConversationId, frame: &Bytes) {
         for session in self.sessions().iter().filter(|session| session.wants(id)) {
             session.socket.offer(frame);
@@ -134,7 +135,7 @@ impl Listener {
     }
 
     /// Sends a heartbeat to every live session, and in the same write a ping to silent ones. The heads are of
-    /// conversations that have moved; several frames name them if one has no room.
+    /// conversations that have moved; several frames name them if one frame has no room for all.
     pub(in crate::gateway) fn beat(&self, cursor: &str, heads: &[Head], is_silent: impl Fn(&Socket) -> bool) {
         let ping = websocket::ping();
         let for_all = beats(cursor, heads);
@@ -176,12 +177,14 @@ impl Listener {
         news
     }
 
-    /// `None` if the topics are complete. Otherwise the session that asks joins all topics, and then hands this back.
+    /// Returns `None` if the topics are complete. Otherwise the caller joins all topics, and then hands the
+    /// returned value to [`settle`](Self::settle).
     ///
-    /// The count is read *before* the first conversation is joined. A conversation that is given up during the joining
-    /// then raises `given_up` beyond the count, and the late `settle` settles nothing. If the count were read
-    /// afterwards, or if this were a flag, the late `settle` would undo the `unsettle`: the next session would trust
-    /// topics of which one is missing, and its client would miss the events of that conversation.
+    /// The count is read *before* the first conversation is joined. A conversation that is given up during
+    /// the joining then raises `given_up` beyond the count, and the late `settle` settles nothing. If the
+    /// count were read afterwards, or if the count were a flag, the late `settle` would undo the `unsettle`:
+    /// the next session would trust topics of which one is missing, and its client would miss the events of
+    /// that conversation.
     pub(in crate::gateway) fn settling(&self) -> Option<Settling> {
         let settling = self.given_up.load(Ordering::Acquire) + 1;
         (self.settled.load(Ordering::Acquire) < settling).then_some(Settling(settling))
@@ -191,7 +194,7 @@ impl Listener {
         self.settled.fetch_max(settling, Ordering::AcqRel);
     }
 
-    /// A conversation was not joined after all: the next session joins all topics again.
+    /// Notes that a conversation was not joined after all, so the next session joins all topics again.
     pub(in crate::gateway) fn unsettle(&self) {
         self.given_up.fetch_add(1, Ordering::AcqRel);
     }
@@ -213,12 +216,14 @@ impl Listener {
         self.waits().retain(|wait| wait.conversation != conversation);
     }
 
-    /// The points up to which all events were given to this listener, with each stream followed up to `followed`.
+    /// The points up to which all events were given to this listener. `followed` has the points up to which
+    /// each stream was followed.
     ///
-    /// The caller reads `followed` *before* this reads the waits. A wait begins before its stream is noted as followed
-    /// to the held events, and ends after these were given: so if `followed` is beyond a held event, the wait is seen
-    /// here. In the other order, the waits could be read while they are empty, and `followed` when it is beyond an
-    /// event that is held by then. A client that goes on from such a cursor never gets that event.
+    /// The caller reads `followed` *before* this method reads the waits. A wait begins before its stream is
+    /// noted as followed to the held events, and ends after the held events were given: so if `followed` is
+    /// beyond a held event, the wait is seen here. In the other order, the waits could be read while they are
+    /// empty, and `followed` when it is beyond an event that is held by then. A client that goes on from such
+    /// a cursor never gets that event.
     pub(in crate::gateway) fn reached(&self, followed: &[Point]) -> Vec<Point> {
         let mut reached = followed.to_vec();
         for wait in self.waits().iter() {
@@ -251,7 +256,8 @@ fn beats(cursor: &str, heads: &[Head]) -> Vec<Bytes> {
 #[derive(Default)]
 pub struct Listeners {
     all: Mutex<HashMap<UserId, Arc<Listener>>>,
-    /// Unix seconds before which no token of a session expires. It is long ago before the first look at the sessions.
+    /// The Unix time, in seconds, before which no token of a session expires. It is 0 before the first look
+    /// at the sessions.
     expiry: AtomicI64,
 }
 
@@ -265,12 +271,13 @@ impl Listeners {
         self.all().get(&user).cloned()
     }
 
-    /// A session begins: from here on it gets the frames of its listener.
+    /// Begins a session, which gets the frames of its listener from now on.
     ///
-    /// Here and in [`leave`](Self::leave) the lock of the list is taken first, and the lock of the sessions inside it.
-    /// If the list were let go before the session is added, the last other session could leave between the two and
-    /// take the listener out of the list: this session would belong to a listener that the hub does not find. If one
-    /// of the two functions took the locks in the other order, both could wait for one another for ever.
+    /// Here and in [`leave`](Self::leave) the lock of the list is taken first, and the lock of the sessions
+    /// inside it. If the lock of the list were released before the session is added, the last other session
+    /// could leave between the two and take the listener out of the list: this session would belong to a
+    /// listener that the hub does not find. If one of the two functions took the locks in the other order,
+    /// both could wait for one another for ever.
     pub(in crate::gateway) fn enter(&self, session: &Arc<Session>) -> Arc<Listener> {
         let mut all = self.all();
         let listener = all.entry(session.user).or_insert_with(|| Listener::new(session.user)).clone();
@@ -279,13 +286,13 @@ impl Listeners {
         listener
     }
 
-    /// Whether a token may have expired before a time, in unix seconds.
+    /// Whether a token may have expired before a Unix time, in seconds.
     pub(in crate::gateway) fn has_expired(&self, before: i64) -> bool {
         self.expiry.load(Ordering::Relaxed) < before
     }
 
-    /// Forgets the earliest expiry, before a look at all sessions that notes the expiry of each again. In the other
-    /// order, the expiry of a session that begins during the look would be forgotten.
+    /// Forgets the earliest expiry, before a look at all sessions that notes the expiry of each again. In the
+    /// other order, the expiry of a session that begins during the look would be forgotten.
     pub(in crate::gateway) fn forget_expiry(&self) {
         self.expiry.store(i64::MAX, Ordering::Relaxed);
     }
@@ -294,9 +301,10 @@ impl Listeners {
         self.expiry.fetch_min(session.expires_at(), Ordering::Relaxed);
     }
 
-    /// A session ends. If it was the last one of its listener, this gives the listener back, which the hub then has to
-    /// forget. The listener leaves the list *before* the hub forgets it: the tasks of the hub find listeners in the
-    /// list, and a task could otherwise add it to a conversation after another task has forgotten it.
+    /// Ends a session. If it was the last one of its listener, the call returns the listener, which the hub
+    /// then has to forget. The listener leaves the list *before* the hub forgets it: the tasks of the hub
+    /// find listeners in the list, and a task could otherwise add the listener to a conversation after
+    /// another task has forgotten it.
     pub(in crate::gateway) fn leave(&self, session: &Session) -> Option<Arc<Listener>> {
         let mut all = self.all();
         let listener = all.get(&session.user)?.clone();

@@ -1,5 +1,5 @@
-//! The task of one stream: it takes in the events, shows them, and serves requests, all in one order. The task waits
-//! for nothing else: a conversation that has to be read from the log is read beside it.
+//! The task of one stream: it takes in the events, shows them, and serves requests, all in one order. The
+//! task waits for nothing else: conversations are read from the log in tasks beside it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,32 +24,32 @@ use crate::{
     log::{Damaged, Log},
 };
 
-/// How long it may take to read a conversation into which a listener was brought.
+/// The longest time for reading a conversation into which a listener was brought.
 const READING: Duration = Duration::from_secs(30);
-/// So many of them are read at once.
+/// The most conversations that are read at once.
 const AT_ONCE: usize = 32;
-/// How long to wait before one is read again.
+/// The pause before a failed reading is tried again.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Frames that are written before other tasks get a turn.
+/// How many frames are written before other tasks get a turn.
 const WRITTEN: usize = 1_024;
-/// How often it is seen whether something takes too long.
+/// How often the task checks whether a reading takes too long.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// One stream's task.
+/// The task of one stream.
 pub(super) struct Stream {
     log: Log,
     conversations: Conversations,
     followed: live::Stream,
     listeners: Arc<Listeners>,
     topics: Topics,
-    /// Conversations that are read because a listener was brought in.
+    /// The readings of conversations into which a listener was brought.
     readings: JoinSet<Option<Reading>>,
     turns: Arc<Semaphore>,
-    /// Listeners that join and have to wait for a reading.
+    /// Joins that have to wait for a reading.
     waiting: Vec<(Joining, oneshot::Sender<Joined>)>,
 }
 
-/// A conversation as it was just before the event by which a listener here came in.
+/// A conversation as it was just before the event that brought in a listener here.
 struct Reading {
     conversation: ConversationId,
     before: Position,
@@ -75,9 +75,9 @@ impl Stream {
         }
     }
 
-    /// Delivers until the log is damaged. A batch is delivered as a whole before the next request is answered: a
-    /// listener that joined in the middle of it would be sent frames that are pending although they stand behind the
-    /// head that it was told.
+    /// Delivers until the log is damaged. A batch is delivered as a whole before the next request is
+    /// answered: a listener that joined in the middle of a batch would be sent pending frames that its head
+    /// covers already.
     pub(super) async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -102,7 +102,8 @@ impl Stream {
         }
     }
 
-    /// Listeners of a damaged log would miss events: their clients shall try another node.
+    /// Closes all sockets, because listeners of a damaged log would miss events: their clients shall try
+    /// another node.
     fn stop(&self, damaged: &Damaged) {
         tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
         for listener in self.listeners.list() {
@@ -110,16 +111,17 @@ impl Stream {
         }
     }
 
-    /// Delivers a batch. Other tasks get a turn now and then, because a batch for thousands of sockets takes long;
-    /// requests do not ([`Self::run`]).
+    /// Delivers a batch. Other tasks get a turn now and then, because a batch for thousands of sockets takes
+    /// long; requests get none ([`Self::run`]).
     ///
-    /// The batch is finished only when all of it has been sent or is held. Finished first, the stream would be said to
-    /// have been followed beyond events that no socket has yet, and a heartbeat would carry a cursor that skips them.
+    /// The batch is finished only after every frame has been sent or is held. If it were finished first, the
+    /// stream would count as followed beyond events that no socket has yet, and a heartbeat would carry a
+    /// cursor that skips them.
     async fn deliver(&mut self, mut batch: Batch) {
         while let Some(Step { recorded, applied, before }) = self.followed.take_in(&mut batch) {
             let lane = recorded.lane;
             self.show(recorded, applied, before);
-            // A change of the roster has been sent by now, to thousands of sockets perhaps.
+            // A change of the roster has been sent by now, perhaps to thousands of sockets.
             if lane == Lane::Roster {
                 yield_now().await;
             }
@@ -135,8 +137,8 @@ impl Stream {
         self.followed.finish(batch);
     }
 
-    /// Shows one event. An event of a conversation of which events are held is held too, known or not: shown at once,
-    /// it would overtake them.
+    /// Shows one event. If events of its conversation are held, the event is held too, even if the
+    /// conversation is known: shown at once, the event would overtake the held ones.
     fn show(&mut self, recorded: &Recorded, applied: Applied, before: Point) {
         let id = recorded.conversation;
         let added = self.added_here(recorded);
@@ -150,15 +152,15 @@ impl Stream {
             Applied::Counts { tracked, previous } => self.topics.show(recorded, previous, &tracked, added),
             Applied::Void => {}
             Applied::Unknown if added.is_empty() => {}
-            // It is appended only where nothing is before it.
+            // This event is appended only as the first one of a conversation.
             Applied::Unknown if matches!(recorded.event, Some(Event::ConversationCreated(_))) => {
                 let mut fold = Fold::default();
                 let Some(previous) = recorded.apply_to(&mut fold) else { return };
                 let tracked = self.conversations.take_in(id, fold);
                 self.topics.show(recorded, previous, &tracked, added);
             }
-            // Held first, read second: the reading is of the conversation up to `before`, so every event from this one
-            // on has to be held when the reading ends.
+            // Hold first, read second: the reading is of the conversation up to `before`, so every event from
+            // this one on has to be held when the reading ends.
             Applied::Unknown => match self.topics.hold(recorded, added, before) {
                 Ok(()) => self.read(id, before.position),
                 Err(given_up) => self.send_elsewhere(id, given_up),
@@ -166,16 +168,16 @@ impl Stream {
         }
     }
 
-    /// The listeners here that an event brings in. They are looked up when the event is shown, and not when it is read:
-    /// a session that has entered [`Listeners`] by now is brought in by this task, and one that enters later asks this
-    /// task afterwards and finds the event in the roster.
+    /// The listeners here that an event brings in. They are looked up when the event is shown, not when the
+    /// conversation is read: a session that has entered [`Listeners`] by now is brought in by this task, and
+    /// a session that enters later asks this task afterwards and finds the event in the roster.
     fn added_here(&self, recorded: &Recorded) -> Vec<Arc<Listener>> {
         let added = recorded.event.as_ref().map(Event::brings_in).unwrap_or_default();
         added.into_iter().filter_map(|user| self.listeners.get(user)).collect()
     }
 
-    /// Reads a conversation that this process did not know and into which a listener here has just come. Its events are
-    /// held meanwhile, the events of all other conversations are not.
+    /// Reads a conversation that this process did not know and into which a listener here has just come. The
+    /// events of this conversation are held meanwhile, and those of all other conversations are not.
     fn read(&mut self, conversation: ConversationId, before: Position) {
         let (log, turns, deadline) = (self.log.clone(), self.turns.clone(), Instant::now() + READING);
         self.readings.spawn(async move {
@@ -199,7 +201,7 @@ impl Stream {
         self.answer_waiting();
     }
 
-    /// Listeners for which events have been held for too long are served better by another node.
+    /// Gives up events that have been held for too long, because another node serves their listeners better.
     fn give_up(&mut self, now: Instant) {
         for id in self.topics.held_for(READING, now) {
             self.send_elsewhere(id, GivenUp::TooLate);
@@ -242,9 +244,9 @@ impl Stream {
         }
     }
 
-    /// Lets the listeners join for which no event is held. A listener that joined before its held events are shown
-    /// would be told a position beyond them and go on from there without them, or would be given them twice: by its
-    /// resume, and by this task.
+    /// Answers the joins of those listeners for which no event is held. A listener that joined before its
+    /// held events are shown would be told a position beyond them. It would go on from there without the held
+    /// events, or would be given them twice: by its resume and by this task.
     fn answer_waiting(&mut self) {
         for (joining, answer) in std::mem::take(&mut self.waiting) {
             let Joining { listener, conversations } = &joining;

@@ -1,5 +1,5 @@
 //! The listeners of the conversations of one stream. Plain bookkeeping, done by the stream's task alone:
-//! joining, leaving and delivering happen in one order, the order of the log, and no lock decides it.
+//! joining, leaving and delivering happen in one order, the order of the log, without a lock.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -30,20 +30,21 @@ use crate::{
 /// The most conversations whose events are held at once.
 const MOST_HELD: usize = 4_096;
 
-/// Listeners that are sent something before others get a turn.
+/// The most listeners that are sent frames before other tasks get a turn.
 const AT_ONCE: usize = 64;
 
-/// What has moved, for each listener.
+/// The heads of the conversations that have moved, for each listener.
 pub(in crate::gateway) type Heads = Vec<(Arc<Listener>, Vec<Head>)>;
 
 /// The topics of one stream.
 pub(in crate::gateway) struct Topics {
     stream: usize,
     all: HashMap<ConversationId, Topic>,
-    /// The topics with pending frames.
+    /// The topics that got pending frames. A topic may be listed although its frames have been sent since.
     dirty: Vec<ConversationId>,
-    /// Conversations into which somebody was brought and that are being read. None of them is a topic: if
-    /// somebody listened to it, it would be known.
+    /// The held events of conversations that are being read because a user was brought in. None of these
+    /// conversations is a topic: a conversation with a listener here would be known, and would not have to be
+    /// read.
     held: HashMap<ConversationId, Held>,
     /// The number of the last beat.
     beat: u64,
@@ -53,25 +54,26 @@ pub(in crate::gateway) struct Topics {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::gateway) struct Admission {
     pub(in crate::gateway) id: ConversationId,
-    /// The event by which the user is a member.
+    /// The event that made the user a member.
     pub(in crate::gateway) since: Position,
-    /// The last event of the conversation: what follows is handed to the listener.
+    /// The last event of the conversation. The listener is handed all later events.
     pub(in crate::gateway) head: Position,
 }
 
-/// A conversation that somebody listens to here.
+/// A conversation with listeners on this node.
 struct Topic {
     tracked: Arc<Tracked>,
     listeners: Vec<Arc<Listener>>,
     /// Frames of the present batch that have not been sent yet.
     pending: Vec<Durable>,
-    /// How many of the listeners have been sent them.
+    /// How many of the listeners have been sent the pending frames.
     sent_to: usize,
     moved: Moved,
 }
 
-/// Whether a beat has to name a topic. It is named until a beat that did so is known to have been told: an
-/// answer may come too late for the sweep that has asked, and what it named would be told to nobody.
+/// Whether a beat has to name a topic. Beats name a topic until a beat that did so is known to have been
+/// told: an answer may come too late for the sweep that asked, and the heads in that answer would never be
+/// told.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Moved {
     No,
@@ -84,14 +86,14 @@ impl Topics {
         Self { stream, all: HashMap::new(), dirty: Vec::new(), held: HashMap::new(), beat: 0 }
     }
 
-    /// Shows an event that counts to the members. Membership changes between two frames, in four steps:
+    /// Shows an applied event to the members. Membership changes between two frames, in four steps:
     ///
-    /// 1. What is pending is sent to the listeners as they were before the change. Sent later, it would
-    ///    reach a new member who was not in yet, and would miss a member who has gone.
+    /// 1. Pending frames are sent to the listeners as they were before the change. Sent later, these frames
+    ///    would reach a new member who had not joined yet, and would miss a member who has left.
     /// 2. New members are subscribed before the event, which is the first one of their chain.
     /// 3. The event is sent.
-    /// 4. Members who have gone are unsubscribed after it: it is the last one of their chain, and tells
-    ///    them that they have gone.
+    /// 4. Members who have left are unsubscribed after the event, which is the last one of their chain and
+    ///    tells them that they have left.
     pub(in crate::gateway) fn show(
         &mut self,
         recorded: &Recorded,
@@ -128,13 +130,13 @@ impl Topics {
         topic.pending.push(Durable { tag: (recorded.conversation, recorded.position), frame });
     }
 
-    /// Sends what is pending in a conversation, all of it.
+    /// Sends all pending frames of a conversation.
     fn flush(&mut self, id: ConversationId) {
         while self.flush_to_some(id).is_some() {}
     }
 
-    /// Sends what is pending in a conversation to the next of its listeners. How many frames were written;
-    /// `None` if nothing is pending any more.
+    /// Sends the pending frames of a conversation to the next of its listeners. Returns how many frames were
+    /// written; `None` if nothing is pending any more.
     fn flush_to_some(&mut self, id: ConversationId) -> Option<usize> {
         let topic = self.all.get_mut(&id).filter(|topic| !topic.pending.is_empty())?;
         let some = topic.listeners.iter().skip(topic.sent_to).take(AT_ONCE);
@@ -150,11 +152,12 @@ impl Topics {
         Some(deliveries)
     }
 
-    /// Sends some of what is pending. How many frames were written; `None` if nothing is pending any more.
+    /// Sends some of the pending frames. Returns how many were written; `None` if nothing is pending any
+    /// more.
     ///
-    /// A caller calls it until then before anything else joins, leaves or happens: a listener that joined in between
-    /// would be sent events that its head stands for already; one that left would shift the listeners behind it, and
-    /// the next of them would be passed over.
+    /// The caller repeats the call until `None`, before any listener joins or leaves and before another event
+    /// is shown. A listener that joined in between would be sent events that its head covers already; a
+    /// listener that left would shift the listeners behind it, and the next of them would be skipped.
     pub(in crate::gateway) fn flush_some(&mut self) -> Option<usize> {
         while let Some(id) = self.dirty.last() {
             if let Some(written) = self.flush_to_some(*id) {
@@ -165,23 +168,23 @@ impl Topics {
         None
     }
 
-    /// Sends what is pending.
+    /// Sends all pending frames.
     pub(in crate::gateway) fn flush_all(&mut self) {
         while self.flush_some().is_some() {}
     }
 
-    /// Whether the events of a conversation are held. If so, its next event has to be held too, known or
-    /// not: shown at once, it would overtake them.
+    /// Whether events of a conversation are held. If so, its next event has to be held too, even if the
+    /// conversation is known: shown at once, the event would overtake the held ones.
     pub(in crate::gateway) fn is_held(&self, id: ConversationId) -> bool {
         self.held.contains_key(&id)
     }
 
-    /// Whether any events are.
+    /// Whether events of any conversation are held.
     pub(in crate::gateway) fn holds_any(&self) -> bool {
         !self.held.is_empty()
     }
 
-    /// Whether events are held for a listener, or of one of these conversations.
+    /// Whether events are held for a listener, or for one of these conversations.
     pub(in crate::gateway) fn holds_for(
         &self,
         listener: &Arc<Listener>,
@@ -192,14 +195,15 @@ impl Topics {
             && (self.held.values().any(|held| held.is_for(listener)) || ids.any(|id| self.is_held(id)))
     }
 
-    /// Holds an event of a conversation that has to be read first, for the listeners that come in by it
-    /// and those that came in before. `before` is where the stream stood just before it.
+    /// Holds an event of a conversation that has to be read first, for the listeners that the event brings in
+    /// and those that earlier held events brought in. `before` is the point of the stream just before the
+    /// event.
     ///
-    /// No listener for which an event is held is told a position beyond it ([`Listener::reached`]): a client
-    /// that went on from there would never get it. The listener is told here to wait, before the stream is
-    /// said to have been followed so far; told afterwards, a heartbeat in between would carry such a
-    /// position. It is told also if the events are given up at once, because the sockets close later than
-    /// that.
+    /// No listener with a held event is told a position beyond that event ([`Listener::reached`]): a client
+    /// that went on from there would never get the event. The listener is told here to wait, before the
+    /// stream counts as followed up to the event; told afterwards, a heartbeat in between would carry such a
+    /// position. The listener is told even if the events are given up at once, because the sockets are closed
+    /// only later.
     pub(in crate::gateway) fn hold(
         &mut self,
         recorded: &Recorded,
@@ -218,13 +222,14 @@ impl Topics {
         if is_full { Err(GivenUp::TooMuch) } else { Ok(()) }
     }
 
-    /// A conversation has been read as it was `before` the first event that is held of it: shows what is
-    /// held, in order, as it would have been shown at its time. `take_in` is given the conversation
-    /// as it is after all of it.
+    /// Shows the held events, in order, as they would have been shown at their time. The caller has read the
+    /// conversation as it was at `before`, just before its first held event. `take_in` is given the
+    /// conversation as it is after all held events.
     ///
     /// All events are folded first and shown afterwards: from `take_in` on the conversation is known and the
-    /// next event of the stream is shown at once, so what is held has to be in it. The listeners wait no more
-    /// only when all of it has been sent, or a heartbeat in between would tell a position beyond it.
+    /// next event of the stream is shown at once, so the known conversation has to contain the held events.
+    /// The listeners stop waiting only after all held events have been sent; otherwise a heartbeat in between
+    /// would tell a position beyond them.
     pub(in crate::gateway) fn show_held(
         &mut self,
         id: ConversationId,
@@ -232,7 +237,7 @@ impl Topics {
         mut fold: Fold,
         take_in: impl FnOnce(Fold) -> Arc<Tracked>,
     ) {
-        // What was given up and begun again waits for another reading.
+        // Events that were given up and held again wait for another reading.
         let Entry::Occupied(held) = self.held.entry(id) else { return };
         if held.get().before() != before {
             return;
@@ -253,20 +258,20 @@ impl Topics {
         }
     }
 
-    /// The conversations whose events have been held for so long or longer.
+    /// The conversations whose events have been held for `patience` or longer.
     pub(in crate::gateway) fn held_for(&self, patience: Duration, now: Instant) -> Vec<ConversationId> {
         let is_overdue = |held: &Held| now.duration_since(held.since) >= patience;
         self.held.iter().filter(|(_, held)| is_overdue(held)).map(|(id, _)| *id).collect()
     }
 
-    /// Gives up what is held of a conversation: the sessions for which it is held come back with their
-    /// cursor, here or elsewhere, and join anew. The order of the three steps:
+    /// Gives up the held events of a conversation: the sessions that wait for them come back with their
+    /// cursor, here or on another node, and join anew. The order of the three steps:
     ///
-    /// 1. *Unsettle, then close.* A session that begins meanwhile either is closed with the others or finds
-    ///    that not everything has been joined. In the other order it could begin between the two, trust the
-    ///    topics, stay open and never hear of this conversation.
-    /// 2. *Close, then wait no more.* Only a socket that is closed takes no heartbeat with a position beyond
-    ///    what was held.
+    /// 1. *Unsettle, then close.* A session that begins meanwhile is either closed with the others or finds
+    ///    that some topics are missing. In the other order the session could begin between the two steps,
+    ///    trust the topics, stay open and never hear of this conversation.
+    /// 2. *Close, then stop waiting.* Only a closed socket takes no heartbeat with a position beyond the held
+    ///    events.
     pub(in crate::gateway) fn send_elsewhere(&mut self, id: ConversationId) {
         let Some(held) = self.held.remove(&id) else { return };
         for listener in held.listeners() {
@@ -276,15 +281,15 @@ impl Topics {
         }
     }
 
-    /// A listener has gone: nothing is held for it any more.
+    /// Drops the events that are held for this listener alone, because the listener has gone.
     pub(in crate::gateway) fn forget(&mut self, listener: &Arc<Listener>) {
         self.held.retain(|_, held| held.is_wanted_without(listener));
     }
 
-    /// Lets the listener into a conversation; `None` if the user is no member of it any more. Without
-    /// `tracked` it is a topic of the listener already.
+    /// Lets the listener into a conversation; `None` if the user is no longer a member. Without `tracked`,
+    /// the conversation is a topic of the listener already.
     ///
-    /// Membership is judged here, in the order of the stream, and not where the conversation was read: a
+    /// Membership is checked here, in the order of the stream, and not where the conversation was read: a
     /// removal that this task has shown in between reached a topic without this listener.
     pub(in crate::gateway) fn join(
         &mut self,
@@ -353,7 +358,8 @@ impl Topics {
         }
     }
 
-    /// The next beat, with its number: what has moved for whom since the last one that was told.
+    /// The next beat, with its number: the heads that have moved for each listener since the last beat that
+    /// was told.
     pub(in crate::gateway) fn beat(&mut self, told: u64) -> (u64, Heads) {
         self.beat += 1;
         let mut moved: HashMap<UserId, (Arc<Listener>, Vec<Head>)> = HashMap::new();

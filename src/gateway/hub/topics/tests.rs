@@ -27,9 +27,9 @@ use crate::{
 };
 
 const LUNCH: u128 = 1;
-/// Who has begun it and listens elsewhere.
+/// The user who creates the conversation and has no session here.
 const ANA: u128 = 10;
-/// Those who listen here.
+/// The users with sessions here.
 const HERE: [u128; 2] = [11, 12];
 
 fn conversation(number: u128) -> ConversationId {
@@ -74,7 +74,7 @@ fn folded(log: &[Recorded]) -> Fold {
     fold
 }
 
-/// Somebody who listens here, and the client's end of their socket.
+/// A user with a session here, and the client's end of the socket.
 struct Guest {
     listener: Arc<Listener>,
     session: Arc<Session>,
@@ -98,12 +98,12 @@ impl Guest {
         Self { listener, session, client }
     }
 
-    /// Marks a place between the frames.
+    /// Marks a place between the frames of the guest.
     fn mark(&self, number: usize) {
         self.session.socket.send(&websocket::text(format!(r#"{{"op":"mark","n":{number}}}"#).as_bytes()));
     }
 
-    /// All frames up to and with a mark, or up to a close frame.
+    /// All frames up to and including a mark, or up to a close frame.
     async fn frames(&mut self, last: usize) -> Vec<Value> {
         let mut frames = Vec::new();
         loop {
@@ -130,13 +130,13 @@ impl Guest {
     }
 }
 
-/// The events among frames: position and the one before.
+/// The position and the previous position of each event among the frames.
 fn chain(frames: &[Value]) -> Vec<(u64, u64)> {
     let events = frames.iter().filter(|frame| frame["op"] == "event");
     events.map(|f| (f["position"].as_u64().unwrap(), f["previous"].as_u64().unwrap())).collect()
 }
 
-/// What a member may see of a log, as whoever reads it again is told.
+/// The chain of events that a member gets when the log is read again.
 fn visible(log: &[Recorded], to: UserId) -> Vec<(u64, u64)> {
     let (mut fold, mut seen) = (Fold::default(), Vec::new());
     for recorded in log {
@@ -149,15 +149,15 @@ fn visible(log: &[Recorded], to: UserId) -> Vec<(u64, u64)> {
     seen
 }
 
-/// Something that happens to a conversation that nobody here knows at first.
+/// A step in the life of a conversation that is unknown to this node at first.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Add(u128),
     Remove(u128),
     Say(u128),
-    /// It has been read.
+    /// The reading of the conversation ends.
     Read,
-    /// Other conversations go on.
+    /// Events of other conversations move the stream on.
     Elsewhere,
     /// The last session of one of [`HERE`] ends.
     Leave(usize),
@@ -176,12 +176,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// A stream's task, with the log in its hand.
+/// The task of a stream, with control over its log.
 struct Stage {
     topics: Topics,
     log: Vec<Recorded>,
     tracked: Option<Arc<Tracked>>,
-    /// The conversation before the first event that is held.
+    /// The conversation as it was before the first held event.
     reading: Option<(Position, Fold)>,
     position: u64,
 }
@@ -217,8 +217,8 @@ impl Stage {
     }
 }
 
-/// Whenever the conversation has been read, and whoever leaves meanwhile: everybody is shown what they
-/// may see, in order and once, and nobody is told a position up to which something is missing.
+/// Whenever the reading ends and whichever sessions leave meanwhile, each user is shown all visible events,
+/// in order and once, and no user is told a position with an event missing before it.
 async fn plays(steps: Vec<Step>) -> Result<(), TestCaseError> {
     let (listeners, mut stage) = (Listeners::default(), Stage::new());
     let mut guests: Vec<Option<Guest>> = Vec::new();
