@@ -7,15 +7,15 @@ use crate::{gateway::wire::limits::SocketLimits, listen::Origins};
 /// The settings of the gateway.
 #[derive(Debug, Clone)]
 pub struct GatewaySettings {
-    /// Which web pages may connect.
+    /// The web pages that may connect.
     pub origins: Origins,
     /// The most sockets of one user on this node.
     pub sockets_per_user: usize,
     /// The most sockets on this node.
     pub sockets: usize,
-    /// How often every session gets a sign of life.
+    /// The time between two heartbeats to every session.
     pub heartbeat: Duration,
-    /// What one socket may cost.
+    /// The bounds on the cost of one socket.
     pub socket: SocketLimits,
 }
 

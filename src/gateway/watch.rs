@@ -1,5 +1,5 @@
-//! What the gateway does for as long as the process lives: it hands on typing and presence, closes the sockets of
-//! revoked logins, and tells sessions when this node or the log does not work.
+//! The tasks of the gateway that run for as long as the process lives. They pass on typing and presence,
+//! close the sockets of revoked logins, and tell sessions when this node or the log does not work.
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -19,7 +19,7 @@ use crate::{
 };
 
 impl Gateway {
-    /// Starts what all sessions share: presence, the sweep, and telling outages.
+    /// Starts the tasks that all sessions share: presence changes, the sweep, and news of outages.
     pub fn start(self: &Arc<Self>, tasks: &Supervisor) {
         let gateway = self.clone();
         tasks.spawn("presence changes", async move {
@@ -45,7 +45,7 @@ impl Gateway {
         }
     }
 
-    /// Does what concerns sockets.
+    /// Handles news that concerns sockets: typing, invitations, revoked logins, or the loss of the log.
     pub fn hear(&self, told: Told) {
         match told {
             Told::Typing(conversation, user) => self.hub.typing(conversation, user),
@@ -67,8 +67,8 @@ impl Gateway {
         }
     }
 
-    /// Presence is hidden from the users that somebody has blocked. While the blocks are not known, presence is
-    /// hidden from everybody.
+    /// Passes on presence changes, except to the users on the actor's block list. While that list is not
+    /// known, no user is told.
     async fn hand_on_presence(&self, changes: Vec<Recorded>) {
         let users: BTreeSet<UserId> = changes.iter().map(|recorded| recorded.actor).collect();
         let users: Vec<UserId> = users.into_iter().collect();
@@ -85,7 +85,8 @@ impl Gateway {
     }
 }
 
-/// Sockets stay open for some seconds while the log does not work, and hear about it.
+/// Tells all sessions of an outage of the log. Sockets stay open for some seconds while the log does not
+/// work.
 async fn tell_outages(gateway: Arc<Gateway>) {
     let degraded = ServerFrame::Error {
         id: None,
