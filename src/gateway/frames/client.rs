@@ -1,4 +1,4 @@
-//! What a client says in `verbatim.v1`: JSON text, one object each, `op` first.
+//! The frames of a client in `verbatim.v1`: JSON text, one object each, `op` first.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use crate::{
 
 /// The longest `id` of a client's frame that is echoed, in bytes.
 pub const MAX_ID: usize = 64;
-/// What a cursor looks like in examples; nobody but the server reads one.
+/// A cursor for examples. Only the server can read cursors.
 pub(in crate::gateway::frames) const CURSOR: &str = "AZIIfR8MmkvjYlih0POyxJV-aA";
 
 /// What a client sends.
@@ -190,7 +190,7 @@ pub enum ClientFrame {
 }
 
 impl ClientFrame {
-    /// The client's own name for it.
+    /// The id that the client gave to the frame, if it gave one.
     pub fn id(&self) -> Option<&FrameId> {
         match self {
             Self::Hello { id, .. }
@@ -210,12 +210,12 @@ impl ClientFrame {
         }
     }
 
-    /// Whether it may be lost without a word, because only the latest of its kind matters.
+    /// Whether the frame may be dropped without an answer, because only the latest of its kind matters.
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence { .. })
     }
 
-    /// The work that an overloaded node may refuse to do.
+    /// The work that an overloaded node may refuse; `None` if it refuses no such frame.
     pub fn work(&self) -> Option<WorkKind> {
         match self {
             Self::Typing { .. } => Some(WorkKind::Typing),

@@ -6,7 +6,7 @@ pub(crate) use crate::gateway::wire::close::Close;
 
 /// The reasons of `verbatim.v1`.
 impl Close {
-    /// Every reason there is.
+    /// Every reason, with those of the wire.
     pub const ALL: [Self; 19] = [
         Self::BYE,
         Self::EXIT,
@@ -47,7 +47,7 @@ impl Close {
     pub const TOO_MANY_SOCKETS: Self = Self::new(4429, "too_many_sockets", ComesBack::Alone);
     /// 4500: frame after frame could not be understood.
     pub const BAD_FRAMES: Self = Self::new(4500, "bad_frames", ComesBack::No);
-    /// 4501: the token of the handshake, or the one that was to renew the session, is not valid or was revoked.
+    /// 4501: the token of the handshake, or of a frame `authenticate`, is not valid or was revoked.
     pub const INVALID_TOKEN: Self = Self::new(4501, "invalid_token", ComesBack::No);
     /// 4503: the login was revoked.
     pub const LOGIN_REVOKED: Self = Self::new(4503, "login_revoked", ComesBack::No);

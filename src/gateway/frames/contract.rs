@@ -94,7 +94,7 @@ pub fn channels() -> Value {
     })
 }
 
-/// One frame: `server.event`.
+/// A frame in the document. Its name is like `server.event`.
 struct Frame {
     name: String,
     op: String,
@@ -116,7 +116,7 @@ impl Frame {
     }
 }
 
-/// The frames of one side, which are the choices of its schema.
+/// The frames of one side, which are the variants of its schema.
 fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
     let choices = schema.get_mut("oneOf").and_then(Value::as_array_mut).map(std::mem::take);
     let frame = |mut schema: Value| {
@@ -127,8 +127,8 @@ fn frames(side: &str, mut schema: Value) -> Vec<Frame> {
     choices.into_iter().flatten().filter_map(frame).collect()
 }
 
-/// Makes the frame `event` a choice of one shape for each type, and gives these shapes by their names. A
-/// discriminator of AsyncAPI holds the name of a schema, so each shape has the name of its type.
+/// Makes the frame `event` a choice between one shape for each type, and returns these shapes by their names.
+/// A discriminator of AsyncAPI holds the name of a schema, so each shape has the name of its type.
 fn type_events(frames: &mut [Frame]) -> Vec<(String, Value)> {
     let Some(frame) = frames.iter_mut().find(|frame| frame.op == "event") else { return Vec::new() };
     let data = |of: &EventType| reference(&log::type_name(of.word), "#/components/schemas").1;

@@ -1,4 +1,4 @@
-//! What one socket wants to hear of. The user's other sockets hear of everything.
+//! The events that one socket wants. A filter does not affect the user's other sockets.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::domain::ConversationId;
 
-/// The most conversations that a filter names.
+/// The most conversations that a filter can name.
 const MOST: usize = 100;
 
 /// What this socket wants to hear of.
@@ -22,7 +22,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a conversation is among those that are wanted.
+    /// Whether the filter names a conversation.
     pub fn wants(&self, id: ConversationId) -> bool {
         self.conversations.contains(&id)
     }

@@ -1,4 +1,4 @@
-//! Whatever stands in the log, nothing ends: it is read, folded and told, or it is poison.
+//! No data in the log can stop the process: an event is read, folded and told, or it is poison.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -49,7 +49,7 @@ const TIMES: [&str; 8] = [
     "\u{0}",
 ];
 
-/// Data of a type, as its schema shows them, with some fields put in the place of others.
+/// Data of a type, as its schema describes them, with some fields replaced by others.
 fn data(word: &str, changes: &[(usize, usize)], add: bool) -> Vec<u8> {
     let types = Event::types();
     let example = types.iter().find(|kind| kind.word == word).map(|kind| kind.schema["examples"][0].clone());
@@ -116,7 +116,7 @@ prop_compose! {
     }
 }
 
-/// The beginning of a group in which everybody of the examples is.
+/// The first event of a group with all users of the examples as members.
 fn begun() -> Recorded {
     let headers = [
         ("ce-id", ANA),

@@ -1,4 +1,4 @@
-//! Reading a client's frame, and what is said of one that cannot be understood.
+//! Reads a client's frame, or explains why the frame cannot be understood.
 
 use std::borrow::Cow;
 
@@ -19,21 +19,20 @@ use crate::{
     },
 };
 
-/// The most characters of what is said of a frame that was not understood: a client's own text is not sent
-/// back at length.
+/// The most characters in the explanation of a bad frame: a client's own text is not sent back at length.
 pub(super) const DETAIL: usize = 300;
 
 /// A frame that could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BadFrame {
-    /// Its id, if it can be echoed.
+    /// The id of the frame, if it can be echoed.
     pub id: Option<FrameId>,
-    /// What is wrong and what would be right.
+    /// The fault of the frame, and the right form.
     pub detail: String,
 }
 
 impl ClientFrame {
-    /// Reads a frame.
+    /// Reads a frame from JSON text.
     pub fn read(text: &str) -> Result<Self, BadFrame> {
         #[derive(Deserialize)]
         struct Named {
@@ -47,8 +46,8 @@ impl ClientFrame {
     }
 }
 
-/// Reads an object whose field `op` says which. Serde's own way with such a tag keeps the other fields in
-/// between as values, and a number with more digits than a machine's does not survive that.
+/// Reads an object whose field `op` names the kind of frame. Serde's own way with such a tag buffers the
+/// other fields as values, and a value cannot hold a number with more digits than a machine number.
 fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     if !text.trim_start().starts_with('{') {
         return Err(serde_json::Error::custom("a frame is a JSON object"));
@@ -61,11 +60,11 @@ fn tagged(text: &str) -> serde_json::Result<ClientFrame> {
     ClientFrame::deserialize(MapAccessDeserializer::new(frame))
 }
 
-/// Which field has a wrong value, and why: serde does not name it.
+/// Finds the field with a wrong value and the fault in the value, because serde does not name the field.
 fn wrong_field(text: &str) -> Option<String> {
     fn why<T: DeserializeOwned>(value: &RawValue) -> Option<String> {
         let why = serde_json::from_str::<T>(value.get()).err()?.to_string();
-        // The place is one in the value, not in the frame.
+        // The place is one within the value, not within the frame, so it is cut off.
         Some(why.rsplit_once(" at line ").map_or(why.clone(), |(why, _)| why.to_owned()))
     }
     let Fields(fields) = serde_json::from_str(text).ok()?;
@@ -86,7 +85,7 @@ fn wrong_field(text: &str) -> Option<String> {
         };
         wrong.map(|why| format!("{name}: {why}"))
     };
-    // Many fields may be null; one that may not is to blame only if no other value is wrong.
+    // Many fields may be null. A required field that is null is blamed only if no other value is wrong.
     let (null, other): (Vec<_>, Vec<_>) = fields.iter().partition(|(_, value)| value.get() == "null");
     let needed = |name: &str| match name {
         "id" | "cursor" | "filter" | "reply_to" | "metadata" => false,

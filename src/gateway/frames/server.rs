@@ -1,4 +1,4 @@
-//! What the server says in `verbatim.v1`: JSON text, one object each, `op` first.
+//! The frames of the server in `verbatim.v1`: JSON text, one object each, `op` first.
 
 use bytes::Bytes;
 use schemars::JsonSchema;
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// The most conversations that one frame names; it stays below 36 KB.
+/// The most conversations that one frame names. Such a frame stays below 36 KB.
 pub const HEADS: usize = 500;
 
 /// What the server sends.
@@ -199,7 +199,7 @@ pub struct ReadyLimits {
 }
 
 impl ReadyLimits {
-    /// Those of a socket whose client may send frames at this rate.
+    /// The limits of a socket whose client may send frames at this rate.
     pub fn of(socket: limits::SocketLimits, frames: budget::FrameRate) -> Self {
         Self {
             frame_bytes: socket.message,
@@ -215,7 +215,7 @@ fn as_map<S: serde::Serializer>(heads: &&[Head], to: S) -> Result<S::Ok, S::Erro
 }
 
 impl ServerFrame<'_> {
-    /// The complete WebSocket frame.
+    /// The complete WebSocket frame, with the JSON text as its payload.
     pub fn encode(&self) -> Bytes {
         let text = serde_json::to_vec(self).expect("frames have string keys, so they are JSON");
         websocket::text(&text)

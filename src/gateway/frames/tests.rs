@@ -1,4 +1,4 @@
-//! What is a frame and what is not.
+//! Which texts are frames and which are not.
 
 use crate::{
     domain::Position,
