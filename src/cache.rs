@@ -1,28 +1,30 @@
-//! A bounded cache: one way to remember answers that cost a question, and one way to forget them.
+//! A bounded cache: it remembers answers that cost a question, until a change makes it forget them.
 //!
-//! A [`Cache`] holds a maximum weight. When an entry comes in beyond that, `quick_cache` evicts entries that are used
-//! seldom (CLOCK-Pro: a flood of keys that are asked for once does not evict the keys in use). An eviction costs time
-//! and never correctness, because a miss asks again. Knowledge that must not be lost is no entry of a cache: it is in
-//! a register, and ARCHITECTURE.md lists the caches and the registers.
+//! A [`Cache`] holds a maximum weight. When an entry comes in beyond that weight, `quick_cache` evicts
+//! entries that are used seldom (CLOCK-Pro: a flood of keys that are asked for once does not evict the keys
+//! in use). An eviction costs time and never correctness, because a miss asks again. Knowledge that must not
+//! be lost belongs in a register and not in a cache; ARCHITECTURE.md lists the caches and the registers.
 //!
 //! # No answer outlives a change that it does not show
 //!
-//! Between a question to the database and its answer, a change can be stored and this process can hear of the change.
-//! The answer shows the time before the change, and a cache that kept it would tell it for a long time. Therefore:
+//! A change can be stored, and this process can hear of the change, between a question to the database and
+//! the answer. The answer then shows the time before the change, and a cache that kept the answer would serve
+//! it for a long time. Therefore:
 //!
 //! 1. The caller takes a number ([`Cache::ask`]) and *then* asks the database.
-//! 2. [`Cache::forget`] removes the entry and notes the last number that was taken. A change is stored before any
-//!    process is told of it.
+//! 2. [`Cache::forget`] removes the entry and notes the last number that was taken. A change is stored before
+//!    any process is told of the change.
 //! 3. [`Cache::answer`] keeps an answer only if its number is greater than the noted one.
 //!
-//! All three take one lock, as every read does, so they happen one after the other. If the number was taken before
-//! `forget`, the note is at least that number, and the answer is not kept, however late it arrives. If it was taken
-//! after `forget`, the database was asked after the change was stored, and the answer shows the change. A number that
-//! is taken after the question has no such proof: the change may lie between the two.
+//! All three take one lock, as every read does, so they happen one after the other. If the number was taken
+//! before `forget`, the note is at least that number, and the answer is not kept, however late it arrives. If
+//! the number was taken after `forget`, the database was asked after the change was stored, and the answer
+//! shows the change. A number that is taken after the question has no such proof: the change may lie between
+//! the question and the number.
 //!
-//! The note holds for all keys, so a change of one key costs the open questions about other keys their place. Each of
-//! these is asked once more; in return no key without an entry needs memory. Each entry has the number of its
-//! question, and an older answer does not replace a younger one.
+//! The note holds for all keys, so after a change of one key the answers to all open questions are not kept.
+//! Those questions are asked once more; in return no key without an entry needs memory. Each entry has the
+//! number of its question, and an older answer does not replace a younger one.
 
 use std::{
     fmt,
@@ -32,20 +34,20 @@ use std::{
 
 use quick_cache::{Weighter, unsync};
 
-/// Entries up to a maximum weight. Closures that it is given run under its lock: they are short, and do not use the
-/// same cache.
+/// Entries up to a maximum weight. The closures that callers pass run under the lock of the cache: they have
+/// to be short and must not use the same cache.
 pub(crate) struct Cache<K, V>(Mutex<Inner<K, V>>);
 
-/// A question to which the answer is on its way.
+/// The number of a question whose answer has not come yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Question(u64);
 
 struct Inner<K, V> {
-    /// Keys can come from outside, so they are hashed with a secret key.
+    /// Keys can come from outside, so the map hashes them with a secret key.
     entries: unsync::Cache<K, Entry<V>, Weigh<V>, RandomState>,
     /// The number of the last question.
     asked: u64,
-    /// The number of the last question before the last change.
+    /// The number of the last question that was taken before the last change.
     changed: u64,
 }
 
@@ -67,13 +69,14 @@ impl<K, V> Weighter<K, Entry<V>> for Weigh<V> {
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
-    /// A cache of at most so many entries.
+    /// A cache of at most `most` entries.
     pub(crate) fn new(most: usize) -> Self {
         Self::weighing(most, 1, |_| 0)
     }
 
-    /// A cache of at most so much weight. An entry weighs `each`, which is not 0 because an entry without weight is
-    /// never evicted, and the weight `of` its value. The latter may change only in the methods for that.
+    /// A cache of at most the weight `most`. An entry weighs `each` plus the weight `of` its value. `each` is
+    /// at least 1, because an entry without weight is never evicted. The weight of a value may change only
+    /// within [`Self::change`].
     pub(crate) fn weighing(most: usize, each: usize, of: fn(&V) -> usize) -> Self {
         let each = each.max(1);
         let (entries, weight) = (most / each, most as u64);
@@ -93,7 +96,8 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         self.inner().entries.get(key).map(|entry| entry.value.clone())
     }
 
-    /// The value, made and kept if there is none. A value over the maximum weight is made and not kept.
+    /// Returns the value, and makes and keeps one if there is none. A value over the maximum weight is made
+    /// and not kept.
     pub(crate) fn get_or_insert_with(&self, key: K, make: impl FnOnce() -> V) -> V
     where
         V: Clone,
@@ -107,12 +111,12 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         value
     }
 
-    /// Keeps a value that no change can outdate, or whose changes the caller keeps out by a lock of its own.
+    /// Keeps a value that no change can outdate, or whose changes the caller excludes by its own lock.
     pub(crate) fn insert(&self, key: K, value: V) {
         self.inner().insert(key, value);
     }
 
-    /// Changes a value, and evicts where the value has grown.
+    /// Changes a value, and evicts entries if the value has outgrown the room. `None`: there is no entry.
     pub(crate) fn change<T>(&self, key: &K, change: impl FnOnce(&mut V) -> T) -> Option<T> {
         let mut inner = self.inner();
         let changed = change(&mut inner.entries.get_mut(key)?.value);
@@ -120,14 +124,14 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         Some(changed)
     }
 
-    /// Takes the number of a question that is not asked yet.
+    /// Takes the number of a question, before the caller asks the question.
     pub(crate) fn ask(&self) -> Question {
         let mut inner = self.inner();
         inner.asked += 1;
         Question(inner.asked)
     }
 
-    /// Keeps the answer to a question, unless something was forgotten since the question was asked, or a younger
+    /// Keeps the answer to a question, unless a key was forgotten since the number was taken, or a younger
     /// question about the key has an answer.
     pub(crate) fn answer(&self, Question(asked): Question, key: K, value: V) {
         let mut inner = self.inner();
@@ -137,14 +141,14 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         }
     }
 
-    /// The truth about a key has changed.
+    /// Removes the entry of a key, because the truth about the key has changed.
     pub(crate) fn forget(&self, key: &K) {
         let mut inner = self.inner();
         inner.changed = inner.asked;
         inner.entries.remove(key);
     }
 
-    /// Keeps only the entries that a closure chooses. The others are forgotten to save memory, not because they
+    /// Keeps only the entries that `keep` accepts. The others are removed to save memory, not because they
     /// changed.
     pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
         self.inner().entries.retain(|_, entry| keep(&entry.value));
@@ -165,7 +169,8 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         self.entries.insert(key, Entry { value, asked: self.asked });
     }
 
-    /// Entries are evicted when another comes in, and not when one of them grows: so the grown one comes in anew.
+    /// Evicts entries after one has grown. `quick_cache` evicts when an entry comes in, and not when an entry
+    /// grows, so the grown entry is removed and comes in anew.
     fn fit(&mut self, key: &K) {
         if self.entries.weight() > self.entries.capacity()
             && let Some((key, entry)) = self.entries.remove(key)
@@ -185,8 +190,8 @@ impl<K, V> fmt::Debug for Cache<K, V> {
 mod tests {
     use super::*;
 
-    /// Every order of the three steps of one question and the two of one change. The truth is what the database has;
-    /// the change is stored first and heard then.
+    /// Every order of the three steps of one question and the two steps of one change. The truth is the
+    /// content of the database; a change is stored first and heard afterwards.
     #[test]
     fn no_answer_outlives_a_change_that_it_does_not_show() {
         #[derive(Clone, Copy, PartialEq)]
