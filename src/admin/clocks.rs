@@ -1,33 +1,34 @@
-//! Whether the clocks agree. Access tokens live for minutes and are good for 30 s longer, so a node whose
-//! clock is wrong by more refuses good ones, or accepts bad ones, depending on who made them.
+//! Compares the clock of this node with the clocks of nats-server and Postgres. Access tokens live for
+//! minutes and have a leeway of 30 s: a node whose clock is wrong by more refuses valid tokens or accepts
+//! expired ones, depending on the node that made them.
 
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 
 use crate::{clock::Clock, log::Log};
 
-/// Clocks may differ by so many seconds before somebody has to look.
+/// The largest difference between the clocks, in seconds, that is not reported.
 const APART: f64 = 5.0;
-/// And by so many before tokens fail: their leeway.
+/// The leeway of access tokens, in seconds: tokens fail when the clock of a node is wrong by more.
 const WRONG: f64 = 30.0;
 
-/// How far the clocks of the servers are ahead of ours, in seconds, as far as they tell.
+/// How far the clocks of the servers are ahead of this node's, in seconds; `None` if a server does not tell.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Clocks {
-    /// That of nats-server.
+    /// The lead of nats-server's clock.
     pub nats: Option<f64>,
-    /// That of Postgres.
+    /// The lead of Postgres's clock.
     pub postgres: Option<f64>,
 }
 
 /// The conclusion from both differences.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Agreement {
-    /// They differ by no more than this, in seconds.
+    /// The clocks differ by at most this many seconds.
     Close(f64),
-    /// They differ by so much, and ours need not be the one that is wrong.
+    /// The clocks differ by this many seconds, and the wrong clock need not be this node's.
     Apart(f64),
-    /// Ours is certainly wrong by so much.
+    /// All servers that told their time differ from this node's clock by at least this many seconds.
     Wrong(f64),
 }
 
@@ -41,7 +42,8 @@ impl Clocks {
         Self { nats: log.ahead(clock).await, postgres: postgres.await }
     }
 
-    /// A clock with which one of the two servers agrees is not the one that is wrong.
+    /// This node's clock counts as wrong only if no server agrees with it: where one server agrees, the other
+    /// server's clock is wrong.
     pub(crate) fn agreement(self) -> Agreement {
         let known = || [self.nats, self.postgres].into_iter().flatten().map(f64::abs);
         let least = known().reduce(f64::min).unwrap_or_default();
@@ -57,7 +59,7 @@ impl Clocks {
 }
 
 impl Agreement {
-    /// The fault, then the remedy; `None` if all is well.
+    /// The fault and its remedy; `None` if the clocks agree.
     pub(crate) fn trouble(self) -> Option<String> {
         match self {
             Self::Close(_) => None,
@@ -77,7 +79,7 @@ pub(super) async fn postgres_ahead(connection: &mut PgConnection, clock: &Clock)
     let asked = (clock.now(), Instant::now());
     let theirs: time::OffsetDateTime =
         sqlx::query_scalar("select clock_timestamp()").fetch_one(connection).await?;
-    // The answer was written about half-way.
+    // Postgres read its clock about half-way between the question and the answer.
     let ours = asked.0.datetime() + asked.1.elapsed() / 2;
     Ok((theirs - ours).as_seconds_f64())
 }
@@ -92,7 +94,7 @@ mod tests {
         assert_eq!(agreement(Some(40.0), Some(41.0)), Agreement::Wrong(40.0));
         assert_eq!(agreement(Some(-86_400.0), Some(-86_400.0)), Agreement::Wrong(86_400.0));
         assert_eq!(agreement(None, Some(31.0)), Agreement::Wrong(31.0));
-        // Postgres is the one that is wrong.
+        // The clock of Postgres is wrong.
         assert_eq!(agreement(Some(0.1), Some(86_400.0)), Agreement::Apart(86_400.0));
         assert_eq!(agreement(Some(6.0), Some(-7.0)), Agreement::Apart(7.0));
         assert_eq!(agreement(Some(-3.0), None), Agreement::Close(3.0));

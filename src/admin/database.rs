@@ -1,5 +1,5 @@
-//! What Postgres says, over a connection of its own: the pool may be busy, and a connection that hangs is
-//! dropped here without a farewell.
+//! Asks Postgres for the facts of the report, over a connection of its own: the pool may be busy, and a
+//! connection that hangs can be dropped here without closing it in good order.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,29 +15,29 @@ use crate::{
     views,
 };
 
-/// How long one look may take, with the connection that it may need.
+/// The time limit of one look, including a new connection if the look needs one.
 const ANSWER: Duration = Duration::from_millis(500);
-/// How often this process notes itself.
+/// How often this process records in Postgres that it runs and whether it reaches the log.
 const NOTE: Duration = Duration::from_secs(2);
 
-/// Postgres, as it answered.
+/// The answers of Postgres in one look.
 #[derive(Debug, Clone)]
 pub(super) struct DatabaseSeen {
-    /// How far its clock is ahead of ours, in seconds.
+    /// How far the clock of Postgres is ahead of this node's, in seconds.
     pub(super) ahead: f64,
-    /// Whether the tables of accounts are there.
+    /// Whether the tables of accounts exist.
     pub(super) has_accounts: bool,
-    /// Whether there is a whole set of views of this version.
+    /// Whether all views of this version exist.
     pub(super) has_views: bool,
-    /// How far the views have come in each stream.
+    /// The position up to which the views hold each stream.
     pub(super) views: BTreeMap<usize, Position>,
-    /// Events that could not be projected.
+    /// The number of parked events: events that could not be projected.
     pub(super) parked: i64,
-    /// The other processes.
+    /// The other processes that Postgres knows.
     pub(super) others: OtherNodes,
 }
 
-/// Asks Postgres.
+/// Looks at Postgres, and keeps a connection from one look to the next.
 pub(super) struct Database {
     options: Arc<PgConnectOptions>,
     connection: Option<PgConnection>,
@@ -50,8 +50,8 @@ impl Database {
         Self { options: pool.connect_options(), connection: None, node, noted: None }
     }
 
-    /// Looks at it; the error says why that was not possible. `has_log` is noted for the other processes, and
-    /// of them are counted those that had an answer of the log within `lately`.
+    /// Looks at Postgres once; the error says why Postgres could not answer. Records `has_log` for the other
+    /// processes, and counts the other processes that had an answer of the log within `lately`.
     pub(super) async fn look(
         &mut self,
         clock: &Clock,

@@ -1,5 +1,5 @@
-//! Lag in seconds: how long ago the log had reached what a follower is still missing. Each process notes for
-//! itself where the log stood, so it needs nobody's clock.
+//! Lag in seconds: for how long the log has held the first event that a follower lacks. Each process records
+//! for itself when it saw the log at which position, so the lag needs no clock of another machine.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -7,16 +7,16 @@ use tokio::time::Instant;
 
 use crate::domain::Position;
 
-/// The most notes of a stream. When there are more, every other one of the older half is forgotten, but not
-/// the oldest: a follower that stands still is told exactly for how long it does.
+/// The maximum number of notes of one stream. Above it, every second note of the older half is dropped, but
+/// never the oldest note: it keeps the lag of a follower that stands still exact.
 const NOTES: usize = 512;
 
-/// Where one stream stood at which time.
+/// The last positions of one stream, each with the time at which this process first saw it.
 #[derive(Debug, Default)]
 pub(super) struct Heads(VecDeque<(Instant, Position)>);
 
 impl Heads {
-    /// Notes where the stream stands now.
+    /// Records the last position of the stream, if it has changed.
     pub(super) fn note(&mut self, now: Instant, head: Position) {
         if self.0.back().is_some_and(|(_, last)| *last == head) {
             return;
@@ -31,14 +31,14 @@ impl Heads {
         }
     }
 
-    /// Forgets what all followers have passed.
+    /// Drops the notes up to `passed`, a position that all followers have reached; the newest note stays.
     pub(super) fn forget(&mut self, passed: Position) {
         while self.0.len() > 1 && self.0.front().is_some_and(|(_, head)| *head <= passed) {
             self.0.pop_front();
         }
     }
 
-    /// How many events a follower misses, and for how long it has missed the first of them.
+    /// The number of events that a follower at `at` lacks, and for how long it has lacked the first of them.
     pub(super) fn lag(&self, now: Instant, at: Position) -> (u64, Duration) {
         let missing = self.0.iter().find(|(_, head)| *head > at);
         let since = missing.map_or(Duration::ZERO, |(since, _)| now.duration_since(*since));
@@ -61,9 +61,9 @@ mod tests {
         }
         assert_eq!(heads.lag(after(9), Position(100)), (0, Duration::ZERO));
         assert_eq!(heads.lag(after(9), Position(95)), (5, Duration::ZERO));
-        // 21 was first seen in the log at second 2.
+        // Position 21 was first seen in the log at second 2.
         assert_eq!(heads.lag(after(12), Position(20)), (80, Duration::from_secs(10)));
-        // The log stands still and so does the follower: it is later and later all the same.
+        // The log stands still, and so does the follower: the follower's lag grows all the same.
         heads.note(after(60), Position(100));
         assert_eq!(heads.lag(after(60), Position(95)), (5, Duration::from_secs(51)));
     }

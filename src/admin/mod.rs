@@ -1,7 +1,7 @@
-//! The edge for operators: whether the process lives, whether it can work, and what it counts.
+//! The edge for **operators**: liveness, readiness and metrics of the process.
 //!
-//! [`monitor`] looks at each part once a second and keeps what it saw; `/readyz` answers from that at once,
-//! also while Postgres or nats-server hang.
+//! [`monitor`] looks at each part once a second and keeps a report. `/readyz` answers from that report at
+//! once, even while Postgres or nats-server hangs.
 
 mod clocks;
 mod database;
@@ -26,10 +26,10 @@ pub(crate) use clocks::{Agreement, Clocks};
 use crate::telemetry;
 use report::{Part, Report};
 
-/// A report that is older tells nothing of the present.
+/// The maximum age of a report: an older report says nothing about the present.
 const STALE: Duration = Duration::from_secs(10);
 
-/// Whether the process can work.
+/// The state of this process, from which `/readyz` answers.
 pub(crate) struct Health {
     failed: watch::Receiver<Option<&'static str>>,
     foreign_views: watch::Receiver<Option<String>>,
@@ -37,17 +37,17 @@ pub(crate) struct Health {
     report: watch::Sender<Option<(Instant, Report)>>,
 }
 
-/// Where a process is in its life.
+/// The stage of a process between its start and its end.
 enum Stage {
-    /// Something is waited for.
+    /// The process starts; the text says for what it waits.
     Starting(String),
     Serving,
     Stopping,
 }
 
 impl Health {
-    /// Of a process that is starting, with the background task that has failed, if one has, and with what
-    /// is wrong with views that are of another log, if they are.
+    /// The health of a process that starts. `failed` holds the name of the background task that has failed,
+    /// and `foreign_views` the reason why the views are of another log; both are `None` while all is well.
     pub(crate) fn new(
         failed: watch::Receiver<Option<&'static str>>,
         foreign_views: watch::Receiver<Option<String>>,
@@ -60,22 +60,22 @@ impl Health {
         *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
     }
 
-    /// It is still starting, and this is what it waits for.
+    /// The process still starts, and waits for `what`.
     pub(crate) fn is_waiting_for(&self, what: String) {
         self.enter(Stage::Starting(what));
     }
 
-    /// From here on it serves.
+    /// The process serves from now on.
     pub(crate) fn is_serving(&self) {
         self.enter(Stage::Serving);
     }
 
-    /// From here on it takes nothing new.
+    /// The process stops: it is not ready from now on.
     pub(crate) fn is_stopping(&self) {
         self.enter(Stage::Stopping);
     }
 
-    /// Why this process takes part in nothing, whatever its parts say.
+    /// The reason why the whole process is not ready, whatever its parts report.
     fn out(&self) -> Option<String> {
         if let Some(task) = *self.failed.borrow() {
             return Some(format!("the background task `{task}` has failed: this process stops"));

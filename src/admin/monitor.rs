@@ -26,13 +26,14 @@ use crate::{
     telemetry::METRICS,
 };
 
-/// How often the parts are looked at, and other nodes told of this one.
+/// The interval at which the monitor looks at the parts and tells the other nodes of this one.
 const LOOK: Duration = Duration::from_secs(1);
-/// What other nodes say holds for so long: they say it every second, and note it every other one.
+/// How long the word of another node counts: a node tells the others every second, and writes to Postgres
+/// every two seconds.
 const SAID: Duration = Duration::from_secs(3);
-/// How long a signal may wait to be sent.
+/// The time limit for sending a signal to the other nodes.
 const TELL: Duration = Duration::from_millis(100);
-/// So many events the views may lack while they are being built.
+/// Views that have once lacked no more events than this do not count as new any more.
 const FEW: u64 = 10_000;
 
 /// The parts of a process that the monitor looks at.
@@ -43,9 +44,9 @@ pub(crate) struct Watched {
     pub pool: PgPool,
     /// How far this process has followed the log.
     pub conversations: Conversations,
-    /// How much is refused because there is too much to do.
+    /// The level of overload.
     pub overload: Overload,
-    /// The time.
+    /// The clock of this node, which is compared with the clocks of the servers.
     pub clock: Clock,
 }
 
@@ -55,14 +56,14 @@ struct Monitor {
     survey: watch::Receiver<Option<Survey>>,
     database: Database,
     heads: Vec<Heads>,
-    /// The nodes that reach Postgres, and when they last said so.
+    /// The other nodes that reach Postgres, each with the time at which it last said so.
     with_database: HashMap<String, Instant>,
-    /// Since when the log, and Postgres, have not answered.
+    /// Since when the log (0) and Postgres (1) have not answered; `None` while they answer.
     lost: [Option<Instant>; 2],
     has_caught_up: bool,
 }
 
-/// Starts looking; answers when everything has been looked at once.
+/// Starts the monitor, and returns after its first look at all parts.
 pub(crate) async fn start(
     health: &Arc<Health>,
     parts: Watched,
@@ -70,7 +71,7 @@ pub(crate) async fn start(
 ) -> Result<(), Unavailable> {
     let mut peers = parts.log.peers().await?;
     let mut survey = parts.log.survey(parts.clock.clone(), tasks);
-    // A request right after the start gets a real observation, and not "not looked yet".
+    // The first look waits for a survey, so a request right after the start gets real observations.
     let _ = survey.wait_for(Option::is_some).await;
     let node = parts.clock.id(std::convert::identity);
     let database = Database::of(&parts.pool, node);
@@ -116,7 +117,7 @@ impl Monitor {
         }
     }
 
-    /// For how long something has been lost.
+    /// For how long the log (0) or Postgres (1) has not answered.
     fn lost_for(&self, which: usize, now: Instant) -> Duration {
         self.lost[which].map_or(Duration::ZERO, |since| now.duration_since(since))
     }
@@ -126,7 +127,9 @@ impl Monitor {
         let survey = self.survey.borrow().clone();
         let has_log = log_is_lost(survey.as_ref(), now).is_none();
         note_loss(&mut self.lost[0], !has_log, now);
-        // Another node reaches the log if it has had an answer since this one has none, and not just before.
+        // Another node counts as reaching the log only if its last answer came after this node lost the log.
+        // An earlier answer would prove nothing: the log may have failed for all nodes since. `SAID` is
+        // subtracted because the word of another node can be that old.
         let lately = self.lost_for(0, now).saturating_sub(SAID);
         let database = self.database.look(&self.parts.clock, has_log, lately).await;
         let now = Instant::now();
@@ -182,8 +185,9 @@ impl Monitor {
         report
     }
 
-    /// Views that lack most of the log have not been seen whole by this process: they are new, and whoever
-    /// is sent here sees next to nothing. Later a lag is told, but what is there is worth serving.
+    /// Whether the views are new: they lack more than a tenth of the log, and have never been seen nearly
+    /// complete by this process. A node on such views would hide most of the history from its users, so it is
+    /// not ready. After that, a lag is reported only: the views that exist are worth serving.
     fn is_building(&mut self, lags: &[Lag], survey: Option<&Survey>) -> bool {
         let Some(survey) = survey.filter(|_| !lags.is_empty()) else { return false };
         let all: u64 = survey.streams.iter().flatten().map(|seen| seen.last.0).sum();
@@ -192,7 +196,8 @@ impl Monitor {
         !self.has_caught_up && missing > all / 10
     }
 
-    /// Tells the other nodes; what cannot be sent now is of no use later.
+    /// Tells the other nodes whether this node reaches Postgres. A signal that cannot be sent now is dropped,
+    /// because the next look sends a newer one.
     async fn tell(&self, has_database: bool) {
         if self.parts.log.is_connected() {
             let peer = Peer { node: self.node.to_string(), has_database };

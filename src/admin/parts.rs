@@ -1,5 +1,5 @@
-//! The parts of a process: for each one a function from what was seen to what is said of it. A part that is
-//! new gets its function here and its line in [`parts`].
+//! The parts of a process: for each part, a pure function from the observations to the report on that part. A
+//! new part needs a function here and a line in [`parts`].
 
 use std::time::Duration;
 
@@ -15,16 +15,17 @@ use crate::{
     overload::{Level, WorkKind},
 };
 
-/// A survey of the log that is older tells nothing of the present.
+/// The maximum age of a survey of the log: an older survey says nothing about the present.
 const STALE: Duration = Duration::from_secs(5);
-/// So full a stream may be before somebody has to look.
+/// The fill level, from 0 to 1, at which a stream counts as degraded.
 const NEARLY_FULL: f64 = 0.9;
-/// So long a follower may be behind the log before somebody has to look, and before it counts as failed.
+/// The lag in time at which a follower counts as degraded, and at which it counts as failed.
 const LATE: [Duration; 2] = [Duration::from_secs(10), Duration::from_secs(60)];
-/// So many events may be missing before somebody has to look.
+/// The lag in events above which the projection counts as degraded.
 const MANY: u64 = 10_000;
 
-/// How far one follower is behind the log in one stream: events, and for how long.
+/// The lag of one follower in one stream: the number of missing events, and for how long the first of them
+/// has been missing.
 pub(super) type Lag = (u64, Duration);
 
 /// All observations on which the report rests.
@@ -32,24 +33,24 @@ pub(super) struct Facts {
     pub(super) now: Instant,
     pub(super) survey: Option<Survey>,
     pub(super) database: Result<DatabaseSeen, String>,
-    /// Whether another node reaches the log, or Postgres, since this one does not.
+    /// Whether another node reaches the log while this node does not; and the same for Postgres.
     pub(super) others_have_log: bool,
     pub(super) others_have_database: bool,
-    /// The lag of the views in each stream; nothing while it is not known.
+    /// The lag of the views in each stream; empty while Postgres does not answer.
     pub(super) views_lag: Vec<Lag>,
     /// The lag of the hub in each stream.
     pub(super) hub_lag: Vec<Lag>,
-    /// Whether most of the log is still missing in the views, and was since this process started.
+    /// Whether the views are new and still lack more than a tenth of the log.
     pub(super) is_building: bool,
-    /// Connections to Postgres: open, idle, and the most there may be.
+    /// The connections of the pool: open, idle, and the maximum.
     pub(super) connections: [u32; 3],
-    /// Followers and projections that have stopped for good.
+    /// The number of followers and projections that have stopped for good.
     pub(super) stopped: i64,
-    /// How much is refused because there is too much to do.
+    /// The level of overload.
     pub(super) overload: Level,
 }
 
-/// Reports all parts.
+/// The report on all parts, with a warning if events are parked.
 pub(super) fn report(facts: &Facts) -> Report {
     let seen = facts.database.as_ref().ok();
     let warning = seen.filter(|seen| seen.parked > 0).map(|seen| {
@@ -74,7 +75,7 @@ fn parts(facts: &Facts) -> Vec<Part> {
     ]
 }
 
-/// Why the log cannot be reached, if so.
+/// The code and the detail of the reason why this node does not reach the log; `None` if it does.
 pub(super) fn log_is_lost(survey: Option<&Survey>, now: Instant) -> Option<(&'static str, String)> {
     let Some(survey) = survey.filter(|survey| now.duration_since(survey.at) < STALE) else {
         return Some(("silent", "the log has not answered for some seconds".into()));
@@ -126,7 +127,7 @@ fn log(facts: &Facts) -> Part {
         .with("answering", answering)
 }
 
-/// Something that the log lacks. Nobody who would have to read over it is answered, by any node.
+/// The first hole of the log, if there is one. No node answers a request that has to read across a hole.
 fn hole(facts: &Facts) -> Option<&Hole> {
     let streams = &facts.survey.as_ref()?.streams;
     streams.iter().find_map(|seen| seen.as_ref().ok()?.hole.as_ref())
@@ -271,7 +272,7 @@ fn clock(facts: &Facts) -> Part {
     part
 }
 
-/// An overloaded node stays in: without it, the others would have still more to do.
+/// An overloaded node stays ready: if it left, the other nodes would have even more to do.
 fn load(facts: &Facts) -> Part {
     let part = match facts.overload.last().map(WorkKind::word) {
         None => Part::ok("load"),

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::*;
 use crate::{accounts::OtherNodes, domain::Position, log::StreamSeen};
 
-/// All is well, on one stream with three copies.
+/// Facts in which all is well, on one stream with three copies.
 fn sound() -> Facts {
     let now = Instant::now();
     let stream = StreamSeen {
@@ -66,7 +66,7 @@ fn gone(facts: &mut Facts) {
     facts.views_lag.clear();
 }
 
-/// What is said of one part, and whether the node is out.
+/// Changes sound facts, then checks the report on one part, and whether the node is taken out.
 #[track_caller]
 fn says(change: impl FnOnce(&mut Facts), part: &str, status: &str, code: &str, is_out: bool) {
     let mut facts = sound();
@@ -146,7 +146,7 @@ fn what_is_our_own_takes_us_out() {
         "no_answer",
         true,
     );
-    // Who reaches neither cannot ask how others are.
+    // A node that reaches neither server cannot ask how the other nodes are.
     says(
         |f| {
             gone(f);

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Status {
     Ok,
-    /// It works, and somebody should look.
+    /// The part works, and needs attention.
     Degraded,
-    /// It does not work.
+    /// The part does not work.
     Failed,
 }
 
@@ -22,20 +22,20 @@ impl Status {
     }
 }
 
-/// The code of a part of which nothing can be known.
+/// The code of a part whose state is not known, because another part has failed.
 const UNKNOWN: &str = "not_known";
 
-/// One part, as it was seen.
+/// The observed state of one part.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Part {
     pub(super) name: &'static str,
     pub(super) status: Status,
-    /// The code of the fault.
+    /// The code of the fault, or `ok`.
     pub(super) code: &'static str,
-    /// The fault, then the remedy.
+    /// The fault, then the remedy; empty without a fault.
     pub(super) detail: String,
-    /// Whether another node is better off, so that this one should get nothing new. What all nodes share
-    /// does not take any of them out: history and open sockets go on.
+    /// Whether this node should get no new work, because another node is better off. A fault that all nodes
+    /// share takes none of them out: history and open sockets still work.
     pub(super) takes_out: bool,
     pub(super) figures: Map<String, Value>,
 }
@@ -54,17 +54,17 @@ impl Part {
         Self { status: Status::Failed, code, detail: detail.into(), ..Self::ok(name) }
     }
 
-    /// Nothing can be known of it because of another part, which tells what to do.
+    /// The state of this part is not known because another part has failed; that other part says what to do.
     pub(super) fn unknown(name: &'static str, detail: impl Into<String>) -> Self {
         Self::degraded(name, UNKNOWN, detail)
     }
 
-    /// The same, and it is this node's own trouble or not.
+    /// The same part, with the decision whether its fault is this node's own and takes the node out.
     pub(super) fn takes_out(self, takes_out: bool) -> Self {
         Self { takes_out, ..self }
     }
 
-    /// The same with a figure.
+    /// The same part with one more figure.
     pub(super) fn with(mut self, figure: &str, value: impl Into<Value>) -> Self {
         self.figures.insert(figure.to_owned(), value.into());
         self
@@ -81,7 +81,7 @@ impl Part {
     }
 }
 
-/// All parts, as they were seen together.
+/// The observed states of all parts at one moment.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Report {
     pub(super) parts: Vec<Part>,
