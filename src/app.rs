@@ -1,4 +1,4 @@
-//! Wiring: from settings to a running process, and back to nothing.
+//! Wiring: starts a process from its settings, and stops it in order.
 
 mod database;
 mod error;
@@ -54,15 +54,15 @@ use crate::{
     web,
 };
 
-/// How long a stopping process waits for requests that are in flight.
+/// How long a stopping process waits for requests in flight.
 const FINISH: Duration = Duration::from_secs(15);
-/// How long at least a process that has failed stays up, so that a load balancer sees that it is not ready.
+/// How long a process that has failed stays up at least, so that load balancers see that it is not ready.
 const NOTICE: Duration = Duration::from_secs(2);
 /// How long background tasks may take to end.
 const END: Duration = Duration::from_secs(5);
 
-/// Serves until a stop or until one of its tasks fails, then finishes the requests in flight and returns. `ready`
-/// is called once, with the addresses of the listeners.
+/// Serves until it is told to stop or one of its tasks fails, then finishes the requests in flight and
+/// returns. Calls `ready` once, with the addresses of the listeners.
 pub async fn serve(
     settings: &Settings,
     addresses: &Addresses,
@@ -151,9 +151,9 @@ fn listen_on(
     async move { listen::serve(listener, endpoint, settings, stop, &connections).await }
 }
 
-/// A process that runs.
+/// A started process: its public endpoint, and the parts that its stop needs.
 struct Started {
-    /// Ends requests that wait.
+    /// Ends the requests that follow events.
     stopping: watch::Sender<bool>,
     pool: PgPool,
     gateway: Option<Arc<Gateway>>,
@@ -271,8 +271,9 @@ async fn start(
         clock: clock.clone(),
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
-    // The servers have answered since this node listens to signals, so whatever is revoked from here on is
-    // heard.
+    // nats-server has answered since this node subscribed to signals, so the subscription is in force: a
+    // login that is revoked from here on is heard, and the list holds the logins revoked earlier. In the
+    // other order, a login revoked between list and subscription would stay valid on this node.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
 
     let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
@@ -343,7 +344,7 @@ async fn presence(
     Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
 }
 
-/// Makes the streams and buckets in memory anew whenever the connection is back: a restarted nats-server has lost them.
+/// Makes the streams and buckets in memory anew after each reconnect: a restarted nats-server has lost them.
 async fn remake_volatile(log: Log) {
     let mut connections = log.connections();
     while connections.changed().await.is_ok() {
@@ -354,7 +355,8 @@ async fn remake_volatile(log: Log) {
     }
 }
 
-/// Asks the servers for the durability of an acknowledgement.
+/// Asks nats-server when an acknowledged event is on disk; refuses or warns of a log that is synced at an
+/// interval.
 async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
     let durability = log.durability().await;
     match &durability {

@@ -1,4 +1,4 @@
-//! Connecting to Postgres: which failures time cures and which it does not.
+//! Connects to Postgres, and tells the failures that pass with time from those that do not.
 
 use std::{io, time::Duration};
 
@@ -10,30 +10,31 @@ use crate::{
     views,
 };
 
-/// After this time a connection to Postgres may have gone unnoticed.
+/// How long a connection may be idle before it is tested again: Postgres may have closed it unnoticed.
 const RESTED: Duration = Duration::from_secs(1);
-/// How long whoever needs a connection waits for one: a share of what a request may take.
+/// How long a request waits for a connection of the pool: a part of the time that a request may take.
 const ACQUIRE: Duration = Duration::from_secs(3);
-/// How long a first connection may take.
+/// The time limit of the first connection.
 const CONNECT: Duration = Duration::from_secs(3);
-/// So many refusals of our credentials in a row are believed: a server that is being set up may know its
-/// users a moment later than its port.
+/// The number of refused logins in a row that count as final: a server that is being set up may open its port
+/// a moment before it knows its users.
 const REFUSALS: usize = 5;
 
-/// Connects to Postgres. Answers once a connection stands.
+/// Connects to Postgres, and returns when the first connection stands.
 pub async fn database(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
     database_with(url, connections, views::schema()).await
 }
 
-/// The same for the views of another schema.
+/// The same as [`database`], with the views in `schema`.
 pub async fn database_with(url: &str, connections: u32, schema: String) -> Result<PgPool, sqlx::Error> {
-    // A pool keeps to itself why it has no connection, and goes on trying what is refused.
+    // A pool does not report why it has no connection, and retries even a refused login. A single connection
+    // first gives the reason.
     reached(url).await?;
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
-        // A connection is tried whenever it is given back. That it has gone since is likely only if it
-        // has rested.
+        // The pool tests a connection when it is given back. Only a connection that has been idle since can
+        // have been closed, so only such a connection is tested again.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             Box::pin(async move { Ok(about.idle_for < RESTED || connection.ping().await.is_ok()) })
@@ -53,7 +54,7 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
         .await
 }
 
-/// Connects once, and again if the credentials are refused.
+/// Connects once, to learn why Postgres cannot be used; retries a refused login up to [`REFUSALS`] times.
 async fn reached(url: &str) -> Result<(), sqlx::Error> {
     let mut refusals = 0;
     loop {
@@ -81,8 +82,7 @@ impl From<sqlx::Error> for AppError {
     }
 }
 
-/// Whether Postgres has looked at who we are or where we want to go, and said no: class 28, or there is no
-/// such database.
+/// Whether Postgres has refused the user (SQLSTATE class 28) or does not have the database (3D000).
 fn is_refusal(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("28") || code == "3D000")

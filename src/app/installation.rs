@@ -1,5 +1,5 @@
-//! What an installation consists of, and that it is made once: the tables of Postgres, and the log that
-//! belongs to them. The database knows the epoch of its log, so a log that was lost, or another one, is
+//! The parts of an installation, each made once: the tables of Postgres, and the log that belongs to them.
+//! The database keeps the epoch of its log. A lost log, or a log of another installation, is therefore
 //! refused and not made anew.
 
 use std::{sync::LazyLock, time::Duration};
@@ -19,24 +19,25 @@ use crate::{
     views,
 };
 
-/// The streams of a new log, unless something else is wanted: one stream could never spread over servers.
+/// The number of streams of a new log, unless a setting names another: a single stream could never be spread
+/// over several servers.
 pub(crate) const STREAMS: usize = 16;
-/// How long streams that are not there are looked for: those of a cluster that has just started may be
-/// found a moment later.
+/// How long a process that starts looks for missing streams: a cluster that has just started may report them
+/// a moment later.
 const STREAMS_WITHIN: Duration = Duration::from_secs(10);
 
-/// The migrations, inside the binary. What has been applied stands in the schema that it has made, so a
-/// dump of the one has the other.
+/// The migrations, inside the binary. The record of the applied migrations stands in the schema `auth`, which
+/// they make, so a dump of the schema includes the record.
 static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     let mut migrator = sqlx::migrate!();
     migrator.create_schema("auth");
     migrator.dangerous_set_table_name("auth._sqlx_migrations");
-    // A newer version may have been here before: what it has added is no obstacle to this one.
+    // A newer version may have run here before: its additional migrations do not disturb this version.
     migrator.set_ignore_missing(true);
     migrator
 });
 
-/// Whether the tables are those of this version.
+/// Fails if a migration of this version has not been applied.
 pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
     let applied: Vec<i64> =
         match sqlx::query_scalar("select version from auth._sqlx_migrations where success")
@@ -55,13 +56,13 @@ pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
     }
 }
 
-/// Whether a schema or a table is missing.
+/// Whether Postgres says that a schema (3F000) or a table (42P01) is missing.
 fn is_undefined(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };
     refused.code().is_some_and(|code| ["3F000", "42P01"].contains(&&*code))
 }
 
-/// Brings the database to this version.
+/// Applies the missing migrations, and makes the views of this version if they are missing.
 pub async fn migrate(url: &str) -> Result<(), AppError> {
     let pool = database(url, 1).await?;
     let mut connection = pool.acquire().await?.detach();
@@ -76,8 +77,9 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
     Ok(())
 }
 
-/// Opens the log of an installation. An installation that never had a log gets one, with so many streams
-/// unless something else is wanted.
+/// Opens the log of an installation. An installation that never had a log gets one, with `streams` streams
+/// unless `wanted` names another number. The epoch is read again when this process has its turn: another
+/// process may have made the log in the meantime.
 async fn log(
     pool: &PgPool,
     nats: &str,
@@ -102,7 +104,8 @@ async fn log(
     }
 }
 
-/// The record of what has been applied once stood in `public`, outside the dump of its schema.
+/// Moves the record of the migrations that an older version applied to `auth` from `public`, where a dump of
+/// `auth` missed it.
 async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
     let is_there: bool = sqlx::query_scalar(
         "select to_regclass('public._sqlx_migrations') is not null and to_regclass('auth.account') is not null
@@ -114,7 +117,8 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
         return Ok(());
     }
     sqlx::raw_sql("alter table public._sqlx_migrations set schema auth").execute(&mut *connection).await?;
-    // The first one has learnt meanwhile that its schema may be there before it.
+    // The first migration was changed since, to allow that its schema exists already, so its checksum changed
+    // too.
     for first in MIGRATIONS.iter().take(1) {
         sqlx::query("update auth._sqlx_migrations set checksum = $2 where version = $1")
             .bind(first.version)
@@ -125,17 +129,17 @@ async fn move_record(connection: &mut PgConnection) -> sqlx::Result<()> {
     Ok(())
 }
 
-/// A log that was made, or was there.
+/// The log of an installation, new or not.
 pub struct MadeLog {
-    /// Its epoch.
+    /// The epoch of the log.
     pub epoch: Epoch,
-    /// The number of streams, and of copies of each.
+    /// The number of streams, and the number of copies of each.
     pub layout: Layout,
     /// The corrected settings of streams.
     pub mended: Vec<Mended>,
 }
 
-/// Makes the log of an installation, or puts its settings right.
+/// Makes the log of an installation, or opens it if it exists, and corrects the settings of its streams.
 pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<MadeLog, AppError> {
     let pool = database(&addresses.database, 2).await?;
     let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
@@ -144,7 +148,7 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
     Ok(MadeLog { epoch: log.epoch().clone(), layout: log.layout(), mended })
 }
 
-/// Begins a new life of the log, which then belongs to this database and its views.
+/// Begins a new epoch of the log, and joins this database and its views to it.
 pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
     let epoch = Log::begin_epoch(&addresses.nats).await?;
@@ -152,7 +156,7 @@ pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError
     Ok(epoch)
 }
 
-/// Makes the streams that the log has lost, empty, in a new life of it.
+/// Makes the lost streams of the log anew, empty, and begins a new epoch.
 pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Epoch, AppError> {
     let pool = migrated(addresses).await?;
     let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, &Supervisor::new()).await?;
@@ -167,8 +171,8 @@ async fn migrated(addresses: &Addresses) -> Result<PgPool, AppError> {
     Ok(pool)
 }
 
-/// Joins the database and the views in it to a log. Whether the views follow from it, the events at
-/// their checkpoints tell, as ever.
+/// Joins the database and its views to the log of `epoch`. Whether the views follow from that log is decided
+/// as always, by the events at their checkpoints.
 async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
     let mut connection = pool.acquire().await?;
     for schema in views::other_sets(pool).await?.into_iter().chain([views::schema()]) {
@@ -177,8 +181,8 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
     Ok(accounts::keep_epoch(pool, epoch).await?)
 }
 
-/// Ends every login that began before a time, and tells the nodes, which cut the sockets. Answers how many
-/// have ended.
+/// Ends every login that began before `since`, and tells the nodes, which close its sockets. Returns the
+/// number of ended logins.
 pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = migrated(addresses).await?;
     let now = Clock::system().now();
@@ -194,7 +198,7 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
     Ok(ended.len())
 }
 
-/// Opens the log of an installation and changes nothing; `None` where there has never been one.
+/// Opens the log of an installation and changes nothing; `None` if the installation never had a log.
 pub(crate) async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Result<Option<Log>, AppError> {
     if let Some(epoch) = accounts::epoch_of_log(pool).await? {
         return its_log(nats, wanted, epoch, &Supervisor::new()).await.map(Some);
@@ -214,7 +218,8 @@ async fn its_log(nats: &str, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -
     Err(AppError::AnotherLog { its: epoch, found: log.epoch().clone() })
 }
 
-/// The same as [`log`], for a process that waits for servers which are not there yet.
+/// The same as [`log`], but waits for servers and streams that are missing, and corrects the settings of the
+/// streams.
 pub(super) async fn await_log(
     health: &Health,
     pool: &PgPool,
@@ -234,7 +239,8 @@ pub(super) async fn await_log(
     Ok(log)
 }
 
-/// Puts the settings of the streams right where this process may; otherwise it is an operator's business.
+/// Corrects the settings of the streams. If the NATS user of this process may not, warns of each wrong
+/// setting.
 async fn mend(log: &Log) -> Result<(), OpenError> {
     match log.mend().await {
         Ok(mended) if mended.is_empty() => {}

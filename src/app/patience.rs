@@ -1,5 +1,5 @@
-//! A process that starts waits for its servers. One slow answer is no reason to exit: whoever starts the
-//! process again only asks the same servers again.
+//! Waits for the servers when a process starts. One slow answer is no reason to exit: a restarted process
+//! would only ask the same servers again.
 
 use std::time::Duration;
 
@@ -7,13 +7,13 @@ use tokio::time::{sleep, timeout};
 
 use crate::{admin::Health, app::AppError, log::OpenError};
 
-/// How long to wait before servers that are not there are tried again.
+/// The time between two attempts to reach a server.
 pub(super) const RETRY: Duration = Duration::from_millis(500);
-/// How long one attempt may take: a server that hangs is asked again, perhaps over another connection.
+/// The time limit of one attempt: the next attempt may get an answer over another connection.
 const ATTEMPT: Duration = Duration::from_secs(15);
 
-/// Tries until it comes to something. What no waiting mends ends it; until then `/readyz` says what is waited
-/// for.
+/// Retries `attempt` until it succeeds or fails with an error that does not pass with time. Meanwhile
+/// `/readyz` names what the process waits for, and the last error.
 pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
     health: &Health,
     what: &str,
@@ -33,7 +33,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
 }
 
 impl AppError {
-    /// Whether it may pass by itself.
+    /// Whether the error may pass with time.
     fn passes(&self) -> bool {
         match self {
             Self::Database(e) => passes(e),
@@ -44,7 +44,8 @@ impl AppError {
     }
 }
 
-/// A server that is slow, starting, stopping or full refuses, too: classes 08, 40, 53, 55 and 57 of SQLSTATE.
+/// Whether an error may pass with time. So do the refusals of a server that is starting, stopping or full:
+/// classes 08, 40, 53, 55 and 57 of SQLSTATE.
 fn passes(e: &sqlx::Error) -> bool {
     match e {
         sqlx::Error::Database(refused) => refused

@@ -1,4 +1,4 @@
-//! Measuring how long work waits in this process.
+//! Measures how long work waits in this process: for a processor, for Postgres and for the log.
 
 use std::time::Duration;
 
@@ -12,18 +12,19 @@ use crate::{
     supervise::Supervisor,
 };
 
-/// How often waits are looked at.
+/// The interval at which the waits are turned into a level of overload.
 const LOOK: Duration = Duration::from_millis(500);
-/// How often one waits for a thread.
+/// The interval at which a task measures its wait for a thread.
 const TICK: Duration = Duration::from_millis(50);
-/// How often a connection to Postgres is asked for, while most are in use.
+/// The interval at which a connection to Postgres is asked for, while most connections are in use.
 const ASK: Duration = Duration::from_millis(100);
-/// How many ask at once at most.
+/// The maximum number of measurements that wait for a connection at once.
 const ASKING: usize = 64;
-/// So many appends between two looks may tell of a queue; fewer are single appends on a slow disk.
+/// The number of appends between two looks from which their waits count: fewer are single appends on a slow
+/// disk and no queue.
 const APPENDS: usize = 16;
 
-/// Starts measuring.
+/// Starts the measurements.
 pub(super) fn start(overload: &Overload, pool: &PgPool, log: &Log, tasks: &Supervisor) {
     let (processor, database) = (Shortest::default(), Shortest::default());
     tasks.spawn("processor wait", wait_for_threads(processor.clone()));
@@ -34,7 +35,7 @@ pub(super) fn start(overload: &Overload, pool: &PgPool, log: &Log, tasks: &Super
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             look.tick().await;
-            // One late moment is a pause of the machine; two in a row are a queue.
+            // One late tick is a pause of the machine; two late ticks in a row are a queue.
             let processor = processor.take(2).1;
             let waits = Waits { processor, database: database.take(1).1, log: of_log(&log) };
             overload.look(waits);
@@ -42,7 +43,7 @@ pub(super) fn start(overload: &Overload, pool: &PgPool, log: &Log, tasks: &Super
     });
 }
 
-/// A task that has slept long enough waits for a thread like every other task.
+/// Measures the wait for a thread: a task whose sleep is over waits for a thread like every other task.
 async fn wait_for_threads(processor: Shortest) {
     loop {
         let then = Instant::now() + TICK;
@@ -51,14 +52,16 @@ async fn wait_for_threads(processor: Shortest) {
     }
 }
 
-/// Few appends are no queue, however slow the disk is.
+/// The shortest wait of recent appends, or zero if there were few: few appends are no queue, however slow the
+/// disk is.
 fn of_log(log: &Log) -> Option<Duration> {
     let ((stored, shortest), waiting) = (log.waited().take(1), log.appends_waiting());
     if stored as usize + waiting < APPENDS { Some(Duration::ZERO) } else { shortest }
 }
 
-/// Connections are given in the order in which they were asked for, so one that is asked for here takes as long as any
-/// other. Where there is none within the time of the pool, nothing is known: Postgres may not answer at all.
+/// Measures the wait for a connection. The pool gives out connections in the order of the requests, so a
+/// request from here waits as long as any other. A request that times out measures nothing: Postgres may be
+/// down.
 async fn wait_for_connections(pool: PgPool, database: Shortest) {
     let mut often = interval(ASK);
     often.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -75,7 +78,8 @@ async fn wait_for_connections(pool: PgPool, database: Shortest) {
                 }
             }
             _ = often.tick() => {
-                // Some are idle for a moment also where there is a line.
+                // A few connections are idle for a moment even while requests queue, so "no idle connection"
+                // is no test for a queue.
                 let most = pool.options().get_max_connections();
                 if pool.size() < most || pool.num_idle() > most as usize / 2 {
                     database.note(Duration::ZERO);

@@ -26,33 +26,33 @@ pub struct Listening {
     pub admin: SocketAddr,
 }
 
-/// Whether a log that is not synced before each acknowledgement is put up with.
+/// Whether the process accepts a log that is not synced before each acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {
-    /// As in production.
+    /// The process refuses to start, as in production.
     Refused,
-    /// As in dev mode.
+    /// The process warns and starts, as in dev mode.
     Warned,
 }
 
 /// The weaknesses that a process accepts.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
-    /// A log that is not synced.
+    /// Whether a log that is not synced is accepted.
     pub weakness: Weakness,
-    /// Whether views of another log are rebuilt and not refused.
+    /// Whether views of another log are rebuilt, or refused.
     pub rebuild: Consent,
 }
 
-/// The input of a process from above.
+/// The input that a process gets from its caller: time, tasks and the signal to stop.
 pub struct Process {
-    /// The time.
+    /// The clock of all parts of the process.
     pub clock: Clock,
-    /// Its background tasks. The first one that fails ends it.
+    /// The background tasks of the process. The first task that fails stops the process.
     pub tasks: Supervisor,
-    /// Ends it.
+    /// Stops the process when it is cancelled.
     pub stop: CancellationToken,
-    /// For so long it still accepts connections while it says already that it is not ready: load balancers
-    /// look now and then.
+    /// How long a stopping process still accepts connections while `/readyz` already answers 503: load
+    /// balancers look at it only now and then.
     pub drain: Duration,
 }

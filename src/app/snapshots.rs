@@ -1,4 +1,5 @@
-//! Rosters as the views have kept them, for the log to begin with.
+//! Gives the log the snapshots of rosters that the views keep, so that it need not read a roster from its
+//! first event.
 
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use tokio::time::timeout;
 
 use crate::{log::Snapshots, views};
 
-/// How long Postgres may take. Without its answer a roster is read whole, which takes longer but needs the log alone.
+/// The time limit of Postgres. Without a snapshot the whole roster is read from the log, which takes longer
+/// but needs no Postgres.
 const ANSWER: Duration = Duration::from_secs(1);
 
-/// The snapshots that the views of a database keep.
+/// The snapshots in the views of a database.
 pub fn snapshots(pool: &PgPool) -> Snapshots {
     let pool = pool.clone();
     Snapshots::by(move |conversation, up_to| {
