@@ -33,8 +33,9 @@ pub(super) struct Facts {
     pub(super) now: Instant,
     pub(super) survey: Option<Survey>,
     pub(super) database: Result<DatabaseSeen, String>,
-    /// Whether another node reaches the log while this node does not; and the same for Postgres.
+    /// Whether another node reaches the log while this node does not.
     pub(super) others_have_log: bool,
+    /// Whether another node reaches Postgres while this node does not.
     pub(super) others_have_database: bool,
     /// The lag of the views in each stream; empty while Postgres does not answer.
     pub(super) views_lag: Vec<Lag>,

@@ -1,14 +1,15 @@
-//! Why the private servers are not there.
+//! The reasons why the private servers do not run.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-/// Why the private servers are not there. Each message says what to do.
+/// The reason why the private servers do not run. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum DevError {
-    /// The programs could not be found, fetched or run; what the script had to say went to stderr.
+    /// The programs of the servers could not be found, fetched or run; the output of the script went to
+    /// stderr.
     #[error("{0}. VERBATIM_NATS_SERVER and VERBATIM_PG_BIN name other programs")]
     Tools(String),
     /// Another process uses this data folder.
@@ -30,7 +31,7 @@ pub enum DevError {
         /// The error of the operating system.
         source: io::Error,
     },
-    /// Started by root on a system that has no user to run the servers as.
+    /// Root started the servers on a system that has no user to run them as.
     #[error(
         "as root the servers run as the user `postgres` or `nobody`, and /etc/passwd has neither: add one"
     )]
@@ -38,7 +39,7 @@ pub enum DevError {
     /// A server did not start.
     #[error("{server} did not start: {why}\n{log}")]
     Server {
-        /// Which one.
+        /// The name of the server.
         server: &'static str,
         /// The fault, and the remedy where it is known.
         why: String,

@@ -1,5 +1,6 @@
-//! A folder that is held open, and what is done in it. Root works here beside servers that run as somebody else:
-//! nothing follows a symbolic link, and what a path leads to later does not matter.
+//! An open folder, and the work in it. Root works here beside servers that run as another user and could
+//! exchange files under root's hands. So files are opened, replaced and removed through the open handle and
+//! without following a symbolic link: it does not matter where a path leads later.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -11,23 +12,24 @@ use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinka
 
 use crate::dev::{DevError, error::cannot_use, user::User};
 
-/// Permissions: of its owner alone, or for others to read.
+/// The permissions of a file that only its owner may read.
 pub(super) const PRIVATE: Mode = Mode::RUSR.union(Mode::WUSR);
+/// The permissions of a file that every user may read.
 pub(super) const READABLE: Mode = PRIVATE.union(Mode::RGRP).union(Mode::ROTH);
 
-/// The longest file that is read here.
+/// The maximum number of bytes that are read of a file.
 const LONGEST: u64 = 64 << 10;
 
-/// An open folder. Cheap to clone.
+/// An open folder. Clones are cheap.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
-    /// Absolute, and free of symbolic links when it was opened.
+    /// The path of the folder when it was opened: absolute, and free of symbolic links.
     pub(super) path: PathBuf,
     handle: Arc<File>,
 }
 
 impl Folder {
-    /// Opens the folder to which a path leads now.
+    /// Opens the folder to which `path` leads now.
     pub(super) fn open(path: &Path) -> Result<Self, DevError> {
         let opened = || -> io::Result<Self> {
             let path = path.canonicalize()?;
@@ -44,7 +46,8 @@ impl Folder {
         Ok(User { uid: found.uid(), gid: found.gid() })
     }
 
-    /// Takes it for ourselves, whoever had it; others may pass through and not look around.
+    /// Makes root the owner of the folder, whatever its owner was; other users may pass through the folder
+    /// but not list it.
     pub(super) fn take(&self) -> Result<(), DevError> {
         let taken = || -> io::Result<()> {
             fchown(&*self.handle, Some(0), Some(0))?;
@@ -53,12 +56,12 @@ impl Folder {
         taken().map_err(cannot_use(&self.path))
     }
 
-    /// Writes a file anew, at once or not at all, with these permissions.
+    /// Replaces a file as a whole, or leaves it as it was, with these permissions.
     pub(super) fn write(&self, name: &str, text: &str, mode: Mode) -> Result<(), DevError> {
         self.write_for(None, name, text, mode)
     }
 
-    /// The same for somebody who then owns it.
+    /// The same as [`write`](Self::write), with `user` as the owner of the file.
     pub(super) fn write_for(
         &self,
         user: Option<User>,
@@ -79,7 +82,7 @@ impl Folder {
         write().map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// The text of a file, if it is there and is one.
+    /// The text of a plain file; `None` if there is no file of this name.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, DevError> {
         let read = || {
             let mut text = String::new();
@@ -93,18 +96,18 @@ impl Folder {
         }
     }
 
-    /// A file to read and to write, made if it is missing.
+    /// Opens a file to read and to write, and makes it if it is missing.
     pub(super) fn file(&self, name: &str) -> Result<File, DevError> {
         self.plain(name, OFlags::RDWR | OFlags::CREATE).map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// A file of lines to which more are appended.
+    /// Opens a file to append to, and makes it if it is missing.
     pub(super) fn log(&self, name: &str) -> Result<File, DevError> {
         self.plain(name, OFlags::RDWR | OFlags::CREATE | OFlags::APPEND)
             .map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// Makes a folder in it if it is missing, and hands it over to `user`.
+    /// Makes a folder in this folder if it is missing, and makes `user` its owner.
     pub(super) fn make(&self, name: &str, user: Option<User>) -> Result<PathBuf, DevError> {
         let made = || -> io::Result<PathBuf> {
             match mkdirat(&*self.handle, name, Mode::RWXU) {
@@ -120,18 +123,18 @@ impl Folder {
         made().map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// The folder in it, if it is there and is one.
+    /// The owner of a folder in this folder; `None` if there is no folder of this name.
     pub(super) fn owner_of(&self, name: &str) -> Option<User> {
         let found = self.at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).ok()?.metadata().ok()?;
         Some(User { uid: found.uid(), gid: found.gid() })
     }
 
-    /// Removes a file or a link.
+    /// Removes a file or a link, if it exists.
     pub(super) fn remove(&self, name: &str) -> Result<(), DevError> {
         self.unlink(name).map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// Removes all files and links that are not ours.
+    /// Removes all files and links in the folder that another user than root owns.
     pub(super) fn clear_of_strangers(&self) -> Result<(), DevError> {
         for entry in fs::read_dir(&self.path).map_err(cannot_use(&self.path))? {
             let entry = entry.map_err(cannot_use(&self.path))?;
@@ -153,7 +156,8 @@ impl Folder {
         }
     }
 
-    /// A plain file that has no second name elsewhere.
+    /// Opens a plain file, and refuses a file with a second name: through a hard link root would read or
+    /// write a file elsewhere.
     fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let file = self.at(name, flags | OFlags::NONBLOCK, PRIVATE)?;
         let found = file.metadata()?;

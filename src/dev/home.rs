@@ -1,6 +1,7 @@
-//! The folder of one server, and the user who runs it. Postgres refuses to run as root, so as root both servers
-//! run as an ordinary user, who owns the folder `data` in it and must be able to reach that. All beside it, logs and
-//! passwords too, is root's: what the server's user could change, root would have to mistrust.
+//! The folder of one server, and the user who runs the server. Postgres refuses to run as root, so root runs
+//! both servers as an ordinary user, who owns the folder `data` in it and must be able to reach that folder.
+//! Everything beside it, logs and passwords too, belongs to root: root could not trust a file that the
+//! server's user can change.
 
 use std::fs;
 use std::io;
@@ -15,28 +16,30 @@ use crate::dev::{
     user::{User, is_reachable, servers_user, we_are_root},
 };
 
-/// Where the folders lie that the servers' user could not reach in their own place. Root's alone to change.
+/// The place of the folders that the servers' user could not reach at their own paths. Only root can change
+/// it.
 const REACHABLE: &str = "/var/lib/verbatim-dev";
 
-/// A server's folder and, if we are root, the user to run it as.
+/// The folder of a server and, if root starts the server, the user to run it as.
 #[derive(Debug, Clone)]
 pub(super) struct Home {
-    /// Ours alone to change.
+    /// The folder, which only our own user can change.
     pub(super) folder: Folder,
     pub(super) user: Option<User>,
 }
 
 /// The folder that belongs to the server's user.
 pub(super) const DATA: &str = "data";
-/// Where passwords are kept, which outlive a change of the folder's owner; and where an earlier version kept that
-/// of Postgres.
+/// The file with the passwords, which outlives a change of the folder's owner.
 pub(super) const PASSWORDS: &str = "passwords";
+/// The file in which an earlier version kept the password of Postgres.
 pub(super) const BEFORE: &str = "password";
 
 impl Home {
-    /// Makes the folder if it is not there. As root, takes it; the server runs as the user who had it, or has its
-    /// data, else as `postgres` or `nobody`. In a place that is closed to them (below /root, say), `dir` becomes a
-    /// link to a folder that is not.
+    /// Opens the folder `dir`, and makes it if it is missing. A process of root takes the folder for root;
+    /// the server runs as the user who owned the folder before, or who owns its data, or else as `postgres`
+    /// or `nobody`. If that user cannot reach the folder (below /root, say), `dir` becomes a link to a folder
+    /// that the user can reach.
     pub(super) fn open(dir: &Path) -> Result<Self, DevError> {
         private_folder(dir).map_err(cannot_use(dir))?;
         if !we_are_root() {
@@ -63,13 +66,13 @@ impl Home {
         Ok(Self { folder, user: Some(user) })
     }
 
-    /// The path of the server's data, which it owns.
+    /// The folder with the server's data, which the server's user owns; made if it is missing.
     pub(super) fn data(&self) -> Result<PathBuf, DevError> {
         self.folder.make(DATA, self.user)
     }
 }
 
-/// Refuses a link that somebody else than root has made.
+/// Refuses a link that another user than root has made.
 fn only_roots_link(dir: &Path) -> io::Result<()> {
     let found = fs::symlink_metadata(dir)?;
     match found.is_symlink() && found.uid() != 0 {
@@ -88,8 +91,8 @@ fn private_folder(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
 
-/// Replaces the folder by a link to a new one that can be reached. The folder must be empty: data that somebody
-/// has moved to a closed place stay as they are.
+/// Replaces an empty folder by a link to a new folder that the servers' user can reach. Fails if the folder
+/// has content: data that a person has moved to a closed place stays there.
 fn lead_out(dir: &Path) -> io::Result<PathBuf> {
     fs::remove_dir(dir).map_err(|error| {
         io::Error::new(

@@ -1,7 +1,8 @@
-//! The private servers of dev mode: a nats-server and a Postgres on loopback that belong to this process and end
-//! with it.
+//! The private servers of dev mode: a nats-server and a Postgres on loopback that belong to this process and
+//! end with it.
 //!
-//! The tests start the same servers with other options, and add what only tests do to a server: `tests/servers/`.
+//! The tests start the same servers with other options; `tests/servers/` adds operations that only tests
+//! need.
 
 mod error;
 mod folder;

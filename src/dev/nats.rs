@@ -1,4 +1,4 @@
-//! A private nats-server, set up exactly as `deploy/nats.conf` sets up a real one.
+//! A private nats-server, with the configuration of a real one: `deploy/nats.conf`.
 
 use std::{
     path::{Path, PathBuf},
@@ -16,17 +16,17 @@ use crate::dev::{
     start::start,
 };
 
-/// How a nats-server is started. The default is the server of `verbatim dev`.
+/// The options of a private nats-server. The default is the server of `verbatim dev`.
 #[derive(Debug, Clone)]
 pub struct NatsOptions {
     /// The configuration: `deploy/nats.conf`.
     pub config: String,
     /// The file `log.conf` that the configuration includes: `deploy/log.conf`.
     pub log_config: String,
-    /// Variables of the configuration, beside the data folder and the passwords. A password that stands here
-    /// counts instead of the password that the folder keeps.
+    /// Variables of the configuration, besides the data folder and the passwords. A password in this list
+    /// overrides the password that the folder keeps.
     pub variables: Vec<(&'static str, String)>,
-    /// A free port if there is none.
+    /// The port; a free one if it is `None`.
     pub port: Option<u16>,
 }
 
@@ -44,13 +44,13 @@ impl Default for NatsOptions {
 /// The users of `deploy/log.conf`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NatsUser {
-    /// Our nodes.
+    /// The nodes of Verbatim.
     Verbatim,
     /// A person who may do everything in the account of the log.
     Operator,
     /// A microservice: reads through its durable `reader`, with API prefix `log.api` and inbox `_INBOX_reader`.
     Reader,
-    /// The system account.
+    /// The user of the system account.
     System,
 }
 
@@ -58,7 +58,7 @@ impl NatsUser {
     /// All users.
     pub const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
 
-    /// The name to log in with.
+    /// The name in `deploy/log.conf`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Verbatim => "verbatim",
@@ -68,7 +68,7 @@ impl NatsUser {
         }
     }
 
-    /// The variable with the user's password.
+    /// The variable of the configuration that holds the user's password.
     pub fn variable(self) -> &'static str {
         match self {
             Self::Verbatim => "VERBATIM_NATS_PASSWORD",
@@ -79,7 +79,7 @@ impl NatsUser {
     }
 }
 
-/// A running nats-server. It ends when this is dropped.
+/// A running nats-server. Dropping this value stops the server.
 #[derive(Debug)]
 pub struct Nats {
     setup: Setup,
@@ -88,9 +88,9 @@ pub struct Nats {
     process: Process,
 }
 
-/// Starts a nats-server on the data in `dir`, or on new data, and returns when it has accepted a client; at most
-/// 30 s. Its passwords are made at the first start and kept in `dir`.
-/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
+/// Starts a nats-server on the data in `dir`, or on new data, and returns when the server has accepted a
+/// client; at most 30 s. The first start makes the passwords and keeps them in `dir`. `dir` belongs to one
+/// process at a time: a server that an earlier process left there is stopped first.
 pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Result<Nats, DevError> {
     let home = Home::open(dir)?;
     end_stale(&home, EndBy::Term).await;
@@ -102,17 +102,17 @@ pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Resu
 }
 
 impl Nats {
-    /// Where Verbatim connects to, with its user and password.
+    /// The URL for Verbatim, with user and password.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where `user` connects to, with its password.
+    /// The URL for `user`, with its password.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.setup.url(user, self.port)
     }
 
-    /// Connects as `user`, with its inbox. (async-nats passes over the password in a URL.)
+    /// Connects as `user`, with its inbox prefix. (async-nats ignores the password in a URL.)
     pub async fn connect(&self, user: NatsUser) -> Result<Client, ConnectError> {
         self.setup.connect(user, self.port).await
     }
@@ -132,9 +132,9 @@ impl Nats {
         self.process.ended()
     }
 
-    /// Ends it without blocking the thread.
+    /// Stops the server without blocking the thread.
     pub async fn stop(self) {
-        // It cannot fail: ending a process does not panic.
+        // The task cannot fail: stopping a process does not panic.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
     }
 }
@@ -149,7 +149,7 @@ struct Setup {
 
 impl Setup {
     async fn start(&self) -> Result<(u16, Process), DevError> {
-        // Without a password in them: the server's user may read them.
+        // The files hold no password: the server's user may read them.
         self.home.folder.write("nats.conf", &self.options.config, READABLE)?;
         self.home.folder.write("log.conf", &self.options.log_config, READABLE)?;
         let answers = |port| {
@@ -164,7 +164,7 @@ impl Setup {
         let mut server = command(&self.program);
         server.arg("-c").arg(self.home.folder.path.join("nats.conf"));
         server.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
-        // As a value of the configuration's language; its strings escape as Rust's do, for what paths hold.
+        // A string of the configuration's language, which escapes the characters of paths as Rust does.
         server.env("VERBATIM_NATS_DIR", format!("{data:?}"));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
         server.envs(self.options.variables.iter().map(|(name, value)| (name, value)));
@@ -192,7 +192,7 @@ impl Setup {
     }
 }
 
-/// The passwords of this folder, one line for each user; made at the first start.
+/// The passwords of this folder, one line for each user; the first start makes them.
 fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
     if home.folder.read(PASSWORDS)?.is_none() {
         let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));

@@ -1,4 +1,4 @@
-//! A private Postgres cluster with the one database `verbatim`, owned by its one user `verbatim`.
+//! A private Postgres cluster with one database `verbatim`, owned by its one user `verbatim`.
 
 use std::{
     fs,
@@ -22,19 +22,20 @@ use crate::dev::{
 const SERVER: &str = "Postgres";
 const LOG: &str = "postgres.log";
 const LOOPBACK: &str = "127.0.0.1";
-/// A socket's path, with its name and a closing NUL, fits into 104 bytes on every system.
+/// The longest folder for a socket: the path of a socket, with its name and a closing NUL, fits into 104
+/// bytes on every system.
 const SOCKET_DIR_MAX: usize = 104 - "/.s.PGSQL.65535\0".len();
 
-/// How a Postgres is started. The default is the server of `verbatim dev`.
+/// The options of a private Postgres. The default is the server of `verbatim dev`.
 #[derive(Debug, Clone, Default)]
 pub struct PostgresOptions {
-    /// Settings as `postgres -c` takes them. A setting that stands here wins over ours.
+    /// Settings as `postgres -c` takes them. They override the settings of this module.
     pub settings: Vec<(&'static str, String)>,
-    /// A free port if there is none.
+    /// The port; a free one if it is `None`.
     pub port: Option<u16>,
 }
 
-/// A running Postgres. It ends when this is dropped.
+/// A running Postgres. Dropping this value stops the server.
 #[derive(Debug)]
 pub struct Postgres {
     port: u16,
@@ -42,9 +43,9 @@ pub struct Postgres {
     process: Process,
 }
 
-/// Starts a Postgres on the data in `dir`, or on new data, and returns when it has answered a query; at most
-/// 30 s besides initdb's. Its password is made at the first start and kept in `dir`.
-/// `dir` belongs to one process at a time: a server that an earlier one left there is ended first.
+/// Starts a Postgres on the data in `dir`, or on new data, and returns when the server has answered a query;
+/// at most 30 s, and the time of initdb. The first start makes the password and keeps it in `dir`. `dir`
+/// belongs to one process at a time: a server that an earlier process left there is stopped first.
 pub async fn start_postgres(
     tools: &Tools,
     dir: &Path,
@@ -65,7 +66,7 @@ pub async fn start_postgres(
 }
 
 impl Postgres {
-    /// The database `verbatim`, with user and password. The user is a superuser.
+    /// The URL of the database `verbatim`, with user and password. The user is a superuser.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -85,9 +86,9 @@ impl Postgres {
         self.process.ended()
     }
 
-    /// Ends it without blocking the thread.
+    /// Stops the server without blocking the thread.
     pub async fn stop(self) {
-        // It cannot fail: ending a process does not panic.
+        // The task cannot fail: stopping a process does not panic.
         drop(tokio::task::spawn_blocking(move || drop(self)).await);
     }
 }
@@ -102,7 +103,8 @@ struct Setup {
 }
 
 impl Setup {
-    /// Makes the cluster if there is none: whole, or not at all.
+    /// Makes the cluster if it is missing: in a folder `data.new`, which is renamed to `data` at the end, so
+    /// an interrupted initdb leaves no half cluster behind.
     async fn initialize(&self) -> Result<(), DevError> {
         if self.data.exists() {
             return Ok(());
@@ -141,7 +143,7 @@ impl Setup {
         })
     }
 
-    /// What to do about the likeliest reason: the machine has another Postgres than when the data were made.
+    /// The remedy for the most likely fault: the data was made by another version of Postgres.
     fn advice(&self) -> String {
         let version = fs::read_to_string(self.data.join("PG_VERSION")).unwrap_or_default();
         format!(
@@ -155,7 +157,7 @@ impl Setup {
     fn launch(&self, port: u16) -> Result<Process, DevError> {
         let mut server = command(self.bin.join("postgres"));
         server.arg("-D").arg(&self.data).args(["-p", &port.to_string(), "-h", LOOPBACK]);
-        // The only folder in which it may make a socket.
+        // The data folder is the only folder in which Postgres may make a socket.
         let fits = self.data.as_os_str().as_bytes().len() <= SOCKET_DIR_MAX;
         server.arg("-k").arg(if fits { &*self.data } else { Path::new("") });
         for (name, value) in &self.options.settings {
@@ -164,7 +166,7 @@ impl Setup {
         Process::start(server, &self.home, LOG, EndBy::Interrupt)
     }
 
-    /// Asks the database something; makes it first if the cluster is new.
+    /// Sends a query to the database, and makes the database first if the cluster is new.
     async fn answers(&self, port: u16) -> Result<(), String> {
         let ask = async {
             let url = self.url("verbatim", port);

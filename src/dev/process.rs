@@ -1,4 +1,4 @@
-//! A server process that cannot outlive us.
+//! A server process that does not outlive the process that started it.
 
 use std::env;
 use std::ffi::OsStr;
@@ -15,22 +15,23 @@ use std::time::{Duration, Instant};
 
 use crate::dev::{DevError, error::cannot_use, folder::PRIVATE, home::Home};
 
-/// The process of a folder, so that the next run finds what was left of it.
+/// The file with the process id of a server, by which the next run finds a server that is left over.
 const PID: &str = "pid";
 
-/// Short enough not to be felt, long enough to cost nothing.
+/// The interval at which a process is polled: too short to notice, and long enough to cost nothing.
 pub(super) const POLL: Duration = Duration::from_millis(5);
 /// How long a server may take to stop before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 const LOG_LIMIT: u64 = 8 << 20;
 const LOG_TAIL: u64 = 4 << 10;
 
-/// The signal by which a server ends in good order.
+/// The signal that stops a server in good order.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum EndBy {
-    /// SIGTERM: nats-server, and programs that know nothing better.
+    /// SIGTERM: for nats-server, and for programs without a signal of their own.
     Term,
-    /// SIGINT: Postgres disconnects everybody and writes a checkpoint; on SIGTERM it would wait for them.
+    /// SIGINT: Postgres disconnects its clients and writes a checkpoint; on SIGTERM it would wait for the
+    /// clients.
     Interrupt,
 }
 
@@ -43,7 +44,7 @@ impl EndBy {
     }
 }
 
-/// A command that inherits nothing of our environment but PATH: no secret, and no `PG...` setting.
+/// A command that inherits only PATH from our environment: no secret, and no `PG...` setting.
 pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C");
@@ -53,19 +54,19 @@ pub(super) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// A child in its own process group, so that Ctrl-C reaches us alone. It is ended when this is dropped, and by
-/// the kernel (on Linux) when we die in any other way.
+/// A child process in its own process group, so that Ctrl-C reaches only its parent. Dropping this value
+/// stops the child; if the parent dies in any other way, the kernel stops the child (on Linux).
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
     end_by: EndBy,
-    /// Its output, and where that lies.
+    /// The file with the output of the process, and the path of the file.
     log: (File, PathBuf),
 }
 
 impl Process {
-    /// Starts `command` in `home`, as its user, with its output appended to the file `log`. The file is opened by us:
-    /// its server could have put a link in its place.
+    /// Starts `command` in `home`, as its user, and appends the output to the file `log`. The parent opens
+    /// that file without following links, because the server could have put a link in its place.
     pub(super) fn start(
         mut command: Command,
         home: &Home,
@@ -93,12 +94,12 @@ impl Process {
         self.child.id()
     }
 
-    /// How it ended, if it has.
+    /// The exit status, if the process has ended.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Ends it in good order; kills it if that takes longer than 10 s. Blocks until it is gone.
+    /// Stops the process in good order, or kills it if that takes longer than 10 s. Blocks until it is gone.
     fn end(&mut self) {
         if self.ended().is_some() {
             return;
@@ -114,11 +115,11 @@ impl Process {
         }
     }
 
-    /// Kills it. Blocks until it is gone.
+    /// Kills the process and its group. Blocks until the process is gone.
     fn kill(&mut self) {
         if self.ended().is_none() {
             send_signal(-pid_of(self.pid()), libc::SIGKILL);
-            // It was ours and was killed: there is nothing left that could go wrong.
+            // The process was our child and was killed, so waiting for it cannot fail.
             drop(self.child.wait());
         }
     }
@@ -127,7 +128,7 @@ impl Process {
         send_signal(pid_of(self.pid()), signal);
     }
 
-    /// The error for a server that did not come up, with the end of its log.
+    /// The error for a server that did not start, with the end of its log.
     pub(super) fn failed(&self, server: &'static str, why: String) -> DevError {
         DevError::Server { server, why, log: tail(&self.log.0, &self.log.1) }
     }
@@ -139,8 +140,8 @@ impl Drop for Process {
     }
 }
 
-/// Ends what an earlier run of ours, killed a moment ago, may have left on this folder: the process that it has
-/// written down, if its command line still names `home`.
+/// Stops the server that an earlier, killed run may have left in this folder: the process with the recorded
+/// id, if its command line names the folder of `home`.
 pub(super) async fn end_stale(home: &Home, end_by: EndBy) {
     let written = home.folder.read(PID).ok().flatten();
     let Some(pid) = written.and_then(|pid| pid.trim().parse().ok()).filter(|pid: &i32| *pid > 1) else {
@@ -154,14 +155,15 @@ pub(super) async fn end_stale(home: &Home, end_by: EndBy) {
     }
 }
 
-/// The command line can be read for processes of other users too, unlike their current folder.
+/// Whether a process names `folder` in its command line, which is readable for processes of other users too,
+/// unlike their current folder.
 fn runs_on(pid: i32, folder: &Path) -> bool {
     let folder = folder.as_os_str().as_bytes();
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|line| line.windows(folder.len()).any(|window| window == folder))
 }
 
-/// Begins a log anew that has become too long.
+/// Empties a log that is longer than [`LOG_LIMIT`].
 fn shorten(log: &File) -> io::Result<()> {
     if log.metadata()?.len() > LOG_LIMIT { log.set_len(0) } else { Ok(()) }
 }
@@ -181,8 +183,8 @@ fn tail(log: &File, path: &Path) -> String {
     format!("The end of {}:\n  {}", path.display(), last.join("\n  "))
 }
 
-/// Starts a child from one thread that lives as long as the process. The kernel ends a child when the *thread*
-/// that made it is gone, and threads of runtimes and of tests come and go.
+/// Starts a child from a thread that lives as long as the process. The kernel stops a child when the *thread*
+/// that started it ends, and threads of runtimes and of tests come and go.
 fn spawn(command: Command) -> io::Result<Child> {
     type Order = (Command, SyncSender<io::Result<Child>>);
     static PARENT: OnceLock<Sender<Order>> = OnceLock::new();
@@ -190,7 +192,7 @@ fn spawn(command: Command) -> io::Result<Child> {
         let (orders, next) = channel::<Order>();
         thread::spawn(move || {
             for (mut command, answer) in next {
-                // Nobody waits for the answer only if the process is ending.
+                // The receiver is gone only if the process is ending.
                 drop(answer.send(command.spawn()));
             }
         });
@@ -201,7 +203,7 @@ fn spawn(command: Command) -> io::Result<Child> {
     child.recv().map_err(io::Error::other)?
 }
 
-/// Has the kernel send `signal` to the child when we are gone, whatever the reason.
+/// Tells the kernel to send `signal` to the child when its parent dies, whatever the reason.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)] // The request can only be made by the child itself, between fork and exec.
 fn end_with_us(command: &mut Command, signal: i32) {
@@ -213,7 +215,7 @@ fn end_with_us(command: &mut Command, signal: i32) {
         if requested != 0 {
             return Err(io::Error::last_os_error());
         }
-        // We may have died before the request was made.
+        // The parent may have died before the request was made, and the kernel then sends no signal.
         if still_there == parent { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
     };
     // SAFETY: the closure allocates nothing and takes no lock, as a forked child must not. The standard library

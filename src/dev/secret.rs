@@ -1,6 +1,7 @@
 //! Secrets from the randomness of the operating system.
 
-/// A new password: a letter, then 128 random bits in hex. The letter keeps nats-server from reading a number.
+/// A new password: a letter, then 128 random bits in hex. The letter keeps nats-server from reading the
+/// password as a number.
 pub(super) fn new_password() -> String {
     let digits: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{digits}")

@@ -1,4 +1,4 @@
-//! Both servers on one data folder.
+//! Both private servers on one data folder.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -14,21 +14,23 @@ use crate::dev::{
     start_nats, start_postgres,
 };
 
-/// The nats-server and the Postgres of one data folder, which nobody else can use meanwhile.
+/// The nats-server and the Postgres of one data folder. A lock keeps other processes from using the folder
+/// meanwhile.
 #[derive(Debug)]
 pub struct Servers {
-    /// The log.
+    /// The server of the log.
     pub nats: Nats,
-    /// The views.
+    /// The server of the views and the accounts.
     pub postgres: Postgres,
     _lock: File,
 }
 
 impl Servers {
-    /// Starts both on the data in `data_dir`, or on new data if there is none, and writes their addresses and
-    /// credentials to `<data_dir>/dev.env`. Returns when both have answered a real request; at most 30 s.
+    /// Starts both servers on the data in `data_dir`, or on new data, and writes their addresses and
+    /// credentials to `<data_dir>/dev.env`. Returns when both servers have answered a real request; at most
+    /// 30 s.
     pub async fn start(tools: &Tools, data_dir: &Path) -> Result<Self, DevError> {
-        // Others may pass through, to the folders of the servers, but not look around.
+        // Other users may pass through the folder, to the folders of the servers, but not list it.
         let made = fs::DirBuilder::new().recursive(true).mode(0o711).create(data_dir);
         made.map_err(cannot_use(data_dir))?;
         let folder = Folder::open(data_dir)?;
@@ -48,7 +50,7 @@ impl Servers {
         Ok(Self { nats, postgres, _lock: lock })
     }
 
-    /// Stops both, side by side; what is not gone after 10 s is killed.
+    /// Stops both servers at once, and kills a server that is not gone after 10 s.
     pub async fn stop(self) {
         let Self { nats, postgres, _lock } = self;
         tokio::join!(nats.stop(), postgres.stop());

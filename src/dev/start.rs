@@ -1,4 +1,4 @@
-//! Starting a server on a port of its own, until it answers.
+//! Starts a server on a port of its own, and waits for its first answer.
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::time::{Duration, Instant};
@@ -11,12 +11,14 @@ use crate::dev::{
 
 /// How long a server may take until its first answer.
 const START_DEADLINE: Duration = Duration::from_secs(30);
-/// How long one attempt to get an answer may take.
+/// The time limit of one attempt to get an answer.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(2);
-/// A port can be taken between the probe and the start, and a killed Postgres leaves children for a moment.
+/// The maximum number of starts: a port can be taken between the probe and the start, and a killed Postgres
+/// leaves children for a moment.
 const ATTEMPTS: u32 = 5;
 
-/// Launches `server` on `port`, or on a free one, and waits until `answers` is content.
+/// Launches `server` on `port`, or on a free port, and waits until `answers` succeeds. A server that ends
+/// before is launched again.
 pub(super) async fn start<A>(
     server: &'static str,
     port: Option<u16>,
@@ -54,11 +56,11 @@ where
     }
 }
 
-/// A free port of loopback below the range from which the system takes the ports of outgoing connections. In that
-/// range a port could be taken while its server is down, even by a client that tries to come back to it.
+/// A free port of loopback, below the range from which the system takes the ports of outgoing connections. In
+/// that range a port could be taken while its server is down, even by a client that reconnects to the server.
 pub fn free_port() -> u16 {
     let draw = || 10_000 + u16::from_le_bytes(random()) % 20_000;
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
-    // If nothing is free, the server says so in its own words.
+    // If no port is free, the start fails with the server's own message.
     std::iter::repeat_with(draw).take(100).find(is_free).unwrap_or_else(draw)
 }

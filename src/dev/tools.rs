@@ -1,4 +1,4 @@
-//! Where the programs come from: `deploy/tools.sh`, which is part of the binary.
+//! Finds the programs of the servers with `deploy/tools.sh`, which is part of the binary.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ const SCRIPT: &str = include_str!("../../deploy/tools.sh");
 pub struct Tools {
     /// The nats-server program, 2.12 or later.
     pub nats_server: PathBuf,
-    /// The folder with `postgres` and `initdb`, 15 to 18.
+    /// The folder with the programs `postgres` and `initdb`, version 15 to 18.
     pub postgres_bin: PathBuf,
 }
 
-/// Finds the programs, or fetches them once (some seconds, 21 MB). Blocks; within a process only the first call
-/// has work to do. The settings `VERBATIM_NATS_SERVER`, `VERBATIM_PG_BIN`, `VERBATIM_TOOLS_DIR` and
-/// `VERBATIM_TOOLS_FETCH` are explained in `deploy/README.md`.
+/// Finds the programs, or fetches them once (some seconds, 21 MB). Blocks; later calls in the same process
+/// return the answer of the first. `deploy/README.md` explains the settings `VERBATIM_NATS_SERVER`,
+/// `VERBATIM_PG_BIN`, `VERBATIM_TOOLS_DIR` and `VERBATIM_TOOLS_FETCH`.
 pub fn tools() -> Result<Tools, DevError> {
     static FOUND: Mutex<Option<Tools>> = Mutex::new(None);
-    // A panic elsewhere cannot leave half an answer here.
+    // A panic in another thread cannot leave half an answer here, so a poisoned lock is usable.
     let mut found = FOUND.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if let Some(tools) = &*found {
         return Ok(tools.clone());
@@ -56,7 +56,7 @@ fn run_script() -> Result<Tools, DevError> {
     }
 }
 
-/// `.tools` of the checkout that we are in, else within the data folder.
+/// The folder `.tools` of the checkout around `here`, or else a folder within the data folder.
 fn default_dir(here: &Path) -> PathBuf {
     let is_ours = |folder: &&Path| {
         std::fs::read_to_string(folder.join("Cargo.toml"))

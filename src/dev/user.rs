@@ -1,4 +1,4 @@
-//! The user of this system that the servers run as.
+//! The system's user that runs the servers.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
@@ -9,7 +9,7 @@ pub(super) struct User {
     pub(super) gid: u32,
 }
 
-/// `postgres`, else `nobody`: initdb wants a user that has a name.
+/// The user `postgres`, or else `nobody`: initdb needs a user that has a name.
 pub(super) fn servers_user() -> Option<User> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let find = |name: &str| {
