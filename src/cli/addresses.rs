@@ -1,4 +1,4 @@
-//! Where the servers are, as the settings say.
+//! The addresses of the servers, as the settings name them.
 
 use crate::{
     app::{Addresses, AppError},

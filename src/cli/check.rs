@@ -1,4 +1,4 @@
-//! `check`: whether the settings can be used, and what the servers promise. It changes nothing.
+//! `check`: tests the settings, and reports on the servers. It changes nothing.
 
 use std::process::ExitCode;
 
@@ -16,7 +16,7 @@ use crate::{
     views,
 };
 
-/// Printed findings, and whether all of them were good.
+/// Prints findings, and remembers whether all of them were good.
 struct Report {
     is_fine: bool,
 }
@@ -62,7 +62,7 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
     Ok(if report.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What the public listener speaks.
+/// The protocol of the public listener. Fails if its certificate cannot be used or has expired.
 fn listens(settings: &Settings) -> Result<String, String> {
     let listener = settings.public_listener().map_err(|bad| bad.to_string())?;
     let Some(tls) = listener.tls else { return Ok("HTTP without TLS".into()) };
@@ -101,7 +101,7 @@ async fn in_time(log: &Log, pool: &PgPool) -> Result<String, String> {
     }
 }
 
-/// Whether every position of the log has an event.
+/// Fails if a position of the log has no event.
 async fn whole(log: &Log) -> Result<String, String> {
     match log.first_hole().await.map_err(|e| e.to_string())? {
         None => Ok("every position has an event".into()),
@@ -121,7 +121,7 @@ async fn erasable(log: &Log) -> Result<String, String> {
     ))
 }
 
-/// Whether the views follow from the log.
+/// Fails if the views do not follow from the log.
 async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
     let mut connection = pool.acquire().await.map_err(|e| e.to_string())?;
     let kinship = kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())?;

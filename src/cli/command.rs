@@ -1,4 +1,4 @@
-//! The commands, as they are written.
+//! The commands and their names on the command line.
 
 use clap::{Parser, Subcommand};
 

@@ -1,4 +1,4 @@
-//! `verbatim dev`: private servers, and everything served.
+//! `verbatim dev`: starts private servers, and serves everything with them.
 
 use std::{
     path::{Path, PathBuf},
@@ -51,7 +51,7 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     Ok(served?)
 }
 
-/// The next steps, ready to paste.
+/// The addresses of everything, and the commands for a first conversation, ready to paste.
 fn welcome(Listening { public: listen, is_secured, admin }: Listening, data_dir: &Path) -> String {
     let s = if is_secured { "s" } else { "" };
     let data = data_dir.display();

@@ -1,8 +1,8 @@
-//! Why a command did not succeed.
+//! The reasons why a command fails.
 
 use crate::{app::AppError, dev::DevError, projector::NotBuilt};
 
-/// The reasons for which a command fails.
+/// The reason why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
     #[error(transparent)]

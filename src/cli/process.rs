@@ -1,4 +1,4 @@
-//! A process of this machine, which ends when the system says so.
+//! The input of a process on this machine: the system's clock, and a stop by a signal.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{app::Process, clock::Clock, supervise::Supervisor};
 
-/// A process on this machine.
+/// The input of a process with the system's clock.
 pub(super) fn process(stop: CancellationToken, drain: Duration) -> Process {
     Process { clock: Clock::system(), tasks: Supervisor::new(), stop, drain }
 }

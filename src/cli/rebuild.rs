@@ -1,4 +1,4 @@
-//! `rebuild` and `verify` on the command line.
+//! `rebuild` and `verify`: build the views anew, and compare them with the log.
 
 use std::{
     collections::HashMap,
@@ -18,7 +18,7 @@ use crate::{
     views,
 };
 
-/// The most differences of a table that are printed.
+/// The maximum number of differences that are printed for one table.
 const SHOWN: u64 = 100;
 
 /// The arguments of `rebuild`.
@@ -44,7 +44,7 @@ impl Rebuild {
     }
 }
 
-/// Builds views anew beside the live ones and puts them in their place.
+/// Builds views anew beside the live views, and then replaces the live views.
 pub(super) async fn rebuild(Rebuild { view, force, servers }: Rebuild) -> Result<ExitCode, Failed> {
     let (log, pool) = servers.open().await?;
     let only = views::ALL.iter().find(|projection| projection.name == view);
@@ -90,7 +90,7 @@ pub(super) async fn verify(servers: Servers) -> Result<ExitCode, Failed> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells on stderr how far work has come until it has ended.
+/// Shows the progress of `doing` on stderr until it ends.
 async fn shown<T>(work: &Work, doing: impl Future<Output = T>) -> T {
     let is_terminal = std::io::stderr().is_terminal();
     let mut doing = pin!(doing);
@@ -109,7 +109,7 @@ async fn shown<T>(work: &Work, doing: impl Future<Output = T>) -> T {
                 let line = line(work.progress(), begun.elapsed());
                 let (before, after) = if is_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
                 let mut stderr = std::io::stderr().lock();
-                // Work goes on also where nobody can watch it.
+                // An error of stderr does not stop the work.
                 let _ = write!(stderr, "{before}{line}{after}").and_then(|()| stderr.flush());
             }
         }

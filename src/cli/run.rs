@@ -1,4 +1,4 @@
-//! From the command line to an exit status.
+//! Runs the command line, up to the exit status.
 
 use std::process::ExitCode;
 

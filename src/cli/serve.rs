@@ -1,4 +1,4 @@
-//! `verbatim serve`: with servers that are there already.
+//! `verbatim serve`: serves with the servers that the settings name.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
     projector::Consent,
 };
 
-/// How long `serve` still accepts connections after it was told to stop, unless something else is set.
+/// How long `serve` still accepts connections after the order to stop, unless a setting says otherwise.
 const DRAIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]

@@ -1,4 +1,4 @@
-//! Servers that are named by settings.
+//! The servers that the settings name.
 
 use clap::Args;
 use sqlx::PgPool;

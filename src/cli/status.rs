@@ -1,4 +1,4 @@
-//! How far everything is, for people to read. It changes nothing.
+//! `status`: shows people the state of log, views and nodes. It changes nothing.
 
 use std::{collections::HashSet, process::ExitCode};
 
@@ -26,7 +26,7 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
         let last = log.last(stream).await?;
         let views = reached.get(&stream).copied().unwrap_or_default();
         println!("CHAT_{stream}  last {last}  views {views}  {}", distance(last, views));
-        // Views that are ahead of one stream make up for no lag in another one.
+        // Views that are ahead of one stream do not make up for a lag in another stream.
         lag += last.0.saturating_sub(views.0);
         parked.extend(views::parked(&mut connection, stream).await?);
     }

@@ -26,7 +26,7 @@ pub(super) struct KeySettings {
 }
 
 impl KeySettings {
-    /// The keys, if they are given.
+    /// Reads the keys from their files; `None` if no file is set.
     pub(super) fn read(&self) -> Result<Option<Keys>, BadSetting> {
         let pem = |file: &Option<PathBuf>, name| file.as_ref().map(|file| secret(file, name)).transpose();
         let (current, previous) =
@@ -37,7 +37,7 @@ impl KeySettings {
                 Some(_) => Err(BadSetting(format!("{PREVIOUS} is set, and {CURRENT} is not: set both"))),
             };
         };
-        // One key after the other, so that the refusal names its file.
+        // The current key is read alone first, so that the error names the file of the bad key.
         let alone = Keys::from_pem(&current, None).map_err(|bad| BadSetting(format!("{CURRENT}: {bad}")))?;
         let Some(previous) = previous else { return Ok(Some(alone)) };
         let both = Keys::from_pem(&current, Some(&previous));

@@ -18,7 +18,8 @@ pub struct LayoutSettings {
     replicas: Option<usize>,
 }
 
-/// An even number of copies outlives no more servers than the odd number below it.
+/// Parses a number of copies. An even number survives the loss of no more servers than the odd number below
+/// it.
 fn replicas(text: &str) -> Result<usize, &'static str> {
     match text.parse() {
         Ok(copies @ (1 | 3 | 5)) => Ok(copies),
@@ -27,7 +28,7 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 }
 
 impl LayoutSettings {
-    /// What of it an operator has decided.
+    /// The layout as far as an operator has set it.
     pub fn wanted(&self) -> Wanted {
         Wanted { streams: self.streams, replicas: self.replicas }
     }

@@ -1,4 +1,4 @@
-//! Settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets
+//! The settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets may
 //! also come from files.
 
 mod keys;

@@ -1,8 +1,8 @@
-//! Settings that are secret, and so may also come from a file.
+//! Secret settings, which may also come from a file.
 
 use std::path::PathBuf;
 
-/// A setting that cannot be used. The message names it and says what to do.
+/// A setting that cannot be used. The message names the setting and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct BadSetting(pub(super) String);
@@ -20,7 +20,7 @@ pub(super) fn either(
     }
 }
 
-/// The content of a file without the line end behind it.
+/// The content of a file without the line breaks at its end.
 pub(super) fn secret(file: &PathBuf, name: &str) -> Result<String, BadSetting> {
     let content = std::fs::read_to_string(file)
         .map_err(|e| BadSetting(format!("{name}: {} cannot be read: {e}", file.display())))?;

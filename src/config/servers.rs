@@ -1,4 +1,4 @@
-//! The addresses of the servers, which hold passwords.
+//! The addresses of the servers, which contain passwords.
 
 use std::path::PathBuf;
 
@@ -45,27 +45,28 @@ impl ServerSettings {
         either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")
     }
 
-    /// The same with the user that may make and change streams.
+    /// The URL of nats-server with the user that may make and change streams; without one,
+    /// [`Self::nats_url`].
     pub fn operators_nats_url(&self) -> Result<String, BadSetting> {
         let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
         if url.is_none() && file.is_none() {
             return self.nats_url();
         }
         let url = either(url, file, "VERBATIM_NATS_OPERATOR_URL")?;
-        // The log knows its address as VERBATIM_NATS_URL, which may be right.
+        // The log names VERBATIM_NATS_URL in its errors, and that setting may be right.
         let bad = |bad| BadSetting(format!("VERBATIM_NATS_OPERATOR_URL cannot be used: {bad}"));
         log::can_be_url(&url).map_err(bad)?;
         Ok(url)
     }
 
-    /// Whether it is said where nats-server is.
+    /// Whether a setting names nats-server.
     pub fn has_nats(&self) -> bool {
         let (urls, files) =
             ([&self.nats_url, &self.nats_operator_url], [&self.nats_url_file, &self.nats_operator_url_file]);
         urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
     }
 
-    /// The URL of Postgres. sqlx takes a URL of any scheme for one of Postgres.
+    /// The URL of Postgres. The scheme is checked here because sqlx accepts every scheme.
     pub fn database_url(&self) -> Result<String, BadSetting> {
         let url =
             either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")?;

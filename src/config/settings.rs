@@ -1,4 +1,4 @@
-//! The settings of a process that serves, and what each part of the process is given of them.
+//! The settings of a process that serves, and the values that its parts get from them.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -174,12 +174,12 @@ impl Settings {
         }
     }
 
-    /// How many may follow without a socket.
+    /// The maximum number of requests that follow events, for one user and for this node.
     pub fn followers(&self) -> live::Most {
         live::Most { of_user: self.followers_per_user, of_node: self.followers }
     }
 
-    /// How often things may be done.
+    /// The rate limits.
     pub fn rates(&self) -> Rates {
         self.limits.rates()
     }
@@ -198,7 +198,7 @@ impl Settings {
         }
     }
 
-    /// How long connections are still accepted after the process was told to stop.
+    /// How long the process still accepts connections after the order to stop.
     pub fn drain_delay(&self, default: Duration) -> Duration {
         self.drain_delay.map_or(default, Duration::from_secs)
     }
@@ -206,7 +206,7 @@ impl Settings {
     /// The settings of the public listener.
     ///
     /// # Errors
-    /// If there is no TLS with the files that are named.
+    /// If the files of the certificate cannot be used.
     pub fn public_listener(&self) -> Result<listen::Settings, BadSetting> {
         let (origins, proxies) = (Some(self.origins.clone()), self.trusted_proxies.clone());
         Ok(listen::Settings { origins, proxies, tls: self.tls.read()?, ..self.admin_listener() })
@@ -219,10 +219,10 @@ impl Settings {
         listen::Settings { limits, ..listen::Settings::default() }
     }
 
-    /// Hashes passwords at the cost that is set.
+    /// The hasher of passwords, at the cost in the settings.
     ///
     /// # Errors
-    /// If argon2 does not take the two settings together.
+    /// If argon2 refuses the two settings together.
     pub(crate) fn hasher(&self) -> Result<credentials::Hasher, BadSetting> {
         let cost = credentials::Cost {
             memory_kib: self.argon2_memory,
@@ -233,10 +233,10 @@ impl Settings {
             .map_err(|bad| BadSetting(format!("VERBATIM_ARGON2_MEMORY, VERBATIM_ARGON2_PASSES: {bad}")))
     }
 
-    /// The signing keys, if they are given.
+    /// The signing keys; `None` if no file is set.
     ///
     /// # Errors
-    /// If a file has no key that can sign, or the previous key is given alone.
+    /// If a file has no key that can sign, or only the previous key is set.
     pub fn signing_keys(&self) -> Result<Option<credentials::Keys>, BadSetting> {
         self.keys.read()
     }

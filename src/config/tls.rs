@@ -24,7 +24,7 @@ pub(super) struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// TLS with the certificate in the files, if they are named.
+    /// TLS with the certificate in the files; `None` if no files are set.
     pub(super) fn read(&self) -> Result<Option<listen::Tls>, BadSetting> {
         match (&self.tls_cert_file, &self.tls_key_file) {
             (None, None) => Ok(None),
