@@ -1,4 +1,4 @@
-//! Every code that a problem can have, with its cause and its cure: the one list, in the document and at
+//! The codes of problems, each with its cause and its cure. The list stands in the OpenAPI document and at
 //! `/problems/<code>`, to which the `type` of a problem leads.
 
 use std::fmt::Write as _;
@@ -98,19 +98,19 @@ pub(crate) fn find(code: &str) -> Option<&'static Code> {
     ALL.iter().find(|known| known.code == code)
 }
 
-/// Whether a code is in the list, as every code has to be.
+/// Whether a code is in the list. Every code of a problem has to be.
 pub(crate) fn is_known(code: &str) -> bool {
     find(code).is_some()
 }
 
 impl Code {
-    /// For programs.
+    /// The explanation of the code as JSON, for programs.
     pub(crate) fn json(&self) -> Value {
         let Self { code, status, cause, cure } = self;
         json!({ "type": format!("{PATH}/{code}"), "code": code, "status": status, "cause": cause, "cure": cure })
     }
 
-    /// A page for people. All of it is text of ours.
+    /// The explanation of the code as an HTML page, for people. All its text comes from the list above.
     pub(crate) fn html(&self) -> String {
         let Self { code, status, cause, cure } = self;
         let mut statuses = String::new();

@@ -1,4 +1,4 @@
-//! A refusal, and the one place that writes it as an answer.
+//! A refusal, and the one function that writes it as an answer.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -19,23 +19,24 @@ use crate::{
 /// The content type of a problem.
 pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
-/// A refusal that the client gets to read: which kind (`code`), and what to do next (`detail`).
+/// A refusal for the client: `code` names the kind of problem, and `detail` says what is wrong and what to do
+/// next.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{} {code}: {detail}", .status.as_u16())]
 pub(crate) struct Problem {
     /// The HTTP status.
     pub(crate) status: StatusCode,
-    /// The kind in `snake_case`, the same word as in a frame of the gateway.
+    /// The kind of problem in `snake_case`: the same word as in a frame of the gateway.
     pub(crate) code: &'static str,
-    /// One sentence for the person who writes the client.
+    /// The problem and the next step, for the developer of the client.
     pub(crate) detail: Cow<'static, str>,
-    /// The invalid fields, if that is the matter.
+    /// The invalid fields; empty for other kinds of problems.
     pub(crate) errors: Vec<FieldError>,
-    /// When to try again; sent in whole seconds, at least one.
+    /// The time before a retry; sent in whole seconds, at least one.
     pub(crate) retry_after: Option<Duration>,
-    /// The rate limit that is reached, if that is the matter.
+    /// The rate limit that the request exceeded, if it exceeded one.
     pub(crate) violated: Option<Policy>,
-    /// What else belongs into the head of the answer.
+    /// More headers of the answer.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
@@ -51,14 +52,14 @@ pub(crate) struct FieldError {
 }
 
 impl FieldError {
-    /// The field at `pointer` is wrong.
+    /// An error in the field at `pointer`.
     pub(crate) fn new(pointer: impl Into<String>, code: &str, detail: impl Into<String>) -> Self {
         Self { pointer: pointer.into(), code: code.into(), detail: detail.into() }
     }
 }
 
 impl Problem {
-    /// Any problem; the constructors below say what they mean.
+    /// A problem with any status; the functions below make the common ones.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         let detail = detail.into();
         Self {
@@ -104,12 +105,13 @@ impl Problem {
             .with(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
     }
 
-    /// 403: the caller may see it, but not do it.
+    /// 403: the caller may see the resource, but not do this to it.
     pub(crate) fn forbidden(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 
-    /// 404: it does not exist, or the caller may not know that it does. Always the same words.
+    /// 404: the resource does not exist, or the caller may not know that it does. The words are the same in
+    /// both cases, so the answer does not betray a hidden resource.
     pub(crate) fn not_found() -> Self {
         Self::new(
             StatusCode::NOT_FOUND,
@@ -128,7 +130,7 @@ impl Problem {
         }
     }
 
-    /// 409: the state of things, or an earlier request with the same key, speaks against it.
+    /// 409: the request conflicts with the present state, or with an earlier request of the same key.
     pub(crate) fn conflict(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::CONFLICT, code, detail)
     }
@@ -139,7 +141,7 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail)
     }
 
-    /// 415: not JSON.
+    /// 415: the body is not JSON.
     pub(crate) fn not_json() -> Self {
         let detail = "The body is not JSON: send the body with the header `Content-Type: application/json`.";
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail)
@@ -155,13 +157,13 @@ impl Problem {
         Self { retry_after: Some(retry_after), ..problem }
     }
 
-    /// 500: our fault. The reason goes to the log, never to the client.
+    /// 500: the server failed. The reason goes to the log, never to the client.
     pub(crate) fn internal() -> Self {
         let detail = "The server failed: report this with the request_id.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
-    /// 503 with `Retry-After`: not now.
+    /// 503 with `Retry-After`: the server cannot answer at the moment.
     pub(crate) fn unavailable(
         code: &'static str,
         detail: impl Into<Cow<'static, str>>,
@@ -180,8 +182,8 @@ impl Problem {
 }
 
 impl Problem {
-    /// The refusal of the request with this id. All refusals are written here, so all of them have the same
-    /// headers, and no cache keeps one.
+    /// The answer to the request with this id. All problems are written here, so all have the same headers,
+    /// and no cache keeps them.
     pub(crate) fn answer(&self, id: RequestId) -> Response {
         let body = serde_json::to_vec(&Document::of(self, id.as_str())).unwrap_or_default();
         let mut response = Response::builder().status(self.status).content_type(CONTENT_TYPE).body(body);
@@ -258,7 +260,7 @@ pub(crate) struct Document {
     violated: Vec<String>,
 }
 
-/// The kinds of problems to which an IETF draft (ratelimit-headers) gives names of their own.
+/// The kinds of problems that an IETF draft (ratelimit-headers) names.
 const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
 const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
