@@ -1,4 +1,4 @@
-//! The edge for **eyes**: pages that people open in a browser. Their assets lie inside the binary.
+//! The edge for **eyes**: pages for people with a browser. The binary contains their assets.
 
 mod swagger;
 

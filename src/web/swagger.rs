@@ -1,4 +1,4 @@
-//! Swagger UI at `/docs/`, its assets inside the binary.
+//! Serves Swagger UI at `/docs/`, from assets inside the binary.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -14,12 +14,12 @@ use utoipa_swagger_ui::{Config, serve};
 
 use crate::problems::Problem;
 
-/// Swagger UI writes style attributes and shows pictures that its own files embed; everything
-/// else comes from this server.
+/// The content security policy of the pages. Swagger UI needs style attributes and the pictures that its own
+/// files embed; everything else comes from this server.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// Puts the pages beside `routes`. They show the API document that is served at `document`.
+/// Adds the pages to `routes`. They show the API document that is served at `document`.
 pub(crate) fn with_swagger(routes: Route, document: &'static str) -> Route {
     let config = Arc::new(
         Config::from(document)
@@ -43,7 +43,7 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
             return Problem::internal().into_response();
         }
     };
-    // The page and its settings follow the binary at once; the rest changes with Swagger UI only.
+    // The page and its settings may change with each binary; the other files change only with Swagger UI.
     let cache = match path {
         "" | "index.html" | "swagger-initializer.js" => "no-cache",
         _ => "public, max-age=604800",
@@ -58,7 +58,7 @@ fn asset(request: &Request, config: &Arc<Config<'static>>) -> Response {
         true => response.header(header::CONTENT_ENCODING, "gzip"),
         false => response,
     };
-    // Most files lie in the binary and need no copy of their own.
+    // Most files are parts of the binary, and are served without a copy.
     response.body(match file.bytes {
         Cow::Borrowed(bytes) => Bytes::from_static(bytes),
         Cow::Owned(bytes) => bytes.into(),
