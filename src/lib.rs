@@ -6,14 +6,14 @@
 //! token with [`credentials`] and makes one call to [`commands`]. The command loads the roster of
 //! the conversation, lets the pure rules of [`domain`] decide, and appends the resulting event to
 //! the [`log`]. The caller gets an answer, with the event's position, when JetStream has stored the
-//! event. From there the event goes two ways. Each process follows the log in [`live`], and
-//! the hub in [`gateway`], if there is one, hands the event to the sockets of the members. The [`projector`] writes the event
-//! into [`views`], the tables of Postgres that queries read.
+//! event. From there the event goes two ways. Each process follows the log in [`live`], and the hub
+//! in [`gateway`], if the process has a gateway, hands the event to the sockets of the members. The
+//! [`projector`] writes the event into [`views`], the tables of Postgres that queries read.
 //!
-//! [`live`] holds what this process knows because it follows the log, [`presence`] knows which
-//! users are connected, and [`accounts`] which people exist. [`feed`] gives a returning client the
-//! events that the client missed, and reads how a conversation was at an earlier time. [`app`] puts
-//! all of this together, and [`cli`] starts it.
+//! [`live`] holds the knowledge that a process has because it follows the log, [`presence`] knows
+//! which users are connected, and [`accounts`] knows which people exist. [`feed`] gives a returning
+//! client the events that the client missed, and reads the state of a conversation at an earlier
+//! time. [`app`] builds a process from all these parts, and [`cli`] starts the process.
 //!
 //! # The house
 //!
@@ -26,21 +26,21 @@
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
-//! | [`limits`] | how **often**: rate limits in memory, which nodes tell one another | log (what nodes tell one another) |
+//! | [`limits`] | how **often**: rate limits in memory; nodes tell one another what they have admitted | log (the signals between nodes) |
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
-//! | [`commands`] | **making** it happen: load, decide, append, retry | log, live, views (what was told before), accounts (which users exist, private settings), credentials (how long a token lives) |
+//! | [`commands`] | **making** it happen: load, decide, append, retry | log, limits, live, views (the keys of earlier commands), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
-//! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, log, views, accounts, credentials |
-//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, find users, log in, refresh, log out, block | accounts, credentials, commands, live |
+//! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
+//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, find users, log in, refresh, log out, block | accounts, credentials, commands, limits, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
-//! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | clock |
+//! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | limits (the limit that a refusal names) |
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
-//! | [`web`] | the edge for **eyes**: Swagger UI | nothing: its caller names the document |
+//! | [`web`] | the edge for **eyes**: Swagger UI | problems; its caller names the document |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
-//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `shares`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; fair shares of a node's places; tasks that live as long as the process; the private servers of dev mode; the door | once each |
+//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `shares`, `overload`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; fair shares of a node's places; load shedding; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
 //! Imports point down only, and siblings never import one another:
 //!
@@ -55,15 +55,15 @@
 //!  1   log   views   credentials
 //!  0   domain
 //!
-//!  beside the stairs:  clock  telemetry  cache  shares  supervise  (for all but domain)   config  listen  dev
+//!  beside the stairs:  clock  telemetry  cache  shares  overload  supervise  (for all but domain)   config  listen  dev
 //! ```
 //!
 //! `accounts` stands one floor above `credentials`, because the rows it keeps hold the types of
 //! `credentials`: a stored user name is a `Username`, a stored password a `PasswordHash`. An
-//! account knows what proves it, and a proof knows no account.
+//! account knows its proof, and a proof knows no account.
 //!
-//! `tests/architecture.rs` holds this as a table and fails when it is broken. `ARCHITECTURE.md` says
-//! what else holds, and why.
+//! `tests/architecture.rs` holds these rules as a table and fails when an import breaks one.
+//! `ARCHITECTURE.md` has the other rules, and the reasons for all of them.
 
 #[allow(unreachable_pub)]
 pub(crate) mod access;
