@@ -1,4 +1,5 @@
-//! The **REST edge**: shapes and status codes. No SQL, no tables, no subjects, no rules: those live on the floors below.
+//! The **REST edge**: shapes and status codes. It has no SQL, no tables, no subjects and no rules: those live
+//! on the floors below.
 //!
 //! One file is one resource; an operation is one short method that parses, calls one use case, and shows:
 //!
@@ -12,17 +13,18 @@
 //! ```
 //!
 //! - The caller: a [`Caller`], whose token has been checked.
-//! - The input: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with
-//!   domain values as their types (`http::values`). A validator attribute on a shape is documented but
-//!   never run: limits belong into the types, or into the first lines of the method.
+//! - The input: [`Body`] for JSON, poem-openapi's `Path`, `Query` and `Header` for the rest, with domain
+//!   values as their types (`http::values`). A validator attribute on a shape is documented but never run:
+//!   limits belong in the types, or in the first lines of the method.
 //! - The use case: a function of [`reading`](crate::reading), [`access`](crate::access) or
-//!   [`commands`](crate::commands). A command whose answer shows a conversation is followed by a read of it.
+//!   [`commands`](crate::commands). A command whose answer shows a conversation is followed by a read of the
+//!   conversation.
 //! - The answer: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
 //! - The refusal: a [`Problem`], within the set of statuses that the operation names
 //!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; `reasons.rs` translates the errors of the floors below.
-//! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the outer layer that
-//!   every request passes.
+//! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the
+//!   outermost layer, which every request passes.
 
 pub mod http;
 pub mod operations;

@@ -1,4 +1,4 @@
-//! The operations, each made of the values that it calls, under their paths.
+//! Puts the operations under their paths, and builds each operation from the values that it calls.
 
 use std::sync::Arc;
 
@@ -48,15 +48,15 @@ use crate::{
 
 /// The floors below the edge. Each operation takes the few that it calls.
 pub struct Parts {
-    /// Making changes.
+    /// The commands, which make changes.
     pub commands: Commands,
-    /// Reading what a caller may see.
+    /// The reads of conversations and users.
     pub reading: Reading,
     /// Accounts, logins and blocks.
     pub access: Access,
-    /// Following events.
+    /// The events that a caller can follow.
     pub events: Events,
-    /// Checking access tokens.
+    /// The keys that check access tokens.
     pub tokens: Arc<Tokens>,
     /// The revoked logins.
     pub revoked: Arc<Revoked>,
@@ -64,17 +64,17 @@ pub struct Parts {
     pub limits: Arc<RateLimits>,
     /// The time, by which tokens expire.
     pub clock: Clock,
-    /// The answer about this server.
+    /// The answer of `GET /v1/info`.
     pub info: Info,
 }
 
-/// Every operation there is.
+/// The groups of all operations.
 type Operations = (
     Accounts,
     Logins,
     Me,
     Users,
-    // A tuple has at most 16 parts.
+    // poem-openapi takes tuples of at most 16 groups, so two groups share a place.
     (Blocks, Invitations),
     Conversations,
     Settings,
@@ -130,8 +130,8 @@ pub fn document() -> String {
     document::text::<Operations>()
 }
 
-/// The operations of `api` under [`document::BASE`] with their document. The check of a caller finds `known` in the data
-/// of the request.
+/// The operations of `api` under [`document::BASE`] with their document. The check of a caller finds `known`
+/// in the data of the request.
 pub(super) fn routes<A: OpenApi + 'static>(api: A, known: impl Clone + Send + Sync + 'static) -> Route {
     let operations = OpenApiService::new(Strict(api), document::TITLE, document::VERSION);
     let document = Bytes::from(document::text::<A>());

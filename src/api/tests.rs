@@ -1,4 +1,4 @@
-//! The kit under a small sample of an API, driven as a client would.
+//! Tests `http` with a small sample of an API and the requests of a client.
 
 use poem::{Body as Bytes, Endpoint, Request, Response, http::Method};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ impl Answer {
         self.response.header(name).unwrap_or_default()
     }
 
-    /// The code; if a field is to blame its pointer and code.
+    /// The code of the problem; or, if a field is invalid, the pointer and the code of the field.
     fn code(&self) -> String {
         assert_eq!(self.response.content_type(), Some("application/problem+json"));
         assert_eq!(self.body["status"], self.status);
@@ -43,7 +43,7 @@ impl Answer {
     }
 }
 
-/// A node with nothing to do.
+/// The overload of a node with nothing to do.
 fn calm() -> Overload {
     Overload::new(std::time::Duration::from_secs(1))
 }

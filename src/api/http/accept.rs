@@ -1,24 +1,24 @@
-//! What a client would rather have, by its `Accept` (RFC 9110, part 12.5.1).
+//! The media type that a client prefers, by its header `Accept` (RFC 9110, section 12.5.1).
 
 /// The media type of a stream of events.
 pub(in crate::api) const STREAM: &str = "text/event-stream";
 const JSON: &str = "application/json";
 
-/// What an `Accept` says of one media type.
+/// The weight that an `Accept` gives to one media type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Weight {
     thousandths: u16,
-    /// It is named and not only covered by a wildcard.
+    /// Whether the media type is named, and not only covered by a wildcard.
     is_named: bool,
 }
 
-/// Whether a stream is wanted more than a page. Where both are wanted alike, it is if it is named: nobody
-/// names it without being able to read it.
+/// Whether the client prefers a stream to JSON. At equal weights a named stream wins: no client names a
+/// stream that it cannot read.
 pub(in crate::api) fn wants_stream(accept: &str) -> bool {
     wants(accept, STREAM)
 }
 
-/// Whether a page for people is wanted more than JSON, in the same way.
+/// Whether the client prefers an HTML page to JSON, by the same rule.
 pub(in crate::api) fn wants_page(accept: &str) -> bool {
     wants(accept, "text/html")
 }
@@ -29,7 +29,8 @@ fn wants(accept: &str, media: &str) -> bool {
         && (this.thousandths > json.thousandths || this.is_named && this.thousandths == json.thousandths)
 }
 
-/// The weight of a media type: that of the most specific range which covers it. None covers it: zero.
+/// The weight of a media type: the weight of the most specific range that covers it, or zero without such a
+/// range.
 fn weigh(accept: &str, media: &str) -> Weight {
     let ranges = split(accept, ',').into_iter().filter_map(|range| covers(range, media));
     ranges.max_by_key(|(specificity, _)| *specificity).map_or(
@@ -38,9 +39,10 @@ fn weigh(accept: &str, media: &str) -> Weight {
     )
 }
 
-/// How specifically a range covers a media type, from 0 (`*/*`) to 2 (by its name), and with which weight.
-/// A range whose weight cannot be read is none, and one with parameters is of something else, except that
-/// both media types are UTF-8.
+/// How specifically a range covers a media type, from 0 (`*/*`) to 2 (the named type), and with which weight;
+/// `None` if the range does not cover it. A range with an unreadable weight covers nothing. A range with
+/// parameters means another representation and covers nothing either, except with `charset=utf-8`: all media
+/// types here are UTF-8.
 fn covers(range: &str, media: &str) -> Option<(u8, u16)> {
     let mut parts = split(range, ';').into_iter().map(str::trim);
     let range = parts.next()?;
@@ -57,7 +59,7 @@ fn covers(range: &str, media: &str) -> Option<(u8, u16)> {
     {
         if name.eq_ignore_ascii_case("q") {
             weight = thousandths(value)?;
-            // Behind the weight stand extensions that nobody has ever defined.
+            // The parameters after the weight are extensions, and no extension was ever defined.
             break;
         }
         let is_utf8 = value.trim_matches('"').eq_ignore_ascii_case("utf-8");
@@ -68,7 +70,7 @@ fn covers(range: &str, media: &str) -> Option<(u8, u16)> {
     Some((specificity, weight))
 }
 
-/// A weight from `0` to `1` with at most three decimals.
+/// Parses a weight from `0` to `1` with at most three decimals.
 fn thousandths(text: &str) -> Option<u16> {
     let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
     if decimals.len() > 3 || !decimals.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -82,7 +84,7 @@ fn thousandths(text: &str) -> Option<u16> {
     }
 }
 
-/// The parts between separators that do not stand in quotes.
+/// Splits a text at the separators that do not stand in quotes.
 fn split(text: &str, separator: char) -> Vec<&str> {
     let (mut parts, mut begin, mut is_quoted, mut is_escaped) = (Vec::new(), 0, false, false);
     for (at, character) in text.char_indices() {

@@ -1,4 +1,4 @@
-//! The user who makes a request, for all that runs on behalf of it.
+//! Keeps the user of the current request, for the layers around the check of the token.
 
 use std::cell::OnceCell;
 
@@ -8,18 +8,19 @@ tokio::task_local! {
     static ASKING: OnceCell<UserId>;
 }
 
-/// Runs the answering of one request, of which no user is known yet.
+/// Answers one request, whose user is not known yet.
 pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
     ASKING.scope(OnceCell::new(), answering).await
 }
 
-/// Notes the user, once the token has been checked.
+/// Records the user of this request, after the token was checked.
 pub(in crate::api) fn note(user: UserId) {
-    // A request has one caller, and outside of a request there is nothing to note.
+    // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
+    // user.
     let _ = ASKING.try_with(|asking| asking.set(user));
 }
 
-/// The user of this request, if one was noted.
+/// The user of this request, if the request had a valid token.
 pub(in crate::api) fn user() -> Option<UserId> {
     ASKING.with(|asking| asking.get().copied())
 }

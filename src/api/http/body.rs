@@ -1,4 +1,4 @@
-//! What a client sends: a JSON object of bounded size and depth, parsed once into its shape.
+//! The body of a request: a JSON object of bounded size and depth, parsed once into its shape.
 
 use poem::{Request, RequestBody, Result};
 use poem_openapi::{
@@ -13,10 +13,11 @@ use serde_path_to_error::{Path, Segment};
 
 use crate::{domain::BadText, problems::Problem};
 
-/// The most levels of objects and arrays within one another.
+/// The maximum number of nested objects and arrays.
 const DEPTH: usize = 32;
 
-/// The most characters of a detail or a pointer: a client's own text is not sent back at length.
+/// The maximum number of characters of a detail or a pointer: an answer does not repeat a client's text at
+/// length.
 const DETAIL: usize = 300;
 
 /// The JSON body of a request: an object, no deeper than 32 levels. Shapes derive
@@ -49,7 +50,7 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
     const IS_REQUIRED: bool = true;
 
     async fn from_request(_: &Request, body: &mut RequestBody) -> Result<Self> {
-        // The listener has read the whole body and has held it to its limit.
+        // The listener has already read the whole body, and has enforced the limit of its size.
         let whole = body.take()?.into_bytes().await?;
         Ok(Self(parse(&whole)?))
     }
@@ -57,11 +58,11 @@ impl<T: DeserializeOwned + Type> ParsePayload for Body<T> {
 
 impl_apirequest_for_payload!(Body<T>, T: DeserializeOwned + Type);
 
-/// The shape in `bytes`, or a problem that points at the first thing wrong with it.
+/// The shape in `bytes`, or a problem that points at the first error.
 pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    // RFC 8259 lets a reader ignore the mark that some programs put before what they send.
+    // RFC 8259 lets a parser ignore a byte order mark, which some programs put before their text.
     let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
-    // An array would be taken for an object by the order of its fields.
+    // serde would accept an array as an object, with its values in the order of the fields.
     match bytes.trim_ascii_start().first() {
         Some(b'{') => {}
         Some(_) => return Err(no_object()),
@@ -77,7 +78,7 @@ pub(in crate::api) fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Prob
     Ok(shape)
 }
 
-/// The refusal of a body that is JSON of another kind.
+/// The refusal of a body that is no JSON object.
 pub(in crate::api) fn no_object() -> Problem {
     Problem::invalid("", "wrong_type", "expected a JSON object")
 }
@@ -87,7 +88,7 @@ pub(in crate::api) fn missing(pointer: &str) -> Problem {
     Problem::invalid(pointer, "missing", "this field is required")
 }
 
-/// The deepest level of brackets outside of strings.
+/// The greatest depth of brackets outside of strings.
 fn depth(json: &[u8]) -> usize {
     let (mut level, mut deepest, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in json {
@@ -120,7 +121,8 @@ fn step(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 
-/// serde's message as a code and a sentence that does not repeat the value, which may be a secret.
+/// Translates serde's message into a code and a sentence. The sentence does not repeat the value, because the
+/// value may be a secret.
 fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     if error.classify() != Category::Data {
@@ -135,7 +137,7 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
         return Problem::invalid(pointer.to_owned() + &step(field), "duplicate_field", "give it once");
     } else if text.starts_with("unknown field") {
         let detail = expected.unwrap_or_else(|| "there are no fields here".into());
-        // The path ends with the field, unless an enum with a tag is read, which has no path.
+        // The path ends with the field, except in an enum with a tag, where serde gives no path.
         let path = if pointer.is_empty() { step(field) } else { pointer.to_owned() };
         return Problem::invalid(short(&path), "unknown_field", short(&detail));
     } else if text.starts_with("unknown variant") {
@@ -150,7 +152,8 @@ fn wrong(pointer: &str, error: &serde_json::Error) -> Problem {
     Problem::invalid(short(pointer), code, short(&detail))
 }
 
-/// The code of what [`BadText`], `BadMetadata` and `Few` say; every other domain value is just `invalid`.
+/// The code for a text of [`BadText`], `BadMetadata` or `Few`; the errors of all other domain values have the
+/// code `invalid`.
 fn text_code(text: &str) -> &'static str {
     if text == BadText::Empty.to_string() {
         "empty_text"
@@ -177,10 +180,11 @@ fn short(text: &str) -> String {
     text.chars().take(DETAIL).collect()
 }
 
-/// For an optional field: absent is `None`, present must be a value (`null` is refused).
+/// Deserializes an optional field: an absent field is `None`, and a present field must have a value (`null`
+/// is refused).
 ///
 /// # Errors
-/// What the value's own parser says.
+/// The error of the value's own parser.
 pub fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
 }
@@ -219,7 +223,7 @@ mod tests {
 
     const ANA: &str = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
 
-    /// The pointer and the code of what is wrong.
+    /// The pointer and the code of the only error in `json`.
     fn wrong_in(json: &str) -> (String, String) {
         let problem = parse::<Letter>(json.as_bytes()).expect_err(json);
         let [error] = problem.errors.try_into().expect("one error");

@@ -1,4 +1,5 @@
-//! Who is asking: the access token of a request, checked before anything else of it is looked at.
+//! The caller of an operation. The access token is checked before the operation reads anything else of the
+//! request.
 
 use std::{ops::Deref, sync::Arc, time::Duration};
 
@@ -23,14 +24,14 @@ use crate::{
 #[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
 pub struct Caller(Admitted);
 
-/// A caller whose request has its place among the requests of the same user.
+/// An authenticated caller. A read holds a place among the concurrent reads of the same user.
 pub(in crate::api) struct Admitted {
     caller: credentials::Identity,
     _place: Option<Place<UserId>>,
 }
 
-/// The reads of all users on a node. The bound on the node is that of its connections; the bound for one user keeps
-/// a loop over expensive reads from taking the database from everybody else.
+/// The limits of concurrent reads. The node has no limit, because its connections are limited already. The
+/// limit for one user keeps a loop over expensive reads from taking the database from all other users.
 pub(in crate::api) const READS: Sizes = Sizes {
     of_node: Semaphore::MAX_PERMITS,
     of_one: 8,
@@ -38,7 +39,7 @@ pub(in crate::api) const READS: Sizes = Sizes {
     waiting: Semaphore::MAX_PERMITS,
     patience: Duration::from_secs(5),
 };
-/// Following events is no read that ends soon, and has a bound of its own.
+/// The path of following events, which is no short read and has a limit of its own.
 const FOLLOWING: &str = "/v1/events";
 
 impl Deref for Caller {
@@ -66,7 +67,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     Ok(Admitted { caller, _place: place })
 }
 
-/// What it takes to know a caller.
+/// The values that the check of a caller needs.
 #[derive(Clone)]
 pub(in crate::api) struct Door {
     pub(in crate::api) tokens: Arc<Tokens>,
@@ -77,7 +78,7 @@ pub(in crate::api) struct Door {
 }
 
 impl Door {
-    /// Takes what a request with a bad token costs its address.
+    /// Charges a request with an invalid token to the budget of its address.
     fn admit_stranger(&self, request: &Request) -> Result<(), Exceeded> {
         match ClientAddress::of(request) {
             Some(ClientAddress(address)) => self.limits.admit(Policy::Address, BudgetKey::address(address)),

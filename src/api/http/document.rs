@@ -1,4 +1,4 @@
-//! The OpenAPI document: poem-openapi writes 3.0.0, we publish valid 3.1.
+//! The OpenAPI document. poem-openapi writes version 3.0.0, and this module makes valid 3.1 of it.
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
@@ -14,11 +14,11 @@ use crate::{
     problems,
 };
 
-/// The path under which all operations lie.
+/// The path under which all operations stand.
 pub const BASE: &str = "/v1";
 /// The title of the document.
 pub const TITLE: &str = "Verbatim";
-/// The version of the document: that of the program.
+/// The version of the document, which is the version of the program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const DESCRIPTION: &str = "\
@@ -59,7 +59,7 @@ pub fn text<A: OpenApi>() -> String {
     format!("{:#}\n", lift(&service.spec()))
 }
 
-/// `A` without a value of it: the document needs types only.
+/// The operations of `A` without a value of `A`: the document needs only types.
 struct Described<A>(PhantomData<A>);
 
 impl<A: OpenApi> OpenApi for Described<A> {
@@ -78,8 +78,8 @@ impl<A: OpenApi> OpenApi for Described<A> {
     }
 }
 
-/// The document of poem-openapi as valid OpenAPI 3.1, its keys in alphabetical order. What is no
-/// JSON object gives an empty document.
+/// Converts the document of poem-openapi to valid OpenAPI 3.1, with keys in alphabetical order. Input that is
+/// no JSON object gives an empty document.
 pub fn lift(spec_json: &str) -> Value {
     let Ok(mut document) = serde_json::from_str::<Spec>(spec_json).map(Spec::merged) else {
         return json!({});
@@ -110,7 +110,8 @@ pub fn lift(spec_json: &str) -> Value {
     document
 }
 
-/// Two groups of operations may share a path, which poem-openapi then writes twice.
+/// The document of poem-openapi. It writes a path twice if two groups of operations share the path, so the
+/// entries of such a path are merged.
 #[derive(serde::Deserialize)]
 struct Spec {
     #[serde(default, deserialize_with = "merged")]
@@ -155,7 +156,7 @@ fn elements(array: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
 
 fn lift_operation(operation: &mut Value, shapes: &Value) {
     if let Value::Object(operation) = &mut *operation {
-        // Said outright: this operation needs no token.
+        // An explicit empty list says that the operation needs no token.
         operation.entry("security").or_insert(json!([]));
     }
     elements(operation.get_mut("parameters")).for_each(lift_described);
@@ -176,7 +177,8 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
     }
 }
 
-/// A parameter, a header or a content: something that has a schema. What is the default is not said.
+/// Lifts a parameter, a header or a content: each has a schema. Removes keywords that have their default
+/// value.
 fn lift_described(described: &mut Value) {
     if let Some(schema) = described.get_mut("schema") {
         lift_schema(schema);
@@ -208,7 +210,7 @@ fn lift_schema(schema: &mut Value) {
     }
 }
 
-/// `allOf: [{$ref}, {more}]` is `{$ref, more}` since 3.1.
+/// Writes `allOf: [{$ref}, {more}]` as `{$ref, more}`, which 3.1 allows.
 fn open_reference(schema: &mut Map<String, Value>) {
     let Some([reference, Value::Object(more)]) =
         schema.get("allOf").and_then(Value::as_array).map(Vec::as_slice)
@@ -224,7 +226,7 @@ fn open_reference(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Bounds are floats to poem-openapi: `1.0` is `1`.
+/// Writes whole bounds as integers: poem-openapi has floats, and writes `1.0` for `1`.
 fn whole_numbers(schema: &mut Map<String, Value>) {
     for key in ["minimum", "maximum", "multipleOf"] {
         if let Some(bound) = schema.get_mut(key)
@@ -237,7 +239,7 @@ fn whole_numbers(schema: &mut Map<String, Value>) {
     }
 }
 
-/// `exclusiveMinimum` is the bound itself since 3.1.
+/// Since 3.1, `exclusiveMinimum` is the bound itself and no flag.
 fn exclusive(schema: &mut Map<String, Value>, exclusive: &str, bound: &str) {
     match schema.remove(exclusive) {
         Some(Value::Bool(true)) => {
@@ -250,7 +252,7 @@ fn exclusive(schema: &mut Map<String, Value>, exclusive: &str, bound: &str) {
     }
 }
 
-/// `nullable` is a type of its own since 3.1.
+/// Since 3.1, the type `null` stands in place of `nullable`.
 fn nullable(schema: &mut Map<String, Value>) {
     if schema.remove("nullable") != Some(Value::Bool(true)) {
         return;
@@ -265,7 +267,8 @@ fn nullable(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Schemas have `examples` since 3.1; a field that is `None` is absent, not `null`.
+/// Since 3.1, schemas have a list `examples`. Fields with `null` are removed: the server leaves a field
+/// without a value out.
 fn example(schema: &mut Map<String, Value>) {
     if let Some(mut example) = schema.remove("example") {
         drop_nulls(&mut example);

@@ -1,4 +1,4 @@
-//! The outer layer: what every request passes, whatever answers it.
+//! The outermost layer, which every request passes, whatever endpoint answers.
 
 use std::{any::Any, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
@@ -20,13 +20,13 @@ use crate::{
     telemetry::{self, TraceParent},
 };
 
-/// When a request that was not answered in time may be tried again.
+/// The time before the retry of a request that was not answered in time.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Where sockets are opened. The gateway reads their tokens, and counts their handshakes.
+/// The path of sockets. The gateway itself reads the tokens of handshakes and charges them to budgets.
 const SOCKET: &str = "/v1/ws";
 
-/// Gives every request an id, a span and a deadline, refuses at once what no endpoint may see, and makes sure
-/// that every error, also a panic, is answered as a [`Problem`].
+/// Gives every request an id, a span and a deadline, refuses requests that no endpoint should see, and
+/// answers every error, even a panic, as a [`Problem`].
 pub fn edge<E: Endpoint>(
     inner: E,
     limits: Arc<RateLimits>,
@@ -68,7 +68,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
 impl<E: Endpoint> Edge<E> {
     async fn counted(&self, request: Request) -> Response {
-        // Boxed, so that the layers around it do not each carry the whole of it on their stack.
+        // The future is boxed, so that the layers around it do not each carry its whole size on their stack.
         let (mut answer, noted) = noted::within(Box::pin(self.answer(request))).await;
         let user = asking::user();
         if user.is_some() || answer.status() == StatusCode::TOO_MANY_REQUESTS {
@@ -80,8 +80,8 @@ impl<E: Endpoint> Edge<E> {
         }
     }
 
-    /// Takes what a request without a token costs its address. A request with a token costs its address something
-    /// only if the token turns out not to count: behind one address there may be many people.
+    /// Charges a request without a token to the budget of its address. A request with a token is charged to
+    /// its address only if the token turns out to be invalid: many people may share one address.
     fn admit(&self, request: &Request) -> Result<(), Exceeded> {
         let is_anonymous =
             !request.headers().contains_key(header::AUTHORIZATION) && request.uri().path() != SOCKET;
@@ -91,8 +91,8 @@ impl<E: Endpoint> Edge<E> {
         }
     }
 
-    /// Refuses what an overloaded node does not do at present. Before the token is looked at: what is refused should
-    /// cost as little as possible.
+    /// Refuses the request if an overloaded node does not do its kind of work at present. This comes before
+    /// the check of the token, because a refusal should cost as little as possible.
     fn bears(&self, request: &Request) -> Result<(), Shed> {
         let uri = request.uri();
         let work = work::of(request.method(), uri.path(), uri.query().unwrap_or_default());
@@ -128,7 +128,7 @@ impl<E: Endpoint> Edge<E> {
     }
 }
 
-/// How long the answer may take. Its body is not counted, so an event stream goes on.
+/// The time limit of the answer. The limit does not cover the body, so an event stream continues.
 fn deadline(request: &Request) -> Duration {
     let mut parameters = request.uri().query().unwrap_or_default().split('&');
     let wait = parameters.find_map(|parameter| parameter.strip_prefix("wait="));
@@ -136,14 +136,14 @@ fn deadline(request: &Request) -> Duration {
     DEADLINE + Duration::from_secs(wait.into())
 }
 
-/// The trace that the client names, if it names one.
+/// The trace that the client names in `traceparent`, if the header is valid and is there only once.
 fn trace(headers: &HeaderMap) -> Option<TraceParent> {
     let mut named = headers.get_all("traceparent").iter();
     let first = named.next()?.to_str().ok()?;
     if named.next().is_some() { None } else { TraceParent::parse(first) }
 }
 
-/// What can be refused by looking at the head alone.
+/// The refusal of a request that is unacceptable by its head alone.
 fn refused_at_once(request: &Request) -> Option<Problem> {
     if !strict::METHODS.contains(request.method()) {
         let detail = "The server does not know this method: write method names in upper case.";
@@ -157,14 +157,14 @@ fn refused_at_once(request: &Request) -> Option<Problem> {
     }
 }
 
-/// Whether the body is not simply what it is; `identity` says that it is.
+/// Whether the body has another content coding than `identity`, which means no coding.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let plain = |coding: &[u8]| coding.trim_ascii().eq_ignore_ascii_case(b"identity");
     let mut lines = headers.get_all(header::CONTENT_ENCODING).iter();
     lines.any(|line| !line.as_bytes().split(|byte| *byte == b',').all(plain))
 }
 
-/// A router below answers errors as plain text: say them as problems.
+/// Replaces an error by a problem: a router below answers errors as plain text.
 fn with_problem(response: Response) -> Response {
     let failed = response.status().is_client_error() || response.status().is_server_error();
     match failed && response.content_type() != Some(problems::CONTENT_TYPE) {

@@ -1,4 +1,4 @@
-//! The people and things of the document's examples: the same ones everywhere.
+//! The values in the examples of the document. All examples share them, so the examples fit together.
 
 use time::macros::datetime;
 use uuid::Uuid;
@@ -7,9 +7,9 @@ use crate::domain::{
     ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
 };
 
-/// What is said.
+/// The text of a message.
 pub(in crate::api) const TEXT: &str = "Is supper at eight?";
-/// What the group is called.
+/// The title of a group.
 pub(in crate::api) const TITLE: &str = "Supper on Friday";
 /// A reaction.
 pub(in crate::api) const EMOJI: &str = "👍";

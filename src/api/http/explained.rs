@@ -7,7 +7,7 @@ use crate::{
     problems::{Problem, all, find},
 };
 
-/// Explains one kind of problem, or names all.
+/// The routes that explain one kind of problem, or list all kinds.
 pub(in crate::api) fn explained() -> Route {
     Route::new()
         .at("/", get(make_sync(|_| answer("application/json", all().to_string()))))

@@ -1,4 +1,4 @@
-//! A list in a body, which has a bound of its own.
+//! A list in a body, with a maximum length of its own.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ impl<T, const MAX: usize> Few<T, MAX> {
     }
 }
 
-/// At most the first `MAX`.
+/// Keeps the first `MAX` values, and drops the others.
 impl<T, const MAX: usize> FromIterator<T> for Few<T, MAX> {
     fn from_iter<I: IntoIterator<Item = T>>(values: I) -> Self {
         Self(values.into_iter().take(MAX).collect())

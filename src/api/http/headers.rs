@@ -1,8 +1,8 @@
-//! The headers that stand on the answers of many operations, described once in the document.
+//! The headers that the answers of many operations share, described once in the document.
 
 use serde_json::{Map, Value, json};
 
-/// Name, description and example.
+/// The name, the description and an example of each shared header.
 const SHARED: [(&str, &str, &str); 2] = [
     (
         "RateLimit",
@@ -17,7 +17,7 @@ const SHARED: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// The components of the document.
+/// The shared headers, for the components of the document.
 pub(super) fn components() -> Value {
     let header = |(name, description, example): (&str, &str, &str)| {
         let described =
@@ -27,7 +27,7 @@ pub(super) fn components() -> Value {
     Value::Object(SHARED.map(header).into_iter().collect())
 }
 
-/// Adds to a response the headers that it may have.
+/// Adds references to the shared headers to a response, if it is a success or 429.
 pub(super) fn refer(status: &str, response: &mut Value) {
     let is_limited = status.starts_with('2') || status == "429";
     let Some(response) = response.as_object_mut().filter(|_| is_limited) else { return };

@@ -20,17 +20,17 @@ use crate::{
 pub struct Page<T> {
     /// The items of this page.
     pub items: Vec<T>,
-    /// For the parameter `cursor` of the next request; `None` at the end.
+    /// The `cursor` of the next request; `None` on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
-    /// The moment of the list, for the headers of the answer.
+    /// The position and the cursor at which the list was read, for the headers of the answer.
     #[serde(skip)]
     pub(in crate::api) standing: Standing,
 }
 
 impl<T> Page<T> {
-    /// The first `limit` of `rows`. One row more says that the list goes on: the next page then begins behind the `end`
-    /// of the last row.
+    /// A page of the first `limit` rows. One more row in `rows` means that the list continues: the next page
+    /// then begins after the `end` of the last row of this page.
     pub fn cut<C: Serialize>(mut rows: Vec<T>, limit: Limit, end: impl FnOnce(&T) -> C) -> Self {
         let more = rows.len() > limit.get();
         rows.truncate(limit.get());
@@ -39,24 +39,24 @@ impl<T> Page<T> {
         Self::of(rows, next_cursor)
     }
 
-    /// Items with the cursor of the next page.
+    /// A page of `items`, with the cursor of the next page.
     pub fn of(items: Vec<T>, next_cursor: Option<String>) -> Self {
         Self { items, next_cursor, standing: Standing::default() }
     }
 
-    /// The same page with its moment.
+    /// The same page with the moment at which the list was read.
     #[must_use]
     pub fn standing(self, standing: Standing) -> Self {
         Self { standing, ..self }
     }
 
-    /// The same page of other items. An item that becomes `None` is left out.
+    /// The same page with each item converted. An item that becomes `None` is left out.
     pub fn filter_map<U>(self, shape: impl FnMut(T) -> Option<U>) -> Page<U> {
         let Self { items, next_cursor, standing } = self;
         Page { items: items.into_iter().filter_map(shape).collect(), next_cursor, standing }
     }
 
-    /// The same page of other items.
+    /// The same page with each item converted.
     pub fn map<U>(self, mut shape: impl FnMut(T) -> U) -> Page<U> {
         self.filter_map(|item| Some(shape(item)))
     }
@@ -103,27 +103,28 @@ impl<T: Type> Type for Page<T> {
     }
 }
 
-/// The most items of a page: the parameter `limit`, 1 to 200. The default is 50.
+/// The maximum number of items of a page: the parameter `limit`, 1 to 200. The default is 50.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limit(u16);
 
 impl Limit {
-    /// The most.
+    /// The greatest accepted limit.
     pub const MAX: u16 = 200;
-    /// Without the parameter.
+    /// The limit without the parameter.
     pub const DEFAULT: u16 = 50;
 
-    /// As a number, 1 to 200.
+    /// The limit as a number, 1 to 200.
     pub fn get(self) -> usize {
         self.0.into()
     }
 
-    /// One more than the page holds: the row that says that the list goes on.
+    /// The number of rows to read: one more than the page holds, because the last row shows that the list
+    /// continues.
     pub fn and_one(self) -> i64 {
         i64::from(self.0) + 1
     }
 
-    /// The rows to read for a page behind a cursor.
+    /// The rows to read for a page after a cursor.
     pub fn part<C>(self, cursor: Option<Cursor<C>>) -> ListPart<C> {
         ListPart { after: cursor.map(|end| end.0), limit: self.and_one() }
     }
@@ -134,17 +135,17 @@ impl Limit {
 pub struct Wait(pub Duration);
 
 impl Wait {
-    /// The most, in seconds.
+    /// The greatest accepted wait, in seconds.
     pub const MAX: u16 = 60;
 }
 
-/// The key of this installation. Parsing a parameter reaches no operation, so the key belongs to the process. The first
-/// key stays.
+/// The key of this installation, which authenticates cursors. The parser of a parameter gets no state of an
+/// operation, so the key belongs to the process. The first key stays.
 static KEY: OnceLock<hmac::Key> = OnceLock::new();
-/// The bytes of an authentication code that a cursor keeps.
+/// The number of bytes of the authentication code in a cursor.
 const TAG: usize = 16;
 
-/// Sets the key that all nodes share. A cursor with a code by this key was made by one of them.
+/// Sets the key that all nodes share. A code by this key proves that one of the nodes made the cursor.
 pub(in crate::api) fn authenticate(cursor_key: &[u8; 32]) {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, cursor_key));
 }
@@ -153,7 +154,8 @@ fn key() -> &'static hmac::Key {
     KEY.get_or_init(|| hmac::Key::new(hmac::HMAC_SHA256, &[0; 32]))
 }
 
-/// The authentication code of a cursor. The cursors of the feed have the same key, and another beginning.
+/// The authentication code of a cursor. The cursors of the feed have the same key and another prefix, so a
+/// cursor of one kind is never valid as the other kind.
 fn tag(json: &[u8]) -> [u8; TAG] {
     let mut signing = hmac::Context::with_key(key());
     signing.update(b"list");
@@ -163,12 +165,12 @@ fn tag(json: &[u8]) -> [u8; TAG] {
     tag
 }
 
-/// Where a page ended: the parameter `cursor`. Opaque for clients, and authenticated.
+/// The end of a page: the parameter `cursor`, opaque for clients and authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor<T>(pub T);
 
 impl<T> Cursor<T> {
-    /// The most characters of a cursor.
+    /// The maximum number of characters of a cursor.
     pub const MAX: usize = 256;
 }
 
@@ -179,7 +181,7 @@ impl<T: Serialize> std::fmt::Display for Cursor<T> {
     }
 }
 
-/// Types of parameters whose schema stands in place.
+/// Implements `Type` for parameters whose schema stands inline in the document.
 macro_rules! parameter {
     (($($of:tt)*) $name:ty, $word:literal, $required:literal, $schema:expr) => {
         impl $($of)* Type for $name {

@@ -1,4 +1,4 @@
-//! The rate limits in the head of an answer, as the IETF draft ratelimit-headers writes them.
+//! Writes rate limits into the headers of an answer, in the format of the IETF draft ratelimit-headers.
 
 use std::fmt::Write as _;
 
@@ -6,12 +6,12 @@ use poem::http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::limits::{AppliedPolicy, Noted};
 
-/// Which limits applied: `"send";q=300;w=60`.
+/// The header with the limits that applied: `"send";q=300;w=60`.
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// What they left: `"send";r=12;t=1`.
+/// The header with the units that these limits have left: `"send";r=12;t=1`.
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Writes which limits have applied and what they left.
+/// Writes both headers, unless no limit applied.
 pub(in crate::api) fn write(noted: &Noted, headers: &mut HeaderMap) {
     let (mut policies, mut left) = (String::new(), String::new());
     for AppliedPolicy { policy, rate, remaining, next } in noted.iter() {

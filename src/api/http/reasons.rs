@@ -1,4 +1,4 @@
-//! The errors of the floors below as problems: the one table.
+//! Translates the errors of the floors below into problems.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
 
 /// The time before a retry after an outage.
 const AGAIN: Duration = Duration::from_secs(1);
-/// The time before a retry at a node without a place.
+/// The time before a retry at a node that has no free place.
 const LATER: Duration = Duration::from_secs(5);
 
 impl From<Refused> for Problem {
@@ -61,7 +61,7 @@ impl From<NotSettled> for Problem {
     }
 }
 
-/// A refusal to bring in users, each at its pointer in the body.
+/// The refusal to bring in users. Each unknown user gets an error at the user's pointer in the body.
 pub(in crate::api) fn not_brought_in(
     pointer: impl Fn(usize) -> String,
 ) -> impl FnOnce(NotBroughtIn) -> Problem {
@@ -166,7 +166,7 @@ impl From<Reset> for Problem {
     }
 }
 
-/// 410 with the reason.
+/// 410 for a cursor from which the server cannot continue, with the code of the reason.
 pub(in crate::api) fn gone(reason: &str) -> Problem {
     let detail =
         "The server cannot continue from this cursor: load your data by REST, then begin without a cursor.";

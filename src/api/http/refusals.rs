@@ -1,4 +1,4 @@
-//! Which errors an operation documents: sets of statuses, named at the operation.
+//! The errors that an operation documents: sets of statuses. The error type of an operation names its set.
 
 use poem_openapi::{
     registry::{MetaHeader, MetaMediaType, MetaResponse, MetaResponses, Registry},
@@ -7,7 +7,7 @@ use poem_openapi::{
 
 use crate::problems;
 
-/// What every operation may answer. 413 and 415 are documented only where there is a body.
+/// The statuses that every operation may answer. Only operations with a body document 413 and 415.
 pub(in crate::api) const ALWAYS: [u16; 5] = [400, 413, 415, 429, 503];
 
 pub(in crate::api) fn register(registry: &mut Registry) {
@@ -63,8 +63,7 @@ fn response(status: u16) -> MetaResponse {
     }
 }
 
-/// Declares sets of error statuses: the error type of an operation names the set that it documents.
-/// What every operation may answer is in each of them.
+/// Declares sets of error statuses. Each set includes the statuses in `ALWAYS`.
 macro_rules! refusals {
     ($($(#[$doc:meta])* $name:ident: $($status:literal)*;)+) => {$(
         $(#[$doc])*
@@ -102,20 +101,20 @@ macro_rules! refusals {
     )+};
 }
 refusals! {
-    /// An operation for anybody.
+    /// An operation that needs no token.
     Public: ;
-    /// An operation that makes something whose name may be taken, for anybody.
+    /// An operation that needs no token, and makes a resource whose name may be taken.
     Claimed: 409;
-    /// An operation for people who are signed in.
+    /// An operation that needs a token.
     SignedIn: 401;
-    /// An operation for people who are signed in and prove once more who they are.
+    /// An operation that needs a token and one more proof of identity.
     Proven: 401 403;
-    /// An operation that makes something, once for each key, if nobody is blocked.
+    /// An operation that makes a resource once for each key, unless one user blocks the other.
     Keyed: 401 403 409;
-    /// An operation that goes on from a cursor.
+    /// An operation that continues from a cursor.
     Followed: 401 410;
-    /// An operation on something that may not be there.
+    /// An operation on a resource that may not exist.
     Found: 401 404;
-    /// An operation on something that may not be there, under rules that may forbid it.
+    /// An operation on a resource that may not exist, under rules that may forbid the operation.
     Ruled: 401 403 404 409;
 }

@@ -1,4 +1,4 @@
-//! What goes out: written straight from its type, documented as its type.
+//! The answers of operations: each is written and documented by its type.
 
 use poem::{
     IntoResponse, Response,
@@ -13,46 +13,47 @@ use serde::Serialize;
 
 use crate::{api::http::page::Page, domain::Position, problems::Problem, reading::Standing};
 
-/// Where the position of a command stands whose answer has no body.
+/// The header with the position of a list, or with the position that a command without an answer body has
+/// reached.
 pub(in crate::api) const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
 
-/// Where a list tells from which cursor on it can be followed.
+/// The header with the cursor from which a client can follow a list.
 pub(in crate::api) const CURSOR: HeaderName = HeaderName::from_static("verbatim-cursor");
 
 /// 200 with a body.
 pub struct Reply<T>(pub T);
 
-/// 200 with a part of a list that can be followed: of which moment it tells stands in the head.
+/// 200 with a page of a list that can be followed. Headers name the moment at which the list was read.
 pub struct Listed<T>(pub Page<T>);
 
-/// 201 with a body and where the new thing is.
+/// 201 with a body and the path of the new resource.
 pub struct Created<T> {
-    /// The path of the new thing, `/v1/...`.
+    /// The path of the new resource, `/v1/...`.
     pub location: String,
-    /// The new thing.
+    /// The new resource.
     pub body: T,
 }
 
-/// 201 if it was made now, 200 if it was there before.
+/// 201 if this request made the resource, 200 if it existed before.
 pub enum Made<T> {
-    /// Made by this request.
+    /// This request made the resource.
     Now(Created<T>),
-    /// There before.
+    /// The resource existed before.
     Before(T),
 }
 
 /// 201 or 200, or 202 without a body if another user has to accept first.
 pub enum MadeOrInvited<T> {
-    /// Made, now or before.
+    /// The resource exists, made now or before.
     Made(Made<T>),
     /// The other user was invited.
     Invited,
 }
 
-/// 204: done, and nothing to tell.
+/// 204: the request is done, and the answer has no body.
 pub struct Done;
 
-/// 204 with the position that was reached, in the header `Verbatim-Position`.
+/// 204 with the reached position in the header `Verbatim-Position`.
 pub struct Reached(pub Position);
 
 impl<T: Serialize + Send> IntoResponse for Reply<T> {

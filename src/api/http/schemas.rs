@@ -1,16 +1,16 @@
-//! What the document says of schemas that belong together: which bodies are closed, and how those
-//! that are put together from others look.
+//! Changes schemas of the document that depend on other schemas: closes the bodies of requests, and joins or
+//! splits the schemas of unions.
 
 use serde_json::{Map, Value, json};
 
 use crate::domain::{name_models, shapes_by_type};
 
-/// The members of an object; of anything else there are none.
+/// The values in an object; none for any other value.
 pub(in crate::api) fn members(object: Option<&mut Value>) -> impl Iterator<Item = &mut Value> {
     object.and_then(Value::as_object_mut).into_iter().flat_map(|object| object.values_mut())
 }
 
-/// Looks at the schemas of a whole document.
+/// Makes all changes of this module in a whole document.
 pub(in crate::api) fn relate(document: &mut Value) {
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         join_kinds(schemas);
@@ -24,8 +24,9 @@ pub(in crate::api) fn relate(document: &mut Value) {
     show_choices(schemas);
 }
 
-/// poem-openapi puts a kind of a union together from a tag and fields (`Union_Kind`). Here both become one object
-/// under the name of the fields, of which a generator of code makes one type.
+/// Joins the parts of each kind of a union. poem-openapi composes a kind of a tag and of fields
+/// (`Union_Kind`). Both become one object under the name of the fields, from which a code generator makes one
+/// type.
 fn join_kinds(schemas: &mut Map<String, Value>) {
     let of_two = |(name, schema): (&String, &Value)| {
         let [tag, fields] = schema.get("allOf")?.as_array()?.as_slice() else { return None };
@@ -56,8 +57,8 @@ fn rename(value: &mut Value, from: &str, to: &str) {
     }
 }
 
-/// `Event` becomes a union of one object for each type. In the code it is one type, because the data pass
-/// through unread.
+/// Replaces the schema `Event` by a union with one object for each type of event. The code has one type for
+/// all events, because it passes their data on unread.
 fn type_events(schemas: &mut Map<String, Value>) {
     let Some(event) = schemas.remove("Event") else { return };
     let data = |word: &str| format!("{}Data", pascal(word));
@@ -93,7 +94,8 @@ fn pascal(word: &str) -> String {
     word.split(['.', '_']).map(capital).collect::<Vec<String>>().concat()
 }
 
-/// A field that has to be there, although the type of the code has a second way to give it.
+/// Marks a field as required. The type in the code may not require it, because a client has a second way to
+/// give its value.
 fn require(schemas: &mut Map<String, Value>, name: &str, field: &str) {
     let Some(schema) = schemas.get_mut(name).and_then(Value::as_object_mut) else { return };
     let required = schema.entry("required").or_insert(json!([]));
@@ -104,7 +106,7 @@ fn reference(name: &str) -> String {
     format!("#/components/schemas/{name}")
 }
 
-/// The schemas of all bodies of requests.
+/// The names of the schemas of all request bodies.
 fn bodies(document: &Value) -> Vec<String> {
     let paths = document["paths"].as_object().into_iter().flat_map(|paths| paths.values());
     let operations = paths.filter_map(Value::as_object).flat_map(|operations| operations.values());
@@ -114,7 +116,7 @@ fn bodies(document: &Value) -> Vec<String> {
         .collect()
 }
 
-/// The body of a request has no other fields than those named.
+/// Forbids additional fields in the body of a request, or in each kind of a body that is a union.
 fn close(schemas: &mut Value, name: &str) {
     let schema = &mut schemas[name];
     if let Some(kinds) = schema.get("oneOf").and_then(Value::as_array) {
@@ -130,7 +132,7 @@ fn named(reference: &Value) -> Option<String> {
     reference.get("$ref")?.as_str()?.rsplit('/').next().map(str::to_owned)
 }
 
-/// A choice has the examples of its kinds.
+/// Gives each union without examples the examples of its kinds.
 fn show_choices(schemas: &mut Value) {
     let known = schemas.clone();
     for schema in members(Some(schemas)).filter(|schema| schema.get("examples").is_none()) {

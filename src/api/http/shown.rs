@@ -1,4 +1,4 @@
-//! The refusals that the document shows: answers that the server gives.
+//! The examples of refusals in the document, made by the code that refuses requests.
 
 use poem::http::StatusCode;
 use serde_json::Value;
@@ -8,8 +8,8 @@ use crate::{
     problems::{Document, EXAMPLE_ID},
 };
 
-/// What the document shows for `status` of an operation of the document with these shapes: an answer that the
-/// operation gives.
+/// The example for `status` of an operation: a problem that the operation can answer. `shapes` holds the
+/// schemas of the document.
 pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -> Value {
     let parameters: Vec<&str> = query_parameters(operation).collect();
     let status = status.parse().unwrap_or(StatusCode::BAD_REQUEST);
@@ -23,7 +23,7 @@ pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -
     serde_json::to_value(Document::of(&problem, EXAMPLE_ID)).unwrap_or_default()
 }
 
-/// The fields that the body of an operation has to have, if it has a body.
+/// The required fields in the body of an operation; `None` without a body.
 fn required<'a>(operation: &Value, shapes: &'a Value) -> Option<Vec<&'a str>> {
     let body = operation.pointer("/requestBody/content/application~1json/schema/$ref")?.as_str()?;
     let shape = shapes.get(body.rsplit('/').next()?)?;

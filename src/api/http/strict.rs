@@ -1,5 +1,5 @@
-//! What poem-openapi leaves out of an operation: unknown and repeated parameters, headers that it
-//! cannot read, `Allow` on 405, and errors in our words.
+//! Adds what poem-openapi leaves out of an operation: the refusal of unknown and repeated parameters and of
+//! unreadable headers, `Allow` on 405, and errors as problems in our words.
 
 use std::{borrow::Borrow, collections::HashMap, sync::LazyLock};
 
@@ -15,7 +15,7 @@ use poem_openapi::{
 
 use crate::{api::http::translated::of_error, problems::Problem};
 
-/// The methods that HTTP knows.
+/// The methods of HTTP.
 pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
     let query = Method::from_bytes(b"QUERY").expect("the letters of a method");
     [
@@ -32,7 +32,7 @@ pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
     ]
 });
 
-/// The operations of `A`, strictly.
+/// The operations of `A` with the checks of this module.
 pub(in crate::api) struct Strict<A>(pub(in crate::api) A);
 
 type Routes = HashMap<String, HashMap<Method, BoxEndpoint<'static>>>;
@@ -61,7 +61,7 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The parameters of an operation that stand in the query and in the head, by name.
+/// The names of an operation's parameters in the query and in the headers.
 #[derive(Default)]
 struct Parameters {
     query: Vec<String>,
@@ -85,7 +85,7 @@ fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
         .collect()
 }
 
-/// `/users/{id}` as poem-openapi writes it for the router: `/users/:param0`.
+/// The route of a documented path: poem-openapi writes `/users/{id}` as `/users/:param0` for the router.
 fn route(path: &str) -> String {
     let mut count = 0..;
     let segment = |segment| match (str::starts_with(segment, '{'), &mut count) {
@@ -133,8 +133,8 @@ impl Endpoint for Operation {
     }
 }
 
-/// A header that is a list may come in several lines, which mean what one line with all of them means
-/// (RFC 9110, part 5.3).
+/// Joins the lines of `Accept`. A header with a list may come in several lines, which mean the same as one
+/// line with all values (RFC 9110, section 5.3).
 fn join_lists(headers: &mut HeaderMap) {
     let lines: Vec<&[u8]> = headers.get_all(header::ACCEPT).iter().map(HeaderValue::as_bytes).collect();
     if lines.len() > 1
@@ -144,7 +144,7 @@ fn join_lists(headers: &mut HeaderMap) {
     }
 }
 
-/// The refusal of a query parameter where there are only these.
+/// The refusal of a query parameter that is not among the `known` parameters.
 pub(in crate::api) fn unknown_parameter<S: Borrow<str>>(name: &str, known: &[S]) -> Problem {
     let detail = match known {
         [] => "there are no query parameters here".to_owned(),
@@ -166,7 +166,7 @@ fn wrong_query(given: &[(String, String)], known: &[String]) -> Option<Problem> 
     })
 }
 
-/// A header that poem-openapi would pass over: twice, or with bytes that are no text.
+/// The refusal of a header that poem-openapi would ignore: it is repeated, or has bytes that are no text.
 fn wrong_header(given: &HeaderMap, known: &[String]) -> Option<Problem> {
     known.iter().find_map(|name| {
         let mut values = given.get_all(name).iter();

@@ -1,4 +1,4 @@
-//! What poem and poem-openapi refuse by themselves, as problems in our words.
+//! Translates the errors of poem and poem-openapi into problems in our words.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -11,7 +11,7 @@ use poem_openapi::error::{AuthorizationError, ContentTypeError, ParseParamError,
 
 use crate::{listen, problems::Problem};
 
-/// What poem and poem-openapi refuse by themselves, in our words.
+/// The problem for an error of poem or poem-openapi.
 pub(in crate::api) fn of_error(error: Error) -> Problem {
     let error = match error.downcast::<Problem>() {
         Ok(problem) => return problem,
@@ -33,7 +33,7 @@ pub(in crate::api) fn of_error(error: Error) -> Problem {
     }
 }
 
-/// A problem for an error status of which nothing else is known.
+/// The problem for an error status without further information.
 pub(in crate::api) fn of_status(status: StatusCode) -> Problem {
     match status.as_u16() {
         401 => Problem::unauthorized(

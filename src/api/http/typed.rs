@@ -1,16 +1,16 @@
-//! Names and passwords as people typed them: what is wrong with them, at which field.
+//! Turns the errors of typed names and passwords into problems that point at the field.
 
 use crate::{
     credentials::{BadName, BadPassword, BadUsername},
     problems::Problem,
 };
 
-/// Why something typed is not accepted: a word beside the sentence that it says itself.
+/// An error of a typed value. Its text is a sentence for people, and this trait adds a code for programs.
 pub(in crate::api) trait Wrong: std::error::Error {
     fn code(&self) -> &'static str;
 }
 
-/// What was typed into the field at `pointer`, or a problem that points there.
+/// The value of the field at `pointer`, or a problem that points at the field.
 pub(in crate::api) fn at<T>(pointer: &str, typed: Result<T, impl Wrong>) -> Result<T, Problem> {
     typed.map_err(|wrong| Problem::invalid(pointer, wrong.code(), wrong.to_string()))
 }

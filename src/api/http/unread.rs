@@ -1,5 +1,6 @@
-//! Answers that wait to be read. A client that asks and does not read leaves its answers in our memory, so
-//! their bytes are bounded, for each account and in all, and so is the time that reading them may take.
+//! Bounds the answers that wait to be read. A client that asks and does not read leaves its answers in the
+//! memory of this node. So the bytes of unread answers are limited, for each account and in total, and so is
+//! the time in which a client has to read an answer.
 
 use std::{
     collections::HashMap,
@@ -15,21 +16,23 @@ use tokio::time::Instant;
 
 use crate::{domain::UserId, problems::Problem, telemetry::METRICS};
 
-/// Smaller answers fit into the buffers of a connection, of which there are only so many.
+/// The size up to which an answer is not counted: such an answer fits into the buffers of its connection, and
+/// the number of connections is limited.
 const SMALL: usize = 16 * 1024;
-/// The most bytes of an account's answers. One answer alone may be larger.
+/// The maximum number of bytes of unread answers to one account. A single answer may be larger.
 const OF_ONE: usize = 16 << 20;
-/// The most bytes of all answers.
+/// The maximum number of bytes of all unread answers.
 const OF_ALL: usize = 128 << 20;
-/// How long an answer may take to be read, and how much longer for its size: 32 KiB a second.
+/// The time in which every answer may be read.
 const READ_WITHIN: Duration = Duration::from_secs(30);
+/// The number of bytes for which an answer gets one more second.
 const PER_SECOND: usize = 32 * 1024;
-/// So much is handed to the connection at a time.
+/// The number of bytes that are handed to the connection at a time.
 const PIECE: usize = 64 * 1024;
-/// When it may be tried again.
+/// The time before the retry of a refused request.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// What waits to be read. Cheap to clone.
+/// The counts of unread bytes. Clones are cheap and share the counts.
 #[derive(Clone, Default)]
 pub(in crate::api) struct Unread(Arc<Mutex<Counts>>);
 
@@ -39,7 +42,7 @@ struct Counts {
     each: HashMap<UserId, usize>,
 }
 
-/// An answer's share of the memory, given back when it is dropped.
+/// The counted bytes of one answer. Dropping this value takes them off the counts.
 struct Share {
     of: Unread,
     user: UserId,
@@ -47,9 +50,10 @@ struct Share {
 }
 
 impl Unread {
-    /// The answer to an account, counted until it is read; a short refusal where there is no room for it.
+    /// Counts an answer to `user` until it is read. If there is no room for the answer, returns a short
+    /// refusal instead.
     pub(in crate::api) async fn count(&self, user: UserId, mut answer: Response) -> Response {
-        // What goes on and on has a bound of its own.
+        // A stream of events does not end, and has a bound of its own.
         if answer.content_type().is_some_and(|kind| kind.starts_with("text/event-stream")) {
             return answer;
         }
@@ -102,8 +106,8 @@ impl Drop for Share {
     }
 }
 
-/// A body in pieces, which breaks off when it is not read in time. That nothing at all is read the
-/// connection notices by itself.
+/// A body in pieces, which breaks off if the client does not read it in time. If the client reads nothing at
+/// all, no further piece is asked for, and the connection notices that by itself.
 fn piecewise(body: Bytes, share: Share) -> Body {
     let until = Instant::now() + READ_WITHIN + Duration::from_secs((body.len() / PER_SECOND) as u64);
     Body::from_bytes_stream(stream::unfold((body, share), move |(mut rest, share)| async move {

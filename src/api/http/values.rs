@@ -1,5 +1,5 @@
-//! Domain values as parameters and fields: how they read in a query or path, and what the document
-//! says about them.
+//! Domain values as parameters and fields: their parsers for queries and paths, and their schemas in the
+//! document.
 
 use poem_openapi::registry::MetaSchema;
 use serde::{
@@ -12,8 +12,8 @@ use crate::domain::{
     Role, Status, Text, Time, Title, UserId,
 };
 
-/// Makes types with serde's traits usable in shapes and parameters: each with its parser for
-/// parameters (`fn(&str) -> Result<Self, impl Display>`) and its schema, which stands in place.
+/// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
+/// (`fn(&str) -> Result<Self, impl Display>`) and a schema, which stands inline.
 macro_rules! documented {
     ($($name:ty: $parse:expr, $schema:expr;)+) => {$(
         impl poem_openapi::types::Type for $name {
@@ -42,7 +42,7 @@ macro_rules! documented {
     )+};
 }
 
-/// The same for enums of plain words: their schema is a component of its own, under the name that is published.
+/// The same as `documented!` for enums of plain words: their schema is a component under the published name.
 macro_rules! words {
     ($($(#[doc = $doc:literal])* $name:ident as $published:literal: $($word:literal)+;)+) => {$(
         impl poem_openapi::types::Type for $name {
@@ -153,12 +153,12 @@ words! {
     Status as "PresenceStatus": "online" "away" "offline";
 }
 
-/// Reads a value that is a string in JSON.
+/// Parses a value that is a string in JSON.
 pub(crate) fn text<'a, T: Deserialize<'a>>(value: &'a str) -> Result<T, Error> {
     T::deserialize(value.into_deserializer())
 }
 
-/// Digits only: no sign, no fraction.
+/// Parses a whole number up to `max` that consists of digits only: no sign, no fraction.
 pub(in crate::api) fn digits(value: &str, max: u64) -> Result<u64, String> {
     let plain = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     let number = value.parse().ok().filter(|number| plain && *number <= max);
@@ -169,7 +169,7 @@ fn position(value: &str) -> Result<Position, String> {
     digits(value, Position::MAX.0).map(Position)
 }
 
-/// Digits are a position, all else is a time.
+/// Parses digits as a position, and any other text as a time.
 fn as_of(value: &str) -> Result<AsOf, String> {
     if value.bytes().all(|b| b.is_ascii_digit()) {
         return position(value).map(AsOf::Position);
@@ -189,7 +189,8 @@ fn id(example: &str) -> MetaSchema {
     }
 }
 
-/// A string of `min` to `max` characters. Where the limit is in bytes, fewer may be too many.
+/// The schema of a string of `min` to `max` characters. If the limit is in bytes, a string of fewer
+/// characters may be too long.
 pub(crate) fn string(min: usize, max: usize, example: &str) -> MetaSchema {
     MetaSchema {
         min_length: Some(min),

@@ -1,11 +1,12 @@
-//! Which work a request asks for, for a node that cannot do all of it.
+//! The kind of work that a request asks for: an overloaded node refuses requests by it.
 
 use poem::http::Method;
 
 use crate::{api::http::document, overload::WorkKind};
 
-/// The work of a request; `None` for what an overloaded node does all the same: it is small, or it protects somebody, as
-/// revoking a login and blocking do. The gateway asks for its own handshakes.
+/// The kind of work of a request; `None` for requests that even an overloaded node answers: they are small,
+/// or they protect a user, as revoking a login and blocking do. The handshake of a socket is `None` too,
+/// because the gateway itself asks whether to admit it.
 pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<WorkKind> {
     let path = path.strip_prefix(document::BASE)?.strip_prefix('/')?;
     let is_read = [Method::GET, Method::HEAD].contains(method);
