@@ -48,7 +48,7 @@ say "$api/v1/accounts" --data "$person" >/dev/null
 token=$(say "$api/v1/logins" --data "$person" | python3 -c 'import json, sys; print(json.load(sys.stdin)["access_token"])')
 
 cd "$work"
-PYTHONPATH=$tools PYTHONDONTWRITEBYTECODE=1 python3 -m schemathesis.cli run "$root/openapi/openapi.json" \
+PYTHONPATH=$tools PYTHONDONTWRITEBYTECODE=1 python3 -m schemathesis.cli --config-file "$here/schemathesis.toml" run "$root/openapi/openapi.json" \
     --url "$api" --header "Authorization: Bearer $token" --seed 20261128 --max-time 60 --max-examples 10 \
     --phases examples,coverage,fuzzing --exclude-checks positive_data_acceptance --exclude-operation-id log_out \
     --exclude-operation-id change_password --generation-database none --request-timeout 20 --warnings off --no-color
