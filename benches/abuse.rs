@@ -1,5 +1,5 @@
-//! What a quiet pair of people feels while one account, or one machine without an account, does what it likes; and what
-//! the node still holds afterwards. The default limits are in force, and abuse comes from an address of its own.
+//! The waits of a quiet pair of people beside abuse by one account, or by one machine without an account, and what the
+//! node still holds afterwards. The default limits are in force, and abuse comes from an address of its own.
 //!
 //! ```sh
 //! cargo bench --bench abuse                        # 10 s of each kind
@@ -84,18 +84,18 @@ async fn benchmark(stage: &Stage) {
     node.stop().await;
 }
 
-/// A quiet pair with a conversation, and an abuser with thousands of them, one of which is long. The node that sets it
-/// up knows no limits.
+/// A quiet pair with a conversation, and an abuser with thousands of others, one of which is long. The node that sets
+/// it up knows no limits.
 async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Target) {
     let node = Node::start(stage, "api,gateway,projector", &[]).await;
     let rest = Rest::to(node.address, 64);
-    let people = rest.people(3).await;
-    let [ana, ben, eve] = <[Person; 3]>::try_from(people).ok().expect("three people");
+    let people = rest.people(4).await;
+    let [ana, ben, eve, fay] = <[Person; 4]>::try_from(people).ok().expect("four people");
     let begins = Visit { token: eve.token.clone(), cursor: None };
     let here = Audience::connect(node.address, vec![begins], 1).await;
     let cursor = here.counts().cursors[&eve.token].clone();
     drop(here);
-    let talks = conversations(&stage.log, CONVERSATIONS, [eve.id, ben.id]).await;
+    let talks = conversations(&stage.log, CONVERSATIONS, [eve.id, fay.id]).await;
     say(&stage.log, &talks[1..], OF_OTHERS).await;
     let long = say(&stage.log, &talks[..1], OF_LARGEST).await;
     let last = long.last().expect("a message").position.0;

@@ -1,4 +1,4 @@
-//! The kinds of abuse. None of them waits because it was told to.
+//! The kinds of abuse. No abuser waits because a server asks for it.
 
 use std::{
     collections::BTreeMap,
@@ -35,7 +35,7 @@ pub struct Target {
     pub last: u64,
 }
 
-/// What somebody does, over and over.
+/// A kind of abuse, repeated without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Abuse {
     SlowHeads,
@@ -86,7 +86,7 @@ impl Abuse {
             Self::Logins => "200 logins at once",
             Self::Sockets => "1,000 sockets of one account",
             Self::Searches => "50 searches in a loop",
-            Self::LooksBack => "50 looks back in a loop",
+            Self::LooksBack => "50 look-backs in a loop",
             Self::Streams => "500 event streams of one account",
             Self::Reconnects => "reconnects with 5,000 conversations",
             Self::Sends => "send flood of 16 KB",

@@ -52,11 +52,11 @@ use crate::{
 /// How long browsers that were here once connect by TLS only (HSTS).
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// A client that sends on after so many refusals in a row does not read them, …
+/// The refusals in a row after which a client counts as one that ignores them.
 const UNHEEDED: u32 = 10;
-/// … so each further refusal is delayed by so much. Refusals are cheap, but one client could otherwise take
-/// all the time of a node for them. A client that waits after a refusal never meets the delay, and a client
-/// that does not wait can still use its whole rate limit.
+/// The delay of each further refusal. Refusals are cheap, but without the delay one client could take all the time of a
+/// node for them. A client that waits after a refusal never meets the delay, and a client that does not wait can still
+/// use its whole rate limit.
 const UNHURRIED: Duration = Duration::from_millis(100);
 
 /// How long the loop pauses when `accept` fails, for example because the process has no file descriptor left.
@@ -140,12 +140,14 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
 }
 
-/// Both ends of a connection, and its scheme.
+/// The facts of a connection that each of its requests is answered with.
 #[derive(Clone)]
-struct Ends {
+struct Facts {
     local: SocketAddr,
     peer: SocketAddr,
     scheme: Scheme,
+    /// The place in the line of the address; a connection of a trusted proxy has none.
+    in_line: Option<Arc<InLine>>,
 }
 
 struct Door<E> {
@@ -160,16 +162,16 @@ impl<E: Endpoint + 'static> Door<E> {
         let limits = &self.settings.limits;
         let Some(stream) = self.open(stream).await else { return };
         let scheme = if stream.is_secured() { Scheme::HTTPS } else { Scheme::HTTP };
-        let ends = Ends { local, peer, scheme };
+        let facts = Facts { local, peer, scheme, in_line };
         // Heads a little above our own limits are read, so that their answer can explain the refusal.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
         let unheeded = Arc::<AtomicU32>::default();
         let answer = service_fn(|request| {
-            let (door, refused, ends) = (Arc::clone(&self), Arc::clone(&refused), ends.clone());
-            let (in_line, unheeded) = (in_line.clone(), Arc::clone(&unheeded));
+            let (door, facts) = (Arc::clone(&self), facts.clone());
+            let (refused, unheeded) = (Arc::clone(&refused), Arc::clone(&unheeded));
             async move {
-                let answer = door.answer(request, refused.get().copied(), ends, in_line).await;
+                let answer = door.answer(request, refused.get().copied(), facts).await;
                 if answer.status() != StatusCode::TOO_MANY_REQUESTS {
                     unheeded.store(0, Relaxed);
                 } else if unheeded.fetch_add(1, Relaxed) >= UNHEEDED {
@@ -219,17 +221,16 @@ impl<E: Endpoint + 'static> Door<E> {
         &self,
         request: hyper::Request<Incoming>,
         refused: Option<Fault>,
-        ends: Ends,
-        in_line: Option<Arc<InLine>>,
+        facts: Facts,
     ) -> Response {
         let page =
             self.settings.origins.as_ref().and_then(|origins| origins.of(request.uri(), request.headers()));
-        let is_secured = ends.scheme == Scheme::HTTPS;
+        let is_secured = facts.scheme == Scheme::HTTPS;
         let mut answer = match page {
             Some(Err(stranger)) => stranger,
             Some(Ok(page)) if page.only_asks(request.method(), request.headers()) => page.may(),
-            Some(Ok(page)) => page.reads(self.serve(request, refused, ends, in_line).await),
-            None => self.serve(request, refused, ends, in_line).await,
+            Some(Ok(page)) => page.reads(self.serve(request, refused, facts).await),
+            None => self.serve(request, refused, facts).await,
         };
         if is_secured {
             answer.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, A_YEAR);
@@ -241,8 +242,7 @@ impl<E: Endpoint + 'static> Door<E> {
         &self,
         request: hyper::Request<Incoming>,
         refused: Option<Fault>,
-        ends: Ends,
-        in_line: Option<Arc<InLine>>,
+        facts: Facts,
     ) -> Response {
         let (mut parts, body) = request.into_parts();
         let judged = match refused.filter(|_| parts.method.as_str() == REFUSED) {
@@ -261,7 +261,7 @@ impl<E: Endpoint + 'static> Door<E> {
         if let Some(upgrade) = parts.extensions.remove::<OnUpgrade>() {
             parts.extensions.insert(Upgrade(upgrade));
         }
-        let Ends { local, peer, scheme } = ends;
+        let Facts { local, peer, scheme, in_line } = facts;
         parts.extensions.insert(ClientAddress::told(peer, &parts.headers, &self.settings.proxies));
         if let Some(in_line) = &in_line {
             parts.extensions.insert(in_line.clone());
