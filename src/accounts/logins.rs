@@ -203,12 +203,12 @@ async fn still_has(
     user: UserId,
     hash: &PasswordHash,
 ) -> Result<bool, sqlx::Error> {
-    let now: Option<String> =
+    let now: Option<Option<String>> =
         sqlx::query_scalar("select password_hash from auth.account where id = $1 for no key update")
             .bind(user.uuid())
             .fetch_optional(&mut **transaction)
             .await?;
-    Ok(now.as_deref() == Some(hash.as_str()))
+    Ok(now.flatten().as_deref() == Some(hash.as_str()))
 }
 
 async fn set_password(
