@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{error::AccessError, needs::Access};
 use crate::{
-    accounts::{self, Account},
+    accounts::{self, Account, AccountChanges},
     credentials::{DisplayName, Password, Username},
     domain::UserId,
     limits::Policy,
@@ -34,8 +34,11 @@ impl Access {
         accounts::find(&self.pool, me).await?.ok_or(AccessError::NoAccount)
     }
 
-    /// Changes the display name of the caller.
-    pub async fn rename(&self, me: UserId, name: &DisplayName) -> Result<Account, AccessError> {
-        accounts::rename(&self.pool, me, name).await?.ok_or(AccessError::NoAccount)
+    /// Changes what others see of the caller.
+    pub async fn change(&self, me: UserId, changes: &AccountChanges) -> Result<Account, AccessError> {
+        match accounts::change(&self.pool, me, changes).await? {
+            Some(changed) => Ok(changed),
+            None => self.account(me).await,
+        }
     }
 }

@@ -21,4 +21,4 @@ pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
 
-pub(crate) use crate::accounts::{Account, Invitation, Login, MAX_LOGINS};
+pub(crate) use crate::accounts::{Account, AccountChanges, Invitation, Login, MAX_LOGINS};

@@ -23,7 +23,7 @@ pub(crate) use self::logins::{
 };
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
 pub(crate) use self::people::{
-    Account, RegisterError, by_username, existing, find, find_many, register, rename, saw,
+    Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, register, saw,
 };
 pub(crate) use self::refresh::Family;
 pub(crate) use self::settings::{

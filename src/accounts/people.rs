@@ -8,8 +8,8 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    credentials::{DisplayName, PasswordHash, Username},
-    domain::{Time, UserId},
+    credentials::{AvatarUrl, DisplayName, PasswordHash, Username},
+    domain::{Time, UserId, UserKind},
 };
 
 /// An account as others may see it.
@@ -21,10 +21,23 @@ pub(crate) struct Account {
     pub username: Username,
     /// The name to show, which need not be unique.
     pub display_name: DisplayName,
+    /// The address of the user's picture.
+    pub avatar_url: Option<AvatarUrl>,
+    /// Whether the user is a person or a program.
+    pub kind: UserKind,
     /// The time of the registration.
     pub created_at: Time,
     /// The time at which the user was last online; `None` before the first time.
     pub last_seen_at: Option<Time>,
+}
+
+/// A change of what others see of an account. `None` keeps a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct AccountChanges {
+    /// The new name to show.
+    pub display_name: Option<DisplayName>,
+    /// The new address of the picture, or `Some(None)` for no picture.
+    pub avatar_url: Option<Option<AvatarUrl>>,
 }
 
 /// Why an account was not created.
@@ -38,11 +51,20 @@ pub(crate) enum RegisterError {
     Database(#[from] sqlx::Error),
 }
 
+/// The columns of an [`AccountRow`].
+macro_rules! columns {
+    () => {
+        "id, username, display_name, avatar_url, kind, created_at, last_seen_at"
+    };
+}
+
 #[derive(FromRow)]
 struct AccountRow {
     id: Uuid,
     username: String,
     display_name: String,
+    avatar_url: Option<String>,
+    kind: String,
     created_at: OffsetDateTime,
     last_seen_at: Option<OffsetDateTime>,
 }
@@ -53,6 +75,8 @@ impl From<AccountRow> for Account {
             id: UserId::known(row.id),
             username: Username::known(row.username),
             display_name: DisplayName::known(row.display_name),
+            avatar_url: row.avatar_url.map(AvatarUrl::known),
+            kind: if row.kind == "service" { UserKind::Service } else { UserKind::User },
             created_at: Time::of(row.created_at),
             last_seen_at: row.last_seen_at.map(Time::of),
         }
@@ -68,12 +92,13 @@ pub(crate) async fn register(
     password: &PasswordHash,
     now: Time,
 ) -> Result<Account, RegisterError> {
-    let row: Option<AccountRow> = sqlx::query_as(
+    let row: Option<AccountRow> = sqlx::query_as(concat!(
         "insert into auth.account (id, username, username_key, display_name, password_hash, created_at)
          values ($1, $2, $3, $4, $5, $6)
          on conflict (username_key) do nothing
-         returning id, username, display_name, created_at, last_seen_at",
-    )
+         returning ",
+        columns!()
+    ))
     .bind(id.uuid())
     .bind(username.as_str())
     .bind(username.key())
@@ -92,21 +117,21 @@ pub(crate) async fn find(pool: &PgPool, id: UserId) -> Result<Option<Account>, s
 
 /// The accounts of these ids, in no order. Ids without an account are left out.
 pub(crate) async fn find_many(pool: &PgPool, ids: &[UserId]) -> Result<Vec<Account>, sqlx::Error> {
-    let rows: Vec<AccountRow> = sqlx::query_as(
-        "select id, username, display_name, created_at, last_seen_at from auth.account where id = any($1)",
-    )
-    .bind(uuids(ids))
-    .fetch_all(pool)
-    .await?;
+    let rows: Vec<AccountRow> =
+        sqlx::query_as(concat!("select ", columns!(), " from auth.account where id = any($1)"))
+            .bind(uuids(ids))
+            .fetch_all(pool)
+            .await?;
     Ok(rows.into_iter().map(Account::from).collect())
 }
 
 /// The account of exactly this name. An account whose name only looks like it is not found.
 pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Option<Account>, sqlx::Error> {
-    let row: Option<AccountRow> = sqlx::query_as(
-        "select id, username, display_name, created_at, last_seen_at
-         from auth.account where username_key = $1 and username = $2",
-    )
+    let row: Option<AccountRow> = sqlx::query_as(concat!(
+        "select ",
+        columns!(),
+        " from auth.account where username_key = $1 and username = $2"
+    ))
     .bind(username.key())
     .bind(username.as_str())
     .fetch_optional(pool)
@@ -114,18 +139,26 @@ pub(crate) async fn by_username(pool: &PgPool, username: &Username) -> Result<Op
     Ok(row.map(Account::from))
 }
 
-/// Changes a display name. `None` if there is no such account.
-pub(crate) async fn rename(
+/// Changes what others see of an account. `None` if nothing changes, or if there is no such account.
+pub(crate) async fn change(
     pool: &PgPool,
     id: UserId,
-    name: &DisplayName,
+    changes: &AccountChanges,
 ) -> Result<Option<Account>, sqlx::Error> {
-    let row: Option<AccountRow> = sqlx::query_as(
-        "update auth.account set display_name = $2 where id = $1
-         returning id, username, display_name, created_at, last_seen_at",
-    )
+    let AccountChanges { display_name, avatar_url } = changes;
+    // Postgres compares the row once more after it has waited for another change: of two equal changes at once, one
+    // changes nothing.
+    let row: Option<AccountRow> = sqlx::query_as(concat!(
+        "update auth.account
+         set display_name = coalesce($2, display_name), avatar_url = case when $3 then $4 else avatar_url end
+         where id = $1 and (display_name <> $2 or $3 and avatar_url is distinct from $4)
+         returning ",
+        columns!()
+    ))
     .bind(id.uuid())
-    .bind(name.as_str())
+    .bind(display_name.as_ref().map(DisplayName::as_str))
+    .bind(avatar_url.is_some())
+    .bind(avatar_url.as_ref().and_then(Option::as_ref).map(AvatarUrl::as_str))
     .fetch_optional(pool)
     .await?;
     Ok(row.map(Account::from))

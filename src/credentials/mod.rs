@@ -1,5 +1,6 @@
 //! Proofs of an identity: passwords, access tokens, refresh tokens and keys.
 
+mod avatar;
 mod keys;
 mod names;
 mod password;
@@ -8,6 +9,7 @@ pub(crate) mod refresh_token;
 mod tokens;
 mod username;
 
+pub use self::avatar::{AvatarUrl, BadAvatarUrl};
 pub(crate) use self::keys::BadKey;
 pub use self::keys::Keys;
 pub use self::names::{BadName, DeviceName, DisplayName};

@@ -34,3 +34,4 @@ pub(crate) use words::schema::{schema_of_read, schema_of_written};
 pub(crate) use words::text::not_in_a_name;
 pub use words::text::{BadText, ClientId, Text, Title};
 pub use words::time::Time;
+pub use words::user_kind::UserKind;

@@ -131,6 +131,37 @@ async fn a_new_password_ends_the_other_logins() {
 }
 
 #[tokio::test]
+async fn a_picture_is_shown_to_others_until_it_is_removed() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let seen = async || ben.get(&format!("/v1/users/{}", ana.id)).await.expect(200);
+    let plain = json!({
+        "id": ana.id, "username": ana.name, "display_name": ana.name, "avatar_url": null, "kind": "user",
+    });
+    assert_eq!(seen().await, plain);
+    let url = format!("https://example.com/{}", "a".repeat(2_028));
+    let mine = ana.patch("/v1/me", json!({ "avatar_url": url })).await.expect(200);
+    assert_eq!((&mine["avatar_url"], &mine["display_name"]), (&json!(url), &json!(ana.name)));
+    assert_eq!(ana.get("/v1/me").await.expect(200), mine);
+    assert_eq!(seen().await["avatar_url"], url);
+    ana.patch("/v1/me", json!({ "display_name": "Ana B." })).await.expect(200);
+    assert_eq!((&seen().await["avatar_url"], &seen().await["display_name"]), (&json!(url), &json!("Ana B.")));
+    for changes in [json!({}), json!({ "avatar_url": url, "display_name": "Ana B." })] {
+        assert_eq!(ana.patch("/v1/me", changes).await.expect(200)["avatar_url"], url, "nothing changes");
+    }
+    assert_eq!(
+        ana.patch("/v1/me", json!({ "avatar_url": null })).await.expect(200)["avatar_url"],
+        Value::Null
+    );
+    let found = ben.get(&format!("/v1/users?username={}", ana.name)).await.expect(200);
+    let expected = json!({
+        "id": ana.id, "username": ana.name, "display_name": "Ana B.", "avatar_url": null, "kind": "user",
+    });
+    assert_eq!(found["items"], json!([expected]));
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn tokens_are_verified_with_the_published_keys() {
     let world = World::start().await;
     let ana = world.person("ana").await;

@@ -3,8 +3,9 @@
 use time::macros::datetime;
 use uuid::Uuid;
 
-use crate::domain::{
-    ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId,
+use crate::{
+    api::http::or_null::OrNull,
+    domain::{ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId},
 };
 
 /// The text of a message.
@@ -22,6 +23,10 @@ pub(in crate::api) fn ana() -> UserId {
 
 pub(in crate::api) fn ben() -> UserId {
     UserId::known(Uuid::from_u128(0x01930f3c_5b8c_7d4e_9f50_ba9876543210))
+}
+
+pub(in crate::api) fn avatar() -> OrNull<String> {
+    OrNull(Some("https://example.com/pictures/7.png".into()))
 }
 
 pub(in crate::api) fn conversation() -> ConversationId {

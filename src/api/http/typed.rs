@@ -1,7 +1,7 @@
 //! Turns the errors of typed names and passwords into problems that point at the field.
 
 use crate::{
-    credentials::{BadName, BadPassword, BadUsername},
+    credentials::{BadAvatarUrl, BadName, BadPassword, BadUsername},
     problems::Problem,
 };
 
@@ -36,6 +36,18 @@ impl Wrong for BadName {
             Self::Character(_) => "forbidden_character",
             Self::Edge => "bad_edge",
             Self::PiledMarks => "piled_marks",
+        }
+    }
+}
+
+impl Wrong for BadAvatarUrl {
+    fn code(&self) -> &'static str {
+        match self {
+            Self::TooLong => "too_long",
+            Self::NotHttps => "not_https",
+            Self::Userinfo => "userinfo",
+            Self::Host => "bad_host",
+            Self::Character(_) => "forbidden_character",
         }
     }
 }

@@ -9,7 +9,7 @@ use serde::{
 
 use crate::domain::{
     AsOf, ClientId, ConversationId, EventId, History, Json, Kind, LoginId, MessageId, Metadata, Position,
-    Role, Status, Text, Time, Title, UserId,
+    Role, Status, Text, Time, Title, UserId, UserKind,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
@@ -151,6 +151,8 @@ words! {
     History as "HistorySetting": "full" "since_join";
     /// The presence of a user
     Status as "PresenceStatus": "online" "away" "offline";
+    /// Whether a user is a person or a program
+    UserKind as "UserKind": "user" "service";
 }
 
 /// Parses a value that is a string in JSON.

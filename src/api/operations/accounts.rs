@@ -7,11 +7,11 @@ use crate::{
     access::{self, Access},
     api::{
         Body, Claimed, Created, given,
-        http::{examples, typed::at},
+        http::{examples, or_null::OrNull, typed::at},
         operations::tag::Tag,
     },
     credentials::{DisplayName, Password, Username},
-    domain::{Time, UserId},
+    domain::{Time, UserId, UserKind},
     listen::ClientAddress,
 };
 
@@ -54,6 +54,10 @@ pub(in crate::api) struct Account {
     username: String,
     /// The name that other users see
     display_name: String,
+    /// The https URL of a picture of the user; null if there is none
+    avatar_url: OrNull<String>,
+    /// Whether the user is a person or a program
+    kind: UserKind,
     /// The time of the registration
     created_at: Time,
 }
@@ -64,6 +68,8 @@ impl From<access::Account> for Account {
             id: account.id,
             username: account.username.to_string(),
             display_name: account.display_name.to_string(),
+            avatar_url: OrNull(account.avatar_url.map(|url| url.to_string())),
+            kind: account.kind,
             created_at: account.created_at,
         }
     }
@@ -75,6 +81,8 @@ impl Example for Account {
             id: examples::ana(),
             username: "ana".into(),
             display_name: "Ana María".into(),
+            avatar_url: examples::avatar(),
+            kind: UserKind::User,
             created_at: examples::time(),
         }
     }

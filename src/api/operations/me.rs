@@ -4,29 +4,34 @@ use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Deserialize;
 
 use crate::{
-    access::Access,
+    access::{Access, AccountChanges},
     api::{
-        Body, Caller, Done, Proven, Reply, SignedIn,
-        http::typed::at,
+        Body, Caller, Done, Proven, Reply, SignedIn, given,
+        http::{examples, or_null::OrNull, typed::at},
         operations::{accounts::Account, tag::Tag},
     },
-    credentials::{DisplayName, Password},
+    credentials::{AvatarUrl, DisplayName, Password},
     listen::ClientAddress,
 };
 
-/// The fields to change
+/// The fields to change; an absent field keeps its value
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct AccountUpdate {
     /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed
+    #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
-    display_name: String,
+    display_name: Option<String>,
+    /// The https URL of a picture, at most 2048 bytes, without a user name and a password. `null` removes the picture
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(max_length = 2048))]
+    avatar_url: Option<OrNull<String>>,
 }
 
 impl Example for AccountUpdate {
     fn example() -> Self {
-        Self { display_name: "Ana María".into() }
+        Self { display_name: Some("Ana María".into()), avatar_url: Some(examples::avatar()) }
     }
 }
 
@@ -65,11 +70,15 @@ impl Me {
 
     /// Change my account
     ///
-    /// Changes the display name of the caller.
+    /// Changes the display name or the picture of the caller.
     #[oai(path = "/me", method = "patch", operation_id = "update_me")]
     async fn update(&self, caller: Caller, body: Body<AccountUpdate>) -> Result<Reply<Account>, SignedIn> {
-        let name = at("/display_name", DisplayName::parse(&body.0.display_name))?;
-        Ok(Reply(self.access.rename(caller.user, &name).await?.into()))
+        let AccountUpdate { display_name, avatar_url } = body.0;
+        let name = display_name.map(|typed| at("/display_name", DisplayName::parse(&typed))).transpose()?;
+        let parse = |url: String| at("/avatar_url", AvatarUrl::parse(&url));
+        let avatar_url = avatar_url.map(|OrNull(url)| url.map(parse).transpose()).transpose()?;
+        let changes = AccountChanges { display_name: name, avatar_url };
+        Ok(Reply(self.access.change(caller.user, &changes).await?.into()))
     }
 
     /// Change my password

@@ -11,11 +11,11 @@ use crate::{
     access::{self, Access},
     api::{
         Caller, Found, Limit, Page, Problem, Reply, SignedIn,
-        http::{examples, typed::Wrong},
+        http::{examples, or_null::OrNull, typed::Wrong},
         operations::tag::Tag,
     },
     credentials::{BadUsername, Username},
-    domain::UserId,
+    domain::{UserId, UserKind},
 };
 
 /// A user as other users see it
@@ -28,18 +28,33 @@ struct User {
     username: String,
     /// The name that other users see
     display_name: String,
+    /// The https URL of a picture of the user; null if there is none
+    avatar_url: OrNull<String>,
+    /// Whether the user is a person or a program
+    kind: UserKind,
 }
 
 impl From<access::Account> for User {
     fn from(account: access::Account) -> Self {
-        let (username, display_name) = (account.username.to_string(), account.display_name.to_string());
-        Self { id: account.id, username, display_name }
+        Self {
+            id: account.id,
+            username: account.username.to_string(),
+            display_name: account.display_name.to_string(),
+            avatar_url: OrNull(account.avatar_url.map(|url| url.to_string())),
+            kind: account.kind,
+        }
     }
 }
 
 impl Example for User {
     fn example() -> Self {
-        Self { id: examples::ben(), username: "ben".into(), display_name: "Ben".into() }
+        Self {
+            id: examples::ben(),
+            username: "ben".into(),
+            display_name: "Ben".into(),
+            avatar_url: examples::avatar(),
+            kind: UserKind::User,
+        }
     }
 }
 

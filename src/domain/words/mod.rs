@@ -8,4 +8,5 @@ pub(in crate::domain) mod metadata;
 pub(in crate::domain) mod schema;
 pub(in crate::domain) mod text;
 pub(in crate::domain) mod time;
+pub(in crate::domain) mod user_kind;
 pub(in crate::domain) mod visible;
