@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{error::AccessError, needs::Access};
 use crate::{
-    accounts::{self, Account, AccountChanges},
+    accounts::{self, Account, AccountChanges, By, Stamp},
     credentials::{DisplayName, Password, Username},
     domain::UserId,
     limits::Policy,
@@ -24,7 +24,8 @@ impl Access {
         self.metered(Policy::Register, from, counts, async |turn| {
             let hash = turn.hash(password).await?;
             let id = self.clock.id(UserId::known);
-            Ok(accounts::register(&self.pool, id, username, name, &hash, self.clock.now()).await?)
+            let stamp = Stamp::now(&self.clock, By::account(id));
+            Ok(accounts::register(&self.pool, id, username, name, &hash, stamp).await?)
         })
         .await
     }
@@ -36,7 +37,8 @@ impl Access {
 
     /// Changes what others see of the caller.
     pub async fn change(&self, me: UserId, changes: &AccountChanges) -> Result<Account, AccessError> {
-        match accounts::change(&self.pool, me, changes).await? {
+        let stamp = Stamp::now(&self.clock, By::account(me));
+        match accounts::change(&self.pool, me, changes, stamp).await? {
             Some(changed) => Ok(changed),
             None => self.account(me).await,
         }

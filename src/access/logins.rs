@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{attempts::Checked, error::AccessError, grant::Grant, needs::Access};
 use crate::{
-    accounts::{self, Login, NewLogin, Revocation},
+    accounts::{self, By, Login, NewLogin, Revocation, Stamp},
     credentials::{Busy, DeviceName, Password, Turn, refresh_token},
     domain::{LoginId, Time, UserId},
     limits::Policy,
@@ -71,7 +71,8 @@ impl Access {
     /// Ends a login of the caller on all nodes. A login that has ended before is cut off again, because the first
     /// request may have failed between the database and the nodes.
     pub async fn revoke(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
-        match accounts::revoke(&self.pool, me, login, self.clock.now()).await? {
+        let stamp = Stamp::now(&self.clock, By::account(me));
+        match accounts::revoke(&self.pool, me, login, stamp).await? {
             Revocation::Unknown => Err(AccessError::NotFound),
             Revocation::Done | Revocation::Already => {
                 self.cut_off(&[login]).await;
@@ -83,7 +84,7 @@ impl Access {
     /// Ends the login of this request on all nodes. The nodes refuse the tokens of the login even if the row
     /// of the login is gone already.
     pub async fn log_out(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
-        accounts::revoke(&self.pool, me, login, self.clock.now()).await?;
+        accounts::log_out(&self.pool, me, login, self.clock.now()).await?;
         self.cut_off(&[login]).await;
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{error::AccessError, logins::ROUNDS, needs::Access};
 use crate::{
-    accounts,
+    accounts::{self, By, Stamp},
     credentials::{Busy, Password},
     domain::{LoginId, UserId},
     limits::Policy,
@@ -32,8 +32,9 @@ impl Access {
                     Err(AccessError::BadCredentials) => return Err(AccessError::WrongPassword),
                     checked => checked?.hash,
                 };
-                let (new, now) = (turn.hash(&chosen).await?, self.clock.now());
-                let ended = accounts::replace_password(&self.pool, me, &checked, &new, kept, now).await?;
+                let new = turn.hash(&chosen).await?;
+                let stamp = Stamp::now(&self.clock, By::account(me));
+                let ended = accounts::replace_password(&self.pool, me, &checked, &new, kept, stamp).await?;
                 if let Some(ended) = ended {
                     self.cut_off(&ended).await;
                     return Ok(());

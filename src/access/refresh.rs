@@ -4,7 +4,7 @@
 use super::{error::AccessError, grant::Grant, needs::Access};
 use crate::{
     accounts::{
-        self, Family,
+        self, By, Family, Stamp,
         refresh::{GRACE, IDLE_LIFE},
     },
     credentials::{
@@ -41,7 +41,8 @@ impl Access {
             Verdict::Current => {}
             Verdict::JustUsed => return answer_again(tokens, presented.login, &family).ok_or(InvalidGrant),
             Verdict::CameBack => {
-                if accounts::refresh::end(&self.pool, presented.login, now).await? {
+                let stamp = Stamp::now(clock, By::default());
+                if accounts::refresh::end(&self.pool, presented.login, stamp).await? {
                     self.cut_off(&[presented.login]).await;
                 }
                 return Err(InvalidGrant);

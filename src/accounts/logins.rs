@@ -1,19 +1,26 @@
 //! Logins. A login begins with a password, and ends when it is revoked, not used for a long time, or too old.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use sqlx::{FromRow, PgPool, Postgres, Transaction};
+use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    accounts::refresh::{IDLE_LIFE, WHOLE_LIFE},
+    accounts::{
+        audit::{self, By, Stamp},
+        refresh::{IDLE_LIFE, WHOLE_LIFE},
+    },
+    clock::Clock,
     credentials::{DeviceName, PasswordHash},
-    domain::{LoginId, Time, UserId},
+    domain::{AccountField, AccountUpdated, Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
 /// The most logins of an account that live at the same time.
 pub(crate) const MAX_LOGINS: i64 = 100;
+
+/// The events that are noted in one statement.
+const AT_ONCE: usize = 1_000;
 
 /// The row of a login to begin.
 #[derive(Debug)]
@@ -89,14 +96,19 @@ pub(crate) async fn replace_password(
     checked: &PasswordHash,
     new: &PasswordHash,
     kept: LoginId,
-    now: Time,
+    stamp: Stamp,
 ) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     if !still_has(&mut transaction, user, checked).await? {
         return Ok(None);
     }
     set_password(&mut transaction, user, new).await?;
-    let ended = end_all_but(&mut transaction, user, kept, now).await?;
+    let ended = end_all_but(&mut transaction, user, kept, stamp.at).await?;
+    let changed = AccountUpdated {
+        changed: vec![AccountField::Password],
+        logins_revoked: Some(ended.len().try_into().unwrap_or(u32::MAX)),
+    };
+    audit::note(&mut transaction, stamp, Audited::AccountUpdated(user.into(), changed)).await?;
     transaction.commit().await?;
     Ok(Some(ended))
 }
@@ -132,9 +144,36 @@ pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<L
     Ok(rows.into_iter().map(login).collect())
 }
 
-/// Ends a login of this account. A login of another account is unknown here.
+/// Ends a login of this account, and notes that its owner has revoked it. A login of another account is unknown here.
 pub(crate) async fn revoke(
     pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    stamp: Stamp,
+) -> Result<Revocation, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let revocation = end(&mut transaction, user, login, stamp.at).await?;
+    if revocation == Revocation::Done {
+        let revoked = LoginRevoked { logins: vec![login], by: RevokedBy::Owner };
+        audit::note(&mut transaction, stamp, Audited::LoginRevoked(user.into(), revoked)).await?;
+    }
+    transaction.commit().await?;
+    Ok(revocation)
+}
+
+/// Ends a login of this account that is logged out. That is no audit event: anybody can log in and out without end, and
+/// the stream of audit events keeps every event for ever.
+pub(crate) async fn log_out(
+    pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+) -> Result<Revocation, sqlx::Error> {
+    end(&mut *pool.acquire().await?, user, login, now).await
+}
+
+async fn end(
+    connection: &mut PgConnection,
     user: UserId,
     login: LoginId,
     now: Time,
@@ -151,7 +190,7 @@ pub(crate) async fn revoke(
     .bind(login.uuid())
     .bind(user.uuid())
     .bind(now.datetime())
-    .fetch_optional(pool)
+    .fetch_optional(connection)
     .await?;
     Ok(match was_alive {
         Some(true) => Revocation::Done,
@@ -182,17 +221,31 @@ pub(crate) async fn revoked_since(
 pub(crate) async fn revoke_begun_before(
     pool: &PgPool,
     time: Time,
-    now: Time,
+    clock: &Clock,
 ) -> Result<Vec<LoginId>, sqlx::Error> {
-    let ended: Vec<Uuid> = sqlx::query_scalar(
+    let mut transaction = pool.begin().await?;
+    let ended: Vec<(Uuid, Uuid)> = sqlx::query_as(
         "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
-         returning id",
+         returning account_id, id",
     )
     .bind(time.datetime())
-    .bind(now.datetime())
-    .fetch_all(pool)
+    .bind(clock.now().datetime())
+    .fetch_all(&mut *transaction)
     .await?;
-    Ok(ended.into_iter().map(LoginId::known).collect())
+    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
+    for (account, login) in &ended {
+        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
+    }
+    let revoked = |(account, logins): (Uuid, Vec<LoginId>)| {
+        let revoked = LoginRevoked { logins, by: RevokedBy::Operator };
+        (Stamp::now(clock, By::default()), Audited::LoginRevoked(account.into(), revoked))
+    };
+    let events: Vec<_> = of_accounts.into_iter().map(revoked).collect();
+    for some in events.chunks(AT_ONCE) {
+        audit::note_all(&mut transaction, some).await?;
+    }
+    transaction.commit().await?;
+    Ok(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect())
 }
 
 /// Whether the account still has the hash that was checked. The row of the account is locked until the end of

@@ -1,5 +1,6 @@
 //! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
+pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
 pub(crate) mod failures;
@@ -12,14 +13,15 @@ pub(crate) mod refresh;
 mod settings;
 mod shared_key;
 
+pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
 pub(crate) use self::failures::FailureKeys;
 pub(crate) use self::installation::{cursor_key, epoch_of_log, keep_epoch, take_turn};
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::logins::{
-    Login, MAX_LOGINS, NewLogin, Revocation, begin, list, replace_password, revoke, revoke_begun_before,
-    revoked_since,
+    Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
+    revoke_begun_before, revoked_since,
 };
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
 pub(crate) use self::people::{

@@ -8,8 +8,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
+    accounts::audit::{self, Stamp},
     credentials::{AvatarUrl, DisplayName, PasswordHash, Username},
-    domain::{Time, UserId, UserKind},
+    domain::{AccountCreated, AccountField, AccountUpdated, Audited, Origin, Time, UserId, UserKind},
 };
 
 /// An account as others may see it.
@@ -90,8 +91,9 @@ pub(crate) async fn register(
     username: &Username,
     display_name: &DisplayName,
     password: &PasswordHash,
-    now: Time,
+    stamp: Stamp,
 ) -> Result<Account, RegisterError> {
+    let mut transaction = pool.begin().await?;
     let row: Option<AccountRow> = sqlx::query_as(concat!(
         "insert into auth.account (id, username, username_key, display_name, password_hash, created_at)
          values ($1, $2, $3, $4, $5, $6)
@@ -104,10 +106,14 @@ pub(crate) async fn register(
     .bind(username.key())
     .bind(display_name.as_str())
     .bind(password.as_str())
-    .bind(now.datetime())
-    .fetch_optional(pool)
+    .bind(stamp.at.datetime())
+    .fetch_optional(&mut *transaction)
     .await?;
-    row.map(Account::from).ok_or(RegisterError::UsernameTaken)
+    let Some(row) = row else { return Err(RegisterError::UsernameTaken) };
+    let created = Audited::AccountCreated(id.into(), AccountCreated::of(Origin::Registered));
+    audit::note(&mut transaction, stamp, created).await?;
+    transaction.commit().await?;
+    Ok(row.into())
 }
 
 /// The account of this id.
@@ -144,24 +150,41 @@ pub(crate) async fn change(
     pool: &PgPool,
     id: UserId,
     changes: &AccountChanges,
+    stamp: Stamp,
 ) -> Result<Option<Account>, sqlx::Error> {
-    let AccountChanges { display_name, avatar_url } = changes;
-    // Postgres compares the row once more after it has waited for another change: of two equal changes at once, one
-    // changes nothing.
-    let row: Option<AccountRow> = sqlx::query_as(concat!(
-        "update auth.account
-         set display_name = coalesce($2, display_name), avatar_url = case when $3 then $4 else avatar_url end
-         where id = $1 and (display_name <> $2 or $3 and avatar_url is distinct from $4)
-         returning ",
-        columns!()
-    ))
-    .bind(id.uuid())
-    .bind(display_name.as_ref().map(DisplayName::as_str))
-    .bind(avatar_url.is_some())
-    .bind(avatar_url.as_ref().and_then(Option::as_ref).map(AvatarUrl::as_str))
-    .fetch_optional(pool)
-    .await?;
-    Ok(row.map(Account::from))
+    let mut transaction = pool.begin().await?;
+    // The lock makes another change wait, so that of two equal changes at once one changes nothing.
+    let before: Option<AccountRow> =
+        sqlx::query_as(concat!("select ", columns!(), " from auth.account where id = $1 for no key update"))
+            .bind(id.uuid())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    let Some(before) = before.map(Account::from) else { return Ok(None) };
+    let after = Account {
+        display_name: changes.display_name.clone().unwrap_or_else(|| before.display_name.clone()),
+        avatar_url: changes.avatar_url.clone().unwrap_or_else(|| before.avatar_url.clone()),
+        ..before.clone()
+    };
+    let mut changed = Vec::new();
+    if after.display_name != before.display_name {
+        changed.push(AccountField::DisplayName);
+    }
+    if after.avatar_url != before.avatar_url {
+        changed.push(AccountField::AvatarUrl);
+    }
+    if changed.is_empty() {
+        return Ok(None);
+    }
+    sqlx::query("update auth.account set display_name = $2, avatar_url = $3 where id = $1")
+        .bind(id.uuid())
+        .bind(after.display_name.as_str())
+        .bind(after.avatar_url.as_ref().map(AvatarUrl::as_str))
+        .execute(&mut *transaction)
+        .await?;
+    let updated = AccountUpdated { changed, logins_revoked: None };
+    audit::note(&mut transaction, stamp, Audited::AccountUpdated(id.into(), updated)).await?;
+    transaction.commit().await?;
+    Ok(Some(after))
 }
 
 /// Stores the time at which a user was online. A time before the stored one changes nothing.

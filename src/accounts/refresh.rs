@@ -6,7 +6,10 @@ use sqlx::{FromRow, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use crate::domain::{LoginId, Time, UserId};
+use crate::{
+    accounts::audit::{self, Stamp},
+    domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
+};
 
 /// The grace period of a spent token. Within this time the token gets the latest pair again, because the
 /// first answer may have been lost.
@@ -118,12 +121,20 @@ pub(crate) async fn rotate(
     Ok(changed.rows_affected() == 1)
 }
 
-/// Ends a login of any account. `false` if the login was revoked already, or does not exist.
-pub(crate) async fn end(pool: &PgPool, login: LoginId, now: Time) -> Result<bool, sqlx::Error> {
-    let ended = sqlx::query("update auth.login set revoked_at = $2 where id = $1 and revoked_at is null")
-        .bind(login.uuid())
-        .bind(now.datetime())
-        .execute(pool)
-        .await?;
-    Ok(ended.rows_affected() == 1)
+/// Ends a login of any account because a token came back after its use. `false` if the login was revoked already, or
+/// does not exist.
+pub(crate) async fn end(pool: &PgPool, login: LoginId, stamp: Stamp) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let account: Option<Uuid> = sqlx::query_scalar(
+        "update auth.login set revoked_at = $2 where id = $1 and revoked_at is null returning account_id",
+    )
+    .bind(login.uuid())
+    .bind(stamp.at.datetime())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(account) = account else { return Ok(false) };
+    let revoked = LoginRevoked { logins: vec![login], by: RevokedBy::Reuse };
+    audit::note(&mut transaction, stamp, Audited::LoginRevoked(account.into(), revoked)).await?;
+    transaction.commit().await?;
+    Ok(true)
 }

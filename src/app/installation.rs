@@ -185,12 +185,12 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
 /// number of ended logins.
 pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
     let pool = migrated(addresses).await?;
-    let now = Clock::system().now();
-    let ended = accounts::revoke_begun_before(&pool, since, now).await?;
+    let clock = Clock::system();
+    let ended = accounts::revoke_begun_before(&pool, since, &clock).await?;
     let Some(log) = look_at_log(&pool, &addresses.nats, Wanted::default()).await? else {
         return Ok(ended.len());
     };
-    let until = now.plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
+    let until = clock.now().plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
     for login in &ended {
         log.tell(Signal::Revoked { login: *login, until }).await?;
     }

@@ -16,6 +16,7 @@ mod world;
 mod accounts;
 mod acts;
 mod attempts;
+mod audit;
 mod bad_input;
 mod blocks;
 mod clients;

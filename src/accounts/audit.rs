@@ -1,0 +1,101 @@
+//! The outbox of audit events. A change and its event are stored in one transaction, so there is never one without the
+//! other; a node appends the event to the stream AUDIT later, and removes the row.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    domain::{Audited, EventId, Time, UserId},
+};
+
+/// The channel by which Postgres tells the relay that a transaction with an event has committed.
+pub(crate) const CHANNEL: &str = "verbatim_audit";
+
+/// Who makes a change. Nobody is named for an operator on the machine, and for a change that Verbatim makes by itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct By {
+    /// The account that acts.
+    pub actor: Option<UserId>,
+    /// The service account through which it acts.
+    pub via: Option<UserId>,
+}
+
+impl By {
+    /// An account that acts by itself.
+    pub(crate) fn account(actor: UserId) -> Self {
+        Self { actor: Some(actor), via: None }
+    }
+}
+
+/// The id of an audit event, its time, and who causes it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    /// The id of the event, by which the stream knows it again.
+    pub id: EventId,
+    /// The time of the change.
+    pub at: Time,
+    /// Who makes the change.
+    pub by: By,
+}
+
+impl Stamp {
+    /// The stamp of a change that is made now. Each event needs a stamp of its own.
+    pub(crate) fn now(clock: &Clock, by: By) -> Self {
+        Self { id: clock.id(EventId::known), at: clock.now(), by }
+    }
+}
+
+/// Notes an event in the transaction that makes the change.
+///
+/// Call it behind the statement that changes or locks the row of the account, the key or whatever the event is about,
+/// and only if something has changed. The row of the event gets its number here; behind the lock, the numbers of one
+/// subject are in the order of its commits, and the relay keeps this order.
+pub(crate) async fn note(
+    transaction: &mut PgConnection,
+    stamp: Stamp,
+    what: Audited,
+) -> Result<(), sqlx::Error> {
+    note_all(transaction, &[(stamp, what)]).await
+}
+
+/// The same for many events.
+pub(crate) async fn note_all(
+    transaction: &mut PgConnection,
+    events: &[(Stamp, Audited)],
+) -> Result<(), sqlx::Error> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let data: Result<Vec<String>, _> = events.iter().map(|(_, what)| what.data()).collect();
+    let data = data.map_err(|e| sqlx::Error::Encode(e.into()))?;
+    let ids: Vec<Uuid> = events.iter().map(|(stamp, _)| stamp.id.uuid()).collect();
+    let words: Vec<&str> = events.iter().map(|(_, what)| what.word()).collect();
+    let subjects: Vec<&str> = events.iter().map(|(_, what)| what.subject().as_str()).collect();
+    let times: Vec<_> = events.iter().map(|(stamp, _)| stamp.at.datetime()).collect();
+    let uuid = |id: UserId| id.uuid();
+    let actors: Vec<Option<Uuid>> = events.iter().map(|(stamp, _)| stamp.by.actor.map(uuid)).collect();
+    let via: Vec<Option<Uuid>> = events.iter().map(|(stamp, _)| stamp.by.via.map(uuid)).collect();
+    // Postgres tells the relay when the transaction commits, and not at all if it does not.
+    sqlx::query(
+        "with noted as (
+             insert into auth.audit (id, word, subject, time, actor, via, data)
+             select id, word, subject, time, actor, via, data::jsonb
+             from unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::uuid[], $6::uuid[], $7::text[])
+                  with ordinality as event (id, word, subject, time, actor, via, data, place)
+             order by place
+         )
+         select pg_notify($8, '')",
+    )
+    .bind(ids)
+    .bind(words)
+    .bind(subjects)
+    .bind(times)
+    .bind(actors)
+    .bind(via)
+    .bind(data)
+    .bind(CHANNEL)
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,252 @@
+//! Audit events: who may come in and with what rights, and how that changed. They have ids, words, counts and hashes
+//! only, never a name, an address or a text, so that none of them ever has to be erased.
+//!
+//! Like the events of conversations they are a contract for years: types and optional fields may be added, and a reader
+//! ignores what it does not know. Words are published as strings, so that a new word breaks no reader.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::domain::{LoginId, Time, UserId, words::schema::schema_of_written};
+
+/// Whom or what an audit event is about: an id, or a hash where there is none. It is a token of a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditSubject(String);
+
+impl AuditSubject {
+    /// The beginning of a hash, for a thing that has no id of ours. The hash of a name has to be keyed: otherwise a
+    /// reader could try names.
+    pub fn hash(hash: u128) -> Self {
+        Self(format!("{hash:032x}"))
+    }
+
+    /// The token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+macro_rules! by_id {
+    ($($id:ty),+) => {$(
+        impl From<$id> for AuditSubject {
+            fn from(id: $id) -> Self {
+                Self(Uuid::from(id).hyphenated().to_string())
+            }
+        }
+    )+};
+}
+
+by_id!(UserId, LoginId, Uuid);
+
+/// How an account came to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A person registered it.
+    Registered,
+    /// A host application provisioned it.
+    Provisioned,
+    /// It belongs to the user of an external issuer.
+    External,
+    /// It is the account of a program.
+    Service,
+}
+
+/// A field of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountField {
+    /// The unique name.
+    Username,
+    /// The name to show.
+    DisplayName,
+    /// The URL of the picture.
+    AvatarUrl,
+    /// The metadata of the host application.
+    Metadata,
+    /// The roles that the host application or an issuer gives.
+    Roles,
+    /// The scopes of a service account.
+    Scopes,
+    /// The limits of a service account.
+    Limits,
+    /// The password.
+    Password,
+}
+
+/// Why logins ended before their time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RevokedBy {
+    /// The owner ended a login in the list of logins.
+    Owner,
+    /// A refresh token came back after its use: a thief may have it.
+    Reuse,
+    /// An operator ended the logins that began before a time.
+    Operator,
+    /// The host application or the issuer ended them.
+    Host,
+}
+
+/// An account was created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountCreated {
+    /// How the account came to be: `registered`, `provisioned`, `external` or `service`.
+    #[schemars(with = "String", example = &"registered")]
+    pub origin: Origin,
+    /// A keyed hash of issuer and subject, for the account of the user of an external issuer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = &"vT3x0kXb1q8cE5fHj2mN4pQr")]
+    pub origin_hash: Option<String>,
+    /// The scopes of a service account.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(example = ["users:read"])]
+    pub scopes: Vec<String>,
+}
+
+impl AccountCreated {
+    /// An account of an origin that has no more to tell.
+    pub fn of(origin: Origin) -> Self {
+        Self { origin, origin_hash: None, scopes: Vec::new() }
+    }
+}
+
+/// An account was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountUpdated {
+    /// The changed fields: `username`, `display_name`, `avatar_url`, `metadata`, `roles`, `scopes`, `limits` or
+    /// `password`. Their values are not here: read the account.
+    #[schemars(with = "Vec<String>", example = ["display_name"])]
+    pub changed: Vec<AccountField>,
+    /// The number of logins that ended with a changed password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 2)]
+    pub logins_revoked: Option<u32>,
+}
+
+/// An account was deactivated: it keeps its place in conversations, and cannot act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountSuspended {}
+
+/// A deactivated account may act again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountRestored {}
+
+/// Logins of an account ended before their time. A login that is logged out, or ends with a changed password, is not
+/// told here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LoginRevoked {
+    /// The logins.
+    pub logins: Vec<LoginId>,
+    /// Why: `owner`, `reuse` (a refresh token came back after its use), `operator` or `host`.
+    #[schemars(with = "String", example = &"owner")]
+    pub by: RevokedBy,
+}
+
+/// A key of a service account was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KeyCreated {
+    /// The service account.
+    pub account_id: UserId,
+    /// The scopes of the key.
+    #[schemars(example = ["users:read"])]
+    pub scopes: Vec<String>,
+    /// The time at which the key ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+    /// Whether the key works from some networks only.
+    #[schemars(example = false)]
+    pub is_limited_to_networks: bool,
+}
+
+/// A key of a service account was replaced, and ends after the overlap.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KeyRotated {
+    /// The service account.
+    pub account_id: UserId,
+    /// The new key.
+    #[schemars(with = "LoginId")]
+    pub new_key_id: Uuid,
+    /// The time at which the old key ends.
+    pub expires_at: Time,
+}
+
+/// A key of a service account was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KeyRevoked {
+    /// The service account.
+    pub account_id: UserId,
+}
+
+/// An external issuer was added to the settings. The id in the subject is a hash of the issuer's URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct IssuerAdded {}
+
+/// An external issuer was removed from the settings. The id in the subject is a hash of the issuer's URL.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct IssuerRemoved {}
+
+/// The published description of a type of audit events.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditType {
+    /// The name of the type, for example `account.created`. The word before the dot is the area.
+    pub word: &'static str,
+    /// The JSON Schema of the data of such an event, with an example.
+    pub schema: serde_json::Value,
+}
+
+macro_rules! audited {
+    ($($(#[$doc:meta])* $variant:ident $word:literal;)+) => {
+        /// One audit event: its subject, and its data.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub enum Audited {
+            $($(#[$doc])* $variant(AuditSubject, $variant),)+
+        }
+
+        impl Audited {
+            /// The types of all audit events.
+            pub fn types() -> Vec<AuditType> {
+                vec![$(AuditType { word: $word, schema: schema_of_written::<$variant>() }),+]
+            }
+
+            /// The type of the event.
+            pub fn word(&self) -> &'static str {
+                match self { $(Self::$variant(..) => $word),+ }
+            }
+
+            /// Whom or what the event is about.
+            pub fn subject(&self) -> &AuditSubject {
+                match self { $(Self::$variant(subject, _) => subject),+ }
+            }
+
+            /// The data of the event as JSON text.
+            pub fn data(&self) -> serde_json::Result<String> {
+                match self { $(Self::$variant(_, data) => serde_json::to_string(data)),+ }
+            }
+        }
+    };
+}
+
+audited! {
+    /// About the account.
+    AccountCreated "account.created";
+    /// About the account.
+    AccountUpdated "account.updated";
+    /// About the account.
+    AccountSuspended "account.suspended";
+    /// About the account.
+    AccountRestored "account.restored";
+    /// About the key.
+    KeyCreated "key.created";
+    /// About the old key.
+    KeyRotated "key.rotated";
+    /// About the key.
+    KeyRevoked "key.revoked";
+    /// About the issuer, by the hash of its URL.
+    IssuerAdded "issuer.added";
+    /// About the issuer, by the hash of its URL.
+    IssuerRemoved "issuer.removed";
+    /// About the account.
+    LoginRevoked "login.revoked";
+}
