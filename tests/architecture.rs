@@ -163,7 +163,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("http_body_util", &["listen"]),
     ("hyper", &["listen"]),
     ("hyper_util", &["listen"]),
-    ("icu_properties", &["domain", "views"]),
+    ("icu_properties", &["credentials", "domain", "views"]),
     ("jsonwebtoken", &["credentials"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),

@@ -10,9 +10,11 @@ pub mod domain;
 
 #[path = "../../src/credentials"]
 pub mod credentials {
+    pub mod bidi;
     pub mod keys;
     pub mod names;
     pub mod password;
+    pub mod precis;
     pub mod refresh_token;
     pub mod tokens;
     pub mod username;

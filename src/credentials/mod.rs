@@ -1,10 +1,12 @@
 //! Proofs of an identity: passwords, access tokens, refresh tokens and keys.
 
 mod avatar;
+mod bidi;
 mod keys;
 mod names;
 mod password;
 mod password_hash;
+mod precis;
 pub(crate) mod refresh_token;
 mod tokens;
 mod username;

@@ -1,13 +1,23 @@
-//! Passwords as typed: bounded, wiped from memory after use, and when chosen not too easy to guess.
+//! Passwords: prepared by the profile `OpaqueString` of RFC 8265, bounded, wiped from memory after use, and when chosen
+//! not too easy to guess.
 
 use std::{collections::HashSet, fmt, sync::LazyLock};
 
+use icu_properties::props::{EnumeratedProperty as _, GeneralCategory};
 use thiserror::Error;
+use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
-use crate::credentials::Username;
+use crate::credentials::{
+    Username,
+    precis::{Class, misplaced},
+};
 
-/// A password as typed, byte for byte. Nothing is trimmed, folded or cut.
+/// The most bytes of a password. A longer one would only cost time.
+const LIMIT: usize = 512;
+
+/// A password, prepared by `OpaqueString`: two keyboards that write one character in two ways type one password.
+/// Nothing is trimmed, folded or cut.
 #[derive(Clone)]
 pub struct Password(Zeroizing<String>);
 
@@ -20,6 +30,9 @@ pub enum BadPassword {
     /// The text has more than 128 characters or 512 bytes.
     #[error("a password has at most 128 characters and 512 bytes: choose a shorter one")]
     TooLong,
+    /// A character is a control character, invisible at its place, or not assigned in Unicode.
+    #[error("the character U+{:04X} is not accepted in a password: leave the character out", u32::from(*.0))]
+    Character(char),
     /// The text is one of the most used passwords, which attackers try first.
     #[error("this password is one of the most used passwords: choose another password")]
     Common,
@@ -52,11 +65,15 @@ impl Password {
         Ok(password)
     }
 
-    /// A password to check. Only the limit of 512 bytes applies, because the password may have been chosen
-    /// under other rules.
+    /// A password to check, prepared as a chosen one. Of the limits only that of 512 bytes applies, because the
+    /// password may have been chosen under other rules.
     pub fn present(typed: String) -> Result<Self, BadPassword> {
-        let password = Self(Zeroizing::new(typed));
-        (password.0.len() <= 512).then_some(password).ok_or(BadPassword::TooLong)
+        let typed = Zeroizing::new(typed);
+        if let Some(c) = misplaced(&typed, Class::Freeform) {
+            return Err(BadPassword::Character(c));
+        }
+        let prepared = if typed.is_ascii() { typed } else { prepared(&typed) };
+        (prepared.len() <= LIMIT).then_some(Self(prepared)).ok_or(BadPassword::TooLong)
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -68,6 +85,15 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
+}
+
+/// The text with every space as U+0020, in NFC. The capacity is for the longest that NFC can make of a text, so that no
+/// copy is left behind in memory.
+fn prepared(typed: &str) -> Zeroizing<String> {
+    let is_space = |c| GeneralCategory::for_char(c) == GeneralCategory::SpaceSeparator;
+    let mut prepared = Zeroizing::new(String::with_capacity(3 * typed.len()));
+    prepared.extend(typed.chars().map(|c| if is_space(c) { ' ' } else { c }).nfc());
+    prepared
 }
 
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
@@ -83,14 +109,17 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_kept_byte_for_byte() {
+    fn a_composed_password_is_kept_byte_for_byte() {
         for typed in [
             "        ",
             " lead and trail ",
-            "nul\0nul\0nul",
             "🔑🔑🔑🔑🔑🔑🔑🔑",
             "caf\u{e9} noir",
-            "cafe\u{301} noir",
+            "correct horse battery staple",
+            "Correct Horse Battery Staple",
+            "πßå πßå πßå",
+            "Jack of ♦s",
+            "ﬁ ２ henry\u{2163}",
             &"x".repeat(128),
             &"😀".repeat(128),
         ] {
@@ -99,11 +128,52 @@ mod tests {
     }
 
     #[test]
+    fn one_password_has_one_form_on_all_keyboards() {
+        for (typed, kept) in [
+            ("cafe\u{301} noir", "caf\u{e9} noir"),
+            ("foo\u{1680}bar baz", "foo bar baz"),
+            ("un\u{A0}café\u{202F}!", "un café !"),
+            ("wide\u{3000}space", "wide space"),
+            ("12 k\u{212A} 5 \u{212B}", "12 kK 5 \u{c5}"),
+        ] {
+            assert_eq!(choose(typed).expect("password").bytes(), kept.as_bytes(), "{typed:?}");
+            let presented = Password::present(typed.to_owned()).expect("password");
+            assert_eq!(presented.bytes(), kept.as_bytes(), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_has_no_character_that_nobody_can_type_again() {
+        for (typed, why) in [
+            ("my cat is a \tby", '\t'),
+            ("nul\0nul\0nul", '\0'),
+            ("two\nlines of it", '\n'),
+            ("soft\u{AD}hyphen", '\u{AD}'),
+            ("bom \u{FEFF} inside", '\u{FEFF}'),
+            ("private \u{E000} use", '\u{E000}'),
+            ("not yet \u{378} there", '\u{378}'),
+        ] {
+            assert_eq!(choose(typed).err(), Some(BadPassword::Character(why)), "{typed:?}");
+            assert_eq!(
+                Password::present(typed.to_owned()).err(),
+                Some(BadPassword::Character(why)),
+                "{typed:?}"
+            );
+        }
+        assert!(Password::present(String::new()).is_ok(), "no account has it, which the check says");
+    }
+
+    #[test]
     fn the_length_is_counted_in_characters_and_bytes() {
         assert_eq!(choose("ü7üüüüü").err(), Some(BadPassword::TooShort));
         assert_eq!(choose(&"x".repeat(129)).err(), Some(BadPassword::TooLong));
         assert_eq!(choose(&"x".repeat(1 << 20)).err(), Some(BadPassword::TooLong));
         assert_eq!(Password::present("x".repeat(513)).err(), Some(BadPassword::TooLong));
+        // Seven characters for eight keys, 128 for 256, and 504 bytes for 672.
+        assert_eq!(choose("cafe\u{301} no").err(), Some(BadPassword::TooShort));
+        assert!(choose(&"e\u{301}".repeat(128)).is_ok());
+        assert!(Password::present("\u{3000}e\u{301}".repeat(168)).is_ok());
+        assert_eq!(choose(&"\u{1D160}".repeat(43)).err(), Some(BadPassword::TooLong));
         assert!(Password::present("short".to_owned()).is_ok());
     }
 

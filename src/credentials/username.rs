@@ -2,15 +2,21 @@
 
 use std::fmt;
 
+use icu_properties::props::{EastAsianWidth, EnumeratedProperty as _};
 use thiserror::Error;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_security::{GeneralSecurityProfile, MixedScript, skeleton};
 
-use crate::credentials::names::piles_marks;
+use crate::credentials::{
+    bidi::follows_bidi_rule,
+    names::piles_marks,
+    precis::{Class, misplaced},
+};
 
 /// A user name: 1 to 64 letters and digits of one script, with `_`, `.` and `-` between them. The name is
-/// kept in NFKC and lower case (as in RFC 8265, `UsernameCaseMapped`): a capital letter can look like another
-/// letter (`I` and `l`), and its small form does not. The spelling that a person prefers is the display name.
+/// prepared by the profile `UsernameCaseMapped` of RFC 8265, so it is kept in lower case: a capital letter can look
+/// like another letter (`I` and `l`), and its small form does not. The spelling that a person prefers is the display
+/// name. All rules beyond the profile refuse names that people could take for others.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Username(String);
 
@@ -29,6 +35,11 @@ pub enum BadUsername {
     /// The name mixes letters of different scripts, as in `аdmin` with a Cyrillic а.
     #[error("a user name is of one script: do not mix, for example, Latin and Cyrillic letters")]
     MixedScripts,
+    /// The name runs from right to left, but begins with a digit or mixes two kinds of digits (RFC 5893).
+    #[error(
+        "a user name that runs from right to left begins with a letter and has digits of one kind: change the digits"
+    )]
+    MixedDirections,
     /// A letter has more accents than any language writes.
     #[error("a letter has too many marks: remove some marks")]
     PiledMarks,
@@ -47,11 +58,13 @@ impl Username {
         if !fits(typed) {
             return Err(BadUsername::Length);
         }
-        let name: String = typed.nfkc().collect::<String>().to_lowercase().nfkc().collect();
+        let narrow: String = typed.chars().flat_map(narrowed).collect();
+        let name: String = narrow.to_lowercase().nfc().collect();
         if !fits(&name) {
             return Err(BadUsername::Length);
         }
-        if let Some(c) = name.chars().find(|&c| !is_accepted(c)) {
+        let refused = narrow.nfc().chain(name.chars()).find(|&c| !is_accepted(c));
+        if let Some(c) = refused.or_else(|| misplaced(&narrow, Class::Identifier)) {
             return Err(BadUsername::Character(c));
         }
         let begins_well = name.starts_with(|c: char| c.is_alphanumeric() && !is_combining_mark(c));
@@ -65,6 +78,9 @@ impl Username {
         if !name.as_str().is_single_script() {
             return Err(BadUsername::MixedScripts);
         }
+        if !follows_bidi_rule(&name) {
+            return Err(BadUsername::MixedDirections);
+        }
         if is_reserved(&name) {
             return Err(BadUsername::Reserved);
         }
@@ -76,7 +92,7 @@ impl Username {
         Self(name)
     }
 
-    /// The name, in NFKC and lower case.
+    /// The name, composed (NFC) and in lower case.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -97,6 +113,14 @@ impl fmt::Debug for Username {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.0, f)
     }
+}
+
+/// The width mapping of RFC 8265: a wide or narrow form of a character becomes the character.
+fn narrowed(c: char) -> impl Iterator<Item = char> {
+    let has_width =
+        matches!(EastAsianWidth::for_char(c), EastAsianWidth::Fullwidth | EastAsianWidth::Halfwidth);
+    let mapped = has_width.then(|| std::iter::once(c).nfkc());
+    std::iter::once(c).filter(move |_| !has_width).chain(mapped.into_iter().flatten())
 }
 
 fn is_accepted(c: char) -> bool {
@@ -198,7 +222,33 @@ mod tests {
     #[test]
     fn a_name_is_kept_in_lower_case_and_composed() {
         assert_eq!(Username::parse("ZOE\u{0308}").expect("name").as_str(), "zoë");
-        assert_eq!(Username::parse("ﬁlip").expect("name").as_str(), "filip");
+        assert_eq!(Username::parse("ｆｉｌｉｐ").expect("name").as_str(), "filip");
+        assert_eq!(Username::parse("ｶﾞﾝﾏ").expect("name").as_str(), "ガンマ");
+    }
+
+    /// RFC 8265, section 3.5. What the project adds to the profile refuses example 1 (for its `@`) too.
+    #[test]
+    fn names_are_prepared_as_the_examples_of_the_standard() {
+        for (typed, kept) in [
+            ("juliet", "juliet"),
+            ("fussball", "fussball"),
+            ("fu\u{DF}ball", "fußball"),
+            ("\u{3C0}", "π"),
+            ("\u{3A3}", "σ"),
+            ("\u{3C3}", "σ"),
+            ("\u{3C2}", "ς"),
+        ] {
+            assert_eq!(Username::parse(typed).expect("name").as_str(), kept, "{typed:?}");
+        }
+        for (typed, why) in [
+            ("juliet@example.com", BadUsername::Character('@')),
+            ("foo bar", BadUsername::Character(' ')),
+            ("", BadUsername::Length),
+            ("henry\u{2163}", BadUsername::Character('\u{2163}')),
+            ("\u{265A}", BadUsername::Character('\u{265A}')),
+        ] {
+            assert_eq!(Username::parse(typed).err(), Some(why), "{typed:?}");
+        }
     }
 
     #[test]
@@ -207,7 +257,11 @@ mod tests {
         for (typed, why) in [
             ("", Length),
             (&*"x".repeat(65), Length),
-            (&*"ﷺ".repeat(64), Length),
+            (&*"ﷺ".repeat(64), Character('ﷺ')),
+            ("ﬁlip", Character('ﬁ')),
+            (&*"İ".repeat(64), Length),
+            ("1דוד", MixedDirections),
+            ("محمد\u{0661}2", MixedDirections),
             ("a b", Character(' ')),
             (" x", Character(' ')),
             ("a\u{200B}b", Character('\u{200B}')),
@@ -249,7 +303,7 @@ mod tests {
     fn names_that_look_alike_have_one_key() {
         for (one, other) in [
             ("Ana", "ana"),
-            ("ﬁlip", "filip"),
+            ("ｆｉｌｉｐ", "filip"),
             ("İ", "i"),
             ("ı", "i"),
             ("user1", "userl"),

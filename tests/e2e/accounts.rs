@@ -4,7 +4,7 @@ use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{PASSWORD, Person, World, ask, open};
+use crate::world::{PASSWORD, Person, World, ask, open, send};
 
 #[tokio::test]
 async fn a_name_is_taken_once() {
@@ -158,6 +158,32 @@ async fn a_picture_is_shown_to_others_until_it_is_removed() {
         "id": ana.id, "username": ana.name, "display_name": "Ana B.", "avatar_url": null, "kind": "user",
     });
     assert_eq!(found["items"], json!([expected]));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_password_is_one_on_all_keyboards() {
+    let world = World::start().await;
+    let address = world.nodes[0].address;
+    // One keyboard composes the é and writes a plain space; others write an accent behind the e, or a space that
+    // does not break. RFC 8265 makes them one password at registration, log-in and change alike.
+    let (composed, apart, unbroken) = ("caf\u{e9} noir", "cafe\u{301} noir", "caf\u{e9}\u{a0}noir");
+    let body = |password: &str| json!({ "username": "ren\u{e9}", "password": password });
+    ask(address, Method::POST, "/v1/accounts", Some(body(apart))).await.expect(201);
+    let log_in = |body: Value| ask(address, Method::POST, "/v1/logins", Some(body));
+    for typed in [composed, apart, unbroken] {
+        let typed = json!({ "username": "RENE\u{301}", "password": typed });
+        log_in(typed).await.expect(201);
+    }
+    let login = log_in(body(composed)).await.expect(201);
+    log_in(body("cafe noir")).await.refuses(401, "bad_credentials");
+    let new = "noir na\u{ef}f";
+    let change = json!({ "current_password": unbroken, "new_password": "noir\u{3000}nai\u{308}f" });
+    let token = login["access_token"].as_str();
+    let http = reqwest::Client::new();
+    send(&http, address, Method::PUT, "/v1/me/password", token, Some(change)).await.expect(204);
+    log_in(body(new)).await.expect(201);
+    log_in(body(composed)).await.refuses(401, "bad_credentials");
     world.finish().await;
 }
 

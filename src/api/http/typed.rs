@@ -22,6 +22,7 @@ impl Wrong for BadUsername {
             Self::Character(_) => "forbidden_character",
             Self::Edge => "bad_edge",
             Self::MixedScripts => "mixed_scripts",
+            Self::MixedDirections => "mixed_directions",
             Self::PiledMarks => "piled_marks",
             Self::Reserved => "reserved",
         }
@@ -57,6 +58,7 @@ impl Wrong for BadPassword {
         match self {
             Self::TooShort => "too_short",
             Self::TooLong => "too_long",
+            Self::Character(_) => "forbidden_character",
             Self::Common => "too_common",
             Self::Guessable => "too_guessable",
         }

@@ -21,10 +21,11 @@ use crate::{
 #[oai(example)]
 struct RegisterRequest {
     /// The name by which other users find the account: letters and digits of one script, with `_`, `.` and `-`
-    /// between them. The server keeps it in lower case
+    /// between them, prepared by `UsernameCaseMapped` of RFC 8265. The server keeps it in lower case
     #[oai(validator(min_length = 1, max_length = 64))]
     username: String,
-    /// The password: any characters, at most 512 bytes. The server refuses the most used passwords
+    /// The password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
+    /// server refuses the most used passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
     /// The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed. The default is the

@@ -43,7 +43,8 @@ struct PasswordChange {
     /// The present password, at most 512 bytes
     #[oai(validator(max_length = 512))]
     current_password: String,
-    /// The new password: any characters, at most 512 bytes. The server refuses the most used passwords
+    /// The new password: any visible characters and spaces, at most 512 bytes, prepared by `OpaqueString` of RFC 8265. The
+    /// server refuses the most used passwords
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
