@@ -95,6 +95,7 @@ async fn created(stage: &Stage, members: Vec<UserId>) -> ConversationId {
         event,
         key: None,
         trace: None,
+        via: None,
     };
     stage.log.append_roster(&draft, Position::START).await.expect("a conversation");
     id
@@ -273,7 +274,7 @@ async fn grow(stage: &Stage, conversation: ConversationId, actor: UserId, change
     for _ in 0..changes {
         let event = Event::MemberAdded(MemberAdded { user_id: clock.id(UserId::known), role: Role::Member });
         let (id, time) = (clock.id(EventId::known), clock.now());
-        let draft = Draft { conversation, id, actor, time, event, key: None, trace: None };
+        let draft = Draft { conversation, id, actor, time, event, key: None, via: None, trace: None };
         last = stage.log.append_roster(&draft, last).await.expect("a change");
     }
     last

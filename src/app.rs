@@ -28,7 +28,7 @@ pub use snapshots::snapshots;
 use patience::{RETRY, patiently};
 
 use crate::{
-    access::Access,
+    access::{Access, Bearers},
     accounts,
     admin::{self, Health, monitor},
     api,
@@ -185,6 +185,7 @@ async fn start(
     let hasher = settings.hasher()?;
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
+    let bearers = Bearers { tokens: tokens.clone(), revoked: revoked.clone(), clock: clock.clone() };
 
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
@@ -244,7 +245,7 @@ async fn start(
             limits: limits.clone(),
             overload: overload.clone(),
             clock: clock.clone(),
-            tokens: tokens.clone(),
+            bearers: bearers.clone(),
             revoked: revoked.clone(),
             presence: presence.clone(),
             hub,
@@ -313,17 +314,7 @@ async fn start(
         clock: clock.clone(),
         stopping: stopping.subscribe(),
     };
-    let parts = api::Parts {
-        commands,
-        reading,
-        access,
-        events,
-        tokens,
-        revoked,
-        limits: limits.clone(),
-        clock: clock.clone(),
-        info,
-    };
+    let parts = api::Parts { commands, reading, access, events, bearers, limits: limits.clone(), info };
     let mut routes = match roles.contains(&NodeRole::Api) {
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
         false => Route::new(),

@@ -3,7 +3,7 @@
 //! # A tour
 //!
 //! A message comes in at an edge: [`api`] (REST) or [`gateway`] (WebSocket). The edge checks the
-//! token with [`credentials`] and makes one call to [`commands`]. The command loads the roster of
+//! token with [`access`] and makes one call to [`commands`]. The command loads the roster of
 //! the conversation, lets the pure rules of [`domain`] decide, and appends the resulting event to
 //! the [`log`]. The caller gets an answer, with the event's position, when JetStream has stored the
 //! event. From there the event goes two ways. Each process follows the log in [`live`], and the hub
@@ -32,9 +32,9 @@
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
-//! | [`access`] | how a person gets **in**, and how access ends on all nodes: register, find users, log in, refresh, log out, block | accounts, credentials, commands, limits, live |
+//! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, commands, limits, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
-//! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
+//! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | access, commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
 //! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | limits (the limit that a refusal names) |
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |

@@ -71,6 +71,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         "gateway",
         At(6),
         &[
+            "access",
             "commands",
             "credentials",
             "domain",

@@ -129,7 +129,7 @@ fn samples_are_read_and_written_back_byte_by_byte() {
         let event = recorded.event.unwrap_or_else(|| panic!("{name}: this version does not know the type"));
         let key = event.client_id().map(|key| key.to_owned().try_into().expect("a key"));
         let Recorded { conversation, id, actor, time, .. } = recorded;
-        let draft = Draft { conversation, id, actor, time, event, key, trace: None };
+        let draft = Draft { conversation, id, actor, via: None, time, event, key, trace: None };
         assert_eq!(draft.payload(), sample.payload.as_bytes(), "{name}");
         assert_eq!(draft.subject(), sample.subject, "{name}");
         let written = |url: Option<&str>| -> std::collections::BTreeMap<String, String> {

@@ -147,7 +147,16 @@ pub fn draft(
     event: Event,
     key: Option<ClientId>,
 ) -> Draft {
-    Draft { conversation, id: clock.id(EventId::known), actor, time: clock.now(), event, key, trace: None }
+    Draft {
+        conversation,
+        id: clock.id(EventId::known),
+        actor,
+        time: clock.now(),
+        event,
+        key,
+        via: None,
+        trace: None,
+    }
 }
 
 /// The nth message, of somebody in one of the conversations. It has a number of its own; one in a

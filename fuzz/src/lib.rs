@@ -11,17 +11,21 @@ pub mod domain;
 #[path = "../../src/credentials"]
 pub mod credentials {
     pub mod bidi;
+    pub mod identity;
     pub mod keys;
     pub mod names;
     pub mod password;
     pub mod precis;
     pub mod refresh_token;
+    pub mod scopes;
     pub mod tokens;
     pub mod username;
 
+    pub use identity::Identity;
     pub use keys::Keys;
     pub use names::{DeviceName, DisplayName};
     pub use password::Password;
+    pub use scopes::{Scope, Scopes};
     pub use tokens::{BadToken, Tokens};
     pub use username::Username;
 

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod attempts;
+mod bearer;
 mod blocks;
 mod error;
 mod grant;
@@ -16,6 +17,7 @@ mod people;
 mod refresh;
 mod revoking;
 
+pub use bearer::{Bearers, NotAuthenticated};
 pub use error::AccessError;
 pub use grant::Grant;
 pub use logins::Attempt;

@@ -7,7 +7,7 @@ use poem::{EndpointExt, Response, Route, endpoint::make_sync, get, http::header}
 use poem_openapi::{OpenApi, OpenApiService};
 
 use crate::{
-    access::Access,
+    access::{Access, Bearers},
     api::{
         http::{
             caller::{Door, READS},
@@ -36,11 +36,8 @@ use crate::{
             users::Users,
         },
     },
-    clock::Clock,
     commands::Commands,
-    credentials::Tokens,
     limits::RateLimits,
-    live::Revoked,
     problems,
     reading::{Events, Reading},
     shares::Shares,
@@ -56,14 +53,10 @@ pub struct Parts {
     pub access: Access,
     /// The events that a caller can follow.
     pub events: Events,
-    /// The keys that check access tokens.
-    pub tokens: Arc<Tokens>,
-    /// The revoked logins.
-    pub revoked: Arc<Revoked>,
+    /// The check of the callers' proofs.
+    pub bearers: Bearers,
     /// The rate limits.
     pub limits: Arc<RateLimits>,
-    /// The time, by which tokens expire.
-    pub clock: Clock,
     /// The answer of `GET /v1/info`.
     pub info: Info,
 }
@@ -98,9 +91,9 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let Parts { commands, reading, access, events, tokens, revoked, limits, clock, info } = parts;
-    let keys = keys::published(&tokens);
-    let door = Door { tokens, revoked, clock, reads: Shares::new(READS), limits };
+    let Parts { commands, reading, access, events, bearers, limits, info } = parts;
+    let keys = keys::published(&bearers.tokens);
+    let door = Door { bearers, reads: Shares::new(READS), limits };
     let operations: Operations = (
         Accounts { access: access.clone() },
         Logins { access: access.clone() },

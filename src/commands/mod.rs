@@ -3,6 +3,7 @@
 //! The rules are in [`crate::domain`]; here they meet the log. A command answers when its event is stored. The private
 //! settings of a member are the exception: they are a row of [`crate::accounts`], and no event.
 
+pub mod acting;
 mod acts;
 mod advance;
 mod blocks;

@@ -6,7 +6,7 @@ use sqlx::PgPool;
 
 use crate::{
     clock::Clock,
-    commands::{bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
+    commands::{acting, bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
     domain::{ClientId, ConversationId, Event, EventId, UserId},
     limits::RateLimits,
     live::{Blocked, Conversations, Current, Receipts},
@@ -92,7 +92,15 @@ impl Commands {
         event: Event,
         key: Option<ClientId>,
     ) -> Draft {
-        let id = self.clock.id(EventId::known);
-        Draft { conversation, id, actor, time: self.clock.now(), event, key, trace: TraceParent::current() }
+        Draft {
+            conversation,
+            id: self.clock.id(EventId::known),
+            actor,
+            via: acting::via(),
+            time: self.clock.now(),
+            event,
+            key,
+            trace: TraceParent::current(),
+        }
     }
 }

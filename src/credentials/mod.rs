@@ -2,21 +2,25 @@
 
 mod avatar;
 mod bidi;
+mod identity;
 mod keys;
 mod names;
 mod password;
 mod password_hash;
 mod precis;
 pub(crate) mod refresh_token;
+mod scopes;
 mod tokens;
 mod username;
 
 pub use self::avatar::{AvatarUrl, BadAvatarUrl};
+pub(crate) use self::identity::Identity;
 pub(crate) use self::keys::BadKey;
 pub use self::keys::Keys;
 pub use self::names::{BadName, DeviceName, DisplayName};
 pub use self::password::{BadPassword, Password};
 pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn};
+pub(crate) use self::scopes::{Scope, Scopes};
 pub use self::tokens::Tokens;
-pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, Identity, LEEWAY};
+pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, LEEWAY};
 pub use self::username::{BadUsername, Username};

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     cache::Cache,
-    credentials::Keys,
+    credentials::{Identity, Keys, Scopes},
     domain::{LoginId, Time, UserId},
 };
 
@@ -25,17 +25,6 @@ const MOST_BYTES: usize = 4096;
 /// The most checked tokens in memory, about 2 MB.
 const MOST_KNOWN: usize = 16_384;
 const TYPE: &str = "at+jwt";
-
-/// The user and login of a valid token.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Identity {
-    /// The account.
-    pub user: UserId,
-    /// The login of the token. The caller has to check whether [`crate::live::Revoked`] has the login.
-    pub login: LoginId,
-    /// The time at which the token expires, without leeway.
-    pub expires_at: Time,
-}
 
 /// Why a token is refused. A client learns no further details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
@@ -134,7 +123,7 @@ impl Tokens {
         if now > end.unix_seconds().saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Expired);
         }
-        Ok(Identity { user, login, expires_at: end })
+        Ok(Identity { user, login, expires_at: end, via: None, scopes: Scopes::PERSON })
     }
 
     /// The claims of a token with a good signature for our audience, expired or not.

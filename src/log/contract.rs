@@ -153,7 +153,12 @@ fn message(of: &EventType) -> Value {
             { "$ref": "#/components/schemas/headers" },
             { "type": "object", "properties": {
                 "ce-type": { "const": name },
-                "ce-dataschema": { "pattern": format!("/schemas/{}\\.json$", name.replace('.', "\\.")) },
+                "ce-via": {
+                "type": "string",
+                "format": "uuid",
+                "description": "The service account through which the user acted, if the user did not act alone.",
+            },
+            "ce-dataschema": { "pattern": format!("/schemas/{}\\.json$", name.replace('.', "\\.")) },
             } },
         ] },
         "payload": { "$ref": format!("#/components/schemas/{name}") },
@@ -177,6 +182,7 @@ fn example_headers(word: &str, data: &Value) -> Value {
         conversation: EXAMPLE_CONVERSATION.parse::<ConversationId>().expect("an id"),
         id: EXAMPLE_EVENT.parse::<EventId>().expect("an id"),
         actor: EXAMPLE_USER.parse::<UserId>().expect("an id"),
+        via: None,
         time: EXAMPLE_TIME.parse::<Time>().expect("a time"),
         event,
         key,

@@ -30,6 +30,7 @@ static SOURCE: HeaderName = HeaderName::from_static("ce-source");
 static TIME: HeaderName = HeaderName::from_static("ce-time");
 static CONTENT_TYPE: HeaderName = HeaderName::from_static("ce-datacontenttype");
 static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
+static VIA: HeaderName = HeaderName::from_static("ce-via");
 static SCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 static TYPE: HeaderName = HeaderName::from_static("ce-type");
 static TRACE: HeaderName = HeaderName::from_static("traceparent");
@@ -43,6 +44,8 @@ pub struct Draft {
     pub id: EventId,
     /// The user who causes the event.
     pub actor: UserId,
+    /// The service account through which the user acts, if there is one.
+    pub via: Option<UserId>,
     /// The time, for people to read: order is the log's.
     pub time: Time,
     /// The event itself.
@@ -105,6 +108,9 @@ impl Draft {
         headers.insert(TIME.clone(), self.time.to_string());
         headers.insert(CONTENT_TYPE.clone(), "application/json");
         headers.insert(ACTOR.clone(), self.actor.to_string());
+        if let Some(via) = self.via {
+            headers.insert(VIA.clone(), via.to_string());
+        }
         if let Some(url) = public_url {
             headers.insert(SCHEMA.clone(), url.schema(&kind));
         }
@@ -216,6 +222,7 @@ mod tests {
             conversation: id.parse().expect("id"),
             id: id.parse().expect("id"),
             actor: id.parse().expect("id"),
+            via: None,
             time: "2026-11-24T13:10:00.123Z".parse().expect("time"),
             event: Event::MessageSent(MessageSent {
                 message_id: id.parse().expect("id"),
@@ -256,6 +263,18 @@ mod tests {
             (Position(7), draft.id, draft.actor, draft.time)
         );
         assert_eq!(read.word, "message.sent");
+    }
+
+    #[test]
+    fn a_program_that_acts_is_named_beside_the_actor() {
+        let mut draft = draft();
+        assert!(draft.headers(None).get(VIA.clone()).is_none());
+        draft.via = "01930f3c-5a7b-7c3d-8e4f-0123456789ac".parse().ok();
+        let headers = draft.headers(None);
+        let named = headers.get(VIA.clone()).map(async_nats::HeaderValue::as_str);
+        assert_eq!(named, Some("01930f3c-5a7b-7c3d-8e4f-0123456789ac"));
+        let read = Recorded::read(7, &draft.subject(), Some(&headers), draft.payload()).expect("event");
+        assert_eq!(read.actor, draft.actor);
     }
 
     #[test]

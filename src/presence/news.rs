@@ -109,6 +109,6 @@ impl Presence {
         let id = self.0.clock.id(EventId::known);
         let time = self.0.clock.now();
         let event = Event::PresenceChanged(changed);
-        Draft { conversation, id, actor: tipped.user, time, event, key: None, trace: None }
+        Draft { conversation, id, actor: tipped.user, via: None, time, event, key: None, trace: None }
     }
 }

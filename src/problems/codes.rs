@@ -56,6 +56,7 @@ codes! {
     login_revoked 401: "The login was revoked." => "Log in again.";
     message_deleted 409: "The message has been deleted." => "Choose another message.";
     method_not_allowed 405: "The resource does not have this method." => "Use a method that the header `Allow` names.";
+    missing_scope 403: "The caller has no scope for this operation; `detail` names the scope." => "Use an API key that has the scope.";
     missing_token 401: "The request has no access token." => "Send the header `Authorization: Bearer <access token>`.";
     no_such_member 404: "The user is not a member of the conversation." => "Add the user first.";
     no_such_message 404: "The message in `reply_to` does not exist in this conversation." => "Name a message of this conversation.";

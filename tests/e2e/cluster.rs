@@ -375,7 +375,7 @@ async fn a_node_leaves_a_server_that_is_cut_off_from_the_others() {
 
 fn draft(clock: &Clock, conversation: ConversationId, actor: UserId, event: Event) -> Draft {
     let (id, time) = (clock.id(EventId::known), clock.now());
-    Draft { conversation, id, actor, time, event, key: None, trace: None }
+    Draft { conversation, id, actor, time, event, key: None, via: None, trace: None }
 }
 
 #[tokio::test]

@@ -42,6 +42,7 @@ async fn is_in_many(world: &World, who: &Person, with: &Person, count: usize) {
                 event: Event::ConversationCreated(created),
                 key: None,
                 trace: None,
+                via: None,
             };
             log.append_roster(&draft, Position::START).await.expect("stored");
         }

@@ -166,6 +166,7 @@ async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
         event: Event::MessageSent(message),
         key: Some(client_id.clone()),
         trace: None,
+        via: None,
     };
     let void = log.append(&draft).await.expect("stored").position.0;
     ana.invites(&lunch, &ben).await.expect(201);

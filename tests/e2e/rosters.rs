@@ -47,7 +47,8 @@ async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Positio
             }),
         };
         let (event_id, time) = (clock.id(EventId::known), clock.now());
-        let draft = Draft { conversation: id, id: event_id, actor, time, event, key: None, trace: None };
+        let draft =
+            Draft { conversation: id, id: event_id, actor, time, event, key: None, via: None, trace: None };
         last = log.append_roster(&draft, last).await.expect("stored");
         if n % 100 == 0 {
             ana.says(lunch, "a word").await;

@@ -103,6 +103,7 @@ async fn a_reaction_that_was_stored_before_signs_had_one_form_is_the_same_reacti
             event: Event::ReactionAdded(added),
             key: None,
             trace: None,
+            via: None,
         };
         last = log.append(&draft).await.expect("stored").position.0;
     }

@@ -355,6 +355,7 @@ async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event
             event: Event::MessageSent(message),
             key: None,
             trace: None,
+            via: None,
         };
         stored.push(log.append(&draft).await.expect("stored").position.0);
     }

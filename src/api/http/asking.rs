@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use crate::domain::UserId;
+use crate::{commands::acting, credentials::Identity, domain::UserId};
 
 tokio::task_local! {
     static ASKING: OnceCell<UserId>;
@@ -10,14 +10,17 @@ tokio::task_local! {
 
 /// Answers one request, whose user is not known yet.
 pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
-    ASKING.scope(OnceCell::new(), answering).await
+    ASKING.scope(OnceCell::new(), acting::within(answering)).await
 }
 
-/// Records the user of this request, after the token was checked.
-pub(in crate::api) fn note(user: UserId) {
+/// Records the caller of this request, after the token was checked.
+pub(in crate::api) fn note(caller: &Identity) {
+    if let Some(via) = caller.via {
+        acting::note(via);
+    }
     // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
     // user.
-    let _ = ASKING.try_with(|asking| asking.set(user));
+    let _ = ASKING.try_with(|asking| asking.set(caller.user));
 }
 
 /// The user of this request, if the request had a valid token.

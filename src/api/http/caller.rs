@@ -8,13 +8,12 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 use tokio::sync::Semaphore;
 
 use crate::{
-    api::http::asking,
-    clock::Clock,
-    credentials::{self, Tokens},
+    access::Bearers,
+    api::http::{asking, scopes::Need},
+    credentials,
     domain::UserId,
     limits::{BudgetKey, Exceeded, Policy, RateLimits},
     listen::{self, ClientAddress},
-    live::Revoked,
     problems::Problem,
     shares::{Place, Shares, Sizes},
 };
@@ -52,16 +51,17 @@ impl Deref for Caller {
 
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
-    let caller = match door.admit(&bearer.token) {
+    let caller = match door.bearers.authenticate(&bearer.token).await {
         Ok(caller) => caller,
         Err(refused) => {
             door.admit_stranger(request).map_err(Problem::from)?;
-            return Err(refused.into());
+            return Err(Problem::from(refused).into());
         }
     };
-    asking::note(caller.user);
+    asking::note(&caller);
     listen::is_known(request);
     door.limits.admit(Policy::User, caller.user).map_err(Problem::from)?;
+    request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
     Ok(Admitted { caller, _place: place })
@@ -70,9 +70,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
 /// The values that the check of a caller needs.
 #[derive(Clone)]
 pub(in crate::api) struct Door {
-    pub(in crate::api) tokens: Arc<Tokens>,
-    pub(in crate::api) revoked: Arc<Revoked>,
-    pub(in crate::api) clock: Clock,
+    pub(in crate::api) bearers: Bearers,
     pub(in crate::api) reads: Shares<UserId>,
     pub(in crate::api) limits: Arc<RateLimits>,
 }
@@ -85,14 +83,6 @@ impl Door {
             None => Ok(()),
         }
     }
-
-    fn admit(&self, token: &str) -> Result<credentials::Identity, Problem> {
-        let caller = self.tokens.verify(token, self.clock.now())?;
-        match self.revoked.contains(caller.login) {
-            false => Ok(caller),
-            true => Err(Problem::unauthorized("login_revoked", "This login has been revoked: log in again.")),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -100,48 +90,53 @@ mod tests {
     use super::*;
     use crate::{
         api::http::examples,
-        credentials::{ACCESS_LIFE, Keys, LEEWAY},
+        clock::Clock,
+        credentials::{ACCESS_LIFE, Keys, LEEWAY, Tokens},
         limits::Rates,
+        live::Revoked,
     };
 
     fn door_at(seconds: u64) -> Door {
         let keys = Keys::from_pem(&Keys::generate_pem(), None).expect("keys");
         let now = examples::time().plus(Duration::from_secs(seconds));
         Door {
-            tokens: Tokens::new(keys, "verbatim", "verbatim").into(),
-            revoked: Arc::default(),
-            clock: Clock::new(move || now.datetime()),
+            bearers: Bearers {
+                tokens: Tokens::new(keys, "verbatim", "verbatim").into(),
+                revoked: Arc::<Revoked>::default(),
+                clock: Clock::new(move || now.datetime()),
+            },
             reads: Shares::new(READS),
             limits: RateLimits::new(Rates::default(), &[0; 32]).into(),
         }
     }
 
     fn token(door: &Door) -> String {
-        door.tokens.issue(examples::ana(), examples::login(), examples::time(), "1".into())
+        door.bearers.tokens.issue(examples::ana(), examples::login(), examples::time(), "1".into())
     }
 
-    fn code(door: &Door, token: &str) -> &'static str {
-        let problem = door.admit(token).expect_err("refused");
+    async fn code(door: &Door, token: &str) -> &'static str {
+        let refused = door.bearers.authenticate(token).await.expect_err("refused");
+        let problem = Problem::from(refused);
         assert_eq!(problem.status, 401);
         assert_eq!(problem.headers[0].0, "www-authenticate");
         problem.code
     }
 
-    #[test]
-    fn a_token_of_ours_tells_who_asks() {
+    #[tokio::test]
+    async fn a_token_of_ours_tells_who_asks() {
         let door = door_at(0);
-        let caller = door.admit(&token(&door)).expect("caller");
+        let caller = door.bearers.authenticate(&token(&door)).await.expect("caller");
         assert_eq!((caller.user, caller.login), (examples::ana(), examples::login()));
     }
 
-    #[test]
-    fn a_token_that_is_none_or_over_or_revoked_is_told_apart() {
+    #[tokio::test]
+    async fn a_token_that_is_none_or_over_or_revoked_is_told_apart() {
         let door = door_at(0);
-        assert_eq!(code(&door, "nobody"), "invalid_token");
-        assert_eq!(code(&door, &token(&door_at(0))), "invalid_token", "of another key");
-        door.revoked.insert(examples::login());
-        assert_eq!(code(&door, &token(&door)), "login_revoked");
+        assert_eq!(code(&door, "nobody").await, "invalid_token");
+        assert_eq!(code(&door, &token(&door_at(0))).await, "invalid_token", "of another key");
+        door.bearers.revoked.insert(examples::login());
+        assert_eq!(code(&door, &token(&door)).await, "login_revoked");
         let late = door_at((ACCESS_LIFE + LEEWAY).as_secs() + 1);
-        assert_eq!(code(&late, &token(&late)), "token_expired");
+        assert_eq!(code(&late, &token(&late)).await, "token_expired");
     }
 }

@@ -17,6 +17,7 @@ pub mod reasons;
 pub mod refusals;
 pub mod reply;
 pub mod schemas;
+pub mod scopes;
 pub mod shown;
 pub mod strict;
 pub mod translated;

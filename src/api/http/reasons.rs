@@ -5,7 +5,7 @@ use std::time::Duration;
 use poem::http::StatusCode;
 
 use crate::{
-    access::AccessError,
+    access::{AccessError, NotAuthenticated},
     api::http::typed::Wrong as _,
     commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
@@ -98,6 +98,12 @@ impl From<BadToken> for Problem {
             BadToken::Expired => "token_expired",
         };
         Self::unauthorized(code, sentence(bad))
+    }
+}
+
+impl From<NotAuthenticated> for Problem {
+    fn from(refused: NotAuthenticated) -> Self {
+        Self::unauthorized(refused.code(), sentence(refused))
     }
 }
 

@@ -106,15 +106,15 @@ refusals! {
     /// An operation that needs no token, and makes a resource whose name may be taken.
     Claimed: 409;
     /// An operation that needs a token.
-    SignedIn: 401;
+    SignedIn: 401 403;
     /// An operation that needs a token and one more proof of identity.
     Proven: 401 403;
     /// An operation that makes a resource once for each key, unless one user blocks the other.
     Keyed: 401 403 409;
     /// An operation that continues from a cursor.
-    Followed: 401 410;
+    Followed: 401 403 410;
     /// An operation on a resource that may not exist.
-    Found: 401 404;
+    Found: 401 403 404;
     /// An operation on a resource that may not exist, under rules that may forbid the operation.
     Ruled: 401 403 404 409;
 }

@@ -13,7 +13,13 @@ use poem_openapi::{
     registry::{MetaApi, MetaParamIn, Registry},
 };
 
-use crate::{api::http::translated::of_error, problems::Problem};
+use crate::{
+    api::http::{
+        scopes::{Need, need_of},
+        translated::of_error,
+    },
+    problems::Problem,
+};
 
 /// The methods of HTTP.
 pub(in crate::api) static METHODS: LazyLock<[Method; 10]> = LazyLock::new(|| {
@@ -61,11 +67,12 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The names of an operation's parameters in the query and in the headers.
+/// The names of an operation's parameters in the query and in the headers, and what it needs of its caller.
 #[derive(Default)]
 struct Parameters {
     query: Vec<String>,
     headers: Vec<String>,
+    need: Option<Need>,
 }
 
 fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
@@ -78,7 +85,9 @@ fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
                     let params = operation.params.iter().filter(move |param| param.in_type == kind);
                     params.map(|param| param.name.clone()).collect()
                 };
-                let known = Parameters { query: of(MetaParamIn::Query), headers: of(MetaParamIn::Header) };
+                let need = operation.operation_id.and_then(need_of);
+                let known =
+                    Parameters { query: of(MetaParamIn::Query), headers: of(MetaParamIn::Header), need };
                 ((route.clone(), operation.method.clone()), known)
             })
         })
@@ -127,6 +136,9 @@ impl Endpoint for Operation {
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);
         if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
             return Ok(problem.into_response());
+        }
+        if let Some(need) = self.known.need {
+            request.set_data(need);
         }
         let answer = self.operation.call(request).await;
         Ok(answer.unwrap_or_else(|error| of_error(error).into_response()))

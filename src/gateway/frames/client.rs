@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    credentials::Scope,
     domain::{ClientId, ConversationId, Emoji, MessageId, Metadata, Position, Status, Text},
     gateway::frames::filter::Filter,
     overload::WorkKind,
@@ -229,6 +230,24 @@ impl ClientFrame {
             | Self::Pin { .. }
             | Self::Unpin { .. } => Some(WorkKind::Send),
             Self::Hello { .. } | Self::Authenticate { .. } | Self::Ping { .. } => None,
+        }
+    }
+
+    /// The scope that the client needs for the frame, besides [`Scope::EventsRead`], which the socket needs.
+    pub fn scope(&self) -> Option<Scope> {
+        match self {
+            Self::Send { .. }
+            | Self::Edit { .. }
+            | Self::Delete { .. }
+            | Self::React { .. }
+            | Self::Unreact { .. }
+            | Self::Pin { .. }
+            | Self::Unpin { .. }
+            | Self::Typing { .. } => Some(Scope::MessagesWrite),
+            Self::Read { .. } | Self::Delivered { .. } => Some(Scope::ReceiptsWrite),
+            Self::Hello { .. } | Self::Presence { .. } | Self::Authenticate { .. } | Self::Ping { .. } => {
+                None
+            }
         }
     }
 }

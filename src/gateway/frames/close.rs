@@ -1,6 +1,6 @@
 //! The reasons to close a socket that the protocol adds to those of the wire.
 
-use crate::{credentials::BadToken, gateway::wire::close::ComesBack};
+use crate::{access::NotAuthenticated, credentials::BadToken, gateway::wire::close::ComesBack};
 
 pub(crate) use crate::gateway::wire::close::Close;
 
@@ -55,11 +55,11 @@ impl Close {
     pub const UNKNOWN_PROTOCOL: Self = Self::new(4505, "unknown_protocol", ComesBack::No);
 }
 
-impl From<BadToken> for Close {
-    fn from(bad: BadToken) -> Self {
-        match bad {
-            BadToken::Expired => Self::TOKEN_EXPIRED,
-            BadToken::Invalid => Self::INVALID_TOKEN,
+impl From<&NotAuthenticated> for Close {
+    fn from(refused: &NotAuthenticated) -> Self {
+        match refused {
+            NotAuthenticated::Token(BadToken::Expired) => Self::TOKEN_EXPIRED,
+            NotAuthenticated::Token(BadToken::Invalid) | NotAuthenticated::Revoked => Self::INVALID_TOKEN,
         }
     }
 }

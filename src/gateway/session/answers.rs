@@ -2,6 +2,7 @@
 
 use crate::{
     commands::Refused,
+    credentials::Scope,
     domain::{MessageId, Position},
     gateway::{
         frames::{client::FrameId, reading::BadFrame, server::ServerFrame},
@@ -37,6 +38,12 @@ pub(super) fn acknowledge(
     message_id: Option<MessageId>,
 ) {
     socket.send(&ServerFrame::Ack { id, position, message_id }.encode());
+}
+
+/// Tells a client that its key lacks a scope.
+pub(super) fn refuse_without(socket: &Socket, id: Option<&FrameId>, scope: Scope) {
+    let detail = format!("this needs the scope `{scope}`: use a key that has it");
+    refuse(socket, id, "missing_scope", &detail, None);
 }
 
 /// Tells a client that this node has too much to do.

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use poem::{Endpoint, IntoResponse as _, Request, Response};
 
 use crate::{
-    credentials::BadToken,
+    access::NotAuthenticated,
+    credentials::Scope,
     gateway::{
         frames::close::Close,
         session::{
@@ -30,7 +31,8 @@ enum Shut {
     RateLimited(Exceeded),
     Overload(Shed),
     Handshake(BadHandshake),
-    Token(BadToken),
+    Proof(NotAuthenticated),
+    Scope,
     TooManySockets,
     Full,
     Stopping,
@@ -40,12 +42,12 @@ impl Endpoint for Door {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(self.open(&request).unwrap_or_else(|shut| Problem::from(shut).into_response()))
+        Ok(self.open(&request).await.unwrap_or_else(|shut| Problem::from(shut).into_response()))
     }
 }
 
 impl Door {
-    fn open(&self, request: &Request) -> Result<Response, Shut> {
+    async fn open(&self, request: &Request) -> Result<Response, Shut> {
         let gateway = self.0.clone();
         let accepted = handshake::accept(
             request.method(),
@@ -66,8 +68,11 @@ impl Door {
         let address = ClientAddress::of(request).map(|client| BudgetKey::address(client.0));
         let admit = |policy| address.map_or(Ok(()), |address| limits.admit(policy, address));
         admit(Policy::ConnectAddress)?;
-        let (comes, place) = match gateway.caller(&accepted.token) {
+        let (comes, place) = match gateway.bearers.authenticate(&accepted.token).await {
             Ok(caller) => {
+                if !caller.scopes.contains(Scope::EventsRead) {
+                    return Err(Shut::Scope);
+                }
                 limits.admit(Policy::Connect, caller.user)?;
                 let place = gateway.places.take(caller.user, gateway.settings.sockets_per_user);
                 let place = place.ok_or(Shut::TooManySockets)?;
@@ -76,7 +81,8 @@ impl Door {
             }
             Err(bad) => {
                 admit(Policy::Address)?;
-                (Err(bad.into()), gateway.places.stand().ok_or(Shut::Token(bad))?)
+                let why = Close::from(&bad);
+                (Err(why), gateway.places.stand().ok_or(Shut::Proof(bad))?)
             }
         };
         let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(BadHandshake::NoUpgrade))?;
@@ -114,11 +120,13 @@ impl From<Shut> for Problem {
             Shut::Handshake(refused) => refused.into(),
             Shut::RateLimited(exceeded) => exceeded.into(),
             Shut::Overload(shed) => shed.into(),
-            Shut::Token(BadToken::Expired) => {
-                Self::unauthorized("token_expired", "the access token has expired: refresh it")
-            }
-            Shut::Token(BadToken::Invalid) => {
-                Self::unauthorized("invalid_token", "the access token does not count: log in again")
+            Shut::Proof(refused) => Self::unauthorized(refused.code(), refused.to_string()),
+            Shut::Scope => {
+                let scope = Scope::EventsRead;
+                Self::forbidden(
+                    "missing_scope",
+                    format!("a socket needs the scope `{scope}`: use a key that has it"),
+                )
             }
             Shut::TooManySockets => {
                 let detail = "this user has too many sockets open here: close some first";

@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    commands::{DEADLINE, Refused, Unavailable},
-    credentials::Identity,
+    commands::{DEADLINE, Refused, Unavailable, acting},
+    credentials::{Identity, Scope},
     domain::{Act, ClientId, ConversationId, MessageId, NewMessage, Position, Status},
     gateway::{
         frames::{
@@ -17,7 +17,7 @@ use crate::{
         },
         hub::listeners::{Listener, Listeners, Session},
         session::{
-            answers::{acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now},
+            answers::{acknowledge, refuse, refuse_bad, refuse_command, refuse_for_now, refuse_without},
             begin::begin,
             shared::Gateway,
             strikes::Strikes,
@@ -139,6 +139,7 @@ async fn in_time<T>(command: impl Future<Output = Result<T, Refused>>) -> Result
 enum NotNow {
     Limited(Exceeded),
     Shed,
+    Without(Scope),
 }
 
 impl From<Exceeded> for NotNow {
@@ -179,7 +180,7 @@ impl<'a> Conversing<'a> {
                         self.bad_frames = 0;
                         // Boxed, so that a silent session does not pay for the largest command.
                         let session = self.session;
-                        session.socket.during(Box::pin(self.answer(frame))).await;
+                        session.socket.during(Box::pin(acting::within(self.answer(frame)))).await;
                     }
                     Err(bad) => {
                         refuse_bad(&self.session.socket, &bad);
@@ -198,6 +199,9 @@ impl<'a> Conversing<'a> {
     fn admit(&mut self, frame: &ClientFrame) -> Result<(), NotNow> {
         self.frames.admit()?;
         frame.work().map_or(Ok(()), |work| self.gateway.overload.admit(work))?;
+        if let Some(scope) = frame.scope().filter(|scope| !self.session.scopes.contains(*scope)) {
+            return Err(NotNow::Without(scope));
+        }
         if !frame.is_ephemeral() {
             self.gateway.limits.admit(Policy::User, self.session.user)?;
         }
@@ -230,8 +234,10 @@ impl<'a> Conversing<'a> {
 
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
+        self.session.via.into_iter().for_each(acting::note);
         match self.admit(&frame) {
             Ok(()) => {}
+            Err(NotNow::Without(scope)) => return refuse_without(socket, frame.id(), scope),
             Err(_) if frame.is_ephemeral() => return,
             Err(NotNow::Limited(exceeded)) => return self.limited(frame.id(), exceeded),
             Err(NotNow::Shed) => return refuse_for_now(socket, frame.id()),
@@ -286,7 +292,7 @@ impl<'a> Conversing<'a> {
                 }
                 self.gateway.presence.tell(self.session.user, self.session.id, status.into());
             }
-            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token),
+            ClientFrame::Authenticate { id, token } => self.authenticate(id.as_ref(), &token).await,
             ClientFrame::Ping { id } => socket.send(&ServerFrame::Pong { id: id.as_ref() }.encode()),
         }
     }
@@ -321,8 +327,11 @@ impl<'a> Conversing<'a> {
         };
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
-            let advanced = gateway.commands.advance(session.user, conversation, delivered, read);
-            let advanced = in_time(advanced).await;
+            let advanced = async {
+                session.via.into_iter().for_each(acting::note);
+                gateway.commands.advance(session.user, conversation, delivered, read).await
+            };
+            let advanced = in_time(acting::within(advanced)).await;
             match advanced {
                 Ok(reached) if id.is_some() => acknowledge(&session.socket, id.as_ref(), Some(reached), None),
                 Ok(_) => {}
@@ -332,55 +341,19 @@ impl<'a> Conversing<'a> {
         });
     }
 
-    fn authenticate(&self, id: Option<&FrameId>, token: &str) {
+    async fn authenticate(&self, id: Option<&FrameId>, token: &str) {
         let socket = &self.session.socket;
-        match self.gateway.caller(token) {
+        match self.gateway.bearers.authenticate(token).await {
             Ok(caller) if caller.user == self.session.user && caller.login == self.session.login => {
                 self.session.renew(caller.expires_at);
                 acknowledge(socket, id, None, None);
             }
             Ok(_) => socket.close(Close::INVALID_TOKEN),
-            Err(bad) => socket.close(bad.into()),
+            Err(bad) => socket.close(Close::from(&bad)),
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Mutex;
-
-    use bytes::Bytes;
-    use tokio::net::{TcpListener, TcpStream};
-
-    use super::*;
-    use crate::{clock::Clock, domain::LoginId, gateway::wire::limits::SocketLimits};
-
-    #[tokio::test]
-    async fn a_session_that_panics_frees_its_place() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("connected");
-        let (stream, _) = listener.accept().await.expect("accepted");
-        let (socket, incoming) = Socket::open(stream, Bytes::new(), SocketLimits::default());
-        let clock = Clock::system();
-        let (user, login) = (clock.id(crate::domain::UserId::known), clock.id(LoginId::known));
-        let caller = Identity { user, login, expires_at: clock.now() };
-        let session = Session::new(clock.id(std::convert::identity), &caller, socket, None);
-        let listeners = Arc::<Listeners>::default();
-        let told = Arc::<Mutex<Vec<(bool, bool)>>>::default();
-        let (here, noted) = (listeners.clone(), told.clone());
-        let panicked = tokio::spawn(async move {
-            let _incoming = incoming;
-            here.enter(&session);
-            let mut present = Present::new(&here, &session, |was_online, last| {
-                noted.lock().expect("no panic").push((was_online, last.is_some()));
-            });
-            present.is_online = true;
-            panic!("as this test wants it");
-        });
-        assert!(panicked.await.expect_err("it panicked").is_panic());
-        assert!(listeners.get(user).is_none() && listeners.sessions().is_empty());
-        assert_eq!(*told.lock().expect("no panic"), [(true, true)]);
-        client.readable().await.expect("the end is told");
-        assert_eq!(client.try_read(&mut [0]).expect("the socket is closed"), 0);
-    }
-}
+#[path = "life_tests.rs"]
+mod tests;

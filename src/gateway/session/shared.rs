@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 
 use crate::{
+    access::Bearers,
     clock::Clock,
     commands::Commands,
-    credentials::{BadToken, Identity, Tokens},
     feed::Feed,
     gateway::{
         frames::{close::Close, server::ReadyLimits},
@@ -39,8 +39,8 @@ pub struct Gateway {
     pub overload: Overload,
     /// Time and ids.
     pub clock: Clock,
-    /// Checking access tokens.
-    pub tokens: Arc<Tokens>,
+    /// Checking the proofs of callers.
+    pub bearers: Bearers,
     /// Logins that count no more.
     pub revoked: Arc<Revoked>,
     /// Telling which users are here.
@@ -60,12 +60,6 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// The login to which an access token belongs.
-    pub fn caller(&self, token: &str) -> Result<Identity, BadToken> {
-        let caller = self.tokens.verify(token, self.clock.now())?;
-        if self.revoked.contains(caller.login) { Err(BadToken::Invalid) } else { Ok(caller) }
-    }
-
     /// What the client of a session may send.
     pub fn limits_of_session(&self) -> ReadyLimits {
         let frames = budget::frames(self.limits.rates().of(Policy::Frames));

@@ -12,7 +12,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    credentials::Identity,
+    credentials::{Identity, Scopes},
     domain::{
         ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember,
         Recorded, Role, Status, Time,
@@ -91,6 +91,8 @@ impl Guest {
             user: user(number),
             login: LoginId::known(Uuid::nil()),
             expires_at: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            via: None,
+            scopes: Scopes::PERSON,
         };
         let session = Session::new(Uuid::from_u128(number), &caller, socket, None);
         let listener = listeners.enter(&session);

@@ -1,0 +1,103 @@
+//! The scope that each operation needs.
+
+use crate::{
+    credentials::{Identity, Scope},
+    problems::Problem,
+};
+
+/// What an operation needs of its caller, before any rule of a conversation is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::api) enum Need {
+    /// Any caller may do it.
+    Nothing,
+    /// The caller needs a scope.
+    Scope(Scope),
+}
+
+/// The need of each operation that has a caller.
+const NEEDS: &[(&str, Need)] = {
+    use Scope::*;
+    &[
+        ("get_me", Need::Nothing),
+        ("update_me", Need::Nothing),
+        ("change_password", Need::Nothing),
+        ("list_logins", Need::Nothing),
+        ("log_out", Need::Nothing),
+        ("revoke_login", Need::Nothing),
+        ("list_blocks", Need::Scope(UsersRead)),
+        ("block_user", Need::Scope(ConversationsWrite)),
+        ("unblock_user", Need::Scope(ConversationsWrite)),
+        ("list_invitations", Need::Scope(ConversationsRead)),
+        ("accept_invitation", Need::Scope(ConversationsWrite)),
+        ("decline_invitation", Need::Scope(ConversationsWrite)),
+        ("find_users", Need::Scope(UsersRead)),
+        ("get_user", Need::Scope(UsersRead)),
+        ("get_presence", Need::Scope(UsersRead)),
+        ("list_presence", Need::Scope(ConversationsRead)),
+        ("search_messages", Need::Scope(ConversationsRead)),
+        ("follow_events", Need::Scope(EventsRead)),
+        ("list_conversations", Need::Scope(ConversationsRead)),
+        ("start_conversation", Need::Scope(ConversationsWrite)),
+        ("get_conversation", Need::Scope(ConversationsRead)),
+        ("update_conversation", Need::Scope(ConversationsWrite)),
+        ("list_members", Need::Scope(ConversationsRead)),
+        ("add_member", Need::Scope(ConversationsWrite)),
+        ("remove_member", Need::Scope(ConversationsWrite)),
+        ("change_role", Need::Scope(ConversationsWrite)),
+        ("list_messages", Need::Scope(ConversationsRead)),
+        ("send_message", Need::Scope(MessagesWrite)),
+        ("get_message", Need::Scope(ConversationsRead)),
+        ("edit_message", Need::Scope(MessagesWrite)),
+        ("delete_message", Need::Scope(MessagesWrite)),
+        ("list_message_versions", Need::Scope(ConversationsRead)),
+        ("list_pins", Need::Scope(ConversationsRead)),
+        ("pin_message", Need::Scope(MessagesWrite)),
+        ("unpin_message", Need::Scope(MessagesWrite)),
+        ("list_reactions", Need::Scope(ConversationsRead)),
+        ("add_reaction", Need::Scope(MessagesWrite)),
+        ("remove_reaction", Need::Scope(MessagesWrite)),
+        ("list_receipts", Need::Scope(ConversationsRead)),
+        ("advance_receipt", Need::Scope(ReceiptsWrite)),
+        ("get_settings", Need::Scope(ConversationsRead)),
+        ("update_settings", Need::Scope(ConversationsWrite)),
+    ]
+};
+
+/// What the operation of this id needs; `None` if it is not in the table.
+pub(in crate::api) fn need_of(operation: &str) -> Option<Need> {
+    NEEDS.iter().find(|(id, _)| *id == operation).map(|(_, need)| *need)
+}
+
+impl Need {
+    /// Refuses a caller who lacks what the operation needs.
+    pub(in crate::api) fn of(self, caller: &Identity) -> Result<(), Problem> {
+        match self {
+            Self::Scope(scope) if !caller.scopes.contains(scope) => Err(missing(scope)),
+            Self::Scope(_) | Self::Nothing => Ok(()),
+        }
+    }
+}
+
+fn missing(scope: Scope) -> Problem {
+    Problem::forbidden("missing_scope", format!("This needs the scope `{scope}`: use a key that has it."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn every_operation_with_a_caller_is_in_the_table_and_no_other_is() {
+        let document: Value = serde_json::from_str(&crate::api::document()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths").values();
+        let operations = paths.flat_map(|path| path.as_object().expect("operations").values());
+        let with_caller = operations.filter(|operation| operation["security"] != serde_json::json!([]));
+        let ids: BTreeSet<&str> =
+            with_caller.map(|operation| operation["operationId"].as_str().expect("an id")).collect();
+        assert_eq!(NEEDS.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>(), ids);
+    }
+}
