@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub use database::{database, database_with};
 pub use error::AppError;
 pub(crate) use installation::{
-    MadeLog, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log, revoke_logins,
+    MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log, revoke_logins,
 };
 pub use installation::{make_log, migrate};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
@@ -31,7 +31,7 @@ use crate::{
     access::{Access, Bearers},
     accounts,
     admin::{self, Health, monitor},
-    api,
+    api, audit,
     commands::{Commands, Needs},
     config::{NodeRole, Settings},
     credentials,
@@ -198,6 +198,7 @@ async fn start(
     }
     let current = Current::new(&log, ends, settings.conversations, settings.followers());
     tasks.spawn("volatile", remake_volatile(log.clone()));
+    tasks.spawn("audit", audit::relay(log.clone(), pool.clone()));
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);

@@ -30,6 +30,7 @@
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, limits, live, views (the keys of earlier commands), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
+//! | [`audit`] | what has happened to accounts, keys and issuers: the **audit trail**, from the outbox to the stream AUDIT | log, accounts |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
 //! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, commands, limits, live |
@@ -49,7 +50,7 @@
 //!  7   app   contract
 //!  6   api   gateway   admin   web
 //!  5   reading   access
-//!  4   commands   feed   projector   presence
+//!  4   commands   feed   projector   presence   audit
 //!  3   live
 //!  2   accounts   limits
 //!  1   log   views   credentials
@@ -72,6 +73,7 @@ pub(crate) mod admin;
 #[allow(unreachable_pub)]
 pub(crate) mod api;
 pub mod app;
+pub(crate) mod audit;
 pub mod cache;
 pub mod cli;
 pub mod clock;

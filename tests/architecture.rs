@@ -30,6 +30,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "accounts",
             "admin",
             "api",
+            "audit",
             "commands",
             "config",
             "credentials",
@@ -117,6 +118,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("feed", At(4), &["domain", "live", "log", "views"]),
     ("projector", At(4), &["domain", "log", "views"]),
     // It appends presence events, and asks the view whom to tell.
+    // It empties the outbox of `accounts` into a stream of the log.
+    ("audit", At(4), &["accounts", "domain", "log"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
     // Recent events are told by the stays that the views know.
     ("live", At(3), &["accounts", "credentials", "domain", "log", "views"]),
@@ -193,7 +196,7 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
     (
         "sqlx",
         &["PgPool", "Error", "Result"],
-        &["access", "cli", "commands", "feed", "live", "presence", "reading"],
+        &["access", "audit", "cli", "commands", "feed", "live", "presence", "reading"],
     ),
     // An outage of the database is refused in the words of all outages.
     ("sqlx", &["Error"], &["api"]),
@@ -239,12 +242,14 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["level", "limits", "public_url", "subject"],
             &["errors"],
             &["envelope"],
+            &["audited"],
+            &["audited_contract"],
             &["contract", "streams"],
             &["memory"],
             &["write", "connect"],
             &["connection"],
             &["bus", "read"],
-            &["append", "upkeep"],
+            &["append", "trail", "upkeep"],
             &["mod"],
         ],
     ),

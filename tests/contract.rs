@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use verbatim::{
     contract::asyncapi,
-    domain::{Event, Recorded},
+    domain::{Audited, Event, Recorded},
     log::{self, Draft},
 };
 
@@ -161,6 +161,41 @@ fn samples_and_examples_fit_their_schemas() {
 }
 
 #[test]
+fn audit_samples_are_read_and_written_back_byte_by_byte() {
+    let (schemas, document) = (log::schemas(), asyncapi::document());
+    for word in Audited::types().iter().map(|of| of.word) {
+        let path = format!("tests/contract/audit/{word}.json");
+        let mut sample: Sample = serde_json::from_str(&read(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
+        let mut headers = HeaderMap::new();
+        sample.headers.iter().for_each(|(name, value)| headers.insert(name.as_str(), value.as_str()));
+        let event = log::read_audit(&sample.subject, Some(&headers), &sample.payload.clone().into());
+        let event = event.unwrap_or_else(|| panic!("{path} can no longer be read"));
+        assert_eq!(
+            (event.word.as_str(), event.data.as_str(), log::audit_subject(&event)),
+            (word, &*sample.payload, sample.subject.clone())
+        );
+        let schema = sample.headers.remove("ce-dataschema").expect("a sample names its schema");
+        let url = schema.split_once("/schemas/").expect("a schema").0.parse().expect("a public URL");
+        for (public_url, named) in [(None, None), (Some(&url), Some(&schema))] {
+            let mut wanted = sample.headers.clone();
+            wanted.extend(named.map(|schema| ("ce-dataschema".to_owned(), schema.clone())));
+            let written = log::audit_headers(&event, public_url);
+            let written: std::collections::BTreeMap<String, String> =
+                written.iter().map(|(name, values)| (name.to_string(), values[0].to_string())).collect();
+            assert_eq!(written, wanted, "{path}");
+        }
+        let name = log::type_name(word);
+        let (_, schema) = schemas.iter().find(|(named, _)| *named == name).expect("a schema");
+        let payload: Value = serde_json::from_str(&sample.payload).expect("a payload is JSON");
+        for fits in [&payload, &schema["examples"][0]] {
+            assert_eq!(misfits(schema, fits), Vec::<String>::new(), "{path}");
+        }
+        assert!(document["channels"]["audit"]["messages"][word].is_object(), "{word} is not in AsyncAPI");
+        assert_eq!(document["components"]["messages"][word]["name"], name.as_str());
+    }
+}
+
+#[test]
 fn what_does_not_fit_a_schema_is_noticed() {
     let (_, schema) =
         log::schemas().into_iter().find(|(name, _)| name.contains("created")).expect("a schema");
@@ -198,6 +233,7 @@ fn misfits(schema: &Value, value: &Value) -> Vec<String> {
     let fits_type = match schema["type"].as_str() {
         Some("object") => value.is_object(),
         Some("array") => value.is_array(),
+        Some("boolean") => value.is_boolean(),
         Some("string") => value.is_string(),
         Some("integer") => value.is_u64() || value.is_i64(),
         other => panic!("this test does not know the type {other:?}"),

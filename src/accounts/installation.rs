@@ -39,3 +39,15 @@ pub(crate) async fn keep_epoch(pool: &PgPool, epoch: &Epoch) -> sqlx::Result<()>
     cursor_key(pool).await?;
     sqlx::query("update auth.installation set epoch = $1").bind(&epoch.0).execute(pool).await.map(drop)
 }
+
+/// Whether the log of this installation has ever had the stream AUDIT.
+pub(crate) async fn has_audit(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let has: Option<bool> =
+        sqlx::query_scalar("select has_audit from auth.installation").fetch_optional(pool).await?;
+    Ok(has.unwrap_or(false))
+}
+
+/// Notes that the log has the stream AUDIT.
+pub(crate) async fn keep_audit(pool: &PgPool) -> Result<(), sqlx::Error> {
+    sqlx::query("update auth.installation set has_audit = true").execute(pool).await.map(drop)
+}

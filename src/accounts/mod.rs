@@ -8,6 +8,7 @@ mod installation;
 pub(crate) mod invitations;
 mod logins;
 mod nodes;
+mod outbox;
 mod people;
 pub(crate) mod refresh;
 mod settings;
@@ -17,13 +18,14 @@ pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
 pub(crate) use self::failures::FailureKeys;
-pub(crate) use self::installation::{cursor_key, epoch_of_log, keep_epoch, take_turn};
+pub(crate) use self::installation::{cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, take_turn};
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::logins::{
     Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
     revoke_begun_before, revoked_since,
 };
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
+pub(crate) use self::outbox::{RelayTurn, Waiting};
 pub(crate) use self::people::{
     Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, register, saw,
 };

@@ -143,6 +143,7 @@ pub struct MadeLog {
 pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> Result<MadeLog, AppError> {
     let pool = database(&addresses.database, 2).await?;
     let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
+    make_audit(&pool, &log).await?;
     let mended = log.mend().await?;
     pool.close().await;
     Ok(MadeLog { epoch: log.epoch().clone(), layout: log.layout(), mended })
@@ -156,13 +157,31 @@ pub(crate) async fn begin_epoch(addresses: &Addresses) -> Result<Epoch, AppError
     Ok(epoch)
 }
 
-/// Makes the lost streams of the log anew, empty, and begins a new epoch.
-pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Epoch, AppError> {
+/// The streams that were made anew.
+pub(crate) enum Recreated {
+    /// Streams of the log, which has begun a new epoch.
+    Log(Epoch),
+    /// The stream AUDIT alone.
+    Audit,
+}
+
+/// Makes the lost streams of the log anew, empty, and begins a new epoch. If only the stream AUDIT is lost, the epoch goes
+/// on: no cursor names an audit event.
+pub(crate) async fn recreate_log(addresses: &Addresses, wanted: Wanted) -> Result<Recreated, AppError> {
     let pool = migrated(addresses).await?;
+    if let Ok(Some(log)) = look_at_log(&pool, &addresses.nats, wanted).await
+        && log.last_audit().await?.is_none()
+    {
+        log.make_audit().await?;
+        accounts::keep_audit(&pool).await?;
+        return Ok(Recreated::Audit);
+    }
     let log = Log::make_what_is_missing(&addresses.nats, wanted, STREAMS, &Supervisor::new()).await?;
     join(&pool, log.epoch()).await?;
+    log.make_audit().await?;
+    accounts::keep_audit(&pool).await?;
     log.mend().await?;
-    Ok(log.epoch().clone())
+    Ok(Recreated::Log(log.epoch().clone()))
 }
 
 async fn migrated(addresses: &Addresses) -> Result<PgPool, AppError> {
@@ -235,8 +254,29 @@ pub(super) async fn await_log(
         opened => opened,
     })
     .await?;
+    patiently(health, "the stream AUDIT", async || match make_audit(pool, &log).await {
+        Err(AppError::Open(OpenError::Forbidden(_))) => {
+            tracing::warn!(
+                "could not make the stream AUDIT with this NATS user, and audit events wait in Postgres: run `verbatim \
+                 migrate` with an operator's user in VERBATIM_NATS_OPERATOR_URL"
+            );
+            Ok(())
+        }
+        made => made,
+    })
+    .await?;
     patiently(health, "the log", async || Ok(mend(&log).await?)).await?;
     Ok(log)
+}
+
+/// Makes the stream AUDIT of a log that never had one: the log is new, or an older version has made it. A stream that was
+/// there once and is lost is not made anew by itself, because that would hide the loss.
+async fn make_audit(pool: &PgPool, log: &Log) -> Result<(), AppError> {
+    if accounts::has_audit(pool).await? {
+        return Ok(());
+    }
+    log.make_audit().await?;
+    Ok(accounts::keep_audit(pool).await?)
 }
 
 /// Corrects the settings of the streams. If the NATS user of this process may not, warns of each wrong

@@ -10,7 +10,7 @@ use crate::{
     cli::{addresses::addresses, serve::Serve},
     clock::Clock,
     config::Settings,
-    log::{Durability, Log},
+    log::{Durability, Log, OpenError},
     projector::kinship,
     supervise::Supervisor,
     views,
@@ -54,6 +54,7 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
         report.say("durability", durable(log).await);
         report.say("holes", whole(log).await);
         report.say("erasure", erasable(log).await);
+        report.say("audit", has_audit(log).await);
         if let Ok(pool) = &database {
             report.say("views", follow_from(log, pool).await);
             report.say("clock", in_time(log, pool).await);
@@ -119,6 +120,14 @@ async fn erasable(log: &Log) -> Result<String, String> {
          without it",
         never.join(", ")
     ))
+}
+
+/// Fails without the stream of audit events.
+async fn has_audit(log: &Log) -> Result<String, String> {
+    match log.last_audit().await.map_err(|e| e.to_string())? {
+        Some(last) => Ok(format!("the stream AUDIT has {last} events")),
+        None => Err(OpenError::NoAudit.to_string()),
+    }
 }
 
 /// Fails if the views do not follow from the log.

@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate, rebuild::Rebuild, serve::Serve,
-    servers::Servers,
+    audit::AuditCommand, dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate, rebuild::Rebuild,
+    serve::Serve, servers::Servers,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -36,6 +36,8 @@ pub(super) enum Command {
     Log(LogCommand),
     /// Ends logins of all users, after a restore of the accounts.
     Logins(Logins),
+    /// Shows the audit trail: what has happened to accounts, keys and issuers.
+    Audit(AuditCommand),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.

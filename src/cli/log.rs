@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use crate::{
-    app::{self, AppError},
+    app::{self, AppError, Recreated},
     cli::servers::Servers,
 };
 
@@ -38,11 +38,14 @@ pub(super) async fn log(LogCommand { what }: LogCommand) -> Result<(), AppError>
             println!("epoch {epoch} has begun: every cursor is reset. Start the nodes again");
         }
         What::Recreate(servers) => {
-            let epoch = app::recreate_log(&servers.operators_addresses()?, servers.settings.layout()).await?;
-            println!(
-                "the log is complete, and epoch {epoch} has begun. `verbatim status` tells where the views have more \
-                 than the log; `verbatim rebuild all --force` gives that up"
-            );
+            let made = app::recreate_log(&servers.operators_addresses()?, servers.settings.layout()).await?;
+            match made {
+                Recreated::Log(epoch) => println!(
+                    "the log is complete, and epoch {epoch} has begun. `verbatim status` tells where the views have more \
+                     than the log; `verbatim rebuild all --force` gives that up"
+                ),
+                Recreated::Audit => println!("the stream AUDIT is there, empty; the log was complete"),
+            }
         }
     }
     Ok(())

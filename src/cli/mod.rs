@@ -1,6 +1,7 @@
 //! The command line.
 
 mod addresses;
+mod audit;
 mod check;
 mod command;
 mod dev;

@@ -7,7 +7,7 @@ use clap::Parser as _;
 use crate::{
     api,
     cli::{
-        check,
+        audit, check,
         command::{Cli, Command},
         dev::{self, Dev},
         failed::Failed,
@@ -32,6 +32,7 @@ pub fn main() -> ExitCode {
         | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
         Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
         Command::Log(log) => telemetry::start(log.servers().settings.log),
+        Command::Audit(audit) => telemetry::start(audit.servers().settings.log),
         Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
         Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
@@ -68,6 +69,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Check(serve) => return Ok(check::check(serve).await?),
         Command::Status(serve) => return Ok(status::status(serve).await?),
         Command::Log(what) => log::log(what).await?,
+        Command::Audit(what) => audit::audit(what).await?,
         Command::Logins(what) => logins::logins(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,

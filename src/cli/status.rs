@@ -31,6 +31,10 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
         parked.extend(views::parked(&mut connection, stream).await?);
     }
     println!("lag {lag} events");
+    match log.last_audit().await? {
+        Some(last) => println!("AUDIT  last {last}"),
+        None => println!("AUDIT  missing"),
+    }
     let standing_still: HashSet<_> = parked.iter().filter_map(|parked| parked.conversation).collect();
     match parked.len() {
         0 => println!("parked nothing"),

@@ -110,7 +110,8 @@ pub struct Settings {
           action = clap::ArgAction::Set)]
     pub add_strangers: bool,
 
-    /// Number of Postgres connections that requests share. A projector uses one more for each stream.
+    /// Number of Postgres connections that requests share. A projector uses one more for each stream, and
+    /// each process one or two for audit events.
     #[arg(long, env = "VERBATIM_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "NUMBER",
           value_parser = clap::value_parser!(u32).range(2..=1_000))]
     pub database_connections: u32,

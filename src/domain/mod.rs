@@ -17,6 +17,7 @@ pub use conversation::fold::Fold;
 pub(crate) use conversation::fold::Snapshot;
 pub(crate) use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTIONS, NewMessage};
 pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
+pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
     Audited, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated, LoginRevoked, Origin, RevokedBy,

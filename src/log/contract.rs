@@ -7,13 +7,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     domain::{ConversationId, Event, EventId, EventType, Lane, Time, UserId},
-    log::{Draft, envelope::type_name, limits::DUPLICATE_WINDOW},
+    log::{Draft, audited_contract, envelope::type_name, limits::DUPLICATE_WINDOW},
 };
 
 /// The JSON Schemas of all payloads by type name (`verbatim.message.sent.v1`), each with `$id`,
 /// title, description and an example.
 pub fn schemas() -> Vec<(String, Value)> {
-    Event::types().into_iter().map(published).collect()
+    Event::types().into_iter().map(published).chain(audited_contract::schemas()).collect()
 }
 
 /// The schemas as files, committed and served under `/schemas/`: pretty JSON by file name.
@@ -27,12 +27,17 @@ pub(crate) fn channels() -> Value {
     // Nothing is written in the lane `control` yet.
     let lanes = LANES.iter().map(|(lane, ..)| lane).filter(|lane| lane.is_read());
     let written = lanes.map(Lane::word).chain(["typing"]);
-    let messages: Map<String, Value> =
-        types.iter().map(|of| (of.word.to_owned(), message(of))).chain([typing_message()]).collect();
+    let messages: Map<String, Value> = types
+        .iter()
+        .map(|of| (of.word.to_owned(), message(of)))
+        .chain([typing_message()])
+        .chain(audited_contract::messages())
+        .collect();
     let schemas: Map<String, Value> = types
         .into_iter()
         .map(component)
         .chain([("headers".to_owned(), headers()), ("typing".to_owned(), typing())])
+        .chain(audited_contract::components())
         .collect();
     json!({
         "servers": { "nats": {
@@ -42,8 +47,8 @@ pub(crate) fn channels() -> Value {
             "security": [{ "$ref": "#/components/securitySchemes/nats" }],
             "variables": { "host": { "default": "localhost:4222", "description": "Host and port of a nats-server." } },
         } },
-        "channels": LANES.iter().map(channel).chain([typing_channel()]).collect::<Map<_, _>>(),
-        "operations": written.map(operation).collect::<Map<_, _>>(),
+        "channels": LANES.iter().map(channel).chain([typing_channel(), audited_contract::channel()]).collect::<Map<_, _>>(),
+        "operations": written.map(operation).chain([audited_contract::operation()]).collect::<Map<_, _>>(),
         "components": {
             "messages": messages,
             "schemas": schemas,

@@ -69,7 +69,7 @@ pub fn type_name(word: &str) -> String {
 
 /// The word by which clients are told a type: `message.sent` for `verbatim.message.sent.v1`. Another version of
 /// the type has other data, so it is another word: `message.sent.v2`. `None` if `ce-type` names no type of ours.
-fn word(kind: &str) -> Option<&str> {
+pub(super) fn word(kind: &str) -> Option<&str> {
     let named = kind.strip_prefix(PREFIX)?;
     let (word, version) = named.rsplit_once(VERSION)?;
     let is_version =

@@ -64,6 +64,12 @@ pub enum OpenError {
          is none, `verbatim log recreate` makes what is missing, empty"
     )]
     Missing(String),
+    /// The stream of audit events is not there.
+    #[error(
+        "the stream AUDIT is missing, and audit events wait in Postgres: `verbatim migrate` makes it for a log of an older \
+         version; one that was lost is restored from a backup, or made empty by `verbatim log recreate`"
+    )]
+    NoAudit,
     /// This user may not make or change streams.
     #[error(
         "this NATS user may not make or change streams (nats-server refuses {0}), but an operator's user may. Run \

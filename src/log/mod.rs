@@ -8,6 +8,8 @@
 //! connection, so their files stand above `connection.rs`.
 
 mod append;
+mod audited;
+mod audited_contract;
 mod bus;
 mod connect;
 mod connection;
@@ -21,9 +23,11 @@ mod public_url;
 mod read;
 mod streams;
 mod subject;
+mod trail;
 mod upkeep;
 mod write;
 
+pub use audited::{audit_headers, audit_subject, read_audit};
 pub use bus::lease::LEASE;
 pub(crate) use bus::lease::{Here, LeaseChange, Leases, NodeId};
 pub(crate) use bus::peers::Peer;
@@ -48,6 +52,7 @@ pub use read::replay::PAGE;
 pub(crate) use read::replay::{PAGE_BYTES, Replay};
 pub(crate) use streams::layout::Layout;
 pub use streams::layout::Wanted;
+pub(crate) use trail::{AUDIT_PAGE, AuditRange, NotAudited};
 pub(crate) use upkeep::durability::Durability;
 pub(crate) use upkeep::mend::Mended;
 #[cfg(test)]

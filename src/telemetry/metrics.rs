@@ -39,6 +39,8 @@ metrics! {
     void_events: Counter = "void_events";
     /// Events that the projector has brought into the views.
     projected: Counter = "projected_events";
+    /// Audit events that this process has brought from the outbox to the stream AUDIT.
+    audited: Counter = "audit_events";
     /// Projections that stopped for good.
     stopped: Gauge = "stopped_projections";
     /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.

@@ -1,23 +1,46 @@
 //! Every change of an account is one audit event, and no change is none.
 
+use std::collections::HashSet;
+
+use async_nats::jetstream;
 use reqwest::Method;
 use serde_json::{Value, json};
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, PgConnection};
+use verbatim::dev::NatsUser;
 
-use crate::world::{Backbone, PASSWORD, Person, World, ask};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    time::timeout,
+};
 
-/// The events of a story in the order of their changes, those of one subject.
+use crate::world::{Backbone, PASSWORD, PATIENCE, Person, World, ask, eventually};
+
+/// The events about one subject, as soon as the outbox is empty.
 async fn events_of<B: Backbone>(world: &World<B>, subject: &str) -> Vec<(String, Value)> {
+    let all = trail(world).await;
+    let about = all.into_iter().filter(|event| event["subject"] == subject);
+    about.map(|event| (event["type"].as_str().expect("a type").to_owned(), event["data"].clone())).collect()
+}
+
+/// All audit events, as the command prints them. Each event is there once.
+async fn trail<B: Backbone>(world: &World<B>) -> Vec<Value> {
+    nothing_waits(world).await;
+    let ran = world.runs(&["audit", "tail", "--from", "0"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let all: Vec<Value> =
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("a line is JSON")).collect();
+    let ids: HashSet<&str> = all.iter().map(|event| event["id"].as_str().expect("an id")).collect();
+    assert_eq!(ids.len(), all.len(), "each event is stored once");
+    all
+}
+
+async fn waiting<B: Backbone>(world: &World<B>) -> i64 {
     let mut connection = PgConnection::connect(&world.database.url).await.expect("Postgres");
-    let rows = sqlx::query("select word, data::text as data from auth.audit where subject = $1 order by seq")
-        .bind(subject)
-        .fetch_all(&mut connection)
-        .await
-        .expect("rows");
-    let event = |row: &sqlx::postgres::PgRow| {
-        (row.get("word"), serde_json::from_str(row.get("data")).expect("the data are JSON"))
-    };
-    rows.iter().map(event).collect()
+    sqlx::query_scalar("select count(*) from auth.audit").fetch_one(&mut connection).await.expect("a row")
+}
+
+async fn nothing_waits<B: Backbone>(world: &World<B>) {
+    eventually("the outbox is empty", async || waiting(world).await == 0).await;
 }
 
 #[tokio::test]
@@ -60,12 +83,7 @@ async fn each_change_of_an_account_is_one_event_and_no_change_is_none() {
     // A name that is taken makes no account, so it makes no event either.
     let again = json!({ "username": ana.name, "password": PASSWORD });
     ask(ana.address, Method::POST, "/v1/accounts", Some(again)).await.refuses(409, "username_taken");
-    let mut connection = PgConnection::connect(&world.database.url).await.expect("Postgres");
-    let all: i64 = sqlx::query_scalar("select count(*) from auth.audit")
-        .fetch_one(&mut connection)
-        .await
-        .expect("a row");
-    assert_eq!(all, expected.len() as i64);
+    assert_eq!(trail(&world).await.len(), expected.len());
     world.finish().await;
 }
 
@@ -103,5 +121,145 @@ async fn a_stolen_refresh_token_and_an_operators_revocation_are_events() {
     assert_eq!(told.len(), 3, "{told:?}");
     assert_eq!((&*told[2].0, &told[2].1["by"]), ("login.revoked", &json!("operator")));
     assert_eq!(told[2].1["logins"].as_array().map(Vec::len), Some(2));
+    world.finish().await;
+}
+
+/// Renames a person so many times.
+async fn renames(person: &Person, times: std::ops::Range<usize>) {
+    for n in times {
+        let name = json!({ "display_name": format!("Ana {n}") });
+        person.send(Method::PATCH, "/v1/me", Some(name)).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn an_audit_event_is_a_cloud_event_without_anything_typed() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    renames(&ana, 0..1).await;
+    nothing_waits(&world).await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = jetstream.get_stream("AUDIT").await.expect("the stream");
+    let config = &stream.cached_info().config;
+    assert_eq!(config.subjects, ["audit.*.*"]);
+    assert!(config.deny_delete && config.deny_purge && config.max_age.is_zero(), "{config:?}");
+    assert_eq!(config.storage, jetstream::stream::StorageType::File);
+    let message = stream.get_raw_message(2).await.expect("the second event");
+    assert_eq!(message.subject.as_str(), format!("audit.account.{}", ana.id));
+    let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
+    for (name, value) in [
+        ("ce-specversion", "1.0"),
+        ("ce-type", "verbatim.account.updated.v1"),
+        ("ce-source", "/audit"),
+        ("ce-datacontenttype", "application/json"),
+        ("ce-actor", &ana.id),
+    ] {
+        assert_eq!(header(name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(header("ce-id"), header("Nats-Msg-Id"));
+    assert_eq!(header("ce-via"), None);
+    let told = format!("{:?} {}", message.headers, String::from_utf8_lossy(&message.payload));
+    for typed in ["Ana", &ana.name, "127.0.0.1"] {
+        assert!(!told.contains(typed), "{typed} in {told}");
+    }
+    for taken in [
+        stream.delete_message(1).await.map(drop).map_err(|e| e.to_string()),
+        stream.purge().await.map(drop).map_err(|e| e.to_string()),
+    ] {
+        taken.expect_err("nobody takes an audit event away");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_trail_is_shown_from_a_position_and_a_time_by_area_and_id_and_followed() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    renames(&ana, 0..3).await;
+    let all = trail(&world).await;
+    assert_eq!(all.len(), 5);
+    let tail = async |arguments: &[&str]| -> Vec<Value> {
+        let ran = world.runs(&[&["audit", "tail"], arguments].concat()).await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        ran.stdout.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    assert_eq!(tail(&[]).await, all);
+    assert_eq!(tail(&["--from", "4"]).await, all[3..]);
+    assert_eq!(tail(&["--from", "2020-01-01T00:00:00Z"]).await, all);
+    assert_eq!(tail(&["--from", "2126-01-01T00:00:00Z"]).await, Vec::<Value>::new());
+    assert_eq!(tail(&["--area", "key"]).await, Vec::<Value>::new());
+    let of_ben = tail(&["--area", "account", "--id", &ben.id]).await;
+    assert_eq!((of_ben.len(), &of_ben[0]["subject"]), (1, &json!(ben.id)));
+
+    let mut following = world.starts(&["audit", "tail", "--from", "5", "--follow"]);
+    let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+    let mut next = async || -> Value {
+        let line =
+            timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("read").expect("a line");
+        serde_json::from_str(&line).expect("JSON")
+    };
+    assert_eq!(next().await, all[4]);
+    renames(&ben, 3..4).await;
+    assert_eq!(next().await["subject"], json!(ben.id));
+    following.kill().await.expect("killed");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_event_is_stored_once_although_nats_and_nodes_go_away() {
+    let mut world = World::start().await;
+    world.add_node("api").await;
+    let ana = world.person_at(0, "ana").await;
+    let there = ana.at(world.nodes[1].address);
+    nothing_waits(&world).await;
+    // NATS is away: the changes stand, and their events wait.
+    world.nats.kill9();
+    renames(&ana, 0..3).await;
+    assert!(waiting(&world).await >= 3);
+    world.nats.start_again().await.expect("NATS");
+    renames(&there, 3..6).await;
+    nothing_waits(&world).await;
+    // A node is killed behind the commits. The next one takes the turn.
+    for n in 0..3 {
+        world.add_node("api").await;
+        let mut first = world.nodes.remove(0);
+        renames(&ana.at(first.address), 10 * n..10 * n + 10).await;
+        first.kill9().await;
+        nothing_waits(&world).await;
+    }
+    world.add_node("api,gateway,projector").await;
+    let told = events_of(&world, &ana.id).await;
+    assert_eq!(told.len(), 1 + 6 + 30);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn what_the_stream_has_is_not_stored_again_though_the_answer_was_lost_long_ago() {
+    let mut world = World::empty(1).await;
+    world.add_node("api,gateway,projector").await;
+    let ana = world.person("ana").await;
+    renames(&ana, 0..2).await;
+    nothing_waits(&world).await;
+    let stored = trail(&world).await;
+    let last = &stored[2];
+    // The relay has died between the answer and the removal of the row, and JetStream has forgotten the id since.
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let mut config = jetstream.get_stream("AUDIT").await.expect("the stream").cached_info().config.clone();
+    config.duplicate_window = std::time::Duration::from_millis(100);
+    jetstream.update_stream(config).await.expect("changed");
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let mut connection = PgConnection::connect(&world.database.url).await.expect("Postgres");
+    sqlx::query(
+        "insert into auth.audit (id, word, subject, time, actor, data)
+         values ($1::uuid, $2, $3, now(), $3::uuid, '{\"changed\": [\"display_name\"]}')",
+    )
+    .bind(last["id"].as_str())
+    .bind(last["type"].as_str())
+    .bind(&ana.id)
+    .execute(&mut connection)
+    .await
+    .expect("inserted");
+    nothing_waits(&world).await;
+    assert_eq!(trail(&world).await, stored);
     world.finish().await;
 }

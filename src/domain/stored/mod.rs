@@ -1,5 +1,6 @@
 //! The stored form of events: a contract for years.
 
+pub(in crate::domain) mod audit_event;
 pub(in crate::domain) mod audited;
 pub(in crate::domain) mod event;
 pub(in crate::domain) mod lane;

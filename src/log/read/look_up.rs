@@ -179,7 +179,19 @@ impl Log {
 
     /// One direct get of one or many messages of a stream.
     async fn direct(&self, stream: usize, request: &Value) -> Result<Vec<Recorded>, Unavailable> {
-        let stream = layout::name(stream);
+        let found = self.direct_of(&layout::name(stream), request).await?;
+        let recorded = |Found { subject, position, message }: Found| {
+            Recorded::read_or_poison(position.0, &subject, message.headers.as_ref(), message.payload)
+        };
+        Ok(found.into_iter().map(recorded).collect())
+    }
+
+    /// The same for any stream.
+    pub(in crate::log) async fn direct_of(
+        &self,
+        stream: &str,
+        request: &Value,
+    ) -> Result<Vec<Found>, Unavailable> {
         let many = request.get("batch").is_some() || request.get("multi_last").is_some();
         let inbox = self.client.new_inbox();
         let mut answers = self.client.subscribe(inbox.clone()).await.map_err(Unavailable::because)?;
@@ -200,7 +212,7 @@ impl Log {
                 Some(status) if status != StatusCode::OK => {
                     return Err(Unavailable::because(format!("a direct get was answered with {status}")));
                 }
-                _ => found.push(recorded(answer)?),
+                _ => found.push(Found::of(answer)?),
             }
             if !many {
                 break;
@@ -243,12 +255,21 @@ pub(in crate::log) async fn hedged<F: Future>(patience: Duration, ask: impl Fn()
     asked.next().await.expect("something was asked")
 }
 
-/// A direct get names subject and position in headers.
-fn recorded(message: Message) -> Result<Recorded, Unavailable> {
-    let headers = message.headers.as_ref();
-    let header = |name: &str| {
-        headers.and_then(|all| all.get(name)).map(|value| value.as_str().to_owned()).unwrap_or_default()
-    };
-    let position = header("Nats-Sequence").parse().map_err(Unavailable::because)?;
-    Ok(Recorded::read_or_poison(position, &header("Nats-Subject"), headers, message.payload))
+/// A message as a direct get answers with it.
+pub(in crate::log) struct Found {
+    pub(in crate::log) subject: String,
+    pub(in crate::log) position: Position,
+    pub(in crate::log) message: Message,
+}
+
+impl Found {
+    /// A direct get names subject and position in headers.
+    fn of(message: Message) -> Result<Self, Unavailable> {
+        let headers = message.headers.as_ref();
+        let header = |name: &str| {
+            headers.and_then(|all| all.get(name)).map(|value| value.as_str().to_owned()).unwrap_or_default()
+        };
+        let position = Position(header("Nats-Sequence").parse().map_err(Unavailable::because)?);
+        Ok(Self { subject: header("Nats-Subject"), position, message })
+    }
 }

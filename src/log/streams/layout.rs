@@ -27,7 +27,7 @@ const STREAMS: &str = "verbatim.streams";
 
 /// The most consumers of a stream: of every node one or two followers and its replays, and the
 /// durables of other services.
-const MAX_CONSUMERS: i32 = 1_000;
+pub(in crate::log) const MAX_CONSUMERS: i32 = 1_000;
 
 /// How a log is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

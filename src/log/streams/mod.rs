@@ -1,4 +1,5 @@
 //! The streams: their layout, and how they are made.
 
+pub(in crate::log) mod audit;
 pub(in crate::log) mod layout;
 pub(in crate::log) mod maker;

@@ -12,7 +12,10 @@ use crate::log::{
     Log, OpenError, Wanted,
     bus::lease,
     errors,
-    streams::layout::{self, Found, PRESENCE, chat, presence},
+    streams::{
+        audit::{AUDIT, audit},
+        layout::{self, Found, PRESENCE, chat, is_not_found, presence},
+    },
     subject,
 };
 
@@ -60,11 +63,16 @@ impl Log {
             .enumerate()
             .map(|(index, info)| put_right(info.config, chat(index, layout, &epoch)))
             .collect();
-        for name in [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM] {
-            let stream = self.maker.jetstream.get_stream(name).await.map_err(errors::refused)?;
+        for name in [PRESENCE, lease::NODES_STREAM, lease::HERE_STREAM, AUDIT] {
+            let stream = match self.maker.jetstream.get_stream(name).await {
+                // An installation of an older version gets it from an operator.
+                Err(e) if name == AUDIT && is_not_found(e.kind()) => continue,
+                stream => stream.map_err(errors::refused)?,
+            };
             let found = stream.cached_info().config.clone();
             let ours = match name {
                 PRESENCE => presence(layout.replicas),
+                AUDIT => audit(layout),
                 // The rest of a bucket is as the client library makes buckets.
                 _ => Config { num_replicas: layout.replicas, ..found.clone() },
             };
@@ -112,6 +120,8 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     if config.max_consumers > 0 {
         ours.max_consumers = config.max_consumers;
     }
+    // It cannot be unset.
+    ours.deny_delete |= config.deny_delete;
     let (mut mended, before) = (Vec::new(), config.clone());
     macro_rules! put_right {
         ($($setting:ident),+) => {$(
@@ -137,6 +147,7 @@ fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
         max_message_size,
         duplicate_window,
         max_consumers,
+        deny_delete,
         deny_purge,
         allow_direct,
         allow_atomic_publish,

@@ -71,9 +71,20 @@ pub(in crate::log) async fn publish(
     out: Outgoing,
     until: Instant,
 ) -> Result<PublishAnswer, Refused> {
-    let request = async_nats::Request::new().headers(out.headers).payload(out.payload).timeout(None);
+    send(client, out.subject, out.headers, out.payload, until).await
+}
+
+/// The same for a message that belongs to no conversation.
+pub(in crate::log) async fn send(
+    client: &async_nats::Client,
+    subject: String,
+    headers: HeaderMap,
+    payload: Bytes,
+    until: Instant,
+) -> Result<PublishAnswer, Refused> {
+    let request = async_nats::Request::new().headers(headers).payload(payload).timeout(None);
     // Without a connection the request may have to wait even to be sent.
-    let answer = timeout_at(until, client.send_request(out.subject, request))
+    let answer = timeout_at(until, client.send_request(subject, request))
         .await
         .map_err(|_| Refused::Other("no answer in time".into()))?
         .map_err(|e| match e.kind() {

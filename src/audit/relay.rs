@@ -1,0 +1,121 @@
+//! The relay: takes audit events from the outbox to the stream AUDIT.
+//!
+//! **Exactly once.** A row leaves the outbox only after the stream has its event, so no event is lost. An event is
+//! appended only where the last event about its subject is the one that the relay has just looked up, and that one is
+//! another event. So an event is stored once, whatever happens in between:
+//!
+//! - The relay dies, or the answer of the stream is lost, behind the append. The next look finds the event as the last
+//!   one of its subject and only removes the row. Nothing about the subject can have been stored behind it, because the
+//!   events of one subject are appended one after the other, each behind the answer for the one before.
+//! - A relay that was frozen goes on while another one has the turn. If it has looked before, its append expects an
+//!   older last event and is refused. Otherwise it asks its session behind the look, and the session is over.
+//! - Both append at once: JetStream stores the first one and refuses the second.
+//!
+//! The window in which JetStream knows `Nats-Msg-Id` would not be enough: an outage may last longer.
+//!
+//! **In order.** Rows are taken by their numbers, and the numbers of one subject are in the order of its commits
+//! (`accounts::audit::note`). The events of one round are sent over one connection in the order of their numbers, so
+//! events about different subjects stand in the order of their numbers too, unless one of them is refused or a
+//! transaction commits late. Readers that need an order of different subjects compare times.
+
+use std::{collections::HashSet, convert::Infallible, time::Duration};
+
+use futures_util::future::join_all;
+use sqlx::PgPool;
+use tokio::time::sleep;
+
+use crate::{
+    accounts::{RelayTurn, Waiting},
+    domain::Position,
+    log::{AUDIT_PAGE, Log, NotAudited, Unavailable, audit_subject},
+    telemetry::METRICS,
+};
+
+/// How long the outbox is not looked at if Postgres tells of nothing. It also keeps the session of the turn alive.
+const POLL: Duration = Duration::from_secs(2);
+/// The pause behind a failure. Other nodes ask for the turn more often, so one that is better off takes it.
+const PAUSE: Duration = Duration::from_secs(3);
+/// The pause before an event that was overtaken is looked up again.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Why a turn ended.
+#[derive(Debug, thiserror::Error)]
+enum Ended {
+    #[error("Postgres does not answer: {0}")]
+    Outbox(#[from] sqlx::Error),
+    #[error(transparent)]
+    Stream(#[from] Unavailable),
+}
+
+/// Relays for as long as the process lives. Every node runs it, and one at a time has the turn.
+pub(crate) async fn relay(log: Log, pool: PgPool) {
+    loop {
+        let turn = async { empty(&log, RelayTurn::take(&pool).await?).await };
+        let Err(error) = turn.await;
+        tracing::warn!(%error, "could not bring audit events to the stream AUDIT; retrying");
+        sleep(PAUSE).await;
+    }
+}
+
+/// Empties the outbox again and again.
+async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
+    loop {
+        let oldest = turn.oldest(AUDIT_PAGE as i64).await?;
+        if oldest.is_empty() {
+            turn.wait(POLL).await?;
+            continue;
+        }
+        for round in rounds(&oldest) {
+            let stored = append(log, &mut turn, &round).await?;
+            METRICS.audited.inc_by(stored.len() as u64);
+            turn.remove(&stored).await?;
+            if stored.len() < round.len() {
+                // The rest of this subject has to wait for the event that is not stored.
+                sleep(AGAIN).await;
+                break;
+            }
+        }
+    }
+}
+
+/// The events in rounds, in which each subject occurs once.
+fn rounds(oldest: &[Waiting]) -> Vec<Vec<&Waiting>> {
+    let (mut rounds, mut about) = (vec![Vec::new()], HashSet::new());
+    for waiting in oldest {
+        let subject = audit_subject(&waiting.event);
+        if about.contains(&subject) {
+            rounds.push(Vec::new());
+            about.clear();
+        }
+        about.insert(subject);
+        rounds.last_mut().expect("there is a first round").push(waiting);
+    }
+    rounds
+}
+
+/// Appends events about different subjects, and returns the numbers of those that the stream has.
+async fn append(log: &Log, turn: &mut RelayTurn, round: &[&Waiting]) -> Result<Vec<i64>, Ended> {
+    let events: Vec<_> = round.iter().map(|waiting| &waiting.event).collect();
+    let last = log.last_audits(&events).await?;
+    // The turn is asked behind the look: see above.
+    turn.lasts().await?;
+    let appends = round.iter().map(async |Waiting { seq, event }| {
+        let last = last.get(&audit_subject(event));
+        if last.is_some_and(|last| last.id == event.id) {
+            return Ok(Some(*seq));
+        }
+        match log.append_audit(event, last.map_or(Position::START, |last| last.position)).await {
+            Ok(_) => Ok(Some(*seq)),
+            Err(NotAudited::Overtaken) => Ok(None),
+            Err(NotAudited::Unavailable(outage)) => Err(outage),
+        }
+    });
+    let stored: Vec<Result<Option<i64>, Unavailable>> = join_all(appends).await;
+    // The stored ones are removed even if others failed.
+    if let Some(outage) = stored.iter().find_map(|stored| stored.as_ref().err()) {
+        let outage = outage.clone();
+        turn.remove(&stored.into_iter().flatten().flatten().collect::<Vec<_>>()).await?;
+        return Err(outage.into());
+    }
+    Ok(stored.into_iter().flatten().flatten().collect())
+}

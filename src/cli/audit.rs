@@ -1,0 +1,113 @@
+//! `audit`: shows the audit trail.
+
+use std::{
+    io::{self, Write as _},
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, Subcommand};
+use tokio::time::sleep;
+
+use crate::{
+    app::AppError,
+    cli::servers::Servers,
+    domain::{Position, Time},
+    log::{AUDIT_PAGE, AuditRange, OpenError},
+};
+
+/// How many events `tail` shows without `--from`.
+const LATEST: u64 = 100;
+/// How often `--follow` looks for new events.
+const LOOK: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Args)]
+pub(super) struct AuditCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Prints audit events, one JSON object a line.
+    Tail {
+        /// The first event: its position, or a time in RFC 3339: 2026-11-24T13:10:00Z [default: the latest 100].
+        #[arg(long, value_name = "POSITION|TIME")]
+        from: Option<From>,
+
+        /// Waits for more events and prints them too.
+        #[arg(long)]
+        follow: bool,
+
+        /// Only events of this area: `account`, `key`, `login`, `issuer`.
+        #[arg(long, value_name = "WORD", value_parser = token)]
+        area: Option<String>,
+
+        /// Only events about this account, key or issuer.
+        #[arg(long, value_name = "ID", value_parser = token)]
+        id: Option<String>,
+
+        #[command(flatten)]
+        servers: Servers,
+    },
+}
+
+/// The first event to print.
+#[derive(Debug, Clone, Copy)]
+enum From {
+    Position(Position),
+    Time(Time),
+}
+
+impl FromStr for From {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(position) = text.parse() {
+            return Ok(Self::Position(Position(position)));
+        }
+        text.parse().map(Self::Time).map_err(|e| format!("neither a position nor a time: {e}"))
+    }
+}
+
+/// Parses a token of a subject: with another character it would name no event, or too many.
+fn token(text: &str) -> Result<String, &'static str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    let is_token = (1..=64).contains(&text.len()) && text.chars().all(is_plain);
+    is_token.then(|| text.to_owned()).ok_or("use letters, digits, `_` and `-`, at most 64")
+}
+
+impl AuditCommand {
+    pub(super) fn servers(&self) -> &Servers {
+        let What::Tail { servers, .. } = &self.what;
+        servers
+    }
+}
+
+pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), AppError> {
+    let What::Tail { from, follow, area, id, servers } = what;
+    let (log, pool) = servers.open().await?;
+    pool.close().await;
+    let last = log.last_audit().await?.ok_or(OpenError::NoAudit)?;
+    let mut range = AuditRange { area, id, ..AuditRange::default() };
+    match from {
+        None => range.after = Position(last.0.saturating_sub(LATEST)),
+        Some(From::Position(first)) => range.after = Position(first.0.saturating_sub(1)),
+        Some(From::Time(since)) => range.since = Some(since),
+    }
+    loop {
+        let (events, end) = log.audits(&range, AUDIT_PAGE).await?;
+        let lines: Vec<String> =
+            events.iter().filter_map(|event| serde_json::to_string(event).ok()).collect();
+        // The reader of a pipe may have seen enough.
+        if !lines.is_empty() && writeln!(io::stdout(), "{}", lines.join("\n")).is_err() {
+            return Ok(());
+        }
+        if end > range.after {
+            range.after = end;
+        } else if follow {
+            sleep(LOOK).await;
+        } else {
+            return Ok(());
+        }
+    }
+}
