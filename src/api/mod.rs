@@ -35,6 +35,7 @@ pub use http::body::{Body, given};
 pub use http::caller::Caller;
 pub use http::edge::edge;
 pub use http::few::Few;
+pub use http::include::{Include, MentionsUsers, Named};
 pub use http::page::{Cursor, Limit, Page, Wait};
 pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
 pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply};

@@ -99,7 +99,10 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Logins { access: access.clone() },
         Me { access: access.clone() },
         Users { access: access.clone() },
-        (Blocks { access: access.clone() }, Invitations { access, commands: commands.clone() }),
+        (
+            Blocks { access: access.clone(), reading: reading.clone() },
+            Invitations { access, commands: commands.clone(), reading: reading.clone() },
+        ),
         Conversations { commands: commands.clone(), reading: reading.clone() },
         Settings { commands: commands.clone(), reading: reading.clone() },
         Members { commands: commands.clone(), reading: reading.clone() },

@@ -13,9 +13,11 @@ mod found;
 mod lists;
 mod messages;
 mod mine;
+mod names;
 mod open;
 mod past;
 mod presence;
+mod previews;
 mod when;
 
 pub use conversations::ListPlace;
@@ -25,9 +27,10 @@ pub use found::SearchScope;
 pub use mine::Mine;
 pub use open::Reading;
 pub use presence::SeenPresence;
+pub use previews::{Preview, Wanted};
 pub use when::{Asked, ListPart, Standing, When};
 
-pub(crate) use crate::accounts::{ConversationSettings, Muted};
+pub(crate) use crate::accounts::{Account, ConversationSettings, Muted};
 pub(crate) use crate::feed::{Behind, PastError, Reset};
 pub(crate) use crate::live::{Full, Shown};
 pub(crate) use crate::views::{

@@ -198,6 +198,15 @@ fn read((id, at, sender, client_id, text, sent_at, metadata, more): MessageRow) 
     }
 }
 
+/// A message, and the conversation of the message.
+type There = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>, Uuid);
+
+fn there(
+    (id, at, sender, key, text, sent_at, metadata, more, conversation): There,
+) -> (ConversationId, Message) {
+    (ConversationId::known(conversation), read((id, at, sender, key, text, sent_at, metadata, more)))
+}
+
 /// A page of messages.
 pub async fn history(
     pool: &PgPool,
@@ -266,8 +275,6 @@ pub(crate) async fn messages_at(
     user: UserId,
     places: &[(Reader, Position)],
 ) -> sqlx::Result<Vec<(ConversationId, Message)>> {
-    type There =
-        (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>, Uuid);
     let sql = format!(
         "select {COLUMNS}, m.conversation_id
          from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation, visible_from, at)
@@ -280,9 +287,33 @@ pub(crate) async fn messages_at(
         .bind(places.iter().map(|(_, at)| bigint(*at)).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
-    let there = |(id, at, sender, key, text, sent_at, metadata, more, conversation): There| {
-        (ConversationId::known(conversation), read((id, at, sender, key, text, sent_at, metadata, more)))
-    };
+    Ok(rows.into_iter().map(there).collect())
+}
+
+/// The last messages of conversations, each for its reader `user`: of each conversation at most `limit`, the newest
+/// first.
+pub(crate) async fn last_messages(
+    pool: &PgPool,
+    user: UserId,
+    readers: &[Reader],
+    limit: i64,
+) -> sqlx::Result<Vec<(ConversationId, Message)>> {
+    let sql = format!(
+        "select {COLUMNS}, m.conversation_id
+         from unnest($2::uuid[], $3::bigint[]) as reader (conversation, visible_from)
+         cross join lateral (
+             select * from message where conversation_id = conversation and position > visible_from
+             order by position desc limit $4
+         ) m
+         order by m.conversation_id, m.position desc"
+    );
+    let rows: Vec<There> = sqlx::query_as(AssertSqlSafe(sql))
+        .bind(user.uuid())
+        .bind(readers.iter().map(|reader| reader.conversation.uuid()).collect::<Vec<_>>())
+        .bind(readers.iter().map(|reader| bigint(reader.visible_from)).collect::<Vec<_>>())
+        .bind(limit)
+        .fetch_all(pool)
+        .await?;
     Ok(rows.into_iter().map(there).collect())
 }
 

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     domain::{ConversationId, Event, Membership, Position, Role, Time, UserId},
     views::{
-        Checkpoint, Fact, Moment, Projection, bigint,
+        Checkpoint, Fact, Moment, Projection, Reader, bigint,
         moment::{self, with_moment},
         position, read_word, word,
     },
@@ -191,11 +191,34 @@ pub(crate) async fn members(
     .bind(limit)
     .fetch_all(pool)
     .await?;
-    let (rows, moment) = moment::read::<(Uuid, String, OffsetDateTime)>(&rows)?;
-    let member = |(user, role, joined_at)| {
-        Ok(Member { user: UserId::known(user), role: read_word(role)?, joined_at: Time::of(joined_at) })
-    };
+    let (rows, moment) = moment::read(&rows)?;
     Ok((rows.into_iter().map(member).collect::<sqlx::Result<_>>()?, moment))
+}
+
+/// The first members of each of these conversations by id, at most `limit`.
+pub(crate) async fn first_members(
+    pool: &PgPool,
+    readers: &[Reader],
+    limit: i64,
+) -> sqlx::Result<Vec<(ConversationId, Member)>> {
+    let rows: Vec<(Uuid, Uuid, String, OffsetDateTime)> = sqlx::query_as(
+        "select c.id, m.user_id, m.role, m.joined_at from unnest($1::uuid[]) as c (id)
+         cross join lateral (
+             select user_id, role, joined_at from member where conversation_id = c.id order by user_id limit $2
+         ) m
+         order by c.id, m.user_id",
+    )
+    .bind(readers.iter().map(|reader| reader.conversation.uuid()).collect::<Vec<_>>())
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    rows.into_iter()
+        .map(|(id, user, role, at)| Ok((ConversationId::known(id), member((user, role, at))?)))
+        .collect()
+}
+
+fn member((user, role, joined_at): (Uuid, String, OffsetDateTime)) -> sqlx::Result<Member> {
+    Ok(Member { user: UserId::known(user), role: read_word(role)?, joined_at: Time::of(joined_at) })
 }
 
 /// A user's stay in a conversation.

@@ -37,12 +37,12 @@ pub use compare::compare;
 pub(crate) use conversations::folds;
 pub use history::{Direction, Reader, history};
 pub(crate) use history::{
-    Message, QUOTE, Quote, ReactionCount, Version, around, message, messages_at, versions,
+    Message, QUOTE, Quote, ReactionCount, Version, around, last_messages, message, messages_at, versions,
 };
 pub(crate) use keys::{FoundKey, Sending, UsedKeys};
 pub(crate) use members::{
-    Member, Memberships, Stay, any_is_in_as_many, latest_of, members, memberships, shared_conversations,
-    strangers,
+    Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
+    shared_conversations, strangers,
 };
 pub(crate) use messages::found;
 pub use mine::{Among, page};

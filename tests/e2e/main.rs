@@ -41,6 +41,7 @@ mod many;
 mod matrix;
 mod messages;
 mod metadata;
+mod names;
 mod newer;
 mod nodes;
 mod older;

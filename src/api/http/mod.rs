@@ -10,6 +10,7 @@ pub mod examples;
 pub mod explained;
 pub mod few;
 mod headers;
+pub mod include;
 pub mod or_null;
 pub mod page;
 pub mod rate;

@@ -1,6 +1,6 @@
 //! Lists in pages: the size of a page, the cursor of the next one, and the pages themselves.
 
-use std::{borrow::Cow, iter, sync::OnceLock, time::Duration};
+use std::{borrow::Cow, sync::OnceLock, time::Duration};
 
 use aws_lc_rs::{constant_time, hmac};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -62,6 +62,26 @@ impl<T> Page<T> {
     }
 }
 
+impl<T: Type> Page<T> {
+    /// The schema of a page.
+    pub(in crate::api) fn described(registry: &mut Registry) -> MetaSchema {
+        T::register(registry);
+        let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
+        let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
+        let cursor = "The `cursor` of the next request; absent on the last page";
+        MetaSchema {
+            description: Some("A page of a list"),
+            required: vec!["items"],
+            properties: vec![
+                ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
+                ("next_cursor", String::schema_ref().merge(described(cursor))),
+            ],
+            example: examples.map(|item| serde_json::json!({ "items": [item] })),
+            ..MetaSchema::new("object")
+        }
+    }
+}
+
 impl<T: Type> Type for Page<T> {
     const IS_REQUIRED: bool = true;
     type RawValueType = Self;
@@ -76,22 +96,7 @@ impl<T: Type> Type for Page<T> {
     }
 
     fn register(registry: &mut Registry) {
-        registry.create_schema::<Self, _>(Self::name().into_owned(), |registry| {
-            T::register(registry);
-            let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
-            let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
-            let cursor = "The `cursor` of the next request; absent on the last page";
-            MetaSchema {
-                description: Some("A page of a list"),
-                required: vec!["items"],
-                properties: vec![
-                    ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
-                    ("next_cursor", String::schema_ref().merge(described(cursor))),
-                ],
-                example: examples.map(|item| serde_json::json!({ "items": [item] })),
-                ..MetaSchema::new("object")
-            }
-        });
+        registry.create_schema::<Self, _>(Self::name().into_owned(), Self::described);
     }
 
     fn as_raw_value(&self) -> Option<&Self> {
@@ -184,17 +189,17 @@ impl<T: Serialize> std::fmt::Display for Cursor<T> {
 /// Implements `Type` for parameters whose schema stands inline in the document.
 macro_rules! parameter {
     (($($of:tt)*) $name:ty, $word:literal, $required:literal, $schema:expr) => {
-        impl $($of)* Type for $name {
+        impl $($of)* poem_openapi::types::Type for $name {
             const IS_REQUIRED: bool = $required;
             type RawValueType = Self;
             type RawElementValueType = Self;
 
-            fn name() -> Cow<'static, str> {
+            fn name() -> std::borrow::Cow<'static, str> {
                 $word.into()
             }
 
-            fn schema_ref() -> MetaSchemaRef {
-                MetaSchemaRef::Inline(Box::new($schema))
+            fn schema_ref() -> poem_openapi::registry::MetaSchemaRef {
+                poem_openapi::registry::MetaSchemaRef::Inline(Box::new($schema))
             }
 
             fn as_raw_value(&self) -> Option<&Self> {
@@ -202,11 +207,13 @@ macro_rules! parameter {
             }
 
             fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a Self> + 'a> {
-                Box::new(iter::once(self))
+                Box::new(std::iter::once(self))
             }
         }
     };
 }
+
+pub(in crate::api) use parameter;
 
 parameter!(() Limit, "Limit", false, MetaSchema {
     description: Some("The greatest number of items"),

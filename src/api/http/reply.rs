@@ -11,7 +11,15 @@ use poem_openapi::{
 };
 use serde::Serialize;
 
-use crate::{api::http::page::Page, domain::Position, problems::Problem, reading::Standing};
+use crate::{
+    api::http::{
+        include::{MentionsUsers, Named},
+        page::Page,
+    },
+    domain::Position,
+    problems::Problem,
+    reading::Standing,
+};
 
 /// The header with the position of a list, or with the position that a command without an answer body has
 /// reached.
@@ -24,7 +32,7 @@ pub(in crate::api) const CURSOR: HeaderName = HeaderName::from_static("verbatim-
 pub struct Reply<T>(pub T);
 
 /// 200 with a page of a list that can be followed. Headers name the moment at which the list was read.
-pub struct Listed<T>(pub Page<T>);
+pub struct Listed<T>(pub Named<Page<T>>);
 
 /// 201 with a body and the path of the new resource.
 pub struct Created<T> {
@@ -64,7 +72,7 @@ impl<T: Serialize + Send> IntoResponse for Reply<T> {
 
 impl<T: Serialize + Send> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        let Standing { position, cursor } = &self.0.standing;
+        let Standing { position, cursor } = &self.0.answer.standing;
         let position = position.map(|position| (POSITION, position.0.into()));
         let cursor = cursor.as_ref().and_then(|cursor| Some((CURSOR, HeaderValue::from_str(cursor).ok()?)));
         let mut response = json(StatusCode::OK, &self.0);
@@ -136,7 +144,7 @@ impl<T: Serialize + Type> ApiResponse for Reply<T> {
     }
 }
 
-impl<T: Serialize + Type> ApiResponse for Listed<T> {
+impl<T: Serialize + MentionsUsers> ApiResponse for Listed<T> {
     fn meta() -> MetaResponses {
         let header = |name: &str, description: &str, schema| MetaHeader {
             name: name.into(),
@@ -153,11 +161,13 @@ impl<T: Serialize + Type> ApiResponse for Listed<T> {
             header("Verbatim-Position", position, Position::schema_ref()),
             header("Verbatim-Cursor", cursor, String::schema_ref()),
         ];
-        MetaResponses { responses: vec![MetaResponse { headers, ..ok::<Page<T>>("A page of the list") }] }
+        MetaResponses {
+            responses: vec![MetaResponse { headers, ..ok::<Named<Page<T>>>("A page of the list") }],
+        }
     }
 
     fn register(registry: &mut Registry) {
-        Page::<T>::register(registry);
+        Named::<Page<T>>::register(registry);
     }
 }
 

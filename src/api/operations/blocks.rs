@@ -10,10 +10,11 @@ use serde::Serialize;
 use crate::{
     access::Access,
     api::{
-        Caller, Cursor, Done, Found, Limit, Page, Reply, Ruled, SignedIn, http::examples,
-        operations::tag::Tag,
+        Caller, Cursor, Done, Found, Include, Limit, MentionsUsers, Named, Page, Reply, Ruled, SignedIn,
+        http::examples, operations::tag::Tag,
     },
     domain::{Time, UserId},
+    reading::Reading,
 };
 
 /// A user whom the caller has blocked
@@ -26,6 +27,12 @@ struct Block {
     created_at: Time,
 }
 
+impl MentionsUsers for Block {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.user_id);
+    }
+}
+
 impl Example for Block {
     fn example() -> Self {
         Self { user_id: examples::ben(), created_at: examples::time() }
@@ -34,6 +41,7 @@ impl Example for Block {
 
 pub(in crate::api) struct Blocks {
     pub(in crate::api) access: Access,
+    pub(in crate::api) reading: Reading,
 }
 
 #[OpenApi(tag = "Tag::Users")]
@@ -47,11 +55,13 @@ impl Blocks {
         caller: Caller,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, UserId)>>>,
-    ) -> Result<Reply<Page<Block>>, SignedIn> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Page<Block>>>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
         let found = self.access.blocks(caller.user, after, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| (last.created_at, last.user));
-        Ok(Reply(page.map(|block| Block { user_id: block.user, created_at: block.created_at })))
+        let page = page.map(|block| Block { user_id: block.user, created_at: block.created_at });
+        Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 
     /// Block a user

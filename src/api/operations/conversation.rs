@@ -4,13 +4,17 @@ use poem_openapi::{Object, types::Example};
 use serde::Serialize;
 
 use crate::{
-    api::{http::examples, operations::settings::ConversationSettings},
+    api::{
+        MentionsUsers,
+        http::examples,
+        operations::{members::Member, message::Message, settings::ConversationSettings},
+    },
     domain::{ConversationId, History, Kind, MessageId, Position, Role, Time, UserId},
-    reading::{self, Mine},
+    reading::{self, Mine, Preview},
 };
 
 /// A conversation as the caller sees it
-#[derive(Debug, PartialEq, Serialize, Object)]
+#[derive(Serialize, Object)]
 #[oai(example)]
 pub(in crate::api) struct Conversation {
     /// The id of the conversation
@@ -52,10 +56,19 @@ pub(in crate::api) struct Conversation {
     /// The last message that the caller may read
     #[serde(skip_serializing_if = "Option::is_none")]
     last_message: Option<LastMessage>,
+    /// The first 10 members by user id, as the list of members has them. Only in the list, with `include=members`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    members: Option<Vec<Member>>,
+    /// The number of all members. Only in the list, with `include=members`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    member_count: Option<usize>,
+    /// The last 20 messages that the caller may read, the newest first. Only in the list, with `include=messages`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<Vec<Message>>,
 }
 
 /// The last message of a conversation
-#[derive(Debug, PartialEq, Serialize, Object)]
+#[derive(Serialize, Object)]
 struct LastMessage {
     /// The id of the message
     id: MessageId,
@@ -96,7 +109,30 @@ impl From<Mine> for Conversation {
             muted_until,
             archived,
             last_message: conversation.last_message.map(LastMessage::from),
+            members: None,
+            member_count: None,
+            messages: None,
         }
+    }
+}
+
+impl Conversation {
+    /// The conversation with its preview.
+    pub(in crate::api) fn with(self, preview: Preview) -> Self {
+        let (members, member_count) = preview.members.unzip();
+        let members = members.map(|members| members.into_iter().map(Member::from).collect());
+        let message = |message| Message::of(self.id, message);
+        let messages = preview.messages.map(|messages| messages.into_iter().map(message).collect());
+        Self { members, member_count, messages, ..self }
+    }
+}
+
+impl MentionsUsers for Conversation {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.extend(self.user_id);
+        found.extend(self.last_message.as_ref().map(|last| last.sender));
+        self.members.iter().flatten().for_each(|member| member.mention(found));
+        self.messages.iter().flatten().for_each(|message| message.mention(found));
     }
 }
 
@@ -143,6 +179,9 @@ impl Example for Conversation {
             muted_until: None,
             archived: false,
             last_message: Some(last_message),
+            members: None,
+            member_count: None,
+            messages: None,
         }
     }
 }

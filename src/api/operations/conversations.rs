@@ -9,9 +9,13 @@ use serde::Deserialize;
 
 use crate::{
     api::{
-        Body, Caller, Created, Cursor, Few, Found, Keyed, Limit, Listed, Made, MadeOrInvited, Page, Reply,
-        Ruled, SignedIn, given,
-        http::{examples, reasons::not_brought_in},
+        Body, Caller, Created, Cursor, Few, Found, Include, Keyed, Limit, Listed, Made, MadeOrInvited, Named,
+        Page, Reply, Ruled, SignedIn, given,
+        http::{
+            examples,
+            include::{FirstScreen, named},
+            reasons::not_brought_in,
+        },
         operations::{
             conversation::Conversation,
             start::{StartConversation, StartDirectConversation, StartGroupConversation},
@@ -104,11 +108,21 @@ impl Conversations {
         archived: Query<Option<bool>>,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<ListPlace>>>,
+        include: Query<FirstScreen>,
     ) -> Result<Listed<Conversation>, SignedIn> {
+        let (me, include) = (caller.user, include.0);
+        include.bears(limit.0)?;
         let (archived, part) = (archived.0.unwrap_or(false), limit.0.part(cursor.0));
-        let (found, standing) = self.reading.conversations(caller.user, archived, part).await?;
+        let (found, standing) = self.reading.conversations(me, archived, part).await?;
         let page = Page::cut(found, limit.0, |(place, _)| *place).standing(standing);
-        Ok(Listed(page.filter_map(|(_, mine)| mine.map(Conversation::from))))
+        let page = page.filter_map(|(_, mine)| mine.map(Conversation::from));
+        let ids: Vec<ConversationId> = page.items.iter().map(|conversation| conversation.id).collect();
+        let mut previews = self.reading.previews(me, &ids, include.previews).await?;
+        let page = page.map(|conversation| match previews.remove(&conversation.id) {
+            Some(preview) => conversation.with(preview),
+            None => conversation,
+        });
+        Ok(Listed(named(include.users, page, &self.reading).await?))
     }
 
     /// Get a conversation
@@ -121,8 +135,10 @@ impl Conversations {
         id: Path<ConversationId>,
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Conversation>, Found> {
-        Ok(Reply(self.reading.conversation(caller.user, id.0, min_position.0).await?.into()))
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Conversation>>, Found> {
+        let mine = self.reading.conversation(caller.user, id.0, min_position.0).await?;
+        Ok(Reply(include.0.name(Conversation::from(mine), &self.reading).await?))
     }
 
     /// Change a conversation

@@ -9,10 +9,13 @@ use serde::Serialize;
 
 use crate::{
     access::{self, Access},
-    api::operations::tag::Tag,
-    api::{Caller, Cursor, Done, Found, Limit, Page, Reached, Reply, Ruled, SignedIn, http::examples},
+    api::{
+        Caller, Cursor, Done, Found, Include, Limit, MentionsUsers, Named, Page, Reached, Reply, Ruled,
+        SignedIn, http::examples, operations::tag::Tag,
+    },
     commands::Commands,
     domain::{ConversationId, Kind, Time, UserId},
+    reading::Reading,
 };
 
 /// An invitation of the caller into a conversation
@@ -47,6 +50,12 @@ impl From<access::Invitation> for Invitation {
     }
 }
 
+impl MentionsUsers for Invitation {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.invited_by);
+    }
+}
+
 impl Example for Invitation {
     fn example() -> Self {
         let at = examples::time();
@@ -64,6 +73,7 @@ impl Example for Invitation {
 pub(in crate::api) struct Invitations {
     pub(in crate::api) access: Access,
     pub(in crate::api) commands: Commands,
+    pub(in crate::api) reading: Reading,
 }
 
 #[OpenApi(tag = "Tag::Members")]
@@ -78,11 +88,12 @@ impl Invitations {
         caller: Caller,
         limit: Query<Limit>,
         cursor: Query<Option<Cursor<(Time, ConversationId)>>>,
-    ) -> Result<Reply<Page<Invitation>>, SignedIn> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Page<Invitation>>>, SignedIn> {
         let after = cursor.0.map(|cursor| cursor.0);
         let found = self.access.invitations(caller.user, after, limit.0.and_one()).await?;
         let page = Page::cut(found, limit.0, |last| (last.created_at, last.conversation));
-        Ok(Reply(page.map(Invitation::from)))
+        Ok(Reply(include.0.name(page.map(Invitation::from), &self.reading).await?))
     }
 
     /// Accept an invitation

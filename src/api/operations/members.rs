@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Created, Cursor, Found, Limit, Listed, Made, MadeOrInvited, Page, Reached, Reply,
-        Ruled, given,
+        Body, Caller, Created, Cursor, Found, Include, Limit, Listed, Made, MadeOrInvited, MentionsUsers,
+        Page, Reached, Reply, Ruled, given,
         http::{examples, reasons::not_brought_in},
         operations::tag::Tag,
     },
@@ -22,7 +22,7 @@ use crate::{
 /// A member of a conversation
 #[derive(Serialize, Object)]
 #[oai(example)]
-struct Member {
+pub(in crate::api) struct Member {
     /// The user
     user_id: UserId,
     /// The role of the user
@@ -34,6 +34,12 @@ struct Member {
 impl From<reading::Member> for Member {
     fn from(member: reading::Member) -> Self {
         Self { user_id: member.user, role: member.role, joined_at: member.joined_at }
+    }
+}
+
+impl MentionsUsers for Member {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.user_id);
     }
 }
 
@@ -113,6 +119,7 @@ impl Members {
     /// Lists the members of a conversation of the caller by user id, at present or at an earlier moment
     /// (`as_of`).
     #[oai(path = "/conversations/:id/members", method = "get", operation_id = "list_members")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn list(
         &self,
         caller: Caller,
@@ -122,11 +129,13 @@ impl Members {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
+        include: Query<Include>,
     ) -> Result<Listed<Member>, Found> {
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (members, standing) =
             self.reading.members(caller.user, id.0, limit.0.part(cursor.0), when).await?;
-        Ok(Listed(Page::cut(members, limit.0, |last| last.user).standing(standing).map(Member::from)))
+        let page = Page::cut(members, limit.0, |last| last.user).standing(standing).map(Member::from);
+        Ok(Listed(include.0.name(page, &self.reading).await?))
     }
 
     /// Add a member

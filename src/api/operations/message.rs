@@ -4,7 +4,7 @@ use poem_openapi::{Object, types::Example};
 use serde::Serialize;
 
 use crate::{
-    api::http::examples,
+    api::{MentionsUsers, http::examples},
     commands::Sent,
     domain::{ConversationId, Json, MessageId, Position, Time, UserId},
     reading,
@@ -141,6 +141,15 @@ impl Message {
             reactions: Vec::new(),
             pinned: false,
         }
+    }
+}
+
+impl MentionsUsers for Message {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.sender);
+        found.extend(self.deleted_by);
+        found.extend(self.reply_to.as_ref().and_then(|quoted| quoted.sender));
+        found.extend(&self.mentions);
     }
 }
 

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Created, Cursor, FieldError, Found, Limit, Listed, Page, Problem, Reached, Reply,
-        Ruled, given,
+        Body, Caller, Created, Cursor, FieldError, Found, Include, Limit, Listed, Named, Page, Problem,
+        Reached, Reply, Ruled, given,
         http::examples,
         operations::{message::Message, part::Wanted, tag::Tag},
     },
@@ -161,13 +161,15 @@ impl Messages {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
+        include: Query<Include>,
     ) -> Result<Listed<Message>, Found> {
         let (id, limit) = (id.0, limit.0);
         let wanted = Wanted::by(before.0, after.0, around.0, cursor.0)?;
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (found, standing) = self.reading.history(caller.user, id, wanted.asked(limit), when).await?;
         let page = wanted.page(found, limit);
-        Ok(Listed(page.standing(standing).map(|message| Message::of(id, message))))
+        let page = page.standing(standing).map(|message| Message::of(id, message));
+        Ok(Listed(include.0.name(page, &self.reading).await?))
     }
 
     /// Get a message
@@ -181,9 +183,10 @@ impl Messages {
         message_id: Path<MessageId>,
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Message>, Found> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Message>>, Found> {
         let found = self.reading.message(caller.user, id.0, message_id.0, min_position.0).await?;
-        Ok(Reply(Message::of(id.0, found)))
+        Ok(Reply(include.0.name(Message::of(id.0, found), &self.reading).await?))
     }
 
     /// Edit a message

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Found, Limit, Page, Reached, Reply, Ruled,
+        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Reached, Reply, Ruled,
         http::examples,
         operations::{message::Message, tag::Tag},
     },
@@ -28,6 +28,13 @@ struct Pin {
     pinned_at: Time,
     /// The current message
     message: Message,
+}
+
+impl MentionsUsers for Pin {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.pinned_by);
+        self.message.mention(found);
+    }
 }
 
 impl Example for Pin {
@@ -94,13 +101,15 @@ impl Pins {
         cursor: Query<Option<Cursor<Position>>>,
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Page<Pin>>, Found> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Page<Pin>>>, Found> {
         let (id, part) = (id.0, limit.0.part(cursor.0));
         let found = self.reading.pins(caller.user, id, part, min_position.0).await?;
         let page = Page::cut(found, limit.0, |(last, _)| last.position);
-        Ok(Reply(page.filter_map(|(pin, message)| {
+        let page = page.filter_map(|(pin, message)| {
             let message = Message::of(id, message?);
             Some(Pin { pinned_by: pin.pinned_by, pinned_at: pin.pinned_at, message })
-        })))
+        });
+        Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 }

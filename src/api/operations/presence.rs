@@ -8,7 +8,10 @@ use poem_openapi::{
 use serde::Serialize;
 
 use crate::{
-    api::{Caller, Cursor, Found, Limit, Page, Reply, http::examples, operations::tag::Tag},
+    api::{
+        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Reply, http::examples,
+        operations::tag::Tag,
+    },
     domain::{ConversationId, Position, Status, Time, UserId},
     reading::{Reading, SeenPresence},
 };
@@ -32,6 +35,12 @@ impl From<SeenPresence> for Presence {
     }
 }
 
+impl MentionsUsers for Presence {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.user_id);
+    }
+}
+
 impl Example for Presence {
     fn example() -> Self {
         Self { user_id: examples::ben(), status: Status::Offline, last_seen_at: Some(examples::time()) }
@@ -49,8 +58,14 @@ impl Presences {
     /// Returns the presence of the caller, or of a user who shares a conversation with the caller. For all
     /// other users, and for users who have blocked the caller, the answer is 404.
     #[oai(path = "/users/:id/presence", method = "get", operation_id = "get_presence")]
-    async fn get(&self, caller: Caller, id: Path<UserId>) -> Result<Reply<Presence>, Found> {
-        Ok(Reply(self.reading.presence_of(caller.user, id.0).await?.into()))
+    async fn get(
+        &self,
+        caller: Caller,
+        id: Path<UserId>,
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Presence>>, Found> {
+        let presence = Presence::from(self.reading.presence_of(caller.user, id.0).await?);
+        Ok(Reply(include.0.name(presence, &self.reading).await?))
     }
 
     /// List the presence of members
@@ -67,9 +82,11 @@ impl Presences {
         cursor: Query<Option<Cursor<UserId>>>,
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Page<Presence>>, Found> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Page<Presence>>>, Found> {
         let part = limit.0.part(cursor.0);
         let found = self.reading.presences(caller.user, id.0, part, min_position.0).await?;
-        Ok(Reply(Page::cut(found, limit.0, |last| last.user).map(Presence::from)))
+        let page = Page::cut(found, limit.0, |last| last.user).map(Presence::from);
+        Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 }

@@ -9,8 +9,8 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, Ruled, http::examples,
-        operations::tag::Tag,
+        Caller, Cursor, Found, Include, Limit, Listed, MentionsUsers, Page, Problem, Reached, Ruled,
+        http::examples, operations::tag::Tag,
     },
     commands::Commands,
     domain::{Act, AsOf, ClientId, ConversationId, Emoji, MessageId, Position, Time, UserId},
@@ -27,6 +27,12 @@ struct Reaction {
     emoji: String,
     /// The time of the reaction
     reacted_at: Time,
+}
+
+impl MentionsUsers for Reaction {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.user_id);
+    }
 }
 
 impl Example for Reaction {
@@ -111,13 +117,15 @@ impl Reactions {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
+        include: Query<Include>,
     ) -> Result<Listed<Reaction>, Found> {
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (me, message, part) = (caller.user, message_id.0, limit.0.part(cursor.0));
         let (found, standing) = self.reading.reactions(me, id.0, message, part, when).await?;
-        Ok(Listed(Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
+        let page = Page::cut(found, limit.0, |last| last.position).standing(standing).map(|reaction| {
             Reaction { user_id: reaction.user, emoji: reaction.emoji, reacted_at: reaction.reacted_at }
-        })))
+        });
+        Ok(Listed(include.0.name(page, &self.reading).await?))
     }
 }
 

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{
-        Body, Caller, Cursor, Found, Limit, Listed, Page, Problem, Reached, given, http::examples,
-        operations::tag::Tag,
+        Body, Caller, Cursor, Found, Include, Limit, Listed, MentionsUsers, Page, Problem, Reached, given,
+        http::examples, operations::tag::Tag,
     },
     commands::Commands,
     domain::{AsOf, ConversationId, Position, Time, UserId},
@@ -57,6 +57,12 @@ impl From<reading::Receipt> for Receipt {
     }
 }
 
+impl MentionsUsers for Receipt {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        found.push(self.user_id);
+    }
+}
+
 impl Example for Receipt {
     fn example() -> Self {
         let read_at = Some(examples::time());
@@ -99,6 +105,7 @@ impl Receipts {
     /// Lists how far each member of a conversation of the caller has read, by user id, at present or at an
     /// earlier moment (`as_of`). A member without a receipt is at position 0.
     #[oai(path = "/conversations/:id/receipts", method = "get", operation_id = "list_receipts")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn list(
         &self,
         caller: Caller,
@@ -108,10 +115,12 @@ impl Receipts {
         /// Waits up to 2 s until the answer includes this position. If it does not, the answer is 503 `not_yet`
         min_position: Query<Option<Position>>,
         as_of: Query<Option<AsOf>>,
+        include: Query<Include>,
     ) -> Result<Listed<Receipt>, Found> {
         let when = When { min_position: min_position.0, as_of: as_of.0 };
         let (receipts, standing) =
             self.reading.receipts(caller.user, id.0, limit.0.part(cursor.0), when).await?;
-        Ok(Listed(Page::cut(receipts, limit.0, |last| last.user).standing(standing).map(Receipt::from)))
+        let page = Page::cut(receipts, limit.0, |last| last.user).standing(standing).map(Receipt::from);
+        Ok(Listed(include.0.name(page, &self.reading).await?))
     }
 }

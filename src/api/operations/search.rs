@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Limit, Page, Problem, Reply, SignedIn,
+        Caller, Cursor, Include, Limit, MentionsUsers, Named, Page, Problem, Reply, SignedIn,
         http::examples,
         operations::{message::Message, tag::Tag},
     },
-    domain::{ConversationId, Position},
+    domain::{ConversationId, Position, UserId},
     reading::{Hit, Piece, Reading, SearchQuery, SearchScope},
 };
 
@@ -33,6 +33,12 @@ struct HighlightPart {
     text: String,
     /// Whether this part matches the search
     hit: bool,
+}
+
+impl MentionsUsers for FoundMessage {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        self.message.mention(found);
+    }
 }
 
 impl Example for FoundMessage {
@@ -61,6 +67,7 @@ impl Search {
     /// of characters is one phrase. A page may have fewer than `limit` messages although more follow. A query
     /// that takes too long is refused with `too_broad`.
     #[oai(path = "/messages", method = "get", operation_id = "search_messages")]
+    #[expect(clippy::too_many_arguments, reason = "each is a parameter of the request")]
     async fn search(
         &self,
         caller: Caller,
@@ -74,17 +81,19 @@ impl Search {
         /// Waits up to 2 s until the answer includes this position of the conversation. It needs
         /// `conversation_id`
         min_position: Query<Option<Position>>,
-    ) -> Result<Reply<Page<FoundMessage>>, SignedIn> {
+        include: Query<Include>,
+    ) -> Result<Reply<Named<Page<FoundMessage>>>, SignedIn> {
         let (query, scope) = (read(&query.0)?, scope(conversation_id.0, min_position.0)?);
         let found = self.reading.search(caller.user, &query, scope, limit.0.part(cursor.0)).await?;
         let page = Page::cut(found, limit.0, |(hit, _)| *hit);
-        Ok(Reply(page.filter_map(|((_, conversation_id, _), matched)| {
+        let page = page.filter_map(|((_, conversation_id, _), matched)| {
             let matched = matched?;
             let message = Message::of(conversation_id, matched.message);
             let part = |piece: Piece| HighlightPart { text: piece.text, hit: piece.hit };
             let highlight = matched.highlight.into_iter().map(part).collect();
             Some(FoundMessage { conversation_id, message, highlight })
-        })))
+        });
+        Ok(Reply(include.0.name(page, &self.reading).await?))
     }
 }
 

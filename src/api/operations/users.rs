@@ -3,7 +3,8 @@
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
-    types::Example,
+    registry::MetaSchema,
+    types::{Example, ParseError, ParseFromParameter, ParseResult},
 };
 use serde::Serialize;
 
@@ -11,7 +12,7 @@ use crate::{
     access::{self, Access},
     api::{
         Caller, Found, Limit, Page, Problem, Reply, SignedIn,
-        http::{examples, or_null::OrNull, typed::Wrong},
+        http::{examples, or_null::OrNull, page::parameter, typed::Wrong},
         operations::tag::Tag,
     },
     credentials::{BadUsername, Username},
@@ -62,25 +63,72 @@ pub(in crate::api) struct Users {
     pub(in crate::api) access: Access,
 }
 
+/// Ids of users: the parameter `ids`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct UserIds(Vec<UserId>);
+
+impl UserIds {
+    /// The most ids.
+    const MAX: usize = 100;
+}
+
+parameter!(() UserIds, "UserIds", true, MetaSchema {
+    description: Some("Ids of users with a comma between them, at most 100"),
+    min_length: Some(36),
+    max_length: Some(UserIds::MAX * 37 - 1),
+    example: Some(examples::ben().to_string().into()),
+    ..MetaSchema::new("string")
+});
+
+impl ParseFromParameter for UserIds {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        // The length is checked first, so that a long list costs nothing.
+        if value.len() > Self::MAX * 37 - 1 {
+            return Err(ParseError::custom(format!("at most {} ids are accepted", Self::MAX)));
+        }
+        let ids: Result<Vec<UserId>, _> = value.split(',').map(str::parse).collect();
+        ids.map(Self).map_err(ParseError::custom)
+    }
+}
+
+impl Users {
+    async fn by_name(&self, username: &str) -> Result<Option<access::Account>, SignedIn> {
+        match Username::parse(username) {
+            Ok(username) => Ok(self.access.user_by_name(&username).await?),
+            // No account has a reserved name.
+            Err(BadUsername::Reserved) => Ok(None),
+            Err(wrong) => Err(Problem::parameter("username", wrong.code(), wrong.to_string()).into()),
+        }
+    }
+}
+
 #[OpenApi(tag = "Tag::Users")]
 impl Users {
-    /// Find a user by name
+    /// Find users
     ///
-    /// Returns the one user with exactly this user name, or an empty list. Upper and lower case are the same.
+    /// Returns the one user with exactly this user name, or an empty list; or the users with these ids, in the order
+    /// of the ids. Ids without a user are left out. Upper and lower case are the same in names.
     #[oai(path = "/users", method = "get", operation_id = "find_users")]
     async fn find(
         &self,
         _caller: Caller,
         /// The whole user name
         #[oai(validator(min_length = 1, max_length = 64))]
-        username: Query<String>,
+        username: Query<Option<String>>,
+        /// The ids of up to 100 users, with a comma between them. All of them come in one page
+        ids: Query<Option<UserIds>>,
         #[oai(name = "limit")] _limit: Query<Limit>,
     ) -> Result<Reply<Page<User>>, SignedIn> {
-        let found = match Username::parse(&username.0) {
-            Ok(username) => self.access.user_by_name(&username).await?,
-            // No account has a reserved name.
-            Err(BadUsername::Reserved) => None,
-            Err(wrong) => return Err(Problem::parameter("username", wrong.code(), wrong.to_string()).into()),
+        let found = match (username.0, ids.0) {
+            (Some(username), None) => self.by_name(&username).await?.into_iter().collect(),
+            (None, Some(UserIds(ids))) => self.access.users(&ids).await?,
+            (None, None) => {
+                return Err(Problem::parameter("username", "missing", "give username, or ids").into());
+            }
+            (Some(_), Some(_)) => {
+                let detail = "username and ids exclude one another: send one of them";
+                return Err(Problem::parameter("ids", "contradictory", detail).into());
+            }
         };
         Ok(Reply(Page::of(found.into_iter().map(User::from).collect(), None)))
     }

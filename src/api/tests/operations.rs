@@ -123,6 +123,32 @@ fn every_operation_says_what_it_is() {
     }
 }
 
+/// A read whose answer has ids of users gives their names, too. The reads in this list have none: they answer with
+/// whole users, with nothing of users, or as events.
+#[test]
+fn every_read_with_ids_of_users_gives_their_names() {
+    let document = document();
+    let without: Vec<String> = operations(&document)
+        .into_iter()
+        .filter(|(name, operation)| {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            name.starts_with("get ") && !parameters.into_iter().any(|one| one["name"] == "include")
+        })
+        .map(|(name, _)| name)
+        .collect();
+    let expected = [
+        "get /v1/conversations/{id}/messages/{message_id}/versions",
+        "get /v1/conversations/{id}/settings",
+        "get /v1/events",
+        "get /v1/info",
+        "get /v1/logins",
+        "get /v1/me",
+        "get /v1/users",
+        "get /v1/users/{id}",
+    ];
+    assert_eq!(without, expected);
+}
+
 #[test]
 fn every_body_has_an_example() {
     let document = document();

@@ -1,0 +1,239 @@
+//! The parameter `include`: the names of all users whose ids an answer has, in the same answer.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use poem_openapi::{
+    Object,
+    registry::{MetaSchema, MetaSchemaRef, Registry},
+    types::{ParseError, ParseFromParameter, ParseResult, Type},
+};
+use serde::Serialize;
+
+use crate::{
+    api::http::{
+        or_null::OrNull,
+        page::{Limit, Page, parameter},
+    },
+    domain::{UserId, UserKind},
+    problems::Problem,
+    reading::{Account, ReadError, Reading, Wanted},
+};
+
+/// The greatest limit of a list of conversations with their messages.
+const WITH_MESSAGES: usize = 50;
+
+/// An answer that has ids of users.
+pub trait MentionsUsers: Type {
+    /// Adds all ids of users to `found`, the most important first.
+    fn mention(&self, found: &mut Vec<UserId>);
+
+    /// The published name of the answer with names.
+    fn published() -> String {
+        format!("{}WithUsers", Self::name())
+    }
+
+    /// The schema of the answer without names.
+    fn plain(registry: &mut Registry) -> MetaSchema {
+        Self::register(registry);
+        registry.schemas.get(&*Self::name()).cloned().unwrap_or(MetaSchema::ANY)
+    }
+}
+
+impl<T: MentionsUsers> MentionsUsers for Page<T> {
+    fn mention(&self, found: &mut Vec<UserId>) {
+        self.items.iter().for_each(|item| item.mention(found));
+    }
+
+    /// Such a page always has room for names, so it needs no second name.
+    fn published() -> String {
+        Self::name().into_owned()
+    }
+
+    fn plain(registry: &mut Registry) -> MetaSchema {
+        Self::described(registry)
+    }
+}
+
+/// An answer, with the names of its users if the client asks for them.
+#[derive(Serialize)]
+pub struct Named<T> {
+    #[serde(flatten)]
+    pub(in crate::api) answer: T,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Users>,
+}
+
+/// Users by their ids.
+type Users = BTreeMap<UserId, UserSummary>;
+
+/// What clients show of a user
+#[derive(Serialize, Object)]
+struct UserSummary {
+    /// The name that other users see
+    display_name: String,
+    /// The https URL of a picture of the user; null if there is none
+    avatar_url: OrNull<String>,
+    /// Whether the user is a person or a program
+    kind: UserKind,
+}
+
+/// What comes with an answer: the parameter `include`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Include {
+    users: bool,
+}
+
+impl Include {
+    /// The answer, with the names of its users if the client asks for them.
+    pub(in crate::api) async fn name<T: MentionsUsers>(
+        self,
+        answer: T,
+        reading: &Reading,
+    ) -> Result<Named<T>, ReadError> {
+        named(self.users, answer, reading).await
+    }
+}
+
+/// The answer, with the names of its users if `users` says so.
+pub(in crate::api) async fn named<T: MentionsUsers>(
+    users: bool,
+    answer: T,
+    reading: &Reading,
+) -> Result<Named<T>, ReadError> {
+    if !users {
+        return Ok(Named { answer, users: None });
+    }
+    let mut ids = Vec::new();
+    answer.mention(&mut ids);
+    let summary = |account: Account| {
+        let summary = UserSummary {
+            display_name: account.display_name.to_string(),
+            avatar_url: OrNull(account.avatar_url.map(|url| url.to_string())),
+            kind: account.kind,
+        };
+        (account.id, summary)
+    };
+    let users = reading.names(ids).await?.into_iter().map(summary).collect();
+    Ok(Named { answer, users: Some(users) })
+}
+
+/// Whether each of the `known` words is in a list with commas between them. The first unknown word is the error.
+pub(in crate::api) fn words<const N: usize>(list: &str, known: [&str; N]) -> Result<[bool; N], String> {
+    let mut found = [false; N];
+    for word in list.split(',') {
+        let at = known.iter().position(|one| *one == word);
+        let unknown = || format!("only {} can be included, with a comma between them", known.join(", "));
+        found[at.ok_or_else(unknown)?] = true;
+    }
+    Ok(found)
+}
+
+parameter!(() Include, "Include", false, MetaSchema {
+    description: Some("`users` adds the names of all users whose ids the answer has"),
+    enum_items: vec!["users".into()],
+    ..MetaSchema::new("string")
+});
+
+/// What comes with the list of conversations: its parameter `include`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::api) struct FirstScreen {
+    pub(in crate::api) users: bool,
+    pub(in crate::api) previews: Wanted,
+}
+
+impl FirstScreen {
+    /// Refuses a list that would have too many messages.
+    pub(in crate::api) fn bears(self, limit: Limit) -> Result<(), Problem> {
+        match self.previews.messages && limit.get() > WITH_MESSAGES {
+            true => Err(Problem::parameter("limit", "out_of_range", "at most 50 with include=messages")),
+            false => Ok(()),
+        }
+    }
+}
+
+parameter!(() FirstScreen, "FirstScreen", false, MetaSchema {
+    description: Some(
+        "Words with a comma between them. `members` adds the first 10 members of each conversation and their number, \
+         `messages` the last 20 messages of each (the greatest `limit` is 50 then), and `users` the names of all users \
+         whose ids the answer has",
+    ),
+    pattern: Some("^(users|members|messages)(,(users|members|messages))*$".into()),
+    example: Some("users,members,messages".into()),
+    ..MetaSchema::new("string")
+});
+
+impl ParseFromParameter for FirstScreen {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        let [users, members, messages] =
+            words(value, ["users", "members", "messages"]).map_err(ParseError::custom)?;
+        Ok(Self { users, previews: Wanted { members, messages } })
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        let first = values.into_iter().next();
+        first.map_or(Ok(Self::default()), |value| Self::parse_from_parameter(value.as_ref()))
+    }
+}
+
+impl ParseFromParameter for Include {
+    fn parse_from_parameter(value: &str) -> ParseResult<Self> {
+        let [users] = words(value, ["users"]).map_err(ParseError::custom)?;
+        Ok(Self { users })
+    }
+
+    fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {
+        let first = values.into_iter().next();
+        first.map_or(Ok(Self::default()), |value| Self::parse_from_parameter(value.as_ref()))
+    }
+}
+
+impl<T: MentionsUsers> Type for Named<T> {
+    const IS_REQUIRED: bool = true;
+    type RawValueType = T::RawValueType;
+    type RawElementValueType = T::RawElementValueType;
+
+    fn name() -> Cow<'static, str> {
+        T::published().into()
+    }
+
+    fn schema_ref() -> MetaSchemaRef {
+        MetaSchemaRef::Reference(T::published())
+    }
+
+    fn register(registry: &mut Registry) {
+        registry.create_schema::<Self, _>(T::published(), |registry| {
+            Users::register(registry);
+            let description = "The users whose ids the answer has, by id: at most 2,000. Present with `include=users`. An \
+                               id without an account is left out";
+            let users = Users::schema_ref()
+                .merge(MetaSchema { description: Some(description), ..MetaSchema::ANY });
+            let mut schema = T::plain(registry);
+            schema.properties.push(("users", users));
+            schema
+        });
+    }
+
+    fn as_raw_value(&self) -> Option<&T::RawValueType> {
+        self.answer.as_raw_value()
+    }
+
+    fn raw_element_iter<'a>(&'a self) -> Box<dyn Iterator<Item = &'a T::RawElementValueType> + 'a> {
+        self.answer.raw_element_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_words_are_read_in_any_order_and_others_refused() {
+        let known = ["users", "members"];
+        assert_eq!(words("users", known), Ok([true, false]));
+        assert_eq!(words("members,users", known), Ok([true, true]));
+        assert_eq!(words("members,members", known), Ok([false, true]));
+        for wrong in ["", ",", "users,", "Users", "users members", "user", "users;members", " users"] {
+            assert!(words(wrong, known).is_err(), "{wrong}");
+        }
+    }
+}
