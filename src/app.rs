@@ -37,7 +37,7 @@ use crate::{
     credentials,
     feed::Feed,
     gateway::{
-        Door, Gateway,
+        ChangedUsers, Door, Gateway,
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
@@ -251,6 +251,7 @@ async fn start(
             presence: presence.clone(),
             hub,
             listeners,
+            changed: ChangedUsers::default(),
             feed: feed.clone(),
             places: Arc::default(),
             settings: settings.gateway(),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{error::AccessError, needs::Access};
+use super::{error::AccessError, needs::Access, revoking::tell};
 use crate::{
     accounts::{self, Account, AccountChanges, By, Stamp},
     credentials::{DisplayName, Password, Username},
@@ -39,7 +39,10 @@ impl Access {
     pub async fn change(&self, me: UserId, changes: &AccountChanges) -> Result<Account, AccessError> {
         let stamp = Stamp::now(&self.clock, By::account(me));
         match accounts::change(&self.pool, me, changes, stamp).await? {
-            Some(changed) => Ok(changed),
+            Some(changed) => {
+                tell("a changed account", self.commands.user_changed(me)).await;
+                Ok(changed)
+            }
             None => self.account(me).await,
         }
     }

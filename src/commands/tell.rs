@@ -1,4 +1,4 @@
-//! Signals to all nodes: typing, and revoked logins. No stream keeps signals.
+//! Signals to all nodes: typing, revoked logins and changed users. No stream keeps signals.
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
@@ -20,6 +20,12 @@ impl Commands {
         let roster = self.of_member(by, conversation).await?.conversation();
         roster.may_speak(by, self.is_blocked(by, &roster).await?)?;
         Ok(self.log.tell(Signal::Typing { conversation, user: by }).await?)
+    }
+
+    /// Tells all nodes that others see another name or picture of a user. To be called when the database has the
+    /// change, because each node reads the account again.
+    pub async fn user_changed(&self, user: UserId) -> Result<(), Unavailable> {
+        self.log.tell(Signal::UserChanged { user }).await
     }
 
     /// Tells all nodes that logins have been revoked: their sockets are closed within a second.

@@ -1,4 +1,4 @@
-//! The tasks of the gateway that run for as long as the process lives. They pass on typing and presence,
+//! The tasks of the gateway that run for as long as the process lives. They pass on typing, presence and changed users,
 //! close the sockets of revoked logins, and tell sessions when this node or the log does not work.
 
 use std::{collections::BTreeSet, sync::Arc};
@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     domain::{Recorded, UserId},
     gateway::{
+        changed_users,
         frames::{close::Close, server::ServerFrame},
         hub::{
             listeners::Session,
@@ -30,6 +31,7 @@ impl Gateway {
                 gateway.hand_on_presence(batch).await;
             }
         });
+        tasks.spawn("changed users", changed_users::tell(self.clone()));
         tasks.spawn("outages", tell_outages(self.clone()));
         tasks.spawn("sweep", sweep::run(self.sweep()));
     }
@@ -45,7 +47,7 @@ impl Gateway {
         }
     }
 
-    /// Handles news that concerns sockets: typing, invitations, revoked logins, or the loss of the log.
+    /// Handles news that concerns sockets: typing, invitations, changed users, revoked logins, or the loss of the log.
     pub fn hear(&self, told: Told) {
         match told {
             Told::Typing(conversation, user) => self.hub.typing(conversation, user),
@@ -54,6 +56,7 @@ impl Gateway {
                     listener.send(&ServerFrame::Invited { conversation_id, invited_by }.encode());
                 }
             }
+            Told::UserChanged(user) => self.changed.add(user),
             Told::Revoked => {
                 self.close(Close::LOGIN_REVOKED, |session| self.revoked.contains(session.login));
             }

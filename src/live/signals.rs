@@ -27,6 +27,8 @@ pub enum Told {
     Typing(ConversationId, UserId),
     /// A user was invited into a conversation by another user.
     Invited(UserId, ConversationId, UserId),
+    /// What others see of a user has changed.
+    UserChanged(UserId),
     /// Logins were revoked: [`Revoked`] has them already.
     Revoked,
     /// This node has not heard from the log for some seconds.
@@ -83,6 +85,7 @@ impl HeardSignals {
                 self.end_revoked(tell);
             }
             Signal::Blocked { by } => self.blocked.forget(by),
+            Signal::UserChanged { user } => tell(Told::UserChanged(user)),
             Signal::Invited { user, by, conversation } => tell(Told::Invited(user, conversation, by)),
         }
     }

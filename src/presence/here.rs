@@ -24,6 +24,7 @@ use crate::{
     },
     supervise::Supervisor,
     telemetry::METRICS,
+    views::Progress,
 };
 
 /// The time between two renewals of the lease, and between two searches for dead nodes.
@@ -39,6 +40,7 @@ pub(super) struct Inner {
     pub(super) log: Log,
     pub(super) pool: PgPool,
     pub(super) clock: Clock,
+    pub(super) progress: Progress,
     pub(super) settings: PresenceSettings,
     pub(super) node: NodeId,
     pub(super) leases: Leases,
@@ -79,6 +81,7 @@ impl Presence {
         leases.renew(&node, 0).await?;
         let presence = Self(Arc::new(Inner {
             log,
+            progress: Progress::new(pool.clone()),
             pool,
             clock,
             settings,

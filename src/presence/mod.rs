@@ -9,6 +9,7 @@
 //! state of each user is kept (`local`, `pending`), so that there is no queue that could overflow and lose an end.
 
 mod board;
+mod changed;
 mod entries;
 mod here;
 mod local;
@@ -16,5 +17,6 @@ mod news;
 mod pending;
 mod settings;
 
+pub use changed::ChangedUser;
 pub use here::Presence;
 pub use settings::PresenceSettings;

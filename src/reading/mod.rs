@@ -27,7 +27,7 @@ pub use found::SearchScope;
 pub use mine::Mine;
 pub use open::Reading;
 pub use presence::SeenPresence;
-pub use previews::{Preview, Wanted};
+pub use previews::{Preview, PreviewParts};
 pub use when::{Asked, ListPart, Standing, When};
 
 pub(crate) use crate::accounts::{Account, ConversationSettings, Muted};

@@ -21,7 +21,7 @@ const MESSAGES: i64 = 20;
 
 /// The parts of a preview that a client asks for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct PreviewParts {
     /// The first members.
     pub members: bool,
     /// The last messages.
@@ -44,9 +44,9 @@ impl Reading {
         &self,
         me: UserId,
         ids: &[ConversationId],
-        wanted: Wanted,
+        wanted: PreviewParts,
     ) -> Result<HashMap<ConversationId, Preview>, ReadError> {
-        if ids.is_empty() || wanted == Wanted::default() {
+        if ids.is_empty() || wanted == PreviewParts::default() {
             return Ok(HashMap::new());
         }
         let open = async |id| Ok::<_, ReadError>((id, unless_missing(self.open(me, id, None).await)?));

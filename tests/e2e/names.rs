@@ -231,3 +231,50 @@ async fn a_first_screen_shows_what_the_single_reads_show() {
     assert!(listed > 60, "only {listed} conversations were compared");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_new_name_reaches_the_sockets_of_those_who_share_a_conversation() {
+    let mut world = World::start().await;
+    world.add_node("api,gateway").await;
+    let (ana, ben) = (world.person("ana").await, world.person_at(1, "ben").await);
+    let (cid, dan) = (world.person_at(1, "cid").await, world.person_at(1, "dan").await);
+    let lunch = ana.starts_group("Lunch", &[&ben, &dan]).await;
+    ana.starts_direct(&ben).await.expect(201);
+    ana.put(&format!("/v1/me/blocks/{}", dan.id), json!(null)).await.expect(204);
+    let mut own = ana.at(world.nodes[1].address).connects().await;
+    let (mut of_ben, mut of_cid, mut of_dan) =
+        (ben.connects().await, cid.connects().await, dan.connects().await);
+
+    let url = "https://example.com/ana.png";
+    ana.patch("/v1/me", json!({ "display_name": "Ana María", "avatar_url": url })).await.expect(200);
+    let expected = json!({
+        "op": "user", "id": ana.id, "display_name": "Ana María", "avatar_url": url, "kind": "user",
+    });
+    assert_eq!(of_ben.gets("user").await, expected);
+    assert_eq!(own.gets("user").await, expected);
+    let members = format!("/v1/conversations/{}/members?include=users", lunch.id);
+    assert_eq!(ben.get(&members).await.expect(200)["users"][&ana.id]["display_name"], "Ana María");
+
+    // The same again is no change, so the next frame is that of the next change.
+    ana.patch("/v1/me", json!({ "display_name": "Ana María" })).await.expect(200);
+    ana.patch("/v1/me", json!({ "avatar_url": null })).await.expect(200);
+    let frame = of_ben.gets("user").await;
+    assert_eq!((&frame["display_name"], &frame["avatar_url"]), (&json!("Ana María"), &Value::Null));
+
+    // Others hear of a user who changes the name in a loop a few times a second, and of the last name in the end.
+    let told = |seen: &[Value]| seen.iter().filter(|frame| frame["op"] == "user").count() as u128;
+    let (before, begin) = (told(&of_ben.seen), std::time::Instant::now());
+    for n in 0..60 {
+        ana.patch("/v1/me", json!({ "display_name": format!("Ana {n}") })).await.expect(200);
+    }
+    of_ben.waits_for("the last name", |frame| frame["display_name"] == "Ana 59").await;
+    own.waits_for("the last name", |frame| frame["display_name"] == "Ana 59").await;
+    let (frames, quarters) = (told(&of_ben.seen) - before, begin.elapsed().as_millis() / 250);
+    assert!(frames <= quarters + 1, "{frames} frames in {quarters} quarters of a second");
+
+    for (name, device) in [("a stranger", &mut of_cid), ("somebody who is blocked", &mut of_dan)] {
+        device.catches_up().await;
+        assert_eq!(told(&device.seen), 0, "{name}: {:?}", device.seen);
+    }
+    world.finish().await;
+}

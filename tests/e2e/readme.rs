@@ -76,14 +76,22 @@ curl() { case $1 in -N) timeout 3 curl "$@" || [ $? = 124 ] ;; *) command curl "
     let address = world.nodes[0].address;
     let mut examples = blocks("sh", &address.to_string());
     examples.retain(|block| block.contains("say "));
-    assert_eq!(examples.len(), 5, "{examples:#?}");
+    assert_eq!(examples.len(), 7, "{examples:#?}");
     let mut bash = Command::new("bash");
     bash.args(["-c", &format!("{PRELUDE}{}", examples.concat())]);
     let talking = tokio::spawn(talks_as_ben(address));
     let said = output_of(bash, "").await;
     talking.abort();
     assert!(!said.contains("/problems/"), "something was refused: {said}");
-    for wanted in [r#""text":"Pizza?""#, "Here I am", "event: cursor", r#""hit":true"#, r#""delivered""#] {
+    for wanted in [
+        r#""text":"Pizza?""#,
+        "Here I am",
+        "event: cursor",
+        r#""hit":true"#,
+        r#""delivered""#,
+        r#""member_count":2"#,
+        r#""display_name":"ben""#,
+    ] {
         assert!(said.contains(wanted), "{wanted} is not in {said}");
     }
     world.finish().await;
@@ -128,9 +136,11 @@ async fn the_examples_that_listen_print_what_happens() {
     let mut rust = Example::of(cargo);
     rust.prints("listening as", BUILD).await;
 
-    ana.says(&lunch, "Pizza?").await;
+    let said = ana.says(&lunch, "Pizza?").await;
     of_page.prints("Pizza?", PATIENCE).await;
     rust.prints("Pizza?", PATIENCE).await;
+    // Nobody projects after the node has stopped.
+    ana.history(&lunch, said["position"].as_u64().expect("position")).await;
     world.nodes[0].stop().await;
     of_page.prints("closed 1012 drain", PATIENCE).await;
     rust.prints("closed: 1012 drain", PATIENCE).await;

@@ -16,7 +16,7 @@ use crate::{
     },
     domain::{UserId, UserKind},
     problems::Problem,
-    reading::{Account, ReadError, Reading, Wanted},
+    reading::{Account, PreviewParts, ReadError, Reading},
 };
 
 /// The greatest limit of a list of conversations with their messages.
@@ -138,7 +138,7 @@ parameter!(() Include, "Include", false, MetaSchema {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::api) struct FirstScreen {
     pub(in crate::api) users: bool,
-    pub(in crate::api) previews: Wanted,
+    pub(in crate::api) previews: PreviewParts,
 }
 
 impl FirstScreen {
@@ -166,7 +166,7 @@ impl ParseFromParameter for FirstScreen {
     fn parse_from_parameter(value: &str) -> ParseResult<Self> {
         let [users, members, messages] =
             words(value, ["users", "members", "messages"]).map_err(ParseError::custom)?;
-        Ok(Self { users, previews: Wanted { members, messages } })
+        Ok(Self { users, previews: PreviewParts { members, messages } })
     }
 
     fn parse_from_parameters<I: IntoIterator<Item = A>, A: AsRef<str>>(values: I) -> ParseResult<Self> {

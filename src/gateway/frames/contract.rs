@@ -210,6 +210,7 @@ mod tests {
             "presence",
             "typing",
             "invited",
+            "user",
             "heartbeat",
             "caught_up",
             "reset",

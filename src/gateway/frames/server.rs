@@ -7,7 +7,9 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, Epoch, EventId, MessageId, Position, Recorded, Status, Text, Time, UserId},
+    domain::{
+        ConversationId, Epoch, EventId, MessageId, Position, Recorded, Status, Text, Time, UserId, UserKind,
+    },
     gateway::{
         frames::client::{CURSOR, FrameId},
         wire::{budget, limits, websocket},
@@ -135,6 +137,22 @@ pub enum ServerFrame<'a> {
         conversation_id: ConversationId,
         /// The user who has invited.
         invited_by: UserId,
+    },
+    /// A user with whom the user of the session shares a conversation, or the user itself, has another name or
+    /// picture. Members of large conversations (by default of more than 500 members) do not get this frame, and of a
+    /// user with very many conversations only the latest ones are told: the next read with `include=users` has the
+    /// present names.
+    User {
+        /// The user.
+        id: UserId,
+        /// The name that other users see.
+        #[schemars(example = "Ana María")]
+        display_name: &'a str,
+        /// The https URL of a picture of the user; null if there is none.
+        #[schemars(example = "https://example.com/pictures/7.png")]
+        avatar_url: Option<&'a str>,
+        /// Whether the user is a person or a program.
+        kind: UserKind,
     },
     /// A sign of life, by which a client notices that the last event of a conversation is missing.
     Heartbeat {

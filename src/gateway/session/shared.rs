@@ -10,6 +10,7 @@ use crate::{
     commands::Commands,
     feed::Feed,
     gateway::{
+        changed_users::ChangedUsers,
         frames::{close::Close, server::ReadyLimits},
         hub::{delivery::Hub, listeners::Listeners},
         session::places::Places,
@@ -51,6 +52,8 @@ pub struct Gateway {
     pub listeners: Arc<Listeners>,
     /// How many sockets each user has on this node.
     pub places: Arc<Places>,
+    /// Users of whom the sockets have to be told that they have another name or picture.
+    pub changed: ChangedUsers,
     /// Missed events and cursors.
     pub feed: Feed,
     /// The settings.

@@ -12,6 +12,7 @@ use crate::{
 const REVOKED: &str = "verbatim.login.revoked";
 const INVITED: &str = "verbatim.invitation.made";
 const BLOCKED: &str = "verbatim.blocks.changed";
+const CHANGED: &str = "verbatim.user.changed";
 
 /// News for every node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,11 @@ pub enum Signal {
         /// The user whose block list has changed.
         by: UserId,
     },
+    /// What others see of a user has changed: the name, or the picture.
+    UserChanged {
+        /// The user.
+        user: UserId,
+    },
     /// A user was invited into a conversation.
     Invited {
         /// The user.
@@ -53,13 +59,9 @@ struct Invited {
     conversation_id: ConversationId,
 }
 
+/// A signal of which the subject says the rest.
 #[derive(Serialize, Deserialize)]
-struct Blocked {
-    user_id: UserId,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Typing {
+struct OfUser {
     user_id: UserId,
 }
 
@@ -77,12 +79,15 @@ impl Log {
     pub async fn tell(&self, signal: Signal) -> Result<(), Unavailable> {
         let (subject, payload) = match signal {
             Signal::Typing { conversation, user } => {
-                (subject::typing(conversation), serde_json::to_vec(&Typing { user_id: user }))
+                (subject::typing(conversation), serde_json::to_vec(&OfUser { user_id: user }))
             }
             Signal::Revoked { login, until } => {
                 (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until }))
             }
-            Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&Blocked { user_id: by })),
+            Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&OfUser { user_id: by })),
+            Signal::UserChanged { user } => {
+                (CHANGED.to_owned(), serde_json::to_vec(&OfUser { user_id: user }))
+            }
             Signal::Invited { user, by, conversation } => {
                 let invited = Invited { user_id: user, invited_by: by, conversation_id: conversation };
                 (INVITED.to_owned(), serde_json::to_vec(&invited))
@@ -101,8 +106,8 @@ impl Log {
     /// listener that must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
-        for subject in [subject::all_typing(), REVOKED.to_owned(), BLOCKED.to_owned(), INVITED.to_owned()] {
-            all.push(self.client.subscribe(subject).await.map_err(Unavailable::because)?);
+        for subject in [&*subject::all_typing(), REVOKED, BLOCKED, CHANGED, INVITED] {
+            all.push(self.client.subscribe(subject.to_owned()).await.map_err(Unavailable::because)?);
         }
         Ok(Signals(all))
     }
@@ -127,8 +132,12 @@ fn read(message: &Message) -> Option<Signal> {
         return Some(Signal::Revoked { login: login_id, until });
     }
     if message.subject.as_str() == BLOCKED {
-        let Blocked { user_id } = serde_json::from_slice(&message.payload).ok()?;
+        let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
         return Some(Signal::Blocked { by: user_id });
+    }
+    if message.subject.as_str() == CHANGED {
+        let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::UserChanged { user: user_id });
     }
     if message.subject.as_str() == INVITED {
         let Invited { user_id, invited_by, conversation_id } =
@@ -136,6 +145,6 @@ fn read(message: &Message) -> Option<Signal> {
         return Some(Signal::Invited { user: user_id, by: invited_by, conversation: conversation_id });
     }
     let (conversation, _) = subject::conversation(&message.subject)?;
-    let Typing { user_id } = serde_json::from_slice(&message.payload).ok()?;
+    let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;
     Some(Signal::Typing { conversation, user: user_id })
 }
