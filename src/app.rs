@@ -37,7 +37,7 @@ use crate::{
     credentials,
     feed::Feed,
     gateway::{
-        ChangedUsers, Door, Gateway,
+        Door, Gateway,
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
@@ -251,7 +251,7 @@ async fn start(
             presence: presence.clone(),
             hub,
             listeners,
-            changed: ChangedUsers::default(),
+            changed: Arc::default(),
             feed: feed.clone(),
             places: Arc::default(),
             settings: settings.gateway(),

@@ -6,7 +6,6 @@
 //! of the members. A session is one socket after its handshake; a session costs one task, and no buffer while
 //! it is silent. One sweep does the occasional work for all sessions.
 
-mod changed_users;
 pub mod frames;
 pub mod hub;
 pub mod session;
@@ -16,7 +15,6 @@ mod tests;
 mod watch;
 pub mod wire;
 
-pub use changed_users::ChangedUsers;
 pub use frames::contract::channels;
 pub use session::{door::Door, places::Places, shared::Gateway};
 pub use settings::GatewaySettings;

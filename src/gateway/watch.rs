@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, sync::Arc};
 use crate::{
     domain::{Recorded, UserId},
     gateway::{
-        changed_users,
         frames::{close::Close, server::ServerFrame},
         hub::{
+            changed_users::Telling,
             listeners::Session,
             outages,
             sweep::{self, Sweep},
@@ -31,9 +31,19 @@ impl Gateway {
                 gateway.hand_on_presence(batch).await;
             }
         });
-        tasks.spawn("changed users", changed_users::tell(self.clone()));
+        tasks.spawn("changed users", self.telling().run());
         tasks.spawn("outages", tell_outages(self.clone()));
         tasks.spawn("sweep", sweep::run(self.sweep()));
+    }
+
+    fn telling(&self) -> Telling {
+        Telling {
+            changed: self.changed.clone(),
+            presence: self.presence.clone(),
+            conversations: self.conversations.clone(),
+            blocked: self.blocked.clone(),
+            listeners: self.listeners.clone(),
+        }
     }
 
     fn sweep(&self) -> Sweep {

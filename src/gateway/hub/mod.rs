@@ -1,5 +1,6 @@
 //! Delivery: topics, listeners, and the work that is done for all sessions at once.
 
+pub mod changed_users;
 pub mod delivery;
 pub mod held;
 pub mod listeners;

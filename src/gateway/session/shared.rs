@@ -10,9 +10,8 @@ use crate::{
     commands::Commands,
     feed::Feed,
     gateway::{
-        changed_users::ChangedUsers,
         frames::{close::Close, server::ReadyLimits},
-        hub::{delivery::Hub, listeners::Listeners},
+        hub::{changed_users::ChangedUsers, delivery::Hub, listeners::Listeners},
         session::places::Places,
         settings::GatewaySettings,
         wire::budget,
@@ -53,7 +52,7 @@ pub struct Gateway {
     /// How many sockets each user has on this node.
     pub places: Arc<Places>,
     /// Users of whom the sockets have to be told that they have another name or picture.
-    pub changed: ChangedUsers,
+    pub changed: Arc<ChangedUsers>,
     /// Missed events and cursors.
     pub feed: Feed,
     /// The settings.

@@ -15,9 +15,10 @@ use tokio::{sync::Notify, task::yield_now, time::sleep};
 use crate::{
     credentials::AvatarUrl,
     domain::UserId,
-    gateway::{frames::server::ServerFrame, session::shared::Gateway},
-    live::{Blocklist, is_blocked},
-    presence::ChangedUser,
+    gateway::{frames::server::ServerFrame, hub::listeners::Listeners},
+    live::{Blocked, Blocklist, Conversations, is_blocked},
+    log::Unavailable,
+    presence::{ChangedUser, Presence},
 };
 
 /// The pause before changes are told. Further changes of the same user during the pause cost nothing.
@@ -67,29 +68,41 @@ impl ChangedUsers {
     }
 }
 
-/// Tells the sockets of this node of changed users, for as long as the process lives.
-pub(in crate::gateway) async fn tell(gateway: Arc<Gateway>) {
-    loop {
-        gateway.changed.has_some.notified().await;
-        sleep(PAUSE).await;
-        let users = gateway.changed.take();
-        // The account is read after the user was taken: a change behind this read waits for the next round.
-        let changed = gateway.presence.changed(&users, &gateway.conversations.positions()).await;
-        let lists = gateway.blocked.lists(&users).await;
-        match changed.and_then(|changed| Ok((changed, lists?))) {
-            Ok((changed, lists)) => {
-                for user in changed {
-                    if let Some(hidden_from) = lists.get(&user.account.id) {
-                        gateway.tell_of(&user, hidden_from).await;
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(%error, "could not tell sockets of changed users"),
-        }
-    }
+/// The parts that telling of changed users needs.
+pub(in crate::gateway) struct Telling {
+    pub(in crate::gateway) changed: Arc<ChangedUsers>,
+    pub(in crate::gateway) presence: Presence,
+    pub(in crate::gateway) conversations: Conversations,
+    pub(in crate::gateway) blocked: Arc<Blocked>,
+    pub(in crate::gateway) listeners: Arc<Listeners>,
 }
 
-impl Gateway {
+impl Telling {
+    /// Tells the sockets of this node of changed users, for as long as the process lives.
+    pub(in crate::gateway) async fn run(self) {
+        loop {
+            self.changed.has_some.notified().await;
+            sleep(PAUSE).await;
+            if let Err(error) = self.tell().await {
+                tracing::warn!(%error, "could not tell sockets of changed users");
+            }
+        }
+    }
+
+    async fn tell(&self) -> Result<(), Unavailable> {
+        // The accounts are read after their users were taken: a user who changes behind this read waits anew.
+        let users = self.changed.take();
+        let heard = self.conversations.positions();
+        let changed = self.presence.changed(&users, &heard).await.map_err(Unavailable::because)?;
+        let lists = self.blocked.lists(&users).await.map_err(Unavailable::because)?;
+        for user in changed {
+            if let Some(hidden_from) = lists.get(&user.account.id) {
+                self.tell_of(&user, hidden_from).await;
+            }
+        }
+        Ok(())
+    }
+
     /// Tells the user, and each member of the conversations who is not on the block list of the user. Rosters are in
     /// memory for all conversations in which a socket of this node listens.
     async fn tell_of(&self, ChangedUser { account, conversations }: &ChangedUser, hidden_from: &Blocklist) {
