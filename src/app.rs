@@ -28,7 +28,7 @@ pub use snapshots::snapshots;
 use patience::{RETRY, patiently};
 
 use crate::{
-    access::{Access, Bearers},
+    access::{Access, Bearers, EXCHANGES},
     accounts,
     admin::{self, Health, monitor},
     api, audit,
@@ -41,6 +41,7 @@ use crate::{
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
+    issuers,
     limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
@@ -181,8 +182,12 @@ async fn start(
     let keys = patiently(health, "the signing key", || keys(settings, &pool)).await?;
     let cursor_key =
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
-    let tokens = Arc::new(credentials::Tokens::new(keys, "verbatim", "verbatim"));
+    let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
     let hasher = settings.hasher()?;
+    let issuers = settings.issuers()?.map(Arc::new);
+    if let Some(issuers) = &issuers {
+        tasks.spawn("issuers", issuers::keep_current(issuers.clone()));
+    }
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
     let bearers = Bearers { tokens: tokens.clone(), revoked: revoked.clone(), clock: clock.clone() };
@@ -302,6 +307,9 @@ async fn start(
         hasher,
         limits: limits.clone(),
         tokens: tokens.clone(),
+        issuers,
+        exchanges: Shares::new(EXCHANGES),
+        pepper: cursor_key,
         revoked: revoked.clone(),
         followers: current.followers.clone(),
         commands: commands.clone(),

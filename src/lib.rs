@@ -25,6 +25,8 @@
 //! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers and streams. Inside: `streams/`, `memory/` (what this process remembers of them), `write/`, `read/`, `bus/` (signals and leases), `upkeep/` |
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
+//! | [`outbound`] | the one HTTP **client**: which addresses may be asked, how long, how much | an HTTP client and TLS |
+//! | [`issuers`] | which **others** prove an identity: external issuers, their keys, the check of their tokens | outbound, JWT |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
 //! | [`limits`] | how **often**: rate limits in memory; nodes tell one another what they have admitted | log (the signals between nodes) |
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
@@ -33,7 +35,7 @@
 //! | [`audit`] | what has happened to accounts, keys and issuers: the **audit trail**, from the outbox to the stream AUDIT | log, accounts |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
-//! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, commands, limits, live |
+//! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, issuers, commands, limits, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | access, commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
@@ -41,7 +43,7 @@
 //! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
 //! | [`web`] | the edge for **eyes**: Swagger UI | problems; its caller names the document |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
-//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `shares`, `overload`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; fair shares of a node's places; load shedding; tasks that live as long as the process; the private servers of dev mode; the door | once each |
+//! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `networks`, `shares`, `overload`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; lists of networks; fair shares of a node's places; load shedding; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!
 //! Imports point down only, and siblings never import one another:
 //!
@@ -52,8 +54,8 @@
 //!  5   reading   access
 //!  4   commands   feed   projector   presence   audit
 //!  3   live
-//!  2   accounts   limits
-//!  1   log   views   credentials
+//!  2   accounts   limits   issuers
+//!  1   log   views   credentials   outbound
 //!  0   domain
 //!
 //!  beside the stairs:  clock  telemetry  cache  shares  overload  supervise  (for all but domain)   config  listen  dev
@@ -87,12 +89,17 @@ pub mod domain;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;
+#[allow(unreachable_pub)]
+pub(crate) mod issuers;
 pub mod limits;
 #[allow(unreachable_pub)]
 pub(crate) mod listen;
 #[allow(unreachable_pub)]
 pub mod live;
 pub mod log;
+#[allow(unreachable_pub)]
+pub(crate) mod networks;
+pub(crate) mod outbound;
 #[allow(unreachable_pub)]
 pub(crate) mod overload;
 pub mod presence;

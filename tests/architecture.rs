@@ -37,6 +37,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "domain",
             "feed",
             "gateway",
+            "issuers",
             "limits",
             "listen",
             "live",
@@ -60,6 +61,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "commands",
             "credentials",
             "domain",
+            "issuers",
             "limits",
             "listen",
             "live",
@@ -109,7 +111,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
-    ("access", At(5), &["accounts", "commands", "credentials", "domain", "limits", "live"]),
+    ("access", At(5), &["accounts", "commands", "credentials", "domain", "issuers", "limits", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
     // A retry is known by its key in a view for ever, in the log for two minutes. Whether a user exists and how a
     // member has settled a conversation are truths of `accounts`.
@@ -126,23 +128,43 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("log", At(1), &["domain"]),
     ("views", At(1), &["domain"]),
     ("accounts", At(2), &["credentials", "domain"]),
+    // Others who prove an identity, by keys that are fetched from them.
+    ("issuers", At(2), &["domain", "outbound"]),
     // Above the log, by which nodes tell one another what they have admitted; below all that asks.
     ("limits", At(2), &["domain", "log"]),
     ("credentials", At(1), &["domain"]),
+    // The one HTTP client, which guards the addresses that it asks.
+    ("outbound", At(1), &["networks"]),
     ("domain", At(0), &[]),
     ("clock", Leaf, &["domain"]),
     ("telemetry", Leaf, &[]),
     ("cache", Leaf, &[]),
     ("overload", Leaf, &[]),
+    ("networks", Leaf, &[]),
     ("shares", Leaf, &[]),
     ("supervise", Leaf, &[]),
-    ("listen", Leaf, &["problems"]),
+    ("listen", Leaf, &["networks", "problems"]),
     // Every door refuses in the same words: the listener, REST and the handshake.
     // A rate limit is named in the refusal.
     ("problems", Leaf, &["limits"]),
     ("dev", Leaf, &[]),
     // Each part knows its own settings; here they get their flags and variables.
-    ("config", Leaf, &["credentials", "gateway", "limits", "listen", "live", "log", "presence"]),
+    (
+        "config",
+        Leaf,
+        &[
+            "credentials",
+            "gateway",
+            "issuers",
+            "limits",
+            "listen",
+            "live",
+            "log",
+            "networks",
+            "outbound",
+            "presence",
+        ],
+    ),
     ("lib", Leaf, &[]),
 ];
 
@@ -161,14 +183,19 @@ const OF_DOMAIN: &[&str] =
 const HOMES: &[(&str, &[&str])] = &[
     ("argon2", &["credentials"]),
     ("async_nats", &["log", "dev"]),
-    ("aws_lc_rs", &["api", "accounts", "credentials", "dev", "feed", "gateway", "limits", "listen", "log"]),
-    ("base64", &["api", "accounts", "credentials", "feed", "gateway", "log"]),
+    (
+        "aws_lc_rs",
+        &["api", "accounts", "credentials", "dev", "feed", "gateway", "issuers", "limits", "listen", "log"],
+    ),
+    ("base64", &["api", "accounts", "credentials", "feed", "gateway", "issuers", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
-    ("http_body_util", &["listen"]),
-    ("hyper", &["listen"]),
-    ("hyper_util", &["listen"]),
+    ("http_body_util", &["listen", "outbound"]),
+    ("hyper", &["listen", "outbound"]),
+    ("hyper_rustls", &["outbound"]),
+    ("hyper_util", &["listen", "outbound"]),
     ("icu_properties", &["credentials", "domain", "views"]),
-    ("jsonwebtoken", &["credentials"]),
+    // Our tokens, and those of others.
+    ("jsonwebtoken", &["credentials", "issuers"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
     ("percent_encoding", &["log"]),
@@ -178,16 +205,20 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["telemetry"]),
     ("quick_cache", &["cache"]),
     ("rustix", &["dev", "gateway"]),
+    ("rustls_native_certs", &["outbound"]),
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("serde_saphyr", &["contract"]),
     ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
-    ("tokio_rustls", &["gateway", "listen"]),
+    ("tokio_rustls", &["gateway", "listen", "outbound"]),
     ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
+    ("toml", &["issuers"]),
+    ("tower_service", &["outbound"]),
     ("tracing_subscriber", &["telemetry"]),
     ("unicode_normalization", &["accounts", "credentials", "domain", "views"]),
     ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["web"]),
+    ("webpki_roots", &["outbound"]),
     ("zeroize", &["credentials"]),
 ];
 
@@ -280,6 +311,7 @@ const UNSAFE: &[(&str, &str)] = &[
 const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli/process.rs", "it waits for a signal, before there is a process to supervise"),
     ("gateway/session/life.rs", "one receipt is told"),
+    ("issuers/keys.rs", "one set of keys is fetched, and the request that waits for it takes over its panic"),
     ("live/conversations.rs", "one conversation is read"),
     ("live/searched.rs", "one conversation is searched"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),

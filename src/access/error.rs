@@ -3,7 +3,9 @@
 use crate::{
     accounts::{BlockError, RegisterError},
     credentials::{BadPassword, Busy},
+    issuers::NotProven,
     limits::Exceeded,
+    shares::NoPlace,
 };
 
 /// Why a use case of access failed.
@@ -24,6 +26,15 @@ pub enum AccessError {
     /// The text is no valid refresh token, or the login of the token has ended.
     #[error("the refresh token is not valid: log in again")]
     InvalidGrant,
+    /// The token of an external issuer proves nothing here.
+    #[error(transparent)]
+    NotProven(#[from] NotProven),
+    /// There are too many requests of this kind under way.
+    #[error("there are too many requests of this kind under way: try again in a moment")]
+    NoPlace(NoPlace),
+    /// The account is deactivated.
+    #[error("this account is suspended: ask the operator")]
+    Suspended,
     /// The account of the caller is deleted. A token can outlive its account by minutes.
     #[error("this account is no more")]
     NoAccount,
@@ -45,6 +56,12 @@ pub enum AccessError {
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
+}
+
+impl From<NoPlace> for AccessError {
+    fn from(no_place: NoPlace) -> Self {
+        Self::NoPlace(no_place)
+    }
 }
 
 impl From<RegisterError> for AccessError {

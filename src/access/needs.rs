@@ -8,8 +8,10 @@ use crate::{
     clock::Clock,
     commands::Commands,
     credentials::{Hasher, Tokens},
+    issuers::Issuers,
     limits::RateLimits,
     live::{Followers, Revoked},
+    shares::Shares,
 };
 
 /// Registering, logging in, and ending access. Cheap to clone.
@@ -23,6 +25,12 @@ pub struct Access {
     pub limits: Arc<RateLimits>,
     /// The issuer of access tokens, with the keys of refresh tokens.
     pub tokens: Arc<Tokens>,
+    /// The external issuers, if there are any.
+    pub issuers: Option<Arc<Issuers>>,
+    /// The places of exchanges, by user.
+    pub exchanges: Shares<u64>,
+    /// The key of hashes that stand for the users of issuers in the audit.
+    pub pepper: [u8; 32],
     /// The revoked logins that this node has to refuse.
     pub revoked: Arc<Revoked>,
     /// The requests that follow events without a socket.

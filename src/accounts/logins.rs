@@ -277,7 +277,7 @@ async fn set_password(
     Ok(())
 }
 
-async fn insert(
+pub(super) async fn insert(
     transaction: &mut Transaction<'_, Postgres>,
     login: &NewLogin<'_>,
     now: Time,
@@ -302,7 +302,7 @@ async fn insert(
 }
 
 /// Ends the oldest logins beyond the limit, and deletes the logins that ended more than a day ago.
-async fn make_room(
+pub(super) async fn make_room(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
     now: Time,

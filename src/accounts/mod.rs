@@ -3,6 +3,7 @@
 pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
+pub(crate) mod external;
 pub(crate) mod failures;
 mod installation;
 pub(crate) mod invitations;

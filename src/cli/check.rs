@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::{Args, ValueEnum};
 use sqlx::PgPool;
 
 use crate::{
@@ -22,6 +23,10 @@ struct Report {
 }
 
 impl Report {
+    fn status(&self) -> ExitCode {
+        if self.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+
     fn say<E: std::fmt::Display>(&mut self, what: &str, outcome: Result<String, E>) {
         match outcome {
             Ok(good) => println!("ok       {what}: {good}"),
@@ -33,13 +38,35 @@ impl Report {
     }
 }
 
-pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
-    let addresses = addresses(&servers)?;
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Checks only this part, without the servers.
+    #[arg(value_enum)]
+    only: Option<Part>,
+
+    #[command(flatten)]
+    pub(super) serve: Serve,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The file of external issuers, and whether each issuer tells its keys.
+    Issuers,
+}
+
+pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppError> {
+    let Serve { servers, settings, .. } = serve;
     let mut report = Report { is_fine: true };
+    if only == Some(Part::Issuers) {
+        look_at_issuers(&settings, &mut report, "none: VERBATIM_ISSUERS_FILE is not set").await;
+        return Ok(report.status());
+    }
+    let addresses = addresses(&servers)?;
     let keys = settings.signing_keys();
     report
         .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
     report.say("listener", listens(&settings));
+    look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;
     report.say("database", database.as_ref().map(|_| "migrated".into()));
     let log = match &database {
@@ -60,7 +87,20 @@ pub(super) async fn check(Serve { servers, settings, .. }: Serve) -> Result<Exit
             report.say("clock", in_time(log, pool).await);
         }
     }
-    Ok(if report.is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(report.status())
+}
+
+/// Reads the file of issuers and asks each for its keys.
+async fn look_at_issuers(settings: &Settings, report: &mut Report, none: &str) {
+    match settings.issuers() {
+        Ok(None) => report.say("issuers", Ok::<_, String>(none.into())),
+        Ok(Some(issuers)) => {
+            for (name, keys) in issuers.check().await {
+                report.say(&format!("issuer {name}"), keys.map(|keys| format!("{keys} keys")));
+            }
+        }
+        Err(bad) => report.say("issuers", Err(bad)),
+    }
 }
 
 /// The protocol of the public listener. Fails if its certificate cannot be used or has expired.

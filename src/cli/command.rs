@@ -3,8 +3,8 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    audit::AuditCommand, dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate, rebuild::Rebuild,
-    serve::Serve, servers::Servers,
+    audit::AuditCommand, check::Check, dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate,
+    rebuild::Rebuild, serve::Serve, servers::Servers,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -24,7 +24,7 @@ pub(super) enum Command {
     /// Makes the tables and the log of a new installation, and upgrades them to this version.
     Migrate(Migrate),
     /// Checks the settings and the servers, and changes nothing; exit status 1 on a refusal.
-    Check(Serve),
+    Check(Check),
     /// Shows the streams of the log, the lag of the views, parked conversations, and the nodes; exit status 1 if
     /// the log has a hole or the views do not follow from the log.
     Status(Serve),

@@ -7,7 +7,8 @@ use clap::Parser as _;
 use crate::{
     api,
     cli::{
-        audit, check,
+        audit,
+        check::{self, Check},
         command::{Cli, Command},
         dev::{self, Dev},
         failed::Failed,
@@ -27,7 +28,7 @@ pub fn main() -> ExitCode {
     match &command {
         Command::Dev(Dev { settings, .. })
         | Command::Serve(Serve { settings, .. })
-        | Command::Check(Serve { settings, .. })
+        | Command::Check(Check { serve: Serve { settings, .. }, .. })
         | Command::Status(Serve { settings, .. })
         | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
         Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
@@ -66,7 +67,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Dev(what) => dev::develop(what).await?,
         Command::Serve(what) => serve::serve(what).await?,
         Command::Migrate(what) => migrate::migrate(what).await?,
-        Command::Check(serve) => return Ok(check::check(serve).await?),
+        Command::Check(what) => return Ok(check::check(what).await?),
         Command::Status(serve) => return Ok(status::status(serve).await?),
         Command::Log(what) => log::log(what).await?,
         Command::Audit(what) => audit::audit(what).await?,

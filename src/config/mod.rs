@@ -1,6 +1,7 @@
 //! The settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets may
 //! also come from files.
 
+mod issuers;
 mod keys;
 mod layout;
 mod limits;

@@ -5,8 +5,12 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
-    config::{BadSetting, LayoutSettings, keys::KeySettings, limits::LimitSettings, tls::TlsSettings},
+    config::{
+        BadSetting, LayoutSettings, issuers::IssuerSettings, keys::KeySettings, limits::LimitSettings,
+        tls::TlsSettings,
+    },
     credentials, gateway,
+    issuers::Issuers,
     limits::Rates,
     listen::{self, Origins, Proxies},
     live,
@@ -155,6 +159,9 @@ pub struct Settings {
     tls: TlsSettings,
 
     #[command(flatten)]
+    issuers: IssuerSettings,
+
+    #[command(flatten)]
     limits: LimitSettings,
 }
 
@@ -232,6 +239,14 @@ impl Settings {
         };
         credentials::Hasher::new(cost)
             .map_err(|bad| BadSetting(format!("VERBATIM_ARGON2_MEMORY, VERBATIM_ARGON2_PASSES: {bad}")))
+    }
+
+    /// The external issuers; `None` if no file is set.
+    ///
+    /// # Errors
+    /// If the file, or the file of authorities, cannot be used.
+    pub(crate) fn issuers(&self) -> Result<Option<Issuers>, BadSetting> {
+        self.issuers.read()
     }
 
     /// The signing keys; `None` if no file is set.

@@ -22,5 +22,5 @@ pub use self::password::{BadPassword, Password};
 pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn};
 pub(crate) use self::scopes::{Scope, Scopes};
 pub use self::tokens::Tokens;
-pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, LEEWAY};
+pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, LEEWAY, OURS};
 pub use self::username::{BadUsername, Username};

@@ -21,6 +21,9 @@ pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(600);
 /// How far the clocks of two nodes may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
 
+/// The usual name of the issuer and of the audience of our tokens.
+pub(crate) const OURS: &str = "verbatim";
+
 const MOST_BYTES: usize = 4096;
 /// The most checked tokens in memory, about 2 MB.
 const MOST_KNOWN: usize = 16_384;

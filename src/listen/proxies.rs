@@ -1,92 +1,26 @@
 //! The peers that are trusted proxies: their word about the client's address counts.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use std::{net::IpAddr, str::FromStr};
+
+use crate::networks::{BadNetwork, Networks};
 
 /// The trusted proxies, as networks. By default no peer is trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Proxies(Vec<Network>);
+pub struct Proxies(Networks);
 
 impl Proxies {
     pub(super) fn contain(&self, address: IpAddr) -> bool {
-        self.0.iter().any(|network| network.contains(address))
+        self.0.contain(address)
     }
-}
-
-/// All addresses that begin with the same bits, as IPv6 addresses (IPv4 addresses are mapped).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    first: u128,
-    mask: u128,
-}
-
-impl Network {
-    fn contains(self, address: IpAddr) -> bool {
-        bits(address) & self.mask == self.first
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(four) => four.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(six) => six.to_bits(),
-    }
-}
-
-/// A network that cannot be trusted, and what to write instead.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{network}` is no network of proxies: {instead}")]
-pub struct BadNetwork {
-    network: String,
-    instead: String,
 }
 
 impl FromStr for Proxies {
     type Err = BadNetwork;
 
     fn from_str(list: &str) -> Result<Self, BadNetwork> {
-        match list.trim() {
-            "" => Ok(Self::default()),
-            list => list.split(',').map(|text| network(text.trim())).collect::<Result<_, _>>().map(Self),
-        }
+        let everything = "everybody could then claim any address, so name the networks of your proxies";
+        Networks::parse(list, everything).map(Self)
     }
-}
-
-fn network(text: &str) -> Result<Network, BadNetwork> {
-    let bad = |instead: String| BadNetwork { network: text.to_owned(), instead };
-    let form =
-        || bad("write an address like `10.0.0.7`, or a network like `10.0.0.0/8` or `fd00::/8`".into());
-    let (address, length) = match text.split_once('/') {
-        Some((address, length)) => (address, Some(length)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().map_err(|_| form())?;
-    let (longest, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
-    let length: u32 = match length {
-        None => longest,
-        Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
-            length.parse().map_err(|_| form())?
-        }
-        Some(_) => return Err(form()),
-    };
-    if length > longest {
-        return Err(bad(format!("the length of the prefix is at most {longest}")));
-    }
-    if length == 0 {
-        return Err(bad(
-            "everybody could then claim any address, so name the networks of your proxies".into()
-        ));
-    }
-    let mask = u128::MAX << (128 - before - length);
-    let first = bits(address) & mask;
-    if first != bits(address) {
-        let six = Ipv6Addr::from_bits(first);
-        let first = six.to_ipv4_mapped().filter(|_| address.is_ipv4()).map_or(IpAddr::V6(six), IpAddr::V4);
-        return Err(bad(format!("write `{first}/{length}`, or the address alone")));
-    }
-    Ok(Network { first, mask })
 }
 
 #[cfg(test)]

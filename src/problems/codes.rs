@@ -50,7 +50,7 @@ codes! {
     invalid_body 400: "The body is no JSON of the documented shape." => "See `errors`: each entry has a pointer to the field, a code and what is expected.";
     invalid_grant 401: "The refresh token is not valid, or not valid any more." => "Log in again.";
     invalid_parameter 400: "A parameter of the request is invalid or unknown." => "See `errors`: each entry names the parameter and what is expected.";
-    invalid_token 401: "The access token is not valid." => "Log in again.";
+    invalid_token 401: "The access token is not valid." => "Log in again; with a token of an external issuer, get a new one there.";
     lagging_node 503: "This node does not hear from the log." => "Reconnect with your last cursor, perhaps at another node.";
     last_owner 409: "The conversation would have no owner." => "Make another member owner first.";
     login_revoked 401: "The login was revoked." => "Log in again.";
@@ -66,6 +66,7 @@ codes! {
     origin_not_allowed 403: "Web pages of this origin may not use this server." => "Ask the operator to add the origin to VERBATIM_ORIGINS.";
     rate_limited 429: "The caller sent too many requests." => "Wait for the time in `Retry-After`.";
     stopping 503: "This node stops." => "Try again: another node answers.";
+    suspended 403: "The account is suspended." => "Ask the operator.";
     temporary_reduced_capacity 503: "This node has too much to do and refuses work of this kind." => "Send the same again after the time in `Retry-After`, perhaps to another node.";
     token_expired 401: "The access token has expired." => "Refresh the token.";
     token_in_url 400: "The URL carries an access token, and proxies and browser histories keep URLs." => "Send the token as `Authorization: Bearer`, or from a browser as the subprotocol entry `bearer.<token>`; log in again.";
@@ -81,6 +82,7 @@ codes! {
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";
     too_many_sockets 429: "This user has too many open sockets on this node." => "Close a socket first.";
     unavailable 503: "The log or the database does not answer." => "Send the same request again, with the same key, after the time in `Retry-After`.";
+    unknown_issuer 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
     unknown_protocol 400: "The client did not offer the subprotocol `verbatim.v1`." => "Offer `verbatim.v1` in `Sec-WebSocket-Protocol`.";
     unsupported_encoding 415: "The body is compressed." => "Send the body without `Content-Encoding`.";
     unsupported_media_type 415: "The body is not JSON." => "Send JSON with the header `Content-Type: application/json`.";

@@ -81,6 +81,10 @@ metrics! {
     overload: Gauge = "overload_level";
     /// Requests and frames that were refused because this node had too much to do, by kind of work.
     shed: Family<[(&'static str, &'static str); 1], Counter> = "shed";
+    /// Fetches of the keys of external issuers, by outcome.
+    issuer_fetches: Family<[(&'static str, &'static str); 1], Counter> = "issuer_key_fetches";
+    /// Tokens of external issuers that were checked by keys of which the issuer was not heard in time.
+    stale_issuer_keys: Counter = "issuer_stale_keys_used";
     /// Messages of other nodes about rate limits that could not be understood, or not wholly.
     gossip_ignored: Counter = "limits_gossip_ignored";
 }

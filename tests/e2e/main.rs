@@ -33,6 +33,7 @@ mod handshakes;
 mod holes;
 mod hostile;
 mod invitations;
+mod issuers;
 mod joins;
 mod limits;
 mod log;

@@ -10,6 +10,7 @@ use crate::{
     commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
+    issuers::NotProven,
     problems::{FieldError, Problem},
     reading::{Behind, FollowError, Full, PastError, ReadError, Reset},
     shares::NoPlace,
@@ -116,6 +117,9 @@ impl From<AccessError> for Problem {
             WrongPassword => Self::forbidden("wrong_password", sentence(error)),
             UnfitPassword(bad) => Self::invalid("/new_password", bad.code(), bad.to_string()),
             InvalidGrant => Self::unauthorized("invalid_grant", sentence(error)),
+            NotProven(why) => why.into(),
+            NoPlace(no_place) => no_place.into(),
+            Suspended => Self::forbidden("suspended", sentence(error)),
             NoAccount => Self::unauthorized("invalid_token", sentence(error)),
             NotFound => Self::not_found(),
             WithOneself => Self::new(StatusCode::BAD_REQUEST, "with_oneself", sentence(error)),
@@ -123,6 +127,17 @@ impl From<AccessError> for Problem {
             RateLimited(exceeded) => exceeded.into(),
             Busy(busy) => busy.into(),
             Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<NotProven> for Problem {
+    fn from(why: NotProven) -> Self {
+        match why {
+            NotProven::UnknownIssuer => Self::unauthorized("unknown_issuer", sentence(why)),
+            NotProven::Invalid => Self::unauthorized("invalid_token", sentence(why)),
+            NotProven::Expired => Self::unauthorized("token_expired", sentence(why)),
+            NotProven::Unavailable => Self::unavailable("unavailable", sentence(why), LATER),
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 16] = [
+const FEATURES: [&str; 17] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -34,6 +34,7 @@ const FEATURES: [&str; 16] = [
     "blocking",
     "as_of",
     "search",
+    "external_issuers",
 ];
 
 /// The server: its version, its log and its limits

@@ -10,9 +10,9 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{self, Access, Attempt, Grant},
+    access::{self, Access, Attempt, Exchange, Grant},
     api::{
-        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Reply, SignedIn, given,
+        Body, Caller, Created, Cursor, Done, Found, Limit, Page, Proven, Reply, SignedIn, given,
         http::{examples, typed::at, values::words},
         operations::tag::Tag,
     },
@@ -59,6 +59,61 @@ struct RefreshRequest {
 impl Example for RefreshRequest {
     fn example() -> Self {
         Self { refresh_token: REFRESH_TOKEN.into() }
+    }
+}
+
+/// The token of an external issuer, as in an exchange of RFC 8693
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct ExchangeRequest {
+    /// The kind of the request
+    grant_type: GrantType,
+    /// The access token of the issuer, a JWT of at most 4096 bytes
+    subject_token: String,
+    /// The kind of the token
+    subject_token_type: SubjectTokenType,
+    /// The name of the device: one line of at most 128 bytes of UTF-8, kept as typed
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(min_length = 1, max_length = 128))]
+    device: Option<String>,
+}
+
+/// The kind of a token request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum GrantType {
+    #[serde(rename = "urn:ietf:params:oauth:grant-type:token-exchange")]
+    TokenExchange,
+}
+
+words! {
+    /// The kind of the request
+    GrantType as "GrantType": "urn:ietf:params:oauth:grant-type:token-exchange";
+}
+
+/// The kind of a token of an external issuer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum SubjectTokenType {
+    #[serde(rename = "urn:ietf:params:oauth:token-type:access_token")]
+    AccessToken,
+    #[serde(rename = "urn:ietf:params:oauth:token-type:jwt")]
+    Jwt,
+}
+
+words! {
+    /// The kind of the token
+    SubjectTokenType as "SubjectTokenType":
+        "urn:ietf:params:oauth:token-type:access_token" "urn:ietf:params:oauth:token-type:jwt";
+}
+
+impl Example for ExchangeRequest {
+    fn example() -> Self {
+        Self {
+            grant_type: GrantType::TokenExchange,
+            subject_token: "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCIsImtpZCI6IjEifQ.e30.c2lnbmF0dXJl".into(),
+            subject_token_type: SubjectTokenType::AccessToken,
+            device: Some("Ana's laptop".into()),
+        }
     }
 }
 
@@ -189,6 +244,23 @@ impl Logins {
         let password = at("/password", Password::present(password))?;
         let attempt = Attempt { username, password, device, from: from.0 };
         let grant = self.access.log_in(&attempt).await?;
+        Ok(Created { location: format!("/v1/logins/{}", grant.login), body: grant.into() })
+    }
+
+    /// Exchange a token
+    ///
+    /// Logs in the user of an external issuer (RFC 8693). The operator names the issuers. The first exchange of a user
+    /// creates an account, if the issuer's rules allow it. The issuer and its name of the user (`sub`) find the account
+    /// of later exchanges; an e-mail address or a user name never does. A token of another issuer gets `unknown_issuer`.
+    #[oai(path = "/logins/exchange", method = "post", operation_id = "exchange_token")]
+    async fn exchange(
+        &self,
+        from: ClientAddress,
+        body: Body<ExchangeRequest>,
+    ) -> Result<Created<Tokens>, Proven> {
+        let ExchangeRequest { subject_token: token, device, .. } = body.0;
+        let device = device.map(|typed| at("/device", DeviceName::parse(&typed))).transpose()?;
+        let grant = self.access.exchange(&Exchange { token, device, from: from.0 }).await?;
         Ok(Created { location: format!("/v1/logins/{}", grant.login), body: grant.into() })
     }
 

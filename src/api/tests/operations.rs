@@ -53,6 +53,7 @@ fn every_operation_of_the_contract_is_there() {
         "post /v1/accounts",
         "post /v1/logins",
         "get /v1/logins",
+        "post /v1/logins/exchange",
         "post /v1/logins/refresh",
         "delete /v1/logins/{id}",
         "delete /v1/logins/current",

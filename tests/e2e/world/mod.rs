@@ -5,6 +5,7 @@ pub mod clients;
 mod copies;
 mod device;
 mod inside;
+mod issuer;
 mod machine;
 mod node;
 mod person;
@@ -23,6 +24,7 @@ use std::{
 pub use backbone::Backbone;
 pub use device::{Device, assert_linked, open};
 pub use inside::Inside;
+pub use issuer::{Issuer, Product, Signer, now};
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
 pub use person::{Answer, Conversation, PASSWORD, Person, ask, key, send};

@@ -1,0 +1,213 @@
+//! The users of external issuers, and the logins that began with their tokens.
+
+use sqlx::{FromRow, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::{
+    accounts::{
+        audit::{self, Stamp},
+        logins::{NewLogin, insert, make_room},
+    },
+    credentials::{DisplayName, Username},
+    domain::{AccountCreated, AccountField, AccountUpdated, Audited, LoginId, Origin, Time, UserId},
+};
+
+/// A user by the name that an issuer has for the user.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    /// The issuer.
+    pub issuer: &'a str,
+    /// The name of the user at the issuer.
+    pub subject: &'a str,
+}
+
+/// An account to create for a user of an issuer.
+#[derive(Debug)]
+pub(crate) struct Newcomer<'a> {
+    /// The id of the account.
+    pub id: UserId,
+    /// The user names to try, in this order.
+    pub usernames: &'a [Username],
+    /// The name to show, if it is another one than the user name.
+    pub display_name: Option<&'a DisplayName>,
+    /// What the groups of the user make of the user.
+    pub roles: &'a [String],
+    /// A keyed hash of the issuer and its name of the user, for the audit.
+    pub origin_hash: &'a str,
+}
+
+/// The result of creating an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Creation {
+    /// The account of this user, which was created now or by another request a moment ago.
+    Is(UserId),
+    /// All user names are taken.
+    NamesTaken,
+}
+
+/// The account of a user, with what was copied from the issuer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Known {
+    /// The account.
+    pub user: UserId,
+    /// The name to show.
+    pub display_name: DisplayName,
+    /// What the groups of the user make of the user.
+    pub roles: Vec<String>,
+}
+
+/// The account of a user.
+pub(crate) async fn find(pool: &PgPool, of: Subject<'_>) -> Result<Option<Known>, sqlx::Error> {
+    #[derive(FromRow)]
+    struct Row {
+        id: Uuid,
+        display_name: String,
+        roles: Vec<String>,
+    }
+    let row: Option<Row> = sqlx::query_as(
+        "select a.id, a.display_name, i.roles
+         from auth.external_identity i join auth.account a on a.id = i.account_id
+         where i.issuer = $1 and i.subject = $2",
+    )
+    .bind(of.issuer)
+    .bind(of.subject)
+    .fetch_optional(pool)
+    .await?;
+    Ok(row.map(|row| Known {
+        user: UserId::known(row.id),
+        display_name: DisplayName::known(row.display_name),
+        roles: row.roles,
+    }))
+}
+
+/// Creates the account of a user. Of several requests for one user at the same time, one creates the account, and the
+/// others find it.
+pub(crate) async fn create(
+    pool: &PgPool,
+    of: Subject<'_>,
+    newcomer: &Newcomer<'_>,
+    stamp: Stamp,
+) -> Result<Creation, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let mut is_created = false;
+    for username in newcomer.usernames {
+        is_created = insert_account(&mut transaction, newcomer, username, stamp.at).await?;
+        if is_created {
+            break;
+        }
+    }
+    if !is_created {
+        return Ok(Creation::NamesTaken);
+    }
+    // The primary key makes a second request wait here until the first one has ended.
+    let inserted = sqlx::query(
+        "insert into auth.external_identity (issuer, subject, account_id, roles, created_at)
+         values ($1, $2, $3, $4, $5) on conflict do nothing",
+    )
+    .bind(of.issuer)
+    .bind(of.subject)
+    .bind(newcomer.id.uuid())
+    .bind(newcomer.roles)
+    .bind(stamp.at.datetime())
+    .execute(&mut *transaction)
+    .await?;
+    if inserted.rows_affected() == 1 {
+        let origin_hash = Some(newcomer.origin_hash.to_owned());
+        let created = AccountCreated { origin_hash, ..AccountCreated::of(Origin::External) };
+        audit::note(&mut transaction, stamp, Audited::AccountCreated(newcomer.id.into(), created)).await?;
+        transaction.commit().await?;
+        return Ok(Creation::Is(newcomer.id));
+    }
+    transaction.rollback().await?;
+    let other = find(pool, of).await?;
+    Ok(other.map_or(Creation::NamesTaken, |other| Creation::Is(other.user)))
+}
+
+async fn insert_account(
+    transaction: &mut Transaction<'_, Postgres>,
+    newcomer: &Newcomer<'_>,
+    username: &Username,
+    now: Time,
+) -> Result<bool, sqlx::Error> {
+    let inserted = sqlx::query(
+        "insert into auth.account (id, username, username_key, display_name, created_at, origin)
+         values ($1, $2, $3, $4, $5, 'external')
+         on conflict (username_key) do nothing",
+    )
+    .bind(newcomer.id.uuid())
+    .bind(username.as_str())
+    .bind(username.key())
+    .bind(newcomer.display_name.map_or(username.as_str(), DisplayName::as_str))
+    .bind(now.datetime())
+    .execute(&mut **transaction)
+    .await?;
+    Ok(inserted.rows_affected() == 1)
+}
+
+/// Begins a login of a user without a password, because the issuer has proved the user. The oldest logins beyond the limit
+/// end, and are returned. `None`: the account is deactivated or gone, and nothing has changed.
+pub(crate) async fn begin(
+    pool: &PgPool,
+    login: &NewLogin<'_>,
+    of: Subject<'_>,
+    session: Option<&str>,
+    now: Time,
+) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    // The lock keeps a deactivation from ending all logins but this one.
+    let is_active: Option<bool> =
+        sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
+            .bind(login.user.uuid())
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if is_active != Some(true) {
+        return Ok(None);
+    }
+    insert(&mut transaction, login, now).await?;
+    sqlx::query(
+        "insert into auth.external_login (login_id, issuer, subject, session) values ($1, $2, $3, $4)",
+    )
+    .bind(login.id.uuid())
+    .bind(of.issuer)
+    .bind(of.subject)
+    .bind(session)
+    .execute(&mut *transaction)
+    .await?;
+    let displaced = make_room(&mut transaction, login.user, now).await?;
+    transaction.commit().await?;
+    Ok(Some(displaced))
+}
+
+/// Copies what the issuer says of a user: the roles, and the display name if there is one to copy.
+pub(crate) async fn update(
+    pool: &PgPool,
+    of: Subject<'_>,
+    user: UserId,
+    display_name: Option<&DisplayName>,
+    roles: &[String],
+    stamp: Stamp,
+) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let renamed =
+        sqlx::query("update auth.account set display_name = $2 where id = $1 and display_name <> $2")
+            .bind(user.uuid())
+            .bind(display_name.map(DisplayName::as_str))
+            .execute(&mut *transaction)
+            .await?;
+    let other_roles = sqlx::query(
+        "update auth.external_identity set roles = $3 where issuer = $1 and subject = $2 and roles <> $3",
+    )
+    .bind(of.issuer)
+    .bind(of.subject)
+    .bind(roles)
+    .execute(&mut *transaction)
+    .await?;
+    let fields = [(renamed, AccountField::DisplayName), (other_roles, AccountField::Roles)];
+    let changed: Vec<_> =
+        fields.into_iter().filter(|(done, _)| done.rows_affected() > 0).map(|(_, field)| field).collect();
+    if !changed.is_empty() {
+        let updated = AccountUpdated { changed, logins_revoked: None };
+        audit::note(&mut transaction, stamp, Audited::AccountUpdated(user.into(), updated)).await?;
+    }
+    transaction.commit().await
+}

@@ -1,0 +1,150 @@
+//! The documents of an issuer: its key set, and the document that names the address of the key set.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::{
+    issuers::{Issuer, issuer::Source, key_set::KeySet, keys::Fetched},
+    outbound::{Answer, Bounds, Failed, Outbound, Target},
+    telemetry::METRICS,
+};
+
+const BOUNDS: Bounds = Bounds { within: Duration::from_secs(5), bytes: 64 * 1024 };
+
+/// Why the keys of an issuer are not known.
+#[derive(Debug, Error)]
+pub(super) enum NotFetched {
+    #[error("{0}: {1}")]
+    NoAnswer(Target, Failed),
+    #[error("{0}: the server answered {1}, and not 200")]
+    Status(Target, u16),
+    #[error("{0}: this is no JWK set: `jwks_url` is the address of the keys")]
+    NotASet(Target),
+    #[error("{0}: this is no document of OpenID Connect Discovery: set `jwks_url`")]
+    NotADocument(Target),
+    #[error("{0}: the document is of the issuer `{1}`: write `iss` as it stands there, to the byte")]
+    AnotherIssuer(Target, String),
+    #[error("{0}: its `jwks_uri` cannot be asked: {1}")]
+    BadKeysUrl(Target, String),
+}
+
+/// The address of the keys, as the document of the issuer told it.
+#[derive(Default)]
+pub(super) struct Discovered(Mutex<Option<Target>>);
+
+/// Fetches the keys of an issuer. A failure is logged.
+pub(super) async fn fetch(
+    outbound: Outbound,
+    issuer: Arc<Issuer>,
+    discovered: Arc<Discovered>,
+) -> Option<Fetched> {
+    match keys(&outbound, &issuer, &discovered).await {
+        Ok(fetched) => {
+            METRICS.issuer_fetches.get_or_create(&[("outcome", "fetched")]).inc();
+            tracing::debug!(issuer = issuer.iss, keys = fetched.set.len(), "fetched the keys of an issuer");
+            Some(fetched)
+        }
+        Err(error) => {
+            METRICS.issuer_fetches.get_or_create(&[("outcome", "failed")]).inc();
+            tracing::warn!(
+                issuer = issuer.iss,
+                %error,
+                "could not fetch the keys of an issuer; the keys that are known stay in use for a day"
+            );
+            None
+        }
+    }
+}
+
+/// Fetches the keys of an issuer, by way of its document if need be.
+pub(super) async fn keys(
+    outbound: &Outbound,
+    issuer: &Issuer,
+    discovered: &Discovered,
+) -> Result<Fetched, NotFetched> {
+    let document = match &issuer.source {
+        Source::Keys(url) => return set(outbound, url).await,
+        Source::Discovery(document) => document,
+    };
+    let known = discovered.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    if let Some(url) = known
+        && let Ok(fetched) = set(outbound, &url).await
+    {
+        return Ok(fetched);
+    }
+    // The issuer may have moved its keys.
+    let url = discover(outbound, issuer, document).await?;
+    let fetched = set(outbound, &url).await?;
+    *discovered.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(url);
+    Ok(fetched)
+}
+
+async fn set(outbound: &Outbound, url: &Target) -> Result<Fetched, NotFetched> {
+    let answer = ask(outbound, url).await?;
+    let set = KeySet::read(&answer.body).ok_or_else(|| NotFetched::NotASet(url.clone()))?;
+    Ok(Fetched { set, max_age: answer.header("cache-control").and_then(max_age) })
+}
+
+async fn discover(outbound: &Outbound, issuer: &Issuer, url: &Target) -> Result<Target, NotFetched> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+        jwks_uri: String,
+    }
+    let answer = ask(outbound, url).await?;
+    let document: Document =
+        serde_json::from_slice(&answer.body).map_err(|_| NotFetched::NotADocument(url.clone()))?;
+    if document.issuer != issuer.iss {
+        let named = document.issuer.chars().take(200).collect();
+        return Err(NotFetched::AnotherIssuer(url.clone(), named));
+    }
+    Target::parse(&document.jwks_uri).map_err(|bad| NotFetched::BadKeysUrl(url.clone(), bad.to_string()))
+}
+
+async fn ask(outbound: &Outbound, url: &Target) -> Result<Answer, NotFetched> {
+    let answer = outbound.get(url, BOUNDS).await.map_err(|why| NotFetched::NoAnswer(url.clone(), why))?;
+    match answer.status {
+        200 => Ok(answer),
+        status => Err(NotFetched::Status(url.clone(), status)),
+    }
+}
+
+/// `max-age` of `Cache-Control`; none if the answer must not be kept.
+fn max_age(header: &str) -> Option<Duration> {
+    let directives = || header.split(',').map(str::trim);
+    let is = |directive: &str, name: &str| directive.eq_ignore_ascii_case(name);
+    if directives().any(|directive| is(directive, "no-store") || is(directive, "no-cache")) {
+        return None;
+    }
+    let age = directives().find_map(|directive| {
+        let (name, value) = directive.split_once('=')?;
+        is(name, "max-age").then(|| value.trim_matches('"').parse().ok())?
+    });
+    age.map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_is_found_among_the_directives() {
+        for (header, seconds) in [
+            ("max-age=300", Some(300)),
+            ("public, Max-Age=\"60\", must-revalidate", Some(60)),
+            ("s-maxage=5", None),
+            ("no-cache, max-age=300", None),
+            ("max-age=300, no-store", None),
+            ("max-age=soon", None),
+            ("max-age=-1", None),
+            ("", None),
+        ] {
+            assert_eq!(max_age(header).map(|age| age.as_secs()), seconds, "{header}");
+        }
+    }
+}

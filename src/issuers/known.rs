@@ -1,0 +1,148 @@
+//! The issuers that this node knows, and the check of a token.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use thiserror::Error;
+
+use crate::{
+    domain::Time,
+    issuers::{
+        BadFile, Issuer, Pace, Proven,
+        claims::{self, Unfit},
+        document::{self, Discovered},
+        file,
+        keys::{Keys, NoKey},
+        token::Presented,
+    },
+    outbound::Outbound,
+};
+
+/// Why a token proves nothing. A client learns no further details.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum NotProven {
+    /// The token is of an issuer that is not known here.
+    #[error("the issuer of the token is not known here: ask the operator")]
+    UnknownIssuer,
+    /// The token is not valid.
+    #[error("the token is not valid: get a new one from its issuer")]
+    Invalid,
+    /// The token was valid once.
+    #[error("the token has expired: get a new one from its issuer")]
+    Expired,
+    /// The keys of the issuer are not known at present.
+    #[error("the issuer of the token does not answer: try again later")]
+    Unavailable,
+}
+
+/// The issuers of the operator's file.
+pub(crate) struct Issuers {
+    file: PathBuf,
+    /// The name of our own tokens.
+    ours: String,
+    outbound: Outbound,
+    pace: Pace,
+    by_name: RwLock<Arc<HashMap<String, Known>>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    issuer: Arc<Issuer>,
+    keys: Arc<Keys>,
+    discovered: Arc<Discovered>,
+}
+
+impl std::fmt::Debug for Issuers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Issuers").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl Issuers {
+    /// Reads the file. `ours` is the name of our own tokens.
+    pub(crate) fn read(file: &Path, ours: &str, outbound: Outbound, pace: Pace) -> Result<Self, BadFile> {
+        let issuers =
+            Self { file: file.into(), ours: ours.into(), outbound, pace, by_name: RwLock::default() };
+        issuers.read_again()?;
+        Ok(issuers)
+    }
+
+    /// Reads the file again, and returns the number of issuers. A file that cannot be used changes nothing. An issuer that
+    /// is described as before keeps its keys.
+    pub(super) fn read_again(&self) -> Result<usize, BadFile> {
+        let before = self.all();
+        let known = |issuer: Issuer| {
+            let same = before.get(&issuer.iss).filter(|known| *known.issuer == issuer);
+            let known = same.cloned().unwrap_or_else(|| Known {
+                issuer: issuer.into(),
+                keys: Keys::new(self.pace),
+                discovered: Arc::default(),
+            });
+            (known.issuer.iss.clone(), known)
+        };
+        let found: HashMap<_, _> = file::read(&self.file, &self.ours)?.into_iter().map(known).collect();
+        let number = found.len();
+        *self.by_name.write().unwrap_or_else(PoisonError::into_inner) = found.into();
+        Ok(number)
+    }
+
+    pub(super) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    fn all(&self) -> Arc<HashMap<String, Known>> {
+        self.by_name.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks an access token of an issuer, and returns its user with the rules of the issuer.
+    pub(crate) async fn prove(&self, token: &str, now: Time) -> Result<(Proven, Arc<Issuer>), NotProven> {
+        let presented = Presented::parse(token).ok_or(NotProven::Invalid)?;
+        let known = self.issuer_of(&presented)?;
+        if !presented.is_of_type(&known.issuer.types) {
+            return Err(NotProven::Invalid);
+        }
+        let claims = self.signed(presented, &known).await?;
+        match claims::judge(&known.issuer, &claims, now) {
+            Ok(proven) => Ok((proven, known.issuer)),
+            Err(Unfit::Invalid) => Err(NotProven::Invalid),
+            Err(Unfit::Expired) => Err(NotProven::Expired),
+        }
+    }
+
+    fn issuer_of(&self, presented: &Presented<'_>) -> Result<Known, NotProven> {
+        let iss = presented.issuer().ok_or(NotProven::Invalid)?;
+        self.all().get(iss).cloned().ok_or(NotProven::UnknownIssuer)
+    }
+
+    /// The claims of a token that a key of its issuer signed.
+    async fn signed(&self, presented: Presented<'_>, known: &Known) -> Result<claims::Claims, NotProven> {
+        // A token by an algorithm that does not count asks for no key.
+        let algorithm = presented.algorithm(&known.issuer.algorithms).ok_or(NotProven::Invalid)?;
+        let Known { issuer, keys, discovered } = known;
+        let fetch = || document::fetch(self.outbound.clone(), issuer.clone(), discovered.clone());
+        let key = keys.named(presented.key(), fetch).await.map_err(|none| match none {
+            NoKey::Unknown => NotProven::Invalid,
+            NoKey::Unavailable => NotProven::Unavailable,
+        })?;
+        presented.signed_by(&key, algorithm).ok_or(NotProven::Invalid)
+    }
+
+    /// Asks each issuer for its keys: its name, and the number of usable keys or what is wrong.
+    pub(crate) async fn check(&self) -> Vec<(String, Result<usize, String>)> {
+        let mut found = Vec::new();
+        for known in self.all().values() {
+            let fetched = document::keys(&self.outbound, &known.issuer, &Discovered::default()).await;
+            let outcome = match fetched {
+                Ok(fetched) if fetched.set.len() == 0 => Err("none of its keys can check a token".to_owned()),
+                Ok(fetched) => Ok(fetched.set.len()),
+                Err(why) => Err(why.to_string()),
+            };
+            found.push((known.issuer.iss.clone(), outcome));
+        }
+        found.sort();
+        found
+    }
+}

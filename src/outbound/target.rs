@@ -1,0 +1,110 @@
+//! The URLs that this process asks.
+
+use std::fmt;
+
+use hyper::Uri;
+use thiserror::Error;
+
+/// The longest URL, in bytes.
+const MOST_BYTES: usize = 2048;
+
+/// A URL that may be asked: `https`, without a user, at an ordinary port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Target(pub(super) Uri);
+
+/// Why a URL is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub(crate) enum BadTarget {
+    /// The text is too long.
+    #[error("a URL has at most {MOST_BYTES} bytes: shorten it")]
+    TooLong,
+    /// The text is no URL with a host.
+    #[error("this is no URL: write it like https://id.example.com/keys")]
+    NotAUrl,
+    /// The scheme is another one than https.
+    #[error("the scheme of a URL is https: change it")]
+    Scheme,
+    /// The URL has a user or a password.
+    #[error("a URL has no user and no password: remove them")]
+    User,
+    /// The port belongs to another protocol.
+    #[error("the port of a URL is 80, 443, or 1024 and above: change it")]
+    Port,
+}
+
+impl Target {
+    /// Parses a URL.
+    pub(crate) fn parse(text: &str) -> Result<Self, BadTarget> {
+        if text.len() > MOST_BYTES {
+            return Err(BadTarget::TooLong);
+        }
+        let uri: Uri = text.parse().map_err(|_| BadTarget::NotAUrl)?;
+        let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
+            return Err(BadTarget::NotAUrl);
+        };
+        if scheme.as_str() != "https" {
+            return Err(BadTarget::Scheme);
+        }
+        if authority.as_str().contains('@') {
+            return Err(BadTarget::User);
+        }
+        if authority.host().is_empty() {
+            return Err(BadTarget::NotAUrl);
+        }
+        // A port that cannot be parsed would count as absent.
+        let has_port = authority.as_str().len() > authority.host().len();
+        match authority.port_u16() {
+            None if has_port => Err(BadTarget::Port),
+            Some(port) if port < 1024 && ![80, 443].contains(&port) => Err(BadTarget::Port),
+            _ => Ok(Self(uri)),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_plain_https_url_is_a_target() {
+        use BadTarget::*;
+        let long = format!("https://id.example.com/{}", "x".repeat(MOST_BYTES));
+        for (text, expected) in [
+            ("https://id.example.com/keys", None),
+            ("https://id.example.com", None),
+            ("https://id.example.com:443/keys?a=b", None),
+            ("https://id.example.com:80/", None),
+            ("https://id.example.com:8443/", None),
+            ("https://[2606:4700::1]:8443/", None),
+            // These are names to a URL, and become addresses when they are resolved.
+            ("https://2130706433/", None),
+            ("https://0x7f.1/", None),
+            ("http://id.example.com/", Some(Scheme)),
+            ("ftp://id.example.com/", Some(Scheme)),
+            ("file:///etc/passwd", Some(NotAUrl)),
+            ("https:///keys", Some(NotAUrl)),
+            ("/keys", Some(NotAUrl)),
+            ("id.example.com/keys", Some(NotAUrl)),
+            ("", Some(NotAUrl)),
+            ("https://a b/", Some(NotAUrl)),
+            ("https://id.example.com/\r\nx: y", Some(NotAUrl)),
+            ("https://user@id.example.com/", Some(User)),
+            ("https://user:password@id.example.com/", Some(User)),
+            ("https://id.example.com@127.0.0.1/", Some(User)),
+            ("https://id.example.com:22/", Some(Port)),
+            ("https://id.example.com:25/", Some(Port)),
+            ("https://id.example.com:0/", Some(Port)),
+            ("https://id.example.com:1023/", Some(Port)),
+            ("https://id.example.com:65536/", Some(Port)),
+            (long.as_str(), Some(TooLong)),
+        ] {
+            assert_eq!(Target::parse(text).err(), expected, "{text}");
+        }
+    }
+}

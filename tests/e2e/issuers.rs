@@ -1,0 +1,365 @@
+//! Users of other applications, whose own servers prove who they are.
+
+use std::{fs, net::SocketAddr, path::Path};
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, Authority, Issuer, Product, Signer, World, ask, eventually, now, send, signal};
+
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// A world whose nodes know issuers.
+struct Scene {
+    world: World,
+    authority: Authority,
+}
+
+impl Scene {
+    async fn begin() -> Self {
+        let world = World::empty(1).await;
+        let authority = Authority::new(world.dir(), "authority");
+        Self { world, authority }
+    }
+
+    async fn issuer(&self, product: Product, key: &Signer) -> Issuer {
+        Issuer::of(product, &self.authority, self.world.dir(), key).await
+    }
+
+    /// A node that knows the issuers of a file.
+    async fn node(&mut self, file: &str, settings: &[(&str, &str)]) -> SocketAddr {
+        let path = self.world.dir().join("issuers.toml");
+        fs::write(&path, file).expect("a file");
+        let [path, authority] = [&path, &self.authority.file].map(|path| path.to_str().expect("UTF-8"));
+        let mut all = vec![
+            ("VERBATIM_ISSUERS_FILE", path),
+            ("VERBATIM_ISSUERS_ALLOW", "127.0.0.0/8,::1"),
+            ("VERBATIM_OUTBOUND_CA_FILE", authority),
+        ];
+        all.extend(settings);
+        self.world.add_node_with("api,gateway,projector", &all).await.address
+    }
+}
+
+/// The least description of an issuer.
+fn plain(issuer: &Issuer) -> String {
+    format!("[[issuer]]\niss = \"{}\"\naudience = [\"verbatim\"]\n", issuer.iss)
+}
+
+async fn exchange(at: SocketAddr, token: &str) -> Answer {
+    let body = json!({ "grant_type": GRANT, "subject_token_type": ACCESS_TOKEN, "subject_token": token });
+    ask(at, Method::POST, "/v1/logins/exchange", Some(body)).await
+}
+
+async fn me(at: SocketAddr, token: &str) -> Answer {
+    send(&reqwest::Client::new(), at, Method::GET, "/v1/me", Some(token), None).await
+}
+
+/// The account of the user of a token.
+async fn account(at: SocketAddr, token: &str) -> Value {
+    let login = exchange(at, token).await.expect(201);
+    let account = me(at, login["access_token"].as_str().expect("a token")).await.expect(200);
+    assert_eq!(account["id"], login["user_id"]);
+    account
+}
+
+fn with(mut claims: Value, changes: Value) -> Value {
+    for (name, value) in changes.as_object().expect("an object") {
+        match value {
+            Value::Null => drop(claims.as_object_mut().expect("an object").remove(name)),
+            value => claims[name] = value.clone(),
+        }
+    }
+    claims
+}
+
+/// The settings for a product, as the page has them, with the address of another server.
+fn settings_of_the_page(product: &str, iss: &str) -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/keycloak.md");
+    let page = fs::read_to_string(page).expect("a page");
+    let begin = format!("```toml {product}\n");
+    let block = page.split(&begin).nth(1).and_then(|rest| rest.split("```").next()).expect("a block");
+    let line = block.lines().find_map(|line| line.strip_prefix("iss = \"")).expect("an issuer");
+    let theirs = line.trim_end_matches('"');
+    block.replace(theirs, iss)
+}
+
+#[tokio::test]
+async fn users_of_keycloak_auth0_and_supabase_come_in_by_the_settings_of_the_page() {
+    let mut scene = Scene::begin().await;
+    let (rsa, other, ec) =
+        (Signer::new("RS256", "k1"), Signer::new("RS256", "k2"), Signer::new("ES256", "k3"));
+    let keycloak = scene.issuer(Product::Keycloak, &rsa).await;
+    let auth0 = scene.issuer(Product::Auth0, &other).await;
+    let supabase = scene.issuer(Product::Supabase, &ec).await;
+    let file = [("keycloak", &keycloak), ("auth0", &auth0), ("supabase", &supabase)]
+        .map(|(name, issuer)| settings_of_the_page(name, &issuer.iss))
+        .concat();
+    let at = scene.node(&file, &[]).await;
+    for (issuer, key, name) in
+        [(&keycloak, &rsa, "Keycloak"), (&auth0, &other, "Auth0"), (&supabase, &ec, "Supabase")]
+    {
+        let user = format!("zoe-{}", name.to_lowercase());
+        let account = account(at, &key.signs(&issuer.claims("7f3a", &user))).await;
+        assert_eq!(account["username"], user, "{account}");
+        assert_eq!(account["display_name"], format!("{user} of {name}"), "{account}");
+    }
+    let outsider =
+        with(keycloak.claims("8", "ben"), json!({ "realm_access": { "roles": ["offline_access"] } }));
+    exchange(at, &rsa.signs(&outsider)).await.refuses(401, "invalid_token");
+
+    let login = exchange(at, &rsa.signs(&keycloak.claims("7f3a", "zoe-keycloak"))).await.expect(201);
+    assert_eq!((&login["token_type"], &login["expires_in"]), (&json!("Bearer"), &json!(600)));
+    let refresh = json!({ "refresh_token": login["refresh_token"] });
+    ask(at, Method::POST, "/v1/logins/refresh", Some(refresh)).await.expect(200);
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn an_issuer_signs_for_itself_alone_and_a_user_is_known_by_issuer_and_subject_alone() {
+    let mut scene = Scene::begin().await;
+    // The same name for different keys (CVE-2026-49998).
+    let (of_one, of_other) = (Signer::new("RS256", "same"), Signer::new("RS256", "same"));
+    let one = scene.issuer(Product::Keycloak, &of_one).await;
+    let other = scene.issuer(Product::Keycloak, &of_other).await;
+    let at = scene.node(&(plain(&one) + &plain(&other)), &[]).await;
+    let ana = account(at, &of_one.signs(&one.claims("1", "ana"))).await;
+    let its = account(at, &of_other.signs(&other.claims("1", "ana"))).await;
+    exchange(at, &of_other.signs(&one.claims("1", "ana"))).await.refuses(401, "invalid_token");
+    exchange(at, &of_one.signs(&other.claims("1", "ana"))).await.refuses(401, "invalid_token");
+
+    // The claims of both have the same e-mail address, user name and subject.
+    assert_ne!(ana["id"], its["id"]);
+    assert_eq!(ana["username"], "ana");
+    assert!(its["username"].as_str().expect("a name").starts_with("ana-"), "{its}");
+    let again = with(one.claims("1", "renamed"), json!({ "email": "another@example.com" }));
+    let again = account(at, &of_one.signs(&again)).await;
+    assert_eq!(
+        (&again["id"], &again["username"], &again["display_name"]),
+        (&ana["id"], &ana["username"], &ana["display_name"])
+    );
+
+    let ben = scene.world.person("ben").await;
+    let named_so = account(at, &of_one.signs(&one.claims("2", &ben.name))).await;
+    assert_ne!(named_so["id"], ben.id.as_str(), "an account of ours is not given away");
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn of_many_first_exchanges_of_one_user_one_creates_the_account() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let at = scene.node(&plain(&issuer), &[]).await;
+    let token = key.signs(&issuer.claims("1", "ana"));
+    let all = futures_util::future::join_all((0..30).map(|_| account(at, &token))).await;
+    assert!(
+        all.iter().all(|account| account["id"] == all[0]["id"] && account["username"] == "ana"),
+        "{all:?}"
+    );
+    assert_eq!(issuer.fetches(), 1);
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn keys_rotate_without_a_restart_and_an_issuer_that_is_down_takes_nothing_away() {
+    let mut scene = Scene::begin().await;
+    let (old, new) = (Signer::new("RS256", "old"), Signer::new("ES256", "new"));
+    let issuer = scene.issuer(Product::Keycloak, &old).await;
+    issuer.says("public, max-age=86400");
+    let pace = [("VERBATIM_ISSUERS_RETRY", "1"), ("VERBATIM_ISSUERS_REFRESH", "2")];
+    let at = scene.node(&plain(&issuer), &pace).await;
+    let comes_in =
+        async |key: &Signer| exchange(at, &key.signs(&issuer.claims("1", "ana"))).await.status == 201;
+    assert!(comes_in(&old).await && !comes_in(&new).await);
+    issuer.publishes(&[&old, &new]);
+    eventually("the new key counts", || comes_in(&new)).await;
+    assert!(comes_in(&old).await);
+    scene.world.finish().await;
+
+    // A set without an age lives for as long as the setting says, so that this story need not last ten minutes.
+    let mut scene = Scene::begin().await;
+    let issuer = scene.issuer(Product::Keycloak, &old).await;
+    issuer.publishes(&[&old, &new]);
+    let at = scene.node(&plain(&issuer), &pace).await;
+    let comes_in =
+        async |key: &Signer| exchange(at, &key.signs(&issuer.claims("1", "ana"))).await.status == 201;
+    assert!(comes_in(&old).await && comes_in(&new).await);
+    issuer.publishes(&[&new]);
+    eventually("the removed key counts no more", || async { !comes_in(&old).await }).await;
+    assert!(comes_in(&new).await);
+    issuer.is_down(true);
+    let node = &scene.world.nodes[0];
+    eventually("the node uses keys that are old", || async {
+        assert!(comes_in(&new).await, "an issuer that is down takes nothing away");
+        node.metric("verbatim_issuer_stale_keys_used_total").await > 0
+    })
+    .await;
+    assert!(
+        node.warnings()
+            .iter()
+            .any(|line| line["message"].as_str().is_some_and(|text| text.contains("keys of an issuer")))
+    );
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn an_issuer_that_has_never_answered_is_an_outage_and_no_refusal() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    issuer.is_down(true);
+    let at = scene.node(&plain(&issuer), &[("VERBATIM_ISSUERS_RETRY", "1")]).await;
+    let token = key.signs(&issuer.claims("1", "ana"));
+    let refused = exchange(at, &token).await;
+    assert!(refused.headers.contains_key("retry-after"));
+    refused.refuses(503, "unavailable");
+    issuer.is_down(false);
+    eventually("it is asked again", || async { exchange(at, &token).await.status == 201 }).await;
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_thousand_unknown_keys_cost_two_fetches_at_most() {
+    let mut scene = Scene::begin().await;
+    let (key, unknown) = (Signer::new("EdDSA", "k"), Signer::new("EdDSA", "unknown"));
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let at = scene.node(&plain(&issuer), &[]).await;
+    let claims = issuer.claims("1", "ana");
+    exchange(at, &key.signs(&claims)).await.expect(201);
+    let http = reqwest::Client::new();
+    let tries = (0..1000).map(|n| {
+        let header = json!({ "alg": "EdDSA", "typ": "JWT", "kid": format!("kid-{n}") });
+        let token = unknown.signs_with(&header, &claims);
+        let body = json!({ "grant_type": GRANT, "subject_token_type": ACCESS_TOKEN, "subject_token": token });
+        send(&http, at, Method::POST, "/v1/logins/exchange", None, Some(body))
+    });
+    let mut answers = futures_util::StreamExt::buffer_unordered(futures_util::stream::iter(tries), 20);
+    while let Some(answer) = futures_util::StreamExt::next(&mut answers).await {
+        assert!([401, 429].contains(&answer.status.as_u16()), "{}", answer.body);
+    }
+    assert!(issuer.fetches() <= 2, "{}", issuer.fetches());
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn tokens_that_were_made_for_something_else_prove_nothing() {
+    let mut scene = Scene::begin().await;
+    let (key, stranger) = (Signer::new("RS256", "k"), Signer::new("RS256", "k"));
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let at = scene.node(&plain(&issuer), &[]).await;
+    let claims = issuer.claims("1", "ana");
+    let signed = |changes: Value| key.signs(&with(claims.clone(), changes));
+    let header = |changes: Value| {
+        key.signs_with(&with(json!({ "alg": "RS256", "typ": "JWT", "kid": "k" }), changes), &claims)
+    };
+    exchange(at, &signed(json!({}))).await.expect(201);
+    exchange(at, &header(json!({ "typ": "at+jwt" }))).await.expect(201);
+
+    let two = |header: Value| {
+        format!("{}.{}", BASE64URL.encode(header.to_string()), BASE64URL.encode(claims.to_string()))
+    };
+    let confused = {
+        let text = two(json!({ "alg": "HS256", "typ": "JWT", "kid": "k" }));
+        let secret = hmac::Key::new(hmac::HMAC_SHA256, &key.public());
+        format!("{text}.{}", BASE64URL.encode(hmac::sign(&secret, text.as_bytes())))
+    };
+    let good = signed(json!({}));
+    for (what, token) in [
+        ("nothing", String::new()),
+        ("a word", "nonsense".into()),
+        (
+            "no algorithm and no signature",
+            format!("{}.", two(json!({ "alg": "none", "typ": "JWT", "kid": "k" }))),
+        ),
+        ("no signature", format!("{}.", two(json!({ "alg": "RS256", "typ": "JWT", "kid": "k" })))),
+        ("the public key as a secret", confused),
+        ("the key of a stranger", stranger.signs(&claims)),
+        ("a changed signature", format!("{}AAAA", &good[..good.len() - 4])),
+        ("another algorithm of the key", header(json!({ "alg": "PS256" }))),
+        ("no key named", header(json!({ "kid": null }))),
+        ("another type", header(json!({ "typ": "logout+jwt" }))),
+        ("no type", header(json!({ "typ": null }))),
+        ("an extension that must be understood", header(json!({ "crit": ["exp"] }))),
+        ("an ID token", signed(json!({ "nonce": "n" }))),
+        ("an ID token with the hash of an access token", signed(json!({ "at_hash": "h" }))),
+        ("an ID token of Keycloak", signed(json!({ "typ": "ID" }))),
+        (
+            "a logout token",
+            signed(json!({ "events": { "http://schemas.openid.net/event/backchannel-logout": {} } })),
+        ),
+        ("another audience", signed(json!({ "aud": "account" }))),
+        ("no audience", signed(json!({ "aud": null }))),
+        ("exp as a text", signed(json!({ "exp": (now() + 300).to_string() }))),
+        ("no exp", signed(json!({ "exp": null }))),
+        ("no iat", signed(json!({ "iat": null }))),
+        ("a life of 30 days", signed(json!({ "exp": now() + 30 * 86_400 }))),
+        ("from tomorrow", signed(json!({ "iat": now() + 86_400, "exp": now() + 86_700 }))),
+        ("not before tomorrow", signed(json!({ "nbf": now() + 86_400 }))),
+        ("no user", signed(json!({ "sub": null }))),
+        ("10 KiB", signed(json!({ "more": "x".repeat(7_000) }))),
+    ] {
+        let refused = exchange(at, &token).await;
+        assert_eq!(
+            (refused.status.as_u16(), &refused.body["code"]),
+            (401, &json!("invalid_token")),
+            "{what}: {}",
+            refused.body
+        );
+    }
+    exchange(at, &signed(json!({ "iat": now() - 700, "exp": now() - 100 })))
+        .await
+        .refuses(401, "token_expired");
+    for iss in [format!("{}/", issuer.iss), "https://evil.example".into(), "verbatim".into()] {
+        exchange(at, &signed(json!({ "iss": iss }))).await.refuses(401, "unknown_issuer");
+    }
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
+    let mut scene = Scene::begin().await;
+    let (key, other) = (Signer::new("EdDSA", "k"), Signer::new("EdDSA", "k"));
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let second = scene.issuer(Product::Keycloak, &other).await;
+    let at = scene.node(&(plain(&issuer) + "jit = false\n"), &[]).await;
+    let file = scene.world.dir().join("issuers.toml");
+    let (first, later) = (key.signs(&issuer.claims("1", "ana")), other.signs(&second.claims("1", "ben")));
+    exchange(at, &first).await.refuses(401, "invalid_token");
+    exchange(at, &later).await.refuses(401, "unknown_issuer");
+
+    let node = &scene.world.nodes[0];
+    fs::write(&file, "nonsense").expect("a file");
+    signal(node.pid(), "HUP").await;
+    eventually("the node tells of a bad file", || async {
+        !node.lines_with("could not reload the issuers").is_empty()
+    })
+    .await;
+    exchange(at, &first).await.refuses(401, "invalid_token");
+
+    fs::write(&file, plain(&issuer) + "sync = true\n" + &plain(&second)).expect("a file");
+    signal(node.pid(), "HUP").await;
+    eventually("the node knows the second issuer", || async { exchange(at, &later).await.status == 201 })
+        .await;
+    let before = account(at, &first).await;
+    let renamed = with(issuer.claims("1", "zoe"), json!({ "name": "Zoë of Keycloak" }));
+    let after = account(at, &key.signs(&renamed)).await;
+    assert_eq!(after["id"], before["id"]);
+    assert_eq!((&after["username"], &after["display_name"]), (&json!("ana"), &json!("Zoë of Keycloak")));
+
+    let settings = [
+        ("VERBATIM_ISSUERS_FILE", file.to_str().expect("UTF-8")),
+        ("VERBATIM_OUTBOUND_CA_FILE", scene.authority.file.to_str().expect("UTF-8")),
+    ];
+    let refused = scene.world.runs_with(&["check", "issuers"], &settings).await;
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.stdout.contains("no address that may be asked"), "{refused:?}");
+    let allowed = [settings[0], settings[1], ("VERBATIM_ISSUERS_ALLOW", "127.0.0.0/8,::1")];
+    let fine = scene.world.runs_with(&["check", "issuers"], &allowed).await;
+    assert_eq!(fine.code, Some(0), "{fine:?}");
+    assert!(fine.stdout.contains(&format!("ok       issuer {}: 1 keys", issuer.iss)), "{fine:?}");
+    scene.world.finish().await;
+}
