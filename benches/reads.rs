@@ -265,6 +265,10 @@ async fn over_rest(stage: &Stage, node: &Node, rest: &Rest, people: &[Person], t
         let list = async |_| drop(get(person, "/v1/conversations").await);
         let what = format!("REST, list of 50 of {count} conversations, all unread");
         measure(stage, node.pid(), READS, list).await.note(&what);
+        let screen = "/v1/conversations?limit=20&include=users,members,messages";
+        let screen = async |_| drop(get(person, screen).await);
+        let what = format!("REST, first screen of 20 of {count} conversations with names, members, messages");
+        measure(stage, node.pid(), READS, screen).await.note(&what);
         for words in ["lantern", "supper"] {
             let search = async |_| drop(get(person, &format!("/v1/messages?query={words}")).await);
             let what = format!("REST, search in {count} conversations, {words}");

@@ -25,6 +25,7 @@ pub use error::{FollowError, ReadError};
 pub use follow::{EventReader, Events};
 pub use found::SearchScope;
 pub use mine::Mine;
+pub(crate) use names::MOST_NAMES;
 pub use open::Reading;
 pub use presence::SeenPresence;
 pub use previews::{Preview, PreviewParts};

@@ -8,16 +8,17 @@ use crate::{
     api::{
         Limit, Public, Reply,
         http::{document, values::words},
-        operations::{start, tag::Tag},
+        operations::{start, tag::Tag, users::UserIds},
     },
     commands,
     domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
     limits::{self, Policy, Rates},
     listen,
+    reading::MOST_NAMES,
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 17] = [
+const FEATURES: [&str; 20] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -35,6 +36,9 @@ const FEATURES: [&str; 17] = [
     "as_of",
     "search",
     "external_issuers",
+    "avatars",
+    "names",
+    "first_screen",
 ];
 
 /// The server: its version, its log and its limits
@@ -115,6 +119,10 @@ struct Limits {
     members_at_start: usize,
     /// Items on a page
     page: u16,
+    /// Users whose names come with one answer
+    names: usize,
+    /// Users whom one request asks for by their ids
+    user_ids: usize,
     /// Active logins of an account
     logins: i64,
     /// Frames a second that a client may send over one socket in the long run
@@ -184,6 +192,8 @@ impl Info {
                 members: MAX_MEMBERS,
                 members_at_start: start::MOST,
                 page: Limit::MAX,
+                names: MOST_NAMES,
+                user_ids: UserIds::MAX,
                 logins: MAX_LOGINS,
                 frames_per_second: frames.per_second,
                 frames_at_once: frames.at_once,

@@ -65,11 +65,11 @@ pub(in crate::api) struct Users {
 
 /// Ids of users: the parameter `ids`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct UserIds(Vec<UserId>);
+pub(in crate::api) struct UserIds(Vec<UserId>);
 
 impl UserIds {
     /// The most ids.
-    const MAX: usize = 100;
+    pub(in crate::api) const MAX: usize = 100;
 }
 
 parameter!(() UserIds, "UserIds", true, MetaSchema {
