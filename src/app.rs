@@ -1,9 +1,11 @@
 //! Wiring: starts a process from its settings, and stops it in order.
 
 mod database;
+mod durable;
 mod error;
 mod installation;
 mod patience;
+mod people;
 mod pressure;
 mod process;
 mod same_log;
@@ -22,16 +24,19 @@ pub(crate) use installation::{
     MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log, revoke_logins,
 };
 pub use installation::{make_log, migrate};
+pub(crate) use people::{WhichUser, add_invite, list_invites, recover_user, revoke_invite, show_user};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub use snapshots::snapshots;
 
+use durable::durable;
 use patience::{RETRY, patiently};
 
 use crate::{
     access::{Access, Bearers, EXCHANGES},
     accounts,
     admin::{self, Health, monitor},
-    api, audit,
+    api,
+    audit::{self, Trail},
     commands::{Commands, Needs},
     config::{NodeRole, Settings},
     credentials,
@@ -45,7 +50,7 @@ use crate::{
     limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
-    log::{Durability, Log},
+    log::Log,
     overload::Overload,
     presence::Presence,
     projector,
@@ -286,8 +291,14 @@ async fn start(
 
     let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
     let frames = api::operations::info::Frames { per_second, at_once };
-    let info =
-        api::operations::info::Info::new(log.epoch(), &durability, log.layout(), frames, limits.rates());
+    let info = api::operations::info::Info::new(
+        log.epoch(),
+        &durability,
+        log.layout(),
+        frames,
+        limits.rates(),
+        settings.registration,
+    );
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),
@@ -305,6 +316,7 @@ async fn start(
     let access = Access {
         pool: pool.clone(),
         hasher,
+        registration: settings.registration,
         limits: limits.clone(),
         tokens: tokens.clone(),
         issuers,
@@ -324,7 +336,16 @@ async fn start(
         clock: clock.clone(),
         stopping: stopping.subscribe(),
     };
-    let parts = api::Parts { commands, reading, access, events, bearers, limits: limits.clone(), info };
+    let parts = api::Parts {
+        commands,
+        reading,
+        access,
+        events,
+        bearers,
+        limits: limits.clone(),
+        trail: Trail { log: log.clone() },
+        info,
+    };
     let mut routes = match roles.contains(&NodeRole::Api) {
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
         false => Route::new(),
@@ -354,28 +375,6 @@ async fn remake_volatile(log: Log) {
             tokio::time::sleep(RETRY).await;
         }
     }
-}
-
-/// Asks nats-server when an acknowledged event is on disk; refuses or warns of a log that is synced at an
-/// interval.
-async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
-    let durability = log.durability().await;
-    match &durability {
-        Durability::Always => {}
-        Durability::Interval { seconds } if weakness == Weakness::Refused => {
-            return Err(AppError::Weak(*seconds));
-        }
-        Durability::Interval { seconds } => {
-            tracing::warn!(
-                seconds,
-                "nats-server syncs at an interval; a power failure loses messages that were acknowledged since the last sync"
-            );
-        }
-        Durability::Unknown => tracing::warn!(
-            "nats-server did not report when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
-        ),
-    }
-    Ok(durability)
 }
 
 async fn keys(settings: &Settings, pool: &PgPool) -> Result<credentials::Keys, AppError> {

@@ -58,6 +58,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         At(6),
         &[
             "access",
+            "audit",
             "commands",
             "credentials",
             "domain",

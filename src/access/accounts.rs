@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{error::AccessError, needs::Access, revoking::tell};
 use crate::{
-    accounts::{self, Account, AccountChanges, By, Stamp},
-    credentials::{DisplayName, Password, Username},
+    accounts::{self, Account, AccountChanges, By, Stamp, invite_codes},
+    credentials::{DisplayName, OneTime, Password, Registration, Username},
     domain::UserId,
     limits::Policy,
 };
@@ -17,15 +17,32 @@ impl Access {
         username: &Username,
         name: &DisplayName,
         password: &Password,
+        invite: Option<&str>,
         from: IpAddr,
     ) -> Result<Account, AccessError> {
-        // A taken name costs the same as a new account: otherwise a client could try any number of names.
-        let counts = |made: &_| matches!(made, Ok(_) | Err(AccessError::UsernameTaken));
+        use AccessError::{InvalidInvite, RegistrationClosed, UsernameTaken};
+        if self.registration == Registration::Closed {
+            return Err(RegistrationClosed);
+        }
+        // A taken name costs the same as a new account: otherwise a client could try any number of names. So does a wrong
+        // code.
+        let counts = |made: &_| matches!(made, Ok(_) | Err(UsernameTaken | InvalidInvite));
         self.metered(Policy::Register, from, counts, async |turn| {
+            let invite = match self.registration {
+                Registration::Open | Registration::Closed => None,
+                Registration::Invite => {
+                    let code = invite.and_then(|code| OneTime::Invite.hash_of(code)).ok_or(InvalidInvite)?;
+                    // The answer to a stranger without a code tells nothing about names, so the code is asked first.
+                    if !invite_codes::is_good(&self.pool, &code, self.clock.now()).await? {
+                        return Err(InvalidInvite);
+                    }
+                    Some(code)
+                }
+            };
             let hash = turn.hash(password).await?;
             let id = self.clock.id(UserId::known);
             let stamp = Stamp::now(&self.clock, By::account(id));
-            Ok(accounts::register(&self.pool, id, username, name, &hash, stamp).await?)
+            Ok(accounts::register(&self.pool, id, username, name, &hash, invite.as_ref(), stamp).await?)
         })
         .await
     }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::{error::AccessError, needs::Access};
 use crate::{
-    accounts::{Budget, FailureKeys, budgets, failures},
+    accounts::{Budget, By, FailureKeys, Stamp, budgets, failures},
     credentials::{Password, PasswordCheck, PasswordHash, Turn, Username},
     domain::UserId,
     limits::{BudgetKey, Exceeded, Policy},
@@ -91,11 +91,7 @@ impl Access {
     ) -> Result<Checked, AccessError> {
         let username = Username::parse(typed).ok();
         let name = username.as_ref().map_or(typed, Username::as_str);
-        let keys = FailureKeys {
-            name: self.limits.number_of(Policy::Login, BudgetKey::name(name)),
-            name_here: self.limits.number_of(Policy::Login, BudgetKey::name_from(name, from)),
-            place: self.place(from),
-        };
+        let keys = self.failure_keys(name, from);
         let prior = failures::prior(&self.pool, username.as_ref(), &keys).await?;
         if !prior.wait.is_zero() {
             return Err(Exceeded { policy: Policy::Login, wait: prior.wait }.into());
@@ -110,10 +106,21 @@ impl Access {
                 }
                 Ok(Checked { user, hash, is_stale: verdict == PasswordCheck::RightButStale })
             }
-            _ => {
-                failures::failed(&self.pool, &keys).await?;
+            (account, _) => {
+                let (account, stamp) =
+                    (account.map(|(user, _)| user), Stamp::now(&self.clock, By::default()));
+                failures::failed(&self.pool, &keys, account, stamp).await?;
                 Err(AccessError::BadCredentials)
             }
+        }
+    }
+
+    /// The counters of wrong passwords for a name at an address.
+    pub(super) fn failure_keys(&self, name: &str, from: IpAddr) -> FailureKeys {
+        FailureKeys {
+            name: self.limits.number_of(Policy::Login, BudgetKey::name(name)),
+            name_here: self.limits.number_of(Policy::Login, BudgetKey::name_from(name, from)),
+            place: self.place(from),
         }
     }
 

@@ -14,6 +14,18 @@ pub enum AccessError {
     /// Another account has this user name, or one that looks like it.
     #[error("this user name is taken: choose another name")]
     UsernameTaken,
+    /// Nobody may register.
+    #[error("nobody can register here: ask the operator for an account")]
+    RegistrationClosed,
+    /// The invitation code is wrong, used up, revoked or expired, or there is none.
+    #[error("registering needs an invitation code that is valid: ask the operator for one")]
+    InvalidInvite,
+    /// There are too many invitation codes.
+    #[error("there are too many invitation codes: wait until some have been gone for 30 days")]
+    TooManyInvites,
+    /// The recovery token is wrong, spent, replaced or expired.
+    #[error("the recovery token is not valid: ask for another one")]
+    InvalidRecovery,
     /// The account does not exist, or has another password. Neither the error nor its time tells which.
     #[error("user name or password is wrong: check both")]
     BadCredentials,
@@ -68,6 +80,7 @@ impl From<RegisterError> for AccessError {
     fn from(error: RegisterError) -> Self {
         match error {
             RegisterError::UsernameTaken => Self::UsernameTaken,
+            RegisterError::InvalidInvite => Self::InvalidInvite,
             RegisterError::Database(outage) => outage.into(),
         }
     }

@@ -11,11 +11,13 @@ mod error;
 mod exchange;
 mod grant;
 mod invitations;
+mod invites;
 mod logins;
 mod needs;
 mod newcomers;
 mod passwords;
 mod people;
+mod recovery;
 mod refresh;
 mod revoking;
 
@@ -27,4 +29,9 @@ pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
 
-pub(crate) use crate::accounts::{Account, AccountChanges, Invitation, Login, MAX_LOGINS};
+pub(crate) use invites::{
+    INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES, add_invite, list_invites, revoke_invite,
+};
+pub(crate) use recovery::{RECOVERY_DEFAULT, RECOVERY_LIFE, Recovery, issue_recovery};
+
+pub(crate) use crate::accounts::{Account, AccountChanges, By, Invitation, InviteCode, Login, MAX_LOGINS};

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     commands::Commands,
-    credentials::{Hasher, Tokens},
+    credentials::{Hasher, Registration, Tokens},
     issuers::Issuers,
     limits::RateLimits,
     live::{Followers, Revoked},
@@ -37,6 +37,8 @@ pub struct Access {
     pub followers: Arc<Followers>,
     /// The commands, which tell the other nodes of changes.
     pub commands: Commands,
+    /// Who may register.
+    pub registration: Registration,
     /// The source of times and ids.
     pub clock: Clock,
 }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
+    accounts::audit::{self, Stamp},
     credentials::{PasswordHash, Username},
-    domain::UserId,
+    domain::{AuditSubject, Audited, LoginFailed, UserId},
 };
 
 /// The number of the first failure that costs a wait. Also the most failures that one group of addresses adds
@@ -92,11 +93,30 @@ pub(crate) async fn prior(
 ///
 /// One group of addresses adds no more than [`FREE`] to the failures from everywhere: otherwise a single
 /// stranger could make every new device of the owner wait, for ever.
-pub(crate) async fn failed(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result<()> {
-    if add(pool, keys.name_here).await? <= FREE {
-        add(pool, keys.name).await?;
+///
+/// A flood of wrong passwords makes few audit events: one for the fifth failure, and one each time that their number has
+/// doubled. A name without an account gets the same events, under its keyed hash, so that the work tells nothing.
+pub(crate) async fn failed(
+    pool: &PgPool,
+    keys: &FailureKeys,
+    account: Option<UserId>,
+    stamp: Stamp,
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let here = add(&mut transaction, keys.name_here).await?;
+    let is_from_everywhere = here <= FREE;
+    let failures = if is_from_everywhere { add(&mut transaction, keys.name).await? } else { here };
+    if is_told(failures) {
+        let about = account.map_or_else(|| AuditSubject::hash(keys.name.into()), AuditSubject::from);
+        let failed = LoginFailed { failures: failures.unsigned_abs(), is_from_everywhere };
+        audit::note(&mut transaction, stamp, Audited::LoginFailed(about, failed)).await?;
     }
-    Ok(())
+    transaction.commit().await
+}
+
+/// Whether a number of failures is [`FREE`], or that doubled any number of times.
+fn is_told(failures: i32) -> bool {
+    failures % FREE == 0 && u32::try_from(failures / FREE).is_ok_and(u32::is_power_of_two)
 }
 
 /// Forgets the failures from a group of addresses, because the right password came from there. The failures
@@ -117,7 +137,7 @@ pub(crate) async fn succeeded(pool: &PgPool, keys: &FailureKeys) -> sqlx::Result
 /// Adds a failure to a counter, and returns the new number. Fewer than [`FREE`] failures are forgotten an
 /// hour after the last one, which lets no more attempts pass in an hour than the longest wait does. More
 /// failures are forgotten after a day.
-async fn add(pool: &PgPool, key: u64) -> sqlx::Result<i32> {
+async fn add(connection: &mut PgConnection, key: u64) -> sqlx::Result<i32> {
     sqlx::query_scalar(
         "insert into auth.failure as old (key, failures, failed_at, forgotten_at)
          values ($1, 1, now(), now() + interval '1 hour')
@@ -131,7 +151,7 @@ async fn add(pool: &PgPool, key: u64) -> sqlx::Result<i32> {
     )
     .bind(key.cast_signed())
     .bind(FREE)
-    .fetch_one(pool)
+    .fetch_one(connection)
     .await
 }
 
@@ -160,6 +180,12 @@ mod tests {
         assert_eq!([0, 1, 4].map(seconds), [0, 0, 0]);
         assert_eq!([5, 6, 7, 14].map(seconds), [1, 2, 4, 512]);
         assert_eq!([15, 16, 1000, i32::MAX].map(seconds), [900; 4]);
+    }
+
+    #[test]
+    fn the_fifth_failure_is_told_and_each_doubling() {
+        let told: Vec<i32> = (0..=1000).filter(|failures| is_told(*failures)).collect();
+        assert_eq!(told, [5, 10, 20, 40, 80, 160, 320, 640]);
     }
 
     #[test]

@@ -264,7 +264,7 @@ async fn still_has(
     Ok(now.flatten().as_deref() == Some(hash.as_str()))
 }
 
-async fn set_password(
+pub(super) async fn set_password(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
     hash: &PasswordHash,
@@ -343,6 +343,24 @@ async fn end_all_but(
     .bind(kept.uuid())
     .bind(now.datetime())
     .fetch_all(&mut **transaction)
+    .await?;
+    Ok(ended.into_iter().map(LoginId::known).collect())
+}
+
+/// Ends all logins of an account, and returns them.
+pub(super) async fn end_all(
+    connection: &mut PgConnection,
+    user: UserId,
+    now: Time,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "update auth.login set revoked_at = $2
+         where account_id = $1 and revoked_at is null and expires_at > $2
+         returning id",
+    )
+    .bind(user.uuid())
+    .bind(now.datetime())
+    .fetch_all(connection)
     .await?;
     Ok(ended.into_iter().map(LoginId::known).collect())
 }

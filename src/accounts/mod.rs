@@ -7,10 +7,12 @@ pub(crate) mod external;
 pub(crate) mod failures;
 mod installation;
 pub(crate) mod invitations;
+pub(crate) mod invite_codes;
 mod logins;
 mod nodes;
 mod outbox;
 mod people;
+pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod settings;
 mod shared_key;
@@ -21,6 +23,7 @@ pub(crate) use self::budgets::Budget;
 pub(crate) use self::failures::FailureKeys;
 pub(crate) use self::installation::{cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, take_turn};
 pub(crate) use self::invitations::{Invitation, InviteError};
+pub(crate) use self::invite_codes::InviteCode;
 pub(crate) use self::logins::{
     Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
     revoke_begun_before, revoked_since,

@@ -8,8 +8,11 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    accounts::audit::{self, Stamp},
-    credentials::{AvatarUrl, DisplayName, PasswordHash, Username},
+    accounts::{
+        audit::{self, Stamp},
+        invite_codes,
+    },
+    credentials::{AvatarUrl, DisplayName, OneTimeHash, PasswordHash, Username},
     domain::{AccountCreated, AccountField, AccountUpdated, Audited, Origin, Time, UserId, UserKind},
 };
 
@@ -47,6 +50,9 @@ pub(crate) enum RegisterError {
     /// Another account has this name, or a name that looks like it.
     #[error("this user name is taken: choose another name")]
     UsernameTaken,
+    /// The invitation code is not good.
+    #[error("the invitation code is not valid: ask for another one")]
+    InvalidInvite,
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -84,13 +90,15 @@ impl From<AccountRow> for Account {
     }
 }
 
-/// Creates an account. Of several requests for one name at the same time, exactly one succeeds.
+/// Creates an account, with an invitation code if one is given. Of several requests for one name at the same time,
+/// exactly one succeeds.
 pub(crate) async fn register(
     pool: &PgPool,
     id: UserId,
     username: &Username,
     display_name: &DisplayName,
     password: &PasswordHash,
+    invite: Option<&OneTimeHash>,
     stamp: Stamp,
 ) -> Result<Account, RegisterError> {
     let mut transaction = pool.begin().await?;
@@ -110,7 +118,16 @@ pub(crate) async fn register(
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(row) = row else { return Err(RegisterError::UsernameTaken) };
-    let created = Audited::AccountCreated(id.into(), AccountCreated::of(Origin::Registered));
+    let invite_id = match invite {
+        None => None,
+        // Behind the row of the account: a name that is taken uses no code.
+        Some(code) => match invite_codes::take(&mut transaction, code, stamp.at).await? {
+            None => return Err(RegisterError::InvalidInvite),
+            taken => taken,
+        },
+    };
+    let created = AccountCreated { invite_id, ..AccountCreated::of(Origin::Registered) };
+    let created = Audited::AccountCreated(id.into(), created);
     audit::note(&mut transaction, stamp, created).await?;
     transaction.commit().await?;
     Ok(row.into())

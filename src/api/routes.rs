@@ -16,11 +16,13 @@ use crate::{
         },
         operations::{
             accounts::Accounts,
+            audit::AuditTrail,
             blocks::Blocks,
             conversations::Conversations,
             events::Following,
             info::{About, Info},
             invitations::Invitations,
+            invites::Invites,
             keys,
             logins::Logins,
             me::Me,
@@ -31,11 +33,13 @@ use crate::{
             presence::Presences,
             reactions::Reactions,
             receipts::Receipts,
+            recovery::Recoveries,
             search::Search,
             settings::Settings,
             users::Users,
         },
     },
+    audit::Trail,
     commands::Commands,
     limits::RateLimits,
     problems,
@@ -57,13 +61,15 @@ pub struct Parts {
     pub bearers: Bearers,
     /// The rate limits.
     pub limits: Arc<RateLimits>,
+    /// The audit trail.
+    pub trail: Trail,
     /// The answer of `GET /v1/info`.
     pub info: Info,
 }
 
 /// The groups of all operations.
 type Operations = (
-    Accounts,
+    (Accounts, Recoveries, Invites),
     Logins,
     Me,
     Users,
@@ -79,7 +85,7 @@ type Operations = (
     Receipts,
     Presences,
     Following,
-    About,
+    (About, AuditTrail),
 );
 
 /// The path of the document.
@@ -91,11 +97,15 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let Parts { commands, reading, access, events, bearers, limits, info } = parts;
+    let Parts { commands, reading, access, events, bearers, limits, trail, info } = parts;
     let keys = keys::published(&bearers.tokens);
     let door = Door { bearers, reads: Shares::new(READS), limits };
     let operations: Operations = (
-        Accounts { access: access.clone() },
+        (
+            Accounts { access: access.clone() },
+            Recoveries { access: access.clone() },
+            Invites { access: access.clone() },
+        ),
         Logins { access: access.clone() },
         Me { access: access.clone() },
         Users { access: access.clone() },
@@ -113,7 +123,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Receipts { commands, reading: reading.clone() },
         Presences { reading },
         Following { events },
-        About(info),
+        (About(info), AuditTrail { trail }),
     );
     routes(operations, door)
         .at("/.well-known/jwks.json", keys)

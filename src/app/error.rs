@@ -68,6 +68,9 @@ pub enum AppError {
         "nats-server syncs every {0} s, so a power failure loses what was acknowledged since: set `sync_interval: always` in its `jetstream` block"
     )]
     Weak(u64),
+    /// An operator asked for something that cannot be.
+    #[error("{0}")]
+    Refused(String),
     /// A background task failed. The process stops, because a process without one of its tasks does more harm
     /// than a stopped one.
     #[error(

@@ -13,7 +13,7 @@ use crate::{
     app::AppError,
     cli::servers::Servers,
     domain::{Position, Time},
-    log::{AUDIT_PAGE, AuditRange, OpenError},
+    log::{AUDIT_PAGE, AuditPage, AuditRange, OpenError},
 };
 
 /// How many events `tail` shows without `--from`.
@@ -95,7 +95,7 @@ pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), App
         Some(From::Time(since)) => range.since = Some(since),
     }
     loop {
-        let (events, end) = log.audits(&range, AUDIT_PAGE).await?;
+        let AuditPage { events, end, .. } = log.audits(&range, AUDIT_PAGE).await?;
         let lines: Vec<String> =
             events.iter().filter_map(|event| serde_json::to_string(event).ok()).collect();
         // The reader of a pipe may have seen enough.

@@ -3,8 +3,16 @@
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    audit::AuditCommand, check::Check, dev::Dev, log::LogCommand, logins::Logins, migrate::Migrate,
-    rebuild::Rebuild, serve::Serve, servers::Servers,
+    audit::AuditCommand,
+    check::Check,
+    dev::Dev,
+    log::LogCommand,
+    logins::Logins,
+    migrate::Migrate,
+    people::{InviteCommand, UserCommand},
+    rebuild::Rebuild,
+    serve::Serve,
+    servers::Servers,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -36,6 +44,10 @@ pub(super) enum Command {
     Log(LogCommand),
     /// Ends logins of all users, after a restore of the accounts.
     Logins(Logins),
+    /// Makes, lists and ends invitation codes, for people who register.
+    Invites(InviteCommand),
+    /// Shows an account, and recovers one whose password is forgotten.
+    Users(UserCommand),
     /// Shows the audit trail: what has happened to accounts, keys and issuers.
     Audit(AuditCommand),
     /// Prints the OpenAPI document.

@@ -9,6 +9,7 @@ mod failed;
 mod log;
 mod logins;
 mod migrate;
+mod people;
 mod process;
 mod rebuild;
 mod run;

@@ -9,7 +9,8 @@ use crate::{
         BadSetting, LayoutSettings, issuers::IssuerSettings, keys::KeySettings, limits::LimitSettings,
         tls::TlsSettings,
     },
-    credentials, gateway,
+    credentials::{self, Registration},
+    gateway,
     issuers::Issuers,
     limits::Rates,
     listen::{self, Origins, Proxies},
@@ -113,6 +114,10 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_ADD_STRANGERS", default_value_t = true, value_name = "BOOLEAN",
           action = clap::ArgAction::Set)]
     pub add_strangers: bool,
+
+    /// Registering: `open` for everybody, `invite` with a code of `verbatim invites add`, `closed` for nobody.
+    #[arg(long, env = "VERBATIM_REGISTRATION", default_value_t = Registration::Open, value_name = "WORD")]
+    pub registration: Registration,
 
     /// Number of Postgres connections that requests share. A projector uses one more for each stream, and
     /// each process one or two for audit events.

@@ -62,6 +62,11 @@ impl Scope {
         Self::ALL.iter().copied().find(|scope| scope.word() == word)
     }
 
+    /// Whether the scope is one of operators.
+    pub fn is_admin(self) -> bool {
+        self.word().starts_with("admin:")
+    }
+
     const fn bit(self) -> u32 {
         1 << self as u8
     }

@@ -20,7 +20,8 @@ pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
-    Audited, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated, LoginRevoked, Origin, RevokedBy,
+    Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
+    LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,

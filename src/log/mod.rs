@@ -52,7 +52,7 @@ pub use read::replay::PAGE;
 pub(crate) use read::replay::{PAGE_BYTES, Replay};
 pub(crate) use streams::layout::Layout;
 pub use streams::layout::Wanted;
-pub(crate) use trail::{AUDIT_PAGE, AuditRange, NotAudited};
+pub(crate) use trail::{AUDIT_PAGE, Audit, AuditPage, AuditRange, NotAudited};
 pub(crate) use upkeep::durability::Durability;
 pub(crate) use upkeep::mend::Mended;
 #[cfg(test)]

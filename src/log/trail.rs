@@ -37,6 +37,17 @@ pub(crate) struct Audit {
     pub event: AuditEvent,
 }
 
+/// A part of the audit events.
+#[derive(Debug)]
+pub(crate) struct AuditPage {
+    /// The events. Messages that are no audit events are left out.
+    pub events: Vec<Audit>,
+    /// The position up to which the stream was read.
+    pub end: Position,
+    /// The same, if there may be more events behind it.
+    pub next: Option<Position>,
+}
+
 /// The events to read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditRange {
@@ -118,16 +129,12 @@ impl Log {
         }
     }
 
-    /// A page of audit events in the order of the stream, at most `limit`. The position is the one up to which the
-    /// stream was read: messages that are no audit events are left out.
-    pub(crate) async fn audits(
-        &self,
-        range: &AuditRange,
-        limit: usize,
-    ) -> Result<(Vec<Audit>, Position), Unavailable> {
+    /// A page of audit events in the order of the stream, at most `limit`.
+    pub(crate) async fn audits(&self, range: &AuditRange, limit: usize) -> Result<AuditPage, Unavailable> {
+        let limit = limit.min(AUDIT_PAGE);
         let mut request = json!({
             "next_by_subj": filter(range.area.as_deref(), range.id.as_deref()),
-            "batch": limit.min(AUDIT_PAGE),
+            "batch": limit,
             "max_bytes": PAGE_BYTES,
         });
         match range.since.filter(|_| range.after == Position::START) {
@@ -135,11 +142,14 @@ impl Log {
             None => request["seq"] = (range.after.0 + 1).into(),
         }
         let found = self.direct_of(AUDIT, &request).await?;
+        let bytes: usize = found.iter().map(|found| found.message.length).sum();
+        let is_full = found.len() == limit || bytes >= PAGE_BYTES / 2;
         let end = found.last().map_or(range.after, |last| last.position);
         let read = |Found { subject, position, message }: Found| {
             let event = read_audit(&subject, message.headers.as_ref(), &message.payload)?;
             Some(Audit { position, event })
         };
-        Ok((found.into_iter().filter_map(read).collect(), end))
+        let events = found.into_iter().filter_map(read).collect();
+        Ok(AuditPage { events, end, next: is_full.then_some(end) })
     }
 }

@@ -49,7 +49,9 @@ codes! {
     internal 500: "The server failed." => "Report this with the `request_id`.";
     invalid_body 400: "The body is no JSON of the documented shape." => "See `errors`: each entry has a pointer to the field, a code and what is expected.";
     invalid_grant 401: "The refresh token is not valid, or not valid any more." => "Log in again.";
+    invalid_invite 403: "The invitation code is missing, wrong, used up, revoked or expired." => "Ask the operator for another one.";
     invalid_parameter 400: "A parameter of the request is invalid or unknown." => "See `errors`: each entry names the parameter and what is expected.";
+    invalid_recovery 401: "The recovery token is wrong, spent, replaced or expired." => "Ask for another one.";
     invalid_token 401: "The access token is not valid." => "Log in again; with a token of an external issuer, get a new one there.";
     lagging_node 503: "This node does not hear from the log." => "Reconnect with your last cursor, perhaps at another node.";
     last_owner 409: "The conversation would have no owner." => "Make another member owner first.";
@@ -65,6 +67,7 @@ codes! {
     not_yet 503: "The views have not reached the requested position yet." => "Send the same request again after the time in `Retry-After`.";
     origin_not_allowed 403: "Web pages of this origin may not use this server." => "Ask the operator to add the origin to VERBATIM_ORIGINS.";
     rate_limited 429: "The caller sent too many requests." => "Wait for the time in `Retry-After`.";
+    registration_closed 403: "Nobody can register at this server." => "Ask the operator for an account.";
     stopping 503: "This node stops." => "Try again: another node answers.";
     suspended 403: "The account is suspended." => "Ask the operator.";
     temporary_reduced_capacity 503: "This node has too much to do and refuses work of this kind." => "Send the same again after the time in `Retry-After`, perhaps to another node.";
@@ -77,6 +80,7 @@ codes! {
     too_many_conversations 409: "A new member is in too many conversations." => "This user has to leave a conversation first.";
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
     too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";
+    too_many_invites 409: "There are too many invitation codes." => "Wait until some of them have been gone for 30 days.";
     too_many_members 409: "The conversation is full." => "A member has to leave first.";
     too_many_pins 409: "Too many messages are pinned in this conversation." => "Unpin a message first.";
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";

@@ -263,3 +263,26 @@ async fn what_the_stream_has_is_not_stored_again_though_the_answer_was_lost_long
     assert_eq!(trail(&world).await, stored);
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_flood_of_wrong_passwords_makes_few_events_for_known_and_unknown_names_alike() {
+    let world = World::start().await;
+    let ana = world.person("ana").await;
+    for name in [&*ana.name, "nobody"] {
+        for _ in 0..21 {
+            // The waits are over.
+            world.database.does("update auth.failure set failed_at = failed_at - interval '1 hour'").await;
+            let guess = json!({ "username": name, "password": "not my password" });
+            ask(ana.address, Method::POST, "/v1/logins", Some(guess)).await.refuses(401, "bad_credentials");
+        }
+    }
+    let all = trail(&world).await;
+    let failed: Vec<&Value> = all.iter().filter(|event| event["type"] == "login.failed").collect();
+    let counts: Vec<u64> = failed.iter().filter_map(|event| event["data"]["failures"].as_u64()).collect();
+    assert_eq!(counts, [5, 10, 20, 5, 10, 20], "{failed:#?}");
+    assert!(failed[..3].iter().all(|event| event["subject"] == json!(ana.id)), "{failed:#?}");
+    let unknown: HashSet<&str> = failed[3..].iter().filter_map(|event| event["subject"].as_str()).collect();
+    assert!(unknown.len() == 1 && unknown.iter().all(|hash| hash.len() == 32), "{unknown:?}");
+    assert!(!format!("{all:?}").contains("nobody"));
+    world.finish().await;
+}

@@ -57,6 +57,7 @@ mod problems;
 mod readiness;
 mod readme;
 mod receipts;
+mod registration;
 mod replays;
 mod restores;
 mod resume;

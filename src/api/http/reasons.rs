@@ -113,6 +113,10 @@ impl From<AccessError> for Problem {
         use AccessError::*;
         match error {
             UsernameTaken => Self::conflict("username_taken", sentence(error)),
+            RegistrationClosed => Self::forbidden("registration_closed", sentence(error)),
+            InvalidInvite => Self::forbidden("invalid_invite", sentence(error)),
+            TooManyInvites => Self::conflict("too_many_invites", sentence(error)),
+            InvalidRecovery => Self::unauthorized("invalid_recovery", sentence(error)),
             BadCredentials => Self::unauthorized("bad_credentials", sentence(error)),
             WrongPassword => Self::forbidden("wrong_password", sentence(error)),
             UnfitPassword(bad) => Self::invalid("/new_password", bad.code(), bad.to_string()),

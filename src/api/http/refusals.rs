@@ -103,8 +103,8 @@ macro_rules! refusals {
 refusals! {
     /// An operation that needs no token.
     Public: ;
-    /// An operation that needs no token, and makes a resource whose name may be taken.
-    Claimed: 409;
+    /// An operation that needs no token, and makes a resource whose name may be taken, where that is open to the caller.
+    Claimed: 403 409;
     /// An operation that needs a token.
     SignedIn: 401 403;
     /// An operation that needs a token and one more proof of identity.

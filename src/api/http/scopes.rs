@@ -10,6 +10,8 @@ use crate::{
 pub(in crate::api) enum Need {
     /// Any caller may do it.
     Nothing,
+    /// The caller needs any scope of operators, `admin:…`.
+    AnyAdmin,
     /// The caller needs a scope.
     Scope(Scope),
 }
@@ -18,6 +20,11 @@ pub(in crate::api) enum Need {
 const NEEDS: &[(&str, Need)] = {
     use Scope::*;
     &[
+        ("list_audit_events", Need::AnyAdmin),
+        ("issue_recovery", Need::Scope(UsersWrite)),
+        ("add_invite", Need::Scope(UsersWrite)),
+        ("list_invites", Need::Scope(UsersWrite)),
+        ("revoke_invite", Need::Scope(UsersWrite)),
         ("get_me", Need::Nothing),
         ("update_me", Need::Nothing),
         ("change_password", Need::Nothing),
@@ -72,13 +79,18 @@ impl Need {
     /// Refuses a caller who lacks what the operation needs.
     pub(in crate::api) fn of(self, caller: &Identity) -> Result<(), Problem> {
         match self {
-            Self::Scope(scope) if !caller.scopes.contains(scope) => Err(missing(scope)),
-            Self::Scope(_) | Self::Nothing => Ok(()),
+            Self::Scope(scope) if !caller.scopes.contains(scope) => Err(missing(scope.word())),
+            Self::AnyAdmin
+                if !Scope::ALL.iter().any(|scope| scope.is_admin() && caller.scopes.contains(*scope)) =>
+            {
+                Err(missing("admin:…"))
+            }
+            Self::Scope(_) | Self::AnyAdmin | Self::Nothing => Ok(()),
         }
     }
 }
 
-fn missing(scope: Scope) -> Problem {
+fn missing(scope: &str) -> Problem {
     Problem::forbidden("missing_scope", format!("This needs the scope `{scope}`: use a key that has it."))
 }
 

@@ -13,7 +13,7 @@ pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<Wor
     let looks_back = || query.split('&').any(|parameter| parameter.starts_with("as_of="));
     match path.split('/').next()? {
         "me" if path.ends_with("/accept") => Some(WorkKind::Send),
-        "ws" | "info" | "me" => None,
+        "ws" | "info" | "me" | "admin" => None,
         "accounts" => Some(WorkKind::Connect),
         "logins" => (*method == Method::POST).then_some(WorkKind::Connect),
         "events" => Some(WorkKind::Resume),

@@ -33,6 +33,10 @@ struct RegisterRequest {
     #[serde(default, deserialize_with = "given")]
     #[oai(validator(min_length = 1, max_length = 128))]
     display_name: Option<String>,
+    /// The invitation code, where the server wants one (`registration` of `GET /v1/info`)
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(min_length = 1, max_length = 128))]
+    invite: Option<String>,
 }
 
 impl Example for RegisterRequest {
@@ -41,6 +45,7 @@ impl Example for RegisterRequest {
             username: "ana".into(),
             password: "correct horse battery".into(),
             display_name: Some("Ana María".into()),
+            invite: None,
         }
     }
 }
@@ -98,18 +103,19 @@ impl Accounts {
     /// Register
     ///
     /// Creates an account. A user name that is taken, or that looks like one that is taken, is refused with
-    /// `username_taken`.
+    /// `username_taken`. A server may want an invitation code (`invalid_invite`), or let nobody register
+    /// (`registration_closed`); `registration` of `GET /v1/info` says so.
     #[oai(path = "/accounts", method = "post", operation_id = "register")]
     async fn register(
         &self,
         from: ClientAddress,
         body: Body<RegisterRequest>,
     ) -> Result<Created<Account>, Claimed> {
-        let RegisterRequest { username: typed, password, display_name } = body.0;
+        let RegisterRequest { username: typed, password, display_name, invite } = body.0;
         let username = at("/username", Username::parse(&typed))?;
         let password = at("/password", Password::choose(password, &username))?;
         let name = at("/display_name", DisplayName::parse(display_name.as_deref().unwrap_or(&typed)))?;
-        let account = self.access.register(&username, &name, &password, from.0).await?;
+        let account = self.access.register(&username, &name, &password, invite.as_deref(), from.0).await?;
         Ok(Created { location: format!("/v1/users/{}", account.id), body: account.into() })
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         operations::{start, tag::Tag, users::UserIds},
     },
     commands,
+    credentials::Registration,
     domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
     limits::{self, Policy, Rates},
     listen,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 20] = [
+const FEATURES: [&str; 23] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -39,6 +40,9 @@ const FEATURES: [&str; 20] = [
     "avatars",
     "names",
     "first_screen",
+    "audit",
+    "invites",
+    "recovery",
 ];
 
 /// The server: its version, its log and its limits
@@ -59,6 +63,8 @@ pub struct Info {
     replicas: usize,
     /// The levels of the log contract that this server knows
     contract: Contract,
+    /// Who may register: `open`, `invite` (people with an invitation code) or `closed`
+    registration: String,
     /// The features of this server
     features: Vec<String>,
     /// The limits of this server
@@ -172,6 +178,7 @@ impl Info {
         layout: commands::Layout,
         frames: Frames,
         rates: &Rates,
+        registration: Registration,
     ) -> Self {
         Self {
             name: "verbatim".into(),
@@ -181,6 +188,7 @@ impl Info {
             streams: layout.streams,
             replicas: layout.replicas,
             contract: Contract { reads: commands::CONTRACT.reads, writes: commands::CONTRACT.writes },
+            registration: registration.word().into(),
             features: FEATURES.map(str::to_owned).into(),
             limits: Limits {
                 body_bytes: listen::BODY,
@@ -219,7 +227,14 @@ impl Example for Info {
         let layout = commands::Layout { streams: 1, replicas: 1 };
         let frames = Frames { per_second: 12, at_once: 60 };
         let rates = Rates::default();
-        Self::new(&Epoch("6f1c2d3e4b5a".into()), &commands::Durability::Always, layout, frames, &rates)
+        Self::new(
+            &Epoch("6f1c2d3e4b5a".into()),
+            &commands::Durability::Always,
+            layout,
+            frames,
+            &rates,
+            Registration::Open,
+        )
     }
 }
 

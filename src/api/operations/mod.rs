@@ -1,12 +1,14 @@
 //! The operations: one file for each resource.
 
 pub mod accounts;
+pub mod audit;
 pub mod blocks;
 pub mod conversation;
 pub mod conversations;
 pub mod events;
 pub mod info;
 pub mod invitations;
+pub mod invites;
 pub mod keys;
 pub mod logins;
 pub mod me;
@@ -19,6 +21,7 @@ pub mod pins;
 pub mod presence;
 pub mod reactions;
 pub mod receipts;
+pub mod recovery;
 pub mod search;
 pub mod settings;
 pub mod start;

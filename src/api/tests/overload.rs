@@ -20,6 +20,7 @@ use crate::{
 const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("post /v1/accounts", Some(WorkKind::Connect)),
     ("post /v1/logins", Some(WorkKind::Connect)),
+    ("post /v1/logins/exchange", Some(WorkKind::Connect)),
     ("get /v1/logins", None),
     ("post /v1/logins/refresh", Some(WorkKind::Connect)),
     ("delete /v1/logins/{id}", None),
@@ -64,6 +65,12 @@ const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("get /v1/messages", Some(WorkKind::Search)),
     ("get /v1/events", Some(WorkKind::Resume)),
     ("get /v1/info", None),
+    ("post /v1/accounts/recovery", Some(WorkKind::Connect)),
+    ("post /v1/admin/users/{id}/recovery", None),
+    ("post /v1/admin/invites", None),
+    ("get /v1/admin/invites", None),
+    ("delete /v1/admin/invites/{id}", None),
+    ("get /v1/admin/audit", None),
 ];
 
 #[test]

@@ -99,6 +99,10 @@ pub struct AccountCreated {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(example = &"vT3x0kXb1q8cE5fHj2mN4pQr")]
     pub origin_hash: Option<String>,
+    /// The invitation code with which a person registered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<LoginId>")]
+    pub invite_id: Option<Uuid>,
     /// The scopes of a service account.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(example = ["users:read"])]
@@ -108,7 +112,7 @@ pub struct AccountCreated {
 impl AccountCreated {
     /// An account of an origin that has no more to tell.
     pub fn of(origin: Origin) -> Self {
-        Self { origin, origin_hash: None, scopes: Vec::new() }
+        Self { origin, origin_hash: None, invite_id: None, scopes: Vec::new() }
     }
 }
 
@@ -143,6 +147,39 @@ pub struct LoginRevoked {
     #[schemars(with = "String", example = &"owner")]
     pub by: RevokedBy,
 }
+
+/// Wrong passwords were tried for a name. Not each attempt is told: the fifth one is, and then each time that their number
+/// has doubled. The id in the subject is the account; for a name without an account it is a keyed hash of the name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LoginFailed {
+    /// The number of failures since the last right password, for a day at most.
+    #[schemars(example = 10)]
+    pub failures: u32,
+    /// Whether the failures of all groups of addresses are counted, of each at most five; otherwise those of one group.
+    #[schemars(example = false)]
+    pub is_from_everywhere: bool,
+}
+
+/// A recovery token was made, with which the owner of the account sets a new password.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct RecoveryIssued {
+    /// The time at which the token expires.
+    pub expires_at: Time,
+}
+
+/// An invitation code was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InviteCreated {
+    /// How many accounts can be registered with the code.
+    #[schemars(example = 25)]
+    pub uses: u32,
+    /// The time at which the code expires.
+    pub expires_at: Time,
+}
+
+/// An invitation code was revoked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct InviteRevoked {}
 
 /// A key of a service account was made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -249,4 +286,12 @@ audited! {
     IssuerRemoved "issuer.removed";
     /// About the account.
     LoginRevoked "login.revoked";
+    /// About the account, or a keyed hash of the name.
+    LoginFailed "login.failed";
+    /// About the account.
+    RecoveryIssued "recovery.issued";
+    /// About the code.
+    InviteCreated "invite.created";
+    /// About the code.
+    InviteRevoked "invite.revoked";
 }

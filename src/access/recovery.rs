@@ -1,0 +1,79 @@
+//! Recovering an account without its password: an operator or a host application has a token made, and gives it to the
+//! owner in its own way.
+
+use std::{net::IpAddr, time::Duration};
+
+use sqlx::PgPool;
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts::{By, Stamp, failures, recovery},
+    clock::Clock,
+    credentials::{OneTime, OneTimeText, Password},
+    domain::{Time, UserId},
+    limits::Policy,
+};
+
+/// The shortest and the longest life of a token, and its life if nobody says another one.
+pub(crate) const RECOVERY_LIFE: (Duration, Duration) =
+    (Duration::from_secs(5 * 60), Duration::from_secs(24 * 3_600));
+/// The life of a token without another wish.
+pub(crate) const RECOVERY_DEFAULT: Duration = Duration::from_secs(3_600);
+
+/// A new token. It opens the account: show it once, to the caller.
+pub(crate) struct Recovery {
+    /// The text of the token.
+    pub token: OneTimeText,
+    /// The time at which it ends.
+    pub expires_at: Time,
+}
+
+/// Makes a recovery token, which ends the one before. `None` if there is no such account, or if it has no owner who could
+/// log in.
+pub(crate) async fn issue_recovery(
+    pool: &PgPool,
+    clock: &Clock,
+    by: By,
+    user: UserId,
+    life: Duration,
+) -> Result<Option<Recovery>, sqlx::Error> {
+    let stamp = Stamp::now(clock, by);
+    let expires_at = stamp.at.plus(life);
+    let (token, hash) = OneTime::Recovery.new_text();
+    let is_made = recovery::issue(pool, user, &hash, expires_at, stamp).await?;
+    Ok(is_made.then_some(Recovery { token, expires_at }))
+}
+
+impl Access {
+    /// Makes a recovery token for an account.
+    pub async fn issue_recovery(
+        &self,
+        by: By,
+        user: UserId,
+        life: Duration,
+    ) -> Result<Recovery, AccessError> {
+        issue_recovery(&self.pool, &self.clock, by, user, life).await?.ok_or(AccessError::NotFound)
+    }
+
+    /// Sets a new password by a recovery token, and ends all logins of the account on all nodes. A password that is
+    /// refused does not spend the token.
+    pub async fn recover(&self, token: &str, chosen: String, from: IpAddr) -> Result<(), AccessError> {
+        use AccessError::InvalidRecovery;
+        // Guesses cost as much as wrong passwords do. A token has 256 random bits, so the time of an answer tells nothing.
+        let counts = |outcome: &_| matches!(outcome, Err(InvalidRecovery));
+        self.metered(Policy::Login, from, counts, async |turn| {
+            let hash = OneTime::Recovery.hash_of(token).ok_or(InvalidRecovery)?;
+            let username = recovery::account_of(&self.pool, &hash, self.clock.now()).await?;
+            let username = username.ok_or(InvalidRecovery)?;
+            let chosen = Password::choose(chosen, &username)?;
+            let password = turn.hash(&chosen).await?;
+            let stamp = |user| Stamp::now(&self.clock, By::account(user));
+            let ended = recovery::redeem(&self.pool, &hash, &password, stamp, self.clock.now()).await?;
+            self.cut_off(&ended.ok_or(InvalidRecovery)?).await;
+            // The owner has guessed before, and shall not wait for that any more.
+            failures::succeeded(&self.pool, &self.failure_keys(username.as_str(), from)).await?;
+            Ok(())
+        })
+        .await
+    }
+}

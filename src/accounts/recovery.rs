@@ -1,0 +1,93 @@
+//! Recovery tokens: whoever has one sets a new password without the present one. An account has one at most.
+
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::{
+    accounts::{
+        audit::{self, Stamp},
+        logins,
+    },
+    credentials::{OneTimeHash, PasswordHash, Username},
+    domain::{AccountField, AccountUpdated, Audited, LoginId, RecoveryIssued, Time, UserId},
+};
+
+/// Stores the token of an account in place of an older one. `false` if there is no such account, or if it is of a program
+/// or deactivated.
+pub(crate) async fn issue(
+    pool: &PgPool,
+    user: UserId,
+    hash: &OneTimeHash,
+    expires_at: Time,
+    stamp: Stamp,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    let made = sqlx::query(
+        "insert into auth.recovery (account_id, token_hash, created_at, expires_at)
+         select id, $2, $3, $4 from auth.account where id = $1 and kind = 'user' and deactivated_at is null
+         on conflict (account_id) do update set
+             token_hash = excluded.token_hash, created_at = excluded.created_at, expires_at = excluded.expires_at",
+    )
+    .bind(user.uuid())
+    .bind(&hash[..])
+    .bind(stamp.at.datetime())
+    .bind(expires_at.datetime())
+    .execute(&mut *transaction)
+    .await?;
+    if made.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let issued = RecoveryIssued { expires_at };
+    audit::note(&mut transaction, stamp, Audited::RecoveryIssued(user.into(), issued)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// The user name of the account of a token that is good now.
+pub(crate) async fn account_of(
+    pool: &PgPool,
+    hash: &OneTimeHash,
+    now: Time,
+) -> sqlx::Result<Option<Username>> {
+    let name: Option<String> = sqlx::query_scalar(
+        "select username from auth.recovery join auth.account on id = account_id
+         where token_hash = $1 and expires_at > $2 and deactivated_at is null",
+    )
+    .bind(&hash[..])
+    .bind(now.datetime())
+    .fetch_optional(pool)
+    .await?;
+    Ok(name.map(Username::known))
+}
+
+/// Spends a token: stores a new password and ends all logins of the account, which are returned. `None` if the token is
+/// not good. Of two requests with one token, the first one deletes its row, and the second one finds none.
+pub(crate) async fn redeem(
+    pool: &PgPool,
+    hash: &OneTimeHash,
+    password: &PasswordHash,
+    stamp: impl FnOnce(UserId) -> Stamp,
+    now: Time,
+) -> sqlx::Result<Option<Vec<LoginId>>> {
+    let mut transaction = pool.begin().await?;
+    let spent: Option<Uuid> = sqlx::query_scalar(
+        "delete from auth.recovery using auth.account
+         where token_hash = $1 and expires_at > $2 and id = account_id and deactivated_at is null
+         returning account_id",
+    )
+    .bind(&hash[..])
+    .bind(now.datetime())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(user) = spent.map(UserId::known) else { return Ok(None) };
+    // The row of the account is locked first, as by a log-in: no login with the old password begins behind this.
+    logins::set_password(&mut transaction, user, password).await?;
+    let ended = logins::end_all(&mut transaction, user, now).await?;
+    let changed = AccountUpdated {
+        changed: vec![AccountField::Password],
+        logins_revoked: Some(ended.len().try_into().unwrap_or(u32::MAX)),
+    };
+    audit::note(&mut transaction, stamp(user), Audited::AccountUpdated(user.into(), changed)).await?;
+    transaction.commit().await?;
+    Ok(Some(ended))
+}

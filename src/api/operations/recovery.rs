@@ -1,0 +1,116 @@
+//! Recovering an account whose password is forgotten.
+
+use std::time::Duration;
+
+use poem_openapi::{Object, OpenApi, param::Path, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{Access, By, RECOVERY_DEFAULT, RECOVERY_LIFE},
+    api::{Body, Caller, Created, Done, Proven, Ruled, given, http::examples, operations::tag::Tag},
+    domain::{Time, UserId},
+    listen::ClientAddress,
+    problems::Problem,
+};
+
+/// How long a recovery token is wanted
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct RecoveryRequest {
+    /// The seconds until the token expires, 300 to 86400; 3600 if absent
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(minimum(value = "300"), maximum(value = "86400")))]
+    expires_in: Option<u32>,
+}
+
+impl Example for RecoveryRequest {
+    fn example() -> Self {
+        Self { expires_in: Some(3_600) }
+    }
+}
+
+/// A recovery token
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Recovery {
+    /// The user of the account
+    user_id: UserId,
+    /// The token, which is shown this once. Anybody who has the token can set the password of the account
+    token: String,
+    /// The time at which the token expires
+    expires_at: Time,
+}
+
+impl Example for Recovery {
+    fn example() -> Self {
+        Self {
+            user_id: examples::ana(),
+            token: TOKEN.into(),
+            expires_at: examples::time().plus(RECOVERY_DEFAULT),
+        }
+    }
+}
+
+const TOKEN: &str = "vbr_Yk9zcXhnN2hVc2VhZlB2d0tTbGZ2bHRrRkpqTjV5Q0E";
+
+/// A recovery token, and the new password
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct PasswordRecovery {
+    /// The recovery token
+    #[oai(validator(min_length = 1, max_length = 128))]
+    token: String,
+    /// The new password: any characters, at most 512 bytes. The server refuses the most used passwords
+    #[oai(validator(min_length = 8, max_length = 128))]
+    new_password: String,
+}
+
+impl Example for PasswordRecovery {
+    fn example() -> Self {
+        Self { token: TOKEN.into(), new_password: "staple, but longer".into() }
+    }
+}
+
+pub(in crate::api) struct Recoveries {
+    pub(in crate::api) access: Access,
+}
+
+#[OpenApi(tag = "Tag::Accounts")]
+impl Recoveries {
+    /// Recover an account
+    ///
+    /// Sets a new password by a recovery token, and ends all logins of the account. The token is spent. A token that is
+    /// wrong, spent, replaced or expired gets `invalid_recovery`, and counts like a wrong password at the log-in.
+    #[oai(path = "/accounts/recovery", method = "post", operation_id = "recover_account")]
+    async fn recover(&self, from: ClientAddress, body: Body<PasswordRecovery>) -> Result<Done, Proven> {
+        let PasswordRecovery { token, new_password } = body.0;
+        self.access.recover(&token, new_password, from.0).await?;
+        Ok(Done)
+    }
+
+    /// Make a recovery token
+    ///
+    /// Makes a token with which the owner of an account sets a new password without the present one, and ends the token
+    /// before it. Deliver the token to the owner over a way that you trust: Verbatim sends nothing. Needs the scope
+    /// `users:write`. The accounts of programs and deactivated accounts have no tokens: 404.
+    #[oai(path = "/admin/users/:id/recovery", method = "post", operation_id = "issue_recovery")]
+    async fn issue(
+        &self,
+        caller: Caller,
+        id: Path<UserId>,
+        body: Body<RecoveryRequest>,
+    ) -> Result<Created<Recovery>, Ruled> {
+        let life = body.0.expires_in.map_or(RECOVERY_DEFAULT, |seconds| Duration::from_secs(seconds.into()));
+        let (shortest, longest) = RECOVERY_LIFE;
+        if life < shortest || life > longest {
+            let detail = format!("{} to {} seconds are expected", shortest.as_secs(), longest.as_secs());
+            return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
+        }
+        let by = By { actor: Some(caller.user), via: caller.via };
+        let made = self.access.issue_recovery(by, id.0, life).await?;
+        let body = Recovery { user_id: id.0, token: made.token.to_string(), expires_at: made.expires_at };
+        Ok(Created { location: "/v1/accounts/recovery".into(), body })
+    }
+}

@@ -1,0 +1,28 @@
+//! Whether acknowledged events survive a power failure.
+
+use crate::{
+    app::{AppError, Weakness},
+    log::{Durability, Log},
+};
+
+/// Asks nats-server when an acknowledged event is on disk; refuses or warns of a log that is synced at an
+/// interval.
+pub(super) async fn durable(log: &Log, weakness: Weakness) -> Result<Durability, AppError> {
+    let durability = log.durability().await;
+    match &durability {
+        Durability::Always => {}
+        Durability::Interval { seconds } if weakness == Weakness::Refused => {
+            return Err(AppError::Weak(*seconds));
+        }
+        Durability::Interval { seconds } => {
+            tracing::warn!(
+                seconds,
+                "nats-server syncs at an interval; a power failure loses messages that were acknowledged since the last sync"
+            );
+        }
+        Durability::Unknown => tracing::warn!(
+            "nats-server did not report when it syncs: let the account ask $SYS.REQ.SERVER.PING.VARZ (deploy/log.conf)"
+        ),
+    }
+    Ok(durability)
+}

@@ -1,0 +1,101 @@
+//! What an operator on the machine does for people who have no login.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+
+use crate::{
+    access::{self, AccessError, Account, InviteCode, Recovery},
+    accounts::{self, By},
+    app::{Addresses, AppError, database, is_migrated},
+    clock::Clock,
+    credentials::Username,
+    domain::{LoginId, Time, UserId},
+};
+
+/// The name of an account on the command line.
+pub(crate) enum WhichUser {
+    /// Its id.
+    Id(UserId),
+    /// Its user name, as typed.
+    Username(String),
+}
+
+/// A new invitation code.
+pub(crate) struct NewCode {
+    /// The id of the code.
+    pub id: LoginId,
+    /// The code.
+    pub code: String,
+    /// The time at which it expires.
+    pub expires_at: Time,
+}
+
+/// Makes an invitation code.
+pub(crate) async fn add_invite(
+    addresses: &Addresses,
+    uses: u32,
+    life: Duration,
+) -> Result<NewCode, AppError> {
+    let pool = open(addresses).await?;
+    let made = access::add_invite(&pool, &Clock::system(), By::default(), uses, life).await;
+    let (InviteCode { id, expires_at, .. }, code) = made.map_err(told)?;
+    Ok(NewCode { id: LoginId::known(id), code: code.to_string(), expires_at })
+}
+
+/// The latest invitation codes.
+pub(crate) async fn list_invites(addresses: &Addresses) -> Result<Vec<InviteCode>, AppError> {
+    access::list_invites(&open(addresses).await?, None, 200).await.map_err(told)
+}
+
+/// Ends an invitation code.
+pub(crate) async fn revoke_invite(addresses: &Addresses, id: LoginId) -> Result<(), AppError> {
+    let pool = open(addresses).await?;
+    access::revoke_invite(&pool, &Clock::system(), By::default(), id.uuid()).await.map_err(told)
+}
+
+/// Makes a recovery token for an account.
+pub(crate) async fn recover_user(
+    addresses: &Addresses,
+    named: &WhichUser,
+    life: Duration,
+) -> Result<Recovery, AppError> {
+    let pool = open(addresses).await?;
+    let user = find(&pool, named).await?.id;
+    let made = access::issue_recovery(&pool, &Clock::system(), By::default(), user, life).await?;
+    made.ok_or_else(|| {
+        AppError::Refused("this account cannot be recovered: it is of a program, or deactivated".into())
+    })
+}
+
+/// An account.
+pub(crate) async fn show_user(addresses: &Addresses, named: &WhichUser) -> Result<Account, AppError> {
+    find(&open(addresses).await?, named).await
+}
+
+async fn find(pool: &PgPool, named: &WhichUser) -> Result<Account, AppError> {
+    let found = match named {
+        WhichUser::Id(id) => accounts::find(pool, *id).await?,
+        WhichUser::Username(typed) => match Username::parse(typed) {
+            Ok(username) => accounts::by_username(pool, &username).await?,
+            Err(_) => None,
+        },
+    };
+    found.ok_or_else(|| AppError::Refused("there is no account of this name or id: check it".into()))
+}
+
+async fn open(addresses: &Addresses) -> Result<PgPool, AppError> {
+    let pool = database(&addresses.database, 2).await?;
+    is_migrated(&pool).await?;
+    Ok(pool)
+}
+
+fn told(error: AccessError) -> AppError {
+    match error {
+        AccessError::Database(outage) => outage.into(),
+        AccessError::NotFound => {
+            AppError::Refused("there is no such code: `verbatim invites list` shows the ids".into())
+        }
+        other => AppError::Refused(other.to_string()),
+    }
+}

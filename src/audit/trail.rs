@@ -1,0 +1,23 @@
+//! Reading the audit trail.
+
+use crate::log::{AuditPage, AuditRange, Log, Unavailable};
+
+/// The audit trail. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Trail {
+    /// The log, beside which the stream of audit events lies.
+    pub log: Log,
+}
+
+impl Trail {
+    /// A page of audit events.
+    pub(crate) async fn page(&self, range: &AuditRange, limit: usize) -> Result<AuditPage, Unavailable> {
+        self.log.audits(range, limit).await
+    }
+}
+
+/// Whether a text can be a token of a subject: with another character it would name no event, or too many.
+pub(crate) fn is_token(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+    (1..=64).contains(&text.len()) && text.chars().all(is_plain)
+}
