@@ -8,6 +8,7 @@ mod patience;
 mod people;
 mod pressure;
 mod process;
+mod programs;
 mod same_log;
 mod snapshots;
 
@@ -26,6 +27,7 @@ pub(crate) use installation::{
 pub use installation::{make_log, migrate};
 pub(crate) use people::{WhichUser, add_invite, list_invites, recover_user, revoke_invite, show_user};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
+pub(crate) use programs::{Ask, key_of_dev, programs};
 pub use snapshots::snapshots;
 
 use durable::durable;
@@ -195,7 +197,6 @@ async fn start(
     }
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
-    let bearers = Bearers { tokens: tokens.clone(), revoked: revoked.clone(), clock: clock.clone() };
 
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
@@ -216,6 +217,7 @@ async fn start(
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
+    let bearers = Bearers::new(&pool, &tokens, &revoked, &limits, clock);
     let overload = Overload::new(settings.overload_wait());
     pressure::start(&overload, &pool, &log, tasks);
     let needs = Needs {

@@ -220,7 +220,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["web"]),
     ("webpki_roots", &["outbound"]),
-    ("zeroize", &["credentials"]),
+    ("zeroize", &["access", "credentials"]),
 ];
 
 /// What modules that are not at home in a crate may hand through, and nothing else of it.

@@ -21,7 +21,7 @@ pub mod credentials {
     pub mod tokens;
     pub mod username;
 
-    pub use identity::Identity;
+    pub use identity::{Identity, Proof};
     pub use keys::Keys;
     pub use names::{DeviceName, DisplayName};
     pub use password::Password;

@@ -1,11 +1,14 @@
 //! Authentication: the one function that all edges ask, whatever the form of the proof.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
+
+use sqlx::PgPool;
 
 use crate::{
     clock::Clock,
-    credentials::{BadToken, Identity, Tokens},
-    live::Revoked,
+    credentials::{BadToken, Identity, PresentedKey, Tokens},
+    limits::{Exceeded, RateLimits},
+    live::{ApiKeys, Revoked},
 };
 
 /// The parts that judge bearer texts. Cheap to clone.
@@ -13,8 +16,14 @@ use crate::{
 pub struct Bearers {
     /// The keys that check our access tokens.
     pub tokens: Arc<Tokens>,
-    /// The logins that have ended.
+    /// The API keys that were used lately.
+    pub keys: Arc<ApiKeys>,
+    /// The logins and keys that have ended.
     pub revoked: Arc<Revoked>,
+    /// The rate limits, here on look-ups of keys.
+    pub limits: Arc<RateLimits>,
+    /// The database, which is told of the use of keys.
+    pub pool: PgPool,
     /// The time, by which proofs expire.
     pub clock: Clock,
 }
@@ -28,6 +37,24 @@ pub enum NotAuthenticated {
     /// The login of the token has ended.
     #[error("this login has been revoked: log in again")]
     Revoked,
+    /// The text is not an API key, or the key was revoked.
+    #[error("the API key is not valid: use another key")]
+    InvalidKey,
+    /// The time of the key is over.
+    #[error("the API key has expired: use another key")]
+    KeyExpired,
+    /// The key may not be used from this address.
+    #[error("the API key may not be used from this address: use it from one of its networks")]
+    ForeignAddress,
+    /// The account is deactivated.
+    #[error("this account is deactivated: ask the operator")]
+    Suspended,
+    /// There were too many guesses from this address.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
 }
 
 impl NotAuthenticated {
@@ -37,21 +64,62 @@ impl NotAuthenticated {
             Self::Token(BadToken::Invalid) => "invalid_token",
             Self::Token(BadToken::Expired) => "token_expired",
             Self::Revoked => "login_revoked",
+            Self::InvalidKey => "invalid_key",
+            Self::KeyExpired => "key_expired",
+            Self::ForeignAddress => "forbidden",
+            Self::Suspended => "suspended",
+            Self::RateLimited(_) => "rate_limited",
+            Self::Database(_) => "unavailable",
         }
     }
 }
 
 impl Bearers {
-    /// Authenticates a bearer text: of a request, of the handshake of a socket, or of a frame `authenticate`. The form
-    /// of the text tells its kind. A new kind of proof gets its arm here, and no edge changes.
+    /// Knows no API key yet.
+    pub fn new(
+        pool: &PgPool,
+        tokens: &Arc<Tokens>,
+        revoked: &Arc<Revoked>,
+        limits: &Arc<RateLimits>,
+        clock: &Clock,
+    ) -> Self {
+        Self {
+            tokens: tokens.clone(),
+            keys: ApiKeys::new(pool.clone()).into(),
+            revoked: revoked.clone(),
+            limits: limits.clone(),
+            pool: pool.clone(),
+            clock: clock.clone(),
+        }
+    }
+
+    /// Authenticates a bearer text that came from an address: of a request, of the handshake of a socket, or of a frame
+    /// `authenticate`. The form of the text tells its kind. A new kind of proof gets its arm here, and no edge changes.
     ///
     /// The deny set is asked last: a proof that ends meanwhile is in the deny set before any session is cut, so no
     /// session begins with it unseen.
-    pub async fn authenticate(&self, bearer: &str) -> Result<Identity, NotAuthenticated> {
-        let identity = self.tokens.verify(bearer, self.clock.now())?;
+    pub async fn authenticate(
+        &self,
+        bearer: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Identity, NotAuthenticated> {
+        let (identity, ended) = if PresentedKey::is_meant_by(bearer) {
+            (self.by_key(bearer, from).await?, NotAuthenticated::InvalidKey)
+        } else {
+            (self.tokens.verify(bearer, self.clock.now())?, NotAuthenticated::Revoked)
+        };
         match self.revoked.contains(identity.login) {
             false => Ok(identity),
-            true => Err(NotAuthenticated::Revoked),
+            true => Err(ended),
         }
+    }
+}
+
+#[cfg(test)]
+impl Bearers {
+    /// Judges tokens only: no token needs the database, so nothing connects.
+    pub(crate) fn of_tokens(tokens: Tokens, limits: &Arc<RateLimits>, clock: Clock) -> Self {
+        let pool = PgPool::connect_lazy("postgres://127.0.0.1:1/nothing").expect("a URL");
+        Self::new(&pool, &tokens.into(), &Arc::default(), limits, &clock)
     }
 }

@@ -4,6 +4,7 @@
 //! [`credentials`](crate::credentials).
 
 mod accounts;
+mod api_keys;
 mod attempts;
 mod bearer;
 mod blocks;
@@ -17,6 +18,7 @@ mod needs;
 mod newcomers;
 mod passwords;
 mod people;
+mod programs;
 mod recovery;
 mod refresh;
 mod revoking;
@@ -28,10 +30,16 @@ pub use exchange::Exchange;
 pub use grant::Grant;
 pub use logins::Attempt;
 pub use needs::Access;
+pub(crate) use programs::{
+    GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
+    keys, revoke_key, rotate_key, services,
+};
 
 pub(crate) use invites::{
     INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES, add_invite, list_invites, revoke_invite,
 };
 pub(crate) use recovery::{RECOVERY_DEFAULT, RECOVERY_LIFE, Recovery, issue_recovery};
 
-pub(crate) use crate::accounts::{Account, AccountChanges, By, Invitation, InviteCode, Login, MAX_LOGINS};
+pub(crate) use crate::accounts::{
+    Account, AccountChanges, By, Invitation, InviteCode, ListedKey, Login, MAX_LOGINS, ServiceAccount,
+};

@@ -1,5 +1,6 @@
 //! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
+pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
@@ -8,15 +9,18 @@ pub(crate) mod failures;
 mod installation;
 pub(crate) mod invitations;
 pub(crate) mod invite_codes;
+pub(crate) mod key_use;
 mod logins;
 mod nodes;
 mod outbox;
 mod people;
+pub(crate) mod programs;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod settings;
 mod shared_key;
 
+pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
@@ -33,6 +37,7 @@ pub(crate) use self::outbox::{RelayTurn, Waiting};
 pub(crate) use self::people::{
     Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, register, saw,
 };
+pub(crate) use self::programs::ServiceAccount;
 pub(crate) use self::refresh::Family;
 pub(crate) use self::settings::{
     ConversationSettings, Muted, SettingChanges, SettingError, archived, settings, settle, unarchive,

@@ -31,6 +31,8 @@ use crate::{
             payloads,
             pins::Pins,
             presence::Presences,
+            program_keys::ProgramKeys,
+            programs::Programs,
             reactions::Reactions,
             receipts::Receipts,
             recovery::Recoveries,
@@ -85,7 +87,7 @@ type Operations = (
     Receipts,
     Presences,
     Following,
-    (About, AuditTrail),
+    (About, AuditTrail, Programs, ProgramKeys),
 );
 
 /// The path of the document.
@@ -111,7 +113,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Users { access: access.clone() },
         (
             Blocks { access: access.clone(), reading: reading.clone() },
-            Invitations { access, commands: commands.clone(), reading: reading.clone() },
+            Invitations { access: access.clone(), commands: commands.clone(), reading: reading.clone() },
         ),
         Conversations { commands: commands.clone(), reading: reading.clone() },
         Settings { commands: commands.clone(), reading: reading.clone() },
@@ -123,7 +125,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Receipts { commands, reading: reading.clone() },
         Presences { reading },
         Following { events },
-        (About(info), AuditTrail { trail }),
+        (About(info), AuditTrail { trail }, Programs { access: access.clone() }, ProgramKeys { access }),
     );
     routes(operations, door)
         .at("/.well-known/jwks.json", keys)

@@ -10,6 +10,7 @@ use crate::cli::{
     logins::Logins,
     migrate::Migrate,
     people::{InviteCommand, UserCommand},
+    programs::Programs,
     rebuild::Rebuild,
     serve::Serve,
     servers::Servers,
@@ -50,6 +51,8 @@ pub(super) enum Command {
     Users(UserCommand),
     /// Shows the audit trail: what has happened to accounts, keys and issuers.
     Audit(AuditCommand),
+    /// Makes service accounts, which are the accounts of programs, and their API keys.
+    Services(Programs),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.

@@ -41,14 +41,16 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;
+        let key = app::key_of_dev(&addresses.database, servers.key()?).await?;
+        servers.keep_key(&key)?;
         let ready = |listening| println!("{}", welcome(listening, &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let process = process(stop, settings.drain_delay(Duration::ZERO));
-        app::serve(&settings, &addresses, &roles, mode, &process, ready).await
+        Ok::<_, Failed>(app::serve(&settings, &addresses, &roles, mode, &process, ready).await?)
     }
     .await;
     servers.stop().await;
-    Ok(served?)
+    served
 }
 
 /// The addresses of everything, and the commands for a first conversation, ready to paste.
@@ -64,6 +66,7 @@ Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
   WebSocket          ws{s}://{listen}/v1/ws          (subprotocol verbatim.v1)
   Health, metrics    http://{admin}/readyz  http://{admin}/metrics
   NATS, Postgres     their addresses and passwords are in {data}/dev.env
+  Admin API          the key of a service account with all scopes is there too (VERBATIM_KEY)
 
 A first conversation, to paste into another terminal:
 

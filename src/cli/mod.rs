@@ -11,6 +11,7 @@ mod logins;
 mod migrate;
 mod people;
 mod process;
+mod programs;
 mod rebuild;
 mod run;
 mod serve;

@@ -12,7 +12,7 @@ use crate::{
         command::{Cli, Command},
         dev::{self, Dev},
         failed::Failed,
-        log, logins, migrate, people, rebuild,
+        log, logins, migrate, people, programs, rebuild,
         serve::{self, Serve},
         servers::Servers,
         status,
@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Users(users) => telemetry::start(users.servers().settings.log),
         Command::Audit(audit) => telemetry::start(audit.servers().settings.log),
         Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
+        Command::Services(programs) => telemetry::start(programs.servers().settings.log),
         Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
@@ -76,6 +77,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Users(what) => people::users(what).await?,
         Command::Audit(what) => audit::audit(what).await?,
         Command::Logins(what) => logins::logins(what).await?,
+        Command::Services(what) => programs::programs(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Openapi => print!("{}", api::document()),

@@ -1,43 +1,85 @@
-//! The program that acts in the name of a user, for the command that is under way.
+//! The caller of the request or frame that is under way: the program that acts in the name of a user, and the key whose
+//! budget pays.
 
 use std::cell::OnceCell;
 
-use crate::domain::UserId;
+use crate::{
+    credentials::{Identity, Proof},
+    domain::UserId,
+    limits::{Exceeded, Policy, RateLimits},
+};
 
 tokio::task_local! {
-    static VIA: OnceCell<UserId>;
+    static ACTING: OnceCell<Identity>;
 }
 
 /// Runs the work of one request or frame, whose caller is not known yet.
 pub async fn within<F: Future>(work: F) -> F::Output {
-    VIA.scope(OnceCell::new(), work).await
+    ACTING.scope(OnceCell::new(), work).await
 }
 
-/// Records the service account that acts in this request or frame.
-pub fn note(via: UserId) {
+/// Records the caller of this request or frame.
+pub fn note(caller: &Identity) {
     // Both errors are harmless: a request has one caller, and outside of a request nothing is written.
-    let _ = VIA.try_with(|noted| noted.set(via));
+    let _ = ACTING.try_with(|noted| noted.set(*caller));
+}
+
+/// Takes the cost of a request or frame. A key has a budget of its own, instead of the budget of its account. For a
+/// request in the name of a user both pay, the key and the user.
+pub fn charge(limits: &RateLimits, caller: &Identity) -> Result<(), Exceeded> {
+    if caller.proof == Proof::Key {
+        limits.admit(Policy::Service, caller.login)?;
+    }
+    if is_alone(caller) { Ok(()) } else { limits.admit(Policy::User, caller.user) }
+}
+
+/// Whether a key pays for this request or frame alone, without the budgets of its account.
+pub(super) fn is_paid_by_key() -> bool {
+    noted().is_some_and(|caller| is_alone(&caller))
 }
 
 /// The service account that acts in this request or frame.
 pub(super) fn via() -> Option<UserId> {
-    VIA.try_with(|noted| noted.get().copied()).ok().flatten()
+    noted().and_then(|caller| caller.via)
+}
+
+fn noted() -> Option<Identity> {
+    ACTING.try_with(|noted| noted.get().copied()).ok().flatten()
+}
+
+fn is_alone(caller: &Identity) -> bool {
+    caller.proof == Proof::Key && caller.via.is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{clock::Clock, credentials::Scopes, domain::LoginId};
 
     #[tokio::test]
     async fn a_program_acts_in_its_own_request_only() {
-        let bot: UserId = "01930f3c-5a7b-7c3d-8e4f-0123456789ab".parse().expect("id");
+        let clock = Clock::system();
+        let bot = clock.id(UserId::known);
+        let caller = Identity {
+            user: clock.id(UserId::known),
+            login: clock.id(LoginId::known),
+            proof: Proof::Key,
+            expires_at: clock.now(),
+            via: Some(bot),
+            scopes: Scopes::PERSON,
+        };
         let acts = within(async {
-            note(bot);
-            via()
+            note(&caller);
+            (via(), is_paid_by_key())
         });
-        assert_eq!(acts.await, Some(bot));
-        assert_eq!(within(async { via() }).await, None);
-        note(bot);
-        assert_eq!(via(), None);
+        assert_eq!(acts.await, (Some(bot), false));
+        let alone = within(async {
+            note(&Identity { via: None, ..caller });
+            (via(), is_paid_by_key())
+        });
+        assert_eq!(alone.await, (None, true));
+        assert_eq!(within(async { (via(), is_paid_by_key()) }).await, (None, false));
+        note(&caller);
+        assert_eq!((via(), is_paid_by_key()), (None, false));
     }
 }

@@ -4,7 +4,7 @@
 //! nothing, gives the cost of the command back instead, and so costs the user's budget only.
 
 use crate::{
-    commands::{bringing_in::others, needs::Commands, refused::Refused},
+    commands::{acting::is_paid_by_key, bringing_in::others, needs::Commands, refused::Refused},
     domain::{ConversationId, Event, UserId},
     limits::{Exceeded, Policy},
 };
@@ -12,6 +12,9 @@ use crate::{
 impl Commands {
     /// Takes the cost of a change to the timeline from all its budgets, or from none.
     pub(super) fn charge_change(&self, by: UserId, id: ConversationId) -> Result<(), Refused> {
+        if is_paid_by_key() {
+            return Ok(self.limits.admit(Policy::Conversation, id)?);
+        }
         self.limits.admit(Policy::Send, by)?;
         self.limits
             .admit(Policy::Conversation, id)
@@ -23,9 +26,11 @@ impl Commands {
     pub(super) fn settle_change(&self, by: UserId, id: ConversationId, was_there: bool) {
         if was_there {
             self.limits.give_back(Policy::Conversation, id, 1);
-            self.limits.give_back(Policy::Send, by, 1);
-        } else {
-            self.limits.instead_of_user(by);
+        }
+        match (is_paid_by_key(), was_there) {
+            (true, _) => {}
+            (false, true) => self.limits.give_back(Policy::Send, by, 1),
+            (false, false) => self.limits.instead_of_user(by),
         }
     }
 
@@ -48,7 +53,7 @@ impl Commands {
         if was_there {
             self.limits.give_back(Policy::Members, by, members);
             self.limits.give_back(Policy::Start, by, 1);
-        } else {
+        } else if !is_paid_by_key() {
             self.limits.instead_of_user(by);
         }
     }

@@ -67,6 +67,10 @@ pub(super) struct LimitSettings {
     /// Frames `presence` of an account. Frames above the limit are dropped.
     #[arg(long, env = "VERBATIM_LIMIT_PRESENCE", default_value_t = Policy::Presence.default_limit(), value_name = "RATE")]
     limit_presence: PolicyLimit,
+
+    /// Requests and frames of one API key of a service account.
+    #[arg(long, env = "VERBATIM_LIMIT_SERVICE", default_value_t = Policy::Service.default_limit(), value_name = "RATE")]
+    limit_service: PolicyLimit,
 }
 
 impl LimitSettings {
@@ -91,6 +95,7 @@ impl LimitSettings {
             Policy::Frames => self.limit_frames,
             Policy::Typing => self.limit_typing,
             Policy::Presence => self.limit_presence,
+            Policy::Service => self.limit_service,
         }
     }
 }

@@ -5,13 +5,24 @@ use crate::{
     domain::{LoginId, Time, UserId},
 };
 
+/// The kind of the proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A login of a user.
+    Login,
+    /// An API key of a service account.
+    Key,
+}
+
 /// The user in whose name a request or a socket acts, and the proof of that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Identity {
     /// The account.
     pub user: UserId,
-    /// The login of the proof. The deny set, [`crate::live::Revoked`], knows it when it has ended.
+    /// The login of the proof, or the id of the key. The deny set, [`crate::live::Revoked`], knows it when it has ended.
     pub login: LoginId,
+    /// The kind of the proof.
+    pub proof: Proof,
     /// The time at which the proof expires, without leeway.
     pub expires_at: Time,
     /// The service account that acts in the name of the user.

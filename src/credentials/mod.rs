@@ -1,10 +1,12 @@
 //! Proofs of an identity: passwords, access tokens, refresh tokens and keys.
 
+mod api_key;
 mod avatar;
 mod bidi;
 mod identity;
 mod keys;
 mod names;
+mod networks;
 mod one_time;
 mod password;
 mod password_hash;
@@ -15,11 +17,13 @@ mod scopes;
 mod tokens;
 mod username;
 
+pub(crate) use self::api_key::{KeyId, MadeKey, PresentedKey};
 pub use self::avatar::{AvatarUrl, BadAvatarUrl};
-pub(crate) use self::identity::Identity;
+pub(crate) use self::identity::{Identity, Proof};
 pub(crate) use self::keys::BadKey;
 pub use self::keys::Keys;
 pub use self::names::{BadName, DeviceName, DisplayName};
+pub(crate) use self::networks::{KeyNetworks, Network};
 pub(crate) use self::one_time::{OneTime, OneTimeHash, OneTimeText};
 pub use self::password::{BadPassword, Password};
 pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, PasswordHash, Turn};

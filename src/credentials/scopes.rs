@@ -93,8 +93,74 @@ impl Scopes {
             | Scope::EventsRead.bit(),
     );
 
+    /// Every scope.
+    pub fn all() -> Self {
+        Scope::ALL.iter().copied().collect()
+    }
+
     /// Whether a scope is in the set.
     pub const fn contains(self, scope: Scope) -> bool {
         self.0 & scope.bit() != 0
+    }
+
+    /// The scopes that are in both sets.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// The scopes of the set.
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL.iter().copied().filter(move |scope| self.contains(*scope))
+    }
+
+    /// The names of the scopes.
+    pub fn words(self) -> Vec<String> {
+        self.iter().map(|scope| scope.word().to_owned()).collect()
+    }
+
+    /// The set of stored names. A name that this version does not know gives no right here.
+    pub fn known(words: &[String]) -> Self {
+        words.iter().filter_map(|word| Scope::named(word)).collect()
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        Self(scopes.into_iter().fold(0, |set, scope| set | scope.bit()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_written_and_read_by_the_words_of_the_contract() {
+        let words = [
+            "conversations:read",
+            "conversations:write",
+            "messages:write",
+            "receipts:write",
+            "users:read",
+            "users:write",
+            "users:tokens",
+            "act:users",
+            "act:users:all",
+            "events:read",
+            "admin:consumers",
+            "admin:webhooks",
+            "admin:services",
+            "admin:erasure",
+            "admin:export",
+            "admin:holds",
+        ];
+        assert_eq!(Scopes::all().words(), words);
+        assert_eq!(Scopes::known(&Scopes::all().words()), Scopes::all());
+        assert_eq!(Scopes::known(&["admin:moon".to_owned()]), Scopes::default());
+        assert_eq!(Scope::named("admin:moon"), None);
+        let both = Scopes::all().and(Scopes::PERSON);
+        assert_eq!(both, Scopes::PERSON);
+        assert!(!both.contains(Scope::AdminServices) && both.contains(Scope::MessagesWrite));
     }
 }

@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use crate::{
     cache::Cache,
-    credentials::{Identity, Keys, Scopes},
+    credentials::{Identity, Keys, Proof, Scopes},
     domain::{LoginId, Time, UserId},
 };
 
@@ -126,7 +126,8 @@ impl Tokens {
         if now > end.unix_seconds().saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Expired);
         }
-        Ok(Identity { user, login, expires_at: end, via: None, scopes: Scopes::PERSON })
+        let (proof, scopes) = (Proof::Login, Scopes::PERSON);
+        Ok(Identity { user, login, proof, expires_at: end, via: None, scopes })
     }
 
     /// The claims of a token with a good signature for our audience, expired or not.

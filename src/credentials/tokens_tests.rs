@@ -56,8 +56,8 @@ fn a_token_of_ours_tells_who_is_asking() {
     let tokens = tokens();
     let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
     let token = tokens.issue(user, login, at(NOW), "1".to_owned());
-    let scopes = Scopes::PERSON;
-    let identity = Identity { user, login, expires_at: at(NOW + 600), via: None, scopes };
+    let (proof, scopes) = (Proof::Login, Scopes::PERSON);
+    let identity = Identity { user, login, proof, expires_at: at(NOW + 600), via: None, scopes };
     assert_eq!(tokens.verify(&token, at(NOW)), Ok(identity));
     assert_eq!(token, tokens.issue(user, login, at(NOW), "1".to_owned()), "the same again");
     assert!(

@@ -14,6 +14,11 @@ use crate::dev::{
     start_nats, start_postgres,
 };
 
+/// The file with the addresses and credentials.
+const ENV: &str = "dev.env";
+/// The beginning of the line with the API key.
+const KEY: &str = "VERBATIM_KEY=";
+
 /// The nats-server and the Postgres of one data folder. A lock keeps other processes from using the folder
 /// meanwhile.
 #[derive(Debug)]
@@ -22,6 +27,7 @@ pub struct Servers {
     pub nats: Nats,
     /// The server of the views and the accounts.
     pub postgres: Postgres,
+    folder: Folder,
     _lock: File,
 }
 
@@ -40,19 +46,41 @@ impl Servers {
             start_nats(tools, &nats_dir, NatsOptions::default()),
             start_postgres(tools, &postgres_dir, PostgresOptions::default()),
         )?;
-        let env = format!(
+        let servers = Self { nats, postgres, folder, _lock: lock };
+        let key = servers.key()?;
+        servers.write_env(key.as_deref())?;
+        Ok(servers)
+    }
+
+    /// The API key in `dev.env`, if there is one.
+    pub fn key(&self) -> Result<Option<String>, DevError> {
+        let env = self.folder.read(ENV)?.unwrap_or_default();
+        Ok(env.lines().find_map(|line| line.strip_prefix(KEY)).map(str::to_owned))
+    }
+
+    /// Keeps an API key in `dev.env`.
+    pub fn keep_key(&self, key: &str) -> Result<(), DevError> {
+        self.write_env(Some(key))
+    }
+
+    fn write_env(&self, key: Option<&str>) -> Result<(), DevError> {
+        let mut env = format!(
             "VERBATIM_NATS_URL={}\nVERBATIM_NATS_OPERATOR_URL={}\nVERBATIM_DATABASE_URL={}\n",
-            nats.url(),
-            nats.url_of(NatsUser::Operator),
-            postgres.url(),
+            self.nats.url(),
+            self.nats.url_of(NatsUser::Operator),
+            self.postgres.url(),
         );
-        folder.write("dev.env", &env, PRIVATE)?;
-        Ok(Self { nats, postgres, _lock: lock })
+        if let Some(key) = key {
+            env.push_str(KEY);
+            env.push_str(key);
+            env.push('\n');
+        }
+        self.folder.write(ENV, &env, PRIVATE)
     }
 
     /// Stops both servers at once, and kills a server that is not gone after 10 s.
     pub async fn stop(self) {
-        let Self { nats, postgres, _lock } = self;
+        let Self { nats, postgres, .. } = self;
         tokio::join!(nats.stop(), postgres.stop());
     }
 }

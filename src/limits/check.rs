@@ -96,6 +96,12 @@ impl RateLimits {
         note(policy, rate, pace, arrival, now);
     }
 
+    /// The same for units that no answer shows.
+    pub fn give_back_unseen(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
+        self.give_back(policy, key, units);
+        noted::forget(policy);
+    }
+
     /// Gives back the unit of [`Policy::User`] that a request has cost, because another policy has admitted
     /// the request.
     pub fn instead_of_user(&self, user: UserId) {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use aws_lc_rs::{digest, hmac};
 
 use super::{policy::Policy, siphash::siphash};
-use crate::domain::{ConversationId, UserId};
+use crate::domain::{ConversationId, LoginId, UserId};
 
 /// The most bytes of a key: its policy and two ids.
 const MOST: usize = 33;
@@ -72,6 +72,12 @@ impl BudgetKey {
 impl From<UserId> for BudgetKey {
     fn from(user: UserId) -> Self {
         Self::of([user.uuid().as_bytes(), &[]])
+    }
+}
+
+impl From<LoginId> for BudgetKey {
+    fn from(login: LoginId) -> Self {
+        Self::of([login.uuid().as_bytes(), &[]])
     }
 }
 

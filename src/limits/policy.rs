@@ -67,6 +67,8 @@ policies! {
     Typing = 13, "typing", "account and conversation", 1 / 3 : 2;
     /// Frames `presence`; those above the limit are dropped.
     Presence = 14, "presence", "account", 6 / 60 : 6;
+    /// Every request and frame of an API key, instead of `user` and `send`.
+    Service = 15, "service", "API key", 6000 / 60 : 600;
 }
 
 impl Policy {

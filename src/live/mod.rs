@@ -5,6 +5,7 @@
 //! a command first asks for it, and that task keeps the roster current from then on. Nothing here lets a woken
 //! follower in: the follower asks the feed which events it may see.
 
+mod api_keys;
 mod conversations;
 mod current;
 mod doubted;
@@ -22,6 +23,7 @@ pub mod blocked;
 pub mod revoked;
 
 pub use self::{
+    api_keys::ApiKeys,
     blocked::{Blocked, Blocklist, contains as is_blocked},
     conversations::{Applied, Conversations},
     current::Current,

@@ -1,4 +1,4 @@
-//! The deny set: revoked logins, in memory until the last access token of each has expired. The monotonic clock
+//! The deny set: revoked logins and ended API keys, in memory until the last access token of each has expired. The monotonic clock
 //! measures that time, because a clock that is set ahead and back would forget logins too early.
 //!
 //! This is a register and no cache. An evicted login would be let in again, so no bound evicts a login.
@@ -14,7 +14,7 @@ use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    accounts,
+    accounts::{self, key_use},
     credentials::{ACCESS_LIFE, LEEWAY},
     domain::{LoginId, Time},
 };
@@ -58,6 +58,16 @@ impl Revoked {
         let logins = revoked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
         self.insert_all(logins);
         Ok(())
+    }
+
+    /// Adds the API keys that ended lately, and returns whether one of them is new here. Every node asks for them again and
+    /// again: a key also ends when its time is over, and nobody tells the nodes then.
+    pub async fn load_keys(&self, pool: &PgPool, now: Time) -> Result<bool, sqlx::Error> {
+        let ended = timeout(ANSWER, key_use::ended_since(pool, now, MEMORY)).await;
+        let keys = ended.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        let has_new = keys.iter().any(|key| !self.contains(*key));
+        self.insert_all(keys);
+        Ok(has_new)
     }
 
     fn insert_all(&self, logins: impl IntoIterator<Item = LoginId>) {

@@ -20,6 +20,9 @@ use crate::{
 /// The time between two looks at whether this node hears from the log.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// The time between two looks for API keys that have ended.
+const KEYS: Duration = Duration::from_secs(2);
+
 /// News for the owner of sockets.
 #[derive(Debug, Clone, Copy)]
 pub enum Told {
@@ -68,6 +71,7 @@ impl HeardSignals {
             }
         });
         tasks.spawn("revocations", self.clone().remember_revocations(connections, tell.clone()));
+        tasks.spawn("ended keys", self.clone().remember_ended_keys(tell.clone()));
         tasks.spawn("cut off", self.clone().cut_off(tell));
         Ok(())
     }
@@ -119,6 +123,18 @@ impl HeardSignals {
                 sleep(LOOK).await;
             }
             self.end_revoked(&tell);
+        }
+    }
+
+    /// Ends the waits and sessions of API keys whose time is over, or that were revoked while this node did not hear.
+    async fn remember_ended_keys(self: Arc<Self>, tell: impl Fn(Told)) {
+        loop {
+            sleep(KEYS).await;
+            match self.revoked.load_keys(&self.pool, self.clock.now()).await {
+                Ok(true) => self.end_revoked(&tell),
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "could not ask for ended API keys; retrying"),
+            }
         }
     }
 

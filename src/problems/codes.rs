@@ -30,6 +30,7 @@ codes! {
     already_started 409: "The conversation exists already." => "Use the conversation that exists.";
     answers_unread 429: "Too many bytes of answers to this account are unread." => "Read those answers, or close their connections, then ask again.";
     at_capacity 503: "This node is at its limit for requests of this kind." => "Try again after the time in `Retry-After`, perhaps at another node.";
+    bad_address 400: "A network of an API key is no network." => "Name an address, or a network like `10.0.0.0/8`.";
     bad_body 400: "The body is incomplete, or its chunks are malformed." => "Send the request again.";
     bad_credentials 401: "There is no account with this user name and password." => "Check both. The server does not say which of the two is wrong.";
     bad_handshake 400: "The request cannot become a WebSocket." => "Send the handshake of RFC 6455, in HTTP/1.1, with one access token.";
@@ -41,7 +42,7 @@ codes! {
     consent_required 403: "A user shares no conversation with the caller, and this server wants the consent of such users." => "Start the group without the user, then add the user, who gets an invitation.";
     cursor_gone 410: "The server cannot continue from the cursor: `errors` says why." => "Load what you need by REST, and begin without a cursor.";
     direct_conversation 409: "A direct conversation has two members, no title and no roles." => "Start a group instead.";
-    forbidden 403: "The role of the caller does not allow this." => "Ask an owner or an admin of the conversation.";
+    forbidden 403: "The role of the caller, the kind of its credential or its address does not allow this; see `detail`." => "Ask an owner or an admin of the conversation, or use the credential that `detail` names.";
     headers_too_large 431: "The headers of the request are too large or too many." => "Send fewer or shorter headers.";
     http_version_not_supported 505: "The request has another version than HTTP/1.1." => "Send the request in HTTP/1.1.";
     idempotency_key_required 400: "The message has no idempotency key, so a retry could become a second message." => "Send `client_id` in the body or the header `Idempotency-Key`.";
@@ -50,9 +51,11 @@ codes! {
     invalid_body 400: "The body is no JSON of the documented shape." => "See `errors`: each entry has a pointer to the field, a code and what is expected.";
     invalid_grant 401: "The refresh token is not valid, or not valid any more." => "Log in again.";
     invalid_invite 403: "The invitation code is missing, wrong, used up, revoked or expired." => "Ask the operator for another one.";
+    invalid_key 401: "The API key is not valid, or was revoked." => "Use another key.";
     invalid_parameter 400: "A parameter of the request is invalid or unknown." => "See `errors`: each entry names the parameter and what is expected.";
     invalid_recovery 401: "The recovery token is wrong, spent, replaced or expired." => "Ask for another one.";
     invalid_token 401: "The access token is not valid." => "Log in again; with a token of an external issuer, get a new one there.";
+    key_expired 401: "The time of the API key is over." => "Use another key.";
     lagging_node 503: "This node does not hear from the log." => "Reconnect with your last cursor, perhaps at another node.";
     last_owner 409: "The conversation would have no owner." => "Make another member owner first.";
     login_revoked 401: "The login was revoked." => "Log in again.";
@@ -81,12 +84,14 @@ codes! {
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
     too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";
     too_many_invites 409: "There are too many invitation codes." => "Wait until some of them have been gone for 30 days.";
+    too_many_keys 409: "The service account has ten live keys." => "Revoke a key first.";
     too_many_members 409: "The conversation is full." => "A member has to leave first.";
     too_many_pins 409: "Too many messages are pinned in this conversation." => "Unpin a message first.";
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";
     too_many_sockets 429: "This user has too many open sockets on this node." => "Close a socket first.";
     unavailable 503: "The log or the database does not answer." => "Send the same request again, with the same key, after the time in `Retry-After`.";
     unknown_issuer 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
+    unknown_scope 400: "A word in `scopes` is no scope." => "See `errors`, which name all scopes.";
     unknown_protocol 400: "The client did not offer the subprotocol `verbatim.v1`." => "Offer `verbatim.v1` in `Sec-WebSocket-Protocol`.";
     unsupported_encoding 415: "The body is compressed." => "Send the body without `Content-Encoding`.";
     unsupported_media_type 415: "The body is not JSON." => "Send JSON with the header `Content-Type: application/json`.";

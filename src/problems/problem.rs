@@ -99,6 +99,13 @@ impl Problem {
         Self { errors: vec![detail], ..problem }
     }
 
+    /// 400 with a code of its own: the field of the body at `pointer` cannot be accepted.
+    pub(crate) fn unusable(code: &'static str, pointer: String, detail: impl Into<String>) -> Self {
+        let wrong = FieldError::new(pointer, code, detail);
+        let said = "A field of the body cannot be used: `errors` says which and what is expected.";
+        Self { errors: vec![wrong], ..Self::new(StatusCode::BAD_REQUEST, code, said) }
+    }
+
     /// 401 with `WWW-Authenticate: Bearer`.
     pub(crate) fn unauthorized(code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)

@@ -62,6 +62,9 @@ async fn dev_mode_keeps_its_data_and_leaves_no_process() {
     assert!(
         settings.contains("VERBATIM_NATS_URL=nats://") && settings.contains("VERBATIM_DATABASE_URL=postgres")
     );
+    let key = settings.lines().find_map(|line| line.strip_prefix("VERBATIM_KEY=")).expect("a key").to_owned();
+    let operator = Person::program(first.address, "verbatim.dev", "", &key);
+    operator.get("/v1/admin/services").await.expect(200);
     let info = ask(first.address, Method::GET, "/v1/info", None).await.expect(200);
     assert_eq!(info["durability"]["sync"], "always", "{info}");
 
@@ -71,6 +74,9 @@ async fn dev_mode_keeps_its_data_and_leaves_no_process() {
 
     let mut second = dev(folder.path()).await;
     let ana = ana.at(second.address);
+    let settings = std::fs::read_to_string(folder.path().join("dev.env")).expect("dev.env");
+    assert!(settings.contains(&format!("VERBATIM_KEY={key}")), "the key is kept");
+    operator.at(second.address).get("/v1/admin/services").await.expect(200);
     assert_eq!(ana.history(&notes, said).await, ["remember"], "data and tokens outlive a restart");
     second.child.kill().await.expect("kill -9");
     eventually("nothing outlives a killed parent", || async { left_in(folder.path()).await.is_empty() })

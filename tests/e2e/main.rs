@@ -54,6 +54,7 @@ mod personal;
 mod positions;
 mod presence;
 mod problems;
+mod programs;
 mod readiness;
 mod readme;
 mod receipts;

@@ -139,6 +139,7 @@ async fn asks(scene: &Scene, template: &Template, method: &Method, path: &str, w
         .replace("{id}", &part(&with.id, "${conversation}"))
         .replace("{message_id}", &part(&with.message_id, "${message}"))
         .replace("{user_id}", &part(&with.user_id, "${guest}"))
+        .replace("{key_id}", &template.fill("${service_key}"))
         .replace("{emoji}", "%F0%9F%91%8D");
     if let Some(query) = &with.query {
         path = format!("{path}?{}", template.fill(query));

@@ -1,6 +1,6 @@
 //! What must stand in no log, however much is logged.
 
-use crate::world::{PASSWORD, World, key};
+use crate::world::{PASSWORD, Program, World, key};
 use serde_json::json;
 
 #[tokio::test]
@@ -14,6 +14,9 @@ async fn no_secret_is_logged_even_if_everything_is() {
         ana.says(&notes, &text).await;
         let wrong = json!({ "username": "ana.a", "password": "not the right one" });
         ana.post("/v1/logins", wrong).await.expect(401);
+        let operator = Program::bootstraps(&world).await.person;
+        operator.get("/v1/admin/services").await.expect(200);
+        operator.with_token(Some(&operator.token[..60])).get("/v1/me").await.expect(401);
         let mut device = ana.connects().await;
         device.tells(json!({ "op": "ping" })).await;
         device.gets("pong").await;
@@ -28,6 +31,7 @@ async fn no_secret_is_logged_even_if_everything_is() {
             ("a user's password", PASSWORD),
             ("a wrong password", "not the right one"),
             ("an access token", &ana.token),
+            ("the secret of an API key", &operator.token[17..50]),
             ("a message", &text),
         ] {
             let lines = world.nodes[0].lines_with(secret);

@@ -18,6 +18,7 @@ pub const UNLIMITED: &[(&str, &str)] = &[
     ("VERBATIM_LIMIT_FRAMES", "off"),
     ("VERBATIM_LIMIT_TYPING", "1/1"),
     ("VERBATIM_LIMIT_PRESENCE", "off"),
+    ("VERBATIM_LIMIT_SERVICE", "off"),
     // A busy machine is overloaded all the time, and its stories are about something else.
     ("VERBATIM_OVERLOAD_WAIT", "60000"),
 ];

@@ -15,9 +15,7 @@ pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
 
 /// Records the caller of this request, after the token was checked.
 pub(in crate::api) fn note(caller: &Identity) {
-    if let Some(via) = caller.via {
-        acting::note(via);
-    }
+    acting::note(caller);
     // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
     // user.
     let _ = ASKING.try_with(|asking| asking.set(caller.user));

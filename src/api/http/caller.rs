@@ -1,15 +1,16 @@
-//! The caller of an operation. The access token is checked before the operation reads anything else of the
+//! The caller of an operation. The access token, or the API key, is checked before the operation reads anything else of the
 //! request.
 
-use std::{ops::Deref, sync::Arc, time::Duration};
+use std::{net::IpAddr, ops::Deref, sync::Arc, time::Duration};
 
 use poem::{Request, http::Method};
 use poem_openapi::{SecurityScheme, auth::Bearer};
 use tokio::sync::Semaphore;
 
 use crate::{
-    access::Bearers,
+    access::{Bearers, By},
     api::http::{asking, scopes::Need},
+    commands::acting,
     credentials,
     domain::UserId,
     limits::{BudgetKey, Exceeded, Policy, RateLimits},
@@ -18,7 +19,7 @@ use crate::{
     shares::{Place, Shares, Sizes},
 };
 
-/// The `access_token` of a login
+/// The `access_token` of a login, or the API key of a service account
 #[derive(SecurityScheme)]
 #[oai(ty = "bearer", rename = "bearer", bearer_format = "JWT", checker = "check")]
 pub struct Caller(Admitted);
@@ -49,18 +50,26 @@ impl Deref for Caller {
     }
 }
 
+impl Caller {
+    /// The caller as the cause of a change.
+    pub(in crate::api) fn by(&self) -> By {
+        By { actor: Some(self.user), via: self.via }
+    }
+}
+
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
-    let caller = match door.bearers.authenticate(&bearer.token).await {
+    let from = ClientAddress::of(request).map(|client| client.0);
+    let caller = match door.bearers.authenticate(&bearer.token, from).await {
         Ok(caller) => caller,
         Err(refused) => {
-            door.admit_stranger(request).map_err(Problem::from)?;
+            door.admit_stranger(from).map_err(Problem::from)?;
             return Err(Problem::from(refused).into());
         }
     };
     asking::note(&caller);
     listen::is_known(request);
-    door.limits.admit(Policy::User, caller.user).map_err(Problem::from)?;
+    acting::charge(&door.limits, &caller).map_err(Problem::from)?;
     request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
@@ -76,10 +85,10 @@ pub(in crate::api) struct Door {
 }
 
 impl Door {
-    /// Charges a request with an invalid token to the budget of its address.
-    fn admit_stranger(&self, request: &Request) -> Result<(), Exceeded> {
-        match ClientAddress::of(request) {
-            Some(ClientAddress(address)) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
+    /// Charges a request with an invalid proof to the budget of its address.
+    fn admit_stranger(&self, from: Option<IpAddr>) -> Result<(), Exceeded> {
+        match from {
+            Some(address) => self.limits.admit(Policy::Address, BudgetKey::address(address)),
             None => Ok(()),
         }
     }
@@ -93,20 +102,17 @@ mod tests {
         clock::Clock,
         credentials::{ACCESS_LIFE, Keys, LEEWAY, Tokens},
         limits::Rates,
-        live::Revoked,
     };
 
     fn door_at(seconds: u64) -> Door {
         let keys = Keys::from_pem(&Keys::generate_pem(), None).expect("keys");
         let now = examples::time().plus(Duration::from_secs(seconds));
+        let limits = Arc::new(RateLimits::new(Rates::default(), &[0; 32]));
+        let tokens = Tokens::new(keys, "verbatim", "verbatim");
         Door {
-            bearers: Bearers {
-                tokens: Tokens::new(keys, "verbatim", "verbatim").into(),
-                revoked: Arc::<Revoked>::default(),
-                clock: Clock::new(move || now.datetime()),
-            },
+            bearers: Bearers::of_tokens(tokens, &limits, Clock::new(move || now.datetime())),
             reads: Shares::new(READS),
-            limits: RateLimits::new(Rates::default(), &[0; 32]).into(),
+            limits,
         }
     }
 
@@ -115,7 +121,7 @@ mod tests {
     }
 
     async fn code(door: &Door, token: &str) -> &'static str {
-        let refused = door.bearers.authenticate(token).await.expect_err("refused");
+        let refused = door.bearers.authenticate(token, None).await.expect_err("refused");
         let problem = Problem::from(refused);
         assert_eq!(problem.status, 401);
         assert_eq!(problem.headers[0].0, "www-authenticate");
@@ -125,7 +131,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_of_ours_tells_who_asks() {
         let door = door_at(0);
-        let caller = door.bearers.authenticate(&token(&door)).await.expect("caller");
+        let caller = door.bearers.authenticate(&token(&door), None).await.expect("caller");
         assert_eq!((caller.user, caller.login), (examples::ana(), examples::login()));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use poem::http::StatusCode;
 
 use crate::{
-    access::{AccessError, NotAuthenticated},
+    access::{AccessError, NotAuthenticated, ServiceError},
     api::http::typed::Wrong as _,
     commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
@@ -104,7 +104,25 @@ impl From<BadToken> for Problem {
 
 impl From<NotAuthenticated> for Problem {
     fn from(refused: NotAuthenticated) -> Self {
-        Self::unauthorized(refused.code(), sentence(refused))
+        use NotAuthenticated::*;
+        let code = refused.code();
+        match refused {
+            Token(_) | Revoked | InvalidKey | KeyExpired => Self::unauthorized(code, sentence(refused)),
+            ForeignAddress | Suspended => Self::forbidden(code, sentence(refused)),
+            RateLimited(exceeded) => exceeded.into(),
+            Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<ServiceError> for Problem {
+    fn from(error: ServiceError) -> Self {
+        match error {
+            ServiceError::NotGranted => Self::invalid("/scopes", "not_granted", error.to_string()),
+            ServiceError::NotTheFirst => Self::conflict("conflict", sentence(error)),
+            ServiceError::TooManyKeys => Self::conflict("too_many_keys", sentence(error)),
+            ServiceError::Access(error) => error.into(),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The scope that each operation needs.
 
 use crate::{
-    credentials::{Identity, Scope},
+    credentials::{Identity, Proof, Scope, Scopes},
     problems::Problem,
 };
 
@@ -14,6 +14,8 @@ pub(in crate::api) enum Need {
     AnyAdmin,
     /// The caller needs a scope.
     Scope(Scope),
+    /// The caller needs a login: no key may do it.
+    Login,
 }
 
 /// The need of each operation that has a caller.
@@ -26,11 +28,11 @@ const NEEDS: &[(&str, Need)] = {
         ("list_invites", Need::Scope(UsersWrite)),
         ("revoke_invite", Need::Scope(UsersWrite)),
         ("get_me", Need::Nothing),
-        ("update_me", Need::Nothing),
-        ("change_password", Need::Nothing),
-        ("list_logins", Need::Nothing),
-        ("log_out", Need::Nothing),
-        ("revoke_login", Need::Nothing),
+        ("update_me", Need::Scope(ConversationsWrite)),
+        ("change_password", Need::Login),
+        ("list_logins", Need::Login),
+        ("log_out", Need::Login),
+        ("revoke_login", Need::Login),
         ("list_blocks", Need::Scope(UsersRead)),
         ("block_user", Need::Scope(ConversationsWrite)),
         ("unblock_user", Need::Scope(ConversationsWrite)),
@@ -67,6 +69,12 @@ const NEEDS: &[(&str, Need)] = {
         ("advance_receipt", Need::Scope(ReceiptsWrite)),
         ("get_settings", Need::Scope(ConversationsRead)),
         ("update_settings", Need::Scope(ConversationsWrite)),
+        ("add_service", Need::Scope(AdminServices)),
+        ("list_services", Need::Scope(AdminServices)),
+        ("add_key", Need::Scope(AdminServices)),
+        ("list_keys", Need::Scope(AdminServices)),
+        ("rotate_key", Need::Scope(AdminServices)),
+        ("revoke_key", Need::Scope(AdminServices)),
     ]
 };
 
@@ -85,13 +93,27 @@ impl Need {
             {
                 Err(missing("admin:…"))
             }
-            Self::Scope(_) | Self::AnyAdmin | Self::Nothing => Ok(()),
+            Self::Login if caller.proof == Proof::Key => {
+                Err(Problem::forbidden("forbidden", "An API key cannot do this: log in as the user."))
+            }
+            Self::Scope(_) | Self::AnyAdmin | Self::Login | Self::Nothing => Ok(()),
         }
     }
 }
 
 fn missing(scope: &str) -> Problem {
     Problem::forbidden("missing_scope", format!("This needs the scope `{scope}`: use a key that has it."))
+}
+
+/// The scopes of a list of words. A word that is no scope is pointed at in the list at `pointer`.
+pub(in crate::api) fn of_words(pointer: &str, words: Vec<String>) -> Result<Scopes, Problem> {
+    let scope = |(at, word): (usize, &String)| {
+        Scope::named(word).ok_or_else(|| {
+            let known = Scopes::all().words().join(", ");
+            Problem::unusable("unknown_scope", format!("{pointer}/{at}"), format!("the scopes are {known}"))
+        })
+    };
+    words.iter().enumerate().map(scope).collect()
 }
 
 #[cfg(test)]

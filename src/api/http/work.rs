@@ -5,7 +5,7 @@ use poem::http::Method;
 use crate::{api::http::document, overload::WorkKind};
 
 /// The kind of work of a request; `None` for requests that even an overloaded node answers: they are small,
-/// or they protect a user, as revoking a login and blocking do. The handshake of a socket is `None` too,
+/// or they protect a user, as revoking a login or a key and blocking do. The handshake of a socket is `None` too,
 /// because the gateway itself asks whether to admit it.
 pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<WorkKind> {
     let path = path.strip_prefix(document::BASE)?.strip_prefix('/')?;

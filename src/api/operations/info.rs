@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 23] = [
+const FEATURES: [&str; 24] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -43,6 +43,7 @@ const FEATURES: [&str; 23] = [
     "audit",
     "invites",
     "recovery",
+    "service_accounts",
 ];
 
 /// The server: its version, its log and its limits

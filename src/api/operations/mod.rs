@@ -19,6 +19,8 @@ pub mod part;
 pub mod payloads;
 pub mod pins;
 pub mod presence;
+pub mod program_keys;
+pub mod programs;
 pub mod reactions;
 pub mod receipts;
 pub mod recovery;

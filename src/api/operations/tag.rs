@@ -23,6 +23,8 @@ pub(in crate::api) enum Tag {
     Presence,
     /// Follow the events of all conversations
     Events,
+    /// Service accounts, which are the accounts of programs, and their API keys
+    Services,
     /// The server and its limits
     Server,
 }

@@ -100,6 +100,12 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/messages",
         "get /v1/events",
         "get /v1/info",
+        "post /v1/admin/services",
+        "get /v1/admin/services",
+        "post /v1/admin/services/{id}/keys",
+        "get /v1/admin/services/{id}/keys",
+        "post /v1/admin/services/{id}/keys/{key_id}/rotate",
+        "delete /v1/admin/services/{id}/keys/{key_id}",
     ];
     found.sort();
     expected.sort_unstable();
@@ -148,6 +154,8 @@ fn every_read_with_ids_of_users_gives_their_names() {
     let expected = [
         "get /v1/admin/audit",
         "get /v1/admin/invites",
+        "get /v1/admin/services",
+        "get /v1/admin/services/{id}/keys",
         "get /v1/conversations/{id}/messages/{message_id}/versions",
         "get /v1/conversations/{id}/settings",
         "get /v1/events",

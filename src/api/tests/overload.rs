@@ -19,10 +19,17 @@ use crate::{
 /// Every operation, and the work that it is.
 const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("post /v1/accounts", Some(WorkKind::Connect)),
+    ("post /v1/admin/services", None),
+    ("get /v1/admin/services", None),
+    ("post /v1/admin/services/{id}/keys", None),
+    ("get /v1/admin/services/{id}/keys", None),
+    ("post /v1/admin/services/{id}/keys/{key_id}/rotate", None),
+    ("delete /v1/admin/services/{id}/keys/{key_id}", None),
     ("post /v1/logins", Some(WorkKind::Connect)),
     ("post /v1/logins/exchange", Some(WorkKind::Connect)),
     ("get /v1/logins", None),
     ("post /v1/logins/refresh", Some(WorkKind::Connect)),
+    ("post /v1/logins/exchange", Some(WorkKind::Connect)),
     ("delete /v1/logins/{id}", None),
     ("delete /v1/logins/current", None),
     ("put /v1/me/password", None),

@@ -7,7 +7,7 @@ pub(crate) use crate::gateway::wire::close::Close;
 /// The reasons of `verbatim.v1`.
 impl Close {
     /// Every reason, with those of the wire.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::BYE,
         Self::EXIT,
         Self::DRAIN,
@@ -26,6 +26,7 @@ impl Close {
         Self::BAD_FRAMES,
         Self::INVALID_TOKEN,
         Self::LOGIN_REVOKED,
+        Self::SUSPENDED,
         Self::UNKNOWN_PROTOCOL,
     ];
 
@@ -47,19 +48,27 @@ impl Close {
     pub const TOO_MANY_SOCKETS: Self = Self::new(4429, "too_many_sockets", ComesBack::Alone);
     /// 4500: frame after frame could not be understood.
     pub const BAD_FRAMES: Self = Self::new(4500, "bad_frames", ComesBack::No);
-    /// 4501: the token of the handshake, or of a frame `authenticate`, is not valid or was revoked.
+    /// 4501: the token or key of the handshake, or of a frame `authenticate`, is not valid or was revoked.
     pub const INVALID_TOKEN: Self = Self::new(4501, "invalid_token", ComesBack::No);
-    /// 4503: the login was revoked.
+    /// 4503: the login was revoked, or the API key has ended.
     pub const LOGIN_REVOKED: Self = Self::new(4503, "login_revoked", ComesBack::No);
+    /// 4504: the account is deactivated.
+    pub const SUSPENDED: Self = Self::new(4504, "suspended", ComesBack::No);
     /// 4505: a protocol version that this server does not speak.
     pub const UNKNOWN_PROTOCOL: Self = Self::new(4505, "unknown_protocol", ComesBack::No);
 }
 
-impl From<&NotAuthenticated> for Close {
-    fn from(refused: &NotAuthenticated) -> Self {
-        match refused {
-            NotAuthenticated::Token(BadToken::Expired) => Self::TOKEN_EXPIRED,
-            NotAuthenticated::Token(BadToken::Invalid) | NotAuthenticated::Revoked => Self::INVALID_TOKEN,
+impl Close {
+    /// The end of a socket whose proof is refused; `None` if the same proof may be good at another time.
+    pub(in crate::gateway) fn of_refused(proof: &NotAuthenticated) -> Option<Self> {
+        use NotAuthenticated::*;
+        match proof {
+            Token(BadToken::Expired) => Some(Self::TOKEN_EXPIRED),
+            Token(BadToken::Invalid) | Revoked | InvalidKey | KeyExpired | ForeignAddress => {
+                Some(Self::INVALID_TOKEN)
+            }
+            Suspended => Some(Self::SUSPENDED),
+            RateLimited(_) | Database(_) => None,
         }
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use crate::{
-    credentials::{Identity, Scopes},
+    credentials::Identity,
     domain::{ConversationId, LoginId, Point, Status, Time, UserId},
     gateway::{
         frames::{
@@ -32,10 +32,8 @@ pub struct Session {
     pub(in crate::gateway) id: Uuid,
     pub(in crate::gateway) user: UserId,
     pub(in crate::gateway) login: LoginId,
-    /// The service account that acts in the name of the user.
-    pub(in crate::gateway) via: Option<UserId>,
-    /// What the client may ask for.
-    pub(in crate::gateway) scopes: Scopes,
+    /// The proof with which the socket was opened.
+    pub(in crate::gateway) caller: Identity,
     pub(in crate::gateway) socket: Arc<Socket>,
     /// The conversations whose events the session wants; all without a filter.
     filter: Option<Filter>,
@@ -50,9 +48,9 @@ impl Session {
         socket: Arc<Socket>,
         filter: Option<Filter>,
     ) -> Arc<Self> {
-        let Identity { user, login, expires_at, via, scopes } = *caller;
+        let Identity { user, login, expires_at, .. } = *caller;
         let expires_at = AtomicI64::new(expires_at.unix_seconds());
-        Arc::new(Self { id, user, login, via, scopes, socket, filter, expires_at })
+        Arc::new(Self { id, user, login, caller: *caller, socket, filter, expires_at })
     }
 
     /// Whether the session wants the events of a conversation.

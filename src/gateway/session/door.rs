@@ -65,10 +65,11 @@ impl Door {
         }
         gateway.overload.admit(WorkKind::Connect)?;
         let limits = &gateway.limits;
-        let address = ClientAddress::of(request).map(|client| BudgetKey::address(client.0));
+        let from = ClientAddress::of(request).map(|client| client.0);
+        let address = from.map(BudgetKey::address);
         let admit = |policy| address.map_or(Ok(()), |address| limits.admit(policy, address));
         admit(Policy::ConnectAddress)?;
-        let (comes, place) = match gateway.bearers.authenticate(&accepted.token).await {
+        let (comes, place) = match gateway.bearers.authenticate(&accepted.token, from).await {
             Ok(caller) => {
                 if !caller.scopes.contains(Scope::EventsRead) {
                     return Err(Shut::Scope);
@@ -81,8 +82,10 @@ impl Door {
             }
             Err(bad) => {
                 admit(Policy::Address)?;
-                let why = Close::from(&bad);
-                (Err(why), gateway.places.stand().ok_or(Shut::Proof(bad))?)
+                match Close::of_refused(&bad).zip(gateway.places.stand()) {
+                    Some((why, place)) => (Err(why), place),
+                    None => return Err(Shut::Proof(bad)),
+                }
             }
         };
         let upgrade = Upgrade::of(request).ok_or(Shut::Handshake(BadHandshake::NoUpgrade))?;
@@ -91,7 +94,7 @@ impl Door {
             if let Some((stream, early)) = upgrade.socket().await {
                 let (socket, incoming) = Socket::open(stream, early, gateway.settings.socket);
                 match comes {
-                    Ok(caller) => life::serve(gateway, caller, socket, incoming).await,
+                    Ok(caller) => life::serve(gateway, caller, from, socket, incoming).await,
                     Err(why) => life::turn_away(&socket, incoming, why).await,
                 }
             }
@@ -118,9 +121,19 @@ impl From<Shut> for Problem {
         const RETRY: Duration = Duration::from_secs(5);
         match shut {
             Shut::Handshake(refused) => refused.into(),
-            Shut::RateLimited(exceeded) => exceeded.into(),
-            Shut::Overload(shed) => shed.into(),
+            Shut::RateLimited(exceeded) | Shut::Proof(NotAuthenticated::RateLimited(exceeded)) => {
+                exceeded.into()
+            }
+            Shut::Proof(NotAuthenticated::Database(error)) => {
+                tracing::warn!(%error, "a handshake failed: the database did not answer");
+                let detail = "the proof cannot be checked at the moment: try again";
+                Self::unavailable("unavailable", detail, RETRY)
+            }
+            Shut::Proof(refused @ (NotAuthenticated::ForeignAddress | NotAuthenticated::Suspended)) => {
+                Self::forbidden(refused.code(), refused.to_string())
+            }
             Shut::Proof(refused) => Self::unauthorized(refused.code(), refused.to_string()),
+            Shut::Overload(shed) => shed.into(),
             Shut::Scope => {
                 let scope = Scope::EventsRead;
                 Self::forbidden(

@@ -1,6 +1,6 @@
 //! One session, from `hello` to the end.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, timeout};
 
@@ -43,6 +43,7 @@ const RECEIPTS: usize = 32;
 pub(in crate::gateway) async fn serve(
     gateway: Arc<Gateway>,
     caller: Identity,
+    from: Option<IpAddr>,
     socket: Arc<Socket>,
     mut incoming: Incoming,
 ) {
@@ -65,7 +66,7 @@ pub(in crate::gateway) async fn serve(
         Ok(()) => {
             present.is_online = true;
             gateway.presence.tell(session.user, session.id, Status::Online);
-            Conversing::new(&gateway, &session).converse(&mut incoming).await;
+            Conversing::new(&gateway, &session, from).converse(&mut incoming).await;
         }
         Err(why) => {
             session.socket.close(why);
@@ -158,6 +159,7 @@ impl From<Shed> for NotNow {
 struct Conversing<'a> {
     gateway: &'a Arc<Gateway>,
     session: &'a Arc<Session>,
+    from: Option<IpAddr>,
     receipts: Arc<tokio::sync::Semaphore>,
     bad_frames: u32,
     frames: Meter,
@@ -165,10 +167,10 @@ struct Conversing<'a> {
 }
 
 impl<'a> Conversing<'a> {
-    fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>) -> Self {
+    fn new(gateway: &'a Arc<Gateway>, session: &'a Arc<Session>, from: Option<IpAddr>) -> Self {
         let receipts = Arc::new(tokio::sync::Semaphore::new(RECEIPTS));
         let frames = gateway.limits.meter(Policy::Frames);
-        Self { gateway, session, receipts, bad_frames: 0, frames, strikes: Strikes::default() }
+        Self { gateway, session, from, receipts, bad_frames: 0, frames, strikes: Strikes::default() }
     }
 
     async fn converse(mut self, incoming: &mut Incoming) {
@@ -199,11 +201,11 @@ impl<'a> Conversing<'a> {
     fn admit(&mut self, frame: &ClientFrame) -> Result<(), NotNow> {
         self.frames.admit()?;
         frame.work().map_or(Ok(()), |work| self.gateway.overload.admit(work))?;
-        if let Some(scope) = frame.scope().filter(|scope| !self.session.scopes.contains(*scope)) {
+        if let Some(scope) = frame.scope().filter(|scope| !self.session.caller.scopes.contains(*scope)) {
             return Err(NotNow::Without(scope));
         }
         if !frame.is_ephemeral() {
-            self.gateway.limits.admit(Policy::User, self.session.user)?;
+            acting::charge(&self.gateway.limits, &self.session.caller)?;
         }
         Ok(())
     }
@@ -234,7 +236,7 @@ impl<'a> Conversing<'a> {
 
     async fn answer(&mut self, frame: ClientFrame) {
         let socket = &self.session.socket;
-        self.session.via.into_iter().for_each(acting::note);
+        acting::note(&self.session.caller);
         match self.admit(&frame) {
             Ok(()) => {}
             Err(NotNow::Without(scope)) => return refuse_without(socket, frame.id(), scope),
@@ -328,7 +330,7 @@ impl<'a> Conversing<'a> {
         let (gateway, session) = (self.gateway.clone(), self.session.clone());
         tokio::spawn(async move {
             let advanced = async {
-                session.via.into_iter().for_each(acting::note);
+                acting::note(&session.caller);
                 gateway.commands.advance(session.user, conversation, delivered, read).await
             };
             let advanced = in_time(acting::within(advanced)).await;
@@ -343,13 +345,22 @@ impl<'a> Conversing<'a> {
 
     async fn authenticate(&self, id: Option<&FrameId>, token: &str) {
         let socket = &self.session.socket;
-        match self.gateway.bearers.authenticate(token).await {
+        match self.gateway.bearers.authenticate(token, self.from).await {
             Ok(caller) if caller.user == self.session.user && caller.login == self.session.login => {
                 self.session.renew(caller.expires_at);
                 acknowledge(socket, id, None, None);
             }
             Ok(_) => socket.close(Close::INVALID_TOKEN),
-            Err(bad) => socket.close(Close::from(&bad)),
+            Err(refused) => match Close::of_refused(&refused) {
+                Some(why) => socket.close(why),
+                None => refuse(
+                    socket,
+                    id,
+                    refused.code(),
+                    "the proof cannot be checked now: try again",
+                    Some(1_000),
+                ),
+            },
         }
     }
 }

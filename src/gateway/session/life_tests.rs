@@ -14,8 +14,8 @@ async fn a_session_that_panics_frees_its_place() {
     let (socket, incoming) = Socket::open(stream, Bytes::new(), SocketLimits::default());
     let clock = Clock::system();
     let (user, login) = (clock.id(crate::domain::UserId::known), clock.id(LoginId::known));
-    let scopes = crate::credentials::Scopes::PERSON;
-    let caller = Identity { user, login, expires_at: clock.now(), via: None, scopes };
+    let (proof, scopes) = (crate::credentials::Proof::Login, crate::credentials::Scopes::PERSON);
+    let caller = Identity { user, login, proof, expires_at: clock.now(), via: None, scopes };
     let session = Session::new(clock.id(std::convert::identity), &caller, socket, None);
     let listeners = Arc::<Listeners>::default();
     let told = Arc::<Mutex<Vec<(bool, bool)>>>::default();

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use reqwest::StatusCode;
 use verbatim::{accounts, app, clock::Clock, credentials::Tokens, domain::LoginId};
 
-use crate::world::{Conversation, Person, World, eventually, key, template::Template};
+use crate::world::{ALL_SCOPES, Conversation, Person, Program, World, eventually, key, template::Template};
 
 /// Those who are the same in every cell.
 pub struct Cast {
@@ -16,6 +16,8 @@ pub struct Cast {
     stranger: Person,
     guest: Person,
     outsider: Person,
+    /// A program that makes others.
+    operator: Program,
     tokens: Tokens,
     /// A token of the member that does not count any more.
     revoked: String,
@@ -44,6 +46,7 @@ impl Cast {
             stranger: world.person("stranger").await,
             guest: world.person("guest").await,
             outsider: world.person("outsider").await,
+            operator: Program::bootstraps(world).await,
             tokens: Tokens::new(key, "verbatim", "verbatim"),
             people: AtomicUsize::new(0),
         }
@@ -64,7 +67,7 @@ impl Cast {
     /// What a caller of a column has before them. What is done to an account is done to one that nobody else uses.
     pub async fn plays(&self, column: &str, on_account: bool) -> Scene {
         let known = match column {
-            "anonymous" | "stranger" => &self.stranger,
+            "anonymous" | "stranger" | "key" => &self.stranger,
             "ex_member" => &self.ex_member,
             "admin" => &self.admin,
             "owner" => &self.owner,
@@ -83,8 +86,11 @@ impl Cast {
             true => Person::logs_in(caller.address, &caller.name, &caller.id).await,
             false => caller.clone(),
         };
+        let program = self.operator.makes(&self.name(), ALL_SCOPES).await;
+        let oneself = if column == "key" { &program.person.id } else { &caller.id };
         let token = match column {
             "anonymous" => None,
+            "key" => Some(program.person.token.clone()),
             "expired" => Some(self.expired(&caller)),
             "revoked" if is_fresh => Some(revoked(&caller).await),
             "revoked" => Some(self.revoked.clone()),
@@ -93,7 +99,9 @@ impl Cast {
         let template = template
             .with("name", self.name())
             .with("known", &*self.guest.name)
-            .with("oneself", &*caller.id)
+            .with("oneself", &**oneself)
+            .with("service", &*program.person.id)
+            .with("service_key", &*program.key_id)
             .with("owner", &*self.owner.id)
             .with("outsider", &*self.outsider.id)
             .with("key", key())
@@ -109,7 +117,7 @@ impl Cast {
     async fn group(&self, column: &str, caller: &Person) -> Template {
         let members = [&self.admin, &self.member, &self.guest, &self.ex_member];
         let group = self.owner.starts_group("Lunch", &members).await;
-        let is_in = !matches!(column, "stranger" | "anonymous");
+        let is_in = !matches!(column, "stranger" | "anonymous" | "key");
         let is_new = is_in && caller.name.starts_with("nn.");
         if is_new {
             self.owner.invites(&group, caller).await.expect(201);

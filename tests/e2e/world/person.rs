@@ -114,6 +114,12 @@ impl Person {
         }
     }
 
+    /// A program, which has an API key and no login.
+    pub fn program(address: SocketAddr, name: &str, id: &str, key: &str) -> Self {
+        let (name, id, token) = (name.to_owned(), id.to_owned(), key.to_owned());
+        Self { name, id, token, refresh_token: String::new(), address, http: reqwest::Client::new() }
+    }
+
     /// The same person at another node.
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }

@@ -12,7 +12,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::{
-    credentials::{Identity, Scopes},
+    credentials::{Identity, Proof, Scopes},
     domain::{
         ConversationCreated, EventId, History, Kind, LoginId, MemberAdded, MemberRemoved, NewMember,
         Recorded, Role, Status, Time,
@@ -91,6 +91,7 @@ impl Guest {
             user: user(number),
             login: LoginId::known(Uuid::nil()),
             expires_at: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            proof: Proof::Login,
             via: None,
             scopes: Scopes::PERSON,
         };

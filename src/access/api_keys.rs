@@ -1,0 +1,113 @@
+//! Authentication by API key.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use tokio::time::timeout;
+
+use super::bearer::{Bearers, NotAuthenticated};
+use crate::{
+    accounts::key_use::{self, StoredKey},
+    credentials::{Identity, KeyId, PresentedKey, Proof},
+    limits::{BudgetKey, Policy},
+};
+
+/// The bound on the time that one socket or stream can stay open by a key. A key that ends earlier ends them earlier, by
+/// the deny set.
+const BOUND: Duration = Duration::from_secs(366 * 86_400);
+/// The time between two notes of the use of a key.
+const NOTE: Duration = Duration::from_secs(60);
+/// Timeout of such a note: a request does not wait for it for long, and goes on without it.
+const NOTED: Duration = Duration::from_millis(250);
+
+impl Bearers {
+    pub(super) async fn by_key(
+        &self,
+        bearer: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Identity, NotAuthenticated> {
+        let presented = PresentedKey::parse(bearer).ok_or(NotAuthenticated::InvalidKey)?;
+        let key = match self.keys.known(presented.id) {
+            Some(known) if known.is_fresh() && !self.has_news(known.key.as_deref()) => known.key,
+            known => {
+                let was_right =
+                    known.is_some_and(|known| known.key.is_some_and(|key| presented.has(&key.hash)));
+                self.look_up(&presented, from, was_right).await?
+            }
+        };
+        let key = key.filter(|key| presented.has(&key.hash)).ok_or(NotAuthenticated::InvalidKey)?;
+        self.judge(&key, from)
+    }
+
+    /// Whether the deny set has a key that looks alive.
+    fn has_news(&self, key: Option<&StoredKey>) -> bool {
+        key.is_some_and(|key| !key.is_revoked && !self.is_over(key) && self.revoked.contains(key.id))
+    }
+
+    fn is_over(&self, key: &StoredKey) -> bool {
+        key.expires_at.is_some_and(|end| end <= self.clock.now())
+    }
+
+    fn judge(&self, key: &StoredKey, from: Option<IpAddr>) -> Result<Identity, NotAuthenticated> {
+        if key.is_revoked {
+            return Err(NotAuthenticated::InvalidKey);
+        }
+        if self.is_over(key) {
+            return Err(NotAuthenticated::KeyExpired);
+        }
+        if key.is_suspended {
+            return Err(NotAuthenticated::Suspended);
+        }
+        if !key.networks.let_in(from) {
+            return Err(NotAuthenticated::ForeignAddress);
+        }
+        Ok(Identity {
+            user: key.account,
+            login: key.id,
+            proof: Proof::Key,
+            expires_at: self.clock.now().plus(BOUND),
+            via: None,
+            scopes: key.scopes,
+        })
+    }
+
+    /// Asks the database for a key. A guess costs its address a unit for as long as the look-up takes, so that an address
+    /// has no more look-ups under way than its budget; the edge takes the unit for good when the guess was wrong. A key
+    /// that was right before costs nothing: programs behind one address do not spend the budget of one another.
+    async fn look_up(
+        &self,
+        presented: &PresentedKey,
+        from: Option<IpAddr>,
+        was_right: bool,
+    ) -> Result<Option<Arc<StoredKey>>, NotAuthenticated> {
+        let budget = from.filter(|_| !was_right).map(BudgetKey::address);
+        let _turn = self.keys.turn(presented.id).await;
+        if let Some(known) = self.keys.known(presented.id)
+            && known.is_fresh()
+            && !self.has_news(known.key.as_deref())
+        {
+            return Ok(known.key);
+        }
+        if let Some(budget) = budget {
+            self.limits.admit(Policy::Address, budget)?;
+        }
+        let asked = self.keys.ask(presented.id).await;
+        if let Some(budget) = budget {
+            self.limits.give_back_unseen(Policy::Address, budget, 1);
+        }
+        let key = asked?.key;
+        if let Some(key) = key.as_ref().filter(|key| presented.has(&key.hash)) {
+            self.note_use(key, presented.id, from).await;
+        }
+        Ok(key)
+    }
+
+    /// Notes the use of a key. A key is asked for once a minute while it is in use, so a note at each look-up is enough.
+    async fn note_use(&self, key: &StoredKey, id: KeyId, from: Option<IpAddr>) {
+        let note = key_use::note(&self.pool, key.id, from, self.clock.now(), NOTE);
+        match timeout(NOTED, note).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, key = %id, "could not note the use of a key"),
+            Err(_) => tracing::debug!(key = %id, "could not note the use of a key in time"),
+        }
+    }
+}

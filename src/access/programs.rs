@@ -1,0 +1,251 @@
+//! Service accounts and their keys: making, replacing and ending them.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use zeroize::Zeroizing;
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts::{
+        By, ListedKey, ServiceAccount, Stamp,
+        api_keys::{self, KeyError, NewKey},
+        programs::{self, ServicePlace},
+    },
+    clock::Clock,
+    credentials::{DeviceName, DisplayName, MadeKey, Network, Scopes, Username},
+    domain::{LoginId, Time, UserId},
+};
+
+/// How long a replaced key works beside the new one, unless the request says otherwise.
+pub(crate) const OVERLAP: Duration = Duration::from_secs(86_400);
+/// The longest time for which both work.
+pub(crate) const MAX_OVERLAP: Duration = Duration::from_secs(604_800);
+
+/// The account of a program to make.
+#[derive(Debug)]
+pub(crate) struct NewService {
+    /// The unique name.
+    pub username: Username,
+    /// The name to show.
+    pub display_name: DisplayName,
+    /// What its keys may do at most.
+    pub scopes: Scopes,
+}
+
+/// A key to make.
+#[derive(Debug)]
+pub(crate) struct WantedKey {
+    /// The name that people give to the key.
+    pub name: DeviceName,
+    /// What it may do; `None` for all that the account may grant.
+    pub scopes: Option<Scopes>,
+    /// How long it lives; `None` for ever.
+    pub expires_in: Option<Duration>,
+    /// The networks from which it may be used; none for all.
+    pub networks: Vec<Network>,
+}
+
+/// A key that was made. Its text is shown this once.
+pub(crate) struct GrantedKey {
+    /// The id of the key.
+    pub id: LoginId,
+    /// The whole key.
+    pub text: Zeroizing<String>,
+    /// What it may do.
+    pub scopes: Scopes,
+    /// The time at which it ends.
+    pub expires_at: Option<Time>,
+}
+
+/// A key that was replaced.
+pub(crate) struct Rotated {
+    /// The new key.
+    pub key: GrantedKey,
+    /// The time at which the old key ends.
+    pub old_expires_at: Time,
+    /// Whether that is now.
+    pub is_over: bool,
+}
+
+/// Why a service account or a key was not made or changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ServiceError {
+    /// The account does not have a scope that the key wants.
+    #[error("the service account does not have all of these scopes: give it a key of its own scopes")]
+    NotGranted,
+    /// There is a service account already.
+    #[error("there is a service account already: use its key with `verbatim services add`")]
+    NotTheFirst,
+    /// The service account has as many live keys as it may.
+    #[error("the service account has {} keys: revoke a key first", api_keys::MAX_KEYS)]
+    TooManyKeys,
+    /// All other reasons.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+}
+
+impl From<KeyError> for ServiceError {
+    fn from(error: KeyError) -> Self {
+        match error {
+            KeyError::NotFound => AccessError::NotFound.into(),
+            KeyError::TooMany => Self::TooManyKeys,
+            KeyError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for ServiceError {
+    fn from(outage: sqlx::Error) -> Self {
+        Self::Access(outage.into())
+    }
+}
+
+/// Makes the account of a program.
+pub(crate) async fn add_service(
+    pool: &PgPool,
+    clock: &Clock,
+    new: NewService,
+    by: By,
+) -> Result<ServiceAccount, ServiceError> {
+    make_service(pool, clock, new, ServicePlace::Beside, by).await
+}
+
+/// Makes the first service account of an installation and its first key, both with all of its scopes.
+pub(crate) async fn bootstrap(
+    pool: &PgPool,
+    clock: &Clock,
+    new: NewService,
+) -> Result<(ServiceAccount, GrantedKey), ServiceError> {
+    let account = make_service(pool, clock, new, ServicePlace::First, By::default()).await?;
+    let name = DeviceName::parse("bootstrap").expect("a name of letters");
+    let wanted = WantedKey { name, scopes: None, expires_in: None, networks: Vec::new() };
+    let key = add_key(pool, clock, account.id, wanted, By::default()).await?;
+    Ok((account, key))
+}
+
+async fn make_service(
+    pool: &PgPool,
+    clock: &Clock,
+    new: NewService,
+    place: ServicePlace,
+    by: By,
+) -> Result<ServiceAccount, ServiceError> {
+    let NewService { username, display_name, scopes } = new;
+    let (id, created_at) = (clock.id(UserId::known), clock.now());
+    let account = ServiceAccount { id, username, display_name, scopes, created_at };
+    let made = programs::add(pool, &account, place, Stamp::now(clock, by)).await;
+    made.map_err(AccessError::from)?.map(|()| account).ok_or(ServiceError::NotTheFirst)
+}
+
+/// The service accounts, the latest first, from behind the one that `after` names.
+pub(crate) async fn services(
+    pool: &PgPool,
+    after: Option<(Time, UserId)>,
+    limit: i64,
+) -> Result<Vec<ServiceAccount>, ServiceError> {
+    Ok(programs::list(pool, after, limit).await?)
+}
+
+/// Makes a key of a service account.
+pub(crate) async fn add_key(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+    wanted: WantedKey,
+    by: By,
+) -> Result<GrantedKey, ServiceError> {
+    let granted = programs::scopes(pool, account).await?.ok_or(AccessError::NotFound)?;
+    let scopes = wanted.scopes.unwrap_or(granted);
+    if scopes.and(granted) != scopes {
+        return Err(ServiceError::NotGranted);
+    }
+    let (made, stamp) = (MadeKey::draw(), Stamp::now(clock, by));
+    let key = NewKey {
+        id: clock.id(LoginId::known),
+        public: made.id,
+        hash: made.hash,
+        name: wanted.name.to_string(),
+        scopes,
+        addresses: wanted.networks.iter().map(Network::to_string).collect(),
+        expires_at: wanted.expires_in.map(|life| stamp.at.plus(life)),
+    };
+    api_keys::add(pool, account, &key, stamp).await?;
+    Ok(GrantedKey { id: key.id, text: made.text, scopes, expires_at: key.expires_at })
+}
+
+/// The live keys of a service account, the latest first.
+pub(crate) async fn keys(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+) -> Result<Vec<ListedKey>, ServiceError> {
+    programs::scopes(pool, account).await?.ok_or(AccessError::NotFound)?;
+    Ok(api_keys::list(pool, account, clock.now()).await?)
+}
+
+/// Replaces a key by a new one with the same name, rights and life. The old key works for the overlap. The caller has to
+/// tell the nodes of the old key if it ends at once.
+pub(crate) async fn rotate_key(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+    old: LoginId,
+    overlap: Duration,
+    by: By,
+) -> Result<Rotated, ServiceError> {
+    let (made, stamp) = (MadeKey::draw(), Stamp::now(clock, by));
+    let id = clock.id(LoginId::known);
+    let successor = |old: ListedKey| NewKey {
+        id,
+        public: made.id,
+        hash: made.hash,
+        name: old.name,
+        scopes: old.scopes,
+        addresses: old.addresses,
+        expires_at: old.expires_at.map(|end| stamp.at.plus(end.since(old.created_at))),
+    };
+    let until = stamp.at.plus(overlap);
+    let (new, old_expires_at) = api_keys::rotate(pool, account, old, until, successor, stamp).await?;
+    let key = GrantedKey { id, text: made.text, scopes: new.scopes, expires_at: new.expires_at };
+    Ok(Rotated { key, old_expires_at, is_over: old_expires_at <= stamp.at })
+}
+
+/// Ends a key in the database. The caller has to tell the nodes, also of a key that has ended before, because the first
+/// request may have failed between the database and the nodes.
+pub(crate) async fn revoke_key(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+    key: LoginId,
+    by: By,
+) -> Result<(), ServiceError> {
+    match api_keys::revoke(pool, account, key, Stamp::now(clock, by)).await? {
+        false => Err(AccessError::NotFound.into()),
+        true => Ok(()),
+    }
+}
+
+impl Access {
+    /// Replaces a key ([`rotate_key`]). Without an overlap all nodes refuse the old key from now on.
+    pub(crate) async fn replace_key(
+        &self,
+        account: UserId,
+        old: LoginId,
+        overlap: Duration,
+        by: By,
+    ) -> Result<Rotated, ServiceError> {
+        let rotated = rotate_key(&self.pool, &self.clock, account, old, overlap, by).await?;
+        if rotated.is_over {
+            self.cut_off(&[old]).await;
+        }
+        Ok(rotated)
+    }
+
+    /// Ends a key on all nodes.
+    pub(crate) async fn revoke_key(&self, account: UserId, key: LoginId, by: By) -> Result<(), ServiceError> {
+        revoke_key(&self.pool, &self.clock, account, key, by).await?;
+        self.cut_off(&[key]).await;
+        Ok(())
+    }
+}

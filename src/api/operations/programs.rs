@@ -1,0 +1,130 @@
+//! The accounts of programs.
+
+use poem_openapi::{Object, OpenApi, param::Query, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{self, Access, NewService},
+    api::{
+        Body, Caller, Cursor, Few, Keyed, Limit, Page, Reply, SignedIn,
+        http::{examples, reply::Created, scopes::of_words, typed::at},
+        operations::tag::Tag,
+    },
+    credentials::{DisplayName, Scope, Username},
+    domain::{Time, UserId, UserKind},
+};
+
+/// The most scopes in a list.
+pub(in crate::api) const SCOPES: usize = 64;
+
+/// The data of a new service account
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewServiceAccount {
+    /// The unique name, by the rules of the user names of people
+    #[oai(validator(min_length = 1, max_length = 64))]
+    username: String,
+    /// The name that other users see: one line of at most 128 bytes of UTF-8
+    #[oai(validator(min_length = 1, max_length = 128))]
+    display_name: String,
+    /// What the keys of the account may do at most
+    scopes: Few<String, SCOPES>,
+}
+
+impl Example for NewServiceAccount {
+    fn example() -> Self {
+        Self { username: "shop".into(), display_name: "The shop".into(), scopes: scopes() }
+    }
+}
+
+/// The account of a program
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct ServiceAccount {
+    /// The id of the user
+    id: UserId,
+    /// The unique name
+    username: String,
+    /// The name that other users see
+    display_name: String,
+    /// `service`
+    kind: UserKind,
+    /// What the keys of the account may do at most
+    scopes: Vec<String>,
+    /// The time at which the account was made
+    created_at: Time,
+}
+
+impl From<access::ServiceAccount> for ServiceAccount {
+    fn from(account: access::ServiceAccount) -> Self {
+        Self {
+            id: account.id,
+            username: account.username.to_string(),
+            display_name: account.display_name.to_string(),
+            kind: UserKind::Service,
+            scopes: account.scopes.words(),
+            created_at: account.created_at,
+        }
+    }
+}
+
+impl Example for ServiceAccount {
+    fn example() -> Self {
+        Self {
+            id: examples::ben(),
+            username: "shop".into(),
+            display_name: "The shop".into(),
+            kind: UserKind::Service,
+            scopes: scopes::<SCOPES>().into_vec(),
+            created_at: examples::time(),
+        }
+    }
+}
+
+/// Scopes for examples.
+pub(in crate::api) fn scopes<const MOST: usize>() -> Few<String, MOST> {
+    [Scope::ConversationsRead, Scope::MessagesWrite].iter().map(|scope| scope.word().to_owned()).collect()
+}
+
+pub(in crate::api) struct Programs {
+    pub(in crate::api) access: Access,
+}
+
+#[OpenApi(tag = "Tag::Services")]
+impl Programs {
+    /// Make a service account
+    ///
+    /// Makes the account of a program. It has no password and no logins: it acts by API keys. Needs the scope
+    /// `admin:services`. A word in `scopes` that is no scope is refused with `unknown_scope`.
+    #[oai(path = "/admin/services", method = "post", operation_id = "add_service")]
+    async fn add(
+        &self,
+        caller: Caller,
+        body: Body<NewServiceAccount>,
+    ) -> Result<Created<ServiceAccount>, Keyed> {
+        let NewServiceAccount { username, display_name, scopes } = body.0;
+        let username = at("/username", Username::parse(&username))?;
+        let display_name = at("/display_name", DisplayName::parse(&display_name))?;
+        let new = NewService { username, display_name, scopes: of_words("/scopes", scopes.into_vec())? };
+        let Access { pool, clock, .. } = &self.access;
+        let made = access::add_service(pool, clock, new, caller.by()).await?;
+        Ok(Created { location: format!("/v1/users/{}", made.id), body: made.into() })
+    }
+
+    /// List service accounts
+    ///
+    /// Lists the service accounts, the latest first. Needs the scope `admin:services`.
+    #[oai(path = "/admin/services", method = "get", operation_id = "list_services")]
+    async fn list(
+        &self,
+        _caller: Caller,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<(Time, UserId)>>>,
+    ) -> Result<Reply<Page<ServiceAccount>>, SignedIn> {
+        let after = cursor.0.map(|cursor| cursor.0);
+        let found = access::services(&self.access.pool, after, limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |last| (last.created_at, last.id));
+        Ok(Reply(page.map(ServiceAccount::from)))
+    }
+}

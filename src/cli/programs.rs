@@ -1,0 +1,155 @@
+//! `services`: the accounts of programs, and their API keys.
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use crate::{
+    app::{self, AppError, Ask},
+    cli::servers::Servers,
+    domain::{LoginId, UserId},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Programs {
+    #[command(subcommand)]
+    what: What,
+
+    #[command(flatten)]
+    servers: Servers,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Makes the first service account of this installation, with all scopes, and prints its key once.
+    Bootstrap {
+        /// User name of the service account.
+        #[arg(long, value_name = "NAME", default_value = "backend")]
+        username: String,
+    },
+    /// Makes a service account.
+    Add {
+        /// User name of the service account.
+        #[arg(value_name = "NAME")]
+        username: String,
+
+        /// Name that users see. [default: the user name]
+        #[arg(long, value_name = "NAME")]
+        display_name: Option<String>,
+
+        /// What its keys may do at most, separated by commas: conversations:read,messages:write.
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
+        scopes: Vec<String>,
+    },
+    /// Lists the service accounts.
+    List,
+    /// Makes, lists, replaces and revokes API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Makes a key and prints it once.
+    Add {
+        /// Id of the service account.
+        service: UserId,
+
+        /// Name of the key.
+        #[arg(long, value_name = "NAME", default_value = "key")]
+        name: String,
+
+        /// What the key may do, separated by commas. [default: all that the service account may]
+        #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
+        scopes: Option<Vec<String>>,
+
+        /// Life of the key, in seconds. [default: until it is revoked]
+        #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=315_360_000))]
+        expires_in: Option<u64>,
+
+        /// Networks from which the key may be used, separated by commas: 10.0.0.0/8,fd00::/8. [default: all]
+        #[arg(long, value_name = "NETWORKS", value_delimiter = ',')]
+        addresses: Vec<String>,
+    },
+    /// Lists the live keys of a service account.
+    List {
+        /// Id of the service account.
+        service: UserId,
+    },
+    /// Makes a key in the place of another one, and prints it once.
+    Rotate {
+        /// Id of the service account.
+        service: UserId,
+
+        /// Id of the old key.
+        key: LoginId,
+
+        /// Time in which both keys work, in seconds.
+        #[arg(long, value_name = "SECONDS", default_value_t = 86_400,
+              value_parser = clap::value_parser!(u64).range(0..=604_800))]
+        overlap: u64,
+    },
+    /// Revokes a key on all nodes.
+    Revoke {
+        /// Id of the service account.
+        service: UserId,
+
+        /// Id of the key.
+        key: LoginId,
+    },
+}
+
+impl Programs {
+    pub(super) fn servers(&self) -> &Servers {
+        &self.servers
+    }
+}
+
+impl From<What> for Ask {
+    fn from(what: What) -> Self {
+        match what {
+            What::Bootstrap { username } => Self::Bootstrap { username },
+            What::Add { username, display_name, scopes } => Self::Add { username, display_name, scopes },
+            What::List => Self::List,
+            What::Keys(Keys::Add { service, name, scopes, expires_in, addresses }) => {
+                Self::AddKey { service, name, scopes, expires_in, addresses }
+            }
+            What::Keys(Keys::List { service }) => Self::Keys { service },
+            What::Keys(Keys::Rotate { service, key, overlap }) => {
+                Self::Rotate { service, key, overlap_s: overlap }
+            }
+            What::Keys(Keys::Revoke { service, key }) => Self::Revoke { service, key },
+        }
+    }
+}
+
+pub(super) async fn programs(Programs { what, servers }: Programs) -> Result<(), AppError> {
+    let answer = app::programs(&servers.addresses()?, what.into()).await?;
+    match answer["items"].as_array() {
+        Some(items) if items.is_empty() => println!("none"),
+        Some(items) => items.iter().for_each(|item| println!("{}", line(item))),
+        None if answer.is_null() => println!("the key is revoked on all nodes"),
+        None => {
+            if let Some(service) = answer.get("service") {
+                println!("service  {}", line(service));
+            }
+            println!("{}", line(&answer));
+            if answer.get("key").is_some() {
+                println!("The key is shown this once: keep it, for example as VERBATIM_KEY.");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An object of the answer in one line: what identifies it first.
+fn line(object: &Value) -> String {
+    let texts = ["id", "username", "name", "prefix", "key", "expires_at", "old_expires_at", "last_used_at"];
+    let text = |field: &&str| object[*field].as_str().map(|text| format!("{field} {text}"));
+    let lists = ["scopes", "addresses"];
+    let list = |field: &&str| {
+        let words: Vec<&str> = object[*field].as_array()?.iter().filter_map(Value::as_str).collect();
+        (!words.is_empty()).then(|| format!("{field} {}", words.join(",")))
+    };
+    let parts: Vec<String> = texts.iter().filter_map(text).chain(lists.iter().filter_map(list)).collect();
+    parts.join("  ")
+}
