@@ -34,7 +34,7 @@ use durable::durable;
 use patience::{RETRY, patiently};
 
 use crate::{
-    access::{Access, Bearers, EXCHANGES},
+    access::{Access, Bearers, EXCHANGES, PROVISIONING},
     accounts,
     admin::{self, Health, monitor},
     api,
@@ -327,6 +327,7 @@ async fn start(
         revoked: revoked.clone(),
         followers: current.followers.clone(),
         commands: commands.clone(),
+        provisioning: Shares::new(PROVISIONING),
         clock: clock.clone(),
     };
     let events = Events {

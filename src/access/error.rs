@@ -1,7 +1,7 @@
 //! The errors of the use cases of access.
 
 use crate::{
-    accounts::{BlockError, RegisterError},
+    accounts::{BlockError, ProvisionError, RegisterError},
     credentials::{BadPassword, Busy},
     issuers::NotProven,
     limits::Exceeded,
@@ -82,6 +82,16 @@ impl From<RegisterError> for AccessError {
             RegisterError::UsernameTaken => Self::UsernameTaken,
             RegisterError::InvalidInvite => Self::InvalidInvite,
             RegisterError::Database(outage) => outage.into(),
+        }
+    }
+}
+
+impl From<ProvisionError> for AccessError {
+    fn from(error: ProvisionError) -> Self {
+        match error {
+            ProvisionError::UsernameTaken => Self::UsernameTaken,
+            ProvisionError::JustMade => Self::Busy(Busy),
+            ProvisionError::Database(outage) => outage.into(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         By, NewLogin, Stamp,
         external::{self, Creation, Newcomer, Subject},
     },
-    credentials::{DeviceName, refresh_token},
+    credentials::{DeviceName, Terms, refresh_token},
     domain::{LoginId, UserId},
     issuers::{Issuer, NotProven, Proven},
     limits::{BudgetKey, Policy},
@@ -51,11 +51,12 @@ impl Access {
         let token = refresh_token::make(tokens.keys(), id, 0, &salt);
         let token_hash = &refresh_token::hash_of(&token)[..];
         let (device, place) = (exchange.device.as_ref(), self.place(exchange.from));
-        let login = NewLogin { user, id, device, place, token_hash, salt: &salt };
+        let (place, terms) = (Some(place), Terms::default());
+        let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
         let begun = external::begin(pool, &login, subject(&proven), proven.session.as_deref(), now).await?;
         let displaced = begun.ok_or(AccessError::Suspended)?;
         self.cut_off(&displaced).await;
-        Ok(Grant::of(tokens, user, id, 0, now, &token))
+        Ok(Grant::of(tokens, user, id, terms, 0, now, &token))
     }
 
     async fn prove(&self, token: &str) -> Result<(Proven, std::sync::Arc<Issuer>), NotProven> {

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crate::{
-    credentials::{ACCESS_LIFE, Tokens},
+    credentials::{Terms, Tokens},
     domain::{LoginId, Time, UserId},
 };
 
@@ -36,6 +36,7 @@ impl Grant {
         tokens: &Tokens,
         user: UserId,
         login: LoginId,
+        terms: Terms,
         generation: i32,
         begun: Time,
         refresh_token: &str,
@@ -43,8 +44,8 @@ impl Grant {
         Self {
             user,
             login,
-            access_token: tokens.issue(user, login, begun, format!("{login}.{generation}")),
-            expires_in: ACCESS_LIFE,
+            access_token: tokens.issue_on(terms, user, login, begun, format!("{login}.{generation}")),
+            expires_in: terms.life,
             refresh_token: refresh_token.to_owned(),
         }
     }

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::{attempts::Checked, error::AccessError, grant::Grant, needs::Access};
 use crate::{
-    accounts::{self, By, Login, NewLogin, Revocation, Stamp},
-    credentials::{Busy, DeviceName, Password, Turn, refresh_token},
+    accounts::{self, Begun, By, Login, NewLogin, Revocation, Stamp},
+    credentials::{Busy, DeviceName, Password, Terms, Turn, refresh_token},
     domain::{LoginId, Time, UserId},
     limits::Policy,
 };
@@ -46,10 +46,15 @@ impl Access {
             let token = refresh_token::make(tokens.keys(), id, 0, &salt);
             let token_hash = &refresh_token::hash_of(&token)[..];
             let (device, place) = (device.as_ref(), self.place(*from));
-            let login = NewLogin { user, id, device, place, token_hash, salt: &salt };
-            if let Some(displaced) = accounts::begin(pool, &login, &hash, renewed.as_ref(), now).await? {
-                self.cut_off(&displaced).await;
-                return Ok(Grant::of(tokens, user, id, 0, now, &token));
+            let (place, terms) = (Some(place), Terms::default());
+            let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
+            match accounts::begin(pool, &login, &hash, renewed.as_ref(), now).await? {
+                Begun::Now(displaced) => {
+                    self.cut_off(&displaced).await;
+                    return Ok(Grant::of(tokens, user, id, terms, 0, now, &token));
+                }
+                Begun::Deactivated => return Err(AccessError::Suspended),
+                Begun::OtherPassword => {}
             }
         }
         Err(Busy.into())

@@ -11,6 +11,8 @@ mod blocks;
 mod error;
 mod exchange;
 mod grant;
+mod host_conversations;
+mod host_logins;
 mod invitations;
 mod invites;
 mod logins;
@@ -19,6 +21,7 @@ mod newcomers;
 mod passwords;
 mod people;
 mod programs;
+mod provision;
 mod recovery;
 mod refresh;
 mod revoking;
@@ -28,8 +31,11 @@ pub use error::AccessError;
 pub(crate) use exchange::EXCHANGES;
 pub use exchange::Exchange;
 pub use grant::Grant;
+pub use host_conversations::{HostConversationFound, HostConversationWanted};
+pub use host_logins::HostLogin;
 pub use logins::Attempt;
 pub use needs::Access;
+pub(crate) use needs::PROVISIONING;
 pub(crate) use programs::{
     GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
     keys, revoke_key, rotate_key, services,
@@ -41,5 +47,6 @@ pub(crate) use invites::{
 pub(crate) use recovery::{RECOVERY_DEFAULT, RECOVERY_LIFE, Recovery, issue_recovery};
 
 pub(crate) use crate::accounts::{
-    Account, AccountChanges, By, Invitation, InviteCode, ListedKey, Login, MAX_LOGINS, ServiceAccount,
+    Account, AccountChanges, By, HostUser, Invitation, InviteCode, ListedKey, Login, MAX_LOGINS,
+    ProvisionedUser, ServiceAccount,
 };

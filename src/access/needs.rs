@@ -1,17 +1,29 @@
 //! The parts of the node that the use cases of access need.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::PgPool;
+use tokio::sync::Semaphore;
 
 use crate::{
     clock::Clock,
     commands::Commands,
     credentials::{Hasher, Registration, Tokens},
+    domain::UserId,
     issuers::Issuers,
     limits::RateLimits,
     live::{Followers, Revoked},
-    shares::Shares,
+    shares::{Shares, Sizes},
+};
+
+/// The bounds of provisioning. Requests about one user wait for one another in the database, so without a bound those
+/// of one service account would hold all connections to it.
+pub(crate) const PROVISIONING: Sizes = Sizes {
+    of_node: Semaphore::MAX_PERMITS,
+    of_one: 4,
+    waiting_of_one: 252,
+    waiting: Semaphore::MAX_PERMITS,
+    patience: Duration::from_secs(10),
 };
 
 /// Registering, logging in, and ending access. Cheap to clone.
@@ -39,6 +51,8 @@ pub struct Access {
     pub commands: Commands,
     /// Who may register.
     pub registration: Registration,
+    /// The requests of each service account that provision something now.
+    pub provisioning: Shares<UserId>,
     /// The source of times and ids.
     pub clock: Clock,
 }

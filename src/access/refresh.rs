@@ -73,7 +73,8 @@ impl Access {
         let token = refresh_token::make(self.tokens.keys(), login, generation, &family.salt);
         let next = (generation, &refresh_token::hash_of(&token)[..]);
         let rotated = accounts::refresh::rotate(&self.pool, login, family.generation, next, now).await?;
-        Ok(rotated.then(|| Grant::of(&self.tokens, family.user, login, generation, now, &token)))
+        Ok(rotated
+            .then(|| Grant::of(&self.tokens, family.user, login, family.terms, generation, now, &token)))
     }
 }
 
@@ -93,9 +94,9 @@ fn judge(family: &Family, presented: &Presented, text: &str, tokens: &Tokens, no
 }
 
 fn answer_again(tokens: &Tokens, login: LoginId, family: &Family) -> Option<Grant> {
-    let Family { user, generation, salt, token_hash, rotated_at, .. } = family;
+    let Family { user, terms, generation, salt, token_hash, rotated_at, .. } = family;
     let token = refresh_token::make_again(tokens.keys(), login, *generation, salt, token_hash)?;
-    Some(Grant::of(tokens, *user, login, *generation, *rotated_at, &token))
+    Some(Grant::of(tokens, *user, login, *terms, *generation, *rotated_at, &token))
 }
 
 #[cfg(test)]
@@ -103,7 +104,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{accounts::refresh::WHOLE_LIFE, credentials::Keys, domain::UserId};
+    use crate::{
+        accounts::refresh::WHOLE_LIFE,
+        credentials::{Keys, Terms},
+        domain::UserId,
+    };
 
     const SALT: &[u8] = &[3; 16];
 
@@ -127,6 +132,7 @@ mod tests {
     fn family(tokens: &Tokens) -> Family {
         Family {
             user: UserId::known(login().uuid()),
+            terms: Terms::default(),
             generation: 5,
             token_hash: refresh_token::hash_of(&token(tokens, 5)).to_vec(),
             salt: SALT.to_vec(),
@@ -196,7 +202,7 @@ mod tests {
         let tokens = tokens();
         let family = family(&tokens);
         let user = family.user;
-        let first = Grant::of(&tokens, user, login(), 5, start(), &token(&tokens, 5));
+        let first = Grant::of(&tokens, user, login(), Terms::default(), 5, start(), &token(&tokens, 5));
         assert_eq!(answer_again(&tokens, login(), &family), Some(first));
     }
 

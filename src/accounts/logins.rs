@@ -12,7 +12,7 @@ use crate::{
         refresh::{IDLE_LIFE, WHOLE_LIFE},
     },
     clock::Clock,
-    credentials::{DeviceName, PasswordHash},
+    credentials::{DeviceName, PasswordHash, Terms},
     domain::{AccountField, AccountUpdated, Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
@@ -31,12 +31,27 @@ pub(crate) struct NewLogin<'a> {
     pub id: LoginId,
     /// The name that the owner gives to the device.
     pub device: Option<&'a DeviceName>,
-    /// The group of addresses from which the password came.
-    pub place: u64,
+    /// The group of addresses from which the password came; `None` for a login that a host application began.
+    pub place: Option<u64>,
     /// The hash of the first refresh token.
     pub token_hash: &'a [u8],
     /// The salt of all refresh tokens of the login.
     pub salt: &'a [u8],
+    /// The terms of its access tokens.
+    pub terms: Terms,
+    /// How long the login lives if it cannot be refreshed.
+    pub ends_with: Option<Duration>,
+}
+
+/// The result of beginning a login with a password.
+#[derive(Debug)]
+pub(crate) enum Begun {
+    /// The login has begun. The oldest logins, which end to make room, are these.
+    Now(Vec<LoginId>),
+    /// The account no longer has the hash that was checked, and nothing has changed.
+    OtherPassword,
+    /// The account is deactivated, and nothing has changed.
+    Deactivated,
 }
 
 /// A login as its owner sees it.
@@ -66,18 +81,21 @@ pub(crate) enum Revocation {
 }
 
 /// Begins a login, and stores the hash `renewed`, if given, in place of `checked`. The oldest logins beyond
-/// [`MAX_LOGINS`] end, and are returned. `None`: the account no longer has the hash `checked`, and nothing
-/// has changed.
+/// [`MAX_LOGINS`] end, and are returned.
 pub(crate) async fn begin(
     pool: &PgPool,
     login: &NewLogin<'_>,
     checked: &PasswordHash,
     renewed: Option<&PasswordHash>,
     now: Time,
-) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
+) -> Result<Begun, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     if !still_has(&mut transaction, login.user, checked).await? {
-        return Ok(None);
+        return Ok(Begun::OtherPassword);
+    }
+    // The lock of `still_has` is the one behind which an account is deactivated.
+    if !is_active(&mut transaction, login.user).await? {
+        return Ok(Begun::Deactivated);
     }
     if let Some(renewed) = renewed {
         set_password(&mut transaction, login.user, renewed).await?;
@@ -85,7 +103,7 @@ pub(crate) async fn begin(
     insert(&mut transaction, login, now).await?;
     let displaced = make_room(&mut transaction, login.user, now).await?;
     transaction.commit().await?;
-    Ok(Some(displaced))
+    Ok(Begun::Now(displaced))
 }
 
 /// Stores the hash `new` in place of `checked`, and ends all logins of the account but `kept`. The ended
@@ -264,6 +282,13 @@ async fn still_has(
     Ok(now.flatten().as_deref() == Some(hash.as_str()))
 }
 
+async fn is_active(transaction: &mut Transaction<'_, Postgres>, user: UserId) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1")
+        .bind(user.uuid())
+        .fetch_one(&mut **transaction)
+        .await
+}
+
 pub(super) async fn set_password(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -285,8 +310,8 @@ pub(super) async fn insert(
     sqlx::query(
         "insert into auth.login
              (id, account_id, device, generation, token_hash, salt, created_at, rotated_at, last_used_at, expires_at,
-              place)
-         values ($1, $2, $3, 0, $4, $5, $6, $6, $6, $7, $8)",
+              place, via, life_s)
+         values ($1, $2, $3, 0, $4, $5, $6, $6, $6, $7, $8, $9, case when $9 is null then null else $10 end)",
     )
     .bind(login.id.uuid())
     .bind(login.user.uuid())
@@ -294,8 +319,10 @@ pub(super) async fn insert(
     .bind(login.token_hash)
     .bind(login.salt)
     .bind(now.datetime())
-    .bind(now.plus(WHOLE_LIFE).datetime())
-    .bind(login.place.cast_signed())
+    .bind(now.plus(login.ends_with.unwrap_or(WHOLE_LIFE)).datetime())
+    .bind(login.place.map(u64::cast_signed))
+    .bind(login.terms.via.map(UserId::uuid))
+    .bind(login.terms.life_in_seconds())
     .execute(&mut **transaction)
     .await?;
     Ok(())

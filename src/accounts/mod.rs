@@ -1,11 +1,13 @@
 //! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
+mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
 pub(crate) mod external;
 pub(crate) mod failures;
+mod host_logins;
 mod installation;
 pub(crate) mod invitations;
 pub(crate) mod invite_codes;
@@ -15,21 +17,24 @@ mod nodes;
 mod outbox;
 mod people;
 pub(crate) mod programs;
+mod provisioned;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
 mod settings;
 mod shared_key;
 
+pub(crate) use self::activity::{deactivate, reactivate};
 pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
 pub(crate) use self::budgets::Budget;
 pub(crate) use self::failures::FailureKeys;
+pub(crate) use self::host_logins::{HostLoginError, begin_for_host};
 pub(crate) use self::installation::{cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, take_turn};
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::invite_codes::InviteCode;
 pub(crate) use self::logins::{
-    Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
+    Begun, Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
     revoke_begun_before, revoked_since,
 };
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
@@ -38,6 +43,10 @@ pub(crate) use self::people::{
     Account, AccountChanges, RegisterError, by_username, change, existing, find, find_many, register, saw,
 };
 pub(crate) use self::programs::ServiceAccount;
+pub(crate) use self::provisioned::{
+    HostUser, ProvisionError, ProvisionedUser, TENANT, change_provisioned, external_ids, make_provisioned,
+    provisioned, provisioned_one,
+};
 pub(crate) use self::refresh::Family;
 pub(crate) use self::settings::{
     ConversationSettings, Muted, SettingChanges, SettingError, archived, settings, settle, unarchive,

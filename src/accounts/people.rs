@@ -66,7 +66,7 @@ macro_rules! columns {
 }
 
 #[derive(FromRow)]
-struct AccountRow {
+pub(super) struct AccountRow {
     id: Uuid,
     username: String,
     display_name: String,

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     accounts::audit::{self, Stamp},
+    credentials::Terms,
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
 };
 
@@ -26,6 +27,8 @@ pub(crate) const WHOLE_LIFE: Duration = Duration::from_secs(30 * 86_400);
 pub(crate) struct Family {
     /// The account.
     pub user: UserId,
+    /// The terms of the access tokens.
+    pub terms: Terms,
     /// How many tokens have been spent.
     pub generation: i32,
     /// The hash of the latest token.
@@ -47,6 +50,8 @@ pub(crate) struct Family {
 #[derive(FromRow)]
 struct Row {
     account_id: Uuid,
+    via: Option<Uuid>,
+    life_s: Option<i32>,
     generation: i32,
     token_hash: Vec<u8>,
     salt: Vec<u8>,
@@ -61,6 +66,7 @@ impl From<Row> for Family {
     fn from(row: Row) -> Self {
         Self {
             user: UserId::known(row.account_id),
+            terms: Terms::stored(row.via.map(UserId::known), row.life_s),
             generation: row.generation,
             token_hash: row.token_hash,
             salt: row.salt,
@@ -80,7 +86,7 @@ pub(crate) async fn family(
     presented: i32,
 ) -> Result<Option<Family>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
-        "select account_id, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at,
+        "select account_id, via, life_s, generation, token_hash, salt, rotated_at, last_used_at, expires_at, revoked_at,
                 (select spent_at from auth.spent_refresh s where s.login_id = login.id and s.generation = $2)
          from auth.login where id = $1",
     )

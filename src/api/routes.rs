@@ -20,6 +20,9 @@ use crate::{
             blocks::Blocks,
             conversations::Conversations,
             events::Following,
+            host_conversations::HostConversations,
+            host_tokens::HostTokenOperations,
+            host_users::HostUsers,
             info::{About, Info},
             invitations::Invitations,
             invites::Invites,
@@ -74,8 +77,8 @@ type Operations = (
     (Accounts, Recoveries, Invites),
     Logins,
     Me,
-    Users,
-    // poem-openapi takes tuples of at most 16 groups, so two groups share a place.
+    (Users, HostUsers, HostTokenOperations, HostConversations),
+    // poem-openapi takes tuples of at most 16 groups, so some groups share a place.
     (Blocks, Invitations),
     Conversations,
     Settings,
@@ -110,7 +113,12 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         ),
         Logins { access: access.clone() },
         Me { access: access.clone() },
-        Users { access: access.clone() },
+        (
+            Users { access: access.clone() },
+            HostUsers { access: access.clone() },
+            HostTokenOperations { access: access.clone() },
+            HostConversations { access: access.clone() },
+        ),
         (
             Blocks { access: access.clone(), reading: reading.clone() },
             Invitations { access: access.clone(), commands: commands.clone(), reading: reading.clone() },

@@ -209,7 +209,7 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
     let Some(log) = look_at_log(&pool, &addresses.nats, Wanted::default()).await? else {
         return Ok(ended.len());
     };
-    let until = clock.now().plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
+    let until = clock.now().plus(credentials::HOST_LIFE + credentials::LEEWAY);
     for login in &ended {
         log.tell(Signal::Revoked { login: *login, until }).await?;
     }

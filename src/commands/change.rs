@@ -19,14 +19,34 @@ pub struct Changed {
     pub changed: bool,
 }
 
+/// The rules for bringing users in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Those of people: blocks, consent and rate limits.
+    OfPeople,
+    /// Those of a host application, which vouches for the users that it has brought: each has a place.
+    OfHost,
+}
+
 impl Commands {
-    /// Decides on the roster and appends the event; decides again if another node was faster. Within this process, the
-    /// changes of one conversation take turns.
+    /// Changes the roster by the rules of people.
     pub(super) async fn change(
         &self,
         by: UserId,
         id: ConversationId,
         command: &Command,
+    ) -> Result<Changed, Refused> {
+        self.change_by(by, id, command, Rules::OfPeople).await
+    }
+
+    /// Decides on the roster and appends the event; decides again if another node was faster. Within this process, the
+    /// changes of one conversation take turns.
+    pub(super) async fn change_by(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        command: &Command,
+        rules: Rules,
     ) -> Result<Changed, Refused> {
         const ATTEMPTS: usize = 20;
         let tracked = self.of_member(by, id).await?;
@@ -45,10 +65,15 @@ impl Commands {
             let Some(event) = decided? else {
                 return Ok(Changed { position: expected, conversation, changed: false });
             };
-            self.may_bring_in(by, id, &event).await?;
-            if !is_charged {
-                self.charge_members(by, &event)?;
-                is_charged = true;
+            match rules {
+                Rules::OfHost => self.bound.must_have_place(by, &event).await?,
+                Rules::OfPeople => {
+                    self.may_bring_in(by, id, &event).await?;
+                    if !is_charged {
+                        self.charge_members(by, &event)?;
+                        is_charged = true;
+                    }
+                }
             }
             let draft = self.draft(id, by, event, None);
             let (at, done) = match self.log.append_roster(&draft, expected).await {

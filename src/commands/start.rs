@@ -8,8 +8,8 @@ use crate::{
         charge::others_of, deadlines::OWN_EVENT, existing::NotBroughtIn, needs::Commands, refused::Refused,
     },
     domain::{
-        ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, Position, Recorded,
-        Rejection, Time, Title, UserId,
+        ClientId, Command, Conversation, ConversationCreated, ConversationId, Event, NewMember, Position,
+        Recorded, Rejection, Time, Title, UserId,
     },
     log::{Conflict, Unavailable},
 };
@@ -78,6 +78,7 @@ impl Commands {
             Some(key) => ConversationId::keyed(by, key.as_str()),
             None => self.clock.id(ConversationId::known),
         };
+        let members = members.into_iter().map(NewMember::plain).collect();
         let Some(event) = Conversation::default().decide(by, Command::StartGroup { title, members })? else {
             return Err(Rejection::AlreadyStarted.into());
         };
@@ -106,7 +107,12 @@ impl Commands {
     }
 
     /// Appends the first event, unless the conversation has begun before.
-    async fn begin(&self, id: ConversationId, by: UserId, event: Event) -> Result<Started, Refused> {
+    pub(super) async fn begin(
+        &self,
+        id: ConversationId,
+        by: UserId,
+        event: Event,
+    ) -> Result<Started, Refused> {
         let draft = self.draft(id, by, event, None);
         match self.log.append_roster(&draft, Position::START).await {
             Ok(position) => {

@@ -2,7 +2,7 @@
 
 use crate::{
     commands::{needs::Commands, refused::Refused},
-    credentials::{ACCESS_LIFE, LEEWAY},
+    credentials::{HOST_LIFE, LEEWAY},
     domain::{ConversationId, LoginId, UserId},
     limits::{BudgetKey, Policy},
     log::{Signal, Unavailable},
@@ -30,7 +30,7 @@ impl Commands {
 
     /// Tells all nodes that logins have been revoked: their sockets are closed within a second.
     pub async fn revoked(&self, logins: &[LoginId]) -> Result<(), Unavailable> {
-        let until = self.clock.now().plus(ACCESS_LIFE + LEEWAY);
+        let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
         for login in logins {
             self.log.tell(Signal::Revoked { login: *login, until }).await?;
         }

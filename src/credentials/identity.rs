@@ -30,3 +30,10 @@ pub struct Identity {
     /// What the caller may ask for.
     pub scopes: Scopes,
 }
+
+impl Identity {
+    /// Whether the caller is a program that acts in its own name.
+    pub fn is_program(&self) -> bool {
+        self.via.is_none() && self.proof == Proof::Key
+    }
+}

@@ -3,6 +3,7 @@
 mod api_key;
 mod avatar;
 mod bidi;
+mod derived_name;
 mod identity;
 mod keys;
 mod names;
@@ -30,5 +31,5 @@ pub(crate) use self::password_hash::{Busy, Cost, Hasher, PasswordCheck, Password
 pub use self::registration::Registration;
 pub(crate) use self::scopes::{Scope, Scopes};
 pub use self::tokens::Tokens;
-pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, LEEWAY, OURS};
+pub(crate) use self::tokens::{ACCESS_LIFE, BadToken, HOST_LIFE, LEEWAY, OURS, SHORTEST_HOST_LIFE, Terms};
 pub use self::username::{BadUsername, Username};

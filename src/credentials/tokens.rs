@@ -1,4 +1,4 @@
-//! Access tokens: JWTs of RFC 9068, signed by Ed25519, valid for ten minutes.
+//! Access tokens: JWTs of RFC 9068, signed by Ed25519, valid for ten minutes, or for as long as a host application asks.
 
 use std::time::Duration;
 
@@ -17,6 +17,12 @@ use crate::{
 
 /// How long an access token is valid.
 pub(crate) const ACCESS_LIFE: Duration = Duration::from_secs(600);
+
+/// The longest life of an access token that a host application asks for.
+pub(crate) const HOST_LIFE: Duration = Duration::from_secs(3_600);
+
+/// The shortest life of an access token that a host application asks for.
+pub(crate) const SHORTEST_HOST_LIFE: Duration = Duration::from_secs(60);
 
 /// How far the clocks of two nodes may differ.
 pub(crate) const LEEWAY: Duration = Duration::from_secs(30);
@@ -38,6 +44,35 @@ pub enum BadToken {
     /// The token is ours and has expired.
     #[error("the access token has expired: refresh it")]
     Expired,
+}
+
+/// The terms of the access tokens of a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// How long each token is valid.
+    pub life: Duration,
+    /// The service account that asked for the login. Only its tokens may live longer than [`ACCESS_LIFE`].
+    pub via: Option<UserId>,
+}
+
+/// The terms of a login that began with a password.
+impl Default for Terms {
+    fn default() -> Self {
+        Self { life: ACCESS_LIFE, via: None }
+    }
+}
+
+impl Terms {
+    /// The terms from their columns.
+    pub(crate) fn stored(via: Option<UserId>, seconds: Option<i32>) -> Self {
+        let life = seconds.and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+        Self { life: life.unwrap_or(ACCESS_LIFE), via }
+    }
+
+    /// The life as a column.
+    pub(crate) fn life_in_seconds(self) -> i32 {
+        i32::try_from(self.life.as_secs()).unwrap_or(i32::MAX)
+    }
 }
 
 /// Issues and checks access tokens.
@@ -72,7 +107,7 @@ struct StrictHeader {
     kid: String,
 }
 
-/// The claims of our tokens. Each of them is required and has one type; other claims are ignored.
+/// The claims of our tokens. Each of them but `via` is required and has one type; other claims are ignored.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -83,6 +118,9 @@ struct Claims {
     iat: i64,
     nbf: i64,
     exp: i64,
+    /// The service account that asked for the login. It is absent from the tokens of all other logins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    via: Option<UserId>,
 }
 
 impl Tokens {
@@ -98,6 +136,18 @@ impl Tokens {
 
     /// Issues a token that is valid for ten minutes from `now`. The same arguments make the same token.
     pub fn issue(&self, user: UserId, login: LoginId, now: Time, jti: String) -> String {
+        self.issue_on(Terms::default(), user, login, now, jti)
+    }
+
+    /// The same for a login with terms of its own.
+    pub(crate) fn issue_on(
+        &self,
+        terms: Terms,
+        user: UserId,
+        login: LoginId,
+        now: Time,
+        jti: String,
+    ) -> String {
         let iat = now.unix_seconds();
         let claims = Claims {
             iss: self.issuer.clone(),
@@ -107,7 +157,8 @@ impl Tokens {
             jti,
             iat,
             nbf: iat,
-            exp: iat + LIFE_SECONDS,
+            exp: iat + seconds(terms.life),
+            via: terms.via,
         };
         let key = self.keys.current();
         let mut header = Header::new(Algorithm::EdDSA);
@@ -142,7 +193,8 @@ impl Tokens {
         let claims = self.claims(token)?;
         let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
         // A token with a longer life would outlast the memory of revoked logins, and be accepted again.
-        let lives_as_ours = (0..=LIFE_SECONDS).contains(&claims.exp.saturating_sub(claims.iat));
+        let longest = if claims.via.is_some() { HOST_LIFE } else { ACCESS_LIFE };
+        let lives_as_ours = (0..=seconds(longest)).contains(&claims.exp.saturating_sub(claims.iat));
         let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
         let Claims { sub: user, login_id: login, iat, nbf, .. } = claims;
         let signed = (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end })?;
@@ -168,8 +220,11 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-const LIFE_SECONDS: i64 = ACCESS_LIFE.as_secs().cast_signed();
-const LEEWAY_SECONDS: i64 = LEEWAY.as_secs().cast_signed();
+const fn seconds(life: Duration) -> i64 {
+    life.as_secs().cast_signed()
+}
+
+const LEEWAY_SECONDS: i64 = seconds(LEEWAY);
 
 /// A check of the signature alone. [`Tokens::verify`] checks the claims: the crate would take the time from
 /// the system, and would count a claim of a wrong type as absent.

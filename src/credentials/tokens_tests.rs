@@ -285,6 +285,28 @@ fn a_claim_of_another_type_or_value_is_refused() {
 }
 
 #[test]
+fn only_a_token_for_a_host_application_lives_for_an_hour() {
+    let tokens = tokens();
+    let judged = |via: Option<&str>, life: i64| {
+        let claims = with(claims(), "exp", json!(NOW + life));
+        let claims = via.map_or(claims.clone(), |via| with(claims.clone(), "via", json!(via)));
+        verify(&tokens, &header(&tokens), &claims, NOW).map(|identity| (identity.via, identity.scopes))
+    };
+    let as_a_person = Ok((None, Scopes::PERSON));
+    assert_eq!(judged(Some(USER), 3_600), as_a_person, "the user acts, not the program");
+    for refused in
+        [judged(None, 601), judged(Some(USER), 3_601), judged(Some("host"), 600), judged(Some(""), 600)]
+    {
+        assert_eq!(refused, Err(BadToken::Invalid));
+    }
+    let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
+    let terms = Terms { life: HOST_LIFE, via: Some(user) };
+    let token = tokens.issue_on(terms, user, login, at(NOW), "1".to_owned());
+    assert_eq!(tokens.verify(&token, at(NOW)).map(|identity| identity.expires_at), Ok(at(NOW + 3_600)));
+    assert_eq!(tokens.verify(&token, at(NOW + 3_631)), Err(BadToken::Expired));
+}
+
+#[test]
 fn what_else_a_token_says_is_ignored() {
     let tokens = tokens();
     let plain = verify(&tokens, &header(&tokens), &claims(), NOW);

@@ -32,6 +32,7 @@ pub use stored::lane::Lane;
 pub use stored::recorded::Recorded;
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::Emoji;
+pub use words::host::{ExternalId, HostRole};
 pub use words::ids::{ConversationId, Epoch, EventId, LoginId, MessageId, Point, Position, UserId};
 pub(crate) use words::json::Fields;
 pub use words::json::Json;

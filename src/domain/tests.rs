@@ -114,7 +114,10 @@ fn start_direct(with: UserId) -> Command {
 }
 
 fn start_group(name: &str, members: &[UserId]) -> Command {
-    Command::StartGroup { title: title(name), members: members.to_vec() }
+    Command::StartGroup {
+        title: title(name),
+        members: members.iter().copied().map(NewMember::plain).collect(),
+    }
 }
 
 fn add(user: UserId) -> Command {

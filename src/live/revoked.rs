@@ -15,13 +15,13 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     accounts::{self, key_use},
-    credentials::{ACCESS_LIFE, LEEWAY},
+    credentials::{HOST_LIFE, LEEWAY},
     domain::{LoginId, Time},
 };
 
-/// How long a revoked login is remembered: a node whose clock is behind still accepts a token of a node whose clock is
-/// ahead.
-const MEMORY: Duration = Duration::from_secs(ACCESS_LIFE.as_secs() + 3 * LEEWAY.as_secs());
+/// How long a revoked login is remembered: longer than any access token lives. A node whose clock is behind still accepts
+/// a token of a node whose clock is ahead.
+const MEMORY: Duration = Duration::from_secs(HOST_LIFE.as_secs() + 3 * LEEWAY.as_secs());
 
 /// Timeout of the query.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The time between two sweeps of logins whose time is over.
 const SWEEP: Duration = Duration::from_secs(60);
 
-/// The deny set of a node. Its bound is the number of logins that are revoked within about twelve minutes.
+/// The deny set of a node. Its bound is the number of logins that are revoked within about an hour.
 #[derive(Debug, Default)]
 pub struct Revoked(RwLock<Memory>);
 
@@ -100,7 +100,7 @@ mod tests {
         revoked.insert(login(1));
         assert!(revoked.contains(login(1)));
         assert!(!revoked.contains(login(2)));
-        advance(Duration::from_secs(660)).await;
+        advance(Duration::from_secs(3_660)).await;
         revoked.insert(login(2));
         assert!(revoked.contains(login(1)), "token life and leeway of both clocks");
         advance(Duration::from_secs(100)).await;
@@ -112,11 +112,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded_by_time() {
         let revoked = Revoked::default();
-        for n in 0..10_000 {
+        for n in 0..20_000 {
             revoked.insert(login(n));
             advance(Duration::from_secs(1)).await;
         }
         let remembered = revoked.0.read().expect("lock").until.len();
-        assert!((690..=750).contains(&remembered), "{remembered}");
+        assert!((3_690..=3_750).contains(&remembered), "{remembered}");
     }
 }

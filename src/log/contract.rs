@@ -266,7 +266,7 @@ fn typing_message() -> (String, Value) {
 mod tests {
     use super::*;
     use crate::{
-        domain::{Command, Conversation, MAX_FIRST_MEMBERS, Metadata, Text, Title},
+        domain::{Command, Conversation, MAX_FIRST_MEMBERS, Metadata, NewMember, Text, Title},
         log::limits::MAX_EVENT_BYTES,
     };
 
@@ -278,7 +278,7 @@ mod tests {
     fn the_largest_events_fit_the_log() {
         const HEADERS: usize = 1024;
         let title = Title::try_from("\"".repeat(Title::LIMIT)).expect("a title");
-        let members = (1..MAX_FIRST_MEMBERS as u128).map(id).collect();
+        let members = (1..MAX_FIRST_MEMBERS as u128).map(|n| NewMember::plain(id(n))).collect();
         let group = Conversation::default().decide(id(0), Command::StartGroup { title, members });
         let text = Text::try_from("\n".repeat(Text::LIMIT - 1) + "x").expect("a text");
         let message = Event::MessageSent(crate::domain::MessageSent {

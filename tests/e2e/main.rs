@@ -55,6 +55,7 @@ mod positions;
 mod presence;
 mod problems;
 mod programs;
+mod provision;
 mod readiness;
 mod readme;
 mod receipts;

@@ -137,6 +137,7 @@ async fn asks(scene: &Scene, template: &Template, method: &Method, path: &str, w
     let part = |given: &Option<String>, or: &str| template.fill(given.as_deref().unwrap_or(or));
     let mut path = path
         .replace("{id}", &part(&with.id, "${conversation}"))
+        .replace("{external_id}", &template.fill("${external_id}"))
         .replace("{message_id}", &part(&with.message_id, "${message}"))
         .replace("{user_id}", &part(&with.user_id, "${guest}"))
         .replace("{key_id}", &template.fill("${service_key}"))

@@ -5,7 +5,10 @@ use uuid::Uuid;
 
 use crate::{
     api::http::or_null::OrNull,
-    domain::{ClientId, ConversationId, EventId, LoginId, MessageId, Position, Text, Time, Title, UserId},
+    domain::{
+        ClientId, ConversationId, EventId, ExternalId, HostRole, LoginId, MessageId, Position, Text, Time,
+        Title, UserId,
+    },
 };
 
 /// The text of a message.
@@ -27,6 +30,14 @@ pub(in crate::api) fn ben() -> UserId {
 
 pub(in crate::api) fn avatar() -> OrNull<String> {
     OrNull(Some("https://example.com/pictures/7.png".into()))
+}
+
+pub(in crate::api) fn external_id() -> ExternalId {
+    ExternalId::known("7".into())
+}
+
+pub(in crate::api) fn host_role() -> HostRole {
+    HostRole::known("teacher".into())
 }
 
 pub(in crate::api) fn conversation() -> ConversationId {

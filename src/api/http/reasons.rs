@@ -7,7 +7,7 @@ use poem::http::StatusCode;
 use crate::{
     access::{AccessError, NotAuthenticated, ServiceError},
     api::http::typed::Wrong as _,
-    commands::{NotBroughtIn, NotSettled, Refused, Unavailable},
+    commands::{NotBroughtIn, NotProvisioned, NotSettled, Refused, Unavailable},
     credentials::{BadToken, Busy},
     domain::Rejection,
     issuers::NotProven,
@@ -72,6 +72,20 @@ pub(in crate::api) fn not_brought_in(
             Problem::invalid_fields(places.into_iter().map(unknown).collect())
         }
         NotBroughtIn::Refused(refused) => refused.into(),
+    }
+}
+
+/// The refusal to provision a conversation. Each unknown user gets an error at the user's pointer in the body.
+pub(in crate::api) fn not_provisioned(error: NotProvisioned) -> Problem {
+    match error {
+        NotProvisioned::Taken => Problem::conflict("external_id_taken", sentence(error)),
+        NotProvisioned::NotTwo => Problem::invalid("/members", "not_two", error.to_string()),
+        NotProvisioned::NoSuchUsers(places) => {
+            let detail = "no user has this external id: provision the user first, or set `create_users`";
+            let unknown = |at| FieldError::new(format!("/members/{at}/external_id"), "unknown_user", detail);
+            Problem::invalid_fields(places.into_iter().map(unknown).collect())
+        }
+        NotProvisioned::Refused(refused) => refused.into(),
     }
 }
 

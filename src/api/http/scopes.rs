@@ -16,6 +16,9 @@ pub(in crate::api) enum Need {
     Scope(Scope),
     /// The caller needs a login: no key may do it.
     Login,
+    /// The caller needs a scope and is a program that acts in its own name. People have some scopes too, and none of
+    /// them may see or change the users of a host application.
+    OfProgram(Scope),
 }
 
 /// The need of each operation that has a caller.
@@ -75,6 +78,14 @@ const NEEDS: &[(&str, Need)] = {
         ("list_keys", Need::Scope(AdminServices)),
         ("rotate_key", Need::Scope(AdminServices)),
         ("revoke_key", Need::Scope(AdminServices)),
+        ("provision_user", Need::OfProgram(UsersWrite)),
+        ("provision_users", Need::OfProgram(UsersWrite)),
+        ("get_provisioned_user", Need::OfProgram(UsersRead)),
+        ("deactivate_user", Need::OfProgram(UsersWrite)),
+        ("reactivate_user", Need::OfProgram(UsersWrite)),
+        ("make_user_tokens", Need::OfProgram(UsersTokens)),
+        ("provision_conversation", Need::OfProgram(ConversationsWrite)),
+        ("get_provisioned_conversation", Need::OfProgram(ConversationsRead)),
     ]
 };
 
@@ -87,7 +98,10 @@ impl Need {
     /// Refuses a caller who lacks what the operation needs.
     pub(in crate::api) fn of(self, caller: &Identity) -> Result<(), Problem> {
         match self {
-            Self::Scope(scope) if !caller.scopes.contains(scope) => Err(missing(scope.word())),
+            Self::Scope(scope) | Self::OfProgram(scope) if !caller.scopes.contains(scope) => {
+                Err(missing(scope.word()))
+            }
+            Self::OfProgram(scope) if !caller.is_program() => Err(missing(scope.word())),
             Self::AnyAdmin
                 if !Scope::ALL.iter().any(|scope| scope.is_admin() && caller.scopes.contains(*scope)) =>
             {
@@ -96,7 +110,7 @@ impl Need {
             Self::Login if caller.proof == Proof::Key => {
                 Err(Problem::forbidden("forbidden", "An API key cannot do this: log in as the user."))
             }
-            Self::Scope(_) | Self::AnyAdmin | Self::Login | Self::Nothing => Ok(()),
+            Self::Scope(_) | Self::OfProgram(_) | Self::AnyAdmin | Self::Login | Self::Nothing => Ok(()),
         }
     }
 }

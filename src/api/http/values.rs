@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AsOf, ClientId, ConversationId, EventId, History, Json, Kind, LoginId, MessageId, Metadata, Position,
-    Role, Status, Text, Time, Title, UserId, UserKind,
+    AsOf, ClientId, ConversationId, EventId, ExternalId, History, HostRole, Json, Kind, LoginId, MessageId,
+    Metadata, Position, Role, Status, Text, Time, Title, UserId, UserKind,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
@@ -110,6 +110,8 @@ documented! {
     MessageId: text, id("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
     EventId: text, id("01930f3d-2a31-7c72-8b50-6f708192a3b4");
     LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
+    ExternalId: text, host_word(ExternalId::LIMIT, "7");
+    HostRole: text, host_word(HostRole::LIMIT, "teacher");
     Position: position, MetaSchema {
         minimum: Some(0.0),
         maximum: Some(9_007_199_254_740_992.0),
@@ -189,6 +191,10 @@ fn id(example: &str) -> MetaSchema {
         example: Some(example.into()),
         ..MetaSchema::new_with_format("string", "uuid")
     }
+}
+
+fn host_word(limit: usize, example: &str) -> MetaSchema {
+    MetaSchema { pattern: Some("^[A-Za-z0-9._:@-]+$".into()), ..string(1, limit, example) }
 }
 
 /// The schema of a string of `min` to `max` characters. If the limit is in bytes, a string of fewer

@@ -15,6 +15,9 @@ pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<Wor
         "me" if path.ends_with("/accept") => Some(WorkKind::Send),
         "ws" | "info" | "me" | "admin" => None,
         "accounts" => Some(WorkKind::Connect),
+        // Deactivating a user protects others.
+        "provision" if *method == Method::DELETE => None,
+        "provision" if path.ends_with("/tokens") => Some(WorkKind::Connect),
         "logins" => (*method == Method::POST).then_some(WorkKind::Connect),
         "events" => Some(WorkKind::Resume),
         "messages" => Some(WorkKind::Search),

@@ -121,7 +121,7 @@ const REFRESH_TOKEN: &str = "vr1.AZMPPG5CfYGMa3CBkqO0xQ.0.cLxM1rgJ9b6m";
 
 /// How a token is presented.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum TokenType {
+pub(in crate::api) enum TokenType {
     Bearer,
 }
 

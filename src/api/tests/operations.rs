@@ -50,6 +50,14 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/me/invitations",
         "delete /v1/me/invitations/{id}",
         "post /v1/me/invitations/{id}/accept",
+        "put /v1/provision/users/{external_id}",
+        "get /v1/provision/users/{external_id}",
+        "delete /v1/provision/users/{external_id}",
+        "post /v1/provision/users/{external_id}/reactivate",
+        "post /v1/provision/users/{external_id}/tokens",
+        "post /v1/provision/users",
+        "put /v1/provision/conversations/{external_id}",
+        "get /v1/provision/conversations/{external_id}",
         "post /v1/accounts",
         "post /v1/accounts/recovery",
         "post /v1/admin/users/{id}/recovery",
@@ -133,7 +141,8 @@ fn every_operation_says_what_it_is() {
         assert_ne!(is_public, secured, "{name}");
         assert!(secured || operation["security"] == json!([]), "{name}");
         assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
-        assert_eq!(name.contains("{id}"), responses.contains_key("404"), "{name}");
+        let is_of_one = name.contains("{id}") || name.contains("{external_id}");
+        assert_eq!(is_of_one, responses.contains_key("404"), "{name}");
     }
 }
 
@@ -162,6 +171,9 @@ fn every_read_with_ids_of_users_gives_their_names() {
         "get /v1/info",
         "get /v1/logins",
         "get /v1/me",
+        // A host application has the names of its users in its own table.
+        "get /v1/provision/conversations/{external_id}",
+        "get /v1/provision/users/{external_id}",
         "get /v1/users",
         "get /v1/users/{id}",
     ];

@@ -78,6 +78,14 @@ const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("get /v1/admin/invites", None),
     ("delete /v1/admin/invites/{id}", None),
     ("get /v1/admin/audit", None),
+    ("post /v1/provision/users", Some(WorkKind::Send)),
+    ("put /v1/provision/users/{external_id}", Some(WorkKind::Send)),
+    ("get /v1/provision/users/{external_id}", Some(WorkKind::History)),
+    ("delete /v1/provision/users/{external_id}", None),
+    ("post /v1/provision/users/{external_id}/reactivate", Some(WorkKind::Send)),
+    ("post /v1/provision/users/{external_id}/tokens", Some(WorkKind::Connect)),
+    ("put /v1/provision/conversations/{external_id}", Some(WorkKind::Send)),
+    ("get /v1/provision/conversations/{external_id}", Some(WorkKind::History)),
 ];
 
 #[test]

@@ -202,18 +202,14 @@ impl Conversation {
         &self,
         by: UserId,
         title: Title,
-        members: Vec<UserId>,
+        members: Vec<NewMember>,
     ) -> Result<Option<Event>, Rejection> {
         if self.exists() {
             return Err(Rejection::AlreadyStarted);
         }
         let mut named = BTreeSet::from([by]);
         let mut all = vec![NewMember { user_id: by, role: Role::Owner }];
-        for user_id in members {
-            if named.insert(user_id) {
-                all.push(NewMember { user_id, role: Role::Member });
-            }
-        }
+        all.extend(members.into_iter().filter(|member| named.insert(member.user_id)));
         if all.len() > MAX_FIRST_MEMBERS {
             return Err(Rejection::TooManyMembers);
         }

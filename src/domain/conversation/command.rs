@@ -1,7 +1,7 @@
 //! Commands, and the reasons for which a conversation refuses them.
 
 use crate::domain::{
-    ClientId, History, MessageId, Position, Role, Title, UserId,
+    ClientId, History, MessageId, NewMember, Position, Role, Title, UserId,
     conversation::message::{Act, FoundMessage, NewMessage},
     stored::event::ReceiptAdvanced,
 };
@@ -26,8 +26,8 @@ pub enum Command {
     StartGroup {
         /// The title of the group.
         title: Title,
-        /// The first members; the owner need not be named.
-        members: Vec<UserId>,
+        /// The first members; the owner need not be named, and is an owner in any case.
+        members: Vec<NewMember>,
     },
     /// Change the title or the history setting. An absent field keeps its value.
     Update {

@@ -71,6 +71,13 @@ pub struct NewMember {
     pub role: Role,
 }
 
+impl NewMember {
+    /// A member without special rights.
+    pub fn plain(user_id: UserId) -> Self {
+        Self { user_id, role: Role::Member }
+    }
+}
+
 /// One fact about one conversation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {

@@ -172,11 +172,15 @@ fn any_act() -> impl Strategy<Value = Act> {
     ]
 }
 
+fn any_member() -> impl Strategy<Value = NewMember> {
+    (anybody(), any_role()).prop_map(|(user_id, role)| NewMember { user_id, role })
+}
+
 fn any_command() -> impl Strategy<Value = Command> {
     let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
     prop_oneof![
         1 => (anybody(), any::<bool>()).prop_map(|(with, blocked)| Command::StartDirect { with, blocked }),
-        2 => (any_title(), proptest::collection::vec(anybody(), 0..4))
+        2 => (any_title(), proptest::collection::vec(any_member(), 0..4))
             .prop_map(|(title, members)| Command::StartGroup { title, members }),
         2 => title_and_history.prop_map(|(title, history)| Command::Update { title, history }),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
@@ -207,7 +211,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 fn any_steps() -> impl Strategy<Value = Vec<(Step, u64)>> {
-    let first = (anybody(), any_title(), proptest::collection::vec(anybody(), 0..4));
+    let first = (anybody(), any_title(), proptest::collection::vec(any_member(), 0..4));
     let begins =
         first.prop_map(|(by, title, members)| (Step::Command(by, Command::StartGroup { title, members }), 0));
     let rest = || proptest::collection::vec((any_step(), 0..3_u64), 0..60);

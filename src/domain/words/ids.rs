@@ -6,6 +6,8 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::domain::words::host::ExternalId;
+
 /// The text is not a UUIDv7 with hyphens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAnId;
@@ -95,6 +97,9 @@ ids! {
     LoginId;
 }
 
+/// The namespace of derived ids.
+const NAMESPACE: Uuid = Uuid::from_u128(0x019a_e2d4_7c00_7f5e_9d1b_5a0c_3e7f_4b21);
+
 impl ConversationId {
     /// The id of the direct conversation of two users, the same for both of them. The time in the id is the
     /// time of the younger account, and the random bits are a hash of the pair.
@@ -108,8 +113,15 @@ impl ConversationId {
         Self::derived(creator.0, &[creator.0.as_bytes(), key.as_bytes()])
     }
 
+    /// The id of the conversation that a host application names: the same for all its programs, so that two that make
+    /// the conversation at once meet. A user's id in the other derivations has other bytes at its begin, because it
+    /// has a time there.
+    pub fn provisioned(tenant: &str, id: &ExternalId) -> Self {
+        let parts = [b"provisioned\0", tenant.as_bytes(), b"\0", id.as_str().as_bytes()];
+        Self::derived(NAMESPACE, &parts)
+    }
+
     fn derived(time: Uuid, parts: &[&[u8]]) -> Self {
-        const NAMESPACE: Uuid = Uuid::from_u128(0x019a_e2d4_7c00_7f5e_9d1b_5a0c_3e7f_4b21);
         const RANDOM: u128 = 0x0fff_3fff_ffff_ffff_ffff;
         let hash = Uuid::new_v5(&NAMESPACE, &parts.concat()).as_u128();
         let kept = time.as_u128() >> 80 << 80;
@@ -241,5 +253,18 @@ mod tests {
         assert_eq!(id, ConversationId::direct(ben, ana));
         assert_eq!(id.to_string().parse(), Ok(id), "it is a proper id");
         assert_ne!(id, ConversationId::keyed(ana, BEN));
+    }
+
+    #[test]
+    fn a_host_application_has_one_conversation_for_each_of_its_ids() {
+        let id = |tenant, id: &str| ConversationId::provisioned(tenant, &id.parse().expect("an id"));
+        assert_eq!(id("default", "team-1"), id("default", "team-1"));
+        assert_eq!(
+            id("default", "team-1").to_string().parse(),
+            Ok(id("default", "team-1")),
+            "it is a proper id"
+        );
+        assert_ne!(id("default", "team-1"), id("default", "team-2"));
+        assert_ne!(id("a", "b"), id("b", "a"));
     }
 }

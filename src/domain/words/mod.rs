@@ -1,6 +1,7 @@
 //! The vocabulary: ids, texts, times and metadata, as they are checked at the edge.
 
 pub(in crate::domain) mod emoji;
+pub(in crate::domain) mod host;
 pub(in crate::domain) mod ids;
 pub(in crate::domain) mod joiners;
 pub(in crate::domain) mod json;

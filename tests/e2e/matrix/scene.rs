@@ -71,22 +71,33 @@ impl Cast {
             "ex_member" => &self.ex_member,
             "admin" => &self.admin,
             "owner" => &self.owner,
-            "member" | "expired" | "revoked" | "blocked" => &self.member,
+            "member" | "expired" | "revoked" | "blocked" | "host_token" => &self.member,
             other => panic!("a column of another kind: {other}"),
         };
         // Two people have one direct conversation, so each one who is blocked is somebody else.
-        let is_fresh = on_account || column == "blocked";
-        let caller = if is_fresh { self.person().await } else { known.clone() };
+        let (program, external_id) = (self.operator.makes(&self.name(), ALL_SCOPES).await, self.name());
+        let is_hosted = column == "host_token";
+        let is_fresh = on_account || column == "blocked" || is_hosted;
+        let caller = match is_fresh {
+            _ if is_hosted => hosted(&program, &external_id).await,
+            true => self.person().await,
+            false => known.clone(),
+        };
         let template = match column {
             "blocked" => self.direct(&caller).await,
             _ => self.group(column, &caller).await,
         };
         // An account has so many logins and no more, so the cast is spared.
         let spare = match is_fresh {
+            _ if is_hosted => hosted(&program, &external_id).await,
             true => Person::logs_in(caller.address, &caller.name, &caller.id).await,
             false => caller.clone(),
         };
-        let program = self.operator.makes(&self.name(), ALL_SCOPES).await;
+        if column == "key" {
+            hosted(&program, &external_id).await;
+            let team = serde_json::json!({ "kind": "group", "title": "Team", "members": [] });
+            program.person.put(&format!("/v1/provision/conversations/{external_id}"), team).await.expect(201);
+        }
         let oneself = if column == "key" { &program.person.id } else { &caller.id };
         let token = match column {
             "anonymous" => None,
@@ -102,6 +113,7 @@ impl Cast {
             .with("oneself", &**oneself)
             .with("service", &*program.person.id)
             .with("service_key", &*program.key_id)
+            .with("external_id", external_id)
             .with("owner", &*self.owner.id)
             .with("outsider", &*self.outsider.id)
             .with("key", key())
@@ -177,6 +189,14 @@ fn template(
         .with("message", id(theirs))
         .with("own_message", id(own))
         .with("position", position.to_string())
+}
+
+/// A user of a host application, with a login that the host began.
+async fn hosted(host: &Program, external_id: &str) -> Person {
+    let wanted = serde_json::json!({ "refresh": true, "upsert": { "display_name": external_id } });
+    let login =
+        host.person.post(&format!("/v1/provision/users/{external_id}/tokens"), wanted).await.expect(201);
+    Person::with(&login, host.person.address).named(external_id)
 }
 
 /// The id of the login whose token somebody has.

@@ -120,6 +120,24 @@ impl Person {
         Self { name, id, token, refresh_token: String::new(), address, http: reqwest::Client::new() }
     }
 
+    /// Somebody whose login a host application has begun.
+    pub fn with(login: &Value, address: SocketAddr) -> Self {
+        let text = |field: &str| login[field].as_str().unwrap_or_default().to_owned();
+        Self {
+            name: String::new(),
+            id: text("user_id"),
+            token: text("access_token"),
+            refresh_token: text("refresh_token"),
+            address,
+            http: reqwest::Client::new(),
+        }
+    }
+
+    /// The same person under a name.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self }
+    }
+
     /// The same person at another node.
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { address, ..self.clone() }

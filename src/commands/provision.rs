@@ -1,0 +1,212 @@
+//! Provisioning conversations: a host application says how a conversation has to be, and the conversation becomes so, by
+//! one event for each difference.
+//!
+//! The service account that asks is an owner of each group that it provisions. So all its events pass the rules of the
+//! fold, and a member sees which program keeps the group. What is the same already makes no event. So a request that was
+//! cut off in the middle is completed by the next one, and requests at the same time make each event once.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crate::{
+    commands::{change::Rules, needs::Commands, refused::Refused},
+    domain::{
+        Command, Conversation, ConversationId, Event, Kind, NewMember, Position, Rejection, Role, Title,
+        UserId,
+    },
+    log::Unavailable,
+};
+
+/// How often the differences are looked for. More than once, because another request may change the group meanwhile.
+const PASSES: usize = 3;
+
+/// A conversation as a host application wants it.
+#[derive(Debug, Clone)]
+pub enum HostConversation {
+    /// A direct conversation of two users.
+    Direct([UserId; 2]),
+    /// A group with these members and no others, but for the service account.
+    Group {
+        /// The title.
+        title: Title,
+        /// The members with their roles.
+        members: BTreeMap<UserId, Role>,
+    },
+}
+
+/// What a request of a host application has done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// It did not exist before.
+    Created,
+    /// It was changed.
+    Updated,
+    /// It was so already.
+    Unchanged,
+}
+
+/// A provisioned conversation.
+#[derive(Debug, Clone)]
+pub struct ProvisionedConversation {
+    /// The id of the conversation.
+    pub id: ConversationId,
+    /// The position of the last change of the roster.
+    pub position: Position,
+    /// The roster.
+    pub conversation: Arc<Conversation>,
+}
+
+/// Why a conversation was not provisioned.
+#[derive(Debug, thiserror::Error)]
+pub enum NotProvisioned {
+    /// The external id belongs to a conversation of another kind, of other users, or of another service account.
+    #[error("this external id belongs to another conversation: choose another id")]
+    Taken,
+    /// A direct conversation was asked for without two members.
+    #[error("a direct conversation has two members: name two")]
+    NotTwo,
+    /// No user has the external ids at these places of the request.
+    #[error("members at {0:?} are no users: provision them first")]
+    NoSuchUsers(Vec<usize>),
+    /// A rule refuses the command, or a server does not answer.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl From<Unavailable> for NotProvisioned {
+    fn from(outage: Unavailable) -> Self {
+        Self::Refused(outage.into())
+    }
+}
+
+impl Commands {
+    /// Makes a conversation as the host application wants it.
+    pub async fn provision(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        wanted: HostConversation,
+    ) -> Result<(ProvisionedConversation, Written), NotProvisioned> {
+        let written = match wanted {
+            HostConversation::Direct(users) => self.provision_direct(by, id, users).await?,
+            HostConversation::Group { title, mut members } => {
+                members.insert(by, Role::Owner);
+                self.provision_group(by, id, title, &members).await?
+            }
+        };
+        let gone = || Refused::from(Rejection::NotFound);
+        Ok((self.roster_of(id).await?.ok_or_else(gone)?, written))
+    }
+
+    /// A provisioned conversation; `None` if it does not exist, or if the service account is not a member of the group.
+    pub async fn provisioned(
+        &self,
+        by: UserId,
+        id: ConversationId,
+    ) -> Result<Option<ProvisionedConversation>, Refused> {
+        self.conversations.catch_up(id).await?;
+        let found = self.roster_of(id).await?;
+        Ok(found.filter(|found| {
+            found.conversation.kind() == Kind::Direct || found.conversation.membership(by).is_some()
+        }))
+    }
+
+    async fn roster_of(&self, id: ConversationId) -> Result<Option<ProvisionedConversation>, Refused> {
+        let Some(tracked) = self.conversations.get(id).await? else { return Ok(None) };
+        let (conversation, position) = tracked.roster();
+        Ok(Some(ProvisionedConversation { id, position, conversation }))
+    }
+
+    /// The two members of a direct conversation stay for ever, so there is nothing to change.
+    async fn provision_direct(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        [one, other]: [UserId; 2],
+    ) -> Result<Written, NotProvisioned> {
+        if !self.is_there(id).await? {
+            let start = Command::StartDirect { with: other, blocked: false };
+            let event = Conversation::default().decide(one, start).map_err(Refused::from)?;
+            if let Some(event) = event
+                && self.begin_for_host(id, by, event).await?
+            {
+                return Ok(Written::Created);
+            }
+        }
+        let is_theirs = |found: &ProvisionedConversation| {
+            let roster = &found.conversation;
+            roster.kind() == Kind::Direct
+                && [one, other].iter().all(|user| roster.membership(*user).is_some())
+        };
+        match self.roster_of(id).await? {
+            Some(found) if is_theirs(&found) => Ok(Written::Unchanged),
+            _ => Err(NotProvisioned::Taken),
+        }
+    }
+
+    async fn provision_group(
+        &self,
+        by: UserId,
+        id: ConversationId,
+        title: Title,
+        members: &BTreeMap<UserId, Role>,
+    ) -> Result<Written, NotProvisioned> {
+        if !self.is_there(id).await? {
+            let first = members.iter().map(|(user_id, role)| NewMember { user_id: *user_id, role: *role });
+            let start = Command::StartGroup { title: title.clone(), members: first.collect() };
+            let event = Conversation::default().decide(by, start).map_err(Refused::from)?;
+            if let Some(event) = event
+                && self.begin_for_host(id, by, event).await?
+            {
+                return Ok(Written::Created);
+            }
+        }
+        let mut written = Written::Unchanged;
+        for _ in 0..PASSES {
+            // That nothing differs is said only after this process has caught up with the log.
+            self.conversations.catch_up(id).await?;
+            let roster = match self.of_member(by, id).await {
+                Ok(tracked) => tracked.conversation(),
+                Err(Refused::Rejected(Rejection::NotFound)) => return Err(NotProvisioned::Taken),
+                Err(refused) => return Err(refused.into()),
+            };
+            if roster.kind() == Kind::Direct {
+                return Err(NotProvisioned::Taken);
+            }
+            let steps = differences(&roster, &title, members);
+            if steps.is_empty() {
+                break;
+            }
+            for step in steps {
+                match self.change_by(by, id, &step, Rules::OfHost).await {
+                    Ok(changed) if changed.changed => written = Written::Updated,
+                    // Another request has removed the member whose role would change: the next pass adds the member.
+                    Ok(_) | Err(Refused::Rejected(Rejection::NoSuchMember)) => {}
+                    Err(refused) => return Err(refused.into()),
+                }
+            }
+        }
+        Ok(written)
+    }
+
+    /// Begins a conversation if each member has a place for it. `false` if it had begun before.
+    async fn begin_for_host(&self, id: ConversationId, by: UserId, event: Event) -> Result<bool, Refused> {
+        self.bound.must_have_place(by, &event).await?;
+        Ok(!self.begin(id, by, event).await?.existed)
+    }
+}
+
+/// The commands that make a group as it has to be. Members come before roles, and both before removals.
+fn differences(roster: &Conversation, title: &Title, members: &BTreeMap<UserId, Role>) -> Vec<Command> {
+    let is_titled = roster.title() == Some(title.as_str());
+    let retitled = (!is_titled).then(|| Command::Update { title: Some(title.clone()), history: None });
+    let is = |user: &UserId| roster.membership(*user).map(|membership| membership.role);
+    let added = members.iter().filter(|(user, _)| is(user).is_none());
+    let changed = members.iter().filter(|(user, role)| is(user).is_some_and(|is| is != **role));
+    let removed = roster.members().filter(|(user, _)| !members.contains_key(user));
+    retitled
+        .into_iter()
+        .chain(added.map(|(user, role)| Command::Add { user: *user, role: *role }))
+        .chain(changed.map(|(user, role)| Command::ChangeRole { user: *user, role: *role }))
+        .chain(removed.map(|(user, _)| Command::Remove { user }))
+        .collect()
+}
