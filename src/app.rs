@@ -34,7 +34,7 @@ use durable::durable;
 use patience::{RETRY, patiently};
 
 use crate::{
-    access::{Access, Bearers, EXCHANGES, PROVISIONING},
+    access::{Access, Bearers, External, PROVISIONING},
     accounts,
     admin::{self, Health, monitor},
     api,
@@ -191,10 +191,11 @@ async fn start(
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
     let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
     let hasher = settings.hasher()?;
-    let issuers = settings.issuers()?.map(Arc::new);
-    if let Some(issuers) = &issuers {
+    let external = settings.issuers()?.map(|issuers| {
+        let issuers = Arc::new(issuers);
         tasks.spawn("issuers", issuers::keep_current(issuers.clone()));
-    }
+        External::new(issuers, pool.clone(), clock.clone(), cursor_key)
+    });
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
 
@@ -217,7 +218,10 @@ async fn start(
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
-    let bearers = Bearers::new(&pool, &tokens, &revoked, &limits, clock);
+    let bearers = Bearers {
+        external: external.clone(),
+        ..Bearers::new(&pool, &tokens, &revoked, &limits, clock)
+    };
     let overload = Overload::new(settings.overload_wait());
     pressure::start(&overload, &pool, &log, tasks);
     let needs = Needs {
@@ -321,9 +325,7 @@ async fn start(
         registration: settings.registration,
         limits: limits.clone(),
         tokens: tokens.clone(),
-        issuers,
-        exchanges: Shares::new(EXCHANGES),
-        pepper: cursor_key,
+        external,
         revoked: revoked.clone(),
         followers: current.followers.clone(),
         commands: commands.clone(),
@@ -348,6 +350,7 @@ async fn start(
         limits: limits.clone(),
         trail: Trail { log: log.clone() },
         info,
+        public_url: settings.public_url.clone(),
     };
     let mut routes = match roles.contains(&NodeRole::Api) {
         true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),

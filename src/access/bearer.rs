@@ -4,11 +4,14 @@ use std::{net::IpAddr, sync::Arc};
 
 use sqlx::PgPool;
 
+use super::external::External;
 use crate::{
     clock::Clock,
     credentials::{BadToken, Identity, PresentedKey, Tokens},
+    issuers::NotProven,
     limits::{Exceeded, RateLimits},
     live::{ApiKeys, Revoked},
+    shares::NoPlace,
 };
 
 /// The parts that judge bearer texts. Cheap to clone.
@@ -18,6 +21,8 @@ pub struct Bearers {
     pub tokens: Arc<Tokens>,
     /// The API keys that were used lately.
     pub keys: Arc<ApiKeys>,
+    /// The users of external issuers, if there are any issuers.
+    pub external: Option<External>,
     /// The logins and keys that have ended.
     pub revoked: Arc<Revoked>,
     /// The rate limits, here on look-ups of keys.
@@ -34,6 +39,12 @@ pub enum NotAuthenticated {
     /// The text is not an access token that is valid now.
     #[error(transparent)]
     Token(#[from] BadToken),
+    /// The text is no token of ours, and the token of an external issuer does not count.
+    #[error(transparent)]
+    External(#[from] NotProven),
+    /// The user has too many logins that begin.
+    #[error("too many logins begin at this moment: try again")]
+    NoPlace(NoPlace),
     /// The login of the token has ended.
     #[error("this login has been revoked: log in again")]
     Revoked,
@@ -61,21 +72,29 @@ impl NotAuthenticated {
     /// The code for programs, the same at every edge.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Token(BadToken::Invalid) => "invalid_token",
-            Self::Token(BadToken::Expired) => "token_expired",
+            Self::Token(BadToken::Invalid) | Self::External(NotProven::Invalid) => "invalid_token",
+            Self::Token(BadToken::Expired) | Self::External(NotProven::Expired) => "token_expired",
+            Self::External(NotProven::UnknownIssuer) => "unknown_issuer",
+            Self::External(NotProven::Unavailable) | Self::Database(_) => "unavailable",
+            Self::NoPlace(_) => "too_many_at_once",
             Self::Revoked => "login_revoked",
             Self::InvalidKey => "invalid_key",
             Self::KeyExpired => "key_expired",
             Self::ForeignAddress => "forbidden",
             Self::Suspended => "suspended",
             Self::RateLimited(_) => "rate_limited",
-            Self::Database(_) => "unavailable",
         }
+    }
+
+    /// Whether nobody has judged the proof, so that it may be good.
+    pub fn is_unjudged(&self) -> bool {
+        use NotAuthenticated::*;
+        matches!(self, External(NotProven::Unavailable) | NoPlace(_) | RateLimited(_) | Database(_))
     }
 }
 
 impl Bearers {
-    /// Knows no API key yet.
+    /// Knows no API key yet, and no external issuer.
     pub fn new(
         pool: &PgPool,
         tokens: &Arc<Tokens>,
@@ -86,6 +105,7 @@ impl Bearers {
         Self {
             tokens: tokens.clone(),
             keys: ApiKeys::new(pool.clone()).into(),
+            external: None,
             revoked: revoked.clone(),
             limits: limits.clone(),
             pool: pool.clone(),
@@ -106,7 +126,11 @@ impl Bearers {
         let (identity, ended) = if PresentedKey::is_meant_by(bearer) {
             (self.by_key(bearer, from).await?, NotAuthenticated::InvalidKey)
         } else {
-            (self.tokens.verify(bearer, self.clock.now())?, NotAuthenticated::Revoked)
+            let identity = match (self.tokens.verify(bearer, self.clock.now()), &self.external) {
+                (Err(BadToken::Invalid), Some(external)) => external.authenticate(bearer).await?,
+                (verified, _) => verified?,
+            };
+            (identity, NotAuthenticated::Revoked)
         };
         match self.revoked.contains(identity.login) {
             false => Ok(identity),

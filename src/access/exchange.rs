@@ -1,24 +1,23 @@
-//! Logging in with the token of an external issuer.
+//! Logging in with the token of an external issuer, and being logged out by the issuer.
 
-use std::{net::IpAddr, time::Duration};
+use std::net::IpAddr;
 
-use super::{error::AccessError, grant::Grant, needs::Access, newcomers};
+use super::{
+    error::AccessError,
+    external::{External, proof},
+    grant::Grant,
+    needs::Access,
+};
 use crate::{
     accounts::{
-        By, NewLogin, Stamp,
-        external::{self, Creation, Newcomer, Subject},
+        NewLogin,
+        external_logins::{self, Beginning, Logout},
     },
     credentials::{DeviceName, Terms, refresh_token},
-    domain::{LoginId, UserId},
-    issuers::{Issuer, NotProven, Proven},
+    domain::LoginId,
+    issuers::{Ends, Issuer, LoggedOut, NotProven, Proven},
     limits::{BudgetKey, Policy},
-    shares::Sizes,
 };
-
-/// The limits of concurrent exchanges. The logins of one account lock its row, so one user could otherwise hold all
-/// connections to the database.
-pub(crate) const EXCHANGES: Sizes =
-    Sizes { of_node: 8, of_one: 2, waiting_of_one: 62, waiting: 512, patience: Duration::from_secs(5) };
 
 /// The input of an exchange.
 #[derive(Debug)]
@@ -35,17 +34,11 @@ impl Access {
     /// Begins a login for the user of an issuer's token. An unknown user gets an account, if the rules of the issuer say
     /// so.
     pub async fn exchange(&self, exchange: &Exchange) -> Result<Grant, AccessError> {
-        let proven = self.prove(&exchange.token).await;
-        // A token that proves nothing takes from the budget of its address, as at every other door. A good one does not:
-        // a host application exchanges the tokens of all its users from one address.
-        if matches!(proven, Err(why) if why != NotProven::Unavailable) {
-            self.limits.admit(Policy::Address, BudgetKey::address(exchange.from))?;
-        }
-        let (proven, issuer) = proven?;
-        let holder = self.limits.number_of(Policy::Login, BudgetKey::name(&proven.origin_hash(&self.pepper)));
-        let _place = self.exchanges.take(holder).await?;
-        let user = self.account_of(&proven, &issuer).await?;
         let Self { pool, tokens, clock, .. } = self;
+        let (proven, issuer) = self.counted(exchange.from, self.prove(&exchange.token).await)?;
+        let external = self.external()?;
+        let _place = external.place(&proven).await?;
+        let user = external.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
         let (id, now) = (clock.id(LoginId::known), clock.now());
         let salt = refresh_token::new_salt();
         let token = refresh_token::make(tokens.keys(), id, 0, &salt);
@@ -53,47 +46,47 @@ impl Access {
         let (device, place) = (exchange.device.as_ref(), self.place(exchange.from));
         let (place, terms) = (Some(place), Terms::default());
         let login = NewLogin { user, id, device, place, token_hash, salt: &salt, terms, ends_with: None };
-        let begun = external::begin(pool, &login, subject(&proven), proven.session.as_deref(), now).await?;
-        let displaced = begun.ok_or(AccessError::Suspended)?;
-        self.cut_off(&displaced).await;
+        match external_logins::begin(pool, &login, &proof(&proven), now).await? {
+            Beginning::Begun(displaced) => self.cut_off(&displaced).await,
+            Beginning::Suspended => return Err(AccessError::Suspended),
+            Beginning::Over => return Err(NotProven::Invalid.into()),
+        }
         Ok(Grant::of(tokens, user, id, terms, 0, now, &token))
     }
 
+    /// Ends the logins that an issuer's logout token names, on all nodes.
+    pub async fn log_out_by_issuer(&self, token: &str, from: IpAddr) -> Result<(), AccessError> {
+        let proven = match self.external() {
+            Ok(external) => external.issuers().prove_logout(token, self.clock.now()).await,
+            Err(none) => Err(none),
+        };
+        let LoggedOut { iss, ends, id, at, until } = self.counted(from, proven)?;
+        let (session, subject) = match &ends {
+            Ends::Session(session) => (Some(&**session), None),
+            Ends::User(user) => (None, Some(&**user)),
+        };
+        let logout = Logout { issuer: &iss, session, subject, id: &id, at, until };
+        let ended = external_logins::log_out(&self.pool, &logout, &self.clock).await?;
+        self.cut_off(&ended.ok_or(NotProven::Invalid)?).await;
+        Ok(())
+    }
+
     async fn prove(&self, token: &str) -> Result<(Proven, std::sync::Arc<Issuer>), NotProven> {
-        match &self.issuers {
-            Some(issuers) => issuers.prove(token, self.clock.now()).await,
-            None => Err(NotProven::UnknownIssuer),
-        }
+        self.external()?.issuers().prove(token, self.clock.now()).await
     }
 
-    /// The account of a user. What the issuer says of the user is copied where the issuer's rules say so.
-    async fn account_of(&self, proven: &Proven, issuer: &Issuer) -> Result<UserId, AccessError> {
-        let name = newcomers::display_name(proven);
-        if let Some(known) = external::find(&self.pool, subject(proven)).await? {
-            let other = name.as_ref().filter(|name| issuer.sync && **name != known.display_name);
-            if other.is_some() || proven.roles != known.roles {
-                let stamp = Stamp::now(&self.clock, By::account(known.user));
-                let (of, roles) = (subject(proven), &proven.roles);
-                external::update(&self.pool, of, known.user, other, roles, stamp).await?;
-            }
-            return Ok(known.user);
-        }
-        if !issuer.jit {
-            return Err(NotProven::Invalid.into());
-        }
-        let id = self.clock.id(UserId::known);
-        let usernames = newcomers::usernames(proven, id);
-        let origin_hash = &proven.origin_hash(&self.pepper);
-        let (display_name, roles) = (name.as_ref(), &*proven.roles);
-        let newcomer = Newcomer { id, usernames: &usernames, display_name, roles, origin_hash };
-        let stamp = Stamp::now(&self.clock, By::account(id));
-        match external::create(&self.pool, subject(proven), &newcomer, stamp).await? {
-            Creation::Is(user) => Ok(user),
-            Creation::NamesTaken => Err(AccessError::UsernameTaken),
-        }
+    fn external(&self) -> Result<&External, NotProven> {
+        self.external.as_ref().ok_or(NotProven::UnknownIssuer)
     }
-}
 
-fn subject(proven: &Proven) -> Subject<'_> {
-    Subject { issuer: &proven.iss, subject: &proven.subject }
+    /// Charges a token that proves nothing to the budget of its address, as every other door does. A good one is free: a
+    /// host application exchanges the tokens of all its users from one address.
+    fn counted<T>(&self, from: IpAddr, proven: Result<T, NotProven>) -> Result<T, AccessError> {
+        if let Err(why) = &proven
+            && *why != NotProven::Unavailable
+        {
+            self.limits.admit(Policy::Address, BudgetKey::address(from))?;
+        }
+        Ok(proven?)
+    }
 }

@@ -10,6 +10,7 @@ mod bearer;
 mod blocks;
 mod error;
 mod exchange;
+mod external;
 mod grant;
 mod host_conversations;
 mod host_logins;
@@ -28,8 +29,8 @@ mod revoking;
 
 pub use bearer::{Bearers, NotAuthenticated};
 pub use error::AccessError;
-pub(crate) use exchange::EXCHANGES;
 pub use exchange::Exchange;
+pub use external::External;
 pub use grant::Grant;
 pub use host_conversations::{HostConversationFound, HostConversationWanted};
 pub use host_logins::HostLogin;

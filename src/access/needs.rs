@@ -5,12 +5,12 @@ use std::{sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
+use super::external::External;
 use crate::{
     clock::Clock,
     commands::Commands,
     credentials::{Hasher, Registration, Tokens},
     domain::UserId,
-    issuers::Issuers,
     limits::RateLimits,
     live::{Followers, Revoked},
     shares::{Shares, Sizes},
@@ -37,12 +37,8 @@ pub struct Access {
     pub limits: Arc<RateLimits>,
     /// The issuer of access tokens, with the keys of refresh tokens.
     pub tokens: Arc<Tokens>,
-    /// The external issuers, if there are any.
-    pub issuers: Option<Arc<Issuers>>,
-    /// The places of exchanges, by user.
-    pub exchanges: Shares<u64>,
-    /// The key of hashes that stand for the users of issuers in the audit.
-    pub pepper: [u8; 32],
+    /// The users of external issuers, if there are any issuers.
+    pub external: Option<External>,
     /// The revoked logins that this node has to refuse.
     pub revoked: Arc<Revoked>,
     /// The requests that follow events without a socket.

@@ -1,15 +1,12 @@
-//! The users of external issuers, and the logins that began with their tokens.
+//! The users of external issuers.
 
 use sqlx::{FromRow, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
-    accounts::{
-        audit::{self, Stamp},
-        logins::{NewLogin, insert, make_room},
-    },
+    accounts::audit::{self, Stamp},
     credentials::{DisplayName, Username},
-    domain::{AccountCreated, AccountField, AccountUpdated, Audited, LoginId, Origin, Time, UserId},
+    domain::{AccountCreated, AccountField, AccountUpdated, Audited, Origin, Time, UserId},
 };
 
 /// A user by the name that an issuer has for the user.
@@ -142,40 +139,6 @@ async fn insert_account(
     .execute(&mut **transaction)
     .await?;
     Ok(inserted.rows_affected() == 1)
-}
-
-/// Begins a login of a user without a password, because the issuer has proved the user. The oldest logins beyond the limit
-/// end, and are returned. `None`: the account is deactivated or gone, and nothing has changed.
-pub(crate) async fn begin(
-    pool: &PgPool,
-    login: &NewLogin<'_>,
-    of: Subject<'_>,
-    session: Option<&str>,
-    now: Time,
-) -> Result<Option<Vec<LoginId>>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    // The lock keeps a deactivation from ending all logins but this one.
-    let is_active: Option<bool> =
-        sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
-            .bind(login.user.uuid())
-            .fetch_optional(&mut *transaction)
-            .await?;
-    if is_active != Some(true) {
-        return Ok(None);
-    }
-    insert(&mut transaction, login, now).await?;
-    sqlx::query(
-        "insert into auth.external_login (login_id, issuer, subject, session) values ($1, $2, $3, $4)",
-    )
-    .bind(login.id.uuid())
-    .bind(of.issuer)
-    .bind(of.subject)
-    .bind(session)
-    .execute(&mut *transaction)
-    .await?;
-    let displaced = make_room(&mut transaction, login.user, now).await?;
-    transaction.commit().await?;
-    Ok(Some(displaced))
 }
 
 /// Copies what the issuer says of a user: the roles, and the display name if there is one to copy.

@@ -226,7 +226,9 @@ pub(crate) async fn revoked_since(
     age: Duration,
 ) -> Result<Vec<LoginId>, sqlx::Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)",
+        "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)
+         union all
+         select login_id from auth.direct_login where revoked_at > least($1, now()) - make_interval(secs => $2)",
     )
     .bind(now.datetime())
     .bind(age.as_secs_f64())

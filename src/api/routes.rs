@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use poem::{EndpointExt, Response, Route, endpoint::make_sync, get, http::header};
+use poem::{EndpointExt, Response, Route, endpoint::make_sync, get, http::header, post};
 use poem_openapi::{OpenApi, OpenApiService};
 
 use crate::{
@@ -17,6 +17,7 @@ use crate::{
         operations::{
             accounts::Accounts,
             audit::AuditTrail,
+            backchannel::BackchannelLogout,
             blocks::Blocks,
             conversations::Conversations,
             events::Following,
@@ -47,6 +48,7 @@ use crate::{
     audit::Trail,
     commands::Commands,
     limits::RateLimits,
+    log::PublicUrl,
     problems,
     reading::{Events, Reading},
     shares::Shares,
@@ -70,6 +72,8 @@ pub struct Parts {
     pub trail: Trail,
     /// The answer of `GET /v1/info`.
     pub info: Info,
+    /// The public address of this server.
+    pub public_url: Option<PublicUrl>,
 }
 
 /// The groups of all operations.
@@ -102,8 +106,10 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let Parts { commands, reading, access, events, bearers, limits, trail, info } = parts;
+    let Parts { commands, reading, access, events, bearers, limits, trail, info, public_url } = parts;
     let keys = keys::published(&bearers.tokens);
+    let discovery = keys::described(&bearers.tokens, public_url);
+    let logout = post(BackchannelLogout(access.clone()));
     let door = Door { bearers, reads: Shares::new(READS), limits };
     let operations: Operations = (
         (
@@ -136,7 +142,9 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         (About(info), AuditTrail { trail }, Programs { access: access.clone() }, ProgramKeys { access }),
     );
     routes(operations, door)
-        .at("/.well-known/jwks.json", keys)
+        .at(keys::KEYS, keys)
+        .at("/.well-known/openid-configuration", discovery)
+        .at("/v1/backchannel-logout", logout)
         .at("/schemas/:file", payloads::published())
         .nest(problems::PATH, explained::explained())
 }

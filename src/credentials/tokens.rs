@@ -129,6 +129,11 @@ impl Tokens {
         Self { keys, issuer: issuer.into(), audience: audience.into(), known: Cache::new(MOST_KNOWN) }
     }
 
+    /// The name of this issuer, as its tokens have it.
+    pub fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
     /// The keys of this issuer.
     pub fn keys(&self) -> &Keys {
         &self.keys

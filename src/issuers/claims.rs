@@ -43,6 +43,11 @@ pub(crate) struct Proven {
 }
 
 impl Proven {
+    /// A number that stands for the user among those whose logins begin at this moment.
+    pub(crate) fn holder(&self) -> u128 {
+        login(&[&self.iss, "holder", &self.subject]).uuid().as_u128()
+    }
+
     /// A keyed hash of the issuer and its name of the user. It tells two users apart, and tells nobody who they are.
     pub(crate) fn origin_hash(&self, pepper: &[u8; 32]) -> String {
         let mut hash = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, pepper));
@@ -72,8 +77,9 @@ pub(super) fn judge(issuer: &Issuer, claims: &Claims, now: Time) -> Result<Prove
     let (session, id) = (text(claims, "sid"), text(claims, "jti"));
     let iat = issued.to_string();
     let login = match (&session, &id) {
-        (Some(sid), _) => login(&[&issuer.iss, "sid", sid]),
-        (None, Some(jti)) => login(&[&issuer.iss, "jti", jti]),
+        // With the user too, so that no two users of a session share a login.
+        (Some(sid), _) => login(&[&issuer.iss, "sid", sid, &subject]),
+        (None, Some(jti)) => login(&[&issuer.iss, "jti", jti, &subject]),
         // With the time, so that a user who was logged out can come back with a later token.
         (None, None) => login(&[&issuer.iss, "sub", &subject, &iat]),
     };

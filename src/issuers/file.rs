@@ -55,6 +55,7 @@ struct File {
 struct Entry {
     iss: String,
     audience: Vec<String>,
+    logout_audience: Option<Vec<String>>,
     jwks_url: Option<String>,
     #[serde(default = "algorithms")]
     algorithms: Vec<String>,
@@ -151,12 +152,13 @@ pub(super) fn parse(text: &str, ours: &str) -> Result<Vec<Issuer>, BadFile> {
 fn issuer(entry: Entry) -> Result<Issuer, String> {
     let tables = [&entry.required, &entry.groups];
     let in_tables = tables.iter().flat_map(|table| table.iter().flat_map(|(key, value)| [key, value]));
-    let in_lists = entry.audience.iter().chain(&entry.algorithms).chain(&entry.typ);
+    let logout = entry.logout_audience.as_deref().unwrap_or_default();
+    let in_lists = entry.audience.iter().chain(logout).chain(&entry.algorithms).chain(&entry.typ);
     let single = [&entry.iss, &entry.username_claim, &entry.display_name_claim];
     if in_tables.chain(in_lists).chain(single).any(|text| text.len() > MOST_TEXT) {
         return Err(format!("a text has at most {MOST_TEXT} bytes: shorten it"));
     }
-    let lists = [entry.audience.len(), entry.algorithms.len(), entry.typ.len()];
+    let lists = [entry.audience.len(), logout.len(), entry.algorithms.len(), entry.typ.len()];
     if lists.into_iter().chain(tables.map(BTreeMap::len)).any(|length| length > MOST_ENTRIES) {
         return Err(format!("a list or a table has at most {MOST_ENTRIES} entries: shorten it"));
     }
@@ -194,6 +196,7 @@ fn issuer(entry: Entry) -> Result<Issuer, String> {
     }
     Ok(Issuer {
         iss: entry.iss,
+        logout_audience: entry.logout_audience.unwrap_or_else(|| entry.audience.clone()),
         audience: entry.audience,
         source,
         algorithms,

@@ -13,6 +13,8 @@ pub(crate) struct Issuer {
     pub(crate) iss: String,
     /// A token has one of these in `aud`.
     pub(super) audience: Vec<String>,
+    /// A logout token has one of these in `aud`.
+    pub(super) logout_audience: Vec<String>,
     /// Where the keys come from.
     pub(super) source: Source,
     /// The algorithms that a token may be signed with.

@@ -16,6 +16,7 @@ use crate::{
         document::{self, Discovered},
         file,
         keys::{Keys, NoKey},
+        logout::{self, LoggedOut},
         token::Presented,
     },
     outbound::Outbound,
@@ -23,7 +24,7 @@ use crate::{
 
 /// Why a token proves nothing. A client learns no further details.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-pub(crate) enum NotProven {
+pub enum NotProven {
     /// The token is of an issuer that is not known here.
     #[error("the issuer of the token is not known here: ask the operator")]
     UnknownIssuer,
@@ -99,9 +100,27 @@ impl Issuers {
 
     /// Checks an access token of an issuer, and returns its user with the rules of the issuer.
     pub(crate) async fn prove(&self, token: &str, now: Time) -> Result<(Proven, Arc<Issuer>), NotProven> {
+        self.prove_if(token, now, |_| true).await
+    }
+
+    /// The same for a token that is used as it is, where the issuer's rules allow that.
+    pub(crate) async fn prove_direct(
+        &self,
+        token: &str,
+        now: Time,
+    ) -> Result<(Proven, Arc<Issuer>), NotProven> {
+        self.prove_if(token, now, |issuer| issuer.direct).await
+    }
+
+    async fn prove_if(
+        &self,
+        token: &str,
+        now: Time,
+        allowed: impl FnOnce(&Issuer) -> bool,
+    ) -> Result<(Proven, Arc<Issuer>), NotProven> {
         let presented = Presented::parse(token).ok_or(NotProven::Invalid)?;
         let known = self.issuer_of(&presented)?;
-        if !presented.is_of_type(&known.issuer.types) {
+        if !(allowed(&known.issuer) && presented.is_of_type(&known.issuer.types)) {
             return Err(NotProven::Invalid);
         }
         let claims = self.signed(presented, &known).await?;
@@ -112,8 +131,19 @@ impl Issuers {
         }
     }
 
+    /// Checks a logout token of an issuer.
+    pub(crate) async fn prove_logout(&self, token: &str, now: Time) -> Result<LoggedOut, NotProven> {
+        let presented = Presented::parse(token).ok_or(NotProven::Invalid)?;
+        let known = self.issuer_of(&presented)?;
+        if !presented.is_of_type(&logout::TYPES) {
+            return Err(NotProven::Invalid);
+        }
+        let claims = self.signed(presented, &known).await?;
+        logout::judge(&known.issuer, &claims, now).ok_or(NotProven::Invalid)
+    }
+
     fn issuer_of(&self, presented: &Presented<'_>) -> Result<Known, NotProven> {
-        let iss = presented.issuer().ok_or(NotProven::Invalid)?;
+        let iss = presented.issuer().filter(|iss| *iss != self.ours).ok_or(NotProven::Invalid)?;
         self.all().get(iss).cloned().ok_or(NotProven::UnknownIssuer)
     }
 

@@ -12,6 +12,7 @@ mod issuer;
 mod key_set;
 mod keys;
 mod known;
+mod logout;
 mod reload;
 mod token;
 
@@ -19,5 +20,7 @@ pub(crate) use self::claims::Proven;
 pub(crate) use self::file::BadFile;
 pub(crate) use self::issuer::Issuer;
 pub(crate) use self::keys::Pace;
-pub(crate) use self::known::{Issuers, NotProven};
+pub(crate) use self::known::Issuers;
+pub use self::known::NotProven;
+pub(crate) use self::logout::{Ends, LoggedOut};
 pub(crate) use self::reload::keep_current;

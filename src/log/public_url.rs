@@ -13,6 +13,12 @@ impl PublicUrl {
     }
 }
 
+impl fmt::Display for PublicUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// The text is no such URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotAPublicUrl;

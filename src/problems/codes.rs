@@ -55,7 +55,7 @@ codes! {
     invalid_key 401: "The API key is not valid, or was revoked." => "Use another key.";
     invalid_parameter 400: "A parameter of the request is invalid or unknown." => "See `errors`: each entry names the parameter and what is expected.";
     invalid_recovery 401: "The recovery token is wrong, spent, replaced or expired." => "Ask for another one.";
-    invalid_token 401: "The access token is not valid." => "Log in again; with a token of an external issuer, get a new one there.";
+    invalid_token 400 401: "The access token is not valid." => "Log in again; with a token of an external issuer, get a new one there.";
     key_expired 401: "The time of the API key is over." => "Use another key.";
     lagging_node 503: "This node does not hear from the log." => "Reconnect with your last cursor, perhaps at another node.";
     last_owner 409: "The conversation would have no owner." => "Make another member owner first.";
@@ -75,7 +75,7 @@ codes! {
     stopping 503: "This node stops." => "Try again: another node answers.";
     suspended 403: "The account is suspended." => "Ask the operator.";
     temporary_reduced_capacity 503: "This node has too much to do and refuses work of this kind." => "Send the same again after the time in `Retry-After`, perhaps to another node.";
-    token_expired 401: "The access token has expired." => "Refresh the token.";
+    token_expired 400 401: "The access token has expired." => "Refresh the token.";
     token_in_url 400: "The URL carries an access token, and proxies and browser histories keep URLs." => "Send the token as `Authorization: Bearer`, or from a browser as the subprotocol entry `bearer.<token>`; log in again.";
     too_large 413: "The body, or the event that would be stored, has too many bytes." => "Send less.";
     too_many_archived 409: "Too many conversations are archived." => "Take a conversation out of the archive first.";
@@ -91,7 +91,7 @@ codes! {
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";
     too_many_sockets 429: "This user has too many open sockets on this node." => "Close a socket first.";
     unavailable 503: "The log or the database does not answer." => "Send the same request again, with the same key, after the time in `Retry-After`.";
-    unknown_issuer 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
+    unknown_issuer 400 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
     unknown_scope 400: "A word in `scopes` is no scope." => "See `errors`, which name all scopes.";
     unknown_protocol 400: "The client did not offer the subprotocol `verbatim.v1`." => "Offer `verbatim.v1` in `Sec-WebSocket-Protocol`.";
     unsupported_encoding 415: "The body is compressed." => "Send the body without `Content-Encoding`.";

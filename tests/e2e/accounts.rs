@@ -52,6 +52,7 @@ async fn nothing_is_given_to_nobody() {
         "/v1/accounts",
         "/v1/accounts/recovery",
         "/v1/logins",
+        "/v1/logins/exchange",
         "/v1/logins/refresh",
         "/v1/info",
         "/.well-known/jwks.json",

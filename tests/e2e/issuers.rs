@@ -7,7 +7,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL}
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Authority, Issuer, Product, Signer, World, ask, eventually, now, send, signal};
+use crate::world::{
+    Answer, Authority, Device, Issuer, Product, Signer, World, ask, eventually, now, send, signal,
+};
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -299,6 +301,7 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
         ("a life of 30 days", signed(json!({ "exp": now() + 30 * 86_400 }))),
         ("from tomorrow", signed(json!({ "iat": now() + 86_400, "exp": now() + 86_700 }))),
         ("not before tomorrow", signed(json!({ "nbf": now() + 86_400 }))),
+        ("our own name for the issuer", signed(json!({ "iss": "verbatim" }))),
         ("no user", signed(json!({ "sub": null }))),
         ("10 KiB", signed(json!({ "more": "x".repeat(7_000) }))),
     ] {
@@ -313,7 +316,7 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
     exchange(at, &signed(json!({ "iat": now() - 700, "exp": now() - 100 })))
         .await
         .refuses(401, "token_expired");
-    for iss in [format!("{}/", issuer.iss), "https://evil.example".into(), "verbatim".into()] {
+    for iss in [format!("{}/", issuer.iss), "https://evil.example".into()] {
         exchange(at, &signed(json!({ "iss": iss }))).await.refuses(401, "unknown_issuer");
     }
     scene.world.finish().await;
@@ -362,4 +365,140 @@ async fn rules_of_an_issuer_are_checked_and_read_again_on_a_signal() {
     assert_eq!(fine.code, Some(0), "{fine:?}");
     assert!(fine.stdout.contains(&format!("ok       issuer {}: 1 keys", issuer.iss)), "{fine:?}");
     scene.world.finish().await;
+}
+
+/// Tells a node of a log-out, as an issuer does.
+async fn logs_out(at: SocketAddr, token: &str) -> (u16, Value) {
+    let form = format!("logout_token={token}");
+    let request = reqwest::Client::new().post(format!("http://{at}/v1/backchannel-logout")).body(form);
+    let answer =
+        request.header("content-type", "application/x-www-form-urlencoded").send().await.expect("an answer");
+    assert_eq!(answer.headers()["cache-control"], "no-store");
+    let (status, text) = (answer.status().as_u16(), answer.text().await.expect("text"));
+    (status, serde_json::from_str(&text).unwrap_or_default())
+}
+
+/// What a logout token says.
+fn logout(issuer: &Issuer, id: &str, changes: Value) -> Value {
+    let claims = json!({
+        "iss": issuer.iss, "aud": "verbatim", "iat": now(), "exp": now() + 120, "jti": id, "sid": "session-1",
+        "events": { "http://schemas.openid.net/event/backchannel-logout": {} },
+    });
+    with(claims, changes)
+}
+
+#[tokio::test]
+async fn a_token_of_an_issuer_is_used_as_it_is_until_the_issuer_logs_the_user_out() {
+    let mut scene = Scene::begin().await;
+    let (key, other) = (Signer::new("ES256", "k"), Signer::new("ES256", "k"));
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let second = scene.issuer(Product::Keycloak, &other).await;
+    let file = plain(&issuer) + "direct = true\n" + &plain(&second);
+    let at = scene.node(&file, &[]).await;
+    let elsewhere = scene.node(&file, &[]).await;
+    let signs = |subject: &str, changes: Value| key.signs(&with(issuer.claims(subject, "ana"), changes));
+    let token = signs("1", json!({}));
+
+    // REST and sockets know the same account as an exchange.
+    let account_id = account(at, &token).await["id"].clone();
+    assert_eq!(me(at, &token).await.expect(200)["id"], account_id);
+    let mut socket = Device::connects(elsewhere, &token).await;
+    assert_eq!(socket.ready["user_id"], account_id);
+    me(at, &other.signs(&second.claims("1", "ana"))).await.refuses(401, "invalid_token");
+    me(at, &other.signs(&issuer.claims("1", "ana"))).await.refuses(401, "invalid_token");
+    me(at, &signs("1", json!({ "exp": now() + 30 * 86_400 }))).await.refuses(401, "invalid_token");
+    me(at, &signs("1", json!({ "iat": now() - 700, "exp": now() - 100 })))
+        .await
+        .refuses(401, "token_expired");
+    me(at, &signs("1", json!({ "iss": "https://evil.example" }))).await.refuses(401, "unknown_issuer");
+    // A later token of the session renews the socket.
+    let later = signs("1", json!({ "exp": now() + 600, "jti": "later" }));
+    socket.tells(json!({ "op": "authenticate", "id": "renews", "token": later })).await;
+    socket.waits_for("an acknowledgement", |frame| frame["op"] == "ack" && frame["id"] == "renews").await;
+    let ours = exchange(at, &token).await.expect(201)["access_token"].as_str().expect("a token").to_owned();
+
+    // Log-outs that do not count end nothing.
+    let signed = |id: &str, changes: Value| {
+        let header = json!({ "alg": "ES256", "typ": "logout+jwt", "kid": "k" });
+        key.signs_with(&header, &logout(&issuer, id, changes))
+    };
+    for refused in [
+        "nonsense".to_owned(),
+        token.clone(),
+        other.signs(&logout(&issuer, "1", json!({}))),
+        signed("1", json!({ "nonce": "n" })),
+        signed("1", json!({ "events": {} })),
+        signed("1", json!({ "aud": "another" })),
+        signed("1", json!({ "iat": now() - 7000, "exp": now() - 6000 })),
+        signed("1", json!({ "sid": null })),
+    ] {
+        let (status, problem) = logs_out(at, &refused).await;
+        assert_eq!((status, &problem["code"]), (400, &json!("invalid_token")), "{problem}");
+    }
+    me(at, &token).await.expect(200);
+
+    let over = signed("2", json!({}));
+    assert_eq!(logs_out(at, &over).await.0, 200);
+    let began = std::time::Instant::now();
+    let closed = socket.waits_for("the end of the socket", |frame| frame["op"] == "closed").await;
+    assert_eq!(closed["code"], 4503, "{closed}");
+    assert!(began.elapsed().as_millis() < 1_000, "{:?}", began.elapsed());
+    for address in [at, elsewhere] {
+        for gone in [&token, &later, &ours] {
+            me(address, gone).await.refuses(401, "login_revoked");
+        }
+    }
+    exchange(at, &token).await.refuses(401, "invalid_token");
+    assert_eq!(logs_out(at, &over).await.0, 400, "a logout token counts once");
+
+    // Of all sessions of a user, also of one that no node has seen before.
+    let unseen = with(issuer.claims("2", "ben"), json!({ "sid": "unseen", "iat": now() - 5 }));
+    let unseen = key.signs(&unseen);
+    let seen = key.signs(&with(issuer.claims("2", "ben"), json!({ "iat": now() - 5 })));
+    let ben = me(elsewhere, &seen).await.expect(200);
+    assert_eq!(logs_out(at, &signed("3", json!({ "sid": null, "sub": "2" }))).await.0, 200);
+    eventually("the other node has heard of it", || async { me(elsewhere, &seen).await.status == 401 }).await;
+    me(elsewhere, &unseen).await.refuses(401, "login_revoked");
+    let back =
+        with(issuer.claims("2", "ben"), json!({ "sid": "back", "iat": now() + 5, "exp": now() + 300 }));
+    assert_eq!(me(elsewhere, &key.signs(&back)).await.expect(200)["id"], ben["id"], "the user has come back");
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_token_of_an_issuer_is_logged_out_here_and_a_socket_ends_with_its_token() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let at = scene.node(&(plain(&issuer) + "direct = true\n"), &[]).await;
+    let token = key.signs(&issuer.claims("1", "ana"));
+    me(at, &token).await.expect(200);
+    let http = reqwest::Client::new();
+    let out = send(&http, at, Method::DELETE, "/v1/logins/current", Some(&token), None).await;
+    assert_eq!(out.status, 204);
+    me(at, &token).await.refuses(401, "login_revoked");
+    // The row of the login says so too, when the deny set has forgotten it.
+    let again = scene.node(&(plain(&issuer) + "direct = true\n"), &[]).await;
+    me(again, &token).await.refuses(401, "login_revoked");
+
+    let short = key.signs(&with(issuer.claims("2", "ben"), json!({ "iat": now() - 60, "exp": now() - 27 })));
+    let mut socket = Device::connects(at, &short).await;
+    let closed = socket.waits_for("the end of the socket", |frame| frame["op"] == "closed").await;
+    assert_eq!(closed["code"], 4401, "{closed}");
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn others_find_our_keys_by_our_document() {
+    let world = World::start().await;
+    let at = world.nodes[0].address;
+    let found = ask(at, Method::GET, "/.well-known/openid-configuration", None).await;
+    assert_eq!(found.headers["cache-control"], "public, max-age=300");
+    let document = found.expect(200);
+    assert_eq!(document["issuer"], "verbatim");
+    assert_eq!(document["jwks_uri"], format!("http://{at}/.well-known/jwks.json"));
+    let keys = ask(at, Method::GET, "/.well-known/jwks.json", None).await;
+    assert_eq!(keys.headers["cache-control"], "public, max-age=300");
+    assert_eq!(keys.expect(200)["keys"][0]["kty"], "OKP");
+    world.finish().await;
 }

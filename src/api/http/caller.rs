@@ -62,6 +62,7 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let from = ClientAddress::of(request).map(|client| client.0);
     let caller = match door.bearers.authenticate(&bearer.token, from).await {
         Ok(caller) => caller,
+        Err(unjudged) if unjudged.is_unjudged() => return Err(Problem::from(unjudged).into()),
         Err(refused) => {
             door.admit_stranger(from).map_err(Problem::from)?;
             return Err(Problem::from(refused).into());

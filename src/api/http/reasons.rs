@@ -123,6 +123,8 @@ impl From<NotAuthenticated> for Problem {
         match refused {
             Token(_) | Revoked | InvalidKey | KeyExpired => Self::unauthorized(code, sentence(refused)),
             ForeignAddress | Suspended => Self::forbidden(code, sentence(refused)),
+            External(why) => why.into(),
+            NoPlace(no_place) => no_place.into(),
             RateLimited(exceeded) => exceeded.into(),
             Database(outage) => outage.into(),
         }

@@ -13,7 +13,7 @@ pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<Wor
     let looks_back = || query.split('&').any(|parameter| parameter.starts_with("as_of="));
     match path.split('/').next()? {
         "me" if path.ends_with("/accept") => Some(WorkKind::Send),
-        "ws" | "info" | "me" | "admin" => None,
+        "ws" | "info" | "me" | "admin" | "backchannel-logout" => None,
         "accounts" => Some(WorkKind::Connect),
         // Deactivating a user protects others.
         "provision" if *method == Method::DELETE => None,

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod audit;
+pub mod backchannel;
 pub mod blocks;
 pub mod conversation;
 pub mod conversations;

@@ -1,6 +1,6 @@
 //! The reasons to close a socket that the protocol adds to those of the wire.
 
-use crate::{access::NotAuthenticated, credentials::BadToken, gateway::wire::close::ComesBack};
+use crate::{access::NotAuthenticated, gateway::wire::close::ComesBack};
 
 pub(crate) use crate::gateway::wire::close::Close;
 
@@ -63,12 +63,10 @@ impl Close {
     pub(in crate::gateway) fn of_refused(proof: &NotAuthenticated) -> Option<Self> {
         use NotAuthenticated::*;
         match proof {
-            Token(BadToken::Expired) => Some(Self::TOKEN_EXPIRED),
-            Token(BadToken::Invalid) | Revoked | InvalidKey | KeyExpired | ForeignAddress => {
-                Some(Self::INVALID_TOKEN)
-            }
+            _ if proof.is_unjudged() => None,
             Suspended => Some(Self::SUSPENDED),
-            RateLimited(_) | Database(_) => None,
+            _ if proof.code() == "token_expired" => Some(Self::TOKEN_EXPIRED),
+            _ => Some(Self::INVALID_TOKEN),
         }
     }
 }

@@ -80,6 +80,7 @@ impl Door {
                 let comes = if place.has_seat { Ok(caller) } else { Err(Close::TOO_MANY_SOCKETS) };
                 (comes, place)
             }
+            Err(unjudged) if unjudged.is_unjudged() => return Err(Shut::Proof(unjudged)),
             Err(bad) => {
                 admit(Policy::Address)?;
                 match Close::of_refused(&bad).zip(gateway.places.stand()) {
@@ -124,8 +125,8 @@ impl From<Shut> for Problem {
             Shut::RateLimited(exceeded) | Shut::Proof(NotAuthenticated::RateLimited(exceeded)) => {
                 exceeded.into()
             }
-            Shut::Proof(NotAuthenticated::Database(error)) => {
-                tracing::warn!(%error, "a handshake failed: the database did not answer");
+            Shut::Proof(unjudged) if unjudged.is_unjudged() => {
+                tracing::warn!(error = %unjudged, "could not check the proof of a handshake");
                 let detail = "the proof cannot be checked at the moment: try again";
                 Self::unavailable("unavailable", detail, RETRY)
             }

@@ -1,0 +1,152 @@
+//! The users of external issuers, by the tokens of their issuers.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use sqlx::PgPool;
+use tokio::time::Instant;
+
+use super::{bearer::NotAuthenticated, newcomers};
+use crate::{
+    accounts::{
+        By, Stamp,
+        external::{self, Creation, Newcomer, Subject},
+        external_logins::{self, Beginning, Proof},
+    },
+    cache::Cache,
+    clock::Clock,
+    credentials::{Identity, Scopes},
+    domain::{LoginId, UserId},
+    issuers::{Issuer, Issuers, NotProven, Proven},
+    shares::{NoPlace, Place, Shares, Sizes},
+};
+
+/// The limits of concurrent beginnings of logins. The logins of one account lock its row, so one user could otherwise hold
+/// all connections to the database.
+const BEGINNINGS: Sizes =
+    Sizes { of_node: 8, of_one: 2, waiting_of_one: 62, waiting: 512, patience: Duration::from_secs(5) };
+
+/// How long a login is used without another question to the database. A login that ends is in the deny set for longer, so
+/// its end is seen at once.
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// The most logins that are remembered.
+const MOST_KNOWN: usize = 16_384;
+
+/// The parts that know the users of external issuers. Cheap to clone.
+#[derive(Clone)]
+pub struct External(Arc<Inner>);
+
+struct Inner {
+    issuers: Arc<Issuers>,
+    pool: PgPool,
+    clock: Clock,
+    pepper: [u8; 32],
+    /// The accounts of logins whose tokens are used as they are. The id of a login is made of the user's name at the
+    /// issuer too, so a login never changes its account.
+    known: Cache<LoginId, Known>,
+    places: Shares<u128>,
+}
+
+#[derive(Clone, Copy)]
+struct Known {
+    user: UserId,
+    since: Instant,
+}
+
+impl fmt::Debug for External {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("External")
+    }
+}
+
+impl External {
+    /// The users of these issuers. `pepper` is the key of the hashes that stand for users in the audit.
+    pub(crate) fn new(issuers: Arc<Issuers>, pool: PgPool, clock: Clock, pepper: [u8; 32]) -> Self {
+        Self(Arc::new(Inner {
+            issuers,
+            pool,
+            clock,
+            pepper,
+            known: Cache::new(MOST_KNOWN),
+            places: Shares::new(BEGINNINGS),
+        }))
+    }
+
+    /// The issuers.
+    pub(super) fn issuers(&self) -> &Issuers {
+        &self.0.issuers
+    }
+
+    /// A place to begin a login of a user.
+    pub(super) async fn place(&self, proven: &Proven) -> Result<Place<u128>, NoPlace> {
+        self.0.places.take(proven.holder()).await
+    }
+
+    /// Authenticates a token that is used as it is.
+    pub(super) async fn authenticate(&self, token: &str) -> Result<Identity, NotAuthenticated> {
+        let Inner { pool, clock, known, .. } = &*self.0;
+        let (proven, issuer) = self.issuers().prove_direct(token, clock.now()).await?;
+        let login = proven.login;
+        let recent = known.get(&login).filter(|known| known.since.elapsed() < KNOWN_FOR);
+        let user = match recent {
+            Some(known) => known.user,
+            None => {
+                let _place = self.place(&proven).await.map_err(NotAuthenticated::NoPlace)?;
+                let (question, since) = (known.ask(), Instant::now());
+                let user = self.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
+                let by = proof(&proven);
+                let begun =
+                    external_logins::use_directly(pool, login, user, &by, proven.expires_at, clock.now())
+                        .await?;
+                match begun {
+                    Beginning::Begun(_) => known.answer(question, login, Known { user, since }),
+                    Beginning::Suspended => return Err(NotAuthenticated::Suspended),
+                    Beginning::Over => return Err(NotAuthenticated::Revoked),
+                }
+                user
+            }
+        };
+        Ok(Identity { user, login, expires_at: proven.expires_at, via: None, scopes: Scopes::PERSON })
+    }
+
+    /// The account of a user. What the issuer says of the user is copied where the issuer's rules say so. `None`: the user
+    /// has no account, and gets none.
+    pub(super) async fn account_of(
+        &self,
+        proven: &Proven,
+        issuer: &Issuer,
+    ) -> Result<Option<UserId>, sqlx::Error> {
+        let Inner { pool, clock, pepper, .. } = &*self.0;
+        let name = newcomers::display_name(proven);
+        if let Some(known) = external::find(pool, subject(proven)).await? {
+            let other = name.as_ref().filter(|name| issuer.sync && **name != known.display_name);
+            if other.is_some() || proven.roles != known.roles {
+                let stamp = Stamp::now(clock, By::account(known.user));
+                let (of, roles) = (subject(proven), &proven.roles);
+                external::update(pool, of, known.user, other, roles, stamp).await?;
+            }
+            return Ok(Some(known.user));
+        }
+        if !issuer.jit {
+            return Ok(None);
+        }
+        let id = clock.id(UserId::known);
+        let usernames = newcomers::usernames(proven, id);
+        let origin_hash = &proven.origin_hash(pepper);
+        let (display_name, roles) = (name.as_ref(), &*proven.roles);
+        let newcomer = Newcomer { id, usernames: &usernames, display_name, roles, origin_hash };
+        let stamp = Stamp::now(clock, By::account(id));
+        Ok(match external::create(pool, subject(proven), &newcomer, stamp).await? {
+            Creation::Is(user) => Some(user),
+            Creation::NamesTaken => None,
+        })
+    }
+}
+
+fn subject(proven: &Proven) -> Subject<'_> {
+    Subject { issuer: &proven.iss, subject: &proven.subject }
+}
+
+/// What the token of a user says of its login.
+pub(super) fn proof(proven: &Proven) -> Proof<'_> {
+    Proof { of: subject(proven), session: proven.session.as_deref(), issued_at: proven.issued_at }
+}
