@@ -2,8 +2,8 @@
 //! node still holds afterwards. The default limits are in force, and abuse comes from an address of its own.
 //!
 //! ```sh
-//! cargo bench --bench abuse                        # 10 s of each kind
-//! VERBATIM_BENCH=full cargo bench --bench abuse    # 20 s
+//! cargo bench --bench abuse                        # 20 s of each kind
+//! VERBATIM_BENCH=full cargo bench --bench abuse    # 40 s
 //! cargo bench --bench abuse -- searches            # one kind
 //! ```
 
@@ -42,8 +42,8 @@ const CONVERSATIONS: usize = 5_000;
 /// Messages of the largest of them, and of all others together.
 const OF_LARGEST: usize = 50_000;
 const OF_OTHERS: usize = 20_000;
-/// Messages and pages a second of the quiet pair: half of what two people may send.
-const MESSAGES: u32 = 5;
+/// Messages and pages a second of the quiet pair: four fifths of what two people may send.
+const MESSAGES: u32 = 8;
 const PAGES: Duration = Duration::from_millis(200);
 const HELLOS: Duration = Duration::from_millis(2_500);
 /// How long a node may take to let go of everything.
@@ -71,7 +71,7 @@ async fn benchmark(stage: &Stage) {
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
     let target = Target { address: node.address, ..target };
     let quiet = Quiet { node: &node, rest: Rest::to(node.address, 16), pair, group };
-    let lasting = Duration::from_secs(if full() { 20 } else { 10 });
+    let lasting = Duration::from_secs(if full() { 40 } else { 20 });
     quiet.lives(Duration::from_secs(3)).await;
     let calm = quiet.lives(lasting).await;
     for abuse in Abuse::ALL {

@@ -105,7 +105,14 @@ impl External {
                 user
             }
         };
-        Ok(Identity { user, login, expires_at: proven.expires_at, via: None, scopes: Scopes::PERSON })
+        Ok(Identity {
+            user,
+            login,
+            proof: Proof::Login,
+            expires_at: proven.expires_at,
+            via: None,
+            scopes: Scopes::PERSON,
+        })
     }
 
     /// The account of a user. What the issuer says of the user is copied where the issuer's rules say so. `None`: the user

@@ -4,10 +4,7 @@ use std::{
     convert::Infallible,
     io,
     net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU32, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -29,7 +26,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     select,
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -41,6 +38,7 @@ use crate::{
         newcomers::{InLine, Newcomers},
         parting::part,
         patient::Patient,
+        refusals::Refusals,
         requests::{Most, REFUSED, Requests, asks_for_socket},
         settings::Settings,
         stream::Stream,
@@ -51,13 +49,6 @@ use crate::{
 
 /// How long browsers that were here once connect by TLS only (HSTS).
 const A_YEAR: HeaderValue = HeaderValue::from_static("max-age=31536000");
-
-/// The refusals in a row after which a client counts as one that ignores them.
-const UNHEEDED: u32 = 10;
-/// The delay of each further refusal. Refusals are cheap, but without the delay one client could take all the time of a
-/// node for them. A client that waits after a refusal never meets the delay, and a client that does not wait can still
-/// use its whole rate limit.
-const UNHURRIED: Duration = Duration::from_millis(100);
 
 /// How long the loop pauses when `accept` fails, for example because the process has no file descriptor left.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -73,7 +64,7 @@ pub async fn serve<E: Endpoint + 'static>(
 ) {
     let room = Arc::new(Semaphore::new(settings.limits.connections));
     let newcomers = Newcomers::new(settings.limits.newcomers);
-    let door = Arc::new(Door { endpoint, settings, stop });
+    let door = Arc::new(Door { endpoint, settings, refusals: Refusals::default(), stop });
     let mut pausing = false;
     loop {
         let accepted = select! {
@@ -153,6 +144,7 @@ struct Facts {
 struct Door<E> {
     endpoint: E,
     settings: Settings,
+    refusals: Refusals,
     stop: CancellationToken,
 }
 
@@ -166,17 +158,11 @@ impl<E: Endpoint + 'static> Door<E> {
         // Heads a little above our own limits are read, so that their answer can explain the refusal.
         let head = 2 * (limits.uri + limits.headers);
         let refused = Arc::<OnceLock<Fault>>::default();
-        let unheeded = Arc::<AtomicU32>::default();
         let answer = service_fn(|request| {
             let (door, facts) = (Arc::clone(&self), facts.clone());
-            let (refused, unheeded) = (Arc::clone(&refused), Arc::clone(&unheeded));
+            let refused = Arc::clone(&refused);
             async move {
                 let answer = door.answer(request, refused.get().copied(), facts).await;
-                if answer.status() != StatusCode::TOO_MANY_REQUESTS {
-                    unheeded.store(0, Relaxed);
-                } else if unheeded.fetch_add(1, Relaxed) >= UNHEEDED {
-                    sleep(UNHURRIED).await;
-                }
                 Ok::<hyper::Response<_>, Infallible>(answer.into())
             }
         });
@@ -262,18 +248,36 @@ impl<E: Endpoint + 'static> Door<E> {
             parts.extensions.insert(Upgrade(upgrade));
         }
         let Facts { local, peer, scheme, in_line } = facts;
-        parts.extensions.insert(ClientAddress::told(peer, &parts.headers, &self.settings.proxies));
+        let client = ClientAddress::told(peer, &parts.headers, &self.settings.proxies);
+        parts.extensions.insert(client);
         if let Some(in_line) = &in_line {
             parts.extensions.insert(in_line.clone());
         }
         let parts = RequestParts::from((parts, LocalAddr(local.into()), RemoteAddr(peer.into()), scheme));
-        let answering = self.endpoint.get_response(Request::from_parts(parts, Body::from_bytes(body)));
+        let request = Request::from_parts(parts, Body::from_bytes(body));
+        let answering = self.unhurried(client, request);
         let answer = match in_line {
             Some(in_line) => in_line.during(answering).await,
             None => answering.await,
         };
         let is_refused = asks_for_socket && answer.status() != StatusCode::SWITCHING_PROTOCOLS;
         if is_refused { closing(answer) } else { answer }
+    }
+
+    /// The answer of the endpoint. A refusal for too many requests waits in the line of its client, and the connection
+    /// waits with it.
+    async fn unhurried(&self, ClientAddress(client): ClientAddress, request: Request) -> Response {
+        let answer = self.endpoint.get_response(request).await;
+        if answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            let wait = self.refusals.wait(client, Instant::now());
+            if !wait.is_zero() {
+                select! {
+                    () = self.stop.cancelled() => {}
+                    () = sleep(wait) => {}
+                }
+            }
+        }
+        answer
     }
 
     /// Reads the whole body of a request within the limits, or returns the refusal.

@@ -12,6 +12,7 @@ mod pages;
 mod parting;
 mod patient;
 mod proxies;
+mod refusals;
 mod reload;
 mod requests;
 mod settings;

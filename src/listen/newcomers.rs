@@ -115,7 +115,7 @@ pub fn is_known(request: &Request) {
 }
 
 /// An IPv4 address, or the /56 of an IPv6 address, the usual prefix of one household.
-fn household(address: IpAddr) -> IpAddr {
+pub(super) fn household(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 72)).into(),
         address => address,

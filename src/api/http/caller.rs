@@ -69,8 +69,9 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
         }
     };
     asking::note(&caller);
-    listen::is_known(request);
     acting::charge(&door.limits, &caller).map_err(Problem::from)?;
+    // Known only now: otherwise an account could hold any number of connections by refusals that wait to be sent.
+    listen::is_known(request);
     request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };

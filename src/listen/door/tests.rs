@@ -9,7 +9,7 @@ use crate::listen::{Limits, Origins};
 mod http;
 mod newcomers;
 mod tls;
-mod unheeded;
+mod unhurried;
 
 const SOON: Duration = Duration::from_millis(200);
 

@@ -4,7 +4,10 @@
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use async_nats::jetstream::Message;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    task::yield_now,
+    time::{Instant, sleep, timeout_at},
+};
 
 use crate::{
     domain::{ConversationId, Position, Recorded},
@@ -27,6 +30,10 @@ const PAGE_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(20);
 /// A consumer that gives nothing for so long is replaced by another one, on any server.
 const STALLED: Duration = Duration::from_secs(1);
+/// The longest rest between two pages.
+const LONGEST_REST: Duration = Duration::from_millis(50);
+/// How many events are read before other work gets the thread.
+const AT_ONCE: usize = 64;
 /// With more conversations the whole stream is read and filtered here, because the server compares each event with
 /// every filter.
 const MAX_FILTERS: usize = 300;
@@ -51,6 +58,8 @@ pub struct Replay {
     whole: Position,
     /// The damage behind that position.
     damaged: Option<Damaged>,
+    /// When the last page was asked for.
+    asked: Option<Instant>,
     /// Whether all events have been read.
     is_over: bool,
 }
@@ -85,6 +94,7 @@ impl Log {
             upto,
             whole: after,
             damaged: None,
+            asked: None,
             is_over: false,
         })
     }
@@ -125,6 +135,7 @@ impl Replay {
         let mut alive = Instant::now();
         let mut lacking = Unavailable::because("no page of a replay in time");
         while !self.is_over {
+            self.rest().await;
             match timeout_at(alive + PAGE_WITHIN, self.read(limit)).await {
                 Ok(Ok(read)) if !read.is_empty() || self.is_over => {
                     alive = Instant::now();
@@ -158,6 +169,16 @@ impl Replay {
         Ok(Vec::new())
     }
 
+    /// Rests as long as the last page has taken, with all that its reader did with it. So a long replay has at most
+    /// half of a processor of the node and of nats-server, and live traffic goes first. A replay of one page has no
+    /// rest.
+    async fn rest(&mut self) {
+        if let Some(asked) = self.asked {
+            sleep(asked.elapsed().min(LONGEST_REST)).await;
+        }
+        self.asked = Some(Instant::now());
+    }
+
     /// Reads the events that are there at present.
     async fn read(&mut self, limit: usize) -> Result<Vec<Recorded>, Unavailable> {
         let consumer = match &self.consumer {
@@ -171,7 +192,7 @@ impl Replay {
         let mut page = Vec::new();
         if self.pending > 0 || self.reading.after < self.until {
             let messages = consumer.fetch(limit.min(PAGE), PAGE_BYTES).await?;
-            page = self.take(messages);
+            page = self.take(messages).await;
         }
         let is_all = self.consumer.is_some() && self.pending == 0 && self.reading.after >= self.until;
         self.is_over = is_all || self.reading.after >= self.upto;
@@ -179,9 +200,12 @@ impl Replay {
     }
 
     /// Takes events in up to the first one that was lost on its way. The events behind it are read again.
-    fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
+    async fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
         let mut page = Vec::with_capacity(messages.len());
-        for message in messages {
+        for (n, message) in (1..).zip(messages) {
+            if n % AT_ONCE == 0 {
+                yield_now().await;
+            }
             let Ok(info) = message.info() else { break };
             if info.consumer_sequence != self.given + 1 {
                 self.consumer = None;
