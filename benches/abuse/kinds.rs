@@ -134,6 +134,8 @@ impl Abuse {
         match self {
             Self::SlowHeads => {
                 line.stream.write_all(b"GET /v1/info HTTP/1.1\r\nhost: x\r\nslow: ").await?;
+                // All at the same moment would be a test of the load's own processor.
+                sleep(Duration::from_millis(u64::from(Uuid::now_v7().as_bytes()[15]) * 8)).await;
                 loop {
                     sleep(Duration::from_secs(2)).await;
                     line.stream.write_all(b"x").await?;

@@ -19,7 +19,7 @@ pub(super) const TO_ASK: Sizes = Sizes {
 
 /// Catching up, by a socket or over REST.
 pub(super) const TO_CATCH_UP: Sizes =
-    Sizes { of_node: 32, of_one: 4, waiting_of_one: 64, waiting: 4_096, patience: Duration::from_secs(30) };
+    Sizes { of_node: 32, of_one: 1, waiting_of_one: 64, waiting: 4_096, patience: Duration::from_secs(30) };
 
 /// Looking back. A conversation of 100,000 events takes about a second.
 pub(super) const TO_LOOK_BACK: Sizes =
