@@ -19,8 +19,8 @@ use crate::{
     },
 };
 
-/// The most events of a page.
-pub const PAGE: usize = 500;
+/// The most events of a page. Answers to live traffic come on the same connection, behind them.
+pub const PAGE: usize = 200;
 /// The most bytes of a page.
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
 /// The longest wait for a page.
@@ -33,7 +33,7 @@ const STALLED: Duration = Duration::from_secs(1);
 /// The longest rest between two pages.
 const LONGEST_REST: Duration = Duration::from_millis(50);
 /// How many events are read before other work gets the thread.
-const AT_ONCE: usize = 64;
+const IN_A_ROW: usize = 32;
 /// With more conversations the whole stream is read and filtered here, because the server compares each event with
 /// every filter.
 const MAX_FILTERS: usize = 300;
@@ -203,7 +203,7 @@ impl Replay {
     async fn take(&mut self, messages: Vec<Message>) -> Vec<Recorded> {
         let mut page = Vec::with_capacity(messages.len());
         for (n, message) in (1..).zip(messages) {
-            if n % AT_ONCE == 0 {
+            if n % IN_A_ROW == 0 {
                 yield_now().await;
             }
             let Ok(info) = message.info() else { break };
