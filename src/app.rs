@@ -218,10 +218,8 @@ async fn start(
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
-    let bearers = Bearers {
-        external: external.clone(),
-        ..Bearers::new(&pool, &tokens, &revoked, &limits, clock)
-    };
+    let bearers =
+        Bearers { external: external.clone(), ..Bearers::new(&pool, &tokens, &revoked, &limits, clock) };
     let overload = Overload::new(settings.overload_wait());
     pressure::start(&overload, &pool, &log, tasks);
     let needs = Needs {

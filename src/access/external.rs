@@ -10,11 +10,11 @@ use crate::{
     accounts::{
         By, Stamp,
         external::{self, Creation, Newcomer, Subject},
-        external_logins::{self, Beginning, Proof},
+        external_logins::{self, Beginning, IssuerProof},
     },
     cache::Cache,
     clock::Clock,
-    credentials::{Identity, Scopes},
+    credentials::{Identity, Proof, Scopes},
     domain::{LoginId, UserId},
     issuers::{Issuer, Issuers, NotProven, Proven},
     shares::{NoPlace, Place, Shares, Sizes},
@@ -154,6 +154,6 @@ fn subject(proven: &Proven) -> Subject<'_> {
 }
 
 /// What the token of a user says of its login.
-pub(super) fn proof(proven: &Proven) -> Proof<'_> {
-    Proof { of: subject(proven), session: proven.session.as_deref(), issued_at: proven.issued_at }
+pub(super) fn proof(proven: &Proven) -> IssuerProof<'_> {
+    IssuerProof { of: subject(proven), session: proven.session.as_deref(), issued_at: proven.issued_at }
 }

@@ -22,7 +22,7 @@ use crate::{
 
 /// The token by which a login begins.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Proof<'a> {
+pub(crate) struct IssuerProof<'a> {
     /// The user of the token.
     pub of: Subject<'a>,
     /// The session at the issuer.
@@ -46,7 +46,7 @@ pub(crate) enum Beginning {
 pub(crate) async fn begin(
     pool: &PgPool,
     login: &NewLogin<'_>,
-    by: &Proof<'_>,
+    by: &IssuerProof<'_>,
     now: Time,
 ) -> Result<Beginning, sqlx::Error> {
     let mut transaction = pool.begin().await?;
@@ -73,7 +73,7 @@ pub(crate) async fn use_directly(
     pool: &PgPool,
     login: LoginId,
     user: UserId,
-    by: &Proof<'_>,
+    by: &IssuerProof<'_>,
     expires_at: Time,
     now: Time,
 ) -> Result<Beginning, sqlx::Error> {
@@ -108,7 +108,7 @@ pub(crate) async fn use_directly(
 async fn refuses(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
-    by: &Proof<'_>,
+    by: &IssuerProof<'_>,
 ) -> Result<Option<Beginning>, sqlx::Error> {
     sqlx::query("select pg_advisory_xact_lock_shared(hashtextextended('verbatim issuer ' || $1, 0))")
         .bind(by.of.issuer)

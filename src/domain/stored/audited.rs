@@ -89,6 +89,10 @@ pub enum RevokedBy {
     Host,
 }
 
+/// Examples, as paths: an array in an attribute would need more of the parser of the derive.
+const SCOPES: [&str; 1] = ["users:read"];
+const CHANGED: [&str; 1] = ["display_name"];
+
 /// An account was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountCreated {
@@ -105,7 +109,7 @@ pub struct AccountCreated {
     pub invite_id: Option<Uuid>,
     /// The scopes of a service account.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    #[schemars(example = ["users:read"])]
+    #[schemars(example = SCOPES)]
     pub scopes: Vec<String>,
 }
 
@@ -121,7 +125,7 @@ impl AccountCreated {
 pub struct AccountUpdated {
     /// The changed fields: `username`, `display_name`, `avatar_url`, `metadata`, `roles`, `scopes`, `limits` or
     /// `password`. Their values are not here: read the account.
-    #[schemars(with = "Vec<String>", example = ["display_name"])]
+    #[schemars(with = "Vec<String>", example = CHANGED)]
     pub changed: Vec<AccountField>,
     /// The number of logins that ended with a changed password.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,7 +191,7 @@ pub struct KeyCreated {
     /// The service account.
     pub account_id: UserId,
     /// The scopes of the key.
-    #[schemars(example = ["users:read"])]
+    #[schemars(example = SCOPES)]
     pub scopes: Vec<String>,
     /// The time at which the key ends.
     #[serde(skip_serializing_if = "Option::is_none")]
