@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use tokio::time::timeout;
 
-use super::bearer::{Bearers, NotAuthenticated};
+use super::{bearer::Bearers, not_authenticated::NotAuthenticated};
 use crate::{
     accounts::key_use::{self, StoredKey},
     credentials::{Identity, KeyId, PresentedKey, Proof},

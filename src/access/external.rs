@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::{bearer::NotAuthenticated, newcomers};
+use super::{newcomers, not_authenticated::NotAuthenticated};
 use crate::{
     accounts::{
         By, Stamp,

@@ -19,6 +19,7 @@ mod invites;
 mod logins;
 mod needs;
 mod newcomers;
+mod not_authenticated;
 mod passwords;
 mod people;
 mod programs;
@@ -27,7 +28,7 @@ mod recovery;
 mod refresh;
 mod revoking;
 
-pub use bearer::{Bearers, NotAuthenticated};
+pub use bearer::Bearers;
 pub use error::AccessError;
 pub use exchange::Exchange;
 pub use external::External;
@@ -37,6 +38,7 @@ pub use host_logins::HostLogin;
 pub use logins::Attempt;
 pub use needs::Access;
 pub(crate) use needs::PROVISIONING;
+pub use not_authenticated::NotAuthenticated;
 pub(crate) use programs::{
     GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
     keys, revoke_key, rotate_key, services,

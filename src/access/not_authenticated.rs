@@ -1,0 +1,63 @@
+//! Why a bearer text is refused.
+
+use crate::{credentials::BadToken, issuers::NotProven, limits::Exceeded, shares::NoPlace};
+
+/// Why a bearer text is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAuthenticated {
+    /// The text is not an access token that is valid now.
+    #[error(transparent)]
+    Token(#[from] BadToken),
+    /// The text is no token of ours, and the token of an external issuer does not count.
+    #[error(transparent)]
+    External(#[from] NotProven),
+    /// The user has too many logins that begin.
+    #[error("too many logins begin at this moment: try again")]
+    NoPlace(NoPlace),
+    /// The login of the token has ended.
+    #[error("this login has been revoked: log in again")]
+    Revoked,
+    /// The text is not an API key, or the key was revoked.
+    #[error("the API key is not valid: use another key")]
+    InvalidKey,
+    /// The time of the key is over.
+    #[error("the API key has expired: use another key")]
+    KeyExpired,
+    /// The key may not be used from this address.
+    #[error("the API key may not be used from this address: use it from one of its networks")]
+    ForeignAddress,
+    /// The account is deactivated.
+    #[error("this account is deactivated: ask the operator")]
+    Suspended,
+    /// There were too many guesses from this address.
+    #[error(transparent)]
+    RateLimited(#[from] Exceeded),
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl NotAuthenticated {
+    /// The code for programs, the same at every edge.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Token(BadToken::Invalid) | Self::External(NotProven::Invalid) => "invalid_token",
+            Self::Token(BadToken::Expired) | Self::External(NotProven::Expired) => "token_expired",
+            Self::External(NotProven::UnknownIssuer) => "unknown_issuer",
+            Self::External(NotProven::Unavailable) | Self::Database(_) => "unavailable",
+            Self::NoPlace(_) => "too_many_at_once",
+            Self::Revoked => "login_revoked",
+            Self::InvalidKey => "invalid_key",
+            Self::KeyExpired => "key_expired",
+            Self::ForeignAddress => "forbidden",
+            Self::Suspended => "suspended",
+            Self::RateLimited(_) => "rate_limited",
+        }
+    }
+
+    /// Whether nobody has judged the proof, so that it may be good.
+    pub fn is_unjudged(&self) -> bool {
+        use NotAuthenticated::*;
+        matches!(self, External(NotProven::Unavailable) | NoPlace(_) | RateLimited(_) | Database(_))
+    }
+}
