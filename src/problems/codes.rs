@@ -92,8 +92,8 @@ codes! {
     too_many_sockets 429: "This user has too many open sockets on this node." => "Close a socket first.";
     unavailable 503: "The log or the database does not answer." => "Send the same request again, with the same key, after the time in `Retry-After`.";
     unknown_issuer 400 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
-    unknown_scope 400: "A word in `scopes` is no scope." => "See `errors`, which name all scopes.";
     unknown_protocol 400: "The client did not offer the subprotocol `verbatim.v1`." => "Offer `verbatim.v1` in `Sec-WebSocket-Protocol`.";
+    unknown_scope 400: "A word in `scopes` is no scope." => "See `errors`, which name all scopes.";
     unsupported_encoding 415: "The body is compressed." => "Send the body without `Content-Encoding`.";
     unsupported_media_type 415: "The body is not JSON." => "Send JSON with the header `Content-Type: application/json`.";
     upgrade_required 426: "This address speaks WebSocket, version 13, and nothing else." => "Send `Connection: Upgrade` and `Upgrade: websocket`, and check that no proxy removes these headers.";

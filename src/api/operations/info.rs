@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 24] = [
+const FEATURES: [&str; 25] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -44,6 +44,7 @@ const FEATURES: [&str; 24] = [
     "invites",
     "recovery",
     "service_accounts",
+    "provisioning",
 ];
 
 /// The server: its version, its log and its limits
