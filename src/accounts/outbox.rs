@@ -19,6 +19,10 @@ use crate::{
 const LOCK: i64 = 0x61_75_64_69_74;
 /// How often a node asks for the turn that another one has.
 const ASK: Duration = Duration::from_secs(1);
+/// Postgres ends the session that only listens if its machine is gone: such a session is idle for as long as nothing
+/// happens, so no time limit fits it.
+const PROBED: &str =
+    "set tcp_keepalives_idle = 5; set tcp_keepalives_interval = 3; set tcp_keepalives_count = 3";
 /// How long an answer of Postgres may take. The session has a time limit for statements too; this one holds if the
 /// network is gone.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -66,8 +70,10 @@ impl RelayTurn {
         while !in_time(sqlx::query_scalar(take).bind(LOCK).fetch_one(&mut session)).await? {
             sleep(ASK).await;
         }
-        let own =
-            PgPoolOptions::new().max_connections(1).connect_lazy_with((*pool.connect_options()).clone());
+        let own = PgPoolOptions::new().max_connections(1).after_connect(|connection, _| {
+            Box::pin(async move { sqlx::raw_sql(PROBED).execute(connection).await.map(drop) })
+        });
+        let own = own.connect_lazy_with((*pool.connect_options()).clone());
         let mut wakes = in_time(PgListener::connect_with(&own)).await?;
         in_time(wakes.listen(CHANNEL)).await?;
         Ok(Self { session, wakes })

@@ -82,7 +82,7 @@ impl Folder {
         write().map_err(cannot_use(&self.path.join(name)))
     }
 
-    /// The text of a plain file; `None` if there is no file of this name.
+    /// The text of a plain file; `None` if there is no file of this name, or a link, which is nobody's word.
     pub(super) fn read(&self, name: &str) -> Result<Option<String>, DevError> {
         let read = || {
             let mut text = String::new();
@@ -92,6 +92,9 @@ impl Folder {
         match read() {
             Ok(text) => Ok(Some(text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::LOOP) => {
+                Ok(None)
+            }
             Err(error) => Err(cannot_use(&self.path.join(name))(error)),
         }
     }

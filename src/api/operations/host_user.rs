@@ -193,9 +193,9 @@ impl Example for HostUserAnswer {
             display_name: "Ana María".into(),
             avatar_url: examples::avatar(),
             kind: UserKind::User,
-            metadata: OrNull(None),
+            metadata: OrNull(Some(r#"{"crm":{"id":4711}}"#.parse().expect("JSON"))),
             roles: vec![examples::host_role()],
-            deactivated_at: OrNull(None),
+            deactivated_at: OrNull(Some(examples::time())),
             result: Some(ProvisionResult::Created),
         }
     }

@@ -179,7 +179,7 @@ impl Example for ApiKey {
             scopes: scopes::<SCOPES>().into_vec(),
             addresses: vec!["10.0.0.0/8".into()],
             created_at: examples::time(),
-            expires_at: OrNull(None),
+            expires_at: OrNull(Some(examples::time().plus(Duration::from_secs(7_776_000)))),
             last_used_at: OrNull(Some(examples::time())),
             last_used_address: OrNull(Some("10.0.0.7".into())),
         }
