@@ -270,7 +270,9 @@ async fn play(person: &Person, case: &Case, bytes: &[u8], size: usize) -> Result
 
 #[tokio::test]
 async fn every_case_of_the_standard_is_answered_as_the_table_says() {
-    let world = World::start().await;
+    let mut world = World::empty(1).await;
+    // A socket that has been closed may keep its seat for a moment.
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_SOCKETS_PER_USER", "1000")]).await;
     let ana = world.person("ana").await;
     let cases = cases();
     assert!(cases.len() >= 150, "only {} cases", cases.len());
