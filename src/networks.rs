@@ -1,6 +1,9 @@
-//! Lists of networks, as operators write them in settings.
+//! Networks in CIDR, and lists of them as operators write them in settings.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
 
 /// Networks, as in `10.0.0.0/8,fd00::/8`. An empty list contains no address.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -13,7 +16,12 @@ impl Networks {
             "" => Ok(Self::default()),
             list => list
                 .split(',')
-                .map(|text| network(text.trim(), everything))
+                .map(|text| match read(text.trim())? {
+                    (_, 0) => {
+                        Err(BadNetwork { network: text.trim().to_owned(), instead: everything.to_owned() })
+                    }
+                    (network, _) => Ok(network),
+                })
                 .collect::<Result<_, _>>()
                 .map(Self),
         }
@@ -25,17 +33,40 @@ impl Networks {
     }
 }
 
+/// The number of bits before an IPv4 address that is mapped.
+const MAPPED: u32 = 96;
+
 /// All addresses that begin with the same bits, as IPv6 addresses (IPv4 addresses are mapped).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
+pub(crate) struct Network {
     first: u128,
-    mask: u128,
+    bits: u32,
 }
 
 impl Network {
-    fn contains(self, address: IpAddr) -> bool {
-        bits(address) & self.mask == self.first
+    /// Reads an address, or a network like `10.0.0.0/8` without bits behind its prefix.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        read(text).ok().map(|(network, _)| network)
     }
+
+    /// Whether an address is in the network.
+    pub(crate) fn contains(self, address: IpAddr) -> bool {
+        bits(address) & mask(self.bits) == self.first
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let six = Ipv6Addr::from_bits(self.first);
+        match six.to_ipv4_mapped().filter(|_| self.bits >= MAPPED) {
+            Some(four) => write!(f, "{four}/{}", self.bits - MAPPED),
+            None => write!(f, "{six}/{}", self.bits),
+        }
+    }
+}
+
+fn mask(bits: u32) -> u128 {
+    u128::MAX.checked_shl(128 - bits).unwrap_or(0)
 }
 
 fn bits(address: IpAddr) -> u128 {
@@ -53,7 +84,8 @@ pub struct BadNetwork {
     instead: String,
 }
 
-fn network(text: &str, everything: &str) -> Result<Network, BadNetwork> {
+/// The network, and the length of its prefix as it is written.
+fn read(text: &str) -> Result<(Network, u32), BadNetwork> {
     let bad = |instead: String| BadNetwork { network: text.to_owned(), instead };
     let form =
         || bad("write an address like `10.0.0.7`, or a network like `10.0.0.0/8` or `fd00::/8`".into());
@@ -62,7 +94,7 @@ fn network(text: &str, everything: &str) -> Result<Network, BadNetwork> {
         None => (text, None),
     };
     let address: IpAddr = address.parse().map_err(|_| form())?;
-    let (longest, before) = if address.is_ipv4() { (32, 96) } else { (128, 0) };
+    let (before, longest) = if address.is_ipv4() { (MAPPED, 32) } else { (0, 128) };
     let length: u32 = match length {
         None => longest,
         Some(length) if length.bytes().all(|byte| byte.is_ascii_digit()) => {
@@ -73,15 +105,9 @@ fn network(text: &str, everything: &str) -> Result<Network, BadNetwork> {
     if length > longest {
         return Err(bad(format!("the length of the prefix is at most {longest}")));
     }
-    if length == 0 {
-        return Err(bad(everything.to_owned()));
+    let network = Network { first: bits(address) & mask(before + length), bits: before + length };
+    match network.first == bits(address) {
+        true => Ok((network, length)),
+        false => Err(bad(format!("write `{network}`, or the address alone"))),
     }
-    let mask = u128::MAX << (128 - before - length);
-    let first = bits(address) & mask;
-    if first != bits(address) {
-        let six = Ipv6Addr::from_bits(first);
-        let first = six.to_ipv4_mapped().filter(|_| address.is_ipv4()).map_or(IpAddr::V6(six), IpAddr::V4);
-        return Err(bad(format!("write `{first}/{length}`, or the address alone")));
-    }
-    Ok(Network { first, mask })
 }

@@ -133,7 +133,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("issuers", At(2), &["domain", "outbound"]),
     // Above the log, by which nodes tell one another what they have admitted; below all that asks.
     ("limits", At(2), &["domain", "log"]),
-    ("credentials", At(1), &["domain"]),
+    ("credentials", At(1), &["domain", "networks"]),
     // The one HTTP client, which guards the addresses that it asks.
     ("outbound", At(1), &["networks"]),
     ("domain", At(0), &[]),

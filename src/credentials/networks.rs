@@ -1,73 +1,23 @@
 //! The networks from which an API key may be used.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
-/// KeyNetworks in CIDR; none means all addresses.
+use crate::networks::Network;
+
+/// Networks in CIDR; none means all addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct KeyNetworks(Vec<Network>);
-
-/// All addresses with the same first bits, as IPv6 addresses: an IPv4 address is mapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Network {
-    first: u128,
-    bits: u32,
-}
-
-/// The number of bits before an IPv4 address that is mapped.
-const MAPPED: u32 = 96;
-
-impl Network {
-    /// Parses an address, or a network like `10.0.0.0/8` without bits behind its prefix.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (address, length) = match text.split_once('/') {
-            Some((address, length)) => (address, Some(length)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().ok()?;
-        let (before, longest) = if address.is_ipv4() { (MAPPED, 32) } else { (0, 128) };
-        let length = match length {
-            None => longest,
-            Some(length) => {
-                length.bytes().all(|byte| byte.is_ascii_digit()).then(|| length.parse::<u32>().ok())??
-            }
-        };
-        let network = Self { first: bits(address), bits: before + length };
-        (length <= longest && network.first & !network.mask() == 0).then_some(network)
-    }
-
-    fn mask(self) -> u128 {
-        u128::MAX.checked_shl(128 - self.bits).unwrap_or(0)
-    }
-}
-
-impl std::fmt::Display for Network {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let six = Ipv6Addr::from_bits(self.first);
-        match six.to_ipv4_mapped().filter(|_| self.bits >= MAPPED) {
-            Some(four) => write!(f, "{four}/{}", self.bits - MAPPED),
-            None => write!(f, "{six}/{}", self.bits),
-        }
-    }
-}
 
 impl KeyNetworks {
     /// Whether an address may use the key. An address that is not known may not, if there are networks.
     pub(crate) fn let_in(&self, from: Option<IpAddr>) -> bool {
-        self.0.is_empty()
-            || from.is_some_and(|from| self.0.iter().any(|one| bits(from) & one.mask() == one.first))
+        self.0.is_empty() || from.is_some_and(|from| self.0.iter().any(|one| one.contains(from)))
     }
 }
 
 impl FromIterator<Network> for KeyNetworks {
     fn from_iter<I: IntoIterator<Item = Network>>(networks: I) -> Self {
         Self(networks.into_iter().collect())
-    }
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(four) => four.to_ipv6_mapped().to_bits(),
-        IpAddr::V6(six) => six.to_bits(),
     }
 }
 
