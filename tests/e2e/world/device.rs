@@ -67,6 +67,14 @@ impl Device {
         Self::of(open(address, Some(token)).await.expect("a socket"), hello).await
     }
 
+    /// Opens a socket by a proof that may end at any moment; `None` if it has ended before the socket was open.
+    pub async fn gets_in(address: SocketAddr, token: &str) -> Option<Self> {
+        let mut device = Self::says_hello(address, token, json!({ "op": "hello" })).await;
+        let first = |frame: &Value| frame["op"] == "ready" || frame["op"] == "closed";
+        device.ready = device.waits_for("an answer", first).await;
+        (device.ready["op"] == "ready").then_some(device)
+    }
+
     /// Says hello on a connection of any kind.
     pub async fn over<S>(stream: WebSocketStream<S>, hello: Value) -> Self
     where
