@@ -10,6 +10,7 @@ mod pressure;
 mod process;
 mod programs;
 mod same_log;
+mod signing_keys;
 mod snapshots;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -34,7 +35,7 @@ use durable::durable;
 use patience::{RETRY, patiently};
 
 use crate::{
-    access::{Access, Bearers, External, PROVISIONING},
+    access::{Access, Bearers, External, PROVISIONING, Revoking},
     accounts,
     admin::{self, Health, monitor},
     api,
@@ -186,15 +187,15 @@ async fn start(
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
-    let keys = patiently(health, "the signing key", || keys(settings, &pool)).await?;
+    let keys = patiently(health, "the signing key", || signing_keys::read(settings, &pool)).await?;
     let cursor_key =
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
     let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
     let hasher = settings.hasher()?;
-    let external = settings.issuers()?.map(|issuers| {
+    let issuers = settings.issuers()?.map(|issuers| {
         let issuers = Arc::new(issuers);
         tasks.spawn("issuers", issuers::keep_current(issuers.clone()));
-        External::new(issuers, pool.clone(), clock.clone(), cursor_key)
+        issuers
     });
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
@@ -218,8 +219,6 @@ async fn start(
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
-    let bearers =
-        Bearers { external: external.clone(), ..Bearers::new(&pool, &tokens, &revoked, &limits, clock) };
     let overload = Overload::new(settings.overload_wait());
     pressure::start(&overload, &pool, &log, tasks);
     let needs = Needs {
@@ -234,6 +233,15 @@ async fn start(
         clock: clock.clone(),
     };
     let commands = Commands::start(needs, tasks);
+    let revoking = Revoking {
+        revoked: revoked.clone(),
+        followers: current.followers.clone(),
+        commands: commands.clone(),
+    };
+    let external = issuers
+        .map(|issuers| External::new(issuers, pool.clone(), clock.clone(), cursor_key, revoking.clone()));
+    let bearers =
+        Bearers { external: external.clone(), ..Bearers::new(&pool, &tokens, &revoked, &limits, clock) };
     let signals = Arc::new(live::HeardSignals {
         log: log.clone(),
         pool: pool.clone(),
@@ -324,8 +332,7 @@ async fn start(
         limits: limits.clone(),
         tokens: tokens.clone(),
         external,
-        revoked: revoked.clone(),
-        followers: current.followers.clone(),
+        revoking,
         commands: commands.clone(),
         provisioning: Shares::new(PROVISIONING),
         clock: clock.clone(),
@@ -377,21 +384,6 @@ async fn remake_volatile(log: Log) {
         while let Err(e) = log.make_volatile().await {
             tracing::warn!(error = %e, "could not restore presence and leases; retrying");
             tokio::time::sleep(RETRY).await;
-        }
-    }
-}
-
-async fn keys(settings: &Settings, pool: &PgPool) -> Result<credentials::Keys, AppError> {
-    match settings.signing_keys()? {
-        Some(keys) => Ok(keys),
-        None => {
-            tracing::info!(
-                "the signing key is kept in the database; VERBATIM_SIGNING_KEY_FILE keeps it elsewhere"
-            );
-            accounts::shared_key(pool).await.map_err(|e| match e {
-                accounts::SharedKeyError::Database(e) => e.into(),
-                accounts::SharedKeyError::Key(e) => AppError::Key(e.to_string()),
-            })
         }
     }
 }

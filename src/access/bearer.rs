@@ -7,9 +7,9 @@ use sqlx::PgPool;
 use super::{external::External, not_authenticated::NotAuthenticated};
 use crate::{
     clock::Clock,
-    credentials::{BadToken, Identity, PresentedKey, Tokens},
+    credentials::{BadToken, Identity, PresentedKey, Proof, Tokens},
     limits::RateLimits,
-    live::{ApiKeys, Revoked},
+    live::{ApiKeys, Ended, Revoked},
 };
 
 /// The parts that judge bearer texts. Cheap to clone.
@@ -61,18 +61,19 @@ impl Bearers {
         bearer: &str,
         from: Option<IpAddr>,
     ) -> Result<Identity, NotAuthenticated> {
-        let (identity, ended) = if PresentedKey::is_meant_by(bearer) {
-            (self.by_key(bearer, from).await?, NotAuthenticated::InvalidKey)
+        let identity = if PresentedKey::is_meant_by(bearer) {
+            self.by_key(bearer, from).await?
         } else {
-            let identity = match (self.tokens.verify(bearer, self.clock.now()), &self.external) {
+            match (self.tokens.verify(bearer, self.clock.now()), &self.external) {
                 (Err(BadToken::Invalid), Some(external)) => external.authenticate(bearer).await?,
                 (verified, _) => verified?,
-            };
-            (identity, NotAuthenticated::Revoked)
+            }
         };
-        match self.revoked.contains(identity.login) {
-            false => Ok(identity),
-            true => Err(ended),
+        match self.revoked.why(&identity) {
+            None => Ok(identity),
+            Some(Ended::Suspended) => Err(NotAuthenticated::Suspended),
+            Some(Ended::Revoked) if identity.proof == Proof::Key => Err(NotAuthenticated::InvalidKey),
+            Some(Ended::Revoked) => Err(NotAuthenticated::Revoked),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::time::Instant;
 
-use super::{newcomers, not_authenticated::NotAuthenticated};
+use super::{newcomers, not_authenticated::NotAuthenticated, revoking::Revoking};
 use crate::{
     accounts::{
         By, Stamp,
@@ -26,7 +26,7 @@ const BEGINNINGS: Sizes =
     Sizes { of_node: 8, of_one: 2, waiting_of_one: 62, waiting: 512, patience: Duration::from_secs(5) };
 
 /// How long a login is used without another question to the database. A login that ends is in the deny set for longer, so
-/// its end is seen at once.
+/// its end is seen at once. News of the account make a node ask earlier.
 const KNOWN_FOR: Duration = Duration::from_secs(60);
 /// The most logins that are remembered.
 const MOST_KNOWN: usize = 16_384;
@@ -40,6 +40,7 @@ struct Inner {
     pool: PgPool,
     clock: Clock,
     pepper: [u8; 32],
+    revoking: Revoking,
     /// The accounts of logins whose tokens are used as they are. The id of a login is made of the user's name at the
     /// issuer too, so a login never changes its account.
     known: Cache<LoginId, Known>,
@@ -60,12 +61,19 @@ impl fmt::Debug for External {
 
 impl External {
     /// The users of these issuers. `pepper` is the key of the hashes that stand for users in the audit.
-    pub(crate) fn new(issuers: Arc<Issuers>, pool: PgPool, clock: Clock, pepper: [u8; 32]) -> Self {
+    pub(crate) fn new(
+        issuers: Arc<Issuers>,
+        pool: PgPool,
+        clock: Clock,
+        pepper: [u8; 32],
+        revoking: Revoking,
+    ) -> Self {
         Self(Arc::new(Inner {
             issuers,
             pool,
             clock,
             pepper,
+            revoking,
             known: Cache::new(MOST_KNOWN),
             places: Shares::new(BEGINNINGS),
         }))
@@ -83,10 +91,14 @@ impl External {
 
     /// Authenticates a token that is used as it is.
     pub(super) async fn authenticate(&self, token: &str) -> Result<Identity, NotAuthenticated> {
-        let Inner { pool, clock, known, .. } = &*self.0;
+        let Inner { pool, clock, known, revoking, .. } = &*self.0;
+        let revoked = &revoking.revoked;
         let (proven, issuer) = self.issuers().prove_direct(token, clock.now()).await?;
         let login = proven.login;
-        let recent = known.get(&login).filter(|known| known.since.elapsed() < KNOWN_FOR);
+        let recent = known.get(&login).filter(|known| {
+            known.since.elapsed() < KNOWN_FOR
+                && revoked.news_of(known.user).is_none_or(|at| known.since >= at)
+        });
         let user = match recent {
             Some(known) => known.user,
             None => {
@@ -97,18 +109,22 @@ impl External {
                 let begun =
                     external_logins::use_directly(pool, login, user, &by, proven.expires_at, clock.now())
                         .await?;
+                // The deny set is asked behind this. It refuses a deactivated account, so such a token is remembered too, and
+                // costs no question each time.
+                revoked.learn(user, begun == Beginning::Suspended, since);
                 match begun {
-                    Beginning::Begun(_) => known.answer(question, login, Known { user, since }),
-                    Beginning::Suspended => return Err(NotAuthenticated::Suspended),
+                    Beginning::Begun(displaced) => revoking.cut_off(&displaced).await,
+                    Beginning::Suspended => {}
                     Beginning::Over => return Err(NotAuthenticated::Revoked),
                 }
+                known.answer(question, login, Known { user, since });
                 user
             }
         };
         Ok(Identity {
             user,
             login,
-            proof: Proof::Login,
+            proof: Proof::Issuer,
             expires_at: proven.expires_at,
             via: None,
             scopes: Scopes::PERSON,

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{attempts::Checked, error::AccessError, grant::Grant, needs::Access};
 use crate::{
-    accounts::{self, Begun, By, Login, NewLogin, Revocation, Stamp, external_logins},
+    accounts::{self, Begun, By, Login, NewLogin, Revocation, Stamp},
     credentials::{Busy, DeviceName, Password, Terms, Turn, refresh_token},
     domain::{LoginId, Time, UserId},
     limits::Policy,
@@ -78,8 +78,7 @@ impl Access {
     pub async fn revoke(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
         let stamp = Stamp::now(&self.clock, By::account(me));
         match accounts::revoke(&self.pool, me, login, stamp).await? {
-            Revocation::Unknown if !self.end_direct(me, login).await? => Err(AccessError::NotFound),
-            Revocation::Unknown => Ok(()),
+            Revocation::Unknown => Err(AccessError::NotFound),
             Revocation::Done | Revocation::Already => {
                 self.cut_off(&[login]).await;
                 Ok(())
@@ -91,21 +90,7 @@ impl Access {
     /// of the login is gone already.
     pub async fn log_out(&self, me: UserId, login: LoginId) -> Result<(), AccessError> {
         accounts::log_out(&self.pool, me, login, self.clock.now()).await?;
-        self.end_direct(me, login).await?;
         self.cut_off(&[login]).await;
         Ok(())
-    }
-
-    /// Ends a login whose token of an issuer is used as it is: its row is kept until the token has expired, because the deny
-    /// set forgets it before. `false`: the account has no such login.
-    async fn end_direct(&self, me: UserId, login: LoginId) -> Result<bool, AccessError> {
-        if self.external.is_none() {
-            return Ok(false);
-        }
-        let is_known = external_logins::end_direct(&self.pool, me, login, self.clock.now()).await?;
-        if is_known {
-            self.cut_off(&[login]).await;
-        }
-        Ok(is_known)
     }
 }

@@ -43,6 +43,7 @@ pub(crate) use programs::{
     GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
     keys, revoke_key, rotate_key, services,
 };
+pub use revoking::Revoking;
 
 pub(crate) use invites::{
     INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES, add_invite, list_invites, revoke_invite,

@@ -5,14 +5,13 @@ use std::{sync::Arc, time::Duration};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 
-use super::external::External;
+use super::{external::External, revoking::Revoking};
 use crate::{
     clock::Clock,
     commands::Commands,
     credentials::{Hasher, Registration, Tokens},
-    domain::UserId,
+    domain::{LoginId, UserId},
     limits::RateLimits,
-    live::{Followers, Revoked},
     shares::{Shares, Sizes},
 };
 
@@ -39,10 +38,8 @@ pub struct Access {
     pub tokens: Arc<Tokens>,
     /// The users of external issuers, if there are any issuers.
     pub external: Option<External>,
-    /// The revoked logins that this node has to refuse.
-    pub revoked: Arc<Revoked>,
-    /// The requests that follow events without a socket.
-    pub followers: Arc<Followers>,
+    /// The parts that end logins on all nodes.
+    pub revoking: Revoking,
     /// The commands, which tell the other nodes of changes.
     pub commands: Commands,
     /// Who may register.
@@ -51,4 +48,11 @@ pub struct Access {
     pub provisioning: Shares<UserId>,
     /// The source of times and ids.
     pub clock: Clock,
+}
+
+impl Access {
+    /// Makes this node and all others refuse logins that the database has revoked.
+    pub(super) async fn cut_off(&self, logins: &[LoginId]) {
+        self.revoking.cut_off(logins).await;
+    }
 }

@@ -27,7 +27,7 @@ pub enum NotAuthenticated {
     #[error("the API key may not be used from this address: use it from one of its networks")]
     ForeignAddress,
     /// The account is deactivated.
-    #[error("this account is deactivated: ask the operator")]
+    #[error("this account is suspended: ask the operator")]
     Suspended,
     /// There were too many guesses from this address.
     #[error(transparent)]

@@ -103,14 +103,16 @@ impl Access {
     /// Deactivates a user, whose logins end on all nodes.
     pub async fn deactivate(&self, by: UserId, id: &ExternalId) -> Result<(), AccessError> {
         let ended = accounts::deactivate(&self.pool, id, self.stamp(by)).await?;
-        let (_, logins) = ended.ok_or(AccessError::NotFound)?;
-        self.cut_off(&logins).await;
+        let (user, logins) = ended.ok_or(AccessError::NotFound)?;
+        self.revoking.suspend(user, &logins).await;
         Ok(())
     }
 
     /// Lets a deactivated user act again. The user has to log in anew.
     pub async fn reactivate(&self, by: UserId, id: &ExternalId) -> Result<ProvisionedUser, AccessError> {
-        accounts::reactivate(&self.pool, id, self.stamp(by)).await?;
+        if let Some(user) = accounts::reactivate(&self.pool, id, self.stamp(by)).await? {
+            self.revoking.restore(user).await;
+        }
         self.provisioned(id).await
     }
 

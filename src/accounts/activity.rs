@@ -1,6 +1,8 @@
 //! Deactivating the account of a user of the host application, and reactivating it. A deactivated account keeps its
 //! place in conversations; it has no login and cannot begin one.
 
+use std::time::Duration;
+
 use sqlx::PgPool;
 use uuid::Uuid;
 
@@ -9,8 +11,11 @@ use crate::{
         audit::{self, Stamp},
         provisioned::locked,
     },
-    domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, UserId},
+    domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, Time, UserId},
 };
+
+/// Longer than a token of an issuer lives, with the tolerance of its time.
+const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
 
 /// Deactivates an account and ends all its logins. Returns all logins that have ended lately, because an earlier request
 /// may have failed between the database and the nodes. `None` if there is no such user.
@@ -29,6 +34,19 @@ pub(crate) async fn deactivate(
             .bind(stamp.at.datetime())
             .execute(&mut *transaction)
             .await?;
+        // Tokens that issuers made until now begin no login, also when the account is active again. The tokens of the same
+        // sessions at the issuers that come then do.
+        sqlx::query(
+            "insert into auth.external_logout as known (issuer, kind, value, at, until)
+             select issuer, 'sub', subject, $2, $3 from auth.external_identity where account_id = $1
+             on conflict (issuer, kind, value)
+                 do update set at = greatest(known.at, excluded.at), until = greatest(known.until, excluded.until)",
+        )
+        .bind(account.uuid())
+        .bind(stamp.at.datetime())
+        .bind(stamp.at.plus(LONGEST_TOKEN).datetime())
+        .execute(&mut *transaction)
+        .await?;
         sqlx::query("update auth.login set revoked_at = $2 where account_id = $1 and revoked_at is null")
             .bind(account.uuid())
             .bind(stamp.at.datetime())
@@ -60,4 +78,21 @@ pub(crate) async fn reactivate(pool: &PgPool, id: &ExternalId, stamp: Stamp) -> 
         transaction.commit().await?;
     }
     Ok(Some(user.account.id))
+}
+
+/// The accounts that were deactivated within the last `age` and are deactivated now, reckoned as the logins that were
+/// revoked.
+pub(crate) async fn suspended_since(
+    pool: &PgPool,
+    now: Time,
+    age: Duration,
+) -> Result<Vec<UserId>, sqlx::Error> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select id from auth.account where deactivated_at > least($1, now()) - make_interval(secs => $2)",
+    )
+    .bind(now.datetime())
+    .bind(age.as_secs_f64())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(UserId::known).collect())
 }

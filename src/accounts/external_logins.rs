@@ -14,7 +14,7 @@ use crate::{
     accounts::{
         audit::{self, By, Stamp},
         external::Subject,
-        logins::{NewLogin, insert, make_room},
+        logins::{MAX_LOGINS, NewLogin, insert, make_room},
     },
     clock::Clock,
     domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
@@ -68,7 +68,8 @@ pub(crate) async fn begin(
     Ok(Beginning::Begun(displaced))
 }
 
-/// Notes that a token is used as it is. The login of the token begins, or goes on until the token expires.
+/// Notes that a token is used as it is. The login of the token begins, or goes on until the token expires. Beyond
+/// [`MAX_LOGINS`], the logins that were not used for the longest time end.
 pub(crate) async fn use_directly(
     pool: &PgPool,
     login: LoginId,
@@ -86,22 +87,50 @@ pub(crate) async fn use_directly(
         .bind(now.datetime() - time::Duration::DAY)
         .execute(&mut *transaction)
         .await?;
-    let is_over: bool = sqlx::query_scalar(
-        "insert into auth.direct_login (login_id, account_id, issuer, subject, session, expires_at)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict (login_id) do update set expires_at = greatest(direct_login.expires_at, excluded.expires_at)
-         returning revoked_at is not null or account_id <> $2",
+    let (is_new, is_over): (bool, bool) = sqlx::query_as(
+        "insert into auth.direct_login
+             (login_id, account_id, issuer, subject, session, created_at, last_used_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $6, $7)
+         on conflict (login_id) do update set
+             last_used_at = greatest(direct_login.last_used_at, excluded.last_used_at),
+             expires_at = greatest(direct_login.expires_at, excluded.expires_at)
+         returning xmax = 0, revoked_at is not null or account_id <> $2",
     )
     .bind(login.uuid())
     .bind(user.uuid())
     .bind(by.of.issuer)
     .bind(by.of.subject)
     .bind(by.session)
+    .bind(now.datetime())
     .bind(expires_at.datetime())
     .fetch_one(&mut *transaction)
     .await?;
+    let displaced =
+        if is_new { make_room_for(&mut transaction, user, login, now).await? } else { Vec::new() };
     transaction.commit().await?;
-    Ok(if is_over { Beginning::Over } else { Beginning::Begun(Vec::new()) })
+    Ok(if is_over { Beginning::Over } else { Beginning::Begun(displaced) })
+}
+
+async fn make_room_for(
+    transaction: &mut Transaction<'_, Postgres>,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let displaced: Vec<Uuid> = sqlx::query_scalar(
+        "update auth.direct_login set revoked_at = $3 where login_id in (
+             select login_id from auth.direct_login
+             where account_id = $1 and login_id <> $2 and revoked_at is null and expires_at > $3
+             order by last_used_at desc, login_id desc offset $4
+         ) returning login_id",
+    )
+    .bind(user.uuid())
+    .bind(login.uuid())
+    .bind(now.datetime())
+    .bind(MAX_LOGINS - 1)
+    .fetch_all(&mut **transaction)
+    .await?;
+    Ok(displaced.into_iter().map(LoginId::known).collect())
 }
 
 /// Why a login cannot begin.
@@ -114,6 +143,16 @@ async fn refuses(
         .bind(by.of.issuer)
         .execute(&mut **transaction)
         .await?;
+    // The lock keeps a deactivation from ending all logins but this one. A deactivated account is told first: its tokens
+    // count no more for another reason too.
+    let is_active: Option<bool> =
+        sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
+            .bind(user.uuid())
+            .fetch_optional(&mut **transaction)
+            .await?;
+    if is_active != Some(true) {
+        return Ok(Some(Beginning::Suspended));
+    }
     let is_over: bool = sqlx::query_scalar(
         "select exists (
              select from auth.external_logout
@@ -126,16 +165,7 @@ async fn refuses(
     .bind(by.issued_at.datetime())
     .fetch_one(&mut **transaction)
     .await?;
-    if is_over {
-        return Ok(Some(Beginning::Over));
-    }
-    // The lock keeps a deactivation from ending all logins but this one.
-    let is_active: Option<bool> =
-        sqlx::query_scalar("select deactivated_at is null from auth.account where id = $1 for no key update")
-            .bind(user.uuid())
-            .fetch_optional(&mut **transaction)
-            .await?;
-    Ok((is_active != Some(true)).then_some(Beginning::Suspended))
+    Ok(is_over.then_some(Beginning::Over))
 }
 
 /// A log-out at an issuer.
@@ -232,22 +262,4 @@ async fn remember(
     .bind(logout.until.datetime())
     .fetch_one(&mut **transaction)
     .await
-}
-
-/// Ends a login whose token is used as it is. `false`: the account has no such login.
-pub(crate) async fn end_direct(
-    pool: &PgPool,
-    user: UserId,
-    login: LoginId,
-    now: Time,
-) -> Result<bool, sqlx::Error> {
-    let ended = sqlx::query(
-        "update auth.direct_login set revoked_at = coalesce(revoked_at, $3) where login_id = $1 and account_id = $2",
-    )
-    .bind(login.uuid())
-    .bind(user.uuid())
-    .bind(now.datetime())
-    .execute(pool)
-    .await?;
-    Ok(ended.rows_affected() > 0)
 }

@@ -1,26 +1,23 @@
 //! Logins. A login begins with a password, and ends when it is revoked, not used for a long time, or too old.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 
-use sqlx::{FromRow, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{FromRow, PgPool, Postgres, Transaction};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
     accounts::{
-        audit::{self, By, Stamp},
+        audit::{self, Stamp},
         refresh::{IDLE_LIFE, WHOLE_LIFE},
+        revocations::end_all_but,
     },
-    clock::Clock,
     credentials::{DeviceName, PasswordHash, Terms},
-    domain::{AccountField, AccountUpdated, Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
+    domain::{AccountField, AccountUpdated, Audited, LoginId, Time, UserId},
 };
 
 /// The most logins of an account that live at the same time.
 pub(crate) const MAX_LOGINS: i64 = 100;
-
-/// The events that are noted in one statement.
-const AT_ONCE: usize = 1_000;
 
 /// The row of a login to begin.
 #[derive(Debug)]
@@ -61,23 +58,13 @@ pub(crate) struct Login {
     pub id: LoginId,
     /// The name that the owner gives to the device.
     pub device: Option<DeviceName>,
-    /// The time at which the password was checked.
+    /// The time at which the login began.
     pub created_at: Time,
-    /// The time of the last refresh; before the first refresh, the time at which the password was checked.
+    /// The time of the last refresh, and before the first refresh the time at which the login began. The token of an issuer
+    /// that is used as it is is noted once a minute.
     pub last_used_at: Time,
     /// The time at which the login ends at the latest.
     pub expires_at: Time,
-}
-
-/// The result of revoking a login.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Revocation {
-    /// The login ended just now.
-    Done,
-    /// The login had ended before.
-    Already,
-    /// This account has no such login.
-    Unknown,
 }
 
 /// Begins a login, and stores the hash `renewed`, if given, in place of `checked`. The oldest logins beyond
@@ -131,7 +118,8 @@ pub(crate) async fn replace_password(
     Ok(Some(ended))
 }
 
-/// The active logins of an account, the latest first, at most [`MAX_LOGINS`].
+/// The active logins of an account, the latest first: at most [`MAX_LOGINS`] of ours, and as many whose tokens of an issuer
+/// are used as they are.
 pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<Login>, sqlx::Error> {
     #[derive(FromRow)]
     struct LoginRow {
@@ -144,12 +132,15 @@ pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<L
     let rows: Vec<LoginRow> = sqlx::query_as(
         "select id, device, created_at, last_used_at, expires_at from auth.login
          where account_id = $1 and revoked_at is null and expires_at > $2 and last_used_at > $3
+         union all
+         select login_id, null, created_at, last_used_at, expires_at from auth.direct_login
+         where account_id = $1 and revoked_at is null and expires_at > $2
          order by created_at desc, id desc limit $4",
     )
     .bind(user.uuid())
     .bind(now.datetime())
     .bind(now.datetime() - IDLE_LIFE)
-    .bind(MAX_LOGINS)
+    .bind(2 * MAX_LOGINS)
     .fetch_all(pool)
     .await?;
     let login = |row: LoginRow| Login {
@@ -160,112 +151,6 @@ pub(crate) async fn list(pool: &PgPool, user: UserId, now: Time) -> Result<Vec<L
         expires_at: Time::of(row.expires_at),
     };
     Ok(rows.into_iter().map(login).collect())
-}
-
-/// Ends a login of this account, and notes that its owner has revoked it. A login of another account is unknown here.
-pub(crate) async fn revoke(
-    pool: &PgPool,
-    user: UserId,
-    login: LoginId,
-    stamp: Stamp,
-) -> Result<Revocation, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let revocation = end(&mut transaction, user, login, stamp.at).await?;
-    if revocation == Revocation::Done {
-        let revoked = LoginRevoked { logins: vec![login], by: RevokedBy::Owner };
-        audit::note(&mut transaction, stamp, Audited::LoginRevoked(user.into(), revoked)).await?;
-    }
-    transaction.commit().await?;
-    Ok(revocation)
-}
-
-/// Ends a login of this account that is logged out. That is no audit event: anybody can log in and out without end, and
-/// the stream of audit events keeps every event for ever.
-pub(crate) async fn log_out(
-    pool: &PgPool,
-    user: UserId,
-    login: LoginId,
-    now: Time,
-) -> Result<Revocation, sqlx::Error> {
-    end(&mut *pool.acquire().await?, user, login, now).await
-}
-
-async fn end(
-    connection: &mut PgConnection,
-    user: UserId,
-    login: LoginId,
-    now: Time,
-) -> Result<Revocation, sqlx::Error> {
-    let was_alive: Option<bool> = sqlx::query_scalar(
-        "with known as (
-             select id, revoked_at from auth.login where id = $1 and account_id = $2 for update
-         ), ended as (
-             update auth.login set revoked_at = $3
-             from known where login.id = known.id and known.revoked_at is null
-         )
-         select revoked_at is null from known",
-    )
-    .bind(login.uuid())
-    .bind(user.uuid())
-    .bind(now.datetime())
-    .fetch_optional(connection)
-    .await?;
-    Ok(match was_alive {
-        Some(true) => Revocation::Done,
-        Some(false) => Revocation::Already,
-        None => Revocation::Unknown,
-    })
-}
-
-/// The logins that were revoked within the last `age`, reckoned from the earlier one of our clock and the
-/// clock of the database. Our clock alone may be far ahead, and would then leave out logins whose tokens are
-/// still valid.
-pub(crate) async fn revoked_since(
-    pool: &PgPool,
-    now: Time,
-    age: Duration,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    let ids: Vec<Uuid> = sqlx::query_scalar(
-        "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)
-         union all
-         select login_id from auth.direct_login where revoked_at > least($1, now()) - make_interval(secs => $2)",
-    )
-    .bind(now.datetime())
-    .bind(age.as_secs_f64())
-    .fetch_all(pool)
-    .await?;
-    Ok(ids.into_iter().map(LoginId::known).collect())
-}
-
-/// Ends all logins of all accounts that began before a time, and returns the ended logins.
-pub(crate) async fn revoke_begun_before(
-    pool: &PgPool,
-    time: Time,
-    clock: &Clock,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    let mut transaction = pool.begin().await?;
-    let ended: Vec<(Uuid, Uuid)> = sqlx::query_as(
-        "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
-         returning account_id, id",
-    )
-    .bind(time.datetime())
-    .bind(clock.now().datetime())
-    .fetch_all(&mut *transaction)
-    .await?;
-    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
-    for (account, login) in &ended {
-        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
-    }
-    let revoked = |(account, logins): (Uuid, Vec<LoginId>)| {
-        let revoked = LoginRevoked { logins, by: RevokedBy::Operator };
-        (Stamp::now(clock, By::default()), Audited::LoginRevoked(account.into(), revoked))
-    };
-    let events: Vec<_> = of_accounts.into_iter().map(revoked).collect();
-    for some in events.chunks(AT_ONCE) {
-        audit::note_all(&mut transaction, some).await?;
-    }
-    transaction.commit().await?;
-    Ok(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect())
 }
 
 /// Whether the account still has the hash that was checked. The row of the account is locked until the end of
@@ -355,41 +240,4 @@ pub(super) async fn make_room(
     .fetch_all(&mut **transaction)
     .await?;
     Ok(displaced.into_iter().map(LoginId::known).collect())
-}
-
-async fn end_all_but(
-    transaction: &mut Transaction<'_, Postgres>,
-    user: UserId,
-    kept: LoginId,
-    now: Time,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    let ended: Vec<Uuid> = sqlx::query_scalar(
-        "update auth.login set revoked_at = $3
-         where account_id = $1 and id <> $2 and revoked_at is null and expires_at > $3
-         returning id",
-    )
-    .bind(user.uuid())
-    .bind(kept.uuid())
-    .bind(now.datetime())
-    .fetch_all(&mut **transaction)
-    .await?;
-    Ok(ended.into_iter().map(LoginId::known).collect())
-}
-
-/// Ends all logins of an account, and returns them.
-pub(super) async fn end_all(
-    connection: &mut PgConnection,
-    user: UserId,
-    now: Time,
-) -> Result<Vec<LoginId>, sqlx::Error> {
-    let ended: Vec<Uuid> = sqlx::query_scalar(
-        "update auth.login set revoked_at = $2
-         where account_id = $1 and revoked_at is null and expires_at > $2
-         returning id",
-    )
-    .bind(user.uuid())
-    .bind(now.datetime())
-    .fetch_all(connection)
-    .await?;
-    Ok(ended.into_iter().map(LoginId::known).collect())
 }

@@ -21,10 +21,11 @@ pub(crate) mod programs;
 mod provisioned;
 pub(crate) mod recovery;
 pub(crate) mod refresh;
+mod revocations;
 mod settings;
 mod shared_key;
 
-pub(crate) use self::activity::{deactivate, reactivate};
+pub(crate) use self::activity::{deactivate, reactivate, suspended_since};
 pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};
@@ -34,10 +35,7 @@ pub(crate) use self::host_logins::{HostLoginError, begin_for_host};
 pub(crate) use self::installation::{cursor_key, epoch_of_log, has_audit, keep_audit, keep_epoch, take_turn};
 pub(crate) use self::invitations::{Invitation, InviteError};
 pub(crate) use self::invite_codes::InviteCode;
-pub(crate) use self::logins::{
-    Begun, Login, MAX_LOGINS, NewLogin, Revocation, begin, list, log_out, replace_password, revoke,
-    revoke_begun_before, revoked_since,
-};
+pub(crate) use self::logins::{Begun, Login, MAX_LOGINS, NewLogin, begin, list, replace_password};
 pub(crate) use self::nodes::{OtherNodes, is_there, note_node, other_nodes};
 pub(crate) use self::outbox::{RelayTurn, Waiting};
 pub(crate) use self::people::{
@@ -49,6 +47,7 @@ pub(crate) use self::provisioned::{
     provisioned, provisioned_one,
 };
 pub(crate) use self::refresh::Family;
+pub(crate) use self::revocations::{Revocation, log_out, revoke, revoke_begun_before, revoked_since};
 pub(crate) use self::settings::{
     ConversationSettings, Muted, SettingChanges, SettingError, archived, settings, settle, unarchive,
 };

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::{
     accounts::{
         audit::{self, Stamp},
-        logins,
+        logins, revocations,
     },
     credentials::{OneTimeHash, PasswordHash, Username},
     domain::{AccountField, AccountUpdated, Audited, LoginId, RecoveryIssued, Time, UserId},
@@ -82,7 +82,7 @@ pub(crate) async fn redeem(
     let Some(user) = spent.map(UserId::known) else { return Ok(None) };
     // The row of the account is locked first, as by a log-in: no login with the old password begins behind this.
     logins::set_password(&mut transaction, user, password).await?;
-    let ended = logins::end_all(&mut transaction, user, now).await?;
+    let ended = revocations::end_all(&mut transaction, user, now).await?;
     let changed = AccountUpdated {
         changed: vec![AccountField::Password],
         logins_revoked: Some(ended.len().try_into().unwrap_or(u32::MAX)),

@@ -211,7 +211,7 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
     };
     let until = clock.now().plus(credentials::HOST_LIFE + credentials::LEEWAY);
     for login in &ended {
-        log.tell(Signal::Revoked { login: *login, until }).await?;
+        log.tell(Signal::Revoked { login: *login, until, suspended: None }).await?;
     }
     log.flush().await?;
     Ok(ended.len())

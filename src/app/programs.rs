@@ -144,7 +144,7 @@ async fn tell_of_end(
 ) -> Result<(), AppError> {
     let Some(log) = look_at_log(pool, &addresses.nats, Wanted::default()).await? else { return Ok(()) };
     let until = clock.now().plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
-    log.tell(Signal::Revoked { login: key, until }).await?;
+    log.tell(Signal::Revoked { login: key, until, suspended: None }).await?;
     Ok(log.flush().await?)
 }
 

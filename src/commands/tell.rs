@@ -30,9 +30,24 @@ impl Commands {
 
     /// Tells all nodes that logins have been revoked: their sockets are closed within a second.
     pub async fn revoked(&self, logins: &[LoginId]) -> Result<(), Unavailable> {
+        self.ended(logins, None).await
+    }
+
+    /// Tells all nodes that an account was deactivated, with all of its logins.
+    pub async fn suspended(&self, user: UserId, logins: &[LoginId]) -> Result<(), Unavailable> {
+        self.log.tell(Signal::Suspended { user }).await?;
+        self.ended(logins, Some(user)).await
+    }
+
+    /// Tells all nodes that an account is active again.
+    pub async fn restored(&self, user: UserId) -> Result<(), Unavailable> {
+        self.log.tell(Signal::Restored { user }).await
+    }
+
+    async fn ended(&self, logins: &[LoginId], suspended: Option<UserId>) -> Result<(), Unavailable> {
         let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
         for login in logins {
-            self.log.tell(Signal::Revoked { login: *login, until }).await?;
+            self.log.tell(Signal::Revoked { login: *login, until, suspended }).await?;
         }
         Ok(())
     }

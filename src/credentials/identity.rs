@@ -10,6 +10,8 @@ use crate::{
 pub enum Proof {
     /// A login of a user.
     Login,
+    /// The token of an external issuer, which is used as it is.
+    Issuer,
     /// An API key of a service account.
     Key,
 }

@@ -68,15 +68,15 @@ impl Gateway {
             }
             Told::UserChanged(user) => self.changed.add(user),
             Told::Revoked => {
-                self.close(Close::LOGIN_REVOKED, |session| self.revoked.contains(session.login));
+                self.close(|session| self.revoked.why(&session.caller).map(Close::from));
             }
-            Told::CutOff => self.close(Close::LAGGING, |_| true),
+            Told::CutOff => self.close(|_| Some(Close::LAGGING)),
         }
     }
 
-    fn close(&self, why: Close, of: impl Fn(&Session) -> bool) {
+    fn close(&self, why: impl Fn(&Session) -> Option<Close>) {
         for listener in self.listeners.list() {
-            listener.close(why, &of);
+            listener.close(&why);
         }
     }
 

@@ -20,7 +20,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{ConversationId, Event, LoginId, Point, Recorded, UserId},
+    credentials::Identity,
+    domain::{ConversationId, Event, Point, Recorded, UserId},
     telemetry::METRICS,
 };
 
@@ -66,7 +67,7 @@ struct Following {
 
 /// How one follower is woken.
 struct Bell {
-    login: LoginId,
+    caller: Identity,
     /// An event has come since the follower looked. Written under the lock of [`KnownFollowers`].
     rung: AtomicBool,
     wake: Notify,
@@ -119,7 +120,8 @@ impl Followers {
 
     /// Adds a follower. The follower then looks ([`Follower::look`]), and names its conversations
     /// ([`Follower::listens_to`]).
-    pub fn enter(self: &Arc<Self>, user: UserId, login: LoginId) -> Result<Follower, Full> {
+    pub fn enter(self: &Arc<Self>, caller: &Identity) -> Result<Follower, Full> {
+        let user = caller.user;
         let mut known = self.known();
         if known.count >= self.most.of_node {
             return Err(Full::Node);
@@ -129,7 +131,7 @@ impl Followers {
             return Err(Full::User);
         }
         let (rung, wake, cut) = (AtomicBool::new(true), Notify::new(), CancellationToken::new());
-        let bell = Arc::new(Bell { login, rung, wake, cut });
+        let bell = Arc::new(Bell { caller: *caller, rung, wake, cut });
         known.users.entry(user).or_default().bells.push(bell.clone());
         known.count += 1;
         METRICS.followers.inc();
@@ -146,10 +148,10 @@ impl Followers {
         }
     }
 
-    /// Cuts off the followers of logins that may not go on. Each follower finds out the reason by itself.
-    pub fn cut(&self, may_not_go_on: impl Fn(LoginId) -> bool) {
+    /// Cuts off the followers that may not go on. Each follower finds out the reason by itself.
+    pub fn cut(&self, may_not_go_on: impl Fn(&Identity) -> bool) {
         for bell in self.known().users.values().flat_map(|following| &following.bells) {
-            if may_not_go_on(bell.login) {
+            if may_not_go_on(&bell.caller) {
                 bell.cut.cancel();
             }
         }
@@ -250,14 +252,19 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{EventId, Position};
+    use crate::{
+        credentials::{Proof, Scopes},
+        domain::{EventId, LoginId, Position},
+    };
 
     fn user(n: u128) -> UserId {
         UserId::known(Uuid::from_u128(n))
     }
 
-    fn login(n: u128) -> LoginId {
-        LoginId::known(Uuid::from_u128(n))
+    fn caller(n: u128) -> Identity {
+        let (user, login) = (user(n), LoginId::known(Uuid::from_u128(n)));
+        let expires_at = "2026-11-24T12:00:00Z".parse().expect("time");
+        Identity { user, login, proof: Proof::Login, expires_at, via: None, scopes: Scopes::PERSON }
     }
 
     fn conversation(n: u128) -> ConversationId {
@@ -278,7 +285,7 @@ mod tests {
 
     /// A follower that has looked, and is in these conversations.
     fn settled(followers: &Arc<Followers>, of: u128, in_: &[u128]) -> Follower {
-        let follower = followers.enter(user(of), login(of)).expect("a place");
+        let follower = followers.enter(&caller(of)).expect("a place");
         let at = follower.look();
         follower.listens_to(in_.iter().copied().map(conversation), &at);
         follower
@@ -317,7 +324,7 @@ mod tests {
     #[test]
     fn what_happens_before_the_views_have_answered_is_looked_at() {
         let followers = followers();
-        let ana = followers.enter(user(1), login(1)).expect("a place");
+        let ana = followers.enter(&caller(1)).expect("a place");
         let at = ana.look();
         followers.hear(0, point(1), &[said_in(7)]);
         ana.listens_to([conversation(7)], &at);
@@ -327,7 +334,7 @@ mod tests {
     #[test]
     fn places_are_bounded_and_come_back_and_nothing_is_left_behind() {
         let followers = followers();
-        let enter = |of| followers.enter(user(of), login(of));
+        let enter = |of| followers.enter(&caller(of));
         let (one, other) = (settled(&followers, 1, &[7]), settled(&followers, 1, &[7]));
         assert_eq!(enter(1).err(), Some(Full::User));
         let third = enter(2).expect("a place");
@@ -344,7 +351,7 @@ mod tests {
     fn those_are_cut_off_who_may_not_go_on() {
         let followers = followers();
         let (ana, ben) = (settled(&followers, 1, &[]), settled(&followers, 2, &[]));
-        followers.cut(|of| of == login(1));
+        followers.cut(|of| of.user == user(1));
         assert!(ana.is_cut().now_or_never().is_some());
         assert!(ben.is_cut().now_or_never().is_none());
     }

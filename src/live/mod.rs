@@ -30,7 +30,7 @@ pub use self::{
     followers::{Follower, Followers, Full, Most},
     lately::{Lately, Shown},
     receipts::Receipts,
-    revoked::Revoked,
+    revoked::{Ended, Revoked},
     searched::Searched,
     signals::{HeardSignals, Told},
     stream::{Batch, Step, Stream},

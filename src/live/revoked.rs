@@ -1,12 +1,18 @@
-//! The deny set: revoked logins and ended API keys, in memory until the last access token of each has expired. The monotonic clock
-//! measures that time, because a clock that is set ahead and back would forget logins too early.
+//! The deny set: revoked logins and ended API keys, in memory until the last access token of each has expired; and the
+//! accounts that were deactivated meanwhile, so that a refusal tells why. The monotonic clock measures that time, because a
+//! clock that is set ahead and back would forget logins too early.
 //!
 //! This is a register and no cache. An evicted login would be let in again, so no bound evicts a login.
+//!
+//! A deactivation ends all logins of an account, so the deny set refuses them, whatever is known of the account. Only the
+//! tokens of issuers have no login that ends for good: such a token is refused while its account is known as deactivated,
+//! and the database is asked again soon ([`Revoked::news_of`]). So a node that does not hear that an account is active
+//! again refuses no new login for long.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
-    sync::{PoisonError, RwLock},
+    sync::{PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -15,8 +21,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     accounts::{self, key_use},
-    credentials::{HOST_LIFE, LEEWAY},
-    domain::{LoginId, Time},
+    credentials::{HOST_LIFE, Identity, LEEWAY, Proof},
+    domain::{LoginId, Time, UserId},
 };
 
 /// How long a revoked login is remembered: longer than any access token lives. A node whose clock is behind still accepts
@@ -29,6 +35,15 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The time between two sweeps of logins whose time is over.
 const SWEEP: Duration = Duration::from_secs(60);
 
+/// Why a proof that was good counts no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The login was revoked, or the key has ended.
+    Revoked,
+    /// The account was deactivated.
+    Suspended,
+}
+
 /// The deny set of a node. Its bound is the number of logins that are revoked within about an hour.
 #[derive(Debug, Default)]
 pub struct Revoked(RwLock<Memory>);
@@ -36,7 +51,16 @@ pub struct Revoked(RwLock<Memory>);
 #[derive(Debug, Default)]
 struct Memory {
     until: HashMap<LoginId, Instant>,
+    /// The accounts that were deactivated or reactivated lately.
+    accounts: HashMap<UserId, News>,
     swept_at: Option<Instant>,
+}
+
+/// What was heard last about an account.
+#[derive(Debug, Clone, Copy)]
+struct News {
+    is_suspended: bool,
+    at: Instant,
 }
 
 impl Revoked {
@@ -50,21 +74,72 @@ impl Revoked {
         self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
     }
 
-    /// Adds the logins that the database has. To be called before serving, and after signals may have been missed. On
-    /// an error a node must not serve, because it would let revoked logins in.
+    /// Why a proof counts no more; `None` if it counts.
+    pub fn why(&self, caller: &Identity) -> Option<Ended> {
+        let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_suspended = memory.accounts.get(&caller.user).is_some_and(|news| news.is_suspended);
+        match (memory.until.contains_key(&caller.login), caller.proof) {
+            (true, Proof::Login | Proof::Issuer) | (false, Proof::Issuer) if is_suspended => {
+                Some(Ended::Suspended)
+            }
+            (true, _) => Some(Ended::Revoked),
+            (false, _) => None,
+        }
+    }
+
+    /// Notes that an account was deactivated. To be called before its logins are inserted: in the other order, a session
+    /// could end between the two, and be told another reason.
+    pub fn suspend(&self, user: UserId) {
+        self.write().note(user, News { is_suspended: true, at: Instant::now() });
+    }
+
+    /// Notes that an account is active again. Its earlier logins stay denied.
+    pub fn restore(&self, user: UserId) {
+        self.write().note(user, News { is_suspended: false, at: Instant::now() });
+    }
+
+    /// Notes what the database has answered to a question, unless something was heard since the question.
+    pub(crate) fn learn(&self, user: UserId, is_suspended: bool, asked: Instant) {
+        let mut memory = self.write();
+        let known = memory.accounts.get(&user).copied();
+        if known.map_or(is_suspended, |news| news.at <= asked) {
+            memory.note(user, News { is_suspended, at: asked });
+        }
+    }
+
+    /// When something was heard about an account. What was known before may be out of date.
+    pub(crate) fn news_of(&self, user: UserId) -> Option<Instant> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).accounts.get(&user).map(|news| news.at)
+    }
+
+    /// Adds the logins and deactivated accounts that the database has. To be called before serving, and after signals may
+    /// have been missed. On an error a node must not serve, because it would let revoked logins in.
     pub async fn load(&self, pool: &PgPool, now: Time) -> Result<(), sqlx::Error> {
+        let asked = Instant::now();
         // A dead connection would make this wait for ever, and revoked logins would be let in meanwhile.
-        let revoked = timeout(ANSWER, accounts::revoked_since(pool, now, MEMORY)).await;
-        let logins = revoked.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        let suspended = in_time(accounts::suspended_since(pool, now, MEMORY)).await?;
+        let logins = in_time(accounts::revoked_since(pool, now, MEMORY)).await?;
+        self.learn_all(&suspended.into_iter().collect(), asked);
         self.insert_all(logins);
         Ok(())
+    }
+
+    /// An account that is known as deactivated, and is not among those of the database, is active again.
+    fn learn_all(&self, suspended: &HashSet<UserId>, asked: Instant) {
+        let mut memory = self.write();
+        for (user, news) in &mut memory.accounts {
+            if news.at <= asked && !suspended.contains(user) {
+                *news = News { is_suspended: false, at: asked };
+            }
+        }
+        drop(memory);
+        suspended.iter().for_each(|user| self.learn(*user, true, asked));
     }
 
     /// Adds the API keys that ended lately, and returns whether one of them is new here. Every node asks for them again and
     /// again: a key also ends when its time is over, and nobody tells the nodes then.
     pub async fn load_keys(&self, pool: &PgPool, now: Time) -> Result<bool, sqlx::Error> {
-        let ended = timeout(ANSWER, key_use::ended_since(pool, now, MEMORY)).await;
-        let keys = ended.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))?;
+        let keys = in_time(key_use::ended_since(pool, now, MEMORY)).await?;
         let has_new = keys.iter().any(|key| !self.contains(*key));
         self.insert_all(keys);
         Ok(has_new)
@@ -72,15 +147,36 @@ impl Revoked {
 
     fn insert_all(&self, logins: impl IntoIterator<Item = LoginId>) {
         let now = Instant::now();
-        let mut memory = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.write();
         for login in logins {
             memory.until.insert(login, now + MEMORY);
         }
-        if memory.swept_at.is_none_or(|at| now.duration_since(at) >= SWEEP) {
-            memory.until.retain(|_, until| *until > now);
-            memory.swept_at = Some(now);
+        memory.sweep(now);
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Memory> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Memory {
+    fn note(&mut self, user: UserId, news: News) {
+        self.accounts.insert(user, news);
+        self.sweep(Instant::now());
+    }
+
+    fn sweep(&mut self, now: Instant) {
+        if self.swept_at.is_none_or(|at| now.duration_since(at) >= SWEEP) {
+            self.until.retain(|_, until| *until > now);
+            self.accounts.retain(|_, news| now.duration_since(news.at) < MEMORY);
+            self.swept_at = Some(now);
         }
     }
+}
+
+async fn in_time<T>(query: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, sqlx::Error> {
+    let answered = timeout(ANSWER, query).await;
+    answered.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
 }
 
 #[cfg(test)]
@@ -88,6 +184,7 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::credentials::Scopes;
 
     fn login(n: u32) -> LoginId {
         format!("01930f3c-5a7b-7c3d-9e4f-0000{n:08x}").parse().expect("id")
@@ -107,6 +204,52 @@ mod tests {
         revoked.insert(login(3));
         assert!(!revoked.contains(login(1)), "forgotten");
         assert!(revoked.contains(login(2)) && revoked.contains(login(3)));
+    }
+
+    fn caller(proof: Proof, of_login: u32) -> Identity {
+        let user = UserId::known(uuid::Uuid::from_u128(7));
+        let expires_at = "2026-11-24T12:00:00Z".parse().expect("time");
+        Identity { user, login: login(of_login), proof, expires_at, via: None, scopes: Scopes::PERSON }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_proof_of_a_deactivated_account_tells_why_it_counts_no_more() {
+        let revoked = Revoked::default();
+        let (ours, theirs) = (caller(Proof::Login, 1), caller(Proof::Issuer, 2));
+        assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (None, None));
+        revoked.suspend(ours.user);
+        revoked.insert(ours.login);
+        let suspended = Some(Ended::Suspended);
+        assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (suspended, suspended));
+        assert_eq!(revoked.why(&caller(Proof::Login, 3)), None, "a login that begins later");
+        advance(Duration::from_secs(1)).await;
+        revoked.restore(ours.user);
+        assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (Some(Ended::Revoked), None));
+        advance(MEMORY + SWEEP).await;
+        revoked.insert(login(9));
+        assert!(revoked.news_of(ours.user).is_none(), "forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_of_the_database_counts_unless_something_was_heard_meanwhile() {
+        let revoked = Revoked::default();
+        let theirs = caller(Proof::Issuer, 2);
+        let before = Instant::now();
+        revoked.learn(theirs.user, false, before);
+        assert!(revoked.news_of(theirs.user).is_none(), "an active account is no news");
+        advance(Duration::from_secs(1)).await;
+        revoked.suspend(theirs.user);
+        revoked.learn(theirs.user, false, before);
+        assert_eq!(revoked.why(&theirs), Some(Ended::Suspended));
+        advance(Duration::from_secs(1)).await;
+        revoked.learn(theirs.user, false, Instant::now());
+        assert_eq!(revoked.why(&theirs), None, "the signal was lost");
+        advance(Duration::from_secs(1)).await;
+        revoked.learn_all(&HashSet::from([theirs.user]), Instant::now());
+        assert_eq!(revoked.why(&theirs), Some(Ended::Suspended));
+        advance(Duration::from_secs(1)).await;
+        revoked.learn_all(&HashSet::new(), Instant::now());
+        assert_eq!(revoked.why(&theirs), None);
     }
 
     #[tokio::test(start_paused = true)]

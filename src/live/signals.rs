@@ -84,10 +84,16 @@ impl HeardSignals {
     fn hear(&self, signal: Signal, tell: &impl Fn(Told)) {
         match signal {
             Signal::Typing { conversation, user } => tell(Told::Typing(conversation, user)),
-            Signal::Revoked { login, .. } => {
+            Signal::Revoked { login, suspended, .. } => {
+                suspended.iter().for_each(|user| self.revoked.suspend(*user));
                 self.revoked.insert(login);
                 self.end_revoked(tell);
             }
+            Signal::Suspended { user } => {
+                self.revoked.suspend(user);
+                self.end_revoked(tell);
+            }
+            Signal::Restored { user } => self.revoked.restore(user),
             Signal::Blocked { by } => self.blocked.forget(by),
             Signal::UserChanged { user } => tell(Told::UserChanged(user)),
             Signal::Invited { user, by, conversation } => tell(Told::Invited(user, conversation, by)),
@@ -99,7 +105,7 @@ impl HeardSignals {
     /// sessions at which this looks. In the other order, a session that begins between the two would do neither, and
     /// stay.
     fn end_revoked(&self, tell: &impl Fn(Told)) {
-        self.followers.cut(|login| self.revoked.contains(login));
+        self.followers.cut(|caller| self.revoked.why(caller).is_some());
         tell(Told::Revoked);
     }
 

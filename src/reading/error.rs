@@ -114,6 +114,9 @@ pub enum FollowError {
     /// The token or the login of the reader has ended.
     #[error(transparent)]
     BadToken(#[from] BadToken),
+    /// The account of the reader was deactivated.
+    #[error("this account is suspended: ask the operator")]
+    Suspended,
     /// The server cannot continue from the cursor.
     #[error("cannot continue from this cursor: begin without a cursor")]
     Gone(Reset),

@@ -13,7 +13,7 @@ use crate::{
     credentials::{BadToken, Identity, LEEWAY},
     domain::Point,
     feed::{Feed, MissedPage},
-    live::{Conversations, Follower, Followers, Revoked, Shown},
+    live::{Conversations, Ended, Follower, Followers, Revoked, Shown},
     log::Log,
     views::Stay,
 };
@@ -59,8 +59,7 @@ impl Events {
         cursor: Option<String>,
         waits: bool,
     ) -> Result<EventReader, FollowError> {
-        let follower =
-            if waits { Some(Arc::new(self.followers.enter(caller.user, caller.login)?)) } else { None };
+        let follower = if waits { Some(Arc::new(self.followers.enter(&caller)?)) } else { None };
         let now = self.conversations.points();
         let at = match cursor {
             None => now,
@@ -184,9 +183,12 @@ impl EventReader {
 
     /// Whether the caller may get more events.
     fn may_go_on(&self) -> Result<(), FollowError> {
-        if self.source.revoked.contains(self.caller.login) {
-            Err(BadToken::Invalid.into())
-        } else if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
+        match self.source.revoked.why(&self.caller) {
+            Some(Ended::Revoked) => return Err(BadToken::Invalid.into()),
+            Some(Ended::Suspended) => return Err(FollowError::Suspended),
+            None => {}
+        }
+        if self.source.clock.now() >= self.caller.expires_at.plus(LEEWAY) {
             Err(BadToken::Expired.into())
         } else if !self.source.log.is_current_everywhere() {
             Err(FollowError::CutOff)

@@ -16,7 +16,7 @@ use tokio::{
 use crate::world::{Backbone, PASSWORD, PATIENCE, Person, World, ask, eventually};
 
 /// The events about one subject, as soon as the outbox is empty.
-async fn events_of<B: Backbone>(world: &World<B>, subject: &str) -> Vec<(String, Value)> {
+pub async fn events_of<B: Backbone>(world: &World<B>, subject: &str) -> Vec<(String, Value)> {
     let all = trail(world).await;
     let about = all.into_iter().filter(|event| event["subject"] == subject);
     about.map(|event| (event["type"].as_str().expect("a type").to_owned(), event["data"].clone())).collect()
@@ -39,7 +39,7 @@ async fn waiting<B: Backbone>(world: &World<B>) -> i64 {
     sqlx::query_scalar("select count(*) from auth.audit").fetch_one(&mut connection).await.expect("a row")
 }
 
-async fn nothing_waits<B: Backbone>(world: &World<B>) {
+pub async fn nothing_waits<B: Backbone>(world: &World<B>) {
     eventually("the outbox is empty", async || waiting(world).await == 0).await;
 }
 

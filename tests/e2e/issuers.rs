@@ -15,24 +15,24 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// A world whose nodes know issuers.
-struct Scene {
-    world: World,
+pub struct Scene {
+    pub world: World,
     authority: Authority,
 }
 
 impl Scene {
-    async fn begin() -> Self {
+    pub async fn begin() -> Self {
         let world = World::empty(1).await;
         let authority = Authority::new(world.dir(), "authority");
         Self { world, authority }
     }
 
-    async fn issuer(&self, product: Product, key: &Signer) -> Issuer {
+    pub async fn issuer(&self, product: Product, key: &Signer) -> Issuer {
         Issuer::of(product, &self.authority, self.world.dir(), key).await
     }
 
     /// A node that knows the issuers of a file.
-    async fn node(&mut self, file: &str, settings: &[(&str, &str)]) -> SocketAddr {
+    pub async fn node(&mut self, file: &str, settings: &[(&str, &str)]) -> SocketAddr {
         let path = self.world.dir().join("issuers.toml");
         fs::write(&path, file).expect("a file");
         let [path, authority] = [&path, &self.authority.file].map(|path| path.to_str().expect("UTF-8"));
@@ -47,16 +47,16 @@ impl Scene {
 }
 
 /// The least description of an issuer.
-fn plain(issuer: &Issuer) -> String {
+pub fn plain(issuer: &Issuer) -> String {
     format!("[[issuer]]\niss = \"{}\"\naudience = [\"verbatim\"]\n", issuer.iss)
 }
 
-async fn exchange(at: SocketAddr, token: &str) -> Answer {
+pub async fn exchange(at: SocketAddr, token: &str) -> Answer {
     let body = json!({ "grant_type": GRANT, "subject_token_type": ACCESS_TOKEN, "subject_token": token });
     ask(at, Method::POST, "/v1/logins/exchange", Some(body)).await
 }
 
-async fn me(at: SocketAddr, token: &str) -> Answer {
+pub async fn me(at: SocketAddr, token: &str) -> Answer {
     send(&reqwest::Client::new(), at, Method::GET, "/v1/me", Some(token), None).await
 }
 
@@ -68,7 +68,7 @@ async fn account(at: SocketAddr, token: &str) -> Value {
     account
 }
 
-fn with(mut claims: Value, changes: Value) -> Value {
+pub fn with(mut claims: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().expect("an object") {
         match value {
             Value::Null => drop(claims.as_object_mut().expect("an object").remove(name)),

@@ -25,6 +25,7 @@ mod command_line;
 mod conversations;
 mod database;
 mod deadlines;
+mod direct;
 mod edge;
 mod events;
 mod filter;

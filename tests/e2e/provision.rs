@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use verbatim::dev::NatsUser;
 
 use crate::world::{
-    Conversation, PASSWORD, Person, Program, World, ask,
+    Conversation, Device, PASSWORD, Person, Program, World, ask,
     clients::{output_of, python},
     eventually, key,
 };
@@ -17,7 +17,7 @@ use crate::world::{
 const SCOPES: [&str; 5] =
     ["users:read", "users:write", "users:tokens", "conversations:read", "conversations:write"];
 
-fn user(id: &str) -> String {
+pub fn user(id: &str) -> String {
     format!("/v1/provision/users/{id}")
 }
 
@@ -31,7 +31,7 @@ async fn program(world: &World, name: &str, scopes: &[&str]) -> Person {
     Program::bootstraps(world).await.makes(name, scopes).await.person
 }
 
-async fn host(world: &World) -> Person {
+pub async fn host(world: &World) -> Person {
     program(world, "shop", &SCOPES).await
 }
 
@@ -178,8 +178,13 @@ async fn a_deactivated_user_is_cut_off_until_reactivated() {
     let ana = Person::with(&login, world.nodes[1].address);
     let mut device = ana.connects().await;
     host.delete(&user("7")).await.expect(204);
-    assert_eq!(device.is_closed_with().await, 4503);
-    ana.get("/v1/me").await.refuses(401, "login_revoked");
+    assert_eq!(device.is_closed_with().await, 4504);
+    ana.get("/v1/me").await.refuses(403, "suspended");
+    let mut late = Device::says_hello(ana.address, &ana.token, json!({ "op": "hello" })).await;
+    assert_eq!(late.is_closed_with().await, 4504);
+    // A node that starts now knows the reason too.
+    let fresh = world.add_node("api,gateway").await.address;
+    ana.at(fresh).get("/v1/me").await.refuses(403, "suspended");
     let refresh = json!({ "refresh_token": login["refresh_token"] });
     ask(ana.address, reqwest::Method::POST, "/v1/logins/refresh", Some(refresh))
         .await
@@ -191,7 +196,14 @@ async fn a_deactivated_user_is_cut_off_until_reactivated() {
     assert_eq!(again["deactivated_at"], Value::Null);
     let back = Person::with(&tokens().await.expect(201), world.nodes[1].address);
     back.get("/v1/me").await.expect(200);
-    ana.get("/v1/me").await.refuses(401, "login_revoked");
+    for node in &world.nodes {
+        let there = ana.at(node.address);
+        eventually("the node knows that the account is active", || async {
+            there.get("/v1/me").await.status == 401
+        })
+        .await;
+        there.get("/v1/me").await.refuses(401, "login_revoked");
+    }
     host.delete(&user("8")).await.refuses(404, "not_found");
     world.finish().await;
 }

@@ -253,6 +253,7 @@ impl From<FollowError> for Problem {
         match error {
             FollowError::Full(full) => full.into(),
             FollowError::BadToken(bad) => bad.into(),
+            FollowError::Suspended => Self::forbidden("suspended", sentence(error)),
             FollowError::Gone(reset) => reset.into(),
             FollowError::CutOff => {
                 let detail = "This node does not hear from the log: reconnect with your last cursor.";

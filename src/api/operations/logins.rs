@@ -185,7 +185,7 @@ struct Login {
     device: Option<String>,
     /// The time at which the user logged in
     created_at: Time,
-    /// The time of the last refresh
+    /// The time of the last refresh; of a token of an external issuer, the time of its last use, to the minute
     last_used_at: Time,
     /// The time at which the login expires at the latest
     expires_at: Time,
@@ -276,7 +276,8 @@ impl Logins {
 
     /// List my logins
     ///
-    /// Lists the active logins of the caller, the latest first.
+    /// Lists the active logins of the caller, the latest first. A session whose tokens of an external issuer are used as
+    /// they are is a login without a device.
     #[oai(path = "/logins", method = "get", operation_id = "list_logins")]
     async fn list(
         &self,

@@ -1,6 +1,6 @@
 //! The reasons to close a socket that the protocol adds to those of the wire.
 
-use crate::{access::NotAuthenticated, gateway::wire::close::ComesBack};
+use crate::{access::NotAuthenticated, gateway::wire::close::ComesBack, live::Ended};
 
 pub(crate) use crate::gateway::wire::close::Close;
 
@@ -56,6 +56,15 @@ impl Close {
     pub const SUSPENDED: Self = Self::new(4504, "suspended", ComesBack::No);
     /// 4505: a protocol version that this server does not speak.
     pub const UNKNOWN_PROTOCOL: Self = Self::new(4505, "unknown_protocol", ComesBack::No);
+}
+
+impl From<Ended> for Close {
+    fn from(ended: Ended) -> Self {
+        match ended {
+            Ended::Revoked => Self::LOGIN_REVOKED,
+            Ended::Suspended => Self::SUSPENDED,
+        }
+    }
 }
 
 impl Close {

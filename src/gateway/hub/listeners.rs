@@ -242,9 +242,12 @@ impl Listener {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
     }
 
-    pub(in crate::gateway) fn close(&self, why: Close, of: impl Fn(&Session) -> bool) {
-        for session in self.sessions().iter().filter(|session| of(session)) {
-            session.socket.close(why);
+    /// Closes the sessions for which there is a reason.
+    pub(in crate::gateway) fn close(&self, why: impl Fn(&Session) -> Option<Close>) {
+        for session in self.sessions().iter() {
+            if let Some(why) = why(session) {
+                session.socket.close(why);
+            }
         }
     }
 }

@@ -107,7 +107,7 @@ impl Stream {
     fn stop(&self, damaged: &Damaged) {
         tracing::error!(error = %damaged, "the hub has stopped: the log is damaged");
         for listener in self.listeners.list() {
-            listener.close(Close::LAGGING, |_| true);
+            listener.close(|_| Some(Close::LAGGING));
         }
     }
 

@@ -36,8 +36,8 @@ impl Opening<'_> {
     /// Whether the session may still begin. A session that catches up is not among the listeners, so
     /// nothing that closes sessions finds it: it has to look by itself.
     pub(super) fn may_go_on(self) -> Result<(), Close> {
-        if self.gateway.revoked.contains(self.session.login) {
-            return Err(Close::LOGIN_REVOKED);
+        if let Some(ended) = self.gateway.revoked.why(&self.session.caller) {
+            return Err(ended.into());
         }
         if !self.gateway.log.is_current_everywhere() {
             return Err(Close::LAGGING);

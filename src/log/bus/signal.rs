@@ -11,6 +11,7 @@ use crate::{
 
 const REVOKED: &str = "verbatim.login.revoked";
 const INVITED: &str = "verbatim.invitation.made";
+const ACTIVITY: &str = "verbatim.account.activity";
 const BLOCKED: &str = "verbatim.blocks.changed";
 const CHANGED: &str = "verbatim.user.changed";
 
@@ -30,6 +31,18 @@ pub enum Signal {
         login: LoginId,
         /// Until then nodes have to remember the login.
         until: Time,
+        /// The account, if the login ends because the account was deactivated.
+        suspended: Option<UserId>,
+    },
+    /// An account was deactivated: none of its proofs counts any more.
+    Suspended {
+        /// The account.
+        user: UserId,
+    },
+    /// A deactivated account is active again.
+    Restored {
+        /// The account.
+        user: UserId,
     },
     /// A user has blocked or unblocked others.
     Blocked {
@@ -69,6 +82,15 @@ struct OfUser {
 struct Revoked {
     login_id: LoginId,
     until: Time,
+    /// This stands here too: a node hears the signals of two subjects in any order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    suspended: Option<UserId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Activity {
+    user_id: UserId,
+    is_active: bool,
 }
 
 /// The signals of all nodes, this one's own too.
@@ -81,9 +103,11 @@ impl Log {
             Signal::Typing { conversation, user } => {
                 (subject::typing(conversation), serde_json::to_vec(&OfUser { user_id: user }))
             }
-            Signal::Revoked { login, until } => {
-                (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until }))
+            Signal::Revoked { login, until, suspended } => {
+                (REVOKED.to_owned(), serde_json::to_vec(&Revoked { login_id: login, until, suspended }))
             }
+            Signal::Suspended { user } => activity(user, false),
+            Signal::Restored { user } => activity(user, true),
             Signal::Blocked { by } => (BLOCKED.to_owned(), serde_json::to_vec(&OfUser { user_id: by })),
             Signal::UserChanged { user } => {
                 (CHANGED.to_owned(), serde_json::to_vec(&OfUser { user_id: user }))
@@ -106,7 +130,7 @@ impl Log {
     /// listener that must not miss a revocation or a block reads them again after [`Log::connections`] changed.
     pub async fn signals(&self) -> Result<Signals, Unavailable> {
         let mut all = SelectAll::new();
-        for subject in [&*subject::all_typing(), REVOKED, BLOCKED, CHANGED, INVITED] {
+        for subject in [&*subject::all_typing(), REVOKED, ACTIVITY, BLOCKED, CHANGED, INVITED] {
             all.push(self.client.subscribe(subject.to_owned()).await.map_err(Unavailable::because)?);
         }
         Ok(Signals(all))
@@ -126,10 +150,18 @@ impl Signals {
     }
 }
 
+fn activity(user: UserId, is_active: bool) -> (String, serde_json::Result<Vec<u8>>) {
+    (ACTIVITY.to_owned(), serde_json::to_vec(&Activity { user_id: user, is_active }))
+}
+
 fn read(message: &Message) -> Option<Signal> {
     if message.subject.as_str() == REVOKED {
-        let Revoked { login_id, until } = serde_json::from_slice(&message.payload).ok()?;
-        return Some(Signal::Revoked { login: login_id, until });
+        let Revoked { login_id: login, until, suspended } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(Signal::Revoked { login, until, suspended });
+    }
+    if message.subject.as_str() == ACTIVITY {
+        let Activity { user_id: user, is_active } = serde_json::from_slice(&message.payload).ok()?;
+        return Some(if is_active { Signal::Restored { user } } else { Signal::Suspended { user } });
     }
     if message.subject.as_str() == BLOCKED {
         let OfUser { user_id } = serde_json::from_slice(&message.payload).ok()?;

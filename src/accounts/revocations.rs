@@ -1,0 +1,196 @@
+//! How logins end: by their owner, by an operator, or because the password of their account is another one.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::{
+    accounts::audit::{self, By, Stamp},
+    clock::Clock,
+    domain::{Audited, LoginId, LoginRevoked, RevokedBy, Time, UserId},
+};
+
+/// The events that are noted in one statement.
+const AT_ONCE: usize = 1_000;
+
+/// The result of revoking a login.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    /// The login ended just now.
+    Done,
+    /// The login had ended before.
+    Already,
+    /// This account has no such login.
+    Unknown,
+}
+
+/// Ends a login of this account, and notes that its owner has revoked it. A login of another account is unknown here.
+pub(crate) async fn revoke(
+    pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    stamp: Stamp,
+) -> Result<Revocation, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let revocation = end(&mut transaction, user, login, stamp.at).await?;
+    if revocation == Revocation::Done {
+        let revoked = LoginRevoked { logins: vec![login], by: RevokedBy::Owner };
+        audit::note(&mut transaction, stamp, Audited::LoginRevoked(user.into(), revoked)).await?;
+    }
+    transaction.commit().await?;
+    Ok(revocation)
+}
+
+/// Ends a login of this account that is logged out. That is no audit event: anybody can log in and out without end, and
+/// the stream of audit events keeps every event for ever.
+pub(crate) async fn log_out(
+    pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+) -> Result<Revocation, sqlx::Error> {
+    end(&mut *pool.acquire().await?, user, login, now).await
+}
+
+/// Ends a login of ours, or one whose token of an issuer is used as it is. The row of the latter is kept until the token has
+/// expired, because the deny set forgets it before.
+async fn end(
+    connection: &mut PgConnection,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+) -> Result<Revocation, sqlx::Error> {
+    for table in [
+        "with known as (
+             select id, revoked_at from auth.login where id = $1 and account_id = $2 for update
+         ), ended as (
+             update auth.login set revoked_at = $3
+             from known where login.id = known.id and known.revoked_at is null
+         )
+         select revoked_at is null from known",
+        "with known as (
+             select login_id, revoked_at from auth.direct_login where login_id = $1 and account_id = $2 for update
+         ), ended as (
+             update auth.direct_login set revoked_at = $3
+             from known where direct_login.login_id = known.login_id and known.revoked_at is null
+         )
+         select revoked_at is null from known",
+    ] {
+        let was_alive: Option<bool> = sqlx::query_scalar(table)
+            .bind(login.uuid())
+            .bind(user.uuid())
+            .bind(now.datetime())
+            .fetch_optional(&mut *connection)
+            .await?;
+        match was_alive {
+            Some(true) => return Ok(Revocation::Done),
+            Some(false) => return Ok(Revocation::Already),
+            None => {}
+        }
+    }
+    Ok(Revocation::Unknown)
+}
+
+/// The logins that were revoked within the last `age`, reckoned from the earlier one of our clock and the
+/// clock of the database. Our clock alone may be far ahead, and would then leave out logins whose tokens are
+/// still valid.
+pub(crate) async fn revoked_since(
+    pool: &PgPool,
+    now: Time,
+    age: Duration,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ids: Vec<Uuid> = sqlx::query_scalar(
+        "select id from auth.login where revoked_at > least($1, now()) - make_interval(secs => $2)
+         union all
+         select login_id from auth.direct_login where revoked_at > least($1, now()) - make_interval(secs => $2)",
+    )
+    .bind(now.datetime())
+    .bind(age.as_secs_f64())
+    .fetch_all(pool)
+    .await?;
+    Ok(ids.into_iter().map(LoginId::known).collect())
+}
+
+/// Ends all logins of all accounts that began before a time, and returns the ended logins.
+pub(crate) async fn revoke_begun_before(
+    pool: &PgPool,
+    time: Time,
+    clock: &Clock,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let ended: Vec<(Uuid, Uuid)> = sqlx::query_as(
+        "update auth.login set revoked_at = $2 where created_at < $1 and revoked_at is null and expires_at > $2
+         returning account_id, id",
+    )
+    .bind(time.datetime())
+    .bind(clock.now().datetime())
+    .fetch_all(&mut *transaction)
+    .await?;
+    let mut of_accounts = BTreeMap::<Uuid, Vec<LoginId>>::new();
+    for (account, login) in &ended {
+        of_accounts.entry(*account).or_default().push(LoginId::known(*login));
+    }
+    let revoked = |(account, logins): (Uuid, Vec<LoginId>)| {
+        let revoked = LoginRevoked { logins, by: RevokedBy::Operator };
+        (Stamp::now(clock, By::default()), Audited::LoginRevoked(account.into(), revoked))
+    };
+    let events: Vec<_> = of_accounts.into_iter().map(revoked).collect();
+    for some in events.chunks(AT_ONCE) {
+        audit::note_all(&mut transaction, some).await?;
+    }
+    transaction.commit().await?;
+    Ok(ended.into_iter().map(|(_, login)| LoginId::known(login)).collect())
+}
+
+/// Ends all logins of an account but one, and returns them.
+pub(super) async fn end_all_but(
+    transaction: &mut Transaction<'_, Postgres>,
+    user: UserId,
+    kept: LoginId,
+    now: Time,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "with of_ours as (
+             update auth.login set revoked_at = $3
+             where account_id = $1 and id <> $2 and revoked_at is null and expires_at > $3
+             returning id
+         ), direct as (
+             update auth.direct_login set revoked_at = $3
+             where account_id = $1 and login_id <> $2 and revoked_at is null
+             returning login_id
+         )
+         select * from of_ours union all select * from direct",
+    )
+    .bind(user.uuid())
+    .bind(kept.uuid())
+    .bind(now.datetime())
+    .fetch_all(&mut **transaction)
+    .await?;
+    Ok(ended.into_iter().map(LoginId::known).collect())
+}
+
+/// Ends all logins of an account, and returns them.
+pub(super) async fn end_all(
+    connection: &mut PgConnection,
+    user: UserId,
+    now: Time,
+) -> Result<Vec<LoginId>, sqlx::Error> {
+    let ended: Vec<Uuid> = sqlx::query_scalar(
+        "with of_ours as (
+             update auth.login set revoked_at = $2
+             where account_id = $1 and revoked_at is null and expires_at > $2
+             returning id
+         ), direct as (
+             update auth.direct_login set revoked_at = $2
+             where account_id = $1 and revoked_at is null
+             returning login_id
+         )
+         select * from of_ours union all select * from direct",
+    )
+    .bind(user.uuid())
+    .bind(now.datetime())
+    .fetch_all(connection)
+    .await?;
+    Ok(ended.into_iter().map(LoginId::known).collect())
+}

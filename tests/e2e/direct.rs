@@ -1,0 +1,190 @@
+//! Tokens of issuers that are used as they are: their logins are listed and revoked, and end with their account.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::{
+    audit::{events_of, nothing_waits},
+    issuers::{Scene, exchange, me, plain, with},
+    provision::{host, user},
+    world::{Device, Person, Product, Signer, eventually, now, send},
+};
+
+/// So long may a revocation take until all nodes refuse.
+const SOON: Duration = Duration::from_secs(1);
+
+async fn asks(at: SocketAddr, method: Method, path: &str, token: &str) -> crate::world::Answer {
+    send(&Client::new(), at, method, path, Some(token), None).await
+}
+
+async fn logins(at: SocketAddr, token: &str) -> Vec<Value> {
+    let page = asks(at, Method::GET, "/v1/logins?limit=200", token).await.expect(200);
+    page["items"].as_array().expect("items").clone()
+}
+
+/// Waits until all nodes refuse a token, for no longer than a revocation may take.
+async fn refused_soon(nodes: &[SocketAddr], token: &str, since: Instant, status: StatusCode) {
+    for at in nodes {
+        while me(*at, token).await.status != status {
+            assert!(since.elapsed() < SOON, "{at} still takes the token");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_used_as_it_is_is_listed_and_revoked_on_every_node() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let file = plain(&issuer) + "direct = true\n";
+    let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await];
+    let claims = issuer.claims("1", "ana");
+    let token = key.signs(&claims);
+    let ours = exchange(nodes[0], &key.signs(&issuer.claims("1", "ana"))).await.expect(201);
+    let ours = Person::with(&ours, nodes[0]);
+    let mut sockets = Vec::new();
+    for at in nodes {
+        me(at, &token).await.expect(200);
+        sockets.push(Device::connects(at, &token).await);
+    }
+    let listed = logins(nodes[1], &token).await;
+    assert_eq!(listed.len(), 2, "{listed:?}");
+    let direct = listed.iter().find(|login| login["current"] == true).expect("the login of the token");
+    assert!(direct["created_at"].is_string() && direct["last_used_at"].is_string(), "{direct}");
+    assert!(direct.get("device").is_none(), "{direct}");
+    let path = format!("/v1/logins/{}", direct["id"].as_str().expect("id"));
+    // Another token of the same session is of the same login.
+    let again = key.signs(&with(claims.clone(), json!({ "jti": "again", "exp": now() + 600 })));
+    assert_eq!(logins(nodes[0], &again).await.len(), 2);
+
+    let stranger = key.signs(&issuer.claims("2", "ben"));
+    asks(nodes[0], Method::DELETE, &path, &stranger).await.refuses(404, "not_found");
+    let since = Instant::now();
+    ours.delete(&path).await.expect(204);
+    refused_soon(&nodes, &token, since, StatusCode::UNAUTHORIZED).await;
+    for socket in &mut sockets {
+        assert_eq!(socket.is_closed_with().await, 4503);
+    }
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    for at in nodes {
+        me(at, &token).await.refuses(401, "login_revoked");
+        me(at, &again).await.refuses(401, "login_revoked");
+    }
+    assert_eq!(logins(nodes[0], &ours.token).await.len(), 1);
+    ours.delete(&path).await.expect(204);
+    // The deny set of a new node has it from the database.
+    let fresh = scene.node(&file, &[]).await;
+    me(fresh, &token).await.refuses(401, "login_revoked");
+    nothing_waits(&scene.world).await;
+    let mut told = events_of(&scene.world, &ours.id).await;
+    told.retain(|(word, _)| word == "login.revoked");
+    let revoked = json!({ "logins": [direct["id"]], "by": "owner" });
+    assert_eq!(told, [("login.revoked".to_owned(), revoked)], "the second request has ended nothing");
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_user_has_a_hundred_logins_of_tokens_at_most() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let file = plain(&issuer) + "direct = true\n";
+    let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await];
+    let token = |n: usize| {
+        let changes = json!({ "sid": null, "jti": format!("token {n}") });
+        key.signs(&with(issuer.claims("1", "ana"), changes))
+    };
+    let first = token(0);
+    for at in nodes {
+        me(at, &first).await.expect(200);
+    }
+    let mut socket = Device::connects(nodes[1], &first).await;
+    let tokens: Vec<String> = (1..100).map(token).collect();
+    for some in tokens.chunks(20) {
+        for answer in join_all(some.iter().map(|token| me(nodes[0], token))).await {
+            answer.expect(200);
+        }
+    }
+    assert_eq!(logins(nodes[0], &first).await.len(), 100);
+    let last = token(100);
+    me(nodes[0], &last).await.expect(200);
+    assert_eq!(socket.is_closed_with().await, 4503, "the login that was not used for the longest time ends");
+    for at in nodes {
+        me(at, &first).await.refuses(401, "login_revoked");
+        me(at, &last).await.expect(200);
+    }
+    assert_eq!(logins(nodes[0], &last).await.len(), 100);
+    scene.world.finish().await;
+}
+
+#[tokio::test]
+async fn a_deactivated_account_is_suspended_everywhere_within_a_second() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let issuer = scene.issuer(Product::Keycloak, &key).await;
+    let file = plain(&issuer) + "direct = true\n";
+    let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await];
+    let host = host(&scene.world).await;
+    let token = key.signs(&issuer.claims("1", "ana"));
+    let other = key.signs(&with(issuer.claims("1", "ana"), json!({ "sid": "unseen" })));
+    let ours = exchange(nodes[0], &token).await.expect(201);
+    let ana = Person::with(&ours, nodes[0]);
+    // The host application takes the account over, as it could with a users' table of its own.
+    let row = format!(
+        "insert into auth.external_id (tenant, external_id, account_id) values ('default', '7', '{}')",
+        ana.id
+    );
+    scene.world.database.does(&row).await;
+    let mut sockets = Vec::new();
+    for at in nodes {
+        me(at, &token).await.expect(200);
+        sockets.push(Device::connects(at, &token).await);
+        sockets.push(ana.at(at).connects().await);
+    }
+    let stream = Client::new().get(format!("http://{}/v1/events?wait=30", nodes[1]));
+    let waits = tokio::spawn(stream.bearer_auth(&token).send());
+
+    let since = Instant::now();
+    host.delete(&user("7")).await.expect(204);
+    for token in [&token, &ana.token] {
+        refused_soon(&nodes, token, since, StatusCode::FORBIDDEN).await;
+    }
+    for socket in &mut sockets {
+        assert_eq!(socket.is_closed_with().await, 4504);
+    }
+    assert!(since.elapsed() < SOON, "{:?}", since.elapsed());
+    let cut = waits.await.expect("no panic").expect("an answer");
+    assert_eq!(cut.status(), StatusCode::FORBIDDEN);
+    let fresh = scene.node(&file, &[]).await;
+    for at in [nodes[0], nodes[1], fresh] {
+        for token in [&token, &other, &ana.token] {
+            me(at, token).await.refuses(403, "suspended");
+            let mut late = Device::says_hello(at, token, json!({ "op": "hello" })).await;
+            assert_eq!(late.is_closed_with().await, 4504);
+        }
+        exchange(at, &token).await.refuses(403, "suspended");
+    }
+
+    host.post(&format!("{}/reactivate", user("7")), json!({})).await.expect(200);
+    // A token that the issuer makes now counts, of the same session too.
+    let new = with(issuer.claims("1", "ana"), json!({ "iat": now() + 2, "exp": now() + 300, "jti": "new" }));
+    let new = key.signs(&new);
+    for at in [nodes[0], nodes[1], fresh] {
+        eventually("the node knows that the account is active", async || me(at, &new).await.status == 200)
+            .await;
+        Device::connects(at, &new).await;
+        let login = exchange(at, &new).await.expect(201);
+        assert_eq!(login["user_id"], ana.id.as_str());
+        me(at, login["access_token"].as_str().expect("a token")).await.expect(200);
+        me(at, &ana.token).await.refuses(401, "login_revoked");
+        me(at, &other).await.refuses(401, "login_revoked");
+        exchange(at, &token).await.refuses(401, "invalid_token");
+    }
+    scene.world.finish().await;
+}
