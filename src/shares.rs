@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    time::{Instant, sleep_until, timeout},
 };
 
 /// The bounds of a kind of work.
@@ -26,6 +26,9 @@ pub(crate) struct Sizes {
     pub waiting: usize,
     /// The longest wait for each of the two places, the holder's and the node's.
     pub patience: Duration,
+    /// A holder's next piece of work begins after a rest as long as the last one took, and no longer than this. So a
+    /// holder whose work never ends has half of a processor.
+    pub longest_rest: Duration,
 }
 
 /// Why there is no place for a piece of work.
@@ -55,17 +58,27 @@ struct Own {
     places: Arc<Semaphore>,
     /// How many pieces of work hold a place or wait for one. The entry stays as long as there are any.
     inside: usize,
+    rests_until: Instant,
 }
 
 /// A place for one piece of work. Dropping the value frees the place.
 #[derive(Debug)]
 pub struct Place<K: Eq + Hash + Copy> {
-    // Fields are dropped in this order. The place of the node is free before the place of the holder: in the
-    // other order, the next piece of work in the holder's line would find the node full although this one has
-    // ended.
+    // Fields are dropped in this order. The place of the node is free, and the rest begins, before the place of the
+    // holder is free: in another order, the next piece of work in the holder's line would find the node full although
+    // this one has ended, or would begin without a rest.
     _of_node: OwnedSemaphorePermit,
+    _work: Work<K>,
     _of_one: OwnedSemaphorePermit,
     _inside: Inside<K>,
+}
+
+/// A piece of work under way. When the value is dropped, the rest of its holder begins.
+#[derive(Debug)]
+struct Work<K: Eq + Hash + Copy> {
+    shares: Shares<K>,
+    holder: K,
+    begun: Instant,
 }
 
 /// A piece of work that counts as its holder's until the value is dropped, also if its request is given up
@@ -97,18 +110,25 @@ impl<K: Eq + Hash + Copy> Shares<K> {
         let (inside, own) = self.enter(holder)?;
         // Work that finds both places free does not enter the line, so it takes no room from waiting work.
         let own_at_once = own.clone().try_acquire_owned().ok();
-        let both_at_once = own_at_once.map(|own| (self.0.places.clone().try_acquire_owned().ok(), own));
+        let both_at_once = own_at_once.map(|own| (self.place_at_once(holder), own));
         let (of_node, of_one) = match both_at_once {
             Some((Some(of_node), of_one)) => (of_node, of_one),
-            waits => self.wait(own, waits.map(|(_, own)| own)).await?,
+            waits => self.wait(holder, own, waits.map(|(_, own)| own)).await?,
         };
-        Ok(Place { _of_node: of_node, _of_one: of_one, _inside: inside })
+        let work = Work { shares: self.clone(), holder, begun: Instant::now() };
+        Ok(Place { _of_node: of_node, _work: work, _of_one: of_one, _inside: inside })
+    }
+
+    fn place_at_once(&self, holder: K) -> Option<OwnedSemaphorePermit> {
+        (self.rests_until(holder) <= Instant::now())
+            .then(|| self.0.places.clone().try_acquire_owned().ok())?
     }
 
     /// Waits for the holder's place first, then for the node's: in the other order, work that waits for its
     /// holder's turn would keep a place of the node from everybody else.
     async fn wait(
         &self,
+        holder: K,
         own: Arc<Semaphore>,
         at_once: Option<OwnedSemaphorePermit>,
     ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), NoPlace> {
@@ -118,6 +138,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
             Some(permit) => permit,
             None => in_time(patience, own).await.ok_or(NoPlace::OfOne)?,
         };
+        sleep_until(self.rests_until(holder)).await;
         let of_node = in_time(patience, self.0.places.clone()).await.ok_or(NoPlace::OfNode)?;
         Ok((of_node, of_one))
     }
@@ -125,7 +146,7 @@ impl<K: Eq + Hash + Copy> Shares<K> {
     fn enter(&self, holder: K) -> Result<(Inside<K>, Arc<Semaphore>), NoPlace> {
         let Sizes { of_one, waiting_of_one, .. } = self.0.sizes;
         let mut holders = self.holders();
-        let new = || Own { places: Arc::new(Semaphore::new(of_one)), inside: 0 };
+        let new = || Own { places: Arc::new(Semaphore::new(of_one)), inside: 0, rests_until: Instant::now() };
         let own = holders.entry(holder).or_insert_with(new);
         if own.inside >= of_one + waiting_of_one {
             return Err(NoPlace::OfOne);
@@ -134,8 +155,21 @@ impl<K: Eq + Hash + Copy> Shares<K> {
         Ok((Inside { shares: self.clone(), holder }, own.places.clone()))
     }
 
+    fn rests_until(&self, holder: K) -> Instant {
+        self.holders().get(&holder).map_or_else(Instant::now, |own| own.rests_until)
+    }
+
     fn holders(&self) -> MutexGuard<'_, HashMap<K, Own>> {
         self.0.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Eq + Hash + Copy> Drop for Work<K> {
+    fn drop(&mut self) {
+        let rest = self.begun.elapsed().min(self.shares.0.sizes.longest_rest);
+        if let Some(own) = self.shares.holders().get_mut(&self.holder) {
+            own.rests_until = Instant::now() + rest;
+        }
     }
 }
 
@@ -157,12 +191,20 @@ async fn in_time(patience: Duration, places: Arc<Semaphore>) -> Option<OwnedSema
 #[cfg(test)]
 mod tests {
     use futures_util::{FutureExt as _, future::join_all};
+    use tokio::time::sleep;
 
     use super::*;
 
     fn shares(of_node: usize, of_one: usize) -> Shares<u8> {
         let patience = Duration::from_secs(30);
-        Shares::new(Sizes { of_node, of_one, waiting_of_one: 5, waiting: 8, patience })
+        Shares::new(Sizes {
+            of_node,
+            of_one,
+            waiting_of_one: 5,
+            waiting: 8,
+            patience,
+            longest_rest: Duration::ZERO,
+        })
     }
 
     #[tokio::test]
@@ -186,6 +228,28 @@ mod tests {
         assert_eq!(shares.take(9).await.err(), Some(NoPlace::OfNode));
         drop(held);
         assert!(waits.swap_remove(0).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn work_that_waited_behind_long_work_begins_after_a_rest() {
+        let longest_rest = Duration::from_secs(2);
+        let shares = Shares::new(Sizes { longest_rest, ..shares(2, 1).0.sizes });
+        for (took, rested) in [(1, 1), (5, 2)] {
+            let held = shares.take(1).await.expect("a place");
+            let next = async {
+                let place = shares.take(1).await.expect("a place");
+                (place, Instant::now())
+            };
+            let ends = async {
+                sleep(Duration::from_secs(took)).await;
+                drop(held);
+                assert!(shares.take(2).await.is_ok(), "another holder does not wait");
+                Instant::now()
+            };
+            let ((place, begun), ended) = tokio::join!(next, ends);
+            assert_eq!(begun.duration_since(ended).as_secs(), rested);
+            drop(place);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -22,8 +22,14 @@ use crate::{
 
 /// The limits of concurrent beginnings of logins. The logins of one account lock its row, so one user could otherwise hold
 /// all connections to the database.
-const BEGINNINGS: Sizes =
-    Sizes { of_node: 8, of_one: 2, waiting_of_one: 62, waiting: 512, patience: Duration::from_secs(5) };
+const BEGINNINGS: Sizes = Sizes {
+    of_node: 8,
+    of_one: 2,
+    waiting_of_one: 62,
+    waiting: 512,
+    patience: Duration::from_secs(5),
+    longest_rest: Duration::ZERO,
+};
 
 /// How long a login is used without another question to the database. A login that ends is in the deny set for longer, so
 /// its end is seen at once. News of the account make a node ask earlier.

@@ -23,6 +23,7 @@ pub(crate) const PROVISIONING: Sizes = Sizes {
     waiting_of_one: 252,
     waiting: Semaphore::MAX_PERMITS,
     patience: Duration::from_secs(10),
+    longest_rest: Duration::ZERO,
 };
 
 /// Registering, logging in, and ending access. Cheap to clone.

@@ -46,6 +46,7 @@ const TO_SEARCH: Sizes = Sizes {
     waiting_of_one: 508,
     waiting: Semaphore::MAX_PERMITS,
     patience: SEARCH,
+    longest_rest: Duration::ZERO,
 };
 
 /// Looks up which keys were used before. Cheap to clone.

@@ -111,6 +111,7 @@ impl Hasher {
             waiting_of_one: WAITING_OF_ONE,
             waiting: WAITING,
             patience: PATIENCE,
+            longest_rest: Duration::ZERO,
         };
         Self::bounded(cost, sizes)
     }
@@ -313,7 +314,14 @@ mod tests {
     }
 
     fn sizes(of_node: usize, of_one: usize) -> Sizes {
-        Sizes { of_node, of_one, waiting_of_one: 2, waiting: 2, patience: PATIENCE }
+        Sizes {
+            of_node,
+            of_one,
+            waiting_of_one: 2,
+            waiting: 2,
+            patience: PATIENCE,
+            longest_rest: Duration::ZERO,
+        }
     }
 
     async fn verify(hasher: &Hasher, holder: u64) -> Result<PasswordCheck, Busy> {

@@ -15,12 +15,28 @@ pub(super) const TO_ASK: Sizes = Sizes {
     waiting_of_one: 126,
     waiting: Semaphore::MAX_PERMITS,
     patience: Duration::from_secs(3),
+    longest_rest: Duration::ZERO,
 };
 
+/// A user who catches up or looks back without end leaves half of the time to all others.
+const REST: Duration = Duration::from_secs(1);
+
 /// Catching up, by a socket or over REST.
-pub(super) const TO_CATCH_UP: Sizes =
-    Sizes { of_node: 32, of_one: 1, waiting_of_one: 64, waiting: 4_096, patience: Duration::from_secs(30) };
+pub(super) const TO_CATCH_UP: Sizes = Sizes {
+    of_node: 32,
+    of_one: 1,
+    waiting_of_one: 64,
+    waiting: 4_096,
+    patience: Duration::from_secs(30),
+    longest_rest: REST,
+};
 
 /// Looking back. A conversation of 100,000 events takes about a second.
-pub(super) const TO_LOOK_BACK: Sizes =
-    Sizes { of_node: 4, of_one: 1, waiting_of_one: 3, waiting: 64, patience: Duration::from_secs(2) };
+pub(super) const TO_LOOK_BACK: Sizes = Sizes {
+    of_node: 4,
+    of_one: 1,
+    waiting_of_one: 3,
+    waiting: 64,
+    patience: Duration::from_secs(2),
+    longest_rest: REST,
+};

@@ -23,8 +23,14 @@ use crate::{
 const AT_ONCE: usize = 4;
 
 /// The places for searches. A search for common words looks at many messages, so one user gets few places.
-pub(crate) const SEARCHES: Sizes =
-    Sizes { of_node: 16, of_one: 1, waiting_of_one: 15, waiting: 1_024, patience: Duration::from_secs(2) };
+pub(crate) const SEARCHES: Sizes = Sizes {
+    of_node: 16,
+    of_one: 1,
+    waiting_of_one: 15,
+    waiting: 1_024,
+    patience: Duration::from_secs(2),
+    longest_rest: Duration::from_secs(1),
+};
 
 /// The conversations that a search looks through.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,6 +38,7 @@ pub(in crate::api) const READS: Sizes = Sizes {
     waiting_of_one: 248,
     waiting: Semaphore::MAX_PERMITS,
     patience: Duration::from_secs(5),
+    longest_rest: Duration::ZERO,
 };
 /// The path of following events, which is no short read and has a limit of its own.
 const FOLLOWING: &str = "/v1/events";
