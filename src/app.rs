@@ -12,6 +12,7 @@ mod programs;
 mod same_log;
 mod signing_keys;
 mod snapshots;
+mod volatile;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -32,7 +33,7 @@ pub(crate) use programs::{Ask, key_of_dev, programs};
 pub use snapshots::snapshots;
 
 use durable::durable;
-use patience::{RETRY, patiently};
+use patience::patiently;
 
 use crate::{
     access::{Access, Bearers, External, PROVISIONING, Revoking},
@@ -53,11 +54,12 @@ use crate::{
     limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
-    log::Log,
+    log::{CommandRequests, Log},
     overload::Overload,
     presence::Presence,
     projector,
     reading::{Events, Reading, SEARCHES},
+    responder::Responder,
     shares::Shares,
     views::{self, Progress},
     web,
@@ -109,6 +111,10 @@ pub async fn serve(
     let connections = TaskTracker::new();
     let refuse_new = CancellationToken::new();
     let stop_accepting = refuse_new.clone();
+    if let Some(requests) = started.commands {
+        let responder = Responder::new(started.endpoint.clone());
+        tasks.spawn_ending("commands", responder.serve(requests, refuse_new.clone(), connections.clone()));
+    }
     let accepting = listen_on(public, started.endpoint, public_listener, stop_accepting, &connections);
     tasks.spawn_ending("accept", accepting);
     health.is_serving();
@@ -166,7 +172,9 @@ struct Started {
     stopping: watch::Sender<bool>,
     pool: PgPool,
     gateway: Option<Arc<Gateway>>,
-    endpoint: poem::endpoint::BoxEndpoint<'static, Response>,
+    endpoint: Arc<poem::endpoint::BoxEndpoint<'static, Response>>,
+    /// The commands over NATS, in a process with the role `api`.
+    commands: Option<CommandRequests>,
 }
 
 async fn start(
@@ -210,7 +218,7 @@ async fn start(
         }
     }
     let current = Current::new(&log, ends, settings.conversations, settings.followers());
-    tasks.spawn("volatile", remake_volatile(log.clone()));
+    tasks.spawn("volatile", volatile::remake(log.clone()));
     tasks.spawn("audit", audit::relay(log.clone(), pool.clone()));
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
@@ -364,8 +372,12 @@ async fn start(
     if let Some(gateway) = &gateway {
         routes = routes.at("/v1/ws", Door(gateway.clone()));
     }
-    let endpoint = api::edge(routes, limits, overload).boxed();
-    Ok(Started { stopping, pool, gateway, endpoint })
+    let endpoint = Arc::new(api::edge(routes, limits, overload).boxed());
+    let commands = match roles.contains(&NodeRole::Api) {
+        true => Some(patiently(health, "the log", async || Ok(log.command_requests().await?)).await?),
+        false => None,
+    };
+    Ok(Started { stopping, pool, gateway, endpoint, commands })
 }
 
 async fn presence(
@@ -375,15 +387,4 @@ async fn presence(
     Process { clock, tasks, .. }: &Process,
 ) -> Result<Presence, AppError> {
     Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
-}
-
-/// Makes the streams and buckets in memory anew after each reconnect: a restarted nats-server has lost them.
-async fn remake_volatile(log: Log) {
-    let mut connections = log.connections();
-    while connections.changed().await.is_ok() {
-        while let Err(e) = log.make_volatile().await {
-            tracing::warn!(error = %e, "could not restore presence and leases; retrying");
-            tokio::time::sleep(RETRY).await;
-        }
-    }
 }

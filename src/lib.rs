@@ -107,6 +107,7 @@ pub(crate) mod problems;
 pub mod projector;
 #[allow(unreachable_pub)]
 pub(crate) mod reading;
+pub(crate) mod responder;
 pub(crate) mod shares;
 pub mod supervise;
 pub(crate) mod telemetry;

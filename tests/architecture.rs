@@ -45,6 +45,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "presence",
             "projector",
             "reading",
+            "responder",
             "views",
             "web",
         ],
@@ -88,6 +89,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "problems",
         ],
     ),
+    // The edge for programs on NATS: each command goes to the operation of `api` that it is, which `app` hands over.
+    ("responder", At(6), &["access", "credentials", "log", "problems"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
     ("admin", At(6), &["accounts", "domain", "live", "log", "views"]),
     // The edge for eyes: pages in a browser.
@@ -199,8 +202,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["credentials", "issuers"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
-    ("percent_encoding", &["log"]),
-    ("poem", &["admin", "api", "app", "gateway", "listen", "problems", "web"]),
+    ("percent_encoding", &["log", "responder"]),
+    ("poem", &["admin", "api", "app", "gateway", "listen", "problems", "responder", "web"]),
     // The document shows a problem by the type that writes it.
     ("poem_openapi", &["api", "problems"]),
     ("prometheus_client", &["telemetry"]),
@@ -212,7 +215,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["contract"]),
     ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
     ("tokio_rustls", &["gateway", "listen", "outbound"]),
-    ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "supervise"]),
+    ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "responder", "supervise"]),
     ("toml", &["issuers"]),
     ("tower_service", &["outbound"]),
     ("tracing_subscriber", &["telemetry"]),

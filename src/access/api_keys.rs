@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use super::{bearer::Bearers, not_authenticated::NotAuthenticated};
 use crate::{
     accounts::key_use::{self, StoredKey},
-    credentials::{Identity, KeyId, PresentedKey, Proof},
+    credentials::{Identity, KeyId, NatsName, PresentedKey, Proof},
     limits::{BudgetKey, Policy},
 };
 
@@ -18,6 +18,8 @@ const BOUND: Duration = Duration::from_secs(366 * 86_400);
 const NOTE: Duration = Duration::from_secs(60);
 /// Timeout of such a note: a request does not wait for it for long, and goes on without it.
 const NOTED: Duration = Duration::from_millis(250);
+/// How long the database is not asked again for a NATS name that it has refused.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl Bearers {
     pub(super) async fn by_key(
@@ -26,16 +28,42 @@ impl Bearers {
         from: Option<IpAddr>,
     ) -> Result<Identity, NotAuthenticated> {
         let presented = PresentedKey::parse(bearer).ok_or(NotAuthenticated::InvalidKey)?;
-        let key = match self.keys.known(presented.id) {
+        let is_right = |key: &StoredKey| presented.has(&key.hash);
+        let key = self.stored(presented.id, is_right, from).await?.ok_or(NotAuthenticated::InvalidKey)?;
+        self.judge(&key, from)
+    }
+
+    pub(super) async fn by_name(&self, name: &NatsName) -> Result<Identity, NotAuthenticated> {
+        let id = KeyId::of_name(name);
+        match self.named(id).await {
+            // The name may have been bound, or bound again, since the database was asked.
+            Err(refused) if !refused.is_unjudged() && self.keys.forget_older(id, AGAIN) => {
+                self.named(id).await
+            }
+            judged => judged,
+        }
+    }
+
+    async fn named(&self, id: KeyId) -> Result<Identity, NotAuthenticated> {
+        let key = self.stored(id, |_| true, None).await?.ok_or(NotAuthenticated::UnboundName)?;
+        self.judge(&key, None)
+    }
+
+    /// The key of an id, if it is the right one.
+    async fn stored(
+        &self,
+        id: KeyId,
+        is_right: impl Fn(&StoredKey) -> bool,
+        from: Option<IpAddr>,
+    ) -> Result<Option<Arc<StoredKey>>, NotAuthenticated> {
+        let key = match self.keys.known(id) {
             Some(known) if known.is_fresh() && !self.has_news(known.key.as_deref()) => known.key,
             known => {
-                let was_right =
-                    known.is_some_and(|known| known.key.is_some_and(|key| presented.has(&key.hash)));
-                self.look_up(&presented, from, was_right).await?
+                let was_right = known.is_some_and(|known| known.key.is_some_and(|key| is_right(&key)));
+                self.look_up(id, &is_right, from, was_right).await?
             }
         };
-        let key = key.filter(|key| presented.has(&key.hash)).ok_or(NotAuthenticated::InvalidKey)?;
-        self.judge(&key, from)
+        Ok(key.filter(|key| is_right(key)))
     }
 
     /// Whether the deny set has a key that looks alive.
@@ -75,13 +103,14 @@ impl Bearers {
     /// that was right before costs nothing: programs behind one address do not spend the budget of one another.
     async fn look_up(
         &self,
-        presented: &PresentedKey,
+        id: KeyId,
+        is_right: impl Fn(&StoredKey) -> bool,
         from: Option<IpAddr>,
         was_right: bool,
     ) -> Result<Option<Arc<StoredKey>>, NotAuthenticated> {
         let budget = from.filter(|_| !was_right).map(BudgetKey::address);
-        let _turn = self.keys.turn(presented.id).await;
-        if let Some(known) = self.keys.known(presented.id)
+        let _turn = self.keys.turn(id).await;
+        if let Some(known) = self.keys.known(id)
             && known.is_fresh()
             && !self.has_news(known.key.as_deref())
         {
@@ -90,13 +119,13 @@ impl Bearers {
         if let Some(budget) = budget {
             self.limits.admit(Policy::Address, budget)?;
         }
-        let asked = self.keys.ask(presented.id).await;
+        let asked = self.keys.ask(id).await;
         if let Some(budget) = budget {
             self.limits.give_back_unseen(Policy::Address, budget, 1);
         }
         let key = asked?.key;
-        if let Some(key) = key.as_ref().filter(|key| presented.has(&key.hash)) {
-            self.note_use(key, presented.id, from).await;
+        if let Some(key) = key.as_ref().filter(|key| is_right(key)) {
+            self.note_use(key, id, from).await;
         }
         Ok(key)
     }

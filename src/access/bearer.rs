@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use super::{external::External, not_authenticated::NotAuthenticated};
 use crate::{
     clock::Clock,
-    credentials::{BadToken, Identity, PresentedKey, Proof, Tokens},
+    credentials::{BadToken, Identity, NatsName, PresentedKey, Proof, Tokens},
     limits::RateLimits,
     live::{ApiKeys, Ended, Revoked},
 };
@@ -69,6 +69,15 @@ impl Bearers {
                 (verified, _) => verified?,
             }
         };
+        self.unless_ended(identity)
+    }
+
+    /// Authenticates the program for whose NATS name nats-server vouches.
+    pub(crate) async fn authenticate_name(&self, vouched: &Vouched) -> Result<Identity, NotAuthenticated> {
+        self.unless_ended(self.by_name(&vouched.0).await?)
+    }
+
+    fn unless_ended(&self, identity: Identity) -> Result<Identity, NotAuthenticated> {
         match self.revoked.why(&identity) {
             None => Ok(identity),
             Some(Ended::Suspended) => Err(NotAuthenticated::Suspended),
@@ -77,6 +86,11 @@ impl Bearers {
         }
     }
 }
+
+/// The NATS name of the program that sent a request. An edge puts it into the data of a request whose sender
+/// nats-server has authenticated; it never comes from the request itself.
+#[derive(Debug, Clone)]
+pub(crate) struct Vouched(pub NatsName);
 
 #[cfg(test)]
 impl Bearers {

@@ -29,6 +29,7 @@ mod refresh;
 mod revoking;
 
 pub use bearer::Bearers;
+pub(crate) use bearer::Vouched;
 pub use error::AccessError;
 pub use exchange::Exchange;
 pub use external::External;
@@ -40,8 +41,8 @@ pub use needs::Access;
 pub(crate) use needs::PROVISIONING;
 pub use not_authenticated::NotAuthenticated;
 pub(crate) use programs::{
-    GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
-    keys, revoke_key, rotate_key, services,
+    GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bind_name,
+    bootstrap, keys, revoke_key, rotate_key, services,
 };
 pub use revoking::Revoking;
 

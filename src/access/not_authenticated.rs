@@ -20,6 +20,9 @@ pub enum NotAuthenticated {
     /// The text is not an API key, or the key was revoked.
     #[error("the API key is not valid: use another key")]
     InvalidKey,
+    /// The NATS name stands for no service account.
+    #[error("the NATS name stands for no service account: bind it by `verbatim consumers add --bot`")]
+    UnboundName,
     /// The time of the key is over.
     #[error("the API key has expired: use another key")]
     KeyExpired,
@@ -47,7 +50,7 @@ impl NotAuthenticated {
             Self::External(NotProven::Unavailable) | Self::Database(_) => "unavailable",
             Self::NoPlace(_) => "too_many_at_once",
             Self::Revoked => "login_revoked",
-            Self::InvalidKey => "invalid_key",
+            Self::InvalidKey | Self::UnboundName => "invalid_key",
             Self::KeyExpired => "key_expired",
             Self::ForeignAddress => "forbidden",
             Self::Suspended => "suspended",

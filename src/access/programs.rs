@@ -13,7 +13,7 @@ use crate::{
         programs::{self, ServicePlace},
     },
     clock::Clock,
-    credentials::{DeviceName, DisplayName, MadeKey, Network, Scopes, Username},
+    credentials::{DeviceName, DisplayName, KeyId, MadeKey, NatsName, Network, Scopes, Username},
     domain::{LoginId, Time, UserId},
 };
 
@@ -80,6 +80,9 @@ pub(crate) enum ServiceError {
     /// The service account has as many live keys as it may.
     #[error("the service account has {} keys: revoke a key first", api_keys::MAX_KEYS)]
     TooManyKeys,
+    /// The NATS name stands for a service account already.
+    #[error("the NATS name stands for a service account already: revoke its key first")]
+    NameTaken,
     /// All other reasons.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -90,6 +93,7 @@ impl From<KeyError> for ServiceError {
         match error {
             KeyError::NotFound => AccessError::NotFound.into(),
             KeyError::TooMany => Self::TooManyKeys,
+            KeyError::Taken => Self::NameTaken,
             KeyError::Database(outage) => outage.into(),
         }
     }
@@ -155,23 +159,50 @@ pub(crate) async fn add_key(
     wanted: WantedKey,
     by: By,
 ) -> Result<GrantedKey, ServiceError> {
-    let granted = programs::scopes(pool, account).await?.ok_or(AccessError::NotFound)?;
-    let scopes = wanted.scopes.unwrap_or(granted);
-    if scopes.and(granted) != scopes {
-        return Err(ServiceError::NotGranted);
-    }
-    let (made, stamp) = (MadeKey::draw(), Stamp::now(clock, by));
+    let made = MadeKey::draw();
+    let networks = wanted.networks.iter().map(Network::to_string).collect();
     let key = NewKey {
         id: clock.id(LoginId::known),
         public: made.id,
         hash: made.hash,
         name: wanted.name.to_string(),
-        scopes,
-        addresses: wanted.networks.iter().map(Network::to_string).collect(),
-        expires_at: wanted.expires_in.map(|life| stamp.at.plus(life)),
+        scopes: granted(pool, account, wanted.scopes).await?,
+        addresses: networks,
+        expires_at: wanted.expires_in.map(|life| clock.now().plus(life)),
     };
-    api_keys::add(pool, account, &key, stamp).await?;
-    Ok(GrantedKey { id: key.id, text: made.text, scopes, expires_at: key.expires_at })
+    api_keys::add(pool, account, &key, Stamp::now(clock, by)).await?;
+    Ok(GrantedKey { id: key.id, text: made.text, scopes: key.scopes, expires_at: key.expires_at })
+}
+
+/// Lets a NATS name act as a service account: as a key without a text, whose proof is nats-server. It is listed and
+/// revoked like all keys.
+pub(crate) async fn bind_name(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+    name: &NatsName,
+    scopes: Option<Scopes>,
+    by: By,
+) -> Result<LoginId, ServiceError> {
+    let key = NewKey {
+        id: clock.id(LoginId::known),
+        public: KeyId::of_name(name),
+        // Of a key whose text is dropped here, so that no bearer text is ever the right one.
+        hash: MadeKey::draw().hash,
+        name: format!("nats {name}"),
+        scopes: granted(pool, account, scopes).await?,
+        addresses: Vec::new(),
+        expires_at: None,
+    };
+    api_keys::add(pool, account, &key, Stamp::now(clock, by)).await?;
+    Ok(key.id)
+}
+
+/// The scopes of a new key: the wanted ones, or all of its account.
+async fn granted(pool: &PgPool, account: UserId, wanted: Option<Scopes>) -> Result<Scopes, ServiceError> {
+    let granted = programs::scopes(pool, account).await?.ok_or(AccessError::NotFound)?;
+    let scopes = wanted.unwrap_or(granted);
+    if scopes.and(granted) == scopes { Ok(scopes) } else { Err(ServiceError::NotGranted) }
 }
 
 /// The live keys of a service account, the latest first.

@@ -1,6 +1,6 @@
 //! The API keys of service accounts: made, replaced and revoked.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{FromRow, PgConnection, PgPool, error::DatabaseError};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -64,6 +64,9 @@ pub(crate) enum KeyError {
     /// The service account has [`MAX_KEYS`] live keys.
     #[error("the service account has {MAX_KEYS} keys: revoke a key first")]
     TooMany,
+    /// Another key has the id: the NATS name is bound.
+    #[error("the NATS name is bound already: revoke its key first")]
+    Taken,
     /// The database did not answer.
     #[error(transparent)]
     Database(#[from] sqlx::Error),
@@ -111,6 +114,7 @@ macro_rules! live_keys {
 pub(crate) async fn add(pool: &PgPool, account: UserId, key: &NewKey, stamp: Stamp) -> Result<(), KeyError> {
     let mut transaction = pool.begin().await?;
     lock(&mut transaction, account).await?;
+    free(&mut transaction, key.public).await?;
     insert(&mut transaction, account, key, stamp.at).await?;
     let created = KeyCreated {
         account_id: account,
@@ -205,6 +209,17 @@ async fn lock(transaction: &mut PgConnection, account: UserId) -> Result<(), Key
     found.map(drop).ok_or(KeyError::NotFound)
 }
 
+/// Frees the id of a revoked key: a NATS name has the same id each time it is bound. A drawn id is never drawn again.
+async fn free(transaction: &mut PgConnection, public: KeyId) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update auth.api_key set public_id = id::text where public_id = $1 and revoked_at is not null",
+    )
+    .bind(public.as_str())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
 async fn insert(
     transaction: &mut PgConnection,
     account: UserId,
@@ -226,7 +241,13 @@ async fn insert(
     .bind(now.datetime())
     .bind(key.expires_at.map(Time::datetime))
     .execute(&mut *transaction)
-    .await?;
+    .await
+    .map_err(|error| {
+        match error.as_database_error().is_some_and(DatabaseError::is_unique_violation) {
+            true => KeyError::Taken,
+            false => error.into(),
+        }
+    })?;
     let alive: i64 = sqlx::query_scalar(
         "select count(*) from auth.api_key
          where account_id = $1 and revoked_at is null and (expires_at is null or expires_at > $2)",

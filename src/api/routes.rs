@@ -136,8 +136,8 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Search { reading: reading.clone() },
         Reactions { commands: commands.clone(), reading: reading.clone() },
         Pins { commands: commands.clone(), reading: reading.clone() },
-        Receipts { commands, reading: reading.clone() },
-        Presences { reading },
+        Receipts { commands: commands.clone(), reading: reading.clone() },
+        Presences { commands, reading },
         Following { events },
         (About(info), AuditTrail { trail }, Programs { access: access.clone() }, ProgramKeys { access }),
     );

@@ -10,7 +10,7 @@ use crate::{
     accounts::{By, key_use},
     app::{Addresses, AppError, database, is_migrated, look_at_log},
     clock::Clock,
-    credentials::{self, DeviceName, DisplayName, Network, PresentedKey, Scope, Scopes, Username},
+    credentials::{self, DeviceName, DisplayName, NatsName, Network, PresentedKey, Scope, Scopes, Username},
     domain::{LoginId, UserId},
     log::{Signal, Wanted},
 };
@@ -37,6 +37,8 @@ pub(crate) enum Ask {
         expires_in: Option<u64>,
         addresses: Vec<String>,
     },
+    /// Lets a NATS name act as a service account.
+    Bind { service: UserId, name: String, scopes: Option<Vec<String>> },
     /// The live keys of a service account.
     Keys { service: UserId },
     /// A key in the place of another one.
@@ -79,6 +81,13 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
             };
             let key = access::add_key(pool, clock, service, wanted, by).await.map_err(refused)?;
             Ok(with_key(json!({}), &key))
+        }
+        Ask::Bind { service, name, scopes } => {
+            let bad = || AppError::Refused(format!("`{name}` is no NATS name: {}", NatsName::FORM));
+            let parsed = NatsName::parse(&name).ok_or_else(bad)?;
+            let scopes = scopes.map(|words| self::scopes(&words)).transpose()?;
+            let id = access::bind_name(pool, clock, service, &parsed, scopes, by).await.map_err(refused)?;
+            Ok(json!({ "id": id, "nats_name": name }))
         }
         Ask::Keys { service } => {
             let keys = access::keys(pool, clock, service).await.map_err(refused)?;

@@ -58,6 +58,10 @@ enum Keys {
         #[arg(long, value_name = "NAME", default_value = "key")]
         name: String,
 
+        /// NATS name whose commands the service account gives, instead of a key that is a text.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["name", "expires_in", "addresses"])]
+        nats_name: Option<String>,
+
         /// What the key may do, separated by commas. [default: all that the service account may]
         #[arg(long, value_name = "SCOPES", value_delimiter = ',')]
         scopes: Option<Vec<String>>,
@@ -110,7 +114,10 @@ impl From<What> for Ask {
             What::Bootstrap { username } => Self::Bootstrap { username },
             What::Add { username, display_name, scopes } => Self::Add { username, display_name, scopes },
             What::List => Self::List,
-            What::Keys(Keys::Add { service, name, scopes, expires_in, addresses }) => {
+            What::Keys(Keys::Add { service, nats_name: Some(name), scopes, .. }) => {
+                Self::Bind { service, name, scopes }
+            }
+            What::Keys(Keys::Add { service, name, scopes, expires_in, addresses, .. }) => {
                 Self::AddKey { service, name, scopes, expires_in, addresses }
             }
             What::Keys(Keys::List { service }) => Self::Keys { service },
@@ -143,7 +150,17 @@ pub(super) async fn programs(Programs { what, servers }: Programs) -> Result<(),
 
 /// An object of the answer in one line: what identifies it first.
 fn line(object: &Value) -> String {
-    let texts = ["id", "username", "name", "prefix", "key", "expires_at", "old_expires_at", "last_used_at"];
+    let texts = [
+        "id",
+        "username",
+        "name",
+        "nats_name",
+        "prefix",
+        "key",
+        "expires_at",
+        "old_expires_at",
+        "last_used_at",
+    ];
     let text = |field: &&str| object[*field].as_str().map(|text| format!("{field} {text}"));
     let lists = ["scopes", "addresses"];
     let list = |field: &&str| {

@@ -10,6 +10,8 @@ use aws_lc_rs::{constant_time::verify_slices_are_equal, digest, rand};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
 use zeroize::Zeroizing;
 
+use super::nats_name::NatsName;
+
 const PREFIX: &str = "vbk_";
 const DIGITS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const ID: usize = 12;
@@ -42,6 +44,16 @@ impl KeyId {
     /// An id that was made before, as Postgres gives it back.
     pub(crate) fn known(text: &str) -> Option<Self> {
         text.as_bytes().try_into().ok().map(Self)
+    }
+
+    /// The id of the key that stands for a NATS name. Nobody knows the text of such a key: nats-server is its proof.
+    pub(crate) fn of_name(name: &NatsName) -> Self {
+        let hash = sha256(&format!("nats {name}"));
+        let mut id = [0; ID];
+        for (digit, byte) in id.iter_mut().zip(hash.chunks_exact(2)) {
+            *digit = DIGITS[usize::from(u16::from_be_bytes([byte[0], byte[1]])) % DIGITS.len()];
+        }
+        Self(id)
     }
 
     pub(crate) fn as_str(&self) -> &str {

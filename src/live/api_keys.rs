@@ -73,6 +73,15 @@ impl ApiKeys {
         self.known.get(&id)
     }
 
+    /// Forgets what it knows about an id, if that is older than this. Whether it was.
+    pub(crate) fn forget_older(&self, id: KeyId, age: Duration) -> bool {
+        let is_older = self.known(id).is_some_and(|known| known.asked_at.elapsed() > age);
+        if is_older {
+            self.known.forget(&id);
+        }
+        is_older
+    }
+
     /// A turn to ask for an id. Whoever gets a turn looks at what is known again: another request may have asked.
     pub(crate) async fn turn(&self, id: KeyId) -> MutexGuard<'_, ()> {
         let number = self.hashes.hash_one(id) as usize % TURNS;

@@ -28,6 +28,7 @@ mod upkeep;
 mod write;
 
 pub use audited::{audit_headers, audit_subject, read_audit};
+pub(crate) use bus::commands::{CommandRequest, CommandRequests};
 pub use bus::lease::LEASE;
 pub(crate) use bus::lease::{Here, LeaseChange, Leases, NodeId};
 pub(crate) use bus::peers::Peer;

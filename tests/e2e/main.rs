@@ -19,6 +19,7 @@ mod attempts;
 mod audit;
 mod bad_input;
 mod blocks;
+mod bot_commands;
 mod clients;
 mod cluster;
 mod command_line;

@@ -8,7 +8,7 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 use tokio::sync::Semaphore;
 
 use crate::{
-    access::{Bearers, By},
+    access::{Bearers, By, Vouched},
     api::http::{asking, scopes::Need},
     commands::acting,
     credentials,
@@ -61,7 +61,11 @@ impl Caller {
 async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     let door = request.data::<Door>().ok_or_else(Problem::internal)?;
     let from = ClientAddress::of(request).map(|client| client.0);
-    let caller = match door.bearers.authenticate(&bearer.token, from).await {
+    let authenticated = match request.data::<Vouched>() {
+        Some(vouched) => door.bearers.authenticate_name(vouched).await,
+        None => door.bearers.authenticate(&bearer.token, from).await,
+    };
+    let caller = match authenticated {
         Ok(caller) => caller,
         Err(unjudged) if unjudged.is_unjudged() => return Err(Problem::from(unjudged).into()),
         Err(refused) => {

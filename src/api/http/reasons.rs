@@ -121,7 +121,9 @@ impl From<NotAuthenticated> for Problem {
         use NotAuthenticated::*;
         let code = refused.code();
         match refused {
-            Token(_) | Revoked | InvalidKey | KeyExpired => Self::unauthorized(code, sentence(refused)),
+            Token(_) | Revoked | InvalidKey | UnboundName | KeyExpired => {
+                Self::unauthorized(code, sentence(refused))
+            }
             ForeignAddress | Suspended => Self::forbidden(code, sentence(refused)),
             External(why) => why.into(),
             NoPlace(no_place) => no_place.into(),
@@ -136,6 +138,7 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::NotGranted => Self::invalid("/scopes", "not_granted", error.to_string()),
             ServiceError::NotTheFirst => Self::conflict("conflict", sentence(error)),
+            ServiceError::NameTaken => Self::conflict("conflict", sentence(error)),
             ServiceError::TooManyKeys => Self::conflict("too_many_keys", sentence(error)),
             ServiceError::Access(error) => error.into(),
         }

@@ -45,6 +45,7 @@ const NEEDS: &[(&str, Need)] = {
         ("find_users", Need::Scope(UsersRead)),
         ("get_user", Need::Scope(UsersRead)),
         ("get_presence", Need::Scope(UsersRead)),
+        ("show_typing", Need::Scope(MessagesWrite)),
         ("list_presence", Need::Scope(ConversationsRead)),
         ("search_messages", Need::Scope(ConversationsRead)),
         ("follow_events", Need::Scope(EventsRead)),

@@ -23,6 +23,7 @@ pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<Wor
         "messages" => Some(WorkKind::Search),
         _ if is_read && looks_back() => Some(WorkKind::Search),
         _ if is_read => Some(WorkKind::History),
+        _ if path.ends_with("/typing") => Some(WorkKind::Typing),
         _ if path.ends_with("/receipt") => Some(WorkKind::Receipts),
         _ => Some(WorkKind::Send),
     }

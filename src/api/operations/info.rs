@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 25] = [
+const FEATURES: [&str; 26] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -45,6 +45,7 @@ const FEATURES: [&str; 25] = [
     "recovery",
     "service_accounts",
     "provisioning",
+    "commands",
 ];
 
 /// The server: its version, its log and its limits

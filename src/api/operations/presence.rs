@@ -9,9 +9,10 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Reply, http::examples,
-        operations::tag::Tag,
+        Caller, Cursor, Done, Found, Include, Limit, MentionsUsers, Named, Page, Reply, Ruled,
+        http::examples, operations::tag::Tag,
     },
+    commands::Commands,
     domain::{ConversationId, Position, Status, Time, UserId},
     reading::{Reading, SeenPresence},
 };
@@ -48,6 +49,7 @@ impl Example for Presence {
 }
 
 pub(in crate::api) struct Presences {
+    pub(in crate::api) commands: Commands,
     pub(in crate::api) reading: Reading,
 }
 
@@ -88,5 +90,15 @@ impl Presences {
         let found = self.reading.presences(caller.user, id.0, part, min_position.0).await?;
         let page = Page::cut(found, limit.0, |last| last.user).map(Presence::from);
         Ok(Reply(include.0.name(page, &self.reading).await?))
+    }
+
+    /// Say that the caller is typing
+    ///
+    /// Tells the sockets of the other members, as the frame `typing` does. Nothing is stored. One signal in 3 s in each
+    /// conversation is passed on; more are dropped silently.
+    #[oai(path = "/conversations/:id/typing", method = "post", operation_id = "show_typing")]
+    async fn typing(&self, caller: Caller, id: Path<ConversationId>) -> Result<Done, Ruled> {
+        self.commands.typing(caller.user, id.0).await?;
+        Ok(Done)
     }
 }

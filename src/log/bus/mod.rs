@@ -1,5 +1,6 @@
-//! Messages between nodes that no stream keeps: signals, leases, peers and admitted requests.
+//! Messages that no stream keeps: signals, leases, peers and admitted requests of nodes, and commands of programs.
 
+pub(in crate::log) mod commands;
 pub(in crate::log) mod lease;
 pub(in crate::log) mod peers;
 pub(in crate::log) mod signal;

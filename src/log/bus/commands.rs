@@ -1,0 +1,88 @@
+//! Commands of programs, by request and reply over core NATS. The nodes are one service by ADR-32 (`nats micro ls`), and
+//! nats-server gives each request to one of them.
+
+use async_nats::{
+    HeaderMap, HeaderValue, Subject,
+    service::{Request, Service, ServiceExt as _, endpoint::Endpoint},
+};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+
+use crate::log::{Log, Unavailable};
+
+/// `verbatim.commands.<NATS name>.<command>`. nats-server lets a program publish under its own name only.
+const COMMANDS: &str = "verbatim.commands.*.*";
+const QUEUE: &str = "commands";
+
+/// The requests that this node gets.
+pub struct CommandRequests {
+    endpoint: Endpoint,
+    /// Answers `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` for as long as it lives.
+    _service: Service,
+}
+
+/// One request.
+pub struct CommandRequest(Request);
+
+impl Log {
+    /// Joins the nodes that answer commands.
+    pub async fn command_requests(&self) -> Result<CommandRequests, Unavailable> {
+        let service = self.client.service_builder().description("Commands: see docs/commands.md");
+        let service = service.start("verbatim", env!("CARGO_PKG_VERSION")).await;
+        let service = service.map_err(Unavailable::because)?;
+        let endpoint = service.endpoint_builder().name("commands").queue_group(QUEUE).add(COMMANDS).await;
+        Ok(CommandRequests { endpoint: endpoint.map_err(Unavailable::because)?, _service: service })
+    }
+}
+
+impl CommandRequests {
+    /// The next request; `None` when the connection is closed for good.
+    pub async fn next(&mut self) -> Option<CommandRequest> {
+        self.endpoint.next().await.map(CommandRequest)
+    }
+}
+
+impl CommandRequest {
+    /// The NATS name of the program.
+    pub fn name(&self) -> &str {
+        self.token(2)
+    }
+
+    /// The word of the command.
+    pub fn command(&self) -> &str {
+        self.token(3)
+    }
+
+    fn token(&self, number: usize) -> &str {
+        self.0.message.subject.split('.').nth(number).unwrap_or_default()
+    }
+
+    /// Whether a program waits for the reply. A reply goes to an inbox and nowhere else: permissions do not cover the
+    /// reply subject that a client names, and this node may publish events.
+    pub fn wants_a_reply(&self) -> bool {
+        let is_inbox = |reply: &Subject| reply.starts_with("_INBOX") || reply.starts_with("_R_.");
+        self.0.message.reply.as_ref().is_some_and(is_inbox)
+    }
+
+    /// The value of a header that is there once.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut values = self.0.message.headers.as_ref()?.get_all(name);
+        values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_str)
+    }
+
+    /// The body.
+    pub fn payload(&self) -> &Bytes {
+        &self.0.message.payload
+    }
+
+    /// Replies.
+    pub async fn reply<'a>(
+        &self,
+        headers: impl Iterator<Item = (&'static str, &'a str)>,
+        body: Bytes,
+    ) -> Result<(), Unavailable> {
+        let mut all = HeaderMap::new();
+        headers.for_each(|(name, value)| all.insert(name, value));
+        self.0.respond_with_headers(Ok(body), all).await.map_err(Unavailable::because)
+    }
+}

@@ -1,0 +1,231 @@
+//! The commands, and the request of REST that each of them is.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use poem::{
+    Request,
+    http::{Method, StatusCode, Uri, header},
+};
+use serde_json::{Map, Value};
+
+use crate::problems::Problem;
+
+/// The most bytes of a body.
+pub(super) const MAX_BODY: usize = 64 << 10;
+
+/// What stands for the rest of a command's fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// The body of the request.
+    Body,
+    /// Nothing: all fields are in the path.
+    Nothing,
+    /// The query of a read.
+    Query,
+}
+
+struct Command {
+    word: &'static str,
+    method: Method,
+    path: &'static str,
+    rest: Rest,
+}
+
+const fn command(word: &'static str, method: Method, path: &'static str, rest: Rest) -> Command {
+    Command { word, method, path, rest }
+}
+
+const COMMANDS: &[Command] = {
+    use Rest::*;
+    &[
+        command("add_member", Method::POST, "/v1/conversations/{conversation_id}/members", Body),
+        command("advance_receipt", Method::PUT, "/v1/conversations/{conversation_id}/receipt", Body),
+        command("change_role", Method::PATCH, "/v1/conversations/{conversation_id}/members/{user_id}", Body),
+        command(
+            "delete",
+            Method::DELETE,
+            "/v1/conversations/{conversation_id}/messages/{message_id}",
+            Nothing,
+        ),
+        command("edit", Method::PATCH, "/v1/conversations/{conversation_id}/messages/{message_id}", Body),
+        command("get_conversation", Method::GET, "/v1/conversations/{conversation_id}", Query),
+        command(
+            "get_message",
+            Method::GET,
+            "/v1/conversations/{conversation_id}/messages/{message_id}",
+            Query,
+        ),
+        command("pin", Method::PUT, "/v1/conversations/{conversation_id}/messages/{message_id}/pin", Nothing),
+        command(
+            "react",
+            Method::PUT,
+            "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}",
+            Nothing,
+        ),
+        command(
+            "remove_member",
+            Method::DELETE,
+            "/v1/conversations/{conversation_id}/members/{user_id}",
+            Nothing,
+        ),
+        command("send", Method::POST, "/v1/conversations/{conversation_id}/messages", Body),
+        command("start_conversation", Method::POST, "/v1/conversations", Body),
+        command("typing", Method::POST, "/v1/conversations/{conversation_id}/typing", Nothing),
+        command(
+            "unpin",
+            Method::DELETE,
+            "/v1/conversations/{conversation_id}/messages/{message_id}/pin",
+            Nothing,
+        ),
+        command(
+            "unreact",
+            Method::DELETE,
+            "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}",
+            Nothing,
+        ),
+        command("update_conversation", Method::PATCH, "/v1/conversations/{conversation_id}", Body),
+        command("upsert_user", Method::PUT, "/v1/provision/users/{external_id}", Body),
+    ]
+};
+
+/// The idempotency key of every change.
+const KEY: &str = "client_id";
+/// What a segment of a path, a name or a value of a query may have as it is.
+const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// The request of REST that a command is.
+pub(super) fn request(word: &str, body: &[u8]) -> Result<Request, Problem> {
+    let command = COMMANDS.iter().find(|command| command.word == word).ok_or_else(unknown)?;
+    if body.len() > MAX_BODY {
+        let detail = format!("A command has at most {MAX_BODY} bytes: send less.");
+        return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", detail));
+    }
+    let mut fields: Map<String, Value> = serde_json::from_slice(body).map_err(|_| {
+        Problem::invalid("", "invalid", "A command is a JSON object, with the fields that the command takes.")
+    })?;
+    let key = match command.method {
+        Method::GET => None,
+        _ => Some(text(&mut fields, KEY)?),
+    };
+    let mut path = path(command.path, &mut fields)?;
+    let content = match command.rest {
+        Rest::Body => serde_json::to_vec(&fields).map_err(|_| Problem::internal())?,
+        Rest::Nothing => {
+            refuse_more(&fields)?;
+            Vec::new()
+        }
+        Rest::Query => {
+            path.push_str(&query(&fields)?);
+            Vec::new()
+        }
+    };
+    let uri = path.parse::<Uri>().map_err(|_| Problem::internal())?;
+    let mut request = Request::builder().method(command.method.clone()).uri(uri);
+    if let Some(key) = key {
+        // A key that cannot be a header is refused there, like one in a body.
+        request = request.header("idempotency-key", key.replace(|c: char| !c.is_ascii_graphic(), " "));
+    }
+    if command.rest == Rest::Body {
+        request = request.header(header::CONTENT_TYPE, "application/json");
+    }
+    Ok(request.body(content))
+}
+
+fn unknown() -> Problem {
+    let words: Vec<&str> = COMMANDS.iter().map(|command| command.word).collect();
+    let detail = format!("There is no such command: use one of {}.", words.join(", "));
+    Problem::new(StatusCode::NOT_FOUND, "not_found", detail)
+}
+
+/// The path with the fields that it names.
+fn path(template: &str, fields: &mut Map<String, Value>) -> Result<String, Problem> {
+    let segment = |segment: &str| {
+        let name = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));
+        let Some(name) = name else { return Ok(segment.to_owned()) };
+        Ok(utf8_percent_encode(&text(fields, name)?, PLAIN).to_string())
+    };
+    Ok(template.split('/').map(segment).collect::<Result<Vec<_>, Problem>>()?.join("/"))
+}
+
+fn text(fields: &mut Map<String, Value>, name: &str) -> Result<String, Problem> {
+    let pointer = || format!("/{name}");
+    match fields.remove(name) {
+        Some(Value::String(text)) if !text.is_empty() => Ok(text),
+        Some(_) => {
+            Err(Problem::invalid(pointer(), "invalid", "A text of at least one character is expected."))
+        }
+        None => Err(Problem::invalid(pointer(), "missing", "This field is required.")),
+    }
+}
+
+fn refuse_more(fields: &Map<String, Value>) -> Result<(), Problem> {
+    match fields.keys().next() {
+        Some(name) => Err(Problem::invalid(
+            format!("/{name}"),
+            "unknown_field",
+            "The command does not take this field.",
+        )),
+        None => Ok(()),
+    }
+}
+
+fn query(fields: &Map<String, Value>) -> Result<String, Problem> {
+    let mut query = String::new();
+    for (name, value) in fields {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => {
+                let expected = "A text or a number is expected.";
+                return Err(Problem::invalid(format!("/{name}"), "invalid", expected));
+            }
+        };
+        query.push(if query.is_empty() { '?' } else { '&' });
+        query.extend(utf8_percent_encode(name, PLAIN));
+        query.push('=');
+        query.extend(utf8_percent_encode(&value, PLAIN));
+    }
+    Ok(query)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(word: &str, body: &str) -> (Method, String, Option<String>) {
+        let request = request(word, body.as_bytes()).expect("a request");
+        let key = request.headers().get("idempotency-key").map(|key| key.to_str().expect("text").to_owned());
+        (request.method().clone(), request.uri().to_string(), key)
+    }
+
+    fn code(word: &str, body: &str) -> (u16, &'static str, String) {
+        let problem = request(word, body.as_bytes()).expect_err("refused");
+        let pointer = problem.errors.first().map(|error| error.pointer.clone());
+        (problem.status.as_u16(), problem.code, pointer.unwrap_or_default())
+    }
+
+    #[test]
+    fn the_fields_of_a_command_go_into_path_key_and_body() {
+        assert_eq!(
+            asks("send", r#"{"conversation_id":"c","client_id":"k","text":"hello"}"#),
+            (Method::POST, "/v1/conversations/c/messages".into(), Some("k".into()))
+        );
+        assert_eq!(
+            asks("react", r#"{"conversation_id":"c","message_id":"../m","emoji":"👍","client_id":"k"}"#).1,
+            "/v1/conversations/c/messages/..%2Fm/reactions/%F0%9F%91%8D"
+        );
+        assert_eq!(
+            asks("get_message", r#"{"conversation_id":"c","message_id":"m","include":"users&a=b"}"#),
+            (Method::GET, "/v1/conversations/c/messages/m?include=users%26a%3Db".into(), None)
+        );
+    }
+
+    #[test]
+    fn a_command_that_is_wrong_is_told_so() {
+        assert_eq!(code("shout", "{}"), (404, "not_found", String::new()));
+        assert_eq!(code("send", "[]"), (400, "invalid_body", String::new()));
+        assert_eq!(code("send", r#"{"client_id":"k"}"#).2, "/conversation_id");
+        assert_eq!(code("send", r#"{"conversation_id":"c","text":"a"}"#).2, "/client_id");
+        assert_eq!(code("typing", r#"{"conversation_id":"c","client_id":"k","loud":true}"#).2, "/loud");
+        assert_eq!(code("send", &format!(r#"{{"a":"{}"}}"#, "x".repeat(MAX_BODY))).0, 413);
+    }
+}

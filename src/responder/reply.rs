@@ -1,0 +1,67 @@
+//! The reply to a command: the answer of REST in the headers and the body of a NATS message.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use poem::{Body, Response, http::HeaderMap};
+use serde::Deserialize;
+
+use crate::problems::{Problem, RequestId};
+
+/// The headers of an answer that a reply has, too, with their names there.
+const HEADERS: &[(&str, &str)] = &[
+    ("x-request-id", "Verbatim-Request-Id"),
+    ("verbatim-position", "Verbatim-Position"),
+    ("ratelimit", "RateLimit"),
+    ("ratelimit-policy", "RateLimit-Policy"),
+    ("retry-after", "Retry-After"),
+];
+/// How long the bytes of an answer may take. They are in memory already.
+const BYTES: Duration = Duration::from_secs(5);
+
+/// A reply.
+pub(super) struct Reply {
+    status: String,
+    headers: HeaderMap,
+    error: Option<String>,
+    /// The answer of REST, or the problem.
+    pub(super) body: Bytes,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    code: String,
+}
+
+impl Reply {
+    /// The reply that carries an answer.
+    pub(super) async fn of(answer: Response) -> Self {
+        let (parts, body) = answer.into_parts();
+        let status = parts.status.as_u16().to_string();
+        let body = bytes(body).await;
+        let is_error = parts.status.is_client_error() || parts.status.is_server_error();
+        let code = |body: &Bytes| serde_json::from_slice(body).ok().map(|refusal: Refusal| refusal.code);
+        let error = is_error.then(|| code(&body).unwrap_or_else(|| status.clone()));
+        Self { status, headers: parts.headers, error, body }
+    }
+
+    /// The reply to a command that is no request.
+    pub(super) async fn refusal(problem: &Problem) -> Self {
+        Self::of(problem.answer(RequestId::current())).await
+    }
+
+    /// The headers of the message.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let status = [("Verbatim-Status", &*self.status)];
+        let code = self.error.iter().map(|_| ("Nats-Service-Error-Code", &*self.status));
+        let error = self.error.iter().map(|error| ("Nats-Service-Error", &**error));
+        let same =
+            HEADERS.iter().filter_map(|(name, here)| Some((*here, self.headers.get(*name)?.to_str().ok()?)));
+        status.into_iter().chain(code).chain(error).chain(same)
+    }
+}
+
+async fn bytes(body: Body) -> Bytes {
+    let read = tokio::time::timeout(BYTES, body.into_bytes()).await;
+    read.ok().and_then(Result::ok).unwrap_or_default()
+}

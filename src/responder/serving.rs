@@ -1,0 +1,148 @@
+//! Serving: each request gets one reply, and none waits in a line.
+
+use std::{sync::Arc, time::Duration};
+
+use poem::{
+    Endpoint, Response,
+    endpoint::BoxEndpoint,
+    http::{HeaderValue, header},
+};
+use tokio::time::timeout;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{commands, reply::Reply};
+use crate::{
+    access::Vouched,
+    credentials::{KeyId, NatsName},
+    log::{CommandRequest, CommandRequests},
+    problems::Problem,
+    shares::{NoPlace, Shares, Sizes},
+};
+
+/// How many commands are answered at once. A program gets the answer 429 at once, and does not wait.
+const AT_ONCE: Sizes = Sizes {
+    of_node: 4_096,
+    of_one: 256,
+    waiting_of_one: 0,
+    waiting: 0,
+    patience: Duration::ZERO,
+    longest_rest: Duration::ZERO,
+};
+/// The deadline of a command that names none, and the latest one.
+const DEADLINE: Duration = Duration::from_secs(10);
+const LATEST: Duration = Duration::from_secs(30);
+/// The time before the retry of a command for which there was no place.
+const AGAIN: Duration = Duration::from_secs(1);
+const LATE: &str =
+    "The command was not answered in time: send the same command again, with the same client_id.";
+
+/// The parts that answer commands. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Responder {
+    endpoint: Arc<BoxEndpoint<'static, Response>>,
+    places: Shares<KeyId>,
+}
+
+impl Responder {
+    /// Answers commands by the operations of this endpoint.
+    pub(crate) fn new(endpoint: Arc<BoxEndpoint<'static, Response>>) -> Self {
+        Self { endpoint, places: Shares::new(AT_ONCE) }
+    }
+
+    /// Answers requests until `stop`. What is begun by then is among `under_way`, and is answered.
+    pub(crate) async fn serve(
+        self,
+        mut requests: CommandRequests,
+        stop: CancellationToken,
+        under_way: TaskTracker,
+    ) {
+        loop {
+            let request = tokio::select! {
+                request = requests.next() => request,
+                () = stop.cancelled() => return,
+            };
+            let Some(request) = request else { return };
+            // A request without a reply subject is of a program that would never learn what became of it.
+            if request.wants_a_reply() {
+                under_way.spawn(self.clone().replies(request));
+            }
+        }
+    }
+
+    async fn replies(self, request: CommandRequest) {
+        let reply = match self.answer(&request).await {
+            Ok(answer) => Reply::of(answer).await,
+            Err(problem) => Reply::refusal(&problem).await,
+        };
+        if let Err(error) = request.reply(reply.headers(), reply.body.clone()).await {
+            tracing::warn!(%error, "could not reply to a command");
+        }
+    }
+
+    async fn answer(&self, request: &CommandRequest) -> Result<Response, Problem> {
+        let name = NatsName::parse(request.name()).ok_or_else(no_name)?;
+        let _place = self.places.take(KeyId::of_name(&name)).await.map_err(no_place)?;
+        let deadline = deadline(request.header("Verbatim-Deadline-Ms"))?;
+        let mut asked = commands::request(request.command(), request.payload())?;
+        for header in ["traceparent", "verbatim-on-behalf-of"] {
+            if let Some(value) = request.header(header).and_then(|text| HeaderValue::from_str(text).ok()) {
+                asked.headers_mut().insert(header, value);
+            }
+        }
+        // The scheme of the operations wants a bearer text. It is not read, because nats-server vouches for the name.
+        asked.headers_mut().insert(header::AUTHORIZATION, HeaderValue::from_static("Bearer nats"));
+        asked.extensions_mut().insert(Vouched(name));
+        match timeout(deadline, self.endpoint.get_response(asked)).await {
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(Problem::unavailable("unavailable", LATE, AGAIN)),
+        }
+    }
+}
+
+fn no_name() -> Problem {
+    let detail =
+        "The subject has no NATS name: use verbatim.commands.<name>.<command> with the name of a consumer.";
+    Problem::unauthorized("invalid_key", detail)
+}
+
+fn no_place(lacking: NoPlace) -> Problem {
+    match lacking {
+        NoPlace::OfOne => {
+            let detail = format!("{} commands of this name are under way: wait for replies.", AT_ONCE.of_one);
+            Problem::too_many("rate_limited", detail, AGAIN)
+        }
+        NoPlace::OfNode => {
+            let detail = "This node has too many commands under way: send the same command again.";
+            Problem::unavailable("temporary_reduced_capacity", detail, AGAIN)
+        }
+    }
+}
+
+/// How long the answer of a command may take.
+fn deadline(header: Option<&str>) -> Result<Duration, Problem> {
+    let Some(text) = header else { return Ok(DEADLINE) };
+    let within = text
+        .parse()
+        .ok()
+        .map(Duration::from_millis)
+        .filter(|wait| (1..=LATEST.as_millis()).contains(&wait.as_millis()));
+    within.ok_or_else(|| {
+        let expected =
+            format!("A whole number of milliseconds is expected, from 1 to {}.", LATEST.as_millis());
+        Problem::parameter("Verbatim-Deadline-Ms", "invalid", expected)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_from_a_millisecond_to_half_a_minute() {
+        assert_eq!(deadline(None).expect("the usual"), DEADLINE);
+        assert_eq!(deadline(Some("30000")).expect("the latest"), LATEST);
+        for wrong in ["0", "30001", "-1", "1s", "", "99999999999999999999"] {
+            assert_eq!(deadline(Some(wrong)).expect_err(wrong).code, "invalid_parameter");
+        }
+    }
+}
