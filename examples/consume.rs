@@ -1,11 +1,11 @@
 //! A microservice: reads every event from the log with a durable consumer of its own, and goes on
 //! where it stopped when it is started again.
 //!
-//! In dev mode: `VERBATIM_NATS_URL=… cargo run --example consume -- archive`, with the URL of
-//! `.verbatim/dev.env`. With real servers: the user of the microservice in the URL, and its name as
-//! the argument; see deploy/README.md.
+//! In dev mode: `cargo run --example consume -- archive` with the settings of `.verbatim/dev.env`. With
+//! real servers: the user of the microservice in the URL or its `.creds` file, which has its name, and
+//! its name as the argument; see deploy/README.md.
 
-use std::{env, error::Error};
+use std::{env, error::Error, path::Path};
 
 use async_nats::{
     ConnectOptions, ToServerAddrs as _,
@@ -20,12 +20,19 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream::SelectAll};
 async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     let name = env::args().nth(1).unwrap_or_else(|| "reader".into());
     let url = env::var("VERBATIM_NATS_URL").map_err(|_| "VERBATIM_NATS_URL is not set")?;
-    let server = url.to_server_addrs()?.next().ok_or("VERBATIM_NATS_URL names no server")?;
-    let (user, password) = server.username().zip(server.password()).ok_or("the URL has no user")?;
     // A microservice's user reads from an account of its own, through the durable of its name.
-    let is_reader = user == name;
-
-    let mut options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+    let (mut options, is_reader) = match env::var("VERBATIM_NATS_CREDENTIALS_FILE") {
+        Ok(file) => {
+            let is_reader = Path::new(&file).file_stem().is_some_and(|stem| *stem == *name);
+            (ConnectOptions::with_credentials_file(file).await?, is_reader)
+        }
+        Err(_) => {
+            let server = url.to_server_addrs()?.next().ok_or("VERBATIM_NATS_URL names no server")?;
+            let (user, password) = server.username().zip(server.password()).ok_or("the URL has no user")?;
+            let options = ConnectOptions::with_user_and_password(user.to_owned(), password.to_owned());
+            (options, user == name)
+        }
+    };
     if is_reader {
         options = options.custom_inbox_prefix(format!("_INBOX_{name}"));
     }

@@ -25,6 +25,7 @@
 //! | [`log`] | what **has** happened | JetStream; the only home of subjects, headers and streams. Inside: `streams/`, `memory/` (what this process remembers of them), `write/`, `read/`, `bus/` (signals and leases), `upkeep/` |
 //! | [`views`] | what can be **asked** | the Postgres schema `view`, which is disposable. One file is one view: its projection (the only writer) beside its queries (the only readers) |
 //! | [`credentials`] | what **proves** an identity, and which names are allowed | argon2 and JWT: passwords, tokens, keys, user names; no SQL |
+//! | [`authority`] | which **NATS users** exist, and what they may do: keys, accounts and users of NATS in operator mode | Ed25519; it opens no file and no connection |
 //! | [`outbound`] | the one HTTP **client**: which addresses may be asked, how long, how much | an HTTP client and TLS |
 //! | [`issuers`] | which **others** prove an identity: external issuers, their keys, the check of their tokens | outbound, JWT |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
@@ -55,7 +56,7 @@
 //!  4   commands   feed   projector   presence   audit
 //!  3   live
 //!  2   accounts   limits   issuers
-//!  1   log   views   credentials   outbound
+//!  1   log   views   credentials   outbound   authority
 //!  0   domain
 //!
 //!  beside the stairs:  clock  telemetry  cache  shares  overload  supervise  (for all but domain)   config  listen  dev
@@ -76,6 +77,7 @@ pub(crate) mod admin;
 pub(crate) mod api;
 pub mod app;
 pub(crate) mod audit;
+pub(crate) mod authority;
 pub mod cache;
 pub mod cli;
 pub mod clock;

@@ -20,7 +20,19 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     (
         "cli",
         At(8),
-        &["admin", "api", "app", "config", "contract", "dev", "domain", "log", "projector", "views"],
+        &[
+            "admin",
+            "api",
+            "app",
+            "authority",
+            "config",
+            "contract",
+            "dev",
+            "domain",
+            "log",
+            "projector",
+            "views",
+        ],
     ),
     (
         "app",
@@ -137,6 +149,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // Above the log, by which nodes tell one another what they have admitted; below all that asks.
     ("limits", At(2), &["domain", "log"]),
     ("credentials", At(1), &["domain", "networks"]),
+    // The users of NATS: keys and signed texts. Dev mode makes the same files as `verbatim nats init`.
+    ("authority", At(1), &[]),
     // The one HTTP client, which guards the addresses that it asks.
     ("outbound", At(1), &["networks"]),
     ("domain", At(0), &[]),
@@ -151,7 +165,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // Every door refuses in the same words: the listener, REST and the handshake.
     // A rate limit is named in the refusal.
     ("problems", Leaf, &["limits"]),
-    ("dev", Leaf, &[]),
+    ("dev", Leaf, &["authority"]),
     // Each part knows its own settings; here they get their flags and variables.
     (
         "config",
@@ -189,9 +203,21 @@ const HOMES: &[(&str, &[&str])] = &[
     ("async_nats", &["log", "dev"]),
     (
         "aws_lc_rs",
-        &["api", "accounts", "credentials", "dev", "feed", "gateway", "issuers", "limits", "listen", "log"],
+        &[
+            "api",
+            "accounts",
+            "authority",
+            "credentials",
+            "dev",
+            "feed",
+            "gateway",
+            "issuers",
+            "limits",
+            "listen",
+            "log",
+        ],
     ),
-    ("base64", &["api", "accounts", "credentials", "feed", "gateway", "issuers", "log"]),
+    ("base64", &["api", "accounts", "authority", "credentials", "feed", "gateway", "issuers", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["listen", "outbound"]),
     ("hyper", &["listen", "outbound"]),
@@ -202,6 +228,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("jsonwebtoken", &["credentials", "issuers"]),
     ("libc", &["dev"]),
     ("mimalloc", &["main"]),
+    ("nkeys", &["authority"]),
     ("percent_encoding", &["log", "responder"]),
     ("poem", &["admin", "api", "app", "gateway", "listen", "problems", "responder", "web"]),
     // The document shows a problem by the type that writes it.

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     credentials,
     domain::{Epoch, Time},
-    log::{Layout, Log, Mended, OpenError, Signal, Unavailable, Wanted},
+    log::{Layout, Log, Mended, OpenError, Servers, Signal, Unavailable, Wanted},
     supervise::Supervisor,
     views,
 };
@@ -82,7 +82,7 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
 /// process may have made the log in the meantime.
 async fn log(
     pool: &PgPool,
-    nats: &str,
+    nats: &Servers,
     wanted: Wanted,
     streams: usize,
     tasks: &Supervisor,
@@ -218,7 +218,11 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
 }
 
 /// Opens the log of an installation and changes nothing; `None` if the installation never had a log.
-pub(crate) async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Result<Option<Log>, AppError> {
+pub(crate) async fn look_at_log(
+    pool: &PgPool,
+    nats: &Servers,
+    wanted: Wanted,
+) -> Result<Option<Log>, AppError> {
     if let Some(epoch) = accounts::epoch_of_log(pool).await? {
         return its_log(nats, wanted, epoch, &Supervisor::new()).await.map(Some);
     }
@@ -229,7 +233,7 @@ pub(crate) async fn look_at_log(pool: &PgPool, nats: &str, wanted: Wanted) -> Re
     }
 }
 
-async fn its_log(nats: &str, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -> Result<Log, AppError> {
+async fn its_log(nats: &Servers, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -> Result<Log, AppError> {
     let log = Log::open(nats, wanted, tasks).await?;
     if *log.epoch() == epoch {
         return Ok(log);
@@ -242,7 +246,7 @@ async fn its_log(nats: &str, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -
 pub(super) async fn await_log(
     health: &Health,
     pool: &PgPool,
-    nats: &str,
+    nats: &Servers,
     wanted: Wanted,
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {

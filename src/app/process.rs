@@ -4,13 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, projector::Consent, supervise::Supervisor};
+use crate::{clock::Clock, log::Servers, projector::Consent, supervise::Supervisor};
 
 /// The addresses of the servers.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     /// nats-server.
-    pub nats: String,
+    pub nats: Servers,
     /// Postgres.
     pub database: String,
 }

@@ -7,10 +7,10 @@ use crate::{
 
 /// The addresses of the servers, with the NATS user that may make and change streams if one is set.
 pub(super) fn operators_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
-    Ok(Addresses { nats: servers.operators_nats_url()?, database: servers.database_url()? })
+    Ok(Addresses { nats: servers.operators_nats()?, database: servers.database_url()? })
 }
 
 /// The addresses of the servers in the settings.
 pub(super) fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
-    Ok(Addresses { nats: servers.nats_url()?, database: servers.database_url()? })
+    Ok(Addresses { nats: servers.nats()?, database: servers.database_url()? })
 }

@@ -9,6 +9,7 @@ use crate::cli::{
     log::LogCommand,
     logins::Logins,
     migrate::Migrate,
+    nats::NatsCommand,
     people::{InviteCommand, UserCommand},
     programs::Programs,
     rebuild::Rebuild,
@@ -53,6 +54,8 @@ pub(super) enum Command {
     Audit(AuditCommand),
     /// Makes service accounts, which are the accounts of programs, and their API keys.
     Services(Programs),
+    /// Makes the keys, accounts and users of NATS for a new installation.
+    Nats(NatsCommand),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.

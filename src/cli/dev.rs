@@ -14,7 +14,7 @@ use crate::{
         process::{process, until_told},
     },
     config::{NodeRole, Settings},
-    dev,
+    dev, log,
     projector::Consent,
 };
 
@@ -34,9 +34,8 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
         .await
         .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
     let servers = dev::Servers::start(&tools, &data_dir).await?;
-    let addresses =
-        Addresses { nats: servers.nats.url().to_owned(), database: servers.postgres.url().to_owned() };
-    let operators = Addresses { nats: servers.nats.url_of(dev::NatsUser::Operator), ..addresses.clone() };
+    let operators = addresses(&servers, dev::NatsUser::Operator)?;
+    let addresses = addresses(&servers, dev::NatsUser::Verbatim)?;
     let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector];
     let served = async {
         app::migrate(&addresses.database).await?;
@@ -53,6 +52,15 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     served
 }
 
+/// Both servers, with the login of this user of NATS.
+fn addresses(servers: &dev::Servers, user: dev::NatsUser) -> Result<Addresses, Failed> {
+    let nats = match servers.nats.credentials(user)? {
+        Some(creds) => log::Servers::from(servers.nats.url()).with_credentials(&creds),
+        None => servers.nats.url_of(user).into(),
+    };
+    Ok(Addresses { nats, database: servers.postgres.url().to_owned() })
+}
+
 /// The addresses of everything, and the commands for a first conversation, ready to paste.
 fn welcome(Listening { public: listen, is_secured, admin }: Listening, data_dir: &Path) -> String {
     let s = if is_secured { "s" } else { "" };
@@ -65,7 +73,7 @@ Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
   OpenAPI            http{s}://{listen}/openapi.json
   WebSocket          ws{s}://{listen}/v1/ws          (subprotocol verbatim.v1)
   Health, metrics    http://{admin}/readyz  http://{admin}/metrics
-  NATS, Postgres     their addresses and passwords are in {data}/dev.env
+  NATS, Postgres     their addresses and credentials are in {data}/dev.env
   Admin API          the key of a service account with all scopes is there too (VERBATIM_KEY)
 
 A first conversation, to paste into another terminal:

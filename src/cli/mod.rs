@@ -9,6 +9,7 @@ mod failed;
 mod log;
 mod logins;
 mod migrate;
+mod nats;
 mod people;
 mod process;
 mod programs;

@@ -12,7 +12,7 @@ use crate::{
         command::{Cli, Command},
         dev::{self, Dev},
         failed::Failed,
-        log, logins, migrate, people, programs, rebuild,
+        log, logins, migrate, nats, people, programs, rebuild,
         serve::{self, Serve},
         servers::Servers,
         status,
@@ -38,7 +38,7 @@ pub fn main() -> ExitCode {
         Command::Audit(audit) => telemetry::start(audit.servers().settings.log),
         Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
         Command::Services(programs) => telemetry::start(programs.servers().settings.log),
-        Command::Migrate(_) | Command::Openapi | Command::Asyncapi => {
+        Command::Migrate(_) | Command::Nats(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
     }
@@ -80,6 +80,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Services(what) => programs::programs(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
+        Command::Nats(what) => nats::nats(what)?,
         Command::Openapi => print!("{}", api::document()),
         Command::Asyncapi => print!("{}", asyncapi::text()),
     }

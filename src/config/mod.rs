@@ -5,6 +5,7 @@ mod issuers;
 mod keys;
 mod layout;
 mod limits;
+mod nats;
 mod role;
 mod secret;
 mod servers;

@@ -8,7 +8,9 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open, openat, renameat, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode, OFlags, RenameFlags, mkdirat, open, openat, renameat, renameat_with, unlinkat,
+};
 
 use crate::dev::{DevError, error::cannot_use, user::User};
 
@@ -130,6 +132,24 @@ impl Folder {
     pub(super) fn owner_of(&self, name: &str) -> Option<User> {
         let found = self.at(name, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).ok()?.metadata().ok()?;
         Some(User { uid: found.uid(), gid: found.gid() })
+    }
+
+    /// Gives a folder some folders below this one another name, if it is there and the name is free.
+    pub(super) fn rename_below(&self, below: &[&str], from: &str, to: &str) -> Result<(), DevError> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let renamed = || -> io::Result<()> {
+            let mut folder = self.handle.try_clone()?;
+            for name in below {
+                folder = File::from(openat(&folder, *name, flags, Mode::empty())?);
+            }
+            Ok(renameat_with(&folder, from, &folder, to, RenameFlags::NOREPLACE)?)
+        };
+        match renamed() {
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists) => {
+                Err(cannot_use(&below.iter().fold(self.path.clone(), |path, name| path.join(name)))(error))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Removes a file or a link, if it exists.

@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use crate::dev::{
-    DevError,
+    DevError, accounts,
     error::cannot_use,
     folder::{Folder, PRIVATE},
     secret::new_password,
@@ -58,7 +58,9 @@ impl Home {
         folder.take()?;
         if owner.uid != 0 {
             let kept = [PASSWORDS, BEFORE].map(|name| folder.read(name).ok().flatten());
+            let accounts = accounts::kept(&folder);
             folder.clear_of_strangers()?;
+            accounts::keep(&folder, &accounts)?;
             if let Some(kept) = kept.into_iter().flatten().next() {
                 folder.write(PASSWORDS, &kept, PRIVATE)?;
             }

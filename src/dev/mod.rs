@@ -4,6 +4,7 @@
 //! The tests start the same servers with other options; `tests/servers/` adds operations that only tests
 //! need.
 
+mod accounts;
 mod error;
 mod folder;
 mod home;
@@ -17,7 +18,7 @@ mod tools;
 mod user;
 
 pub use error::DevError;
-pub use nats::{Nats, NatsOptions, NatsUser, start_nats};
+pub use nats::{Accounts, Nats, NatsOptions, NatsUser, start_nats};
 pub use postgres::{Postgres, PostgresOptions, start_postgres};
 pub use servers::Servers;
 pub use start::free_port;

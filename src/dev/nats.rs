@@ -8,7 +8,7 @@ use std::{
 use async_nats::{Client, ConnectError, ConnectOptions};
 
 use crate::dev::{
-    DevError, Tools,
+    DevError, Tools, accounts,
     folder::{PRIVATE, READABLE},
     home::{Home, PASSWORDS},
     process::{EndBy, Process, command, end_stale},
@@ -23,6 +23,8 @@ pub struct NatsOptions {
     pub config: String,
     /// The file `log.conf` that the configuration includes: `deploy/log.conf`.
     pub log_config: String,
+    /// How users prove who they are.
+    pub accounts: Accounts,
     /// Variables of the configuration, besides the data folder and the passwords. A password in this list
     /// overrides the password that the folder keeps.
     pub variables: Vec<(&'static str, String)>,
@@ -30,18 +32,32 @@ pub struct NatsOptions {
     pub port: Option<u16>,
 }
 
+/// How users prove who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accounts {
+    /// By `.creds` files, as `verbatim nats init` makes them.
+    Operator,
+    /// By passwords: `deploy/passwords.conf`.
+    Passwords,
+}
+
+/// The file that the configuration includes, and the one with passwords that takes its place.
+const INCLUDED: &str = "include \"accounts.conf\"";
+const PASSWORDS_CONF: &str = "passwords.conf";
+
 impl Default for NatsOptions {
     fn default() -> Self {
         Self {
             config: include_str!("../../deploy/nats.conf").into(),
             log_config: include_str!("../../deploy/log.conf").into(),
+            accounts: Accounts::Operator,
             variables: Vec::new(),
             port: None,
         }
     }
 }
 
-/// The users of `deploy/log.conf`.
+/// The users of `deploy/passwords.conf`; all but the reader are users in operator mode, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NatsUser {
     /// The nodes of Verbatim.
@@ -58,7 +74,7 @@ impl NatsUser {
     /// All users.
     pub const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
 
-    /// The name in `deploy/log.conf`.
+    /// The name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Verbatim => "verbatim",
@@ -95,6 +111,10 @@ pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Resu
     let home = Home::open(dir)?;
     end_stale(&home, EndBy::Term).await;
     let passwords = passwords(&home)?;
+    if options.accounts == Accounts::Operator {
+        accounts::make(&home)?;
+        accounts::adopt_streams(&home)?;
+    }
     let setup = Setup { program: tools.nats_server.clone(), home, passwords, options };
     let (port, process) = setup.start().await?;
     let url = setup.url(NatsUser::Verbatim, port);
@@ -102,14 +122,24 @@ pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Resu
 }
 
 impl Nats {
-    /// The URL for Verbatim, with user and password.
+    /// The URL for Verbatim, with user and password if there are passwords.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// The URL for `user`, with its password.
+    /// The URL for `user`, with its password if there are passwords.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.setup.url(user, self.port)
+    }
+
+    /// The text of the `.creds` file of `user`, if users log in by such files.
+    pub fn credentials(&self, user: NatsUser) -> Result<Option<String>, DevError> {
+        self.setup.credentials(user)
+    }
+
+    /// The folder with the `.creds` files and the keys of the accounts.
+    pub fn folder(&self) -> &Path {
+        &self.setup.home.folder.path
     }
 
     /// Connects as `user`, with its inbox prefix. (async-nats ignores the password in a URL.)
@@ -151,7 +181,13 @@ impl Setup {
     async fn start(&self) -> Result<(u16, Process), DevError> {
         // The files hold no password: the server's user may read them.
         self.home.folder.write("nats.conf", &self.options.config, READABLE)?;
-        self.home.folder.write("log.conf", &self.options.log_config, READABLE)?;
+        let mut log_config = self.options.log_config.clone();
+        if self.options.accounts == Accounts::Passwords {
+            log_config = log_config.replace(INCLUDED, &format!("include \"{PASSWORDS_CONF}\""));
+            let passwords = include_str!("../../deploy/passwords.conf");
+            self.home.folder.write(PASSWORDS_CONF, passwords, READABLE)?;
+        }
+        self.home.folder.write("log.conf", &log_config, READABLE)?;
         let answers = |port| {
             let connected = self.connect(NatsUser::Verbatim, port);
             async { connected.await.map(drop).map_err(|error| error.to_string()) }
@@ -166,6 +202,7 @@ impl Setup {
         server.args(["-a", "127.0.0.1", "-p", &port.to_string()]);
         // A string of the configuration's language, which escapes the characters of paths as Rust does.
         server.env("VERBATIM_NATS_DIR", format!("{data:?}"));
+        server.env("VERBATIM_NATS_JWT_DIR", format!("{:?}", data.join("accounts")));
         server.envs(self.passwords.iter().map(|(user, password)| (user.variable(), password)));
         server.envs(self.options.variables.iter().map(|(name, value)| (name, value)));
         Process::start(server, &self.home, "nats.log", EndBy::Term)
@@ -176,12 +213,24 @@ impl Setup {
         user: NatsUser,
         port: u16,
     ) -> impl Future<Output = Result<Client, ConnectError>> + use<> {
-        ConnectOptions::with_user_and_password(user.name().into(), self.password(user).into())
-            .custom_inbox_prefix(format!("_INBOX_{}", user.name()))
-            .connect(format!("127.0.0.1:{port}"))
+        let options = match self.credentials(user).ok().flatten() {
+            Some(creds) => ConnectOptions::with_credentials(&creds).unwrap_or_default(),
+            None => ConnectOptions::with_user_and_password(user.name().into(), self.password(user).into()),
+        };
+        options.custom_inbox_prefix(format!("_INBOX_{}", user.name())).connect(format!("127.0.0.1:{port}"))
+    }
+
+    fn credentials(&self, user: NatsUser) -> Result<Option<String>, DevError> {
+        match (self.options.accounts, user.file()) {
+            (Accounts::Operator, Some(file)) => self.home.folder.read(file),
+            _ => Ok(None),
+        }
     }
 
     fn url(&self, user: NatsUser, port: u16) -> String {
+        if self.options.accounts == Accounts::Operator {
+            return format!("nats://127.0.0.1:{port}");
+        }
         format!("nats://{}:{}@127.0.0.1:{port}", user.name(), self.password(user))
     }
 

@@ -7,8 +7,9 @@ use std::{
     path::Path,
 };
 
+use crate::authority::{CONSUMERS_KEY, NODE, OPERATOR, OPERATOR_KEY, SYSTEM};
 use crate::dev::{
-    DevError, Nats, NatsOptions, NatsUser, Postgres, PostgresOptions, Tools,
+    DevError, Nats, NatsOptions, Postgres, PostgresOptions, Tools,
     error::cannot_use,
     folder::{Folder, PRIVATE},
     start_nats, start_postgres,
@@ -16,6 +17,14 @@ use crate::dev::{
 
 /// The file with the addresses and credentials.
 const ENV: &str = "dev.env";
+/// The settings that name a file of the accounts of NATS.
+const FILES: [(&str, &str); 5] = [
+    ("VERBATIM_NATS_CREDENTIALS_FILE", NODE),
+    ("VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE", OPERATOR),
+    ("VERBATIM_NATS_SYS_CREDENTIALS_FILE", SYSTEM),
+    ("VERBATIM_NATS_OPERATOR_KEY_FILE", OPERATOR_KEY),
+    ("VERBATIM_CONSUMERS_KEY_FILE", CONSUMERS_KEY),
+];
 /// The beginning of the line with the API key.
 const KEY: &str = "VERBATIM_KEY=";
 
@@ -65,11 +74,13 @@ impl Servers {
 
     fn write_env(&self, key: Option<&str>) -> Result<(), DevError> {
         let mut env = format!(
-            "VERBATIM_NATS_URL={}\nVERBATIM_NATS_OPERATOR_URL={}\nVERBATIM_DATABASE_URL={}\n",
+            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\n",
             self.nats.url(),
-            self.nats.url_of(NatsUser::Operator),
             self.postgres.url(),
         );
+        for (name, file) in FILES {
+            env.push_str(&format!("{name}={}\n", self.nats.folder().join(file).display()));
+        }
         if let Some(key) = key {
             env.push_str(KEY);
             env.push_str(key);

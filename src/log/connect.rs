@@ -1,6 +1,6 @@
 //! Connecting: the servers that the settings name, our credentials, and the failures that waiting does not cure.
 
-use std::time::Duration;
+use std::{fmt, path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectError, ConnectErrorKind, ConnectOptions, Event, ServerAddr};
 use percent_encoding::percent_decode_str;
@@ -18,21 +18,137 @@ const REFUSALS: usize = 5;
 /// How long to wait before credentials that were refused are tried again.
 const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 
-/// The proof of our identity.
+/// The servers of a log: their URLs, and the proof of our identity where the URLs have none.
+#[derive(Clone)]
+pub struct Servers {
+    /// A comma-separated list, which may have user and password.
+    urls: String,
+    login: Option<Login>,
+    tls: Tls,
+}
+
+/// A proof of our identity that stands in a file of its own.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) enum Login {
+    /// The text of a `.creds` file: a JWT and its private key.
+    Credentials(String),
+    /// The private key of a user that the server knows by its public key.
+    Key(String),
+    /// A secret of all users.
+    Token(String),
+}
+
+/// Files for TLS to the servers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tls {
+    /// The authorities of the servers' certificates, besides those of the system.
+    pub(crate) authorities: Option<PathBuf>,
+    /// Our own certificate, and its key.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+}
+
+impl fmt::Debug for Servers {
+    /// Neither the URLs nor the login: both have secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Servers").finish_non_exhaustive()
+    }
+}
+
+impl From<&str> for Servers {
+    fn from(urls: &str) -> Self {
+        Self { urls: urls.into(), login: None, tls: Tls::default() }
+    }
+}
+
+impl From<&String> for Servers {
+    fn from(urls: &String) -> Self {
+        urls.as_str().into()
+    }
+}
+
+impl From<String> for Servers {
+    fn from(urls: String) -> Self {
+        urls.as_str().into()
+    }
+}
+
+impl From<&Servers> for Servers {
+    fn from(servers: &Servers) -> Self {
+        servers.clone()
+    }
+}
+
+impl Servers {
+    /// The same servers with a login that their URLs do not have.
+    pub(crate) fn with_login(self, login: Option<Login>) -> Self {
+        Self { login, ..self }
+    }
+
+    /// The same servers with files for TLS.
+    pub(crate) fn with_tls(self, tls: Tls) -> Self {
+        Self { tls, ..self }
+    }
+
+    /// The same servers with the login of a `.creds` text.
+    pub fn with_credentials(self, creds: &str) -> Self {
+        self.with_login(Some(Login::Credentials(creds.into())))
+    }
+
+    /// Whether the servers can be reached and asked with what is known of them.
+    pub(crate) fn can_be_used(&self) -> Result<(), BadUrl> {
+        self.options().map(drop)
+    }
+
+    /// The addresses, and the options that log in.
+    fn options(&self) -> Result<(Vec<ServerAddr>, ConnectOptions), BadUrl> {
+        let parsed = Parsed::parse(&self.urls)?;
+        let mut options = match (&self.login, &parsed.credentials) {
+            (Some(_), Some(_)) => {
+                return Err(BadUrl(
+                    "it has a user or a token, and a file with another login is set, too: use one way to log in".into(),
+                ));
+            }
+            (None, _) => parsed.options(),
+            (Some(Login::Token(token)), None) => ConnectOptions::with_token(token.clone()),
+            (Some(Login::Key(seed)), None) if seed.starts_with("SU") => {
+                ConnectOptions::with_nkey(seed.clone())
+            }
+            (Some(Login::Key(_)), None) => {
+                return Err(BadUrl(
+                    "the file with the login has no private NKey of a user, which begins with SU".into(),
+                ));
+            }
+            // The library wants a line break behind the last line, which settings lose.
+            (Some(Login::Credentials(creds)), None) => {
+                ConnectOptions::with_credentials(&format!("{creds}\n"))
+                    .map_err(|_| BadUrl("the file with the login is no `.creds` file".into()))?
+            }
+        };
+        if let Some(file) = &self.tls.authorities {
+            options = options.add_root_certificates(file.clone()).require_tls(true);
+        }
+        if let Some((certificate, key)) = &self.tls.certificate {
+            options = options.add_client_certificate(certificate.clone(), key.clone()).require_tls(true);
+        }
+        Ok((parsed.addresses, options))
+    }
+}
+
+/// A proof of our identity in a URL.
 #[derive(Clone, PartialEq, Eq)]
 enum Credentials {
     Password { user: String, password: String },
     Token(String),
 }
 
-/// The servers of a log. All of them get the same credentials, because they are one system.
-struct Servers {
+/// The URLs, read. All servers get the same credentials, because they are one system.
+struct Parsed {
     /// Without the credentials, so that no log line of a library can show them.
     addresses: Vec<ServerAddr>,
     credentials: Option<Credentials>,
 }
 
-impl Servers {
+impl Parsed {
     /// Reads a comma-separated list of `nats://user:password@host:port` or `nats://token@host:port`.
     fn parse(urls: &str) -> Result<Self, BadUrl> {
         let mut servers = Self { addresses: Vec::new(), credentials: None };
@@ -63,11 +179,6 @@ impl Servers {
             None => ConnectOptions::new(),
         }
     }
-}
-
-/// Whether a list of servers has a form by which they can be reached.
-pub(crate) fn can_be_url(urls: &str) -> Result<(), BadUrl> {
-    Servers::parse(urls).map(drop)
 }
 
 fn server(url: &str) -> Result<(ServerAddr, Option<Credentials>), BadUrl> {
@@ -110,13 +221,12 @@ pub(super) struct Noted {
     pub(super) refusals: Refusals,
 }
 
-/// Connects to one of the servers in `urls`.
-pub(super) async fn connect(urls: &str, noted: Noted) -> Result<Client, OpenError> {
-    let servers = Servers::parse(urls)?;
+/// Connects to one of the servers.
+pub(super) async fn connect(servers: &Servers, noted: Noted) -> Result<Client, OpenError> {
     let mut refusals = 0;
     loop {
-        let connected = options(&servers, noted.clone());
-        match connected.connect(&servers.addresses[..]).await {
+        let (addresses, options) = servers.options()?;
+        match noting(options, noted.clone()).connect(&addresses[..]).await {
             Ok(client) => return large_enough(client),
             Err(e) if !is_refusal(&e) => return Err(OpenError::Connect(told(&e))),
             Err(e) => {
@@ -124,7 +234,7 @@ pub(super) async fn connect(urls: &str, noted: Noted) -> Result<Client, OpenErro
                 if refusals >= REFUSALS {
                     return Err(OpenError::Refused(told(&e)));
                 }
-                tracing::warn!(error = told(&e), "nats-server refused user and password; retrying");
+                tracing::warn!(error = told(&e), "nats-server refused the login; retrying");
             }
         }
         sleep(AFTER_REFUSAL).await;
@@ -137,9 +247,8 @@ fn large_enough(client: Client) -> Result<Client, OpenError> {
     if found < MAX_EVENT_BYTES as usize { Err(OpenError::Small { found }) } else { Ok(client) }
 }
 
-fn options(servers: &Servers, Noted { connections, works, refusals }: Noted) -> ConnectOptions {
-    servers
-        .options()
+fn noting(options: ConnectOptions, Noted { connections, works, refusals }: Noted) -> ConnectOptions {
+    options
         .name(concat!("verbatim ", env!("CARGO_PKG_VERSION")))
         // A server that hangs is noticed when the third ping is due.
         .ping_interval(Duration::from_secs(2))
@@ -201,7 +310,7 @@ mod tests {
     use super::*;
 
     fn credentials(urls: &str) -> Option<Credentials> {
-        Servers::parse(urls).unwrap_or_else(|e| panic!("{urls}: {e}")).credentials
+        Parsed::parse(urls).unwrap_or_else(|e| panic!("{urls}: {e}")).credentials
     }
 
     fn password(user: &str, password: &str) -> Option<Credentials> {
@@ -224,12 +333,12 @@ mod tests {
     #[test]
     fn all_servers_have_the_same_credentials_or_none() {
         let one = "nats://verbatim:%61@one, nats://two,nats://verbatim:a@three";
-        let servers = Servers::parse(one).unwrap_or_else(|e| panic!("{e}"));
+        let servers = Parsed::parse(one).unwrap_or_else(|e| panic!("{e}"));
         assert!(servers.credentials == password("verbatim", "a"));
         let addresses: Vec<_> = servers.addresses.iter().map(ServerAddr::as_url_str).collect();
         assert_eq!(addresses, ["nats://one", "nats://two", "nats://three"]);
         for other in ["nats://verbatim:b@two", "nats://else:a@two", "nats://token@two"] {
-            let refused = Servers::parse(&format!("nats://verbatim:a@one,{other}")).err();
+            let refused = Parsed::parse(&format!("nats://verbatim:a@one,{other}")).err();
             assert!(refused.is_some_and(|e| e.to_string().contains("different users")), "{other}");
         }
     }
@@ -244,10 +353,23 @@ mod tests {
             "nats://:hunter2@one",
             "nats://u:hunter2%FF@one",
         ] {
-            let said = can_be_url(wrong).err().map(|bad| OpenError::from(bad).to_string());
+            let said = Servers::from(wrong).can_be_used().err().map(|bad| OpenError::from(bad).to_string());
             let said = said.unwrap_or_else(|| panic!("{wrong} is taken"));
             assert!(said.contains("VERBATIM_NATS_URL") && !said.contains("hunter2"), "{said}");
         }
+    }
+
+    #[test]
+    fn two_logins_at_once_are_refused_and_no_secret_is_shown() {
+        let token = || Some(Login::Token("hunter2".into()));
+        assert!(Servers::from("nats://one").with_login(token()).can_be_used().is_ok());
+        for urls in ["nats://u:p@one", "nats://token@one", "nats://one,nats://u:p@two"] {
+            let said = Servers::from(urls).with_login(token()).can_be_used().map_err(|bad| bad.to_string());
+            assert!(said.is_err_and(|said| said.contains("one way to log in")), "{urls}");
+        }
+        let creds = Servers::from("nats://one").with_credentials("hunter2");
+        assert!(creds.can_be_used().is_err_and(|bad| bad.to_string().contains("no `.creds` file")));
+        assert!(!format!("{creds:?}").contains("hunter2"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     domain::{ConversationId, Epoch},
     log::{
-        connect,
+        connect::{self, Servers},
         errors::OpenError,
         limits::REQUEST_TIMEOUT,
         memory::{
@@ -60,7 +60,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn to(url: &str) -> Result<Self, OpenError> {
+    async fn to(servers: Servers) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
         let refusals = Refusals::default();
         let noted = connect::Noted {
@@ -68,7 +68,7 @@ impl Connection {
             works: works.clone(),
             refusals: refusals.clone(),
         };
-        let client = connect::connect(url, noted).await?;
+        let client = connect::connect(&servers, noted).await?;
         let mut jetstream = jetstream::new(client.clone());
         jetstream.set_timeout(REQUEST_TIMEOUT);
         Ok(Self { client, maker: Maker { jetstream, refusals }, connections, works })
@@ -112,10 +112,13 @@ impl Connection {
 }
 
 impl Log {
-    /// Connects to one of the servers in `url`, a comma-separated list, and looks at the log that is
-    /// there. Nothing is made or changed.
-    pub async fn open(url: &str, wanted: Wanted, tasks: &Supervisor) -> Result<Self, OpenError> {
-        let connection = Connection::to(url).await?;
+    /// Connects to one of the servers and looks at the log that is there. Nothing is made or changed.
+    pub async fn open(
+        servers: impl Into<Servers>,
+        wanted: Wanted,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(servers.into()).await?;
         let found = layout::look(&connection.maker.jetstream, wanted).await?;
         Ok(connection.with(found, tasks))
     }
@@ -123,31 +126,31 @@ impl Log {
     /// The same, but makes a log where there is none, with so many streams unless `wanted` says another number. A
     /// log that has lost a stream stays lost.
     pub async fn make(
-        url: &str,
+        servers: impl Into<Servers>,
         wanted: Wanted,
         streams: usize,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
-        let connection = Connection::to(url).await?;
+        let connection = Connection::to(servers.into()).await?;
         let found = layout::make(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
     /// Makes the streams that a log has lost, empty, and begins a new epoch.
     pub async fn make_what_is_missing(
-        url: &str,
+        servers: impl Into<Servers>,
         wanted: Wanted,
         streams: usize,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
-        let connection = Connection::to(url).await?;
+        let connection = Connection::to(servers.into()).await?;
         let found = layout::make_what_is_missing(&connection.maker, wanted, streams).await?;
         Ok(connection.with(found, tasks))
     }
 
     /// Begins a new epoch of a log at the same positions. No cursor of the old epoch counts in it.
-    pub async fn begin_epoch(url: &str) -> Result<Epoch, OpenError> {
-        layout::begin_epoch(&Connection::to(url).await?.maker).await
+    pub async fn begin_epoch(servers: impl Into<Servers>) -> Result<Epoch, OpenError> {
+        layout::begin_epoch(&Connection::to(servers.into()).await?.maker).await
     }
 
     /// The same log; long rosters are read from snapshots on.

@@ -25,7 +25,8 @@ pub enum OpenError {
     /// nats-server refuses the credentials, again and again.
     #[error(
         "nats-server refuses user and password ({0}): compare those in VERBATIM_NATS_URL, where all but letters and \
-         digits is percent-encoded, with the server's"
+         digits is percent-encoded, or the file of VERBATIM_NATS_CREDENTIALS_FILE, VERBATIM_NATS_NKEY_FILE or \
+         VERBATIM_NATS_TOKEN_FILE, with the server's"
     )]
     Refused(String),
     /// nats-server takes only smaller messages than events may be.

@@ -48,6 +48,7 @@ mod names;
 mod newer;
 mod nodes;
 mod older;
+mod operator_mode;
 mod outages;
 mod overload;
 mod past;

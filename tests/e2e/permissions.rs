@@ -1,4 +1,4 @@
-//! What the NATS users of `deploy/log.conf` may and may not do.
+//! What the NATS users may and may not do.
 
 use std::{collections::BTreeSet, time::Duration};
 

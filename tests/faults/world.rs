@@ -122,7 +122,7 @@ impl Backbone {
 
 /// What `verbatim migrate` makes.
 pub async fn make_log(nats: String, database: &str, replicas: usize) {
-    let addresses = Addresses { nats, database: database.to_owned() };
+    let addresses = Addresses { nats: nats.into(), database: database.to_owned() };
     let wanted = Wanted { streams: Some(STREAMS), replicas: Some(replicas) };
     app::make_log(&addresses, wanted, STREAMS).await.expect("the log is made");
 }

@@ -26,6 +26,8 @@ pub struct NatsOptions {
     /// In a cluster, clients are not told where the other servers are, so that they keep to the network that
     /// a test has put between.
     pub no_advertise: bool,
+    /// Users log in by `.creds` files, as in `verbatim dev`, and not by passwords.
+    pub operator_mode: bool,
 }
 
 /// A nats-server. It ends when this is dropped.
@@ -67,7 +69,11 @@ pub(super) async fn start(
 }
 
 fn set_up(options: NatsOptions, member: Option<&Member>, port: Option<u16>) -> dev::NatsOptions {
-    let mut server = dev::NatsOptions { port, ..Default::default() };
+    let accounts = match options.operator_mode {
+        true => dev::Accounts::Operator,
+        false => dev::Accounts::Passwords,
+    };
+    let mut server = dev::NatsOptions { port, accounts, ..Default::default() };
     if let Some(member) = member {
         server.config = IN_A_CLUSTER.into();
         server.variables = vec![
@@ -101,6 +107,35 @@ impl Nats {
     /// Where `user` connects to, with its password.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.server.url_of(user)
+    }
+
+    /// How `user` reaches the log.
+    pub fn servers_of(&self, user: NatsUser) -> verbatim::log::Servers {
+        let servers = verbatim::log::Servers::from(self.url_of(user));
+        match self.server.credentials(user).expect("the file can be read") {
+            Some(creds) => servers.with_credentials(&creds),
+            None => servers,
+        }
+    }
+
+    /// The settings by which a process of Verbatim logs in, besides the URLs.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        if !self.options.operator_mode {
+            return vec![("VERBATIM_NATS_OPERATOR_URL", self.url_of(NatsUser::Operator))];
+        }
+        let file = |name| self.server.folder().join(name).display().to_string();
+        vec![
+            ("VERBATIM_NATS_CREDENTIALS_FILE", file("verbatim.creds")),
+            ("VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE", file("operator.creds")),
+            ("VERBATIM_NATS_SYS_CREDENTIALS_FILE", file("sys.creds")),
+            ("VERBATIM_NATS_OPERATOR_KEY_FILE", file("operator-signing.nk")),
+            ("VERBATIM_CONSUMERS_KEY_FILE", file("consumers.key")),
+        ]
+    }
+
+    /// The folder with the keys and `.creds` files of the accounts.
+    pub fn folder(&self) -> &Path {
+        self.server.folder()
     }
 
     /// Connects as `user`, with its inbox.

@@ -1,7 +1,7 @@
 //! What the log of a story lies on: one nats-server, or a cluster of them.
 
 use async_nats::Client;
-use verbatim::dev::NatsUser;
+use verbatim::{dev::NatsUser, log::Servers};
 
 use crate::servers::{Cluster, Nats};
 
@@ -11,6 +11,10 @@ pub trait Backbone: Sync {
     fn url(&self) -> &str;
     /// With the user that may make and change streams.
     fn operators_url(&self) -> String;
+    /// How the operator reaches the log.
+    fn operators_servers(&self) -> Servers;
+    /// The settings by which the program logs in, besides the URL of the nodes.
+    fn settings(&self) -> Vec<(&'static str, String)>;
     /// Copies of each stream.
     fn replicas(&self) -> usize;
     fn client(&self, user: NatsUser) -> impl Future<Output = Client> + Send;
@@ -24,6 +28,14 @@ impl Backbone for Nats {
 
     fn operators_url(&self) -> String {
         self.url_of(NatsUser::Operator)
+    }
+
+    fn operators_servers(&self) -> Servers {
+        self.servers_of(NatsUser::Operator)
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.settings()
     }
 
     fn replicas(&self) -> usize {
@@ -46,6 +58,14 @@ impl Backbone for Cluster {
 
     fn operators_url(&self) -> String {
         self.url_of(NatsUser::Operator)
+    }
+
+    fn operators_servers(&self) -> Servers {
+        self.url_of(NatsUser::Operator).into()
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        vec![("VERBATIM_NATS_OPERATOR_URL", self.url_of(NatsUser::Operator))]
     }
 
     fn replicas(&self) -> usize {

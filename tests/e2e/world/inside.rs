@@ -30,7 +30,7 @@ struct CommandLine {
 
 impl Inside {
     pub async fn start<B: Backbone>(world: &World<B>, clock: Clock) -> Self {
-        let addresses = Addresses { nats: world.nats.url().to_owned(), database: world.database.url.clone() };
+        let addresses = Addresses { nats: world.nats.url().into(), database: world.database.url.clone() };
         let line = [
             "node".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),

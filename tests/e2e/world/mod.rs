@@ -90,6 +90,13 @@ impl World {
         Self::without_a_log(streams).await.with_a_log().await
     }
 
+    /// The same with a nats-server in operator mode, as `verbatim nats init` sets it up.
+    pub async fn in_operator_mode(streams: usize) -> Self {
+        let dir = folder();
+        let (nats, database) = tokio::join!(servers::nats_in_operator_mode(dir.path()), Database::new());
+        Self::of(nats, database, streams, dir).with_a_log().await
+    }
+
     /// The servers as they are before `verbatim migrate` has made the log.
     pub async fn without_a_log(streams: usize) -> Self {
         let dir = folder();
@@ -123,7 +130,8 @@ impl<B: Backbone> World<B> {
 
     /// What `verbatim migrate` makes with the user of an operator. The nodes' user may not.
     async fn with_a_log(self) -> Self {
-        let addresses = Addresses { nats: self.nats.operators_url(), database: self.database.url.clone() };
+        let addresses =
+            Addresses { nats: self.nats.operators_servers(), database: self.database.url.clone() };
         let wanted = Wanted { streams: Some(self.streams), replicas: Some(self.nats.replicas()) };
         app::make_log(&addresses, wanted, self.streams).await.expect("the log is made");
         self
@@ -240,7 +248,7 @@ impl<B: Backbone> World<B> {
         command()
             .args(arguments)
             .env("VERBATIM_NATS_URL", self.nats.url())
-            .env("VERBATIM_NATS_OPERATOR_URL", self.nats.operators_url())
+            .envs(self.nats.settings())
             .env("VERBATIM_DATABASE_URL", &self.database.url)
             .env("VERBATIM_STREAMS", self.streams.to_string())
             .env("VERBATIM_REPLICAS", self.nats.replicas().to_string())

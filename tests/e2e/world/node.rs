@@ -70,6 +70,7 @@ impl Beginning {
     ) -> Self {
         let mut child = command
             .env("VERBATIM_NATS_URL", nats.url())
+            .envs(nats.settings())
             .env("VERBATIM_DATABASE_URL", &database.url)
             .env("VERBATIM_STREAMS", streams.to_string())
             .env("VERBATIM_REPLICAS", nats.replicas().to_string())

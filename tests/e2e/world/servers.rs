@@ -34,6 +34,11 @@ pub async fn nats(dir: &Path) -> Nats {
     start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
 }
 
+pub async fn nats_in_operator_mode(dir: &Path) -> Nats {
+    let options = NatsOptions { operator_mode: true, ..NatsOptions::default() };
+    start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
+}
+
 pub async fn cluster(dir: &Path, n: usize) -> Cluster {
     start_cluster(tools(), &dir.join("cluster"), n, NatsOptions::default())
         .await

@@ -1,0 +1,74 @@
+//! The claims of the operator and the accounts.
+
+use serde_json::{Value, json};
+
+use crate::authority::subjects::{FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, VARZ};
+
+/// The public keys by which the accounts name one another.
+pub(super) struct Names<'a> {
+    pub(super) system: &'a str,
+    pub(super) chat: &'a str,
+    /// The key that signs consumers, and can make nothing else.
+    pub(super) consumers: &'a str,
+}
+
+/// The operator: whose key signs accounts, and which account is the system's.
+pub(super) fn operator(signing_key: &str, system: &str) -> Value {
+    json!({ "type": "operator", "version": 2, "signing_keys": [signing_key], "system_account": system })
+}
+
+/// SYS: the servers themselves. It answers what Verbatim asks of every server.
+pub(super) fn system() -> Value {
+    let exports = json!([{ "name": "varz", "subject": VARZ, "type": "service", "response_type": "Stream" }]);
+    json!({ "type": "account", "version": 2, "limits": limits(0), "exports": exports })
+}
+
+/// CHAT: the log, the nodes, and the person who operates it.
+pub(super) fn chat(names: &Names<'_>) -> Value {
+    let imports = json!([{ "name": "varz", "subject": VARZ, "account": names.system, "type": "service" }]);
+    let exports: Vec<Value> = FOR_CONSUMERS
+        .iter()
+        .map(|(subject, _, is_stream)| {
+            let answers = if *is_stream { "Stream" } else { "Singleton" };
+            json!({ "name": subject, "subject": subject, "type": "service", "response_type": answers })
+        })
+        .collect();
+    json!({ "type": "account", "version": 2, "limits": limits(-1), "imports": imports, "exports": exports })
+}
+
+/// READERS: microservices have an account of their own, because permissions do not cover the reply subject of a request.
+/// In the account of the log, a reader could have the server's answer sent to `chat.>`, and it would be stored as an
+/// event. Answers that cross accounts stay on the reader's side.
+pub(super) fn readers(names: &Names<'_>) -> Value {
+    let imports: Vec<Value> = FOR_CONSUMERS
+        .iter()
+        .map(|(there, here, _)| {
+            let mut import =
+                json!({ "name": there, "subject": there, "account": names.chat, "type": "service" });
+            if there != here {
+                import["local_subject"] = (*here).into();
+            }
+            import
+        })
+        .collect();
+    let template = json!({
+        "pub": { "allow": OF_CONSUMERS }, "sub": { "allow": [INBOX_OF_CONSUMERS] },
+        "subs": 100, "data": -1, "payload": 128 << 10,
+    });
+    let consumers = json!({
+        "kind": "user_scope", "key": names.consumers, "role": "consumer", "template": template,
+        "description": "consumers of the log",
+    });
+    json!({
+        "type": "account", "version": 2, "limits": limits(0), "imports": imports, "signing_keys": [consumers],
+    })
+}
+
+/// The limits of an account: none, but for JetStream, which is `-1` where the account may use it and `0` otherwise.
+fn limits(jetstream: i64) -> Value {
+    json!({
+        "subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1, "wildcards": true, "conn": -1, "leaf": -1,
+        "mem_storage": jetstream, "disk_storage": jetstream, "streams": jetstream, "consumer": jetstream,
+        "max_ack_pending": jetstream,
+    })
+}

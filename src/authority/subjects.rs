@@ -1,0 +1,73 @@
+//! What each user may publish and subscribe to. `deploy/passwords.conf` grants the same to users with passwords.
+
+/// The request by which nodes read the settings that are really in force on every server.
+pub(super) const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
+
+/// What nodes may publish: they append and read. They never change a stream of the log or take anything away from it.
+pub(super) const OF_NODES: &[&str] = &[
+    // Events, typing, and what nodes tell one another.
+    "chat.*.*.*",
+    "audit.*.*",
+    "verbatim.>",
+    // What lies in memory only, and goes with its server.
+    "$JS.API.STREAM.CREATE.PRESENCE",
+    "$JS.API.STREAM.CREATE.KV_verbatim_nodes",
+    "$JS.API.STREAM.CREATE.KV_verbatim_here",
+    "$KV.verbatim_nodes.>",
+    "$KV.verbatim_here.>",
+    // Reading.
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.MSG.GET.*",
+    "$JS.API.DIRECT.GET.>",
+    "$JS.API.CONSUMER.CREATE.>",
+    "$JS.API.CONSUMER.DURABLE.CREATE.>",
+    "$JS.API.CONSUMER.NAMES.*",
+    "$JS.API.CONSUMER.LIST.*",
+    "$JS.API.CONSUMER.INFO.*.*",
+    "$JS.API.CONSUMER.DELETE.*.*",
+    "$JS.API.CONSUMER.MSG.NEXT.*.*",
+    "$JS.ACK.>",
+    "$JS.FC.>",
+    VARZ,
+    // Replies to commands: to programs in READERS, and to people in this account.
+    "_R_.>",
+    "_INBOX.>",
+    "_INBOX_operator.>",
+];
+
+/// What the account of the log answers to the account of consumers: the subject there, and here; whether an answer is a
+/// stream of messages.
+pub(super) const FOR_CONSUMERS: &[(&str, &str, bool)] = &[
+    ("$JS.API.STREAM.NAMES", "log.api.STREAM.NAMES", false),
+    ("$JS.API.STREAM.INFO.*", "log.api.STREAM.INFO.*", false),
+    ("$JS.API.CONSUMER.INFO.*.*", "log.api.CONSUMER.INFO.*.*", false),
+    ("$JS.API.CONSUMER.MSG.NEXT.*.*", "log.api.CONSUMER.MSG.NEXT.*.*", true),
+    ("$JS.ACK.>", "$JS.ACK.>", false),
+    ("verbatim.commands.*.*", "verbatim.commands.*.*", false),
+    ("$SRV.PING.verbatim", "$SRV.PING.verbatim", true),
+    ("$SRV.INFO.verbatim", "$SRV.INFO.verbatim", true),
+];
+
+/// What a consumer may publish, as the template of its key: its name and its tags fill the gaps, and a subject whose tag
+/// is missing is not granted.
+pub(super) const OF_CONSUMERS: &[&str] = &[
+    "log.api.STREAM.NAMES",
+    // With a filter it lists the subjects of a stream, which name every conversation: not for consumers of some
+    // conversations only.
+    "log.api.{{tag(streams)}}.INFO.*",
+    "log.api.CONSUMER.INFO.*.{{name()}}",
+    "log.api.CONSUMER.MSG.NEXT.*.{{name()}}",
+    // Both forms of an acknowledgement, each with exactly as many tokens as it has: a longer or shorter one would have the
+    // name elsewhere, and an acknowledgement can ask for the next message.
+    "$JS.ACK.*.{{name()}}.*.*.*.*.*",
+    "$JS.ACK.*.*.*.{{name()}}.*.*.*.*.*.*",
+    "verbatim.{{tag(bot)}}.{{name()}}.*",
+    "$SRV.PING.{{tag(asks)}}",
+    "$SRV.INFO.{{tag(asks)}}",
+];
+
+/// Where a consumer hears answers.
+pub(super) const INBOX_OF_CONSUMERS: &str = "_INBOX_{{name()}}.>";

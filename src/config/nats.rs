@@ -1,0 +1,163 @@
+//! Where nats-server is, and how this process logs in there.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::{
+    config::{
+        BadSetting,
+        secret::{either, secret},
+    },
+    log::{Login, Servers, Tls},
+};
+
+const CREDENTIALS: &str = "VERBATIM_NATS_CREDENTIALS_FILE";
+const KEY: &str = "VERBATIM_NATS_NKEY_FILE";
+const TOKEN: &str = "VERBATIM_NATS_TOKEN";
+const OPERATOR: &str = "VERBATIM_NATS_OPERATOR_URL";
+const OPERATOR_CREDENTIALS: &str = "VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE";
+const AUTHORITIES: &str = "VERBATIM_NATS_CA_FILE";
+const CERTIFICATE: &str = "VERBATIM_NATS_CERT_FILE";
+const CERTIFICATE_KEY: &str = "VERBATIM_NATS_KEY_FILE";
+
+/// Where nats-server is, and how to log in.
+#[derive(Debug, Clone, Args)]
+pub(super) struct NatsSettings {
+    /// URL of nats-server, with user and password percent-encoded: nats://user:password@host:4222. Separate the URLs
+    /// of several servers by commas. Leave user and password out with one of the files below.
+    #[arg(long, env = "VERBATIM_NATS_URL", value_name = "URL", hide_env_values = true)]
+    nats_url: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_URL.
+    #[arg(long, env = "VERBATIM_NATS_URL_FILE", value_name = "FILE")]
+    nats_url_file: Option<PathBuf>,
+
+    /// The `.creds` file of this process, as `verbatim nats init` makes it for a nats-server in operator mode.
+    #[arg(long, env = CREDENTIALS, value_name = "FILE")]
+    nats_credentials_file: Option<PathBuf>,
+
+    /// File with the private NKey of this process (SU…), for a nats-server that knows the public one.
+    #[arg(long, env = KEY, value_name = "FILE")]
+    nats_nkey_file: Option<PathBuf>,
+
+    /// Token that nats-server asks of everybody.
+    #[arg(long, env = TOKEN, value_name = "TOKEN", hide_env_values = true)]
+    nats_token: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_TOKEN.
+    #[arg(long, env = "VERBATIM_NATS_TOKEN_FILE", value_name = "FILE")]
+    nats_token_file: Option<PathBuf>,
+
+    /// File with the certificates of the authorities that sign the certificates of nats-server (PEM), besides those of
+    /// the system.
+    #[arg(long, env = AUTHORITIES, value_name = "FILE")]
+    nats_ca_file: Option<PathBuf>,
+
+    /// File with the certificate that this process shows nats-server (PEM).
+    #[arg(long, env = CERTIFICATE, value_name = "FILE")]
+    nats_cert_file: Option<PathBuf>,
+
+    /// File with the private key of that certificate (PEM).
+    #[arg(long, env = CERTIFICATE_KEY, value_name = "FILE")]
+    nats_key_file: Option<PathBuf>,
+
+    /// URL of nats-server with a user that may make and change streams. Only `migrate`, `log` and `consumers` use this
+    /// setting; without it, they use VERBATIM_NATS_URL.
+    #[arg(long, env = OPERATOR, value_name = "URL", hide_env_values = true)]
+    nats_operator_url: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_OPERATOR_URL.
+    #[arg(long, env = "VERBATIM_NATS_OPERATOR_URL_FILE", value_name = "FILE")]
+    nats_operator_url_file: Option<PathBuf>,
+
+    /// The `.creds` file of a user that may make and change streams.
+    #[arg(long, env = OPERATOR_CREDENTIALS, value_name = "FILE")]
+    nats_operator_credentials_file: Option<PathBuf>,
+}
+
+impl NatsSettings {
+    /// nats-server with the login of this process.
+    pub(super) fn servers(&self) -> Result<Servers, BadSetting> {
+        let url = either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?;
+        let servers = Servers::from(url).with_login(self.login()?).with_tls(self.tls()?);
+        self.checked(servers, "VERBATIM_NATS_URL")
+    }
+
+    /// nats-server with the login of an operator, if there is one.
+    pub(super) fn operators(&self) -> Result<Servers, BadSetting> {
+        let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
+        let has_url = url.is_some() || file.is_some();
+        let login = match &self.nats_operator_credentials_file {
+            Some(file) => Some(Login::Credentials(secret(file, OPERATOR_CREDENTIALS)?)),
+            None if has_url => None,
+            None => return self.servers(),
+        };
+        let (url, name) = match has_url {
+            true => (either(url, file, OPERATOR)?, OPERATOR),
+            false => (
+                either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?,
+                "VERBATIM_NATS_URL",
+            ),
+        };
+        self.checked(Servers::from(url).with_login(login).with_tls(self.tls()?), name)
+    }
+
+    /// Whether a setting names nats-server.
+    pub(super) fn is_set(&self) -> bool {
+        let (urls, files) =
+            ([&self.nats_url, &self.nats_operator_url], [&self.nats_url_file, &self.nats_operator_url_file]);
+        urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
+    }
+
+    fn checked(&self, servers: Servers, name: &str) -> Result<Servers, BadSetting> {
+        match servers.can_be_used() {
+            Ok(()) => Ok(servers),
+            Err(bad) => Err(BadSetting(format!("{name} cannot be used: {bad}"))),
+        }
+    }
+
+    fn login(&self) -> Result<Option<Login>, BadSetting> {
+        let token = self.nats_token.as_ref();
+        let has_token = token.is_some() || self.nats_token_file.is_some();
+        match (&self.nats_credentials_file, &self.nats_nkey_file, has_token) {
+            (None, None, false) => Ok(None),
+            (Some(file), None, false) => Ok(Some(Login::Credentials(secret(file, CREDENTIALS)?))),
+            (None, Some(file), false) => Ok(Some(Login::Key(secret(file, KEY)?))),
+            (None, None, true) => {
+                either(token, self.nats_token_file.as_ref(), TOKEN).map(|token| Some(Login::Token(token)))
+            }
+            _ => Err(BadSetting(format!(
+                "{CREDENTIALS}, {KEY} and {TOKEN} are ways to log in, and more than one of them is set: keep one"
+            ))),
+        }
+    }
+
+    fn tls(&self) -> Result<Tls, BadSetting> {
+        let authorities = self.nats_ca_file.clone();
+        let certificate = match (&self.nats_cert_file, &self.nats_key_file) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => Some((certificate.clone(), key.clone())),
+            (Some(_), None) => {
+                return Err(BadSetting(format!(
+                    "{CERTIFICATE} is set, and {CERTIFICATE_KEY} is not: set both"
+                )));
+            }
+            (None, Some(_)) => {
+                return Err(BadSetting(format!(
+                    "{CERTIFICATE_KEY} is set, and {CERTIFICATE} is not: set both"
+                )));
+            }
+        };
+        for (file, name) in [
+            (&self.nats_ca_file, AUTHORITIES),
+            (&self.nats_cert_file, CERTIFICATE),
+            (&self.nats_key_file, CERTIFICATE_KEY),
+        ] {
+            if let Some(file) = file {
+                secret(file, name)?;
+            }
+        }
+        Ok(Tls { authorities, certificate })
+    }
+}
