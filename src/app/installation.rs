@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     credentials,
     domain::{Epoch, Time},
-    log::{Layout, Log, Mended, OpenError, Servers, Signal, Unavailable, Wanted},
+    log::{Layout, Log, Mended, NatsServers, OpenError, Signal, Unavailable, Wanted},
     supervise::Supervisor,
     views,
 };
@@ -82,7 +82,7 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
 /// process may have made the log in the meantime.
 async fn log(
     pool: &PgPool,
-    nats: &Servers,
+    nats: &NatsServers,
     wanted: Wanted,
     streams: usize,
     tasks: &Supervisor,
@@ -220,7 +220,7 @@ pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<
 /// Opens the log of an installation and changes nothing; `None` if the installation never had a log.
 pub(crate) async fn look_at_log(
     pool: &PgPool,
-    nats: &Servers,
+    nats: &NatsServers,
     wanted: Wanted,
 ) -> Result<Option<Log>, AppError> {
     if let Some(epoch) = accounts::epoch_of_log(pool).await? {
@@ -233,7 +233,12 @@ pub(crate) async fn look_at_log(
     }
 }
 
-async fn its_log(nats: &Servers, wanted: Wanted, epoch: Epoch, tasks: &Supervisor) -> Result<Log, AppError> {
+async fn its_log(
+    nats: &NatsServers,
+    wanted: Wanted,
+    epoch: Epoch,
+    tasks: &Supervisor,
+) -> Result<Log, AppError> {
     let log = Log::open(nats, wanted, tasks).await?;
     if *log.epoch() == epoch {
         return Ok(log);
@@ -246,7 +251,7 @@ async fn its_log(nats: &Servers, wanted: Wanted, epoch: Epoch, tasks: &Superviso
 pub(super) async fn await_log(
     health: &Health,
     pool: &PgPool,
-    nats: &Servers,
+    nats: &NatsServers,
     wanted: Wanted,
     tasks: &Supervisor,
 ) -> Result<Log, AppError> {

@@ -4,13 +4,13 @@ use std::{net::SocketAddr, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock::Clock, log::Servers, projector::Consent, supervise::Supervisor};
+use crate::{clock::Clock, log::NatsServers, projector::Consent, supervise::Supervisor};
 
 /// The addresses of the servers.
 #[derive(Debug, Clone)]
 pub struct Addresses {
     /// nats-server.
-    pub nats: Servers,
+    pub nats: NatsServers,
     /// Postgres.
     pub database: String,
 }

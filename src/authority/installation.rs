@@ -1,7 +1,7 @@
 //! All keys and files of a new installation of NATS.
 
 use crate::authority::{
-    Key,
+    NKey,
     accounts::{self, Names},
     token::{Said, signed},
     user,
@@ -37,7 +37,7 @@ pub(crate) const FILES: [&str; 10] = [
 ];
 
 /// A file of an installation.
-pub(crate) struct Written {
+pub(crate) struct NewFile {
     /// Its name.
     pub(crate) name: &'static str,
     /// Its content.
@@ -47,9 +47,9 @@ pub(crate) struct Written {
 }
 
 /// The files of a new installation, with new keys. The last one is [`ACCOUNTS`].
-pub(crate) fn installation(at: i64) -> Vec<Written> {
-    let (operator, signing) = (Key::of_operator(), Key::of_operator());
-    let [system, chat, readers, consumers] = [(); 4].map(|()| Key::of_account());
+pub(crate) fn installation(at: i64) -> Vec<NewFile> {
+    let (operator, signing) = (NKey::of_operator(), NKey::of_operator());
+    let [system, chat, readers, consumers] = [(); 4].map(|()| NKey::of_account());
     let (system_name, chat_name, readers_name) = (system.public(), chat.public(), readers.public());
     let names = Names { system: &system_name, chat: &chat_name, consumers: &consumers.public() };
     let account =
@@ -78,8 +78,8 @@ pub(crate) fn installation(at: i64) -> Vec<Written> {
         account(&chat_name, "CHAT", accounts::chat(&names)),
         account(&readers_name, "READERS", accounts::readers(&names)),
     );
-    let secret = |name, text| Written { name, text, is_secret: true };
-    let seed = |name, key: &Key| secret(name, key.seed() + "\n");
+    let secret = |name, text| NewFile { name, text, is_secret: true };
+    let seed = |name, key: &NKey| secret(name, key.seed() + "\n");
     vec![
         seed("operator.nk", &operator),
         seed(OPERATOR_KEY, &signing),
@@ -90,7 +90,7 @@ pub(crate) fn installation(at: i64) -> Vec<Written> {
         secret(NODE, user::node(&chat, at)),
         secret(OPERATOR, user::operator(&chat, at)),
         secret(SYSTEM, user::system(&system, at)),
-        Written { name: ACCOUNTS, text: conf, is_secret: false },
+        NewFile { name: ACCOUNTS, text: conf, is_secret: false },
     ]
 }
 

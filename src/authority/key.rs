@@ -5,20 +5,20 @@ use std::fmt;
 use nkeys::KeyPair;
 
 /// A private key of an operator, an account or a user.
-pub(crate) struct Key(KeyPair);
+pub(crate) struct NKey(KeyPair);
 
 /// The text is no private key of the wanted kind. The message never repeats the text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is no private key of {0}: its text begins with {1}")]
-pub(crate) struct BadKey(&'static str, &'static str);
+pub(crate) struct BadNKey(&'static str, &'static str);
 
-impl fmt::Debug for Key {
+impl fmt::Debug for NKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Key").field(&self.public()).finish()
+        f.debug_tuple("NKey").field(&self.public()).finish()
     }
 }
 
-impl Key {
+impl NKey {
     /// A new key of an operator.
     pub(super) fn of_operator() -> Self {
         Self(KeyPair::new_operator())
@@ -35,8 +35,8 @@ impl Key {
     }
 
     /// Reads the private key of an account.
-    pub(crate) fn account(text: &str) -> Result<Self, BadKey> {
-        Self::read(text, "SA").ok_or(BadKey("an account", "SA"))
+    pub(crate) fn account(text: &str) -> Result<Self, BadNKey> {
+        Self::read(text, "SA").ok_or(BadNKey("an account", "SA"))
     }
 
     fn read(text: &str, kind: &str) -> Option<Self> {

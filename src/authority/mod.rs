@@ -14,4 +14,4 @@ mod user;
 pub(crate) use installation::{
     ACCOUNTS, CHAT_KEY, CONSUMERS_KEY, FILES, NODE, OPERATOR, OPERATOR_KEY, SYSTEM, installation,
 };
-pub(crate) use key::Key;
+pub(crate) use key::NKey;

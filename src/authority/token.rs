@@ -4,7 +4,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use serde_json::{Value, json};
 
-use crate::authority::Key;
+use crate::authority::NKey;
 
 const HEADER: &str = r#"{"typ":"JWT","alg":"ed25519-nkey"}"#;
 
@@ -22,7 +22,7 @@ pub(super) struct Said<'a> {
 }
 
 /// The signed text.
-pub(super) fn signed(by: &Key, said: Said<'_>) -> String {
+pub(super) fn signed(by: &NKey, said: Said<'_>) -> String {
     let Said { subject, name, at, expires, nats } = said;
     let mut claims = json!({ "iat": at, "iss": by.public(), "name": name, "sub": subject, "nats": nats });
     if let Some(expires) = expires {
@@ -31,7 +31,7 @@ pub(super) fn signed(by: &Key, said: Said<'_>) -> String {
     sign(by, claims)
 }
 
-fn sign(by: &Key, mut claims: Value) -> String {
+fn sign(by: &NKey, mut claims: Value) -> String {
     // Servers tell two JWTs of one account apart by this id, so it follows from the content.
     claims["jti"] = "".into();
     let id = digest(&SHA256, claims.to_string().as_bytes());
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_signature_is_over_header_and_payload() {
-        let key = Key::of_account();
+        let key = NKey::of_account();
         let said = Said { subject: "U", name: "n", at: 1, expires: Some(2), nats: json!({ "type": "user" }) };
         let token = signed(&key, said);
         let (text, signature) = token.rsplit_once('.').expect("three parts");

@@ -55,7 +55,7 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
 /// Both servers, with the login of this user of NATS.
 fn addresses(servers: &dev::Servers, user: dev::NatsUser) -> Result<Addresses, Failed> {
     let nats = match servers.nats.credentials(user)? {
-        Some(creds) => log::Servers::from(servers.nats.url()).with_credentials(&creds),
+        Some(creds) => log::NatsServers::from(servers.nats.url()).with_credentials(&creds),
         None => servers.nats.url_of(user).into(),
     };
     Ok(Addresses { nats, database: servers.postgres.url().to_owned() })

@@ -9,7 +9,7 @@ use crate::{
         BadSetting,
         secret::{either, secret},
     },
-    log::{Login, Servers, Tls},
+    log::{NatsLogin, NatsServers, NatsTls},
 };
 
 const CREDENTIALS: &str = "VERBATIM_NATS_CREDENTIALS_FILE";
@@ -78,18 +78,18 @@ pub(super) struct NatsSettings {
 
 impl NatsSettings {
     /// nats-server with the login of this process.
-    pub(super) fn servers(&self) -> Result<Servers, BadSetting> {
+    pub(super) fn servers(&self) -> Result<NatsServers, BadSetting> {
         let url = either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?;
-        let servers = Servers::from(url).with_login(self.login()?).with_tls(self.tls()?);
+        let servers = NatsServers::from(url).with_login(self.login()?).with_tls(self.tls()?);
         self.checked(servers, "VERBATIM_NATS_URL")
     }
 
     /// nats-server with the login of an operator, if there is one.
-    pub(super) fn operators(&self) -> Result<Servers, BadSetting> {
+    pub(super) fn operators(&self) -> Result<NatsServers, BadSetting> {
         let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
         let has_url = url.is_some() || file.is_some();
         let login = match &self.nats_operator_credentials_file {
-            Some(file) => Some(Login::Credentials(secret(file, OPERATOR_CREDENTIALS)?)),
+            Some(file) => Some(NatsLogin::Credentials(secret(file, OPERATOR_CREDENTIALS)?)),
             None if has_url => None,
             None => return self.servers(),
         };
@@ -100,7 +100,7 @@ impl NatsSettings {
                 "VERBATIM_NATS_URL",
             ),
         };
-        self.checked(Servers::from(url).with_login(login).with_tls(self.tls()?), name)
+        self.checked(NatsServers::from(url).with_login(login).with_tls(self.tls()?), name)
     }
 
     /// Whether a setting names nats-server.
@@ -110,22 +110,22 @@ impl NatsSettings {
         urls.iter().any(|url| url.is_some()) || files.iter().any(|file| file.is_some())
     }
 
-    fn checked(&self, servers: Servers, name: &str) -> Result<Servers, BadSetting> {
+    fn checked(&self, servers: NatsServers, name: &str) -> Result<NatsServers, BadSetting> {
         match servers.can_be_used() {
             Ok(()) => Ok(servers),
             Err(bad) => Err(BadSetting(format!("{name} cannot be used: {bad}"))),
         }
     }
 
-    fn login(&self) -> Result<Option<Login>, BadSetting> {
+    fn login(&self) -> Result<Option<NatsLogin>, BadSetting> {
         let token = self.nats_token.as_ref();
         let has_token = token.is_some() || self.nats_token_file.is_some();
         match (&self.nats_credentials_file, &self.nats_nkey_file, has_token) {
             (None, None, false) => Ok(None),
-            (Some(file), None, false) => Ok(Some(Login::Credentials(secret(file, CREDENTIALS)?))),
-            (None, Some(file), false) => Ok(Some(Login::Key(secret(file, KEY)?))),
+            (Some(file), None, false) => Ok(Some(NatsLogin::Credentials(secret(file, CREDENTIALS)?))),
+            (None, Some(file), false) => Ok(Some(NatsLogin::Key(secret(file, KEY)?))),
             (None, None, true) => {
-                either(token, self.nats_token_file.as_ref(), TOKEN).map(|token| Some(Login::Token(token)))
+                either(token, self.nats_token_file.as_ref(), TOKEN).map(|token| Some(NatsLogin::Token(token)))
             }
             _ => Err(BadSetting(format!(
                 "{CREDENTIALS}, {KEY} and {TOKEN} are ways to log in, and more than one of them is set: keep one"
@@ -133,7 +133,7 @@ impl NatsSettings {
         }
     }
 
-    fn tls(&self) -> Result<Tls, BadSetting> {
+    fn tls(&self) -> Result<NatsTls, BadSetting> {
         let authorities = self.nats_ca_file.clone();
         let certificate = match (&self.nats_cert_file, &self.nats_key_file) {
             (None, None) => None,
@@ -158,6 +158,6 @@ impl NatsSettings {
                 secret(file, name)?;
             }
         }
-        Ok(Tls { authorities, certificate })
+        Ok(NatsTls { authorities, certificate })
     }
 }

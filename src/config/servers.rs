@@ -26,12 +26,12 @@ pub struct ServerSettings {
 
 impl ServerSettings {
     /// nats-server, with the login of this process.
-    pub fn nats(&self) -> Result<log::Servers, BadSetting> {
+    pub fn nats(&self) -> Result<log::NatsServers, BadSetting> {
         self.nats.servers()
     }
 
     /// nats-server, with the login of the user that may make and change streams; without one, [`Self::nats`].
-    pub fn operators_nats(&self) -> Result<log::Servers, BadSetting> {
+    pub fn operators_nats(&self) -> Result<log::NatsServers, BadSetting> {
         self.nats.operators()
     }
 

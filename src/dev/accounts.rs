@@ -1,13 +1,11 @@
 //! The accounts of a private nats-server: the files of `verbatim nats init`, made at the first start.
 
 use crate::{
-    authority::{ACCOUNTS, CHAT_KEY, FILES, Key, NODE, OPERATOR, SYSTEM, installation},
+    authority::{ACCOUNTS, CHAT_KEY, FILES, NKey, installation},
     clock::Clock,
     dev::{
         DevError,
         folder::{Folder, PRIVATE, READABLE},
-        home::{DATA, Home},
-        nats::NatsUser,
     },
 };
 
@@ -16,24 +14,11 @@ const STREAMS: &str = "jetstream";
 /// The folder of the account of the log there, while it was an account of the configuration file.
 const BEFORE: &str = "CHAT";
 
-impl NatsUser {
-    /// The file by which the user logs in to a server in operator mode. A reader has none of its own: it is one of the
-    /// consumers, which are added by a command.
-    pub(super) fn file(self) -> Option<&'static str> {
-        match self {
-            Self::Verbatim => Some(NODE),
-            Self::Operator => Some(OPERATOR),
-            Self::Reader => None,
-            Self::System => Some(SYSTEM),
-        }
-    }
-}
-
 /// Makes the files of the accounts if they are missing. The last file that is written says that all are there.
-pub(super) fn make(home: &Home) -> Result<(), DevError> {
-    if home.folder.read(ACCOUNTS)?.is_none() {
+pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
+    if folder.read(ACCOUNTS)?.is_none() {
         for file in installation(Clock::system().now().datetime().unix_timestamp()) {
-            home.folder.write(file.name, &file.text, if file.is_secret { PRIVATE } else { READABLE })?;
+            folder.write(file.name, &file.text, if file.is_secret { PRIVATE } else { READABLE })?;
         }
     }
     Ok(())
@@ -42,10 +27,10 @@ pub(super) fn make(home: &Home) -> Result<(), DevError> {
 /// Hands the streams of an older version over to the account of the log. That version had its accounts in the
 /// configuration, where their names were names of folders; in operator mode the folder has the public key of the account.
 /// It is one rename, so that it has happened or not.
-pub(super) fn adopt_streams(home: &Home) -> Result<(), DevError> {
-    let key = home.folder.read(CHAT_KEY)?.unwrap_or_default();
-    match Key::account(&key) {
-        Ok(key) => home.folder.rename_below(&[DATA, STREAMS], BEFORE, &key.public()),
+pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError> {
+    let key = folder.read(CHAT_KEY)?.unwrap_or_default();
+    match NKey::account(&key) {
+        Ok(key) => folder.rename_below(&[data, STREAMS], BEFORE, &key.public()),
         Err(_) => Ok(()),
     }
 }

@@ -7,13 +7,16 @@ use std::{
 
 use async_nats::{Client, ConnectError, ConnectOptions};
 
-use crate::dev::{
-    DevError, Tools, accounts,
-    folder::{PRIVATE, READABLE},
-    home::{Home, PASSWORDS},
-    process::{EndBy, Process, command, end_stale},
-    secret::new_password,
-    start::start,
+use crate::{
+    authority::{NODE, OPERATOR, SYSTEM},
+    dev::{
+        DevError, Tools, accounts,
+        folder::{PRIVATE, READABLE},
+        home::{DATA, Home, PASSWORDS},
+        process::{EndBy, Process, command, end_stale},
+        secret::new_password,
+        start::start,
+    },
 };
 
 /// The options of a private nats-server. The default is the server of `verbatim dev`.
@@ -84,6 +87,17 @@ impl NatsUser {
         }
     }
 
+    /// The file by which the user logs in to a server in operator mode. A reader has none of its own: it is one of the
+    /// consumers.
+    fn file(self) -> Option<&'static str> {
+        match self {
+            Self::Verbatim => Some(NODE),
+            Self::Operator => Some(OPERATOR),
+            Self::Reader => None,
+            Self::System => Some(SYSTEM),
+        }
+    }
+
     /// The variable of the configuration that holds the user's password.
     pub fn variable(self) -> &'static str {
         match self {
@@ -112,8 +126,8 @@ pub async fn start_nats(tools: &Tools, dir: &Path, options: NatsOptions) -> Resu
     end_stale(&home, EndBy::Term).await;
     let passwords = passwords(&home)?;
     if options.accounts == Accounts::Operator {
-        accounts::make(&home)?;
-        accounts::adopt_streams(&home)?;
+        accounts::make(&home.folder)?;
+        accounts::adopt_streams(&home.folder, DATA)?;
     }
     let setup = Setup { program: tools.nats_server.clone(), home, passwords, options };
     let (port, process) = setup.start().await?;

@@ -7,12 +7,14 @@ use std::{
     path::Path,
 };
 
-use crate::authority::{CONSUMERS_KEY, NODE, OPERATOR, OPERATOR_KEY, SYSTEM};
-use crate::dev::{
-    DevError, Nats, NatsOptions, Postgres, PostgresOptions, Tools,
-    error::cannot_use,
-    folder::{Folder, PRIVATE},
-    start_nats, start_postgres,
+use crate::{
+    authority::{CONSUMERS_KEY, NODE, OPERATOR, OPERATOR_KEY, SYSTEM},
+    dev::{
+        DevError, Nats, NatsOptions, Postgres, PostgresOptions, Tools,
+        error::cannot_use,
+        folder::{Folder, PRIVATE},
+        start_nats, start_postgres,
+    },
 };
 
 /// The file with the addresses and credentials.

@@ -20,16 +20,16 @@ const AFTER_REFUSAL: Duration = Duration::from_millis(500);
 
 /// The servers of a log: their URLs, and the proof of our identity where the URLs have none.
 #[derive(Clone)]
-pub struct Servers {
+pub struct NatsServers {
     /// A comma-separated list, which may have user and password.
     urls: String,
-    login: Option<Login>,
-    tls: Tls,
+    login: Option<NatsLogin>,
+    tls: NatsTls,
 }
 
 /// A proof of our identity that stands in a file of its own.
 #[derive(Clone, PartialEq, Eq)]
-pub(crate) enum Login {
+pub(crate) enum NatsLogin {
     /// The text of a `.creds` file: a JWT and its private key.
     Credentials(String),
     /// The private key of a user that the server knows by its public key.
@@ -40,58 +40,58 @@ pub(crate) enum Login {
 
 /// Files for TLS to the servers.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tls {
+pub(crate) struct NatsTls {
     /// The authorities of the servers' certificates, besides those of the system.
     pub(crate) authorities: Option<PathBuf>,
     /// Our own certificate, and its key.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
-impl fmt::Debug for Servers {
+impl fmt::Debug for NatsServers {
     /// Neither the URLs nor the login: both have secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Servers").finish_non_exhaustive()
+        f.debug_struct("NatsServers").finish_non_exhaustive()
     }
 }
 
-impl From<&str> for Servers {
+impl From<&str> for NatsServers {
     fn from(urls: &str) -> Self {
-        Self { urls: urls.into(), login: None, tls: Tls::default() }
+        Self { urls: urls.into(), login: None, tls: NatsTls::default() }
     }
 }
 
-impl From<&String> for Servers {
+impl From<&String> for NatsServers {
     fn from(urls: &String) -> Self {
         urls.as_str().into()
     }
 }
 
-impl From<String> for Servers {
+impl From<String> for NatsServers {
     fn from(urls: String) -> Self {
         urls.as_str().into()
     }
 }
 
-impl From<&Servers> for Servers {
-    fn from(servers: &Servers) -> Self {
+impl From<&NatsServers> for NatsServers {
+    fn from(servers: &NatsServers) -> Self {
         servers.clone()
     }
 }
 
-impl Servers {
+impl NatsServers {
     /// The same servers with a login that their URLs do not have.
-    pub(crate) fn with_login(self, login: Option<Login>) -> Self {
+    pub(crate) fn with_login(self, login: Option<NatsLogin>) -> Self {
         Self { login, ..self }
     }
 
     /// The same servers with files for TLS.
-    pub(crate) fn with_tls(self, tls: Tls) -> Self {
+    pub(crate) fn with_tls(self, tls: NatsTls) -> Self {
         Self { tls, ..self }
     }
 
     /// The same servers with the login of a `.creds` text.
     pub fn with_credentials(self, creds: &str) -> Self {
-        self.with_login(Some(Login::Credentials(creds.into())))
+        self.with_login(Some(NatsLogin::Credentials(creds.into())))
     }
 
     /// Whether the servers can be reached and asked with what is known of them.
@@ -109,17 +109,17 @@ impl Servers {
                 ));
             }
             (None, _) => parsed.options(),
-            (Some(Login::Token(token)), None) => ConnectOptions::with_token(token.clone()),
-            (Some(Login::Key(seed)), None) if seed.starts_with("SU") => {
+            (Some(NatsLogin::Token(token)), None) => ConnectOptions::with_token(token.clone()),
+            (Some(NatsLogin::Key(seed)), None) if seed.starts_with("SU") => {
                 ConnectOptions::with_nkey(seed.clone())
             }
-            (Some(Login::Key(_)), None) => {
+            (Some(NatsLogin::Key(_)), None) => {
                 return Err(BadUrl(
                     "the file with the login has no private NKey of a user, which begins with SU".into(),
                 ));
             }
             // The library wants a line break behind the last line, which settings lose.
-            (Some(Login::Credentials(creds)), None) => {
+            (Some(NatsLogin::Credentials(creds)), None) => {
                 ConnectOptions::with_credentials(&format!("{creds}\n"))
                     .map_err(|_| BadUrl("the file with the login is no `.creds` file".into()))?
             }
@@ -222,7 +222,7 @@ pub(super) struct Noted {
 }
 
 /// Connects to one of the servers.
-pub(super) async fn connect(servers: &Servers, noted: Noted) -> Result<Client, OpenError> {
+pub(super) async fn connect(servers: &NatsServers, noted: Noted) -> Result<Client, OpenError> {
     let mut refusals = 0;
     loop {
         let (addresses, options) = servers.options()?;
@@ -353,7 +353,8 @@ mod tests {
             "nats://:hunter2@one",
             "nats://u:hunter2%FF@one",
         ] {
-            let said = Servers::from(wrong).can_be_used().err().map(|bad| OpenError::from(bad).to_string());
+            let said =
+                NatsServers::from(wrong).can_be_used().err().map(|bad| OpenError::from(bad).to_string());
             let said = said.unwrap_or_else(|| panic!("{wrong} is taken"));
             assert!(said.contains("VERBATIM_NATS_URL") && !said.contains("hunter2"), "{said}");
         }
@@ -361,13 +362,14 @@ mod tests {
 
     #[test]
     fn two_logins_at_once_are_refused_and_no_secret_is_shown() {
-        let token = || Some(Login::Token("hunter2".into()));
-        assert!(Servers::from("nats://one").with_login(token()).can_be_used().is_ok());
+        let token = || Some(NatsLogin::Token("hunter2".into()));
+        assert!(NatsServers::from("nats://one").with_login(token()).can_be_used().is_ok());
         for urls in ["nats://u:p@one", "nats://token@one", "nats://one,nats://u:p@two"] {
-            let said = Servers::from(urls).with_login(token()).can_be_used().map_err(|bad| bad.to_string());
+            let said =
+                NatsServers::from(urls).with_login(token()).can_be_used().map_err(|bad| bad.to_string());
             assert!(said.is_err_and(|said| said.contains("one way to log in")), "{urls}");
         }
-        let creds = Servers::from("nats://one").with_credentials("hunter2");
+        let creds = NatsServers::from("nats://one").with_credentials("hunter2");
         assert!(creds.can_be_used().is_err_and(|bad| bad.to_string().contains("no `.creds` file")));
         assert!(!format!("{creds:?}").contains("hunter2"));
     }

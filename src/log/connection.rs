@@ -9,7 +9,7 @@ use tokio::{sync::watch, time::Instant};
 use crate::{
     domain::{ConversationId, Epoch},
     log::{
-        connect::{self, Servers},
+        connect::{self, NatsServers},
         errors::OpenError,
         limits::REQUEST_TIMEOUT,
         memory::{
@@ -60,7 +60,7 @@ struct Connection {
 }
 
 impl Connection {
-    async fn to(servers: Servers) -> Result<Self, OpenError> {
+    async fn to(servers: NatsServers) -> Result<Self, OpenError> {
         let (connections, works) = (watch::Sender::new(0), watch::Sender::new(true));
         let refusals = Refusals::default();
         let noted = connect::Noted {
@@ -114,7 +114,7 @@ impl Connection {
 impl Log {
     /// Connects to one of the servers and looks at the log that is there. Nothing is made or changed.
     pub async fn open(
-        servers: impl Into<Servers>,
+        servers: impl Into<NatsServers>,
         wanted: Wanted,
         tasks: &Supervisor,
     ) -> Result<Self, OpenError> {
@@ -126,7 +126,7 @@ impl Log {
     /// The same, but makes a log where there is none, with so many streams unless `wanted` says another number. A
     /// log that has lost a stream stays lost.
     pub async fn make(
-        servers: impl Into<Servers>,
+        servers: impl Into<NatsServers>,
         wanted: Wanted,
         streams: usize,
         tasks: &Supervisor,
@@ -138,7 +138,7 @@ impl Log {
 
     /// Makes the streams that a log has lost, empty, and begins a new epoch.
     pub async fn make_what_is_missing(
-        servers: impl Into<Servers>,
+        servers: impl Into<NatsServers>,
         wanted: Wanted,
         streams: usize,
         tasks: &Supervisor,
@@ -149,7 +149,7 @@ impl Log {
     }
 
     /// Begins a new epoch of a log at the same positions. No cursor of the old epoch counts in it.
-    pub async fn begin_epoch(servers: impl Into<Servers>) -> Result<Epoch, OpenError> {
+    pub async fn begin_epoch(servers: impl Into<NatsServers>) -> Result<Epoch, OpenError> {
         layout::begin_epoch(&Connection::to(servers.into()).await?.maker).await
     }
 

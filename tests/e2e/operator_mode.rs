@@ -156,7 +156,7 @@ async fn the_data_of_an_older_dev_mode_are_taken_over() {
     for _ in 0..2 {
         let newer = dev::start_nats(tools(), &home, NatsOptions::default()).await.expect("it starts");
         let creds = newer.credentials(NatsUser::Verbatim).expect("a file").expect("credentials");
-        let servers = verbatim::log::Servers::from(newer.url()).with_credentials(&creds);
+        let servers = verbatim::log::NatsServers::from(newer.url()).with_credentials(&creds);
         let log = Log::open(servers, Wanted::default(), &Supervisor::new()).await.expect("the same log");
         assert_eq!(*log.epoch(), epoch);
         newer.stop().await;

@@ -110,8 +110,8 @@ impl Nats {
     }
 
     /// How `user` reaches the log.
-    pub fn servers_of(&self, user: NatsUser) -> verbatim::log::Servers {
-        let servers = verbatim::log::Servers::from(self.url_of(user));
+    pub fn servers_of(&self, user: NatsUser) -> verbatim::log::NatsServers {
+        let servers = verbatim::log::NatsServers::from(self.url_of(user));
         match self.server.credentials(user).expect("the file can be read") {
             Some(creds) => servers.with_credentials(&creds),
             None => servers,

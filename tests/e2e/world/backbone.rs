@@ -1,7 +1,7 @@
 //! What the log of a story lies on: one nats-server, or a cluster of them.
 
 use async_nats::Client;
-use verbatim::{dev::NatsUser, log::Servers};
+use verbatim::{dev::NatsUser, log::NatsServers};
 
 use crate::servers::{Cluster, Nats};
 
@@ -12,7 +12,7 @@ pub trait Backbone: Sync {
     /// With the user that may make and change streams.
     fn operators_url(&self) -> String;
     /// How the operator reaches the log.
-    fn operators_servers(&self) -> Servers;
+    fn operators_servers(&self) -> NatsServers;
     /// The settings by which the program logs in, besides the URL of the nodes.
     fn settings(&self) -> Vec<(&'static str, String)>;
     /// Copies of each stream.
@@ -30,7 +30,7 @@ impl Backbone for Nats {
         self.url_of(NatsUser::Operator)
     }
 
-    fn operators_servers(&self) -> Servers {
+    fn operators_servers(&self) -> NatsServers {
         self.servers_of(NatsUser::Operator)
     }
 
@@ -60,7 +60,7 @@ impl Backbone for Cluster {
         self.url_of(NatsUser::Operator)
     }
 
-    fn operators_servers(&self) -> Servers {
+    fn operators_servers(&self) -> NatsServers {
         self.url_of(NatsUser::Operator).into()
     }
 
