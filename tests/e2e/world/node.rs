@@ -70,7 +70,8 @@ impl Beginning {
     ) -> Self {
         let mut child = command
             .env("VERBATIM_NATS_URL", nats.url())
-            .envs(nats.settings())
+            // A node is given the login of nodes alone.
+            .envs(nats.settings().into_iter().filter(|(name, _)| *name == "VERBATIM_NATS_CREDENTIALS_FILE"))
             .env("VERBATIM_DATABASE_URL", &database.url)
             .env("VERBATIM_STREAMS", streams.to_string())
             .env("VERBATIM_REPLICAS", nats.replicas().to_string())
