@@ -52,9 +52,9 @@ impl Access {
         accounts::find(&self.pool, me).await?.ok_or(AccessError::NoAccount)
     }
 
-    /// Changes what others see of the caller.
-    pub async fn change(&self, me: UserId, changes: &AccountChanges) -> Result<Account, AccessError> {
-        let stamp = Stamp::now(&self.clock, By::account(me));
+    /// Changes what others see of a user.
+    pub async fn change(&self, me: UserId, by: By, changes: &AccountChanges) -> Result<Account, AccessError> {
+        let stamp = Stamp::now(&self.clock, by);
         match accounts::change(&self.pool, me, changes, stamp).await? {
             Some(changed) => {
                 tell("a changed account", self.commands.user_changed(me)).await;

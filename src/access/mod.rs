@@ -4,6 +4,7 @@
 //! [`credentials`](crate::credentials).
 
 mod accounts;
+mod acting_for;
 mod api_keys;
 mod attempts;
 mod bearer;
@@ -28,6 +29,7 @@ mod recovery;
 mod refresh;
 mod revoking;
 
+pub(crate) use acting_for::{ActedFor, NotAUser, NotActing, ON_BEHALF_OF};
 pub use bearer::Bearers;
 pub(crate) use bearer::Vouched;
 pub use error::AccessError;

@@ -1,5 +1,6 @@
 //! Who **exists**: accounts, logins, settings and blocks in the Postgres schema `auth`.
 
+mod acted_for;
 mod activity;
 pub(crate) mod api_keys;
 pub(crate) mod audit;
@@ -25,6 +26,7 @@ mod revocations;
 mod settings;
 mod shared_key;
 
+pub(crate) use self::acted_for::acted_for;
 pub(crate) use self::activity::{deactivate, reactivate, suspended_since};
 pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};

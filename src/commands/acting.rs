@@ -24,18 +24,17 @@ pub fn note(caller: &Identity) {
     let _ = ACTING.try_with(|noted| noted.set(*caller));
 }
 
-/// Takes the cost of a request or frame. A key has a budget of its own, instead of the budget of its account. For a
-/// request in the name of a user both pay, the key and the user.
+/// Takes the cost of a request or frame. A key has a budget of its own, instead of the budget of its account.
 pub fn charge(limits: &RateLimits, caller: &Identity) -> Result<(), Exceeded> {
-    if caller.proof == Proof::Key {
-        limits.admit(Policy::Service, caller.login)?;
+    match caller.proof {
+        Proof::Key => limits.admit(Policy::Service, caller.login),
+        Proof::Login | Proof::Issuer => limits.admit(Policy::User, caller.user),
     }
-    if is_alone(caller) { Ok(()) } else { limits.admit(Policy::User, caller.user) }
 }
 
 /// Whether a key pays for this request or frame alone, without the budgets of its account.
 pub(super) fn is_paid_by_key() -> bool {
-    noted().is_some_and(|caller| is_alone(&caller))
+    noted().is_some_and(|caller| caller.is_program())
 }
 
 /// The service account that acts in this request or frame.
@@ -45,10 +44,6 @@ pub(super) fn via() -> Option<UserId> {
 
 fn noted() -> Option<Identity> {
     ACTING.try_with(|noted| noted.get().copied()).ok().flatten()
-}
-
-fn is_alone(caller: &Identity) -> bool {
-    caller.proof == Proof::Key && caller.via.is_none()
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub struct Identity {
     pub proof: Proof,
     /// The time at which the proof expires, without leeway.
     pub expires_at: Time,
-    /// The service account that acts in the name of the user.
+    /// The service account through which the user acts: it acts for the user, or has made the token of the user.
     pub via: Option<UserId>,
     /// What the caller may ask for.
     pub scopes: Scopes,
@@ -37,5 +37,10 @@ impl Identity {
     /// Whether the caller is a program that acts in its own name.
     pub fn is_program(&self) -> bool {
         self.via.is_none() && self.proof == Proof::Key
+    }
+
+    /// Whether a program acts for the user.
+    pub fn is_acted_for(&self) -> bool {
+        self.via.is_some() && self.proof == Proof::Key
     }
 }

@@ -95,6 +95,7 @@ struct Signed {
     /// The begin of the token: the later one of `iat` and `nbf`.
     begin: i64,
     end: Time,
+    via: Option<UserId>,
 }
 
 /// A header with exactly these three members. So `crit`, `b64`, `jku`, `jwk`, `x5u` and all members that are
@@ -174,7 +175,7 @@ impl Tokens {
 
     /// Checks a token completely, but for one thing: whether its login was revoked.
     pub fn verify(&self, token: &str, now: Time) -> Result<Identity, BadToken> {
-        let Signed { user, login, begin, end } = self.signed(token).ok_or(BadToken::Invalid)?;
+        let Signed { user, login, begin, end, via } = self.signed(token).ok_or(BadToken::Invalid)?;
         let now = now.unix_seconds();
         if begin > now.saturating_add(LEEWAY_SECONDS) {
             return Err(BadToken::Invalid);
@@ -183,7 +184,7 @@ impl Tokens {
             return Err(BadToken::Expired);
         }
         let (proof, scopes) = (Proof::Login, Scopes::PERSON);
-        Ok(Identity { user, login, proof, expires_at: end, via: None, scopes })
+        Ok(Identity { user, login, proof, expires_at: end, via, scopes })
     }
 
     /// The claims of a token with a good signature for our audience, expired or not.
@@ -201,8 +202,9 @@ impl Tokens {
         let longest = if claims.via.is_some() { HOST_LIFE } else { ACCESS_LIFE };
         let lives_as_ours = (0..=seconds(longest)).contains(&claims.exp.saturating_sub(claims.iat));
         let end = OffsetDateTime::from_unix_timestamp(claims.exp).ok().map(Time::of)?;
-        let Claims { sub: user, login_id: login, iat, nbf, .. } = claims;
-        let signed = (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end })?;
+        let Claims { sub: user, login_id: login, iat, nbf, via, .. } = claims;
+        let signed =
+            (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end, via })?;
         self.known.insert(hash, signed);
         Some(signed)
     }

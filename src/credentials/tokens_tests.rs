@@ -88,7 +88,7 @@ fn a_token_that_is_known_is_judged_by_the_time_again() {
 fn of_known_tokens_only_so_many_are_kept_and_a_token_in_use_stays() {
     let tokens = tokens();
     let (user, login) = (USER.parse().expect("id"), LOGIN.parse().expect("id"));
-    let signed = Signed { user, login, begin: NOW, end: at(NOW + 600) };
+    let signed = Signed { user, login, begin: NOW, end: at(NOW + 600), via: None };
     let in_use = sha256(&0_usize.to_ne_bytes());
     for number in 0..3 * MOST_KNOWN {
         tokens.known.insert(sha256(&number.to_ne_bytes()), signed);
@@ -292,8 +292,12 @@ fn only_a_token_for_a_host_application_lives_for_an_hour() {
         let claims = via.map_or(claims.clone(), |via| with(claims.clone(), "via", json!(via)));
         verify(&tokens, &header(&tokens), &claims, NOW).map(|identity| (identity.via, identity.scopes))
     };
-    let as_a_person = Ok((None, Scopes::PERSON));
-    assert_eq!(judged(Some(USER), 3_600), as_a_person, "the user acts, not the program");
+    assert_eq!(
+        judged(Some(USER), 3_600),
+        Ok((USER.parse().ok(), Scopes::PERSON)),
+        "a person, through the program"
+    );
+    assert_eq!(judged(None, 600), Ok((None, Scopes::PERSON)));
     for refused in
         [judged(None, 601), judged(Some(USER), 3_601), judged(Some("host"), 600), judged(Some(""), 600)]
     {

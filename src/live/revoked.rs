@@ -83,6 +83,8 @@ impl Revoked {
                 Some(Ended::Suspended)
             }
             (true, _) => Some(Ended::Revoked),
+            // The key of a program that acts for the account goes on; acting for it does not.
+            (false, Proof::Key) if is_suspended && caller.is_acted_for() => Some(Ended::Suspended),
             (false, _) => None,
         }
     }
@@ -222,6 +224,9 @@ mod tests {
         let suspended = Some(Ended::Suspended);
         assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (suspended, suspended));
         assert_eq!(revoked.why(&caller(Proof::Login, 3)), None, "a login that begins later");
+        let program = UserId::known(uuid::Uuid::from_u128(8));
+        let acts_for = Identity { via: Some(program), ..caller(Proof::Key, 4) };
+        assert_eq!(revoked.why(&acts_for), suspended, "a program that acts for the account");
         advance(Duration::from_secs(1)).await;
         revoked.restore(ours.user);
         assert_eq!((revoked.why(&ours), revoked.why(&theirs)), (Some(Ended::Revoked), None));

@@ -60,6 +60,7 @@ codes! {
     lagging_node 503: "This node does not hear from the log." => "Reconnect with your last cursor, perhaps at another node.";
     last_owner 409: "The conversation would have no owner." => "Make another member owner first.";
     login_revoked 401: "The login was revoked." => "Log in again.";
+    may_not_act_for 403: "There is no such user, or none for whom the service account may act." => "Name an active user whom a host application or an external issuer has brought.";
     message_deleted 409: "The message has been deleted." => "Choose another message.";
     method_not_allowed 405: "The resource does not have this method." => "Use a method that the header `Allow` names.";
     missing_scope 403: "The caller has no scope for this operation; `detail` names the scope." => "Use an API key that has the scope.";

@@ -117,6 +117,14 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, code, detail)
     }
 
+    /// 403: the caller may not act for the user. The words are the same for a user who does not exist, so the answer does
+    /// not betray a user.
+    pub(crate) fn may_not_act_for() -> Self {
+        let detail = "You may not act for this user: name an active user whom a host application or an external issuer has \
+                      brought.";
+        Self::forbidden("may_not_act_for", detail)
+    }
+
     /// 404: the resource does not exist, or the caller may not know that it does. The words are the same in
     /// both cases, so the answer does not betray a hidden resource.
     pub(crate) fn not_found() -> Self {

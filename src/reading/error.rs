@@ -117,6 +117,9 @@ pub enum FollowError {
     /// The account of the reader was deactivated.
     #[error("this account is suspended: ask the operator")]
     Suspended,
+    /// The user for whom a program follows the events is not active any more.
+    #[error("the caller may not act for this user any more")]
+    MayNotActFor,
     /// The server cannot continue from the cursor.
     #[error("cannot continue from this cursor: begin without a cursor")]
     Gone(Reset),

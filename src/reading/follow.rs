@@ -185,6 +185,7 @@ impl EventReader {
     fn may_go_on(&self) -> Result<(), FollowError> {
         match self.source.revoked.why(&self.caller) {
             Some(Ended::Revoked) => return Err(BadToken::Invalid.into()),
+            Some(Ended::Suspended) if self.caller.is_acted_for() => return Err(FollowError::MayNotActFor),
             Some(Ended::Suspended) => return Err(FollowError::Suspended),
             None => {}
         }

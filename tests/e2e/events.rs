@@ -76,7 +76,7 @@ async fn an_answer_is_put_off_until_there_is_something() {
 }
 
 /// Opens a stream of somebody's events.
-async fn stream_of(who: &Person, path: &str, headers: &[(&str, &str)]) -> Stream {
+pub async fn stream_of(who: &Person, path: &str, headers: &[(&str, &str)]) -> Stream {
     let mut request = reqwest::Client::new().get(format!("http://{}{path}", who.address));
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -92,7 +92,7 @@ async fn stream_of(who: &Person, path: &str, headers: &[(&str, &str)]) -> Stream
 const EVENTS: &str = "text/event-stream";
 
 /// What comes of a stream of events.
-struct Stream {
+pub struct Stream {
     chunks: BoxStream<'static, reqwest::Result<Bytes>>,
     text: String,
 }
@@ -124,7 +124,7 @@ impl Stream {
     }
 
     /// The next thing that has happened, and the id behind it.
-    async fn happens(&mut self) -> (Value, String) {
+    pub async fn happens(&mut self) -> (Value, String) {
         loop {
             let told = self.next().await.expect("it goes on");
             match told.kind.as_deref() {
@@ -135,7 +135,7 @@ impl Stream {
     }
 
     /// Why it ends; nothing happens before.
-    async fn ends(&mut self) -> String {
+    pub async fn ends(&mut self) -> String {
         loop {
             let told = self.next().await.expect("it says why");
             if told.kind.as_deref() == Some("end") {

@@ -14,6 +14,7 @@ mod unlimited;
 mod world;
 
 mod accounts;
+mod acting;
 mod acts;
 mod attempts;
 mod audit;

@@ -10,7 +10,7 @@ use scene::{Cast, Scene};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Device, World, open, template::Template};
+use crate::world::{Answer, Device, ON_BEHALF_OF, World, open, open_with, template::Template};
 
 /// So many cells are played at once.
 const AT_ONCE: usize = 6;
@@ -146,7 +146,12 @@ async fn asks(scene: &Scene, template: &Template, method: &Method, path: &str, w
         path = format!("{path}?{}", template.fill(query));
     }
     let body = with.body.as_deref().map(|body| serde_json::from_str(&template.fill(body)).expect("JSON"));
-    scene.caller.with_token(scene.token.as_deref()).send(method.clone(), &path, body).await
+    let caller = scene.caller.with_token(scene.token.as_deref());
+    let caller = match &scene.on_behalf_of {
+        Some(user) => caller.with_header(ON_BEHALF_OF, user),
+        None => caller,
+    };
+    caller.send(method.clone(), &path, body).await
 }
 
 /// What may not be seen is answered as what is not there.
@@ -168,6 +173,10 @@ async fn tells(scene: &Scene, op: &str, fields: &str) -> String {
     let Some(token) = &scene.token else {
         return open(address, None).await.expect_err("no socket without a token").to_string();
     };
+    if let Some(user) = &scene.on_behalf_of {
+        let opened = open_with(address, Some(token), &[(ON_BEHALF_OF, user)]).await;
+        return opened.expect_err("no socket on behalf of a user").to_string();
+    }
     let mut frame: Value = serde_json::from_str(&scene.template.fill(fields)).expect("JSON");
     (frame["op"], frame["id"]) = (op.into(), "asked".into());
     let hello = if op == "hello" { frame.clone() } else { json!({ "op": "hello" }) };

@@ -1,4 +1,4 @@
-//! Keeps the user of the current request, for the layers around the check of the token.
+//! Keeps the account of the current request, for the layers around the check of the token.
 
 use std::cell::OnceCell;
 
@@ -8,20 +8,20 @@ tokio::task_local! {
     static ASKING: OnceCell<UserId>;
 }
 
-/// Answers one request, whose user is not known yet.
+/// Answers one request, whose account is not known yet.
 pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
     ASKING.scope(OnceCell::new(), acting::within(answering)).await
 }
 
-/// Records the caller of this request, after the token was checked.
+/// Records the account whose token or key this request had. For a program that acts for a user it is the account of the
+/// program, which holds the connection.
 pub(in crate::api) fn note(caller: &Identity) {
-    acting::note(caller);
     // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
     // user.
     let _ = ASKING.try_with(|asking| asking.set(caller.user));
 }
 
-/// The user of this request, if the request had a valid token.
+/// The account of this request, if the request had a valid token or key.
 pub(in crate::api) fn user() -> Option<UserId> {
     ASKING.with(|asking| asking.get().copied())
 }

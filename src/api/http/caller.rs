@@ -8,7 +8,7 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 use tokio::sync::Semaphore;
 
 use crate::{
-    access::{Bearers, By, Vouched},
+    access::{ActedFor, Bearers, By, Vouched},
     api::http::{asking, scopes::Need},
     commands::acting,
     credentials,
@@ -78,6 +78,11 @@ async fn check(request: &Request, bearer: Bearer) -> poem::Result<Admitted> {
     // Known only now: otherwise an account could hold any number of connections by refusals that wait to be sent.
     listen::is_known(request);
     request.data::<Need>().ok_or_else(Problem::internal)?.of(&caller)?;
+    let caller = match request.data::<ActedFor>() {
+        Some(user) => door.bearers.acting_for(&caller, user).await.map_err(Problem::from)?,
+        None => caller,
+    };
+    acting::note(&caller);
     let is_read = request.method() == Method::GET && request.original_uri().path() != FOLLOWING;
     let place = if is_read { Some(door.reads.take(caller.user).await.map_err(Problem::from)?) } else { None };
     Ok(Admitted { caller, _place: place })

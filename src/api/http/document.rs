@@ -10,7 +10,7 @@ use poem_openapi::{
 use serde_json::{Map, Value, json};
 
 use crate::{
-    api::http::{headers, schemas, shown},
+    api::http::{headers, on_behalf, schemas, shown},
     problems,
 };
 
@@ -160,6 +160,7 @@ fn lift_operation(operation: &mut Value, shapes: &Value) {
         operation.entry("security").or_insert(json!([]));
     }
     elements(operation.get_mut("parameters")).for_each(lift_described);
+    on_behalf::describe(operation);
     if let Some(body) = operation.get_mut("requestBody") {
         schemas::members(body.get_mut("content")).for_each(lift_described);
     }

@@ -11,6 +11,7 @@ pub mod explained;
 pub mod few;
 mod headers;
 pub mod include;
+mod on_behalf;
 pub mod or_null;
 pub mod page;
 pub mod rate;

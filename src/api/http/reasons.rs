@@ -257,6 +257,7 @@ impl From<FollowError> for Problem {
             FollowError::Full(full) => full.into(),
             FollowError::BadToken(bad) => bad.into(),
             FollowError::Suspended => Self::forbidden("suspended", sentence(error)),
+            FollowError::MayNotActFor => Self::may_not_act_for(),
             FollowError::Gone(reset) => reset.into(),
             FollowError::CutOff => {
                 let detail = "This node does not hear from the log: reconnect with your last cursor.";

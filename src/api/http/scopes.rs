@@ -96,6 +96,15 @@ pub(in crate::api) fn need_of(operation: &str) -> Option<Need> {
 }
 
 impl Need {
+    /// Whether a program may do it on behalf of a user: the operation needs no more than every person has.
+    pub(in crate::api) fn is_of_a_user(self) -> bool {
+        match self {
+            Self::Nothing => true,
+            Self::Scope(scope) => Scopes::PERSON.contains(scope),
+            Self::OfProgram(_) | Self::AnyAdmin | Self::Login => false,
+        }
+    }
+
     /// Refuses a caller who lacks what the operation needs.
     pub(in crate::api) fn of(self, caller: &Identity) -> Result<(), Problem> {
         match self {
@@ -116,7 +125,8 @@ impl Need {
     }
 }
 
-fn missing(scope: &str) -> Problem {
+/// The refusal of a caller without a scope.
+pub(in crate::api) fn missing(scope: &str) -> Problem {
     Problem::forbidden("missing_scope", format!("This needs the scope `{scope}`: use a key that has it."))
 }
 

@@ -15,6 +15,7 @@ use poem_openapi::{
 
 use crate::{
     api::http::{
+        on_behalf,
         scopes::{Need, need_of},
         translated::of_error,
     },
@@ -136,6 +137,13 @@ impl Endpoint for Operation {
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);
         if let Some(problem) = wrong_query(&given, &self.known.query).or_else(wrong_header) {
             return Ok(problem.into_response());
+        }
+        match on_behalf::named(request.headers(), self.known.need) {
+            Ok(Some(user)) => {
+                request.set_data(user);
+            }
+            Ok(None) => {}
+            Err(problem) => return Ok(problem.into_response()),
         }
         if let Some(need) = self.known.need {
             request.set_data(need);

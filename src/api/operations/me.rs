@@ -79,7 +79,7 @@ impl Me {
         let parse = |url: String| at("/avatar_url", AvatarUrl::parse(&url));
         let avatar_url = avatar_url.map(|OrNull(url)| url.map(parse).transpose()).transpose()?;
         let changes = AccountChanges { display_name: name, avatar_url };
-        Ok(Reply(self.access.change(caller.user, &changes).await?.into()))
+        Ok(Reply(self.access.change(caller.user, caller.by(), &changes).await?.into()))
     }
 
     /// Change my password

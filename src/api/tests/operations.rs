@@ -81,6 +81,7 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/users/{id}",
         "get /v1/users/{id}/presence",
         "get /v1/conversations/{id}/presence",
+        "post /v1/conversations/{id}/typing",
         "post /v1/conversations",
         "get /v1/conversations",
         "get /v1/conversations/{id}",

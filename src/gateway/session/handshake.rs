@@ -7,6 +7,7 @@ use poem::{
 };
 
 use crate::{
+    access::ON_BEHALF_OF,
     gateway::{frames::contract::PROTOCOL, wire::websocket},
     listen::Origins,
     problems::Problem,
@@ -57,6 +58,8 @@ pub enum BadHandshake {
     NoToken,
     /// More than one token, so that it is not clear who asks.
     Tokens,
+    /// A program that wants a socket for a user, and would get one of its own.
+    OnBehalf,
 }
 
 impl BadHandshake {
@@ -114,6 +117,11 @@ impl BadHandshake {
                 "bad_handshake",
                 "more than one access token: send it in one place only",
             ),
+            Self::OnBehalf => (
+                StatusCode::BAD_REQUEST,
+                "bad_handshake",
+                "no socket is opened on behalf of a user: make a token for the user, and connect with this token",
+            ),
         }
     }
 
@@ -161,6 +169,7 @@ pub fn accept(
     demand(only(headers, header::SEC_WEBSOCKET_VERSION) == Some("13"), BadHandshake::WrongVersion)?;
     let key = only(headers, header::SEC_WEBSOCKET_KEY).unwrap_or_default();
     demand(STANDARD.decode(key).is_ok_and(|bytes| bytes.len() == 16), BadHandshake::BadKey)?;
+    demand(!headers.contains_key(ON_BEHALF_OF), BadHandshake::OnBehalf)?;
     demand(origins.let_in(uri, headers), BadHandshake::Origin)?;
     let mut offered = items(headers, header::SEC_WEBSOCKET_PROTOCOL);
     demand(offered.any(|protocol| protocol == PROTOCOL), BadHandshake::UnknownProtocol)?;
@@ -295,6 +304,7 @@ mod tests {
             ("authorization", "Basic YTpi", BadHandshake::NoToken),
             ("authorization", "Bearer  ", BadHandshake::NoToken),
             ("sec-websocket-protocol", "verbatim.v1, bearer.x.y.z", BadHandshake::Tokens),
+            ("verbatim-on-behalf-of", "ext:7", BadHandshake::OnBehalf),
         ];
         for (name, value, refused) in rows {
             assert_eq!(ask(&[(name, value)]), Err(*refused), "{name}: {value}");

@@ -29,6 +29,8 @@ pub struct Scene {
     pub caller: Person,
     /// None for somebody who has not said who they are.
     pub token: Option<String>,
+    /// The user for whom a program acts.
+    pub on_behalf_of: Option<String>,
     pub template: Template,
 }
 
@@ -71,12 +73,12 @@ impl Cast {
             "ex_member" => &self.ex_member,
             "admin" => &self.admin,
             "owner" => &self.owner,
-            "member" | "expired" | "revoked" | "blocked" | "host_token" => &self.member,
+            "member" | "expired" | "revoked" | "blocked" | "host_token" | "on_behalf_of" => &self.member,
             other => panic!("a column of another kind: {other}"),
         };
         // Two people have one direct conversation, so each one who is blocked is somebody else.
         let (program, external_id) = (self.operator.makes(&self.name(), ALL_SCOPES).await, self.name());
-        let is_hosted = column == "host_token";
+        let is_hosted = matches!(column, "host_token" | "on_behalf_of");
         let is_fresh = on_account || column == "blocked" || is_hosted;
         let caller = match is_fresh {
             _ if is_hosted => hosted(&program, &external_id).await,
@@ -101,12 +103,13 @@ impl Cast {
         let oneself = if column == "key" { &program.person.id } else { &caller.id };
         let token = match column {
             "anonymous" => None,
-            "key" => Some(program.person.token.clone()),
+            "key" | "on_behalf_of" => Some(program.person.token.clone()),
             "expired" => Some(self.expired(&caller)),
             "revoked" if is_fresh => Some(revoked(&caller).await),
             "revoked" => Some(self.revoked.clone()),
             _ => Some(caller.token.clone()),
         };
+        let on_behalf_of = (column == "on_behalf_of").then(|| format!("ext:{external_id}"));
         let template = template
             .with("name", self.name())
             .with("known", &*self.guest.name)
@@ -122,7 +125,7 @@ impl Cast {
             .with("refresh_token", &*spare.refresh_token)
             .with("own_login", login(&spare).await)
             .with("guests_login", login(&self.guest).await);
-        Scene { caller, token, template }
+        Scene { caller, token, on_behalf_of, template }
     }
 
     /// A group with everybody who belongs to it.

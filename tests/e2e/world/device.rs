@@ -29,11 +29,23 @@ pub struct Device {
 
 /// Opens a socket without saying anything; the HTTP status if there is none.
 pub async fn open(address: SocketAddr, token: Option<&str>) -> Result<Stream, u16> {
+    open_with(address, token, &[]).await
+}
+
+/// The same with more headers.
+pub async fn open_with(
+    address: SocketAddr,
+    token: Option<&str>,
+    more: &[(&'static str, &str)],
+) -> Result<Stream, u16> {
     let mut request = format!("ws://{address}/v1/ws").into_client_request().expect("request");
     let headers = request.headers_mut();
     headers.insert("sec-websocket-protocol", "verbatim.v1".parse().expect("header"));
     if let Some(token) = token {
         headers.insert("authorization", format!("Bearer {token}").parse().expect("header"));
+    }
+    for (name, value) in more {
+        headers.insert(*name, value.parse().expect("header"));
     }
     match connect_async(request).await {
         Ok((stream, answer)) => {

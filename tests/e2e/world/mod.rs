@@ -23,12 +23,12 @@ use std::{
 };
 
 pub use backbone::Backbone;
-pub use device::{Device, assert_linked, open};
+pub use device::{Device, assert_linked, open, open_with};
 pub use inside::Inside;
 pub use issuer::{Issuer, Product, Signer, now};
 pub use machine::Machine;
 pub use node::{Beginning, Node, command, command_on, signal};
-pub use person::{Answer, Conversation, PASSWORD, Person, ask, key, send};
+pub use person::{Answer, Conversation, ON_BEHALF_OF, PASSWORD, Person, ask, key, send};
 pub use program::{ALL_SCOPES, Program};
 pub use servers::{Database, folder, nats, tools};
 pub use tls::{Authority, Pair};

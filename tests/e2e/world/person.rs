@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use super::Device;
 
 pub const PASSWORD: &str = "correct horse battery";
+/// The header by which a program acts for a user.
+pub const ON_BEHALF_OF: &str = "verbatim-on-behalf-of";
 
 /// Somebody with an account. Cheap to clone: the same person with the same login.
 #[derive(Clone)]
