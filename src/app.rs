@@ -30,10 +30,12 @@ pub use installation::{make_log, migrate};
 pub(crate) use people::{WhichUser, add_invite, list_invites, recover_user, revoke_invite, show_user};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub(crate) use programs::{Ask, key_of_dev, programs};
+pub(crate) use signing_keys::{list_signing_keys, rotate_signing_key};
 pub use snapshots::snapshots;
 
 use durable::durable;
 use patience::patiently;
+use signing_keys::SigningKeys;
 
 use crate::{
     access::{Access, Bearers, External, PROVISIONING, Revoking},
@@ -195,10 +197,13 @@ async fn start(
     let durability = durable(&log, mode.weakness).await?;
     health.is_waiting_for("the views are compared with the log".into());
     same_log::until_views_follow(&log, &pool, mode.rebuild, trouble).await;
-    let keys = patiently(health, "the signing key", || signing_keys::read(settings, &pool)).await?;
+    let signing = async || SigningKeys::read(settings, &pool, clock.now()).await;
+    let signing = patiently(health, "the signing key", signing).await?;
     let cursor_key =
         patiently(health, "the key of cursors", async || Ok(accounts::cursor_key(&pool).await?)).await?;
+    let keys = signing.at(clock.now());
     let tokens = Arc::new(credentials::Tokens::new(keys, credentials::OURS, credentials::OURS));
+    tasks.spawn("signing keys", signing.keep_current(pool.clone(), tokens.clone(), clock.clone()));
     let hasher = settings.hasher()?;
     let issuers = settings.issuers()?.map(|issuers| {
         let issuers = Arc::new(issuers);

@@ -41,7 +41,7 @@ impl Access {
         let user = external.account_of(&proven, &issuer).await?.ok_or(NotProven::Invalid)?;
         let (id, now) = (clock.id(LoginId::known), clock.now());
         let salt = refresh_token::new_salt();
-        let token = refresh_token::make(tokens.keys(), id, 0, &salt);
+        let token = refresh_token::make(&tokens.keys(), id, 0, &salt);
         let token_hash = &refresh_token::hash_of(&token)[..];
         let (device, place) = (exchange.device.as_ref(), self.place(exchange.from));
         let (place, terms) = (Some(place), Terms::default());

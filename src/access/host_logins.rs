@@ -30,7 +30,7 @@ impl Access {
         let user = self.provisioned(id).await?.account.id;
         let (login, now) = (clock.id(LoginId::known), clock.now());
         let salt = refresh_token::new_salt();
-        let token = refresh_token::make(tokens.keys(), login, 0, &salt);
+        let token = refresh_token::make(&tokens.keys(), login, 0, &salt);
         let token_hash = &refresh_token::hash_of(&token)[..];
         let terms = Terms { life: wanted.life, via: Some(wanted.via) };
         let new = NewLogin {

@@ -43,7 +43,7 @@ impl Access {
             let Checked { user, hash, is_stale } = self.check(turn, username, password, *from).await?;
             let renewed = if is_stale { turn.hash(password).await.ok() } else { None };
             let salt = refresh_token::new_salt();
-            let token = refresh_token::make(tokens.keys(), id, 0, &salt);
+            let token = refresh_token::make(&tokens.keys(), id, 0, &salt);
             let token_hash = &refresh_token::hash_of(&token)[..];
             let (device, place) = (device.as_ref(), self.place(*from));
             let (place, terms) = (Some(place), Terms::default());

@@ -70,7 +70,7 @@ impl Access {
     /// meanwhile.
     async fn rotate(&self, login: LoginId, family: &Family, now: Time) -> Result<Option<Grant>, AccessError> {
         let generation = family.generation.saturating_add(1);
-        let token = refresh_token::make(self.tokens.keys(), login, generation, &family.salt);
+        let token = refresh_token::make(&self.tokens.keys(), login, generation, &family.salt);
         let next = (generation, &refresh_token::hash_of(&token)[..]);
         let rotated = accounts::refresh::rotate(&self.pool, login, family.generation, next, now).await?;
         Ok(rotated
@@ -82,7 +82,7 @@ fn judge(family: &Family, presented: &Presented, text: &str, tokens: &Tokens, no
     let over = family.revoked_at.is_some()
         || now >= family.expires_at
         || now.since(family.last_used_at) >= IDLE_LIFE;
-    if over || !presented.is_genuine(tokens.keys(), &family.salt) {
+    if over || !presented.is_genuine(&tokens.keys(), &family.salt) {
         return Verdict::Refused;
     }
     match family.generation.checked_sub(presented.generation) {
@@ -95,7 +95,7 @@ fn judge(family: &Family, presented: &Presented, text: &str, tokens: &Tokens, no
 
 fn answer_again(tokens: &Tokens, login: LoginId, family: &Family) -> Option<Grant> {
     let Family { user, terms, generation, salt, token_hash, rotated_at, .. } = family;
-    let token = refresh_token::make_again(tokens.keys(), login, *generation, salt, token_hash)?;
+    let token = refresh_token::make_again(&tokens.keys(), login, *generation, salt, token_hash)?;
     Some(Grant::of(tokens, *user, login, *terms, *generation, *rotated_at, &token))
 }
 
@@ -145,7 +145,7 @@ mod tests {
     }
 
     fn token(tokens: &Tokens, generation: i32) -> String {
-        refresh_token::make(tokens.keys(), login(), generation, SALT).to_string()
+        refresh_token::make(&tokens.keys(), login(), generation, SALT).to_string()
     }
 
     fn verdict(tokens: &Tokens, family: &Family, generation: i32, now: Time) -> Verdict {

@@ -53,5 +53,5 @@ pub(crate) use self::revocations::{Revocation, log_out, revoke, revoke_begun_bef
 pub(crate) use self::settings::{
     ConversationSettings, Muted, SettingChanges, SettingError, archived, settings, settle, unarchive,
 };
-pub(crate) use self::shared_key::SharedKeyError;
 pub use self::shared_key::shared_key;
+pub(crate) use self::shared_key::{SharedKeyError, note_published, publish_key, replace_keys, shared_keys};

@@ -107,7 +107,7 @@ pub const DOCUMENT: &str = "/openapi.json";
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
     let Parts { commands, reading, access, events, bearers, limits, trail, info, public_url } = parts;
-    let keys = keys::published(&bearers.tokens);
+    let keys = keys::published(bearers.tokens.clone());
     let discovery = keys::described(&bearers.tokens, public_url);
     let logout = post(BackchannelLogout(access.clone()));
     let door = Door { bearers, reads: Shares::new(READS), limits };

@@ -15,6 +15,7 @@ use crate::cli::{
     rebuild::Rebuild,
     serve::Serve,
     servers::Servers,
+    signing_key::SigningKeyCommand,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -56,6 +57,8 @@ pub(super) enum Command {
     Services(Programs),
     /// Makes the keys, accounts and users of NATS for a new installation.
     Nats(NatsCommand),
+    /// Replaces and lists the keys in the database that sign access tokens.
+    SigningKey(SigningKeyCommand),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.

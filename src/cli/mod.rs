@@ -17,6 +17,7 @@ mod rebuild;
 mod run;
 mod serve;
 mod servers;
+mod signing_key;
 mod status;
 
 pub use run::main;

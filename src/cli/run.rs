@@ -15,7 +15,7 @@ use crate::{
         log, logins, migrate, nats, people, programs, rebuild,
         serve::{self, Serve},
         servers::Servers,
-        status,
+        signing_key, status,
     },
     contract::asyncapi,
     telemetry,
@@ -37,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Users(users) => telemetry::start(users.servers().settings.log),
         Command::Audit(audit) => telemetry::start(audit.servers().settings.log),
         Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
+        Command::SigningKey(keys) => telemetry::start(keys.servers().settings.log),
         Command::Services(programs) => telemetry::start(programs.servers().settings.log),
         Command::Migrate(_) | Command::Nats(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
@@ -78,6 +79,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Audit(what) => audit::audit(what).await?,
         Command::Logins(what) => logins::logins(what).await?,
         Command::Services(what) => programs::programs(what).await?,
+        Command::SigningKey(what) => signing_key::signing_key(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Nats(what) => nats::nats(what)?,

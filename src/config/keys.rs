@@ -6,11 +6,12 @@ use clap::Args;
 
 use crate::{
     config::{BadSetting, secret::secret},
-    credentials::Keys,
+    credentials::{GivenKeys, Keys},
 };
 
 const CURRENT: &str = "VERBATIM_SIGNING_KEY_FILE";
 const PREVIOUS: &str = "VERBATIM_PREVIOUS_SIGNING_KEY_FILE";
+const NEXT: &str = "VERBATIM_NEXT_SIGNING_KEY_FILE";
 
 /// The keys with which tokens are signed.
 #[derive(Debug, Clone, Args)]
@@ -20,27 +21,37 @@ pub(super) struct KeySettings {
     #[arg(long, env = CURRENT, value_name = "FILE")]
     signing_key_file: Option<PathBuf>,
 
-    /// File with the previous signing key. Tokens that this key signed stay valid.
+    /// File with the previous signing key. Tokens that this key signed stay valid. The key signs on until the current one
+    /// was published for 16 minutes.
     #[arg(long, env = PREVIOUS, value_name = "FILE")]
     previous_signing_key_file: Option<PathBuf>,
+
+    /// File with the next signing key. It is published, and tokens that it signed are valid, but it does not sign.
+    #[arg(long, env = NEXT, value_name = "FILE")]
+    next_signing_key_file: Option<PathBuf>,
 }
 
 impl KeySettings {
     /// Reads the keys from their files; `None` if no file is set.
-    pub(super) fn read(&self) -> Result<Option<Keys>, BadSetting> {
-        let pem = |file: &Option<PathBuf>, name| file.as_ref().map(|file| secret(file, name)).transpose();
-        let (current, previous) =
-            (pem(&self.signing_key_file, CURRENT)?, pem(&self.previous_signing_key_file, PREVIOUS)?);
-        let Some(current) = current else {
-            return match previous {
-                None => Ok(None),
-                Some(_) => Err(BadSetting(format!("{PREVIOUS} is set, and {CURRENT} is not: set both"))),
-            };
+    pub(super) fn read(&self) -> Result<Option<GivenKeys>, BadSetting> {
+        let read = |file: &Option<PathBuf>, name| match file {
+            None => Ok(None),
+            Some(file) => {
+                let pem = secret(file, name)?;
+                let keys = Keys::from_pem(&pem, None);
+                keys.map(Some).map_err(|bad| BadSetting(format!("{name}: {bad}")))
+            }
         };
-        // The current key is read alone first, so that the error names the file of the bad key.
-        let alone = Keys::from_pem(&current, None).map_err(|bad| BadSetting(format!("{CURRENT}: {bad}")))?;
-        let Some(previous) = previous else { return Ok(Some(alone)) };
-        let both = Keys::from_pem(&current, Some(&previous));
-        both.map(Some).map_err(|bad| BadSetting(format!("{PREVIOUS}: {bad}")))
+        let current = read(&self.signing_key_file, CURRENT)?;
+        let others = [(&self.previous_signing_key_file, PREVIOUS), (&self.next_signing_key_file, NEXT)];
+        let [previous, next] = others.map(|(file, name)| read(file, name));
+        let (previous, next) = (previous?, next?);
+        if let Some(current) = current {
+            return Ok(Some(GivenKeys { current, previous, next }));
+        }
+        match [(previous, PREVIOUS), (next, NEXT)].into_iter().find(|(keys, _)| keys.is_some()) {
+            None => Ok(None),
+            Some((_, name)) => Err(BadSetting(format!("{name} is set, and {CURRENT} is not: set both"))),
+        }
     }
 }

@@ -257,8 +257,8 @@ impl Settings {
     /// The signing keys; `None` if no file is set.
     ///
     /// # Errors
-    /// If a file has no key that can sign, or only the previous key is set.
-    pub fn signing_keys(&self) -> Result<Option<credentials::Keys>, BadSetting> {
+    /// If a file has no key that can sign, or another key than the current one is set alone.
+    pub(crate) fn signing_keys(&self) -> Result<Option<credentials::GivenKeys>, BadSetting> {
         self.keys.read()
     }
 }

@@ -14,12 +14,12 @@ use serde_json::json;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The current Ed25519 key, which signs, and the previous key, whose tokens stay valid during a rotation of
-/// keys.
+/// The current Ed25519 key, which signs, and the other keys, whose tokens count too: those before it, and the next one during
+/// a rotation of keys.
 #[derive(Debug)]
 pub struct Keys {
     current: Key,
-    previous: Option<Key>,
+    others: Vec<Key>,
 }
 
 /// The text is not a private Ed25519 key in PEM form.
@@ -27,6 +27,7 @@ pub struct Keys {
 #[error("not an Ed25519 private key in PKCS#8 PEM form: `openssl genpkey -algorithm ed25519` makes one")]
 pub struct BadKey;
 
+#[derive(Clone)]
 pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) signs: EncodingKey,
@@ -38,8 +39,17 @@ pub(crate) struct Key {
 impl Keys {
     /// Reads PEM texts, as `openssl genpkey -algorithm ed25519` writes them.
     pub fn from_pem(current: &str, previous: Option<&str>) -> Result<Self, BadKey> {
-        let previous = previous.map(Key::from_pem).transpose()?;
-        Ok(Self { current: Key::from_pem(current)?, previous })
+        let others = previous.into_iter().map(Key::from_pem).collect::<Result<_, _>>()?;
+        Ok(Self { current: Key::from_pem(current)?, others })
+    }
+
+    pub(crate) fn of(current: Key, others: Vec<Key>) -> Self {
+        Self { current, others }
+    }
+
+    /// The ids of the keys, the current one first.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &str> {
+        self.all().map(|key| &*key.id)
     }
 
     /// A new key as PEM text (PKCS#8 version 1, which openssl reads too).
@@ -67,8 +77,7 @@ impl Keys {
         self.current.derive(label)
     }
 
-    /// The keys of a label, derived from the current key and then from the previous one. A proof by either is
-    /// ours.
+    /// The keys of a label, derived from the current key and then from the others. A proof by each of them is ours.
     pub fn derive_all(&self, label: &str) -> impl Iterator<Item = [u8; 32]> {
         self.all().map(move |key| key.derive(label))
     }
@@ -77,17 +86,21 @@ impl Keys {
         &self.current
     }
 
+    pub(crate) fn into_current(self) -> Key {
+        self.current
+    }
+
     pub(crate) fn named(&self, id: &str) -> Option<&Key> {
         self.all().find(|key| key.id == id)
     }
 
     fn all(&self) -> impl Iterator<Item = &Key> {
-        std::iter::once(&self.current).chain(&self.previous)
+        std::iter::once(&self.current).chain(&self.others)
     }
 }
 
 impl Key {
-    fn from_pem(pem: &str) -> Result<Self, BadKey> {
+    pub(crate) fn from_pem(pem: &str) -> Result<Self, BadKey> {
         let signs = EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| BadKey)?;
         let pair = Ed25519KeyPair::from_pkcs8(signs.as_bytes()).map_err(|_| BadKey)?;
         let seed = pair.seed().and_then(|seed| seed.as_be_bytes()).map_err(|_| BadKey)?;
@@ -185,7 +198,7 @@ MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g
     #[test]
     fn private_keys_are_never_printed() {
         let keys = Keys::from_pem(EXAMPLE, None).expect("keys");
-        let shown = "Keys { current: Key(kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k), previous: None }";
+        let shown = "Keys { current: Key(kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k), others: [] }";
         assert_eq!(format!("{keys:?}"), shown);
     }
 }

@@ -1,6 +1,9 @@
 //! Access tokens: JWTs of RFC 9068, signed by Ed25519, valid for ten minutes, or for as long as a host application asks.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
 
 use aws_lc_rs::digest;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
@@ -78,9 +81,15 @@ impl Terms {
 /// Issues and checks access tokens.
 #[derive(Debug)]
 pub struct Tokens {
-    keys: Keys,
     issuer: String,
     audience: String,
+    state: RwLock<Arc<State>>,
+}
+
+/// The keys, and what they have checked. Both are replaced together: the tokens of a key that counts no more are forgotten.
+#[derive(Debug)]
+struct State {
+    keys: Arc<Keys>,
     /// The claims of tokens with a good signature that were checked lately, by the hash of the token. A check
     /// of a signature costs a hundred times as much as a look here. Nothing here is ever out of date: the
     /// claims of a token never change, and whether its login was revoked is checked elsewhere.
@@ -127,7 +136,7 @@ struct Claims {
 impl Tokens {
     /// An issuer with this name, for this audience; `verbatim` is the usual name of both.
     pub fn new(keys: Keys, issuer: impl Into<String>, audience: impl Into<String>) -> Self {
-        Self { keys, issuer: issuer.into(), audience: audience.into(), known: Cache::new(MOST_KNOWN) }
+        Self { issuer: issuer.into(), audience: audience.into(), state: RwLock::new(State::new(keys)) }
     }
 
     /// The name of this issuer, as its tokens have it.
@@ -136,8 +145,21 @@ impl Tokens {
     }
 
     /// The keys of this issuer.
-    pub fn keys(&self) -> &Keys {
-        &self.keys
+    pub fn keys(&self) -> Arc<Keys> {
+        self.state().keys.clone()
+    }
+
+    /// Signs and checks with these keys from now on. `false`: they are the present ones.
+    pub(crate) fn replace_keys(&self, keys: Keys) -> bool {
+        let is_new = !keys.ids().eq(self.keys().ids());
+        if is_new {
+            *self.state.write().unwrap_or_else(PoisonError::into_inner) = State::new(keys);
+        }
+        is_new
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Issues a token that is valid for ten minutes from `now`. The same arguments make the same token.
@@ -166,7 +188,8 @@ impl Tokens {
             exp: iat + seconds(terms.life),
             via: terms.via,
         };
-        let key = self.keys.current();
+        let keys = self.keys();
+        let key = keys.current();
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(TYPE.to_owned());
         header.kid = Some(key.id.clone());
@@ -193,10 +216,12 @@ impl Tokens {
             return None;
         }
         let hash = sha256(token.as_bytes());
-        if let Some(signed) = self.known.get(&hash) {
+        // A token that is checked while the keys are replaced is remembered beside the old keys, and forgotten with them.
+        let state = self.state();
+        if let Some(signed) = state.known.get(&hash) {
             return Some(signed);
         }
-        let claims = self.claims(token)?;
+        let claims = claims(&state.keys, token)?;
         let for_us = claims.iss == self.issuer && claims.aud == self.audience && !claims.jti.is_empty();
         // A token with a longer life would outlast the memory of revoked logins, and be accepted again.
         let longest = if claims.via.is_some() { HOST_LIFE } else { ACCESS_LIFE };
@@ -205,20 +230,26 @@ impl Tokens {
         let Claims { sub: user, login_id: login, iat, nbf, via, .. } = claims;
         let signed =
             (for_us && lives_as_ours).then_some(Signed { user, login, begin: iat.max(nbf), end, via })?;
-        self.known.insert(hash, signed);
+        state.known.insert(hash, signed);
         Some(signed)
     }
+}
 
-    /// The claims of a token that one of our keys signed.
-    fn claims(&self, token: &str) -> Option<Claims> {
-        let header = BASE64URL.decode(token.split('.').next()?).ok()?;
-        let header: StrictHeader = serde_json::from_slice(&header).ok()?;
-        let key = self.keys.named(&header.kid)?;
-        if header.typ != TYPE || header.alg != "EdDSA" {
-            return None;
-        }
-        jsonwebtoken::decode(token, &key.verifies, &signature_only()).ok().map(|token| token.claims)
+impl State {
+    fn new(keys: Keys) -> Arc<Self> {
+        Arc::new(Self { keys: Arc::new(keys), known: Cache::new(MOST_KNOWN) })
     }
+}
+
+/// The claims of a token that one of our keys signed.
+fn claims(keys: &Keys, token: &str) -> Option<Claims> {
+    let header = BASE64URL.decode(token.split('.').next()?).ok()?;
+    let header: StrictHeader = serde_json::from_slice(&header).ok()?;
+    let key = keys.named(&header.kid)?;
+    if header.typ != TYPE || header.alg != "EdDSA" {
+        return None;
+    }
+    jsonwebtoken::decode(token, &key.verifies, &signature_only()).ok().map(|token| token.claims)
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

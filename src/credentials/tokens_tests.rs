@@ -18,7 +18,7 @@ fn tokens() -> Tokens {
 }
 
 fn header(tokens: &Tokens) -> Value {
-    json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": tokens.keys.current().id })
+    json!({ "typ": "at+jwt", "alg": "EdDSA", "kid": tokens.keys().current().id })
 }
 
 fn claims() -> Value {
@@ -41,7 +41,7 @@ fn without(mut object: Value, name: &str) -> Value {
 /// Signs any header and any claims with our own key.
 fn sign(tokens: &Tokens, header: &[u8], claims: &[u8]) -> String {
     let message = format!("{}.{}", BASE64URL.encode(header), BASE64URL.encode(claims));
-    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(tokens.keys.current().signs.as_bytes());
+    let pair = aws_lc_rs::signature::Ed25519KeyPair::from_pkcs8(tokens.keys().current().signs.as_bytes());
     let signature = pair.expect("key").sign(message.as_bytes());
     format!("{message}.{}", BASE64URL.encode(signature))
 }
@@ -91,10 +91,10 @@ fn of_known_tokens_only_so_many_are_kept_and_a_token_in_use_stays() {
     let signed = Signed { user, login, begin: NOW, end: at(NOW + 600), via: None };
     let in_use = sha256(&0_usize.to_ne_bytes());
     for number in 0..3 * MOST_KNOWN {
-        tokens.known.insert(sha256(&number.to_ne_bytes()), signed);
-        assert!(tokens.known.get(&in_use).is_some(), "evicted by {number}");
+        tokens.state().known.insert(sha256(&number.to_ne_bytes()), signed);
+        assert!(tokens.state().known.get(&in_use).is_some(), "evicted by {number}");
     }
-    assert_eq!(tokens.known.weight(), MOST_KNOWN);
+    assert_eq!(tokens.state().known.weight(), MOST_KNOWN);
 }
 
 #[test]
@@ -185,12 +185,26 @@ fn the_previous_key_is_good_until_it_is_taken_away() {
 }
 
 #[test]
+fn a_token_that_was_checked_is_refused_when_its_key_counts_no_more() {
+    let (old, new) = (Keys::generate_pem(), Keys::generate_pem());
+    let keys = |current: &str, previous: Option<&str>| Keys::from_pem(current, previous).expect("keys");
+    let tokens = Tokens::new(keys(&old, None), "verbatim", "verbatim");
+    let text = tokens.issue(USER.parse().expect("id"), LOGIN.parse().expect("id"), at(NOW), "1".to_owned());
+    assert!(tokens.verify(&text, at(NOW)).is_ok());
+    assert!(tokens.replace_keys(keys(&new, Some(&old))));
+    assert!(tokens.verify(&text, at(NOW)).is_ok());
+    assert!(!tokens.replace_keys(keys(&new, Some(&old))), "they are the same");
+    assert!(tokens.replace_keys(keys(&new, None)));
+    assert_eq!(tokens.verify(&text, at(NOW)), Err(BadToken::Invalid));
+}
+
+#[test]
 fn another_algorithm_is_refused_even_with_our_public_key_as_its_secret() {
     let tokens = tokens();
-    let public = tokens.keys.current().verifies.try_get_as_bytes().expect("bytes").to_vec();
+    let public = tokens.keys().current().verifies.try_get_as_bytes().expect("bytes").to_vec();
     let mut confused = Header::new(Algorithm::HS256);
     confused.typ = Some(TYPE.to_owned());
-    confused.kid = Some(tokens.keys.current().id.clone());
+    confused.kid = Some(tokens.keys().current().id.clone());
     let token =
         jsonwebtoken::encode(&confused, &claims(), &EncodingKey::from_secret(&public)).expect("token");
     assert_eq!(tokens.verify(&token, at(NOW)), Err(BadToken::Invalid));

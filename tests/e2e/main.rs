@@ -74,6 +74,7 @@ mod rosters;
 mod search;
 mod secrets;
 mod shares;
+mod signing_keys;
 mod strangers;
 mod tls;
 mod typed;

@@ -1,7 +1,8 @@
 //! The public keys by which other programs check access tokens (RFC 7517), and the document that names them (OpenID Connect
 //! Discovery).
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use poem::{
     EndpointExt, Request, Response, RouteMethod,
     endpoint::make_sync,
@@ -18,14 +19,13 @@ const KEPT: &str = "public, max-age=300";
 /// The path of the keys.
 pub(in crate::api) const KEYS: &str = "/.well-known/jwks.json";
 
-/// Serves the keys, which change with a restart only.
-pub(in crate::api) fn published(tokens: &Tokens) -> RouteMethod {
-    let keys = Bytes::from(tokens.keys().jwks().to_string());
+/// Serves the keys.
+pub(in crate::api) fn published(tokens: Arc<Tokens>) -> RouteMethod {
     let answer = make_sync(move |_| {
         Response::builder()
             .content_type("application/jwk-set+json")
             .header(header::CACHE_CONTROL, KEPT)
-            .body(keys.clone())
+            .body(tokens.keys().jwks().to_string())
     });
     get(answer.map_to_response())
 }
