@@ -92,7 +92,10 @@ fn published_schemas_are_compatible_and_committed() {
 }
 
 #[test]
-fn the_asyncapi_document_is_committed() {
+fn the_asyncapi_document_is_compatible_and_committed() {
+    let committed: Value = serde_saphyr::from_str(&read("openapi/asyncapi.yaml")).expect("YAML");
+    let breaks = breaking::changes_of_documents(&committed, &asyncapi::document());
+    assert!(breaks.is_empty(), "readers of the log would break:\n{}", breaks.join("\n"));
     assert_committed("openapi/asyncapi.yaml", &asyncapi::text());
 }
 
