@@ -40,6 +40,7 @@ use crate::{
             reactions::Reactions,
             receipts::Receipts,
             recovery::Recoveries,
+            rosters::Rosters,
             search::Search,
             settings::Settings,
             users::Users,
@@ -94,7 +95,7 @@ type Operations = (
     Receipts,
     Presences,
     Following,
-    (About, AuditTrail, Programs, ProgramKeys),
+    (About, AuditTrail, Programs, ProgramKeys, Rosters),
 );
 
 /// The path of the document.
@@ -137,9 +138,15 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Reactions { commands: commands.clone(), reading: reading.clone() },
         Pins { commands: commands.clone(), reading: reading.clone() },
         Receipts { commands: commands.clone(), reading: reading.clone() },
-        Presences { commands, reading },
+        Presences { commands, reading: reading.clone() },
         Following { events },
-        (About(info), AuditTrail { trail }, Programs { access: access.clone() }, ProgramKeys { access }),
+        (
+            About(info),
+            AuditTrail { trail },
+            Programs { access: access.clone() },
+            ProgramKeys { access },
+            Rosters { reading },
+        ),
     );
     routes(operations, door)
         .at(keys::KEYS, keys)

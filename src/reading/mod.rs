@@ -18,6 +18,7 @@ mod open;
 mod past;
 mod presence;
 mod previews;
+mod rosters;
 mod when;
 
 pub use conversations::ListPlace;

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a read waits until this node has reached a position.
-const NODE_WITHIN: Duration = Duration::from_secs(2);
+pub(super) const NODE_WITHIN: Duration = Duration::from_secs(2);
 /// The most that the clock of a client may be ahead.
 const AHEAD: Duration = Duration::from_secs(60);
 

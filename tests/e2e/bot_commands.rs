@@ -2,98 +2,12 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, HeaderMap, Message, RequestError};
 use futures_util::{StreamExt as _, future::join_all};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 use verbatim::dev::NatsUser;
 
-use crate::world::{ALL_SCOPES, Conversation, PATIENCE, Program, World, eventually, key};
-
-const NAME: &str = "reader";
-
-/// A program that gives commands under its NATS name.
-struct Bot {
-    client: Client,
-    program: Program,
-    /// The id of the key that its name is.
-    name_id: String,
-}
-
-/// What a command was answered with.
-#[derive(Debug)]
-struct Reply {
-    status: u16,
-    headers: HeaderMap,
-    body: Value,
-}
-
-impl Reply {
-    fn of(message: &Message) -> Self {
-        let headers = message.headers.clone().expect("headers");
-        let status = headers.get("Verbatim-Status").expect("a status").as_str().parse().expect("a number");
-        assert!(headers.get("Verbatim-Request-Id").is_some(), "{headers:?}");
-        let body = match message.payload.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&message.payload).expect("JSON"),
-        };
-        Self { status, headers, body }
-    }
-
-    fn expect(self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert!(self.headers.get("Nats-Service-Error").is_none());
-        self.body
-    }
-
-    fn refuses(self, status: u16, code: &str) -> Value {
-        assert_eq!((self.status, self.body["code"].as_str()), (status, Some(code)), "{}", self.body);
-        let header = |name: &str| self.headers.get(name).expect(name).as_str().to_owned();
-        assert_eq!(header("Nats-Service-Error-Code"), status.to_string());
-        assert_eq!(header("Nats-Service-Error"), code);
-        self.body
-    }
-}
-
-impl Bot {
-    async fn begins(world: &World) -> Self {
-        let operator = Program::bootstraps(world).await;
-        let program = operator.makes("robot", ALL_SCOPES).await;
-        let client = world.nats.connect(NatsUser::Reader).await.expect("NATS");
-        let name_id = binds(world, &program).await;
-        Self { client, program, name_id }
-    }
-
-    async fn asks(&self, command: &str, fields: Value) -> Reply {
-        self.says(command, &[], fields.to_string()).await
-    }
-
-    async fn says(&self, command: &str, headers: &[(&str, &str)], body: impl Into<String>) -> Reply {
-        Reply::of(&self.tries(command, headers, body.into()).await.expect("a reply"))
-    }
-
-    async fn tries(
-        &self,
-        command: &str,
-        headers: &[(&str, &str)],
-        body: String,
-    ) -> Result<Message, RequestError> {
-        let mut all = HeaderMap::new();
-        headers.iter().for_each(|(name, value)| all.insert(*name, *value));
-        self.client
-            .request_with_headers(format!("verbatim.commands.{NAME}.{command}"), all, body.into())
-            .await
-    }
-}
-
-/// Lets the NATS name act as the program.
-async fn binds(world: &World, program: &Program) -> String {
-    let ran = world.runs(&["services", "keys", "add", &program.person.id, "--nats-name", NAME]).await;
-    assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.stdout.contains(NAME) && !ran.stdout.contains("vbk_"), "{ran:?}");
-    let mut words = ran.stdout.split_whitespace().skip_while(|word| *word != "id");
-    words.nth(1).expect("an id").to_owned()
-}
+use crate::world::{Bot, Conversation, NatsReply, PATIENCE, World, eventually, key};
 
 fn message(to: &Conversation, client_id: &str, text: &str) -> Value {
     json!({ "conversation_id": to.id, "client_id": client_id, "text": text })
@@ -204,16 +118,16 @@ async fn a_command_that_cannot_be_done_is_answered_and_changes_nothing() {
     assert!(!matches!(asked, Ok(Ok(_))), "{asked:?}");
     let operator = world.nats.connect(NatsUser::Operator).await.expect("NATS");
     let unbound = operator.request(others, ok.clone().into()).await.expect("a reply");
-    let unbound = Reply::of(&unbound).refuses(401, "invalid_key");
+    let unbound = NatsReply::of(&unbound).refuses(401, "invalid_key");
     assert!(unbound["detail"].as_str().expect("detail").contains("--bot"), "{unbound}");
     for name in ["A", "a", "x_y"] {
         let asked = operator.request(format!("verbatim.commands.{name}.send"), ok.clone().into()).await;
-        Reply::of(&asked.expect("a reply")).refuses(401, "invalid_key");
+        NatsReply::of(&asked.expect("a reply")).refuses(401, "invalid_key");
     }
     // A reply never becomes an event, and without an inbox there is no command.
     let chat = format!("chat.00.{}.timeline", lunch.id);
     operator
-        .publish_with_reply(format!("verbatim.commands.{NAME}.send"), chat, ok.into())
+        .publish_with_reply(format!("verbatim.commands.{}.send", Bot::NAME), chat, ok.into())
         .await
         .expect("sent");
     operator.flush().await.expect("sent");
@@ -283,7 +197,7 @@ async fn a_command_whose_node_dies_is_asked_again_and_done_once() {
     for (send, before) in sends.iter().zip(before) {
         let again = bot.asks("send", send.clone()).await.expect(201);
         if let Ok(Ok(message)) = before {
-            assert_eq!(Reply::of(&message).expect(201), again);
+            assert_eq!(NatsReply::of(&message).expect(201), again);
         }
         positions.push(again["position"].as_u64().expect("a position"));
     }
@@ -302,7 +216,7 @@ async fn a_name_ends_with_its_key_and_can_be_bound_again() {
     let start = || json!({ "kind": "group", "title": "Bots", "members": [], "client_id": key() });
     bot.asks("start_conversation", start()).await.expect(201);
     let service = bot.program.person.id.clone();
-    let bound = world.runs(&["services", "keys", "add", &service, "--nats-name", NAME]).await;
+    let bound = world.runs(&["services", "keys", "add", &service, "--nats-name", Bot::NAME]).await;
     assert!(bound.code == Some(1) && bound.stderr.contains("revoke its key"), "{bound:?}");
     for bad in ["R", "a.b", "-a"] {
         let refused = world.runs(&["services", "keys", "add", &service, &format!("--nats-name={bad}")]).await;
@@ -314,7 +228,7 @@ async fn a_name_ends_with_its_key_and_can_be_bound_again() {
         bot.asks("start_conversation", start()).await.status == 401
     })
     .await;
-    binds(&world, &bot.program).await;
+    Bot::binds(&world, &bot.program).await;
     let bound =
         timeout(PATIENCE, async { while bot.asks("start_conversation", start()).await.status != 201 {} });
     bound.await.expect("the name counts again");

@@ -1,5 +1,6 @@
 //! Who may do what: `tests/matrix.toml`, cell by cell, at a running server.
 
+mod commands;
 mod scene;
 
 use std::collections::{BTreeMap, BTreeSet};

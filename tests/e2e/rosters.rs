@@ -19,7 +19,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{Backbone, Conversation, Person, World};
+use crate::world::{Backbone, Conversation, Person, Program, World};
 
 /// How many events the roster has.
 const CHANGES: u64 = 700;
@@ -115,5 +115,42 @@ async fn a_long_roster_is_read_from_a_snapshot_on_that_proves_itself() {
     assert_eq!(world.runs(&["verify"]).await.code, Some(1));
     assert_eq!(world.runs(&["rebuild", "rosters"]).await.code, Some(0));
     pool.close().await;
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_program_that_reads_the_log_asks_who_was_a_member_at_a_position() {
+    let world = World::start().await;
+    let operator = Program::bootstraps(&world).await.person;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let said = ben.says(&lunch, "hello").await["position"].as_u64().expect("a position");
+    ana.removes(&lunch, &ben).await.expect(204);
+    let last = ana.says(&lunch, "gone").await["position"].as_u64().expect("a position");
+    let path = format!("/v1/admin/conversations/{}/roster", lunch.id);
+    let at = async |position: u64| operator.get(&format!("{path}?at={position}")).await;
+    let members = |roster: &serde_json::Value| -> Vec<(String, String)> {
+        let members = roster["members"].as_array().expect("members").iter();
+        let text = |member: &serde_json::Value, field: &str| member[field].as_str().expect("text").to_owned();
+        members.map(|member| (text(member, "user_id"), text(member, "role"))).collect()
+    };
+    let owner = (ana.id.clone(), "owner".to_owned());
+    let mut both = vec![owner.clone(), (ben.id.clone(), "member".to_owned())];
+    both.sort();
+    let before = at(said).await.expect(200);
+    assert_eq!((members(&before), before["position"].as_u64()), (both.clone(), Some(said)));
+    assert_eq!(members(&at(last - 2).await.expect(200)), both, "until the event that removes");
+    assert_eq!(members(&at(last - 1).await.expect(200)), std::slice::from_ref(&owner));
+    let now = operator.get(&path).await.expect(200);
+    assert_eq!((members(&now), &now["kind"]), (vec![owner], &"group".into()));
+    let ahead = at(last + 1_000).await.refuses(400, "invalid_parameter");
+    assert_eq!(
+        (&ahead["errors"][0]["pointer"], &ahead["errors"][0]["code"]),
+        (&"/at".into(), &"ahead_of_head".into())
+    );
+    at(0).await.refuses(404, "not_found");
+    let nowhere = format!("/v1/admin/conversations/{}/roster", uuid::Uuid::now_v7());
+    operator.get(&nowhere).await.refuses(404, "not_found");
+    ana.get(&path).await.refuses(403, "missing_scope");
     world.finish().await;
 }

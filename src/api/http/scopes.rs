@@ -26,6 +26,7 @@ const NEEDS: &[(&str, Need)] = {
     use Scope::*;
     &[
         ("list_audit_events", Need::AnyAdmin),
+        ("get_roster", Need::Scope(AdminConsumers)),
         ("issue_recovery", Need::Scope(UsersWrite)),
         ("add_invite", Need::Scope(UsersWrite)),
         ("list_invites", Need::Scope(UsersWrite)),

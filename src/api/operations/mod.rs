@@ -29,6 +29,7 @@ pub mod programs;
 pub mod reactions;
 pub mod receipts;
 pub mod recovery;
+pub mod rosters;
 pub mod search;
 pub mod settings;
 pub mod start;

@@ -17,7 +17,7 @@ pub struct Cast {
     guest: Person,
     outsider: Person,
     /// A program that makes others.
-    operator: Program,
+    pub operator: Program,
     tokens: Tokens,
     /// A token of the member that does not count any more.
     revoked: String,

@@ -1,6 +1,7 @@
 //! The world of a story: servers, nodes and people.
 
 mod backbone;
+mod bot;
 pub mod clients;
 mod copies;
 mod device;
@@ -23,6 +24,7 @@ use std::{
 };
 
 pub use backbone::Backbone;
+pub use bot::{Bot, NatsReply};
 pub use device::{Device, assert_linked, open, open_with};
 pub use inside::Inside;
 pub use issuer::{Issuer, Product, Signer, now};

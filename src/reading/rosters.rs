@@ -1,0 +1,26 @@
+//! Rosters as they were, for programs that read the log by themselves: an event of the timeline counts if its actor was a
+//! member at that position.
+
+use super::{
+    error::{NoSuchPoint, ReadError},
+    open::Reading,
+    past::NODE_WITHIN,
+};
+use crate::{
+    commands::Unavailable,
+    domain::{ConversationId, Fold, Position},
+};
+
+impl Reading {
+    /// A conversation folded up to and with a position, or to its end. It costs as much as the roster has events, whatever
+    /// else was said. The caller has to be allowed to see every conversation.
+    pub async fn roster_at(&self, id: ConversationId, at: Option<Position>) -> Result<Fold, ReadError> {
+        if let Some(position) = at
+            && !self.conversations.reached(id, position, NODE_WITHIN).await
+        {
+            return Err(NoSuchPoint::AheadOfHead.into());
+        }
+        let fold = self.log.fold(id, at).await.map_err(Unavailable::from)?;
+        if fold.conversation.exists() { Ok(fold) } else { Err(ReadError::NotFound) }
+    }
+}
