@@ -64,9 +64,13 @@ impl CommandRequest {
         self.0.message.reply.as_ref().is_some_and(is_inbox)
     }
 
-    /// The value of a header that is there once.
+    /// The value of a header that is there once. Its name may be written in either case, as over HTTP.
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut values = self.0.message.headers.as_ref()?.get_all(name);
+        let named = self.0.message.headers.as_ref()?.iter().filter(|(here, _)| {
+            let here: &str = here.as_ref();
+            here.eq_ignore_ascii_case(name)
+        });
+        let mut values = named.flat_map(|(_, values)| values);
         values.next().filter(|_| values.next().is_none()).map(HeaderValue::as_str)
     }
 
