@@ -30,6 +30,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "dev",
             "domain",
             "log",
+            // A command over the network asks a node.
+            "outbound",
             "projector",
             "views",
         ],

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use sqlx::PgPool;
 
 use crate::{
@@ -44,8 +45,18 @@ pub(crate) async fn add_invite(
 }
 
 /// The latest invitation codes.
-pub(crate) async fn list_invites(addresses: &Addresses) -> Result<Vec<InviteCode>, AppError> {
-    access::list_invites(&open(addresses).await?, None, 200).await.map_err(told)
+pub(crate) async fn list_invites(addresses: &Addresses) -> Result<Vec<Value>, AppError> {
+    let codes = access::list_invites(&open(addresses).await?, None, 200).await.map_err(told)?;
+    Ok(codes.iter().map(shown).collect())
+}
+
+/// A code as the admin API shows it.
+fn shown(code: &InviteCode) -> Value {
+    let InviteCode { id, uses, used, created_at, expires_at, revoked_at } = code;
+    json!({
+        "id": LoginId::known(*id), "uses": uses, "used": used, "created_at": created_at, "expires_at": expires_at,
+        "revoked_at": revoked_at,
+    })
 }
 
 /// Ends an invitation code.

@@ -1,6 +1,9 @@
 //! Reading the audit trail.
 
-use crate::log::{AuditPage, AuditRange, Log, Unavailable};
+use crate::{
+    domain::Position,
+    log::{AuditPage, AuditRange, Log, Unavailable},
+};
 
 /// The audit trail. Cheap to clone.
 #[derive(Clone)]
@@ -13,6 +16,12 @@ impl Trail {
     /// A page of audit events.
     pub(crate) async fn page(&self, range: &AuditRange, limit: usize) -> Result<AuditPage, Unavailable> {
         self.log.audits(range, limit).await
+    }
+
+    /// The position behind which the latest so many positions are.
+    pub(crate) async fn before_latest(&self, many: usize) -> Result<Position, Unavailable> {
+        let last = self.log.last_audit().await.map_err(Unavailable::because)?.unwrap_or_default();
+        Ok(Position(last.0.saturating_sub(many as u64)))
     }
 }
 

@@ -7,11 +7,16 @@ use std::{
 };
 
 use clap::{Args, Subcommand};
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
     app::AppError,
-    cli::servers::Servers,
+    cli::{
+        reach::Reach,
+        remote::{Remote, encoded},
+        servers::Servers,
+    },
     domain::{Position, Time},
     log::{AUDIT_PAGE, AuditPage, AuditRange, OpenError},
 };
@@ -48,7 +53,7 @@ enum What {
         id: Option<String>,
 
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
 }
 
@@ -78,14 +83,17 @@ fn token(text: &str) -> Result<String, &'static str> {
 
 impl AuditCommand {
     pub(super) fn servers(&self) -> &Servers {
-        let What::Tail { servers, .. } = &self.what;
-        servers
+        let What::Tail { reach, .. } = &self.what;
+        &reach.servers
     }
 }
 
 pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), AppError> {
-    let What::Tail { from, follow, area, id, servers } = what;
-    let (log, pool) = servers.open().await?;
+    let What::Tail { from, follow, area, id, reach } = what;
+    if let Some(node) = reach.remote()? {
+        return remotely(&node, from, follow, area, id).await;
+    }
+    let (log, pool) = reach.servers.open().await?;
     pool.close().await;
     let last = log.last_audit().await?.ok_or(OpenError::NoAudit)?;
     let mut range = AuditRange { area, id, ..AuditRange::default() };
@@ -108,6 +116,56 @@ pub(super) async fn audit(AuditCommand { what }: AuditCommand) -> Result<(), App
             sleep(LOOK).await;
         } else {
             return Ok(());
+        }
+    }
+}
+
+/// An event of a node as a line. A node leaves out what is absent, and the lines of this command have it as null.
+fn line(event: &Value) -> String {
+    let mut event = event.clone();
+    for absent in ["actor", "via"] {
+        if event[absent].is_null() {
+            event[absent] = Value::Null;
+        }
+    }
+    event.to_string()
+}
+
+/// The same by a node.
+async fn remotely(
+    node: &Remote,
+    from: Option<From>,
+    follow: bool,
+    area: Option<String>,
+    id: Option<String>,
+) -> Result<(), AppError> {
+    let only = |(name, value): (&str, Option<String>)| {
+        value.map(|value| format!("&{name}={}", encoded(&value))).unwrap_or_default()
+    };
+    let only: String = [("area", area), ("id", id)].into_iter().map(only).collect();
+    let mut begin = match from {
+        None => format!("latest={LATEST}"),
+        Some(From::Position(first)) => format!("after={}", first.0.saturating_sub(1)),
+        Some(From::Time(since)) => format!("since={}", encoded(&since.to_string())),
+    };
+    loop {
+        let page = node.get(&format!("/v1/admin/audit?limit=200&{begin}{only}")).await?;
+        let events = page["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let lines: Vec<String> = events.iter().map(line).collect();
+        // The reader of a pipe may have seen enough.
+        if !lines.is_empty() && writeln!(io::stdout(), "{}", lines.join("\n")).is_err() {
+            return Ok(());
+        }
+        match (page["next_cursor"].as_str(), events.last()) {
+            (Some(next), _) => begin = format!("cursor={}", encoded(next)),
+            (None, Some(last)) => begin = format!("after={}", last["position"]),
+            (None, None) => {}
+        }
+        if page["next_cursor"].is_null() {
+            match follow {
+                true => sleep(LOOK).await,
+                false => return Ok(()),
+            }
         }
     }
 }

@@ -3,10 +3,15 @@
 use std::{str::FromStr as _, time::Duration};
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use crate::{
     app::{self, AppError},
-    cli::servers::Servers,
+    cli::{
+        reach::Reach,
+        remote::{Remote, encoded},
+        servers::Servers,
+    },
     domain::{LoginId, UserId},
 };
 
@@ -30,51 +35,73 @@ enum Invite {
         expires_in: u64,
 
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
     /// Lists the latest 200 codes, without their texts.
-    List(Servers),
+    List(Reach),
     /// Ends a code. Accounts that were registered with it stay.
     Revoke {
         /// Id of the code.
         id: LoginId,
 
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
 }
 
 impl InviteCommand {
     pub(super) fn servers(&self) -> &Servers {
         match &self.what {
-            Invite::Add { servers, .. } | Invite::List(servers) | Invite::Revoke { servers, .. } => servers,
+            Invite::Add { reach, .. } | Invite::List(reach) | Invite::Revoke { reach, .. } => &reach.servers,
         }
     }
 }
 
 pub(super) async fn invites(InviteCommand { what }: InviteCommand) -> Result<(), AppError> {
     match what {
-        Invite::Add { uses, expires_in, servers } => {
-            let life = Duration::from_secs(expires_in);
-            let made = app::add_invite(&servers.addresses()?, uses, life).await?;
-            println!("{}", made.code);
-            eprintln!("id {}, {uses} uses, until {}", made.id, made.expires_at);
+        Invite::Add { uses, expires_in, reach } => {
+            let (code, id, until) = match reach.remote()? {
+                Some(node) => {
+                    let new = json!({ "uses": uses, "expires_in": expires_in });
+                    let made = node.post(INVITES, &new).await?;
+                    (text(&made, "code"), text(&made, "id"), text(&made, "expires_at"))
+                }
+                None => {
+                    let life = Duration::from_secs(expires_in);
+                    let made = app::add_invite(&reach.servers.addresses()?, uses, life).await?;
+                    (made.code, made.id.to_string(), made.expires_at.to_string())
+                }
+            };
+            println!("{code}");
+            eprintln!("id {id}, {uses} uses, until {until}");
         }
-        Invite::List(servers) => {
-            for code in app::list_invites(&servers.addresses()?).await? {
-                let ended = code.revoked_at.map(|at| format!("  revoked {at}")).unwrap_or_default();
-                println!(
-                    "{}  used {} of {}  until {}{ended}",
-                    code.id, code.used, code.uses, code.expires_at
-                );
+        Invite::List(reach) => {
+            let codes = match reach.remote()? {
+                Some(node) => node.get(&format!("{INVITES}?limit=200")).await?["items"].take(),
+                None => app::list_invites(&reach.servers.addresses()?).await?.into(),
+            };
+            for code in codes.as_array().into_iter().flatten() {
+                let ended =
+                    code["revoked_at"].as_str().map(|at| format!("  revoked {at}")).unwrap_or_default();
+                let (id, until) = (text(code, "id"), text(code, "expires_at"));
+                println!("{id}  used {} of {}  until {until}{ended}", code["used"], code["uses"]);
             }
         }
-        Invite::Revoke { id, servers } => {
-            app::revoke_invite(&servers.addresses()?, id).await?;
+        Invite::Revoke { id, reach } => {
+            match reach.remote()? {
+                Some(node) => drop(node.delete(&format!("{INVITES}/{id}")).await?),
+                None => app::revoke_invite(&reach.servers.addresses()?, id).await?,
+            }
             println!("{id} has ended");
         }
     }
     Ok(())
+}
+
+const INVITES: &str = "/v1/admin/invites";
+
+fn text(of: &Value, field: &str) -> String {
+    of[field].as_str().unwrap_or_default().to_owned()
 }
 
 #[derive(Debug, Args)]
@@ -97,7 +124,7 @@ enum User {
         expires_in: u64,
 
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
     /// Shows an account.
     Show {
@@ -105,38 +132,72 @@ enum User {
         user: String,
 
         #[command(flatten)]
-        servers: Servers,
+        reach: Reach,
     },
 }
 
 impl UserCommand {
     pub(super) fn servers(&self) -> &Servers {
         match &self.what {
-            User::Recover { servers, .. } | User::Show { servers, .. } => servers,
+            User::Recover { reach, .. } | User::Show { reach, .. } => &reach.servers,
         }
     }
 }
 
 pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppError> {
     match what {
-        User::Recover { user, expires_in, servers } => {
-            let life = Duration::from_secs(expires_in);
-            let made = app::recover_user(&servers.addresses()?, &named(&user), life).await?;
-            println!("{}", *made.token);
-            eprintln!("until {}; it sets the password once, by POST /v1/accounts/recovery", made.expires_at);
+        User::Recover { user, expires_in, reach } => {
+            let (token, until) = match reach.remote()? {
+                Some(node) => {
+                    let id = text(&found(&node, &named(&user)).await?, "id");
+                    let wanted = json!({ "expires_in": expires_in });
+                    let made = node.post(&format!("/v1/admin/users/{id}/recovery"), &wanted).await?;
+                    (text(&made, "token"), text(&made, "expires_at"))
+                }
+                None => {
+                    let life = Duration::from_secs(expires_in);
+                    let made = app::recover_user(&reach.servers.addresses()?, &named(&user), life).await?;
+                    (made.token.to_string(), made.expires_at.to_string())
+                }
+            };
+            println!("{token}");
+            eprintln!("until {until}; it sets the password once, by POST /v1/accounts/recovery");
         }
-        User::Show { user, servers } => {
-            let account = app::show_user(&servers.addresses()?, &named(&user)).await?;
-            println!("id            {}", account.id);
-            println!("username      {}", account.username);
-            println!("display name  {}", account.display_name);
-            println!("created at    {}", account.created_at);
-            if let Some(at) = account.last_seen_at {
-                println!("last seen at  {at}");
+        User::Show { user, reach } => {
+            let account = match reach.remote()? {
+                Some(node) => found(&node, &named(&user)).await?,
+                None => {
+                    let account = app::show_user(&reach.servers.addresses()?, &named(&user)).await?;
+                    json!({
+                        "id": account.id, "username": account.username.as_str(),
+                        "display_name": account.display_name.as_str(), "created_at": account.created_at,
+                        "last_seen_at": account.last_seen_at,
+                    })
+                }
+            };
+            // A node shows others only what users see of one another.
+            for field in ["id", "username", "display_name", "created_at", "last_seen_at"] {
+                if let Some(value) = account[field].as_str() {
+                    println!("{:<14}{value}", field.replace('_', " "));
+                }
             }
         }
     }
     Ok(())
+}
+
+/// The account as a node shows it.
+async fn found(node: &Remote, user: &app::WhichUser) -> Result<Value, AppError> {
+    match user {
+        app::WhichUser::Id(id) => Ok(node.get(&format!("/v1/users/{id}")).await?),
+        app::WhichUser::Username(name) => {
+            let mut page = node.get(&format!("/v1/users?username={}", encoded(name))).await?;
+            match page["items"].as_array_mut().and_then(Vec::pop) {
+                Some(account) => Ok(account),
+                None => Err(AppError::Refused("there is no account of this name or id: check it".into())),
+            }
+        }
+    }
 }
 
 /// An id, or else a user name. No user name is an id: it would be too long a word of hex digits to type.

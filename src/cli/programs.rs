@@ -1,11 +1,11 @@
 //! `services`: the accounts of programs, and their API keys.
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     app::{self, AppError, Ask},
-    cli::servers::Servers,
+    cli::{reach::Reach, remote::Remote, servers::Servers},
     domain::{LoginId, UserId},
 };
 
@@ -15,7 +15,7 @@ pub(super) struct Programs {
     what: What,
 
     #[command(flatten)]
-    servers: Servers,
+    reach: Reach,
 }
 
 #[derive(Debug, Subcommand)]
@@ -104,7 +104,7 @@ enum Keys {
 
 impl Programs {
     pub(super) fn servers(&self) -> &Servers {
-        &self.servers
+        &self.reach.servers
     }
 }
 
@@ -129,8 +129,52 @@ impl From<What> for Ask {
     }
 }
 
-pub(super) async fn programs(Programs { what, servers }: Programs) -> Result<(), AppError> {
-    let answer = app::programs(&servers.addresses()?, what.into()).await?;
+/// Asks a node for what the command would do on the machine. The answer has the same shape.
+async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
+    const SERVICES: &str = "/v1/admin/services";
+    Ok(match ask {
+        Ask::Bind { .. } => {
+            let why = "a name of NATS is bound on the machine of the servers: unset VERBATIM_URL there";
+            return Err(AppError::Refused(why.into()));
+        }
+        Ask::Bootstrap { .. } => {
+            let why =
+                "the first service account is made on the machine of the servers: unset VERBATIM_URL there";
+            return Err(AppError::Refused(why.into()));
+        }
+        Ask::Add { username, display_name, scopes } => {
+            let display_name = display_name.unwrap_or_else(|| username.clone());
+            let new = json!({ "username": username, "display_name": display_name, "scopes": scopes });
+            node.post(SERVICES, &new).await?
+        }
+        Ask::List => json!({ "items": node.list(SERVICES).await? }),
+        Ask::AddKey { service, name, scopes, expires_in, addresses } => {
+            let mut new = json!({ "name": name });
+            if let Some(scopes) = scopes {
+                new["scopes"] = json!(scopes);
+            }
+            if let Some(expires_in) = expires_in {
+                new["expires_in"] = json!(expires_in);
+            }
+            if !addresses.is_empty() {
+                new["addresses"] = json!(addresses);
+            }
+            node.post(&format!("{SERVICES}/{service}/keys"), &new).await?
+        }
+        Ask::Keys { service } => node.get(&format!("{SERVICES}/{service}/keys")).await?,
+        Ask::Rotate { service, key, overlap_s } => {
+            let path = format!("{SERVICES}/{service}/keys/{key}/rotate");
+            node.post(&path, &json!({ "overlap_s": overlap_s })).await?
+        }
+        Ask::Revoke { service, key } => node.delete(&format!("{SERVICES}/{service}/keys/{key}")).await?,
+    })
+}
+
+pub(super) async fn programs(Programs { what, reach }: Programs) -> Result<(), AppError> {
+    let answer = match reach.remote()? {
+        Some(node) => remotely(&node, what.into()).await?,
+        None => app::programs(&reach.servers.addresses()?, what.into()).await?,
+    };
     match answer["items"].as_array() {
         Some(items) if items.is_empty() => println!("none"),
         Some(items) => items.iter().for_each(|item| println!("{}", line(item))),

@@ -1,8 +1,8 @@
 //! Runs the command line, up to the exit status.
 
-use std::process::ExitCode;
+use std::{env, ffi::OsString, path::Path, process::ExitCode};
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::{
     api,
@@ -12,7 +12,7 @@ use crate::{
         command::{Cli, Command},
         dev::{self, Dev},
         failed::Failed,
-        log, logins, migrate, nats, people, programs, rebuild,
+        log, logins, migrate, nats, people, programs, rebuild, running,
         serve::{self, Serve},
         servers::Servers,
         signing_key, status,
@@ -24,7 +24,7 @@ use crate::{
 /// Runs the command line and returns the exit status: 0 for success, 1 for a refusal, 2 for arguments that clap
 /// cannot read.
 pub fn main() -> ExitCode {
-    let command = Cli::parse().command.unwrap_or_else(default_command);
+    let command = read().command.unwrap_or_else(default_command);
     match &command {
         Command::Dev(Dev { settings, .. })
         | Command::Serve(Serve { settings, .. })
@@ -51,6 +51,15 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(e) => fail(&e.to_string()),
     }
+}
+
+/// Reads the command line. A command that needs servers, and is told of none, gets those of the dev mode that runs here.
+fn read() -> Cli {
+    let given: Vec<OsString> = env::args_os().collect();
+    let command = Cli::command();
+    let matches = command.clone().get_matches_from(&given);
+    let data_dir = env::var_os("VERBATIM_DATA_DIR").unwrap_or_else(|| ".verbatim".into());
+    Cli::parse_from(running::completed(given, &command, &matches, Path::new(&data_dir)))
 }
 
 /// `verbatim` alone is `verbatim dev`, its settings from the environment.

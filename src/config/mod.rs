@@ -6,6 +6,7 @@ mod keys;
 mod layout;
 mod limits;
 mod nats;
+mod remote;
 mod role;
 mod secret;
 mod servers;
@@ -13,6 +14,7 @@ mod settings;
 mod tls;
 
 pub use layout::LayoutSettings;
+pub use remote::RemoteSettings;
 pub use role::NodeRole;
 pub use secret::BadSetting;
 pub use servers::ServerSettings;

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The file with the addresses and credentials.
-const ENV: &str = "dev.env";
+pub(super) const ENV: &str = "dev.env";
 /// The settings that name a file of the accounts of NATS.
 const FILES: [(&str, &str); 5] = [
     ("VERBATIM_NATS_CREDENTIALS_FILE", NODE),

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// The name of this program, as servers see it.
-const AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
+pub(super) const AGENT: &str = concat!("Verbatim/", env!("CARGO_PKG_VERSION"));
 /// How long an unused connection stays open.
 const IDLE: Duration = Duration::from_secs(30);
 /// The most bytes of the head of an answer.
@@ -121,7 +121,7 @@ impl Outbound {
 }
 
 /// The cause that helps an operator: the guard's refusal if there is one, else the last cause in the chain.
-fn not_sent(error: &hyper_util::client::legacy::Error) -> Failed {
+pub(super) fn not_sent(error: &hyper_util::client::legacy::Error) -> Failed {
     let mut cause = error.source();
     let mut told = error.to_string();
     while let Some(error) = cause {

@@ -5,15 +5,19 @@
 //! judges the addresses that it then connects to (`connect.rs`): a check before the connection could be passed with one
 //! answer of a name server, and the connection made with another. It asks no proxy, follows no redirect, and bounds the
 //! time and the size of an answer.
+//!
+//! The command line asks the node that its operator names (`named.rs`), without this guard: nobody else can name it.
 
 mod address;
 mod client;
 mod connect;
+mod named;
 mod target;
 #[cfg(test)]
 mod tests;
 mod trust;
 
 pub(crate) use self::client::{Answer, Bounds, Failed, Outbound};
+pub(crate) use self::named::{NamedServer, PlainHttp, Verb};
 pub(crate) use self::target::Target;
 pub(crate) use self::trust::Trust;

@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{Database, Person, World, ask, command, eventually, nats, signal};
+use crate::world::{Database, Person, Program, Ran, World, ask, command, eventually, nats, signal};
 
 /// `verbatim dev` with its data in a folder.
 struct Dev {
@@ -208,4 +208,129 @@ async fn an_origin_that_lets_nobody_in_is_refused_at_the_start() {
             assert!(said.contains(instead), "{how} {origin}: {said}");
         }
     }
+}
+
+/// Runs a command that knows no server: only these settings, in this folder.
+async fn runs_alone(arguments: &[&str], settings: &[(&str, &str)], folder: &std::path::Path) -> Ran {
+    let mut command = command();
+    let ended = command.args(arguments).envs(settings.iter().copied()).current_dir(folder).output();
+    let output = timeout(Duration::from_secs(120), ended).await.expect("it ends").expect("the program runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ran { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+}
+
+#[tokio::test]
+async fn commands_work_over_the_network_by_a_key() {
+    let world = World::start().await;
+    let operator = Program::bootstraps(&world).await;
+    let (ana, url) = (world.person("ana").await, format!("http://{}", world.nodes[0].address));
+    let with = async |arguments: &[&str], url: &str, key: &str| {
+        let settings = [("VERBATIM_URL", url), ("VERBATIM_KEY", key)];
+        runs_alone(arguments, &settings, world.dir()).await
+    };
+    let over = async |arguments: &[&str]| {
+        let ran = with(arguments, &url, &operator.person.token).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+        ran.stdout
+    };
+    let here = async |arguments: &[&str]| {
+        let ran = world.runs(arguments).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+        ran.stdout
+    };
+    let word = |text: &str, name: &str| {
+        let mut words = text.split_whitespace().skip_while(|word| *word != name);
+        words.nth(1).unwrap_or_else(|| panic!("no {name}: {text}")).to_owned()
+    };
+
+    let shop = word(&over(&["services", "add", "shop", "--scopes", "users:read"]).await, "id");
+    assert_eq!(over(&["services", "list"]).await, here(&["services", "list"]).await);
+    let made = over(&["services", "keys", "add", &shop, "--name", "first", "--expires-in", "3600"]).await;
+    let bot = operator.person.with_token(Some(&word(&made, "key")));
+    assert_eq!(bot.get("/v1/me").await.expect(200)["id"], shop);
+    let first = word(&made, "id");
+    let rotated = over(&["services", "keys", "rotate", &shop, &first, "--overlap", "60"]).await;
+    bot.with_token(Some(&word(&rotated, "key"))).get("/v1/me").await.expect(200);
+    let list = ["services", "keys", "list", &shop];
+    assert_eq!(over(&list).await, here(&list).await);
+    let revoked = over(&["services", "keys", "revoke", &shop, &first]).await;
+    assert!(revoked.contains("revoked on all nodes"), "{revoked}");
+    bot.get("/v1/me").await.refuses(401, "invalid_key");
+
+    let code = over(&["invites", "add", "--uses", "3"]).await;
+    assert!(code.starts_with("vbi_"), "{code}");
+    let listed = over(&["invites", "list"]).await;
+    assert_eq!(listed, here(&["invites", "list"]).await);
+    let invite = listed.split_whitespace().next().expect("an id");
+    assert!(
+        listed.contains("used 0 of 3") && over(&["invites", "revoke", invite]).await.contains("has ended")
+    );
+    let shown = over(&["users", "show", &ana.name]).await;
+    assert!(shown.contains(&ana.id) && shown.contains(&ana.name), "{shown}");
+    assert!(over(&["users", "recover", &ana.name]).await.starts_with("vbr_"));
+
+    crate::audit::nothing_waits(&world).await;
+    for more in
+        [&[][..], &["--from", "2"], &["--area", "key"], &["--from", "2020-01-01T00:00:00Z", "--id", &shop]]
+    {
+        let tail = [&["audit", "tail"], more].concat();
+        let lines = |text: String| -> Vec<serde_json::Value> {
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+        };
+        let (remote, local) = (lines(over(&tail).await), lines(here(&tail).await));
+        assert!(!remote.is_empty(), "{tail:?}");
+        assert_eq!(remote, local, "{tail:?}");
+    }
+
+    let refused = async |arguments: &[&str], url: &str, key: &str, says: &str| {
+        let ran = with(arguments, url, key).await;
+        assert_eq!(ran.code, Some(1), "{arguments:?}: {ran:?}");
+        assert!(ran.stderr.contains(says) && !ran.stderr.contains("vbk_"), "{arguments:?} {says}: {ran:?}");
+    };
+    let (list, key) = (["services", "list"], &*operator.person.token);
+    refused(&list, &url, "vbk_x", "401 invalid_key").await;
+    let reader = operator.makes("till", &["users:read"]).await.person.token;
+    refused(&list, &url, &reader, "`admin:services`").await;
+    refused(&["services", "add", "other", "--scopes", "all"], &url, key, "400 unknown_scope").await;
+    refused(&["services", "bootstrap"], &url, key, "on the machine").await;
+    refused(&["users", "show", "nobody"], &url, key, "no account").await;
+    refused(&list, "http://10.1.2.3:8080", key, "in the clear").await;
+    refused(&list, "http://127.0.0.1:1", key, "VERBATIM_URL").await;
+    let alone = runs_alone(&list, &[("VERBATIM_URL", &url)], world.dir()).await;
+    assert!(alone.code == Some(1) && alone.stderr.contains("VERBATIM_KEY is not set"), "{alone:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn commands_without_settings_find_the_dev_mode_that_runs() {
+    let folder = crate::world::folder();
+    let data_dir = folder.path().join(".verbatim");
+    let mut running = dev(&data_dir).await;
+    for arguments in [
+        &["services", "list"][..],
+        &["audit", "tail"],
+        &["invites", "list"],
+        &["status"],
+        &["check"],
+        &["verify"],
+        &["rebuild", "all"],
+    ] {
+        let ran = runs_alone(arguments, &[], folder.path()).await;
+        assert_eq!(ran.code, Some(0), "{arguments:?}: {ran:?}");
+    }
+    let listed = runs_alone(&["services", "list"], &[], folder.path()).await;
+    assert!(listed.stdout.contains("username verbatim.dev"), "{listed:?}");
+    let elsewhere = crate::world::folder();
+    let named = [("VERBATIM_DATA_DIR", data_dir.to_str().expect("text"))];
+    assert_eq!(runs_alone(&["status"], &named, elsewhere.path()).await.code, Some(0));
+    // A setting that names a server keeps dev mode out of it, and so do commands that change a whole installation.
+    let database = [("VERBATIM_DATABASE_URL", "postgres://u:p@127.0.0.1:1/x")];
+    for (arguments, settings) in [(&["status"], &database[..]), (&["migrate"], &[]), (&["serve"], &[])] {
+        let ran = runs_alone(arguments, settings, folder.path()).await;
+        assert!(ran.code == Some(1) && ran.stderr.contains("is not set"), "{arguments:?}: {ran:?}");
+    }
+    signal(running.child.id().expect("pid"), "INT").await;
+    assert!(running.child.wait().await.expect("wait").success());
+    let ran = runs_alone(&["status"], &[], folder.path()).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("is not set"), "{ran:?}");
 }

@@ -88,6 +88,8 @@ impl AuditTrail {
         after: Query<Option<Position>>,
         /// Only events since this time. It counts only without `after`
         since: Query<Option<Time>>,
+        /// Only events among so many latest positions. It counts only without `after` and `since`
+        latest: Query<Option<Limit>>,
         /// Only events of this area: `account`, `key`, `login`
         #[oai(validator(min_length = 1, max_length = 64))]
         area: Query<Option<String>>,
@@ -95,8 +97,12 @@ impl AuditTrail {
         #[oai(validator(min_length = 1, max_length = 64))]
         id: Query<Option<String>>,
     ) -> Result<Reply<Page<AuditEvent>>, Proven> {
+        let mut after = cursor.0.map(|end| end.0).or(after.0);
+        if let (None, None, Some(latest)) = (after, since.0, latest.0) {
+            after = Some(self.trail.before_latest(latest.get()).await?);
+        }
         let range = AuditRange {
-            after: cursor.0.map(|end| end.0).or(after.0).unwrap_or_default(),
+            after: after.unwrap_or_default(),
             since: since.0,
             area: token("area", area.0)?,
             id: token("id", id.0)?,

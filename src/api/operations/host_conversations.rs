@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The most members that a host application gives to a conversation.
-const MOST: usize = 500;
+pub(super) const MOST: usize = 500;
 
 /// A member of a conversation of the host application
 #[derive(Deserialize, Object)]

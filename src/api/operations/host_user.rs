@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The most roles of a user.
-const MOST_ROLES: usize = 32;
+pub(super) const MOST_ROLES: usize = 32;
 
 /// What a request has done: `error` stands in a batch only
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The most users of a batch.
-const MOST: usize = 100;
+pub(super) const MOST: usize = 100;
 
 /// Users of the host application
 #[derive(Deserialize, Object)]

@@ -8,18 +8,18 @@ use crate::{
     api::{
         Limit, Public, Reply,
         http::{document, values::words},
-        operations::{start, tag::Tag, users::UserIds},
+        operations::{host_conversations, host_user, host_users, start, tag::Tag, users::UserIds},
     },
     commands,
-    credentials::Registration,
-    domain::{Epoch, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
+    credentials::{HOST_LIFE, Registration, SHORTEST_HOST_LIFE},
+    domain::{Epoch, ExternalId, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
     limits::{self, Policy, Rates},
     listen,
     reading::MOST_NAMES,
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 26] = [
+const FEATURES: [&str; 27] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -45,6 +45,7 @@ const FEATURES: [&str; 26] = [
     "recovery",
     "service_accounts",
     "provisioning",
+    "on_behalf_of",
     "commands",
 ];
 
@@ -134,6 +135,20 @@ struct Limits {
     user_ids: usize,
     /// Active logins of an account
     logins: i64,
+    /// Characters of an external id
+    external_id_chars: usize,
+    /// Users whom one request provisions
+    provision_users: usize,
+    /// Members of a provisioned conversation
+    provision_members: usize,
+    /// Bytes of the metadata of a provisioned user, as JSON
+    provision_metadata_bytes: usize,
+    /// Words in `roles` of a provisioned user
+    provision_roles: usize,
+    /// The shortest life of an access token that a host application asks for, in seconds
+    host_token_seconds_min: u64,
+    /// The longest life of an access token that a host application asks for, in seconds
+    host_token_seconds_max: u64,
     /// Frames a second that a client may send over one socket in the long run
     frames_per_second: u32,
     /// Frames that a client may send over one socket at once after a silence
@@ -206,6 +221,13 @@ impl Info {
                 names: MOST_NAMES,
                 user_ids: UserIds::MAX,
                 logins: MAX_LOGINS,
+                external_id_chars: ExternalId::LIMIT,
+                provision_users: host_users::MOST,
+                provision_members: host_conversations::MOST,
+                provision_metadata_bytes: Metadata::LIMIT,
+                provision_roles: host_user::MOST_ROLES,
+                host_token_seconds_min: SHORTEST_HOST_LIFE.as_secs(),
+                host_token_seconds_max: HOST_LIFE.as_secs(),
                 frames_per_second: frames.per_second,
                 frames_at_once: frames.at_once,
                 rate: Policy::ALL.into_iter().filter_map(|policy| RateLimit::of(policy, rates)).collect(),
