@@ -4,6 +4,7 @@ mod database;
 mod durable;
 mod error;
 mod installation;
+mod issuers;
 mod patience;
 mod people;
 mod pressure;
@@ -52,7 +53,6 @@ use crate::{
         hub::{delivery::Hub, listeners::Listeners},
         wire::budget,
     },
-    issuers,
     limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
@@ -207,7 +207,7 @@ async fn start(
     let hasher = settings.hasher()?;
     let issuers = settings.issuers()?.map(|issuers| {
         let issuers = Arc::new(issuers);
-        tasks.spawn("issuers", issuers::keep_current(issuers.clone()));
+        issuers::follow(&issuers, &pool, clock, tasks);
         issuers
     });
     let revoked = Arc::<live::Revoked>::default();

@@ -1,11 +1,12 @@
 //! The issuers that this node knows, and the check of a token.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
 
+use aws_lc_rs::digest::{SHA256, digest};
 use thiserror::Error;
 
 use crate::{
@@ -88,6 +89,16 @@ impl Issuers {
         let number = found.len();
         *self.by_name.write().unwrap_or_else(PoisonError::into_inner) = found.into();
         Ok(number)
+    }
+
+    /// The hashes of the issuers' URLs, which stand for them in the audit.
+    pub(crate) fn hashes(&self) -> BTreeSet<u128> {
+        let hash = |iss: &String| {
+            let mut half = [0; 16];
+            half.copy_from_slice(&digest(&SHA256, iss.as_bytes()).as_ref()[..16]);
+            u128::from_be_bytes(half)
+        };
+        self.all().keys().map(hash).collect()
     }
 
     pub(super) fn file(&self) -> &Path {

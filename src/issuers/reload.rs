@@ -1,20 +1,21 @@
 //! Reads the file of issuers again on SIGHUP.
 
-use std::sync::Arc;
-
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::issuers::Issuers;
 
-/// Reads the file again whenever the process gets SIGHUP. A bad file changes nothing.
-pub(crate) async fn keep_current(issuers: Arc<Issuers>) {
+/// Reads the file again whenever the process gets SIGHUP, and then does more. A bad file changes nothing.
+pub(crate) async fn keep_current(issuers: &Issuers, when_read: impl Fn()) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         tracing::warn!("could not listen for SIGHUP; a changed file of issuers needs a restart");
         return std::future::pending().await;
     };
     while hangups.recv().await.is_some() {
         match issuers.read_again() {
-            Ok(number) => tracing::info!(issuers = number, "reloaded the issuers"),
+            Ok(number) => {
+                tracing::info!(issuers = number, "reloaded the issuers");
+                when_read();
+            }
             Err(error) => tracing::warn!(
                 file = %issuers.file().display(),
                 %error,

@@ -7,8 +7,9 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL}
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::world::{
-    Answer, Authority, Device, Issuer, Product, Signer, World, ask, eventually, now, send, signal,
+use crate::{
+    audit::events_of,
+    world::{Answer, Authority, Device, Issuer, Product, Signer, World, ask, eventually, now, send, signal},
 };
 
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
@@ -252,7 +253,7 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
     let mut scene = Scene::begin().await;
     let (key, stranger) = (Signer::new("RS256", "k"), Signer::new("RS256", "k"));
     let issuer = scene.issuer(Product::Keycloak, &key).await;
-    let at = scene.node(&plain(&issuer), &[]).await;
+    let at = scene.node(&(plain(&issuer) + "direct = true\n"), &[]).await;
     let claims = issuer.claims("1", "ana");
     let signed = |changes: Value| key.signs(&with(claims.clone(), changes));
     let header = |changes: Value| {
@@ -312,12 +313,22 @@ async fn tokens_that_were_made_for_something_else_prove_nothing() {
             "{what}: {}",
             refused.body
         );
+        // The token itself is refused at all other doors too.
+        if !token.is_empty() {
+            let refused = me(at, &token).await;
+            assert_eq!(
+                (refused.status.as_u16(), &refused.body["code"]),
+                (401, &json!("invalid_token")),
+                "{what}"
+            );
+        }
     }
     exchange(at, &signed(json!({ "iat": now() - 700, "exp": now() - 100 })))
         .await
         .refuses(401, "token_expired");
     for iss in [format!("{}/", issuer.iss), "https://evil.example".into()] {
         exchange(at, &signed(json!({ "iss": iss }))).await.refuses(401, "unknown_issuer");
+        me(at, &signed(json!({ "iss": iss }))).await.refuses(401, "unknown_issuer");
     }
     scene.world.finish().await;
 }
@@ -492,6 +503,44 @@ async fn a_token_of_an_issuer_is_logged_out_here_and_a_socket_ends_with_its_toke
     };
     let closed = socket.waits_for("the end of the socket", |frame| frame["op"] == "closed").await;
     assert_eq!(closed["code"], 4401, "{closed}");
+    scene.world.finish().await;
+}
+
+/// What was noted of an issuer.
+async fn told_of(scene: &Scene, iss: &str) -> Vec<String> {
+    let hash = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, iss.as_bytes());
+    let subject: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    events_of(&scene.world, &subject).await.into_iter().map(|(word, _)| word).collect()
+}
+
+#[tokio::test]
+async fn an_issuer_that_comes_or_goes_is_one_event_however_many_nodes_read_the_file() {
+    let mut scene = Scene::begin().await;
+    let key = Signer::new("EdDSA", "k");
+    let one = scene.issuer(Product::Keycloak, &key).await;
+    let other = scene.issuer(Product::Keycloak, &key).await;
+    let file = plain(&one);
+    let nodes = [scene.node(&file, &[]).await, scene.node(&file, &[]).await, scene.node(&file, &[]).await];
+    eventually("the issuer is noted", async || !told_of(&scene, &one.iss).await.is_empty()).await;
+
+    // Each node has read the file when it takes the tokens of the new issuer and no more those of the old one.
+    fs::write(scene.world.dir().join("issuers.toml"), plain(&other)).expect("a file");
+    for node in &scene.world.nodes {
+        signal(node.pid(), "HUP").await;
+    }
+    for at in nodes {
+        let token = key.signs(&other.claims("1", "ana"));
+        eventually("the node has read the file", async || exchange(at, &token).await.status == 201).await;
+    }
+    eventually("the change is noted", async || told_of(&scene, &one.iss).await.len() > 1).await;
+    // A node that starts with the same file finds nothing new.
+    scene.node(&plain(&other), &[]).await;
+    for _ in 0..3 {
+        assert_eq!(told_of(&scene, &one.iss).await, ["issuer.added", "issuer.removed"]);
+        assert_eq!(told_of(&scene, &other.iss).await, ["issuer.added"]);
+    }
+    let trail = scene.world.runs(&["audit", "tail", "--from", "0", "--area", "issuer"]).await;
+    assert!(trail.stdout.lines().count() == 3 && !trail.stdout.contains("localhost"), "{trail:?}");
     scene.world.finish().await;
 }
 
