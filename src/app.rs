@@ -1,5 +1,6 @@
 //! Wiring: starts a process from its settings, and stops it in order.
 
+mod consumers;
 mod database;
 mod durable;
 mod error;
@@ -22,6 +23,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use consumers::{ConsumerKeys, with_office};
 pub use database::{database, database_with};
 pub use error::AppError;
 pub(crate) use installation::{

@@ -84,6 +84,7 @@ pub mod clock;
 #[allow(unreachable_pub)]
 pub(crate) mod commands;
 pub mod config;
+pub(crate) mod consumers;
 pub mod contract;
 pub mod credentials;
 pub mod dev;

@@ -26,6 +26,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "app",
             "authority",
             "config",
+            "consumers",
             "contract",
             "dev",
             "domain",
@@ -45,8 +46,10 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "admin",
             "api",
             "audit",
+            "authority",
             "commands",
             "config",
+            "consumers",
             "credentials",
             "domain",
             "feed",
@@ -140,6 +143,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // It appends presence events, and asks the view whom to tell.
     // It empties the outbox of `accounts` into a stream of the log.
     ("audit", At(4), &["accounts", "domain", "log"]),
+    // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
+    ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
     // Recent events are told by the stays that the views know.
     ("live", At(3), &["accounts", "credentials", "domain", "log", "views"]),
@@ -209,6 +214,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "api",
             "accounts",
             "authority",
+            "consumers",
             "credentials",
             "dev",
             "feed",
@@ -260,7 +266,7 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
     (
         "sqlx",
         &["PgPool", "Error", "Result"],
-        &["access", "audit", "cli", "commands", "feed", "live", "presence", "reading"],
+        &["access", "audit", "cli", "commands", "consumers", "feed", "live", "presence", "reading"],
     ),
     // An outage of the database is refused in the words of all outages.
     ("sqlx", &["Error"], &["api"]),
@@ -313,7 +319,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["write", "connect"],
             &["connection"],
             &["bus", "read"],
-            &["append", "trail", "upkeep"],
+            &["append", "claims", "durables", "parked", "trail", "upkeep"],
             &["mod"],
         ],
     ),

@@ -6,6 +6,7 @@ pub(crate) mod api_keys;
 pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
+pub(crate) mod consumers;
 pub(crate) mod external;
 pub(crate) mod external_logins;
 pub(crate) mod failures;

@@ -34,6 +34,11 @@ impl NKey {
         Self(KeyPair::new_user())
     }
 
+    /// Reads the private key of an operator.
+    pub(crate) fn operator(text: &str) -> Result<Self, BadNKey> {
+        Self::read(text, "SO").ok_or(BadNKey("an operator", "SO"))
+    }
+
     /// Reads the private key of an account.
     pub(crate) fn account(text: &str) -> Result<Self, BadNKey> {
         Self::read(text, "SA").ok_or(BadNKey("an account", "SA"))

@@ -15,3 +15,5 @@ pub(crate) use installation::{
     ACCOUNTS, CHAT_KEY, CONSUMERS_KEY, FILES, NODE, OPERATOR, OPERATOR_KEY, SYSTEM, installation,
 };
 pub(crate) use key::NKey;
+pub(crate) use token::{Claims, signed_account};
+pub(crate) use user::Consumer;

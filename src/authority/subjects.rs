@@ -69,5 +69,10 @@ pub(super) const OF_CONSUMERS: &[&str] = &[
     "$SRV.INFO.{{tag(asks)}}",
 ];
 
+/// The tag of a consumer that may ask about streams.
+pub(super) const ASKS_STREAMS: &str = "streams:STREAM";
+/// The tags of a consumer that may give commands.
+pub(super) const COMMANDS: [&str; 2] = ["bot:commands", "asks:verbatim"];
+
 /// Where a consumer hears answers.
 pub(super) const INBOX_OF_CONSUMERS: &str = "_INBOX_{{name()}}.>";

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::digest::{SHA256, digest};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::authority::NKey;
 
@@ -41,9 +41,76 @@ fn sign(by: &NKey, mut claims: Value) -> String {
     format!("{signed}.{signature}")
 }
 
+/// The claims of a JWT of NATS whose signature somebody else has checked.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Claims(Value);
+
+/// The text is no JWT of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is no JWT of an account")]
+pub(crate) struct BadToken;
+
+impl Claims {
+    /// Reads the claims of an account, as nats-server gives them.
+    pub(crate) fn of_account(token: &str) -> Result<Self, BadToken> {
+        let payload = token.trim().split('.').nth(1).ok_or(BadToken)?;
+        let json = BASE64.decode(payload).map_err(|_| BadToken)?;
+        let claims: Value = serde_json::from_slice(&json).map_err(|_| BadToken)?;
+        (claims["nats"]["type"] == "account").then_some(Self(claims)).ok_or(BadToken)
+    }
+
+    /// Until when each revoked user is refused, as far as its JWT was made before, by public key in seconds since 1970.
+    fn revocations(&mut self) -> &mut Map<String, Value> {
+        let nats = self.0["nats"].as_object_mut().expect("the type was found in it");
+        let revocations = nats.entry("revocations").or_insert_with(|| json!({}));
+        if !revocations.is_object() {
+            *revocations = json!({});
+        }
+        revocations.as_object_mut().expect("it was made one just now")
+    }
+
+    /// Revokes JWTs of a user that were made until a time.
+    pub(crate) fn revoke(&mut self, user: &str, until: i64) {
+        self.revocations().insert(user.to_owned(), until.into());
+    }
+
+    /// Whether a user is revoked.
+    pub(crate) fn has_revoked(&self, user: &str) -> bool {
+        self.0["nats"]["revocations"][user].is_i64()
+    }
+}
+
+/// An account's claims, signed again. A server takes only what is not older than what it has, so the time never goes back.
+pub(crate) fn signed_account(by: &NKey, claims: Claims, now: i64) -> String {
+    let Claims(mut claims) = claims;
+    claims["iss"] = by.public().into();
+    claims["iat"] = now.max(claims["iat"].as_i64().unwrap_or(now)).into();
+    sign(by, claims)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_account_is_signed_again_with_its_revocations() {
+        let (operator, account) = (NKey::of_operator(), NKey::of_account());
+        let nats = json!({ "type": "account", "version": 2, "limits": { "conn": -1 } });
+        let subject = account.public();
+        let said = Said { subject: &subject, name: "READERS", at: 1_000, expires: None, nats };
+        let first = signed(&operator, said);
+        let mut claims = Claims::of_account(&first).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!claims.has_revoked("UX"));
+        claims.revoke("UX", 900);
+        let again = signed_account(&operator, claims, 500);
+        let read = Claims::of_account(&again).unwrap_or_else(|e| panic!("{e}"));
+        assert!(read.has_revoked("UX"));
+        assert_eq!((&read.0["iat"], &read.0["nats"]["limits"]["conn"]), (&json!(1_000), &json!(-1)));
+        assert_ne!(read.0["jti"], Claims::of_account(&first).unwrap_or_else(|e| panic!("{e}")).0["jti"]);
+        for wrong in ["", "a.b.c", "a", "a.e30.c"] {
+            assert_eq!(Claims::of_account(wrong), Err(BadToken), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_signature_is_over_header_and_payload() {

@@ -1,10 +1,10 @@
 //! Users: their JWTs, and the files by which they log in.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::authority::{
     NKey,
-    subjects::OF_NODES,
+    subjects::{ASKS_STREAMS, COMMANDS, OF_NODES},
     token::{Said, signed},
 };
 
@@ -43,4 +43,36 @@ pub(super) fn operator(chat: &NKey, at: i64) -> String {
 /// A person who watches and controls the servers, and tells them of new accounts.
 pub(super) fn system(system: &NKey, at: i64) -> String {
     with_rights(system, "sys", at, None)
+}
+
+/// A consumer of the log, as its JWT says it.
+#[derive(Debug, Clone)]
+pub(crate) struct Consumer<'a> {
+    /// Its name, which is that of its durables, too.
+    pub(crate) name: &'a str,
+    /// The public key of the account of consumers.
+    pub(crate) account: &'a str,
+    /// Whether it reads all conversations.
+    pub(crate) reads_all: bool,
+    /// Whether it may give commands.
+    pub(crate) commands: bool,
+    /// Seconds since 1970.
+    pub(crate) expires: Option<i64>,
+}
+
+impl Consumer<'_> {
+    /// The public key of a new user, and its `.creds`. The key that signs has the permissions: a user has no others.
+    pub(crate) fn signed(&self, by: &NKey, at: i64) -> (String, String) {
+        let mut tags: Vec<&str> = Vec::new();
+        if self.reads_all {
+            tags.push(ASKS_STREAMS);
+        }
+        if self.commands {
+            tags.extend(COMMANDS);
+        }
+        let nats: Value = json!({ "type": "user", "version": 2, "issuer_account": self.account, "tags": tags, "pub": {}, "sub": {} });
+        let user = NKey::of_user();
+        let said = Said { subject: &user.public(), name: self.name, at, expires: self.expires, nats };
+        (user.public(), creds(&signed(by, said), &user))
+    }
 }

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use crate::cli::{
     audit::AuditCommand,
     check::Check,
+    consumers::Consumers,
     dev::Dev,
     log::LogCommand,
     logins::Logins,
@@ -55,6 +56,9 @@ pub(super) enum Command {
     Audit(AuditCommand),
     /// Makes service accounts, which are the accounts of programs, and their API keys.
     Services(Programs),
+    /// Adds, shows and removes consumers of the log, which are the programs of others. Without settings it finds a
+    /// running `verbatim dev`.
+    Consumers(Consumers),
     /// Makes the keys, accounts and users of NATS for a new installation.
     Nats(NatsCommand),
     /// Replaces and lists the keys in the database that sign access tokens.

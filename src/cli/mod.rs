@@ -4,6 +4,8 @@ mod addresses;
 mod audit;
 mod check;
 mod command;
+mod consumer_words;
+mod consumers;
 mod dev;
 mod failed;
 mod log;

@@ -10,6 +10,7 @@ use crate::{
         audit,
         check::{self, Check},
         command::{Cli, Command},
+        consumers,
         dev::{self, Dev},
         failed::Failed,
         log, logins, migrate, nats, people, programs, rebuild, running,
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Logins(logins) => telemetry::start(logins.servers().settings.log),
         Command::SigningKey(keys) => telemetry::start(keys.servers().settings.log),
         Command::Services(programs) => telemetry::start(programs.servers().settings.log),
+        Command::Consumers(consumers) => telemetry::start(consumers.servers().settings.log),
         Command::Migrate(_) | Command::Nats(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
@@ -91,6 +93,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::SigningKey(what) => signing_key::signing_key(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
+        Command::Consumers(what) => consumers::consumers(what).await?,
         Command::Nats(what) => nats::nats(what)?,
         Command::Openapi => print!("{}", api::document()),
         Command::Asyncapi => print!("{}", asyncapi::text()),

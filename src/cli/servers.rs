@@ -7,7 +7,7 @@ use crate::{
     app::{self, Addresses, AppError},
     cli::addresses::{addresses, operators_addresses},
     config::{ServerSettings, Settings},
-    log::{Log, OpenError},
+    log::{Log, NatsServers, OpenError},
 };
 
 /// The servers that hold the log and the views.
@@ -23,6 +23,10 @@ pub(super) struct Servers {
 impl Servers {
     pub(super) fn addresses(&self) -> Result<Addresses, AppError> {
         addresses(&self.servers)
+    }
+
+    pub(super) fn nats_with(&self, creds: &str) -> Result<NatsServers, AppError> {
+        Ok(self.servers.nats_with(creds)?)
     }
 
     pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {

@@ -1,6 +1,7 @@
 //! The settings: flags or `VERBATIM_*` variables, each with its default and unit in `--help`. Secrets may
 //! also come from files.
 
+mod consumers;
 mod issuers;
 mod keys;
 mod layout;
@@ -13,6 +14,7 @@ mod servers;
 mod settings;
 mod tls;
 
+pub use consumers::ConsumerSettings;
 pub use layout::LayoutSettings;
 pub use remote::RemoteSettings;
 pub use role::NodeRole;

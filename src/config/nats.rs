@@ -103,6 +103,13 @@ impl NatsSettings {
         self.checked(NatsServers::from(url).with_login(login).with_tls(self.tls()?), name)
     }
 
+    /// nats-server with the login of this text of a `.creds` file.
+    pub(super) fn with_credentials(&self, creds: &str) -> Result<NatsServers, BadSetting> {
+        let url = either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?;
+        let servers = NatsServers::from(url).with_credentials(creds).with_tls(self.tls()?);
+        self.checked(servers, "VERBATIM_NATS_URL")
+    }
+
     /// Whether a setting names nats-server.
     pub(super) fn is_set(&self) -> bool {
         let (urls, files) =

@@ -35,6 +35,11 @@ impl ServerSettings {
         self.nats.operators()
     }
 
+    /// nats-server, with the login of this text of a `.creds` file.
+    pub fn nats_with(&self, creds: &str) -> Result<log::NatsServers, BadSetting> {
+        self.nats.with_credentials(creds)
+    }
+
     /// Whether a setting names nats-server.
     pub fn has_nats(&self) -> bool {
         self.nats.is_set()

@@ -20,8 +20,9 @@ pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
-    Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
-    LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
+    Audited, ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, InviteCreated, InviteRevoked,
+    IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated, LoginFailed, LoginRevoked, Origin,
+    RecoveryIssued, RevokedBy,
 };
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,

@@ -94,6 +94,12 @@ impl NatsServers {
         self.with_login(Some(NatsLogin::Credentials(creds.into())))
     }
 
+    /// The URLs without user and password, which may be shown.
+    pub(crate) fn urls(&self) -> Result<Vec<String>, BadUrl> {
+        let parsed = Parsed::parse(&self.urls)?;
+        Ok(parsed.addresses.iter().map(|address| address.as_url_str().to_owned()).collect())
+    }
+
     /// Whether the servers can be reached and asked with what is known of them.
     pub(crate) fn can_be_used(&self) -> Result<(), BadUrl> {
         self.options().map(drop)

@@ -12,12 +12,12 @@ use tokio::{
 use crate::world::{Database, Person, Program, Ran, World, ask, command, eventually, nats, signal};
 
 /// `verbatim dev` with its data in a folder.
-struct Dev {
-    child: tokio::process::Child,
-    address: std::net::SocketAddr,
+pub struct Dev {
+    pub child: tokio::process::Child,
+    pub address: std::net::SocketAddr,
 }
 
-async fn dev(folder: &std::path::Path) -> Dev {
+pub async fn dev(folder: &std::path::Path) -> Dev {
     let mut child = command()
         .arg("dev")
         .current_dir(env!("CARGO_MANIFEST_DIR"))

@@ -24,6 +24,7 @@ mod bot_commands;
 mod clients;
 mod cluster;
 mod command_line;
+mod consumers;
 mod conversations;
 mod database;
 mod deadlines;

@@ -92,6 +92,7 @@ pub enum RevokedBy {
 /// Examples, as paths: an array in an attribute would need more of the parser of the derive.
 const SCOPES: [&str; 1] = ["users:read"];
 const CHANGED: [&str; 1] = ["display_name"];
+const LANES: [&str; 2] = ["roster", "timeline"];
 
 /// An account was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -228,6 +229,47 @@ pub struct IssuerAdded {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IssuerRemoved {}
 
+/// A consumer of the log was added: somebody else's program reads the log from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ConsumerAdded {
+    /// The lanes that it reads.
+    #[schemars(example = LANES)]
+    pub lanes: Vec<String>,
+    /// The number of conversations that it reads; absent if it reads all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 3)]
+    pub conversations: Option<u32>,
+    /// Whether it reads audit events, too.
+    #[schemars(example = false)]
+    pub reads_audit: bool,
+    /// Whether it may give commands.
+    #[schemars(example = false)]
+    pub gives_commands: bool,
+    /// The time at which its credentials end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Time>,
+}
+
+/// A consumer got new credentials, and the old ones end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ConsumerRotated {
+    /// The time at which the old credentials end.
+    pub old_expires_at: Time,
+}
+
+/// A consumer was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ConsumerRemoved {}
+
+/// Events were given to a consumer again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ConsumerReplayed {
+    /// The number of parked events of which it got copies; absent if it reads anew from an earlier position.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(example = 1)]
+    pub parked: Option<u32>,
+}
+
 /// The published description of a type of audit events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditType {
@@ -294,6 +336,14 @@ audited! {
     LoginFailed "login.failed";
     /// About the account.
     RecoveryIssued "recovery.issued";
+    /// About the consumer.
+    ConsumerAdded "consumer.added";
+    /// About the consumer.
+    ConsumerRotated "consumer.rotated";
+    /// About the consumer.
+    ConsumerRemoved "consumer.removed";
+    /// About the consumer.
+    ConsumerReplayed "consumer.replayed";
     /// About the code.
     InviteCreated "invite.created";
     /// About the code.

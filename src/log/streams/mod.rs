@@ -3,3 +3,4 @@
 pub(in crate::log) mod audit;
 pub(in crate::log) mod layout;
 pub(in crate::log) mod maker;
+pub(in crate::log) mod parked;

@@ -1,0 +1,202 @@
+//! The consumers of the log, and the credentials of theirs that are to be revoked.
+
+use sqlx::{FromRow, PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    accounts::audit::{self, Stamp},
+    domain::{Audited, ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, Time},
+};
+
+/// A consumer as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct StoredConsumer {
+    /// The name, which is that of its durables, too.
+    pub name: String,
+    /// The id, by which audit events name it.
+    pub id: Uuid,
+    /// The lanes that it reads.
+    pub lanes: Vec<String>,
+    /// The conversations that it reads; none for all.
+    pub conversations: Vec<Uuid>,
+    /// The types of events that its program wants; none for all.
+    pub types: Vec<String>,
+    /// Whether it reads audit events.
+    pub reads_audit: bool,
+    /// Whether it may give commands.
+    pub gives_commands: bool,
+    /// The public key of its credentials.
+    pub user_key: String,
+    /// The time at which it was added.
+    pub created_at: OffsetDateTime,
+    /// The time at which its credentials end.
+    pub expires_at: Option<OffsetDateTime>,
+}
+
+/// Credentials to be revoked.
+#[derive(Debug, Clone, PartialEq, Eq, FromRow)]
+pub(crate) struct OverdueRevocation {
+    /// The public key.
+    pub user_key: String,
+    /// The consumer that has used them.
+    pub name: String,
+}
+
+const COLUMNS: &str = "name, id, lanes, conversations, types, reads_audit, gives_commands, user_key, \
+                       created_at, expires_at";
+
+/// The consumer of this name.
+pub(crate) async fn find(pool: &PgPool, name: &str) -> Result<Option<StoredConsumer>, sqlx::Error> {
+    let sql = format!("select {COLUMNS} from auth.consumer where name = $1");
+    sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name).fetch_optional(pool).await
+}
+
+/// All consumers, by name.
+pub(crate) async fn all(pool: &PgPool) -> Result<Vec<StoredConsumer>, sqlx::Error> {
+    let sql = format!("select {COLUMNS} from auth.consumer order by name limit 1000");
+    sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await
+}
+
+/// Adds a consumer; `false` if there is one of its name.
+pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let added = sqlx::query(
+        "insert into auth.consumer (name, id, lanes, conversations, types, reads_audit, gives_commands,
+                                    user_key, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (name) do nothing",
+    )
+    .bind(&new.name)
+    .bind(new.id)
+    .bind(&new.lanes)
+    .bind(&new.conversations)
+    .bind(&new.types)
+    .bind(new.reads_audit)
+    .bind(new.gives_commands)
+    .bind(&new.user_key)
+    .bind(new.created_at)
+    .bind(new.expires_at)
+    .execute(&mut *transaction)
+    .await?;
+    if added.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let conversations = u32::try_from(new.conversations.len()).ok().filter(|many| *many > 0);
+    let what = ConsumerAdded {
+        lanes: new.lanes.clone(),
+        conversations,
+        reads_audit: new.reads_audit,
+        gives_commands: new.gives_commands,
+        expires_at: new.expires_at.map(Time::of),
+    };
+    audit::note(&mut transaction, stamp, Audited::ConsumerAdded(new.id.into(), what)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Gives a consumer another key. The old one is to be revoked at a time; `false` if another process was faster.
+pub(crate) async fn rotate(
+    pool: &PgPool,
+    old: &StoredConsumer,
+    (user_key, expires_at): (&str, Option<Time>),
+    due: Time,
+    stamp: Stamp,
+) -> Result<bool, sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let changed = sqlx::query(
+        "update auth.consumer set user_key = $3, expires_at = $4 where name = $1 and user_key = $2",
+    )
+    .bind(&old.name)
+    .bind(&old.user_key)
+    .bind(user_key)
+    .bind(expires_at.map(Time::datetime))
+    .execute(&mut *transaction)
+    .await?;
+    if changed.rows_affected() == 0 {
+        return Ok(false);
+    }
+    revoke(&mut transaction, old, due).await?;
+    let what = ConsumerRotated { old_expires_at: due };
+    audit::note(&mut transaction, stamp, Audited::ConsumerRotated(old.id.into(), what)).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Removes a consumer, whose credentials are to be revoked now.
+pub(crate) async fn remove(pool: &PgPool, old: &StoredConsumer, stamp: Stamp) -> Result<(), sqlx::Error> {
+    let mut transaction = pool.begin().await?;
+    let gone = sqlx::query("delete from auth.consumer where name = $1 and user_key = $2")
+        .bind(&old.name)
+        .bind(&old.user_key)
+        .execute(&mut *transaction)
+        .await?;
+    if gone.rows_affected() > 0 {
+        revoke(&mut transaction, old, stamp.at).await?;
+        // Credentials of an earlier rotation have no overlap any more.
+        sqlx::query("update auth.consumer_revocation set due_at = least(due_at, $2) where name = $1")
+            .bind(&old.name)
+            .bind(stamp.at.datetime())
+            .execute(&mut *transaction)
+            .await?;
+        audit::note(&mut transaction, stamp, Audited::ConsumerRemoved(old.id.into(), ConsumerRemoved {}))
+            .await?;
+    }
+    transaction.commit().await
+}
+
+/// Notes that a consumer was given events again.
+pub(crate) async fn note_replay(
+    pool: &PgPool,
+    of: &StoredConsumer,
+    parked: Option<u32>,
+    stamp: Stamp,
+) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    audit::note(&mut connection, stamp, Audited::ConsumerReplayed(of.id.into(), ConsumerReplayed { parked }))
+        .await
+}
+
+async fn revoke(transaction: &mut PgConnection, old: &StoredConsumer, due: Time) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "insert into auth.consumer_revocation (user_key, name, due_at) values ($1, $2, $3)
+         on conflict (user_key) do update set due_at = least(consumer_revocation.due_at, excluded.due_at)",
+    )
+    .bind(&old.user_key)
+    .bind(&old.name)
+    .bind(due.datetime())
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// The credentials whose time has come.
+pub(crate) async fn overdue(pool: &PgPool, now: Time) -> Result<Vec<OverdueRevocation>, sqlx::Error> {
+    sqlx::query_as(
+        "select user_key, name from auth.consumer_revocation where due_at <= $1 order by due_at limit 1000",
+    )
+    .bind(now.datetime())
+    .fetch_all(pool)
+    .await
+}
+
+/// Forgets revocations that the servers have.
+pub(crate) async fn revoked(pool: &PgPool, keys: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query("delete from auth.consumer_revocation where user_key = any($1)")
+        .bind(keys)
+        .execute(pool)
+        .await?;
+    Ok(())
+}
+
+/// The lock of Postgres by which one command at a time revokes credentials.
+const TURN: i64 = 0x5645_5242_434f_4e53;
+
+/// Waits for the turn to revoke credentials, which belongs to the session of this connection.
+pub(crate) async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_lock($1)").bind(TURN).execute(connection).await.map(drop)
+}
+
+/// Ends the turn.
+pub(crate) async fn end_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("select pg_advisory_unlock($1)").bind(TURN).execute(connection).await.map(drop)
+}

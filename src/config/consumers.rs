@@ -1,0 +1,53 @@
+//! What an operator has at hand to add consumers and to revoke their credentials.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{BadSetting, secret::secret};
+
+const CONSUMERS_KEY: &str = "VERBATIM_CONSUMERS_KEY_FILE";
+const OPERATOR_KEY: &str = "VERBATIM_NATS_OPERATOR_KEY_FILE";
+const SYSTEM: &str = "VERBATIM_NATS_SYS_CREDENTIALS_FILE";
+
+/// The files of `verbatim nats init` that `consumers` uses.
+#[derive(Debug, Clone, Args)]
+pub struct ConsumerSettings {
+    /// The file consumers.key of `verbatim nats init`, which signs consumers.
+    #[arg(long, env = CONSUMERS_KEY, value_name = "FILE")]
+    consumers_key_file: Option<PathBuf>,
+
+    /// The file operator-signing.nk of `verbatim nats init`. With it and the next one, credentials are revoked.
+    #[arg(long, env = OPERATOR_KEY, value_name = "FILE")]
+    nats_operator_key_file: Option<PathBuf>,
+
+    /// The `.creds` file of a user of the system account.
+    #[arg(long, env = SYSTEM, value_name = "FILE")]
+    nats_sys_credentials_file: Option<PathBuf>,
+}
+
+impl ConsumerSettings {
+    /// The text of the key that signs consumers.
+    pub fn consumers_key(&self) -> Result<Option<String>, BadSetting> {
+        self.consumers_key_file.as_ref().map(|file| secret(file, CONSUMERS_KEY)).transpose()
+    }
+
+    /// The texts of the operator's key and of the `.creds` of the system account, if both are set.
+    pub fn revoker(&self) -> Result<Option<(String, String)>, BadSetting> {
+        match (&self.nats_operator_key_file, &self.nats_sys_credentials_file) {
+            (Some(key), Some(creds)) => Ok(Some((secret(key, OPERATOR_KEY)?, secret(creds, SYSTEM)?))),
+            (None, None) => Ok(None),
+            (Some(_), None) => {
+                Err(BadSetting(format!("{OPERATOR_KEY} is set, and {SYSTEM} is not: set both")))
+            }
+            (None, Some(_)) => {
+                Err(BadSetting(format!("{SYSTEM} is set, and {OPERATOR_KEY} is not: set both")))
+            }
+        }
+    }
+
+    /// What a key of these settings says that is wrong with it.
+    pub fn bad_key(name: &str, why: impl std::fmt::Display) -> BadSetting {
+        BadSetting(format!("{name}: {why}"))
+    }
+}

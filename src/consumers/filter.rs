@@ -1,0 +1,145 @@
+//! What a consumer reads.
+
+use std::fmt::Write as _;
+
+use aws_lc_rs::digest::{SHA256, digest};
+
+use crate::{
+    accounts::consumers::StoredConsumer,
+    domain::{ConversationId, Lane},
+};
+
+/// The most subjects of one durable.
+const SUBJECTS: usize = 100;
+
+/// What a consumer reads: lanes of all conversations or of some, and perhaps audit events.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(super) lanes: Vec<Lane>,
+    /// None for all.
+    pub(super) conversations: Vec<ConversationId>,
+    pub(super) reads_audit: bool,
+    /// The types that its program passes on; none for all. The server does not know types.
+    pub(super) types: Vec<String>,
+}
+
+impl Filter {
+    /// Reads a filter; the reason if it is none.
+    pub(crate) fn read(
+        lanes: &[String],
+        conversations: &[String],
+        types: &[String],
+        reads_audit: bool,
+    ) -> Result<Self, String> {
+        let lane = |word: &String| {
+            let known = Lane::DURABLE.into_iter().find(|lane| lane.word() == word);
+            known.ok_or_else(|| {
+                format!("`{word}` is no lane: the lanes are roster, timeline, receipts and control")
+            })
+        };
+        let mut lanes: Vec<Lane> = lanes.iter().map(lane).collect::<Result<_, _>>()?;
+        if lanes.is_empty() {
+            lanes = Lane::DURABLE.to_vec();
+        }
+        lanes.sort_unstable();
+        lanes.dedup();
+        let conversation = |id: &String| {
+            id.parse::<ConversationId>().map_err(|_| format!("`{id}` is no id of a conversation"))
+        };
+        let mut conversations: Vec<_> = conversations.iter().map(conversation).collect::<Result<_, _>>()?;
+        conversations.sort_unstable_by_key(ToString::to_string);
+        conversations.dedup();
+        if conversations.len() * lanes.len() > SUBJECTS {
+            return Err(format!(
+                "{} conversations in {} lanes are too many: they may be {SUBJECTS} together. Leave --conversations out, \
+                 and pass over the others in the program",
+                conversations.len(),
+                lanes.len()
+            ));
+        }
+        let is_type = |kind: &&String| {
+            !kind.is_empty()
+                && kind.len() <= 64
+                && kind.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
+        };
+        if let Some(bad) = types.iter().find(|kind| !is_type(kind)) {
+            return Err(format!("`{bad}` is no type of events: they are written as in `message.sent`"));
+        }
+        let mut types = types.to_vec();
+        types.sort_unstable();
+        types.dedup();
+        Ok(Self { lanes, conversations, reads_audit, types })
+    }
+
+    /// The words of the lanes.
+    pub(super) fn lane_words(&self) -> Vec<String> {
+        self.lanes.iter().map(|lane| lane.word().to_owned()).collect()
+    }
+
+    /// A hash of what the server gives by this filter.
+    pub(super) fn mark(&self) -> String {
+        let conversations: Vec<_> = self.conversations.iter().map(ToString::to_string).collect();
+        let text =
+            format!("{}|{}|{}", self.lane_words().join(","), conversations.join(","), self.reads_audit);
+        digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a string does not fail.
+            _ = write!(hex, "{byte:02x}");
+            hex
+        })
+    }
+
+    /// The filter of a consumer that is there.
+    pub(super) fn of(stored: &StoredConsumer) -> Result<Self, String> {
+        let conversations: Vec<_> = stored.conversations.iter().map(ToString::to_string).collect();
+        Self::read(&stored.lanes, &conversations, &stored.types, stored.reads_audit)
+    }
+
+    /// The differences from another filter, for people; `None` if there are none.
+    pub(super) fn differences(&self, other: &Self) -> Option<String> {
+        let list = |all: Vec<String>| if all.is_empty() { "all".into() } else { all.join(",") };
+        let ids = |filter: &Self| list(filter.conversations.iter().map(ToString::to_string).collect());
+        let parts = [
+            ("lanes", list(self.lane_words()), list(other.lane_words())),
+            ("conversations", ids(self), ids(other)),
+            ("types", list(self.types.clone()), list(other.types.clone())),
+            ("audit", self.reads_audit.to_string(), other.reads_audit.to_string()),
+        ];
+        let differ = parts.into_iter().filter(|(_, is, wanted)| is != wanted);
+        let told: Vec<_> =
+            differ.map(|(what, is, wanted)| format!("{what} is {is} and not {wanted}")).collect();
+        (!told.is_empty()).then(|| told.join("; "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_is_read_and_its_differences_are_told() {
+        let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
+        let all = Filter::read(&[], &[], &[], false).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(all.lane_words(), ["roster", "timeline", "receipts", "control"]);
+        let two = Filter::read(&words(&["timeline", "roster", "timeline"]), &[], &[], false);
+        let two = two.unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(two.lane_words(), ["roster", "timeline"]);
+        assert_ne!(all.mark(), two.mark());
+        assert_eq!(all.differences(&all), None);
+        let told = two.differences(&all).unwrap_or_default();
+        assert_eq!(told, "lanes is roster,timeline and not roster,timeline,receipts,control");
+        let many: Vec<_> = (0..26).map(|n| format!("01930f3c-5a7b-7c3d-8e4f-0123456789{n:02x}")).collect();
+        for (lanes, conversations, types) in [
+            (words(&["presence"]), words(&[]), words(&[])),
+            (words(&["Timeline"]), words(&[]), words(&[])),
+            (words(&[]), words(&["x"]), words(&[])),
+            (words(&[]), words(&["*"]), words(&[])),
+            (words(&[]), many, words(&[])),
+            (words(&[]), words(&[]), words(&["message.sent\""])),
+        ] {
+            assert!(
+                Filter::read(&lanes, &conversations, &types, false).is_err(),
+                "{lanes:?} {conversations:?} {types:?}"
+            );
+        }
+    }
+}

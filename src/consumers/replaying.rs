@@ -1,0 +1,57 @@
+//! Events once more: parked ones as copies, or all from an earlier position.
+
+use crate::{
+    accounts::{By, Stamp, consumers},
+    consumers::{
+        ConsumerError, Filter, Office,
+        adding::{durables, make},
+        looking::{ConsumerActivity, activity, states},
+    },
+    log::{Durables, StartAt},
+};
+
+/// Gives a consumer its parked events again, all or those at some positions; the number of them.
+pub(crate) async fn replay_parked(
+    office: &Office<'_>,
+    name: &str,
+    positions: &[u64],
+) -> Result<u32, ConsumerError> {
+    let of = office.named(name).await?;
+    let mut letters = office.log.parked(name).await?;
+    if !positions.is_empty() {
+        letters.retain(|letter| positions.contains(&letter.position));
+    }
+    let given = office.log.give_again(name, &letters).await?;
+    if given > 0 {
+        let stamp = Stamp::now(office.clock, By::default());
+        consumers::note_replay(office.pool, &of, Some(given), stamp).await?;
+    }
+    Ok(given)
+}
+
+/// Lets a consumer read anew. Its durables are made anew, so it is refused while the consumer reads, unless somebody
+/// insists.
+pub(crate) async fn read_anew(
+    office: &Office<'_>,
+    name: &str,
+    from: StartAt,
+    insists: bool,
+) -> Result<(), ConsumerError> {
+    let of = office.named(name).await?;
+    let live = activity(&states(office, &of).await?, office.clock.now()) == ConsumerActivity::Live;
+    if live && !insists {
+        return Err(ConsumerError::Refused(format!(
+            "the consumer `{name}` is live: stop it first, or say --yes, and it meets events again while it runs"
+        )));
+    }
+    let filter = Filter::of(&of).map_err(ConsumerError::Refused)?;
+    let mark = filter.mark();
+    let durables: Vec<_> =
+        durables(office, name, &filter).into_iter().filter(|durable| durable.stream != "REPLAY").collect();
+    for durable in &durables {
+        office.log.remove_durable(name, &durable.stream).await?;
+    }
+    make(office, &Durables { name, filter: &mark, from }, &durables).await?;
+    consumers::note_replay(office.pool, &of, None, Stamp::now(office.clock, By::default())).await?;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! Parked events: events that nats-server has given up for a consumer. The event itself lies in the log for ever, so a
+//! dead letter is a number, and a consumer gets it again as a copy.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_nats::{
+    HeaderMap, HeaderName,
+    jetstream::consumer::{AckPolicy, DeliverPolicy, pull},
+};
+use futures_util::StreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    domain::Time,
+    log::{
+        Log, OpenError,
+        errors::refused,
+        streams::parked::{ADVISORIES, GIVEN_UP, REPLAY, advisories, replay, replays},
+    },
+};
+
+/// The headers of a copy: where its event lies.
+const POSITION: HeaderName = HeaderName::from_static("verbatim-position");
+const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
+const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
+/// The most advisories that are read at once.
+const PAGE: usize = 10_000;
+
+/// An event that a consumer was given in vain.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DeadLetter {
+    /// The stream of the event.
+    pub stream: String,
+    /// Its position there.
+    pub position: u64,
+    /// `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good.
+    pub reason: &'static str,
+    /// What the consumer said when it refused it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// How often it was given.
+    pub deliveries: u64,
+    /// When nats-server gave it up the first time.
+    pub first_at: Time,
+    /// When it did so the last time.
+    pub last_at: Time,
+    /// The messages of the stream ADVISORIES that tell of it.
+    #[serde(skip)]
+    told: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct Advisory {
+    stream: String,
+    stream_seq: u64,
+    #[serde(default)]
+    deliveries: u64,
+    reason: Option<String>,
+}
+
+impl Log {
+    /// Makes the streams of parked events, if they are missing.
+    pub(crate) async fn make_parked(&self) -> Result<(), OpenError> {
+        self.maker.create(advisories(self.layout())).await?;
+        self.maker.create(replays(self.layout())).await
+    }
+
+    /// The parked events of a consumer, by stream and position. An event that was parked again counts once.
+    pub(crate) async fn parked(&self, name: &str) -> Result<Vec<DeadLetter>, OpenError> {
+        let stream = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
+        let reading = pull::Config {
+            filter_subjects: GIVEN_UP.iter().map(|subject| format!("{subject}.*.{name}")).collect(),
+            deliver_policy: DeliverPolicy::All,
+            ack_policy: AckPolicy::None,
+            inactive_threshold: Duration::from_secs(20),
+            ..pull::Config::default()
+        };
+        let consumer = match stream.create_consumer(reading).await {
+            Ok(consumer) => consumer,
+            // Without the stream nothing was ever parked.
+            Err(e) if e.to_string().contains("not found") => return Ok(Vec::new()),
+            Err(e) => return Err(refused(e)),
+        };
+        let mut found: BTreeMap<(String, u64), DeadLetter> = BTreeMap::new();
+        let mut told = consumer.fetch().max_messages(PAGE).messages().await.map_err(refused)?;
+        while let Some(message) = told.next().await {
+            let message = message.map_err(refused)?;
+            let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
+            let info = message.info().map_err(refused)?;
+            // The durable by which copies are given has the same name: a copy that fails is parked as its event.
+            if advisory.stream == REPLAY {
+                continue;
+            }
+            let at = Time::of(info.published);
+            let key = (advisory.stream.clone(), advisory.stream_seq);
+            let reason =
+                if message.subject.starts_with(GIVEN_UP[0]) { "max_deliveries" } else { "terminated" };
+            let entry = found.entry(key).or_insert_with(|| DeadLetter {
+                stream: advisory.stream,
+                position: advisory.stream_seq,
+                reason,
+                said: None,
+                deliveries: 0,
+                first_at: at,
+                last_at: at,
+                told: Vec::new(),
+            });
+            entry.reason = reason;
+            entry.said = advisory.reason.filter(|said| !said.is_empty());
+            entry.deliveries = entry.deliveries.max(advisory.deliveries);
+            entry.last_at = at;
+            entry.told.push(info.stream_sequence);
+        }
+        // It would go by itself; the places of a stream's consumers are few.
+        drop(stream.delete_consumer(&consumer.cached_info().name).await);
+        Ok(found.into_values().collect())
+    }
+
+    /// Gives a consumer copies of parked events, each once: behind the copy, the event is parked no more.
+    pub(crate) async fn give_again(&self, name: &str, letters: &[DeadLetter]) -> Result<u32, OpenError> {
+        let advisories = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
+        let mut given = 0;
+        for letter in letters {
+            let stream = self.jetstream.get_stream_no_info(&letter.stream).await.map_err(refused)?;
+            let event = stream.get_raw_message(letter.position).await.map_err(refused)?;
+            // The id of the event would make JetStream take a second copy for a retry of the first one.
+            let mut headers = HeaderMap::new();
+            for (name, values) in
+                event.headers.iter().filter(|(name, _)| !name.to_string().starts_with("Nats-"))
+            {
+                values.iter().for_each(|value| headers.append(name.clone(), value.clone()));
+            }
+            headers.insert(POSITION, letter.position.to_string());
+            headers.insert(SUBJECT, event.subject.to_string());
+            headers.insert(STREAM, letter.stream.clone());
+            let stored = self.jetstream.publish_with_headers(replay(name), headers, event.payload).await;
+            stored.map_err(refused)?.await.map_err(refused)?;
+            for told in &letter.told {
+                advisories.delete_message(*told).await.map_err(refused)?;
+            }
+            given += 1;
+        }
+        Ok(given)
+    }
+}
