@@ -34,6 +34,7 @@
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, limits, live, views (the keys of earlier commands), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
 //! | [`audit`] | what has happened to accounts, keys and issuers: the **audit trail**, from the outbox to the stream AUDIT | log, accounts |
+//! | [`consumers`] | who **else** reads the log: durables, credentials and programs of consumers, for operators | log, accounts, authority |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
 //! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, issuers, commands, limits, live |
@@ -53,7 +54,7 @@
 //!  7   app   contract
 //!  6   api   gateway   admin   web
 //!  5   reading   access
-//!  4   commands   feed   projector   presence   audit
+//!  4   commands   feed   projector   presence   audit   consumers
 //!  3   live
 //!  2   accounts   limits   issuers
 //!  1   log   views   credentials   outbound   authority

@@ -18,7 +18,7 @@ use crate::{
         servers::Servers,
     },
     config::ConsumerSettings,
-    consumers::{self, ConsumerError, Filter, Language, Snippet},
+    consumers::{self, ConsumerError, ConsumerFilter, Language, Snippet},
     log::StartAt,
 };
 
@@ -194,7 +194,7 @@ pub(super) async fn consumers(Consumers { what, keys, servers }: Consumers) -> R
         What::Add(add) => {
             let urls = addresses.nats.urls().map_err(|bad| AppError::Refused(bad.to_string()))?;
             let file = creds_file(add.out.clone(), &add.name);
-            let filter = Filter::read(&add.lanes, &add.conversations, &add.types, add.audit)
+            let filter = ConsumerFilter::read(&add.lanes, &add.conversations, &add.types, add.audit)
                 .map_err(AppError::Refused)?;
             let added = with_office(&addresses, keys, async |office| {
                 if !consumers::is_there(office, &add.name).await? {

@@ -9,9 +9,9 @@ use crate::{
         consumers::{self, StoredConsumer},
     },
     authority,
-    consumers::{ConsumerError, Filter, Office},
+    consumers::{ConsumerError, ConsumerFilter, Office},
     domain::ConversationId,
-    log::{Durable, Durables, FoundDurable, OpenError, StartAt},
+    log::{ConsumerDurable, Durables, FoundDurable, OpenError, StartAt},
 };
 
 /// A consumer that is there now.
@@ -32,7 +32,7 @@ pub(crate) async fn is_there(office: &Office<'_>, name: &str) -> Result<bool, Co
 pub(crate) async fn add(
     office: &Office<'_>,
     name: &str,
-    filter: &Filter,
+    filter: &ConsumerFilter,
     from: StartAt,
     gives_commands: bool,
     life: Option<Duration>,
@@ -40,7 +40,7 @@ pub(crate) async fn add(
     let scoped = office.scoped()?;
     let known = consumers::find(office.pool, name).await?;
     if let Some(known) = &known {
-        let its = Filter::of(known).map_err(ConsumerError::Refused)?;
+        let its = ConsumerFilter::of(known).map_err(ConsumerError::Refused)?;
         if let Some(told) = its.differences(filter) {
             return Err(ConsumerError::Refused(format!(
                 "the consumer `{name}` reads something else: {told}. Take another name, or remove it first"
@@ -88,7 +88,7 @@ pub(crate) async fn add(
 }
 
 /// The durables of a consumer, that for copies of parked events among them.
-pub(super) fn durables(office: &Office<'_>, name: &str, filter: &Filter) -> Vec<Durable> {
+pub(super) fn durables(office: &Office<'_>, name: &str, filter: &ConsumerFilter) -> Vec<ConsumerDurable> {
     let mut durables = office.log.durables_of(&filter.lanes, &filter.conversations);
     if filter.reads_audit {
         durables.push(office.log.durable_of_audit());
@@ -101,7 +101,7 @@ pub(super) fn durables(office: &Office<'_>, name: &str, filter: &Filter) -> Vec<
 pub(super) async fn make(
     office: &Office<'_>,
     of: &Durables<'_>,
-    durables: &[Durable],
+    durables: &[ConsumerDurable],
 ) -> Result<(), ConsumerError> {
     let mut missing = Vec::new();
     for durable in durables {

@@ -12,7 +12,7 @@ use crate::{
 
 /// New credentials of a consumer.
 #[derive(Debug)]
-pub(crate) struct Rotated {
+pub(crate) struct NewCredentials {
     pub(crate) creds: String,
     /// When the old ones end.
     pub(crate) old_expires_at: Time,
@@ -23,7 +23,7 @@ pub(crate) async fn rotate(
     office: &Office<'_>,
     name: &str,
     overlap: Duration,
-) -> Result<Rotated, ConsumerError> {
+) -> Result<NewCredentials, ConsumerError> {
     let scoped = office.scoped()?;
     let old = office.named(name).await?;
     let now = office.clock.now();
@@ -45,7 +45,7 @@ pub(crate) async fn rotate(
             "another command has changed the consumer `{name}` just now"
         )));
     }
-    Ok(Rotated { creds, old_expires_at: due })
+    Ok(NewCredentials { creds, old_expires_at: due })
 }
 
 /// Removes a consumer: its credentials first, so that it cannot ask for durables that go.

@@ -14,7 +14,7 @@ const SUBJECTS: usize = 100;
 
 /// What a consumer reads: lanes of all conversations or of some, and perhaps audit events.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Filter {
+pub(crate) struct ConsumerFilter {
     pub(super) lanes: Vec<Lane>,
     /// None for all.
     pub(super) conversations: Vec<ConversationId>,
@@ -23,7 +23,7 @@ pub(crate) struct Filter {
     pub(super) types: Vec<String>,
 }
 
-impl Filter {
+impl ConsumerFilter {
     /// Reads a filter; the reason if it is none.
     pub(crate) fn read(
         lanes: &[String],
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn a_filter_is_read_and_its_differences_are_told() {
         let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-        let all = Filter::read(&[], &[], &[], false).unwrap_or_else(|e| panic!("{e}"));
+        let all = ConsumerFilter::read(&[], &[], &[], false).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(all.lane_words(), ["roster", "timeline", "receipts", "control"]);
-        let two = Filter::read(&words(&["timeline", "roster", "timeline"]), &[], &[], false);
+        let two = ConsumerFilter::read(&words(&["timeline", "roster", "timeline"]), &[], &[], false);
         let two = two.unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(two.lane_words(), ["roster", "timeline"]);
         assert_ne!(all.mark(), two.mark());
@@ -137,7 +137,7 @@ mod tests {
             (words(&[]), words(&[]), words(&["message.sent\""])),
         ] {
             assert!(
-                Filter::read(&lanes, &conversations, &types, false).is_err(),
+                ConsumerFilter::read(&lanes, &conversations, &types, false).is_err(),
                 "{lanes:?} {conversations:?} {types:?}"
             );
         }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::{
     accounts::consumers::{self, StoredConsumer},
-    consumers::{ConsumerError, Filter, Office, adding::durables},
+    consumers::{ConsumerError, ConsumerFilter, Office, adding::durables},
     domain::Time,
     log::{DeadLetter, DurableState},
 };
@@ -100,7 +100,7 @@ pub(super) async fn states(
     office: &Office<'_>,
     consumer: &StoredConsumer,
 ) -> Result<Vec<DurableState>, ConsumerError> {
-    let filter = Filter::of(consumer).map_err(ConsumerError::Refused)?;
+    let filter = ConsumerFilter::of(consumer).map_err(ConsumerError::Refused)?;
     let mut states = Vec::new();
     for durable in durables(office, &consumer.name, &filter) {
         states.extend(office.log.durable_state(&consumer.name, &durable.stream).await?);

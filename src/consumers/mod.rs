@@ -12,9 +12,9 @@ mod office;
 mod replaying;
 mod snippet;
 
-pub(crate) use adding::{Added, add, is_there};
-pub(crate) use ending::{Rotated, remove, rotate, sweep};
-pub(crate) use filter::Filter;
+pub(crate) use adding::{add, is_there};
+pub(crate) use ending::{remove, rotate, sweep};
+pub(crate) use filter::ConsumerFilter;
 pub(crate) use looking::{list, parked};
 pub(crate) use office::{ConsumerError, Office, Revoker, ScopedKey};
 pub(crate) use replaying::{read_anew, replay_parked};

@@ -3,7 +3,7 @@
 use crate::{
     accounts::{By, Stamp, consumers},
     consumers::{
-        ConsumerError, Filter, Office,
+        ConsumerError, ConsumerFilter, Office,
         adding::{durables, make},
         looking::{ConsumerActivity, activity, states},
     },
@@ -44,7 +44,7 @@ pub(crate) async fn read_anew(
             "the consumer `{name}` is live: stop it first, or say --yes, and it meets events again while it runs"
         )));
     }
-    let filter = Filter::of(&of).map_err(ConsumerError::Refused)?;
+    let filter = ConsumerFilter::of(&of).map_err(ConsumerError::Refused)?;
     let mark = filter.mark();
     let durables: Vec<_> =
         durables(office, name, &filter).into_iter().filter(|durable| durable.stream != "REPLAY").collect();

@@ -45,7 +45,7 @@ pub(crate) enum StartAt {
 
 /// A durable as it is to be made.
 #[derive(Debug, Clone)]
-pub(crate) struct Durable {
+pub(crate) struct ConsumerDurable {
     /// The stream.
     pub stream: String,
     /// What it reads there.
@@ -94,30 +94,34 @@ pub(crate) struct DurableState {
 
 impl Log {
     /// The durables of a consumer that reads these lanes of all conversations, or of some.
-    pub(crate) fn durables_of(&self, lanes: &[Lane], conversations: &[ConversationId]) -> Vec<Durable> {
+    pub(crate) fn durables_of(
+        &self,
+        lanes: &[Lane],
+        conversations: &[ConversationId],
+    ) -> Vec<ConsumerDurable> {
         let streams = self.layout().streams;
         if conversations.is_empty() {
             let subjects: Vec<_> = lanes.iter().map(|lane| format!("chat.*.*.{}", lane.word())).collect();
-            let on = |index| Durable { stream: layout::name(index), subjects: subjects.clone() };
+            let on = |index| ConsumerDurable { stream: layout::name(index), subjects: subjects.clone() };
             return (0..streams).map(on).collect();
         }
         let on = |index| {
             let here = conversations.iter().filter(|id| subject::stream_of(**id, streams) == index);
             let subjects: Vec<_> =
                 here.flat_map(|id| lanes.iter().map(|lane| subject::of(*id, *lane))).collect();
-            (!subjects.is_empty()).then(|| Durable { stream: layout::name(index), subjects })
+            (!subjects.is_empty()).then(|| ConsumerDurable { stream: layout::name(index), subjects })
         };
         (0..streams).filter_map(on).collect()
     }
 
     /// The durable of a consumer that reads audit events.
-    pub(crate) fn durable_of_audit(&self) -> Durable {
-        Durable { stream: AUDIT.into(), subjects: vec!["audit.*.*".into()] }
+    pub(crate) fn durable_of_audit(&self) -> ConsumerDurable {
+        ConsumerDurable { stream: AUDIT.into(), subjects: vec!["audit.*.*".into()] }
     }
 
     /// The durable by which a consumer gets parked events again.
-    pub(crate) fn durable_of_replays(&self, name: &str) -> Durable {
-        Durable { stream: parked::REPLAY.into(), subjects: vec![parked::replay(name)] }
+    pub(crate) fn durable_of_replays(&self, name: &str) -> ConsumerDurable {
+        ConsumerDurable { stream: parked::REPLAY.into(), subjects: vec![parked::replay(name)] }
     }
 
     /// Looks at the durable of a consumer on a stream.
@@ -131,7 +135,11 @@ impl Log {
     }
 
     /// Makes a durable. The server is asked to make and not to change one, so it never harms one that is there.
-    pub(crate) async fn make_durable(&self, of: &Durables<'_>, durable: &Durable) -> Result<(), OpenError> {
+    pub(crate) async fn make_durable(
+        &self,
+        of: &Durables<'_>,
+        durable: &ConsumerDurable,
+    ) -> Result<(), OpenError> {
         let is_replay = durable.stream == parked::REPLAY;
         let config = pull::Config {
             durable_name: Some(of.name.to_owned()),

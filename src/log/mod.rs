@@ -43,7 +43,7 @@ pub(crate) use connect::{NatsLogin, NatsTls};
 pub use connection::Log;
 pub(crate) use contract::channels;
 pub use contract::{schema_files, schemas};
-pub(crate) use durables::{Durable, DurableState, Durables, FoundDurable, StartAt};
+pub(crate) use durables::{ConsumerDurable, DurableState, Durables, FoundDurable, StartAt};
 pub use envelope::{Draft, type_name};
 pub(crate) use errors::{Conflict, Damaged, NotRead, OpenError};
 pub use errors::{NotAppended, Unavailable};
