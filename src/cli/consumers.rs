@@ -206,7 +206,7 @@ pub(super) async fn consumers(Consumers { what, keys, servers }: Consumers) -> R
             let Some(creds) = &added.creds else {
                 match add.json {
                     true => {
-                        println!("{}", json!({ "name": add.name, "added": false, "streams": added.streams }))
+                        println!("{}", json!({ "name": add.name, "added": false, "streams": added.streams }));
                     }
                     false => eprintln!(
                         "The consumer `{0}` is there already, with its credentials: `verbatim consumers rotate {0}` \

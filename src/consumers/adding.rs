@@ -10,7 +10,7 @@ use crate::{
     },
     authority,
     consumers::{ConsumerError, ConsumerFilter, Office},
-    domain::ConversationId,
+    domain::{ConversationId, Time},
     log::{ConsumerDurable, Durables, FoundDurable, OpenError, StartAt},
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn add(
         account: &scoped.account,
         reads_all: filter.conversations.is_empty(),
         commands: gives_commands,
-        expires: expires_at.map(|time| time.unix_seconds()),
+        expires: expires_at.map(Time::unix_seconds),
     };
     let (user_key, creds) = user.signed(&scoped.key, now.unix_seconds());
     let new = StoredConsumer {
@@ -77,7 +77,7 @@ pub(crate) async fn add(
         gives_commands,
         user_key,
         created_at: now.datetime(),
-        expires_at: expires_at.map(crate::domain::Time::datetime),
+        expires_at: expires_at.map(Time::datetime),
     };
     if !consumers::add(office.pool, &new, Stamp::now(office.clock, By::default())).await? {
         return Err(ConsumerError::Refused(format!(
