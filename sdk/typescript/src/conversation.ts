@@ -1,0 +1,92 @@
+import type { ChatEvent } from "./feed.js";
+import type { ClientFrame } from "./generated/frames.js";
+import { uuidv7 } from "./ids.js";
+import type { LiveView } from "./live.js";
+import type { Outbox } from "./outbox.js";
+import type { Outgoing } from "./outgoing.js";
+import { stream, type Source, type StreamOptions } from "./stream.js";
+import type { Typing } from "./typing.js";
+
+export interface ConversationPorts extends Source {
+  outbox: Outbox;
+  typing: Typing;
+  tell(frame: ClientFrame): void;
+  live(id: string, options?: { limit?: number }): LiveView;
+  /** Marks as read when there is a connection. */
+  read(id: string, position: number): void;
+}
+
+export interface NewMessage {
+  text: string;
+  /** The id of the message that this one answers. */
+  replyTo?: string;
+  metadata?: Record<string, unknown>;
+}
+
+/** A handle of a conversation. It costs nothing, and works before the connection does. */
+export class ConversationHandle {
+  constructor(readonly id: string, readonly ports: ConversationPorts) {}
+
+  /** Sends a message. It is safe in the store at once, and arrives once, whatever happens until then. */
+  send(message: NewMessage | string): Outgoing {
+    const { text, replyTo, metadata } = typeof message === "string" ? { text: message } as NewMessage : message;
+    return this.ports.outbox.add({
+      op: "send", ...this.#key, text,
+      ...(replyTo === undefined ? {} : { reply_to: replyTo }),
+      ...(metadata === undefined ? {} : { metadata }),
+    });
+  }
+
+  edit(message: string, text: string): Outgoing {
+    return this.ports.outbox.add({ op: "edit", ...this.#key, message_id: message, text });
+  }
+
+  delete(message: string): Outgoing {
+    return this.ports.outbox.add({ op: "delete", ...this.#key, message_id: message });
+  }
+
+  react(message: string, emoji: string): Outgoing {
+    return this.ports.outbox.add({ op: "react", ...this.#key, message_id: message, emoji });
+  }
+
+  unreact(message: string, emoji: string): Outgoing {
+    return this.ports.outbox.add({ op: "unreact", ...this.#key, message_id: message, emoji });
+  }
+
+  pin(message: string): Outgoing {
+    return this.ports.outbox.add({ op: "pin", ...this.#key, message_id: message });
+  }
+
+  unpin(message: string): Outgoing {
+    return this.ports.outbox.add({ op: "unpin", ...this.#key, message_id: message });
+  }
+
+  /** Marks everything up to a position as read; without one, everything that the client has been given. */
+  read(position = this.ports.feed.heads.get(this.id) ?? 0): void {
+    if (position > 0) this.ports.read(this.id, position);
+  }
+
+  /** Call it at every key: what goes out is little. */
+  typing(): void {
+    if (this.ports.typing.mayTell(this.id)) this.ports.tell({ op: "typing", conversation_id: this.id });
+  }
+
+  /** The acts of the user that wait or are refused. */
+  get outgoing(): readonly Outgoing[] {
+    return this.ports.outbox.of(this.id);
+  }
+
+  /** The events of this conversation, each once and none missing, at the pace of the reader. */
+  events(options: StreamOptions = {}): AsyncGenerator<ChatEvent, void, void> {
+    return stream(this.ports, this.id, options);
+  }
+
+  /** What a page shows of the conversation, kept up to date. */
+  live(options?: { limit?: number }): LiveView {
+    return this.ports.live(this.id, options);
+  }
+
+  get #key(): { conversation_id: string; client_id: string } {
+    return { conversation_id: this.id, client_id: uuidv7() };
+  }
+}

@@ -1,0 +1,85 @@
+// Events on their way to the application, at least once: a cursor is stored when everything before it is handled.
+
+import { asError, type VerbatimError } from "./errors.js";
+import type { ChatEvent } from "./feed.js";
+
+/** More events than this do not wait in memory; the server keeps them until there is room. */
+const MOST = 10_000;
+
+export type Handler = (event: ChatEvent) => unknown;
+
+export class Delivery {
+  readonly handlers = new Set<Handler>();
+  /** Readers of their own, which have not handled the event of this number and those behind it. */
+  readonly readers = new Set<() => number>();
+  /** The number of the last event. */
+  given = 0;
+  #queue: Array<{ n: number; event: ChatEvent }> = [];
+  #unacked: Array<{ n: number; event: ChatEvent }> = [];
+  #marks: Array<{ n: number; cursor: string }> = [];
+  #isRunning = false;
+  #waiting: Array<() => void> = [];
+
+  constructor(
+    readonly isManual: boolean,
+    readonly failed: (error: VerbatimError) => void,
+    readonly store: (cursor: string) => void,
+  ) {}
+
+  get isFull(): boolean {
+    return this.#queue.length > MOST;
+  }
+
+  /** Ends when there is room again. */
+  async room(): Promise<void> {
+    while (this.#queue.length > MOST / 2) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  give(event: ChatEvent): void {
+    const numbered = { n: ++this.given, event };
+    if (this.isManual) this.#unacked.push(numbered);
+    if (this.handlers.size === 0) return;
+    this.#queue.push(numbered);
+    if (!this.#isRunning) void this.#run();
+  }
+
+  /** The cursor covers all events that have been given so far. */
+  mark(cursor: string): void {
+    const last = this.#marks.at(-1);
+    if (last?.n === this.given) last.cursor = cursor;
+    else this.#marks.push({ n: this.given, cursor });
+    this.commit();
+  }
+
+  /** The application has handled this event and all before it. */
+  ack({ id }: ChatEvent): void {
+    const at = this.#unacked.findIndex(({ event }) => event.id === id);
+    this.#unacked.splice(0, at + 1);
+    this.commit();
+  }
+
+  commit(): void {
+    const open = [this.#queue[0]?.n, this.#unacked[0]?.n, ...[...this.readers].map((oldest) => oldest())];
+    const handled = Math.min(...open.map((n) => (n === undefined ? Infinity : n - 1)));
+    let cursor: string | undefined;
+    while (this.#marks[0] && this.#marks[0].n <= handled) cursor = this.#marks.shift()!.cursor;
+    if (cursor !== undefined) this.store(cursor);
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true;
+    for (let next; (next = this.#queue[0]); ) {
+      for (const handler of this.handlers) {
+        try {
+          await handler(next.event);
+        } catch (error) {
+          this.failed(asError(error));
+        }
+      }
+      this.#queue.shift();
+      this.commit();
+      if (this.#queue.length <= MOST / 2) for (const resume of this.#waiting.splice(0)) resume();
+    }
+    this.#isRunning = false;
+  }
+}

@@ -1,0 +1,61 @@
+import { PASSING, type ServerCode } from "./generated/codes.js";
+
+/** The codes that the client itself gives; all others are the server's. */
+export type ClientCode =
+  /** The server could not be reached, or broke off. */
+  | "network"
+  /** The answer was no answer of Verbatim, for example a page of a proxy. */
+  | "not_verbatim"
+  /** A frame of the client broke the rules of the socket. */
+  | "invalid_frame"
+  /** Events are missing, and the server did not give them again. */
+  | "gap"
+  /** The token callback failed. */
+  | "token_failed"
+  /** The store failed: messages that wait may be lost at a reload. */
+  | "store_failed"
+  /** The server closed the socket for good because of the frames that it got. */
+  | "bad_frames"
+  /** The message was discarded before the server had it. */
+  | "discarded"
+  /** The client was stopped. */
+  | "stopped";
+
+export type Code = ServerCode | ClientCode;
+
+interface Details {
+  status?: number;
+  requestId?: string;
+  retryAfterMs?: number;
+  retryable?: boolean;
+  errors?: readonly unknown[];
+  cause?: unknown;
+}
+
+/** A refusal: `code` is for programs, `detail` tells a person what is wrong and what to do. */
+export class VerbatimError extends Error {
+  override readonly name = "VerbatimError";
+  readonly status: number;
+  readonly requestId: string | undefined;
+  readonly retryAfterMs: number | undefined;
+  /** Whether the same request can succeed later. */
+  readonly retryable: boolean;
+  /** The invalid fields of the request. */
+  readonly errors: readonly unknown[];
+
+  constructor(readonly code: Code, readonly detail: string, more: Details = {}) {
+    super(`${code}: ${detail}`, { cause: more.cause });
+    this.status = more.status ?? 0;
+    this.requestId = more.requestId;
+    this.retryAfterMs = more.retryAfterMs;
+    this.retryable = more.retryable ?? PASSING.has(code);
+    this.errors = more.errors ?? [];
+  }
+}
+
+/** Any thrown thing as a VerbatimError. */
+export function asError(thrown: unknown, code: Code = "network"): VerbatimError {
+  if (thrown instanceof VerbatimError) return thrown;
+  const detail = thrown instanceof Error ? thrown.message : String(thrown);
+  return new VerbatimError(code, detail, { retryable: true, cause: thrown });
+}

@@ -1,0 +1,167 @@
+// The order of events: every event of a conversation once, none missing. What the socket gives is checked link by link;
+// what is missing is fetched; and the cursor is stored only when the application has handled what lies before it.
+
+import { Delivery } from "./delivery.js";
+import { VerbatimError, asError } from "./errors.js";
+import type { components } from "./generated/api.js";
+import type { ServerFrame } from "./generated/frames.js";
+import type { Store } from "./store.js";
+
+export type ChatEvent = components["schemas"]["Event"];
+
+export interface FeedPorts {
+  page(after: string): Promise<components["schemas"]["EventPage"]>;
+  /** An event, for the parts of the client that fold it at once. */
+  event(event: ChatEvent): void;
+  /** What was loaded by REST may lack something: load it again. */
+  resync(): void;
+  caughtUp(isLive: boolean): void;
+  /** Breaks the connection off, because only a new one helps. */
+  cut(): void;
+  error(error: VerbatimError): void;
+}
+
+export class Feed {
+  me = "";
+  /** The newest cursor that came: a new connection continues here. */
+  cursor: string | undefined;
+  readonly delivery: Delivery;
+  /** Ends when the first session has begun. What is loaded before could miss what comes until then. */
+  readonly begun: Promise<void>;
+  #isBegun!: () => void;
+  /** The last position of each conversation that has been given on. */
+  readonly heads = new Map<string, number>();
+  /** The heads that `ready` named. */
+  #here = new Map<string, number>();
+  #readyCursor = "";
+  #isResumed = false;
+  #tail: Promise<void> = Promise.resolve();
+  /** Counts connections, so that what is queued of an old one can be told apart. */
+  #life = 0;
+
+  constructor(readonly ports: FeedPorts, readonly store: Store, isManual: boolean) {
+    this.begun = new Promise((resolve) => (this.#isBegun = resolve));
+    this.delivery = new Delivery(isManual, (error) => ports.error(error), (cursor) => {
+      store.set("cursor", cursor).catch((error: unknown) => ports.error(asError(error, "store_failed")));
+    });
+  }
+
+  /** Continues where the store says that the application stopped. */
+  async restore(): Promise<void> {
+    const saved = await this.store.get("cursor");
+    if (typeof saved === "string") this.cursor ??= saved;
+  }
+
+  /** Frames are taken one after another, also when one has to wait for a fetch. */
+  push(frame: ServerFrame): void {
+    if (frame.op === "ready") this.#life++;
+    const life = this.#life;
+    this.#tail = this.#tail.then(() => (life === this.#life ? this.#take(frame) : undefined)).catch((error: unknown) => {
+      this.ports.error(asError(error));
+      // Everything behind the cursor comes again, and positions tell what has been seen.
+      this.#life++;
+      this.ports.cut();
+    });
+    if (this.delivery.isFull) this.ports.cut();
+  }
+
+  room(): Promise<void> {
+    return this.delivery.room();
+  }
+
+  async #take(frame: ServerFrame): Promise<void> {
+    switch (frame.op) {
+      case "ready":
+        this.me = frame.user_id;
+        this.#here = new Map();
+        this.#readyCursor = frame.cursor;
+        this.#isResumed = this.cursor !== undefined;
+        return this.#hear(frame.conversations, frame.more);
+      case "conversations":
+        return this.#hear(frame.conversations, frame.more);
+      case "reset":
+        // The cursor means nothing here, nor do the positions before it.
+        this.#begin();
+        return this.ports.resync();
+      case "event":
+        return this.#event(frame);
+      case "heartbeat":
+        // A conversation that is not known here came to the user by an event that is missing.
+        await this.#compare(Object.entries(frame.heads));
+        return this.#mark(frame.cursor);
+      case "caught_up":
+        // After a reload no head is known before the first event; then `ready` names the beginning of the chain.
+        for (const [id, head] of this.#here) if (!this.heads.has(id)) this.heads.set(id, head);
+        await this.#compare([...this.#here]);
+        this.#mark(frame.cursor);
+        return this.ports.caughtUp(true);
+    }
+  }
+
+  #hear(conversations: Array<{ id: string; head: number }>, more: boolean): void {
+    for (const { id, head } of conversations) this.#here.set(id, head);
+    if (more) return;
+    // After a resume the heads from before still hold, and so does the old cursor until `caught_up`.
+    if (this.#isResumed) this.ports.caughtUp(false);
+    else this.#begin();
+    this.#isBegun();
+  }
+
+  #begin(): void {
+    this.heads.clear();
+    for (const [id, head] of this.#here) this.heads.set(id, head);
+    this.#mark(this.#readyCursor);
+    this.ports.caughtUp(true);
+  }
+
+  async #event(event: ChatEvent): Promise<void> {
+    const { conversation_id: id, position, previous } = event;
+    const head = this.heads.get(id);
+    if (head !== undefined && position > head && previous !== head) {
+      await this.#fetch();
+      // The fetch has given the event itself, too, unless something is still missing.
+      if ((this.heads.get(id) ?? 0) < previous) this.#hole(id, position - 1);
+    }
+    this.#give(event);
+  }
+
+  async #compare(heads: Array<[string, number]>): Promise<void> {
+    const behind = (): Array<[string, number]> => heads.filter(([id, head]) => (this.heads.get(id) ?? 0) < head);
+    if (behind().length === 0) return;
+    await this.#fetch();
+    // The fetch may also have told that the user has left a conversation, which then has no head here.
+    for (const [id, head] of behind()) if (this.heads.has(id)) this.#hole(id, head);
+  }
+
+  /** Gets by REST what the socket did not give. */
+  async #fetch(): Promise<void> {
+    let after = this.cursor;
+    while (after !== undefined) {
+      const { items, next_cursor } = await this.ports.page(after);
+      for (const event of items) this.#give(event);
+      this.#mark((after = next_cursor));
+      if (items.length === 0) return;
+    }
+  }
+
+  #hole(id: string, to: number): void {
+    this.ports.error(new VerbatimError("gap", `${id}: something up to position ${to} is missing`));
+    this.heads.set(id, to);
+    this.ports.resync();
+  }
+
+  #give(event: ChatEvent): void {
+    const { conversation_id: id, position } = event;
+    if (position <= (this.heads.get(id) ?? 0)) return;
+    this.heads.set(id, position);
+    this.ports.event(event);
+    this.delivery.give(event);
+    // Whoever comes in again begins with the event that brings them in.
+    if (event.type === "member.removed" && event.data.user_id === this.me) this.heads.delete(id);
+  }
+
+  #mark(cursor: string): void {
+    this.cursor = cursor;
+    this.delivery.mark(cursor);
+  }
+}

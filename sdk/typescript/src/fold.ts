@@ -1,0 +1,179 @@
+// The same fold as the server's: what an event does to the messages, members, receipts and counts that a user sees.
+// Every part knows the position that it includes, so an event that comes again changes nothing.
+
+import type { ChatEvent } from "./feed.js";
+import type { components } from "./generated/api.js";
+
+type Schemas = components["schemas"];
+export type Message = Schemas["Message"];
+export type Conversation = Schemas["Conversation"];
+export type Member = Schemas["Member"];
+export type Receipt = Schemas["Receipt"];
+
+/** A message with what is needed to fold events into it. */
+export interface Shown {
+  message: Message;
+  /** The position of the newest event that it includes. */
+  at: number;
+  /** The same of its reactions, which can be loaded by themselves. */
+  reactedAt: number;
+  /** Each reaction, the earliest first; not known of a message that came with counts only. */
+  reactors: Array<{ user: string; emoji: string }> | undefined;
+}
+
+export function shown(message: Message, at: number): Shown {
+  return { message, at, reactedAt: at, reactors: message.reactions.length === 0 ? [] : undefined };
+}
+
+/** The message that an event sends, as REST would show it. */
+export function sent(event: ChatEvent, quoted: Message | undefined): Message | undefined {
+  if (event.type !== "message.sent") return undefined;
+  const { conversation_id, position, actor: sender, time: sent_at, data } = event;
+  const { message_id: id, client_id, text, mentions = [], metadata, reply_to, reply_to_position } = data;
+  const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
+  return {
+    id, conversation_id, position, sender, client_id, text, sent_at, mentions, reactions: [], pinned: false,
+    ...(metadata === undefined ? {} : { metadata }),
+    ...(reply_to === undefined ? {} : { reply_to: quoted ? quote_of(quoted) : quote }),
+  };
+}
+
+export function quote_of({ id, position, sender, text, deleted_at }: Message): NonNullable<Message["reply_to"]> {
+  // The server counts characters of Unicode, not the halves of them that `slice` counts.
+  return { id, position, sender, text: Array.from(text).slice(0, 200).join(""), deleted: deleted_at !== undefined };
+}
+
+/** The message that an event changes, by its position. */
+export function target(event: ChatEvent): number | undefined {
+  return "message_position" in event.data ? event.data.message_position : undefined;
+}
+
+/** Folds an event into the message that it is about. */
+export function change(one: Shown, event: ChatEvent, me: string): Shown {
+  const { message } = one;
+  const { position, actor, time } = event;
+  const isReaction = event.type.startsWith("reaction.");
+  if (position <= (isReaction ? one.reactedAt : one.at) || message.deleted_at !== undefined) return one;
+  const next = (changed: Partial<Message>): Shown => ({ ...one, message: { ...message, ...changed }, at: position });
+  switch (event.type) {
+    case "message.edited":
+      return next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
+    case "message.deleted": {
+      const { metadata, edited_at, ...rest } = message;
+      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, deleted_by: actor };
+      return { message: { ...rest, ...gone }, at: position, reactedAt: position, reactors: [] };
+    }
+    case "message.pinned":
+      return next({ pinned: true });
+    case "message.unpinned":
+      return next({ pinned: false });
+    case "reaction.added":
+    case "reaction.removed": {
+      if (!one.reactors) return one;
+      const reactors = react(one.reactors, event);
+      return { ...one, message: { ...message, reactions: counts(reactors, me) }, reactedAt: position, reactors };
+    }
+    default:
+      return one;
+  }
+}
+
+/** Whether the event changes reactions that are known only by their number. */
+export function needsReactors(one: Shown, event: ChatEvent): boolean {
+  return event.type.startsWith("reaction.") && event.position > one.reactedAt && !one.reactors && one.message.deleted_at === undefined;
+}
+
+export function react(reactors: NonNullable<Shown["reactors"]>, event: ChatEvent): NonNullable<Shown["reactors"]> {
+  if (event.type !== "reaction.added" && event.type !== "reaction.removed") return reactors;
+  const { emoji } = event.data;
+  const isIt = (one: { user: string; emoji: string }): boolean => one.user === event.actor && one.emoji === emoji;
+  if (event.type === "reaction.removed") return reactors.filter((one) => !isIt(one));
+  return reactors.some(isIt) ? reactors : [...reactors, { user: event.actor, emoji }];
+}
+
+export function counts(reactors: NonNullable<Shown["reactors"]>, me: string): Message["reactions"] {
+  const all = new Map<string, { emoji: string; count: number; mine: boolean }>();
+  for (const { user, emoji } of reactors) {
+    const one = all.get(emoji) ?? { emoji, count: 0, mine: false };
+    all.set(emoji, { emoji, count: one.count + 1, mine: one.mine || user === me });
+  }
+  return [...all.values()];
+}
+
+export function foldMembers(members: Map<string, Member>, event: ChatEvent): void {
+  const { data, type, time: joined_at } = event;
+  if (type === "member.added") members.set(data.user_id, { user_id: data.user_id, role: data.role, joined_at });
+  if (type === "member.removed") members.delete(data.user_id);
+  const member = type === "member.role_changed" ? members.get(data.user_id) : undefined;
+  if (type === "member.role_changed" && member) members.set(data.user_id, { ...member, role: data.role });
+}
+
+export function foldReceipts(receipts: Map<string, Receipt>, event: ChatEvent): void {
+  if (event.type !== "receipt.advanced") return;
+  const { actor: user_id, data } = event;
+  const old = receipts.get(user_id) ?? { user_id, delivered: 0, read: 0 };
+  receipts.set(user_id, {
+    ...old,
+    delivered: Math.max(old.delivered, data.delivered),
+    read: Math.max(old.read, data.read),
+    ...(data.read > old.read ? { read_at: event.time } : {}),
+  });
+}
+
+/** The greatest number of unread messages that the server counts. */
+const MOST_UNREAD = 1_000;
+
+/**
+ * Folds an event into a conversation as its member sees it. Where the event alone does not tell the new counts, the
+ * second value says that they have to be asked for.
+ */
+export function foldConversation(old: Conversation, event: ChatEvent, me: string): [Conversation, stale: boolean] {
+  const { position, data, type, time } = event;
+  if (position <= old.position) return [old, false];
+  const now: Conversation = { ...old, position, head: position };
+  let stale = false;
+  const last = now.last_message;
+  switch (type) {
+    case "message.sent": {
+      const { message_id: id, text } = data;
+      now.last_message = { id, position, sender: event.actor, text, sent_at: time };
+      now.active_at = time;
+      if (event.actor !== me) {
+        now.unread = Math.min(MOST_UNREAD, now.unread + 1);
+        if (data.mentions?.includes(me)) now.mentions = Math.min(MOST_UNREAD, now.mentions + 1);
+      }
+      break;
+    }
+    case "message.edited":
+      if (last?.id === data.message_id) now.last_message = { ...last, text: data.text, edited_at: time };
+      stale = data.message_position > now.read && (now.mentions > 0 || !!data.mentions?.includes(me));
+      break;
+    case "message.deleted":
+      if (last?.id === data.message_id) {
+        const { edited_at, ...rest } = last;
+        now.last_message = { ...rest, text: "", deleted_at: time };
+      }
+      stale = data.message_position > now.read && now.unread > 0;
+      break;
+    case "receipt.advanced":
+      if (event.actor === me && data.read > now.read) {
+        now.read = data.read;
+        if (last && data.read < last.position) stale = true;
+        else now.unread = now.mentions = 0;
+      }
+      break;
+    case "member.role_changed":
+      if (data.user_id === me) now.role = data.role;
+      break;
+    case "member.added":
+      stale = data.user_id === me;
+      break;
+    case "conversation.updated":
+      if (data.title !== undefined) now.title = data.title;
+      if (data.history !== undefined) now.history = data.history;
+      // How far back a member may read decides what is counted.
+      stale = data.history !== undefined;
+      break;
+  }
+  return [now, stale];
+}

@@ -1,0 +1,12 @@
+// Idempotency keys are UUIDv7: unique without a server, and sorted by the time of their making.
+
+let last = 0;
+
+export function uuidv7(): string {
+  // Never the same millisecond twice, so that the keys of one client sort in the order of their making.
+  last = Math.max(Date.now(), last + 1);
+  const bytes = crypto.getRandomValues(new Uint8Array(10));
+  const hex = last.toString(16).padStart(12, "0") + Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  const variant = "89ab"[bytes[2]! & 3]!;
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-7${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20)}`;
+}

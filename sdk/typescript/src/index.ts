@@ -1,0 +1,18 @@
+export { Verbatim, type ChatEvents, type Options } from "./verbatim.js";
+export { ConversationHandle, type NewMessage } from "./conversation.js";
+export { VerbatimError, type ClientCode, type Code } from "./errors.js";
+export type { ServerCode } from "./generated/codes.js";
+export type { ChatEvent } from "./feed.js";
+export type { Conversation, Member, Message, Receipt } from "./fold.js";
+export type { State } from "./link.js";
+export type { ConversationList } from "./list.js";
+export type { LiveView } from "./live.js";
+export type { Act, Done, Outgoing } from "./outgoing.js";
+export type { Presence, PresenceView } from "./presence.js";
+export type { Input, Operation, Output, Rest } from "./rest.js";
+export type { WebSocketClass, WebSocketLike } from "./socket.js";
+export { memory, type Store } from "./store.js";
+export type { StreamOptions } from "./stream.js";
+export type { TokenCallback, Why } from "./token.js";
+export type { User, Users } from "./users.js";
+export type { components, operations } from "./generated/api.js";

@@ -1,0 +1,124 @@
+// The socket that is always there: connects, comes back with the cursor, and knows when not to.
+
+import { VerbatimError, asError, type Code } from "./errors.js";
+import type { Feed } from "./feed.js";
+import type { ServerFrame } from "./generated/frames.js";
+import { Socket, type End, type WebSocketClass } from "./socket.js";
+import type { Token } from "./token.js";
+import { pause, sleep } from "./wait.js";
+
+export type State = "offline" | "connecting" | "catching_up" | "live" | "stopped";
+
+export interface LinkEvents {
+  state(state: State, why?: VerbatimError): void;
+  frame(frame: ServerFrame): void;
+  error(error: VerbatimError): void;
+}
+
+export class Link {
+  #socket: Socket | undefined;
+  #running: AbortController | undefined;
+  #hurry = new AbortController();
+  #waiting: Array<() => void> = [];
+
+  constructor(
+    readonly url: string,
+    readonly Class: WebSocketClass,
+    readonly token: Token,
+    readonly feed: Feed,
+    readonly events: LinkEvents,
+  ) {}
+
+  get socket(): Socket | undefined {
+    return this.#socket?.isOpen ? this.#socket : undefined;
+  }
+
+  /** The socket, as soon as its session has begun. */
+  async open(): Promise<Socket> {
+    while (!this.socket) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return this.socket;
+  }
+
+  start(): void {
+    if (this.#running) return;
+    this.#running = new AbortController();
+    void this.#run(this.#running.signal);
+  }
+
+  stop(why?: VerbatimError): void {
+    if (!this.#running) return;
+    this.#running.abort();
+    this.#running = undefined;
+    this.#hurry.abort();
+    this.#socket?.cut(1000);
+    this.events.state("stopped", why);
+  }
+
+  /** Breaks the connection off; the next one continues from the cursor. */
+  cut(): void {
+    this.#socket?.cut();
+  }
+
+  /** The network is back, the page is visible again: connects now instead of after the pause. */
+  hurry(): void {
+    this.#hurry.abort();
+  }
+
+  /** The session has begun: commands can go. */
+  opened(): void {
+    for (const resume of this.#waiting.splice(0)) resume();
+  }
+
+  async #run(stopped: AbortSignal): Promise<void> {
+    let attempt = 0;
+    let refused = 0;
+    while (!stopped.aborted) {
+      this.events.state("connecting");
+      let atLeast = 0;
+      try {
+        const token = await this.token.get();
+        // More events wait for the application than may: no more come until it has handled them.
+        await this.feed.room();
+        if (stopped.aborted) return;
+        const end = await this.#live(token);
+        if (stopped.aborted) return;
+        if (end.began) attempt = refused = 0;
+        const error = fatal(end, refused);
+        if (error) return this.stop(error);
+        if (end.code === 4401) {
+          // The clock of the device was wrong, or the page slept beyond the end of the token. Once more, at once.
+          refused++;
+          this.events.state("offline");
+          await this.token.refused(token);
+          continue;
+        }
+        atLeast = end.retryAfterMs;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (stopped.aborted) return;
+        if (!error.retryable) return this.stop(error);
+        this.events.error(error);
+        atLeast = error.retryAfterMs ?? 0;
+      }
+      this.events.state("offline");
+      this.#hurry = new AbortController();
+      await sleep(pause(attempt++, atLeast), this.#hurry.signal);
+    }
+  }
+
+  async #live(token: string): Promise<End> {
+    const socket = new Socket(this.Class, this.url, token, this.feed.cursor, (frame) => {
+      if (this.#socket === socket) this.events.frame(frame);
+    });
+    this.#socket = socket;
+    return socket.ended;
+  }
+}
+
+/** The error of a close after which a client does not come back. */
+function fatal({ code, word }: End, refused: number): VerbatimError | undefined {
+  const isFinal = (code >= 4500 && code <= 4999) || (code === 4401 && refused > 0);
+  if (!isFinal) return undefined;
+  const why = (word || (code === 4401 ? "token_expired" : "invalid_token")) as Code;
+  return new VerbatimError(why, `the server closed the socket with ${code}`, { status: code, retryable: false });
+}

@@ -1,0 +1,152 @@
+// The conversations of the user, the latest first, kept true by events.
+
+import { asError, type VerbatimError } from "./errors.js";
+import { Emitter, type Off } from "./emitter.js";
+import type { ChatEvent } from "./feed.js";
+import { foldConversation, type Conversation } from "./fold.js";
+import type { ViewPorts } from "./live.js";
+import { pause, sleep } from "./wait.js";
+
+export type ListPorts = Pick<ViewPorts, "begun" | "call" | "me" | "head" | "learn"> & {
+  error(error: VerbatimError): void;
+  closed(list: ConversationList): void;
+};
+
+export class ConversationList {
+  /** Whether the first page is here. */
+  isLoaded = false;
+  /** Whether there are conversations beyond those here. */
+  hasMore = false;
+  #all = new Map<string, Conversation>();
+  #cursor: string | undefined;
+  /** Events of the time in which something is loaded. */
+  #recent: ChatEvent[] = [];
+  #loading = 0;
+  #asked = new Set<string>();
+  #isTold = false;
+  readonly #emitter = new Emitter<{ change: ConversationList }>();
+
+  constructor(readonly ports: ListPorts, readonly limit = 50) {
+    void this.reload();
+  }
+
+  get items(): readonly Conversation[] {
+    return [...this.#all.values()].sort((a, b) => (a.active_at === b.active_at ? (a.id < b.id ? 1 : -1) : a.active_at < b.active_at ? 1 : -1));
+  }
+
+  /** The unread messages of all conversations here that are not muted. */
+  get unread(): number {
+    return this.items.reduce((sum, { unread, muted }) => sum + (muted ? 0 : unread), 0);
+  }
+
+  on(name: "change", listener: (list: ConversationList) => void): Off {
+    return this.#emitter.on(name, listener);
+  }
+
+  close(): void {
+    this.ports.closed(this);
+  }
+
+  async reload(): Promise<void> {
+    await this.ports.begun;
+    this.#cursor = undefined;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#page(true);
+      } catch (thrown) {
+        const error = asError(thrown);
+        this.ports.error(error);
+        if (!error.retryable) return;
+        await sleep(pause(attempt, error.retryAfterMs));
+      }
+    }
+  }
+
+  /** Loads the next page. */
+  async more(): Promise<void> {
+    if (this.hasMore) await this.#page(false);
+  }
+
+  take(event: ChatEvent): void {
+    if (this.#loading > 0) this.#recent.push(event);
+    const { conversation_id: id, type, data } = event;
+    const me = this.ports.me();
+    const old = this.#all.get(id);
+    if (type === "member.removed" && data.user_id === me) this.#all.delete(id);
+    else if (!old) void this.#ask(id);
+    else {
+      const [now, isStale] = foldConversation(old, event, me);
+      this.#all.set(id, now);
+      if (isStale) void this.#ask(id);
+    }
+    this.#changed();
+  }
+
+  async #page(isFirst: boolean): Promise<void> {
+    await this.#during(async () => {
+      const cursor = this.#cursor === undefined ? {} : { cursor: this.#cursor };
+      const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", ...cursor });
+      this.ports.learn(body.users);
+      if (isFirst) this.#all.clear();
+      this.#cursor = body.next_cursor;
+      this.hasMore = body.next_cursor !== undefined;
+      this.isLoaded = true;
+      for (const item of body.items) this.#put(item);
+      // A conversation that has come to the user meanwhile is on no page.
+      for (const { conversation_id } of this.#recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
+    });
+    this.#changed();
+  }
+
+  /** Asks for one conversation: one that is new here, or whose counts an event does not tell. */
+  async #ask(id: string): Promise<void> {
+    if (this.#asked.has(id)) return;
+    this.#asked.add(id);
+    await this.#during(async () => {
+      // All events of this moment belong to one question.
+      await sleep(0);
+      this.#asked.delete(id);
+      const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.head(id), include: "users" });
+      const { users, ...now } = body;
+      this.ports.learn(users);
+      // An archived conversation stands in a list of its own.
+      if (!now.archived) this.#put(now);
+    }).catch((error: unknown) => {
+      const { status } = asError(error);
+      // The user has left it again.
+      if (status === 404) this.#all.delete(id);
+      else this.ports.error(asError(error));
+    });
+    this.#changed();
+  }
+
+  #put(item: Conversation): void {
+    let now = item;
+    for (const event of this.#recent) {
+      if (event.conversation_id !== item.id) continue;
+      const [next, isStale] = foldConversation(now, event, this.ports.me());
+      now = next;
+      if (isStale) void this.#ask(item.id);
+    }
+    const old = this.#all.get(item.id);
+    if (!old || old.position <= now.position) this.#all.set(item.id, now);
+  }
+
+  async #during(load: () => Promise<void>): Promise<void> {
+    this.#loading++;
+    try {
+      await load();
+    } finally {
+      if (--this.#loading === 0) this.#recent = [];
+    }
+  }
+
+  #changed(): void {
+    if (this.#isTold) return;
+    this.#isTold = true;
+    queueMicrotask(() => {
+      this.#isTold = false;
+      this.#emitter.emit("change", this);
+    });
+  }
+}

@@ -1,0 +1,399 @@
+// A live view of one conversation: loaded by REST at a known position, and kept true by the events behind it.
+
+import { VerbatimError, asError } from "./errors.js";
+import { Emitter, type Off } from "./emitter.js";
+import type { ChatEvent } from "./feed.js";
+import {
+  change, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, target,
+  type Conversation, type Member, type Message, type Receipt, type Shown,
+} from "./fold.js";
+import type { Outgoing } from "./outgoing.js";
+import type { Input, Output, Answer, Operation } from "./rest.js";
+import { pause, sleep } from "./wait.js";
+
+export interface ViewPorts {
+  call<Name extends Operation>(name: Name, input: Input<Name>): Promise<Answer<Output<Name>>>;
+  /** Ends when the first session has begun. */
+  begun: Promise<void>;
+  me(): string;
+  /** The last position of the conversation that the views have been given. */
+  head(conversation: string): number;
+  pending(conversation: string): Outgoing[];
+  learn(users: object | undefined): void;
+  typing(conversation: string): string[];
+  error(error: VerbatimError): void;
+  closed(view: LiveView): void;
+}
+
+/** The most members of whom a view knows the roles and receipts. */
+const MOST_MEMBERS = 1_000;
+
+export class LiveView {
+  /** The conversation with its title and counts; none before it is loaded. */
+  conversation: Conversation | undefined;
+  /** Why there is nothing to see: the user is no member, or not any more. */
+  error: VerbatimError | undefined;
+  /** Whether there are older messages than those here. */
+  hasOlder = false;
+  /** Whether the newest message is here; not after `around`, until `newer` has reached it. */
+  atEnd = true;
+  #shown: Shown[] = [];
+  #members = new Map<string, Member>();
+  #receipts = new Map<string, Receipt>();
+  /** The positions that the members and receipts include. */
+  #membersAt = 0;
+  #receiptsAt = 0;
+  /** Events of the time in which something is loaded: the answer may be older than they are. */
+  #recent: ChatEvent[] = [];
+  #loading = 0;
+  /** Counts the loads of everything; an answer for an earlier one comes too late. */
+  #life = 0;
+  #isClosed = false;
+  #isTold = false;
+  #isStale = false;
+  #isCounting = false;
+  readonly #emitter = new Emitter<{ change: LiveView }>();
+  readonly #limit: number;
+
+  constructor(readonly id: string, readonly ports: ViewPorts, { limit = 50 }: { limit?: number } = {}) {
+    this.#limit = limit;
+    void this.reload();
+  }
+
+  /** The messages, the oldest first. */
+  get messages(): readonly Message[] {
+    return this.#shown.map(({ message }) => message);
+  }
+
+  /** Messages of the user that the log does not have yet, or has refused, in the order of their typing. */
+  get pending(): readonly Outgoing[] {
+    const here = new Set(this.#shown.filter(({ message }) => message.sender === this.ports.me()).map(({ message }) => message.client_id));
+    return this.ports.pending(this.id).filter(({ act, clientId }) => act.op === "send" && !here.has(clientId));
+  }
+
+  get unread(): number {
+    return this.conversation?.unread ?? 0;
+  }
+
+  /** The other users who are typing. */
+  get typing(): readonly string[] {
+    return this.ports.typing(this.id);
+  }
+
+  get members(): readonly Member[] {
+    return [...this.#members.values()].sort((a, b) => (a.user_id < b.user_id ? -1 : 1));
+  }
+
+  /** How far each member has received and read, by user id. */
+  get receipts(): readonly Receipt[] {
+    return this.members.map(({ user_id }) => this.#receipts.get(user_id) ?? { user_id, delivered: 0, read: 0 });
+  }
+
+  on(name: "change", listener: (view: LiveView) => void): Off {
+    return this.#emitter.on(name, listener);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#life++;
+    this.ports.closed(this);
+  }
+
+  /** Ends when the view is loaded; fails if the user may not see the conversation. */
+  async ready(): Promise<this> {
+    while (!this.conversation && !this.error) await new Promise<void>((resolve) => this.#once(resolve));
+    if (this.error) throw this.error;
+    return this;
+  }
+
+  /** Loads older messages, and says whether there were any. */
+  async older(): Promise<boolean> {
+    const oldest = this.#shown[0]?.message.position;
+    if (oldest === undefined || !this.hasOlder) return false;
+    const page = await this.#page({ before: oldest });
+    if (page) this.hasOlder = page.length === this.#limit;
+    this.changed();
+    return !!page?.length;
+  }
+
+  /** After `around`: loads newer messages, and says whether there were any. */
+  async newer(): Promise<boolean> {
+    const newest = this.#shown.at(-1)?.message.position;
+    if (newest === undefined || this.atEnd) return false;
+    // From here on new messages belong at the end of the view, also those that come while the page is on its way.
+    const page = await this.#page({ after: newest }, (length) => (this.atEnd = length < this.#limit));
+    this.changed();
+    return !!page?.length;
+  }
+
+  /** Shows the messages around a position instead. */
+  async around(position: number): Promise<void> {
+    const page = await this.#page({ around: position }, () => (this.#shown = []));
+    if (!page) return;
+    this.hasOlder = true;
+    this.atEnd = (this.#shown.at(-1)?.message.position ?? 0) >= (this.conversation?.last_message?.position ?? 0);
+    this.changed();
+  }
+
+  /** Loads everything anew. */
+  async reload(): Promise<void> {
+    const life = ++this.#life;
+    await this.ports.begun;
+    for (let attempt = 0; life === this.#life; attempt++) {
+      try {
+        await this.#during(() => this.#load(life));
+        break;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (life !== this.#life) return;
+        if (!error.retryable) {
+          this.error = error;
+          break;
+        }
+        this.ports.error(error);
+        await sleep(pause(attempt, error.retryAfterMs));
+      }
+    }
+    this.changed();
+  }
+
+  /** Takes an event of this conversation. */
+  take(event: ChatEvent): void {
+    if (this.#isClosed) return;
+    if (this.#loading > 0) this.#recent.push(event);
+    const me = this.ports.me();
+    const { type, data } = event;
+    if (type === "member.removed" && data.user_id === me) {
+      this.error = new VerbatimError("not_found", "the user is not a member any more");
+      return this.changed();
+    }
+    if (type === "member.added" && data.user_id === me) {
+      this.error = undefined;
+      return void this.reload();
+    }
+    // What is being loaded takes the events of that time when it has come.
+    if (!this.conversation || this.error) return;
+    const [conversation, isStale] = foldConversation(this.conversation, event, me);
+    this.conversation = conversation;
+    if (isStale) void this.#recount();
+    // What was said before a user came may be shown to the user now, or not any more.
+    if (type === "conversation.updated" && data.history !== undefined) void this.reload();
+    if (event.position > this.#membersAt) foldMembers(this.#members, event);
+    if (event.position > this.#receiptsAt) foldReceipts(this.#receipts, event);
+    // A user who was a member before has receipts of that time.
+    if (type === "member.added" && !this.#receipts.has(data.user_id)) void this.#loadReceipts().catch(() => {});
+    if (this.atEnd) this.#append(event);
+    this.#touch(event);
+    this.changed();
+  }
+
+  /** Tells the listeners, once for all changes of a moment. */
+  changed(): void {
+    if (this.#isTold || this.#isClosed) return;
+    this.#isTold = true;
+    queueMicrotask(() => {
+      this.#isTold = false;
+      this.#emitter.emit("change", this);
+    });
+  }
+
+  #once(listener: () => void): void {
+    const off: Off = this.#emitter.on("change", () => {
+      off();
+      listener();
+    });
+  }
+
+  /** Keeps the events that come while `load` runs, for what is older than they are. */
+  async #during<T>(load: () => Promise<T>): Promise<T> {
+    this.#loading++;
+    try {
+      return await load();
+    } finally {
+      if (--this.#loading === 0) this.#recent = [];
+    }
+  }
+
+  get #from(): { id: string; min_position: number } {
+    return { id: this.id, min_position: this.ports.head(this.id) };
+  }
+
+  async #load(life: number): Promise<void> {
+    const limit = this.#limit;
+    const [conversation, page] = await Promise.all([
+      this.ports.call("get_conversation", { ...this.#from, include: "users" }),
+      this.ports.call("list_messages", { ...this.#from, limit, include: "users" }),
+      this.#loadMembers(),
+      this.#loadReceipts(),
+    ]);
+    if (life !== this.#life) return;
+    const { users, ...now } = conversation.body;
+    this.ports.learn(users);
+    this.error = undefined;
+    this.conversation = now;
+    this.#shown = [];
+    this.atEnd = true;
+    this.hasOlder = page.body.items.length === limit;
+    this.#merge(page);
+    const me = this.ports.me();
+    let stale = false;
+    for (const event of this.#recent) {
+      const [next, isStale] = foldConversation(this.conversation, event, me);
+      this.conversation = next;
+      stale ||= isStale;
+    }
+    if (stale) void this.#recount();
+  }
+
+  async #page(which: object, before?: (length: number) => void): Promise<Message[] | undefined> {
+    const life = this.#life;
+    return this.#during(async () => {
+      const page = await this.ports.call("list_messages", { ...this.#from, ...which, limit: this.#limit, include: "users" });
+      if (life !== this.#life) return undefined;
+      before?.(page.body.items.length);
+      this.#merge(page);
+      return page.body.items;
+    });
+  }
+
+  /** Puts a page among the messages, and brings it to where the view is. */
+  #merge({ body, position }: Answer<Output<"list_messages">>): void {
+    this.ports.learn(body.users);
+    const here = new Set(this.#shown.map(({ message }) => message.position));
+    const added = body.items.filter((message) => !here.has(message.position)).map((message) => shown(message, position));
+    this.#shown = [...this.#shown, ...added].sort((a, b) => a.message.position - b.message.position);
+    const later = this.#recent.filter((event) => event.position > position);
+    for (const event of later) {
+      if (this.atEnd) this.#append(event);
+      this.#touch(event);
+    }
+  }
+
+  #append(event: ChatEvent): void {
+    if (event.type !== "message.sent") return;
+    const quoted = this.#at(event.data.reply_to_position)?.message;
+    const message = sent(event, quoted);
+    const last = this.#shown.at(-1)?.message.position ?? 0;
+    if (!message || message.position <= last) return;
+    this.#shown = [...this.#shown, shown(message, event.position)];
+    if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
+  }
+
+  /** Folds an event into the message that it is about, and into those that quote that message. */
+  #touch(event: ChatEvent): void {
+    const at = target(event);
+    if (at === undefined) return;
+    const one = this.#at(at);
+    if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
+    else if (one) this.#replace(one, change(one, event, this.ports.me()));
+    if (event.type === "message.edited") this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
+    if (event.type === "message.deleted") this.#quote(at, { text: "", deleted: true });
+  }
+
+  #quote(position: number, changed: { text: string; deleted?: boolean; sender?: string }): void {
+    for (const one of this.#shown) {
+      const quote = one.message.reply_to;
+      // A quote without a sender is of a message that the user may not read.
+      if (quote?.position !== position || (quote.sender === undefined && changed.sender === undefined) || quote.deleted) continue;
+      this.#replace(one, { ...one, message: { ...one.message, reply_to: { ...quote, ...changed } } });
+    }
+  }
+
+  #at(position: number | undefined): Shown | undefined {
+    return this.#shown.find(({ message }) => message.position === position);
+  }
+
+  #replace(one: Shown, by: Shown): void {
+    if (one === by) return;
+    this.#shown = this.#shown.map((other) => (other === one ? by : other));
+  }
+
+  /** An event names the message that it answers, but not its text. */
+  async #loadQuote(position: number): Promise<void> {
+    await this.#during(async () => {
+      const page = await this.ports.call("list_messages", { ...this.#from, after: position - 1, limit: 1 });
+      const message = page.body.items[0];
+      if (message?.position !== position) return;
+      const { sender, text, deleted } = quote_of(message);
+      this.#quote(position, { sender: sender ?? "", text: text ?? "", deleted });
+      for (const event of this.#recent) if (event.position > page.position && target(event) === position) this.#touch(event);
+    });
+    this.changed();
+  }
+
+  /** Counts do not say whose reactions they count, which the next event has to know. */
+  async #loadReactors(position: number): Promise<void> {
+    await this.#during(async () => {
+      const message_id = this.#at(position)?.message.id;
+      if (message_id === undefined) return;
+      const reactors: NonNullable<Shown["reactors"]> = [];
+      let moment = Infinity;
+      for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
+        const page = await this.ports.call("list_reactions", { ...this.#from, message_id, limit: 200, ...(cursor === undefined ? {} : { cursor }) });
+        moment = Math.min(moment, page.position);
+        reactors.push(...page.body.items.map(({ user_id: user, emoji }) => ({ user, emoji })));
+        cursor = page.body.next_cursor;
+      }
+      const one = this.#at(position);
+      if (!one || one.reactors || one.message.deleted_at !== undefined) return;
+      const later = this.#recent.filter((event) => event.position > moment && target(event) === position);
+      const now = later.reduce(react, reactors);
+      const reactions = counts(now, this.ports.me());
+      const reactedAt = Math.max(moment, ...later.map((event) => event.position));
+      this.#replace(one, { ...one, reactors: now, reactedAt, message: { ...one.message, reactions } });
+    });
+    this.changed();
+  }
+
+  /** Asks for the counts, once for all events that come while the question is under way. */
+  async #recount(): Promise<void> {
+    this.#isStale = true;
+    if (this.#isCounting) return;
+    this.#isCounting = true;
+    while (this.#isStale && !this.#isClosed && !this.error) {
+      this.#isStale = false;
+      await this.#count();
+    }
+    this.#isCounting = false;
+  }
+
+  async #count(): Promise<void> {
+    await this.#during(async () => {
+      const { body } = await this.ports.call("get_conversation", this.#from);
+      if (!this.conversation) return;
+      const { users: _, ...now } = body;
+      this.conversation = this.#recent.reduce((old, event) => foldConversation(old, event, this.ports.me())[0], now as Conversation);
+    }).catch((error: unknown) => this.ports.error(asError(error)));
+    this.changed();
+  }
+
+  async #loadMembers(): Promise<void> {
+    const [items, at] = await this.#all("list_members");
+    this.#members = new Map((items as Member[]).map((member) => [member.user_id, member]));
+    this.#membersAt = at;
+    for (const event of this.#recent) if (event.position > at) foldMembers(this.#members, event);
+  }
+
+  async #loadReceipts(): Promise<void> {
+    await this.#during(async () => {
+      const [items, at] = await this.#all("list_receipts");
+      for (const receipt of items as Receipt[]) this.#receipts.set(receipt.user_id, receipt);
+      this.#receiptsAt = at;
+      for (const event of this.#recent) if (event.position > at) foldReceipts(this.#receipts, event);
+    });
+    this.changed();
+  }
+
+  async #all(name: "list_members" | "list_receipts"): Promise<[Array<Member | Receipt>, at: number]> {
+    const items: Array<Member | Receipt> = [];
+    // Events after the first page are folded into all pages: they say how things are, so folding one twice is harmless.
+    let at = Infinity;
+    for (let cursor: string | undefined, more = true; more && items.length < MOST_MEMBERS; more = cursor !== undefined) {
+      const page = await this.ports.call(name, { ...this.#from, limit: 200, ...(cursor === undefined ? {} : { cursor }) });
+      at = Math.min(at, page.position);
+      items.push(...page.body.items);
+      cursor = page.body.next_cursor;
+    }
+    return [items, at];
+  }
+}

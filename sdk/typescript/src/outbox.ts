@@ -1,0 +1,172 @@
+// What the user has done and the server does not have yet. Each act has its key from before its first attempt, waits in
+// the store, and goes in order within its conversation. A refused act steps aside; it never blocks the next one.
+
+import { VerbatimError, asError } from "./errors.js";
+import type { ChatEvent } from "./feed.js";
+import type { ServerAck } from "./generated/frames.js";
+import type { Link } from "./link.js";
+import { Outgoing, type Act, type Saved } from "./outgoing.js";
+import type { Store } from "./store.js";
+import { pause, sleep } from "./wait.js";
+
+export interface OutboxPorts {
+  changed(conversation: string): void;
+  error(error: VerbatimError): void;
+  /** The last position of a conversation that has been given to the views. */
+  head(conversation: string): number;
+}
+
+export class Outbox {
+  #all = new Map<string, Outgoing>();
+  #pumping = new Set<string>();
+  #n = 0;
+  /** The server has asked for a pause, which holds for the whole socket. */
+  #notBefore = 0;
+  #isStopped = false;
+
+  constructor(readonly link: Link, readonly store: Store, readonly ports: OutboxPorts) {}
+
+  /** Takes up what an earlier life of the client has left. */
+  async restore(): Promise<void> {
+    for (const [, value] of await this.store.all("out/")) {
+      const saved = value as Saved;
+      const { client_id } = saved.act;
+      this.#n = Math.max(this.#n, saved.n);
+      if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(saved, this));
+    }
+    this.resume();
+  }
+
+  /** The acts of a conversation that are not over, in their order. */
+  of(conversation: string): Outgoing[] {
+    return [...this.#all.values()]
+      .filter(({ act }) => act.conversation_id === conversation)
+      .sort((a, b) => a.saved.n - b.saved.n);
+  }
+
+  add(act: Act): Outgoing {
+    const outgoing = new Outgoing({ n: ++this.#n, act }, this);
+    this.#all.set(act.client_id, outgoing);
+    const saved = this.keep(outgoing);
+    this.ports.changed(act.conversation_id);
+    // The key is in the store before the first attempt: an attempt that a reload forgets could happen twice.
+    void saved.then(() => this.pump(act.conversation_id));
+    return outgoing;
+  }
+
+  retry(outgoing: Outgoing): void {
+    if (outgoing.state !== "failed") return;
+    delete outgoing.saved.error;
+    const { act } = outgoing;
+    void this.keep(outgoing).then(() => this.pump(act.conversation_id));
+    this.ports.changed(act.conversation_id);
+  }
+
+  discard(outgoing: Outgoing): void {
+    if (outgoing.state === "sent") return;
+    this.#forget(outgoing);
+    outgoing.settle(new VerbatimError("discarded", "the application has discarded it"));
+  }
+
+  /** An event that is the result of an act proves it, even if the answer was lost. */
+  seen(event: ChatEvent, me: string): void {
+    const key = event.actor === me && "client_id" in event.data ? event.data.client_id : undefined;
+    const outgoing = key === undefined ? undefined : this.#all.get(key);
+    if (outgoing && "message_id" in event.data) this.#done(outgoing, event.position, event.data.message_id);
+    // What was acked is shown as pending until its event is there, so that a view never misses it in between.
+    for (const one of this.of(event.conversation_id)) {
+      if (one.state === "sent" && one.position! <= event.position) this.#forget(one);
+    }
+  }
+
+  resume(): void {
+    for (const { act } of this.#all.values()) this.pump(act.conversation_id);
+  }
+
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  start(): void {
+    this.#isStopped = false;
+  }
+
+  async keep({ saved }: Outgoing): Promise<void> {
+    try {
+      await this.store.set(key(saved), { ...saved });
+    } catch (error) {
+      this.ports.error(asError(error, "store_failed"));
+    }
+  }
+
+  pump(conversation: string): void {
+    if (this.#pumping.has(conversation) || this.#isStopped) return;
+    this.#pumping.add(conversation);
+    void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
+  }
+
+  async #run(conversation: string): Promise<void> {
+    let attempt = 0;
+    for (let next; (next = this.of(conversation).find(({ state }) => state === "sending")); ) {
+      const socket = await this.link.open();
+      await sleep(this.#notBefore - Date.now());
+      if (this.#isStopped) return;
+      try {
+        const limit = socket.limits?.frame_bytes ?? Infinity;
+        // The server would close the socket because of this frame, each time anew.
+        if (new TextEncoder().encode(JSON.stringify(next.act)).length > limit - 100) {
+          throw new VerbatimError("too_large", `a frame has at most ${limit} bytes: send less`);
+        }
+        const ack = await socket.ask(next.act);
+        this.#acked(next, ack);
+        attempt = 0;
+      } catch (thrown) {
+        const error = asError(thrown);
+        if (error.retryable) {
+          if (error.retryAfterMs) this.#notBefore = Math.max(this.#notBefore, Date.now() + error.retryAfterMs);
+          await sleep(pause(attempt++));
+        } else if (this.#all.has(next.act.client_id) && next.state === "sending") {
+          await this.#refuse(next, error);
+          attempt = 0;
+        }
+      }
+    }
+  }
+
+  #acked(outgoing: Outgoing, { position = 0, message_id = "" }: ServerAck): void {
+    if (!this.#all.has(outgoing.act.client_id)) return;
+    this.#done(outgoing, position, message_id);
+    if (this.ports.head(outgoing.act.conversation_id) >= position) this.#forget(outgoing);
+  }
+
+  #done(outgoing: Outgoing, position: number, messageId: string): void {
+    if (outgoing.state === "sent") return;
+    outgoing.position = position;
+    outgoing.messageId = messageId;
+    void this.#erase(outgoing);
+    outgoing.settle();
+    this.ports.changed(outgoing.act.conversation_id);
+  }
+
+  async #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): Promise<void> {
+    outgoing.saved.error = { code, detail, status };
+    await this.keep(outgoing);
+    outgoing.settle(outgoing.error);
+    this.ports.changed(outgoing.act.conversation_id);
+  }
+
+  #forget(outgoing: Outgoing): void {
+    this.#all.delete(outgoing.act.client_id);
+    void this.#erase(outgoing);
+    this.ports.changed(outgoing.act.conversation_id);
+  }
+
+  async #erase({ saved }: Outgoing): Promise<void> {
+    await this.store.set(key(saved), undefined).catch((error: unknown) => this.ports.error(asError(error, "store_failed")));
+  }
+}
+
+/** Sorts in the order of the acts, and is no other tab's. */
+function key({ n, act }: Saved): string {
+  return `out/${String(n).padStart(12, "0")}/${act.client_id}`;
+}

@@ -1,0 +1,97 @@
+import { VerbatimError, type Code } from "./errors.js";
+import type { ClientDelete, ClientEdit, ClientPin, ClientReact, ClientSend, ClientUnpin, ClientUnreact } from "./generated/frames.js";
+
+type Keyed<Frame> = Omit<Frame, "id" | "client_id"> & { client_id: string };
+
+/** Something that a user does with a message, under the key that makes it happen once. */
+export type Act =
+  | Keyed<ClientSend>
+  | Keyed<ClientEdit>
+  | Keyed<ClientDelete>
+  | Keyed<ClientReact>
+  | Keyed<ClientUnreact>
+  | Keyed<ClientPin>
+  | Keyed<ClientUnpin>;
+
+/** What the store keeps of an act. */
+export interface Saved {
+  /** Its place among all acts. */
+  n: number;
+  act: Act;
+  error?: { code: Code; detail: string; status: number };
+}
+
+/** What the server has made of an act. */
+export interface Done {
+  id: string;
+  position: number;
+  conversation_id: string;
+  client_id: string;
+}
+
+interface Owner {
+  retry(outgoing: Outgoing): void;
+  discard(outgoing: Outgoing): void;
+}
+
+/** An act on its way. */
+export class Outgoing {
+  /** The position of its event, once the server has it. */
+  position: number | undefined;
+  messageId: string | undefined;
+  #done: Promise<Done> | undefined;
+  #settle: { resolve: (done: Done) => void; reject: (error: VerbatimError) => void } | undefined;
+
+  constructor(readonly saved: Saved, readonly owner: Owner) {}
+
+  get act(): Act {
+    return this.saved.act;
+  }
+
+  get clientId(): string {
+    return this.act.client_id;
+  }
+
+  /** The text of a message or an edit. */
+  get text(): string {
+    return "text" in this.act ? this.act.text : "";
+  }
+
+  get state(): "sending" | "sent" | "failed" {
+    if (this.position !== undefined) return "sent";
+    return this.saved.error ? "failed" : "sending";
+  }
+
+  /** Why the server has refused it. */
+  get error(): VerbatimError | undefined {
+    const error = this.saved.error;
+    return error && new VerbatimError(error.code, error.detail, { status: error.status });
+  }
+
+  /** Ends when the log has it; fails when the server refuses it. It may take days. */
+  get done(): Promise<Done> {
+    this.#done ??= new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+      if (this.state !== "sending") this.settle(this.error);
+    });
+    return this.#done;
+  }
+
+  /** Sends a failed one again. */
+  retry(): void {
+    this.#done = this.#settle = undefined;
+    this.owner.retry(this);
+  }
+
+  /** Gives it up. One that is under way may still arrive. */
+  discard(): void {
+    this.owner.discard(this);
+  }
+
+  /** For the outbox only. */
+  settle(error?: VerbatimError): void {
+    if (error) return this.#settle?.reject(error);
+    const { conversation_id, client_id } = this.act;
+    this.#settle?.resolve({ id: this.messageId ?? "", position: this.position ?? 0, conversation_id, client_id });
+  }
+}

@@ -1,0 +1,52 @@
+// Who is online. The server tells changes of users who share a conversation; the first state is asked for.
+
+import { Emitter, type Off } from "./emitter.js";
+import type { components } from "./generated/api.js";
+
+export type Presence = Omit<components["schemas"]["Presence"], "user_id">;
+
+export class PresenceView {
+  readonly #known = new Map<string, Presence>();
+  readonly #emitter = new Emitter<{ change: PresenceView }>();
+
+  constructor(readonly users: readonly string[], readonly closed: (view: PresenceView) => void) {}
+
+  /** The presence of a user; none before the answer has come, or if the user may not be seen. */
+  get(user: string): Presence | undefined {
+    return this.#known.get(user);
+  }
+
+  on(name: "change", listener: (view: PresenceView) => void): Off {
+    return this.#emitter.on(name, listener);
+  }
+
+  close(): void {
+    this.closed(this);
+  }
+
+  heard(user: string, presence: Presence): void {
+    if (!this.users.includes(user)) return;
+    this.#known.set(user, presence);
+    this.#emitter.emit("change", this);
+  }
+}
+
+const HIDDEN = 60_000;
+
+/** Tells when a page has been hidden for a minute, and when it is seen again. */
+export function watchVisibility(tell: (status: "online" | "away") => void): Off {
+  const page = (globalThis as { document?: Document }).document;
+  if (!page) return () => {};
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const look = (): void => {
+    clearTimeout(timer);
+    if (page.visibilityState === "hidden") timer = setTimeout(() => tell("away"), HIDDEN);
+    else tell("online");
+  };
+  page.addEventListener("visibilitychange", look);
+  if (page.visibilityState === "hidden") look();
+  return () => {
+    clearTimeout(timer);
+    page.removeEventListener("visibilitychange", look);
+  };
+}

@@ -1,0 +1,130 @@
+// `chat.rest.<operationId>(…)`: every operation of the OpenAPI document, typed, with the token, an idempotency key and
+// retries. The types are generated; at run time there is a table and one function.
+
+import { VerbatimError, asError, type Code } from "./errors.js";
+import type { operations } from "./generated/api.js";
+import { OPERATIONS } from "./generated/operations.js";
+import { uuidv7 } from "./ids.js";
+import type { Token } from "./token.js";
+import { pause, retryAfter, sleep } from "./wait.js";
+
+export type Operation = keyof typeof OPERATIONS;
+
+type Part<P, Name extends string> = P extends { [N in Name]?: infer Values } ? ([Values] extends [never | undefined] ? unknown : NonNullable<Values>) : unknown;
+type Json<T> = T extends { content: { "application/json": infer Body } } ? Body : undefined;
+type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? { body: B } : unknown;
+
+/** Parameters of the path and the query by their names, and `body`. */
+export type Input<Name extends Operation> = Part<operations[Name]["parameters"], "path"> &
+  Part<operations[Name]["parameters"], "query"> &
+  Body<operations[Name]>;
+export type Output<Name extends Operation> = {
+  [Status in keyof operations[Name]["responses"]]: Json<operations[Name]["responses"][Status]>;
+}[keyof operations[Name]["responses"]];
+
+export interface Options {
+  /** The same key at every retry; without it the client makes one for each call. */
+  idempotencyKey?: string;
+  signal?: AbortSignal;
+}
+
+export type Rest = {
+  [Name in Operation]: object extends Input<Name>
+    ? (input?: Input<Name>, options?: Options) => Promise<Output<Name>>
+    : (input: Input<Name>, options?: Options) => Promise<Output<Name>>;
+};
+
+/** An answer with what its headers say of its moment. */
+export interface Answer<T> {
+  body: T;
+  position: number;
+  cursor: string | undefined;
+}
+
+export interface Caller {
+  <Name extends Operation>(name: Name, input: Input<Name>, options?: Options): Promise<Answer<Output<Name>>>;
+}
+
+const ATTEMPTS = 6;
+
+export function caller(url: string, token: Token, fetcher: typeof fetch): Caller {
+  return async <Name extends Operation>(name: Name, input: Input<Name>, options: Options = {}) => {
+    const row: string = OPERATIONS[name];
+    const [, method = "", path = "", marks = ""] = /^(\S+) ([^!#]+)(.*)$/.exec(row) ?? [];
+    const { target, init } = request(url + path, method, input as Record<string, unknown>);
+    const open = marks.includes("!");
+    if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();
+    // A second try of a request that had an effect must not have another one.
+    const repeatable = method !== "POST" || marks.includes("#");
+    let refused = false;
+    for (let attempt = 0; ; attempt++) {
+      const bearer = open ? undefined : await token.get();
+      if (bearer !== undefined) init.headers["Authorization"] = `Bearer ${bearer}`;
+      let error: VerbatimError;
+      try {
+        const response = await fetcher(target, { ...init, signal: options.signal ?? null });
+        if (response.ok) return (await answer(response)) as Answer<Output<Name>>;
+        error = await problem(response);
+      } catch (thrown) {
+        if (options.signal?.aborted) throw thrown;
+        error = asError(thrown);
+      }
+      if (error.status === 401 && bearer !== undefined && !refused && error.code === "token_expired") {
+        refused = true;
+        await token.refused(bearer);
+        continue;
+      }
+      const again = error.retryable && (repeatable || error.status === 429);
+      if (!again || attempt + 1 >= ATTEMPTS || options.signal?.aborted) throw error;
+      await sleep(pause(attempt, error.retryAfterMs), options.signal);
+    }
+  };
+}
+
+export function rest(call: Caller): Rest {
+  const functions = Object.keys(OPERATIONS).map((name) => [
+    name,
+    async (input: object = {}, options?: Options) => (await call(name as Operation, input as Input<Operation>, options)).body,
+  ]);
+  return Object.fromEntries(functions) as Rest;
+}
+
+function request(target: string, method: string, input: Record<string, unknown>) {
+  const { body, ...parameters } = input;
+  const url = target.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = String(parameters[name]);
+    delete parameters[name];
+    return encodeURIComponent(value);
+  });
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
+  const headers: Record<string, string> = {};
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  return { target: query.size > 0 ? `${url}?${query}` : url, init };
+}
+
+async function answer(response: Response): Promise<Answer<unknown>> {
+  const text = await response.text();
+  return {
+    body: text === "" ? undefined : JSON.parse(text),
+    position: Number(response.headers.get("Verbatim-Position") ?? 0),
+    cursor: response.headers.get("Verbatim-Cursor") ?? undefined,
+  };
+}
+
+async function problem(response: Response): Promise<VerbatimError> {
+  const { status } = response;
+  const after = retryAfter(response.headers.get("Retry-After"));
+  const more = { status, ...(after === undefined ? {} : { retryAfterMs: after }) };
+  const text = await response.text();
+  try {
+    const { code, detail, request_id, errors = [] } = JSON.parse(text) as Record<string, unknown>;
+    if (typeof code === "string") {
+      return new VerbatimError(code as Code, String(detail), { ...more, requestId: String(request_id), errors: errors as unknown[] });
+    }
+  } catch {
+    // Not a problem of Verbatim: a proxy has answered.
+  }
+  return new VerbatimError("not_verbatim", `the server answered ${status}`, { ...more, retryable: status === 429 || status > 500 });
+}

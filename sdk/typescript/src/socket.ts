@@ -1,0 +1,134 @@
+// One WebSocket from its opening to its close: frames out with an id, answers matched to them.
+
+import { VerbatimError, type Code } from "./errors.js";
+import type { ClientFrame, ServerAck, ServerFrame, SessionLimits } from "./generated/frames.js";
+
+/** What the client needs of a WebSocket; that of browsers, Node 22, Bun and Deno fits. */
+export interface WebSocketLike {
+  onopen: ((event: never) => void) | null;
+  onmessage: ((event: never) => void) | null;
+  onclose: ((event: never) => void) | null;
+  onerror: ((event: never) => void) | null;
+  send(data: string): void;
+  close(code?: number): void;
+}
+export type WebSocketClass = new (url: string, protocols: string[]) => WebSocketLike;
+
+/** How a socket ended: the close code, the word of its reason, and whether the session had begun. */
+export interface End {
+  code: number;
+  word: string;
+  retryAfterMs: number;
+  began: boolean;
+}
+
+/** The time for `ready`, for an answer, and beyond two heartbeats for a sign of life. */
+const PATIENCE = 20_000;
+
+/** Leaves out frames of a type that does not need an answer. */
+type Asked = Exclude<ClientFrame, { op: "typing" | "presence" }>;
+
+export class Socket {
+  readonly ended: Promise<End>;
+  limits: SessionLimits | undefined;
+  #socket: WebSocketLike;
+  #answers = new Map<string, { resolve: (ack: ServerAck) => void; reject: (error: VerbatimError) => void }>();
+  #id = 0;
+  #watch: ReturnType<typeof setTimeout> | undefined;
+  #close!: (end: Partial<End>) => void;
+
+  constructor(Class: WebSocketClass, url: string, token: string, cursor: string | undefined, take: (frame: ServerFrame) => void) {
+    const socket = (this.#socket = new Class(url, ["verbatim.v1", `bearer.${token}`]));
+    this.ended = new Promise((resolve) => {
+      this.#close = (end) => {
+        clearTimeout(this.#watch);
+        resolve({ code: 1006, word: "", retryAfterMs: 0, began: this.limits !== undefined, ...end });
+        this.#failAll();
+      };
+    });
+    let patience = PATIENCE;
+    const alive = (): void => {
+      clearTimeout(this.#watch);
+      this.#watch = setTimeout(() => this.cut(), patience);
+    };
+    alive();
+    socket.onopen = () => this.#send({ op: "hello", ...(cursor === undefined ? {} : { cursor }) });
+    socket.onerror = () => {};
+    socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
+      const [word = "", ...rest] = reason.split(";");
+      this.#close({ code, word, retryAfterMs: Number(/retry_after_ms=(\d+)/.exec(rest.join(";"))?.[1] ?? 0) });
+    };
+    socket.onmessage = ({ data }: { data: string }) => {
+      const frame = JSON.parse(data) as ServerFrame;
+      if (frame.op === "ready") {
+        this.limits = frame.limits;
+        patience = 2 * frame.heartbeat_ms + PATIENCE;
+      }
+      alive();
+      this.#answer(frame);
+      take(frame);
+    };
+  }
+
+  /** Whether the session has begun and has not ended. */
+  get isOpen(): boolean {
+    return this.limits !== undefined && this.#answers !== CLOSED;
+  }
+
+  /** Sends a command and waits for its `ack`. */
+  ask(frame: Asked): Promise<ServerAck> {
+    return new Promise((resolve, reject) => {
+      if (!this.isOpen) return reject(lost());
+      const id = String(++this.#id);
+      // An answer that does not come is lost. The same key makes another attempt harmless.
+      const timer = setTimeout(() => settle(() => reject(lost())), PATIENCE);
+      const settle = (how: () => void): void => {
+        clearTimeout(timer);
+        this.#answers.delete(id);
+        how();
+      };
+      this.#answers.set(id, {
+        resolve: (ack) => settle(() => resolve(ack)),
+        reject: (error) => settle(() => reject(error)),
+      });
+      this.#send({ ...frame, id });
+    });
+  }
+
+  /** Sends a frame that needs no answer. */
+  tell(frame: ClientFrame): void {
+    if (this.isOpen) this.#send(frame);
+  }
+
+  /** Ends this socket at once. The close handshake of a dead network can take minutes, so nobody waits for it. */
+  cut(code = 1006): void {
+    this.#close({ code });
+    this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close(1000);
+  }
+
+  #send(frame: ClientFrame): void {
+    this.#socket.send(JSON.stringify(frame));
+  }
+
+  #answer(frame: ServerFrame): void {
+    if (frame.op === "ack" && frame.id != null) this.#answers.get(frame.id)?.resolve(frame);
+    if (frame.op === "error" && frame.id != null) {
+      const { code, detail, retry_after_ms } = frame;
+      const more = retry_after_ms == null ? {} : { retryAfterMs: retry_after_ms };
+      this.#answers.get(frame.id)?.reject(new VerbatimError(code as Code, detail, more));
+    }
+  }
+
+  #failAll(): void {
+    const all = [...this.#answers.values()];
+    this.#answers = CLOSED;
+    for (const { reject } of all) reject(lost());
+  }
+}
+
+const CLOSED = new Map<never, never>();
+
+function lost(): VerbatimError {
+  return new VerbatimError("network", "the connection was lost before the answer came", { retryable: true });
+}

@@ -1,0 +1,51 @@
+import type { Store } from "../store.js";
+
+/** A store in the IndexedDB of the browser. `name` names the database: use one for each user. */
+export function indexedDb(name: string): Store {
+  const table = "verbatim";
+  let opening: Promise<IDBDatabase> | undefined;
+
+  function open(): Promise<IDBDatabase> {
+    return (opening ??= new Promise<IDBDatabase>((resolve, reject) => {
+      const request = indexedDB.open(name, 1);
+      request.onupgradeneeded = () => void request.result.createObjectStore(table);
+      request.onerror = () => {
+        // The next call tries anew.
+        opening = undefined;
+        reject(request.error);
+      };
+      request.onsuccess = () => {
+        const database = request.result;
+        // A browser closes a database when the user clears the data of the site.
+        database.onclose = () => void (opening = undefined);
+        database.onversionchange = () => database.close();
+        resolve(database);
+      };
+    }));
+  }
+
+  async function run<T>(mode: IDBTransactionMode, act: (all: IDBObjectStore) => IDBRequest<T>): Promise<T> {
+    const transaction = (await open()).transaction(table, mode, { durability: "strict" });
+    return new Promise((resolve, reject) => {
+      const request = act(transaction.objectStore(table));
+      transaction.oncomplete = () => resolve(request.result);
+      transaction.onabort = () => reject(transaction.error);
+    });
+  }
+
+  return {
+    async all(prefix) {
+      const range = IDBKeyRange.bound(prefix, `${prefix}\uffff`);
+      const [keys, values] = await Promise.all([
+        run("readonly", (all) => all.getAllKeys(range)),
+        run<unknown[]>("readonly", (all) => all.getAll(range)),
+      ]);
+      return keys.map((key, i) => [String(key), values[i]]);
+    },
+    get: (key) => run<unknown>("readonly", (all) => all.get(key)),
+    set: async (key, value) => {
+      if (value === undefined) await run("readwrite", (all) => all.delete(key));
+      else await run("readwrite", (all) => all.put(value, key));
+    },
+  };
+}

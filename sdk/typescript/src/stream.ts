@@ -1,0 +1,91 @@
+// `for await (const event of …)`: each event once, none missing, at the pace of the reader. A slow reader costs no
+// memory: what does not fit into the buffer is fetched later.
+
+import { asError } from "./errors.js";
+import type { ChatEvent, Feed } from "./feed.js";
+import { pause, sleep } from "./wait.js";
+
+const BUFFER = 256;
+
+export interface Source {
+  feed: Feed;
+  /** Hears every event with its number. */
+  listen(listener: (event: ChatEvent, n: number) => void): () => void;
+}
+
+export interface StreamOptions {
+  /** The cursor after which the stream begins; without it, the stream begins now. */
+  from?: string;
+  /** Ends the stream. */
+  signal?: AbortSignal;
+}
+
+export async function* stream(
+  { feed, listen }: Source,
+  conversation: string | undefined,
+  { from, signal }: StreamOptions,
+): AsyncGenerator<ChatEvent, void, void> {
+  const buffer: Array<{ event: ChatEvent; n: number }> = [];
+  /** From where to fetch what the buffer does not have, and the number of the first such event. */
+  let behind = from === undefined ? undefined : { cursor: from, n: 0 };
+  /** The number of the event that the reader has in its hands. */
+  let held = Infinity;
+  let wake = (): void => {};
+  const seen = new Map<string, number>();
+  const isNew = ({ conversation_id, position }: ChatEvent): boolean => {
+    if (position <= (seen.get(conversation_id) ?? 0)) return false;
+    seen.set(conversation_id, position);
+    return true;
+  };
+  const off = listen((event, n) => {
+    if (conversation !== undefined && event.conversation_id !== conversation) return;
+    // Behind an event that did not fit nothing may fit either, or the order would be lost.
+    if (behind === undefined && buffer.length < BUFFER) buffer.push({ event, n });
+    else behind ??= { cursor: feed.cursor ?? "", n };
+    wake();
+  });
+  const oldest = (): number => Math.min(held, buffer[0]?.n ?? Infinity, behind?.n ?? Infinity);
+  feed.delivery.readers.add(oldest);
+  const end = (): void => wake();
+  signal?.addEventListener("abort", end);
+  try {
+    while (!signal?.aborted) {
+      for (let next; (next = buffer.shift()); ) {
+        held = next.n;
+        if (isNew(next.event)) yield next.event;
+        held = Infinity;
+        feed.delivery.commit();
+        if (signal?.aborted) return;
+      }
+      if (behind === undefined) {
+        await new Promise<void>((resolve) => (wake = resolve));
+        continue;
+      }
+      // From here on the buffer takes events again, so each later event is in it or on one of the pages, or on both.
+      let cursor: string | undefined = behind.cursor;
+      held = behind.n;
+      behind = undefined;
+      for (let attempt = 0; cursor !== undefined && !signal?.aborted; ) {
+        try {
+          const { items, next_cursor } = await feed.ports.page(cursor);
+          for (const event of items) {
+            if ((conversation === undefined || event.conversation_id === conversation) && isNew(event)) yield event;
+          }
+          cursor = items.length === 0 ? undefined : next_cursor;
+          attempt = 0;
+        } catch (thrown) {
+          const error = asError(thrown);
+          if (!error.retryable) throw error;
+          await sleep(pause(attempt++, error.retryAfterMs), signal);
+        }
+      }
+      held = Infinity;
+      feed.delivery.commit();
+    }
+  } finally {
+    off();
+    signal?.removeEventListener("abort", end);
+    feed.delivery.readers.delete(oldest);
+    feed.delivery.commit();
+  }
+}

@@ -1,0 +1,94 @@
+// The access token: asked for when it is needed, and again before it expires, never twice at once.
+
+import { VerbatimError, asError } from "./errors.js";
+
+/** Why the client asks: it begins, the token ends soon, or the server has refused it. */
+export type Why = "start" | "expiring" | "refused";
+export type TokenCallback = (why: Why) => string | Promise<string>;
+
+/** How long before its end a token is replaced. */
+const BEFORE_END = 60_000;
+
+export class Token {
+  #token: string | undefined;
+  #asking: Promise<string> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    readonly callback: TokenCallback,
+    /** A new token has replaced one that ends soon: the socket has to show it. */
+    readonly renewed: (token: string) => void,
+    readonly failed: (error: VerbatimError) => void,
+  ) {}
+
+  /** The present token. */
+  get(): Promise<string> {
+    return this.#token === undefined ? this.#ask("start") : Promise.resolve(this.#token);
+  }
+
+  /** The server has refused `token`: another one, unless somebody else got one meanwhile. */
+  refused(token: string): Promise<string> {
+    return this.#token === token || this.#token === undefined ? this.#ask("refused") : Promise.resolve(this.#token);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#token = undefined;
+  }
+
+  #ask(why: Why): Promise<string> {
+    return (this.#asking ??= (async () => {
+      try {
+        const token = await this.callback(why);
+        this.#token = token;
+        this.#plan(token);
+        return token;
+      } catch (error) {
+        throw asError(error, "token_failed");
+      } finally {
+        this.#asking = undefined;
+      }
+    })());
+  }
+
+  #plan(token: string): void {
+    clearTimeout(this.#timer);
+    const left = timeLeft(token);
+    if (left === undefined) return;
+    // A token of less than two minutes is replaced in the middle of its life. Longer waits than 24 days overflow.
+    const wait = Math.min(left > 2 * BEFORE_END ? left - BEFORE_END : left / 2, 2 ** 31 - 1);
+    this.#timer = setTimeout(() => void this.#renew(0), wait);
+    unref(this.#timer);
+  }
+
+  async #renew(attempt: number): Promise<void> {
+    try {
+      this.renewed(await this.#ask("expiring"));
+    } catch (error) {
+      this.failed(asError(error));
+      // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
+      this.#timer = setTimeout(() => void this.#renew(attempt + 1), Math.min(60_000, 1_000 * 2 ** attempt));
+      unref(this.#timer);
+    }
+  }
+}
+
+// A timer for a renewal is no reason for a program in Node to go on.
+function unref(timer: unknown): void {
+  (timer as { unref?: () => void }).unref?.();
+}
+
+/** The time until a token ends, in ms; none for an API key, which does not say. */
+export function timeLeft(token: string): number | undefined {
+  try {
+    const part = token.split(".")[1]!.replace(/-/g, "+").replace(/_/g, "/");
+    const { exp, iat } = JSON.parse(atob(part)) as { exp?: number; iat?: number };
+    if (typeof exp !== "number") return undefined;
+    const left = exp * 1000 - Date.now();
+    // The clock of a device may be wrong by hours; the length of a token's life does not depend on it.
+    const life = typeof iat === "number" ? (exp - iat) * 1000 : Infinity;
+    return Math.max(1_000, left > 0 ? Math.min(left, life) : life / 2);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,44 @@
+// Who is typing. A sign of it holds for a few seconds, and the user's own goes out seldom.
+
+const HOLDS = 6_000;
+const SELDOM = 3_000;
+
+export class Typing {
+  #until = new Map<string, Map<string, ReturnType<typeof setTimeout>>>();
+  #told = new Map<string, number>();
+
+  constructor(readonly changed: (conversation: string) => void) {}
+
+  /** Whether the user's own sign may go out now. */
+  mayTell(conversation: string, now = Date.now()): boolean {
+    if (now - (this.#told.get(conversation) ?? -Infinity) < SELDOM) return false;
+    this.#told.set(conversation, now);
+    return true;
+  }
+
+  of(conversation: string): string[] {
+    return [...(this.#until.get(conversation)?.keys() ?? [])];
+  }
+
+  heard(conversation: string, user: string): void {
+    const users = this.#until.get(conversation) ?? new Map<string, ReturnType<typeof setTimeout>>();
+    this.#until.set(conversation, users);
+    clearTimeout(users.get(user));
+    users.set(user, setTimeout(() => this.over(conversation, user), HOLDS));
+    this.changed(conversation);
+  }
+
+  /** The message is there, or the time is over. */
+  over(conversation: string, user: string): void {
+    const users = this.#until.get(conversation);
+    if (!users?.has(user)) return;
+    clearTimeout(users.get(user));
+    users.delete(user);
+    this.changed(conversation);
+  }
+
+  stop(): void {
+    for (const users of this.#until.values()) for (const timer of users.values()) clearTimeout(timer);
+    this.#until.clear();
+  }
+}

@@ -1,0 +1,64 @@
+// Names and pictures of users: learned from answers that have them anyway, and asked for when somebody wants one.
+
+import { Emitter, type Off } from "./emitter.js";
+import { sleep } from "./wait.js";
+
+export interface User {
+  id: string;
+  display_name: string;
+  avatar_url: string | null;
+  kind: "user" | "service";
+}
+
+/** The most users of one question. */
+const AT_ONCE = 100;
+
+export class Users {
+  #known = new Map<string, User>();
+  #wanted = new Set<string>();
+  #isAsking = false;
+  readonly #emitter = new Emitter<{ change: Users }>();
+
+  constructor(readonly find: (ids: string[]) => Promise<User[]>, readonly failed: (error: unknown) => void) {}
+
+  /** The user, if known; otherwise `change` tells when the answer has come. */
+  get(id: string): User | undefined {
+    const known = this.#known.get(id);
+    if (!known) {
+      this.#wanted.add(id);
+      if (!this.#isAsking) void this.#ask();
+    }
+    return known;
+  }
+
+  /** The name to show: the id, until the name is known. */
+  name(id: string): string {
+    return this.get(id)?.display_name ?? id;
+  }
+
+  on(name: "change", listener: (users: Users) => void): Off {
+    return this.#emitter.on(name, listener);
+  }
+
+  learn(users: object | undefined): void {
+    for (const [id, user] of Object.entries(users ?? {})) this.#known.set(id, { ...(user as Omit<User, "id">), id });
+    if (users) this.#emitter.emit("change", this);
+  }
+
+  async #ask(): Promise<void> {
+    this.#isAsking = true;
+    // All that a page wants in one moment is one question.
+    await sleep(0);
+    while (this.#wanted.size > 0) {
+      const ids = [...this.#wanted].slice(0, AT_ONCE);
+      for (const id of ids) this.#wanted.delete(id);
+      try {
+        const found = await this.find(ids);
+        this.learn(Object.fromEntries(found.map((user) => [user.id, user])));
+      } catch (error) {
+        this.failed(error);
+      }
+    }
+    this.#isAsking = false;
+  }
+}

@@ -1,0 +1,335 @@
+import { ConversationHandle } from "./conversation.js";
+import { VerbatimError, asError } from "./errors.js";
+import { Emitter, type Off } from "./emitter.js";
+import { Feed, type ChatEvent } from "./feed.js";
+import type { ServerFrame, ServerInvited } from "./generated/frames.js";
+import { uuidv7 } from "./ids.js";
+import { Link, type State } from "./link.js";
+import { ConversationList } from "./list.js";
+import { LiveView } from "./live.js";
+import { Outbox } from "./outbox.js";
+import { PresenceView, watchVisibility } from "./presence.js";
+import { Reads } from "./reads.js";
+import { caller, rest, type Caller, type Rest } from "./rest.js";
+import type { WebSocketClass } from "./socket.js";
+import { memory, type Store } from "./store.js";
+import { stream, type StreamOptions } from "./stream.js";
+import { Token, type TokenCallback } from "./token.js";
+import { Typing } from "./typing.js";
+import { Users } from "./users.js";
+
+export interface Options {
+  /** The address of the server, like `https://chat.example`. */
+  url: string;
+  /** Gives an access token, each time that the client needs another one. */
+  token: TokenCallback;
+  /** Keeps what must survive a reload; without it, nothing does. A store belongs to one user. */
+  store?: Store;
+  /** With `manual` an event counts as handled when `chat.ack(event)` says so, and not when its listener has returned. */
+  ack?: "auto" | "manual";
+  /** For Node before 22, which has no WebSocket. */
+  WebSocket?: WebSocketClass;
+  fetch?: typeof fetch;
+}
+
+export interface ChatEvents {
+  state: State;
+  /** Every event of all conversations, at least once; the promise of a listener is waited for. */
+  event: ChatEvent;
+  /** A message of somebody else has come. */
+  notification: ChatEvent & { type: "message.sent" };
+  /** Somebody invites the user into a conversation. */
+  invitation: ServerInvited;
+  /** Something failed. The client goes on by itself, unless its state is `stopped`. */
+  error: VerbatimError;
+}
+
+export class Verbatim {
+  /** Every operation of the REST interface, by its `operationId`. */
+  readonly rest: Rest;
+  /** Names and pictures of users. */
+  readonly users: Users;
+  #state: State = "offline";
+  #why: VerbatimError | undefined;
+  #status: "online" | "away" = "online";
+  readonly #emitter = new Emitter<ChatEvents>();
+  readonly #call: Caller;
+  readonly #token: Token;
+  readonly #feed: Feed;
+  readonly #link: Link;
+  readonly #outbox: Outbox;
+  readonly #reads: Reads;
+  readonly #typing: Typing;
+  readonly #views = new Set<LiveView>();
+  readonly #lists = new Set<ConversationList>();
+  readonly #presences = new Set<PresenceView>();
+  readonly #streams = new Set<(event: ChatEvent, n: number) => void>();
+  #offs: Off[] = [];
+
+  constructor(options: Options) {
+    const url = options.url.replace(/\/+$/, "");
+    const Class = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+    if (!Class) throw new TypeError("This runtime has no WebSocket: give the option `WebSocket` a class.");
+    const store = options.store ?? memory();
+    const error = (failed: VerbatimError): void => void this.#emitter.emit("error", failed);
+    this.#token = new Token(options.token, (token) => this.#renew(token), error);
+    this.#call = caller(url, this.#token, options.fetch ?? fetch.bind(globalThis));
+    this.rest = rest(this.#call);
+    this.users = new Users(
+      async (ids) => (await this.rest.find_users({ ids: ids.join(","), limit: 100 })).items as never,
+      (failed) => error(asError(failed)),
+    );
+    const feed = (this.#feed = new Feed(
+      {
+        page: (after) => this.rest.follow_events({ after, limit: 200 }),
+        event: (event) => this.#take(event),
+        resync: () => this.#resync(),
+        caughtUp: (isLive) => this.#opened(isLive),
+        cut: () => this.#link.cut(),
+        error,
+      },
+      store,
+      options.ack === "manual",
+    ));
+    this.#link = new Link(`${url.replace(/^http/, "ws")}/v1/ws`, Class, this.#token, feed, {
+      state: (state, why) => this.#become(state, why),
+      frame: (frame) => this.#frame(frame),
+      error,
+    });
+    this.#outbox = new Outbox(this.#link, store, {
+      changed: (id) => this.#changed(id),
+      error,
+      head: (id) => feed.heads.get(id) ?? 0,
+    });
+    this.#reads = new Reads(this.#link, error);
+    this.#typing = new Typing((id) => this.#changed(id));
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Why the client has stopped by itself. */
+  get why(): VerbatimError | undefined {
+    return this.#why;
+  }
+
+  /** The id of the user, once the first session has begun. */
+  get me(): string {
+    return this.#feed.me;
+  }
+
+  /** Where a new stream of events has to begin to miss nothing that comes from now on. */
+  get cursor(): string | undefined {
+    return this.#feed.cursor;
+  }
+
+  on<Name extends keyof ChatEvents>(name: Name, listener: (value: ChatEvents[Name]) => unknown): Off {
+    if (name !== "event") return this.#emitter.on(name, listener);
+    const handler = listener as (event: ChatEvent) => unknown;
+    this.#feed.delivery.handlers.add(handler);
+    return () => void this.#feed.delivery.handlers.delete(handler);
+  }
+
+  /** The application has handled this event and all before it (with `ack: "manual"`). */
+  ack(event: ChatEvent): void {
+    this.#feed.delivery.ack(event);
+  }
+
+  /**
+   * Connects, and stays connected. Add the listeners of `event` before: then they are also told what came while the
+   * client was away.
+   */
+  async start(): Promise<void> {
+    if (this.#offs.length > 0) return;
+    const hurry = (): void => this.#link.hurry();
+    const page = globalThis as Partial<EventTarget>;
+    page.addEventListener?.("online", hurry);
+    this.#offs = [() => page.removeEventListener?.("online", hurry), watchVisibility((status) => this.setPresence(status))];
+    this.#outbox.start();
+    try {
+      if (this.#feed.delivery.handlers.size > 0 || this.#feed.delivery.isManual) await this.#feed.restore();
+      await this.#outbox.restore();
+    } catch (failed) {
+      this.#emitter.emit("error", asError(failed, "store_failed"));
+    }
+    if (this.#offs.length > 0) this.#link.start();
+  }
+
+  /** Disconnects. What waits stays in the store. */
+  stop(): void {
+    this.#link.stop();
+  }
+
+  conversation(id: string): ConversationHandle {
+    const feed = this.#feed;
+    return new ConversationHandle(id, {
+      feed,
+      listen: (listener) => this.#listen(listener),
+      outbox: this.#outbox,
+      typing: this.#typing,
+      tell: (frame) => this.#link.socket?.tell(frame),
+      live: (which, options) => this.#live(which, options),
+      read: (which, position) => this.#reads.mark(which, position),
+    });
+  }
+
+  /** The direct conversation with a user, made if there is none. `undefined`: the user has been invited. */
+  async direct(user: string): Promise<ConversationHandle | undefined> {
+    return this.#begin({ kind: "direct", user_id: user });
+  }
+
+  /** A new group. */
+  async group({ title, members = [] }: { title: string; members?: string[] }): Promise<ConversationHandle> {
+    const handle = await this.#begin({ kind: "group", title, members });
+    return handle!;
+  }
+
+  /** The conversations of the user, the latest first, kept up to date. */
+  conversations(options: { limit?: number } = {}): ConversationList {
+    const list = new ConversationList({ ...this.#ports(), closed: (which) => this.#lists.delete(which) }, options.limit);
+    this.#lists.add(list);
+    return list;
+  }
+
+  /** The events of all conversations, each once and none missing, at the pace of the reader. */
+  events(options: StreamOptions = {}): AsyncGenerator<ChatEvent, void, void> {
+    return stream({ feed: this.#feed, listen: (listener) => this.#listen(listener) }, undefined, options);
+  }
+
+  /** Who of these users is online, kept up to date. */
+  presence(users: readonly string[]): PresenceView {
+    const view = new PresenceView(users, (which) => this.#presences.delete(which));
+    this.#presences.add(view);
+    for (const id of users) void this.#askPresence(view, id);
+    return view;
+  }
+
+  /** Tells whether the user is at the device. A page does so by itself, when it is hidden for a minute. */
+  setPresence(status: "online" | "away"): void {
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#link.socket?.tell({ op: "presence", status });
+  }
+
+  async #begin(body: Parameters<Rest["start_conversation"]>[0]["body"]): Promise<ConversationHandle | undefined> {
+    const made = await this.rest.start_conversation({ body }, { idempotencyKey: uuidv7() });
+    return made && this.conversation(made.id);
+  }
+
+  #live(id: string, options?: { limit?: number }): LiveView {
+    const view = new LiveView(
+      id,
+      {
+        ...this.#ports(),
+        pending: (which) => this.#outbox.of(which),
+        typing: (which) => this.#typing.of(which),
+        closed: (which) => this.#views.delete(which),
+      },
+      options,
+    );
+    this.#views.add(view);
+    return view;
+  }
+
+  #ports() {
+    return {
+      begun: this.#feed.begun,
+      call: this.#call,
+      me: () => this.#feed.me,
+      head: (id: string) => this.#feed.heads.get(id) ?? 0,
+      learn: (users: object | undefined) => this.users.learn(users),
+      error: (error: VerbatimError) => void this.#emitter.emit("error", error),
+    };
+  }
+
+  #listen(listener: (event: ChatEvent, n: number) => void): Off {
+    this.#streams.add(listener);
+    return () => void this.#streams.delete(listener);
+  }
+
+  /** An event is in the views before the outbox lets go of what it proves: so a message is always to be seen. */
+  #take(event: ChatEvent): void {
+    const { conversation_id: id, actor, type } = event;
+    for (const view of this.#views) if (view.id === id) view.take(event);
+    for (const list of this.#lists) list.take(event);
+    this.#outbox.seen(event, this.me);
+    for (const listener of this.#streams) listener(event, this.#feed.delivery.given + 1);
+    if (type !== "message.sent") return;
+    this.#typing.over(id, actor);
+    if (actor !== this.me && this.#state === "live") this.#emitter.emit("notification", event);
+  }
+
+  #frame(frame: ServerFrame): void {
+    switch (frame.op) {
+      case "typing":
+        if (frame.user_id !== this.me) this.#typing.heard(frame.conversation_id, frame.user_id);
+        return;
+      case "presence": {
+        const { op, user_id, ...presence } = frame;
+        for (const view of this.#presences) view.heard(user_id, presence);
+        return;
+      }
+      case "user": {
+        const { op, id, ...user } = frame;
+        return this.users.learn({ [id]: user });
+      }
+      case "invited":
+        return void this.#emitter.emit("invitation", frame);
+      case "error":
+        // An error without an id is about a frame that nobody waits for.
+        if (frame.id == null) this.#emitter.emit("error", new VerbatimError(frame.code as never, frame.detail));
+        return;
+      default:
+        this.#feed.push(frame);
+    }
+  }
+
+  #opened(isLive: boolean): void {
+    if (!this.#link.socket) return;
+    this.#link.opened();
+    if (this.#status === "away") this.#link.socket.tell({ op: "presence", status: "away" });
+    this.#become(isLive ? "live" : "catching_up");
+  }
+
+  #become(state: State, why?: VerbatimError): void {
+    if (state === this.#state) return;
+    this.#state = state;
+    this.#why = why;
+    if (state === "stopped") {
+      for (const off of this.#offs.splice(0)) off();
+      this.#token.stop();
+      this.#outbox.stop();
+      this.#typing.stop();
+    }
+    if (state === "live") for (const view of this.#presences) for (const id of view.users) void this.#askPresence(view, id);
+    this.#emitter.emit("state", state);
+    if (why) this.#emitter.emit("error", why);
+  }
+
+  #resync(): void {
+    for (const view of this.#views) void view.reload();
+    for (const list of this.#lists) void list.reload();
+  }
+
+  #changed(id: string): void {
+    for (const view of this.#views) if (view.id === id) view.changed();
+  }
+
+  /** The socket shows the new token before the old one ends. */
+  async #renew(token: string): Promise<void> {
+    await this.#link.socket?.ask({ op: "authenticate", token }).catch((failed: unknown) => {
+      this.#emitter.emit("error", asError(failed));
+    });
+  }
+
+  async #askPresence(view: PresenceView, id: string): Promise<void> {
+    try {
+      const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
+      view.heard(user_id, presence);
+    } catch (failed) {
+      // Somebody who may not be seen has no presence here.
+      if (asError(failed).status !== 404) this.#emitter.emit("error", asError(failed));
+    }
+  }
+}

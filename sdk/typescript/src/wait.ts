@@ -1,0 +1,32 @@
+// Waiting: the pause before another attempt, and what an answer says about it.
+
+const SHORTEST = 250;
+const LONGEST = 30_000;
+
+/** The pause before attempt `n` (from 0): doubled each time, with jitter, so that clients do not come back in step. */
+export function pause(n: number, atLeast = 0): number {
+  const most = Math.min(LONGEST, SHORTEST * 2 ** Math.min(n, 10));
+  return atLeast + most / 2 + (Math.random() * most) / 2;
+}
+
+/** Ends after the time, or at once when the signal is aborted. */
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal?.aborted) return resolve();
+    const end = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal?.addEventListener("abort", end);
+  });
+}
+
+/** `Retry-After` in milliseconds: the server sends seconds, a proxy may send a date. */
+export function retryAfter(value: string | null): number | undefined {
+  if (!value) return undefined;
+  const seconds = Number(value);
+  const ms = Number.isNaN(seconds) ? Date.parse(value) - Date.now() : seconds * 1000;
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
