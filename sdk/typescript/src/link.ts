@@ -107,9 +107,15 @@ export class Link {
   }
 
   async #live(token: string): Promise<End> {
-    const socket = new Socket(this.Class, this.url, token, this.feed.cursor, (frame) => {
-      if (this.#socket === socket) this.events.frame(frame);
-    });
+    let socket: Socket;
+    try {
+      socket = new Socket(this.Class, this.url, token, this.feed.cursor, (frame) => {
+        if (this.#socket === socket) this.events.frame(frame);
+      });
+    } catch (cause) {
+      // Only an address or a token with impossible characters does this, and no time mends it.
+      throw new VerbatimError("invalid_token", "the address and the token cannot be used for a socket", { retryable: false, cause });
+    }
     this.#socket = socket;
     return socket.ended;
   }

@@ -37,18 +37,19 @@ export class Token {
   }
 
   #ask(why: Why): Promise<string> {
-    return (this.#asking ??= (async () => {
-      try {
-        const token = await this.callback(why);
+    // Joined by all who ask meanwhile. A callback that throws at once must not end before it is noted here.
+    return (this.#asking ??= Promise.resolve(why).then(this.callback).then(
+      (token) => {
+        this.#asking = undefined;
         this.#token = token;
         this.#plan(token);
         return token;
-      } catch (error) {
-        throw asError(error, "token_failed");
-      } finally {
+      },
+      (error: unknown) => {
         this.#asking = undefined;
-      }
-    })());
+        throw asError(error, "token_failed");
+      },
+    ));
   }
 
   #plan(token: string): void {

@@ -18,7 +18,7 @@ async function freePort() {
 }
 
 export class Server {
-  static async start(...settings) {
+  static async start(settings = {}) {
     const server = new Server();
     server.folder = await mkdtemp(join(tmpdir(), "verbatim-sdk-"));
     server.port = await freePort();
@@ -32,12 +32,15 @@ export class Server {
   async run() {
     // The limits have tests of their own; here hundreds of messages have to pass in seconds.
     const off = ["register", "send", "conversation", "user", "frames", "connect", "connect-address", "address"];
-    const limits = off.map((name) => `--limit-${name}=off`);
+    const limits = Object.fromEntries(off.map((name) => [`limit-${name}`, "off"]));
+    const settings = {
+      "data-dir": `${this.folder}/data`, listen: `127.0.0.1:${this.port}`, "admin-listen": `127.0.0.1:${this.admin}`,
+      // Cheap password hashes: the users of the tests are many.
+      "argon2-memory": 8, "argon2-passes": 1, ...limits, ...this.settings,
+    };
     this.process = spawn(
       binary,
-      ["dev", `--data-dir=${this.folder}/data`, `--listen=127.0.0.1:${this.port}`, `--admin-listen=127.0.0.1:${this.admin}`,
-        // Cheap password hashes: the users of the tests are many.
-        "--argon2-memory=8", "--argon2-passes=1", ...limits, ...this.settings],
+      ["dev", ...Object.entries(settings).map(([name, value]) => `--${name}=${value}`)],
       { stdio: ["ignore", "ignore", "pipe"] },
     );
     let log = "";

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { memory, Verbatim } from "../dist/index.js";
+import { Server, proxy, sleep, until } from "./server.mjs";
+
+let server, ana, ben;
+before(async () => {
+  server = await Server.start();
+  [ana, ben] = await Promise.all([server.user("ana"), server.user("ben")]);
+});
+after(() => server.stop());
+
+const client = (user, more = {}) => new Verbatim({ url: server.url, token: () => user.token, ...more });
+const texts = async (token, id, position) => {
+  const response = await fetch(`${server.url}/v1/conversations/${id}/messages?limit=200&min_position=${position}`, { headers: { Authorization: `Bearer ${token}` } });
+  return (await response.json()).items.map(({ text }) => text).reverse();
+};
+
+test("a refused message steps aside, and can be retried or discarded", async () => {
+  const chat = client(ana);
+  await chat.start();
+  const talk = await chat.direct(ben.id);
+  const view = await talk.live().ready();
+  const first = talk.send("one");
+  const stranger = talk.send({ text: "an answer to nothing", replyTo: "01930f3d-1f20-7b61-8a4f-5e6f708192a3" });
+  const huge = talk.send("x".repeat(80_000));
+  const last = talk.send("two");
+  // All three states are to be seen at once, and the refused ones do not hold up the last.
+  const { position } = await last.done;
+  await assert.rejects(stranger.done, { name: "VerbatimError", code: "no_such_message", retryable: false });
+  await assert.rejects(huge.done, { code: "too_large" });
+  assert.deepEqual([first.state, stranger.state, huge.state, last.state], ["sent", "failed", "failed", "sent"]);
+  await until("both are shown", () => view.messages.length === 2);
+  assert.deepEqual(view.pending.map(({ state }) => state), ["failed", "failed"]);
+  stranger.retry();
+  assert.equal(stranger.state, "sending");
+  await assert.rejects(stranger.done, { code: "no_such_message" });
+  stranger.discard();
+  huge.discard();
+  assert.deepEqual(view.pending, []);
+  assert.deepEqual(await texts(ana.token, talk.id, position), ["one", "two"]);
+  chat.stop();
+});
+
+test("what was typed without a network survives a reload and goes in order", async () => {
+  const way = await proxy(server.port);
+  const store = memory();
+  const setup = client(ana, { store });
+  await setup.start();
+  const { id } = await setup.group({ title: "Offline" });
+  setup.stop();
+  way.down(true);
+  const offline = client(ana, { url: way.url, store });
+  await offline.start();
+  for (let i = 0; i < 20; i++) offline.conversation(id).send(`message ${i}`);
+  await sleep(300);
+  offline.stop();
+  way.down(false);
+  const again = client(ana, { url: way.url, store });
+  assert.deepEqual(again.conversation(id).outgoing, []);
+  await again.start();
+  assert.equal(again.conversation(id).outgoing.length, 20);
+  const { position } = await again.conversation(id).outgoing.at(-1).done;
+  await until("all are sent", () => again.conversation(id).outgoing.length === 0);
+  assert.deepEqual(await texts(ana.token, id, position), Array.from({ length: 20 }, (_, i) => `message ${i}`));
+  assert.deepEqual(await store.all("out/"), []);
+  again.stop();
+  way.end();
+});
+
+test("a limit is waited for, and the order stays", async () => {
+  const limited = await Server.start({ "limit-send": "600/60:3" });
+  const cleo = await limited.user("cleo");
+  const chat = new Verbatim({ url: limited.url, token: () => cleo.token });
+  const errors = [];
+  chat.on("error", (error) => errors.push(error));
+  await chat.start();
+  const talk = await chat.group({ title: "Slow" });
+  const view = await talk.live().ready();
+  const all = Array.from({ length: 10 }, (_, i) => talk.send(String(i)));
+  await Promise.all(all.map(({ done }) => done));
+  await until("all are shown", () => view.messages.length === 10);
+  assert.deepEqual(view.messages.map(({ text }) => text), Array.from({ length: 10 }, (_, i) => String(i)));
+  assert.deepEqual(errors, []);
+  chat.stop();
+  await limited.stop();
+});
+
+test("edits, reactions, pins and deletions go the same way", async () => {
+  const chat = client(ana);
+  await chat.start();
+  const talk = await chat.group({ title: "Acts" });
+  const view = await talk.live().ready();
+  const { id } = await talk.send("typo").done;
+  await talk.edit(id, "no typo").done;
+  await talk.react(id, "👍").done;
+  await talk.pin(id).done;
+  await until("all is shown", () => view.messages[0]?.pinned && view.messages[0].reactions.length === 1);
+  assert.equal(view.messages[0].text, "no typo");
+  await talk.unreact(id, "👍").done;
+  await talk.unpin(id).done;
+  await talk.delete(id).done;
+  await until("it is gone", () => view.messages[0].deleted_at !== undefined);
+  assert.equal(view.messages[0].text, "");
+  chat.stop();
+});

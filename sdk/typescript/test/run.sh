@@ -1,0 +1,49 @@
+#!/bin/sh
+# Builds the client, checks that the generated files are those of the documents, checks the size, and runs the tests
+# against the server that VERBATIM_BIN names. The development tools come from npm, pinned by digest, into .tools/.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd -P)
+root=$(cd "$here/../.." && pwd -P)
+: "${VERBATIM_BIN:=$root/target/debug/verbatim}"
+export VERBATIM_BIN
+[ -x "$VERBATIM_BIN" ] || { echo "sdk: there is no $VERBATIM_BIN; set VERBATIM_BIN to the binary of the server." >&2; exit 1; }
+
+# The tests of Rust find a Node.js in the same way.
+node=$("$root/tests/clients/install.sh" | sed -n 's/^node=//p')
+npm=$(dirname "$node")/npm
+[ -x "$npm" ] || npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js
+PATH=$(dirname "$node"):$PATH
+export PATH
+
+tools=$root/.tools/sdk/$(cat "$here/package-lock.json" "$here/package.json" | cksum | tr ' ' -)
+if [ ! -d "$tools" ]; then
+    mkdir -p "$root/.tools/sdk"
+    work=$(mktemp -d "$root/.tools/sdk/install.XXXXXX")
+    trap 'rm -rf "$work"' EXIT
+    cp "$here/package.json" "$here/package-lock.json" "$work"
+    (cd "$work" && "$node" "$npm" ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
+    # Two may run at once; the slower one keeps what the faster one has installed.
+    mv -T "$work" "$tools" 2>/dev/null || mv "$work" "$tools" 2>/dev/null || [ -d "$tools" ]
+fi
+cd "$here"
+# Modules are looked up from the folder of the package.
+rm -rf node_modules
+ln -s "$tools/node_modules" node_modules
+
+cp -r src/generated "$tools/generated.before" 2>/dev/null || true
+"$node" scripts/generate.mjs
+if ! diff -r "$tools/generated.before" src/generated >/dev/null; then
+    rm -rf "$tools/generated.before"
+    echo "sdk: src/generated was not that of the documents. It is now: commit it." >&2
+    exit 1
+fi
+rm -rf "$tools/generated.before" dist
+"$node" node_modules/typescript/bin/tsc --project .
+"$node" node_modules/typescript/bin/tsc --project test/types
+"$node" scripts/size.mjs
+
+# Node 20 has WebSocket behind an option, Node 22 without.
+case $("$node" --version) in v20.* | v21.*) websocket=--experimental-websocket ;; *) websocket= ;; esac
+# shellcheck disable=SC2086 # No option is no argument.
+exec "$node" $websocket --no-warnings --test --test-concurrency=3 test/*.test.mjs
