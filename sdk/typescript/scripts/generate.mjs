@@ -13,7 +13,10 @@ const document = JSON.parse(await read("openapi.json"));
 const asyncapi = parse(await read("asyncapi.yaml"));
 
 await write("codes.ts", codes(document));
-await write("operations.ts", operations(document));
+// Pages have no use for the operations of operators and backends, which are an entry of their own.
+const isAdmin = (path) => /^\/v1\/(admin|provision)\//.test(path);
+await write("operations.ts", operations(document, "OPERATIONS", (path) => !isAdmin(path)));
+await write("admin.ts", operations(document, "ADMIN", isAdmin));
 await write("frames.ts", frames(asyncapi.components.schemas));
 await write("api.ts", astToString(await openapiTS(slim(document), { silent: true, alphabetize: true })));
 
@@ -35,20 +38,20 @@ export const PASSING: ReadonlySet<string> = new Set(
 }
 
 // A row is "METHOD path", then "!" if the operation takes no token, and "#" if it takes an idempotency key.
-function operations(document) {
+function operations(document, name, wanted) {
   const rows = [];
-  for (const [path, item] of Object.entries(document.paths)) {
+  for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
     for (const method of methods.filter((method) => item[method])) {
       const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      rows.push(`  ${operationId}: "${method.toUpperCase()} ${path}${open}${keyed}",`);
+      rows.push([`${path} ${method}`, `  ${operationId}: "${method.toUpperCase()} ${path}${open}${keyed}",`]);
     }
   }
   return `
 /** The method and the path of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
-export const OPERATIONS = {
-${rows.sort().join("\n")}
+export const ${name} = {
+${rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row).join("\n")}
 } as const;
 `;
 }

@@ -3,7 +3,7 @@ import type { ClientFrame } from "./generated/frames.js";
 import { uuidv7 } from "./ids.js";
 import type { LiveView } from "./live.js";
 import type { Outbox } from "./outbox.js";
-import type { Outgoing } from "./outgoing.js";
+import type { Act, Outgoing } from "./outgoing.js";
 import { stream, type Source, type StreamOptions } from "./stream.js";
 import type { Typing } from "./typing.js";
 
@@ -15,6 +15,8 @@ export interface ConversationPorts extends Source {
   /** Marks as read when there is a connection. */
   read(id: string, position: number): void;
 }
+
+type Unkeyed<A> = A extends Act ? Omit<A, "conversation_id" | "client_id"> : never;
 
 export interface NewMessage {
   text: string;
@@ -29,36 +31,32 @@ export class ConversationHandle {
 
   /** Sends a message. It is safe in the store at once, and arrives once, whatever happens until then. */
   send(message: NewMessage | string): Outgoing {
-    const { text, replyTo, metadata } = typeof message === "string" ? { text: message } as NewMessage : message;
-    return this.ports.outbox.add({
-      op: "send", ...this.#key, text,
-      ...(replyTo === undefined ? {} : { reply_to: replyTo }),
-      ...(metadata === undefined ? {} : { metadata }),
-    });
+    const { text, replyTo, metadata } = typeof message === "string" ? ({ text: message } as NewMessage) : message;
+    return this.#act({ op: "send", text, reply_to: replyTo, metadata });
   }
 
   edit(message: string, text: string): Outgoing {
-    return this.ports.outbox.add({ op: "edit", ...this.#key, message_id: message, text });
+    return this.#act({ op: "edit", message_id: message, text });
   }
 
   delete(message: string): Outgoing {
-    return this.ports.outbox.add({ op: "delete", ...this.#key, message_id: message });
+    return this.#act({ op: "delete", message_id: message });
   }
 
   react(message: string, emoji: string): Outgoing {
-    return this.ports.outbox.add({ op: "react", ...this.#key, message_id: message, emoji });
+    return this.#act({ op: "react", message_id: message, emoji });
   }
 
   unreact(message: string, emoji: string): Outgoing {
-    return this.ports.outbox.add({ op: "unreact", ...this.#key, message_id: message, emoji });
+    return this.#act({ op: "unreact", message_id: message, emoji });
   }
 
   pin(message: string): Outgoing {
-    return this.ports.outbox.add({ op: "pin", ...this.#key, message_id: message });
+    return this.#act({ op: "pin", message_id: message });
   }
 
   unpin(message: string): Outgoing {
-    return this.ports.outbox.add({ op: "unpin", ...this.#key, message_id: message });
+    return this.#act({ op: "unpin", message_id: message });
   }
 
   /** Marks everything up to a position as read; without one, everything that the client has been given. */
@@ -86,7 +84,7 @@ export class ConversationHandle {
     return this.ports.live(this.id, options);
   }
 
-  get #key(): { conversation_id: string; client_id: string } {
-    return { conversation_id: this.id, client_id: uuidv7() };
+  #act(act: Unkeyed<Act>): Outgoing {
+    return this.ports.outbox.add({ ...act, conversation_id: this.id, client_id: uuidv7() } as Act);
   }
 }

@@ -1,11 +1,9 @@
-// Listeners by name. A listener that throws must not stop the others, so its error goes to `failed`.
+// Listeners by name. A listener that throws must not stop the others, nor the client.
 
 export type Off = () => void;
 
 export class Emitter<Events> {
   readonly #listeners = new Map<keyof Events, Set<(value: never) => unknown>>();
-
-  constructor(readonly failed: (error: unknown) => void = (error) => queueMicrotask(() => { throw error; })) {}
 
   on<Name extends keyof Events>(name: Name, listener: (value: Events[Name]) => unknown): Off {
     let all = this.#listeners.get(name);
@@ -14,15 +12,20 @@ export class Emitter<Events> {
     return () => void all.delete(listener as (value: never) => unknown);
   }
 
-  /** Calls the listeners and gives what they returned, for the caller who waits for their promises. */
-  emit<Name extends keyof Events>(name: Name, value: Events[Name]): unknown[] {
-    return [...(this.#listeners.get(name) ?? [])].map((listener) => {
+  emit<Name extends keyof Events>(name: Name, value: Events[Name]): void {
+    for (const listener of [...(this.#listeners.get(name) ?? [])]) {
       try {
-        return (listener as (value: Events[Name]) => unknown)(value);
+        (listener as (value: Events[Name]) => unknown)(value);
       } catch (error) {
-        this.failed(error);
-        return undefined;
+        reportLater(error);
       }
-    });
+    }
   }
+}
+
+/** Throws where nothing of the client is under way, so that the runtime reports it as an error of the application. */
+export function reportLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
 }

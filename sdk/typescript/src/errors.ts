@@ -26,7 +26,7 @@ export type Code = ServerCode | ClientCode;
 interface Details {
   status?: number;
   requestId?: string;
-  retryAfterMs?: number;
+  retryAfterMs?: number | undefined;
   retryable?: boolean;
   errors?: readonly unknown[];
   cause?: unknown;

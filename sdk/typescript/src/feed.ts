@@ -41,7 +41,7 @@ export class Feed {
 
   constructor(readonly ports: FeedPorts, readonly store: Store, isManual: boolean) {
     this.begun = new Promise((resolve) => (this.#isBegun = resolve));
-    this.delivery = new Delivery(isManual, (error) => ports.error(error), (cursor) => {
+    this.delivery = new Delivery(isManual, ports.error, (cursor) => {
       store.set("cursor", cursor).catch((error: unknown) => ports.error(asError(error, "store_failed")));
     });
   }
@@ -63,10 +63,6 @@ export class Feed {
       this.ports.cut();
     });
     if (this.delivery.isFull) this.ports.cut();
-  }
-
-  room(): Promise<void> {
-    return this.delivery.room();
   }
 
   async #take(frame: ServerFrame): Promise<void> {

@@ -78,7 +78,7 @@ export class Link {
       try {
         const token = await this.token.get();
         // More events wait for the application than may: no more come until it has handled them.
-        await this.feed.room();
+        await this.feed.delivery.room();
         if (stopped.aborted) return;
         const end = await this.#live(token);
         if (stopped.aborted) return;
@@ -114,7 +114,7 @@ export class Link {
       });
     } catch (cause) {
       // Only an address or a token with impossible characters does this, and no time mends it.
-      throw new VerbatimError("invalid_token", "the address and the token cannot be used for a socket", { retryable: false, cause });
+      throw new VerbatimError("invalid_token", "this address or token can open no socket", { retryable: false, cause });
     }
     this.#socket = socket;
     return socket.ended;

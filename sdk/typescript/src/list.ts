@@ -1,18 +1,18 @@
 // The conversations of the user, the latest first, kept true by events.
 
 import { asError, type VerbatimError } from "./errors.js";
-import { Emitter, type Off } from "./emitter.js";
+import { Changing } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
-import { pause, sleep } from "./wait.js";
+import { insist, sleep } from "./wait.js";
 
 export type ListPorts = Pick<ViewPorts, "begun" | "call" | "me" | "head" | "learn"> & {
   error(error: VerbatimError): void;
   closed(list: ConversationList): void;
 };
 
-export class ConversationList {
+export class ConversationList extends Changing {
   /** Whether the first page is here. */
   isLoaded = false;
   /** Whether there are conversations beyond those here. */
@@ -23,10 +23,9 @@ export class ConversationList {
   #recent: ChatEvent[] = [];
   #loading = 0;
   #asked = new Set<string>();
-  #isTold = false;
-  readonly #emitter = new Emitter<{ change: ConversationList }>();
 
   constructor(readonly ports: ListPorts, readonly limit = 50) {
+    super();
     void this.reload();
   }
 
@@ -39,10 +38,6 @@ export class ConversationList {
     return this.items.reduce((sum, { unread, muted }) => sum + (muted ? 0 : unread), 0);
   }
 
-  on(name: "change", listener: (list: ConversationList) => void): Off {
-    return this.#emitter.on(name, listener);
-  }
-
   close(): void {
     this.ports.closed(this);
   }
@@ -50,16 +45,7 @@ export class ConversationList {
   async reload(): Promise<void> {
     await this.ports.begun;
     this.#cursor = undefined;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await this.#page(true);
-      } catch (thrown) {
-        const error = asError(thrown);
-        this.ports.error(error);
-        if (!error.retryable) return;
-        await sleep(pause(attempt, error.retryAfterMs));
-      }
-    }
+    await insist(() => this.#page(true), this.ports.error).catch(this.ports.error);
   }
 
   /** Loads the next page. */
@@ -79,13 +65,12 @@ export class ConversationList {
       this.#all.set(id, now);
       if (isStale) void this.#ask(id);
     }
-    this.#changed();
+    this.changed();
   }
 
   async #page(isFirst: boolean): Promise<void> {
     await this.#during(async () => {
-      const cursor = this.#cursor === undefined ? {} : { cursor: this.#cursor };
-      const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", ...cursor });
+      const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor: this.#cursor });
       this.ports.learn(body.users);
       if (isFirst) this.#all.clear();
       this.#cursor = body.next_cursor;
@@ -95,7 +80,7 @@ export class ConversationList {
       // A conversation that has come to the user meanwhile is on no page.
       for (const { conversation_id } of this.#recent) if (!this.#all.has(conversation_id)) void this.#ask(conversation_id);
     });
-    this.#changed();
+    this.changed();
   }
 
   /** Asks for one conversation: one that is new here, or whose counts an event does not tell. */
@@ -117,7 +102,7 @@ export class ConversationList {
       if (status === 404) this.#all.delete(id);
       else this.ports.error(asError(error));
     });
-    this.#changed();
+    this.changed();
   }
 
   #put(item: Conversation): void {
@@ -139,14 +124,5 @@ export class ConversationList {
     } finally {
       if (--this.#loading === 0) this.#recent = [];
     }
-  }
-
-  #changed(): void {
-    if (this.#isTold) return;
-    this.#isTold = true;
-    queueMicrotask(() => {
-      this.#isTold = false;
-      this.#emitter.emit("change", this);
-    });
   }
 }

@@ -1,7 +1,8 @@
 // A live view of one conversation: loaded by REST at a known position, and kept true by the events behind it.
 
 import { VerbatimError, asError } from "./errors.js";
-import { Emitter, type Off } from "./emitter.js";
+import { Changing } from "./changing.js";
+import type { Off } from "./emitter.js";
 import type { ChatEvent } from "./feed.js";
 import {
   change, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, target,
@@ -9,7 +10,7 @@ import {
 } from "./fold.js";
 import type { Outgoing } from "./outgoing.js";
 import type { Input, Output, Answer, Operation } from "./rest.js";
-import { pause, sleep } from "./wait.js";
+import { insist } from "./wait.js";
 
 export interface ViewPorts {
   call<Name extends Operation>(name: Name, input: Input<Name>): Promise<Answer<Output<Name>>>;
@@ -28,7 +29,7 @@ export interface ViewPorts {
 /** The most members of whom a view knows the roles and receipts. */
 const MOST_MEMBERS = 1_000;
 
-export class LiveView {
+export class LiveView extends Changing {
   /** The conversation with its title and counts; none before it is loaded. */
   conversation: Conversation | undefined;
   /** Why there is nothing to see: the user is no member, or not any more. */
@@ -49,13 +50,12 @@ export class LiveView {
   /** Counts the loads of everything; an answer for an earlier one comes too late. */
   #life = 0;
   #isClosed = false;
-  #isTold = false;
   #isStale = false;
   #isCounting = false;
-  readonly #emitter = new Emitter<{ change: LiveView }>();
   readonly #limit: number;
 
   constructor(readonly id: string, readonly ports: ViewPorts, { limit = 50 }: { limit?: number } = {}) {
+    super();
     this.#limit = limit;
     void this.reload();
   }
@@ -87,10 +87,6 @@ export class LiveView {
   /** How far each member has received and read, by user id. */
   get receipts(): readonly Receipt[] {
     return this.members.map(({ user_id }) => this.#receipts.get(user_id) ?? { user_id, delivered: 0, read: 0 });
-  }
-
-  on(name: "change", listener: (view: LiveView) => void): Off {
-    return this.#emitter.on(name, listener);
   }
 
   close(): void {
@@ -139,21 +135,11 @@ export class LiveView {
   async reload(): Promise<void> {
     const life = ++this.#life;
     await this.ports.begun;
-    for (let attempt = 0; life === this.#life; attempt++) {
-      try {
-        await this.#during(() => this.#load(life));
-        break;
-      } catch (thrown) {
-        const error = asError(thrown);
-        if (life !== this.#life) return;
-        if (!error.retryable) {
-          this.error = error;
-          break;
-        }
-        this.ports.error(error);
-        await sleep(pause(attempt, error.retryAfterMs));
-      }
-    }
+    // A later load has made this one pointless: then there is nothing to insist on.
+    const load = async (): Promise<void> => (life === this.#life ? this.#during(() => this.#load(life)) : undefined);
+    await insist(load, this.ports.error).catch((error: unknown) => {
+      if (life === this.#life) this.error = asError(error);
+    });
     this.changed();
   }
 
@@ -187,18 +173,8 @@ export class LiveView {
     this.changed();
   }
 
-  /** Tells the listeners, once for all changes of a moment. */
-  changed(): void {
-    if (this.#isTold || this.#isClosed) return;
-    this.#isTold = true;
-    queueMicrotask(() => {
-      this.#isTold = false;
-      this.#emitter.emit("change", this);
-    });
-  }
-
   #once(listener: () => void): void {
-    const off: Off = this.#emitter.on("change", () => {
+    const off: Off = this.on("change", () => {
       off();
       listener();
     });
@@ -328,12 +304,13 @@ export class LiveView {
       if (message_id === undefined) return;
       const reactors: NonNullable<Shown["reactors"]> = [];
       let moment = Infinity;
-      for (let cursor: string | undefined, more = true; more; more = cursor !== undefined) {
-        const page = await this.ports.call("list_reactions", { ...this.#from, message_id, limit: 200, ...(cursor === undefined ? {} : { cursor }) });
+      let cursor: string | undefined;
+      do {
+        const page = await this.ports.call("list_reactions", { ...this.#from, message_id, limit: 200, cursor });
         moment = Math.min(moment, page.position);
         reactors.push(...page.body.items.map(({ user_id: user, emoji }) => ({ user, emoji })));
         cursor = page.body.next_cursor;
-      }
+      } while (cursor !== undefined);
       const one = this.#at(position);
       if (!one || one.reactors || one.message.deleted_at !== undefined) return;
       const later = this.#recent.filter((event) => event.position > moment && target(event) === position);
@@ -368,32 +345,35 @@ export class LiveView {
   }
 
   async #loadMembers(): Promise<void> {
-    const [items, at] = await this.#all("list_members");
-    this.#members = new Map((items as Member[]).map((member) => [member.user_id, member]));
-    this.#membersAt = at;
-    for (const event of this.#recent) if (event.position > at) foldMembers(this.#members, event);
+    this.#membersAt = await this.#all("list_members", this.#members, foldMembers);
   }
 
   async #loadReceipts(): Promise<void> {
-    await this.#during(async () => {
-      const [items, at] = await this.#all("list_receipts");
-      for (const receipt of items as Receipt[]) this.#receipts.set(receipt.user_id, receipt);
-      this.#receiptsAt = at;
-      for (const event of this.#recent) if (event.position > at) foldReceipts(this.#receipts, event);
-    });
+    this.#receiptsAt = await this.#all("list_receipts", this.#receipts, foldReceipts);
     this.changed();
   }
 
-  async #all(name: "list_members" | "list_receipts"): Promise<[Array<Member | Receipt>, at: number]> {
-    const items: Array<Member | Receipt> = [];
-    // Events after the first page are folded into all pages: they say how things are, so folding one twice is harmless.
-    let at = Infinity;
-    for (let cursor: string | undefined, more = true; more && items.length < MOST_MEMBERS; more = cursor !== undefined) {
-      const page = await this.ports.call(name, { ...this.#from, limit: 200, ...(cursor === undefined ? {} : { cursor }) });
-      at = Math.min(at, page.position);
-      items.push(...page.body.items);
-      cursor = page.body.next_cursor;
-    }
-    return [items, at];
+  /** Loads a list into a map, and gives the position that it includes. */
+  #all<Item extends Member | Receipt>(
+    name: "list_members" | "list_receipts",
+    into: Map<string, Item>,
+    fold: (into: Map<string, Item>, event: ChatEvent) => void,
+  ): Promise<number> {
+    return this.#during(async () => {
+      const items: Item[] = [];
+      // Events after the first page are folded into all pages: they say how things are, so folding one twice is harmless.
+      let at = Infinity;
+      let cursor: string | undefined;
+      do {
+        const page = await this.ports.call(name, { ...this.#from, limit: 200, cursor });
+        at = Math.min(at, page.position);
+        items.push(...(page.body.items as Item[]));
+        cursor = page.body.next_cursor;
+      } while (cursor !== undefined && items.length < MOST_MEMBERS);
+      into.clear();
+      for (const item of items) into.set(item.user_id, item);
+      for (const event of this.#recent) if (event.position > at) fold(into, event);
+      return at;
+    });
   }
 }

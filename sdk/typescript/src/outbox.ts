@@ -22,7 +22,7 @@ export class Outbox {
   #n = 0;
   /** The server has asked for a pause, which holds for the whole socket. */
   #notBefore = 0;
-  #isStopped = false;
+  isStopped = false;
 
   constructor(readonly link: Link, readonly store: Store, readonly ports: OutboxPorts) {}
 
@@ -34,7 +34,7 @@ export class Outbox {
       this.#n = Math.max(this.#n, saved.n);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(saved, this));
     }
-    this.resume();
+    for (const { act } of this.#all.values()) this.pump(act.conversation_id);
   }
 
   /** The acts of a conversation that are not over, in their order. */
@@ -79,18 +79,6 @@ export class Outbox {
     }
   }
 
-  resume(): void {
-    for (const { act } of this.#all.values()) this.pump(act.conversation_id);
-  }
-
-  stop(): void {
-    this.#isStopped = true;
-  }
-
-  start(): void {
-    this.#isStopped = false;
-  }
-
   async keep({ saved }: Outgoing): Promise<void> {
     try {
       await this.store.set(key(saved), { ...saved });
@@ -100,7 +88,7 @@ export class Outbox {
   }
 
   pump(conversation: string): void {
-    if (this.#pumping.has(conversation) || this.#isStopped) return;
+    if (this.#pumping.has(conversation) || this.isStopped) return;
     this.#pumping.add(conversation);
     void this.#run(conversation).finally(() => this.#pumping.delete(conversation));
   }
@@ -110,7 +98,7 @@ export class Outbox {
     for (let next; (next = this.of(conversation).find(({ state }) => state === "sending")); ) {
       const socket = await this.link.open();
       await sleep(this.#notBefore - Date.now());
-      if (this.#isStopped) return;
+      if (this.isStopped) return;
       try {
         const limit = socket.limits?.frame_bytes ?? Infinity;
         // The server would close the socket because of this frame, each time anew.

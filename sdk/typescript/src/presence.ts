@@ -1,23 +1,21 @@
 // Who is online. The server tells changes of users who share a conversation; the first state is asked for.
 
-import { Emitter, type Off } from "./emitter.js";
+import { Changing } from "./changing.js";
+import type { Off } from "./emitter.js";
 import type { components } from "./generated/api.js";
 
 export type Presence = Omit<components["schemas"]["Presence"], "user_id">;
 
-export class PresenceView {
+export class PresenceView extends Changing {
   readonly #known = new Map<string, Presence>();
-  readonly #emitter = new Emitter<{ change: PresenceView }>();
 
-  constructor(readonly users: readonly string[], readonly closed: (view: PresenceView) => void) {}
+  constructor(readonly users: readonly string[], readonly closed: (view: PresenceView) => void) {
+    super();
+  }
 
   /** The presence of a user; none before the answer has come, or if the user may not be seen. */
   get(user: string): Presence | undefined {
     return this.#known.get(user);
-  }
-
-  on(name: "change", listener: (view: PresenceView) => void): Off {
-    return this.#emitter.on(name, listener);
   }
 
   close(): void {
@@ -27,7 +25,7 @@ export class PresenceView {
   heard(user: string, presence: Presence): void {
     if (!this.users.includes(user)) return;
     this.#known.set(user, presence);
-    this.#emitter.emit("change", this);
+    this.changed();
   }
 }
 

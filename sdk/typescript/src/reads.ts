@@ -2,7 +2,7 @@
 
 import { asError, type VerbatimError } from "./errors.js";
 import type { Link } from "./link.js";
-import { pause, sleep } from "./wait.js";
+import { insist } from "./wait.js";
 
 export class Reads {
   #wanted = new Map<string, number>();
@@ -19,26 +19,13 @@ export class Reads {
 
   async #run(): Promise<void> {
     this.#isRunning = true;
-    for (let attempt = 0, next; (next = [...this.#wanted][0]); ) {
-      const [conversation_id, position] = next;
-      try {
-        const socket = await this.link.open();
-        await socket.ask({ op: "read", conversation_id, position });
-        attempt = 0;
-        this.#told.set(conversation_id, position);
-        this.#over(conversation_id, position);
-      } catch (thrown) {
-        const error = asError(thrown);
-        if (!error.retryable) {
-          this.failed(error);
-          this.#over(conversation_id, position);
-        } else await sleep(pause(attempt++, error.retryAfterMs));
-      }
+    for (const [conversation_id, position] of this.#wanted) {
+      this.#wanted.delete(conversation_id);
+      this.#told.set(conversation_id, position);
+      const read = async () => (await this.link.open()).ask({ op: "read", conversation_id, position });
+      // A connection that is lost is back soon; until then the mark waits.
+      await insist(read, () => {}).catch((error: unknown) => this.failed(asError(error)));
     }
     this.#isRunning = false;
-  }
-
-  #over(conversation: string, position: number): void {
-    if (this.#wanted.get(conversation) === position) this.#wanted.delete(conversation);
   }
 }

@@ -3,22 +3,24 @@
 
 import { VerbatimError, asError, type Code } from "./errors.js";
 import type { operations } from "./generated/api.js";
+import type { ADMIN } from "./generated/admin.js";
 import { OPERATIONS } from "./generated/operations.js";
 import { uuidv7 } from "./ids.js";
 import type { Token } from "./token.js";
 import { pause, retryAfter, sleep } from "./wait.js";
 
 export type Operation = keyof typeof OPERATIONS;
+export type AnyOperation = Operation | keyof typeof ADMIN;
 
 type Part<P, Name extends string> = P extends { [N in Name]?: infer Values } ? ([Values] extends [never | undefined] ? unknown : NonNullable<Values>) : unknown;
 type Json<T> = T extends { content: { "application/json": infer Body } } ? Body : undefined;
 type Body<O> = O extends { requestBody: { content: { "application/json": infer B } } } ? { body: B } : unknown;
 
 /** Parameters of the path and the query by their names, and `body`. */
-export type Input<Name extends Operation> = Part<operations[Name]["parameters"], "path"> &
+export type Input<Name extends AnyOperation> = Part<operations[Name]["parameters"], "path"> &
   Part<operations[Name]["parameters"], "query"> &
   Body<operations[Name]>;
-export type Output<Name extends Operation> = {
+export type Output<Name extends AnyOperation> = {
   [Status in keyof operations[Name]["responses"]]: Json<operations[Name]["responses"][Status]>;
 }[keyof operations[Name]["responses"]];
 
@@ -28,17 +30,23 @@ export interface Options {
   signal?: AbortSignal;
 }
 
-export type Rest = {
-  [Name in Operation]: object extends Input<Name>
+export type Functions<Names extends AnyOperation> = {
+  [Name in Names]: object extends Input<Name>
     ? (input?: Input<Name>, options?: Options) => Promise<Output<Name>>
     : (input: Input<Name>, options?: Options) => Promise<Output<Name>>;
 };
+
+export type Rest = Functions<Operation>;
 
 /** An answer with what its headers say of its moment. */
 export interface Answer<T> {
   body: T;
   position: number;
-  cursor: string | undefined;
+}
+
+/** Sends a request: a row of the table of operations says which. */
+export interface Sender {
+  (row: string, input: object, options?: Options): Promise<Answer<unknown>>;
 }
 
 export interface Caller {
@@ -47,9 +55,8 @@ export interface Caller {
 
 const ATTEMPTS = 6;
 
-export function caller(url: string, token: Token, fetcher: typeof fetch): Caller {
-  return async <Name extends Operation>(name: Name, input: Input<Name>, options: Options = {}) => {
-    const row: string = OPERATIONS[name];
+export function sender(url: string, token: Token, fetcher: typeof fetch): Sender {
+  return async (row, input, options = {}) => {
     const [, method = "", path = "", marks = ""] = /^(\S+) ([^!#]+)(.*)$/.exec(row) ?? [];
     const { target, init } = request(url + path, method, input as Record<string, unknown>);
     const open = marks.includes("!");
@@ -63,7 +70,7 @@ export function caller(url: string, token: Token, fetcher: typeof fetch): Caller
       let error: VerbatimError;
       try {
         const response = await fetcher(target, { ...init, signal: options.signal ?? null });
-        if (response.ok) return (await answer(response)) as Answer<Output<Name>>;
+        if (response.ok) return await answer(response);
         error = await problem(response);
       } catch (thrown) {
         if (options.signal?.aborted) throw thrown;
@@ -81,12 +88,12 @@ export function caller(url: string, token: Token, fetcher: typeof fetch): Caller
   };
 }
 
-export function rest(call: Caller): Rest {
-  const functions = Object.keys(OPERATIONS).map((name) => [
+export function functions<Names extends AnyOperation>(rows: Record<Names, string>, send: Sender): Functions<Names> {
+  const all = Object.entries<string>(rows).map(([name, row]) => [
     name,
-    async (input: object = {}, options?: Options) => (await call(name as Operation, input as Input<Operation>, options)).body,
+    async (input: object = {}, options?: Options) => (await send(row, input, options)).body,
   ]);
-  return Object.fromEntries(functions) as Rest;
+  return Object.fromEntries(all) as Functions<Names>;
 }
 
 function request(target: string, method: string, input: Record<string, unknown>) {
@@ -100,7 +107,7 @@ function request(target: string, method: string, input: Record<string, unknown>)
   for (const [name, value] of Object.entries(parameters)) if (value !== undefined) query.set(name, String(value));
   const headers: Record<string, string> = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
-  const init = { method, headers, ...(body === undefined ? {} : { body: JSON.stringify(body) }) };
+  const init = { method, headers, body: JSON.stringify(body) };
   return { target: query.size > 0 ? `${url}?${query}` : url, init };
 }
 
@@ -109,14 +116,12 @@ async function answer(response: Response): Promise<Answer<unknown>> {
   return {
     body: text === "" ? undefined : JSON.parse(text),
     position: Number(response.headers.get("Verbatim-Position") ?? 0),
-    cursor: response.headers.get("Verbatim-Cursor") ?? undefined,
   };
 }
 
 async function problem(response: Response): Promise<VerbatimError> {
   const { status } = response;
-  const after = retryAfter(response.headers.get("Retry-After"));
-  const more = { status, ...(after === undefined ? {} : { retryAfterMs: after }) };
+  const more = { status, retryAfterMs: retryAfter(response.headers.get("Retry-After")) };
   const text = await response.text();
   try {
     const { code, detail, request_id, errors = [] } = JSON.parse(text) as Record<string, unknown>;

@@ -52,7 +52,7 @@ export class Socket {
       this.#watch = setTimeout(() => this.cut(), patience);
     };
     alive();
-    socket.onopen = () => this.#send({ op: "hello", ...(cursor === undefined ? {} : { cursor }) });
+    socket.onopen = () => this.#send({ op: "hello", cursor });
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
       const [word = "", ...rest] = reason.split(";");
@@ -115,8 +115,7 @@ export class Socket {
     if (frame.op === "ack" && frame.id != null) this.#answers.get(frame.id)?.resolve(frame);
     if (frame.op === "error" && frame.id != null) {
       const { code, detail, retry_after_ms } = frame;
-      const more = retry_after_ms == null ? {} : { retryAfterMs: retry_after_ms };
-      this.#answers.get(frame.id)?.reject(new VerbatimError(code as Code, detail, more));
+      this.#answers.get(frame.id)?.reject(new VerbatimError(code as Code, detail, { retryAfterMs: retry_after_ms }));
     }
   }
 
@@ -130,5 +129,5 @@ export class Socket {
 const CLOSED = new Map<never, never>();
 
 function lost(): VerbatimError {
-  return new VerbatimError("network", "the connection was lost before the answer came", { retryable: true });
+  return new VerbatimError("network", "the connection was lost", { retryable: true });
 }

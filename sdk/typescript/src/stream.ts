@@ -1,9 +1,8 @@
 // `for await (const event of …)`: each event once, none missing, at the pace of the reader. A slow reader costs no
 // memory: what does not fit into the buffer is fetched later.
 
-import { asError } from "./errors.js";
 import type { ChatEvent, Feed } from "./feed.js";
-import { pause, sleep } from "./wait.js";
+import { insist } from "./wait.js";
 
 const BUFFER = 256;
 
@@ -65,19 +64,13 @@ export async function* stream(
       let cursor: string | undefined = behind.cursor;
       held = behind.n;
       behind = undefined;
-      for (let attempt = 0; cursor !== undefined && !signal?.aborted; ) {
-        try {
-          const { items, next_cursor } = await feed.ports.page(cursor);
-          for (const event of items) {
-            if ((conversation === undefined || event.conversation_id === conversation) && isNew(event)) yield event;
-          }
-          cursor = items.length === 0 ? undefined : next_cursor;
-          attempt = 0;
-        } catch (thrown) {
-          const error = asError(thrown);
-          if (!error.retryable) throw error;
-          await sleep(pause(attempt++, error.retryAfterMs), signal);
+      while (cursor !== undefined && !signal?.aborted) {
+        const after: string = cursor;
+        const { items, next_cursor } = await insist(() => feed.ports.page(after), feed.ports.error, signal);
+        for (const event of items) {
+          if ((conversation === undefined || event.conversation_id === conversation) && isNew(event)) yield event;
         }
+        cursor = items.length === 0 ? undefined : next_cursor;
       }
       held = Infinity;
       feed.delivery.commit();

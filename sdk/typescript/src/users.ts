@@ -1,6 +1,6 @@
 // Names and pictures of users: learned from answers that have them anyway, and asked for when somebody wants one.
 
-import { Emitter, type Off } from "./emitter.js";
+import { Changing } from "./changing.js";
 import { sleep } from "./wait.js";
 
 export interface User {
@@ -13,13 +13,14 @@ export interface User {
 /** The most users of one question. */
 const AT_ONCE = 100;
 
-export class Users {
+export class Users extends Changing {
   #known = new Map<string, User>();
   #wanted = new Set<string>();
   #isAsking = false;
-  readonly #emitter = new Emitter<{ change: Users }>();
 
-  constructor(readonly find: (ids: string[]) => Promise<User[]>, readonly failed: (error: unknown) => void) {}
+  constructor(readonly find: (ids: string[]) => Promise<User[]>, readonly failed: (error: unknown) => void) {
+    super();
+  }
 
   /** The user, if known; otherwise `change` tells when the answer has come. */
   get(id: string): User | undefined {
@@ -36,13 +37,9 @@ export class Users {
     return this.get(id)?.display_name ?? id;
   }
 
-  on(name: "change", listener: (users: Users) => void): Off {
-    return this.#emitter.on(name, listener);
-  }
-
   learn(users: object | undefined): void {
     for (const [id, user] of Object.entries(users ?? {})) this.#known.set(id, { ...(user as Omit<User, "id">), id });
-    if (users) this.#emitter.emit("change", this);
+    if (users) this.changed();
   }
 
   async #ask(): Promise<void> {

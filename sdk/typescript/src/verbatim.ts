@@ -3,14 +3,14 @@ import { VerbatimError, asError } from "./errors.js";
 import { Emitter, type Off } from "./emitter.js";
 import { Feed, type ChatEvent } from "./feed.js";
 import type { ServerFrame, ServerInvited } from "./generated/frames.js";
-import { uuidv7 } from "./ids.js";
 import { Link, type State } from "./link.js";
 import { ConversationList } from "./list.js";
 import { LiveView } from "./live.js";
 import { Outbox } from "./outbox.js";
 import { PresenceView, watchVisibility } from "./presence.js";
 import { Reads } from "./reads.js";
-import { caller, rest, type Caller, type Rest } from "./rest.js";
+import { OPERATIONS } from "./generated/operations.js";
+import { functions, sender, type Caller, type Rest, type Sender } from "./rest.js";
 import type { WebSocketClass } from "./socket.js";
 import { memory, type Store } from "./store.js";
 import { stream, type StreamOptions } from "./stream.js";
@@ -53,7 +53,8 @@ export class Verbatim {
   #why: VerbatimError | undefined;
   #status: "online" | "away" = "online";
   readonly #emitter = new Emitter<ChatEvents>();
-  readonly #call: Caller;
+  /** Sends a request: what `rest` and `admin` are made of. */
+  readonly request: Sender;
   readonly #token: Token;
   readonly #feed: Feed;
   readonly #link: Link;
@@ -69,12 +70,12 @@ export class Verbatim {
   constructor(options: Options) {
     const url = options.url.replace(/\/+$/, "");
     const Class = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Class) throw new TypeError("This runtime has no WebSocket: give the option `WebSocket` a class.");
+    if (!Class) throw new TypeError("This runtime has no WebSocket: set the option `WebSocket`.");
     const store = options.store ?? memory();
     const error = (failed: VerbatimError): void => void this.#emitter.emit("error", failed);
     this.#token = new Token(options.token, (token) => this.#renew(token), error);
-    this.#call = caller(url, this.#token, options.fetch ?? fetch.bind(globalThis));
-    this.rest = rest(this.#call);
+    this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
+    this.rest = functions(OPERATIONS, this.request);
     this.users = new Users(
       async (ids) => (await this.rest.find_users({ ids: ids.join(","), limit: 100 })).items as never,
       (failed) => error(asError(failed)),
@@ -146,7 +147,7 @@ export class Verbatim {
     const page = globalThis as Partial<EventTarget>;
     page.addEventListener?.("online", hurry);
     this.#offs = [() => page.removeEventListener?.("online", hurry), watchVisibility((status) => this.setPresence(status))];
-    this.#outbox.start();
+    this.#outbox.isStopped = false;
     try {
       if (this.#feed.delivery.handlers.size > 0 || this.#feed.delivery.isManual) await this.#feed.restore();
       await this.#outbox.restore();
@@ -213,7 +214,7 @@ export class Verbatim {
   }
 
   async #begin(body: Parameters<Rest["start_conversation"]>[0]["body"]): Promise<ConversationHandle | undefined> {
-    const made = await this.rest.start_conversation({ body }, { idempotencyKey: uuidv7() });
+    const made = await this.rest.start_conversation({ body });
     return made && this.conversation(made.id);
   }
 
@@ -235,7 +236,7 @@ export class Verbatim {
   #ports() {
     return {
       begun: this.#feed.begun,
-      call: this.#call,
+      call: ((name, input) => this.request(OPERATIONS[name], input as object)) as Caller,
       me: () => this.#feed.me,
       head: (id: string) => this.#feed.heads.get(id) ?? 0,
       learn: (users: object | undefined) => this.users.learn(users),
@@ -299,7 +300,7 @@ export class Verbatim {
     if (state === "stopped") {
       for (const off of this.#offs.splice(0)) off();
       this.#token.stop();
-      this.#outbox.stop();
+      this.#outbox.isStopped = true;
       this.#typing.stop();
     }
     if (state === "live") for (const view of this.#presences) for (const id of view.users) void this.#askPresence(view, id);

@@ -1,5 +1,7 @@
 // Waiting: the pause before another attempt, and what an answer says about it.
 
+import { asError, type VerbatimError } from "./errors.js";
+
 const SHORTEST = 250;
 const LONGEST = 30_000;
 
@@ -21,6 +23,20 @@ export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
     const timer = setTimeout(end, ms);
     signal?.addEventListener("abort", end);
   });
+}
+
+/** Tries until it succeeds, or until the error is one that no time mends. */
+export async function insist<T>(act: () => Promise<T>, failed: (error: VerbatimError) => void, signal?: AbortSignal): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await act();
+    } catch (thrown) {
+      const error = asError(thrown);
+      if (!error.retryable || signal?.aborted) throw error;
+      failed(error);
+      await sleep(pause(attempt, error.retryAfterMs), signal);
+    }
+  }
 }
 
 /** `Retry-After` in milliseconds: the server sends seconds, a proxy may send a date. */

@@ -1,5 +1,6 @@
 // Compiles only if the published types say what they should. It is never run.
 import { Verbatim, VerbatimError, memory, type ChatEvent, type Code } from "@verbatim/client";
+import { admin } from "@verbatim/client/admin";
 import { indexedDb } from "@verbatim/client/store";
 
 const chat = new Verbatim({ url: "http://127.0.0.1:8080", token: async (why) => why, store: indexedDb("me") });
@@ -11,6 +12,7 @@ export async function rest(): Promise<string> {
   const { items } = await chat.rest.list_messages({ id: "…", limit: 20 });
   await chat.rest.send_message({ id: "…", body: { client_id: "a-key-of-my-own", text: "Hi" } });
   await chat.rest.get_me();
+  await admin(chat).provision_user({ external_id: "7", body: { display_name: "Ana" } });
   // @ts-expect-error: the conversation is missing.
   await chat.rest.list_messages({ limit: 20 });
   // @ts-expect-error: there is no such operation.

@@ -1,0 +1,36 @@
+// The chat of the README is a chat.
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+import { Server, until } from "./server.mjs";
+
+let server;
+before(async () => (server = await Server.start()));
+after(() => server.stop());
+
+test("two people chat with 40 lines of JavaScript", async () => {
+  const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
+  const [, code] = /```js\n([\s\S]*?)```/.exec(readme);
+  assert.ok(code.split("\n").length - 1 <= 40);
+  const run = (...names) => {
+    // Given as text, the program is in the folder in which it runs.
+    const program = spawn(process.execPath, [...process.execArgv.filter((arg) => !arg.startsWith("--test")), "--input-type=module", "--eval", code, "--", ...names], {
+      cwd: new URL("..", import.meta.url),
+      env: { ...process.env, NODE_TEST_CONTEXT: undefined, VERBATIM_URL: server.url },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const told = { lines: "", ended: new Promise((resolve) => program.once("exit", resolve)) };
+    program.stdout.on("data", (data) => (told.lines += data));
+    return Object.assign(told, { say: (text) => program.stdin.write(`${text}\n`), end: () => program.stdin.end() });
+  };
+  const ana = run("ana", "ben");
+  const ben = run("ben", "ana");
+  ana.say("Pizza?");
+  await until("Ben reads it", () => ben.lines.includes("ana: Pizza?\n"));
+  ben.say("At one.");
+  await until("Ana reads it", () => ana.lines === "ana: Pizza?\nben: At one.\n");
+  ana.end();
+  ben.end();
+  assert.deepEqual([await ana.ended, await ben.ended], [0, 0]);
+});
