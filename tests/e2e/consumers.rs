@@ -63,7 +63,7 @@ impl Tried {
             .event_callback(move |event| {
                 match event {
                     Event::ServerError(ServerError::Other(said)) => {
-                        told.send_modify(|all| _ = all.insert(said))
+                        told.send_modify(|all| _ = all.insert(said));
                     }
                     Event::Disconnected => _ = cuts.send_replace(true),
                     _ => {}
@@ -215,7 +215,7 @@ async fn a_consumer_gets_its_events_and_may_do_nothing_else() {
         match name {
             // One that reads everything may know the subjects of everything.
             "whole" => {
-                _ = tried.client.request(ask, r#"{"subjects_filter":">"}"#.into()).await.expect("an answer")
+                _ = tried.client.request(ask, r#"{"subjects_filter":">"}"#.into()).await.expect("an answer");
             }
             _ => tried.may_not_publish(&ask, r#"{"subjects_filter":">"}"#).await,
         }
