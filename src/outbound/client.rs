@@ -3,20 +3,26 @@
 use std::{error::Error as _, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty, LengthLimitError, Limited};
-use hyper::{HeaderMap, Request, header};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::{
+    HeaderMap, Request,
+    header::{self, HeaderName, HeaderValue},
+};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::Client,
     rt::{TokioExecutor, TokioTimer},
 };
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
     networks::Networks,
-    outbound::{Target, Trust, connect::Guarded, connect::NotConnected},
+    outbound::{
+        Target, Trust,
+        connect::{Guarded, NotConnected, Resolve, system},
+    },
 };
 
 /// The name of this program, as servers see it.
@@ -60,6 +66,9 @@ pub(crate) enum Failed {
         "the host has no address that may be asked: check its name, and allow its network if the network is private"
     )]
     AddressNotAllowed,
+    /// No connection came about.
+    #[error("no connection: {0}")]
+    NotConnected(String),
     /// The answer was not complete in time.
     #[error("no answer within {} s", .0.as_secs())]
     TooSlow(Duration),
@@ -73,7 +82,19 @@ pub(crate) enum Failed {
 
 /// Asks servers that other people name. Cheap to clone; clones share their connections.
 #[derive(Clone)]
-pub(crate) struct Outbound(Client<HttpsConnector<Guarded>, Empty<Bytes>>);
+pub(crate) struct Outbound {
+    client: Client<HttpsConnector<Guarded>, Full<Bytes>>,
+    guarded: Guarded,
+}
+
+/// Whether requests may go without TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Schemes {
+    /// `https` only.
+    Https,
+    /// `http` too.
+    HttpToo,
+}
 
 impl fmt::Debug for Outbound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -84,18 +105,74 @@ impl fmt::Debug for Outbound {
 impl Outbound {
     /// A client that may ask public addresses, and those of the allowed networks.
     pub(crate) fn new(trust: &Trust, allowed: Networks) -> Self {
-        let https = HttpsConnectorBuilder::new()
-            .with_tls_config(ClientConfig::clone(&trust.0))
-            .https_only()
-            .enable_http1()
-            .wrap_connector(Guarded(Arc::new(allowed)));
+        Self::with(trust, allowed, Schemes::Https, 2)
+    }
+
+    /// The same, with these schemes, and with so many unused connections to one host.
+    pub(crate) fn with(trust: &Trust, allowed: Networks, schemes: Schemes, idle: usize) -> Self {
+        Self::resolving(trust, allowed, schemes, idle, system())
+    }
+
+    pub(super) fn resolving(
+        trust: &Trust,
+        allowed: Networks,
+        schemes: Schemes,
+        idle: usize,
+        resolve: Resolve,
+    ) -> Self {
+        let guarded = Guarded { allowed: Arc::new(allowed), resolve };
+        let builder = HttpsConnectorBuilder::new().with_tls_config(ClientConfig::clone(&trust.0));
+        let builder = match schemes {
+            Schemes::Https => builder.https_only(),
+            Schemes::HttpToo => builder.https_or_http(),
+        };
+        let https = builder.enable_http1().wrap_connector(guarded.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
-            .pool_max_idle_per_host(2)
+            .pool_max_idle_per_host(idle)
             .http1_max_buf_size(MOST_HEAD)
             .build(https);
-        Self(client)
+        Self { client, guarded }
+    }
+
+    /// Judges the addresses of a URL as a request would. A name server may answer otherwise later, so each request judges
+    /// again.
+    pub(crate) async fn judge(&self, target: &Target) -> Result<(), Failed> {
+        self.guarded.judge(&target.0).await.map_err(|refused| match refused {
+            NotConnected::Address => Failed::AddressNotAllowed,
+            other => Failed::NotConnected(other.to_string()),
+        })
+    }
+
+    /// Posts a document. Of the answer's body at most `bounds.bytes` are kept, and those that have come when the time is
+    /// over: the status alone says what became of the request.
+    pub(crate) async fn post(
+        &self,
+        target: &Target,
+        headers: &[(&str, &str)],
+        body: Bytes,
+        bounds: Bounds,
+    ) -> Result<Answer, Failed> {
+        let until = Instant::now() + bounds.within;
+        let request = Request::post(target.0.clone()).header(header::USER_AGENT, AGENT);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        let request =
+            request.body(Full::new(body)).map_err(|error| Failed::Broken(format!("no request: {error}")))?;
+        let answer = match timeout_at(until, self.client.request(request)).await {
+            Ok(answer) => answer.map_err(|error| not_sent(&error))?,
+            Err(_) => return Err(Failed::TooSlow(bounds.within)),
+        };
+        let (head, mut incoming) = answer.into_parts();
+        let mut kept = Vec::new();
+        while kept.len() < bounds.bytes
+            && let Ok(Some(Ok(frame))) = timeout_at(until, incoming.frame()).await
+        {
+            if let Some(data) = frame.data_ref() {
+                kept.extend_from_slice(&data[..data.len().min(bounds.bytes - kept.len())]);
+            }
+        }
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: kept.into() })
     }
 
     /// Asks for a JSON document.
@@ -103,10 +180,10 @@ impl Outbound {
         let request = Request::get(target.0.clone())
             .header(header::USER_AGENT, AGENT)
             .header(header::ACCEPT, "application/json")
-            .body(Empty::new())
+            .body(Full::default())
             .expect("the parts of this request are valid");
         let asking = async {
-            let answer = self.0.request(request).await.map_err(|error| not_sent(&error))?;
+            let answer = self.client.request(request).await.map_err(|error| not_sent(&error))?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, bounds.bytes).collect().await.map_err(|error| {
                 match error.downcast_ref::<LengthLimitError>() {
@@ -120,6 +197,11 @@ impl Outbound {
     }
 }
 
+/// Whether a name and a value make a header.
+pub(crate) fn is_header(name: &str, value: &str) -> bool {
+    HeaderName::from_bytes(name.as_bytes()).is_ok() && HeaderValue::from_str(value).is_ok()
+}
+
 /// The cause that helps an operator: the guard's refusal if there is one, else the last cause in the chain.
 pub(super) fn not_sent(error: &hyper_util::client::legacy::Error) -> Failed {
     let mut cause = error.source();
@@ -131,5 +213,5 @@ pub(super) fn not_sent(error: &hyper_util::client::legacy::Error) -> Failed {
         told = error.to_string();
         cause = error.source();
     }
-    Failed::Broken(told)
+    if error.is_connect() { Failed::NotConnected(told) } else { Failed::Broken(told) }
 }

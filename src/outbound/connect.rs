@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use hyper::Uri;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -40,9 +41,57 @@ pub(super) enum NotConnected {
     TooSlow,
 }
 
+/// Asks for the addresses of a host and a port.
+pub(super) type Resolve =
+    Arc<dyn Fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
+
+/// The resolver of this machine.
+pub(super) fn system() -> Resolve {
+    Arc::new(|host, port| Box::pin(async move { Ok(lookup_host((host, port)).await?.collect()) }))
+}
+
 /// Connects to public addresses, and to those of the allowed networks.
-#[derive(Debug, Clone)]
-pub(super) struct Guarded(pub(super) Arc<Networks>);
+#[derive(Clone)]
+pub(super) struct Guarded {
+    pub(super) allowed: Arc<Networks>,
+    pub(super) resolve: Resolve,
+}
+
+impl Guarded {
+    /// Judges the addresses of a host as a request would, and connects to none of them.
+    pub(super) async fn judge(&self, uri: &Uri) -> Result<(), NotConnected> {
+        timeout(CONNECT, self.addresses(uri)).await.unwrap_or(Err(NotConnected::TooSlow)).map(drop)
+    }
+
+    /// The addresses of a host, if a request may go to all of them. One private address among several refuses the name:
+    /// a name server may change their order at each question.
+    async fn addresses(&self, uri: &Uri) -> Result<Vec<SocketAddr>, NotConnected> {
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let ordinary = if uri.scheme_str() == Some("http") { 80 } else { 443 };
+        let port = uri.port_u16().unwrap_or(ordinary);
+        let addresses = (self.resolve)(host.to_owned(), port).await.map_err(|_| NotConnected::Address)?;
+        let may_be_asked = |address: IpAddr| is_public(address) || self.allowed.contain(address);
+        if addresses.is_empty() || !addresses.iter().all(|address| may_be_asked(address.ip())) {
+            return Err(NotConnected::Address);
+        }
+        Ok(addresses)
+    }
+
+    async fn connect(&self, uri: &Uri) -> Result<TcpStream, NotConnected> {
+        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
+        for address in self.addresses(uri).await?.into_iter().take(MOST_ADDRESSES) {
+            match TcpStream::connect(address).await {
+                Ok(stream) => {
+                    // An answer is small, so nothing is gained by collecting bytes.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(NotConnected::Unreachable(last))
+    }
+}
 
 impl Service<Uri> for Guarded {
     type Response = TokioIo<TcpStream>;
@@ -54,34 +103,12 @@ impl Service<Uri> for Guarded {
     }
 
     fn call(&mut self, uri: Uri) -> Self::Future {
-        let allowed = self.0.clone();
+        let guarded = self.clone();
         Box::pin(async move {
-            let connecting = connect(&allowed, &uri);
-            timeout(CONNECT, connecting).await.unwrap_or(Err(NotConnected::TooSlow)).map(TokioIo::new)
+            timeout(CONNECT, guarded.connect(&uri))
+                .await
+                .unwrap_or(Err(NotConnected::TooSlow))
+                .map(TokioIo::new)
         })
     }
-}
-
-async fn connect(allowed: &Networks, uri: &Uri) -> Result<TcpStream, NotConnected> {
-    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    let port = uri.port_u16().unwrap_or(443);
-    let addresses: Vec<SocketAddr> =
-        lookup_host((host, port)).await.map_err(|_| NotConnected::Address)?.collect();
-    // One private address among several refuses the name: a name server may change their order at each question.
-    let may_be_asked = |address: IpAddr| is_public(address) || allowed.contain(address);
-    if addresses.is_empty() || !addresses.iter().all(|address| may_be_asked(address.ip())) {
-        return Err(NotConnected::Address);
-    }
-    let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for address in addresses.into_iter().take(MOST_ADDRESSES) {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                // An answer is small, so nothing is gained by collecting bytes.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(NotConnected::Unreachable(last))
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 /// The longest URL, in bytes.
 const MOST_BYTES: usize = 2048;
 
-/// A URL that may be asked: `https`, without a user, at an ordinary port.
+/// A URL that may be asked: `https`, or `http` where that is allowed, without a user, at an ordinary port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Target(pub(super) Uri);
 
@@ -33,8 +33,13 @@ pub(crate) enum BadTarget {
 }
 
 impl Target {
-    /// Parses a URL.
+    /// Parses a URL of `https`.
     pub(crate) fn parse(text: &str) -> Result<Self, BadTarget> {
+        Self::parse_with(text, false)
+    }
+
+    /// Parses a URL, which may be of `http` if that is allowed.
+    pub(crate) fn parse_with(text: &str, allow_http: bool) -> Result<Self, BadTarget> {
         if text.len() > MOST_BYTES {
             return Err(BadTarget::TooLong);
         }
@@ -42,7 +47,7 @@ impl Target {
         let (Some(scheme), Some(authority)) = (uri.scheme(), uri.authority()) else {
             return Err(BadTarget::NotAUrl);
         };
-        if scheme.as_str() != "https" {
+        if scheme.as_str() != "https" && !(allow_http && scheme.as_str() == "http") {
             return Err(BadTarget::Scheme);
         }
         if authority.as_str().contains('@') {

@@ -1,5 +1,14 @@
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
+use bytes::Bytes;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -16,7 +25,7 @@ use tokio_rustls::{
     },
 };
 
-use super::{Bounds, Failed, Outbound, Target, Trust};
+use super::{Bounds, Failed, Outbound, Schemes, Target, Trust, connect::Resolve};
 use crate::networks::Networks;
 
 const BOUNDS: Bounds = Bounds { within: Duration::from_secs(5), bytes: 1000 };
@@ -137,7 +146,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused() {
     let mut server = Server::saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
     let other = Server::saying("").await;
     let asked = other.client("127.0.0.0/8, ::1").get(&server.url("127.0.0.1"), BOUNDS).await;
-    assert!(matches!(&asked, Err(Failed::Broken(why)) if why.contains("certificate")), "{asked:?}");
+    assert!(matches!(&asked, Err(Failed::NotConnected(why)) if why.contains("certificate")), "{asked:?}");
     assert!(server.heads.try_recv().is_err(), "the server got a request");
 }
 
@@ -157,4 +166,75 @@ async fn an_answer_is_bounded_in_bytes_and_in_time() {
     let bounds = Bounds { within: Duration::from_millis(300), ..BOUNDS };
     let asked = server.client("127.0.0.0/8, ::1").get(&server.url("127.0.0.1"), bounds).await;
     assert!(matches!(asked, Err(Failed::TooSlow(_))), "{asked:?}");
+}
+
+/// A resolver that gives another answer at each question, and the last one again and again.
+fn rebinding(answers: Vec<Vec<SocketAddr>>) -> Resolve {
+    let asked = AtomicUsize::new(0);
+    Arc::new(move |_, _| {
+        let number = asked.fetch_add(1, Ordering::Relaxed).min(answers.len() - 1);
+        let answer = answers[number].clone();
+        Box::pin(async move { Ok(answer) })
+    })
+}
+
+#[tokio::test]
+async fn a_name_that_changes_its_address_between_the_check_and_the_connection_gets_no_byte() {
+    let mut server = Server::saying("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let public: SocketAddr = "93.184.215.14:443".parse().expect("an address");
+    let canary = server.address;
+    let trust = Trust::load(Some(&server.authority)).expect("an authority");
+    for answers in [
+        vec![vec![public], vec![canary]],
+        vec![vec![public], vec![public, canary]],
+        vec![vec![public], vec![canary, public]],
+        vec![vec![public], vec![]],
+    ] {
+        let resolve = rebinding(answers);
+        let client = Outbound::resolving(&trust, Networks::default(), Schemes::HttpToo, 2, resolve);
+        let target = server.url("localhost");
+        client.judge(&target).await.expect("the first answer is a public address");
+        let posted = client.post(&target, &[], Bytes::from_static(b"{}"), BOUNDS).await;
+        assert!(matches!(posted, Err(Failed::AddressNotAllowed)), "{posted:?}");
+        let judged = client.judge(&target).await;
+        assert!(matches!(judged, Err(Failed::AddressNotAllowed)), "{judged:?}");
+    }
+    assert!(server.heads.try_recv().is_err(), "the server got a request");
+}
+
+#[tokio::test]
+async fn a_connection_goes_to_the_address_that_was_judged_and_the_request_names_the_host() {
+    let mut server = Server::saying("HTTP/1.1 204 No Content\r\n\r\n").await;
+    let trust = Trust::load(Some(&server.authority)).expect("an authority");
+    let allowed = Networks::parse("127.0.0.0/8", "").expect("networks");
+    // Only the first answer leads to the server; nobody asks for a second one.
+    let resolve = rebinding(vec![vec![server.address], vec!["127.0.0.1:1".parse().expect("an address")]]);
+    let client = Outbound::resolving(&trust, allowed, Schemes::Https, 2, resolve);
+    let headers = [("webhook-id", "x"), ("content-type", "application/cloudevents+json")];
+    let answer = client.post(&server.url("localhost"), &headers, Bytes::from_static(b"{}"), BOUNDS).await;
+    assert_eq!(answer.expect("an answer").status, 204);
+    let head = server.heads.recv().await.expect("a request");
+    assert!(head.starts_with("POST /keys?a=b HTTP/1.1\r\n") && head.contains("webhook-id: x\r\n"), "{head}");
+    assert!(head.contains(&format!("host: localhost:{}\r\n", server.address.port())), "{head}");
+}
+
+#[tokio::test]
+async fn of_a_post_the_status_counts_and_as_much_of_the_answer_as_comes_in_time() {
+    let bounds = Bounds { within: Duration::from_millis(400), bytes: 10 };
+    let drops = std::iter::once("HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n".to_owned());
+    let drops = drops.chain((0..5).map(|_| "x".to_owned())).collect();
+    let slow = Server::answering(drops, Duration::from_millis(100)).await;
+    let long =
+        Server::saying(&format!("HTTP/1.1 500 No\r\ncontent-length: 1000\r\n\r\n{}", "y".repeat(1000))).await;
+    let silent = Server::answering(vec![], Duration::ZERO).await;
+    for (server, status, body) in [(&slow, 200, "x"), (&long, 500, "yyyyyyyyyy")] {
+        let posted =
+            server.client("127.0.0.0/8, ::1").post(&server.url("localhost"), &[], Bytes::new(), bounds).await;
+        let answer = posted.expect("an answer");
+        let text = std::str::from_utf8(&answer.body).expect("text");
+        assert!(answer.status == status && text.starts_with(body) && text.len() <= 10, "{answer:?}");
+    }
+    let posted =
+        silent.client("127.0.0.0/8, ::1").post(&silent.url("localhost"), &[], Bytes::new(), bounds).await;
+    assert!(matches!(posted, Err(Failed::Broken(_))), "{posted:?}");
 }
