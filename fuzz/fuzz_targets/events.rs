@@ -50,6 +50,7 @@ fn read(line: &str, position: u64) -> Option<Recorded> {
         lane,
         id: *EVENT,
         actor: *ANA,
+        via: None,
         time: *TIME,
         word: word.to_owned(),
         event,

@@ -13,8 +13,10 @@ pub(super) const OF_NODES: &[&str] = &[
     "$JS.API.STREAM.CREATE.PRESENCE",
     "$JS.API.STREAM.CREATE.KV_verbatim_nodes",
     "$JS.API.STREAM.CREATE.KV_verbatim_here",
+    "$JS.API.STREAM.CREATE.KV_verbatim_hooks",
     "$KV.verbatim_nodes.>",
     "$KV.verbatim_here.>",
+    "$KV.verbatim_hooks.>",
     // Reading.
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",

@@ -22,7 +22,8 @@ pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
     Audited, ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, InviteCreated, InviteRevoked,
     IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated, LoginFailed, LoginRevoked, Origin,
-    RecoveryIssued, RevokedBy,
+    RecoveryIssued, RevokedBy, WebhookAdded, WebhookChanged, WebhookDisabled, WebhookEnabled, WebhookRemoved,
+    WebhookRotated,
 };
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
@@ -43,3 +44,4 @@ pub(crate) use words::text::not_in_a_name;
 pub use words::text::{BadText, ClientId, Text, Title};
 pub use words::time::Time;
 pub use words::user_kind::UserKind;
+pub use words::webhook::{ReplayId, WebhookId};

@@ -67,6 +67,12 @@ pub fn type_name(word: &str) -> String {
     format!("{PREFIX}{word}{VERSION}{FIRST}")
 }
 
+/// The type of an event that was read, of whatever version, by the word that clients are told.
+pub(crate) fn read_type_name(told: &str) -> String {
+    let has_version = word(&format!("{PREFIX}{told}")).is_some();
+    if has_version { format!("{PREFIX}{told}") } else { type_name(told) }
+}
+
 /// The word by which clients are told a type: `message.sent` for `verbatim.message.sent.v1`. Another version of
 /// the type has other data, so it is another word: `message.sent.v2`. `None` if `ce-type` names no type of ours.
 pub(super) fn word(kind: &str) -> Option<&str> {
@@ -164,6 +170,8 @@ impl Recorded {
             lane,
             id: header(&ID)?.parse().map_err(|_| malformed("ce-id is not an id"))?,
             actor: header(&ACTOR)?.parse().map_err(|_| malformed("ce-actor is not an id"))?,
+            // It decides nothing here, so one that cannot be read makes no event unreadable.
+            via: header(&VIA).ok().and_then(|via| via.parse().ok()),
             time: header(&TIME)?.parse().map_err(|_| malformed("ce-time is not a time"))?,
             word,
             event,
@@ -192,6 +200,7 @@ impl Recorded {
             lane,
             id: id(headers),
             actor: UserId::known(Uuid::nil()),
+            via: None,
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
             word: String::new(),
             event: None,
@@ -274,7 +283,7 @@ mod tests {
         let named = headers.get(VIA.clone()).map(async_nats::HeaderValue::as_str);
         assert_eq!(named, Some("01930f3c-5a7b-7c3d-8e4f-0123456789ac"));
         let read = Recorded::read(7, &draft.subject(), Some(&headers), draft.payload()).expect("event");
-        assert_eq!(read.actor, draft.actor);
+        assert_eq!((read.actor, read.via), (draft.actor, draft.via));
     }
 
     #[test]
@@ -320,6 +329,9 @@ mod tests {
         let recorded = read("verbatim.message.sent.v2", r#"{"body":7}"#).expect("an event");
         assert_eq!((recorded.event, recorded.word.as_str()), (None, "message.sent.v2"));
         assert_eq!(read("verbatim.message.sung.v17", "{}").expect("an event").word, "message.sung.v17");
+        for kind in ["verbatim.message.sang.v1", "verbatim.message.sent.v2", "verbatim.message.sung.v17"] {
+            assert_eq!(read_type_name(&read(kind, "{}").expect(kind).word), kind);
+        }
         for kind in [
             "message.sent.v2",
             "verbatim.v2",

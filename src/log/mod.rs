@@ -31,6 +31,7 @@ mod upkeep;
 mod write;
 
 pub use audited::{audit_headers, audit_subject, read_audit};
+pub(crate) use bus::claims::{CLAIM, Claim, Claims};
 pub(crate) use bus::commands::{CommandRequest, CommandRequests};
 pub use bus::lease::LEASE;
 pub(crate) use bus::lease::{Here, LeaseChange, Leases, NodeId};
@@ -44,6 +45,7 @@ pub use connection::Log;
 pub(crate) use contract::channels;
 pub use contract::{schema_files, schemas};
 pub(crate) use durables::{ConsumerDurable, DurableState, Durables, FoundDurable, StartAt};
+pub(crate) use envelope::read_type_name;
 pub use envelope::{Draft, type_name};
 pub(crate) use errors::{Conflict, Damaged, NotRead, OpenError};
 pub use errors::{NotAppended, Unavailable};

@@ -8,7 +8,7 @@ pub struct PublicUrl(String);
 
 impl PublicUrl {
     /// The absolute URL of the schema of a type: CloudEvents wants no other kind in `dataschema`.
-    pub(super) fn schema(&self, kind: &str) -> String {
+    pub(crate) fn schema(&self, kind: &str) -> String {
         format!("{}/schemas/{kind}.json", self.0)
     }
 }

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::domain::{LoginId, Time, UserId, words::schema::schema_of_written};
+use crate::domain::{LoginId, Time, UserId, WebhookId, words::schema::schema_of_written};
 
 /// Whom or what an audit event is about: an id, or a hash where there is none. It is a token of a subject.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,12 @@ macro_rules! by_id {
 }
 
 by_id!(UserId, LoginId, Uuid);
+
+impl From<WebhookId> for AuditSubject {
+    fn from(id: WebhookId) -> Self {
+        Self(id.to_string())
+    }
+}
 
 /// How an account came to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -93,6 +99,7 @@ pub enum RevokedBy {
 const SCOPES: [&str; 1] = ["users:read"];
 const CHANGED: [&str; 1] = ["display_name"];
 const LANES: [&str; 2] = ["roster", "timeline"];
+const WEBHOOK_FIELDS: [&str; 2] = ["url", "types"];
 
 /// An account was created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -270,6 +277,52 @@ pub struct ConsumerReplayed {
     pub parked: Option<u32>,
 }
 
+/// A webhook was added.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookAdded {
+    /// The kind of its signatures: `v1` (HMAC-SHA256) or `v1a` (Ed25519).
+    #[schemars(example = &"v1")]
+    pub signature: String,
+    /// Whether its events carry no data.
+    #[schemars(example = false)]
+    pub is_thin: bool,
+}
+
+/// A webhook was changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookChanged {
+    /// The names of the changed fields.
+    #[schemars(example = WEBHOOK_FIELDS)]
+    pub changed: Vec<String>,
+}
+
+/// The secret of a webhook was replaced. Both secrets sign until the overlap is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookRotated {
+    /// The time from which on the new secret signs alone.
+    pub old_expires_at: Time,
+}
+
+/// A webhook was disabled: it gets no events until it is enabled again, and misses none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookDisabled {
+    /// Why: `operator`, `gone` (it has answered 410) or `failing` (nothing but failures for days).
+    #[schemars(example = &"failing")]
+    pub reason: String,
+}
+
+/// A disabled webhook was enabled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookEnabled {
+    /// Whether it goes on at the present end of the log, without the events that it had not got.
+    #[schemars(example = false)]
+    pub is_from_now: bool,
+}
+
+/// A webhook was removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WebhookRemoved {}
+
 /// The published description of a type of audit events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditType {
@@ -348,4 +401,16 @@ audited! {
     InviteCreated "invite.created";
     /// About the code.
     InviteRevoked "invite.revoked";
+    /// About the webhook.
+    WebhookAdded "webhook.added";
+    /// About the webhook.
+    WebhookChanged "webhook.changed";
+    /// About the webhook.
+    WebhookRotated "webhook.rotated";
+    /// About the webhook.
+    WebhookDisabled "webhook.disabled";
+    /// About the webhook.
+    WebhookEnabled "webhook.enabled";
+    /// About the webhook.
+    WebhookRemoved "webhook.removed";
 }

@@ -18,6 +18,8 @@ pub struct Recorded {
     pub id: EventId,
     /// The user who caused the event.
     pub actor: UserId,
+    /// The service account through which the user acted.
+    pub via: Option<UserId>,
     /// The time of the event, for people to read.
     pub time: Time,
     /// The type as clients see it: `message.sent`, and `message.sent.v2` for another version than the first.
@@ -55,6 +57,7 @@ impl Recorded {
             lane: Lane::Timeline,
             id: EventId::known(uuid::Uuid::nil()),
             actor: UserId::known(uuid::Uuid::nil()),
+            via: None,
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
             word: "something.new".into(),
             event: None,

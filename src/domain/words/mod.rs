@@ -11,3 +11,4 @@ pub(in crate::domain) mod text;
 pub(in crate::domain) mod time;
 pub(in crate::domain) mod user_kind;
 pub(in crate::domain) mod visible;
+pub(in crate::domain) mod webhook;

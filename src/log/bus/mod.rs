@@ -1,5 +1,6 @@
-//! Messages that no stream keeps: signals, leases, peers and admitted requests of nodes, and commands of programs.
+//! Messages that no stream keeps: signals, leases, claims, peers and admitted requests of nodes, and commands of programs.
 
+pub(in crate::log) mod claims;
 pub(in crate::log) mod commands;
 pub(in crate::log) mod lease;
 pub(in crate::log) mod peers;

@@ -1,13 +1,15 @@
 //! Where the streams end, as their leaders say, and so where JetStream's duplicate windows begin.
 
 use futures_util::{StreamExt as _, stream};
+use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
-    domain::Position,
+    domain::{Position, Time},
     log::{
         connection::Log,
         errors::{NotRead, Unavailable},
+        streams::layout,
     },
 };
 
@@ -23,6 +25,14 @@ impl Log {
             Ok(()) | Err(NotRead::Damaged(_)) => Ok(last),
             Err(NotRead::Unavailable(e)) => Err(e),
         }
+    }
+
+    /// The position before the first event that a stream has stored since a time; the end of the stream if there is none.
+    pub(crate) async fn before(&self, stream: usize, since: Time) -> Result<Position, Unavailable> {
+        let last = self.last(stream).await?;
+        let request = json!({ "start_time": since.to_string(), "next_by_subj": ">", "batch": 1 });
+        let found = self.direct_of(&layout::name(stream), &request).await?;
+        Ok(found.first().map_or(last, |first| Position(first.position.0 - 1).min(last)))
     }
 
     pub(in crate::log) async fn last_by_leader(&self, stream: usize) -> Result<Position, Unavailable> {

@@ -1,0 +1,106 @@
+//! Claims: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
+//! memory of the servers, and only the node that holds the claim can renew it.
+//!
+//! A claim is a promise about time, and a node that was frozen finds out late that its time is over. So the holder also
+//! gets a number from the database that rises with each holder, and no write of an earlier holder passes (`hooks/`).
+
+use std::{collections::HashSet, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        kv::{Config, CreateErrorKind, Store, UpdateErrorKind},
+        stream::StorageType,
+    },
+};
+use serde_json::json;
+
+use crate::{
+    domain::WebhookId,
+    log::{Log, NodeId, Unavailable},
+};
+
+/// A claim that was not renewed for so long is free.
+pub(crate) const CLAIM: Duration = Duration::from_secs(10);
+/// The bucket of the claims on webhooks.
+const HOOKS: &str = "verbatim_hooks";
+/// The stream in which the bucket lies.
+const HOOKS_STREAM: &str = "KV_verbatim_hooks";
+/// The header of an entry that says that a claim was given back.
+const MARK: &str = "KV-Operation";
+/// Room for some thousand claims.
+const BYTES: i64 = 1 << 20;
+
+/// The claims of all nodes. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Claims {
+    log: Log,
+    store: Store,
+}
+
+/// A claim that this node holds, until it is renewed or over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Claim {
+    /// The work.
+    pub webhook: WebhookId,
+    revision: u64,
+}
+
+impl Log {
+    /// Opens the bucket of the claims, and makes it where it is missing.
+    pub(crate) async fn claims(&self) -> Result<Claims, Unavailable> {
+        let config = Config {
+            bucket: HOOKS.to_owned(),
+            storage: StorageType::Memory,
+            history: 1,
+            max_age: CLAIM,
+            max_bytes: BYTES,
+            num_replicas: self.layout.replicas,
+            ..Config::default()
+        };
+        let store = match self.jetstream.create_key_value(config).await {
+            Ok(made) => made,
+            // A bucket that is there with other settings stays as it is.
+            Err(_) => self.jetstream.get_key_value(HOOKS).await.map_err(Unavailable::because)?,
+        };
+        Ok(Claims { log: self.clone(), store })
+    }
+}
+
+impl Claims {
+    /// The work that some node has claimed. A replica that lags may answer with an older state, which costs a vain
+    /// attempt to claim, or a moment.
+    pub(crate) async fn claimed(&self) -> Result<HashSet<WebhookId>, Unavailable> {
+        let all = json!({ "multi_last": [format!("{}>", self.store.prefix)] });
+        let found = self.log.direct_of(HOOKS_STREAM, &all).await?;
+        // What was given back is marked by a header, and stays for as long as a claim would.
+        let is_given_back = |headers: Option<&HeaderMap>| headers.is_some_and(|all| all.get(MARK).is_some());
+        let held = found.iter().filter(|found| !is_given_back(found.message.headers.as_ref()));
+        Ok(held.filter_map(|found| found.subject.strip_prefix(&self.store.prefix)?.parse().ok()).collect())
+    }
+
+    /// Claims work; `None` if another node has it.
+    pub(crate) async fn take(&self, webhook: WebhookId, node: &NodeId) -> Result<Option<Claim>, Unavailable> {
+        match self.store.create(webhook.to_string(), node.to_string().into()).await {
+            Ok(revision) => Ok(Some(Claim { webhook, revision })),
+            Err(e) if e.kind() == CreateErrorKind::AlreadyExists => Ok(None),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+
+    /// Renews a claim; `None` if it is over.
+    pub(crate) async fn renew(&self, claim: Claim, node: &NodeId) -> Result<Option<Claim>, Unavailable> {
+        let Claim { webhook, revision } = claim;
+        match self.store.update(webhook.to_string(), node.to_string().into(), revision).await {
+            Ok(revision) => Ok(Some(Claim { webhook, revision })),
+            Err(e) if e.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+
+    /// Gives a claim back, unless it is over.
+    pub(crate) async fn give_back(&self, claim: Claim) -> Result<(), Unavailable> {
+        let key = claim.webhook.to_string();
+        self.store.purge_expect_revision(key, Some(claim.revision)).await.map_err(Unavailable::because)
+    }
+}
