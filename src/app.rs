@@ -15,6 +15,7 @@ mod same_log;
 mod signing_keys;
 mod snapshots;
 mod volatile;
+mod webhooks;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub(crate) use programs::{Ask, key_of_dev, programs};
 pub(crate) use signing_keys::{list_signing_keys, rotate_signing_key};
 pub use snapshots::snapshots;
+pub(crate) use webhooks::{AskWebhooks, ask_webhooks};
 
 use durable::durable;
 use patience::patiently;
@@ -58,15 +60,15 @@ use crate::{
     limits::{self, Policy, RateLimits},
     listen, live,
     live::Current,
-    log::{CommandRequests, Log},
+    log::CommandRequests,
     overload::Overload,
-    presence::Presence,
     projector,
     reading::{Events, Reading, SEARCHES},
     responder::Responder,
     shares::Shares,
     views::{self, Progress},
     web,
+    webhooks::Keeper,
 };
 
 /// How long a stopping process waits for requests in flight.
@@ -107,7 +109,7 @@ pub async fn serve(
     );
 
     tracing::info!(admin = %listening.admin, "answering operators");
-    let started = tokio::select! {
+    let mut started = tokio::select! {
         started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
         () = stop.cancelled() => return Ok(()),
         task = tasks.failure() => return Err(AppError::Task(task)),
@@ -147,6 +149,9 @@ pub async fn serve(
         tracing::warn!("some connections did not end in time");
     }
     tracing::debug!("connections have ended");
+    if let Some(keeper) = &mut started.keeper {
+        let _ = timeout(END, keeper.ended()).await;
+    }
     if !tasks.stop(END).await {
         tracing::warn!("some background tasks did not end in time");
     }
@@ -179,6 +184,8 @@ struct Started {
     endpoint: Arc<poem::endpoint::BoxEndpoint<'static, Response>>,
     /// The commands over NATS, in a process with the role `api`.
     commands: Option<CommandRequests>,
+    /// The keeper of webhooks, whose owners write how far they have come.
+    keeper: Option<Keeper>,
 }
 
 async fn start(
@@ -273,7 +280,8 @@ async fn start(
         streams.into_iter().for_each(|stream| tasks.spawn("follower", stream.run()));
         None
     };
-    let presence = patiently(health, "the log", || presence(settings, &log, &pool, process)).await?;
+    let presence =
+        patiently(health, "the log", || volatile::presence(settings, &log, &pool, process)).await?;
     let gateway = delivery.map(|(hub, listeners)| {
         Arc::new(Gateway {
             commands: commands.clone(),
@@ -326,6 +334,7 @@ async fn start(
         limits.rates(),
         settings.registration,
     );
+    let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),
@@ -369,6 +378,7 @@ async fn start(
         bearers,
         limits: limits.clone(),
         trail: Trail { log: log.clone() },
+        webhooks,
         info,
         public_url: settings.public_url.clone(),
     };
@@ -384,14 +394,5 @@ async fn start(
         true => Some(patiently(health, "the log", async || Ok(log.command_requests().await?)).await?),
         false => None,
     };
-    Ok(Started { stopping, pool, gateway, endpoint, commands })
-}
-
-async fn presence(
-    settings: &Settings,
-    log: &Log,
-    pool: &PgPool,
-    Process { clock, tasks, .. }: &Process,
-) -> Result<Presence, AppError> {
-    Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
+    Ok(Started { stopping, pool, gateway, keeper, endpoint, commands })
 }

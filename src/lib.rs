@@ -29,6 +29,7 @@
 //! | [`outbound`] | the one HTTP **client**: which addresses may be asked, how long, how much | an HTTP client and TLS |
 //! | [`issuers`] | which **others** prove an identity: external issuers, their keys, the check of their tokens | outbound, JWT |
 //! | [`accounts`] | who **exists** | the Postgres schema `auth`, SQL only: people, logins, settings, blocks. The one truth outside the log, never rebuilt |
+//! | [`hooks`] | which **webhooks** there are, and how far their events were sent | the Postgres schema `hooks`, SQL only |
 //! | [`limits`] | how **often**: rate limits in memory; nodes tell one another what they have admitted | log (the signals between nodes) |
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, limits, live, views (the keys of earlier commands), accounts (which users exist, private settings), credentials (how long a token lives) |
@@ -39,6 +40,7 @@
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
 //! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, issuers, commands, limits, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
+//! | [`webhooks`] | how we tell **others' servers** what has happened: following, ordering, sending, retrying | hooks, log, outbound, credentials, accounts |
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | access, commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
 //! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | limits (the limit that a refusal names) |
@@ -54,8 +56,8 @@
 //!  7   app   contract
 //!  6   api   gateway   admin   web
 //!  5   reading   access
-//!  4   commands   feed   projector   presence   audit   consumers
-//!  3   live
+//!  4   commands   feed   projector   presence   audit   consumers   webhooks
+//!  3   live   hooks
 //!  2   accounts   limits   issuers
 //!  1   log   views   credentials   outbound   authority
 //!  0   domain
@@ -93,6 +95,7 @@ pub mod domain;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;
+pub(crate) mod hooks;
 #[allow(unreachable_pub)]
 pub(crate) mod issuers;
 pub mod limits;
@@ -117,3 +120,4 @@ pub mod supervise;
 pub(crate) mod telemetry;
 pub mod views;
 pub(crate) mod web;
+pub(crate) mod webhooks;

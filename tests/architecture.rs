@@ -30,11 +30,13 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "contract",
             "dev",
             "domain",
+            "hooks",
             "log",
             // A command over the network asks a node.
             "outbound",
             "projector",
             "views",
+            "webhooks",
         ],
     ),
     (
@@ -65,6 +67,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "responder",
             "views",
             "web",
+            "webhooks",
         ],
     ),
     // The halves of one document, joined.
@@ -87,6 +90,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "log",
             "problems",
             "reading",
+            "webhooks",
         ],
     ),
     (
@@ -109,7 +113,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // The edge for programs on NATS: each command goes to the operation of `api` that it is, which `app` hands over.
     ("responder", At(6), &["access", "credentials", "log", "problems"]),
     // The edge for operators: is it alive, is it ready, what are its figures.
-    ("admin", At(6), &["accounts", "domain", "live", "log", "views"]),
+    ("admin", At(6), &["accounts", "domain", "hooks", "live", "log", "views"]),
     // The edge for eyes: pages in a browser.
     ("web", At(6), &["problems"]),
     // Who may read what: `commands` opens a conversation for a member, `feed` reads how it was, and an answer holds
@@ -146,6 +150,11 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
+    // It follows the log by itself, and sends with the one HTTP client. Its rows are those of `hooks`, and its changes are
+    // audited.
+    ("webhooks", At(4), &["accounts", "credentials", "domain", "hooks", "log", "outbound"]),
+    // The audit event of a change is noted in its transaction.
+    ("hooks", At(3), &["accounts", "domain"]),
     // Recent events are told by the stays that the views know.
     ("live", At(3), &["accounts", "credentials", "domain", "log", "views"]),
     ("log", At(1), &["domain"]),
@@ -188,6 +197,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "networks",
             "outbound",
             "presence",
+            "webhooks",
         ],
     ),
     ("lib", Leaf, &[]),
@@ -225,7 +235,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
-    ("base64", &["api", "accounts", "authority", "credentials", "feed", "gateway", "issuers", "log"]),
+    ("base64", &["api", "accounts", "authority", "credentials", "dev", "feed", "gateway", "issuers", "log"]),
     ("clap", &["cli", "config", "telemetry"]),
     ("http_body_util", &["listen", "outbound"]),
     ("hyper", &["listen", "outbound"]),
@@ -248,9 +258,12 @@ const HOMES: &[(&str, &[&str])] = &[
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("serde_saphyr", &["contract"]),
-    ("sqlx", &["accounts", "admin", "app", "dev", "projector", "views"]),
+    ("sqlx", &["accounts", "admin", "app", "dev", "hooks", "projector", "views"]),
     ("tokio_rustls", &["gateway", "listen", "outbound"]),
-    ("tokio_util", &["app", "cli", "gateway", "listen", "live", "projector", "responder", "supervise"]),
+    (
+        "tokio_util",
+        &["app", "cli", "gateway", "listen", "live", "projector", "responder", "supervise", "webhooks"],
+    ),
     ("toml", &["issuers"]),
     ("tower_service", &["outbound"]),
     ("tracing_subscriber", &["telemetry"]),
@@ -258,7 +271,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["web"]),
     ("webpki_roots", &["outbound"]),
-    ("zeroize", &["access", "credentials"]),
+    ("zeroize", &["access", "credentials", "webhooks"]),
 ];
 
 /// What modules that are not at home in a crate may hand through, and nothing else of it.
@@ -266,7 +279,18 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
     (
         "sqlx",
         &["PgPool", "Error", "Result"],
-        &["access", "audit", "cli", "commands", "consumers", "feed", "live", "presence", "reading"],
+        &[
+            "access",
+            "audit",
+            "cli",
+            "commands",
+            "consumers",
+            "feed",
+            "live",
+            "presence",
+            "reading",
+            "webhooks",
+        ],
     ),
     // An outage of the database is refused in the words of all outages.
     ("sqlx", &["Error"], &["api"]),
@@ -354,6 +378,11 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("live/conversations.rs", "one conversation is read"),
     ("live/searched.rs", "one conversation is searched"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
+    (
+        "webhooks/keeper.rs",
+        "the owners of endpoints: the keeper waits for their ends, and takes over their panics",
+    ),
+    ("webhooks/reading.rs", "it reads for one owner, who ends it"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];
 

@@ -12,7 +12,7 @@ use crate::{
     admin::clocks::postgres_ahead,
     clock::Clock,
     domain::Position,
-    views,
+    hooks, views,
 };
 
 /// The time limit of one look, including a new connection if the look needs one.
@@ -33,6 +33,8 @@ pub(super) struct DatabaseSeen {
     pub(super) views: BTreeMap<usize, Position>,
     /// The number of parked events: events that could not be projected.
     pub(super) parked: i64,
+    /// The webhooks; `None` if their tables are missing.
+    pub(super) webhooks: Option<hooks::Summary>,
     /// The other processes that Postgres knows.
     pub(super) others: OtherNodes,
 }
@@ -102,12 +104,14 @@ async fn look(
     let has_views = views::is_whole(connection, &schema).await?;
     let points = views::points_in(connection, &schema).await?;
     let parked = if has_views { views::parked_in(connection, &schema).await? } else { 0 };
+    let webhooks = hooks::figures::summary(connection).await?;
     Ok(DatabaseSeen {
         ahead,
         has_accounts,
         has_views,
         views: points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect(),
         parked,
+        webhooks,
         others,
     })
 }

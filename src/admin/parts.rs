@@ -11,6 +11,7 @@ use crate::{
         database::DatabaseSeen,
         report::{Part, Report},
     },
+    hooks,
     log::{Hole, Survey},
     overload::{Level, WorkKind},
 };
@@ -73,6 +74,7 @@ fn parts(facts: &Facts) -> Vec<Part> {
         Part::ok("tasks"),
         clock(facts),
         load(facts),
+        webhooks(facts),
     ]
 }
 
@@ -286,6 +288,24 @@ fn load(facts: &Facts) -> Part {
         }
     };
     part.with("level", facts.overload.number())
+}
+
+fn webhooks(facts: &Facts) -> Part {
+    let Ok(seen) = &facts.database else { return Part::unknown("webhooks", "Postgres does not answer") };
+    let Some(hooks::Summary { webhooks, failed, parked }) = seen.webhooks else {
+        let detail = "tables of the schema hooks are missing, so webhooks get no events: restore it from a backup, or run `verbatim migrate`";
+        return Part::failed("webhooks", "missing", detail);
+    };
+    let part = if failed > 0 {
+        let detail = format!(
+            "{failed} webhooks are disabled because their receivers have failed: see `verbatim webhooks list`, and enable \
+             them when the receivers work"
+        );
+        Part::degraded("webhooks", "disabled", detail)
+    } else {
+        Part::ok("webhooks")
+    };
+    part.with("webhooks", webhooks).with("disabled", failed).with("parked", parked)
 }
 
 #[cfg(test)]

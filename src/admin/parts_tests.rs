@@ -32,6 +32,7 @@ fn sound() -> Facts {
         has_views: true,
         views: BTreeMap::from([(0, Position(100))]),
         parked: 0,
+        webhooks: Some(hooks::Summary::default()),
         others: OtherNodes::default(),
     };
     Facts {
@@ -114,6 +115,9 @@ fn what_all_nodes_share_takes_none_of_them_out() {
         "missing",
         false,
     );
+    says(|f| seen(f).webhooks = None, "webhooks", "failed", "missing", false);
+    let failed = hooks::Summary { webhooks: 3, failed: 1, parked: 2 };
+    says(|f| seen(f).webhooks = Some(failed), "webhooks", "degraded", "disabled", false);
     says(|f| f.views_lag[0] = (5, LATE[0]), "projection", "degraded", "late", false);
     says(|f| f.views_lag[0] = (MANY + 1, Duration::ZERO), "projection", "degraded", "late", false);
     says(|f| f.views_lag[0] = (5, LATE[1]), "projection", "failed", "stuck", false);

@@ -44,6 +44,9 @@ use crate::{
             search::Search,
             settings::Settings,
             users::Users,
+            webhook_acts::WebhookActs,
+            webhook_deliveries::WebhookDeliveries,
+            webhooks::WebhookOperations,
         },
     },
     audit::Trail,
@@ -53,6 +56,7 @@ use crate::{
     problems,
     reading::{Events, Reading},
     shares::Shares,
+    webhooks::Webhooks,
 };
 
 /// The floors below the edge. Each operation takes the few that it calls.
@@ -71,6 +75,8 @@ pub struct Parts {
     pub limits: Arc<RateLimits>,
     /// The audit trail.
     pub trail: Trail,
+    /// The webhooks.
+    pub webhooks: Webhooks,
     /// The answer of `GET /v1/info`.
     pub info: Info,
     /// The public address of this server.
@@ -94,7 +100,7 @@ type Operations = (
     Pins,
     Receipts,
     Presences,
-    Following,
+    (Following, WebhookOperations, WebhookActs, WebhookDeliveries),
     (About, AuditTrail, Programs, ProgramKeys, Rosters),
 );
 
@@ -107,7 +113,8 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let Parts { commands, reading, access, events, bearers, limits, trail, info, public_url } = parts;
+    let Parts { commands, reading, access, events, bearers, limits, trail, webhooks, info, public_url } =
+        parts;
     let keys = keys::published(bearers.tokens.clone());
     let discovery = keys::described(&bearers.tokens, public_url);
     let logout = post(BackchannelLogout(access.clone()));
@@ -139,7 +146,12 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         Pins { commands: commands.clone(), reading: reading.clone() },
         Receipts { commands: commands.clone(), reading: reading.clone() },
         Presences { commands, reading: reading.clone() },
-        Following { events },
+        (
+            Following { events },
+            WebhookOperations { webhooks: webhooks.clone() },
+            WebhookActs { webhooks: webhooks.clone() },
+            WebhookDeliveries { webhooks },
+        ),
         (
             About(info),
             AuditTrail { trail },

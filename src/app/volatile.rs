@@ -1,8 +1,24 @@
 //! What lies in memory of nats-server: presence and leases.
 
+use sqlx::PgPool;
 use tokio::time::sleep;
 
-use crate::{app::patience::RETRY, log::Log};
+use crate::{
+    app::{AppError, Process, patience::RETRY},
+    config::Settings,
+    log::Log,
+    presence::Presence,
+};
+
+/// Starts presence.
+pub(super) async fn presence(
+    settings: &Settings,
+    log: &Log,
+    pool: &PgPool,
+    Process { clock, tasks, .. }: &Process,
+) -> Result<Presence, AppError> {
+    Ok(Presence::start(log.clone(), pool.clone(), clock.clone(), settings.presence(), tasks).await?)
+}
 
 /// Makes the streams and buckets in memory anew after each reconnect: a restarted nats-server has lost them.
 pub(super) async fn remake(log: Log) {

@@ -65,6 +65,12 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
     let keys = settings.signing_keys();
     report
         .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
+    let sender = settings.webhook_sender(&Clock::system());
+    report.say(
+        "master key",
+        sender
+            .map(|s| if s.master.is_some() { "from a file" } else { "none: webhooks cannot be used" }.into()),
+    );
     report.say("listener", listens(&settings));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;

@@ -17,6 +17,7 @@ use crate::cli::{
     serve::Serve,
     servers::Servers,
     signing_key::SigningKeyCommand,
+    webhooks::WebhookCommand,
 };
 
 /// The chat backend that keeps every word, in order, once, and can prove it.
@@ -63,6 +64,8 @@ pub(super) enum Command {
     Nats(NatsCommand),
     /// Replaces and lists the keys in the database that sign access tokens.
     SigningKey(SigningKeyCommand),
+    /// Sends events to other servers: adds, shows, tests and replays webhooks.
+    Webhooks(WebhookCommand),
     /// Prints the OpenAPI document.
     Openapi,
     /// Prints the AsyncAPI document.

@@ -28,7 +28,7 @@ pub(super) struct Dev {
     pub(super) settings: Settings,
 }
 
-pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Failed> {
+pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), Failed> {
     let stop = until_told();
     let tools = tokio::task::spawn_blocking(dev::tools)
         .await
@@ -36,7 +36,8 @@ pub(super) async fn develop(Dev { data_dir, settings }: Dev) -> Result<(), Faile
     let servers = dev::Servers::start(&tools, &data_dir).await?;
     let operators = addresses(&servers, dev::NatsUser::Operator)?;
     let addresses = addresses(&servers, dev::NatsUser::Verbatim)?;
-    let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector];
+    let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks];
+    settings.default_master_key(servers.master_key()?);
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;

@@ -24,5 +24,6 @@ mod serve;
 mod servers;
 mod signing_key;
 mod status;
+mod webhooks;
 
 pub use run::main;

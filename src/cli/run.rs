@@ -16,7 +16,7 @@ use crate::{
         log, logins, migrate, nats, people, programs, rebuild, running,
         serve::{self, Serve},
         servers::Servers,
-        signing_key, status,
+        signing_key, status, webhooks,
     },
     contract::asyncapi,
     telemetry,
@@ -41,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::SigningKey(keys) => telemetry::start(keys.servers().settings.log),
         Command::Services(programs) => telemetry::start(programs.servers().settings.log),
         Command::Consumers(consumers) => telemetry::start(consumers.servers().settings.log),
+        Command::Webhooks(webhooks) => telemetry::start(webhooks.servers().settings.log),
         Command::Migrate(_) | Command::Nats(_) | Command::Openapi | Command::Asyncapi => {
             telemetry::start(telemetry::LogFormat::Text);
         }
@@ -91,6 +92,7 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Logins(what) => logins::logins(what).await?,
         Command::Services(what) => programs::programs(what).await?,
         Command::SigningKey(what) => signing_key::signing_key(what).await?,
+        Command::Webhooks(what) => webhooks::webhooks(what).await?,
         Command::Rebuild(what) => return rebuild::rebuild(what).await,
         Command::Verify(servers) => return rebuild::verify(servers).await,
         Command::Consumers(what) => consumers::consumers(what).await?,

@@ -25,7 +25,7 @@ pub(super) struct Serve {
         env = "VERBATIM_ROLES",
         value_enum,
         value_delimiter = ',',
-        default_value = "api,gateway,projector"
+        default_value = "api,gateway,projector,webhooks"
     )]
     roles: Vec<NodeRole>,
 

@@ -6,6 +6,7 @@ use crate::{
     app::{self, AppError},
     cli::{addresses::addresses, serve::Serve},
     domain::Position,
+    hooks,
     projector::kinship,
     views::{self, Progress},
 };
@@ -34,6 +35,11 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     match log.last_audit().await? {
         Some(last) => println!("AUDIT  last {last}"),
         None => println!("AUDIT  missing"),
+    }
+    if let Some(hooks::Summary { webhooks, failed, parked }) =
+        hooks::figures::summary(&mut connection).await?
+    {
+        println!("webhooks {webhooks}  disabled by failures {failed}  parked events {parked}");
     }
     let standing_still: HashSet<_> = parked.iter().filter_map(|parked| parked.conversation).collect();
     match parked.len() {

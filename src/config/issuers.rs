@@ -56,11 +56,16 @@ fn allowed(list: &str) -> Result<Networks, BadNetwork> {
 }
 
 impl IssuerSettings {
+    /// The authorities that this server trusts when it asks other servers.
+    pub(super) fn trust(&self) -> Result<Trust, BadSetting> {
+        Trust::load(self.outbound_ca_file.as_deref())
+            .map_err(|bad| BadSetting(format!("VERBATIM_OUTBOUND_CA_FILE: {bad}")))
+    }
+
     /// The issuers of the file; `None` if no file is set.
     pub(super) fn read(&self) -> Result<Option<Issuers>, BadSetting> {
         let Some(file) = &self.issuers_file else { return Ok(None) };
-        let trust = Trust::load(self.outbound_ca_file.as_deref())
-            .map_err(|bad| BadSetting(format!("VERBATIM_OUTBOUND_CA_FILE: {bad}")))?;
+        let trust = self.trust()?;
         let outbound = Outbound::new(&trust, self.issuers_allow.clone());
         let pace = Pace {
             refresh: Duration::from_secs(self.issuers_refresh),

@@ -13,6 +13,7 @@ mod secret;
 mod servers;
 mod settings;
 mod tls;
+mod webhooks;
 
 pub use consumers::ConsumerSettings;
 pub use layout::LayoutSettings;

@@ -11,4 +11,6 @@ pub enum NodeRole {
     Gateway,
     /// Keeps the views in Postgres up to date with the log.
     Projector,
+    /// Sends events to webhooks.
+    Webhooks,
 }

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
+    clock::Clock,
     config::{
         BadSetting, LayoutSettings, issuers::IssuerSettings, keys::KeySettings, limits::LimitSettings,
-        tls::TlsSettings,
+        tls::TlsSettings, webhooks::WebhookSettings,
     },
     credentials::{self, Registration},
     gateway,
@@ -18,6 +19,7 @@ use crate::{
     log::{PublicUrl, Wanted},
     presence,
     telemetry::LogFormat,
+    webhooks::Sender,
 };
 
 /// The settings of `serve` and `dev`.
@@ -168,6 +170,9 @@ pub struct Settings {
 
     #[command(flatten)]
     limits: LimitSettings,
+
+    #[command(flatten)]
+    webhooks: WebhookSettings,
 }
 
 impl Settings {
@@ -252,6 +257,19 @@ impl Settings {
     /// If the file, or the file of authorities, cannot be used.
     pub(crate) fn issuers(&self) -> Result<Option<Issuers>, BadSetting> {
         self.issuers.read()
+    }
+
+    /// What all deliveries to webhooks share.
+    ///
+    /// # Errors
+    /// If the master key, or the file of authorities, cannot be used.
+    pub(crate) fn webhook_sender(&self, clock: &Clock) -> Result<Sender, BadSetting> {
+        self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone())
+    }
+
+    /// Uses this master key, unless a file is set.
+    pub(crate) fn default_master_key(&mut self, key: String) {
+        self.webhooks.default_key(key);
     }
 
     /// The signing keys; `None` if no file is set.

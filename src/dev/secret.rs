@@ -1,10 +1,17 @@
 //! Secrets from the randomness of the operating system.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+
 /// A new password: a letter, then 128 random bits in hex. The letter keeps nats-server from reading the
 /// password as a number.
 pub(super) fn new_password() -> String {
     let digits: String = random::<16>().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("v{digits}")
+}
+
+/// A new master key: 32 random bytes in base64, with a line break as other programs write it.
+pub(super) fn new_master_key() -> String {
+    format!("{}\n", BASE64.encode(random::<32>()))
 }
 
 #[expect(

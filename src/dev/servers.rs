@@ -13,6 +13,7 @@ use crate::{
         DevError, Nats, NatsOptions, Postgres, PostgresOptions, Tools,
         error::cannot_use,
         folder::{Folder, PRIVATE},
+        secret::new_master_key,
         start_nats, start_postgres,
     },
 };
@@ -27,6 +28,8 @@ const FILES: [(&str, &str); 5] = [
     ("VERBATIM_NATS_OPERATOR_KEY_FILE", OPERATOR_KEY),
     ("VERBATIM_CONSUMERS_KEY_FILE", CONSUMERS_KEY),
 ];
+/// The file with the key that seals secrets in the database.
+const MASTER_KEY: &str = "master.key";
 /// The beginning of the line with the API key.
 const KEY: &str = "VERBATIM_KEY=";
 
@@ -69,6 +72,16 @@ impl Servers {
         Ok(env.lines().find_map(|line| line.strip_prefix(KEY)).map(str::to_owned))
     }
 
+    /// The key that seals secrets in the database; the first start makes it.
+    pub fn master_key(&self) -> Result<String, DevError> {
+        if let Some(kept) = self.folder.read(MASTER_KEY)? {
+            return Ok(kept);
+        }
+        let key = new_master_key();
+        self.folder.write(MASTER_KEY, &key, PRIVATE)?;
+        Ok(key)
+    }
+
     /// Keeps an API key in `dev.env`.
     pub fn keep_key(&self, key: &str) -> Result<(), DevError> {
         self.write_env(Some(key))
@@ -76,9 +89,10 @@ impl Servers {
 
     fn write_env(&self, key: Option<&str>) -> Result<(), DevError> {
         let mut env = format!(
-            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\n",
+            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\nVERBATIM_MASTER_KEY_FILE={}\n",
             self.nats.url(),
             self.postgres.url(),
+            self.folder.path.join(MASTER_KEY).display(),
         );
         for (name, file) in FILES {
             env.push_str(&format!("{name}={}\n", self.nats.folder().join(file).display()));

@@ -30,7 +30,7 @@ codes! {
     already_started 409: "The conversation exists already." => "Use the conversation that exists.";
     answers_unread 429: "Too many bytes of answers to this account are unread." => "Read those answers, or close their connections, then ask again.";
     at_capacity 503: "This node is at its limit for requests of this kind." => "Try again after the time in `Retry-After`, perhaps at another node.";
-    bad_address 400: "A network of an API key is no network." => "Name an address, or a network like `10.0.0.0/8`.";
+    bad_address 400: "A network of an API key is no network, or events may not be sent to the URL of a webhook." => "Name an address, or a network like `10.0.0.0/8`; name a public https URL, or ask the operator to allow the network.";
     bad_body 400: "The body is incomplete, or its chunks are malformed." => "Send the request again.";
     bad_credentials 401: "There is no account with this user name and password." => "Check both. The server does not say which of the two is wrong.";
     bad_handshake 400: "The request cannot become a WebSocket." => "Send the handshake of RFC 6455, in HTTP/1.1, with one access token.";
@@ -67,6 +67,7 @@ codes! {
     missing_token 401: "The request has no access token." => "Send the header `Authorization: Bearer <access token>`.";
     no_such_member 404: "The user is not a member of the conversation." => "Add the user first.";
     no_such_message 404: "The message in `reply_to` does not exist in this conversation." => "Name a message of this conversation.";
+    not_configured 503: "The operator has not set what this needs; `detail` names the setting." => "Ask the operator to set it.";
     not_found 404: "The thing does not exist, or the caller may not see it." => "Check the id, and whose token you send.";
     not_implemented 501: "The server does not know the method, or the transfer coding of the body." => "Use what the document names.";
     not_yet 503: "The views have not reached the requested position yet." => "Send the same request again after the time in `Retry-After`.";
@@ -90,7 +91,9 @@ codes! {
     too_many_members 409: "The conversation is full." => "A member has to leave first.";
     too_many_pins 409: "Too many messages are pinned in this conversation." => "Unpin a message first.";
     too_many_reactions 409: "The caller has too many reactions to this message." => "Remove a reaction first.";
+    too_many_replays 409: "The webhook has four replays under way." => "Wait for the end of one.";
     too_many_sockets 429: "This user has too many open sockets on this node." => "Close a socket first.";
+    too_many_webhooks 409: "There are 500 webhooks." => "Remove one first.";
     unavailable 503: "The log or the database does not answer." => "Send the same request again, with the same key, after the time in `Retry-After`.";
     unknown_issuer 400 401: "The issuer of the token is not known here." => "Send a token of an issuer that the operator has set up.";
     unknown_protocol 400: "The client did not offer the subprotocol `verbatim.v1`." => "Offer `verbatim.v1` in `Sec-WebSocket-Protocol`.";

@@ -85,6 +85,18 @@ metrics! {
     issuer_fetches: Family<[(&'static str, &'static str); 1], Counter> = "issuer_key_fetches";
     /// Tokens of external issuers that were checked by keys of which the issuer was not heard in time.
     stale_issuer_keys: Counter = "issuer_stale_keys_used";
+    /// Attempts to deliver an event to a webhook, by result.
+    webhook_deliveries: Family<[(&'static str, &'static str); 1], Counter> = "webhook_deliveries";
+    /// Events that a webhook of this process has still to get or to pass over.
+    webhook_lag_events: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_events";
+    /// For how long the oldest known event of a webhook of this process has waited.
+    webhook_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_seconds";
+    /// Webhooks that are disabled, by reason.
+    webhook_disabled: Family<[(&'static str, &'static str); 1], Gauge> = "webhook_disabled";
+    /// Events of all webhooks that are parked.
+    webhook_parked: Gauge = "webhook_parked";
+    /// Webhooks that this process owns.
+    webhooks_owned: Gauge = "webhooks_owned";
     /// Messages of other nodes about rate limits that could not be understood, or not wholly.
     gossip_ignored: Counter = "limits_gossip_ignored";
 }

@@ -81,3 +81,4 @@ mod tls;
 mod typed;
 mod unread;
 mod views;
+mod webhooks;

@@ -279,7 +279,7 @@ async fn lost_views_and_accounts_come_back_from_the_log_and_a_dump() {
     let cursor = ben.connects().await.cursor();
     let file = tempfile::NamedTempFile::new().expect("a file");
     let made = Command::new(dump)
-        .args(["--schema=auth", "--format=custom", "--file"])
+        .args(["--schema=auth", "--schema=hooks", "--format=custom", "--file"])
         .arg(file.path())
         .arg(&world.database.url)
         .status()
@@ -288,7 +288,7 @@ async fn lost_views_and_accounts_come_back_from_the_log_and_a_dump() {
     world.nodes[0].stop().await;
 
     // All of Postgres is lost. The schema of accounts alone, too, is not taken for migrated.
-    world.database.does("drop schema auth cascade").await;
+    world.database.does("drop schema auth cascade; drop schema hooks cascade").await;
     let checked = world.runs(&["check"]).await;
     assert!(checked.code == Some(1) && checked.stdout.contains("verbatim migrate"), "{checked:?}");
     world.database.does("drop schema view cascade; drop schema public cascade; create schema public").await;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::{
     api::http::or_null::OrNull,
     domain::{
-        ClientId, ConversationId, EventId, ExternalId, HostRole, LoginId, MessageId, Position, Text, Time,
-        Title, UserId,
+        ClientId, ConversationId, EventId, ExternalId, HostRole, LoginId, MessageId, Position, ReplayId,
+        Text, Time, Title, UserId, WebhookId,
     },
 };
 
@@ -74,4 +74,12 @@ pub(in crate::api) fn text() -> Text {
 
 pub(in crate::api) fn key() -> ClientId {
     ClientId::try_from(KEY.to_owned()).expect("the key is of the characters of a key")
+}
+
+pub(in crate::api) fn webhook() -> WebhookId {
+    WebhookId::known(Uuid::from_u128(0x01930f3c_7a53_7e92_8d7c_8192a3b4c5d6))
+}
+
+pub(in crate::api) fn replay() -> ReplayId {
+    ReplayId::known(Uuid::from_u128(0x01930f3c_8b64_7fa3_8e8d_92a3b4c5d6e7))
 }

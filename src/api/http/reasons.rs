@@ -17,9 +17,9 @@ use crate::{
 };
 
 /// The time before a retry after an outage.
-const AGAIN: Duration = Duration::from_secs(1);
+pub(in crate::api) const AGAIN: Duration = Duration::from_secs(1);
 /// The time before a retry at a node that has no free place.
-const LATER: Duration = Duration::from_secs(5);
+pub(in crate::api) const LATER: Duration = Duration::from_secs(5);
 
 impl From<Refused> for Problem {
     fn from(refused: Refused) -> Self {
@@ -184,7 +184,7 @@ impl From<NotProven> for Problem {
 }
 
 /// The text of an error, with a capital and a full stop.
-fn sentence(error: impl std::error::Error) -> String {
+pub(in crate::api) fn sentence(error: impl std::error::Error) -> String {
     let mut text = format!("{error}.");
     text.get_mut(..1).map(str::make_ascii_uppercase);
     text

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 27] = [
+const FEATURES: [&str; 28] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -47,6 +47,7 @@ const FEATURES: [&str; 27] = [
     "provisioning",
     "on_behalf_of",
     "commands",
+    "webhooks",
 ];
 
 /// The server: its version, its log and its limits

@@ -35,3 +35,7 @@ pub mod settings;
 pub mod start;
 pub mod tag;
 pub mod users;
+pub mod webhook;
+pub mod webhook_acts;
+pub mod webhook_deliveries;
+pub mod webhooks;

@@ -25,6 +25,8 @@ pub(in crate::api) enum Tag {
     Events,
     /// Service accounts, which are the accounts of programs, and their API keys
     Services,
+    /// Send events to other servers
+    Webhooks,
     /// Bring the users and conversations of your application, and make tokens for its users
     Provisioning,
     /// The server and its limits

@@ -115,6 +115,17 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/admin/services/{id}/keys",
         "post /v1/admin/services/{id}/keys/{key_id}/rotate",
         "delete /v1/admin/services/{id}/keys/{key_id}",
+        "post /v1/admin/webhooks",
+        "get /v1/admin/webhooks",
+        "get /v1/admin/webhooks/{id}",
+        "patch /v1/admin/webhooks/{id}",
+        "delete /v1/admin/webhooks/{id}",
+        "post /v1/admin/webhooks/{id}/rotate",
+        "post /v1/admin/webhooks/{id}/test",
+        "post /v1/admin/webhooks/{id}/enable",
+        "post /v1/admin/webhooks/{id}/disable",
+        "get /v1/admin/webhooks/{id}/deliveries",
+        "post /v1/admin/webhooks/{id}/replay",
     ];
     found.sort();
     expected.sort_unstable();
@@ -166,6 +177,9 @@ fn every_read_with_ids_of_users_gives_their_names() {
         "get /v1/admin/invites",
         "get /v1/admin/services",
         "get /v1/admin/services/{id}/keys",
+        "get /v1/admin/webhooks",
+        "get /v1/admin/webhooks/{id}",
+        "get /v1/admin/webhooks/{id}/deliveries",
         "get /v1/conversations/{id}/messages/{message_id}/versions",
         "get /v1/conversations/{id}/settings",
         "get /v1/events",

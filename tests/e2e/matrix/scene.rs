@@ -58,7 +58,7 @@ impl Cast {
     pub fn name(&self) -> String {
         let number = self.people.fetch_add(1, Ordering::Relaxed);
         let letter = |shift: u32| char::from(b"abcdefgh"[number >> shift & 7]);
-        format!("nn.{}", [letter(9), letter(6), letter(3), letter(0)].iter().collect::<String>())
+        format!("nn.{}", [letter(12), letter(9), letter(6), letter(3), letter(0)].iter().collect::<String>())
     }
 
     /// Somebody new.

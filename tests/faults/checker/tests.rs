@@ -27,6 +27,7 @@ fn recorded(position: u64, actor: u64, word: &str, data: serde_json::Value) -> R
         lane,
         id: numbered::<EventId>(0x1000 + position),
         actor: numbered(actor),
+        via: None,
         time: "2026-11-24T13:10:00.123Z".parse::<Time>().expect("a time"),
         word: word.to_owned(),
         event,

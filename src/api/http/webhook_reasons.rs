@@ -1,0 +1,53 @@
+//! Translates the errors of webhooks into problems.
+
+use std::time::Duration;
+
+use crate::{
+    api::http::reasons::{AGAIN, LATER, sentence},
+    problems::Problem,
+    webhooks::{BadEndpoint, WebhookError},
+};
+
+/// The time before a retry of what an operator has to make possible first.
+const NOT_CONFIGURED: Duration = Duration::from_secs(300);
+
+impl From<WebhookError> for Problem {
+    fn from(error: WebhookError) -> Self {
+        let again = "The server cannot do this at the moment: send the same request again.";
+        match error {
+            WebhookError::NotConfigured => {
+                Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED)
+            }
+            WebhookError::Sealed => Self::conflict("conflict", sentence(error)),
+            WebhookError::Address => Self::unusable("bad_address", "/url".to_owned(), error.to_string()),
+            WebhookError::NoStream => Self::invalid("/from", "no_stream", error.to_string()),
+            WebhookError::Stream(_) => Self::invalid("/from", "no_such_stream", error.to_string()),
+            WebhookError::Busy => Self::unavailable("at_capacity", sentence(error), LATER),
+            WebhookError::Bad(bad) => bad.into(),
+            WebhookError::NotFound => Self::not_found(),
+            WebhookError::TooMany => Self::conflict("too_many_webhooks", sentence(error)),
+            WebhookError::TooManyReplays => Self::conflict("too_many_replays", sentence(error)),
+            WebhookError::Database(outage) => outage.into(),
+            WebhookError::Log(outage) => {
+                tracing::warn!(error = %outage, "a request failed: the log did not answer");
+                Self::unavailable("unavailable", again, AGAIN)
+            }
+        }
+    }
+}
+
+impl From<BadEndpoint> for Problem {
+    fn from(bad: BadEndpoint) -> Self {
+        let detail = bad.to_string();
+        let (pointer, code) = match &bad {
+            BadEndpoint::Url(_) => return Self::unusable("bad_address", "/url".to_owned(), detail),
+            BadEndpoint::NoTypes => ("/types".to_owned(), "too_few"),
+            BadEndpoint::Type(at) => (format!("/types/{at}"), "unknown_type"),
+            BadEndpoint::Lane(at) => (format!("/lanes/{at}"), "unknown_lane"),
+            BadEndpoint::Header(_) => ("/headers".to_owned(), "bad_header"),
+            BadEndpoint::Concurrency => ("/concurrency".to_owned(), "out_of_range"),
+            BadEndpoint::Description => ("/description".to_owned(), "too_long"),
+        };
+        Self::invalid(pointer, code, detail)
+    }
+}

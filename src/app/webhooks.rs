@@ -1,0 +1,145 @@
+//! Webhooks: in a process that serves, and for an operator on the machine, with the database, the log and the master key.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+
+use crate::{
+    accounts::By,
+    app::{Addresses, AppError, Process, database, is_migrated, look_at_log},
+    clock::Clock,
+    config::{NodeRole, Settings},
+    credentials::SignatureKind,
+    domain::WebhookId,
+    log::{Log, OpenError},
+    webhooks::{
+        self, Delivery, DeliveryState, Keeper, Needs, Range, Seen, Shape, Since, WebhookError, Webhooks,
+    },
+};
+
+/// The most webhooks, or deliveries, that are listed.
+const LISTED: i64 = 1_000;
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub(crate) enum AskWebhooks {
+    /// A new webhook.
+    Add { shape: Shape, is_pair: bool, from: Since },
+    /// All webhooks.
+    List,
+    /// One webhook.
+    Show(WebhookId),
+    /// A new secret for a webhook.
+    Rotate(WebhookId, Duration),
+    /// An event that means nothing.
+    Test(WebhookId),
+    /// Events again.
+    Replay(WebhookId, Range),
+    /// The parked events.
+    Parked(WebhookId),
+    /// Events from where they were, or from now on.
+    Enable { id: WebhookId, is_from_now: bool },
+    /// No more events.
+    Disable(WebhookId),
+    /// The end of a webhook.
+    Remove(WebhookId),
+}
+
+/// The webhooks of a process, and their keeper if the process sends events.
+pub(super) fn start(
+    settings: &Settings,
+    log: &Log,
+    pool: &PgPool,
+    roles: &[NodeRole],
+    process: &Process,
+) -> Result<(Webhooks, Option<Keeper>), AppError> {
+    let sender = settings.webhook_sender(&process.clock)?;
+    let keeper = roles.contains(&NodeRole::Webhooks).then(|| {
+        let needs = Needs { log: log.clone(), pool: pool.clone(), sender: sender.clone() };
+        Keeper::start(needs, &process.tasks, process.stop.clone())
+    });
+    Ok((Webhooks::new(pool.clone(), log.clone(), sender), keeper))
+}
+
+/// Does what an operator asks for. The answer has the shape of the admin API's.
+pub(crate) async fn ask_webhooks(
+    settings: &Settings,
+    addresses: &Addresses,
+    ask: AskWebhooks,
+) -> Result<Value, AppError> {
+    let pool = database(&addresses.database, 2).await?;
+    is_migrated(&pool).await?;
+    let log = look_at_log(&pool, &addresses.nats, settings.layout()).await?.ok_or(OpenError::NoLog)?;
+    let webhooks = Webhooks::new(pool, log, settings.webhook_sender(&Clock::system())?);
+    asked(&webhooks, ask).await.map_err(|error| match error {
+        WebhookError::Database(outage) => AppError::Database(outage),
+        other => AppError::Refused(other.to_string()),
+    })
+}
+
+async fn asked(webhooks: &Webhooks, ask: AskWebhooks) -> Result<Value, WebhookError> {
+    let by = By::default();
+    match ask {
+        AskWebhooks::Add { shape, is_pair, from } => {
+            let kind = if is_pair { SignatureKind::V1a } else { SignatureKind::V1 };
+            Ok(with_secret(webhooks.add(shape, kind, from, by).await?))
+        }
+        AskWebhooks::List => {
+            let found = webhooks.list(None, LISTED).await?;
+            Ok(json!({ "items": found.iter().map(shown).collect::<Vec<_>>() }))
+        }
+        AskWebhooks::Show(id) => Ok(shown(&webhooks.find(id).await?)),
+        AskWebhooks::Rotate(id, overlap) => Ok(with_secret(webhooks.rotate(id, overlap, by).await?)),
+        AskWebhooks::Test(id) => {
+            let tested = webhooks.test(id).await?;
+            Ok(json!({
+                "ok": tested.error.is_none(), "status": tested.status, "error": tested.error,
+                "took_ms": tested.took_ms, "response": tested.response,
+            }))
+        }
+        AskWebhooks::Replay(id, range) => {
+            let begun = webhooks.replay(id, range).await?;
+            Ok(json!({ "id": begun.id, "events": begun.events }))
+        }
+        AskWebhooks::Parked(id) => {
+            let parked = Some(DeliveryState::Parked);
+            let found = webhooks.deliveries(id, parked, None, None, LISTED).await?;
+            Ok(json!({ "items": found.iter().map(delivery).collect::<Vec<_>>() }))
+        }
+        AskWebhooks::Enable { id, is_from_now } => Ok(shown(&webhooks.enable(id, is_from_now, by).await?)),
+        AskWebhooks::Disable(id) => Ok(shown(&webhooks.disable(id, by).await?)),
+        AskWebhooks::Remove(id) => webhooks.remove(id, by).await.map(|()| Value::Null),
+    }
+}
+
+fn shown(seen: &Seen) -> Value {
+    let Seen { stored, public_key, figures, lag_events } = seen;
+    let disabled = stored.disabled.as_ref();
+    json!({
+        "id": stored.id, "url": stored.url, "state": if disabled.is_some() { "disabled" } else { "enabled" },
+        "types": stored.types, "lanes": stored.lanes, "conversations": stored.conversations,
+        "services": stored.services, "signature": stored.signature, "public_key": public_key,
+        "order": if stored.is_ordered { "conversation" } else { "none" }, "thin": stored.is_thin,
+        "concurrency": stored.concurrency, "headers": stored.header_names, "description": stored.description,
+        "created_at": stored.created_at, "disabled_at": disabled.map(|disabled| disabled.at),
+        "disabled_reason": disabled.map(|disabled| &disabled.reason), "failing_since": stored.failing_since,
+        "failures": stored.failures, "parked": figures.parked, "held": figures.held, "replays": figures.replays,
+        "lag_events": lag_events,
+    })
+}
+
+fn with_secret(added: webhooks::Added) -> Value {
+    let mut answer = shown(&added.seen);
+    answer["secret"] = json!(added.secret.as_deref());
+    answer["old_expires_at"] = json!(added.seen.stored.old_secret.map(|(_, until)| until));
+    answer
+}
+
+fn delivery(Delivery { id, made }: &Delivery) -> Value {
+    json!({
+        "id": id, "event_id": made.event, "conversation_id": made.conversation, "position": made.position,
+        "attempt": made.attempt, "at": made.at, "status": made.status, "error": made.error,
+        "state": made.state.word(),
+    })
+}

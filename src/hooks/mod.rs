@@ -1,0 +1,19 @@
+//! Which **webhooks** there are, and how far their events have been sent: the Postgres schema `hooks`, SQL only.
+//!
+//! The owner of an endpoint is the node that has taken it over last ([`endpoints::take`]). Each taking raises the number
+//! `fence`, and [`progress::save`] writes nothing for a node with an older number: a node that was frozen while another
+//! took over cannot move a cursor back.
+
+pub(crate) mod deliveries;
+pub(crate) mod endpoints;
+pub(crate) mod figures;
+pub(crate) mod progress;
+pub(crate) mod replays;
+pub(crate) mod stored;
+
+pub(crate) use deliveries::{Delivery, DeliveryState, MadeDelivery};
+pub(crate) use endpoints::{HookError, Overview};
+pub(crate) use figures::{Figures, Summary};
+pub(crate) use progress::{Changes, Cursor, Held, Progress, Saved};
+pub(crate) use replays::Wanted;
+pub(crate) use stored::StoredEndpoint;

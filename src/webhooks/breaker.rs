@@ -1,0 +1,213 @@
+//! Is it the receiver as a whole that fails? Then one event probes it, and all others wait, instead of each of ten thousand
+//! conversations knocking by itself.
+
+use std::{collections::HashSet, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ConversationId, ReplayId, Time},
+    webhooks::lane::Key,
+};
+
+/// So many conversations that fail with no success in between are the fault of the receiver as a whole.
+const CONVERSATIONS: usize = 10;
+/// The fewest failed attempts before an endpoint is disabled.
+const ATTEMPTS: u32 = 10;
+
+/// Longer than a probe takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// How an attempt failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No connection came about: the receiver as a whole is away.
+    Connection,
+    /// The receiver did not answer well: 5xx, too slow, or not by HTTP.
+    Server,
+    /// The receiver refused this event.
+    Refused,
+}
+
+/// What is known of the receiver as a whole.
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    /// Since when no attempt has succeeded.
+    pub(super) failing_since: Option<Time>,
+    /// How many have failed since.
+    pub(super) failures: u32,
+    failed: HashSet<ConversationId>,
+    open: Option<Open>,
+    paused: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Open {
+    /// When the next probe is due.
+    until: Instant,
+    /// How many probes have failed.
+    tries: usize,
+    /// The lane whose event is the probe.
+    probe: Option<(Option<ReplayId>, Key)>,
+}
+
+/// What may be sent now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Permit {
+    /// All that is due.
+    All,
+    /// One event, whether it is due or not.
+    Probe,
+    /// Nothing before this time.
+    Nothing(Instant),
+}
+
+impl Breaker {
+    /// As it was stored.
+    pub(super) fn known(failing_since: Option<Time>, failures: u32) -> Self {
+        Self { failing_since, failures, ..Self::default() }
+    }
+
+    /// What may be sent.
+    pub(super) fn permit(&self, now: Instant) -> Permit {
+        let paused = self.paused.filter(|until| *until > now);
+        let open = self.open.as_ref();
+        match (paused, open) {
+            (Some(until), _) => Permit::Nothing(until),
+            (None, Some(open)) if open.until > now => Permit::Nothing(open.until),
+            // The probe is under way. Its end wakes the owner.
+            (None, Some(open)) if open.probe.is_some() => Permit::Nothing(now + PATIENCE),
+            (None, Some(_)) => Permit::Probe,
+            (None, None) => Permit::All,
+        }
+    }
+
+    /// Whether the receiver as a whole fails.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Notes which event is the probe.
+    pub(super) fn probes(&mut self, run: Option<ReplayId>, key: Key) {
+        if let Some(open) = &mut self.open {
+            open.probe = Some((run, key));
+        }
+    }
+
+    /// An event was taken. Returns whether the receiver has come back.
+    pub(super) fn succeeded(&mut self) -> bool {
+        let was_open = self.open.is_some();
+        *self = Self { paused: self.paused, ..Self::default() };
+        was_open
+    }
+
+    /// An attempt failed.
+    pub(super) fn failed(
+        &mut self,
+        of: (Option<ReplayId>, Key),
+        fault: Fault,
+        retries: &[Duration],
+        at: (Instant, Time),
+    ) {
+        self.failing_since.get_or_insert(at.1);
+        self.failures = self.failures.saturating_add(1);
+        if fault != Fault::Refused && self.failed.len() < CONVERSATIONS {
+            self.failed.insert(of.1.0);
+        }
+        let wait = |tries: usize| retries.get(tries).or(retries.last()).copied().unwrap_or_default();
+        match &mut self.open {
+            // Attempts that were under way when it opened say nothing new.
+            Some(open) if open.probe == Some(of) => {
+                open.tries += 1;
+                (open.until, open.probe) = (at.0 + wait(open.tries), None);
+            }
+            Some(_) => {}
+            None if fault == Fault::Connection || self.failed.len() >= CONVERSATIONS => {
+                self.open = Some(Open { until: at.0 + wait(0), tries: 0, probe: None });
+            }
+            None => {}
+        }
+    }
+
+    /// The receiver asks for a pause.
+    pub(super) fn pause(&mut self, until: Instant) {
+        self.paused = Some(self.paused.map_or(until, |paused| paused.max(until)));
+    }
+
+    /// Whether there was nothing but failures for so long that the endpoint is given up.
+    pub(super) fn is_hopeless(&self, after: Duration, now: Time) -> bool {
+        self.failures >= ATTEMPTS && self.failing_since.is_some_and(|since| now.since(since) >= after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Position;
+
+    const RETRIES: [Duration; 2] = [Duration::from_secs(5), Duration::from_secs(60)];
+
+    fn of(number: u128) -> (Option<ReplayId>, Key) {
+        (None, (ConversationId::known(uuid::Uuid::from_u128(number)), Position::START))
+    }
+
+    fn at(now: Instant, seconds: u64) -> (Instant, Time) {
+        let time: Time = "2026-11-24T13:10:00Z".parse().expect("a time");
+        (now + Duration::from_secs(seconds), time.plus(Duration::from_secs(seconds)))
+    }
+
+    #[test]
+    fn a_lost_connection_opens_it_at_once_and_only_the_probe_makes_the_wait_longer() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        breaker.failed(of(1), Fault::Connection, &RETRIES, at(now, 0));
+        breaker.failed(of(2), Fault::Connection, &RETRIES, at(now, 1));
+        assert_eq!(breaker.permit(now), Permit::Nothing(now + RETRIES[0]));
+        assert_eq!(breaker.permit(now + RETRIES[0]), Permit::Probe);
+        breaker.probes(of(1).0, of(1).1);
+        breaker.failed(of(1), Fault::Server, &RETRIES, at(now, 10));
+        assert_eq!(breaker.permit(at(now, 69).0), Permit::Nothing(at(now, 70).0));
+        assert!(breaker.succeeded() && breaker.permit(now) == Permit::All && breaker.failures == 0);
+    }
+
+    #[test]
+    fn one_conversation_that_fails_opens_nothing_and_ten_do() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        for _ in 0..50 {
+            breaker.failed(of(1), Fault::Server, &RETRIES, at(now, 0));
+        }
+        for number in 0..50 {
+            breaker.failed(of(number), Fault::Refused, &RETRIES, at(now, 0));
+        }
+        assert!(!breaker.is_open());
+        for number in 1..=CONVERSATIONS as u128 {
+            assert!(!breaker.is_open(), "{number}");
+            breaker.failed(of(number), Fault::Server, &RETRIES, at(now, 0));
+        }
+        assert!(breaker.is_open());
+    }
+
+    #[test]
+    fn an_endpoint_is_hopeless_after_days_of_failures_alone() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        let days = Duration::from_secs(3 * 86_400);
+        for _ in 0..9 {
+            breaker.failed(of(1), Fault::Refused, &RETRIES, at(now, 0));
+        }
+        assert!(!breaker.is_hopeless(days, at(now, 3 * 86_400).1), "too few attempts");
+        breaker.failed(of(1), Fault::Refused, &RETRIES, at(now, 1));
+        assert!(!breaker.is_hopeless(days, at(now, 3 * 86_400 - 1).1));
+        assert!(breaker.is_hopeless(days, at(now, 3 * 86_400).1));
+        breaker.succeeded();
+        assert!(!breaker.is_hopeless(days, at(now, 9 * 86_400).1));
+    }
+
+    #[test]
+    fn a_pause_that_the_receiver_asks_for_holds_for_all() {
+        let (mut breaker, now) = (Breaker::default(), Instant::now());
+        breaker.pause(at(now, 9).0);
+        breaker.pause(at(now, 3).0);
+        breaker.succeeded();
+        assert_eq!(breaker.permit(at(now, 8).0), Permit::Nothing(at(now, 9).0));
+        assert_eq!(breaker.permit(at(now, 9).0), Permit::All);
+    }
+}

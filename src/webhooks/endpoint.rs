@@ -1,0 +1,305 @@
+//! An endpoint: how its settings are checked, and what a delivery needs of it.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{
+    credentials::{MasterKey, SignatureKind, WebhookSecret},
+    domain::{ConversationId, Event, Lane, Time, UserId, WebhookId},
+    hooks::StoredEndpoint,
+    outbound::{BadTarget, Schemes, Target, is_header},
+    webhooks::told::Told,
+};
+
+/// The most headers of an endpoint.
+pub(crate) const MAX_HEADERS: usize = 10;
+/// The most bytes of the value of a header.
+const VALUE: usize = 1_024;
+/// The most bytes of a description.
+const DESCRIPTION: usize = 256;
+
+/// Names of headers that belong to the connection, or are ours.
+const RESERVED: [&str; 20] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "user-agent",
+    "via",
+];
+
+/// The settings of an endpoint, as a caller gives them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Shape {
+    /// Where events are sent.
+    pub url: Option<String>,
+    /// The types of events.
+    pub types: Option<Vec<String>>,
+    /// The lanes of events; none for all.
+    pub lanes: Option<Vec<String>>,
+    /// The conversations of events; none for all.
+    pub conversations: Option<Vec<ConversationId>>,
+    /// The service accounts that cause the events; none for all accounts.
+    pub services: Option<Vec<UserId>>,
+    /// Whether events of a conversation wait for one another.
+    pub is_ordered: Option<bool>,
+    /// Whether data are left out.
+    pub is_thin: Option<bool>,
+    /// The requests at once.
+    pub concurrency: Option<u16>,
+    /// The headers to send.
+    pub headers: Option<Vec<(String, String)>>,
+    /// What people write about the endpoint.
+    pub description: Option<String>,
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, Error)]
+pub(crate) enum BadEndpoint {
+    /// The URL is none that may be asked.
+    #[error(transparent)]
+    Url(#[from] BadTarget),
+    /// There is no such type of events.
+    #[error("there is no such type of events: see the AsyncAPI document, or write `*` for all")]
+    Type(usize),
+    /// There is no such lane.
+    #[error("there is no such lane: the lanes are roster, timeline, receipts and control")]
+    Lane(usize),
+    /// The header belongs to the connection or to Verbatim, comes twice, or its value is no text.
+    #[error(
+        "this header cannot be sent: choose another name, and a value of at most {VALUE} visible ASCII characters"
+    )]
+    Header(String),
+    /// The number is too small or too large.
+    #[error("1 to 64 requests at once are accepted")]
+    Concurrency,
+    /// The text is too long.
+    #[error("a description has at most {DESCRIPTION} bytes")]
+    Description,
+    /// There are no types.
+    #[error("name at least one type of events, or `*` for all")]
+    NoTypes,
+}
+
+impl Shape {
+    /// Checks all that is given.
+    pub(super) fn check(&self, schemes: Schemes) -> Result<Option<Target>, BadEndpoint> {
+        let parse = |url: &String| Target::parse_with(url, schemes == Schemes::HttpToo);
+        let target = self.url.as_ref().map(parse).transpose()?;
+        if let Some(types) = &self.types {
+            if types.is_empty() {
+                return Err(BadEndpoint::NoTypes);
+            }
+            let known = Event::types();
+            let is_known = |word: &String| word == "*" || known.iter().any(|kind| kind.word == word);
+            if let Some(at) = types.iter().position(|word| !is_known(word)) {
+                return Err(BadEndpoint::Type(at));
+            }
+        }
+        let is_lane = |word: &String| Lane::DURABLE.iter().any(|lane| lane.word() == word);
+        if let Some(at) = self.lanes.iter().flatten().position(|word| !is_lane(word)) {
+            return Err(BadEndpoint::Lane(at));
+        }
+        let mut names = HashSet::new();
+        for (name, value) in self.headers.iter().flatten() {
+            let lower = name.to_ascii_lowercase();
+            let is_ours = ["webhook-", "verbatim-"].iter().any(|prefix| lower.starts_with(prefix));
+            let is_text = value.len() <= VALUE && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            let is_good = !is_ours && !RESERVED.contains(&&*lower) && is_text && is_header(name, value);
+            if !is_good || !names.insert(lower) {
+                return Err(BadEndpoint::Header(name.clone()));
+            }
+        }
+        if self.concurrency.is_some_and(|number| !(1..=64).contains(&number)) {
+            return Err(BadEndpoint::Concurrency);
+        }
+        if self.description.as_ref().is_some_and(|text| text.len() > DESCRIPTION) {
+            return Err(BadEndpoint::Description);
+        }
+        Ok(target)
+    }
+
+    /// Puts what is given into an endpoint. Returns the names of the fields that differ now.
+    pub(super) fn put_into(self, endpoint: &mut StoredEndpoint, master: &MasterKey) -> Vec<String> {
+        let mut changed = Vec::new();
+        let Self { url, types, lanes, conversations, services, is_ordered, is_thin, concurrency, .. } = self;
+        put(&mut changed, "url", &mut endpoint.url, url);
+        put(&mut changed, "types", &mut endpoint.types, types);
+        put(&mut changed, "lanes", &mut endpoint.lanes, lanes);
+        put(&mut changed, "conversations", &mut endpoint.conversations, conversations);
+        put(&mut changed, "services", &mut endpoint.services, services);
+        put(&mut changed, "order", &mut endpoint.is_ordered, is_ordered);
+        put(&mut changed, "thin", &mut endpoint.is_thin, is_thin);
+        put(&mut changed, "concurrency", &mut endpoint.concurrency, concurrency);
+        put(&mut changed, "description", &mut endpoint.description, self.description);
+        if let Some(headers) = self.headers {
+            let names = headers.iter().map(|(name, _)| name.clone()).collect();
+            endpoint.headers = seal_headers(endpoint.id, headers, master);
+            endpoint.header_names = names;
+            changed.push("headers".to_owned());
+        }
+        changed
+    }
+}
+
+fn put<T: PartialEq>(changed: &mut Vec<String>, name: &str, field: &mut T, new: Option<T>) {
+    if let Some(new) = new.filter(|new| new != field) {
+        *field = new;
+        changed.push(name.to_owned());
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Headers(Vec<(String, String)>);
+
+fn seal_headers(id: WebhookId, headers: Vec<(String, String)>, master: &MasterKey) -> Vec<u8> {
+    let text = serde_json::to_vec(&Headers(headers)).expect("texts are JSON");
+    master.seal(&format!("webhook headers {id}"), &text)
+}
+
+/// Seals a secret of an endpoint.
+pub(super) fn seal_secret(id: WebhookId, secret: &WebhookSecret, master: &MasterKey) -> Vec<u8> {
+    master.seal(&format!("webhook secret {id}"), secret.bytes())
+}
+
+fn open_secret(
+    id: WebhookId,
+    kind: SignatureKind,
+    sealed: &[u8],
+    master: &MasterKey,
+) -> Option<WebhookSecret> {
+    WebhookSecret::known(kind, &master.open(&format!("webhook secret {id}"), sealed).ok()?)
+}
+
+/// What a delivery needs of an endpoint.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) id: WebhookId,
+    pub(super) target: Target,
+    types: Option<HashSet<String>>,
+    lanes: Option<HashSet<String>>,
+    conversations: Option<HashSet<ConversationId>>,
+    services: Option<HashSet<UserId>>,
+    pub(super) is_ordered: bool,
+    pub(super) is_thin: bool,
+    pub(super) concurrency: usize,
+    pub(super) headers: Vec<(String, String)>,
+    secret: WebhookSecret,
+    old_secret: Option<(WebhookSecret, Time)>,
+}
+
+impl Endpoint {
+    /// Opens what is sealed; `None` if the master key is another one than the one that has sealed it.
+    pub(super) fn open(stored: &StoredEndpoint, schemes: Schemes, master: &MasterKey) -> Option<Self> {
+        let id = stored.id;
+        let kind = SignatureKind::named(&stored.signature)?;
+        let headers = master.open(&format!("webhook headers {id}"), &stored.headers).ok()?;
+        let Headers(headers) = serde_json::from_slice(&headers).ok()?;
+        let old_secret = match &stored.old_secret {
+            Some((sealed, until)) => Some((open_secret(id, kind, sealed, master)?, *until)),
+            None => None,
+        };
+        let some = |words: &Vec<String>| (!words.is_empty()).then(|| words.iter().cloned().collect());
+        let is_all = stored.types.iter().any(|word| word == "*");
+        Some(Self {
+            id,
+            target: Target::parse_with(&stored.url, schemes == Schemes::HttpToo).ok()?,
+            types: (!is_all).then(|| stored.types.iter().cloned().collect()),
+            lanes: some(&stored.lanes),
+            conversations: (!stored.conversations.is_empty())
+                .then(|| stored.conversations.iter().copied().collect()),
+            services: (!stored.services.is_empty()).then(|| stored.services.iter().copied().collect()),
+            is_ordered: stored.is_ordered,
+            is_thin: stored.is_thin,
+            concurrency: stored.concurrency.into(),
+            headers,
+            secret: open_secret(id, kind, &stored.secret, master)?,
+            old_secret,
+        })
+    }
+
+    /// Whether an event is one that the endpoint wants.
+    pub(super) fn wants(&self, told: &Told) -> bool {
+        let recorded = &told.recorded;
+        let is_in = |words: &Option<HashSet<String>>, word: &str| {
+            words.as_ref().is_none_or(|words| words.contains(word))
+        };
+        is_in(&self.types, &recorded.word)
+            && is_in(&self.lanes, recorded.lane.word())
+            && self.conversations.as_ref().is_none_or(|ids| ids.contains(&recorded.conversation))
+            && self.services.as_ref().is_none_or(|ids| {
+                ids.contains(&recorded.actor) || recorded.via.is_some_and(|via| ids.contains(&via))
+            })
+    }
+
+    /// The signatures of a request: by the secret, and by the one before it while that counts.
+    pub(super) fn sign(&self, id: &str, now: Time, body: &[u8]) -> String {
+        let seconds = now.unix_seconds();
+        let new = self.secret.sign(id, seconds, body);
+        match &self.old_secret {
+            Some((old, until)) if *until > now => format!("{new} {}", old.sign(id, seconds, body)),
+            _ => new,
+        }
+    }
+
+    /// The public key, if a key pair signs.
+    pub(super) fn public_key(&self) -> Option<String> {
+        self.secret.public_key()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(shape: Shape) -> String {
+        format!("{:?}", shape.check(Schemes::Https).expect_err("it is refused"))
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_refused_where_they_stand() {
+        let words = |words: &[&str]| Some(words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>());
+        let http = Shape { url: Some("http://x.example/".into()), ..Shape::default() };
+        assert_eq!(refused(http.clone()), "Url(Scheme)");
+        assert!(http.check(Schemes::HttpToo).is_ok());
+        assert_eq!(refused(Shape { types: words(&["*", "message.sang"]), ..Shape::default() }), "Type(1)");
+        assert_eq!(refused(Shape { types: words(&[]), ..Shape::default() }), "NoTypes");
+        assert_eq!(refused(Shape { lanes: words(&["presence"]), ..Shape::default() }), "Lane(0)");
+        assert_eq!(refused(Shape { concurrency: Some(0), ..Shape::default() }), "Concurrency");
+        assert_eq!(refused(Shape { concurrency: Some(65), ..Shape::default() }), "Concurrency");
+        for (name, value) in [
+            ("Connection", "x"),
+            ("HOST", "x"),
+            ("webhook-id", "x"),
+            ("Verbatim-Attempt", "x"),
+            ("content-type", "x"),
+            ("a b", "x"),
+            ("", "x"),
+            ("x", "a\r\nb: c"),
+            ("x", "é"),
+        ] {
+            let headers = Some(vec![(name.to_owned(), value.to_owned())]);
+            assert!(refused(Shape { headers, ..Shape::default() }).starts_with("Header"), "{name}: {value}");
+        }
+        let twice = Some(vec![("a".to_owned(), "1".to_owned()), ("A".to_owned(), "2".to_owned())]);
+        assert!(refused(Shape { headers: twice, ..Shape::default() }).starts_with("Header"));
+        let headers = Some(vec![("Authorization".to_owned(), "Bearer x".to_owned())]);
+        assert!(Shape { headers, ..Shape::default() }.check(Schemes::Https).is_ok());
+    }
+}

@@ -1,0 +1,354 @@
+//! Which endpoints this node owns: claiming those that no node has, renewing the claims, and starting and ending owners.
+
+use std::{
+    collections::{HashMap, HashSet},
+    panic::resume_unwind,
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    task::{Id, JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    domain::WebhookId,
+    hooks::{
+        Overview, Progress, deliveries,
+        endpoints::{self, REASONS},
+        progress,
+    },
+    log::{CLAIM, Claim, Claims, Log, NodeId, Unavailable},
+    supervise::Supervisor,
+    telemetry::METRICS,
+    webhooks::{
+        endpoint::Endpoint,
+        owner::{End, Owner, Shared, Word},
+        ring::Ring,
+        sender::Sender,
+    },
+};
+
+/// How often the keeper looks.
+const LOOK: Duration = Duration::from_secs(1);
+/// How often a claim is renewed.
+const RENEW: Duration = Duration::from_secs(3);
+/// A claim whose renewal began so long ago is believed to be over, well before another node can have it.
+const OVER: Duration = Duration::from_secs(CLAIM.as_secs() - 2);
+/// How long a server may take for an answer.
+const ANSWER: Duration = Duration::from_secs(3);
+/// The most endpoints that are claimed or renewed side by side.
+const AT_ONCE: usize = 16;
+/// How long owners may take to end.
+const FINISH: Duration = Duration::from_secs(4);
+/// How often parked events are counted, in looks.
+const COUNT: u32 = 10;
+
+/// What the keeper needs.
+pub(crate) struct Needs {
+    /// The log.
+    pub log: Log,
+    /// Postgres.
+    pub pool: PgPool,
+    /// The client and the settings.
+    pub sender: Sender,
+}
+
+/// The keeper of this node, while it runs.
+pub(crate) struct Keeper {
+    has_ended: watch::Receiver<bool>,
+}
+
+struct Owned {
+    claim: Claim,
+    /// When the last renewal that succeeded began.
+    renewed: Instant,
+    word: watch::Sender<Word>,
+    task: Id,
+}
+
+struct Keeping {
+    shared: Shared,
+    node: NodeId,
+    claims: Option<Claims>,
+    owned: HashMap<WebhookId, Owned>,
+    owners: JoinSet<(WebhookId, End)>,
+    reads: bool,
+    tasks: Supervisor,
+    looks: u32,
+    has_warned: bool,
+}
+
+impl Keeper {
+    /// Keeps endpoints until `stop` is cancelled.
+    pub(crate) fn start(needs: Needs, tasks: &Supervisor, stop: CancellationToken) -> Self {
+        let (ending, has_ended) = watch::channel(false);
+        let Needs { log, pool, sender } = needs;
+        let ring = Ring::new(log.layout().streams);
+        let keeping = Keeping {
+            shared: Shared { sender, log, pool, ring },
+            node: NodeId::new(),
+            claims: None,
+            owned: HashMap::new(),
+            owners: JoinSet::new(),
+            reads: false,
+            tasks: tasks.clone(),
+            looks: 0,
+            has_warned: false,
+        };
+        tasks.spawn("webhooks", async move {
+            keeping.run(&stop).await;
+            ending.send_replace(true);
+            // The process stops, and ends its tasks.
+            std::future::pending::<()>().await;
+        });
+        Self { has_ended }
+    }
+
+    /// Waits until the owners have written their progress, and other nodes may take over.
+    pub(crate) async fn ended(&mut self) {
+        let _ = self.has_ended.wait_for(|ended| *ended).await;
+    }
+}
+
+/// Claims an endpoint; with the time at which that began.
+async fn take(claims: Claims, node: NodeId, id: WebhookId) -> Option<(Instant, Claim)> {
+    let begun = Instant::now();
+    let taken = timeout(ANSWER, claims.take(id, &node)).await.ok()?.ok()?;
+    taken.map(|claim| (begun, claim))
+}
+
+async fn renew(
+    claims: Claims,
+    node: NodeId,
+    claim: Claim,
+) -> (WebhookId, Instant, Result<Option<Claim>, ()>) {
+    let begun = Instant::now();
+    let renewed = timeout(ANSWER, claims.renew(claim, &node)).await;
+    (claim.webhook, begun, renewed.map_err(drop).and_then(|renewed| renewed.map_err(drop)))
+}
+
+/// A claim that cannot be given back is over by itself soon.
+async fn give_back(claims: Claims, claim: Claim) {
+    let _ = timeout(ANSWER, claims.give_back(claim)).await;
+}
+
+/// Puts cursors back to the end of their streams: the log may have been restored from an older copy, and events are not to
+/// be passed over until it has grown over the old end. `false` if the log does not answer.
+async fn put_back(log: &Log, id: WebhookId, progress: &mut Progress) -> bool {
+    for cursor in &mut progress.cursors {
+        if cursor.stream >= log.layout().streams {
+            continue;
+        }
+        let Ok(Ok(end)) = timeout(ANSWER, log.last(cursor.stream)).await else { return false };
+        if cursor.position > end {
+            tracing::warn!(
+                webhook = %id, stream = cursor.stream, cursor = %cursor.position, %end,
+                "the cursor of a webhook was behind the end of the log, which has lost events; put it back to the end"
+            );
+            cursor.position = end;
+        }
+    }
+    true
+}
+
+impl Keeping {
+    async fn run(mut self, stop: &CancellationToken) {
+        let mut look = interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut renew = interval(RENEW);
+        renew.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(ended) = self.owners.join_next_with_id() => self.has_ended(ended).await,
+                // Renewing comes before looking: the look may wait for Postgres.
+                _ = renew.tick() => self.renew().await,
+                _ = look.tick() => self.look().await,
+            }
+        }
+        for owned in self.owned.values() {
+            owned.word.send_modify(|word| word.is_over = true);
+        }
+        let ending = async { while self.owners.join_next().await.is_some() {} };
+        let _ = timeout(FINISH, ending).await;
+        let claims: Vec<Claim> = self.owned.values().map(|owned| owned.claim).collect();
+        self.give_back(claims).await;
+    }
+
+    async fn give_back(&self, given: Vec<Claim>) {
+        let Some(claims) = &self.claims else { return };
+        let asks: Vec<_> = given.into_iter().map(|claim| give_back(claims.clone(), claim)).collect();
+        stream::iter(asks).buffer_unordered(AT_ONCE).collect::<()>().await;
+    }
+
+    async fn look(&mut self) {
+        self.looks = self.looks.wrapping_add(1);
+        let all = match timeout(ANSWER, endpoints::overview(&self.shared.pool)).await {
+            Ok(Ok(all)) => all,
+            failed => {
+                tracing::debug!(?failed, "the webhooks cannot be read yet");
+                return;
+            }
+        };
+        if self.looks % COUNT == 1
+            && let Ok(Ok(parked)) = timeout(ANSWER, deliveries::parked(&self.shared.pool)).await
+        {
+            METRICS.webhook_parked.set(parked.iter().map(|(_, count)| count).sum());
+        }
+        for reason in REASONS {
+            let count = all.iter().filter(|seen| seen.disabled == Some(reason)).count();
+            METRICS.webhook_disabled.get_or_create(&[("reason", reason)]).set(count as i64);
+        }
+        METRICS.webhooks_owned.set(self.owned.len() as i64);
+        let wanted: HashMap<WebhookId, &Overview> =
+            all.iter().filter(|seen| seen.disabled.is_none()).map(|seen| (seen.id, seen)).collect();
+        for (id, owned) in &self.owned {
+            let seen = wanted.get(id);
+            let word = Word { version: seen.map_or(0, |seen| seen.version), is_over: seen.is_none() };
+            owned.word.send_if_modified(|now| std::mem::replace(now, word) != word);
+        }
+        let free: Vec<WebhookId> = wanted.keys().copied().filter(|id| !self.owned.contains_key(id)).collect();
+        if !free.is_empty() {
+            self.claim(free).await;
+        }
+    }
+
+    /// Claims endpoints that no node has.
+    async fn claim(&mut self, mut free: Vec<WebhookId>) {
+        if self.shared.sender.master.is_none() {
+            if !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!(
+                    webhooks = free.len(),
+                    "could not send events to webhooks: VERBATIM_MASTER_KEY_FILE is not set, and their secrets are \
+                     sealed by that key"
+                );
+            }
+            return;
+        }
+        let asked = async {
+            let claims = match &self.claims {
+                Some(claims) => claims.clone(),
+                None => self.shared.log.claims().await?,
+            };
+            let claimed = claims.claimed().await?;
+            Ok::<_, Unavailable>((claims, claimed))
+        };
+        let (claims, claimed): (Claims, HashSet<WebhookId>) = match timeout(ANSWER, asked).await {
+            Ok(Ok(known)) => known,
+            failed => {
+                // The bucket is in the memory of the servers, so it may have to be made anew.
+                self.claims = None;
+                let error = format!("{:?}", failed.map(|asked| asked.map(drop)));
+                tracing::debug!(error, "webhooks cannot be claimed yet");
+                return;
+            }
+        };
+        self.claims = Some(claims.clone());
+        free.retain(|id| !claimed.contains(id));
+        let asks: Vec<_> = free.into_iter().map(|id| take(claims.clone(), self.node.clone(), id)).collect();
+        let taken: Vec<Option<(Instant, Claim)>> =
+            stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+        for (begun, claim) in taken.into_iter().flatten() {
+            self.own(begun, claim).await;
+        }
+    }
+
+    /// Takes over an endpoint that this node has claimed, and starts its owner.
+    async fn own(&mut self, renewed: Instant, claim: Claim) {
+        let id = claim.webhook;
+        let Shared { pool, sender, .. } = &self.shared;
+        let Some(master) = sender.master.clone() else { return };
+        let taking = async {
+            let Some(stored) = endpoints::take(pool, id).await? else { return Ok(None) };
+            // The progress is read behind the taking: what an earlier owner writes from here on is refused.
+            let progress = progress::load(pool, id).await?;
+            Ok::<_, sqlx::Error>(Some((stored, progress)))
+        };
+        let taken = match timeout(ANSWER, taking).await {
+            Ok(Ok(Some(taken))) => Some(taken),
+            Ok(Ok(None)) | Err(_) => None,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, webhook = %id, "could not take over a webhook; retrying");
+                None
+            }
+        };
+        let Some((stored, mut progress)) = taken else { return self.give_back(vec![claim]).await };
+        if !put_back(&self.shared.log, id, &mut progress).await {
+            return self.give_back(vec![claim]).await;
+        }
+        let Some(endpoint) = Endpoint::open(&stored, sender.schemes, &master) else {
+            if !std::mem::replace(&mut self.has_warned, true) {
+                tracing::warn!(
+                    webhook = %id,
+                    "could not read the secret of a webhook: it was sealed by another key than the one in \
+                     VERBATIM_MASTER_KEY_FILE, or its URL is not allowed any more"
+                );
+            }
+            // The claim stays with this node until it is over, so that the nodes do not try all the time.
+            return;
+        };
+        self.start_reading();
+        let (word, heard) = watch::channel(Word { version: stored.version, is_over: false });
+        let owner = Owner::new(self.shared.clone(), &stored, endpoint, progress);
+        let task = self.owners.spawn(async move { (id, owner.run(heard).await) }).id();
+        tracing::debug!(webhook = %id, fence = stored.fence, "this node sends the events of a webhook");
+        self.owned.insert(id, Owned { claim, renewed, word, task });
+    }
+
+    /// The streams are read for webhooks from the first one on that this node owns.
+    fn start_reading(&mut self) {
+        if !std::mem::replace(&mut self.reads, true) {
+            for stream in 0..self.shared.log.layout().streams {
+                let Shared { ring, log, .. } = self.shared.clone();
+                self.tasks.spawn("webhook reader", ring.read(log, stream));
+            }
+        }
+    }
+
+    async fn renew(&mut self) {
+        let Some(claims) = self.claims.clone() else { return };
+        let asks: Vec<_> =
+            self.owned.values().map(|owned| renew(claims.clone(), self.node.clone(), owned.claim)).collect();
+        let renewed: Vec<(WebhookId, Instant, Result<Option<Claim>, ()>)> =
+            stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+        let mut lost = Vec::new();
+        for (id, begun, renewed) in renewed {
+            let Some(owned) = self.owned.get_mut(&id) else { continue };
+            match renewed {
+                Ok(Some(claim)) => (owned.claim, owned.renewed) = (claim, begun),
+                Ok(None) => lost.push(id),
+                Err(()) if owned.renewed.elapsed() > OVER => lost.push(id),
+                Err(()) => {}
+            }
+        }
+        for id in lost {
+            tracing::warn!(webhook = %id, "lost the claim on a webhook; another node, or this one, takes it over");
+            if let Some(owned) = self.owned.remove(&id) {
+                owned.word.send_modify(|word| word.is_over = true);
+            }
+        }
+    }
+
+    async fn has_ended(&mut self, ended: Result<(Id, (WebhookId, End)), JoinError>) {
+        let (task, (id, end)) = match ended {
+            Ok(ended) => ended,
+            Err(error) if error.is_panic() => resume_unwind(error.into_panic()),
+            Err(_) => return,
+        };
+        // The endpoint may have another owner by now.
+        if self.owned.get(&id).is_none_or(|owned| owned.task != task) {
+            return;
+        }
+        let Some(owned) = self.owned.remove(&id) else { return };
+        match end {
+            // The claim is still ours: the endpoint has changed, or another node has taken it over in between.
+            End::NotOurs if owned.renewed.elapsed() < OVER => self.own(owned.renewed, owned.claim).await,
+            _ => self.give_back(vec![owned.claim]).await,
+        }
+    }
+}

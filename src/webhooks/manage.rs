@@ -1,0 +1,364 @@
+//! What operators do with webhooks: adding, changing, testing, replaying, and looking at them.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use serde_json::json;
+use sqlx::PgPool;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use crate::{
+    accounts::{By, Stamp},
+    credentials::{MasterKey, SignatureKind, WebhookSecret},
+    domain::{ConversationId, EventId, Position, ReplayId, Time, WebhookId},
+    hooks::{
+        Delivery, DeliveryState, Figures, HookError, StoredEndpoint, Wanted, deliveries, endpoints,
+        figures::figures, replays,
+    },
+    log::Log,
+    outbound::Target,
+    webhooks::{
+        endpoint::{Endpoint, Shape, seal_secret},
+        not_done::WebhookError,
+        request::{Outcome, Request, deliver},
+        sender::Sender,
+    },
+};
+
+/// How long a replaced secret signs beside the new one, unless the request says otherwise.
+pub(crate) const ROTATION: Duration = Duration::from_secs(86_400);
+/// The longest time for which both sign.
+pub(crate) const MAX_ROTATION: Duration = Duration::from_secs(604_800);
+/// The requests at once of an endpoint, unless its settings say otherwise.
+const CONCURRENCY: u16 = 16;
+/// The most tests of endpoints that this node sends at once.
+const TESTS: usize = 4;
+
+/// The webhooks of this installation, as operators see them. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Webhooks {
+    pool: PgPool,
+    log: Log,
+    sender: Sender,
+    tests: Arc<Semaphore>,
+}
+
+/// Where events begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// With the next event.
+    Now,
+    /// With the first event of the log.
+    Start,
+    /// With the first event that was stored since a time.
+    Time(Time),
+    /// With an event of a conversation, or of a log that has one stream.
+    Position(Position),
+    /// With an event of each named stream, and with the next event of the others.
+    Streams(BTreeMap<usize, Position>),
+}
+
+/// The events of a replay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Range {
+    /// Those from a point on, up to a point: of all conversations or of one.
+    Log { from: Since, conversation: Option<ConversationId>, until: Option<Since> },
+    /// Those of deliveries.
+    Deliveries(Vec<i64>),
+    /// Those that are parked.
+    Parked,
+}
+
+/// An endpoint that was added, or whose secret was replaced.
+pub(crate) struct Added {
+    /// The endpoint.
+    pub seen: Seen,
+    /// Its secret, which is shown this once; `None` if a key pair signs.
+    pub secret: Option<Zeroizing<String>>,
+}
+
+/// An endpoint as operators see it.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    /// The settings.
+    pub stored: StoredEndpoint,
+    /// The key by which signatures are checked, if a key pair signs and the master key is there.
+    pub public_key: Option<String>,
+    /// The figures.
+    pub figures: Figures,
+    /// The events that were stored and that it has still to get or to pass over.
+    pub lag_events: u64,
+}
+
+/// A replay that was begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Replayed {
+    /// The id, as the header `verbatim-replay` has it.
+    pub id: ReplayId,
+    /// The number of events, where it is known.
+    pub events: Option<u64>,
+}
+
+/// The result of a test.
+pub(crate) type Tested = Outcome;
+
+impl Webhooks {
+    /// The webhooks of an installation.
+    pub(crate) fn new(pool: PgPool, log: Log, sender: Sender) -> Self {
+        Self { pool, log, sender, tests: Arc::new(Semaphore::new(TESTS)) }
+    }
+
+    fn master(&self) -> Result<&MasterKey, WebhookError> {
+        self.sender.master.as_deref().ok_or(WebhookError::NotConfigured)
+    }
+
+    fn stamp(&self, by: By) -> Stamp {
+        Stamp::now(&self.sender.clock, by)
+    }
+
+    /// The host is asked for now, so that a mistake shows here and not in the delivery log. Each delivery judges again.
+    async fn judge(&self, target: &Target) -> Result<(), WebhookError> {
+        self.sender.outbound.judge(target).await.map_err(|_| WebhookError::Address)
+    }
+
+    /// Adds an endpoint.
+    pub(crate) async fn add(
+        &self,
+        shape: Shape,
+        kind: SignatureKind,
+        from: Since,
+        by: By,
+    ) -> Result<Added, WebhookError> {
+        let master = self.master()?;
+        let target = shape.check(self.sender.schemes)?;
+        if let Some(target) = &target {
+            self.judge(target).await?;
+        }
+        let cursors = self.cursors(&from).await?;
+        let (id, stamp) = (self.sender.clock.id(WebhookId::known), self.stamp(by));
+        let secret = WebhookSecret::draw(kind);
+        let mut new = StoredEndpoint {
+            id,
+            url: String::new(),
+            types: Vec::new(),
+            lanes: Vec::new(),
+            conversations: Vec::new(),
+            services: Vec::new(),
+            is_ordered: true,
+            is_thin: false,
+            concurrency: CONCURRENCY,
+            signature: kind.word().to_owned(),
+            description: String::new(),
+            secret: seal_secret(id, &secret, master),
+            old_secret: None,
+            headers: Vec::new(),
+            header_names: Vec::new(),
+            created_at: stamp.at,
+            disabled: None,
+            failing_since: None,
+            failures: 0,
+            fence: 0,
+            version: 0,
+        };
+        let headers = Some(shape.headers.clone().unwrap_or_default());
+        Shape { headers, ..shape }.put_into(&mut new, master);
+        endpoints::add(&self.pool, &new, &cursors, stamp).await?;
+        Ok(Added { seen: self.seen(vec![new]).await?.remove(0), secret: secret.text() })
+    }
+
+    /// Changes the settings of an endpoint.
+    pub(crate) async fn change(&self, id: WebhookId, shape: Shape, by: By) -> Result<Seen, WebhookError> {
+        let master = self.master()?;
+        if let Some(target) = shape.check(self.sender.schemes)? {
+            self.judge(&target).await?;
+        }
+        let put = |endpoint: &mut StoredEndpoint| shape.put_into(endpoint, master);
+        let changed = endpoints::change(&self.pool, id, put, self.stamp(by)).await?;
+        self.one(changed).await
+    }
+
+    /// Replaces the secret. Both sign until the overlap is over.
+    pub(crate) async fn rotate(
+        &self,
+        id: WebhookId,
+        overlap: Duration,
+        by: By,
+    ) -> Result<Added, WebhookError> {
+        let master = self.master()?;
+        let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
+        let kind = SignatureKind::named(&stored.signature).unwrap_or(SignatureKind::V1);
+        let (secret, stamp) = (WebhookSecret::draw(kind), self.stamp(by));
+        let sealed = seal_secret(id, &secret, master);
+        let rotated = endpoints::rotate(&self.pool, id, sealed, stamp.at.plus(overlap), stamp).await?;
+        Ok(Added { seen: self.one(rotated).await?, secret: secret.text() })
+    }
+
+    /// The endpoint of this id.
+    pub(crate) async fn find(&self, id: WebhookId) -> Result<Seen, WebhookError> {
+        let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
+        self.one(stored).await
+    }
+
+    /// The endpoints, the latest first, from behind the one that `after` names.
+    pub(crate) async fn list(&self, after: Option<WebhookId>, limit: i64) -> Result<Vec<Seen>, WebhookError> {
+        self.seen(endpoints::list(&self.pool, after, limit).await?).await
+    }
+
+    async fn one(&self, stored: StoredEndpoint) -> Result<Seen, WebhookError> {
+        Ok(self.seen(vec![stored]).await?.remove(0))
+    }
+
+    async fn seen(&self, stored: Vec<StoredEndpoint>) -> Result<Vec<Seen>, WebhookError> {
+        let ids: Vec<_> = stored.iter().map(|stored| stored.id).collect();
+        let mut found = figures(&self.pool, &ids).await?;
+        let mut ends = Vec::new();
+        if !ids.is_empty() {
+            for stream in 0..self.log.layout().streams {
+                ends.push(self.log.last(stream).await?);
+            }
+        }
+        let seen = |stored: StoredEndpoint| {
+            let figures = found.remove(&stored.id).unwrap_or_default();
+            let missing = figures
+                .cursors
+                .iter()
+                .map(|(stream, at)| ends.get(*stream).map_or(0, |end| end.0.saturating_sub(at.0)));
+            Seen { lag_events: missing.sum(), public_key: self.public_key(&stored), stored, figures }
+        };
+        Ok(stored.into_iter().map(seen).collect())
+    }
+
+    fn public_key(&self, stored: &StoredEndpoint) -> Option<String> {
+        let master =
+            self.sender.master.as_deref().filter(|_| stored.signature == SignatureKind::V1a.word())?;
+        Endpoint::open(stored, self.sender.schemes, master)?.public_key()
+    }
+
+    /// Stops sending to an endpoint. It misses nothing: its cursor stays.
+    pub(crate) async fn disable(&self, id: WebhookId, by: By) -> Result<Seen, WebhookError> {
+        let disabled = endpoints::disable(&self.pool, id, "operator", None, self.stamp(by)).await?;
+        self.one(disabled).await
+    }
+
+    /// Sends to an endpoint again, from where it was or from the next event on. What waits for a retry is due at once.
+    pub(crate) async fn enable(
+        &self,
+        id: WebhookId,
+        is_from_now: bool,
+        by: By,
+    ) -> Result<Seen, WebhookError> {
+        let from = if is_from_now { Some(self.cursors(&Since::Now).await?) } else { None };
+        let enabled = endpoints::enable(&self.pool, id, from.as_deref(), self.stamp(by)).await?;
+        self.one(enabled).await
+    }
+
+    /// Removes an endpoint.
+    pub(crate) async fn remove(&self, id: WebhookId, by: By) -> Result<(), WebhookError> {
+        match endpoints::remove(&self.pool, id, self.stamp(by)).await? {
+            true => Ok(()),
+            false => Err(HookError::NotFound.into()),
+        }
+    }
+
+    /// Sends an event that means nothing to an endpoint, and tells how it answers.
+    pub(crate) async fn test(&self, id: WebhookId) -> Result<Tested, WebhookError> {
+        let master = self.master()?;
+        let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
+        let endpoint = Endpoint::open(&stored, self.sender.schemes, master).ok_or(WebhookError::Sealed)?;
+        let _place = self.tests.try_acquire().map_err(|_| WebhookError::Busy)?;
+        let (event, now) = (self.sender.clock.id(EventId::known), self.sender.clock.now());
+        let body = json!({
+            "specversion": "1.0", "id": event, "type": "verbatim.webhook.test.v1", "source": format!("/webhooks/{id}"),
+            "time": now, "datacontenttype": "application/json", "data": {},
+        });
+        let body = body.to_string().into();
+        let request = Request { id: event.to_string(), body, attempt: 1, replay: None, parked: 0 };
+        Ok(deliver(&self.sender, &endpoint, request).await)
+    }
+
+    /// The latest attempts of an endpoint, from behind the one that `before` names.
+    pub(crate) async fn deliveries(
+        &self,
+        id: WebhookId,
+        state: Option<DeliveryState>,
+        conversation: Option<ConversationId>,
+        before: Option<i64>,
+        limit: i64,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
+        Ok(deliveries::list(&self.pool, id, state, conversation, before, limit).await?)
+    }
+
+    /// Begins to send events again.
+    pub(crate) async fn replay(&self, id: WebhookId, range: Range) -> Result<Replayed, WebhookError> {
+        let wanted = match range {
+            Range::Deliveries(ids) => Wanted::Deliveries(ids),
+            Range::Parked => Wanted::Parked,
+            Range::Log { from, conversation: Some(conversation), until } => {
+                let stream = self.log.stream_of(conversation);
+                let end = self.log.last(stream).await?;
+                let after = self.before(stream, &from, end).await?;
+                let until = match until {
+                    Some(until) => self.upto(stream, &until, end).await?,
+                    None => end,
+                };
+                Wanted::Conversation(conversation, after, until)
+            }
+            Range::Log { from, conversation: None, until } => {
+                let mut streams = Vec::new();
+                for (stream, after) in self.cursors(&from).await? {
+                    let end = self.log.last(stream).await?;
+                    let until = match &until {
+                        Some(Since::Position(_)) if self.log.layout().streams > 1 => {
+                            return Err(WebhookError::NoStream);
+                        }
+                        Some(until) => self.upto(stream, until, end).await?,
+                        None => end,
+                    };
+                    streams.push((stream, after, until));
+                }
+                Wanted::Streams(streams)
+            }
+        };
+        let (replay, now) = (self.sender.clock.id(ReplayId::known), self.sender.clock.now());
+        let events = replays::begin(&self.pool, id, replay, &wanted, now).await?;
+        Ok(Replayed { id: replay, events })
+    }
+
+    /// The position before the first wanted event, of each stream.
+    async fn cursors(&self, from: &Since) -> Result<Vec<(usize, Position)>, WebhookError> {
+        let streams = self.log.layout().streams;
+        match from {
+            Since::Position(_) if streams > 1 => return Err(WebhookError::NoStream),
+            Since::Streams(map) if map.keys().any(|stream| *stream >= streams) => {
+                return Err(WebhookError::Stream(streams));
+            }
+            _ => {}
+        }
+        let mut cursors = Vec::with_capacity(streams);
+        for stream in 0..streams {
+            let end = self.log.last(stream).await?;
+            cursors.push((stream, self.before(stream, from, end).await?));
+        }
+        Ok(cursors)
+    }
+
+    async fn before(&self, stream: usize, from: &Since, end: Position) -> Result<Position, WebhookError> {
+        let before = |first: Position| Position(first.0.saturating_sub(1)).min(end);
+        Ok(match from {
+            Since::Now => end,
+            Since::Start => Position::START,
+            Since::Time(time) => self.log.before(stream, *time).await?,
+            Since::Position(first) => before(*first),
+            Since::Streams(map) => map.get(&stream).map_or(end, |first| before(*first)),
+        })
+    }
+
+    /// The last wanted position of a stream.
+    async fn upto(&self, stream: usize, until: &Since, end: Position) -> Result<Position, WebhookError> {
+        Ok(match until {
+            Since::Position(last) => (*last).min(end),
+            other => self.before(stream, other, end).await?,
+        })
+    }
+}

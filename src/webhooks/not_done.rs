@@ -1,0 +1,75 @@
+//! Why nothing was done with a webhook.
+
+use crate::{
+    hooks::{
+        HookError,
+        endpoints::MAX_ENDPOINTS,
+        replays::{MAX_REPLAYS, NotReplayed},
+    },
+    log::Unavailable,
+    webhooks::endpoint::BadEndpoint,
+};
+
+/// Why nothing was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WebhookError {
+    /// There is no master key.
+    #[error("webhooks need a key that seals their secrets: set VERBATIM_MASTER_KEY_FILE")]
+    NotConfigured,
+    /// The stored secret was sealed by another key.
+    #[error(
+        "the secret of this webhook was sealed by another key than the one in VERBATIM_MASTER_KEY_FILE: rotate it"
+    )]
+    Sealed,
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Bad(#[from] BadEndpoint),
+    /// The host has no address to which requests may go.
+    #[error(
+        "the host has no address to which events may be sent: check its name, and see VERBATIM_WEBHOOK_ALLOW for private networks"
+    )]
+    Address,
+    /// The position names no event without a conversation.
+    #[error("a position belongs to one stream: name a conversation_id, or a position for each stream")]
+    NoStream,
+    /// There is no such stream.
+    #[error("the log has {0} streams: number them from 0")]
+    Stream(usize),
+    /// As many tests are under way as may be.
+    #[error("too many webhooks are being tested: try again")]
+    Busy,
+    /// There is no such endpoint, or it has no such delivery.
+    #[error("there is no webhook, or no delivery, by this id")]
+    NotFound,
+    /// There are as many endpoints as there may be.
+    #[error("there are {} webhooks: remove one first", MAX_ENDPOINTS)]
+    TooMany,
+    /// The endpoint has as many replays under way as there may be.
+    #[error("the webhook has {} replays under way: wait for the end of one", MAX_REPLAYS)]
+    TooManyReplays,
+    /// The database did not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The log does not answer.
+    #[error(transparent)]
+    Log(#[from] Unavailable),
+}
+
+impl From<HookError> for WebhookError {
+    fn from(error: HookError) -> Self {
+        match error {
+            HookError::NotFound => Self::NotFound,
+            HookError::TooMany => Self::TooMany,
+            HookError::Database(outage) => Self::Database(outage),
+        }
+    }
+}
+
+impl From<NotReplayed> for WebhookError {
+    fn from(error: NotReplayed) -> Self {
+        match error {
+            NotReplayed::TooMany => Self::TooManyReplays,
+            NotReplayed::Hook(error) => error.into(),
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! One run over the log for an endpoint: the ordinary delivery, or a replay. Pure: what arrives, what is due, what is done.
+
+use std::collections::{BTreeMap, HashMap};
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::{ConversationId, Position, ReplayId, Time},
+    hooks::Held,
+    webhooks::{
+        endpoint::Endpoint,
+        lane::{Key, Lane},
+        teller::Batch,
+    },
+};
+
+/// The most lanes of a run. With so many, no more is read.
+const LANES: usize = 4_096;
+/// Of these, the most that are there only because of parked events.
+const NOTES: usize = 1_024;
+
+/// How far a stream was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Read {
+    pub(super) at: Position,
+    /// Where a replay ends.
+    pub(super) until: Option<Position>,
+    /// The stored cursor.
+    pub(super) saved: Position,
+}
+
+/// What is next in a lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Its next event is sent.
+    Send,
+    /// Its next events are read from the log: behind the first position, up to the second.
+    Fetch(Position, Position),
+}
+
+/// A run.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) id: Option<ReplayId>,
+    pub(super) streams: BTreeMap<usize, Read>,
+    pub(super) lanes: BTreeMap<Key, Lane>,
+    /// The stored rows of lanes.
+    pub(super) rows: HashMap<Key, Held>,
+    /// Where the search for work begins, so that each lane has its turn.
+    turn: Option<Key>,
+}
+
+impl Run {
+    pub(super) fn new(id: Option<ReplayId>) -> Self {
+        Self { id, streams: BTreeMap::new(), lanes: BTreeMap::new(), rows: HashMap::new(), turn: None }
+    }
+
+    /// Takes in what was held.
+    pub(super) fn hold(&mut self, held: Held, now: (Instant, Time)) {
+        let key = (held.conversation, held.only);
+        let wait = held.next_at.since(now.1);
+        let lane = Lane {
+            behind: Some(Position(held.from.0.saturating_sub(1))),
+            done: Position(held.from.0.saturating_sub(1)),
+            until: held.until,
+            attempt: held.attempt,
+            parked: held.parked,
+            next_at: (!wait.is_zero()).then(|| now.0 + wait),
+            next_time: Some(held.next_at),
+            ..Lane::default()
+        };
+        self.lanes.insert(key, lane);
+        self.rows.insert(key, held);
+    }
+
+    /// Whether more may be read.
+    pub(super) fn has_room(&mut self) -> bool {
+        if self.lanes.len() >= LANES {
+            self.forget_notes();
+        }
+        self.lanes.len() < LANES
+    }
+
+    /// Forgets of lanes with nothing to send that something was parked in them, if these are too many. The receiver still
+    /// sees its hole by the chain of positions.
+    fn forget_notes(&mut self) {
+        let is_note = |lane: &Lane| lane.is_idle() && lane.attempt == 0;
+        let mut notes = self.lanes.values().filter(|lane| is_note(lane)).count();
+        self.lanes.retain(|_, lane| {
+            let goes = notes > NOTES && is_note(lane);
+            notes -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// Takes in the next events of a stream. Returns the bytes that are kept of them.
+    pub(super) fn arrive(&mut self, stream: usize, batch: &Batch, endpoint: &Endpoint, room: usize) -> usize {
+        let Some(read) = self.streams.get_mut(&stream) else { return 0 };
+        let end = read.until.unwrap_or(Position::MAX);
+        let mut bytes = 0;
+        for told in &batch.events {
+            let at = told.recorded.position;
+            if at > read.at && at <= end && endpoint.wants(told) {
+                let only = if endpoint.is_ordered { Position::START } else { at };
+                let lane = self.lanes.entry((told.recorded.conversation, only)).or_default();
+                bytes += lane.arrive(told, bytes < room);
+            }
+        }
+        read.at = read.at.max(batch.upto.min(end));
+        bytes
+    }
+
+    /// The next lane with something to do, and when the next one will have something.
+    pub(super) fn next(
+        &mut self,
+        now: Instant,
+        is_ordered: bool,
+        may_fetch: bool,
+        stream_of: impl Fn(ConversationId) -> usize,
+    ) -> (Option<(Key, Step)>, Option<Instant>) {
+        let (mut found, mut wakes) = (None, None::<Instant>);
+        let turn = self.turn;
+        let behind = self.lanes.range(..).filter(|(key, _)| turn.is_some_and(|turn| **key <= turn));
+        let ahead = self.lanes.range(..).filter(|(key, _)| turn.is_none_or(|turn| **key > turn));
+        for (key, lane) in ahead.chain(behind) {
+            if lane.is_busy || is_ordered && self.is_behind_another(*key) {
+                continue;
+            }
+            if let Some(at) = lane.next_at.filter(|at| *at > now) {
+                wakes = Some(wakes.map_or(at, |wakes| wakes.min(at)));
+                continue;
+            }
+            match (lane.queue.front(), lane.behind) {
+                (Some(_), _) => found = Some((*key, Step::Send)),
+                (None, Some(after)) if may_fetch => {
+                    let upto = self.end_of(*key, lane, stream_of(key.0));
+                    found = Some((*key, Step::Fetch(after, upto)));
+                }
+                _ => continue,
+            }
+            break;
+        }
+        if let Some((key, _)) = found {
+            self.turn = Some(key);
+        }
+        (found, wakes)
+    }
+
+    /// Whether another event of the conversation stands before this one: single events of an ordered endpoint.
+    fn is_behind_another(&self, (conversation, only): Key) -> bool {
+        only > Position::START
+            && self.lanes.range((conversation, Position(1))..(conversation, only)).next().is_some()
+    }
+
+    /// Up to where the log has events of a lane.
+    fn end_of(&self, key: Key, lane: &Lane, stream: usize) -> Position {
+        let read = self.streams.get(&stream).map(|read| read.at);
+        if key.1 > Position::START { key.1 } else { lane.until.or(read).unwrap_or(Position::START) }
+    }
+
+    /// The lane whose event probes a receiver that is away: one that has failed, the first that is due.
+    pub(super) fn probe(&self) -> Option<Key> {
+        let ready = self.lanes.iter().filter(|(_, lane)| !lane.is_busy && !lane.is_idle());
+        ready.min_by_key(|(_, lane)| (lane.attempt == 0, lane.next_at)).map(|(key, _)| *key)
+    }
+
+    /// What is next in the lane of the probe.
+    pub(super) fn step_of(&self, key: Key, stream: usize) -> Option<Step> {
+        let lane = self.lanes.get(&key)?;
+        match (lane.queue.front(), lane.behind) {
+            (Some(_), _) => Some(Step::Send),
+            (None, Some(after)) => Some(Step::Fetch(after, self.end_of(key, lane, stream))),
+            (None, None) => None,
+        }
+    }
+
+    /// Takes in events that were read from the log for a lane. Returns the bytes that are kept of them.
+    pub(super) fn fetched(&mut self, key: Key, batch: &Batch, endpoint: &Endpoint, stream: usize) -> usize {
+        let Some(lane) = self.lanes.get(&key) else { return 0 };
+        let end = self.end_of(key, lane, stream);
+        let Some(lane) = self.lanes.get_mut(&key) else { return 0 };
+        lane.is_busy = false;
+        let mut bytes = 0;
+        let behind = lane.behind.unwrap_or_default();
+        for told in &batch.events {
+            // What a replay is asked for by name is sent, whatever the filters are now.
+            if told.recorded.position > behind && (key.1 > Position::START || endpoint.wants(told)) {
+                lane.queue.push_back(told.clone());
+                bytes += told.recorded.data.len();
+            }
+        }
+        // The stream may have been read on meanwhile, and what came then is in the log only.
+        lane.behind = (batch.upto < end).then_some(batch.upto);
+        if lane.behind.is_none() {
+            lane.oldest = None;
+        }
+        // Filters may have changed, so that the event that failed is wanted no more.
+        if lane.is_idle() {
+            (lane.attempt, lane.next_at, lane.next_time) = (0, None, None);
+        }
+        self.settle(key);
+        bytes
+    }
+
+    /// Removes a lane that has nothing to send and nothing to remember.
+    pub(super) fn settle(&mut self, key: Key) {
+        let is_over = |lane: &Lane| {
+            let remembers = lane.attempt > 0 || lane.parked > 0 && key.1 == Position::START;
+            lane.is_idle() && (!remembers || self.id.is_some())
+        };
+        if self.lanes.get(&key).is_some_and(is_over) {
+            self.lanes.remove(&key);
+        }
+    }
+
+    /// All lanes are due at once: the receiver has come back.
+    pub(super) fn is_back(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.next_at = None;
+        }
+    }
+
+    /// Whether a replay has come to its end.
+    pub(super) fn is_over(&self) -> bool {
+        let is_read = |read: &Read| read.until.is_some_and(|until| read.at >= until);
+        self.id.is_some() && self.lanes.is_empty() && self.streams.values().all(is_read)
+    }
+}

@@ -1,0 +1,36 @@
+//! What all deliveries share: the client, the clock, the key of the secrets, and the pace of the retries.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    clock::Clock,
+    credentials::MasterKey,
+    log::PublicUrl,
+    outbound::{Outbound, Schemes},
+};
+
+/// When a failed delivery is tried again, and when an endpoint is given up.
+#[derive(Debug, Clone)]
+pub(crate) struct Pace {
+    /// The waits before the retries of an event.
+    pub retries: Vec<Duration>,
+    /// An endpoint with nothing but failures for so long is disabled.
+    pub disable_after: Duration,
+}
+
+/// What all deliveries share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Sender {
+    /// The client, which guards addresses.
+    pub outbound: Outbound,
+    /// The schemes that URLs may have.
+    pub schemes: Schemes,
+    /// The clock.
+    pub clock: Clock,
+    /// The key under which secrets are stored; `None` if no file is set.
+    pub master: Option<Arc<MasterKey>>,
+    /// Where receivers find the schemas of events.
+    pub public_url: Option<Arc<PublicUrl>>,
+    /// The pace of retries.
+    pub pace: Arc<Pace>,
+}

@@ -1,0 +1,240 @@
+//! What an owner sends, and what becomes of it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{
+    domain::ReplayId,
+    hooks::{DeliveryState, MadeDelivery},
+    log::NotRead,
+    telemetry::METRICS,
+    webhooks::{
+        breaker::Permit,
+        lane::{Failure, Key},
+        owner::{BYTES, Done, Owner, Shared},
+        request::{Outcome, Request, deliver},
+        run::{Run, Step},
+        teller::part_of,
+        told::Told,
+    },
+};
+
+/// The most conversations that are read from the log at once.
+const FETCHES: usize = 4;
+/// The events of a conversation that are read from the log at once.
+const FETCHED: usize = 128;
+/// Without writing for so long, nothing more is sent: all of it would be sent again after a takeover.
+const UNSAVED: Duration = Duration::from_secs(10);
+/// The most attempts that wait to be written.
+const ATTEMPTS: usize = 2_000;
+/// The wait before the log is asked again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+impl Owner {
+    /// Starts what is due and may be sent. Returns when more is due.
+    pub(super) fn start(&mut self) -> Option<Instant> {
+        let is_behind_with_saving = self.saved_at.elapsed() > UNSAVED;
+        if self.disabling.is_some() || is_behind_with_saving {
+            return None;
+        }
+        let now = Instant::now();
+        match self.breaker.permit(now) {
+            Permit::Nothing(until) => Some(until),
+            Permit::Probe => {
+                self.probe();
+                None
+            }
+            Permit::All => self.start_all(now),
+        }
+    }
+
+    fn probe(&mut self) {
+        if !self.under_way.is_empty() {
+            return;
+        }
+        let found = self.runs.iter().find_map(|run| Some((run.id, run.probe()?)));
+        let Some((run, key)) = found else { return };
+        let stream = self.shared.log.stream_of(key.0);
+        let step = self.run_of(run).and_then(|run| run.step_of(key, stream));
+        if step == Some(Step::Send) {
+            self.breaker.probes(run, key);
+        }
+        if let Some(step) = step {
+            self.launch(run, key, step);
+        }
+    }
+
+    fn start_all(&mut self, now: Instant) -> Option<Instant> {
+        let mut wakes = None::<Instant>;
+        let ids: Vec<_> = self.runs.iter().map(|run| run.id).collect();
+        for id in ids {
+            loop {
+                if self.sending >= self.endpoint.concurrency {
+                    // The end of a request wakes the owner.
+                    return wakes;
+                }
+                let may_fetch = self.fetching < FETCHES && self.bytes < BYTES;
+                let is_ordered = self.endpoint.is_ordered;
+                let log = self.shared.log.clone();
+                let Some(run) = self.run_of(id) else { break };
+                let (found, next) = run.next(now, is_ordered, may_fetch, |id| log.stream_of(id));
+                wakes = [wakes, next].into_iter().flatten().min();
+                match found {
+                    Some((key, step)) => self.launch(id, key, step),
+                    None => break,
+                }
+            }
+        }
+        wakes
+    }
+
+    fn run_of(&mut self, id: Option<ReplayId>) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|run| run.id == id)
+    }
+
+    fn launch(&mut self, id: Option<ReplayId>, key: Key, step: Step) {
+        let Shared { sender, log, .. } = self.shared.clone();
+        let endpoint = self.endpoint.clone();
+        let Some(lane) = self.run_of(id).and_then(|run| run.lanes.get_mut(&key)) else { return };
+        lane.is_busy = true;
+        match (step, lane.queue.front().cloned()) {
+            (Step::Send, Some(told)) => {
+                let (attempt, parked) = (lane.attempt + 1, lane.parked);
+                self.sending += 1;
+                self.under_way.push(Box::pin(async move {
+                    let request = Request {
+                        id: told.recorded.id.to_string(),
+                        body: told.body(sender.public_url.as_deref(), endpoint.is_thin),
+                        attempt,
+                        replay: id,
+                        parked,
+                    };
+                    let outcome = deliver(&sender, &endpoint, request).await;
+                    Done::Sent { run: id, key, told, attempt, outcome }
+                }));
+            }
+            (Step::Fetch(after, upto), _) => {
+                self.fetching += 1;
+                self.under_way.push(Box::pin(async move {
+                    Done::Fetched { run: id, key, batch: part_of(&log, key.0, after, upto, FETCHED).await }
+                }));
+            }
+            (Step::Send, None) => lane.is_busy = false,
+        }
+    }
+
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Sent { run, key, told, attempt, outcome } => {
+                self.sending -= 1;
+                self.sent(run, key, &told, attempt, outcome);
+            }
+            Done::Fetched { run, key, batch } => {
+                self.fetching -= 1;
+                let (endpoint, stream) = (self.endpoint.clone(), self.shared.log.stream_of(key.0));
+                let Some(run) = self.run_of(run) else { return };
+                match batch {
+                    Ok(batch) => {
+                        let bytes = run.fetched(key, &batch, &endpoint, stream);
+                        self.bytes += bytes;
+                    }
+                    Err(error) => {
+                        if let NotRead::Damaged(damaged) = &error {
+                            tracing::error!(error = %damaged, webhook = %endpoint.id, "could not read a conversation for a webhook");
+                        }
+                        if let Some(lane) = run.lanes.get_mut(&key) {
+                            (lane.is_busy, lane.next_at) = (false, Some(Instant::now() + PAUSE));
+                        }
+                    }
+                }
+            }
+        }
+        self.end_replays();
+    }
+
+    fn sent(&mut self, run: Option<ReplayId>, key: Key, told: &Told, attempt: u32, outcome: Outcome) {
+        let now = (Instant::now(), self.shared.sender.clock.now());
+        let pace = self.shared.sender.pace.clone();
+        let Some(lane) = self.run_of(run).and_then(|run| run.lanes.get_mut(&key)) else { return };
+        lane.is_busy = false;
+        let (state, free) = match outcome.fault {
+            None => (DeliveryState::Ok, lane.taken()),
+            Some(_) => {
+                let retry = pace.retries.get(lane.attempt as usize).copied().unwrap_or_default();
+                let wait = shaken(retry, told, attempt).max(outcome.pause.unwrap_or_default());
+                match lane.failed(&pace.retries, wait, now) {
+                    (Failure::Again, free) => (DeliveryState::Failed, free),
+                    (Failure::Parked, free) => (DeliveryState::Parked, free),
+                }
+            }
+        };
+        self.bytes = self.bytes.saturating_sub(free);
+        if let Some(run) = self.run_of(run) {
+            run.settle(key);
+        }
+        match outcome.fault {
+            None => {
+                if self.breaker.succeeded() {
+                    self.runs.iter_mut().for_each(Run::is_back);
+                }
+            }
+            Some(fault) => {
+                self.breaker.failed((run, key), fault, &pace.retries, now);
+                if let Some(pause) = outcome.pause {
+                    self.breaker.pause(now.0 + pause);
+                }
+                if outcome.is_gone {
+                    self.disabling = Some("gone");
+                } else if self.breaker.is_hopeless(pace.disable_after, now.1) {
+                    self.disabling = Some("failing");
+                }
+            }
+        }
+        METRICS.webhook_deliveries.get_or_create(&[("result", state.word())]).inc();
+        self.note(run, told, attempt, state, outcome);
+    }
+
+    fn note(
+        &mut self,
+        replay: Option<ReplayId>,
+        told: &Told,
+        attempt: u32,
+        state: DeliveryState,
+        outcome: Outcome,
+    ) {
+        let is_full = self.deliveries.len() >= ATTEMPTS;
+        let oldest = || self.deliveries.iter().position(|made| made.state != DeliveryState::Parked);
+        if let Some(at) = oldest().filter(|_| is_full) {
+            self.deliveries.remove(at);
+        }
+        let Outcome { at, took_ms, status, error, response, .. } = outcome;
+        self.deliveries.push(MadeDelivery {
+            event: told.recorded.id,
+            conversation: told.recorded.conversation,
+            position: told.recorded.position,
+            replay,
+            attempt,
+            at,
+            took_ms,
+            status,
+            error: error.map(str::to_owned),
+            response,
+            state,
+        });
+    }
+
+    pub(super) fn end_replays(&mut self) {
+        let (over, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.runs).into_iter().partition(Run::is_over);
+        self.runs = rest;
+        self.ended.extend(over.into_iter().filter_map(|run| run.id));
+    }
+}
+
+/// A wait that is up to a tenth longer or shorter, so that events that failed together are not tried together. The id of
+/// the event is random enough for that.
+fn shaken(wait: Duration, told: &Told, attempt: u32) -> Duration {
+    let random = told.recorded.id.uuid().as_bytes()[15].wrapping_add((attempt * 83) as u8);
+    wait.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+}
