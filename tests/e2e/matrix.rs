@@ -11,7 +11,10 @@ use scene::{Cast, Scene};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, Device, ON_BEHALF_OF, World, open, open_with, template::Template};
+use crate::{
+    issuers,
+    world::{Answer, Device, ON_BEHALF_OF, Product, Signer, open, open_with, template::Template},
+};
 
 /// So many cells are played at once.
 const AT_ONCE: usize = 6;
@@ -92,8 +95,13 @@ fn every_operation_and_every_frame_has_a_row() {
 
 #[tokio::test]
 async fn every_cell_of_the_matrix_is_answered_as_it_says() {
-    let world = World::start().await;
-    let (matrix, operations, cast) = (matrix(), operations(), Cast::gathers(&world).await);
+    let mut issuers = issuers::Scene::begin().await;
+    let signer = Signer::new("EdDSA", "k");
+    let issuer = issuers.issuer(Product::Keycloak, &signer).await;
+    issuers.node(&(issuers::plain(&issuer) + "direct = true\n"), &[]).await;
+    let world = issuers.world;
+    let cast = Cast::gathers(&world, issuer, signer).await;
+    let (matrix, operations) = (matrix(), operations());
     let (matrix, cast) = (&matrix, &cast);
 
     let asked = cells(matrix, &matrix.operations).into_iter().map(|(row, column, expected)| {

@@ -5,7 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use reqwest::StatusCode;
 use verbatim::{accounts, app, clock::Clock, credentials::Tokens, domain::LoginId};
 
-use crate::world::{ALL_SCOPES, Conversation, Person, Program, World, eventually, key, template::Template};
+use crate::{
+    issuers::exchange,
+    world::{
+        ALL_SCOPES, Conversation, Issuer, Person, Program, Signer, World, eventually, key, template::Template,
+    },
+};
 
 /// Those who are the same in every cell.
 pub struct Cast {
@@ -19,6 +24,9 @@ pub struct Cast {
     /// A program that makes others.
     pub operator: Program,
     tokens: Tokens,
+    /// An issuer whose tokens are used as they are.
+    issuer: Issuer,
+    signer: Signer,
     /// A token of the member that does not count any more.
     revoked: String,
     people: AtomicUsize,
@@ -35,7 +43,7 @@ pub struct Scene {
 }
 
 impl Cast {
-    pub async fn gathers(world: &World) -> Self {
+    pub async fn gathers(world: &World, issuer: Issuer, signer: Signer) -> Self {
         let pool = app::database(&world.database.url, 1).await.expect("Postgres");
         let key = accounts::shared_key(&pool).await.expect("the key that signs");
         let member = world.person("member").await;
@@ -50,6 +58,8 @@ impl Cast {
             outsider: world.person("outsider").await,
             operator: Program::bootstraps(world).await,
             tokens: Tokens::new(key, "verbatim", "verbatim"),
+            issuer,
+            signer,
             people: AtomicUsize::new(0),
         }
     }
@@ -66,6 +76,22 @@ impl Cast {
         Person::registers(self.owner.address, &self.name()).await
     }
 
+    /// A token of the issuer for a user of this name.
+    fn issued(&self, name: &str) -> String {
+        self.signer.signs(&self.issuer.claims(name, name))
+    }
+
+    /// A user of the issuer, with a login of ours.
+    async fn exchanged(&self, name: &str) -> Person {
+        let login = exchange(self.owner.address, &self.issued(name)).await.expect(201);
+        Person::with(&login, self.owner.address).named(name)
+    }
+
+    /// A user of the issuer, with the token of the issuer.
+    async fn external(&self, name: &str) -> Person {
+        self.exchanged(name).await.with_token(Some(&self.issued(name)))
+    }
+
     /// What a caller of a column has before them. What is done to an account is done to one that nobody else uses.
     pub async fn plays(&self, column: &str, on_account: bool) -> Scene {
         let known = match column {
@@ -73,15 +99,18 @@ impl Cast {
             "ex_member" => &self.ex_member,
             "admin" => &self.admin,
             "owner" => &self.owner,
-            "member" | "expired" | "revoked" | "blocked" | "host_token" | "on_behalf_of" => &self.member,
+            "member" | "expired" | "revoked" | "blocked" | "host_token" | "on_behalf_of"
+            | "external_token" => &self.member,
             other => panic!("a column of another kind: {other}"),
         };
         // Two people have one direct conversation, so each one who is blocked is somebody else.
         let (program, external_id) = (self.operator.makes(&self.name(), ALL_SCOPES).await, self.name());
         let is_hosted = matches!(column, "host_token" | "on_behalf_of");
-        let is_fresh = on_account || column == "blocked" || is_hosted;
+        let is_external = column == "external_token";
+        let is_fresh = on_account || column == "blocked" || is_hosted || is_external;
         let caller = match is_fresh {
             _ if is_hosted => hosted(&program, &external_id).await,
+            _ if is_external => self.external(&external_id).await,
             true => self.person().await,
             false => known.clone(),
         };
@@ -92,6 +121,7 @@ impl Cast {
         // An account has so many logins and no more, so the cast is spared.
         let spare = match is_fresh {
             _ if is_hosted => hosted(&program, &external_id).await,
+            _ if is_external => self.exchanged(&external_id).await,
             true => Person::logs_in(caller.address, &caller.name, &caller.id).await,
             false => caller.clone(),
         };
@@ -112,6 +142,7 @@ impl Cast {
         let on_behalf_of = (column == "on_behalf_of").then(|| format!("ext:{external_id}"));
         let template = template
             .with("name", self.name())
+            .with("issued", self.issued(&format!("{external_id}.x")))
             .with("known", &*self.guest.name)
             .with("oneself", &**oneself)
             .with("service", &*program.person.id)
