@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { Verbatim } from "../dist/index.js";
 import { Server, proxy, until } from "./server.mjs";
 
-const STATES = Number(process.env.FOLD_STATES ?? 60);
+const STATES = Number(process.env.FOLD_STATES ?? 40);
 const seed = Number(process.env.FOLD_SEED ?? Date.now() % 1_000_000);
 
 /** Mulberry32, so that a failure can be played again. */

@@ -1,7 +1,9 @@
 // The chat of the README is a chat.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { Server, until } from "./server.mjs";
 
@@ -13,10 +15,12 @@ test("two people chat with 40 lines of JavaScript", async () => {
   const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
   const [, code] = /```js\n([\s\S]*?)```/.exec(readme);
   assert.ok(code.split("\n").length - 1 <= 40);
+  const folder = await mkdtemp(join(tmpdir(), "verbatim-sdk-chat-"));
+  const file = join(folder, "chat.mjs");
+  await writeFile(file, code.replace("./dist/index.js", new URL("../dist/index.js", import.meta.url)));
+  const options = process.execArgv.filter((option) => !option.startsWith("--test"));
   const run = (...names) => {
-    // Given as text, the program is in the folder in which it runs.
-    const program = spawn(process.execPath, [...process.execArgv.filter((arg) => !arg.startsWith("--test")), "--input-type=module", "--eval", code, "--", ...names], {
-      cwd: new URL("..", import.meta.url),
+    const program = spawn(process.execPath, [...options, file, ...names], {
       env: { ...process.env, NODE_TEST_CONTEXT: undefined, VERBATIM_URL: server.url },
       stdio: ["pipe", "pipe", "inherit"],
     });
@@ -33,4 +37,5 @@ test("two people chat with 40 lines of JavaScript", async () => {
   ana.end();
   ben.end();
   assert.deepEqual([await ana.ended, await ben.ended], [0, 0]);
+  await rm(folder, { recursive: true });
 });

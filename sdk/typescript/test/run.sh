@@ -46,4 +46,4 @@ rm -rf "$tools/generated.before" dist
 # Node 20 has WebSocket behind an option, Node 22 without.
 case $("$node" --version) in v20.* | v21.*) websocket=--experimental-websocket ;; *) websocket= ;; esac
 # shellcheck disable=SC2086 # No option is no argument.
-exec "$node" $websocket --no-warnings --test --test-concurrency=3 test/*.test.mjs
+exec "$node" $websocket --no-warnings --test --test-concurrency=4 test/*.test.mjs

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { memory, Verbatim } from "../dist/index.js";
 import { Server, proxy, sleep, until } from "./server.mjs";
 
-const SECONDS = Number(process.env.STORM_SECONDS ?? 30);
+const SECONDS = Number(process.env.STORM_SECONDS ?? 24);
 const MESSAGES = 500;
 const RELOADS = Math.max(3, Math.round(SECONDS / 30));
 
