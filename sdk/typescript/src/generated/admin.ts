@@ -3,6 +3,7 @@
 /** The method and the path of each operation; `!` marks one without a token, `#` one with an idempotency key. */
 export const ADMIN = {
   list_audit_events: "GET /v1/admin/audit",
+  get_roster: "GET /v1/admin/conversations/{id}/roster",
   list_invites: "GET /v1/admin/invites",
   add_invite: "POST /v1/admin/invites",
   revoke_invite: "DELETE /v1/admin/invites/{id}",

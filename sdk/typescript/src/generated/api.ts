@@ -64,6 +64,28 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/conversations/{id}/roster": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a roster at a position
+         * @description For programs that read the log from NATS: an event of the lanes `timeline` and `receipts` counts if its `ce-actor`
+         *     was a member at its position; otherwise it is void. A program that keeps no rosters asks here. The roster at a
+         *     position never changes. Needs the scope `admin:consumers`.
+         */
+        get: operations["get_roster"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/invites": {
         parameters: {
             query?: never;
@@ -3451,6 +3473,33 @@ export interface components {
             /** @description The new role */
             role: components["schemas"]["Role"];
         };
+        /** @description The roster of a conversation at a position */
+        Roster: {
+            /**
+             * Format: uuid
+             * @description The conversation
+             */
+            conversation_id: string;
+            /** @description The kind of the conversation */
+            kind: components["schemas"]["ConversationKind"];
+            /** @description All members, by id */
+            members: components["schemas"]["RosterMember"][];
+            /**
+             * Format: int64
+             * @description The last position, up to the one that was asked for, whose event counts
+             */
+            position: number;
+        };
+        /** @description A member at a position */
+        RosterMember: {
+            /** @description The role of the user */
+            role: components["schemas"]["Role"];
+            /**
+             * Format: uuid
+             * @description The user
+             */
+            user_id: string;
+        };
         /** @description The key that replaces another one */
         RotatedApiKey: {
             /**
@@ -3694,6 +3743,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+        };
+    };
+    get_roster: {
+        parameters: {
+            query?: {
+                /** @description The position of an event of the conversation; without it the roster is the present one */
+                at?: number;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Roster"];
                 };
             };
         };

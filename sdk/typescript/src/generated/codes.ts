@@ -70,6 +70,8 @@ export type ServerCode =
   | "last_owner"
   /** The login was revoked. */
   | "login_revoked"
+  /** There is no such user, or none for whom the service account may act. */
+  | "may_not_act_for"
   /** The message has been deleted. */
   | "message_deleted"
   /** The resource does not have this method. */
