@@ -24,21 +24,22 @@ if [ ! -d "$tools" ]; then
     cp "$here/package.json" "$here/package-lock.json" "$work"
     (cd "$work" && "$node" "$npm" ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
     # Two may run at once; the slower one keeps what the faster one has installed.
-    mv -T "$work" "$tools" 2>/dev/null || mv "$work" "$tools" 2>/dev/null || [ -d "$tools" ]
+    [ -d "$tools" ] || mv "$work" "$tools"
 fi
 cd "$here"
 # Modules are looked up from the folder of the package.
 rm -rf node_modules
 ln -s "$tools/node_modules" node_modules
 
-cp -r src/generated "$tools/generated.before" 2>/dev/null || true
+before=$(mktemp -d)
+trap 'rm -rf "$before"' EXIT
+cp src/generated/* "$before"
 "$node" scripts/generate.mjs
-if ! diff -r "$tools/generated.before" src/generated >/dev/null; then
-    rm -rf "$tools/generated.before"
+if ! diff -r "$before" src/generated >/dev/null; then
     echo "sdk: src/generated was not that of the documents. It is now: commit it." >&2
     exit 1
 fi
-rm -rf "$tools/generated.before" dist
+rm -rf "$before" dist
 "$node" node_modules/typescript/bin/tsc --project .
 "$node" node_modules/typescript/bin/tsc --project test/types
 "$node" scripts/size.mjs
