@@ -65,6 +65,7 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/admin/invites",
         "delete /v1/admin/invites/{id}",
         "get /v1/admin/audit",
+        "get /v1/admin/conversations/{id}/roster",
         "post /v1/logins",
         "get /v1/logins",
         "post /v1/logins/exchange",
@@ -174,6 +175,7 @@ fn every_read_with_ids_of_users_gives_their_names() {
     // Audit events and codes are of operators, and have no names on purpose.
     let expected = [
         "get /v1/admin/audit",
+        "get /v1/admin/conversations/{id}/roster",
         "get /v1/admin/invites",
         "get /v1/admin/services",
         "get /v1/admin/services/{id}/keys",
