@@ -378,10 +378,6 @@ const UNSUPERVISED: &[(&str, &str)] = &[
     ("live/conversations.rs", "one conversation is read"),
     ("live/searched.rs", "one conversation is searched"),
     ("log/write/commit.rs", "one round of appends, each with a deadline"),
-    (
-        "webhooks/keeper.rs",
-        "the owners of endpoints: the keeper waits for their ends, and takes over their panics",
-    ),
     ("webhooks/reading.rs", "it reads for one owner, who ends it"),
     ("projector/reader.rs", "it works for one reader, who ends it and takes over its panic"),
 ];

@@ -14,7 +14,8 @@ use crate::{
     domain::WebhookId,
     log::{Log, OpenError},
     webhooks::{
-        self, Delivery, DeliveryState, Keeper, Needs, Range, Seen, Shape, Since, WebhookError, Webhooks,
+        self, Delivery, DeliveryState, Keeper, Kept, Range, SeenEndpoint, Shape, Since, WebhookError,
+        Webhooks,
     },
 };
 
@@ -56,7 +57,7 @@ pub(super) fn start(
 ) -> Result<(Webhooks, Option<Keeper>), AppError> {
     let sender = settings.webhook_sender(&process.clock)?;
     let keeper = roles.contains(&NodeRole::Webhooks).then(|| {
-        let needs = Needs { log: log.clone(), pool: pool.clone(), sender: sender.clone() };
+        let needs = Kept { log: log.clone(), pool: pool.clone(), sender: sender.clone() };
         Keeper::start(needs, &process.tasks, process.stop.clone())
     });
     Ok((Webhooks::new(pool.clone(), log.clone(), sender), keeper))
@@ -113,8 +114,8 @@ async fn asked(webhooks: &Webhooks, ask: AskWebhooks) -> Result<Value, WebhookEr
     }
 }
 
-fn shown(seen: &Seen) -> Value {
-    let Seen { stored, public_key, figures, lag_events } = seen;
+fn shown(seen: &SeenEndpoint) -> Value {
+    let SeenEndpoint { stored, public_key, figures, lag_events } = seen;
     let disabled = stored.disabled.as_ref();
     json!({
         "id": stored.id, "url": stored.url, "state": if disabled.is_some() { "disabled" } else { "enabled" },
@@ -129,7 +130,7 @@ fn shown(seen: &Seen) -> Value {
     })
 }
 
-fn with_secret(added: webhooks::Added) -> Value {
+fn with_secret(added: webhooks::AddedEndpoint) -> Value {
     let mut answer = shown(&added.seen);
     answer["secret"] = json!(added.secret.as_deref());
     answer["old_expires_at"] = json!(added.seen.stored.old_secret.map(|(_, until)| until));

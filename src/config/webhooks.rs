@@ -11,7 +11,7 @@ use crate::{
     log::PublicUrl,
     networks::{BadNetwork, Networks},
     outbound::{Outbound, Schemes, Trust},
-    webhooks::{Pace, Sender},
+    webhooks::{Sender, SendingPace},
 };
 
 const KEY: &str = "VERBATIM_MASTER_KEY_FILE";
@@ -124,7 +124,7 @@ impl WebhookSettings {
             clock: clock.clone(),
             master: master.map(Arc::new),
             public_url: public_url.map(Arc::new),
-            pace: Arc::new(Pace {
+            pace: Arc::new(SendingPace {
                 retries: self.webhook_retries.0.clone(),
                 disable_after: self.webhook_disable_after,
             }),

@@ -20,10 +20,12 @@ pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
-    Audited, ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, InviteCreated, InviteRevoked,
-    IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated, LoginFailed, LoginRevoked, Origin,
-    RecoveryIssued, RevokedBy, WebhookAdded, WebhookChanged, WebhookDisabled, WebhookEnabled, WebhookRemoved,
-    WebhookRotated,
+    Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
+    LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
+};
+pub use stored::audited_readers::{
+    ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
+    WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
 };
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,

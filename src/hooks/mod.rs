@@ -14,6 +14,6 @@ pub(crate) mod stored;
 pub(crate) use deliveries::{Delivery, DeliveryState, MadeDelivery};
 pub(crate) use endpoints::{HookError, Overview};
 pub(crate) use figures::{Figures, Summary};
-pub(crate) use progress::{Changes, Cursor, Held, Progress, Saved};
-pub(crate) use replays::Wanted;
+pub(crate) use progress::{Changes, EndpointProgress, Held, Saved, StreamCursor};
+pub(crate) use replays::ReplayWanted;
 pub(crate) use stored::StoredEndpoint;

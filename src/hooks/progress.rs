@@ -12,7 +12,7 @@ use crate::{
 
 /// How far a stream was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Cursor {
+pub(crate) struct StreamCursor {
     /// The replay; `None` for the ordinary delivery.
     pub run: Option<ReplayId>,
     /// The stream.
@@ -46,9 +46,9 @@ pub(crate) struct Held {
 
 /// All that the owner of an endpoint has to know.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Progress {
+pub(crate) struct EndpointProgress {
     /// The cursors of all runs.
-    pub cursors: Vec<Cursor>,
+    pub cursors: Vec<StreamCursor>,
     /// What is held in all runs.
     pub held: Vec<Held>,
     /// The replays under way.
@@ -59,7 +59,7 @@ pub(crate) struct Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
     /// Cursors that have moved.
-    pub cursors: Vec<Cursor>,
+    pub cursors: Vec<StreamCursor>,
     /// What is held, new or changed.
     pub held: Vec<Held>,
     /// What is held no more: run, conversation and event.
@@ -114,7 +114,7 @@ struct HeldRow {
 }
 
 /// The progress of an endpoint, with `most` held conversations.
-pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<Progress, sqlx::Error> {
+pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<EndpointProgress, sqlx::Error> {
     let cursors: Vec<CursorRow> =
         sqlx::query_as("select run, stream, position, until from hooks.cursor where endpoint = $1")
             .bind(endpoint.uuid())
@@ -132,7 +132,7 @@ pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<Progress,
             .bind(endpoint.uuid())
             .fetch_all(pool)
             .await?;
-    let cursor = |row: CursorRow| Cursor {
+    let cursor = |row: CursorRow| StreamCursor {
         run: run_of(row.run),
         stream: row.stream.unsigned_abs() as usize,
         position: position(row.position),
@@ -148,7 +148,7 @@ pub(crate) async fn load(pool: &PgPool, endpoint: WebhookId) -> Result<Progress,
         parked: row.parked.unsigned_abs(),
         next_at: Time::of(row.next_at),
     };
-    Ok(Progress {
+    Ok(EndpointProgress {
         cursors: cursors.into_iter().map(cursor).collect(),
         held: held.into_iter().map(held_of).collect(),
         replays: replays.into_iter().map(ReplayId::known).collect(),
@@ -244,7 +244,7 @@ async fn release(
 pub(super) async fn move_cursors(
     transaction: &mut PgConnection,
     endpoint: WebhookId,
-    cursors: &[Cursor],
+    cursors: &[StreamCursor],
 ) -> Result<(), sqlx::Error> {
     if cursors.is_empty() {
         return Ok(());

@@ -7,7 +7,7 @@ use crate::{
     domain::{ConversationId, Position, ReplayId, Time, WebhookId},
     hooks::{
         HookError,
-        progress::{self, Cursor, Held},
+        progress::{self, Held, StreamCursor},
     },
 };
 
@@ -18,7 +18,7 @@ const PARKED: i64 = 1_000;
 
 /// The events of a replay.
 #[derive(Debug)]
-pub(crate) enum Wanted {
+pub(crate) enum ReplayWanted {
     /// Those of streams, each behind one position and up to another.
     Streams(Vec<(usize, Position, Position)>),
     /// Those of a conversation behind one position and up to another.
@@ -58,7 +58,7 @@ pub(crate) async fn begin(
     pool: &PgPool,
     endpoint: WebhookId,
     id: ReplayId,
-    wanted: &Wanted,
+    wanted: &ReplayWanted,
     now: Time,
 ) -> Result<Option<u64>, NotReplayed> {
     let mut transaction = pool.begin().await?;
@@ -96,8 +96,8 @@ pub(crate) async fn begin(
     };
     let mut count = None;
     match wanted {
-        Wanted::Streams(streams) => {
-            let cursor = |&(stream, position, until): &(usize, Position, Position)| Cursor {
+        ReplayWanted::Streams(streams) => {
+            let cursor = |&(stream, position, until): &(usize, Position, Position)| StreamCursor {
                 run,
                 stream,
                 position,
@@ -106,11 +106,11 @@ pub(crate) async fn begin(
             let cursors: Vec<_> = streams.iter().map(cursor).collect();
             progress::move_cursors(&mut transaction, endpoint, &cursors).await?;
         }
-        Wanted::Conversation(conversation, after, until) => {
+        ReplayWanted::Conversation(conversation, after, until) => {
             let whole = held(*conversation, Position::START, Position(after.0 + 1), Some(*until));
             progress::hold(&mut transaction, endpoint, &[whole]).await?;
         }
-        Wanted::Deliveries(_) | Wanted::Parked => {
+        ReplayWanted::Deliveries(_) | ReplayWanted::Parked => {
             let events = events(&mut transaction, endpoint, wanted).await?;
             count = Some(events.len() as u64);
             let one = |Event { conversation, position }: Event| {
@@ -129,11 +129,11 @@ pub(crate) async fn begin(
 async fn events(
     transaction: &mut PgConnection,
     endpoint: WebhookId,
-    wanted: &Wanted,
+    wanted: &ReplayWanted,
 ) -> Result<Vec<Event>, NotReplayed> {
     let ids: Vec<i64> =
         match wanted {
-            Wanted::Deliveries(ids) => ids.clone(),
+            ReplayWanted::Deliveries(ids) => ids.clone(),
             _ => sqlx::query_scalar(
                 "select id from hooks.delivery where endpoint = $1 and state = 'parked' order by id limit $2",
             )

@@ -31,7 +31,7 @@ mod upkeep;
 mod write;
 
 pub use audited::{audit_headers, audit_subject, read_audit};
-pub(crate) use bus::claims::{CLAIM, Claim, Claims};
+pub(crate) use bus::claims::{CLAIM, Claim, ClaimBucket};
 pub(crate) use bus::commands::{CommandRequest, CommandRequests};
 pub use bus::lease::LEASE;
 pub(crate) use bus::lease::{Here, LeaseChange, Leases, NodeId};

@@ -18,11 +18,11 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::WebhookId,
     hooks::{
-        Overview, Progress, deliveries,
+        EndpointProgress, Overview, deliveries,
         endpoints::{self, REASONS},
         progress,
     },
-    log::{CLAIM, Claim, Claims, Log, NodeId, Unavailable},
+    log::{CLAIM, Claim, ClaimBucket, Log, NodeId, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
     webhooks::{
@@ -49,7 +49,7 @@ const FINISH: Duration = Duration::from_secs(4);
 const COUNT: u32 = 10;
 
 /// What the keeper needs.
-pub(crate) struct Needs {
+pub(crate) struct Kept {
     /// The log.
     pub log: Log,
     /// Postgres.
@@ -74,7 +74,7 @@ struct Owned {
 struct Keeping {
     shared: Shared,
     node: NodeId,
-    claims: Option<Claims>,
+    claims: Option<ClaimBucket>,
     owned: HashMap<WebhookId, Owned>,
     owners: JoinSet<(WebhookId, End)>,
     reads: bool,
@@ -85,9 +85,9 @@ struct Keeping {
 
 impl Keeper {
     /// Keeps endpoints until `stop` is cancelled.
-    pub(crate) fn start(needs: Needs, tasks: &Supervisor, stop: CancellationToken) -> Self {
+    pub(crate) fn start(needs: Kept, tasks: &Supervisor, stop: CancellationToken) -> Self {
         let (ending, has_ended) = watch::channel(false);
-        let Needs { log, pool, sender } = needs;
+        let Kept { log, pool, sender } = needs;
         let ring = Ring::new(log.layout().streams);
         let keeping = Keeping {
             shared: Shared { sender, log, pool, ring },
@@ -115,15 +115,15 @@ impl Keeper {
     }
 }
 
-/// Claims an endpoint; with the time at which that began.
-async fn take(claims: Claims, node: NodeId, id: WebhookId) -> Option<(Instant, Claim)> {
+/// ClaimBucket an endpoint; with the time at which that began.
+async fn take(claims: ClaimBucket, node: NodeId, id: WebhookId) -> Option<(Instant, Claim)> {
     let begun = Instant::now();
     let taken = timeout(ANSWER, claims.take(id, &node)).await.ok()?.ok()?;
     taken.map(|claim| (begun, claim))
 }
 
 async fn renew(
-    claims: Claims,
+    claims: ClaimBucket,
     node: NodeId,
     claim: Claim,
 ) -> (WebhookId, Instant, Result<Option<Claim>, ()>) {
@@ -133,13 +133,13 @@ async fn renew(
 }
 
 /// A claim that cannot be given back is over by itself soon.
-async fn give_back(claims: Claims, claim: Claim) {
+async fn give_back(claims: ClaimBucket, claim: Claim) {
     let _ = timeout(ANSWER, claims.give_back(claim)).await;
 }
 
 /// Puts cursors back to the end of their streams: the log may have been restored from an older copy, and events are not to
 /// be passed over until it has grown over the old end. `false` if the log does not answer.
-async fn put_back(log: &Log, id: WebhookId, progress: &mut Progress) -> bool {
+async fn put_back(log: &Log, id: WebhookId, progress: &mut EndpointProgress) -> bool {
     for cursor in &mut progress.cursors {
         if cursor.stream >= log.layout().streams {
             continue;
@@ -218,7 +218,7 @@ impl Keeping {
         }
     }
 
-    /// Claims endpoints that no node has.
+    /// ClaimBucket endpoints that no node has.
     async fn claim(&mut self, mut free: Vec<WebhookId>) {
         if self.shared.sender.master.is_none() {
             if !std::mem::replace(&mut self.has_warned, true) {
@@ -238,7 +238,7 @@ impl Keeping {
             let claimed = claims.claimed().await?;
             Ok::<_, Unavailable>((claims, claimed))
         };
-        let (claims, claimed): (Claims, HashSet<WebhookId>) = match timeout(ANSWER, asked).await {
+        let (claims, claimed): (ClaimBucket, HashSet<WebhookId>) = match timeout(ANSWER, asked).await {
             Ok(Ok(known)) => known,
             failed => {
                 // The bucket is in the memory of the servers, so it may have to be made anew.

@@ -12,7 +12,7 @@ use crate::{
     credentials::{MasterKey, SignatureKind, WebhookSecret},
     domain::{ConversationId, EventId, Position, ReplayId, Time, WebhookId},
     hooks::{
-        Delivery, DeliveryState, Figures, HookError, StoredEndpoint, Wanted, deliveries, endpoints,
+        Delivery, DeliveryState, Figures, HookError, ReplayWanted, StoredEndpoint, deliveries, endpoints,
         figures::figures, replays,
     },
     log::Log,
@@ -70,16 +70,16 @@ pub(crate) enum Range {
 }
 
 /// An endpoint that was added, or whose secret was replaced.
-pub(crate) struct Added {
+pub(crate) struct AddedEndpoint {
     /// The endpoint.
-    pub seen: Seen,
+    pub seen: SeenEndpoint,
     /// Its secret, which is shown this once; `None` if a key pair signs.
     pub secret: Option<Zeroizing<String>>,
 }
 
 /// An endpoint as operators see it.
 #[derive(Debug)]
-pub(crate) struct Seen {
+pub(crate) struct SeenEndpoint {
     /// The settings.
     pub stored: StoredEndpoint,
     /// The key by which signatures are checked, if a key pair signs and the master key is there.
@@ -128,7 +128,7 @@ impl Webhooks {
         kind: SignatureKind,
         from: Since,
         by: By,
-    ) -> Result<Added, WebhookError> {
+    ) -> Result<AddedEndpoint, WebhookError> {
         let master = self.master()?;
         let target = shape.check(self.sender.schemes)?;
         if let Some(target) = &target {
@@ -163,11 +163,16 @@ impl Webhooks {
         let headers = Some(shape.headers.clone().unwrap_or_default());
         Shape { headers, ..shape }.put_into(&mut new, master);
         endpoints::add(&self.pool, &new, &cursors, stamp).await?;
-        Ok(Added { seen: self.seen(vec![new]).await?.remove(0), secret: secret.text() })
+        Ok(AddedEndpoint { seen: self.seen(vec![new]).await?.remove(0), secret: secret.text() })
     }
 
     /// Changes the settings of an endpoint.
-    pub(crate) async fn change(&self, id: WebhookId, shape: Shape, by: By) -> Result<Seen, WebhookError> {
+    pub(crate) async fn change(
+        &self,
+        id: WebhookId,
+        shape: Shape,
+        by: By,
+    ) -> Result<SeenEndpoint, WebhookError> {
         let master = self.master()?;
         if let Some(target) = shape.check(self.sender.schemes)? {
             self.judge(&target).await?;
@@ -183,32 +188,36 @@ impl Webhooks {
         id: WebhookId,
         overlap: Duration,
         by: By,
-    ) -> Result<Added, WebhookError> {
+    ) -> Result<AddedEndpoint, WebhookError> {
         let master = self.master()?;
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
         let kind = SignatureKind::named(&stored.signature).unwrap_or(SignatureKind::V1);
         let (secret, stamp) = (WebhookSecret::draw(kind), self.stamp(by));
         let sealed = seal_secret(id, &secret, master);
         let rotated = endpoints::rotate(&self.pool, id, sealed, stamp.at.plus(overlap), stamp).await?;
-        Ok(Added { seen: self.one(rotated).await?, secret: secret.text() })
+        Ok(AddedEndpoint { seen: self.one(rotated).await?, secret: secret.text() })
     }
 
     /// The endpoint of this id.
-    pub(crate) async fn find(&self, id: WebhookId) -> Result<Seen, WebhookError> {
+    pub(crate) async fn find(&self, id: WebhookId) -> Result<SeenEndpoint, WebhookError> {
         let stored = endpoints::find(&self.pool, id).await?.ok_or(HookError::NotFound)?;
         self.one(stored).await
     }
 
     /// The endpoints, the latest first, from behind the one that `after` names.
-    pub(crate) async fn list(&self, after: Option<WebhookId>, limit: i64) -> Result<Vec<Seen>, WebhookError> {
+    pub(crate) async fn list(
+        &self,
+        after: Option<WebhookId>,
+        limit: i64,
+    ) -> Result<Vec<SeenEndpoint>, WebhookError> {
         self.seen(endpoints::list(&self.pool, after, limit).await?).await
     }
 
-    async fn one(&self, stored: StoredEndpoint) -> Result<Seen, WebhookError> {
+    async fn one(&self, stored: StoredEndpoint) -> Result<SeenEndpoint, WebhookError> {
         Ok(self.seen(vec![stored]).await?.remove(0))
     }
 
-    async fn seen(&self, stored: Vec<StoredEndpoint>) -> Result<Vec<Seen>, WebhookError> {
+    async fn seen(&self, stored: Vec<StoredEndpoint>) -> Result<Vec<SeenEndpoint>, WebhookError> {
         let ids: Vec<_> = stored.iter().map(|stored| stored.id).collect();
         let mut found = figures(&self.pool, &ids).await?;
         let mut ends = Vec::new();
@@ -223,7 +232,7 @@ impl Webhooks {
                 .cursors
                 .iter()
                 .map(|(stream, at)| ends.get(*stream).map_or(0, |end| end.0.saturating_sub(at.0)));
-            Seen { lag_events: missing.sum(), public_key: self.public_key(&stored), stored, figures }
+            SeenEndpoint { lag_events: missing.sum(), public_key: self.public_key(&stored), stored, figures }
         };
         Ok(stored.into_iter().map(seen).collect())
     }
@@ -235,7 +244,7 @@ impl Webhooks {
     }
 
     /// Stops sending to an endpoint. It misses nothing: its cursor stays.
-    pub(crate) async fn disable(&self, id: WebhookId, by: By) -> Result<Seen, WebhookError> {
+    pub(crate) async fn disable(&self, id: WebhookId, by: By) -> Result<SeenEndpoint, WebhookError> {
         let disabled = endpoints::disable(&self.pool, id, "operator", None, self.stamp(by)).await?;
         self.one(disabled).await
     }
@@ -246,7 +255,7 @@ impl Webhooks {
         id: WebhookId,
         is_from_now: bool,
         by: By,
-    ) -> Result<Seen, WebhookError> {
+    ) -> Result<SeenEndpoint, WebhookError> {
         let from = if is_from_now { Some(self.cursors(&Since::Now).await?) } else { None };
         let enabled = endpoints::enable(&self.pool, id, from.as_deref(), self.stamp(by)).await?;
         self.one(enabled).await
@@ -292,8 +301,8 @@ impl Webhooks {
     /// Begins to send events again.
     pub(crate) async fn replay(&self, id: WebhookId, range: Range) -> Result<Replayed, WebhookError> {
         let wanted = match range {
-            Range::Deliveries(ids) => Wanted::Deliveries(ids),
-            Range::Parked => Wanted::Parked,
+            Range::Deliveries(ids) => ReplayWanted::Deliveries(ids),
+            Range::Parked => ReplayWanted::Parked,
             Range::Log { from, conversation: Some(conversation), until } => {
                 let stream = self.log.stream_of(conversation);
                 let end = self.log.last(stream).await?;
@@ -302,7 +311,7 @@ impl Webhooks {
                     Some(until) => self.upto(stream, &until, end).await?,
                     None => end,
                 };
-                Wanted::Conversation(conversation, after, until)
+                ReplayWanted::Conversation(conversation, after, until)
             }
             Range::Log { from, conversation: None, until } => {
                 let mut streams = Vec::new();
@@ -317,7 +326,7 @@ impl Webhooks {
                     };
                     streams.push((stream, after, until));
                 }
-                Wanted::Streams(streams)
+                ReplayWanted::Streams(streams)
             }
         };
         let (replay, now) = (self.sender.clock.id(ReplayId::known), self.sender.clock.now());

@@ -31,9 +31,11 @@ mod teller;
 mod told;
 
 pub(crate) use endpoint::{BadEndpoint, MAX_HEADERS, Shape};
-pub(crate) use keeper::{Keeper, Needs};
-pub(crate) use manage::{Added, MAX_ROTATION, ROTATION, Range, Seen, Since, Tested, Webhooks};
+pub(crate) use keeper::{Keeper, Kept};
+pub(crate) use manage::{
+    AddedEndpoint, MAX_ROTATION, ROTATION, Range, SeenEndpoint, Since, Tested, Webhooks,
+};
 pub(crate) use not_done::WebhookError;
-pub(crate) use sender::{Pace, Sender};
+pub(crate) use sender::{Sender, SendingPace};
 
 pub(crate) use crate::hooks::{Delivery, DeliveryState};

@@ -12,7 +12,9 @@ use tokio::{
 use crate::{
     accounts::{By, Stamp},
     domain::{Position, ReplayId, Time},
-    hooks::{Changes, MadeDelivery, Progress, Saved, StoredEndpoint, deliveries, endpoints, progress},
+    hooks::{
+        Changes, EndpointProgress, MadeDelivery, Saved, StoredEndpoint, deliveries, endpoints, progress,
+    },
     log::{Log, NotRead},
     telemetry::METRICS,
     webhooks::{
@@ -103,7 +105,7 @@ impl Owner {
         shared: Shared,
         stored: &StoredEndpoint,
         endpoint: Endpoint,
-        progress: Progress,
+        progress: EndpointProgress,
     ) -> Self {
         let readers = Readers::new(&shared.log);
         let failing = (stored.failing_since, stored.failures);
@@ -131,7 +133,7 @@ impl Owner {
     }
 
     /// Takes in the stored runs that are not known yet.
-    fn take_up(&mut self, progress: &Progress, is_first: bool) {
+    fn take_up(&mut self, progress: &EndpointProgress, is_first: bool) {
         let now = (Instant::now(), self.shared.sender.clock.now());
         let known: Vec<_> = self.runs.iter().map(|run| run.id).collect();
         self.runs.extend(
@@ -319,7 +321,7 @@ impl Owner {
         self.version = stored.version;
         let unknown = |id: &ReplayId| !self.ended.contains(id);
         let replays = progress.replays.iter().copied().filter(unknown).collect();
-        self.take_up(&Progress { replays, ..progress }, false);
+        self.take_up(&EndpointProgress { replays, ..progress }, false);
         true
     }
 

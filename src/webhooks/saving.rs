@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::{
     domain::{ConversationId, Position, ReplayId, Time},
-    hooks::{Changes, Cursor, Held},
+    hooks::{Changes, Held, StreamCursor},
     webhooks::{
         lane::{Key, Lane},
         run::Run,
@@ -63,7 +63,7 @@ impl Unsaved {
 
     /// Adds it to the changes of the endpoint.
     pub(super) fn add_to(&self, run: &Run, changes: &mut Changes) {
-        let cursor = |&(stream, position): &(usize, Position)| Cursor {
+        let cursor = |&(stream, position): &(usize, Position)| StreamCursor {
             run: run.id,
             stream,
             position,

@@ -11,7 +11,7 @@ use crate::{
 
 /// When a failed delivery is tried again, and when an endpoint is given up.
 #[derive(Debug, Clone)]
-pub(crate) struct Pace {
+pub(crate) struct SendingPace {
     /// The waits before the retries of an event.
     pub retries: Vec<Duration>,
     /// An endpoint with nothing but failures for so long is disabled.
@@ -32,5 +32,5 @@ pub(crate) struct Sender {
     /// Where receivers find the schemas of events.
     pub public_url: Option<Arc<PublicUrl>>,
     /// The pace of retries.
-    pub pace: Arc<Pace>,
+    pub pace: Arc<SendingPace>,
 }

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::{
     issuers,
-    world::{Answer, Device, ON_BEHALF_OF, Product, Signer, open, open_with, template::Template},
+    world::{Answer, Device, ON_BEHALF_OF, Product, Signer, World, open, open_with, template::Template},
 };
 
 /// So many cells are played at once.
@@ -93,14 +93,20 @@ fn every_operation_and_every_frame_has_a_row() {
     }
 }
 
-#[tokio::test]
-async fn every_cell_of_the_matrix_is_answered_as_it_says() {
+/// Servers that know an issuer, and everybody.
+async fn stage() -> (World, Cast) {
     let mut issuers = issuers::Scene::begin().await;
     let signer = Signer::new("EdDSA", "k");
     let issuer = issuers.issuer(Product::Keycloak, &signer).await;
     issuers.node(&(issuers::plain(&issuer) + "direct = true\n"), &[]).await;
     let world = issuers.world;
     let cast = Cast::gathers(&world, issuer, signer).await;
+    (world, cast)
+}
+
+#[tokio::test]
+async fn every_cell_of_the_matrix_is_answered_as_it_says() {
+    let (world, cast) = stage().await;
     let (matrix, operations) = (matrix(), operations());
     let (matrix, cast) = (&matrix, &cast);
 

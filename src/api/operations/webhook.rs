@@ -12,7 +12,7 @@ use crate::{
     },
     credentials::SignatureKind,
     domain::{ConversationId, Time, UserId, WebhookId},
-    webhooks::{Seen, Shape, Since},
+    webhooks::{SeenEndpoint, Shape, Since},
 };
 
 /// The most types, conversations or service accounts of a webhook.
@@ -278,9 +278,9 @@ pub(in crate::api) struct Webhook {
     lag_events: u64,
 }
 
-impl From<Seen> for Webhook {
-    fn from(seen: Seen) -> Self {
-        let Seen { stored, public_key, figures, lag_events } = seen;
+impl From<SeenEndpoint> for Webhook {
+    fn from(seen: SeenEndpoint) -> Self {
+        let SeenEndpoint { stored, public_key, figures, lag_events } = seen;
         let disabled = stored.disabled;
         Self {
             id: stored.id,

@@ -1,4 +1,4 @@
-//! Claims: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
+//! ClaimBucket: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
 //! memory of the servers, and only the node that holds the claim can renew it.
 //!
 //! A claim is a promise about time, and a node that was frozen finds out late that its time is over. So the holder also
@@ -33,7 +33,7 @@ const BYTES: i64 = 1 << 20;
 
 /// The claims of all nodes. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Claims {
+pub(crate) struct ClaimBucket {
     log: Log,
     store: Store,
 }
@@ -48,7 +48,7 @@ pub(crate) struct Claim {
 
 impl Log {
     /// Opens the bucket of the claims, and makes it where it is missing.
-    pub(crate) async fn claims(&self) -> Result<Claims, Unavailable> {
+    pub(crate) async fn claims(&self) -> Result<ClaimBucket, Unavailable> {
         let config = Config {
             bucket: HOOKS.to_owned(),
             storage: StorageType::Memory,
@@ -63,11 +63,11 @@ impl Log {
             // A bucket that is there with other settings stays as it is.
             Err(_) => self.jetstream.get_key_value(HOOKS).await.map_err(Unavailable::because)?,
         };
-        Ok(Claims { log: self.clone(), store })
+        Ok(ClaimBucket { log: self.clone(), store })
     }
 }
 
-impl Claims {
+impl ClaimBucket {
     /// The work that some node has claimed. A replica that lags may answer with an older state, which costs a vain
     /// attempt to claim, or a moment.
     pub(crate) async fn claimed(&self) -> Result<HashSet<WebhookId>, Unavailable> {
@@ -79,7 +79,7 @@ impl Claims {
         Ok(held.filter_map(|found| found.subject.strip_prefix(&self.store.prefix)?.parse().ok()).collect())
     }
 
-    /// Claims work; `None` if another node has it.
+    /// ClaimBucket work; `None` if another node has it.
     pub(crate) async fn take(&self, webhook: WebhookId, node: &NodeId) -> Result<Option<Claim>, Unavailable> {
         match self.store.create(webhook.to_string(), node.to_string().into()).await {
             Ok(revision) => Ok(Some(Claim { webhook, revision })),

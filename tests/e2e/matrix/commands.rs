@@ -3,11 +3,8 @@
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Map, Value, json};
 
-use super::{
-    AT_ONCE, Request, about, cells, difference, matrix, operations,
-    scene::{Cast, Scene},
-};
-use crate::world::{ALL_SCOPES, Bot, NatsReply, World, key};
+use super::{AT_ONCE, Request, about, cells, difference, matrix, operations, scene::Scene, stage};
+use crate::world::{ALL_SCOPES, Bot, NatsReply, key};
 
 /// The command of each operation that has one.
 const COMMANDS: &[(&str, &str)] = &[
@@ -33,8 +30,8 @@ const COLUMNS: [&str; 6] = ["stranger", "member", "ex_member", "admin", "owner",
 
 #[tokio::test]
 async fn every_command_is_answered_as_its_operation() {
-    let world = World::start().await;
-    let (matrix, operations, cast) = (matrix(), operations(), Cast::gathers(&world).await);
+    let (world, cast) = stage().await;
+    let (matrix, operations) = (matrix(), operations());
     let bot = Bot::of(&world, cast.operator.makes("robot", ALL_SCOPES).await).await;
     let (matrix, operations, cast, bot) = (&matrix, &operations, &cast, &bot);
     let wanted = cells(matrix, &matrix.operations).into_iter().filter_map(|(row, column, expected)| {
