@@ -245,6 +245,188 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List webhooks
+         * @description Lists the webhooks, the latest first. Needs the scope `admin:webhooks`.
+         */
+        get: operations["list_webhooks"];
+        put?: never;
+        /**
+         * Add a webhook
+         * @description Events are sent to the URL as structured CloudEvents, signed by Standard Webhooks, in order for each conversation, and
+         *     at least once. A URL whose host has a private address, or none, is refused with `bad_address`, and 503
+         *     `not_configured` says that the operator has set no key that seals secrets. There are at most 500 webhooks. Needs the
+         *     scope `admin:webhooks`.
+         */
+        post: operations["add_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a webhook
+         * @description Returns the settings of a webhook and how far its events have been sent. Needs the scope `admin:webhooks`.
+         */
+        get: operations["get_webhook"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a webhook
+         * @description Removes a webhook and its delivery log. Needs the scope `admin:webhooks`.
+         */
+        delete: operations["remove_webhook"];
+        options?: never;
+        head?: never;
+        /**
+         * Change a webhook
+         * @description Changes the named settings within a second or two. Events that are under way are still sent by the old ones. Needs the
+         *     scope `admin:webhooks`.
+         */
+        patch: operations["update_webhook"];
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the deliveries of a webhook
+         * @description Lists attempts, the latest first: failures of the last 7 days (at most 10,000), the last 1,000 successes, and parked
+         *     events (at most 10,000). An attempt is listed within a second or two. Needs the scope `admin:webhooks`.
+         */
+        get: operations["list_webhook_deliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Disable a webhook
+         * @description Stops sending within a second or two. The webhook misses nothing: it goes on where it was when it is enabled. Needs the
+         *     scope `admin:webhooks`.
+         */
+        post: operations["disable_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Enable a webhook
+         * @description Sends events again, from the first one that the webhook has not got. Events that wait for a retry are due at once, also
+         *     if the webhook is enabled already. Needs the scope `admin:webhooks`.
+         */
+        post: operations["enable_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send events to a webhook again
+         * @description Begins a replay, beside the ordinary delivery and by the same rules: in order for each conversation, with the same ids,
+         *     and with the header `verbatim-replay`. A webhook has at most four replays under way. Needs the scope `admin:webhooks`.
+         */
+        post: operations["replay_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of a webhook
+         * @description Requests are signed by both secrets until the overlap is over, so a receiver can take the new one at any time in
+         *     between. Needs the scope `admin:webhooks`.
+         */
+        post: operations["rotate_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/webhooks/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Test a webhook
+         * @description Sends one event of the type `verbatim.webhook.test.v1` to the receiver, and returns its answer. The event belongs to no
+         *     conversation and is not tried again. Needs the scope `admin:webhooks`.
+         */
+        post: operations["test_webhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/conversations": {
         parameters: {
             query?: never;
@@ -1193,6 +1375,15 @@ export interface components {
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed */
             display_name?: string;
         };
+        /** @description A webhook that was added */
+        AddedWebhook: {
+            /** @description The id */
+            id: string;
+            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            public_key?: string;
+            /** @description The secret by which a receiver checks signatures of the kind `v1`. It is shown this once */
+            secret?: string;
+        };
         /** @description An API key, without its secret */
         ApiKey: {
             /** @description The networks from which the key may be used; empty for all */
@@ -1276,6 +1467,16 @@ export interface components {
             items: components["schemas"]["AuditEvent"][];
             /** @description The `cursor` of the next request; absent on the last page */
             next_cursor?: string;
+        };
+        /** @description A replay that has begun */
+        BegunReplay: {
+            /**
+             * Format: uint64
+             * @description The number of events; null for a range of the log
+             */
+            events: number | null;
+            /** @description The id, as the header `verbatim-replay` of its requests has it */
+            id: string;
         };
         /** @description A user whom the caller has blocked */
         Block: {
@@ -1634,6 +1835,72 @@ export interface components {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
+        /** @description One attempt to send an event */
+        Delivery: {
+            /**
+             * Format: date-time
+             * @description The time at which the attempt began
+             */
+            at: string;
+            /**
+             * Format: uint32
+             * @description The number of the attempt of this event, from 1
+             */
+            attempt: number;
+            /**
+             * Format: uuid
+             * @description The conversation of the event
+             */
+            conversation_id: string;
+            /**
+             * @description Why the event was not taken: `address_not_allowed`, `not_connected`, `timeout`, `broken_answer`, `redirect` or
+             *     `http_status`; null if it was
+             */
+            error: string | null;
+            /**
+             * Format: uuid
+             * @description The event, which is also the `webhook-id` of the request
+             */
+            event_id: string;
+            /**
+             * Format: uint64
+             * @description The number of the attempt among all of this server
+             */
+            id: number;
+            /**
+             * Format: int64
+             * @description The position of the event
+             */
+            position: number;
+            /** @description The replay in which the event was sent; null if it was sent as it came */
+            replay_id: string | null;
+            /** @description The beginning of the answer: at most 1,024 bytes */
+            response: string;
+            /** @description What became of the attempt */
+            state: components["schemas"]["DeliveryState"];
+            /**
+             * Format: uint16
+             * @description The status of the answer; null if there is none
+             */
+            status: number | null;
+            /**
+             * Format: uint32
+             * @description The milliseconds that the request took
+             */
+            took_ms: number;
+        };
+        /** @description A page of a list */
+        DeliveryPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["Delivery"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
+        /**
+         * @description `ok`: the receiver has taken the event; `failed`: the attempt failed, and another one follows; `parked`: it was the last attempt
+         * @enum {string}
+         */
+        DeliveryState: "ok" | "failed" | "parked";
         /** @description When the log syncs acknowledged messages to disk */
         Durability: {
             /**
@@ -1669,6 +1936,11 @@ export interface components {
             /** @description The text, as typed */
             text: string;
         };
+        /**
+         * @description `cursor`: with the first event that it has not got; `now`: with the next event
+         * @enum {string}
+         */
+        EnableFrom: "cursor" | "now";
         /**
          * @description An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
          *     an event for a link of the chain (`previous`) and ignores its data
@@ -2108,6 +2380,11 @@ export interface components {
              */
             body_bytes: number;
             /**
+             * Format: uint64
+             * @description Characters of an external id
+             */
+            external_id_chars: number;
+            /**
              * Format: uint32
              * @description Frames that a client may send over one socket at once after a silence
              */
@@ -2117,6 +2394,16 @@ export interface components {
              * @description Frames a second that a client may send over one socket in the long run
              */
             frames_per_second: number;
+            /**
+             * Format: uint64
+             * @description The longest life of an access token that a host application asks for, in seconds
+             */
+            host_token_seconds_max: number;
+            /**
+             * Format: uint64
+             * @description The shortest life of an access token that a host application asks for, in seconds
+             */
+            host_token_seconds_min: number;
             /**
              * Format: int64
              * @description Active logins of an account
@@ -2152,6 +2439,26 @@ export interface components {
              * @description Pinned messages of a conversation
              */
             pins: number;
+            /**
+             * Format: uint64
+             * @description Members of a provisioned conversation
+             */
+            provision_members: number;
+            /**
+             * Format: uint64
+             * @description Bytes of the metadata of a provisioned user, as JSON
+             */
+            provision_metadata_bytes: number;
+            /**
+             * Format: uint64
+             * @description Words in `roles` of a provisioned user
+             */
+            provision_roles: number;
+            /**
+             * Format: uint64
+             * @description Users whom one request provisions
+             */
+            provision_users: number;
             /** @description The rate limits. A limit that is off is absent */
             rate: components["schemas"]["RateLimit"][];
             /**
@@ -2995,6 +3302,41 @@ export interface components {
             /** @description The unique name, by the rules of the user names of people */
             username: string;
         };
+        /** @description A new webhook */
+        NewWebhook: {
+            /**
+             * Format: uint16
+             * @description How many requests may be under way at once: 1 to 64. The default is 16
+             */
+            concurrency?: number;
+            /** @description The conversations of events. The default is all */
+            conversations?: string[];
+            /** @description What people write about the webhook: at most 256 bytes */
+            description?: string;
+            /** @description Where events begin. The default is `now` */
+            from?: components["schemas"]["Since"];
+            /** @description Headers to send with each event, at most ten. Their values cannot be read back */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description The lanes of events: `roster`, `timeline`, `receipts`, `control`. The default is all */
+            lanes?: string[];
+            /** @description Whether events of a conversation wait for one another. The default is `conversation` */
+            order?: components["schemas"]["WebhookOrder"];
+            /**
+             * @description The service accounts of events: those that cause an event themselves or through which a user acts. The default is
+             *     all accounts
+             */
+            services?: string[];
+            /** @description The kind of signatures. The default is `v1` */
+            signature?: components["schemas"]["WebhookSignature"];
+            /** @description Whether events carry no `data`: the receiver reads it by REST. The default is false */
+            thin?: boolean;
+            /** @description The types of events, as `message.sent`; `*` for all */
+            types: string[];
+            /** @description Where events are sent: an https URL of at most 2,048 bytes, at port 80, 443, or 1024 and above */
+            url: string;
+        };
         /** @description The new password, and the present one as proof */
         PasswordChange: {
             /** @description The present password, at most 512 bytes */
@@ -3463,6 +3805,22 @@ export interface components {
              */
             username: string;
         };
+        /** @description The events to send again: those from a point of the log on, those of some deliveries, or those that are parked */
+        Replay: {
+            /**
+             * Format: uuid
+             * @description The conversation of the events. The default is all
+             */
+            conversation_id?: string;
+            /** @description Deliveries, by their numbers in the delivery log */
+            deliveries?: number[];
+            /** @description Where the events begin. A position alone needs `conversation_id`, unless the log has one stream */
+            from?: components["schemas"]["Since"];
+            /** @description Whether the parked events are sent again, the oldest 1,000 at once */
+            parked?: boolean;
+            /** @description Where the events end: a position, which is the last one, or a time. The default is the present end of the log */
+            until?: components["schemas"]["Since"];
+        };
         /**
          * @description What a member may do: an admin also adds and removes members, an owner also changes roles
          * @enum {string}
@@ -3522,11 +3880,33 @@ export interface components {
             /** @description What the new key may do */
             scopes: string[];
         };
+        /** @description The new secret of a webhook */
+        RotatedSecret: {
+            /** @description The id of the webhook */
+            id: string;
+            /**
+             * Format: date-time
+             * @description The time until which the old secret signs too
+             */
+            old_expires_at: string | null;
+            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            public_key?: string;
+            /** @description The secret by which a receiver checks signatures of the kind `v1`. It is shown this once */
+            secret?: string;
+        };
         /** @description How a key is replaced */
         Rotation: {
             /**
              * Format: uint64
              * @description The seconds for which the old key works beside the new one: 0 to 604800. The default is 86400
+             */
+            overlap_s?: number;
+        };
+        /** @description How a secret is replaced */
+        SecretRotation: {
+            /**
+             * Format: uint64
+             * @description The seconds for which the old secret signs beside the new one: 0 to 604800. The default is 86400
              */
             overlap_s?: number;
         };
@@ -3558,6 +3938,8 @@ export interface components {
             /** @description The `cursor` of the next request; absent on the last page */
             next_cursor?: string;
         };
+        /** @description A point of the log: `now`, `start`, a time (RFC 3339), the position of an event, or the position of an event in each stream, by the number of the stream */
+        Since: unknown;
         /** @description The conversation to start */
         StartConversation: components["schemas"]["StartDirectConversation"] | components["schemas"]["StartGroupConversation"];
         /** @description A direct conversation with one other user */
@@ -3661,6 +4043,156 @@ export interface components {
             /** @description Whether the user is a person or a program */
             kind: components["schemas"]["UserKind"];
         };
+        /** @description A webhook */
+        Webhook: {
+            /**
+             * Format: uint16
+             * @description How many requests may be under way at once
+             */
+            concurrency: number;
+            /** @description The conversations of events; empty for all */
+            conversations: string[];
+            /**
+             * Format: date-time
+             * @description The time at which the webhook was added
+             */
+            created_at: string;
+            /** @description What people write about the webhook */
+            description: string;
+            /**
+             * Format: date-time
+             * @description The time since which it is disabled
+             */
+            disabled_at: string | null;
+            /** @description Why the webhook is disabled: `operator`, `gone` (it has answered 410) or `failing`; null if it is enabled */
+            disabled_reason: string | null;
+            /**
+             * Format: date-time
+             * @description The time since which no attempt has succeeded; null if the last one has
+             */
+            failing_since: string | null;
+            /**
+             * Format: uint32
+             * @description The number of attempts that have failed since then
+             */
+            failures: number;
+            /** @description The names of the headers that are sent with each event */
+            headers: string[];
+            /**
+             * Format: uint64
+             * @description The number of conversations that wait for a retry
+             */
+            held: number;
+            /** @description The id */
+            id: string;
+            /**
+             * Format: uint64
+             * @description The number of stored events that the webhook has still to get or to pass over
+             */
+            lag_events: number;
+            /** @description The lanes of events; empty for all */
+            lanes: string[];
+            /**
+             * Format: date-time
+             * @description The time until which the secret before the present one signs too; null if there is none
+             */
+            old_expires_at: string | null;
+            /** @description Whether events of a conversation wait for one another */
+            order: components["schemas"]["WebhookOrder"];
+            /**
+             * Format: uint64
+             * @description The number of events that are parked
+             */
+            parked: number;
+            /** @description The key by which a receiver checks signatures of the kind `v1a` */
+            public_key?: string;
+            /**
+             * Format: uint64
+             * @description The number of replays under way
+             */
+            replays: number;
+            /** @description The service accounts of events; empty for all accounts */
+            services: string[];
+            /** @description The kind of signatures */
+            signature: components["schemas"]["WebhookSignature"];
+            /** @description Whether the webhook gets events */
+            state: components["schemas"]["WebhookState"];
+            /** @description Whether events carry no `data` */
+            thin: boolean;
+            /** @description The types of events, `*` for all */
+            types: string[];
+            /** @description Where events are sent */
+            url: string;
+        };
+        /** @description Changes of a webhook. Absent fields stay; an empty list of lanes, conversations or services means all */
+        WebhookChanges: {
+            /**
+             * Format: uint16
+             * @description How many requests may be under way at once
+             */
+            concurrency?: number;
+            /** @description The conversations of events */
+            conversations?: string[];
+            /** @description What people write about the webhook */
+            description?: string;
+            /** @description All headers to send with each event */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description The lanes of events */
+            lanes?: string[];
+            /** @description Whether events of a conversation wait for one another */
+            order?: components["schemas"]["WebhookOrder"];
+            /** @description The service accounts of events */
+            services?: string[];
+            /** @description Whether events carry no `data` */
+            thin?: boolean;
+            /** @description The types of events, `*` for all */
+            types?: string[];
+            /** @description Where events are sent */
+            url?: string;
+        };
+        /**
+         * @description `conversation`: the next event of a conversation is sent when the one before it was taken or parked; `none`: events are sent as they come
+         * @enum {string}
+         */
+        WebhookOrder: "conversation" | "none";
+        /** @description A page of a list */
+        WebhookPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["Webhook"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
+        /**
+         * @description The kind of signatures by Standard Webhooks: `v1` (HMAC-SHA256) or `v1a` (Ed25519)
+         * @enum {string}
+         */
+        WebhookSignature: "v1" | "v1a";
+        /**
+         * @description Whether a webhook gets events
+         * @enum {string}
+         */
+        WebhookState: "enabled" | "disabled";
+        /** @description The answer of a receiver to a test */
+        WebhookTest: {
+            /** @description Why the event was not taken, as in the delivery log; null if it was */
+            error: string | null;
+            /** @description Whether the receiver has taken the event */
+            ok: boolean;
+            /** @description The beginning of the answer: at most 1,024 bytes */
+            response: string;
+            /**
+             * Format: uint16
+             * @description The status of the answer; null if there is none
+             */
+            status: number | null;
+            /**
+             * Format: uint32
+             * @description The milliseconds that the request took
+             */
+            took_ms: number;
+        };
     };
     responses: never;
     parameters: never;
@@ -3726,6 +4258,8 @@ export interface operations {
                 cursor?: string;
                 /** @description Only events about this account, key or issuer */
                 id?: string;
+                /** @description Only events among so many latest positions. It counts only without `after` and `since` */
+                latest?: number;
                 limit?: number;
                 /** @description Only events since this time. It counts only without `after` */
                 since?: string;
@@ -4004,6 +4538,271 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Recovery"];
+                };
+            };
+        };
+    };
+    list_webhooks: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookPage"];
+                };
+            };
+        };
+    };
+    add_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewWebhook"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedWebhook"];
+                };
+            };
+        };
+    };
+    get_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    remove_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the answer has no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    update_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookChanges"];
+            };
+        };
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    list_webhook_deliveries: {
+        parameters: {
+            query?: {
+                /** @description Only attempts of events of this conversation */
+                conversation_id?: string;
+                cursor?: string;
+                limit?: number;
+                /** @description Only attempts of which this became */
+                state?: components["schemas"]["DeliveryState"];
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeliveryPage"];
+                };
+            };
+        };
+    };
+    disable_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    enable_webhook: {
+        parameters: {
+            query?: {
+                /** @description Where the webhook goes on. The default is `cursor` */
+                from?: components["schemas"]["EnableFrom"];
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Webhook"];
+                };
+            };
+        };
+    };
+    replay_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Replay"];
+            };
+        };
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BegunReplay"];
+                };
+            };
+        };
+    };
+    rotate_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SecretRotation"];
+            };
+        };
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotatedSecret"];
+                };
+            };
+        };
+    };
+    test_webhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WebhookTest"];
                 };
             };
         };

@@ -10,7 +10,7 @@ export type ServerCode =
   | "answers_unread"
   /** This node is at its limit for requests of this kind. */
   | "at_capacity"
-  /** A network of an API key is no network. */
+  /** A network of an API key is no network, or events may not be sent to the URL of a webhook. */
   | "bad_address"
   /** The body is incomplete, or its chunks are malformed. */
   | "bad_body"
@@ -84,6 +84,8 @@ export type ServerCode =
   | "no_such_member"
   /** The message in `reply_to` does not exist in this conversation. */
   | "no_such_message"
+  /** The operator has not set what this needs; `detail` names the setting. */
+  | "not_configured"
   /** The thing does not exist, or the caller may not see it. */
   | "not_found"
   /** The server does not know the method, or the transfer coding of the body. */
@@ -130,8 +132,12 @@ export type ServerCode =
   | "too_many_pins"
   /** The caller has too many reactions to this message. */
   | "too_many_reactions"
+  /** The webhook has four replays under way. */
+  | "too_many_replays"
   /** This user has too many open sockets on this node. */
   | "too_many_sockets"
+  /** There are 500 webhooks. */
+  | "too_many_webhooks"
   /** The log or the database does not answer. */
   | "unavailable"
   /** The issuer of the token is not known here. */
@@ -157,5 +163,5 @@ export type ServerCode =
 
 /** The codes that pass: the same request can succeed later. */
 export const PASSING: ReadonlySet<string> = new Set(
-  "answers_unread at_capacity busy lagging_node not_yet rate_limited stopping temporary_reduced_capacity too_many_at_once too_many_followers too_many_sockets unavailable".split(" "),
+  "answers_unread at_capacity busy lagging_node not_configured not_yet rate_limited stopping temporary_reduced_capacity too_many_at_once too_many_followers too_many_sockets unavailable".split(" "),
 );
