@@ -23,7 +23,9 @@ await write("api.ts", astToString(await openapiTS(slim(document), { silent: true
 function codes(document) {
   const all = document.components.schemas.Problem.properties.code["x-codes"];
   // An answer with one of these statuses had no effect that a second try could double, or says when to try again.
-  const passing = all.filter(({ status }) => status.some((s) => s === 429 || s === 503)).map(({ code }) => code);
+  // What the operator has not set does not come by itself.
+  const passes = ({ status, code }) => code !== "not_configured" && status.some((s) => s === 429 || s === 503);
+  const passing = all.filter(passes).map(({ code }) => code);
   const lines = all.map(({ code, cause }) => `  /** ${cause} */\n  | "${code}"`);
   return `
 /** Every code of the server; its page \`/problems/<code>\` explains it. */
@@ -37,7 +39,7 @@ export const PASSING: ReadonlySet<string> = new Set(
 `;
 }
 
-// A row is "METHOD path", then "!" if the operation takes no token, and "#" if it takes an idempotency key.
+// A row is "METHOD path", without the /v1 of all paths, then "!" if the operation takes no token, and "#" if it takes an idempotency key.
 function operations(document, name, wanted) {
   const rows = [];
   for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
@@ -45,7 +47,7 @@ function operations(document, name, wanted) {
       const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      rows.push([`${path} ${method}`, `  ${operationId}: "${method.toUpperCase()} ${path}${open}${keyed}",`]);
+      rows.push([`${path} ${method}`, `  ${operationId}: "${method.toUpperCase()} ${path.slice("/v1".length)}${open}${keyed}",`]);
     }
   }
   return `

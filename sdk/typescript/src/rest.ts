@@ -58,7 +58,7 @@ const ATTEMPTS = 6;
 export function sender(url: string, token: Token, fetcher: typeof fetch): Sender {
   return async (row, input, options = {}) => {
     const [, method = "", path = "", marks = ""] = /^(\S+) ([^!#]+)(.*)$/.exec(row) ?? [];
-    const { target, init } = request(url + path, method, input as Record<string, unknown>);
+    const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>);
     const open = marks.includes("!");
     if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();
     // A second try of a request that had an effect must not have another one.

@@ -163,5 +163,5 @@ export type ServerCode =
 
 /** The codes that pass: the same request can succeed later. */
 export const PASSING: ReadonlySet<string> = new Set(
-  "answers_unread at_capacity busy lagging_node not_configured not_yet rate_limited stopping temporary_reduced_capacity too_many_at_once too_many_followers too_many_sockets unavailable".split(" "),
+  "answers_unread at_capacity busy lagging_node not_yet rate_limited stopping temporary_reduced_capacity too_many_at_once too_many_followers too_many_sockets unavailable".split(" "),
 );
