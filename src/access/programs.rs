@@ -10,6 +10,7 @@ use crate::{
     accounts::{
         By, ListedKey, ServiceAccount, Stamp,
         api_keys::{self, KeyError, NewKey},
+        key_use,
         programs::{self, ServicePlace},
     },
     clock::Clock,
@@ -194,8 +195,15 @@ pub(crate) async fn bind_name(
         addresses: Vec::new(),
         expires_at: None,
     };
-    api_keys::add(pool, account, &key, Stamp::now(clock, by)).await?;
-    Ok(key.id)
+    match api_keys::add(pool, account, &key, Stamp::now(clock, by)).await {
+        Ok(()) => Ok(key.id),
+        // Bound already: the same request again is no change.
+        Err(KeyError::Taken) => match key_use::find(pool, key.public).await? {
+            Some(bound) if bound.account == account => Ok(bound.id),
+            _ => Err(ServiceError::NameTaken),
+        },
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The scopes of a new key: the wanted ones, or all of its account.

@@ -12,13 +12,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{AppError, ConsumerKeys, with_office},
+    app::{self, AppError, Ask, ConsumerKeys, with_office},
     cli::{
         consumer_words::{duration, name, start},
         servers::Servers,
     },
     config::ConsumerSettings,
     consumers::{self, ConsumerError, ConsumerFilter, Language, Snippet},
+    domain::UserId,
     log::StartAt,
 };
 
@@ -141,9 +142,9 @@ struct Add {
     #[arg(long)]
     audit: bool,
 
-    /// May give commands, once `services keys add --nats-name` has bound its name to a service account.
-    #[arg(long)]
-    commands: bool,
+    /// Id of the service account that gives commands under this name.
+    #[arg(long, value_name = "SERVICE")]
+    bot: Option<UserId>,
 
     /// Life of the credentials: 24h or 90d. [default: until they are revoked]
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -196,11 +197,15 @@ pub(super) async fn consumers(Consumers { what, keys, servers }: Consumers) -> R
             let file = creds_file(add.out.clone(), &add.name);
             let filter = ConsumerFilter::read(&add.lanes, &add.conversations, &add.types, add.audit)
                 .map_err(AppError::Refused)?;
+            if let Some(service) = add.bot {
+                let bind = Ask::Bind { service, name: add.name.clone(), scopes: None };
+                app::programs(&servers.addresses()?, bind).await?;
+            }
             let added = with_office(&addresses, keys, async |office| {
                 if !consumers::is_there(office, &add.name).await? {
                     is_free(&file)?;
                 }
-                consumers::add(office, &add.name, &filter, add.from, add.commands, add.expires).await
+                consumers::add(office, &add.name, &filter, add.from, add.bot.is_some(), add.expires).await
             })
             .await?;
             let Some(creds) = &added.creds else {

@@ -216,7 +216,10 @@ async fn a_name_ends_with_its_key_and_can_be_bound_again() {
     let start = || json!({ "kind": "group", "title": "Bots", "members": [], "client_id": key() });
     bot.asks("start_conversation", start()).await.expect(201);
     let service = bot.program.person.id.clone();
-    let bound = world.runs(&["services", "keys", "add", &service, "--nats-name", Bot::NAME]).await;
+    assert_eq!(Bot::binds(&world, &bot.program).await, bot.name_id, "the same again is no change");
+    let other = world.runs(&["services", "add", "other", "--scopes", "messages:write"]).await;
+    let other = other.stdout.split_whitespace().nth(1).expect("an id").to_owned();
+    let bound = world.runs(&["services", "keys", "add", &other, "--nats-name", Bot::NAME]).await;
     assert!(bound.code == Some(1) && bound.stderr.contains("revoke its key"), "{bound:?}");
     for bad in ["R", "a.b", "-a"] {
         let refused = world.runs(&["services", "keys", "add", &service, &format!("--nats-name={bad}")]).await;

@@ -12,7 +12,7 @@ use async_nats::{
     },
 };
 use futures_util::StreamExt as _;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::Command,
@@ -23,7 +23,7 @@ use verbatim::dev::NatsUser;
 
 use crate::{
     command_line::dev,
-    world::{PATIENCE, Person, World, command, eventually, signal},
+    world::{ALL_SCOPES, NatsReply, PATIENCE, Person, Program, World, command, eventually, key, signal},
 };
 
 /// A Python with the packages that the hint of the command names.
@@ -333,4 +333,26 @@ async fn what_a_consumer_cannot_take_is_parked_and_given_again() {
     let event = next(&tried.durable("CHAT_0", "t5").await).await;
     assert_eq!(event.info().expect("info").stream_sequence, bad);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_consumer_with_a_bot_gives_commands_under_its_own_name_only() {
+    let mut world = World::in_operator_mode(1).await;
+    world.add_node("api,gateway,projector").await;
+    let robot = Program::bootstraps(&world).await.makes("robot", ALL_SCOPES).await.person;
+    let creds = added(&world, "robot1", &["--bot", &robot.id]).await;
+    let tried = Tried::with(world.nats.url(), &creds, "robot1").await;
+    let start = json!({ "kind": "group", "title": "Bots", "members": [], "client_id": key() }).to_string();
+    let subject = "verbatim.commands.robot1.start_conversation";
+    let reply = tried.client.request(subject, start.clone().into()).await.expect("a reply");
+    let group = NatsReply::of(&reply).expect(201);
+    let found = robot.get(&format!("/v1/conversations/{}", group["id"].as_str().expect("an id"))).await;
+    assert_eq!(found.expect(200)["title"], "Bots");
+    let pinged = tried.client.request("$SRV.PING.verbatim", "".into()).await.expect("a reply");
+    assert!(String::from_utf8_lossy(&pinged.payload).contains("verbatim"), "{pinged:?}");
+    tried.may_not_publish("verbatim.commands.reader.start_conversation", &start).await;
+    let nobody = uuid::Uuid::now_v7().to_string();
+    let unknown = world.runs(&["consumers", "add", "robot2", "--bot", &nobody]).await;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("nothing here"), "{unknown:?}");
+    world.finish_without_views().await;
 }
