@@ -65,7 +65,7 @@ enum What {
         #[arg(long)]
         now: bool,
 
-        /// File for the new credentials. [default: <NAME>.creds]
+        /// File for the new credentials. [default: `NAME.creds`]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -154,7 +154,7 @@ struct Add {
     #[arg(long, value_name = "LANGUAGE", default_value = "python")]
     lang: Lang,
 
-    /// File for the credentials. [default: <NAME>.creds]
+    /// File for the credentials. [default: `NAME.creds`]
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 

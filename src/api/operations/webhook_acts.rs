@@ -90,11 +90,11 @@ impl From<Tested> for WebhookTest {
 impl Example for WebhookTest {
     fn example() -> Self {
         Self {
-            ok: true,
-            status: OrNull(Some(204)),
-            error: OrNull(None),
+            ok: false,
+            status: OrNull(Some(503)),
+            error: OrNull(Some("http_status".into())),
             took_ms: 31,
-            response: String::new(),
+            response: "try later".into(),
         }
     }
 }

@@ -113,7 +113,7 @@ impl Example for Delivery {
             event_id: examples::event(),
             conversation_id: examples::conversation(),
             position: examples::position(),
-            replay_id: OrNull(None),
+            replay_id: OrNull(Some(examples::replay())),
             attempt: 2,
             at: examples::time(),
             took_ms: 31,
@@ -194,7 +194,7 @@ struct BegunReplay {
 
 impl Example for BegunReplay {
     fn example() -> Self {
-        Self { id: examples::replay(), events: OrNull(None) }
+        Self { id: examples::replay(), events: OrNull(Some(12)) }
     }
 }
 
