@@ -143,6 +143,10 @@ impl Endpoint for Operation {
                 request.set_data(user);
             }
             Ok(None) => {}
+            // Without a token the answer is 401, as for every operation of a user.
+            Err(_)
+                if self.known.need.is_some_and(Need::is_of_a_user)
+                    && !request.headers().contains_key(header::AUTHORIZATION) => {}
             Err(problem) => return Ok(problem.into_response()),
         }
         if let Some(need) = self.known.need {
