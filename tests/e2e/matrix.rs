@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// So many cells are played at once.
-const AT_ONCE: usize = 6;
+const AT_ONCE: usize = 4;
 
 #[derive(Deserialize)]
 struct Matrix {

@@ -63,8 +63,11 @@ async fn whoever_takes_a_page_and_goes_leaves_no_consumer() {
         socket.send(Message::Text(hello.into())).await.expect("hello");
     }
     let node = &world.nodes[0];
+    // Between two turns of a user there is no replay, so the sockets have to be gone, too.
     eventually("no replay is left", || async {
-        node.metric("verbatim_replays ").await == 0 && consumers(&world).await == 0
+        node.metric("verbatim_sockets ").await == 0
+            && node.metric("verbatim_replays ").await == 0
+            && consumers(&world).await == 0
     })
     .await;
     let mut device = ben.resumes(&cursor).await;
