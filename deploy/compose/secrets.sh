@@ -29,15 +29,16 @@ else
 fi
 
 routes=$(password)
-cat >"$secrets/cluster-secret.conf" <<CONF
-VERBATIM_NATS_CLUSTER_PASSWORD: $routes
-VERBATIM_NATS_ROUTES: ["nats-route://node:$routes@log-0:6222", "nats-route://node:$routes@log-1:6222", "nats-route://node:$routes@log-2:6222"]
-CONF
+route() { printf '"nats-route://node:%s@%s:6222"' "$routes" "$1"; }
+cat >"$secrets/cluster-secret" <<VARIABLES
+VERBATIM_NATS_CLUSTER_PASSWORD=$routes
+VERBATIM_NATS_ROUTES='[$(route log-0), $(route log-1), $(route log-2)]'
+VARIABLES
 database=$(password)
 printf '%s' "$database" >"$secrets/database-password"
 printf 'postgres://verbatim:%s@postgres:5432/verbatim' "$database" >"$secrets/database-url"
 
-chmod 0444 "$secrets"/cluster-secret.conf "$secrets"/database-* "$secrets"/nats/accounts.conf \
+chmod 0444 "$secrets"/cluster-secret "$secrets"/database-* "$secrets"/nats/accounts.conf \
     "$secrets"/nats/verbatim.creds "$secrets"/nats/operator.creds
 trap - EXIT
 echo "The keys and passwords are in $secrets."
