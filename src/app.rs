@@ -1,5 +1,6 @@
 //! Wiring: starts a process from its settings, and stops it in order.
 
+mod archiving;
 mod consumers;
 mod database;
 mod durable;
@@ -11,6 +12,7 @@ mod people;
 mod pressure;
 mod process;
 mod programs;
+mod restoring;
 mod same_log;
 mod signing_keys;
 mod snapshots;
@@ -24,6 +26,7 @@ use sqlx::PgPool;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use archiving::{archive_alone, create_backup};
 pub(crate) use consumers::{ConsumerKeys, with_office};
 pub use database::{database, database_with};
 pub use error::AppError;
@@ -34,6 +37,7 @@ pub use installation::{make_log, migrate};
 pub(crate) use people::{WhichUser, add_invite, list_invites, recover_user, revoke_invite, show_user};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub(crate) use programs::{Ask, key_of_dev, programs};
+pub(crate) use restoring::{GHOSTS, RestoreOrder, RestorePlan, ghosts, plan_restore, restore};
 pub(crate) use signing_keys::{list_signing_keys, rotate_signing_key};
 pub use snapshots::snapshots;
 pub(crate) use webhooks::{AskWebhooks, ask_webhooks};
@@ -107,7 +111,6 @@ pub async fn serve(
         "admin",
         listen_on(private, admin::routes(health.clone()), settings.admin_listener(), never, &admin),
     );
-
     tracing::info!(admin = %listening.admin, "answering operators");
     let mut started = tokio::select! {
         started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
@@ -221,7 +224,6 @@ async fn start(
     });
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
-
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
         ends.push(patiently(health, "the log", async || Ok(log.end(stream).await?)).await?);
@@ -323,7 +325,6 @@ async fn start(
     // login that is revoked from here on is heard, and the list holds the logins revoked earlier. In the
     // other order, a login revoked between list and subscription would stay valid on this node.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
-
     let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
     let frames = api::operations::info::Frames { per_second, at_once };
     let info = api::operations::info::Info::new(
@@ -334,6 +335,7 @@ async fn start(
         limits.rates(),
         settings.registration,
     );
+    archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let stopping = watch::Sender::new(false);
     let reading = Reading {

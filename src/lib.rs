@@ -34,6 +34,7 @@
 //! | [`live`] | what this process **knows** because it follows the log and hears signals: rosters, watermarks, recent events, followers to wake, revoked logins, blocks | log, views, accounts, credentials |
 //! | [`commands`] | **making** it happen: load, decide, append, retry | log, limits, live, views (the keys of earlier commands), accounts (which users exist, private settings), credentials (how long a token lives) |
 //! | [`feed`] | what a user has **missed** since a cursor; how a conversation **was** | log, views, live |
+//! | [`archive`] | what is **kept elsewhere**: segments of the log, dumps of the accounts, and the restore from both | log; the schemas `auth` and `hooks`, as rows without a meaning |
 //! | [`audit`] | what has happened to accounts, keys and issuers: the **audit trail**, from the outbox to the stream AUDIT | log, accounts |
 //! | [`consumers`] | who **else** reads the log: durables, credentials and programs of consumers, for operators | log, accounts, authority |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
@@ -56,7 +57,7 @@
 //!  7   app   contract
 //!  6   api   gateway   admin   web
 //!  5   reading   access
-//!  4   commands   feed   projector   presence   audit   consumers   webhooks
+//!  4   commands   feed   projector   presence   audit   archive   consumers   webhooks
 //!  3   live   hooks
 //!  2   accounts   limits   issuers
 //!  1   log   views   credentials   outbound   authority
@@ -79,6 +80,8 @@ pub(crate) mod admin;
 #[allow(unreachable_pub)]
 pub(crate) mod api;
 pub mod app;
+#[allow(unreachable_pub)]
+pub(crate) mod archive;
 pub(crate) mod audit;
 pub(crate) mod authority;
 pub mod cache;

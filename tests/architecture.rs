@@ -24,6 +24,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "admin",
             "api",
             "app",
+            "archive",
             "authority",
             "config",
             "consumers",
@@ -47,6 +48,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "accounts",
             "admin",
             "api",
+            "archive",
             "audit",
             "authority",
             "commands",
@@ -147,6 +149,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // It appends presence events, and asks the view whom to tell.
     // It empties the outbox of `accounts` into a stream of the log.
     ("audit", At(4), &["accounts", "domain", "log"]),
+    // It copies the tables of `auth` and `hooks` as rows without a meaning, so it knows neither folder.
+    ("archive", At(4), &["domain", "log"]),
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
@@ -187,6 +191,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         "config",
         Leaf,
         &[
+            "archive",
             "credentials",
             "gateway",
             "issuers",
@@ -223,6 +228,7 @@ const HOMES: &[(&str, &[&str])] = &[
         &[
             "api",
             "accounts",
+            "archive",
             "authority",
             "consumers",
             "credentials",
@@ -258,7 +264,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("schemars", &["domain", "gateway"]),
     ("serde_path_to_error", &["api"]),
     ("serde_saphyr", &["contract"]),
-    ("sqlx", &["accounts", "admin", "app", "dev", "hooks", "projector", "views"]),
+    ("sqlx", &["accounts", "admin", "app", "archive", "dev", "hooks", "projector", "views"]),
     ("tokio_rustls", &["gateway", "listen", "outbound"]),
     (
         "tokio_util",
@@ -271,6 +277,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["web"]),
     ("webpki_roots", &["outbound"]),
+    ("zstd", &["archive"]),
     ("zeroize", &["access", "credentials", "webhooks"]),
 ];
 
@@ -343,7 +350,8 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["write", "connect"],
             &["connection"],
             &["bus", "read"],
-            &["append", "claims", "durables", "parked", "trail", "upkeep"],
+            &["append", "claims", "durables", "parked", "records", "trail", "upkeep"],
+            &["restoring"],
             &["mod"],
         ],
     ),

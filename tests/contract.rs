@@ -274,6 +274,9 @@ fn misfits(schema: &Value, value: &Value) -> Vec<String> {
         match schema["properties"].get(name) {
             Some(schema) => found.extend(misfits(schema, member)),
             None if schema["additionalProperties"] == true => {}
+            None if schema["additionalProperties"].is_object() => {
+                found.extend(misfits(&schema["additionalProperties"], member));
+            }
             None => found.push(format!("{name} is not in the schema")),
         }
     }

@@ -77,6 +77,20 @@ pub async fn migrate(url: &str) -> Result<(), AppError> {
     Ok(())
 }
 
+/// Applies the migrations up to one, for tables that were copied behind it.
+pub(super) async fn migrate_to(url: &str, last: i64) -> Result<(), AppError> {
+    let pool = database(url, 1).await?;
+    let mut connection = pool.acquire().await?.detach();
+    sqlx::raw_sql("set statement_timeout = 0; set lock_timeout = 0; set search_path = public")
+        .execute(&mut connection)
+        .await?;
+    let migrated = MIGRATIONS.run_to(last, &mut connection).await;
+    migrated.map_err(|e| AppError::NotMigrated(format!("{e}. Was it backed up by a newer version?")))?;
+    sqlx::Connection::close(connection).await?;
+    pool.close().await;
+    Ok(())
+}
+
 /// Opens the log of an installation. An installation that never had a log gets one, with `streams` streams
 /// unless `wanted` names another number. The epoch is read again when this process has its turn: another
 /// process may have made the log in the meantime.

@@ -14,9 +14,11 @@ pub(super) const OF_NODES: &[&str] = &[
     "$JS.API.STREAM.CREATE.KV_verbatim_nodes",
     "$JS.API.STREAM.CREATE.KV_verbatim_here",
     "$JS.API.STREAM.CREATE.KV_verbatim_hooks",
+    "$JS.API.STREAM.CREATE.KV_verbatim_archive",
     "$KV.verbatim_nodes.>",
     "$KV.verbatim_here.>",
     "$KV.verbatim_hooks.>",
+    "$KV.verbatim_archive.>",
     // Reading.
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",

@@ -40,7 +40,7 @@ impl Report {
 
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// Checks only this part, without the servers.
+    /// Checks only this part.
     #[arg(value_enum)]
     only: Option<Part>,
 
@@ -52,6 +52,8 @@ pub(super) struct Check {
 enum Part {
     /// The file of external issuers, and whether each issuer tells its keys.
     Issuers,
+    /// Whether every member of a conversation has an account, in the database.
+    Accounts,
 }
 
 pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppError> {
@@ -62,6 +64,10 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         return Ok(report.status());
     }
     let addresses = addresses(&servers)?;
+    if only == Some(Part::Accounts) {
+        report.say("accounts", have_accounts(&addresses.database).await?);
+        return Ok(report.status());
+    }
     let keys = settings.signing_keys();
     report
         .say("signing key", keys.map(|k| if k.is_some() { "from a file" } else { "in the database" }.into()));
@@ -119,6 +125,20 @@ fn listens(settings: &Settings) -> Result<String, String> {
             "the certificate in VERBATIM_TLS_CERT_FILE expired at {until}, and clients refuse it: replace it"
         )),
     }
+}
+
+/// Fails if there are members without an account: the accounts are older than the log.
+async fn have_accounts(url: &str) -> Result<Result<String, String>, AppError> {
+    let ghosts = app::ghosts(&migrated(url).await?).await?;
+    ghosts.iter().for_each(|id| println!("unknown  {id}"));
+    let most = if ghosts.len() as i64 == app::GHOSTS { "at least " } else { "" };
+    Ok(match ghosts.len() {
+        0 => Ok("every member of a conversation has an account".into()),
+        number => Err(format!(
+            "{most}{number} members of conversations have no account and cannot log in: see \"A part is older than the \
+             others\" in deploy/DISASTERS.md"
+        )),
+    })
 }
 
 async fn migrated(url: &str) -> Result<PgPool, AppError> {

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::{
     audit::AuditCommand,
+    backup::BackupCommand,
     check::Check,
     consumers::Consumers,
     dev::Dev,
@@ -14,6 +15,7 @@ use crate::cli::{
     people::{InviteCommand, UserCommand},
     programs::Programs,
     rebuild::Rebuild,
+    restore::Restore,
     serve::Serve,
     servers::Servers,
     signing_key::SigningKeyCommand,
@@ -45,6 +47,12 @@ pub(super) enum Command {
     Rebuild(Rebuild),
     /// Compares the views with the log, row by row; exit status 1 on a difference.
     Verify(Servers),
+    /// Archives the log and the accounts for as long as it runs, as the role `archiver` of `serve` does.
+    Archive(Servers),
+    /// Makes, lists, checks and removes backups.
+    Backup(BackupCommand),
+    /// Makes lost streams, accounts and views again from an archive, at the same positions and in a new epoch.
+    Restore(Restore),
     /// Begins a new epoch of the log, or makes lost streams anew, after a disaster.
     Log(LogCommand),
     /// Ends logins of all users, after a restore of the accounts.

@@ -9,6 +9,7 @@ use clap::Args;
 
 use crate::{
     app::{self, Addresses, Listening, Mode, Weakness},
+    archive,
     cli::{
         failed::Failed,
         process::{process, until_told},
@@ -36,8 +37,10 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
     let servers = dev::Servers::start(&tools, &data_dir).await?;
     let operators = addresses(&servers, dev::NatsUser::Operator)?;
     let addresses = addresses(&servers, dev::NatsUser::Verbatim)?;
-    let roles = [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks];
+    let roles =
+        [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks, NodeRole::Archiver];
     settings.default_master_key(servers.master_key()?);
+    settings.default_archive(archive::ArchiveTarget::folder(&servers.archive()));
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;

@@ -1,7 +1,9 @@
 //! The command line.
 
 mod addresses;
+mod archive;
 mod audit;
+mod backup;
 mod check;
 mod command;
 mod consumer_words;
@@ -18,6 +20,7 @@ mod programs;
 mod reach;
 mod rebuild;
 mod remote;
+mod restore;
 mod run;
 mod running;
 mod serve;

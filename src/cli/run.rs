@@ -7,13 +7,13 @@ use clap::{CommandFactory as _, Parser as _};
 use crate::{
     api,
     cli::{
-        audit,
+        archive, audit, backup,
         check::{self, Check},
         command::{Cli, Command},
         consumers,
         dev::{self, Dev},
         failed::Failed,
-        log, logins, migrate, nats, people, programs, rebuild, running,
+        log, logins, migrate, nats, people, programs, rebuild, restore, running,
         serve::{self, Serve},
         servers::Servers,
         signing_key, status, webhooks,
@@ -31,8 +31,11 @@ pub fn main() -> ExitCode {
         | Command::Serve(Serve { settings, .. })
         | Command::Check(Check { serve: Serve { settings, .. }, .. })
         | Command::Status(Serve { settings, .. })
+        | Command::Archive(Servers { settings, .. })
         | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
         Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
+        Command::Backup(backup) => telemetry::start(backup.servers().settings.log),
+        Command::Restore(restore) => telemetry::start(restore.servers.settings.log),
         Command::Log(log) => telemetry::start(log.servers().settings.log),
         Command::Invites(invites) => telemetry::start(invites.servers().settings.log),
         Command::Users(users) => telemetry::start(users.servers().settings.log),
@@ -85,6 +88,9 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Migrate(what) => migrate::migrate(what).await?,
         Command::Check(what) => return Ok(check::check(what).await?),
         Command::Status(serve) => return Ok(status::status(serve).await?),
+        Command::Archive(servers) => archive::archive(servers).await?,
+        Command::Backup(what) => return backup::backup(what).await,
+        Command::Restore(what) => restore::restore(what).await?,
         Command::Log(what) => log::log(what).await?,
         Command::Invites(what) => people::invites(what).await?,
         Command::Users(what) => people::users(what).await?,

@@ -13,4 +13,6 @@ pub enum NodeRole {
     Projector,
     /// Sends events to webhooks.
     Webhooks,
+    /// Archives the log and the accounts.
+    Archiver,
 }

@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use clap::Args;
 
 use crate::{
+    archive::ArchiveTarget,
     clock::Clock,
     config::{
         BadSetting, LayoutSettings, issuers::IssuerSettings, keys::KeySettings, limits::LimitSettings,
@@ -155,6 +156,11 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_PUBLIC_URL", value_name = "URL")]
     pub public_url: Option<PublicUrl>,
 
+    /// Place of the archive, for the role `archiver` and the backups: `dir:` and the absolute path of a folder that no server
+    /// uses. It gets the password hashes too, so keep it private. [default: none; with `dev` a folder beside its data]
+    #[arg(long, env = "VERBATIM_ARCHIVE", value_name = "PLACE")]
+    archive: Option<ArchiveTarget>,
+
     /// Format of the log lines.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
     pub log: LogFormat,
@@ -265,6 +271,24 @@ impl Settings {
     /// If the master key, or the file of authorities, cannot be used.
     pub(crate) fn webhook_sender(&self, clock: &Clock) -> Result<Sender, BadSetting> {
         self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone())
+    }
+
+    /// The place of the archive.
+    ///
+    /// # Errors
+    /// If none is set.
+    pub(crate) fn archive(&self) -> Result<ArchiveTarget, BadSetting> {
+        self.archive.clone().ok_or_else(|| {
+            BadSetting(
+                "VERBATIM_ARCHIVE is not set: name the place of the archive, as in dir:/backups/verbatim"
+                    .into(),
+            )
+        })
+    }
+
+    /// Uses this place for the archive, unless one is set.
+    pub(crate) fn default_archive(&mut self, target: ArchiveTarget) {
+        self.archive.get_or_insert(target);
     }
 
     /// Uses this master key, unless a file is set.

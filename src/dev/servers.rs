@@ -4,7 +4,7 @@ use std::{
     fs::{self, File, TryLockError},
     io::{Read, Write},
     os::unix::fs::DirBuilderExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use crate::{
@@ -87,12 +87,19 @@ impl Servers {
         self.write_env(Some(key))
     }
 
+    /// The folder for an archive. It is no folder of a server, but on the same disk: a real archive is elsewhere.
+    pub fn archive(&self) -> PathBuf {
+        let path = self.folder.path.join("archive");
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     fn write_env(&self, key: Option<&str>) -> Result<(), DevError> {
         let mut env = format!(
-            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\nVERBATIM_MASTER_KEY_FILE={}\n",
+            "VERBATIM_NATS_URL={}\nVERBATIM_DATABASE_URL={}\nVERBATIM_MASTER_KEY_FILE={}\nVERBATIM_ARCHIVE=dir:{}\n",
             self.nats.url(),
             self.postgres.url(),
             self.folder.path.join(MASTER_KEY).display(),
+            self.archive().display(),
         );
         for (name, file) in FILES {
             env.push_str(&format!("{name}={}\n", self.nats.folder().join(file).display()));

@@ -21,7 +21,7 @@ pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
     AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
     Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
-    LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
+    LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,

@@ -123,6 +123,16 @@ impl Log {
         Ok(connection.with(found, tasks))
     }
 
+    /// The same for a log that is being restored.
+    pub(crate) async fn open_restored(
+        servers: impl Into<NatsServers>,
+        tasks: &Supervisor,
+    ) -> Result<Self, OpenError> {
+        let connection = Connection::to(servers.into()).await?;
+        let found = layout::look_at_restored(&connection.maker.jetstream).await?;
+        Ok(connection.with(found, tasks))
+    }
+
     /// The same, but makes a log where there is none, with so many streams unless `wanted` says another number. A
     /// log that has lost a stream stays lost.
     pub async fn make(

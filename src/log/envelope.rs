@@ -20,6 +20,8 @@ const VERSION: &str = ".v";
 /// The version of all types that this version of the program reads and writes.
 const FIRST: &str = "1";
 
+/// The word of a placeholder: a restore puts it where an erasure has taken an event away.
+pub(super) const GONE: &str = "gone";
 /// The header by which JetStream knows a retry.
 pub(super) static MESSAGE_ID: HeaderName = HeaderName::from_static("Nats-Msg-Id");
 
@@ -193,6 +195,8 @@ impl Recorded {
             Err(malformed) => malformed.why,
         };
         let named = subject::conversation(subject).and_then(|(id, last)| Some((id, subject::lane(last)?)));
+        let kind = headers.and_then(|all| all.get(TYPE.clone()));
+        let is_gone = kind.is_some_and(|kind| word(kind.as_str()) == Some(GONE));
         let (conversation, lane) = named.unwrap_or((ConversationId::known(Uuid::nil()), Lane::Timeline));
         Self {
             position: Position(position),
@@ -202,10 +206,10 @@ impl Recorded {
             actor: UserId::known(Uuid::nil()),
             via: None,
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
-            word: String::new(),
+            word: if is_gone { GONE.into() } else { String::new() },
             event: None,
-            data,
-            poison: Some(why),
+            data: if is_gone { Bytes::from_static(b"{}") } else { data },
+            poison: (!is_gone).then_some(why),
         }
     }
 

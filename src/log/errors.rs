@@ -59,6 +59,11 @@ pub enum OpenError {
         /// The level that a reader must have at least.
         needed: String,
     },
+    /// A restore has begun and is not over.
+    #[error(
+        "the log is being restored, and {0} is not ready: run the same `verbatim restore` again until it ends well"
+    )]
+    Restoring(String),
     /// Some streams of the log are not there.
     #[error(
         "the log is incomplete: {0} missing. Restore from a backup (\"Disasters\" in deploy/README.md); only if there \

@@ -1,13 +1,16 @@
 //! Contract levels. The metadata of the streams say which level a reader must have at least, so a node that is too old
 //! refuses to start, instead of passing over events that it does not understand.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The key in the metadata of a stream for the lowest level that may read the stream.
 pub(in crate::log) const READS: &str = "verbatim.reads";
 
+/// The level of a stream that is being restored: no version may read it, until the restore is over.
+pub(in crate::log) const RESTORING: &str = "restoring";
+
 /// How much of the contract of the log this version knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Contract {
     /// The highest level that this version reads.
     pub reads: u32,

@@ -4,7 +4,7 @@
 use crate::domain::{ConversationId, Lane};
 
 /// The number of shards, fixed for ever: the last two hex digits of a conversation's id.
-const SHARDS: usize = 256;
+pub(super) const SHARDS: usize = 256;
 
 /// The last token of the core subject for typing, which no stream keeps.
 const TYPING: &str = "typing";

@@ -41,6 +41,10 @@ metrics! {
     projected: Counter = "projected_events";
     /// Audit events that this process has brought from the outbox to the stream AUDIT.
     audited: Counter = "audit_events";
+    /// Records that this process has written to the archive.
+    archived: Counter = "archived_records";
+    /// Times that this process did not archive a stream beyond a hole that nothing explains.
+    archive_refusals: Counter = "archive_refusals";
     /// Projections that stopped for good.
     stopped: Gauge = "stopped_projections";
     /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.

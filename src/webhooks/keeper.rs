@@ -115,7 +115,7 @@ impl Keeper {
     }
 }
 
-/// ClaimBucket an endpoint; with the time at which that began.
+/// Claims an endpoint; with the time at which that began.
 async fn take(claims: ClaimBucket, node: NodeId, id: WebhookId) -> Option<(Instant, Claim)> {
     let begun = Instant::now();
     let taken = timeout(ANSWER, claims.take(id, &node)).await.ok()?.ok()?;
@@ -129,7 +129,7 @@ async fn renew(
 ) -> (WebhookId, Instant, Result<Option<Claim>, ()>) {
     let begun = Instant::now();
     let renewed = timeout(ANSWER, claims.renew(claim, &node)).await;
-    (claim.webhook, begun, renewed.map_err(drop).and_then(|renewed| renewed.map_err(drop)))
+    (claim.work, begun, renewed.map_err(drop).and_then(|renewed| renewed.map_err(drop)))
 }
 
 /// A claim that cannot be given back is over by itself soon.
@@ -218,7 +218,7 @@ impl Keeping {
         }
     }
 
-    /// ClaimBucket endpoints that no node has.
+    /// Claims endpoints that no node has.
     async fn claim(&mut self, mut free: Vec<WebhookId>) {
         if self.shared.sender.master.is_none() {
             if !std::mem::replace(&mut self.has_warned, true) {
@@ -260,7 +260,7 @@ impl Keeping {
 
     /// Takes over an endpoint that this node has claimed, and starts its owner.
     async fn own(&mut self, renewed: Instant, claim: Claim) {
-        let id = claim.webhook;
+        let id = claim.work;
         let Shared { pool, sender, .. } = &self.shared;
         let Some(master) = sender.master.clone() else { return };
         let taking = async {

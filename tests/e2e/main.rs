@@ -16,6 +16,7 @@ mod world;
 mod accounts;
 mod acting;
 mod acts;
+mod archives;
 mod attempts;
 mod audit;
 mod bad_input;

@@ -4,12 +4,14 @@
 //! Like the events of conversations they are a contract for years: types and optional fields may be added, and a reader
 //! ignores what it does not know. Words are published as strings, so that a new word breaks no reader.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 use uuid::Uuid;
 
 use crate::domain::{
-    LoginId, Time, UserId, WebhookId,
+    LoginId, Position, Time, UserId, WebhookId,
     stored::audited_readers::{
         ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
         WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -241,6 +243,28 @@ pub struct IssuerAdded {}
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct IssuerRemoved {}
 
+/// The log was restored from an archive: the same positions, in a new epoch. Whoever keeps what was read from the log drops
+/// what stands above `lost_after`. The id in the subject is the new epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LogRestored {
+    /// The epoch of the archive.
+    #[schemars(example = &"01a22031a3c170e69b32c0662dee119f")]
+    pub old_epoch: String,
+    /// The epoch that has begun.
+    #[schemars(example = &"01a22031a3c170e69b32c0662dee11a0")]
+    pub new_epoch: String,
+    /// Where each stream ends.
+    #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
+    pub positions: BTreeMap<String, Position>,
+    /// Where each stream of the conversations ends: events that were behind it are lost.
+    #[schemars(with = "BTreeMap<String, u64>", example = one_position())]
+    pub lost_after: BTreeMap<String, Position>,
+}
+
+fn one_position() -> BTreeMap<String, u64> {
+    BTreeMap::from([("CHAT_0".to_owned(), 4_711)])
+}
+
 /// The published description of a type of audit events.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AuditType {
@@ -331,4 +355,6 @@ audited! {
     WebhookEnabled "webhook.enabled";
     /// About the webhook.
     WebhookRemoved "webhook.removed";
+    /// About the new epoch.
+    LogRestored "log.restored";
 }

@@ -1,10 +1,12 @@
-//! ClaimBucket: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
+//! Claims: who of the nodes does a piece of work that only one may do at a time. A claim is a lease in a bucket in the
 //! memory of the servers, and only the node that holds the claim can renew it.
 //!
 //! A claim is a promise about time, and a node that was frozen finds out late that its time is over. So the holder also
 //! gets a number from the database that rises with each holder, and no write of an earlier holder passes (`hooks/`).
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet, fmt::Display, hash::Hash, marker::PhantomData, str::FromStr, time::Duration,
+};
 
 use async_nats::{
     HeaderMap,
@@ -14,6 +16,7 @@ use async_nats::{
     },
 };
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     domain::WebhookId,
@@ -31,26 +34,49 @@ const MARK: &str = "KV-Operation";
 /// Room for some thousand claims.
 const BYTES: i64 = 1 << 20;
 
-/// The claims of all nodes. Cheap to clone.
+/// The bucket of the claims on archives, and its stream.
+const ARCHIVES: &str = "verbatim_archive";
+const ARCHIVES_STREAM: &str = "KV_verbatim_archive";
+
+/// The name of a piece of work.
+pub(crate) trait Claimable: Copy + Eq + Hash + Display + FromStr {}
+impl<W: Copy + Eq + Hash + Display + FromStr> Claimable for W {}
+
+/// The claims of all nodes on work of one kind. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct ClaimBucket {
+pub(crate) struct ClaimBucket<W = WebhookId> {
     log: Log,
     store: Store,
+    stream: &'static str,
+    of: PhantomData<W>,
 }
 
 /// A claim that this node holds, until it is renewed or over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Claim {
+pub(crate) struct Claim<W = WebhookId> {
     /// The work.
-    pub webhook: WebhookId,
+    pub work: W,
     revision: u64,
 }
 
 impl Log {
-    /// Opens the bucket of the claims, and makes it where it is missing.
-    pub(crate) async fn claims(&self) -> Result<ClaimBucket, Unavailable> {
+    /// Opens the bucket of the claims on webhooks, and makes it where it is missing.
+    pub(crate) async fn claims(&self) -> Result<ClaimBucket<WebhookId>, Unavailable> {
+        self.bucket(HOOKS, HOOKS_STREAM).await
+    }
+
+    /// The same of the claims on archives, which are named by a hash of where they are.
+    pub(crate) async fn archive_claims(&self) -> Result<ClaimBucket<Uuid>, Unavailable> {
+        self.bucket(ARCHIVES, ARCHIVES_STREAM).await
+    }
+
+    async fn bucket<W>(
+        &self,
+        name: &'static str,
+        stream: &'static str,
+    ) -> Result<ClaimBucket<W>, Unavailable> {
         let config = Config {
-            bucket: HOOKS.to_owned(),
+            bucket: name.to_owned(),
             storage: StorageType::Memory,
             history: 1,
             max_age: CLAIM,
@@ -61,46 +87,50 @@ impl Log {
         let store = match self.jetstream.create_key_value(config).await {
             Ok(made) => made,
             // A bucket that is there with other settings stays as it is.
-            Err(_) => self.jetstream.get_key_value(HOOKS).await.map_err(Unavailable::because)?,
+            Err(_) => self.jetstream.get_key_value(name).await.map_err(Unavailable::because)?,
         };
-        Ok(ClaimBucket { log: self.clone(), store })
+        Ok(ClaimBucket { log: self.clone(), store, stream, of: PhantomData })
     }
 }
 
-impl ClaimBucket {
+impl<W: Claimable> ClaimBucket<W> {
     /// The work that some node has claimed. A replica that lags may answer with an older state, which costs a vain
     /// attempt to claim, or a moment.
-    pub(crate) async fn claimed(&self) -> Result<HashSet<WebhookId>, Unavailable> {
+    pub(crate) async fn claimed(&self) -> Result<HashSet<W>, Unavailable> {
         let all = json!({ "multi_last": [format!("{}>", self.store.prefix)] });
-        let found = self.log.direct_of(HOOKS_STREAM, &all).await?;
+        let found = self.log.direct_of(self.stream, &all).await?;
         // What was given back is marked by a header, and stays for as long as a claim would.
         let is_given_back = |headers: Option<&HeaderMap>| headers.is_some_and(|all| all.get(MARK).is_some());
         let held = found.iter().filter(|found| !is_given_back(found.message.headers.as_ref()));
         Ok(held.filter_map(|found| found.subject.strip_prefix(&self.store.prefix)?.parse().ok()).collect())
     }
 
-    /// ClaimBucket work; `None` if another node has it.
-    pub(crate) async fn take(&self, webhook: WebhookId, node: &NodeId) -> Result<Option<Claim>, Unavailable> {
-        match self.store.create(webhook.to_string(), node.to_string().into()).await {
-            Ok(revision) => Ok(Some(Claim { webhook, revision })),
+    /// Claims work; `None` if another node has it.
+    pub(crate) async fn take(&self, work: W, node: &NodeId) -> Result<Option<Claim<W>>, Unavailable> {
+        match self.store.create(work.to_string(), node.to_string().into()).await {
+            Ok(revision) => Ok(Some(Claim { work, revision })),
             Err(e) if e.kind() == CreateErrorKind::AlreadyExists => Ok(None),
             Err(e) => Err(Unavailable::because(e)),
         }
     }
 
     /// Renews a claim; `None` if it is over.
-    pub(crate) async fn renew(&self, claim: Claim, node: &NodeId) -> Result<Option<Claim>, Unavailable> {
-        let Claim { webhook, revision } = claim;
-        match self.store.update(webhook.to_string(), node.to_string().into(), revision).await {
-            Ok(revision) => Ok(Some(Claim { webhook, revision })),
+    pub(crate) async fn renew(
+        &self,
+        claim: Claim<W>,
+        node: &NodeId,
+    ) -> Result<Option<Claim<W>>, Unavailable> {
+        let Claim { work, revision } = claim;
+        match self.store.update(work.to_string(), node.to_string().into(), revision).await {
+            Ok(revision) => Ok(Some(Claim { work, revision })),
             Err(e) if e.kind() == UpdateErrorKind::WrongLastRevision => Ok(None),
             Err(e) => Err(Unavailable::because(e)),
         }
     }
 
     /// Gives a claim back, unless it is over.
-    pub(crate) async fn give_back(&self, claim: Claim) -> Result<(), Unavailable> {
-        let key = claim.webhook.to_string();
+    pub(crate) async fn give_back(&self, claim: Claim<W>) -> Result<(), Unavailable> {
+        let key = claim.work.to_string();
         self.store.purge_expect_revision(key, Some(claim.revision)).await.map_err(Unavailable::because)
     }
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::log) mod claims;
 pub(in crate::log) mod commands;
+pub(in crate::log) mod flush;
 pub(in crate::log) mod lease;
 pub(in crate::log) mod peers;
 pub(in crate::log) mod signal;

@@ -71,7 +71,7 @@ pub struct PresenceFollower {
     connections: watch::Receiver<u64>,
 }
 
-type Messages = Pin<Box<push::Ordered>>;
+pub(in crate::log) type Messages = Pin<Box<push::Ordered>>;
 
 /// A consumer that is being made. It outlives a wait that is given up: otherwise each such wait would leave a consumer
 /// behind.
@@ -129,7 +129,12 @@ impl Log {
         make.boxed()
     }
 
-    async fn consume(&self, stream: &str, deliver_policy: DeliverPolicy) -> Result<Messages, Unavailable> {
+    /// Makes a consumer of a whole stream.
+    pub(in crate::log) async fn consume(
+        &self,
+        stream: &str,
+        deliver_policy: DeliverPolicy,
+    ) -> Result<Messages, Unavailable> {
         let stream = self.jetstream.get_stream(stream).await.map_err(Unavailable::because)?;
         let config = push::OrderedConfig {
             deliver_subject: self.client.new_inbox(),

@@ -22,7 +22,7 @@ use crate::{
 
 /// The stream of presence changes.
 pub(in crate::log) const PRESENCE: &str = "PRESENCE";
-const EPOCH: &str = "verbatim.epoch";
+pub(in crate::log) const EPOCH: &str = "verbatim.epoch";
 const STREAMS: &str = "verbatim.streams";
 
 /// The most consumers of a stream: of every node one or two followers and its replays, and the
@@ -83,6 +83,11 @@ pub(in crate::log) fn name(index: usize) -> String {
 pub(in crate::log) async fn look(jetstream: &Context, wanted: Wanted) -> Result<Found, OpenError> {
     let there = all(jetstream).await?;
     found(there, wanted)
+}
+
+/// The same for a log that is being restored, which nobody else may read.
+pub(in crate::log) async fn look_at_restored(jetstream: &Context) -> Result<Found, OpenError> {
+    found(all_that(jetstream, |_| Ok(())).await?, Wanted::default())
 }
 
 /// Makes a log, or the rest of a log whose making was interrupted. A log that has held events and has lost a stream is
@@ -154,6 +159,13 @@ pub(in crate::log) async fn make_presence(maker: &Maker, layout: Layout) -> Resu
 
 /// The streams of a log that are there, by number.
 async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
+    all_that(jetstream, may_read).await
+}
+
+async fn all_that(
+    jetstream: &Context,
+    may_read: fn(&Info) -> Result<(), OpenError>,
+) -> Result<Vec<Info>, OpenError> {
     let mut there = Vec::new();
     let mut streams = 1;
     let mut index = 0;
@@ -179,6 +191,7 @@ async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
 /// nothing that the first level could not read.
 fn may_read(info: &Info) -> Result<(), OpenError> {
     match info.config.metadata.get(level::READS) {
+        Some(needed) if needed == level::RESTORING => Err(OpenError::Restoring(info.config.name.clone())),
         Some(needed) if needed.parse().is_ok_and(|level: u32| level <= level::CONTRACT.reads) => Ok(()),
         Some(needed) => Err(OpenError::TooOld { stream: info.config.name.clone(), needed: needed.clone() }),
         None => Ok(()),
@@ -250,7 +263,8 @@ async fn first(maker: &Maker, layout: Layout) -> Result<Epoch, OpenError> {
     identity(&there)?.map(|(epoch, _)| epoch).ok_or(OpenError::NoLog)
 }
 
-fn new_epoch() -> Epoch {
+/// The epoch of another life of a log.
+pub(in crate::log) fn new_epoch() -> Epoch {
     Epoch(crate::clock::name().simple().to_string())
 }
 

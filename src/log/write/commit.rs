@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use async_nats::{Client, HeaderName};
+use async_nats::Client;
 use futures_util::future::join_all;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
@@ -18,7 +18,7 @@ use crate::{
         errors::{NotAppended, Unavailable},
         limits::{APPEND_DEADLINE, REQUEST_TIMEOUT},
         memory::{known::Known, outcomes::Outcomes},
-        write::publish::{Appended, Outgoing, PublishAnswer, RETRY_PAUSE, Refused, attempt, publish},
+        write::publish::{Appended, Outgoing, RETRY_PAUSE, Refused, attempt, publish, publish_batch},
     },
     overload::Shortest,
     supervise::Supervisor,
@@ -32,10 +32,6 @@ const MAX_BATCH: usize = 500;
 const MAX_BATCH_BYTES: usize = 1 << 20;
 /// The most events that wait or are on their way; beyond that an append is refused at once.
 const MAX_WAITING: usize = 8_192;
-
-static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
-static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
-static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 
 /// The queue of appends to one stream.
 pub(in crate::log) struct Queue {
@@ -133,7 +129,14 @@ fn without_repeats(round: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
 /// All or nothing. The events that come back have to go one by one, for instance because one of them is stored
 /// already.
 async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
-    match publish_batch(&stream.client, &batch).await {
+    let events = batch.iter().map(|waiting| {
+        let Outgoing { subject, headers, payload, .. } = waiting.out.clone();
+        (subject, headers, payload)
+    });
+    // The events of a batch without an answer go one by one, which is dear: the batch is worth some patience.
+    let patience = Instant::now() + REQUEST_TIMEOUT;
+    let until = batch.last().map_or(patience, |last| last.deadline.min(patience));
+    match publish_batch(&stream.client, events, until).await {
         Ok(answer) if answer.count == batch.len() as u64 => {
             stream.outcomes.stored();
             if let Some(last) = batch.last() {
@@ -152,28 +155,6 @@ async fn as_batch(stream: &Stream, batch: Vec<Waiting>) -> Vec<Waiting> {
             batch
         }
     }
-}
-
-async fn publish_batch(client: &Client, batch: &[Waiting]) -> Result<PublishAnswer, Refused> {
-    let id = crate::clock::name().simple().to_string();
-    let (last, firsts) = batch.split_last().expect("a batch is never empty");
-    let numbered = |waiting: &Waiting, number: usize| {
-        let mut out = waiting.out.clone();
-        out.headers.insert(BATCH_ID.clone(), id.as_str());
-        out.headers.insert(BATCH_SEQUENCE.clone(), number.to_string());
-        out
-    };
-    for (number, waiting) in (1..).zip(firsts) {
-        let out = numbered(waiting, number);
-        client
-            .publish_with_headers(out.subject, out.headers, out.payload)
-            .await
-            .map_err(|e| Refused::Other(e.to_string()))?;
-    }
-    let mut commit = numbered(last, batch.len());
-    commit.headers.insert(BATCH_COMMIT.clone(), "1");
-    // The events of a batch without an answer go one by one, which is dear: the batch is worth some patience.
-    publish(client, commit, last.deadline.min(Instant::now() + REQUEST_TIMEOUT)).await
 }
 
 /// Publishes the events side by side, and retries until each is stored or its deadline has passed.

@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
-use async_nats::{HeaderMap, client::RequestErrorKind, jetstream::ErrorCode};
+use async_nats::{HeaderMap, HeaderName, client::RequestErrorKind, jetstream::ErrorCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::domain::{ConversationId, Position};
+
+static BATCH_ID: HeaderName = HeaderName::from_static("Nats-Batch-Id");
+static BATCH_SEQUENCE: HeaderName = HeaderName::from_static("Nats-Batch-Sequence");
+static BATCH_COMMIT: HeaderName = HeaderName::from_static("Nats-Batch-Commit");
 
 /// The wait before a retry of an append.
 pub(in crate::log) const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -72,6 +76,28 @@ pub(in crate::log) async fn publish(
     until: Instant,
 ) -> Result<PublishAnswer, Refused> {
     send(client, out.subject, out.headers, out.payload, until).await
+}
+
+/// Publishes messages as one atomic batch, all or nothing. The answer names the last position and the number of messages.
+pub(in crate::log) async fn publish_batch(
+    client: &async_nats::Client,
+    batch: impl ExactSizeIterator<Item = (String, HeaderMap, Bytes)>,
+    until: Instant,
+) -> Result<PublishAnswer, Refused> {
+    let (id, size) = (crate::clock::name().simple().to_string(), batch.len());
+    for (number, (subject, mut headers, payload)) in (1..).zip(batch) {
+        headers.insert(BATCH_ID.clone(), id.as_str());
+        headers.insert(BATCH_SEQUENCE.clone(), number.to_string());
+        if number == size {
+            headers.insert(BATCH_COMMIT.clone(), "1");
+            return send(client, subject, headers, payload, until).await;
+        }
+        client
+            .publish_with_headers(subject, headers, payload)
+            .await
+            .map_err(|e| Refused::Other(e.to_string()))?;
+    }
+    Err(Refused::Other("a batch is never empty".into()))
 }
 
 /// The same for a message that belongs to no conversation.

@@ -1,0 +1,102 @@
+//! The archive: the archiver of a process that serves, and backups.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio::time::sleep;
+
+use crate::{
+    app::{Addresses, AppError, Process, database, is_migrated, look_at_log},
+    archive::{self, ArchiveError, ArchiveTarget, Backup},
+    clock::Clock,
+    config::{NodeRole, Settings},
+    log::{Log, OpenError},
+    supervise::Supervisor,
+};
+
+/// How often the accounts are copied.
+const BACKUPS: Duration = Duration::from_secs(3_600);
+/// The wait before the age of the latest backup is looked at again.
+const LOOK: Duration = Duration::from_secs(60);
+
+impl From<ArchiveError> for AppError {
+    fn from(error: ArchiveError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// Starts the archiver, if it is a role of this process.
+pub(super) fn start(
+    settings: &Settings,
+    log: &Log,
+    pool: &PgPool,
+    roles: &[NodeRole],
+    process: &Process,
+) -> Result<(), AppError> {
+    if !roles.contains(&NodeRole::Archiver) {
+        return Ok(());
+    }
+    let target = settings.archive()?;
+    begin(log.clone(), pool.clone(), target, &process.clock, &process.tasks);
+    Ok(())
+}
+
+fn begin(log: Log, pool: PgPool, target: ArchiveTarget, clock: &Clock, tasks: &Supervisor) {
+    tasks.spawn("archiver", archive::archive(log.clone(), target.clone(), clock.clone()));
+    tasks.spawn("backups", make_backups(log, pool, target, clock.clone()));
+}
+
+/// Makes a backup whenever the latest one is an hour old, whoever has made it.
+async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
+    loop {
+        let is_due = async {
+            let latest = archive::list(&target).await?.pop();
+            let age = latest.map(|latest| clock.now().since(latest.time));
+            Ok::<_, ArchiveError>(age.is_none_or(|age| age >= BACKUPS))
+        };
+        let made = async {
+            if is_due.await? {
+                archive::create(&log, &pool, &target, &clock, false).await?;
+            }
+            Ok::<_, ArchiveError>(())
+        };
+        if let Err(error) = made.await {
+            tracing::warn!(%error, "could not make a backup of the accounts; retrying");
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// The log and the database of an installation.
+async fn open(settings: &Settings, addresses: &Addresses) -> Result<(Log, PgPool), AppError> {
+    let pool = database(&addresses.database, 4).await?;
+    is_migrated(&pool).await?;
+    let log = look_at_log(&pool, &addresses.nats, settings.layout()).await?.ok_or(OpenError::NoLog)?;
+    Ok((log, pool))
+}
+
+/// Archives the log until the process is told to stop or one of its tasks fails.
+pub(crate) async fn archive_alone(
+    settings: &Settings,
+    addresses: &Addresses,
+    process: &Process,
+) -> Result<(), AppError> {
+    let target = settings.archive()?;
+    let (log, pool) = open(settings, addresses).await?;
+    begin(log, pool, target, &process.clock, &process.tasks);
+    tokio::select! {
+        () = process.stop.cancelled() => Ok(()),
+        task = process.tasks.failure() => Err(AppError::Task(task)),
+    }
+}
+
+/// Makes a backup.
+pub(crate) async fn create_backup(
+    settings: &Settings,
+    addresses: &Addresses,
+    target: &ArchiveTarget,
+    is_now: bool,
+) -> Result<(String, Backup), AppError> {
+    let (log, pool) = open(settings, addresses).await?;
+    Ok(archive::create(&log, &pool, target, &Clock::system(), is_now).await?)
+}

@@ -1,0 +1,201 @@
+//! Restoring an installation from an archive. Nodes refuse the log until the last step is done, and the same command again
+//! goes on where an earlier one was killed.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    accounts,
+    app::{
+        Addresses, AppError, database,
+        installation::{migrate, migrate_to},
+    },
+    archive::{self, Aim, ArchiveTarget, Backup, Plan, RestoreError, TablesError},
+    clock::Clock,
+    domain::{AuditEvent, AuditSubject, Audited, EventId, LogRestored, Position, UserId},
+    log::{Log, NotAudited, Remade, Restoring, Wanted},
+    projector::{self, Consent, NotBuilt, Work},
+    supervise::Supervisor,
+    views,
+};
+use sqlx::PgPool;
+
+impl From<RestoreError> for AppError {
+    fn from(error: RestoreError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<TablesError> for AppError {
+    fn from(error: TablesError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+/// What an operator asks for.
+#[derive(Debug)]
+pub(crate) struct RestoreOrder {
+    /// The archive.
+    pub from: ArchiveTarget,
+    /// Up to where.
+    pub aim: Aim,
+    /// Whether the servers have to be empty.
+    pub into_empty: bool,
+}
+
+/// What a restore will do.
+#[derive(Debug)]
+pub(crate) struct RestorePlan {
+    /// The log.
+    pub log: Plan,
+    /// The backup whose accounts are copied; `None` if the database has accounts, which stay.
+    pub accounts: Option<Backup>,
+    /// Whether the database has accounts.
+    pub has_accounts: bool,
+}
+
+/// A connection to the servers with a plan.
+pub(crate) struct PlannedRestore {
+    restoring: Restoring,
+    order: RestoreOrder,
+    database: String,
+    /// The plan.
+    pub plan: RestorePlan,
+}
+
+/// Looks at the archive and the servers, and changes nothing.
+pub(crate) async fn plan_restore(
+    addresses: &Addresses,
+    wanted: Wanted,
+    order: RestoreOrder,
+) -> Result<PlannedRestore, AppError> {
+    let restoring = Restoring::connect(addresses.nats.clone()).await?;
+    let log = archive::plan(&order.from, &restoring, &order.aim, wanted.replicas).await?;
+    let pool = database(&addresses.database, 2).await?;
+    let has_accounts = archive::has_accounts(&pool).await?;
+    let is_begun = log.streams.iter().any(|planned| matches!(planned.found, Some(Remade::Begun { .. })));
+    let is_empty = log.streams.iter().all(|planned| matches!(planned.found, None | Some(Remade::Empty)))
+        && !has_accounts;
+    if order.into_empty && !is_empty && !is_begun {
+        return Err(AppError::Refused(
+            "the servers are not empty, and --into-empty was asked for: name empty ones in VERBATIM_NATS_URL and \
+             VERBATIM_DATABASE_URL"
+                .into(),
+        ));
+    }
+    if has_accounts
+        && let Some(its) = accounts::epoch_of_log(&pool).await?
+        && its != log.remake.from
+        && its != log.remake.epoch
+    {
+        return Err(AppError::Refused(format!(
+            "the database belongs to the log of epoch {its}, and the archive is of epoch {}: look at \
+             VERBATIM_DATABASE_URL and --from",
+            log.remake.from
+        )));
+    }
+    let backups = archive::list(&order.from).await?;
+    let accounts = match has_accounts {
+        true => None,
+        // The latest one fits every point of the log: accounts that nobody mentions harm nobody.
+        false => backups.into_iter().rfind(|backup| backup.epoch == log.remake.from),
+    };
+    pool.close().await;
+    let plan = RestorePlan { log, accounts, has_accounts };
+    Ok(PlannedRestore { restoring, order, database: addresses.database.clone(), plan })
+}
+
+/// Does what was planned. Returns where each stream ends.
+pub(crate) async fn restore(
+    planned: PlannedRestore,
+    written: impl Fn(u64),
+) -> Result<BTreeMap<String, Position>, AppError> {
+    let PlannedRestore { restoring, order, database: url, plan } = planned;
+    let ends = archive::restore(&order.from, &restoring, &plan.log, written).await?;
+    if !plan.has_accounts {
+        restore_accounts(&url, &order.from, plan.accounts.as_ref()).await?;
+    }
+    migrate(&url).await?;
+    let pool = database(&url, 8).await?;
+    let tasks = Supervisor::new();
+    let log = restoring.log(&tasks).await?;
+    accounts::keep_epoch(&pool, log.epoch()).await?;
+    accounts::keep_audit(&pool).await?;
+    rebuild_views(&log, &pool).await?;
+    tell(&log, &plan.log, &ends).await?;
+    restoring.finish(&plan.log.remake).await?;
+    pool.close().await;
+    Ok(ends)
+}
+
+async fn restore_accounts(url: &str, from: &ArchiveTarget, backup: Option<&Backup>) -> Result<(), AppError> {
+    let Some(backup) = backup else { return Ok(()) };
+    let pool = database(url, 1).await?;
+    let mut connection = pool.acquire().await?.detach();
+    // There is no account in them. A migration may have come that this dump has not seen.
+    sqlx::raw_sql("drop schema if exists hooks cascade; drop schema if exists auth cascade")
+        .execute(&mut connection)
+        .await?;
+    migrate_to(url, backup.auth_dump.migration).await?;
+    archive::load(&mut connection, from, &backup.auth_dump).await?;
+    sqlx::Connection::close(connection).await?;
+    pool.close().await;
+    Ok(())
+}
+
+async fn rebuild_views(log: &Log, pool: &PgPool) -> Result<(), AppError> {
+    let mut connection = pool.acquire().await?;
+    for schema in views::other_sets(pool).await?.into_iter().chain([views::schema()]) {
+        views::discard(&mut connection, &schema).await?;
+    }
+    views::create(&mut connection, &views::schema()).await?;
+    drop(connection);
+    let rebuilt =
+        projector::rebuild(log, pool, &views::schema(), None, Consent::Given, &Work::default()).await;
+    rebuilt.map_err(|error: NotBuilt| AppError::Refused(error.to_string()))
+}
+
+/// Tells in AUDIT that the log was restored, once.
+async fn tell(log: &Log, plan: &Plan, ends: &BTreeMap<String, Position>) -> Result<(), AppError> {
+    let mut lost_after = ends.clone();
+    lost_after.remove("AUDIT");
+    let what = LogRestored {
+        old_epoch: plan.remake.from.to_string(),
+        new_epoch: plan.remake.epoch.to_string(),
+        positions: ends.clone(),
+        lost_after,
+    };
+    let refused = |error: &dyn std::fmt::Display| AppError::Refused(error.to_string());
+    let epoch = u128::from_str_radix(&plan.remake.epoch.0, 16).map_err(|e| refused(&e))?;
+    let audited = Audited::LogRestored(AuditSubject::hash(epoch), what);
+    let clock = Clock::system();
+    let event = AuditEvent {
+        id: clock.id(EventId::known),
+        time: clock.now(),
+        word: audited.word().to_owned(),
+        subject: audited.subject().as_str().to_owned(),
+        actor: None,
+        via: None,
+        data: audited.data().and_then(|data| data.parse()).map_err(|e| refused(&e))?,
+    };
+    match log.append_audit(&event, Position::START).await {
+        // A restore that was killed behind this step has told it.
+        Ok(_) | Err(NotAudited::Overtaken) => Ok(()),
+        Err(NotAudited::Unavailable(outage)) => Err(outage.into()),
+    }
+}
+
+/// The most ghosts that are listed.
+pub(crate) const GHOSTS: i64 = 1_000;
+
+/// Ghosts: members of conversations whose account is lost, because the accounts were restored from an older copy than the
+/// log.
+pub(crate) async fn ghosts(pool: &PgPool) -> Result<Vec<UserId>, AppError> {
+    let found: Vec<uuid::Uuid> = sqlx::query_scalar(
+        "select distinct user_id from member
+         where not exists (select from auth.account where id = member.user_id) order by 1 limit $1",
+    )
+    .bind(GHOSTS)
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(UserId::known).collect())
+}

@@ -1,0 +1,141 @@
+//! `HEAD.json`: how far the archive has come. It is written behind the segments that it names, so what it says is there.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    archive::{ArchiveError, ArchiveTarget},
+    domain::{Epoch, Position, Time},
+    log::{CONTRACT, Contract, KeptDurable, Layout, Log},
+};
+
+const FILE: &str = "HEAD.json";
+
+/// The state of an archive.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ArchiveHead {
+    format: u32,
+    /// The epoch of the log.
+    pub epoch: Epoch,
+    /// When this was written: what the log had stored ten seconds before is in the archive.
+    pub at: Time,
+    /// The number of streams of the log, without AUDIT.
+    pub streams: usize,
+    /// The copies of each stream.
+    pub replicas: usize,
+    /// How far each stream is archived, by its name.
+    pub ends: BTreeMap<String, StreamEnd>,
+    /// The durables of consumers, as they were.
+    pub durables: Vec<KeptDurable>,
+    /// The contract level of the version that writes the archive.
+    pub contract: Contract,
+    /// That version.
+    pub version: String,
+}
+
+/// How far a stream is archived.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StreamEnd {
+    /// The first position of the stream.
+    pub first: Position,
+    /// The last position in a segment; the one before `first` without a segment.
+    pub last: Position,
+    /// The checksum in the footer of the last segment.
+    pub sha256: Option<String>,
+    /// The number of segments.
+    pub segments: u64,
+}
+
+impl ArchiveHead {
+    /// An archive that begins with this epoch.
+    fn begin(epoch: &Epoch, streams: usize, replicas: usize, at: Time) -> Self {
+        Self {
+            format: 1,
+            epoch: epoch.clone(),
+            at,
+            streams,
+            replicas,
+            ends: BTreeMap::new(),
+            durables: Vec::new(),
+            contract: CONTRACT,
+            version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+
+    /// The state of an archive of this log. If there is an archive of another epoch, that one is closed: its manifest goes
+    /// to its segments.
+    pub(super) async fn of_log(target: &ArchiveTarget, log: &Log, at: Time) -> Result<Self, ArchiveError> {
+        let Layout { streams, replicas } = log.layout();
+        match Self::find(target).await? {
+            Some(head) if head.epoch == *log.epoch() => Ok(head),
+            Some(before) => {
+                before.put(target, &format!("log/{}/{FILE}", before.epoch)).await?;
+                Ok(Self::begin(log.epoch(), streams, replicas, at))
+            }
+            None => Ok(Self::begin(log.epoch(), streams, replicas, at)),
+        }
+    }
+
+    /// The manifests of all epochs, the latest one last.
+    pub(super) async fn all(target: &ArchiveTarget) -> Result<Vec<Self>, ArchiveError> {
+        let latest = Self::read(target).await?;
+        let mut all = Vec::new();
+        for epoch in target.list("log").await? {
+            let head = Self::find_at(target, &format!("log/{epoch}/{FILE}")).await?;
+            all.extend(head.filter(|head| head.epoch != latest.epoch));
+        }
+        all.push(latest);
+        Ok(all)
+    }
+
+    /// Removes an epoch that has ended.
+    pub(super) async fn remove_epoch(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
+        let folder = format!("log/{}", self.epoch);
+        // Without its manifest the rest is of no use, and is removed next time if this is interrupted.
+        target.remove(&format!("{folder}/{FILE}")).await?;
+        target.remove(&folder).await
+    }
+
+    /// Reads the state of an archive; `None` if there is no archive.
+    pub(super) async fn find(target: &ArchiveTarget) -> Result<Option<Self>, ArchiveError> {
+        Self::find_at(target, FILE).await
+    }
+
+    async fn find_at(target: &ArchiveTarget, name: &str) -> Result<Option<Self>, ArchiveError> {
+        let Some(text) = target.get(name).await? else { return Ok(None) };
+        let bad = |why: String| ArchiveError::Bad { name: name.into(), why };
+        let head: Self = serde_json::from_slice(&text).map_err(|e| bad(format!("it cannot be read: {e}")))?;
+        if head.format != 1 {
+            return Err(bad(format!(
+                "its format is {}, and this version reads 1: use a newer version",
+                head.format
+            )));
+        }
+        Ok(Some(head))
+    }
+
+    /// Reads the state of an archive.
+    pub(crate) async fn read(target: &ArchiveTarget) -> Result<Self, ArchiveError> {
+        Self::find(target).await?.ok_or_else(|| ArchiveError::None(target.clone()))
+    }
+
+    pub(super) async fn write(&self, target: &ArchiveTarget) -> Result<(), ArchiveError> {
+        self.put(target, FILE).await
+    }
+
+    async fn put(&self, target: &ArchiveTarget, name: &str) -> Result<(), ArchiveError> {
+        let text = serde_json::to_vec_pretty(self).map_err(|e| ArchiveError::Bad {
+            name: name.into(),
+            why: format!("it cannot be written: {e}"),
+        })?;
+        target.put(name, &text).await
+    }
+
+    /// Whether the archive has all up to these positions.
+    pub(super) fn covers(&self, epoch: &Epoch, positions: &BTreeMap<String, Position>) -> bool {
+        let has =
+            |(stream, at): (&String, &Position)| self.ends.get(stream).is_some_and(|end| end.last >= *at);
+        self.epoch == *epoch && positions.iter().all(has)
+    }
+}

@@ -1,0 +1,25 @@
+//! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses.
+//!
+//! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor, and
+//! then the manifest `HEAD.json`. A *backup* is a dump of the accounts with the positions that the archive had before.
+//! [`restore`] reads both.
+
+mod archiver;
+mod backups;
+mod chain;
+mod crc32c;
+mod head;
+mod restore;
+mod segment;
+mod stream;
+mod tables;
+mod target;
+mod verify;
+
+pub(crate) use archiver::archive;
+pub(crate) use backups::{Backup, create, list, prune};
+use head::ArchiveHead;
+pub(crate) use restore::{Aim, Plan, RestoreError, plan, restore};
+pub(crate) use tables::{TablesError, has_accounts, load};
+pub(crate) use target::{ArchiveError, ArchiveTarget};
+pub(crate) use verify::{VerifiedArchive, verify};

@@ -1,0 +1,322 @@
+//! Restoring a log from an archive: what is there is compared, what is missing is planned, and each record is written again
+//! at its position.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
+use crate::{
+    archive::{ArchiveError, ArchiveHead, ArchiveTarget, chain::Chain, head::StreamEnd, segment::Segment},
+    domain::{Epoch, Position, Time},
+    log::{KeptDurable, Layout, NotRestored, OpenError, Record, Remade, Remake, Restoring},
+};
+
+/// How many streams are written side by side.
+const AT_ONCE: usize = 4;
+/// The stream of audit events: restored first, and always to its end.
+const AUDIT: &str = "AUDIT";
+
+/// Up to where a log is restored.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// To the end of the archive.
+    #[default]
+    End,
+    /// Up to the last event that is not later, by the time that the event names.
+    Time(Time),
+    /// Up to these positions; streams that are not named, to their ends.
+    Positions(BTreeMap<String, Position>),
+}
+
+/// What a restore does.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Plan {
+    /// The log that is made.
+    pub remake: Remake,
+    /// The streams, AUDIT first.
+    pub streams: Vec<StreamPlan>,
+    /// The durables that are made again.
+    pub durables: Vec<KeptDurable>,
+    /// Streams without a record that the log does not have.
+    superfluous: Vec<String>,
+}
+
+/// What a restore does with a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StreamPlan {
+    /// The stream.
+    pub stream: String,
+    /// How far it is archived.
+    end: StreamEnd,
+    /// The last position that is restored.
+    pub upto: Position,
+    /// What is there already.
+    pub found: Option<Remade>,
+}
+
+/// Why nothing was restored, or not all.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// The archive cannot be read.
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    /// The log cannot be written.
+    #[error(transparent)]
+    Log(#[from] NotRestored),
+    /// The servers have something that a restore would mix with the archive.
+    #[error("{0}")]
+    InTheWay(String),
+    /// A file of the archive is bad.
+    #[error("{0}. Nothing behind it can be restored: `verbatim backup verify` reads the whole archive")]
+    Damaged(String),
+    /// There is no such position or stream in the archive.
+    #[error("{0}")]
+    NoSuchAim(String),
+}
+
+impl From<OpenError> for RestoreError {
+    fn from(error: OpenError) -> Self {
+        NotRestored::from(error).into()
+    }
+}
+
+/// Looks at the archive and at the servers, and changes nothing.
+pub(crate) async fn plan(
+    target: &ArchiveTarget,
+    restoring: &Restoring,
+    aim: &Aim,
+    replicas: Option<usize>,
+) -> Result<Plan, RestoreError> {
+    let head = ArchiveHead::read(target).await?;
+    let found: BTreeMap<String, Remade> = restoring.found().await?.into_iter().collect();
+    let epoch = epoch_of(&head, &found, aim)?;
+    if let Aim::Positions(positions) = aim
+        && let Some(unknown) =
+            positions.keys().find(|stream| *stream == AUDIT || !head.ends.contains_key(*stream))
+    {
+        return Err(RestoreError::NoSuchAim(format!(
+            "--to-position {unknown}=…: the archive has no such stream of the log; AUDIT is always restored to its end"
+        )));
+    }
+    let mut streams = Vec::new();
+    for (stream, end) in &head.ends {
+        let upto = match aim {
+            Aim::Time(time) if stream != AUDIT => last_until(target, &head.epoch, stream, end, *time).await?,
+            Aim::Positions(positions) => positions.get(stream).copied().unwrap_or(end.last),
+            _ => end.last,
+        };
+        if upto > end.last || upto.0 + 1 < end.first.0 {
+            return Err(RestoreError::NoSuchAim(format!(
+                "--to-position {stream}={upto}: the archive has {} to {}",
+                end.first, end.last
+            )));
+        }
+        let found = found.get(stream).cloned();
+        streams.push(StreamPlan { stream: stream.clone(), end: end.clone(), upto, found });
+    }
+    streams.sort_by_key(|planned| planned.stream != AUDIT);
+    let superfluous = found.into_keys().filter(|stream| !head.ends.contains_key(stream)).collect();
+    let layout = Layout { streams: head.streams, replicas: replicas.unwrap_or(head.replicas) };
+    let remake = Remake { epoch, from: head.epoch, layout };
+    Ok(Plan { remake, streams, durables: head.durables, superfluous })
+}
+
+/// The epoch that begins, or has begun with a restore that was interrupted. Refuses what a restore must not touch.
+fn epoch_of(head: &ArchiveHead, found: &BTreeMap<String, Remade>, aim: &Aim) -> Result<Epoch, RestoreError> {
+    let in_the_way = |why: String| Err(RestoreError::InTheWay(why));
+    let is_whole = |stream: &String| !matches!(found.get(stream), None | Some(Remade::Empty));
+    let chat: Vec<&String> = head.ends.keys().filter(|stream| *stream != AUDIT).collect();
+    let mut begun = None;
+    for (stream, state) in found {
+        match state {
+            Remade::Begun { from, .. } if *from != head.epoch => {
+                return in_the_way(format!(
+                    "{stream} was begun by a restore of epoch {from}, and this archive is of epoch {}: go on with the \
+                     other archive, or delete the streams of that restore",
+                    head.epoch
+                ));
+            }
+            Remade::Begun { epoch, .. } => begun = Some(epoch.clone()),
+            Remade::Whole(_) if !head.ends.contains_key(stream) => {
+                return in_the_way(format!(
+                    "{stream} is not empty, and the archive has no such stream: restore into other servers"
+                ));
+            }
+            Remade::Whole(Some(epoch)) if *epoch != head.epoch => {
+                return in_the_way(format!(
+                    "{stream} is not empty, and is of epoch {epoch}, while the archive is of epoch {}: restore into other \
+                     servers, or delete its streams if you are sure that nobody needs them",
+                    head.epoch
+                ));
+            }
+            Remade::Whole(_) | Remade::Empty => {}
+        }
+    }
+    let kept = found.iter().any(|(stream, state)| stream != AUDIT && matches!(state, Remade::Whole(_)));
+    if kept && begun.is_none() && chat.iter().all(|stream| is_whole(stream)) {
+        return in_the_way(
+            "all streams of the log are there and have events: a restore needs empty servers, or a log that has lost a \
+             stream. Restore into other servers (VERBATIM_NATS_URL, VERBATIM_DATABASE_URL), or delete the streams if you \
+             are sure that nobody needs them"
+                .into(),
+        );
+    }
+    if kept && *aim != Aim::End {
+        return in_the_way(
+            "some streams of the log are there and have events, which stay: an earlier point needs empty servers".into(),
+        );
+    }
+    Ok(begun.unwrap_or_else(Restoring::new_epoch))
+}
+
+/// The last position before the first event that is later than a time.
+async fn last_until(
+    target: &ArchiveTarget,
+    epoch: &Epoch,
+    stream: &str,
+    end: &StreamEnd,
+    time: Time,
+) -> Result<Position, RestoreError> {
+    let (mut chain, missing) = Chain::find(target, epoch, stream, end).await?;
+    refuse_missing(missing)?;
+    let mut last = Position(end.first.0.saturating_sub(1));
+    while let Some(segment) = next(&mut chain, target).await? {
+        for record in &segment.records {
+            let named = record.header("ce-time").and_then(|named| named.parse::<Time>().ok());
+            let stored = || time::OffsetDateTime::from_unix_timestamp_nanos(record.stored_at.into()).ok();
+            if named.or_else(|| stored().map(Time::of)).is_some_and(|named| named > time) {
+                return Ok(last);
+            }
+            last = record.position;
+        }
+    }
+    Ok(end.last)
+}
+
+fn refuse_missing(missing: Vec<String>) -> Result<(), RestoreError> {
+    missing.into_iter().next().map_or(Ok(()), |first| Err(RestoreError::Damaged(first)))
+}
+
+async fn next(chain: &mut Chain, target: &ArchiveTarget) -> Result<Option<Segment>, RestoreError> {
+    chain.read(target).await?.transpose().map_err(RestoreError::Damaged)
+}
+
+/// Makes the streams, writes their records and makes the durables. Returns where each stream ends. After an interruption,
+/// the same call goes on behind the last record.
+pub(crate) async fn restore(
+    target: &ArchiveTarget,
+    restoring: &Restoring,
+    plan: &Plan,
+    written: impl Fn(u64),
+) -> Result<BTreeMap<String, Position>, RestoreError> {
+    for stream in &plan.superfluous {
+        restoring.remove_empty(stream).await?;
+    }
+    for planned in &plan.streams {
+        restoring.make(&plan.remake, &planned.stream, planned.end.first).await?;
+    }
+    let mut erased = BTreeMap::new();
+    let mut ends = BTreeMap::new();
+    let (audit, chat): (Vec<_>, Vec<_>) = plan.streams.iter().partition(|planned| planned.stream == AUDIT);
+    for planned in audit {
+        let is_erasure = |record: &Record| {
+            if let Some((stream, positions)) = erasure(record) {
+                erased.entry(stream).or_insert_with(BTreeSet::new).extend(positions);
+            }
+        };
+        let end =
+            restore_stream(target, restoring, plan, planned, &BTreeSet::new(), &written, is_erasure).await?;
+        ends.insert(planned.stream.clone(), end);
+    }
+    let none = BTreeSet::new();
+    let restored: Vec<(String, Position)> = stream::iter(chat.into_iter().map(|planned| {
+        let gone = erased.get(&planned.stream).unwrap_or(&none);
+        let written = &written;
+        async move {
+            let end = restore_stream(target, restoring, plan, planned, gone, written, |_| {}).await?;
+            Ok::<_, RestoreError>((planned.stream.clone(), end))
+        }
+    }))
+    .buffer_unordered(AT_ONCE)
+    .try_collect()
+    .await?;
+    ends.extend(restored);
+    for durable in &plan.durables {
+        let end = ends.get(&durable.stream).copied().unwrap_or_default();
+        restoring.make_durable(durable, end).await?;
+    }
+    Ok(ends)
+}
+
+/// The positions that an erasure has taken out of a stream, if this audit event lists some.
+fn erasure(record: &Record) -> Option<(String, Vec<Position>)> {
+    #[derive(serde::Deserialize)]
+    struct Erased {
+        stream: String,
+        positions: Vec<Position>,
+    }
+    (record.header("ce-type")? == "verbatim.erasure.positions.v1").then_some(())?;
+    let Erased { stream, positions } = serde_json::from_slice(&record.payload).ok()?;
+    Some((stream, positions))
+}
+
+async fn restore_stream(
+    target: &ArchiveTarget,
+    restoring: &Restoring,
+    plan: &Plan,
+    planned: &StreamPlan,
+    gone: &BTreeSet<Position>,
+    written: impl Fn(u64),
+    mut see: impl FnMut(&Record),
+) -> Result<Position, RestoreError> {
+    let StreamPlan { stream, end, upto, .. } = planned;
+    let (mut chain, missing) = Chain::find(target, &plan.remake.from, stream, end).await?;
+    refuse_missing(missing)?;
+    let stored = restoring.ends(stream).await?.last.max(Position(end.first.0.saturating_sub(1)));
+    // Of AUDIT, every record is looked at; of a large stream, only what is not there yet.
+    let compared = stored.min(*upto);
+    if stream != AUDIT {
+        chain.skip_to(compared.max(end.first));
+    }
+    let mut writer = restoring.writer(stream, stored);
+    while let Some(segment) = next(&mut chain, target).await? {
+        segment.records.iter().for_each(&mut see);
+        let records = whole(segment, plan.remake.layout.streams, gone);
+        for record in records.iter().filter(|record| record.position == compared && compared >= end.first) {
+            if !record.is_like(&restoring.record(stream, compared).await?) {
+                return Err(NotRestored::Another { stream: stream.clone(), at: compared }.into());
+            }
+        }
+        let begin = records.partition_point(|record| record.position <= stored);
+        let until = records.partition_point(|record| record.position <= *upto);
+        if begin < until {
+            writer.write(&records[begin..until]).await?;
+            written((until - begin) as u64);
+        }
+        if writer.last() >= *upto && stream != AUDIT {
+            break;
+        }
+    }
+    if stored > *upto && stored > end.last && plan.streams.iter().any(|one| one.upto < one.end.last) {
+        return Err(RestoreError::InTheWay(format!(
+            "{stream} has events behind {upto}: an earlier point needs empty servers"
+        )));
+    }
+    Ok(writer.last())
+}
+
+/// The records of a segment, with a placeholder at each position that an erasure has emptied. No text that was erased is
+/// written, not even for a moment.
+fn whole(segment: Segment, streams: usize, gone: &BTreeSet<Position>) -> Vec<Record> {
+    let Segment { begin, records, footer } = segment;
+    let placeholder = |at: Position| Record::placeholder(&begin.stream, streams, at);
+    if footer.holes.is_empty() && gone.is_empty() {
+        return records;
+    }
+    let mut found = records.into_iter().peekable();
+    let at = |at: u64| {
+        let record = found.next_if(|record| record.position.0 == at);
+        record.filter(|record| !gone.contains(&record.position)).unwrap_or_else(|| placeholder(Position(at)))
+    };
+    (begin.first.0..=footer.last.0).map(at).collect()
+}

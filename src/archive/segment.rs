@@ -1,0 +1,297 @@
+//! A segment: some records of one stream in a row, as one file.
+//!
+//! The file is a frame of Zstandard and, behind it, a skippable frame with the SHA-256 of the first one, so that `zstd -d`
+//! reads it and every byte is covered. The frame holds a line of JSON about the segment, the records, and a footer in JSON.
+//! A record is its length, its position and time, subject, headers and payload, and a CRC-32C; integers are little-endian.
+
+use std::io::{self, Read as _, Write as _};
+
+use aws_lc_rs::digest::{Context, SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    archive::crc32c::crc32c,
+    domain::{Epoch, Position},
+    log::Record,
+};
+
+/// The most bytes of the records of a segment, before they are compressed; a segment may have one record more.
+pub(super) const MOST: usize = 16 << 20;
+/// The most bytes that a segment may have when it is read.
+const MOST_READ: u64 = 80 << 20;
+/// The level of Zstandard.
+const LEVEL: i32 = 3;
+/// The first bytes of the frame that readers of Zstandard pass over, and its length.
+const SKIPPED: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0];
+const TRAILER: usize = SKIPPED.len() + 32;
+
+/// The first line of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Begin {
+    format: u32,
+    pub(super) epoch: Epoch,
+    pub(super) stream: String,
+    pub(super) first: Position,
+}
+
+/// A hole that is explained: an erasure has taken these positions out of the stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct HoleEntry {
+    pub(super) first: Position,
+    pub(super) last: Position,
+    /// The erasure that explains it.
+    pub(super) request_id: String,
+}
+
+/// The end of a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Footer {
+    pub(super) last: Position,
+    pub(super) records: u64,
+    /// The checksum of all before the footer.
+    pub(super) sha256: String,
+    /// The same of the segment before; none before the first one.
+    pub(super) predecessor: Option<String>,
+    /// The positions without a record.
+    pub(super) holes: Vec<HoleEntry>,
+    /// The checksums that this segment had before erasures have rewritten it.
+    pub(super) rewritten: Vec<String>,
+}
+
+/// A segment that was read.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) begin: Begin,
+    pub(super) records: Vec<Record>,
+    pub(super) footer: Footer,
+}
+
+/// A segment that is being written.
+pub(super) struct SegmentWriter {
+    frame: zstd::stream::write::Encoder<'static, Vec<u8>>,
+    hash: Context,
+    begin: Begin,
+    last: Position,
+    records: u64,
+    bytes: usize,
+}
+
+/// A finished segment.
+pub(super) struct Written {
+    pub(super) name: String,
+    pub(super) file: Vec<u8>,
+    pub(super) footer: Footer,
+}
+
+/// Why a file is no segment.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BadSegment {
+    #[error("its bytes are not those that were written")]
+    Changed,
+    #[error("it is no segment: {0}")]
+    Malformed(String),
+}
+
+impl From<io::Error> for BadSegment {
+    fn from(error: io::Error) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+/// The name of a segment.
+pub(super) fn name(epoch: &Epoch, stream: &str, first: Position, last: Position) -> String {
+    format!("log/{epoch}/{stream}/{first}-{last}.vseg.zst")
+}
+
+/// The positions in the name of a segment, without its folder.
+pub(super) fn positions(file: &str) -> Option<(Position, Position)> {
+    let (first, last) = file.strip_suffix(".vseg.zst")?.split_once('-')?;
+    Some((Position(first.parse().ok()?), Position(last.parse().ok()?)))
+}
+
+/// A checksum in hexadecimal digits.
+pub(super) fn sha256(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+impl SegmentWriter {
+    pub(super) fn begin(epoch: &Epoch, stream: &str, first: Position) -> io::Result<Self> {
+        let begin = Begin { format: 1, epoch: epoch.clone(), stream: stream.to_owned(), first };
+        let frame = zstd::stream::write::Encoder::new(Vec::new(), LEVEL)?;
+        let before = Position(first.0 - 1);
+        let mut writer =
+            Self { frame, hash: Context::new(&SHA256), begin, last: before, records: 0, bytes: 0 };
+        let mut line = serde_json::to_vec(&writer.begin)?;
+        line.push(b'\n');
+        writer.put(&line)?;
+        Ok(writer)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hash.update(bytes);
+        self.frame.write_all(bytes)
+    }
+
+    /// Adds the next record.
+    pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
+        let body = body(record);
+        self.put(&(body.len() as u32).to_le_bytes())?;
+        self.put(&body)?;
+        self.put(&crc32c(&body).to_le_bytes())?;
+        self.last = record.position;
+        self.records += 1;
+        self.bytes += body.len();
+        Ok(())
+    }
+
+    pub(super) fn last(&self) -> Position {
+        self.last
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= MOST
+    }
+
+    pub(super) fn end(mut self, predecessor: Option<String>) -> io::Result<Written> {
+        self.put(&0_u32.to_le_bytes())?;
+        let footer = Footer {
+            last: self.last,
+            records: self.records,
+            sha256: hex(self.hash.finish().as_ref()),
+            predecessor,
+            holes: Vec::new(),
+            rewritten: Vec::new(),
+        };
+        self.frame.write_all(&serde_json::to_vec(&footer)?)?;
+        let mut file = self.frame.finish()?;
+        let sum = digest(&SHA256, &file);
+        file.extend_from_slice(&SKIPPED);
+        file.extend_from_slice(sum.as_ref());
+        let Begin { epoch, stream, first, .. } = &self.begin;
+        Ok(Written { name: name(epoch, stream, *first, footer.last), file, footer })
+    }
+}
+
+fn body(record: &Record) -> Vec<u8> {
+    let Record { position, stored_at, subject, headers, payload } = record;
+    let mut body = Vec::with_capacity(24 + subject.len() + headers.len() + payload.len());
+    body.extend_from_slice(&position.0.to_le_bytes());
+    body.extend_from_slice(&stored_at.to_le_bytes());
+    body.extend_from_slice(&(subject.len() as u32).to_le_bytes());
+    body.extend_from_slice(&(headers.len() as u32).to_le_bytes());
+    body.extend_from_slice(subject.as_bytes());
+    body.extend_from_slice(headers);
+    body.extend_from_slice(payload);
+    body
+}
+
+/// Reads a segment, and checks all of its sums. The name of the file, and its place in the chain, are its caller's work.
+pub(super) fn read(file: &[u8]) -> Result<Segment, BadSegment> {
+    let end = file.len().checked_sub(TRAILER).ok_or(BadSegment::Changed)?;
+    let (frame, trailer) = file.split_at(end);
+    if trailer[..SKIPPED.len()] != SKIPPED || trailer[SKIPPED.len()..] != *digest(&SHA256, frame).as_ref() {
+        return Err(BadSegment::Changed);
+    }
+    let mut content = Vec::new();
+    zstd::stream::read::Decoder::with_buffer(frame)?.take(MOST_READ).read_to_end(&mut content)?;
+    let malformed = |what: &str| BadSegment::Malformed(format!("{what} cannot be read"));
+    let line = content.iter().position(|byte| *byte == b'\n').ok_or_else(|| malformed("its first line"))?;
+    let begin: Begin = serde_json::from_slice(&content[..line]).map_err(|_| malformed("its first line"))?;
+    if begin.format != 1 {
+        return Err(BadSegment::Malformed(format!(
+            "its format is {}, and this version reads 1: use a newer version",
+            begin.format
+        )));
+    }
+    let mut rest = bytes::Bytes::from(content);
+    let whole = rest.clone();
+    let mut take = |length: usize| (rest.len() >= length).then(|| rest.split_to(length));
+    take(line + 1).ok_or_else(|| malformed("its first line"))?;
+    let mut records = Vec::new();
+    loop {
+        let number = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let length = number(&take(4).ok_or_else(|| malformed("a record"))?);
+        if length == 0 {
+            break;
+        }
+        let body = take(length as usize).ok_or_else(|| malformed("a record"))?;
+        let sum = number(&take(4).ok_or_else(|| malformed("a record"))?);
+        if crc32c(&body) != sum {
+            return Err(BadSegment::Changed);
+        }
+        records.push(record(body).ok_or_else(|| malformed("a record"))?);
+    }
+    let footer: Footer = serde_json::from_slice(&rest).map_err(|_| malformed("its footer"))?;
+    if sha256(&whole[..whole.len() - rest.len()]) != footer.sha256 {
+        return Err(BadSegment::Changed);
+    }
+    Ok(Segment { begin, records, footer })
+}
+
+fn record(mut body: bytes::Bytes) -> Option<Record> {
+    let mut take = |length: usize| (body.len() >= length).then(|| body.split_to(length));
+    let position = u64::from_le_bytes(take(8)?.as_ref().try_into().ok()?);
+    let stored_at = i64::from_le_bytes(take(8)?.as_ref().try_into().ok()?);
+    let subject = u32::from_le_bytes(take(4)?.as_ref().try_into().ok()?);
+    let headers = u32::from_le_bytes(take(4)?.as_ref().try_into().ok()?);
+    let subject = String::from_utf8(take(subject as usize)?.to_vec()).ok()?;
+    let headers = take(headers as usize)?;
+    Some(Record { position: Position(position), stored_at, subject, headers, payload: body })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(first: u64, last: u64) -> Written {
+        let epoch = Epoch("one".into());
+        let mut writer = SegmentWriter::begin(&epoch, "CHAT_0", Position(first)).expect("a segment");
+        for at in first..=last {
+            writer.add(&sample(at)).expect("a record");
+        }
+        writer.end(Some("before".into())).expect("a file")
+    }
+
+    fn sample(at: u64) -> Record {
+        Record {
+            position: Position(at),
+            stored_at: 1_700_000_000_000_000_000 + at as i64,
+            subject: "chat.00.id.timeline".into(),
+            headers: "ce-id: one\r\nce-type: two\r\n".into(),
+            payload: format!("{{\"text\":\"Grüße {at}\"}}").into(),
+        }
+    }
+
+    #[test]
+    fn a_segment_is_read_as_it_was_written_and_so_does_zstd() {
+        let Written { name, file, footer } = written(7, 42);
+        assert_eq!(name, "log/one/CHAT_0/7-42.vseg.zst");
+        assert_eq!(positions("7-42.vseg.zst"), Some((Position(7), Position(42))));
+        let segment = read(&file).expect("a segment");
+        assert_eq!(segment.records, (7..=42).map(sample).collect::<Vec<_>>());
+        assert_eq!((segment.footer.clone(), segment.begin.first), (footer, Position(7)));
+        assert_eq!(segment.footer.predecessor.as_deref(), Some("before"));
+        let mut all = Vec::new();
+        zstd::stream::read::Decoder::new(&*file).expect("a frame").read_to_end(&mut all).expect("two frames");
+        assert!(all.ends_with(b"\"rewritten\":[]}"));
+    }
+
+    #[test]
+    fn each_flipped_bit_and_each_cut_is_seen() {
+        let Written { file, .. } = written(1, 3);
+        for at in 0..file.len() {
+            let mut flipped = file.clone();
+            flipped[at] ^= 1;
+            assert!(read(&flipped).is_err(), "byte {at}");
+            assert!(read(&file[..at]).is_err(), "cut at {at}");
+        }
+    }
+}

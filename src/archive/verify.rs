@@ -1,0 +1,77 @@
+//! Reading a whole archive again, and naming what is flipped, missing or swapped.
+
+use crate::{
+    archive::{
+        ArchiveError, ArchiveHead, ArchiveTarget, Backup, backups, chain::Chain, head::StreamEnd, segment,
+    },
+    domain::Epoch,
+};
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(crate) struct VerifiedArchive {
+    /// The segments that are good.
+    pub segments: u64,
+    /// Their records.
+    pub records: u64,
+    /// The backups that are good.
+    pub backups: u64,
+    /// What is wrong, each by the name of its file.
+    pub problems: Vec<String>,
+}
+
+/// Reads the segments of all epochs, and all backups.
+pub(crate) async fn verify(target: &ArchiveTarget) -> Result<VerifiedArchive, ArchiveError> {
+    let mut verified = VerifiedArchive::default();
+    for head in ArchiveHead::all(target).await? {
+        for (stream, end) in &head.ends {
+            verify_stream(target, &head.epoch, stream, end, &mut verified).await?;
+        }
+    }
+    for (name, backup) in backups::all(target).await? {
+        let problems = match backup {
+            Ok(backup) => verify_backup(target, &backup).await?,
+            Err(why) => vec![format!("{name}: {why}")],
+        };
+        if problems.is_empty() {
+            verified.backups += 1;
+        }
+        verified.problems.extend(problems);
+    }
+    Ok(verified)
+}
+
+async fn verify_stream(
+    target: &ArchiveTarget,
+    epoch: &Epoch,
+    stream: &str,
+    end: &StreamEnd,
+    verified: &mut VerifiedArchive,
+) -> Result<(), ArchiveError> {
+    let (mut chain, missing) = Chain::find(target, epoch, stream, end).await?;
+    verified.problems.extend(missing);
+    while let Some(read) = chain.read(target).await? {
+        match read {
+            Ok(segment) => {
+                verified.segments += 1;
+                verified.records += segment.footer.records;
+            }
+            Err(problem) => verified.problems.push(problem),
+        }
+    }
+    Ok(())
+}
+
+async fn verify_backup(target: &ArchiveTarget, backup: &Backup) -> Result<Vec<String>, ArchiveError> {
+    let mut problems = Vec::new();
+    for part in &backup.auth_dump.parts {
+        match target.get(&part.name).await? {
+            None => problems.push(format!("{}: it is missing", part.name)),
+            Some(file) if segment::sha256(&file) != part.sha256 => {
+                problems.push(format!("{}: its bytes are not those that were written", part.name));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(problems)
+}

@@ -1,0 +1,184 @@
+//! `backup`: makes, lists, checks and removes backups.
+
+use std::{process::ExitCode, time::Duration};
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    app::{self, Addresses, AppError, RestoreOrder},
+    archive::{self, Aim, ArchiveTarget, Backup, VerifiedArchive},
+    cli::{failed::Failed, servers::Servers},
+    clock::Clock,
+    dev,
+    log::{NatsServers, Wanted},
+    projector::{self, Verified, Work},
+    views,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct BackupCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Brings the archive as far as the log is now, and copies the accounts and webhooks beside it.
+    Create {
+        /// Asks a running archiver to write at once, instead of waiting up to 10 s for its next segment.
+        #[arg(long)]
+        now: bool,
+
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Lists the backups, the oldest first.
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Reads the whole archive and names each file that is changed, missing or swapped; exit status 1 if there is one.
+    Verify {
+        /// Restores the archive into servers of its own, too, and compares the views with the log there.
+        #[arg(long)]
+        deep: bool,
+
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Removes old backups, and what the archive has of epochs that ended before. The latest backup and the log stay.
+    Prune {
+        /// How old a backup may be: a number with d, as in 35d.
+        #[arg(long, value_name = "DAYS", value_parser = days)]
+        keep: Duration,
+
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// The archive, and the servers that it is of.
+#[derive(Debug, Args)]
+struct Place {
+    /// The archive, if it is not that of VERBATIM_ARCHIVE: `dir:` and the absolute path of a folder.
+    #[arg(long, value_name = "PLACE")]
+    to: Option<ArchiveTarget>,
+
+    #[command(flatten)]
+    servers: Servers,
+}
+
+fn days(text: &str) -> Result<Duration, &'static str> {
+    let days = text.strip_suffix('d').and_then(|days| days.parse::<u32>().ok());
+    days.map(|days| Duration::from_secs(u64::from(days) * 86_400))
+        .ok_or("expected a number with d, as in 35d")
+}
+
+impl Place {
+    fn target(&self) -> Result<ArchiveTarget, AppError> {
+        match &self.to {
+            Some(target) => Ok(target.clone()),
+            None => Ok(self.servers.settings.archive()?),
+        }
+    }
+}
+
+impl BackupCommand {
+    pub(super) fn servers(&self) -> &Servers {
+        match &self.what {
+            What::Create { place, .. }
+            | What::List { place }
+            | What::Verify { place, .. }
+            | What::Prune { place, .. } => &place.servers,
+        }
+    }
+}
+
+pub(super) async fn backup(BackupCommand { what }: BackupCommand) -> Result<ExitCode, Failed> {
+    match what {
+        What::Create { now, place } => {
+            let addresses = place.servers.addresses()?;
+            let (name, backup) =
+                app::create_backup(&place.servers.settings, &addresses, &place.target()?, now).await?;
+            println!("{name}\n{}", line(&backup));
+        }
+        What::List { place } => {
+            let backups = archive::list(&place.target()?).await.map_err(AppError::from)?;
+            backups.iter().for_each(|backup| println!("{}", line(backup)));
+            if backups.is_empty() {
+                println!("there is no backup: `verbatim backup create` makes one");
+            }
+        }
+        What::Verify { deep, place } => return verify(&place.target()?, deep).await,
+        What::Prune { keep, place } => {
+            let removed = archive::prune(&place.target()?, keep, Clock::system().now()).await;
+            let removed = removed.map_err(AppError::from)?;
+            removed.iter().for_each(|name| println!("removed {name}"));
+            println!("{} removed", removed.len());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn line(backup: &Backup) -> String {
+    let positions: Vec<String> =
+        backup.positions.iter().map(|(stream, position)| format!("{stream}={position}")).collect();
+    format!(
+        "{}  epoch {}  accounts in {} files  {}",
+        backup.time,
+        backup.epoch,
+        backup.auth_dump.parts.len(),
+        positions.join(" ")
+    )
+}
+
+async fn verify(target: &ArchiveTarget, is_deep: bool) -> Result<ExitCode, Failed> {
+    let VerifiedArchive { segments, records, backups, problems } =
+        archive::verify(target).await.map_err(AppError::from)?;
+    problems.iter().for_each(|problem| println!("BAD      {problem}"));
+    println!("{segments} segments with {records} records and {backups} backups are as they were written");
+    if !problems.is_empty() {
+        println!("{} files are bad: see \"The archive is damaged\" in deploy/DISASTERS.md", problems.len());
+        return Ok(ExitCode::FAILURE);
+    }
+    if is_deep {
+        let Verified { rows, differences, .. } = verify_deeply(target).await?;
+        println!("restored: {rows} rows of the views were compared with the log, and {differences} differ");
+        if differences > 0 {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Restores an archive into servers in a temporary folder, and compares the views with the log there.
+async fn verify_deeply(target: &ArchiveTarget) -> Result<Verified, Failed> {
+    let tools = tokio::task::spawn_blocking(dev::tools)
+        .await
+        .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
+    let folder = std::env::temp_dir().join(format!("verbatim-verify-{}", std::process::id()));
+    let servers = dev::Servers::start(&tools, &folder).await?;
+    let verified = restored(target, &servers).await;
+    servers.stop().await;
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        tracing::warn!(%error, folder = %folder.display(), "could not remove the folder of the servers");
+    }
+    verified
+}
+
+async fn restored(target: &ArchiveTarget, servers: &dev::Servers) -> Result<Verified, Failed> {
+    let nats = match servers.nats.credentials(dev::NatsUser::Operator)? {
+        Some(creds) => NatsServers::from(servers.nats.url()).with_credentials(&creds),
+        None => servers.nats.url_of(dev::NatsUser::Operator).into(),
+    };
+    let addresses = Addresses { nats, database: servers.postgres.url().to_owned() };
+    let order = RestoreOrder { from: target.clone(), aim: Aim::End, into_empty: true };
+    // One server has one copy of each stream, however many the log has.
+    let wanted = Wanted { replicas: Some(1), ..Wanted::default() };
+    app::restore(app::plan_restore(&addresses, wanted, order).await?, |_| {}).await?;
+    let pool = app::database(&addresses.database, 4).await.map_err(AppError::from)?;
+    let log = app::look_at_log(&pool, &addresses.nats, wanted).await?.ok_or(crate::log::OpenError::NoLog);
+    let log = log.map_err(AppError::from)?;
+    let tell = |table, _| println!("DIFFERS  {table}");
+    Ok(projector::verify(&log, &pool, &views::schema(), &Work::default(), tell).await?)
+}

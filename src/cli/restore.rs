@@ -1,0 +1,114 @@
+//! `restore`: makes a lost installation again from its archive.
+
+use std::{
+    collections::BTreeMap,
+    str::FromStr,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use clap::Args;
+
+use crate::{
+    app::{self, AppError, RestoreOrder, RestorePlan},
+    archive::{Aim, ArchiveTarget},
+    cli::servers::Servers,
+    domain::{Position, Time},
+    log::Remade,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The archive: `dir:` and the absolute path of a folder.
+    #[arg(long, value_name = "PLACE")]
+    from: ArchiveTarget,
+
+    /// The last position of a stream that is restored, as in CHAT_0=4711. Several are separated by commas; a stream
+    /// that is not named is restored to its end.
+    #[arg(long, value_name = "STREAM=POSITION", value_delimiter = ',', conflicts_with = "to_time")]
+    to_position: Vec<StreamPosition>,
+
+    /// The time of the last event that is restored, in RFC 3339: 2026-11-24T13:10:00Z.
+    #[arg(long, value_name = "TIME")]
+    to_time: Option<Time>,
+
+    /// Refuses servers that are not empty, also those whose accounts would otherwise stay.
+    #[arg(long)]
+    into_empty: bool,
+
+    /// Shows what would be done, and does nothing.
+    #[arg(long)]
+    plan: bool,
+
+    #[command(flatten)]
+    pub(super) servers: Servers,
+}
+
+#[derive(Debug, Clone)]
+struct StreamPosition(String, Position);
+
+impl FromStr for StreamPosition {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text
+            .split_once('=')
+            .and_then(|(stream, position)| Some(Self(stream.to_owned(), Position(position.parse().ok()?))));
+        parsed.ok_or("expected a stream and a position, as in CHAT_0=4711")
+    }
+}
+
+pub(super) async fn restore(
+    Restore { from, to_position, to_time, into_empty, plan: is_plan, servers }: Restore,
+) -> Result<(), AppError> {
+    let positions: BTreeMap<String, Position> =
+        to_position.into_iter().map(|StreamPosition(stream, position)| (stream, position)).collect();
+    let aim = match to_time {
+        Some(time) => Aim::Time(time),
+        None if positions.is_empty() => Aim::End,
+        None => Aim::Positions(positions),
+    };
+    let order = RestoreOrder { from, aim, into_empty };
+    let planned =
+        app::plan_restore(&servers.operators_addresses()?, servers.settings.layout(), order).await?;
+    println!("{}", text(&planned.plan));
+    if is_plan {
+        return Ok(());
+    }
+    let (written, begun) = (AtomicU64::new(0), Instant::now());
+    let ends = app::restore(planned, |records| {
+        written.fetch_add(records, Ordering::Relaxed);
+    })
+    .await?;
+    for (stream, end) in ends {
+        println!("{stream} ends at {end}");
+    }
+    println!(
+        "restored {} records in {:.1} s. Start the nodes; clients and consumers see the new epoch",
+        written.load(Ordering::Relaxed),
+        begun.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+fn text(RestorePlan { log, accounts, has_accounts }: &RestorePlan) -> String {
+    let mut lines = vec![format!("epoch {} is restored from epoch {}", log.remake.epoch, log.remake.from)];
+    for planned in &log.streams {
+        let found = match planned.found {
+            None | Some(Remade::Empty) => "is made",
+            Some(Remade::Begun { .. }) => "goes on",
+            Some(Remade::Whole(_)) => "is there, is compared and stays",
+        };
+        lines.push(format!("{} {found}, up to {}", planned.stream, planned.upto));
+    }
+    lines.push(format!("{} durables of consumers are made again", log.durables.len()));
+    lines.push(match (has_accounts, accounts) {
+        (true, _) => "the database has accounts, which stay".into(),
+        (false, Some(backup)) => format!("the accounts are those of the backup of {}", backup.time),
+        (false, None) => {
+            "the archive has no backup of the accounts: messages keep their senders, and nobody can log in"
+                .into()
+        }
+    });
+    lines.push("the views are made anew".into());
+    lines.join("\n")
+}

@@ -1,0 +1,304 @@
+//! Records: the messages of a stream as they lie there, for the archive. A reader of records gives every message in order,
+//! whatever it means, and refuses to pass over a position without one.
+
+use std::time::Duration;
+
+use async_nats::{
+    HeaderMap, HeaderName,
+    jetstream::{Message, consumer::DeliverPolicy},
+};
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use crate::{
+    domain::Position,
+    log::{
+        Damaged, Log, OpenError,
+        envelope::{GONE, type_name},
+        errors::refused,
+        read::follow::Messages,
+        streams::{audit::AUDIT, layout},
+        subject::SHARDS,
+    },
+};
+
+/// The most records of a batch, and the most bytes, give or take a record.
+const MAX_BATCH: usize = 1_000;
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// How often a hole is read again before it is believed.
+const ATTEMPTS: u32 = 3;
+/// How long to wait before reading again.
+const PAUSE: Duration = Duration::from_millis(250);
+/// A stream that is silent for so long may have lost its last records.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// A message of a stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Its position.
+    pub position: Position,
+    /// When JetStream has stored it, in nanoseconds since 1970.
+    pub stored_at: i64,
+    /// Its subject.
+    pub subject: String,
+    /// Its headers, as lines `Name: value` that end with CR and LF, in the order of their names: the client library keeps
+    /// names and values, and not their order.
+    pub headers: Bytes,
+    /// Its data.
+    pub payload: Bytes,
+}
+
+impl Record {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let text = std::str::from_utf8(&self.headers).ok()?;
+        text.split("\r\n").find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    }
+
+    /// The headers that mean something once the message is stored: without the conditions of its append.
+    pub(crate) fn lasting_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        let text = std::str::from_utf8(&self.headers).unwrap_or_default();
+        let pairs = text.split("\r\n").filter_map(|line| line.split_once(": "));
+        pairs.filter(|(name, _)| !name.starts_with("Nats-Expected-") && !name.starts_with("Nats-Batch-"))
+    }
+
+    /// Whether another record says the same at the same position.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        self.position == other.position
+            && self.subject == other.subject
+            && self.payload == other.payload
+            && self.lasting_headers().eq(other.lasting_headers())
+    }
+
+    /// What stands at a position from which an erasure has taken the record: it says nothing, and keeps the positions
+    /// behind it what they are.
+    pub(crate) fn placeholder(stream: &str, streams: usize, position: Position) -> Self {
+        let index = (0..streams).find(|index| layout::name(*index) == stream).unwrap_or_default();
+        let shard = index * SHARDS / streams;
+        let headers = [
+            ("ce-id", Uuid::from_u128(position.0.into()).to_string()),
+            ("ce-source", format!("/conversations/{}", Uuid::nil())),
+            ("ce-specversion", "1.0".into()),
+            ("ce-type", type_name(GONE)),
+        ];
+        Self {
+            position,
+            stored_at: 0,
+            subject: format!("chat.{shard:02x}.{}.control", Uuid::nil()),
+            headers: headers
+                .iter()
+                .map(|(name, value)| format!("{name}: {value}\r\n"))
+                .collect::<String>()
+                .into(),
+            payload: Bytes::new(),
+        }
+    }
+
+    pub(in crate::log) fn of(
+        position: u64,
+        stored_at: time::OffsetDateTime,
+        subject: &str,
+        headers: Option<&HeaderMap>,
+        payload: Bytes,
+    ) -> Self {
+        Self {
+            position: Position(position),
+            stored_at: stored_at.unix_timestamp_nanos().try_into().unwrap_or_default(),
+            subject: subject.to_owned(),
+            headers: headers.map(lines).unwrap_or_default(),
+            payload,
+        }
+    }
+
+    pub(in crate::log) fn header_map(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in self.lasting_headers() {
+            if let Ok(name) = name.parse::<HeaderName>() {
+                headers.append(name, value);
+            }
+        }
+        headers
+    }
+}
+
+fn lines(headers: &HeaderMap) -> Bytes {
+    let pairs = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+    let mut pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_ref(), value.as_str())).collect();
+    // The sort is stable, so the values of one name keep their order.
+    pairs.sort_by_key(|(name, _)| *name);
+    pairs.iter().flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect::<String>().into()
+}
+
+/// A durable of a consumer: what it reads, and how far it has acknowledged.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct KeptDurable {
+    /// The stream that it reads.
+    pub stream: String,
+    /// Its name.
+    pub name: String,
+    /// All up to this position are acknowledged.
+    pub ack_floor: u64,
+    /// Its configuration, as JetStream's API has it.
+    pub config: Value,
+}
+
+/// The first and the last position of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StreamEnds {
+    /// The first position.
+    pub first: Position,
+    /// The last position.
+    pub last: Position,
+}
+
+/// A reader of all records of a stream.
+pub(crate) struct RecordReader {
+    log: Log,
+    stream: String,
+    messages: Option<Messages>,
+    last: Position,
+    failures: u32,
+}
+
+impl Log {
+    /// The streams that an archive keeps.
+    pub(crate) fn kept_streams(&self) -> Vec<String> {
+        (0..self.layout.streams).map(layout::name).chain([AUDIT.to_owned()]).collect()
+    }
+
+    /// Where a stream begins and ends.
+    pub(crate) async fn ends_of(&self, stream: &str) -> Result<StreamEnds, OpenError> {
+        let found = self.jetstream.get_stream(stream).await.map_err(refused)?;
+        let state = &found.cached_info().state;
+        Ok(StreamEnds { first: Position(state.first_sequence), last: Position(state.last_sequence) })
+    }
+
+    /// Reads the records of a stream behind a position.
+    pub(crate) fn records(&self, stream: &str, after: Position) -> RecordReader {
+        RecordReader {
+            log: self.clone(),
+            stream: stream.to_owned(),
+            messages: None,
+            last: after,
+            failures: 0,
+        }
+    }
+
+    /// The durables of a stream.
+    pub(crate) async fn kept_durables(&self, stream: &str) -> Result<Vec<KeptDurable>, OpenError> {
+        let found = self.jetstream.get_stream_no_info(stream).await.map_err(refused)?;
+        let infos: Vec<_> = found.consumers().try_collect().await.map_err(refused)?;
+        let mut kept = Vec::new();
+        for info in infos {
+            let Some(name) = info.config.durable_name.clone() else { continue };
+            kept.push(KeptDurable {
+                stream: stream.to_owned(),
+                name,
+                ack_floor: info.ack_floor.stream_sequence,
+                config: serde_json::to_value(&info.config).map_err(refused)?,
+            });
+        }
+        Ok(kept)
+    }
+}
+
+impl RecordReader {
+    /// Waits for records and takes all that are there, at most a thousand. Safe to cancel. An outage is waited for; a
+    /// position without a message is an error.
+    pub(crate) async fn batch(&mut self) -> Result<Vec<Record>, Damaged> {
+        loop {
+            let Some(messages) = &mut self.messages else {
+                self.start().await;
+                continue;
+            };
+            let Ok(first) = timeout(SILENCE, messages.next()).await else {
+                self.look_why_nothing_comes().await?;
+                continue;
+            };
+            let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+            while let Some(item) = next {
+                match item {
+                    Some(Ok(message)) => match self.expected(message) {
+                        Ok(Some(record)) => {
+                            bytes += record.payload.len() + record.headers.len();
+                            batch.push(record);
+                        }
+                        Ok(None) => break,
+                        // The records before the damage are good, and are handed over first.
+                        Err(_) if !batch.is_empty() => {
+                            self.messages = None;
+                            break;
+                        }
+                        Err(damaged) => return Err(damaged),
+                    },
+                    // A consumer that has failed once is never asked again: async-nats would panic.
+                    _ => self.messages = None,
+                }
+                next = match &mut self.messages {
+                    Some(messages) if batch.len() < MAX_BATCH && bytes < MAX_BATCH_BYTES => {
+                        messages.next().now_or_never()
+                    }
+                    _ => None,
+                };
+            }
+            if !batch.is_empty() {
+                return Ok(batch);
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    async fn start(&mut self) {
+        let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
+        match self.log.consume(&self.stream, from).await {
+            Ok(messages) => self.messages = Some(messages),
+            Err(e) => {
+                tracing::debug!(error = %e, stream = self.stream, "the stream cannot be read yet");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// The record, if it is the next one. Otherwise the consumer starts again from the expected position.
+    fn expected(&mut self, message: Message) -> Result<Option<Record>, Damaged> {
+        let info = message.info().map_err(|e| self.damaged(e))?;
+        let (position, stored_at) = (info.stream_sequence, info.published);
+        if position != self.last.0 + 1 {
+            self.messages = None;
+            if position > self.last.0 {
+                self.failures += 1;
+                if self.failures > ATTEMPTS {
+                    return Err(self.damaged(format!("the next record is at {position}")));
+                }
+            }
+            return Ok(None);
+        }
+        (self.last, self.failures) = (Position(position), 0);
+        let Message { message, .. } = message;
+        let headers = message.headers.as_ref();
+        Ok(Some(Record::of(position, stored_at, &message.subject, headers, message.payload)))
+    }
+
+    /// The only sign of records that are missing at the end of a stream is that they do not come.
+    async fn look_why_nothing_comes(&mut self) -> Result<(), Damaged> {
+        let Ok(ends) = self.log.ends_of(&self.stream).await else { return Ok(()) };
+        if ends.last <= self.last {
+            return Ok(());
+        }
+        (self.messages, self.failures) = (None, self.failures + 1);
+        match self.failures > ATTEMPTS {
+            true => {
+                Err(self.damaged(format!("it ends at {}, and the record behind does not come", ends.last)))
+            }
+            false => Ok(()),
+        }
+    }
+
+    fn damaged(&self, why: impl std::fmt::Display) -> Damaged {
+        Damaged { stream: self.stream.clone(), last: self.last, why: why.to_string() }
+    }
+}

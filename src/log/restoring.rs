@@ -1,0 +1,370 @@
+//! Restoring a log: its streams are made again, in another epoch, and get the records of an archive at the same positions.
+//!
+//! Until the restore is over, the metadata of the streams say that nobody may read them, in words that every version
+//! understands. So a restore that was killed is seen, and can go on behind its last record.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
+
+use async_nats::{
+    Client,
+    jetstream::{self, Context, consumer, stream::Config},
+};
+use futures_util::TryStreamExt as _;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    domain::{Epoch, Position},
+    log::{
+        KeptDurable, Log, NatsServers, OpenError, Record, StreamEnds,
+        connect::{Noted, connect},
+        envelope::MESSAGE_ID,
+        errors::refused,
+        level,
+        limits::REQUEST_TIMEOUT,
+        streams::{
+            audit::{AUDIT, audit},
+            layout::{self, EPOCH, Layout, chat},
+            maker::{Maker, Refusals},
+        },
+        write::publish,
+    },
+    supervise::Supervisor,
+};
+
+/// The metadata with the epoch of the archive that a stream is restored from.
+const RESTORED_FROM: &str = "verbatim.restored_from";
+/// How long JetStream knows a `Nats-Msg-Id` during a restore: the least that it allows. A log may have an id twice, hours
+/// apart, and a restore writes hours within a second.
+const WINDOW: Duration = Duration::from_millis(100);
+/// So long after a record was written, another one may have its id.
+const FORGOTTEN: Duration = Duration::from_millis(300);
+/// The most records and bytes of a batch.
+const MAX_BATCH: usize = 500;
+const MAX_BATCH_BYTES: usize = 1 << 20;
+/// How long a batch may take.
+const BATCH_WITHIN: Duration = Duration::from_secs(15);
+/// How often a batch is tried, and the wait between.
+const ATTEMPTS: u32 = 20;
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Why a log was not restored.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotRestored {
+    /// The servers do not answer, or refuse.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// A stream has something else than the archive.
+    #[error("{stream} has another record at {at} than the archive: nothing of it was changed. {WHAT_ELSE}")]
+    Another {
+        /// The stream.
+        stream: String,
+        /// The position.
+        at: Position,
+    },
+    /// A record came to another position than its own.
+    #[error(
+        "a record of {stream} that belongs to {wanted} was stored at {found}: another program writes to the stream. Stop all \
+         nodes, delete the streams that this restore has made, and begin again"
+    )]
+    Misplaced {
+        /// The stream.
+        stream: String,
+        /// The position in the archive.
+        wanted: Position,
+        /// The position that JetStream gave.
+        found: Position,
+    },
+    /// JetStream does not take a batch.
+    #[error(
+        "{stream} does not take the records behind {last}: {why}. Mend that, and run the same command again"
+    )]
+    Refused {
+        /// The stream.
+        stream: String,
+        /// The last record that is stored.
+        last: Position,
+        /// What the server says.
+        why: String,
+    },
+}
+
+const WHAT_ELSE: &str =
+    "Restore into other servers, or delete its streams if you are sure that nobody needs them";
+
+/// A log that is to be made again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Remake {
+    /// The epoch that begins.
+    pub epoch: Epoch,
+    /// The epoch of the archive.
+    pub from: Epoch,
+    /// The streams, and the copies of each.
+    pub layout: Layout,
+}
+
+/// A stream as a restore finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Remade {
+    /// It has no record.
+    Empty,
+    /// A restore from an archive of the epoch `from` has begun it.
+    Begun {
+        /// The epoch of the archive.
+        from: Epoch,
+        /// The epoch that begins.
+        epoch: Epoch,
+    },
+    /// It is a part of a log that no restore has touched; a stream without an epoch is none of ours, or AUDIT.
+    Whole(Option<Epoch>),
+}
+
+/// A connection that restores.
+pub(crate) struct Restoring {
+    servers: NatsServers,
+    client: Client,
+    maker: Maker,
+}
+
+/// A stream that gets its records.
+pub(crate) struct Writer<'a> {
+    of: &'a Restoring,
+    stream: String,
+    last: Position,
+    recent: VecDeque<(Instant, HashSet<String>)>,
+}
+
+impl Restoring {
+    /// Connects to the servers, with the login of an operator.
+    pub(crate) async fn connect(servers: NatsServers) -> Result<Self, OpenError> {
+        let refusals = Refusals::default();
+        let noted = Noted {
+            connections: Default::default(),
+            works: tokio::sync::watch::Sender::new(true),
+            refusals: refusals.clone(),
+        };
+        let client = connect(&servers, noted).await?;
+        let mut jetstream = jetstream::new(client.clone());
+        jetstream.set_timeout(REQUEST_TIMEOUT);
+        Ok(Self { servers, client, maker: Maker { jetstream, refusals } })
+    }
+
+    fn jetstream(&self) -> &Context {
+        &self.maker.jetstream
+    }
+
+    /// Another life of the log.
+    pub(crate) fn new_epoch() -> Epoch {
+        layout::new_epoch()
+    }
+
+    /// The streams of a log that are there.
+    pub(crate) async fn found(&self) -> Result<Vec<(String, Remade)>, OpenError> {
+        let names: Vec<String> = self.jetstream().stream_names().try_collect().await.map_err(refused)?;
+        let mut found = Vec::new();
+        for name in names.into_iter().filter(|name| name.starts_with("CHAT_") || name == AUDIT) {
+            let stream = self.jetstream().get_stream(&name).await.map_err(refused)?;
+            let info = stream.cached_info();
+            let said = |key: &str| info.config.metadata.get(key).map(|epoch| Epoch(epoch.clone()));
+            let state = match (said(RESTORED_FROM), said(EPOCH)) {
+                (Some(from), Some(epoch)) => Remade::Begun { from, epoch },
+                (_, epoch) if info.state.last_sequence > 0 => Remade::Whole(epoch),
+                _ => Remade::Empty,
+            };
+            found.push((name, state));
+        }
+        Ok(found)
+    }
+
+    /// Makes a stream, or marks one that is kept, as being restored.
+    pub(crate) async fn make(&self, remake: &Remake, stream: &str, first: Position) -> Result<(), OpenError> {
+        let there = self.found().await?.into_iter().find(|(name, _)| name == stream).map(|(_, state)| state);
+        let is_kept = matches!(there, Some(Remade::Begun { .. } | Remade::Whole(_)));
+        let mut config = match is_kept {
+            true => self.config(stream).await?,
+            false => remake.config(stream),
+        };
+        config.duplicate_window = WINDOW;
+        config.allow_atomic_publish = true;
+        for (key, value) in
+            [(EPOCH, &*remake.epoch.0), (RESTORED_FROM, &*remake.from.0), (level::READS, level::RESTORING)]
+        {
+            config.metadata.insert(key.to_owned(), value.to_owned());
+        }
+        if is_kept {
+            return self.maker.update(config).await;
+        }
+        if there.is_some() {
+            // A stream without a record may begin at another position than this one has to.
+            self.jetstream().delete_stream(stream).await.map_err(refused)?;
+        }
+        config.first_sequence = Some(first.0).filter(|first| *first > 1);
+        self.maker.create(config).await
+    }
+
+    async fn config(&self, stream: &str) -> Result<Config, OpenError> {
+        let found = self.jetstream().get_stream(stream).await.map_err(refused)?;
+        Ok(found.cached_info().config.clone())
+    }
+
+    /// Deletes a stream without a record that the restored log does not have.
+    pub(crate) async fn remove_empty(&self, stream: &str) -> Result<(), OpenError> {
+        self.jetstream().delete_stream(stream).await.map(drop).map_err(refused)
+    }
+
+    /// Where a stream begins and ends.
+    pub(crate) async fn ends(&self, stream: &str) -> Result<StreamEnds, OpenError> {
+        let found = self.jetstream().get_stream(stream).await.map_err(refused)?;
+        let state = &found.cached_info().state;
+        Ok(StreamEnds { first: Position(state.first_sequence), last: Position(state.last_sequence) })
+    }
+
+    /// The record at a position.
+    pub(crate) async fn record(&self, stream: &str, at: Position) -> Result<Record, OpenError> {
+        let found = self.jetstream().get_stream_no_info(stream).await.map_err(refused)?;
+        let message = found.get_raw_message(at.0).await.map_err(refused)?;
+        let headers = Some(&message.headers).filter(|headers| !headers.is_empty());
+        Ok(Record::of(message.sequence, message.time, &message.subject, headers, message.payload))
+    }
+
+    /// Makes a durable again, behind what it had acknowledged, and never behind the end of its stream: JetStream would be
+    /// silent for ever (nats-server#5412).
+    pub(crate) async fn make_durable(&self, kept: &KeptDurable, end: Position) -> Result<(), OpenError> {
+        let mut config: consumer::Config = serde_json::from_value(kept.config.clone()).map_err(refused)?;
+        let from = kept.ack_floor.min(end.0) + 1;
+        config.deliver_policy = consumer::DeliverPolicy::ByStartSequence { start_sequence: from };
+        let subject = format!("CONSUMER.CREATE.{}.{}", kept.stream, kept.name);
+        let request = serde_json::json!({ "stream_name": kept.stream, "config": config, "action": "create" });
+        let made: jetstream::response::Response<serde_json::Value> =
+            self.jetstream().request(subject, &request).await.map_err(refused)?;
+        match made {
+            // It was made before this restore was killed, or with the stream that is kept.
+            jetstream::response::Response::Err { error } if error.error_code().0 == 10_148 => Ok(()),
+            jetstream::response::Response::Err { error } => Err(refused(error)),
+            jetstream::response::Response::Ok(_) => Ok(()),
+        }
+    }
+
+    /// The log, while nobody else may read it.
+    pub(crate) async fn log(&self, tasks: &Supervisor) -> Result<Log, OpenError> {
+        Log::open_restored(&self.servers, tasks).await
+    }
+
+    /// Gives the streams their lasting settings, the first one last. From then on, nodes may read the log.
+    pub(crate) async fn finish(&self, remake: &Remake) -> Result<(), OpenError> {
+        let chat = (0..remake.layout.streams).rev().map(layout::name);
+        for stream in [AUDIT.to_owned()].into_iter().chain(chat) {
+            let Config { duplicate_window, allow_atomic_publish, metadata, .. } = remake.config(&stream);
+            let found = self.config(&stream).await?;
+            let config = Config { duplicate_window, allow_atomic_publish, metadata, ..found };
+            self.maker.update(config).await?;
+        }
+        Ok(())
+    }
+
+    /// A writer behind the last record of a stream.
+    pub(crate) fn writer(&self, stream: &str, last: Position) -> Writer<'_> {
+        Writer { of: self, stream: stream.to_owned(), last, recent: VecDeque::new() }
+    }
+}
+
+impl Remake {
+    fn config(&self, stream: &str) -> Config {
+        match stream.strip_prefix("CHAT_").and_then(|index| index.parse().ok()) {
+            Some(index) => chat(index, self.layout, &self.epoch),
+            None => audit(self.layout),
+        }
+    }
+}
+
+impl Writer<'_> {
+    /// The last record that is stored.
+    pub(crate) fn last(&self) -> Position {
+        self.last
+    }
+
+    /// Stores records, each at its own position.
+    pub(crate) async fn write(&mut self, mut records: &[Record]) -> Result<(), NotRestored> {
+        while !records.is_empty() {
+            let (size, ids) = batch(records);
+            let (now, later) = records.split_at(size);
+            self.await_forgotten(&ids).await;
+            self.store(now).await?;
+            self.recent.push_back((Instant::now(), ids));
+            records = later;
+        }
+        Ok(())
+    }
+
+    /// Waits until JetStream does not know any of these ids any more.
+    async fn await_forgotten(&mut self, ids: &HashSet<String>) {
+        while self.recent.front().is_some_and(|(written, _)| written.elapsed() > FORGOTTEN) {
+            self.recent.pop_front();
+        }
+        let known = self.recent.iter().rfind(|(_, known)| !known.is_disjoint(ids));
+        if let Some((written, _)) = known {
+            sleep(FORGOTTEN.saturating_sub(written.elapsed())).await;
+        }
+    }
+
+    async fn store(&mut self, batch: &[Record]) -> Result<(), NotRestored> {
+        let wanted = self.last.0 + batch.len() as u64;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let messages = batch
+                .iter()
+                .map(|record| (record.subject.clone(), record.header_map(), record.payload.clone()));
+            let stored =
+                publish::publish_batch(&self.of.client, messages, Instant::now() + BATCH_WITHIN).await;
+            let why = match stored {
+                Ok(answer) if answer.seq == wanted && !answer.duplicate => break,
+                Ok(answer) => format!("the answer was {answer:?}"),
+                Err(refused) => refused.to_string(),
+            };
+            // The answer may be lost, and the batch stored.
+            let found = self.of.ends(&self.stream).await.map(|ends| ends.last);
+            match found {
+                Ok(found) if found.0 == wanted => break,
+                Ok(found) if found != self.last && !(self.is_begun_at(found)) => {
+                    return Err(NotRestored::Misplaced {
+                        stream: self.stream.clone(),
+                        wanted: Position(wanted),
+                        found,
+                    });
+                }
+                _ if attempts >= ATTEMPTS => {
+                    return Err(NotRestored::Refused { stream: self.stream.clone(), last: self.last, why });
+                }
+                _ => sleep(PAUSE).await,
+            }
+        }
+        self.last = Position(wanted);
+        Ok(())
+    }
+
+    /// An empty stream that begins at a later position ends before it.
+    fn is_begun_at(&self, found: Position) -> bool {
+        found.0 == 0 || found == self.last
+    }
+}
+
+/// How many of the first records go into one batch, and their ids: JetStream refuses a batch in which one stands twice.
+fn batch(records: &[Record]) -> (usize, HashSet<String>) {
+    let (mut ids, mut bytes, mut size) = (HashSet::new(), 0, 0);
+    for record in records.iter().take(MAX_BATCH) {
+        if let Some(id) = record.header(MESSAGE_ID.as_ref())
+            && !ids.insert(id.to_owned())
+        {
+            break;
+        }
+        bytes += record.payload.len() + record.headers.len();
+        if size > 0 && bytes > MAX_BATCH_BYTES {
+            break;
+        }
+        size += 1;
+    }
+    (size, ids)
+}

@@ -1,0 +1,290 @@
+//! An archive of the log and of the accounts, and what comes back from it.
+
+use std::path::{Path, PathBuf};
+
+use async_nats::jetstream::{self, consumer::PullConsumer};
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use verbatim::dev::NatsUser;
+
+use crate::world::{Conversation, Database, PASSWORD, Person, Ran, World, ask, eventually};
+
+const ALL: &str = "api,gateway,projector";
+
+/// The place of the archive of a story.
+fn place(world: &World) -> String {
+    format!("dir:{}", world.dir().join("archive").display())
+}
+
+fn folder(world: &World) -> PathBuf {
+    world.dir().join("archive")
+}
+
+async fn creates(world: &World) -> Ran {
+    let ran = world.runs(&["backup", "create", "--now", "--to", &place(world)]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    ran
+}
+
+async fn verifies(world: &World) -> Ran {
+    world.runs(&["backup", "verify", "--to", &place(world)]).await
+}
+
+/// Restores the archive with these arguments more.
+async fn restores(world: &World, arguments: &[&str]) -> Ran {
+    let from = place(world);
+    world.runs(&[&["restore", "--from", &*from], arguments].concat()).await
+}
+
+/// Two people in a conversation, in which things were said.
+async fn talk(world: &World, texts: usize) -> (Person, Person, Conversation, u64) {
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut last = 0;
+    for n in 0..texts {
+        last = ana.says(&lunch, &format!("text {n}")).await["position"].as_u64().expect("position");
+    }
+    ana.history(&lunch, last).await;
+    (ana, ben, lunch, last)
+}
+
+fn shard(id: &str) -> usize {
+    usize::from_str_radix(&id[id.len() - 2..], 16).expect("hex")
+}
+
+/// A durable acknowledges the first half of the stream of a conversation.
+async fn reads_half(world: &World, to: &Conversation, last: u64) {
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = jetstream.get_stream(format!("CHAT_{}", shard(&to.id) * 2 / 256)).await.expect("the stream");
+    let config = jetstream::consumer::pull::Config {
+        durable_name: Some("reader".into()),
+        ack_policy: jetstream::consumer::AckPolicy::All,
+        ..Default::default()
+    };
+    let durable: PullConsumer = stream.create_consumer(config).await.expect("a durable");
+    let count = usize::try_from(last / 2).expect("a number");
+    let messages = durable.fetch().max_messages(count).messages().await.expect("messages");
+    let last: Vec<_> = messages.collect().await;
+    let last = last.into_iter().next_back().expect("a message").expect("a message");
+    last.double_ack().await.expect("acknowledged");
+}
+
+/// Both data folders are lost.
+async fn loses_everything(world: &mut World) {
+    world.nodes[0].stop().await;
+    world.loses_the_log().await;
+    let lost = std::mem::replace(&mut world.database, Database::new().await);
+    lost.drop().await;
+}
+
+/// The number of messages in the views.
+async fn messages(world: &World) -> i64 {
+    world.database.finds("select count(*) from view.message").await
+}
+
+async fn starts_again(world: &mut World) {
+    world.nodes[0] = world.begins_node(ALL, &[]).await.serves().await;
+}
+
+/// The events of AUDIT of a type.
+async fn audited(world: &World, word: &str) -> Vec<Value> {
+    let ran = world.runs(&["audit", "tail", "--from", "1"]).await;
+    let events = ran.stdout.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    events.filter(|event| event["type"] == word).collect()
+}
+
+/// The segments of a stream, in order.
+fn segments(world: &World, stream: &str) -> Vec<PathBuf> {
+    let log = folder(world).join("log");
+    let epoch = std::fs::read_dir(log).expect("a folder").next().expect("an epoch").expect("an entry").path();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(epoch.join(stream))
+        .expect("a folder")
+        .map(|entry| entry.expect("an entry").path())
+        .collect();
+    let first = |path: &Path| -> u64 {
+        let name = path.file_name().and_then(|name| name.to_str()).expect("a name");
+        name.split_once('-').expect("two positions").0.parse().expect("a position")
+    };
+    files.sort_by_key(|path| first(path));
+    files
+}
+
+#[tokio::test]
+async fn what_was_lost_comes_back_at_the_same_positions_in_another_epoch() {
+    let mut world = World::with_streams(2).await;
+    let (ana, ben, lunch, last) = talk(&world, 700).await;
+    let cursor = ben.connects().await.cursor();
+    reads_half(&world, &lunch, last).await;
+    let created = creates(&world).await;
+    assert!(created.stdout.starts_with("backup/"), "{created:?}");
+    let listed = world.runs(&["backup", "list", "--to", &place(&world)]).await;
+    assert!(listed.stdout.contains(&format!("={last}")), "{listed:?}");
+    loses_everything(&mut world).await;
+
+    let planned = restores(&world, &["--plan"]).await;
+    assert!(planned.code == Some(0) && planned.stdout.contains("is made, up to"), "{planned:?}");
+    let restored = restores(&world, &[]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    for command in ["verify", "check", "status"] {
+        let ran = world.runs(&[command]).await;
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+    }
+    let again = restores(&world, &[]).await;
+    assert!(again.code == Some(1) && again.stderr.contains("not empty"), "{again:?}");
+
+    starts_again(&mut world).await;
+    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
+    assert_eq!(ana.history(&lunch, last).await.last().map(String::as_str), Some("text 699"));
+    assert_eq!(messages(&world).await, 700);
+    let mut device = ben.resumes(&cursor).await;
+    assert_eq!(device.gets("reset").await["reason"], "epoch_changed");
+    let next = ana.says(&lunch, "and on").await["position"].as_u64().expect("position");
+    assert_eq!(next, last + 1);
+    let login = json!({ "username": ana.name, "password": PASSWORD });
+    ask(ana.address, reqwest::Method::POST, "/v1/logins", Some(login)).await.expect(201);
+    let told = audited(&world, "log.restored").await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0]["data"]["lost_after"].as_object().is_some_and(|ends| ends.values().any(|end| *end == last))
+    );
+    // The consumer goes on: nothing that it had acknowledged before the backup comes again.
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = format!("CHAT_{}", shard(&lunch.id) * 2 / 256);
+    let durable: PullConsumer =
+        jetstream.get_consumer_from_stream("reader", stream).await.expect("the durable");
+    let mut fetched = durable.fetch().max_messages(1).messages().await.expect("messages");
+    let first = fetched.next().await.expect("a message").expect("a message");
+    assert_eq!(first.info().expect("positions").stream_sequence, last / 2 + 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_restore_to_a_time_or_a_position_ends_exactly_there() {
+    let mut world = World::start().await;
+    let (ana, _ben, lunch, last) = talk(&world, 5).await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    let time: String = world
+        .database
+        .finds(r#"select to_char(clock_timestamp() at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')"#)
+        .await;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    for n in 5..9 {
+        ana.says(&lunch, &format!("text {n}")).await;
+    }
+    creates(&world).await;
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &["--to-time", &time]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    starts_again(&mut world).await;
+    let texts = ana.at(world.nodes[0].address).history(&lunch, last).await;
+    assert_eq!(texts, ["text 0", "text 1", "text 2", "text 3", "text 4"]);
+
+    loses_everything(&mut world).await;
+    let unknown = restores(&world, &["--to-position", "CHAT_7=1"]).await;
+    assert!(unknown.code == Some(1) && unknown.stderr.contains("CHAT_7"), "{unknown:?}");
+    let to = format!("CHAT_0={}", last - 2);
+    let restored = restores(&world, &["--to-position", &to]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    starts_again(&mut world).await;
+    let texts = ana.at(world.nodes[0].address).history(&lunch, last - 2).await;
+    assert_eq!(texts, ["text 0", "text 1", "text 2"]);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_segment_that_is_flipped_missing_or_swapped_is_named() {
+    let world = World::start().await;
+    let (ana, _ben, lunch, _last) = talk(&world, 1).await;
+    for n in 0..3 {
+        ana.says(&lunch, &format!("more {n}")).await;
+        creates(&world).await;
+    }
+    let good = verifies(&world).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let files = segments(&world, "CHAT_0");
+    assert!(files.len() >= 3, "{files:?}");
+    let name = |path: &Path| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let kept = std::fs::read(&files[1]).expect("a segment");
+
+    let mut flipped = kept.clone();
+    flipped[kept.len() / 2] ^= 1;
+    std::fs::write(&files[1], flipped).expect("flipped");
+    let bad = verifies(&world).await;
+    assert!(bad.code == Some(1) && bad.stdout.contains(&name(&files[1])), "{bad:?}");
+    assert!(bad.stdout.contains("not those that were written"), "{bad:?}");
+
+    std::fs::remove_file(&files[1]).expect("removed");
+    let bad = verifies(&world).await;
+    assert!(bad.code == Some(1) && bad.stdout.contains("is missing"), "{bad:?}");
+
+    std::fs::write(&files[1], std::fs::read(&files[2]).expect("a segment")).expect("swapped");
+    std::fs::write(&files[2], &kept).expect("swapped");
+    let bad = verifies(&world).await;
+    assert_eq!(bad.code, Some(1), "{bad:?}");
+    for swapped in &files[1..3] {
+        assert!(bad.stdout.contains(&name(swapped)), "{bad:?}");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_restore_that_is_killed_and_begun_again_comes_to_the_same_end() {
+    let mut world = World::start().await;
+    let (ana, _ben, lunch, last) = talk(&world, 300).await;
+    creates(&world).await;
+    loses_everything(&mut world).await;
+    let from = place(&world);
+    for wait in [150, 400, 700] {
+        let mut begun = world.starts(&["restore", "--from", &from]);
+        tokio::time::sleep(std::time::Duration::from_millis(wait)).await;
+        begun.kill().await.expect("kill");
+    }
+    let planned = restores(&world, &["--plan"]).await;
+    if planned.stdout.contains("goes on") {
+        let checked = world.runs(&["check"]).await;
+        assert_eq!(checked.code, Some(1), "nobody serves a log that is half there: {checked:?}");
+    }
+    let restored = restores(&world, &[]).await;
+    let is_done = restored.stderr.contains("not empty");
+    assert!(restored.code == Some(0) || is_done, "{restored:?}");
+    starts_again(&mut world).await;
+    let shown = ana.at(world.nodes[0].address).history(&lunch, last).await;
+    assert_eq!(shown.last().map(String::as_str), Some("text 299"));
+    assert_eq!(messages(&world).await, 300);
+    assert_eq!(audited(&world, "log.restored").await.len(), 1);
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn nothing_is_archived_beyond_a_hole_that_nothing_explains() {
+    let world = World::start().await;
+    let (_ana, _ben, _lunch, last) = talk(&world, 5).await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = jetstream.get_stream("CHAT_0").await.expect("the stream");
+    stream.delete_message(last - 2).await.expect("an operator may");
+    let refused = world.runs(&["backup", "create", "--to", &place(&world)]).await;
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    let told = format!("CHAT_0 cannot be read beyond {}", last - 3);
+    assert!(refused.stderr.contains(&told) && refused.stderr.contains("nothing explains it"), "{refused:?}");
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn an_archiver_writes_within_seconds_what_was_said() {
+    let mut world = World::empty(1).await;
+    let archive = place(&world);
+    world.add_node_with("api,gateway,projector,archiver", &[("VERBATIM_ARCHIVE", &archive)]).await;
+    let (_ana, _ben, _lunch, last) = talk(&world, 3).await;
+    let head = folder(&world).join("HEAD.json");
+    eventually("the archive has all", || async {
+        let head = std::fs::read(&head).ok().and_then(|text| serde_json::from_slice::<Value>(&text).ok());
+        head.is_some_and(|head| head["ends"]["CHAT_0"]["last"].as_u64() >= Some(last))
+    })
+    .await;
+    creates(&world).await;
+    let good = verifies(&world).await;
+    assert_eq!(good.code, Some(0), "{good:?}");
+    let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
+    assert!(pruned.code == Some(0) && pruned.stdout.contains("0 removed"), "{pruned:?}");
+    world.finish().await;
+}
