@@ -61,22 +61,33 @@ async fn end(
     login: LoginId,
     now: Time,
 ) -> Result<Revocation, sqlx::Error> {
-    for table in [
-        "with known as (
-             select id, revoked_at from auth.login where id = $1 and account_id = $2 for update
-         ), ended as (
-             update auth.login set revoked_at = $3
-             from known where login.id = known.id and known.revoked_at is null
-         )
-         select revoked_at is null from known",
-        "with known as (
-             select login_id, revoked_at from auth.direct_login where login_id = $1 and account_id = $2 for update
-         ), ended as (
-             update auth.direct_login set revoked_at = $3
-             from known where direct_login.login_id = known.login_id and known.revoked_at is null
-         )
-         select revoked_at is null from known",
-    ] {
+    macro_rules! ending {
+        ($table:literal, $id:literal) => {
+            concat!(
+                "with known as (
+                     select ",
+                $id,
+                " as id, revoked_at from ",
+                $table,
+                "
+                     where ",
+                $id,
+                " = $1 and account_id = $2 for update
+                 ), ended as (
+                     update ",
+                $table,
+                " set revoked_at = $3
+                     from known where ",
+                $table,
+                ".",
+                $id,
+                " = known.id and known.revoked_at is null
+                 )
+                 select revoked_at is null from known"
+            )
+        };
+    }
+    for table in [ending!("auth.login", "id"), ending!("auth.direct_login", "login_id")] {
         let was_alive: Option<bool> = sqlx::query_scalar(table)
             .bind(login.uuid())
             .bind(user.uuid())

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::{
     HeaderMap, Request,
+    body::Incoming,
     header::{self, HeaderName, HeaderValue},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
@@ -185,16 +186,21 @@ impl Outbound {
         let asking = async {
             let answer = self.client.request(request).await.map_err(|error| not_sent(&error))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, bounds.bytes).collect().await.map_err(|error| {
-                match error.downcast_ref::<LengthLimitError>() {
-                    Some(_) => Failed::TooLarge(bounds.bytes),
-                    None => Failed::Broken(format!("the answer broke off: {error}")),
-                }
-            })?;
-            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
+            let body = whole(body, bounds.bytes).await?;
+            Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };
         timeout(bounds.within, asking).await.unwrap_or(Err(Failed::TooSlow(bounds.within)))
     }
+}
+
+/// The body of an answer, if it has at most so many bytes.
+pub(super) async fn whole(body: Incoming, most: usize) -> Result<Bytes, Failed> {
+    let read = Limited::new(body, most).collect().await;
+    let body = read.map_err(|error| match error.downcast_ref::<LengthLimitError>() {
+        Some(_) => Failed::TooLarge(most),
+        None => Failed::Broken(format!("the answer broke off: {error}")),
+    })?;
+    Ok(body.to_bytes())
 }
 
 /// Whether a name and a value make a header.

@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::{
     Method, Request, Uri,
     header::{self, HeaderValue},
@@ -19,7 +19,7 @@ use tokio_rustls::rustls::ClientConfig;
 
 use crate::outbound::{
     Bounds, Failed, Trust,
-    client::{AGENT, not_sent},
+    client::{AGENT, not_sent, whole},
 };
 
 /// A server that the operator names. No guard judges its address: only the operator can name it, and a node may well be in
@@ -110,13 +110,7 @@ impl NamedServer {
         let asking = async {
             let answer = self.client.request(request).await.map_err(|error| not_sent(&error))?;
             let (head, body) = answer.into_parts();
-            let body = Limited::new(body, bounds.bytes).collect().await.map_err(|error| {
-                match error.downcast_ref::<LengthLimitError>() {
-                    Some(_) => Failed::TooLarge(bounds.bytes),
-                    None => Failed::Broken(format!("the answer broke off: {error}")),
-                }
-            })?;
-            Ok((head.status.as_u16(), body.to_bytes()))
+            Ok((head.status.as_u16(), whole(body, bounds.bytes).await?))
         };
         let within: Duration = bounds.within;
         timeout(within, asking).await.unwrap_or(Err(Failed::TooSlow(within)))

@@ -34,55 +34,33 @@ const fn command(word: &'static str, method: Method, path: &'static str, rest: R
     Command { word, method, path, rest }
 }
 
+const CONVERSATION: &str = "/v1/conversations/{conversation_id}";
+const MEMBERS: &str = "/v1/conversations/{conversation_id}/members";
+const MEMBER: &str = "/v1/conversations/{conversation_id}/members/{user_id}";
+const MESSAGES: &str = "/v1/conversations/{conversation_id}/messages";
+const MESSAGE: &str = "/v1/conversations/{conversation_id}/messages/{message_id}";
+const PIN: &str = "/v1/conversations/{conversation_id}/messages/{message_id}/pin";
+const REACTION: &str = "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}";
+
 const COMMANDS: &[Command] = {
     use Rest::*;
     &[
-        command("add_member", Method::POST, "/v1/conversations/{conversation_id}/members", Body),
+        command("add_member", Method::POST, MEMBERS, Body),
         command("advance_receipt", Method::PUT, "/v1/conversations/{conversation_id}/receipt", Body),
-        command("change_role", Method::PATCH, "/v1/conversations/{conversation_id}/members/{user_id}", Body),
-        command(
-            "delete",
-            Method::DELETE,
-            "/v1/conversations/{conversation_id}/messages/{message_id}",
-            Nothing,
-        ),
-        command("edit", Method::PATCH, "/v1/conversations/{conversation_id}/messages/{message_id}", Body),
-        command("get_conversation", Method::GET, "/v1/conversations/{conversation_id}", Query),
-        command(
-            "get_message",
-            Method::GET,
-            "/v1/conversations/{conversation_id}/messages/{message_id}",
-            Query,
-        ),
-        command("pin", Method::PUT, "/v1/conversations/{conversation_id}/messages/{message_id}/pin", Nothing),
-        command(
-            "react",
-            Method::PUT,
-            "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}",
-            Nothing,
-        ),
-        command(
-            "remove_member",
-            Method::DELETE,
-            "/v1/conversations/{conversation_id}/members/{user_id}",
-            Nothing,
-        ),
-        command("send", Method::POST, "/v1/conversations/{conversation_id}/messages", Body),
+        command("change_role", Method::PATCH, MEMBER, Body),
+        command("delete", Method::DELETE, MESSAGE, Nothing),
+        command("edit", Method::PATCH, MESSAGE, Body),
+        command("get_conversation", Method::GET, CONVERSATION, Query),
+        command("get_message", Method::GET, MESSAGE, Query),
+        command("pin", Method::PUT, PIN, Nothing),
+        command("react", Method::PUT, REACTION, Nothing),
+        command("remove_member", Method::DELETE, MEMBER, Nothing),
+        command("send", Method::POST, MESSAGES, Body),
         command("start_conversation", Method::POST, "/v1/conversations", Body),
         command("typing", Method::POST, "/v1/conversations/{conversation_id}/typing", Nothing),
-        command(
-            "unpin",
-            Method::DELETE,
-            "/v1/conversations/{conversation_id}/messages/{message_id}/pin",
-            Nothing,
-        ),
-        command(
-            "unreact",
-            Method::DELETE,
-            "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}",
-            Nothing,
-        ),
-        command("update_conversation", Method::PATCH, "/v1/conversations/{conversation_id}", Body),
+        command("unpin", Method::DELETE, PIN, Nothing),
+        command("unreact", Method::DELETE, REACTION, Nothing),
+        command("update_conversation", Method::PATCH, CONVERSATION, Body),
         command("upsert_user", Method::PUT, "/v1/provision/users/{external_id}", Body),
     ]
 };
