@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// A Python with the packages that the hint of the command names.
-async fn python() -> &'static Path {
+pub async fn python() -> &'static Path {
     static PYTHON: OnceCell<tempfile::TempDir> = OnceCell::const_new();
     let made = PYTHON
         .get_or_init(|| async {

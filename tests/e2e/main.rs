@@ -54,6 +54,7 @@ mod older;
 mod operator_mode;
 mod outages;
 mod overload;
+mod own_programs;
 mod past;
 mod permissions;
 mod personal;

@@ -3,7 +3,6 @@ import asyncio
 import os
 
 import nats
-from nats.errors import TimeoutError
 
 NAME = "@NAME@"
 SERVERS = ["@SERVERS@"]
@@ -24,7 +23,7 @@ async def read(js, stream):
     while True:
         try:
             messages = await events.fetch(100, timeout=5)
-        except TimeoutError:
+        except asyncio.TimeoutError:
             continue
         for message in messages:
             headers = message.headers or {}

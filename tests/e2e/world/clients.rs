@@ -61,6 +61,11 @@ pub async fn python(script: &str, arguments: &[&str]) -> Command {
     command
 }
 
+/// The folder of the packages: those of PyPI are in `python` there.
+pub async fn packages() -> &'static Path {
+    &installed().await.packages
+}
+
 fn scripts() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
