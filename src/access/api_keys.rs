@@ -8,7 +8,7 @@ use super::{bearer::Bearers, not_authenticated::NotAuthenticated};
 use crate::{
     accounts::key_use::{self, StoredKey},
     credentials::{Identity, KeyId, NatsName, PresentedKey, Proof},
-    limits::{BudgetKey, Policy},
+    limits::{BudgetKey, OwnLimits, Policy},
 };
 
 /// The bound on the time that one socket or stream can stay open by a key. A key that ends earlier ends them earlier, by
@@ -125,9 +125,26 @@ impl Bearers {
         }
         let key = asked?.key;
         if let Some(key) = key.as_ref().filter(|key| is_right(key)) {
+            self.set_limits(key);
             self.note_use(key, id, from).await;
         }
         Ok(key)
+    }
+
+    /// Gives the budgets of a key and its account the limits that an operator has set. Limits that this version cannot
+    /// read are everybody's.
+    fn set_limits(&self, key: &StoredKey) {
+        let texts = key.limits.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let own = OwnLimits::parse(texts).unwrap_or_else(|error| {
+            tracing::warn!(%error, account = %key.account, "could not read the limits of a service account");
+            OwnLimits::default()
+        });
+        for (policy, limit) in own.iter() {
+            match policy {
+                Policy::Service => self.limits.set_own(policy, key.id, limit),
+                _ => self.limits.set_own(policy, key.account, limit),
+            }
+        }
     }
 
     /// Notes the use of a key. A key is asked for once a minute while it is in use, so a note at each look-up is enough.

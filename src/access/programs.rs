@@ -16,6 +16,7 @@ use crate::{
     clock::Clock,
     credentials::{DeviceName, DisplayName, KeyId, MadeKey, NatsName, Network, Scopes, Username},
     domain::{LoginId, Time, UserId},
+    limits::OwnLimits,
 };
 
 /// How long a replaced key works beside the new one, unless the request says otherwise.
@@ -32,6 +33,8 @@ pub(crate) struct NewService {
     pub display_name: DisplayName,
     /// What its keys may do at most.
     pub scopes: Scopes,
+    /// Its limits that differ from everybody's.
+    pub limits: OwnLimits,
 }
 
 /// A key to make.
@@ -136,9 +139,9 @@ async fn make_service(
     place: ServicePlace,
     by: By,
 ) -> Result<ServiceAccount, ServiceError> {
-    let NewService { username, display_name, scopes } = new;
+    let NewService { username, display_name, scopes, limits } = new;
     let (id, created_at) = (clock.id(UserId::known), clock.now());
-    let account = ServiceAccount { id, username, display_name, scopes, created_at };
+    let account = ServiceAccount { id, username, display_name, scopes, limits: limits.texts(), created_at };
     let made = programs::add(pool, &account, place, Stamp::now(clock, by)).await;
     made.map_err(AccessError::from)?.map(|()| account).ok_or(ServiceError::NotTheFirst)
 }

@@ -1,8 +1,8 @@
 //! The use of API keys: what authentication asks of the database, and notes there.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
-use sqlx::{FromRow, PgPool};
+use sqlx::{FromRow, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub(crate) struct StoredKey {
     pub networks: KeyNetworks,
     /// The time at which it ends.
     pub expires_at: Option<Time>,
+    /// The limits of the service account that differ from everybody's, by policy.
+    pub limits: BTreeMap<String, String>,
     /// Whether it was revoked.
     pub is_revoked: bool,
     /// Whether the service account is deactivated.
@@ -41,6 +43,7 @@ struct Row {
     granted: Vec<String>,
     addresses: Vec<String>,
     expires_at: Option<OffsetDateTime>,
+    limits: Json<BTreeMap<String, String>>,
     is_revoked: bool,
     is_suspended: bool,
 }
@@ -49,7 +52,7 @@ struct Row {
 pub(crate) async fn find(pool: &PgPool, id: KeyId) -> Result<Option<StoredKey>, sqlx::Error> {
     let row: Option<Row> = sqlx::query_as(
         "select key.id, key.account_id, key.hash, key.scopes, service.scopes as granted, key.addresses,
-                key.expires_at, key.revoked_at is not null as is_revoked,
+                key.expires_at, service.limits, key.revoked_at is not null as is_revoked,
                 account.deactivated_at is not null as is_suspended
          from auth.api_key key
          join auth.service_account service on service.id = key.account_id
@@ -71,6 +74,7 @@ pub(crate) async fn find(pool: &PgPool, id: KeyId) -> Result<Option<StoredKey>, 
                 .map(|text| Network::parse(text))
                 .collect::<Option<KeyNetworks>>()?,
             expires_at: row.expires_at.map(Time::of),
+            limits: row.limits.0,
             is_revoked: row.is_revoked,
             is_suspended: row.is_suspended,
         })

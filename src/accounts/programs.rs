@@ -1,6 +1,8 @@
 //! Service accounts: the accounts of programs, and what their keys may do at most.
 
-use sqlx::{FromRow, PgPool};
+use std::collections::BTreeMap;
+
+use sqlx::{FromRow, PgPool, types::Json};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -24,6 +26,8 @@ pub(crate) struct ServiceAccount {
     pub display_name: DisplayName,
     /// What its keys may do at most.
     pub scopes: Scopes,
+    /// Its limits that differ from everybody's: a rate by the name of its policy.
+    pub limits: BTreeMap<String, String>,
     /// The time at which the account was made.
     pub created_at: Time,
 }
@@ -34,6 +38,7 @@ struct Row {
     username: String,
     display_name: String,
     scopes: Vec<String>,
+    limits: Json<BTreeMap<String, String>>,
     created_at: OffsetDateTime,
 }
 
@@ -44,6 +49,7 @@ impl From<Row> for ServiceAccount {
             username: Username::known(row.username),
             display_name: DisplayName::known(row.display_name),
             scopes: Scopes::known(&row.scopes),
+            limits: row.limits.0,
             created_at: Time::of(row.created_at),
         }
     }
@@ -65,7 +71,7 @@ pub(crate) async fn add(
     place: ServicePlace,
     stamp: Stamp,
 ) -> Result<Option<()>, RegisterError> {
-    let ServiceAccount { id, username, display_name, scopes, created_at } = account;
+    let ServiceAccount { id, username, display_name, scopes, limits, created_at } = account;
     let mut transaction = pool.begin().await?;
     if place == ServicePlace::First {
         // The lock conflicts with itself, so of two first accounts at the same time the second one sees the first.
@@ -83,7 +89,7 @@ pub(crate) async fn add(
              values ($1, $2, $3, $4, 'service', 'service', $5)
              on conflict (username_key) do nothing returning id
          )
-         insert into auth.service_account (id, scopes, created_at) select id, $6, $5 from account",
+         insert into auth.service_account (id, scopes, limits, created_at) select id, $6, $7, $5 from account",
     )
     .bind(id.uuid())
     .bind(username.as_str())
@@ -91,6 +97,7 @@ pub(crate) async fn add(
     .bind(display_name.as_str())
     .bind(created_at.datetime())
     .bind(scopes.words())
+    .bind(Json(limits))
     .execute(&mut *transaction)
     .await?;
     if made.rows_affected() == 0 {
@@ -109,7 +116,8 @@ pub(crate) async fn list(
     limit: i64,
 ) -> Result<Vec<ServiceAccount>, sqlx::Error> {
     let rows: Vec<Row> = sqlx::query_as(
-        "select id, account.username, account.display_name, service.scopes, service.created_at
+        "select id, account.username, account.display_name, service.scopes, service.limits,
+                service.created_at
          from auth.service_account service join auth.account account using (id)
          where $1::timestamptz is null or (service.created_at, id) < ($1, $2)
          order by service.created_at desc, id desc limit $3",

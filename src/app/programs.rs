@@ -12,6 +12,7 @@ use crate::{
     clock::Clock,
     credentials::{self, DeviceName, DisplayName, NatsName, Network, PresentedKey, Scope, Scopes, Username},
     domain::{LoginId, UserId},
+    limits::OwnLimits,
     log::{Signal, Wanted},
 };
 
@@ -26,7 +27,7 @@ pub(crate) enum Ask {
     /// The first service account of an installation, with all scopes, and its key.
     Bootstrap { username: String },
     /// A service account.
-    Add { username: String, display_name: Option<String>, scopes: Vec<String> },
+    Add { username: String, display_name: Option<String>, scopes: Vec<String>, limits: Vec<(String, String)> },
     /// All service accounts.
     List,
     /// A key.
@@ -60,8 +61,11 @@ pub(crate) async fn programs(addresses: &Addresses, ask: Ask) -> Result<Value, A
             let (account, key) = access::bootstrap(pool, clock, new).await.map_err(refused)?;
             Ok(with_key(json!({ "service": shown(&account) }), &key))
         }
-        Ask::Add { username, display_name, scopes } => {
+        Ask::Add { username, display_name, scopes, limits } => {
+            let limits = OwnLimits::parse(limits.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+                .map_err(|bad| AppError::Refused(format!("--limit {}: {bad}", bad.name())))?;
             let new = service(&username, display_name.as_deref(), self::scopes(&scopes)?)?;
+            let new = NewService { limits, ..new };
             Ok(shown(&access::add_service(pool, clock, new, by).await.map_err(refused)?))
         }
         Ask::List => {
@@ -161,7 +165,7 @@ fn service(username: &str, display_name: Option<&str>, scopes: Scopes) -> Result
     let refused = |bad: &dyn std::error::Error| AppError::Refused(bad.to_string());
     let display_name = DisplayName::parse(display_name.unwrap_or(username)).map_err(|bad| refused(&bad))?;
     let username = Username::parse(username).map_err(|bad| refused(&bad))?;
-    Ok(NewService { username, display_name, scopes })
+    Ok(NewService { username, display_name, scopes, limits: OwnLimits::default() })
 }
 
 fn scopes(words: &[String]) -> Result<Scopes, AppError> {
@@ -183,7 +187,8 @@ fn refused(error: ServiceError) -> AppError {
 fn shown(account: &access::ServiceAccount) -> Value {
     json!({
         "id": account.id, "username": account.username.as_str(), "display_name": account.display_name.as_str(),
-        "kind": "service", "scopes": account.scopes.words(), "created_at": account.created_at,
+        "kind": "service", "scopes": account.scopes.words(), "limits": account.limits,
+        "created_at": account.created_at,
     })
 }
 

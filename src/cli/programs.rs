@@ -1,5 +1,7 @@
 //! `services`: the accounts of programs, and their API keys.
 
+use std::collections::BTreeMap;
+
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
@@ -39,6 +41,10 @@ enum What {
         /// What its keys may do at most, separated by commas: conversations:read,messages:write.
         #[arg(long, value_name = "SCOPES", value_delimiter = ',', required = true)]
         scopes: Vec<String>,
+
+        /// A limit of the account that differs from everybody's, like send=300/60:30 or service=off. May be repeated.
+        #[arg(long = "limit", value_name = "POLICY=RATE", value_parser = limit)]
+        limits: Vec<(String, String)>,
     },
     /// Lists the service accounts.
     List,
@@ -112,7 +118,9 @@ impl From<What> for Ask {
     fn from(what: What) -> Self {
         match what {
             What::Bootstrap { username } => Self::Bootstrap { username },
-            What::Add { username, display_name, scopes } => Self::Add { username, display_name, scopes },
+            What::Add { username, display_name, scopes, limits } => {
+                Self::Add { username, display_name, scopes, limits }
+            }
             What::List => Self::List,
             What::Keys(Keys::Add { service, nats_name: Some(name), scopes, .. }) => {
                 Self::Bind { service, name, scopes }
@@ -129,6 +137,11 @@ impl From<What> for Ask {
     }
 }
 
+fn limit(text: &str) -> Result<(String, String), &'static str> {
+    let (policy, rate) = text.split_once('=').ok_or("write POLICY=RATE, like send=300/60:30")?;
+    Ok((policy.to_owned(), rate.to_owned()))
+}
+
 /// Asks a node for what the command would do on the machine. The answer has the same shape.
 async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
     const SERVICES: &str = "/v1/admin/services";
@@ -142,9 +155,12 @@ async fn remotely(node: &Remote, ask: Ask) -> Result<Value, AppError> {
                 "the first service account is made on the machine of the servers: unset VERBATIM_URL there";
             return Err(AppError::Refused(why.into()));
         }
-        Ask::Add { username, display_name, scopes } => {
+        Ask::Add { username, display_name, scopes, limits } => {
             let display_name = display_name.unwrap_or_else(|| username.clone());
-            let new = json!({ "username": username, "display_name": display_name, "scopes": scopes });
+            let limits: BTreeMap<_, _> = limits.into_iter().collect();
+            let new = json!({
+                "username": username, "display_name": display_name, "scopes": scopes, "limits": limits,
+            });
             node.post(SERVICES, &new).await?
         }
         Ask::List => json!({ "items": node.list(SERVICES).await? }),

@@ -12,7 +12,7 @@ use crate::{
 impl Commands {
     /// Takes the cost of a change to the timeline from all its budgets, or from none.
     pub(super) fn charge_change(&self, by: UserId, id: ConversationId) -> Result<(), Refused> {
-        if is_paid_by_key() {
+        if !self.pays_send(by) {
             return Ok(self.limits.admit(Policy::Conversation, id)?);
         }
         self.limits.admit(Policy::Send, by)?;
@@ -27,11 +27,17 @@ impl Commands {
         if was_there {
             self.limits.give_back(Policy::Conversation, id, 1);
         }
-        match (is_paid_by_key(), was_there) {
-            (true, _) => {}
-            (false, true) => self.limits.give_back(Policy::Send, by, 1),
-            (false, false) => self.limits.instead_of_user(by),
+        if was_there && self.pays_send(by) {
+            self.limits.give_back(Policy::Send, by, 1);
         }
+        if !was_there && !is_paid_by_key() {
+            self.limits.instead_of_user(by);
+        }
+    }
+
+    /// A key pays by its own budget alone, unless its account was given a limit of sends.
+    fn pays_send(&self, by: UserId) -> bool {
+        !is_paid_by_key() || self.limits.has_own(Policy::Send, by)
     }
 
     /// Takes the cost of bringing others in.

@@ -9,8 +9,9 @@ use super::{
     key::{BudgetKey, Secret},
     map::{Change, Map},
     noted::{self, AppliedPolicy},
+    own::OwnRates,
     policy::{Policy, Rates},
-    rate::Rate,
+    rate::{PolicyLimit, Rate},
 };
 use crate::{domain::UserId, telemetry::METRICS};
 
@@ -28,6 +29,7 @@ pub struct Exceeded {
 pub struct RateLimits {
     rates: Rates,
     paces: [Option<Pace>; Policy::ROWS],
+    own: OwnRates,
     secret: Secret,
     pub(super) map: Map,
     born: Instant,
@@ -41,7 +43,7 @@ impl RateLimits {
             paces[usize::from(policy.number())] = rates.of(policy).map(Rate::pace);
         }
         let secret = Secret::derived(shared);
-        Self { rates, paces, secret, map: Map::new(), born: Instant::now() }
+        Self { rates, paces, own: OwnRates::default(), secret, map: Map::new(), born: Instant::now() }
     }
 
     /// The limits that are in force.
@@ -56,8 +58,8 @@ impl RateLimits {
 
     /// Takes units of a budget: all of them, or none. Above the burst, a cost counts as the burst.
     pub fn admit_many(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) -> Result<(), Exceeded> {
-        let Some((rate, pace)) = self.in_force(policy) else { return Ok(()) };
-        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
+        let Some((hash, rate, pace)) = self.budget(policy, key) else { return Ok(()) };
+        let now = self.now();
         let (answer, arrival) = self.map.change(hash, policy.number(), now, |arrival| {
             let (arrival, spent, answer) = match pace.admit(arrival, now, units) {
                 Ok(after) => (after, units.min(rate.burst), Ok(())),
@@ -86,8 +88,8 @@ impl RateLimits {
 
     /// Puts units back that were taken for an action that did not happen.
     pub fn give_back(&self, policy: Policy, key: impl Into<BudgetKey>, units: u32) {
-        let Some((rate, pace)) = self.in_force(policy) else { return };
-        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
+        let Some((hash, rate, pace)) = self.budget(policy, key) else { return };
+        let now = self.now();
         let arrival = self.map.change(hash, policy.number(), now, |arrival| {
             let arrival = pace.give_back(arrival, units);
             let spent = i32::try_from(units).map_or(i32::MIN, |units| -units);
@@ -124,15 +126,14 @@ impl RateLimits {
 
     /// The rest of a budget, without taking from it; `None` where the policy is off.
     pub fn peek(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<AppliedPolicy> {
-        let (rate, pace) = self.in_force(policy)?;
-        let (hash, now) = (self.secret.hash(policy, key.into()), self.now());
-        Some(applied(policy, rate, pace, self.map.arrival(hash), now))
+        let (hash, rate, pace) = self.budget(policy, key)?;
+        Some(applied(policy, rate, pace, self.map.arrival(hash), self.now()))
     }
 
     /// Takes units that another node has admitted. Returns whether `number` belongs to a policy.
     pub(super) fn spend(&self, number: u8, hash: u64, units: u32) -> bool {
         let Some(policy) = Policy::numbered(number) else { return false };
-        if let Some((_, pace)) = self.in_force(policy) {
+        if let Some((_, pace)) = self.own.of(hash).unwrap_or_else(|| self.in_force(policy)) {
             let now = self.now();
             self.map.change(hash, number, now, |arrival| Change {
                 arrival: pace.spend(arrival, now, units),
@@ -141,6 +142,28 @@ impl RateLimits {
             });
         }
         true
+    }
+
+    /// Gives one budget a limit of its own. Another node knows it from the first use of the key there on, and counts what it
+    /// is told before that by everybody's limit.
+    pub fn set_own(&self, policy: Policy, key: impl Into<BudgetKey>, limit: PolicyLimit) {
+        self.own.set(self.secret.hash(policy, key.into()), limit.of(policy.default_rate()));
+    }
+
+    /// Whether a budget has a limit of its own.
+    pub fn has_own(&self, policy: Policy, key: impl Into<BudgetKey>) -> bool {
+        self.own.has_any() && self.own.of(self.secret.hash(policy, key.into())).is_some()
+    }
+
+    /// The name of a budget in the map, and its rate; `None` where nothing limits it.
+    fn budget(&self, policy: Policy, key: impl Into<BudgetKey>) -> Option<(u64, Rate, Pace)> {
+        let everybodys = self.in_force(policy);
+        if everybodys.is_none() && !self.own.has_any() {
+            return None;
+        }
+        let hash = self.secret.hash(policy, key.into());
+        let (rate, pace) = self.own.of(hash).unwrap_or(everybodys)?;
+        Some((hash, rate, pace))
     }
 
     fn in_force(&self, policy: Policy) -> Option<(Rate, Pace)> {
@@ -234,6 +257,19 @@ mod tests {
         assert_eq!(limits.admit_many(Policy::User, user(1), 8), Ok(()));
         assert!(limits.admit_many(Policy::User, user(1), 3).is_err());
         assert_eq!(limits.admit_many(Policy::User, user(1), 2), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_can_have_a_limit_of_its_own() {
+        let limits = limits("60/60:3");
+        limits.set_own(Policy::User, user(1), "60/60:1".parse().expect("a limit"));
+        limits.set_own(Policy::User, user(2), PolicyLimit::Off);
+        assert_eq!(limits.admit(Policy::User, user(1)), Ok(()));
+        assert!(limits.admit(Policy::User, user(1)).is_err());
+        assert!((0..100).all(|_| limits.admit(Policy::User, user(2)).is_ok()));
+        assert!((0..3).all(|_| limits.admit(Policy::User, user(3)).is_ok()));
+        assert!(limits.admit(Policy::User, user(3)).is_err(), "others have everybody's");
+        assert!(limits.has_own(Policy::User, user(1)) && !limits.has_own(Policy::User, user(3)));
     }
 
     #[tokio::test(start_paused = true)]

@@ -273,6 +273,39 @@ async fn a_key_has_a_budget_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_service_account_can_have_limits_of_its_own() {
+    let mut world = World::empty(1).await;
+    world.add_node(ALL).await;
+    let operator = Program::bootstraps(&world).await;
+    let limits = json!({ "service": "60/6000:50", "send": "1/5000:2" });
+    let account = json!({ "username": "robot", "display_name": "Robot", "scopes": BOT, "limits": limits });
+    let account = operator.person.post("/v1/admin/services", account).await.expect(201);
+    assert_eq!(account["limits"], limits);
+    let listed = operator.person.get("/v1/admin/services?limit=1").await.expect(200);
+    assert_eq!(listed["items"][0]["limits"], limits);
+    let id = account["id"].as_str().expect("id");
+    let made = operator.adds_key(id, json!({ "name": "one" })).await;
+    let bot = Person::program(operator.person.address, "robot", id, made["key"].as_str().expect("key"));
+    let notes = bot.starts_group("Notes", &[]).await;
+    let first = key();
+    for (client_id, left_over) in [(first.clone(), 1), (key(), 0)] {
+        let sent = bot.sends(&notes, &client_id, "sent").await;
+        assert_eq!(left(&sent, "send"), left_over, "{sent:?}");
+        sent.expect(201);
+    }
+    let refused = bot.sends(&notes, &key(), "too many").await;
+    assert_eq!(refused.refuses(429, "rate_limited")["violated-policies"], json!(["send"]));
+    let listed = bot.get("/v1/me").await;
+    assert_eq!(left(&listed, "service"), 50 - 5, "{listed:?}");
+    let other = operator.makes("other", BOT).await.person;
+    let mine = other.starts_group("Mine", &[]).await;
+    for _ in 0..4 {
+        other.sends(&mine, &key(), "sent").await.expect(201);
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn an_operator_manages_services_on_the_machine() {
     let world = World::start().await;
     let operator = Program::bootstraps(&world).await;
@@ -285,7 +318,10 @@ async fn an_operator_manages_services_on_the_machine() {
         let mut words = text.split_whitespace().skip_while(|word| *word != name);
         words.nth(1).unwrap_or_else(|| panic!("no {name} in {text}")).to_owned()
     };
-    let shop = word(&services(&["add", "shop", "--scopes", "users:read,events:read"]).await, "id");
+    let shop = word(
+        &services(&["add", "shop", "--scopes", "users:read,events:read", "--limit", "send=60/60:5"]).await,
+        "id",
+    );
     let listed = services(&["list"]).await;
     assert!(listed.contains("username shop") && listed.contains("username backend"), "{listed}");
     let made = services(&["keys", "add", &shop, "--name", "one", "--scopes", "users:read"]).await;
@@ -302,6 +338,9 @@ async fn an_operator_manages_services_on_the_machine() {
     eventually("the key is refused", || async { by(&text).get("/v1/me").await.status == 401 }).await;
     let bad = world.runs(&["services", "add", "moon", "--scopes", "admin:moon"]).await;
     assert!(bad.code == Some(1) && bad.stderr.contains("no scope"), "{bad:?}");
+    let bad =
+        world.runs(&["services", "add", "moon", "--scopes", "users:read", "--limit", "moon=1/60"]).await;
+    assert!(bad.code == Some(1) && bad.stderr.contains("--limit moon"), "{bad:?}");
     let gone = world.runs(&["services", "keys", "revoke", &shop, &shop]).await;
     assert!(gone.code == Some(1) && gone.stderr.contains("nothing here"), "{gone:?}");
     world.finish_without_views().await;

@@ -117,7 +117,7 @@ fn pointer(path: &Path) -> String {
         .collect()
 }
 
-fn step(key: &str) -> String {
+pub(in crate::api) fn step(key: &str) -> String {
     format!("/{}", key.replace('~', "~0").replace('/', "~1"))
 }
 

@@ -1,17 +1,20 @@
 //! The accounts of programs.
 
+use std::collections::BTreeMap;
+
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     access::{self, Access, NewService},
     api::{
-        Body, Caller, Cursor, Few, Keyed, Limit, Page, Reply, SignedIn,
-        http::{examples, reply::Created, scopes::of_words, typed::at},
+        Body, Caller, Cursor, Few, Keyed, Limit, Page, Problem, Reply, SignedIn, given,
+        http::{body::step, examples, reply::Created, scopes::of_words, typed::at},
         operations::tag::Tag,
     },
     credentials::{DisplayName, Scope, Username},
     domain::{Time, UserId, UserKind},
+    limits::OwnLimits,
 };
 
 /// The most scopes in a list.
@@ -30,11 +33,22 @@ struct NewServiceAccount {
     display_name: String,
     /// What the keys of the account may do at most
     scopes: Few<String, SCOPES>,
+    /// Limits that differ from everybody's, by policy: `service`, `send`, `start`, `members`, `search` or `connect`. A rate is
+    /// written as in the settings: `300/60:30` is 300 in 60 s and 30 at once, `off` is no limit. `service` counts for each key,
+    /// the others for the account; `send` counts only where it is given
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(max_properties = "6"))]
+    limits: Option<BTreeMap<String, String>>,
 }
 
 impl Example for NewServiceAccount {
     fn example() -> Self {
-        Self { username: "shop".into(), display_name: "The shop".into(), scopes: scopes() }
+        Self {
+            username: "shop".into(),
+            display_name: "The shop".into(),
+            scopes: scopes(),
+            limits: Some(limits()),
+        }
     }
 }
 
@@ -52,6 +66,8 @@ struct ServiceAccount {
     kind: UserKind,
     /// What the keys of the account may do at most
     scopes: Vec<String>,
+    /// Its limits that differ from everybody's, by policy
+    limits: BTreeMap<String, String>,
     /// The time at which the account was made
     created_at: Time,
 }
@@ -64,6 +80,7 @@ impl From<access::ServiceAccount> for ServiceAccount {
             display_name: account.display_name.to_string(),
             kind: UserKind::Service,
             scopes: account.scopes.words(),
+            limits: account.limits,
             created_at: account.created_at,
         }
     }
@@ -77,9 +94,14 @@ impl Example for ServiceAccount {
             display_name: "The shop".into(),
             kind: UserKind::Service,
             scopes: scopes::<SCOPES>().into_vec(),
+            limits: limits(),
             created_at: examples::time(),
         }
     }
+}
+
+fn limits() -> BTreeMap<String, String> {
+    [("service".to_owned(), "600/60:60".to_owned())].into()
 }
 
 /// Scopes for examples.
@@ -103,10 +125,16 @@ impl Programs {
         caller: Caller,
         body: Body<NewServiceAccount>,
     ) -> Result<Created<ServiceAccount>, Keyed> {
-        let NewServiceAccount { username, display_name, scopes } = body.0;
+        let NewServiceAccount { username, display_name, scopes, limits } = body.0;
         let username = at("/username", Username::parse(&username))?;
         let display_name = at("/display_name", DisplayName::parse(&display_name))?;
-        let new = NewService { username, display_name, scopes: of_words("/scopes", scopes.into_vec())? };
+        let scopes = of_words("/scopes", scopes.into_vec())?;
+        let limits = limits.unwrap_or_default();
+        let limits = OwnLimits::parse(limits.iter().map(|(name, text)| (name.as_str(), text.as_str())))
+            .map_err(|bad| {
+                Problem::invalid(format!("/limits{}", step(bad.name())), "invalid", bad.to_string())
+            })?;
+        let new = NewService { username, display_name, scopes, limits };
         let Access { pool, clock, .. } = &self.access;
         let made = access::add_service(pool, clock, new, caller.by()).await?;
         Ok(Created { location: format!("/v1/users/{}", made.id), body: made.into() })

@@ -17,7 +17,7 @@ pub struct Request {
     #[serde(default)]
     headers: BTreeMap<String, String>,
     body: Option<String>,
-    /// `ana`, or `nobody`.
+    /// `ana`, `program` or `nobody`.
     #[serde(rename = "as")]
     by: Option<String>,
     status: u16,
@@ -26,14 +26,16 @@ pub struct Request {
     says: Option<String>,
 }
 
-/// Tries a request of a person who is logged in, or of nobody.
+/// Tries a request of a person who is logged in, of a program, or of nobody.
 pub async fn tries(stage: &Stage, with: &Request, by: &str) -> Verdict {
     let template = stage.template();
     let (method, path) = with.ask.split_once(' ').ok_or("a request has a method and a path")?;
     let url = format!("http://{}{}", stage.ana.address, template.fill(path));
     let mut request = stage.http.request(method.parse().map_err(|_| "no method")?, url);
-    if with.by.as_deref().unwrap_or(by) == "ana" {
-        request = request.bearer_auth(&stage.ana.token);
+    match with.by.as_deref().unwrap_or(by) {
+        "ana" => request = request.bearer_auth(&stage.ana.token),
+        "program" => request = request.bearer_auth(&stage.program.person.token),
+        _ => {}
     }
     for (name, value) in &with.headers {
         request = request.header(name, template.fill(value));
@@ -54,6 +56,12 @@ pub async fn tries(stage: &Stage, with: &Request, by: &str) -> Verdict {
 async fn accounts_and_logins_that_are_wrong_are_refused_and_leave_nothing() {
     let tries = async |stage: &Stage, request: &Request| tries(stage, request, "nobody").await;
     holds(Stage::is_set().await, include_str!("../../bad_input/accounts.toml"), tries).await;
+}
+
+#[tokio::test]
+async fn requests_of_programs_that_are_wrong_are_refused_and_leave_nothing() {
+    let tries = async |stage: &Stage, request: &Request| tries(stage, request, "program").await;
+    holds(Stage::is_set().await, include_str!("../../bad_input/programs.toml"), tries).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use tokio::sync::Mutex;
 use verbatim::dev::NatsUser;
 
 use super::catalogue::Verdict;
-use crate::world::{Backbone as _, Person, World, eventually, key, template::Template};
+use crate::world::{Backbone as _, Person, Program, World, eventually, key, template::Template};
 
 /// Tables of which the rows tell the time, or count what was refused, and not what was done.
 const CLOCKS: [&str; 3] = ["auth.node", "auth.budget", "auth.failure"];
@@ -23,6 +23,8 @@ struct State {
 pub struct Stage {
     pub world: World,
     pub ana: Person,
+    /// A program that may do everything.
+    pub program: Program,
     pub http: reqwest::Client,
     template: Template,
     log: Context,
@@ -66,11 +68,14 @@ impl Stage {
             .with("refresh_token", &*ana.refresh_token)
             .with("cursor", cursor(&ana).await)
             .with("cursor_of_ben", cursor(&ben).await);
+        // The first use of its key is noted, and the next note comes a minute later.
+        let program = Program::bootstraps(&world).await;
+        program.person.get("/v1/me").await.expect(200);
         let log = jetstream::new(world.nats.client(NatsUser::Operator).await);
         let mut database = PgConnection::connect(&world.database.url).await.expect("Postgres");
         let checksums = checksums(&mut database).await;
         let (http, database, before) = (reqwest::Client::new(), Mutex::new(database), State::default());
-        let mut stage = Self { world, ana, http, template, log, database, checksums, before };
+        let mut stage = Self { world, ana, program, http, template, log, database, checksums, before };
         stage.before = stage.state().await;
         stage
     }
