@@ -157,6 +157,9 @@ export class LiveView extends Changing {
       this.error = undefined;
       return void this.reload();
     }
+    // The lists of members and receipts may have come before the event, and the conversation may come after it.
+    if (event.position > this.#membersAt) foldMembers(this.#members, event);
+    if (event.position > this.#receiptsAt) foldReceipts(this.#receipts, event);
     // What is being loaded takes the events of that time when it has come.
     if (!this.conversation || this.error) return;
     const [conversation, isStale] = foldConversation(this.conversation, event, me);
@@ -164,8 +167,6 @@ export class LiveView extends Changing {
     if (isStale) void this.#recount();
     // What was said before a user came may be shown to the user now, or not any more.
     if (type === "conversation.updated" && data.history !== undefined) void this.reload();
-    if (event.position > this.#membersAt) foldMembers(this.#members, event);
-    if (event.position > this.#receiptsAt) foldReceipts(this.#receipts, event);
     // A user who was a member before has receipts of that time.
     if (type === "member.added" && !this.#receipts.has(data.user_id)) void this.#loadReceipts().catch(() => {});
     if (this.atEnd) this.#append(event);

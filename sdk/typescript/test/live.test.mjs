@@ -109,3 +109,36 @@ test("names come by themselves", async () => {
   assert.equal(b.users.name(ana.id) === ana.id || b.users.name(ana.id) === ana.username, true);
   await until("known", () => b.users.name(ana.id) === ana.username);
 });
+
+test("what happens between two answers while a view is loaded is in its receipts", async () => {
+  const { position } = await talk.send("to be read").done;
+  let release;
+  const held = new Promise((resolve) => (release = resolve));
+  let hasReceipts = false;
+  const events = [];
+  const slow = new Verbatim({
+    url: server.url,
+    token: () => ana.token,
+    fetch: async (target, init) => {
+      const answer = await fetch(target, init);
+      // The conversation itself comes last.
+      if (target.includes(`/conversations/${talk.id}?`)) await held;
+      if (target.includes("/receipts?")) hasReceipts = true;
+      return answer;
+    },
+  });
+  slow.on("event", (event) => void events.push(event));
+  await slow.start();
+  try {
+    const view = slow.conversation(talk.id).live();
+    await until("the receipts are there", () => hasReceipts);
+    await sleep(100);
+    other.read(position);
+    await until("the event is there", () => events.some(({ type, actor }) => type === "receipt.advanced" && actor === ben.id));
+    release();
+    await view.ready();
+    assert.equal(view.receipts.find(({ user_id }) => user_id === ben.id).read, position);
+  } finally {
+    slow.stop();
+  }
+});

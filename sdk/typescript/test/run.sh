@@ -9,27 +9,8 @@ root=$(cd "$here/../.." && pwd -P)
 export VERBATIM_BIN
 [ -x "$VERBATIM_BIN" ] || { echo "sdk: there is no $VERBATIM_BIN; set VERBATIM_BIN to the binary of the server." >&2; exit 1; }
 
-# The tests of Rust find a Node.js in the same way.
-node=$("$root/tests/clients/install.sh" | sed -n 's/^node=//p')
-npm=$(dirname "$node")/npm
-[ -x "$npm" ] || npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js
-PATH=$(dirname "$node"):$PATH
-export PATH
-
-tools=$root/.tools/sdk/$(cat "$here/package-lock.json" "$here/package.json" | cksum | tr ' ' -)
-if [ ! -d "$tools" ]; then
-    mkdir -p "$root/.tools/sdk"
-    work=$(mktemp -d "$root/.tools/sdk/install.XXXXXX")
-    trap 'rm -rf "$work"' EXIT
-    cp "$here/package.json" "$here/package-lock.json" "$work"
-    (cd "$work" && "$node" "$npm" ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
-    # Two may run at once; the slower one keeps what the faster one has installed.
-    [ -d "$tools" ] || mv "$work" "$tools"
-fi
+node=$("$root/sdk/install.sh" "$here")
 cd "$here"
-# Modules are looked up from the folder of the package.
-rm -rf node_modules
-ln -s "$tools/node_modules" node_modules
 
 before=$(mktemp -d)
 trap 'rm -rf "$before"' EXIT
