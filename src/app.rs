@@ -107,10 +107,8 @@ pub async fn serve(
     let trouble = watch::Sender::new(None);
     let health = Arc::new(Health::new(tasks.failed(), trouble.subscribe()));
     let (admin, never) = (TaskTracker::new(), CancellationToken::new());
-    tasks.spawn(
-        "admin",
-        listen_on(private, admin::routes(health.clone()), settings.admin_listener(), never, &admin),
-    );
+    let operators = web::with_ops(admin::routes(health.clone()));
+    tasks.spawn("admin", listen_on(private, operators, settings.admin_listener(), never, &admin));
     tracing::info!(admin = %listening.admin, "answering operators");
     let mut started = tokio::select! {
         started = start(settings, addresses, roles, mode, process, &health, &trouble) => started?,
@@ -319,6 +317,7 @@ async fn start(
         conversations: conversations.clone(),
         overload: overload.clone(),
         clock: clock.clone(),
+        roles: roles.iter().map(|role| role.word().to_owned()).collect(),
     };
     patiently(health, "the log", async || Ok(monitor::start(health, parts(), tasks).await?)).await?;
     // nats-server has answered since this node subscribed to signals, so the subscription is in force: a
@@ -385,7 +384,7 @@ async fn start(
         public_url: settings.public_url.clone(),
     };
     let mut routes = match roles.contains(&NodeRole::Api) {
-        true => web::with_swagger(api::app(parts, &cursor_key), api::DOCUMENT),
+        true => web::with_pages(api::app(parts, &cursor_key), api::DOCUMENT, settings.has_chat_page()),
         false => Route::new(),
     };
     if let Some(gateway) = &gateway {

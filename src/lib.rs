@@ -45,8 +45,8 @@
 //! | [`gateway`] | the WebSocket edge. Inside: `wire/` (framing, backlog, socket), `frames/` (what is said), `hub/` (topics, listeners, delivery), `session/` (handshake, resume, life) | access, commands, feed, presence, live, limits, log, credentials; no SQL, no tables, no rules |
 //! | [`api`] | the REST edge. Inside: `http/` (how we speak HTTP), `operations/` (one file a resource) | commands, reading, access, and the values that they give; no SQL, no tables, no NATS, no rules |
 //! | [`problems`] | how we say **no**: RFC 9457 problems, their codes and request ids, for all doors | limits (the limit that a refusal names) |
-//! | [`admin`] | the edge for **operators**: which part works, readiness, metrics | log, live, views, accounts; one Postgres connection of its own |
-//! | [`web`] | the edge for **eyes**: Swagger UI | problems; its caller names the document |
+//! | [`admin`] | the edge for **operators**: which part works, readiness, metrics, status | log, live, views, accounts; one Postgres connection of its own |
+//! | [`web`] | the edge for **eyes**: the chat page, the page for operators, Swagger UI | problems; its caller names the document |
 //! | [`contract`] | the published documents | the halves that log and gateway write |
 //! | [`app`], [`cli`], [`config`], [`telemetry`], [`clock`], `cache`, `networks`, `shares`, `overload`, [`supervise`], [`dev`], [`listen`] | wiring; commands; settings; logs, metrics and traces; time and ids; bounded memory; lists of networks; fair shares of a node's places; load shedding; tasks that live as long as the process; the private servers of dev mode; the door | once each |
 //!

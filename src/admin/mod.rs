@@ -1,4 +1,4 @@
-//! The edge for **operators**: liveness, readiness and metrics of the process.
+//! The edge for **operators**: liveness, readiness, metrics and status of the process.
 //!
 //! [`monitor`] looks at each part once a second and keeps a report. `/readyz` answers from that report at
 //! once, even while Postgres or nats-server hangs.
@@ -9,15 +9,14 @@ mod lag;
 pub(crate) mod monitor;
 mod parts;
 mod report;
+mod status;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
 };
 
-use poem::{
-    Endpoint, EndpointExt as _, IntoEndpoint, Response, Route, endpoint::make, get, http::StatusCode,
-};
+use poem::{Response, Route, endpoint::make, get, http::StatusCode};
 use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
@@ -25,6 +24,7 @@ pub(crate) use clocks::{Agreement, Clocks};
 
 use crate::telemetry;
 use report::{Part, Report};
+use status::{Sources, StatusCache, StreamStatus};
 
 /// The maximum age of a report: an older report says nothing about the present.
 const STALE: Duration = Duration::from_secs(10);
@@ -35,6 +35,9 @@ pub(crate) struct Health {
     foreign_views: watch::Receiver<Option<String>>,
     stage: Mutex<Stage>,
     report: watch::Sender<Option<(Instant, Report)>>,
+    streams: watch::Sender<Vec<StreamStatus>>,
+    sources: OnceLock<Sources>,
+    status: StatusCache,
 }
 
 /// The stage of a process between its start and its end.
@@ -53,7 +56,15 @@ impl Health {
         foreign_views: watch::Receiver<Option<String>>,
     ) -> Self {
         let stage = Mutex::new(Stage::Starting("its settings are read".into()));
-        Self { failed, foreign_views, stage, report: watch::Sender::new(None) }
+        Self {
+            failed,
+            foreign_views,
+            stage,
+            report: watch::Sender::new(None),
+            streams: watch::Sender::new(Vec::new()),
+            sources: OnceLock::new(),
+            status: StatusCache::default(),
+        }
     }
 
     fn enter(&self, stage: Stage) {
@@ -119,8 +130,16 @@ impl Health {
     }
 }
 
-/// `/livez`, `/readyz` and `/metrics`.
-pub(crate) fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
+/// `/livez`, `/readyz`, `/metrics` and `/status`.
+pub(crate) fn routes(health: Arc<Health>) -> Route {
+    let asked = health.clone();
+    let status = make(move |_| {
+        let health = asked.clone();
+        async move {
+            let streams = health.streams.borrow().clone();
+            answer(StatusCode::OK, &health.status.body(health.sources.get(), &streams).await)
+        }
+    });
     let ready = make(move |_| {
         let (status, body) = health.answer();
         async move { answer(status, &body) }
@@ -135,8 +154,7 @@ pub(crate) fn routes(health: Arc<Health>) -> impl Endpoint + 'static {
         .at("/livez", get(live))
         .at("/readyz", get(ready))
         .at("/metrics", get(metrics))
-        .into_endpoint()
-        .boxed()
+        .at("/status", get(status))
 }
 
 fn answer(status: StatusCode, body: &serde_json::Value) -> Response {

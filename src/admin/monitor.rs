@@ -16,6 +16,7 @@ use crate::{
         lag::Heads,
         parts::{Facts, Lag, log_is_lost, report},
         report::Report,
+        status::{Sources, StreamStatus},
     },
     clock::Clock,
     domain::Position,
@@ -48,6 +49,8 @@ pub(crate) struct Watched {
     pub overload: Overload,
     /// The clock of this node, which is compared with the clocks of the servers.
     pub clock: Clock,
+    /// The roles of this process, in words.
+    pub roles: Vec<String>,
 }
 
 struct Monitor {
@@ -61,6 +64,8 @@ struct Monitor {
     /// Since when the log (0) and Postgres (1) have not answered; `None` while they answer.
     lost: [Option<Instant>; 2],
     has_caught_up: bool,
+    /// How far each stream and its readers were at the last look.
+    streams: Vec<StreamStatus>,
 }
 
 /// Starts the monitor, and returns after its first look at all parts.
@@ -86,8 +91,13 @@ pub(crate) async fn start(
         with_database,
         lost: [None; 2],
         has_caught_up: false,
+        streams: Vec::new(),
     };
+    let Watched { log, pool, roles, .. } = &monitor.parts;
+    // A process starts its monitor once.
+    let _ = health.sources.set(Sources { log: log.clone(), pool: pool.clone(), roles: roles.clone() });
     let first = monitor.look().await;
+    health.streams.send_replace(monitor.streams.clone());
     health.report.send_replace(Some((Instant::now(), first)));
 
     let health = health.clone();
@@ -98,6 +108,7 @@ pub(crate) async fn start(
             tokio::select! {
                 _ = look.tick() => {
                     let report = monitor.look().await;
+                    health.streams.send_replace(monitor.streams.clone());
                     health.report.send_replace(Some((Instant::now(), report)));
                 }
                 heard = peers.next() => match heard {
@@ -162,6 +173,18 @@ impl Monitor {
                 heads.forget(followed[stream].min(views(stream)));
             }
         }
+        self.streams = (0..self.heads.len())
+            .map(|stream| StreamStatus {
+                last: survey
+                    .as_ref()
+                    .and_then(|survey| Some(survey.streams.get(stream)?.as_ref().ok()?.last)),
+                views: database
+                    .as_ref()
+                    .ok()
+                    .map(|seen| seen.views.get(&stream).copied().unwrap_or_default()),
+                followed: followed[stream],
+            })
+            .collect();
         let is_building = self.is_building(&views_lag, survey.as_ref());
         let pool = &self.parts.pool;
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);

@@ -41,12 +41,13 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks, NodeRole::Archiver];
     settings.default_master_key(servers.master_key()?);
     settings.default_archive(archive::ArchiveTarget::folder(&servers.archive()));
+    settings.default_chat_page();
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;
         let key = app::key_of_dev(&addresses.database, servers.key()?).await?;
         servers.keep_key(&key)?;
-        let ready = |listening| println!("{}", welcome(listening, &data_dir));
+        let ready = |listening| println!("{}", welcome(listening, settings.has_chat_page(), &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let process = process(stop, settings.drain_delay(Duration::ZERO));
         Ok::<_, Failed>(app::serve(&settings, &addresses, &roles, mode, &process, ready).await?)
@@ -66,17 +67,22 @@ fn addresses(servers: &dev::Servers, user: dev::NatsUser) -> Result<Addresses, F
 }
 
 /// The addresses of everything, and the commands for a first conversation, ready to paste.
-fn welcome(Listening { public: listen, is_secured, admin }: Listening, data_dir: &Path) -> String {
+fn welcome(listening: Listening, has_chat_page: bool, data_dir: &Path) -> String {
+    let Listening { public: listen, is_secured, admin } = listening;
     let s = if is_secured { "s" } else { "" };
     let data = data_dir.display();
+    let chat = match has_chat_page {
+        true => format!("  Chat, in a browser http{s}://{listen}/chat/   (two windows are two people)\n"),
+        false => String::new(),
+    };
     format!(
         r#"
 Verbatim is ready. Ctrl-C stops it; {data} keeps the data.
 
-  REST, try it out   http{s}://{listen}/docs/
+{chat}  REST, try it out   http{s}://{listen}/docs/
   OpenAPI            http{s}://{listen}/openapi.json
   WebSocket          ws{s}://{listen}/v1/ws          (subprotocol verbatim.v1)
-  Health, metrics    http://{admin}/readyz  http://{admin}/metrics
+  Health, metrics    http://{admin}/ops/  http://{admin}/readyz  http://{admin}/metrics
   NATS, Postgres     their addresses and credentials are in {data}/dev.env
   Admin API          the key of a service account with all scopes is there too (VERBATIM_KEY)
 
@@ -105,10 +111,10 @@ mod tests {
         let address = "127.0.0.1:1".parse().expect("an address");
         let text = |is_secured| {
             let listening = Listening { public: address, is_secured, admin: address };
-            welcome(listening, Path::new("."))
+            welcome(listening, true, Path::new("."))
         };
         let count = |text: &str, scheme: &str| text.matches(&format!("{scheme}://127.0.0.1:1")).count();
-        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(false), scheme)), [5, 0, 1, 0]);
-        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(true), scheme)), [2, 3, 0, 1]);
+        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(false), scheme)), [7, 0, 1, 0]);
+        assert_eq!(["http", "https", "ws", "wss"].map(|scheme| count(&text(true), scheme)), [3, 4, 0, 1]);
     }
 }

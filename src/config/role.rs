@@ -16,3 +16,15 @@ pub enum NodeRole {
     /// Archives the log and the accounts.
     Archiver,
 }
+
+impl NodeRole {
+    /// The word of the setting.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Gateway => "gateway",
+            Self::Projector => "projector",
+            Self::Webhooks => "webhooks",
+        }
+    }
+}

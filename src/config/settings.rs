@@ -30,7 +30,7 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_LISTEN", default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
     pub listen: SocketAddr,
 
-    /// Address and port of the admin listener (/livez, /readyz, /metrics). Keep this listener private.
+    /// Address and port of the admin listener (/livez, /readyz, /metrics, /status, /ops/). Keep this listener private.
     #[arg(
         long,
         env = "VERBATIM_ADMIN_LISTEN",
@@ -160,6 +160,9 @@ pub struct Settings {
     /// uses. It gets the password hashes too, so keep it private. [default: none; with `dev` a folder beside its data]
     #[arg(long, env = "VERBATIM_ARCHIVE", value_name = "PLACE")]
     archive: Option<ArchiveTarget>,
+    /// Whether the chat page stands at /chat/, to which / leads: `on` or `off`. [default: off, with `dev` on]
+    #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
+    web: Option<ChatPage>,
 
     /// Format of the log lines.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
@@ -179,6 +182,13 @@ pub struct Settings {
 
     #[command(flatten)]
     webhooks: WebhookSettings,
+}
+
+/// Whether the chat page is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ChatPage {
+    On,
+    Off,
 }
 
 impl Settings {
@@ -294,6 +304,16 @@ impl Settings {
     /// Uses this master key, unless a file is set.
     pub(crate) fn default_master_key(&mut self, key: String) {
         self.webhooks.default_key(key);
+    }
+
+    /// Shows the chat page, unless it is set to `off`.
+    pub(crate) fn default_chat_page(&mut self) {
+        self.web.get_or_insert(ChatPage::On);
+    }
+
+    /// Whether the chat page is there.
+    pub(crate) fn has_chat_page(&self) -> bool {
+        self.web == Some(ChatPage::On)
     }
 
     /// The signing keys; `None` if no file is set.

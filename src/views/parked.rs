@@ -60,6 +60,21 @@ pub(crate) async fn parked(connection: &mut PgConnection, stream: usize) -> sqlx
     Ok(rows.into_iter().map(parked).collect())
 }
 
+/// The first parked events of all streams, each with its stream.
+pub(crate) async fn first_parked(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<(usize, Parked)>> {
+    let rows: Vec<(i32, i64, Option<Uuid>, String)> = sqlx::query_as(
+        "select stream, position, conversation, reason from parked order by stream, position limit $1",
+    )
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    let parked = |(stream, at, conversation, reason): (i32, i64, Option<Uuid>, String)| {
+        let conversation = conversation.map(ConversationId::known);
+        (stream.unsigned_abs() as usize, Parked { position: position(at), conversation, reason })
+    };
+    Ok(rows.into_iter().map(parked).collect())
+}
+
 /// Takes a conversation up again, from the event at which it was parked.
 pub(crate) async fn unpark(connection: &mut PgConnection, conversation: ConversationId) -> sqlx::Result<()> {
     sqlx::query("delete from parked where conversation = $1")

@@ -1,5 +1,14 @@
 //! The edge for **eyes**: pages for people with a browser. The binary contains their assets.
 
+mod pages;
 mod swagger;
 
-pub(crate) use swagger::with_swagger;
+use poem::Route;
+
+pub(crate) use pages::with_ops;
+
+/// Adds Swagger UI for the API document that is served at `document`, and the chat page where there is one.
+pub(crate) fn with_pages(routes: Route, document: &'static str, has_chat: bool) -> Route {
+    let routes = swagger::with_swagger(routes, document);
+    if has_chat { pages::with_chat(routes) } else { routes }
+}

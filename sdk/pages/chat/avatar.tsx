@@ -1,0 +1,18 @@
+import type { Verbatim } from "@verbatim/client";
+import { usePresence } from "./hooks.js";
+import { hue, initials } from "./words.js";
+
+/** A round picture of initials. With `chat` it shows whether the user is there. */
+export function Avatar({ id, name, chat }: { id: string; name: string; chat?: Verbatim | undefined }) {
+  return (
+    <span class={`avatar hue-${hue(id)}`} aria-hidden="true">
+      {initials(name)}
+      {chat && <Dot chat={chat} user={id} />}
+    </span>
+  );
+}
+
+function Dot({ chat, user }: { chat: Verbatim; user: string }) {
+  const presence = usePresence(chat, user);
+  return <i class={`dot ${presence?.status ?? "offline"}`} />;
+}

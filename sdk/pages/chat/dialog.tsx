@@ -1,0 +1,18 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Cross } from "./icons.js";
+
+/** A dialog: the browser keeps the focus inside, and Escape closes it. */
+export function Dialog({ title, close, children }: { title: string; close(): void; children: ComponentChildren }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => dialog.current?.showModal(), []);
+  return (
+    <dialog ref={dialog} aria-labelledby="dialog-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
+      <header>
+        <h2 id="dialog-title">{title}</h2>
+        <button class="round" onClick={close} aria-label="Close"><Cross /></button>
+      </header>
+      {children}
+    </dialog>
+  );
+}

@@ -1,0 +1,51 @@
+import type { Verbatim } from "@verbatim/client";
+import { useEffect, useReducer, useState } from "preact/hooks";
+
+interface Changing {
+  on(name: "change", listener: () => void): () => void;
+}
+
+/** Renders again at each change of `thing`. */
+export function useChanging<T extends Changing | undefined>(thing: T): T {
+  const [, again] = useReducer((n: number) => n + 1, 0);
+  useEffect(() => {
+    // It may have changed since it was rendered.
+    again(undefined as never);
+    return thing?.on("change", () => again(undefined as never));
+  }, [thing]);
+  return thing;
+}
+
+/** The presence of a user. */
+export function usePresence(chat: Verbatim, user: string | undefined) {
+  const [presence, become] = useState<{ status: string; last_seen_at?: string }>();
+  useEffect(() => {
+    become(undefined);
+    if (!user) return undefined;
+    const view = chat.presence([user]);
+    const off = view.on("change", () => become(view.get(user)));
+    return () => (off(), view.close());
+  }, [chat, user]);
+  return presence;
+}
+
+/** A number that grows each second minute, for texts that say how long ago something was. */
+export function useClock(): void {
+  const [, again] = useReducer((n: number) => n + 1, 0);
+  useEffect(() => {
+    const timer = setInterval(() => again(undefined as never), 30_000);
+    return () => clearInterval(timer);
+  }, []);
+}
+
+/** The part of the address behind `#`, which says what is open: so the browser's Back closes it. */
+export function useOpen(): [string | undefined, (id: string | undefined) => void] {
+  const read = (): string | undefined => /^#\/c\/([\w-]+)/.exec(location.hash)?.[1];
+  const [open, become] = useState(read);
+  useEffect(() => {
+    const look = (): void => become(read());
+    addEventListener("hashchange", look);
+    return () => removeEventListener("hashchange", look);
+  }, []);
+  return [open, (id) => (location.hash = id ? `/c/${id}` : "/")];
+}

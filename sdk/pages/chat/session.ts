@@ -1,0 +1,115 @@
+// Who is signed in in this tab. The access token is in memory only; the refresh token is in the storage of the tab, so
+// that it survives a reload and two tabs can be two people.
+
+import { Verbatim, VerbatimError, type Output } from "@verbatim/client";
+import { indexedDb } from "@verbatim/client/store";
+
+type Tokens = Output<"log_in">;
+
+export interface Session {
+  chat: Verbatim;
+  me: string;
+  signOut(): Promise<void>;
+}
+
+/** What the storage of the tab keeps. */
+interface Kept {
+  user: string;
+  login: string;
+  refresh: string;
+}
+
+const KEY = "verbatim.login";
+/** How long the page before a reload may still hold its login. */
+const HANDOVER = 2_000;
+
+/** Sends what needs no token. */
+const stranger = new Verbatim({
+  url: location.origin,
+  token: () => {
+    throw new VerbatimError("invalid_token", "Nobody is signed in.", { retryable: false });
+  },
+});
+
+export interface Credentials {
+  username: string;
+  password: string;
+}
+
+export async function register(body: Credentials & { invite?: string }): Promise<Session> {
+  await stranger.rest.register({ body });
+  return signIn(body);
+}
+
+export async function signIn({ username, password }: Credentials): Promise<Session> {
+  const tokens = await stranger.rest.log_in({ body: { username, password, device: "Chat page" } });
+  keep(tokens);
+  await claim(tokens.login_id);
+  return begin(tokens.user_id, tokens.access_token);
+}
+
+/** How people may register here. */
+export async function registration(): Promise<string> {
+  const info: { registration?: string } = await stranger.rest.get_info();
+  return info.registration ?? "open";
+}
+
+/** The session of this tab before its reload. */
+export async function resume(): Promise<Session | undefined> {
+  const kept = read();
+  if (!kept) return undefined;
+  // A copy of a tab has the same refresh token, and its second use would end the login of both.
+  if (!(await claim(kept.login))) {
+    forget();
+    return undefined;
+  }
+  return begin(kept.user);
+}
+
+function begin(me: string, first?: string): Session {
+  const chat = new Verbatim({
+    url: location.origin,
+    token: async () => {
+      const token = first ?? (await refresh());
+      first = undefined;
+      return token;
+    },
+    store: indexedDb(`verbatim ${me}`),
+  });
+  const signOut = async (): Promise<void> => {
+    await chat.rest.log_out().catch(() => {});
+    chat.stop();
+    forget();
+  };
+  return { chat, me, signOut };
+}
+
+async function refresh(): Promise<string> {
+  const tokens = await stranger.rest.refresh_login({ body: { refresh_token: read()?.refresh ?? "" } });
+  keep(tokens);
+  return tokens.access_token;
+}
+
+function keep({ user_id: user, login_id: login, refresh_token: refresh }: Tokens): void {
+  sessionStorage.setItem(KEY, JSON.stringify({ user, login, refresh } satisfies Kept));
+}
+
+function read(): Kept | undefined {
+  return JSON.parse(sessionStorage.getItem(KEY) ?? "null") ?? undefined;
+}
+
+export function forget(): void {
+  sessionStorage.removeItem(KEY);
+}
+
+/** Takes a login for this tab, until the tab is gone. Pages without TLS have no locks, and believe that they are alone. */
+async function claim(login: string): Promise<boolean> {
+  if (!navigator.locks) return true;
+  return new Promise((resolve) => {
+    const hold = (): Promise<void> => {
+      resolve(true);
+      return new Promise(() => {});
+    };
+    navigator.locks.request(`verbatim ${login}`, { signal: AbortSignal.timeout(HANDOVER) }, hold).catch(() => resolve(false));
+  });
+}

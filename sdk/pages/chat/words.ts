@@ -1,0 +1,82 @@
+// What the page says in words.
+
+import type { Conversation, Message, Verbatim } from "@verbatim/client";
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const weekday = new Intl.DateTimeFormat(undefined, { weekday: "short" });
+const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
+const whole = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long", year: "numeric" });
+
+export function time(at: string): string {
+  return clock.format(new Date(at));
+}
+
+const midnight = (at: Date): number => new Date(at.getFullYear(), at.getMonth(), at.getDate()).getTime();
+const daysAgo = (at: string): number => Math.round((midnight(new Date()) - midnight(new Date(at))) / 86_400_000);
+
+/** A short moment: a time today, a weekday this week, else a date. */
+export function moment(at: string): string {
+  const days = daysAgo(at);
+  if (days <= 0) return time(at);
+  return (days < 7 ? weekday : date).format(new Date(at));
+}
+
+export function day(at: string): string {
+  const days = daysAgo(at);
+  return days <= 0 ? "Today" : days === 1 ? "Yesterday" : whole.format(new Date(at));
+}
+
+export function lastSeen(at: string | undefined): string {
+  if (!at) return "Offline";
+  const days = daysAgo(at);
+  return `Last seen ${days <= 0 ? "at" : days < 7 ? "on" : ""} ${moment(at)}`.replace("  ", " ");
+}
+
+/** The name of a conversation: its title, or the name of the other user. */
+export function titleOf(chat: Verbatim, { kind, title, user_id }: Conversation): string {
+  if (kind === "group") return title ?? "Group";
+  return user_id ? nameOf(chat, user_id) : "Direct";
+}
+
+/** A name to show; nothing while it is not known, because an id says nothing to people. */
+export function nameOf(chat: Verbatim, user: string): string {
+  return chat.users.get(user)?.display_name ?? "…";
+}
+
+export function preview(chat: Verbatim, { kind, last_message: last }: Conversation): string {
+  if (!last) return "No messages yet";
+  const text = last.deleted_at ? "Message deleted" : last.text.replace(/\s+/g, " ").slice(0, 120);
+  if (last.sender === chat.me) return `You: ${text}`;
+  return kind === "group" ? `${nameOf(chat, last.sender)}: ${text}` : text;
+}
+
+export function typing(chat: Verbatim, users: readonly string[]): string {
+  const names = users.slice(0, 2).map((user) => nameOf(chat, user));
+  if (users.length === 0) return "";
+  if (users.length === 1) return `${names[0]} is typing…`;
+  return users.length === 2 ? `${names[0]} and ${names[1]} are typing…` : "Several people are typing…";
+}
+
+/** Whether a message continues what the same person has just said. */
+export function continues(before: Message | undefined, message: Message): boolean {
+  if (!before || before.sender !== message.sender || before.deleted_at || message.reply_to) return false;
+  if (day(before.sent_at) !== day(message.sent_at)) return false;
+  return Date.parse(message.sent_at) - Date.parse(before.sent_at) < 5 * 60_000;
+}
+
+/** The parts of a text: links are parts of their own. */
+export function parts(text: string): Array<{ text: string; href?: string }> {
+  return text.split(/(https?:\/\/[^\s<>"]+[^\s<>".,;:!?)\]'])/).map((text, i) => (i % 2 ? { text, href: text } : { text }));
+}
+
+/** One of eight colours, always the same for the same id. */
+export function hue(id: string): number {
+  let sum = 0;
+  for (const letter of id) sum = (sum * 31 + letter.codePointAt(0)!) >>> 0;
+  return sum % 8;
+}
+
+export function initials(name: string): string {
+  const words = name.trim().split(/\s+/).slice(0, 2);
+  return words.map((word) => Array.from(word)[0] ?? "").join("").toUpperCase();
+}

@@ -1,0 +1,108 @@
+// People in Chromium: each has a context of its own, so two of them share nothing.
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium } from "playwright-core";
+
+export const PASSWORD = "correct horse battery";
+/** How long a page may take for anything. */
+const PATIENCE = 15_000;
+const FLAGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+  "--disable-component-update", "--disable-sync",
+];
+
+export class Browser {
+  static async start() {
+    const browser = new Browser();
+    browser.pictures = process.env.PICTURES ?? (browser.folder = await mkdtemp(join(tmpdir(), "verbatim-pages-")));
+    await mkdir(browser.pictures, { recursive: true });
+    browser.chromium = await chromium.launch({ executablePath: process.env.CHROMIUM, args: FLAGS, headless: true });
+    return browser;
+  }
+
+  async stop() {
+    await this.chromium.close();
+    if (this.folder) await rm(this.folder, { recursive: true, force: true });
+  }
+
+  /** A context of its own, whose pages tell of each error and of each breach of the policy. */
+  async context(options = {}) {
+    const context = await this.chromium.newContext({ viewport: { width: 900, height: 680 }, ...options });
+    context.setDefaultTimeout(PATIENCE);
+    context.faults = [];
+    context.on("weberror", (error) => context.faults.push(String(error.error())));
+    context.on("console", (message) => {
+      // Chromium itself reports answers with an error status and lost connections, which the tests bring about.
+      const isNetwork = /Failed to load resource|WebSocket connection|ERR_/.test(message.text());
+      if (message.type() === "error" && !isNetwork) context.faults.push(message.text());
+    });
+    return context;
+  }
+
+  /** A page of somebody who signs in, with a new account unless `isKnown`. */
+  async person(url, username, { context, isKnown = false, ...options } = {}) {
+    const where = context ?? (await this.context(options));
+    const page = await where.newPage();
+    await page.goto(`${url}/chat/`);
+    await signIn(page, username, isKnown);
+    return page;
+  }
+
+  async picture(page, name) {
+    await page.screenshot({ path: join(this.pictures, `${name}.png`) });
+  }
+}
+
+export async function signIn(page, username, isKnown = true) {
+  if (!isKnown) await page.getByRole("button", { name: "Create an account" }).click();
+  await page.getByLabel("User name").fill(username);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: isKnown ? "Sign in" : "Create account", exact: true }).click();
+  await page.getByRole("navigation", { name: "Conversations" }).waitFor();
+}
+
+/** Starts a conversation with these users, and opens it. */
+export async function talkWith(page, usernames, title) {
+  await page.getByRole("button", { name: "New conversation" }).click();
+  await page.getByLabel("User names").fill(usernames);
+  if (title) await page.getByLabel("Title").fill(title);
+  await page.getByRole("button", { name: "Start", exact: true }).click();
+  await field(page).waitFor();
+}
+
+/** Opens a conversation of the list. */
+export async function open(page, title) {
+  await page.getByRole("navigation").getByRole("link").filter({ hasText: title }).click();
+  await field(page).waitFor();
+}
+
+export const field = (page) => page.getByRole("textbox", { name: "Message", exact: true });
+
+export async function say(page, ...texts) {
+  for (const text of texts) {
+    await field(page).fill(text);
+    await field(page).press("Enter");
+  }
+}
+
+/** What a browser tells its pages when the network is back: they connect at once, and not after a pause. */
+export const online = (...pages) => Promise.all(pages.map((page) => page.evaluate(() => dispatchEvent(new Event("online")))));
+
+export const bubble = (page, text) => page.locator("li.message").filter({ has: page.locator(".text", { hasText: new RegExp(`^${text}$`) }) });
+
+/** The texts of all messages, in their order on the page. */
+export const texts = (page) => page.locator("li.message .text").allTextContents();
+
+/** Waits until the page shows exactly these messages, all of them with the server. */
+export async function shows(page, wanted) {
+  const end = Date.now() + PATIENCE;
+  let seen;
+  do {
+    seen = { texts: await texts(page), pending: await page.locator("li.pending").count() };
+    if (seen.pending === 0 && JSON.stringify(seen.texts) === JSON.stringify(wanted)) return;
+    await page.waitForTimeout(50);
+  } while (Date.now() < end);
+  assert.deepEqual(seen, { texts: wanted, pending: 0 });
+}

@@ -1,0 +1,153 @@
+// The chat page in Chromium, against a real server.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { Server, until } from "../../typescript/test/server.mjs";
+import { Browser, PASSWORD, bubble, field, open, say, shows, signIn, talkWith } from "./browser.mjs";
+
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start({ "presence-grace": 1 }), Browser.start()]);
+});
+after(async () => {
+  await Promise.all([browser?.stop(), server?.stop()]);
+});
+
+/** Two people in a direct conversation, which both have open. */
+async function pair(name, options = {}) {
+  const [one, other] = [`${name}ana`, `${name}ben`];
+  const [ana, ben] = await Promise.all([browser.person(server.url, one, options), browser.person(server.url, other, options)]);
+  await talkWith(ana, other);
+  await open(ben, one);
+  return { ana, ben };
+}
+
+async function ends(...pages) {
+  for (const page of pages) {
+    const context = page.context();
+    assert.deepEqual(context.faults, []);
+    await context.close();
+  }
+}
+
+test("two people chat: typing, receipts, reactions, an edit, an answer, a deletion", async () => {
+  const { ana, ben } = await pair("talk");
+  await field(ben).pressSequentially("Hi");
+  await ana.getByText("talkben is typing…").waitFor();
+  await field(ben).press("Enter");
+  await shows(ana, ["Hi"]);
+  await say(ana, "Hello Ben!", "Pizza <b>tonight</b>?");
+  await shows(ben, ["Hi", "Hello Ben!", "Pizza <b>tonight</b>?"]);
+  await bubble(ana, "Hello Ben!").getByRole("img", { name: "Read" }).waitFor();
+
+  const message = bubble(ben, "Hello Ben!");
+  await message.hover();
+  await message.getByRole("button", { name: "React" }).click();
+  await message.getByRole("button", { name: "React with 👍" }).click();
+  await bubble(ana, "Hello Ben!").getByRole("button", { name: "👍, 1" }).waitFor();
+
+  await field(ana).press("ArrowUp");
+  await field(ana).fill("Soup tonight?");
+  await field(ana).press("Enter");
+  await bubble(ben, "Soup tonight\\?").getByText("edited").waitFor();
+
+  const question = bubble(ben, "Soup tonight\\?");
+  await question.hover();
+  await question.getByRole("button", { name: "Reply" }).click();
+  await say(ben, "Gladly.");
+  await bubble(ana, "Gladly.").locator(".quote").filter({ hasText: "Soup tonight?" }).waitFor();
+  await browser.picture(ana, "two-people");
+
+  await bubble(ana, "Hello Ben!").hover();
+  await bubble(ana, "Hello Ben!").getByRole("button", { name: "Delete" }).click();
+  await ana.getByRole("button", { name: "Delete for everybody" }).click();
+  await shows(ben, ["Hi", "Message deleted", "Soup tonight?", "Gladly."]);
+  await ends(ana, ben);
+});
+
+test("a group shows unread counts, and a message is found and shown where it stands", async () => {
+  const [ana, ben] = await Promise.all(["groupana", "groupben"].map((name) => browser.person(server.url, name)));
+  await talkWith(ana, "groupben", "Supper");
+  await say(ana, "one", "two", "the needle", "four");
+  await ben.getByRole("link", { name: /Supper.*4 unread/s }).waitFor();
+  await until("the title tells", async () => (await ben.title()) === "(4) Verbatim");
+  await ben.keyboard.press("Control+k");
+  await ben.keyboard.type("needle");
+  await ben.getByRole("list", { name: "Messages found" }).getByRole("link").click();
+  await bubble(ben, "the needle").waitFor();
+  assert.equal(await ben.locator("li.message.spot .text").textContent(), "the needle");
+  await ends(ana, ben);
+});
+
+test("pages of history come as one scrolls up, and nothing moves", async () => {
+  const { ana, ben } = await pair("page");
+  const wanted = Array.from({ length: 60 }, (_, i) => `line ${i}`);
+  await say(ana, ...wanted);
+  await shows(ana, wanted);
+  await ben.reload();
+  await bubble(ben, "line 59").waitFor();
+  const box = ben.getByRole("region", { name: /^Messages/ });
+  await box.evaluate((area) => (area.scrollTop = 0));
+  await bubble(ben, "line 0").waitFor({ state: "attached" });
+  assert.ok((await box.evaluate((area) => area.scrollTop)) > 100, "what was at the top is still to be seen");
+  await shows(ben, wanted);
+  await ends(ana, ben);
+});
+
+test("a refused message says why and blocks nothing; it can be sent again, or discarded", async () => {
+  const { ana, ben } = await pair("fail");
+  const { access_token, user_id } = await server.post("/logins", { username: "failben", password: PASSWORD });
+  const { user_id: other } = await server.post("/logins", { username: "failana", password: PASSWORD });
+  assert.notEqual(user_id, other);
+  const block = async (method) => {
+    const answer = await fetch(`${server.url}/v1/me/blocks/${other}`, { method, headers: { Authorization: `Bearer ${access_token}` } });
+    assert.ok(answer.ok, `${answer.status}`);
+  };
+  await block("PUT");
+  await say(ana, "one", "two");
+  await until("both are refused", async () => (await ana.locator("li.failed").count()) === 2);
+  await browser.picture(ana, "refused");
+  await block("DELETE");
+  await ana.locator("li.failed").first().getByRole("button", { name: "Discard" }).click();
+  await ana.locator("li.failed").getByRole("button", { name: "Try again" }).click();
+  await say(ana, "three");
+  await shows(ben, ["two", "three"]);
+  await shows(ana, ["two", "three"]);
+  // The field itself refuses what is too long.
+  await field(ana).fill("ü".repeat(9000));
+  await ana.getByText("The message is too long.").waitFor();
+  assert.ok(await ana.getByRole("button", { name: "Send" }).isDisabled());
+  await ends(ana, ben);
+});
+
+test("a phone in the dark: one column, and everything with the keyboard", async () => {
+  const { ana, ben } = await pair("dark", { colorScheme: "dark", viewport: { width: 390, height: 720 } });
+  await say(ana, "שלום לכולם", "Hello, with the keyboard alone.");
+  await shows(ben, ["שלום לכולם", "Hello, with the keyboard alone."]);
+  assert.equal(await bubble(ben, "שלום לכולם").locator(".text").evaluate((text) => getComputedStyle(text).direction), "rtl");
+  assert.ok(!(await ben.getByRole("navigation").isVisible()), "the list is not beside the conversation");
+  // From the field back to the messages, to the last message, and to its tools.
+  await field(ben).press("Shift+Tab");
+  await ben.keyboard.press("ArrowUp");
+  await ben.keyboard.press("Tab");
+  await ben.keyboard.press("Enter");
+  await ben.keyboard.press("Tab");
+  await ben.keyboard.press("Enter");
+  await ana.getByRole("button", { name: /, 1$/ }).waitFor();
+  await browser.picture(ben, "dark-narrow");
+  await ben.getByRole("button", { name: "Back to the list" }).click();
+  await ben.getByRole("link", { name: /darkana/ }).waitFor();
+  await ends(ana, ben);
+});
+
+test("who signs out is out, and a wrong password is told", async () => {
+  const page = await browser.person(server.url, "outana");
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByText("You have signed out.").waitFor();
+  await page.reload();
+  await page.getByLabel("User name").fill("outana");
+  await page.getByLabel("Password").fill("not the password");
+  await page.getByRole("button", { name: "Sign in", exact: true }).click();
+  await page.getByRole("alert").waitFor();
+  await signIn(page, "outana");
+  await ends(page);
+});

@@ -1,0 +1,27 @@
+#!/bin/sh
+# Checks the types of the pages, checks that the committed pages are what their sources build, and tests both in Chromium
+# against the server that VERBATIM_BIN names. PICTURES names a folder that keeps the pictures of the tests.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd -P)
+root=$(cd "$here/../.." && pwd -P)
+: "${VERBATIM_BIN:=$root/target/debug/verbatim}"
+export VERBATIM_BIN
+
+node=$("$root/sdk/install.sh" "$here")
+cd "$here"
+"$node" node_modules/typescript/bin/tsc --project .
+"$node" build.mjs --check
+
+CHROMIUM=${CHROMIUM:-$(command -v chromium || command -v chromium-browser || command -v google-chrome || true)}
+if [ -z "$CHROMIUM" ] && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+    { apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium; } >&2 || true
+    CHROMIUM=$(command -v chromium || true)
+fi
+if [ -z "$CHROMIUM" ]; then
+    echo "pages: there is no Chromium, and no way to install it here: the pages are built, and not tried"
+    exit 0
+fi
+export CHROMIUM
+[ -x "$VERBATIM_BIN" ] || { echo "pages: there is no $VERBATIM_BIN; set VERBATIM_BIN to the binary of the server." >&2; exit 1; }
+exec "$node" --no-warnings --test --test-timeout=120000 --test-concurrency=3 test/*.test.mjs

@@ -1,0 +1,64 @@
+// Access tokens that end after a few seconds: the page gets another one, and nobody notices.
+import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { Server, until } from "../../typescript/test/server.mjs";
+import { Browser, say, shows, talkWith } from "./browser.mjs";
+
+// The server gets a key that the tests have, too: so they can make tokens that end soon.
+const { privateKey } = generateKeyPairSync("ed25519");
+const folder = mkdtempSync(join(tmpdir(), "verbatim-pages-key-"));
+const file = join(folder, "key.pem");
+writeFileSync(file, privateKey.export({ type: "pkcs8", format: "pem" }), { mode: 0o600 });
+
+let server, browser;
+before(async () => {
+  [server, browser] = await Promise.all([Server.start({ "signing-key-file": file }), Browser.start()]);
+});
+after(async () => {
+  await Promise.all([browser?.stop(), server?.stop()]);
+  rmSync(folder, { recursive: true });
+});
+
+/** The same token with a life of so many seconds from now. */
+function ending(token, seconds) {
+  const [head, body] = token.split(".");
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { ...JSON.parse(Buffer.from(body, "base64url")), iat: now, nbf: now, exp: now + seconds };
+  const signed = `${head}.${Buffer.from(JSON.stringify(claims)).toString("base64url")}`;
+  return `${signed}.${sign(null, Buffer.from(signed), privateKey).toString("base64url")}`;
+}
+
+test("tokens end while two people chat", async () => {
+  const context = await browser.context();
+  let given = 0;
+  await context.route(/\/v1\/logins(\/refresh)?$/, async (route) => {
+    const response = await route.fetch();
+    const tokens = await response.json();
+    given++;
+    await route.fulfill({ response, json: { ...tokens, access_token: ending(tokens.access_token, 4) } });
+  });
+  const ben = await browser.person(server.url, "ben");
+  const ana = await browser.person(server.url, "ana", { context });
+  await talkWith(ana, "ben");
+  await say(ana, "before");
+  await until("the token has been renewed twice", () => given >= 3, 15);
+  await say(ana, "after");
+  await shows(ana, ["before", "after"]);
+  // A reload needs the refresh token of the last renewal.
+  await ana.reload();
+  await shows(ana, ["before", "after"]);
+  assert.deepEqual(context.faults, []);
+
+  // A login that was ended elsewhere ends here, and the page says so.
+  const tokens = await server.post("/logins", { username: "ana", password: "correct horse battery" });
+  const headers = { Authorization: `Bearer ${tokens.access_token}` };
+  const { items } = await (await fetch(`${server.url}/v1/logins`, { headers })).json();
+  for (const { id, current } of items) if (!current) await fetch(`${server.url}/v1/logins/${id}`, { method: "DELETE", headers });
+  await ana.getByRole("button", { name: "Sign in again" }).click();
+  await ana.getByLabel("Password").waitFor();
+  await ben.context().close();
+});
