@@ -23,13 +23,24 @@ const KEY = "verbatim.login";
 /** How long the page before a reload may still hold its login. */
 const HANDOVER = 2_000;
 
-/** Sends what needs no token. */
-const stranger = new Verbatim({
+const nobody = {
   url: location.origin,
   token: () => {
     throw new VerbatimError("invalid_token", "Nobody is signed in.", { retryable: false });
   },
-});
+};
+/** Sends what needs no token. */
+const stranger = new Verbatim(nobody);
+/** The same for people who wait at a form: a client that waits for minutes by itself would tell them nothing. */
+const newcomer = new Verbatim({ ...nobody, fetch: impatient });
+
+async function impatient(target: RequestInfo | URL, init?: RequestInit): Promise<Response> {
+  const answer = await fetch(target, init);
+  const seconds = Number(answer.headers.get("Retry-After"));
+  if (answer.status !== 429 || seconds < 3) return answer;
+  const wait = seconds < 90 ? `${seconds} seconds` : `${Math.ceil(seconds / 60)} minutes`;
+  throw new VerbatimError("rate_limited", `Too many attempts from here. Try again in ${wait}.`, { status: 429, retryable: false });
+}
 
 export interface Credentials {
   username: string;
@@ -37,12 +48,12 @@ export interface Credentials {
 }
 
 export async function register(body: Credentials & { invite?: string }): Promise<Session> {
-  await stranger.rest.register({ body });
+  await newcomer.rest.register({ body });
   return signIn(body);
 }
 
 export async function signIn({ username, password }: Credentials): Promise<Session> {
-  const tokens = await stranger.rest.log_in({ body: { username, password, device: "Chat page" } });
+  const tokens = await newcomer.rest.log_in({ body: { username, password, device: "Chat page" } });
   keep(tokens);
   await claim(tokens.login_id);
   return begin(tokens.user_id, tokens.access_token);

@@ -93,7 +93,7 @@ export function Consumers({ look: { samples } }: { look: Look }) {
   return <Table head={["Consumer", ...heads]} rows={rows} none="This node has no figures of consumers. `verbatim consumers list` shows them." />;
 }
 
-const nameOf = (labels: Sample["labels"]): string | undefined => labels["consumer"] ?? labels["name"];
+const nameOf = (labels: Sample["labels"]): string | undefined => labels["consumer"] ?? labels["name"] ?? Object.values(labels)[0];
 
 export function Parked({ status }: { status: Status }) {
   const rows = (status.parked ?? []).map(({ stream, position, conversation_id, reason }) => [<code>{conversation_id ?? "none"}</code>, `${stream} ${position}`, reason]);

@@ -36,6 +36,14 @@ test("a node at a glance: state, rates, streams, nodes, limits that bite", async
   await page.emulateMedia({ colorScheme: "dark" });
   await browser.picture(page, "ops-dark");
 
+  // The chat page tells people who try too often how long they have to wait.
+  const door = await context.newPage();
+  await door.goto(`${server.url}/chat/`);
+  await door.getByLabel("User name").fill(ana.username);
+  await door.getByLabel("Password").fill(PASSWORD);
+  await door.getByRole("button", { name: "Sign in", exact: true }).click();
+  await door.getByText(/Too many attempts from here. Try again in \d+ seconds./).waitFor();
+
   // A node that is gone is told as such, and its last figures stay.
   await context.route("**/readyz", (route) => route.abort());
   await page.getByRole("status").filter({ hasText: "No answer" }).waitFor();
