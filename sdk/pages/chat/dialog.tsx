@@ -5,7 +5,12 @@ import { Cross } from "./icons.js";
 /** A dialog: the browser keeps the focus inside, and Escape closes it. */
 export function Dialog({ title, close, children }: { title: string; close(): void; children: ComponentChildren }) {
   const dialog = useRef<HTMLDialogElement>(null);
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    const shown = dialog.current!;
+    shown.showModal();
+    // Closed before it is gone, it gives the focus back to where it was.
+    return () => shown.close();
+  }, []);
   return (
     <dialog ref={dialog} aria-labelledby="dialog-title" onClose={close} onClick={(event) => event.target === dialog.current && close()}>
       <header>
