@@ -20,9 +20,11 @@ interface Props {
   isSpot: boolean;
   reply(message: Message): void;
   edit(message: Message): void;
+  /** Shows the message at a position. */
+  seek(position: number): void;
 }
 
-export function MessageRow({ chat, talk, message, others, acts, isGroup, follows, isSpot, reply, edit }: Props) {
+export function MessageRow({ chat, talk, message, others, acts, isGroup, follows, isSpot, reply, edit, seek }: Props) {
   const [isChoosing, choose] = useState(false);
   const [isSure, ask] = useState(false);
   const { id, position, sender, text, sent_at, reply_to: quote, deleted_at, edited_at } = message;
@@ -46,7 +48,7 @@ export function MessageRow({ chat, talk, message, others, acts, isGroup, follows
         {!isOwn && isGroup && !follows && <b class="sender" dir="auto">{name}</b>}
         <div class="bubble">
           {quote && (
-            <a class="quote" href={`#m${quote.position}`} onClick={(event) => (event.preventDefault(), document.getElementById(`m${quote.position}`)?.scrollIntoView({ block: "center" }))}>
+            <a class="quote" href={`#m${quote.position}`} onClick={(event) => (event.preventDefault(), seek(quote.position))}>
               <b dir="auto">{quote.sender ? nameOf(chat, quote.sender) : "Message"}</b>
               <span dir="auto">{quote.deleted ? "Message deleted" : quote.text ?? "…"}</span>
             </a>

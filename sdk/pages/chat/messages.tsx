@@ -22,6 +22,7 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
   const isAtEnd = useRef(true);
   const before = useRef({ first: 0, height: 0, top: 0 });
   const isLoading = useRef(false);
+  const newest = useRef(0);
   const [missed, miss] = useState(false);
   /** Where the unread messages began when the conversation was opened. */
   const began = useRef<number | undefined>(undefined);
@@ -51,15 +52,11 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
     before.current = { first, height: area.scrollHeight, top: area.scrollTop };
   });
   useEffect(() => {
-    if (!isAtEnd.current && old(last)) miss(true);
+    const isNew = newest.current > 0 && last > newest.current;
+    newest.current = Math.max(newest.current, last);
+    if (isNew && !isAtEnd.current) miss(true);
     read();
   }, [last, conversation?.unread]);
-  const newest = useRef(0);
-  const old = (position: number): boolean => {
-    const isNew = newest.current > 0 && position > newest.current;
-    newest.current = Math.max(newest.current, position);
-    return isNew;
-  };
   // What the user sends is what the user wants to see.
   useEffect(() => {
     if (pending.length === 0) return;
@@ -71,14 +68,15 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
     document.addEventListener("visibilitychange", read);
     return () => document.removeEventListener("visibilitychange", read);
   });
-  // A message that was searched for is shown in the middle, wherever it stands.
-  useEffect(() => {
-    if (!spot || !conversation) return;
+  /** Shows a message in the middle, wherever it stands. */
+  const seek = (at: number): void => {
     isAtEnd.current = false;
-    const show = (): void => document.getElementById(`m${spot.position}`)?.scrollIntoView({ block: "center" });
-    const isHere = messages.some(({ position }) => position === spot.position);
-    if (isHere) show();
-    else void view.around(spot.position).then(() => setTimeout(show));
+    const show = (): void => document.getElementById(`m${at}`)?.scrollIntoView({ block: "center" });
+    if (messages.some(({ position }) => position === at)) show();
+    else void view.around(at).then(() => setTimeout(show), () => {});
+  };
+  useEffect(() => {
+    if (spot && conversation) seek(spot.position);
   }, [spot, !!conversation]);
 
   const load = async (which: "older" | "newer"): Promise<void> => {
@@ -139,7 +137,7 @@ export function Messages({ chat, talk, view, spot, reply, edit }: Props) {
               <MessageRow
                 key={message.id} chat={chat} talk={talk} message={message} others={others} acts={acts.get(message.id) ?? []}
                 isGroup={conversation?.kind === "group"} follows={!marks && continues(previous, message)} isSpot={spot?.position === message.position}
-                reply={reply} edit={edit}
+                reply={reply} edit={edit} seek={seek}
               />,
             ];
           })}

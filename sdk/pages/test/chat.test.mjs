@@ -88,8 +88,16 @@ test("pages of history come as one scrolls up, and nothing moves", async () => {
   const box = ben.getByRole("region", { name: /^Messages/ });
   await box.evaluate((area) => (area.scrollTop = 0));
   await bubble(ben, "line 0").waitFor({ state: "attached" });
-  assert.ok((await box.evaluate((area) => area.scrollTop)) > 100, "what was at the top is still to be seen");
+  const at = await box.evaluate((area) => area.scrollTop);
+  assert.ok(at > 100, "what was at the top is still to be seen");
+  // Nor does it when a message comes below.
+  await say(ana, "below");
+  await ben.getByRole("button", { name: "New messages" }).waitFor();
+  assert.equal(await box.evaluate((area) => area.scrollTop), at);
+  wanted.push("below");
   await shows(ben, wanted);
+  await ben.getByRole("button", { name: "New messages" }).click();
+  await until("it is read", () => bubble(ana, "below").getByRole("img", { name: "Read" }).isVisible());
   await ends(ana, ben);
 });
 
