@@ -311,7 +311,7 @@ async fn start(
         move |told| gateway.iter().for_each(|gateway| gateway.hear(told))
     };
     patiently(health, "the log", async || Ok(signals.start(tell.clone(), tasks).await?)).await?;
-    let parts = || monitor::Watched {
+    let parts = || admin::Watched {
         log: log.clone(),
         pool: pool.clone(),
         conversations: conversations.clone(),

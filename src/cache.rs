@@ -34,6 +34,8 @@ use std::{
 
 use quick_cache::{Weighter, unsync};
 
+use crate::telemetry::{CACHES, OneCache};
+
 /// Entries up to a maximum weight. The closures that callers pass run under the lock of the cache: they have
 /// to be short and must not use the same cache.
 pub(crate) struct Cache<K, V>(Mutex<Inner<K, V>>);
@@ -49,6 +51,37 @@ struct Inner<K, V> {
     asked: u64,
     /// The number of the last question that was taken before the last change.
     changed: u64,
+    told: Told,
+}
+
+/// What the metrics know of a cache. The entries of all caches with one name are one figure, to which each adds its own.
+struct Told {
+    metrics: OneCache,
+    entries: i64,
+}
+
+impl Told {
+    fn tell(&mut self, entries: usize) {
+        let entries = entries as i64;
+        if entries != self.entries {
+            self.metrics.entries.inc_by(entries - self.entries);
+            self.entries = entries;
+        }
+    }
+
+    fn count(&self, is_hit: bool) {
+        if is_hit {
+            self.metrics.hits.inc()
+        } else {
+            self.metrics.misses.inc()
+        };
+    }
+}
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.metrics.entries.dec_by(self.entries);
+    }
 }
 
 struct Entry<V> {
@@ -69,20 +102,21 @@ impl<K, V> Weighter<K, Entry<V>> for Weigh<V> {
 }
 
 impl<K: Hash + Eq, V> Cache<K, V> {
-    /// A cache of at most `most` entries.
-    pub(crate) fn new(most: usize) -> Self {
-        Self::weighing(most, 1, |_| 0)
+    /// A cache of at most `most` entries, under a name for the metrics.
+    pub(crate) fn new(name: &'static str, most: usize) -> Self {
+        Self::weighing(name, most, 1, |_| 0)
     }
 
     /// A cache of at most the weight `most`. An entry weighs `each` plus the weight `of` its value. `each` is
     /// at least 1, because an entry without weight is never evicted. The weight of a value may change only
     /// within [`Self::change`].
-    pub(crate) fn weighing(most: usize, each: usize, of: fn(&V) -> usize) -> Self {
+    pub(crate) fn weighing(name: &'static str, most: usize, each: usize, of: fn(&V) -> usize) -> Self {
         let each = each.max(1);
         let (entries, weight) = (most / each, most as u64);
         let entries =
             unsync::Cache::with(entries, weight, Weigh { each, of }, RandomState::new(), Default::default());
-        Self(Mutex::new(Inner { entries, asked: 0, changed: 0 }))
+        let told = Told { metrics: CACHES.of(name), entries: 0 };
+        Self(Mutex::new(Inner { entries, asked: 0, changed: 0, told }))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner<K, V>> {
@@ -93,7 +127,10 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     where
         V: Clone,
     {
-        self.inner().entries.get(key).map(|entry| entry.value.clone())
+        let inner = self.inner();
+        let value = inner.entries.get(key).map(|entry| entry.value.clone());
+        inner.told.count(value.is_some());
+        value
     }
 
     /// Returns the value, and makes and keeps one if there is none. A value over the maximum weight is made
@@ -104,8 +141,10 @@ impl<K: Hash + Eq, V> Cache<K, V> {
     {
         let mut inner = self.inner();
         if let Some(entry) = inner.entries.get(&key) {
+            inner.told.count(true);
             return entry.value.clone();
         }
+        inner.told.count(false);
         let value = make();
         inner.insert(key, value.clone());
         value
@@ -138,6 +177,7 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         let is_older = inner.entries.peek(&key).is_some_and(|entry| entry.asked > asked);
         if asked > inner.changed && !is_older {
             inner.entries.insert(key, Entry { value, asked });
+            inner.tell();
         }
     }
 
@@ -146,12 +186,15 @@ impl<K: Hash + Eq, V> Cache<K, V> {
         let mut inner = self.inner();
         inner.changed = inner.asked;
         inner.entries.remove(key);
+        inner.tell();
     }
 
     /// Keeps only the entries that `keep` accepts. The others are removed to save memory, not because they
     /// changed.
     pub(crate) fn retain(&self, keep: impl Fn(&V) -> bool) {
-        self.inner().entries.retain(|_, entry| keep(&entry.value));
+        let mut inner = self.inner();
+        inner.entries.retain(|_, entry| keep(&entry.value));
+        inner.tell();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -167,6 +210,11 @@ impl<K: Hash + Eq, V> Cache<K, V> {
 impl<K: Hash + Eq, V> Inner<K, V> {
     fn insert(&mut self, key: K, value: V) {
         self.entries.insert(key, Entry { value, asked: self.asked });
+        self.tell();
+    }
+
+    fn tell(&mut self) {
+        self.told.tell(self.entries.len());
     }
 
     /// Evicts entries after one has grown. `quick_cache` evicts when an entry comes in, and not when an entry
@@ -177,6 +225,7 @@ impl<K: Hash + Eq, V> Inner<K, V> {
         {
             self.entries.insert(key, entry);
         }
+        self.tell();
     }
 }
 
@@ -217,7 +266,7 @@ mod tests {
             [Store, Hear, Ask, Read, Answer],
         ];
         for (number, order) in orders.into_iter().enumerate() {
-            let (cache, mut truth, mut question, mut read) = (Cache::new(8), "before", None, "");
+            let (cache, mut truth, mut question, mut read) = (Cache::new("test", 8), "before", None, "");
             cache.insert(7, "before");
             for step in order {
                 match step {
@@ -230,7 +279,7 @@ mod tests {
             }
             assert_ne!(cache.get(&7), Some("before"), "order {number}");
         }
-        let cache = Cache::new(8);
+        let cache = Cache::new("test", 8);
         cache.forget(&7);
         cache.answer(cache.ask(), 7, "after");
         assert_eq!(cache.get(&7), Some("after"), "a question after the change is answered for good");
@@ -238,7 +287,7 @@ mod tests {
 
     #[test]
     fn an_older_answer_does_not_replace_a_younger_one() {
-        let cache = Cache::new(8);
+        let cache = Cache::new("test", 8);
         let (older, younger) = (cache.ask(), cache.ask());
         cache.answer(younger, 1, "younger");
         cache.answer(older, 1, "older");
@@ -250,7 +299,7 @@ mod tests {
 
     #[test]
     fn the_weight_is_bounded_also_when_values_grow_and_a_key_in_use_stays() {
-        let cache: Cache<usize, Vec<u8>> = Cache::weighing(1_000, 2, Vec::len);
+        let cache: Cache<usize, Vec<u8>> = Cache::weighing("test", 1_000, 2, Vec::len);
         for key in 0..10_000 {
             cache.insert(key, vec![0; key % 7]);
             assert!(cache.get(&0).is_some(), "evicted by {key}");
@@ -268,7 +317,7 @@ mod tests {
 
     #[test]
     fn a_cache_without_room_makes_values_and_keeps_none() {
-        let cache = Cache::new(0);
+        let cache = Cache::new("test", 0);
         assert_eq!([1, 2].map(|made| cache.get_or_insert_with(7, || made)), [1, 2]);
         assert_eq!(cache.weight(), 0);
     }

@@ -80,7 +80,7 @@ impl External {
             clock,
             pepper,
             revoking,
-            known: Cache::new(MOST_KNOWN),
+            known: Cache::new("external_tokens", MOST_KNOWN),
             places: Shares::new(BEGINNINGS),
         }))
     }

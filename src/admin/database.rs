@@ -31,6 +31,8 @@ pub(super) struct DatabaseSeen {
     pub(super) has_views: bool,
     /// The position up to which the views hold each stream.
     pub(super) views: BTreeMap<usize, Position>,
+    /// The position of each view in each stream.
+    pub(super) each_view: Vec<(String, usize, Position)>,
     /// The number of parked events: events that could not be projected.
     pub(super) parked: i64,
     /// The webhooks; `None` if their tables are missing.
@@ -103,6 +105,7 @@ async fn look(
     let schema = views::schema();
     let has_views = views::is_whole(connection, &schema).await?;
     let points = views::points_in(connection, &schema).await?;
+    let each_view = views::positions_in(connection, &schema).await?;
     let parked = if has_views { views::parked_in(connection, &schema).await? } else { 0 };
     let webhooks = hooks::figures::summary(connection).await?;
     Ok(DatabaseSeen {
@@ -110,6 +113,7 @@ async fn look(
         has_accounts,
         has_views,
         views: points.into_iter().map(|(stream, (_, point))| (stream, point.position)).collect(),
+        each_view,
         parked,
         webhooks,
         others,

@@ -5,11 +5,13 @@
 
 mod clocks;
 mod database;
+mod figures;
 mod lag;
 pub(crate) mod monitor;
 mod parts;
 mod report;
 mod status;
+mod watched;
 
 use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -21,6 +23,7 @@ use serde_json::json;
 use tokio::{sync::watch, time::Instant};
 
 pub(crate) use clocks::{Agreement, Clocks};
+pub(crate) use watched::Watched;
 
 use crate::telemetry;
 use report::{Part, Report};
@@ -132,9 +135,9 @@ impl Health {
 
 /// `/livez`, `/readyz`, `/metrics` and `/status`.
 pub(crate) fn routes(health: Arc<Health>) -> Route {
-    let asked = health.clone();
+    let (asked, seen) = (health.clone(), health.clone());
     let status = make(move |_| {
-        let health = asked.clone();
+        let health = seen.clone();
         async move {
             let streams = health.streams.borrow().clone();
             answer(StatusCode::OK, &health.status.body(health.sources.get(), &streams).await)
@@ -145,10 +148,13 @@ pub(crate) fn routes(health: Arc<Health>) -> Route {
         async move { answer(status, &body) }
     });
     let live = make(|_| async { answer(StatusCode::OK, &json!({ "status": "live" })) });
-    let metrics = make(|_| async {
-        Response::builder()
-            .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-            .body(telemetry::exposition())
+    let metrics = make(move |_| {
+        telemetry::PROCESS.ready.set(i64::from(asked.answer().0 == StatusCode::OK));
+        async {
+            Response::builder()
+                .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
+                .body(telemetry::exposition())
+        }
     });
     Route::new()
         .at("/livez", get(live))

@@ -2,7 +2,6 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, timeout},
@@ -13,16 +12,15 @@ use crate::{
     admin::{
         Health,
         database::Database,
+        figures::Figures,
         lag::Heads,
         parts::{Facts, Lag, log_is_lost, report},
         report::Report,
         status::{Sources, StreamStatus},
+        watched::Watched,
     },
-    clock::Clock,
     domain::Position,
-    live::Conversations,
-    log::{Log, Peer, Survey, Unavailable},
-    overload::Overload,
+    log::{Peer, Survey, Unavailable},
     supervise::Supervisor,
     telemetry::METRICS,
 };
@@ -37,22 +35,6 @@ const TELL: Duration = Duration::from_millis(100);
 /// Views that have once lacked no more events than this do not count as new any more.
 const FEW: u64 = 10_000;
 
-/// The parts of a process that the monitor looks at.
-pub(crate) struct Watched {
-    /// The log.
-    pub log: Log,
-    /// Postgres.
-    pub pool: PgPool,
-    /// How far this process has followed the log.
-    pub conversations: Conversations,
-    /// The level of overload.
-    pub overload: Overload,
-    /// The clock of this node, which is compared with the clocks of the servers.
-    pub clock: Clock,
-    /// The roles of this process, in words.
-    pub roles: Vec<String>,
-}
-
 struct Monitor {
     parts: Watched,
     node: Uuid,
@@ -66,6 +48,7 @@ struct Monitor {
     has_caught_up: bool,
     /// How far each stream and its readers were at the last look.
     streams: Vec<StreamStatus>,
+    figures: Figures,
 }
 
 /// Starts the monitor, and returns after its first look at all parts.
@@ -92,6 +75,7 @@ pub(crate) async fn start(
         lost: [None; 2],
         has_caught_up: false,
         streams: Vec::new(),
+        figures: Figures::default(),
     };
     let Watched { log, pool, roles, .. } = &monitor.parts;
     // A process starts its monitor once.
@@ -185,6 +169,7 @@ impl Monitor {
                 followed: followed[stream],
             })
             .collect();
+        self.figures.tell(now, &self.parts, survey.as_ref(), database.as_ref().ok(), &self.heads);
         let is_building = self.is_building(&views_lag, survey.as_ref());
         let pool = &self.parts.pool;
         let idle = u32::try_from(pool.num_idle()).unwrap_or(u32::MAX);

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The maximum age of a survey of the log: an older survey says nothing about the present.
-const STALE: Duration = Duration::from_secs(5);
+pub(super) const STALE: Duration = Duration::from_secs(5);
 /// The fill level, from 0 to 1, at which a stream counts as degraded.
 const NEARLY_FULL: f64 = 0.9;
 /// The lag in time at which a follower counts as degraded, and at which it counts as failed.

@@ -15,6 +15,7 @@ fn sound() -> Facts {
         current: 3,
         behind: vec![],
         has_majority: true,
+        consumers: 0,
         hole: None,
     };
     let survey = Survey {
@@ -31,6 +32,7 @@ fn sound() -> Facts {
         has_accounts: true,
         has_views: true,
         views: BTreeMap::from([(0, Position(100))]),
+        each_view: Vec::new(),
         parked: 0,
         webhooks: Some(hooks::Summary::default()),
         others: OtherNodes::default(),

@@ -10,6 +10,7 @@ use crate::{
     log::Log,
     overload::{Overload, Shortest, Waits},
     supervise::Supervisor,
+    telemetry::PROCESS,
 };
 
 /// The interval at which the waits are turned into a level of overload.
@@ -49,6 +50,7 @@ async fn wait_for_threads(processor: Shortest) {
         let then = Instant::now() + TICK;
         sleep_until(then).await;
         processor.note(then.elapsed());
+        PROCESS.scheduler_delay.observe(then.elapsed());
     }
 }
 

@@ -237,7 +237,7 @@ impl Tokens {
 
 impl State {
     fn new(keys: Keys) -> Arc<Self> {
-        Arc::new(Self { keys: Arc::new(keys), known: Cache::new(MOST_KNOWN) })
+        Arc::new(Self { keys: Arc::new(keys), known: Cache::new("access_tokens", MOST_KNOWN) })
     }
 }
 

@@ -26,7 +26,7 @@ struct Place {
 
 impl Default for Folds {
     fn default() -> Self {
-        Self(Cache::weighing(MEMBERS, 1, |place: &Place| place.members))
+        Self(Cache::weighing("folds", MEMBERS, 1, |place: &Place| place.members))
     }
 }
 

@@ -13,7 +13,7 @@ pub(super) struct Points(Cache<(usize, Position), EventId>);
 
 impl Default for Points {
     fn default() -> Self {
-        Self(Cache::new(MOST))
+        Self(Cache::new("cursor_points", MOST))
     }
 }
 

@@ -65,7 +65,7 @@ impl ApiKeys {
     /// Knows nothing yet.
     pub fn new(pool: PgPool) -> Self {
         let turns = std::array::from_fn(|_| Mutex::default());
-        Self { pool, known: Cache::new(MOST), turns, hashes: RandomState::new() }
+        Self { pool, known: Cache::new("api_keys", MOST), turns, hashes: RandomState::new() }
     }
 
     /// What this node knows about an id, however old.

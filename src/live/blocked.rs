@@ -113,7 +113,7 @@ pub fn contains(list: &Blocklist, user: UserId) -> bool {
 
 impl Default for KnownBlocks {
     fn default() -> Self {
-        let lists = Cache::weighing(MOST, EACH, |known: &KnownList| known.list.len());
+        let lists = Cache::weighing("blocks", MOST, EACH, |known: &KnownList| known.list.len());
         Self { lists, doubted_at: Mutex::default() }
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Doubted(Cache<ConversationId, bool>);
 impl Doubted {
     /// For one of so many streams.
     pub(super) fn among(streams: usize) -> Self {
-        Self(Cache::new(REMEMBERED.div_ceil(streams)))
+        Self(Cache::new("doubted", REMEMBERED.div_ceil(streams)))
     }
 
     /// What is remembered of an id.

@@ -58,7 +58,7 @@ impl KnownRosters {
     /// Without conversations, for one of so many streams, which share the capacity for unused conversations.
     pub(super) fn among(streams: usize, capacity: usize) -> Self {
         Self {
-            ready: Register::new(capacity.div_ceil(streams)),
+            ready: Register::new("rosters", capacity.div_ceil(streams)),
             doubted: Doubted::among(streams),
             loading: HashMap::new(),
             readings: 0,

@@ -43,7 +43,7 @@ pub(crate) struct ToldMarks {
 
 impl Default for Receipts {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(Register::new(REMEMBERED))))
+        Self(Arc::new(Mutex::new(Register::new("receipts", REMEMBERED))))
     }
 }
 

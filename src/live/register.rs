@@ -30,9 +30,9 @@ pub(crate) struct Register<K, V> {
 }
 
 impl<K: Hash + Eq + Copy, V> Register<K, V> {
-    /// A register that keeps so many unused values.
-    pub(crate) fn new(unused: usize) -> Self {
-        Self { all: HashMap::new(), recent: Cache::new(unused), sweep_at: 2 * FEW }
+    /// A register that keeps so many unused values, under a name for the metrics.
+    pub(crate) fn new(name: &'static str, unused: usize) -> Self {
+        Self { all: HashMap::new(), recent: Cache::new(name, unused), sweep_at: 2 * FEW }
     }
 
     /// The value, for a caller that uses it.
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_outlives_what_is_not() {
-        let mut register = Register::new(10);
+        let mut register = Register::new("test", 10);
         for key in 0..100 {
             register.get_or_insert_with(key, || key);
             assert!(register.get(&0).is_some(), "forgotten when {key} came");
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn what_is_held_stays_the_same_whatever_comes() {
-        let mut register = Register::new(10);
+        let mut register = Register::new("test", 10);
         let held: Vec<_> = (0..100_u32).map(|key| register.get_or_insert_with(key, || key)).collect();
         for key in 100..10_000 {
             register.get_or_insert_with(key, || key);
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_was_held_goes_when_it_is_let_go() {
-        let mut register = Register::new(10);
+        let mut register = Register::new("test", 10);
         drop((0..1_000_u32).map(|key| register.get_or_insert_with(key, || key)).collect::<Vec<_>>());
         assert_eq!(living(&register), 10);
         for key in 1_000..3_000 {
@@ -116,7 +116,7 @@ mod tests {
     /// many insertions as a sweep leaves keys.
     #[test]
     fn an_insertion_costs_the_same_however_many_are_in_use() {
-        let mut register = Register::new(10);
+        let mut register = Register::new("test", 10);
         let (mut held, mut sweeps, mut looked_at) = (Vec::new(), 0, 0);
         for key in 0..20_000_u32 {
             let (before, keys) = (register.sweep_at, register.all.len());

@@ -210,7 +210,7 @@ impl Drop for Ended<'_> {
 
 impl Default for Searching {
     fn default() -> Self {
-        let known = Cache::weighing(MOST_KEYS, EACH, |keys: &Keys| keys.at.len());
+        let known = Cache::weighing("searched_keys", MOST_KEYS, EACH, |keys: &Keys| keys.at.len());
         Self { hasher: RandomState::new(), known, searches: 0 }
     }
 }

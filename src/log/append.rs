@@ -52,7 +52,8 @@ impl Log {
     /// Appends to the roster, provided that its last event is still the event at `expected`
     /// ([`Position::START`]: the roster has no event yet).
     pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
-        let deadline = Instant::now() + APPEND_DEADLINE;
+        let begun = Instant::now();
+        let deadline = begun + APPEND_DEADLINE;
         loop {
             let mut out = self.outgoing(draft);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
@@ -61,6 +62,7 @@ impl Log {
                     let position = Position(answer.seq);
                     self.outcomes.stored();
                     self.known(draft.conversation).note(position, draft.conversation);
+                    self.queues[self.stream_of(draft.conversation)].took(begun.elapsed());
                     return Ok(position);
                 }
                 // The event that was faster may be ours, from an attempt that had no answer.

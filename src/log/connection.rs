@@ -82,10 +82,11 @@ impl Connection {
         let windows = (0..layout.streams).map(|_| Window::default()).collect();
         let outcomes = Outcomes::default();
         let waited = Shortest::default();
-        let queue = |known: &Known| {
-            Queue::start(client.clone(), known.clone(), layout.replicas, &outcomes, &waited, tasks)
+        let queue = |(stream, known): (usize, &Known)| {
+            let name = layout::name(stream);
+            Queue::start(name, client.clone(), known.clone(), layout.replicas, &outcomes, &waited, tasks)
         };
-        let queues = known.iter().map(queue).collect();
+        let queues = known.iter().enumerate().map(queue).collect();
         let places = Places::default();
         let seen = (0..layout.streams).map(|_| Seen::default()).collect();
         Log {
@@ -181,6 +182,11 @@ impl Log {
     /// How it is laid out.
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// The name of a stream.
+    pub fn stream_name(&self, stream: usize) -> String {
+        layout::name(stream)
     }
 
     /// Which stream a conversation lives in.

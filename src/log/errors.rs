@@ -119,6 +119,14 @@ pub enum NotAppended {
 }
 
 impl NotAppended {
+    /// The reason as a word, for metrics.
+    pub(in crate::log) fn word(&self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
     pub(in crate::log) fn too_large() -> Self {
         METRICS.too_large.inc();
         Self::TooLarge

@@ -10,6 +10,7 @@ use crate::{
     domain::{ConversationId, Event, EventId, PresenceChanged, Status},
     log::{Draft, Unavailable},
     presence::{Presence, board::Tipped, pending::News},
+    telemetry::SOCKETS,
     views,
 };
 
@@ -95,9 +96,14 @@ impl Presence {
         let mut told = told.buffered(AT_ONCE);
         let (mut again, mut failure) = (Vec::new(), None);
         while let Some((conversation, outcome)) = told.next().await {
-            if let Err(e) = outcome {
-                again.push(conversation);
-                failure = Some(e);
+            match outcome {
+                Ok(()) => {
+                    SOCKETS.presence_told.inc();
+                }
+                Err(e) => {
+                    again.push(conversation);
+                    failure = Some(e);
+                }
             }
         }
         *untold = Some(again);

@@ -16,7 +16,7 @@ use crate::{
         stopped::Stopped,
         turn::{ANSWER, in_time, take_turn},
     },
-    telemetry::METRICS,
+    telemetry::{METRICS, PROGRESS},
     views,
 };
 
@@ -95,6 +95,8 @@ async fn work(
     let mut projecting = Projecting::resume(&mut turn, log, stream, all, STEP).await?;
     projecting.take_up_parked(&mut turn, log).await?;
     let mut reader = Reader::start(log.follow(stream, projecting.at().position));
+    let told_position = PROGRESS.projector(log.stream_name(stream));
+    told_position.is_at(projecting.at().position.0);
     *told = None;
     let mut connected = Instant::now();
     let mut look = interval(LOOK);
@@ -106,6 +108,7 @@ async fn work(
                 let count = batch.len() as u64;
                 projecting.apply(&mut turn, batch).await?;
                 METRICS.projected.inc_by(count);
+                told_position.is_at(projecting.at().position.0);
                 sleep_until(begun + SHARED).await;
             }
             _ = look.tick() => {

@@ -1,4 +1,17 @@
-//! The metrics of this process.
+//! The metrics of this process. `docs/metrics.md` tells operators what each one means.
+//!
+//! What is counted often is counted by atomic numbers: the labels of a stream, a cache or a socket's state are looked up
+//! once, and the look-up for an operation or an op is a read of a small table. Labels have values of a fixed list, or
+//! streams, views and webhooks, so their number is bounded.
+
+mod appends;
+mod caches;
+mod group;
+mod histogram;
+mod process;
+mod progress;
+mod requests;
+mod sockets;
 
 use std::sync::LazyLock;
 
@@ -7,108 +20,162 @@ use prometheus_client::{
     registry::Registry,
 };
 
-/// The metrics of this process, for `/metrics`.
+pub(crate) use appends::{APPENDS, StreamAppends};
+pub(crate) use caches::{CACHES, OneCache};
+pub(crate) use process::PROCESS;
+pub(crate) use progress::PROGRESS;
+pub(crate) use requests::REQUESTS;
+pub(crate) use sockets::{OneMore, SOCKETS};
+
+use group::{Label, metrics};
+
+/// The metrics of this process that belong to no other group.
 pub(crate) static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::default);
 
-macro_rules! metrics {
-    ($($(#[doc = $help:literal])+ $name:ident: $kind:ty = $exported:literal;)+) => {
-        /// One field for each metric.
-        #[derive(Debug, Default)]
-        pub(crate) struct Metrics { $($(#[doc = $help])+ pub $name: $kind,)+ }
-
-        impl Metrics {
-            fn registry(&self) -> Registry {
-                let mut registry = Registry::with_prefix("verbatim");
-                $(registry.register($exported, concat!($($help),+).trim().trim_end_matches('.'), self.$name.clone());)+
-                registry
-            }
-        }
-    };
-}
-
 metrics! {
-    /// Positions that were missing when a stream was followed.
-    holes: Counter = "log_holes";
-    /// Events of types that this version does not know.
-    unknown_events: Counter = "unknown_events";
-    /// Events that cannot be read, each time that one is come across.
-    poison: Counter = "poison_events";
-    /// Conversations whose views stand still because of an event, on the streams that this process projects.
-    parked: Gauge = "parked_conversations";
-    /// Events that were void because their actor was no member any more.
-    void_events: Counter = "void_events";
-    /// Events that the projector has brought into the views.
-    projected: Counter = "projected_events";
-    /// Audit events that this process has brought from the outbox to the stream AUDIT.
-    audited: Counter = "audit_events";
-    /// Records that this process has written to the archive.
-    archived: Counter = "archived_records";
-    /// Times that this process did not archive a stream beyond a hole that nothing explains.
-    archive_refusals: Counter = "archive_refusals";
-    /// Projections that stopped for good.
-    stopped: Gauge = "stopped_projections";
-    /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.
-    part_status: Family<[(&'static str, &'static str); 1], Gauge> = "part_status";
-    /// Background tasks that panicked or ended early. The first one takes the process out.
-    failed_tasks: Counter = "failed_tasks";
-    /// Open sockets with a session.
-    sessions: Gauge = "sessions";
-    /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
-    sockets: Gauge = "sockets";
-    /// Connections that were closed because their address had too many on which no access token had been shown.
-    newcomers_closed: Counter = "newcomers_closed";
-    /// Seconds until the TLS certificate of the public listener expires; without TLS there is no such figure.
-    certificate_expiry: Family<[(&'static str, &'static str); 1], Gauge> = "tls_certificate_expires_in_seconds";
-    /// Requests that follow events at this moment, by page or as a stream.
-    followers: Gauge = "events_followed";
-    /// Bytes of answers that wait to be read by those who have asked.
-    unread: Gauge = "unread_answer_bytes";
-    /// Event frames that were handed to sockets.
-    deliveries: Counter = "deliveries";
-    /// Sessions that went on from a cursor.
-    resumes: Counter = "resumes";
-    /// Events that nats-server or their stream did not take because of their size.
-    too_large: Counter = "events_too_large";
-    /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
-    key_breaker: Gauge = "key_breaker_open";
-    /// Keys that were looked up before something was done, by what was found.
-    key_look_ups: Family<[(&'static str, &'static str); 1], Counter> = "key_look_ups";
-    /// Reads that were refused because the log lacks something that they need.
-    refused_reads: Counter = "refused_reads";
-    /// Replays of the log, each of which has a consumer.
-    replays: Gauge = "replays";
-    /// Sockets that were closed because they did not read fast enough.
-    slow_consumers: Counter = "slow_consumers";
-    /// Requests and frames that were refused because of a rate limit, by policy.
-    rate_limited: Family<[(&'static str, &'static str); 1], Counter> = "rate_limited";
-    /// How much this node refuses because it has too much to do: 0 nothing, 8 everything.
-    overload: Gauge = "overload_level";
-    /// Requests and frames that were refused because this node had too much to do, by kind of work.
-    shed: Family<[(&'static str, &'static str); 1], Counter> = "shed";
-    /// Fetches of the keys of external issuers, by outcome.
-    issuer_fetches: Family<[(&'static str, &'static str); 1], Counter> = "issuer_key_fetches";
-    /// Tokens of external issuers that were checked by keys of which the issuer was not heard in time.
-    stale_issuer_keys: Counter = "issuer_stale_keys_used";
-    /// Attempts to deliver an event to a webhook, by result.
-    webhook_deliveries: Family<[(&'static str, &'static str); 1], Counter> = "webhook_deliveries";
-    /// Events that a webhook of this process has still to get or to pass over.
-    webhook_lag_events: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_events";
-    /// For how long the oldest known event of a webhook of this process has waited.
-    webhook_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_seconds";
-    /// Webhooks that are disabled, by reason.
-    webhook_disabled: Family<[(&'static str, &'static str); 1], Gauge> = "webhook_disabled";
-    /// Events of all webhooks that are parked.
-    webhook_parked: Gauge = "webhook_parked";
-    /// Webhooks that this process owns.
-    webhooks_owned: Gauge = "webhooks_owned";
-    /// Messages of other nodes about rate limits that could not be understood, or not wholly.
-    gossip_ignored: Counter = "limits_gossip_ignored";
+    /// The metrics of this process that belong to no other group.
+    Metrics {
+        /// Positions that were missing when a stream was followed.
+        holes: Counter = "log_holes";
+        /// Events of types that this version does not know.
+        unknown_events: Counter = "unknown_events";
+        /// Events that cannot be read, each time that one is come across.
+        poison: Counter = "poison_events";
+        /// Conversations whose views stand still because of an event, on the streams that this process projects.
+        parked: Gauge = "parked_conversations";
+        /// Events that were void because their actor was no member any more.
+        void_events: Counter = "void_events";
+        /// Events that the projector has brought into the views.
+        projected: Counter = "projected_events";
+        /// Audit events that this process has brought from the outbox to the stream AUDIT.
+        audited: Counter = "audit_events";
+        /// Records that this process has written to the archive.
+        archived: Counter = "archived_records";
+        /// Times that this process did not archive a stream beyond a hole that nothing explains.
+        archive_refusals: Counter = "archive_refusals";
+        /// Projections that stopped for good.
+        stopped: Gauge = "stopped_projections";
+        /// How each part of this process is, as /readyz says: 0 ok, 1 degraded, 2 failed.
+        part_status: Family<Label, Gauge> = "part_status";
+        /// Background tasks that panicked or ended early. The first one takes the process out.
+        failed_tasks: Counter = "failed_tasks";
+        /// Open sockets with a session.
+        sessions: Gauge = "sessions";
+        /// Connections that were upgraded, from the handshake to the last byte, with or without a session.
+        sockets: Gauge = "sockets";
+        /// Connections that were closed because their address had too many on which no access token had been shown.
+        newcomers_closed: Counter = "newcomers_closed";
+        /// Seconds until the TLS certificate of the public listener expires; without TLS there is no such figure.
+        certificate_expiry: Family<Label, Gauge> = "tls_certificate_expires_in_seconds";
+        /// Requests that follow events at this moment, by page or as a stream.
+        followers: Gauge = "events_followed";
+        /// Bytes of answers that wait to be read by those who have asked.
+        unread: Gauge = "unread_answer_bytes";
+        /// Event frames that were handed to sockets.
+        deliveries: Counter = "deliveries";
+        /// Sessions that went on from a cursor.
+        resumes: Counter = "resumes";
+        /// Events that nats-server or their stream did not take because of their size.
+        too_large: Counter = "events_too_large";
+        /// Whether the views are not asked for keys at present, because they did not answer: 1 if so.
+        key_breaker: Gauge = "key_breaker_open";
+        /// Keys that were looked up before something was done, by what was found.
+        key_look_ups: Family<Label, Counter> = "key_look_ups";
+        /// Reads that were refused because the log lacks something that they need.
+        refused_reads: Counter = "refused_reads";
+        /// Replays of the log, each of which has a consumer.
+        replays: Gauge = "replays";
+        /// Sockets that were closed because they did not read fast enough.
+        slow_consumers: Counter = "slow_consumers";
+        /// Requests and frames that were refused because of a rate limit, by policy.
+        rate_limited: Family<Label, Counter> = "rate_limited";
+        /// How much this node refuses because it has too much to do: 0 nothing, 8 everything.
+        overload: Gauge = "overload_level";
+        /// Requests and frames that were refused because this node had too much to do, by kind of work.
+        shed: Family<Label, Counter> = "shed";
+        /// Fetches of the keys of external issuers, by outcome.
+        issuer_fetches: Family<Label, Counter> = "issuer_key_fetches";
+        /// Tokens of external issuers that were checked by keys of which the issuer was not heard in time.
+        stale_issuer_keys: Counter = "issuer_stale_keys_used";
+        /// Attempts to deliver an event to a webhook, by result.
+        webhook_deliveries: Family<Label, Counter> = "webhook_deliveries";
+        /// Events that a webhook of this process has still to get or to pass over.
+        webhook_lag_events: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_events";
+        /// For how long the oldest known event of a webhook of this process has waited.
+        webhook_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "webhook_lag_seconds";
+        /// Webhooks that are disabled, by reason.
+        webhook_disabled: Family<Label, Gauge> = "webhook_disabled";
+        /// Events of all webhooks that are parked.
+        webhook_parked: Gauge = "webhook_parked";
+        /// Webhooks that this process owns.
+        webhooks_owned: Gauge = "webhooks_owned";
+        /// Messages of other nodes about rate limits that could not be understood, or not wholly.
+        gossip_ignored: Counter = "limits_gossip_ignored";
+    }
 }
 
 /// The metrics in the text format of OpenMetrics.
 pub(crate) fn exposition() -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(process::Kernel));
+    let ours = registry.sub_registry_with_prefix("verbatim");
+    METRICS.register(ours);
+    REQUESTS.register(ours);
+    SOCKETS.register(ours);
+    APPENDS.register(ours);
+    PROGRESS.register(ours);
+    CACHES.register(ours);
+    PROCESS.register(ours);
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &METRICS.registry())
+    prometheus_client::encoding::text::encode(&mut text, &registry)
         .expect("a String takes all that is written");
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The names of the table in `docs/metrics.md`.
+    fn documented() -> BTreeSet<String> {
+        let page = include_str!("../../docs/metrics.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+        rows.map(|row| row.split('`').next().unwrap_or_default().to_owned()).collect()
+    }
+
+    fn declared() -> BTreeSet<String> {
+        let groups = [
+            Metrics::DECLARED,
+            requests::RequestMetrics::DECLARED,
+            sockets::SocketMetrics::DECLARED,
+            appends::AppendMetrics::DECLARED,
+            progress::ProgressMetrics::DECLARED,
+            caches::CacheMetrics::DECLARED,
+            process::ProcessMetrics::DECLARED,
+        ];
+        let total = |kind: &str| if kind.contains("Counter") { "_total" } else { "" };
+        let ours = groups.into_iter().flatten().map(|(name, kind)| format!("verbatim_{name}{}", total(kind)));
+        ours.collect()
+    }
+
+    #[test]
+    fn the_table_has_every_metric_and_no_other() {
+        let (documented, declared) = (documented(), declared());
+        let missing: Vec<_> = declared.difference(&documented).collect();
+        assert!(missing.is_empty(), "write rows for these in docs/metrics.md: {missing:?}");
+        let gone = documented.difference(&declared).filter(|name| !name.starts_with("process_"));
+        let gone: Vec<_> = gone.collect();
+        assert!(gone.is_empty(), "docs/metrics.md tells of metrics that do not exist: {gone:?}");
+    }
+
+    #[test]
+    fn the_process_tells_what_the_kernel_knows() {
+        let told = exposition();
+        for name in documented().into_iter().filter(|name| name.starts_with("process_")) {
+            assert!(told.lines().any(|line| line.starts_with(&format!("{name} "))), "{name} in {told}");
+        }
+        assert!(told.contains("verbatim_build_info{version=\""));
+    }
 }

@@ -8,5 +8,8 @@ mod trace;
 
 pub(crate) use format::LogFormat;
 pub(crate) use lines::start;
-pub(crate) use metrics::{METRICS, exposition};
+pub(crate) use metrics::{
+    APPENDS, CACHES, METRICS, OneCache, OneMore, PROCESS, PROGRESS, REQUESTS, SOCKETS, StreamAppends,
+    exposition,
+};
 pub(crate) use trace::{TraceParent, within};

@@ -131,6 +131,21 @@ pub(crate) async fn points_in(
     Ok(rows.into_iter().map(standing).collect())
 }
 
+/// The position of each view of a schema in each stream: the view, the stream, the position. Empty if there are no views.
+pub(crate) async fn positions_in(
+    connection: &mut PgConnection,
+    schema: &str,
+) -> sqlx::Result<Vec<(String, usize, Position)>> {
+    let sql = format!("select projection, stream, position from {schema}.checkpoint");
+    let rows: Vec<(String, i32, i64)> = match sqlx::query_as(AssertSqlSafe(sql)).fetch_all(connection).await {
+        Ok(rows) => rows,
+        Err(e) if is_not_there(&e) => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let standing = |(view, stream, at)| (view, stream as usize, position(at));
+    Ok(rows.into_iter().map(standing).collect())
+}
+
 /// Whether a schema or a table is missing, or lacks a column that this version knows.
 fn is_not_there(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };

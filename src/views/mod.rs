@@ -30,7 +30,9 @@ mod words;
 
 pub use all::ALL;
 pub use checkpoints::Progress;
-pub(crate) use checkpoints::{Advanced, CheckpointState, advance, change_epoch, points_in, resume, stands};
+pub(crate) use checkpoints::{
+    Advanced, CheckpointState, advance, change_epoch, points_in, positions_in, resume, stands,
+};
 pub(in crate::views) use columns::{bigint, position, read_word, word};
 pub(crate) use compare::Difference;
 pub use compare::compare;

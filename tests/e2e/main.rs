@@ -47,6 +47,7 @@ mod many;
 mod matrix;
 mod messages;
 mod metadata;
+mod metrics;
 mod names;
 mod newer;
 mod nodes;

@@ -1,16 +1,22 @@
-//! Keeps the account of the current request, for the layers around the check of the token.
+//! Keeps the account and the operation of the current request, for the layers around the check of the token.
 
 use std::cell::OnceCell;
 
 use crate::{commands::acting, credentials::Identity, domain::UserId};
 
 tokio::task_local! {
-    static ASKING: OnceCell<UserId>;
+    static ASKING: Asking;
 }
 
-/// Answers one request, whose account is not known yet.
+#[derive(Default)]
+struct Asking {
+    user: OnceCell<UserId>,
+    operation: OnceCell<&'static str>,
+}
+
+/// Answers one request, whose account and operation are not known yet.
 pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
-    ASKING.scope(OnceCell::new(), acting::within(answering)).await
+    ASKING.scope(Asking::default(), acting::within(answering)).await
 }
 
 /// Records the account whose token or key this request had. For a program that acts for a user it is the account of the
@@ -18,10 +24,20 @@ pub(in crate::api) async fn within<F: Future>(answering: F) -> F::Output {
 pub(in crate::api) fn note(caller: &Identity) {
     // Both errors are harmless: a request has one caller, and outside of a request no layer asks for the
     // user.
-    let _ = ASKING.try_with(|asking| asking.set(caller.user));
+    let _ = ASKING.try_with(|asking| asking.user.set(caller.user));
 }
 
 /// The account of this request, if the request had a valid token or key.
 pub(in crate::api) fn user() -> Option<UserId> {
-    ASKING.with(|asking| asking.get().copied())
+    ASKING.with(|asking| asking.user.get().copied())
+}
+
+/// Records the operation of this request, for metrics and log lines.
+pub(in crate::api) fn note_operation(operation: &'static str) {
+    let _ = ASKING.try_with(|asking| asking.operation.set(operation));
+}
+
+/// The operation of this request; `none` if the request has come to no operation.
+pub(in crate::api) fn operation() -> &'static str {
+    ASKING.with(|asking| asking.operation.get().copied()).unwrap_or("none")
 }

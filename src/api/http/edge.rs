@@ -7,7 +7,7 @@ use poem::{
     Endpoint, IntoResponse, Request, Response, Result,
     http::{HeaderMap, HeaderValue, StatusCode, header},
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::Instrument;
 
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
     listen::ClientAddress,
     overload::{Overload, Shed},
     problems::{self, Problem, RequestId},
-    telemetry::{self, TraceParent},
+    telemetry::{self, OneMore, REQUESTS, TraceParent},
 };
 
 /// The time before the retry of a request that was not answered in time.
@@ -48,7 +48,7 @@ impl<E: Endpoint> Endpoint for Edge<E> {
     async fn call(&self, request: Request) -> Result<Response> {
         let id = RequestId::of(request.headers());
         let span = tracing::info_span!(
-            "request", request_id = %id, method = %request.method(), path = request.uri().path(),
+            "request", request_id = %id, method = %request.method(), operation = tracing::field::Empty,
             client = ClientAddress::of(&request).map(tracing::field::display));
         let private = request.uri().path().starts_with(document::BASE);
         let trace = trace(request.headers());
@@ -68,9 +68,21 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
 impl<E: Endpoint> Edge<E> {
     async fn counted(&self, request: Request) -> Response {
+        let (begun, _in_flight) = (Instant::now(), OneMore::of(&REQUESTS.in_flight));
+        let is_handshake = request.uri().path() == SOCKET;
         // The future is boxed, so that the layers around it do not each carry its whole size on their stack.
         let (mut answer, noted) = noted::within(Box::pin(self.answer(request))).await;
-        let user = asking::user();
+        let (operation, status) = (asking::operation(), answer.status().as_u16());
+        let operation = if is_handshake { "connect" } else { operation };
+        let (user, took) = (asking::user(), begun.elapsed());
+        REQUESTS.note(operation, status, took);
+        tracing::Span::current().record("operation", operation);
+        tracing::debug!(
+            status,
+            duration_ms = took.as_secs_f64() * 1_000.0,
+            user = user.map(tracing::field::display),
+            "answered"
+        );
         if user.is_some() || answer.status() == StatusCode::TOO_MANY_REQUESTS {
             rate::write(&noted, answer.headers_mut());
         }

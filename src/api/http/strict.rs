@@ -15,7 +15,7 @@ use poem_openapi::{
 
 use crate::{
     api::http::{
-        on_behalf,
+        asking, on_behalf,
         scopes::{Need, need_of},
         translated::of_error,
     },
@@ -68,9 +68,10 @@ impl<A: OpenApi> OpenApi for Strict<A> {
     }
 }
 
-/// The names of an operation's parameters in the query and in the headers, and what it needs of its caller.
+/// The name of an operation, the names of its parameters in the query and in the headers, and what it needs of its caller.
 #[derive(Default)]
 struct Parameters {
+    operation: Option<&'static str>,
     query: Vec<String>,
     headers: Vec<String>,
     need: Option<Need>,
@@ -87,8 +88,12 @@ fn parameters(apis: Vec<MetaApi>) -> HashMap<(String, Method), Parameters> {
                     params.map(|param| param.name.clone()).collect()
                 };
                 let need = operation.operation_id.and_then(need_of);
-                let known =
-                    Parameters { query: of(MetaParamIn::Query), headers: of(MetaParamIn::Header), need };
+                let known = Parameters {
+                    operation: operation.operation_id,
+                    query: of(MetaParamIn::Query),
+                    headers: of(MetaParamIn::Header),
+                    need,
+                };
                 ((route.clone(), operation.method.clone()), known)
             })
         })
@@ -132,6 +137,9 @@ impl Endpoint for Operation {
     type Output = Response;
 
     async fn call(&self, mut request: Request) -> Result<Response> {
+        if let Some(operation) = self.known.operation {
+            asking::note_operation(operation);
+        }
         join_lists(request.headers_mut());
         let given: Vec<(String, String)> = request.params().unwrap_or_default();
         let wrong_header = || wrong_header(request.headers(), &self.known.headers);

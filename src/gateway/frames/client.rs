@@ -211,6 +211,26 @@ impl ClientFrame {
         }
     }
 
+    /// The op of the frame.
+    pub fn op(&self) -> &'static str {
+        match self {
+            Self::Hello { .. } => "hello",
+            Self::Send { .. } => "send",
+            Self::Edit { .. } => "edit",
+            Self::Delete { .. } => "delete",
+            Self::React { .. } => "react",
+            Self::Unreact { .. } => "unreact",
+            Self::Pin { .. } => "pin",
+            Self::Unpin { .. } => "unpin",
+            Self::Read { .. } => "read",
+            Self::Delivered { .. } => "delivered",
+            Self::Typing { .. } => "typing",
+            Self::Presence { .. } => "presence",
+            Self::Authenticate { .. } => "authenticate",
+            Self::Ping { .. } => "ping",
+        }
+    }
+
     /// Whether the frame may be dropped without an answer, because only the latest of its kind matters.
     pub fn is_ephemeral(&self) -> bool {
         matches!(self, Self::Typing { .. } | Self::Presence { .. })

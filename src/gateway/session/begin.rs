@@ -16,6 +16,7 @@ use crate::{
         },
     },
     overload::WorkKind,
+    telemetry::SOCKETS,
 };
 
 /// Begins a session, from a cursor if there is one.
@@ -58,6 +59,7 @@ async fn afresh(opening: Opening<'_>, reset: Option<Reset>) -> Result<(), Close>
     }
     live.release(last);
     if let Some(reset) = reset {
+        SOCKETS.resumed.get_or_create(&[("result", "reset")]).inc();
         opening.session.socket.send(&ServerFrame::Reset { reason: reset.word() }.encode());
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use poem::{Endpoint, IntoResponse as _, Request, Response};
+use tokio::time::Instant;
 
 use crate::{
     access::NotAuthenticated,
@@ -20,6 +21,7 @@ use crate::{
     listen::{ClientAddress, Upgrade},
     overload::{Shed, WorkKind},
     problems::Problem,
+    telemetry::SOCKETS,
 };
 
 /// The endpoint of the gateway.
@@ -42,7 +44,12 @@ impl Endpoint for Door {
     type Output = Response;
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
-        Ok(self.open(&request).await.unwrap_or_else(|shut| Problem::from(shut).into_response()))
+        let begun = Instant::now();
+        let opened = self.open(&request).await;
+        SOCKETS.handshake_took.observe(begun.elapsed());
+        let result = opened.as_ref().map_or_else(Shut::word, |_| "opened");
+        SOCKETS.handshakes.get_or_create(&[("result", result)]).inc();
+        Ok(opened.unwrap_or_else(|shut| Problem::from(shut).into_response()))
     }
 }
 
@@ -102,6 +109,23 @@ impl Door {
             drop(place);
         });
         Ok(accepted.switching())
+    }
+}
+
+impl Shut {
+    /// The reason for metrics.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::RateLimited(_) | Self::Proof(NotAuthenticated::RateLimited(_)) => "rate_limited",
+            Self::Overload(_) => "overloaded",
+            Self::Handshake(_) => "bad_handshake",
+            Self::Proof(unjudged) if unjudged.is_unjudged() => "unavailable",
+            Self::Proof(_) => "unauthorized",
+            Self::Scope => "missing_scope",
+            Self::TooManySockets => "too_many_sockets",
+            Self::Full => "at_capacity",
+            Self::Stopping => "stopping",
+        }
     }
 }
 

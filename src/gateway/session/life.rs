@@ -29,7 +29,7 @@ use crate::{
     },
     limits::{Exceeded, Meter, Policy},
     overload::Shed,
-    telemetry::METRICS,
+    telemetry::{METRICS, SOCKETS},
 };
 
 /// How long a client may take for its `hello`.
@@ -47,9 +47,12 @@ pub(in crate::gateway) async fn serve(
     socket: Arc<Socket>,
     mut incoming: Incoming,
 ) {
+    let opening = SOCKETS.in_state("opening");
     let Some((id, cursor, filter)) = hello(&socket, &mut incoming).await else {
         return gone(incoming).await;
     };
+    drop(opening);
+    let beginning = SOCKETS.in_state("beginning");
     let session_id = gateway.clock.id(std::convert::identity);
     let session = Session::new(session_id, &caller, socket, filter);
     let mut present = Present::new(&gateway.listeners, &session, |was_online, last| {
@@ -64,6 +67,8 @@ pub(in crate::gateway) async fn serve(
     // Boxed, so that a silent session does not pay for its beginning.
     match session.socket.during(Box::pin(begin(&gateway, &session, id.as_ref(), cursor))).await {
         Ok(()) => {
+            drop(beginning);
+            let _live = SOCKETS.in_state("live");
             present.is_online = true;
             gateway.presence.tell(session.user, session.id, Status::Online);
             Conversing::new(&gateway, &session, from).converse(&mut incoming).await;
@@ -119,7 +124,10 @@ async fn hello(socket: &Socket, incoming: &mut Incoming) -> Option<Hello> {
         Err(_) => {}
         Ok(Event::Gone(_)) => return None,
         Ok(Event::Text(text)) => match ClientFrame::read(&text) {
-            Ok(ClientFrame::Hello { id, cursor, filter }) => return Some((id, cursor, filter)),
+            Ok(ClientFrame::Hello { id, cursor, filter }) => {
+                SOCKETS.frame("hello");
+                return Some((id, cursor, filter));
+            }
             Ok(_) => {
                 refuse(socket, None, "hello_first", r#"send {"op":"hello"} before anything else"#, None);
             }
@@ -179,12 +187,14 @@ impl<'a> Conversing<'a> {
                 Event::Gone(_) => return,
                 Event::Text(text) => match ClientFrame::read(&text) {
                     Ok(frame) => {
+                        SOCKETS.frame(frame.op());
                         self.bad_frames = 0;
                         // Boxed, so that a silent session does not pay for the largest command.
                         let session = self.session;
                         session.socket.during(Box::pin(acting::within(self.answer(frame)))).await;
                     }
                     Err(bad) => {
+                        SOCKETS.frame("unreadable");
                         refuse_bad(&self.session.socket, &bad);
                         self.bad_frames += 1;
                         if self.bad_frames >= BAD_FRAMES {

@@ -50,7 +50,10 @@
 use std::{pin::pin, time::Duration};
 
 use bytes::Bytes;
-use tokio::{task::yield_now, time::timeout};
+use tokio::{
+    task::yield_now,
+    time::{Instant, timeout},
+};
 
 use crate::{
     domain::{Point, Position, UserId},
@@ -69,7 +72,7 @@ use crate::{
     live::Shown,
     log::PAGE,
     shares::Place,
-    telemetry::METRICS,
+    telemetry::{METRICS, SOCKETS},
 };
 
 /// A session that is at most so many events behind goes live, and catches up while live events are held.
@@ -110,7 +113,20 @@ impl<'a> Resume<'a> {
     }
 
     /// Goes through all stages.
-    pub(super) async fn run(mut self) -> Result<(), Close> {
+    pub(super) async fn run(self) -> Result<(), Close> {
+        let begun = Instant::now();
+        let ended = self.stages().await;
+        let result = match ended {
+            Ok(Given::All) => "caught_up",
+            Ok(Given::NotAll) => "reset",
+            Err(why) => why.word(),
+        };
+        SOCKETS.resumed.get_or_create(&[("result", result)]).inc();
+        SOCKETS.resume_took.observe(begun.elapsed());
+        ended.map(|_| ())
+    }
+
+    async fn stages(mut self) -> Result<Given, Close> {
         self.take_turn().await?;
         METRICS.resumes.inc();
         self.be_placed().await?;
@@ -203,7 +219,7 @@ impl<'a> Resume<'a> {
     }
 
     /// Live: gives the last stretch and then the held events.
-    async fn end(mut self, mut live: Live) -> Result<(), Close> {
+    async fn end(mut self, mut live: Live) -> Result<Given, Close> {
         if !self.is_greeted {
             self.greet(live.heads()).await?;
         }
@@ -219,7 +235,7 @@ impl<'a> Resume<'a> {
         };
         self.opening.may_go_on()?;
         live.release(&first);
-        Ok(())
+        Ok(self.given)
     }
 
     async fn give_last_stretch(&mut self, live: &mut Live) -> Result<(), Close> {

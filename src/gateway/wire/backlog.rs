@@ -5,6 +5,8 @@ use std::{collections::VecDeque, io::IoSlice};
 
 use bytes::{Buf, Bytes};
 
+use crate::telemetry::SOCKETS;
+
 /// The most frames that one system call writes.
 pub(in crate::gateway) const BATCH: usize = 64;
 
@@ -30,7 +32,7 @@ impl Backlog {
     }
 
     pub(in crate::gateway) fn push(&mut self, frame: Bytes) {
-        self.bytes += frame.len();
+        self.has(self.bytes + frame.len());
         self.frames.push_back(frame);
     }
 
@@ -50,7 +52,7 @@ impl Backlog {
 
     /// Removes the first `written` bytes.
     pub(in crate::gateway) fn advance(&mut self, mut written: usize) {
-        self.bytes -= written;
+        self.has(self.bytes - written);
         while let Some(front) = self.frames.front_mut() {
             if written < front.len() {
                 self.is_begun |= written > 0;
@@ -68,7 +70,21 @@ impl Backlog {
     pub(in crate::gateway) fn keep_begun(&mut self) {
         self.frames.truncate(usize::from(self.is_begun));
         self.frames.shrink_to_fit();
-        self.bytes = self.frames.front().map_or(0, Bytes::len);
+        self.has(self.frames.front().map_or(0, Bytes::len));
+    }
+
+    /// Notes how many bytes wait, here and for the metrics of all sockets.
+    fn has(&mut self, bytes: usize) {
+        if bytes != self.bytes {
+            SOCKETS.backlog.inc_by(bytes as i64 - self.bytes as i64);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Backlog {
+    fn drop(&mut self) {
+        self.has(0);
     }
 }
 

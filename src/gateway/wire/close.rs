@@ -5,7 +5,10 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 
-use crate::gateway::wire::websocket::{self, Violation};
+use crate::{
+    gateway::wire::websocket::{self, Violation},
+    telemetry::{METRICS, SOCKETS},
+};
 
 /// Why the server closes a socket. After the codes 4000 to 4499 clients come back with their cursor, after
 /// 4500 to 4999 they do not.
@@ -55,6 +58,19 @@ impl Close {
     /// The reason as a word, the same in close reasons, logs and metrics.
     pub const fn word(self) -> &'static str {
         self.word
+    }
+
+    /// Counts a close of this kind.
+    pub(super) fn count(self) {
+        SOCKETS.closed(self.code, self.word);
+        if self == Self::SLOW_CONSUMER {
+            METRICS.slow_consumers.inc();
+        }
+    }
+
+    /// Counts a connection that was lost without a close.
+    pub(super) fn count_lost() {
+        SOCKETS.closed(1006, "lost");
     }
 
     /// A complete close frame. Its reason is the word, and for clients that shall come back also

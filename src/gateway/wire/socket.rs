@@ -25,7 +25,6 @@ use crate::{
         secured::{Secured, Straight, Told},
     },
     listen::Link,
-    telemetry::METRICS,
 };
 
 /// The event in a durable frame: its conversation and its position there.
@@ -343,10 +342,10 @@ impl Socket {
             return;
         }
         out.phase = Phase::Closing(why, Instant::now());
+        why.count();
         out.held = None;
         if why == Close::SLOW_CONSUMER {
             // The client does not read, so the backlog is dropped: the client resumes from its last event.
-            METRICS.slow_consumers.inc();
             out.waiting.keep_begun();
         }
         out.waiting.push(why.frame());
@@ -389,6 +388,7 @@ impl Out {
     fn end(&mut self) {
         if let Phase::Open = self.phase {
             self.phase = Phase::Gone(None);
+            Close::count_lost();
         } else if let Phase::Closing(said, _) = self.phase {
             self.phase = Phase::Gone(Some(said));
         }

@@ -65,6 +65,8 @@ pub struct StreamSeen {
     pub behind: Vec<String>,
     /// Whether the leader hears of as many copies as it needs to store an event.
     pub has_majority: bool,
+    /// The consumers of the stream.
+    pub consumers: usize,
     /// The first hole of the stream.
     pub hole: Option<Hole>,
 }
@@ -121,6 +123,8 @@ struct State {
     messages: u64,
     bytes: u64,
     last_seq: u64,
+    #[serde(default)]
+    consumer_count: usize,
 }
 
 #[derive(Deserialize)]
@@ -162,6 +166,7 @@ impl Answer {
                 current: 1,
                 behind: vec![],
                 has_majority: true,
+                consumers: state.consumer_count,
                 hole: None,
             });
         };
@@ -183,6 +188,7 @@ impl Answer {
             current: 1 + copies.replicas.len() - behind.len(),
             behind,
             has_majority: 2 * (1 + heard) > wanted,
+            consumers: state.consumer_count,
             hole: None,
         })
     }
@@ -328,6 +334,7 @@ mod tests {
             current: 1,
             behind: vec![],
             has_majority: true,
+            consumers: 0,
             hole: None,
         };
         assert_eq!(seen(alone), Ok(expected));
@@ -356,6 +363,7 @@ mod tests {
                 current: 1,
                 behind: vec![],
                 has_majority,
+                consumers: 0,
                 hole: None,
             };
             Ok(stream)

@@ -2,7 +2,7 @@
 //! that queue up behind a sync are published as one atomic batch; a few messages are faster one by one. In a cluster
 //! the servers group by themselves, so messages are only pipelined.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_nats::Client;
 use futures_util::future::join_all;
@@ -22,6 +22,7 @@ use crate::{
     },
     overload::Shortest,
     supervise::Supervisor,
+    telemetry::{APPENDS, StreamAppends},
 };
 
 /// From so many waiting events on, a batch is cheaper than single publications.
@@ -38,6 +39,7 @@ pub(in crate::log) struct Queue {
     waiting: mpsc::Sender<Waiting>,
     places: Arc<Semaphore>,
     waited: Shortest,
+    metrics: StreamAppends,
 }
 
 /// The stream of a queue, and the memory that its task keeps current.
@@ -47,6 +49,7 @@ struct Stream {
     known: Known,
     replicas: usize,
     outcomes: Outcomes,
+    metrics: StreamAppends,
 }
 
 /// An event that waits to be stored, and the way back to its caller.
@@ -60,6 +63,7 @@ struct Waiting {
 impl Queue {
     /// Starts the task that empties the queue; the task ends with the last sender.
     pub(in crate::log) fn start(
+        name: String,
         client: Client,
         known: Known,
         replicas: usize,
@@ -68,9 +72,10 @@ impl Queue {
         tasks: &Supervisor,
     ) -> Self {
         let (waiting, receiver) = mpsc::channel(MAX_WAITING);
-        let stream = Stream { client, known, replicas, outcomes: outcomes.clone() };
+        let metrics = APPENDS.of(name);
+        let stream = Stream { client, known, replicas, outcomes: outcomes.clone(), metrics: metrics.clone() };
         tasks.spawn_ending("appends", empty(stream, receiver));
-        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)), waited: waited.clone() }
+        Self { waiting, places: Arc::new(Semaphore::new(MAX_WAITING)), waited: waited.clone(), metrics }
     }
 
     /// How many events wait or are on their way.
@@ -78,18 +83,33 @@ impl Queue {
         MAX_WAITING - self.places.available_permits()
     }
 
+    /// Notes how long an event took that did not wait in this queue.
+    pub(in crate::log) fn took(&self, took: Duration) {
+        self.metrics.took.observe(took);
+    }
+
     pub(in crate::log) async fn append(&self, out: Outgoing) -> Result<Appended, NotAppended> {
+        let begun = Instant::now();
+        let appended = self.stored(out, begun).await;
+        match &appended {
+            Ok(_) => {
+                self.waited.note(begun.elapsed());
+                self.metrics.took.observe(begun.elapsed());
+            }
+            Err(why) => {
+                APPENDS.failed.get_or_create(&[("reason", why.word())]).inc();
+            }
+        }
+        appended
+    }
+
+    async fn stored(&self, out: Outgoing, begun: Instant) -> Result<Appended, NotAppended> {
         let too_many = || Unavailable::because("too many appends are waiting");
         let _place = self.places.clone().try_acquire_owned().map_err(|_| too_many())?;
         let (answer, answered) = oneshot::channel();
-        let begun = Instant::now();
         let waiting = Waiting { out, deadline: begun + APPEND_DEADLINE, _place, answer };
         self.waiting.try_send(waiting).map_err(|_| too_many())?;
-        let appended = answered.await.map_err(|_| Unavailable::because("the process is stopping"))?;
-        if appended.is_ok() {
-            self.waited.note(begun.elapsed());
-        }
-        appended
+        answered.await.map_err(|_| Unavailable::because("the process is stopping"))?
     }
 }
 
@@ -102,6 +122,7 @@ async fn empty(stream: Stream, mut queue: mpsc::Receiver<Waiting>) {
             bytes += next.out.payload.len();
             round.push(next);
         }
+        stream.metrics.batch.observe(round.len());
         if stream.replicas > 1 {
             let stream = stream.clone();
             let pipelined = std::mem::take(&mut round);

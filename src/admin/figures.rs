@@ -1,0 +1,85 @@
+//! Tells the metrics what a look at the servers has shown. A server that does not answer leaves its last figures, and lags
+//! are computed from the log's head, so a projector that is dead or stuck shows as a growing lag.
+
+use tokio::time::Instant;
+
+use crate::{
+    admin::{database::DatabaseSeen, lag::Heads, parts::STALE, watched::Watched},
+    domain::Position,
+    log::Survey,
+    telemetry::{APPENDS, PROGRESS},
+};
+
+/// The last positions of the views that Postgres has told: the view, the stream, the position.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    views: Vec<(String, usize, Position)>,
+}
+
+impl Figures {
+    /// Tells the metrics of a look. `database` is `None` without Postgres.
+    pub(super) fn tell(
+        &mut self,
+        now: Instant,
+        parts: &Watched,
+        survey: Option<&Survey>,
+        database: Option<&DatabaseSeen>,
+        heads: &[Heads],
+    ) {
+        let survey = survey.filter(|survey| survey.is_connected && now.duration_since(survey.at) < STALE);
+        PROGRESS.nats_up.set(survey.is_some_and(|survey| survey.answers).into());
+        PROGRESS.postgres_up.set(database.is_some().into());
+        APPENDS.waiting.set(parts.log.appends_waiting() as i64);
+        let (open, idle) = (parts.pool.size(), parts.pool.num_idle() as u32);
+        let most = parts.pool.options().get_max_connections();
+        for (state, count) in [("in_use", open.saturating_sub(idle)), ("idle", idle), ("max", most)] {
+            PROGRESS.connections.get_or_create(&[("state", state)]).set(count.into());
+        }
+        let clocks =
+            [("nats", survey.and_then(|survey| survey.ahead)), ("postgres", database.map(|seen| seen.ahead))];
+        for (server, ahead) in clocks {
+            if let Some(ahead) = ahead {
+                PROGRESS.clock_ahead.get_or_create(&[("server", server)]).set(ahead);
+            }
+        }
+        if let Some(seen) = database {
+            self.views.clone_from(&seen.each_view);
+        }
+        tell_streams(parts, survey, heads.len());
+        let lag = |stream: usize, at: Position| {
+            let (events, since) = heads.get(stream).map(|heads| heads.lag(now, at)).unwrap_or_default();
+            (events, since.as_secs_f64())
+        };
+        for (stream, position) in parts.conversations.positions().into_iter().enumerate() {
+            let name = parts.log.stream_name(stream);
+            PROGRESS.set_hub(name.clone(), position.0, lag(stream, position));
+            PROGRESS.set_projector(name, |at| lag(stream, Position(at)));
+        }
+        for (view, stream, position) in &self.views {
+            PROGRESS.set_view(view, parts.log.stream_name(*stream), position.0, lag(*stream, *position));
+        }
+    }
+}
+
+/// Without a survey no stream answers.
+fn tell_streams(parts: &Watched, survey: Option<&Survey>, streams: usize) {
+    for stream in 0..streams {
+        let label = [("stream", parts.log.stream_name(stream))];
+        let seen = survey.and_then(|survey| survey.streams.get(stream)?.as_ref().ok());
+        PROGRESS.stream_up.get_or_create(&label).set(seen.is_some().into());
+        let Some(seen) = seen else { continue };
+        PROGRESS.head.get_or_create(&label).set(seen.last.0.cast_signed());
+        PROGRESS.consumers.get_or_create(&label).set(seen.consumers as i64);
+        PROGRESS.copies.get_or_create(&label).set(seen.current as i64);
+        PROGRESS.copies_wanted.get_or_create(&label).set(seen.wanted as i64);
+        PROGRESS.hole.get_or_create(&label).set(seen.hole.is_some().into());
+        match seen.full {
+            Some(full) => {
+                PROGRESS.full.get_or_create(&label).set(full);
+            }
+            None => {
+                PROGRESS.full.remove(&label);
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Metrics of sockets, from the handshake to the close.
+
+use std::sync::LazyLock;
+
+use prometheus_client::metrics::{counter::Counter, family::Family, gauge::Gauge};
+
+use super::{
+    group::{Label, metrics},
+    histogram::Seconds,
+};
+
+/// The metrics of sockets.
+pub(crate) static SOCKETS: LazyLock<SocketMetrics> = LazyLock::new(SocketMetrics::default);
+
+/// A close code, and its reason as a word.
+type Closed = ([(&'static str, u16); 1], [(&'static str, &'static str); 1]);
+
+metrics! {
+    /// The metrics of sockets.
+    SocketMetrics {
+        /// Handshakes, by result.
+        handshakes: Family<Label, Counter> = "handshakes";
+        /// Time of a handshake with the check of its token, in seconds.
+        handshake_took: Seconds = "handshake_duration_seconds";
+        /// Sockets, by state: opening before their hello, beginning until they are live, and live.
+        states: Family<Label, Gauge> = "socket_states";
+        /// Sockets that were closed, by code and reason; 1006 is a connection that was lost.
+        closes: Family<Closed, Counter> = "socket_closes";
+        /// Frames of clients, by op.
+        frames: Family<Label, Counter> = "frames_received";
+        /// Resumes that have ended, by result.
+        resumed: Family<Label, Counter> = "resume_results";
+        /// Time of a resume from its cursor until it is live, in seconds.
+        resume_took: Seconds = "resume_duration_seconds";
+        /// Bytes of frames that wait because their clients do not read them fast enough.
+        backlog: Gauge = "socket_backlog_bytes";
+        /// Changes of presence that were told to a conversation.
+        presence_told: Counter = "presence_announcements";
+    }
+}
+
+/// One more in a gauge, for as long as this lives.
+pub(crate) struct OneMore(Gauge);
+
+impl SocketMetrics {
+    /// Counts a socket in a state.
+    pub(crate) fn in_state(&self, state: &'static str) -> OneMore {
+        OneMore::of(&self.states.get_or_create(&[("state", state)]))
+    }
+
+    /// Counts a frame of a client.
+    pub(crate) fn frame(&self, op: &'static str) {
+        self.frames.get_or_create(&[("op", op)]).inc();
+    }
+
+    /// Counts a close.
+    pub(crate) fn closed(&self, code: u16, reason: &'static str) {
+        self.closes.get_or_create(&([("code", code)], [("reason", reason)])).inc();
+    }
+}
+
+impl OneMore {
+    pub(crate) fn of(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for OneMore {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
