@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use archiving::{archive_alone, create_backup};
-pub(crate) use consumers::{ConsumerKeys, with_office};
+pub(crate) use consumers::{ConsumerKeys, remove_consumer, sweep_always, with_office};
 pub use database::{database, database_with};
 pub use error::AppError;
 pub(crate) use installation::{
@@ -336,6 +336,7 @@ async fn start(
     );
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
+    let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),
@@ -380,6 +381,7 @@ async fn start(
         limits: limits.clone(),
         trail: Trail { log: log.clone() },
         webhooks,
+        office,
         info,
         public_url: settings.public_url.clone(),
     };

@@ -350,7 +350,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["write", "connect"],
             &["connection"],
             &["bus", "read"],
-            &["append", "claims", "durables", "parked", "records", "trail", "upkeep"],
+            &["append", "claims", "connections", "durables", "parked", "records", "trail", "upkeep"],
             &["restoring"],
             &["mod"],
         ],

@@ -18,6 +18,7 @@ mod host_logins;
 mod invitations;
 mod invites;
 mod logins;
+mod nats_names;
 mod needs;
 mod newcomers;
 mod not_authenticated;
@@ -39,12 +40,13 @@ pub use grant::Grant;
 pub use host_conversations::{HostConversationFound, HostConversationWanted};
 pub use host_logins::HostLogin;
 pub use logins::Attempt;
+pub(crate) use nats_names::{bind_name, unbind_name};
 pub use needs::Access;
 pub(crate) use needs::PROVISIONING;
 pub use not_authenticated::NotAuthenticated;
 pub(crate) use programs::{
-    GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bind_name,
-    bootstrap, keys, revoke_key, rotate_key, services,
+    GrantedKey, MAX_OVERLAP, NewService, OVERLAP, ServiceError, WantedKey, add_key, add_service, bootstrap,
+    keys, revoke_key, rotate_key, services,
 };
 pub use revoking::Revoking;
 

@@ -5,16 +5,15 @@ use std::time::Duration;
 use sqlx::PgPool;
 use zeroize::Zeroizing;
 
-use super::{error::AccessError, needs::Access};
+use super::{error::AccessError, nats_names::is_of_a_name, needs::Access};
 use crate::{
     accounts::{
         By, ListedKey, ServiceAccount, Stamp,
         api_keys::{self, KeyError, NewKey},
-        key_use,
         programs::{self, ServicePlace},
     },
     clock::Clock,
-    credentials::{DeviceName, DisplayName, KeyId, MadeKey, NatsName, Network, Scopes, Username},
+    credentials::{DeviceName, DisplayName, MadeKey, Network, Scopes, Username},
     domain::{LoginId, Time, UserId},
     limits::OwnLimits,
 };
@@ -84,6 +83,12 @@ pub(crate) enum ServiceError {
     /// The service account has as many live keys as it may.
     #[error("the service account has {} keys: revoke a key first", api_keys::MAX_KEYS)]
     TooManyKeys,
+    /// The key stands for a NATS name and has no text.
+    #[error(
+        "this key stands for a NATS name and has no text that could be replaced: `verbatim consumers rotate` replaces the \
+         credentials of the name"
+    )]
+    OfName,
     /// The NATS name stands for a service account already.
     #[error("the NATS name stands for a service account already: revoke its key first")]
     NameTaken,
@@ -98,6 +103,7 @@ impl From<KeyError> for ServiceError {
             KeyError::NotFound => AccessError::NotFound.into(),
             KeyError::TooMany => Self::TooManyKeys,
             KeyError::Taken => Self::NameTaken,
+            KeyError::OfName => Self::OfName,
             KeyError::Database(outage) => outage.into(),
         }
     }
@@ -178,39 +184,12 @@ pub(crate) async fn add_key(
     Ok(GrantedKey { id: key.id, text: made.text, scopes: key.scopes, expires_at: key.expires_at })
 }
 
-/// Lets a NATS name act as a service account: as a key without a text, whose proof is nats-server. It is listed and
-/// revoked like all keys.
-pub(crate) async fn bind_name(
-    pool: &PgPool,
-    clock: &Clock,
-    account: UserId,
-    name: &NatsName,
-    scopes: Option<Scopes>,
-    by: By,
-) -> Result<LoginId, ServiceError> {
-    let key = NewKey {
-        id: clock.id(LoginId::known),
-        public: KeyId::of_name(name),
-        // Of a key whose text is dropped here, so that no bearer text is ever the right one.
-        hash: MadeKey::draw().hash,
-        name: format!("nats {name}"),
-        scopes: granted(pool, account, scopes).await?,
-        addresses: Vec::new(),
-        expires_at: None,
-    };
-    match api_keys::add(pool, account, &key, Stamp::now(clock, by)).await {
-        Ok(()) => Ok(key.id),
-        // Bound already: the same request again is no change.
-        Err(KeyError::Taken) => match key_use::find(pool, key.public).await? {
-            Some(bound) if bound.account == account => Ok(bound.id),
-            _ => Err(ServiceError::NameTaken),
-        },
-        Err(error) => Err(error.into()),
-    }
-}
-
 /// The scopes of a new key: the wanted ones, or all of its account.
-async fn granted(pool: &PgPool, account: UserId, wanted: Option<Scopes>) -> Result<Scopes, ServiceError> {
+pub(super) async fn granted(
+    pool: &PgPool,
+    account: UserId,
+    wanted: Option<Scopes>,
+) -> Result<Scopes, ServiceError> {
     let granted = programs::scopes(pool, account).await?.ok_or(AccessError::NotFound)?;
     let scopes = wanted.unwrap_or(granted);
     if scopes.and(granted) == scopes { Ok(scopes) } else { Err(ServiceError::NotGranted) }
@@ -238,14 +217,17 @@ pub(crate) async fn rotate_key(
 ) -> Result<Rotated, ServiceError> {
     let (made, stamp) = (MadeKey::draw(), Stamp::now(clock, by));
     let id = clock.id(LoginId::known);
-    let successor = |old: ListedKey| NewKey {
-        id,
-        public: made.id,
-        hash: made.hash,
-        name: old.name,
-        scopes: old.scopes,
-        addresses: old.addresses,
-        expires_at: old.expires_at.map(|end| stamp.at.plus(end.since(old.created_at))),
+    let successor = |old: ListedKey| match is_of_a_name(&old.name, old.public) {
+        true => Err(KeyError::OfName),
+        false => Ok(NewKey {
+            id,
+            public: made.id,
+            hash: made.hash,
+            name: old.name,
+            scopes: old.scopes,
+            addresses: old.addresses,
+            expires_at: old.expires_at.map(|end| stamp.at.plus(end.since(old.created_at))),
+        }),
     };
     let until = stamp.at.plus(overlap);
     let (new, old_expires_at) = api_keys::rotate(pool, account, old, until, successor, stamp).await?;

@@ -64,6 +64,9 @@ pub(crate) enum KeyError {
     /// The service account has [`MAX_KEYS`] live keys.
     #[error("the service account has {MAX_KEYS} keys: revoke a key first")]
     TooMany,
+    /// The key stands for a NATS name, and no text can replace it.
+    #[error("the key stands for a NATS name")]
+    OfName,
     /// Another key has the id: the NATS name is bound.
     #[error("the NATS name is bound already: revoke its key first")]
     Taken,
@@ -143,7 +146,7 @@ pub(crate) async fn rotate(
     account: UserId,
     old: LoginId,
     until: Time,
-    successor: impl FnOnce(ListedKey) -> NewKey,
+    successor: impl FnOnce(ListedKey) -> Result<NewKey, KeyError>,
     stamp: Stamp,
 ) -> Result<(NewKey, Time), KeyError> {
     let mut transaction = pool.begin().await?;
@@ -161,7 +164,7 @@ pub(crate) async fn rotate(
         .bind(until.datetime())
         .execute(&mut *transaction)
         .await?;
-    let new = successor(replaced);
+    let new = successor(replaced)?;
     insert(&mut transaction, account, &new, stamp.at).await?;
     let rotated = KeyRotated { account_id: account, new_key_id: new.id.uuid(), expires_at: until };
     audit::note(&mut transaction, stamp, Audited::KeyRotated(old.into(), rotated)).await?;

@@ -26,8 +26,10 @@ pub(crate) struct StoredConsumer {
     pub reads_audit: bool,
     /// Whether it may give commands.
     pub gives_commands: bool,
-    /// The public key of its credentials.
-    pub user_key: String,
+    /// Whether one process of it reads at a time.
+    pub is_exclusive: bool,
+    /// The public key of its credentials; `None` if it logs in by a password of nats-server's configuration.
+    pub user_key: Option<String>,
     /// The time at which it was added.
     pub created_at: OffsetDateTime,
     /// The time at which its credentials end.
@@ -41,9 +43,11 @@ pub(crate) struct OverdueRevocation {
     pub user_key: String,
     /// The consumer that has used them.
     pub name: String,
+    /// When they should have ended.
+    pub due_at: OffsetDateTime,
 }
 
-const COLUMNS: &str = "name, id, lanes, conversations, types, reads_audit, gives_commands, user_key, \
+const COLUMNS: &str = "name, id, lanes, conversations, types, reads_audit, gives_commands, is_exclusive, user_key, \
                        created_at, expires_at";
 
 /// The consumer of this name.
@@ -52,19 +56,24 @@ pub(crate) async fn find(pool: &PgPool, name: &str) -> Result<Option<StoredConsu
     sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(name).fetch_optional(pool).await
 }
 
-/// All consumers, by name.
-pub(crate) async fn all(pool: &PgPool) -> Result<Vec<StoredConsumer>, sqlx::Error> {
-    let sql = format!("select {COLUMNS} from auth.consumer order by name limit 1000");
-    sqlx::query_as(sqlx::AssertSqlSafe(sql)).fetch_all(pool).await
+/// Consumers, by name: the first ones behind a name.
+pub(crate) async fn all(
+    pool: &PgPool,
+    behind: Option<&str>,
+    limit: i64,
+) -> Result<Vec<StoredConsumer>, sqlx::Error> {
+    let sql =
+        format!("select {COLUMNS} from auth.consumer where name > coalesce($1, '') order by name limit $2");
+    sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(behind).bind(limit).fetch_all(pool).await
 }
 
 /// Adds a consumer; `false` if there is one of its name.
 pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Result<bool, sqlx::Error> {
     let mut transaction = pool.begin().await?;
     let added = sqlx::query(
-        "insert into auth.consumer (name, id, lanes, conversations, types, reads_audit, gives_commands,
+        "insert into auth.consumer (name, id, lanes, conversations, types, reads_audit, gives_commands, is_exclusive,
                                     user_key, created_at, expires_at)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (name) do nothing",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (name) do nothing",
     )
     .bind(&new.name)
     .bind(new.id)
@@ -73,6 +82,7 @@ pub(crate) async fn add(pool: &PgPool, new: &StoredConsumer, stamp: Stamp) -> Re
     .bind(&new.types)
     .bind(new.reads_audit)
     .bind(new.gives_commands)
+    .bind(new.is_exclusive)
     .bind(&new.user_key)
     .bind(new.created_at)
     .bind(new.expires_at)
@@ -115,7 +125,7 @@ pub(crate) async fn rotate(
     if changed.rows_affected() == 0 {
         return Ok(false);
     }
-    revoke(&mut transaction, old, due).await?;
+    revoke(&mut transaction, old.user_key.as_deref(), &old.name, due).await?;
     let what = ConsumerRotated { old_expires_at: due };
     audit::note(&mut transaction, stamp, Audited::ConsumerRotated(old.id.into(), what)).await?;
     transaction.commit().await?;
@@ -125,13 +135,14 @@ pub(crate) async fn rotate(
 /// Removes a consumer, whose credentials are to be revoked now.
 pub(crate) async fn remove(pool: &PgPool, old: &StoredConsumer, stamp: Stamp) -> Result<(), sqlx::Error> {
     let mut transaction = pool.begin().await?;
-    let gone = sqlx::query("delete from auth.consumer where name = $1 and user_key = $2")
-        .bind(&old.name)
-        .bind(&old.user_key)
-        .execute(&mut *transaction)
-        .await?;
-    if gone.rows_affected() > 0 {
-        revoke(&mut transaction, old, stamp.at).await?;
+    // Its key of this moment: another process may have replaced the one that is known.
+    let gone: Option<Option<String>> =
+        sqlx::query_scalar("delete from auth.consumer where id = $1 returning user_key")
+            .bind(old.id)
+            .fetch_optional(&mut *transaction)
+            .await?;
+    if let Some(user_key) = gone {
+        revoke(&mut transaction, user_key.as_deref(), &old.name, stamp.at).await?;
         // Credentials of an earlier rotation have no overlap any more.
         sqlx::query("update auth.consumer_revocation set due_at = least(due_at, $2) where name = $1")
             .bind(&old.name)
@@ -156,13 +167,20 @@ pub(crate) async fn note_replay(
         .await
 }
 
-async fn revoke(transaction: &mut PgConnection, old: &StoredConsumer, due: Time) -> Result<(), sqlx::Error> {
+/// Notes that a key is to be revoked, if there is one.
+async fn revoke(
+    transaction: &mut PgConnection,
+    user_key: Option<&str>,
+    name: &str,
+    due: Time,
+) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "insert into auth.consumer_revocation (user_key, name, due_at) values ($1, $2, $3)
+        "insert into auth.consumer_revocation (user_key, name, due_at)
+         select $1::text, $2::text, $3::timestamptz where $1::text is not null
          on conflict (user_key) do update set due_at = least(consumer_revocation.due_at, excluded.due_at)",
     )
-    .bind(&old.user_key)
-    .bind(&old.name)
+    .bind(user_key)
+    .bind(name)
     .bind(due.datetime())
     .execute(transaction)
     .await?;
@@ -172,11 +190,19 @@ async fn revoke(transaction: &mut PgConnection, old: &StoredConsumer, due: Time)
 /// The credentials whose time has come.
 pub(crate) async fn overdue(pool: &PgPool, now: Time) -> Result<Vec<OverdueRevocation>, sqlx::Error> {
     sqlx::query_as(
-        "select user_key, name from auth.consumer_revocation where due_at <= $1 order by due_at limit 1000",
+        "select user_key, name, due_at from auth.consumer_revocation where due_at <= $1 order by due_at limit 1000",
     )
     .bind(now.datetime())
     .fetch_all(pool)
     .await
+}
+
+/// Whether credentials of a consumer of this name still work that are to be revoked.
+pub(crate) async fn is_to_be_revoked(pool: &PgPool, name: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar("select exists (select from auth.consumer_revocation where name = $1)")
+        .bind(name)
+        .fetch_one(pool)
+        .await
 }
 
 /// Forgets revocations that the servers have.
@@ -194,9 +220,4 @@ const TURN: i64 = 0x5645_5242_434f_4e53;
 /// Waits for the turn to revoke credentials, which belongs to the session of this connection.
 pub(crate) async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_advisory_lock($1)").bind(TURN).execute(connection).await.map(drop)
-}
-
-/// Ends the turn.
-pub(crate) async fn end_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query("select pg_advisory_unlock($1)").bind(TURN).execute(connection).await.map(drop)
 }

@@ -19,6 +19,8 @@ use crate::{
             audit::AuditTrail,
             backchannel::BackchannelLogout,
             blocks::Blocks,
+            consumer_acts::ConsumerActs,
+            consumers::ConsumerOperations,
             conversations::Conversations,
             events::Following,
             host_conversations::HostConversations,
@@ -51,6 +53,7 @@ use crate::{
     },
     audit::Trail,
     commands::Commands,
+    consumers::Office,
     limits::RateLimits,
     log::PublicUrl,
     problems,
@@ -77,6 +80,8 @@ pub struct Parts {
     pub trail: Trail,
     /// The webhooks.
     pub webhooks: Webhooks,
+    /// The place from which consumers are kept.
+    pub(crate) office: Office,
     /// The answer of `GET /v1/info`.
     pub info: Info,
     /// The public address of this server.
@@ -101,7 +106,7 @@ type Operations = (
     Receipts,
     Presences,
     (Following, WebhookOperations, WebhookActs, WebhookDeliveries),
-    (About, AuditTrail, Programs, ProgramKeys, Rosters),
+    (About, AuditTrail, Programs, ProgramKeys, Rosters, ConsumerOperations, ConsumerActs),
 );
 
 /// The path of the document.
@@ -113,8 +118,19 @@ pub const DOCUMENT: &str = "/openapi.json";
 /// `edge(app(parts, key).at("/v1/ws", gateway))`.
 pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     page::authenticate(cursor_key);
-    let Parts { commands, reading, access, events, bearers, limits, trail, webhooks, info, public_url } =
-        parts;
+    let Parts {
+        commands,
+        reading,
+        access,
+        events,
+        bearers,
+        limits,
+        trail,
+        webhooks,
+        office,
+        info,
+        public_url,
+    } = parts;
     let keys = keys::published(bearers.tokens.clone());
     let discovery = keys::described(&bearers.tokens, public_url);
     let logout = post(BackchannelLogout(access.clone()));
@@ -156,8 +172,10 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
             About(info),
             AuditTrail { trail },
             Programs { access: access.clone() },
-            ProgramKeys { access },
+            ProgramKeys { access: access.clone() },
             Rosters { reading },
+            ConsumerOperations { office: office.clone(), access },
+            ConsumerActs { office },
         ),
     );
     routes(operations, door)

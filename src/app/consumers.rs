@@ -1,56 +1,129 @@
-//! Consumers, for an operator on the machine: with the database, and with NATS as an operator of the log.
+//! Consumers: on a node, for the admin API, and for an operator on the machine, with the database and with NATS as an
+//! operator of the log.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
 
 use crate::{
-    app::{Addresses, AppError, database, is_migrated, look_at_log},
+    access,
+    accounts::By,
+    app::{Addresses, AppError, Process, database, is_migrated, look_at_log, programs},
     authority::NKey,
     clock::Clock,
-    config::ConsumerSettings,
-    consumers::{ConsumerError, Office, Revoker, ScopedKey, sweep},
-    log::{NatsServers, OpenError, Wanted},
+    config::{BadSetting, ConsumerSettings, NodeRole, Settings},
+    consumers::{self, ConsumerError, Office, Revoker, ScopedKey, revoke_overdue, sweep},
+    credentials::NatsName,
+    log::{Log, NatsServers, OpenError, Wanted},
 };
+
+/// How often dev mode looks for credentials to revoke.
+const SWEEP: Duration = Duration::from_secs(2);
 
 /// The keys that an operator has at hand.
 #[derive(Debug)]
 pub(crate) struct ConsumerKeys {
-    scoped: Option<ScopedKey>,
-    revoker: Option<Revoker>,
+    scoped: Option<Arc<ScopedKey>>,
+    revoker: Option<Arc<Revoker>>,
 }
 
 impl ConsumerKeys {
     /// Reads the keys that the settings name.
     pub(crate) fn read(
-        settings: &ConsumerSettings,
+        settings: &Settings,
+        keys: &ConsumerSettings,
         system: impl FnOnce(&str) -> Result<NatsServers, AppError>,
     ) -> Result<Self, AppError> {
-        let scoped = settings.consumers_key()?.map(|text| {
-            ScopedKey::read(&text)
-                .map_err(|why| ConsumerSettings::bad_key("VERBATIM_CONSUMERS_KEY_FILE", why))
-        });
-        let revoker = match settings.revoker()? {
+        let revoker = match keys.revoker()? {
             None => None,
-            Some((key, creds)) => {
-                let operator = NKey::operator(&key)
-                    .map_err(|why| ConsumerSettings::bad_key("VERBATIM_NATS_OPERATOR_KEY_FILE", why))?;
-                Some(Revoker { operator, system: system(&creds)? })
-            }
+            Some((key, creds)) => Some(revoker(&key, system(&creds)?)?),
         };
-        Ok(Self { scoped: scoped.transpose()?, revoker })
+        Ok(Self { scoped: scoped_key(settings)?, revoker: revoker.map(Arc::new) })
     }
+
+    /// The keys of dev mode, which has all of them.
+    pub(crate) fn of_dev(settings: &Settings, operator: &str, system: NatsServers) -> Result<Self, AppError> {
+        Ok(Self { scoped: scoped_key(settings)?, revoker: Some(Arc::new(revoker(operator, system)?)) })
+    }
+}
+
+fn revoker(key: &str, system: NatsServers) -> Result<Revoker, BadSetting> {
+    let operator = NKey::operator(key)
+        .map_err(|why| ConsumerSettings::bad_key("VERBATIM_NATS_OPERATOR_KEY_FILE", why))?;
+    Ok(Revoker { operator, system })
+}
+
+/// The key that signs consumers, and nothing else.
+fn scoped_key(settings: &Settings) -> Result<Option<Arc<ScopedKey>>, BadSetting> {
+    let Some(text) = settings.consumers_key()? else { return Ok(None) };
+    let key = ScopedKey::read(&text);
+    let key = key.map_err(|why| ConsumerSettings::bad_key("VERBATIM_CONSUMERS_KEY_FILE", why))?;
+    Ok(Some(Arc::new(key)))
+}
+
+/// What a node has at hand: never what revokes. With the role `api` it also measures how far consumers are.
+pub(super) fn start(
+    settings: &Settings,
+    addresses: &Addresses,
+    log: &Log,
+    pool: &sqlx::PgPool,
+    roles: &[NodeRole],
+    process: &Process,
+) -> Result<Office, AppError> {
+    let servers = addresses.nats.urls().map_err(OpenError::Url)?;
+    let (pool, log, clock) = (pool.clone(), log.clone(), process.clock.clone());
+    let office = Office { pool, log, clock, servers, scoped: scoped_key(settings)?, revoker: None };
+    if roles.contains(&NodeRole::Api) {
+        process.tasks.spawn("figures of consumers", consumers::watch(office.clone()));
+    }
+    Ok(office)
 }
 
 /// Does something with consumers. Credentials whose time has come are revoked before.
 pub(crate) async fn with_office<T>(
     addresses: &Addresses,
     keys: ConsumerKeys,
-    act: impl AsyncFnOnce(&Office<'_>) -> Result<T, ConsumerError>,
+    act: impl AsyncFnOnce(&Office) -> Result<T, ConsumerError>,
 ) -> Result<T, AppError> {
     let pool = database(&addresses.database, 4).await?;
     is_migrated(&pool).await?;
     let log = look_at_log(&pool, &addresses.nats, Wanted::default()).await?.ok_or(OpenError::NoLog)?;
-    let clock = Clock::system();
-    let office = Office { pool: &pool, log: &log, clock: &clock, scoped: keys.scoped, revoker: keys.revoker };
+    let servers = addresses.nats.urls().map_err(OpenError::Url)?;
+    let ConsumerKeys { scoped, revoker } = keys;
+    let office = Office { pool, log, clock: Clock::system(), servers, scoped, revoker };
     sweep(&office).await.map_err(told)?;
     act(&office).await.map_err(told)
+}
+
+/// Removes a consumer, and the key by which it gave commands.
+pub(crate) async fn remove_consumer(
+    addresses: &Addresses,
+    keys: ConsumerKeys,
+    name: &str,
+) -> Result<(), AppError> {
+    let remove = async |office: &Office| consumers::remove(office, name, true, By::default()).await;
+    let gave_commands = with_office(addresses, keys, remove).await?;
+    let Some(name) = NatsName::parse(name).filter(|_| gave_commands) else { return Ok(()) };
+    let (pool, clock) = (database(&addresses.database, 2).await?, Clock::system());
+    let unbound = access::unbind_name(&pool, &clock, &name, By::default()).await;
+    if let Some(key) = unbound.map_err(programs::refused)? {
+        programs::tell_of_end(&pool, addresses, &clock, key).await?;
+    }
+    Ok(())
+}
+
+/// Revokes credentials as their time comes, for ever: dev mode, which has the keys.
+pub(crate) async fn sweep_always(database_url: &str, keys: ConsumerKeys) -> Result<(), AppError> {
+    let (pool, clock) = (database(database_url, 1).await?, Clock::system());
+    let (Some(scoped), Some(revoker)) = (keys.scoped, keys.revoker) else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(SWEEP).await;
+        if let Err(error) = revoke_overdue(&pool, clock.now(), &scoped, &revoker).await {
+            tracing::warn!(%error, "could not revoke credentials of consumers; retrying");
+        }
+    }
 }
 
 fn told(error: ConsumerError) -> AppError {

@@ -158,6 +158,7 @@ pub async fn make_log(addresses: &Addresses, wanted: Wanted, streams: usize) -> 
     let pool = database(&addresses.database, 2).await?;
     let log = log(&pool, &addresses.nats, wanted, streams, &Supervisor::new()).await?;
     make_audit(&pool, &log).await?;
+    log.make_parked().await?;
     let mended = log.mend().await?;
     pool.close().await;
     Ok(MadeLog { epoch: log.epoch().clone(), layout: log.layout(), mended })

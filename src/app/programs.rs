@@ -149,7 +149,7 @@ pub(crate) async fn key_of_dev(database_url: &str, kept: Option<String>) -> Resu
 }
 
 /// Tells the nodes that a key has ended. They find out by themselves within seconds, too.
-async fn tell_of_end(
+pub(super) async fn tell_of_end(
     pool: &PgPool,
     addresses: &Addresses,
     clock: &Clock,
@@ -177,7 +177,7 @@ fn scopes(words: &[String]) -> Result<Scopes, AppError> {
     words.iter().map(scope).collect()
 }
 
-fn refused(error: ServiceError) -> AppError {
+pub(super) fn refused(error: ServiceError) -> AppError {
     match error {
         ServiceError::Access(access::AccessError::Database(outage)) => AppError::Database(outage),
         other => AppError::Refused(other.to_string()),

@@ -2,12 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::authority::subjects::{FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, VARZ};
+use crate::authority::subjects::{
+    CONNECTIONS, FOR_CONSUMERS, INBOX_OF_CONSUMERS, OF_CONSUMERS, VARZ, connections_of,
+};
 
 /// The public keys by which the accounts name one another.
 pub(super) struct Names<'a> {
     pub(super) system: &'a str,
     pub(super) chat: &'a str,
+    pub(super) readers: &'a str,
     /// The key that signs consumers, and can make nothing else.
     pub(super) consumers: &'a str,
 }
@@ -18,14 +21,21 @@ pub(super) fn operator(signing_key: &str, system: &str) -> Value {
 }
 
 /// SYS: the servers themselves. It answers what Verbatim asks of every server.
-pub(super) fn system() -> Value {
-    let exports = json!([{ "name": "varz", "subject": VARZ, "type": "service", "response_type": "Stream" }]);
+pub(super) fn system(names: &Names<'_>) -> Value {
+    let export = |name: &str, subject: &str| json!({ "name": name, "subject": subject, "type": "service", "response_type": "Stream" });
+    let exports = [export("varz", VARZ), export("connections", &connections_of(names.readers))];
     json!({ "type": "account", "version": 2, "limits": limits(0), "exports": exports })
 }
 
 /// CHAT: the log, the nodes, and the person who operates it.
 pub(super) fn chat(names: &Names<'_>) -> Value {
-    let imports = json!([{ "name": "varz", "subject": VARZ, "account": names.system, "type": "service" }]);
+    let imports = json!([
+        { "name": "varz", "subject": VARZ, "account": names.system, "type": "service" },
+        {
+            "name": "connections", "subject": connections_of(names.readers), "local_subject": CONNECTIONS,
+            "account": names.system, "type": "service",
+        },
+    ]);
     let exports: Vec<Value> = FOR_CONSUMERS
         .iter()
         .map(|(subject, _, is_stream)| {

@@ -51,7 +51,12 @@ pub(crate) fn installation(at: i64) -> Vec<NewFile> {
     let (operator, signing) = (NKey::of_operator(), NKey::of_operator());
     let [system, chat, readers, consumers] = [(); 4].map(|()| NKey::of_account());
     let (system_name, chat_name, readers_name) = (system.public(), chat.public(), readers.public());
-    let names = Names { system: &system_name, chat: &chat_name, consumers: &consumers.public() };
+    let names = Names {
+        system: &system_name,
+        chat: &chat_name,
+        readers: &readers_name,
+        consumers: &consumers.public(),
+    };
     let account =
         |subject: &str, name: &str, nats| signed(&signing, Said { subject, name, at, expires: None, nats });
     let operator_token = signed(
@@ -74,7 +79,7 @@ pub(crate) fn installation(at: i64) -> Vec<NewFile> {
          \x20 # SYS\n  {system_name}: \"{}\"\n\
          \x20 # CHAT\n  {chat_name}: \"{}\"\n\
          \x20 # READERS\n  {readers_name}: \"{}\"\n}}\n",
-        account(&system_name, "SYS", accounts::system()),
+        account(&system_name, "SYS", accounts::system(&names)),
         account(&chat_name, "CHAT", accounts::chat(&names)),
         account(&readers_name, "READERS", accounts::readers(&names)),
     );

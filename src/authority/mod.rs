@@ -16,4 +16,4 @@ pub(crate) use installation::{
 };
 pub(crate) use key::NKey;
 pub(crate) use token::{Claims, signed_account};
-pub(crate) use user::Consumer;
+pub(crate) use user::{Consumer, with_password};

@@ -2,6 +2,14 @@
 
 /// The request by which nodes read the settings that are really in force on every server.
 pub(super) const VARZ: &str = "$SYS.REQ.SERVER.PING.VARZ";
+/// The request by which nodes and operators count the connections of consumers, in the account of the log. The system
+/// account has the key of the account READERS in its place.
+pub(super) const CONNECTIONS: &str = "$SYS.REQ.ACCOUNT.READERS.CONNZ";
+
+/// The same request in the system account.
+pub(super) fn connections_of(readers: &str) -> String {
+    format!("$SYS.REQ.ACCOUNT.{readers}.CONNZ")
+}
 
 /// What nodes may publish: they append and read. They never change a stream of the log or take anything away from it.
 pub(super) const OF_NODES: &[&str] = &[
@@ -19,6 +27,9 @@ pub(super) const OF_NODES: &[&str] = &[
     "$KV.verbatim_here.>",
     "$KV.verbatim_hooks.>",
     "$KV.verbatim_archive.>",
+    // Copies of parked events for consumers, and the notes that an event was parked. Neither is part of the log.
+    "replay.*",
+    "$JS.API.STREAM.MSG.DELETE.ADVISORIES",
     // Reading.
     "$JS.API.INFO",
     "$JS.API.STREAM.NAMES",
@@ -36,6 +47,7 @@ pub(super) const OF_NODES: &[&str] = &[
     "$JS.ACK.>",
     "$JS.FC.>",
     VARZ,
+    CONNECTIONS,
     // Replies to commands: to programs in READERS, and to people in this account.
     "_R_.>",
     "_INBOX.>",

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::authority::{
     NKey,
-    subjects::{ASKS_STREAMS, COMMANDS, OF_NODES},
+    subjects::{ASKS_STREAMS, COMMANDS, OF_CONSUMERS, OF_NODES},
     token::{Said, signed},
 };
 
@@ -45,6 +45,26 @@ pub(super) fn system(system: &NKey, at: i64) -> String {
     with_rights(system, "sys", at, None)
 }
 
+/// A consumer as a user with a password, for the account READERS of a configuration with `accounts {}`. The password comes
+/// from the environment.
+pub(crate) fn with_password(name: &str, commands: bool) -> String {
+    let granted = |subject: &&&str| match subject {
+        // Without tags there is nobody whom it may be granted.
+        _ if subject.contains("{{tag(streams)}}") => false,
+        _ => commands || !subject.contains("{{tag("),
+    };
+    let filled = |subject: &str| {
+        let subject = subject.replace("{{name()}}", name).replace("{{tag(bot)}}", "commands");
+        format!("      {:?}\n", subject.replace("{{tag(asks)}}", "verbatim"))
+    };
+    let publish: String = OF_CONSUMERS.iter().filter(granted).map(|subject| filled(subject)).collect();
+    let variable = name.to_uppercase().replace('-', "_");
+    format!(
+        "{{\n  user: {name:?}\n  password: $VERBATIM_NATS_{variable}_PASSWORD\n  permissions: {{\n    publish: [\n{publish}    ]\n    \
+         subscribe: [ \"_INBOX_{name}.>\" ]\n  }}\n}}\n"
+    )
+}
+
 /// A consumer of the log, as its JWT says it.
 #[derive(Debug, Clone)]
 pub(crate) struct Consumer<'a> {
@@ -74,5 +94,24 @@ impl Consumer<'_> {
         let user = NKey::of_user();
         let said = Said { subject: &user.public(), name: self.name, at, expires: self.expires, nats };
         (user.public(), creds(&signed(by, said), &user))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words of a configuration, without comments and layout.
+    fn tokens(text: &str) -> Vec<&str> {
+        let lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#'));
+        lines.flat_map(str::split_whitespace).collect()
+    }
+
+    #[test]
+    fn the_reader_of_the_passwords_is_an_ordinary_consumer() {
+        let conf = tokens(include_str!("../../deploy/passwords.conf")).join(" ");
+        let reader = tokens(&with_password("reader", true)).join(" ");
+        assert!(conf.contains(&reader), "{reader}\nis not in\n{conf}");
+        assert!(!with_password("reader", false).contains("commands"));
     }
 }

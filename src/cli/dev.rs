@@ -36,12 +36,16 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         .unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()))?;
     let servers = dev::Servers::start(&tools, &data_dir).await?;
     let operators = addresses(&servers, dev::NatsUser::Operator)?;
+    let system = addresses(&servers, dev::NatsUser::System)?.nats;
     let addresses = addresses(&servers, dev::NatsUser::Verbatim)?;
     let roles =
         [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks, NodeRole::Archiver];
     settings.default_master_key(servers.master_key()?);
     settings.default_archive(archive::ArchiveTarget::folder(&servers.archive()));
     settings.default_chat_page();
+    let (scoped, operator) = servers.nats.keys()?.unwrap_or_default();
+    settings.default_consumers_key(scoped);
+    let keys = app::ConsumerKeys::of_dev(&settings, &operator, system).map_err(Failed::App)?;
     let served = async {
         app::migrate(&addresses.database).await?;
         app::make_log(&operators, settings.layout(), 1).await?;
@@ -50,7 +54,11 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         let ready = |listening| println!("{}", welcome(listening, settings.has_chat_page(), &data_dir));
         let mode = Mode { weakness: Weakness::Warned, rebuild: Consent::Withheld };
         let process = process(stop, settings.drain_delay(Duration::ZERO));
-        Ok::<_, Failed>(app::serve(&settings, &addresses, &roles, mode, &process, ready).await?)
+        tokio::select! {
+            served = app::serve(&settings, &addresses, &roles, mode, &process, ready) => served?,
+            swept = app::sweep_always(&addresses.database, keys) => swept?,
+        }
+        Ok::<_, Failed>(())
     }
     .await;
     servers.stop().await;

@@ -2,14 +2,21 @@
 
 use std::{collections::HashSet, process::ExitCode};
 
+use serde_json::json;
+
 use crate::{
     app::{self, AppError},
-    cli::{addresses::addresses, serve::Serve},
+    cli::{addresses::addresses, consumer_told, serve::Serve},
+    clock::Clock,
+    consumers::{self, ConsumerError, Office},
     domain::Position,
     hooks,
     projector::kinship,
     views::{self, Progress},
 };
+
+/// The most consumers that are shown.
+const CONSUMERS: i64 = 1_000;
 
 pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<ExitCode, AppError> {
     let addresses = addresses(&servers)?;
@@ -41,6 +48,20 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
     {
         println!("webhooks {webhooks}  disabled by failures {failed}  parked events {parked}");
     }
+    let office = Office {
+        pool: pool.clone(),
+        log: log.clone(),
+        clock: Clock::system(),
+        servers: Vec::new(),
+        scoped: None,
+        revoker: None,
+    };
+    for consumer in consumers::list(&office, None, CONSUMERS).await.map_err(told)? {
+        println!("consumer {}", consumer_told::line(&json!(consumer)));
+    }
+    for name in consumers::gone_and_overdue(&office).await.map_err(told)? {
+        println!("consumer {name}  removed  OVERDUE: credentials were not revoked");
+    }
     let standing_still: HashSet<_> = parked.iter().filter_map(|parked| parked.conversation).collect();
     match parked.len() {
         0 => println!("parked nothing"),
@@ -67,6 +88,10 @@ pub(super) async fn status(Serve { servers, settings, .. }: Serve) -> Result<Exi
         code = ExitCode::FAILURE;
     }
     Ok(code)
+}
+
+fn told(error: ConsumerError) -> AppError {
+    AppError::Refused(error.to_string())
 }
 
 fn distance(last: Position, views: Position) -> String {

@@ -10,13 +10,36 @@ const CONSUMERS_KEY: &str = "VERBATIM_CONSUMERS_KEY_FILE";
 const OPERATOR_KEY: &str = "VERBATIM_NATS_OPERATOR_KEY_FILE";
 const SYSTEM: &str = "VERBATIM_NATS_SYS_CREDENTIALS_FILE";
 
-/// The files of `verbatim nats init` that `consumers` uses.
+/// The key that signs consumers. It can make nothing else, so a node may hold it.
 #[derive(Debug, Clone, Args)]
-pub struct ConsumerSettings {
-    /// The file consumers.key of `verbatim nats init`, which signs consumers.
+pub(super) struct ScopedKeySetting {
+    /// The file consumers.key of `verbatim nats init`, which signs consumers and nothing else. [default: none; consumers are
+    /// not kept over REST]
     #[arg(long, env = CONSUMERS_KEY, value_name = "FILE")]
     consumers_key_file: Option<PathBuf>,
 
+    #[arg(skip)]
+    consumers_key: Option<String>,
+}
+
+impl ScopedKeySetting {
+    /// Uses this text, unless a file is set.
+    pub(super) fn default_key(&mut self, key: String) {
+        self.consumers_key = Some(key);
+    }
+
+    /// The text of the key.
+    pub(super) fn read(&self) -> Result<Option<String>, BadSetting> {
+        match &self.consumers_key_file {
+            Some(file) => secret(file, CONSUMERS_KEY).map(Some),
+            None => Ok(self.consumers_key.clone()),
+        }
+    }
+}
+
+/// The files of `verbatim nats init` by which `consumers` revokes credentials. Nodes have no such setting.
+#[derive(Debug, Clone, Args)]
+pub struct ConsumerSettings {
     /// The file operator-signing.nk of `verbatim nats init`. With it and the next one, credentials are revoked.
     #[arg(long, env = OPERATOR_KEY, value_name = "FILE")]
     nats_operator_key_file: Option<PathBuf>,
@@ -27,11 +50,6 @@ pub struct ConsumerSettings {
 }
 
 impl ConsumerSettings {
-    /// The text of the key that signs consumers.
-    pub fn consumers_key(&self) -> Result<Option<String>, BadSetting> {
-        self.consumers_key_file.as_ref().map(|file| secret(file, CONSUMERS_KEY)).transpose()
-    }
-
     /// The texts of the operator's key and of the `.creds` of the system account, if both are set.
     pub fn revoker(&self) -> Result<Option<(String, String)>, BadSetting> {
         match (&self.nats_operator_key_file, &self.nats_sys_credentials_file) {

@@ -25,6 +25,7 @@ impl NodeRole {
             Self::Gateway => "gateway",
             Self::Projector => "projector",
             Self::Webhooks => "webhooks",
+            Self::Archiver => "archiver",
         }
     }
 }

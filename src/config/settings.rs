@@ -8,8 +8,8 @@ use crate::{
     archive::ArchiveTarget,
     clock::Clock,
     config::{
-        BadSetting, LayoutSettings, issuers::IssuerSettings, keys::KeySettings, limits::LimitSettings,
-        tls::TlsSettings, webhooks::WebhookSettings,
+        BadSetting, LayoutSettings, consumers::ScopedKeySetting, issuers::IssuerSettings, keys::KeySettings,
+        limits::LimitSettings, tls::TlsSettings, webhooks::WebhookSettings,
     },
     credentials::{self, Registration},
     gateway,
@@ -182,6 +182,9 @@ pub struct Settings {
 
     #[command(flatten)]
     webhooks: WebhookSettings,
+
+    #[command(flatten)]
+    consumers: ScopedKeySetting,
 }
 
 /// Whether the chat page is there.
@@ -314,6 +317,19 @@ impl Settings {
     /// Whether the chat page is there.
     pub(crate) fn has_chat_page(&self) -> bool {
         self.web == Some(ChatPage::On)
+    }
+
+    /// The text of the key that signs consumers; `None` if no file is set.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn consumers_key(&self) -> Result<Option<String>, BadSetting> {
+        self.consumers.read()
+    }
+
+    /// Uses this key that signs consumers, unless a file is set.
+    pub(crate) fn default_consumers_key(&mut self, key: String) {
+        self.consumers.default_key(key);
     }
 
     /// The signing keys; `None` if no file is set.

@@ -14,59 +14,93 @@ use crate::{
     log::{ConsumerDurable, Durables, FoundDurable, OpenError, StartAt},
 };
 
+/// A consumer to add.
+#[derive(Debug)]
+pub(crate) struct WantedConsumer<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) filter: &'a ConsumerFilter,
+    /// Where it begins.
+    pub(crate) from: StartAt,
+    pub(crate) gives_commands: bool,
+    /// How long its credentials live; `None` until they are revoked.
+    pub(crate) life: Option<Duration>,
+    /// Whether it logs in by a password of nats-server's configuration, and gets no credentials.
+    pub(crate) has_password: bool,
+}
+
 /// A consumer that is there now.
 #[derive(Debug)]
 pub(crate) struct Added {
     /// The streams that it reads.
     pub(crate) streams: Vec<String>,
-    /// Its credentials; `None` if it was there before.
+    /// Whether it was added just now.
+    pub(crate) is_new: bool,
+    /// Its credentials; `None` if it was there before, or has a password.
     pub(crate) creds: Option<String>,
 }
 
 /// Whether there is a consumer of this name.
-pub(crate) async fn is_there(office: &Office<'_>, name: &str) -> Result<bool, ConsumerError> {
-    Ok(consumers::find(office.pool, name).await?.is_some())
+pub(crate) async fn is_there(office: &Office, name: &str) -> Result<bool, ConsumerError> {
+    Ok(consumers::find(&office.pool, name).await?.is_some())
+}
+
+/// Refuses a consumer if one of its name reads something else.
+pub(crate) async fn is_the_same(
+    office: &Office,
+    name: &str,
+    filter: &ConsumerFilter,
+) -> Result<(), ConsumerError> {
+    let Some(known) = consumers::find(&office.pool, name).await? else { return Ok(()) };
+    match ConsumerFilter::of(&known)?.differences(filter) {
+        None => Ok(()),
+        Some(told) => Err(ConsumerError::Refused(format!(
+            "the consumer `{name}` reads something else: {told}. Take another name, or remove it first"
+        ))),
+    }
 }
 
 /// Adds a consumer. The same one again is no change, and completes what an earlier try has left.
-pub(crate) async fn add(
-    office: &Office<'_>,
-    name: &str,
-    filter: &ConsumerFilter,
-    from: StartAt,
-    gives_commands: bool,
-    life: Option<Duration>,
-) -> Result<Added, ConsumerError> {
-    let scoped = office.scoped()?;
-    let known = consumers::find(office.pool, name).await?;
-    if let Some(known) = &known {
-        let its = ConsumerFilter::of(known).map_err(ConsumerError::Refused)?;
-        if let Some(told) = its.differences(filter) {
-            return Err(ConsumerError::Refused(format!(
-                "the consumer `{name}` reads something else: {told}. Take another name, or remove it first"
-            )));
-        }
+pub(crate) async fn add(office: &Office, wanted: WantedConsumer<'_>, by: By) -> Result<Added, ConsumerError> {
+    let WantedConsumer { name, filter, from, gives_commands, life, has_password } = wanted;
+    if !has_password {
+        office.scoped()?;
+    }
+    is_the_same(office, name, filter).await?;
+    let is_known = is_there(office, name).await?;
+    // Whoever holds the credentials of an earlier consumer of the name would read as the new one.
+    if !is_known && consumers::is_to_be_revoked(&office.pool, name).await? {
+        return Err(ConsumerError::Refused(format!(
+            "the credentials of an earlier consumer `{name}` still work: revoke them by `verbatim consumers sweep`, then \
+             add it again"
+        )));
     }
     let mark = filter.mark();
-    let of = Durables { name, filter: &mark, from };
+    let of = Durables { name, filter: &mark, from, is_exclusive: filter.is_exclusive };
     let durables = durables(office, name, filter);
     office.log.make_parked().await?;
     make(office, &of, &durables).await?;
     let streams =
         durables.into_iter().map(|durable| durable.stream).filter(|stream| stream != "REPLAY").collect();
-    if known.is_some() {
-        return Ok(Added { streams, creds: None });
+    if is_known {
+        return Ok(Added { streams, is_new: false, creds: None });
     }
     let now = office.clock.now();
-    let expires_at = life.map(|life| now.plus(life));
-    let user = authority::Consumer {
-        name,
-        account: &scoped.account,
-        reads_all: filter.conversations.is_empty(),
-        commands: gives_commands,
-        expires: expires_at.map(Time::unix_seconds),
+    let expires_at = life.map(|life| now.plus(life)).filter(|_| !has_password);
+    let signed = match has_password {
+        true => None,
+        false => {
+            let scoped = office.scoped()?;
+            let user = authority::Consumer {
+                name,
+                account: &scoped.account,
+                reads_all: filter.reads() && filter.conversations.is_empty(),
+                commands: gives_commands,
+                expires: expires_at.map(Time::unix_seconds),
+            };
+            Some(user.signed(&scoped.key, now.unix_seconds()))
+        }
     };
-    let (user_key, creds) = user.signed(&scoped.key, now.unix_seconds());
+    let (user_key, creds) = signed.unzip();
     let new = StoredConsumer {
         name: name.to_owned(),
         id: office.clock.id(|id| id),
@@ -75,20 +109,24 @@ pub(crate) async fn add(
         types: filter.types.clone(),
         reads_audit: filter.reads_audit,
         gives_commands,
+        is_exclusive: filter.is_exclusive,
         user_key,
         created_at: now.datetime(),
         expires_at: expires_at.map(Time::datetime),
     };
-    if !consumers::add(office.pool, &new, Stamp::now(office.clock, By::default())).await? {
+    if !consumers::add(&office.pool, &new, Stamp::now(&office.clock, by)).await? {
         return Err(ConsumerError::Refused(format!(
             "another command has added the consumer `{name}` just now, and has its credentials"
         )));
     }
-    Ok(Added { streams, creds: Some(creds) })
+    Ok(Added { streams, is_new: true, creds })
 }
 
 /// The durables of a consumer, that for copies of parked events among them.
-pub(super) fn durables(office: &Office<'_>, name: &str, filter: &ConsumerFilter) -> Vec<ConsumerDurable> {
+pub(super) fn durables(office: &Office, name: &str, filter: &ConsumerFilter) -> Vec<ConsumerDurable> {
+    if !filter.reads() {
+        return Vec::new();
+    }
     let mut durables = office.log.durables_of(&filter.lanes, &filter.conversations);
     if filter.reads_audit {
         durables.push(office.log.durable_of_audit());
@@ -99,7 +137,7 @@ pub(super) fn durables(office: &Office<'_>, name: &str, filter: &ConsumerFilter)
 
 /// Makes the durables that are missing. Nothing is made while one of another consumer is in the way.
 pub(super) async fn make(
-    office: &Office<'_>,
+    office: &Office,
     of: &Durables<'_>,
     durables: &[ConsumerDurable],
 ) -> Result<(), ConsumerError> {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use sqlx::PgPool;
+
 use crate::{
     accounts::{By, Stamp, consumers},
     authority::{self, Claims, signed_account},
-    consumers::{ConsumerError, Office},
+    consumers::{ConsumerError, Office, Revoker, ScopedKey, office::REVOKER},
     domain::Time,
     log::{OpenError, SystemAccount},
 };
@@ -20,12 +22,19 @@ pub(crate) struct NewCredentials {
 
 /// Gives a consumer new credentials. The old ones are to be revoked after the overlap.
 pub(crate) async fn rotate(
-    office: &Office<'_>,
+    office: &Office,
     name: &str,
     overlap: Duration,
+    by: By,
 ) -> Result<NewCredentials, ConsumerError> {
     let scoped = office.scoped()?;
     let old = office.named(name).await?;
+    if old.user_key.is_none() {
+        return Err(ConsumerError::Refused(format!(
+            "the consumer `{name}` has no credentials of Verbatim: change its password in the configuration of \
+             nats-server, and reload that"
+        )));
+    }
     let now = office.clock.now();
     // The new ones live as long as the old ones were meant to.
     let life = old.expires_at.map(|end| Time::of(end).since(Time::of(old.created_at)));
@@ -33,14 +42,14 @@ pub(crate) async fn rotate(
     let user = authority::Consumer {
         name,
         account: &scoped.account,
-        reads_all: old.conversations.is_empty(),
+        reads_all: !old.lanes.is_empty() && old.conversations.is_empty(),
         commands: old.gives_commands,
         expires: expires_at.map(Time::unix_seconds),
     };
     let (key, creds) = user.signed(&scoped.key, now.unix_seconds());
     let due = now.plus(overlap);
-    let stamp = Stamp::now(office.clock, By::default());
-    if !consumers::rotate(office.pool, &old, (&key, expires_at), due, stamp).await? {
+    let stamp = Stamp::now(&office.clock, by);
+    if !consumers::rotate(&office.pool, &old, (&key, expires_at), due, stamp).await? {
         return Err(ConsumerError::Refused(format!(
             "another command has changed the consumer `{name}` just now"
         )));
@@ -48,38 +57,66 @@ pub(crate) async fn rotate(
     Ok(NewCredentials { creds, old_expires_at: due })
 }
 
-/// Removes a consumer: its credentials first, so that it cannot ask for durables that go.
-pub(crate) async fn remove(office: &Office<'_>, name: &str) -> Result<(), ConsumerError> {
-    if office.revoker.is_none() {
-        return Err(ConsumerError::NotConfigured(
-            "VERBATIM_NATS_OPERATOR_KEY_FILE or VERBATIM_NATS_SYS_CREDENTIALS_FILE",
-        ));
+/// Removes a consumer: its credentials first, so that it cannot ask for durables that go. Returns whether it gave commands.
+///
+/// `at_once` refuses without the keys that revoke. Otherwise the credentials are due for the next sweep, and until then they
+/// are good for no event, because the durables are gone.
+pub(crate) async fn remove(
+    office: &Office,
+    name: &str,
+    at_once: bool,
+    by: By,
+) -> Result<bool, ConsumerError> {
+    let old = consumers::find(&office.pool, name).await?;
+    let has_credentials = old.as_ref().is_some_and(|old| old.user_key.is_some());
+    if at_once && has_credentials && office.revoker.is_none() {
+        return Err(ConsumerError::NotConfigured(REVOKER));
     }
-    let old = consumers::find(office.pool, name).await?;
     let streams = office.log.streams_read_by(name).await?;
-    if let Some(old) = &old {
-        consumers::remove(office.pool, old, Stamp::now(office.clock, By::default())).await?;
-    } else if streams.is_empty() {
-        return Err(ConsumerError::NotFound(name.to_owned()));
-    }
+    let gave_commands = match &old {
+        Some(old) => {
+            consumers::remove(&office.pool, old, Stamp::now(&office.clock, by)).await?;
+            old.gives_commands
+        }
+        None if streams.is_empty() => return Err(ConsumerError::NotFound(name.to_owned())),
+        None => false,
+    };
     sweep(office).await?;
     for stream in streams {
         office.log.remove_durable(name, &stream).await?;
     }
-    Ok(())
+    Ok(gave_commands)
+}
+
+/// Refuses if there are credentials to be revoked.
+pub(crate) async fn nothing_is_overdue(office: &Office) -> Result<(), ConsumerError> {
+    match consumers::overdue(&office.pool, office.clock.now()).await?.len() {
+        0 => Ok(()),
+        overdue => Err(ConsumerError::NeedsOperator(overdue)),
+    }
 }
 
 /// Revokes the credentials whose time has come; the number of them, or `None` without the keys that it needs.
-pub(crate) async fn sweep(office: &Office<'_>) -> Result<Option<usize>, ConsumerError> {
-    let (Some(revoker), Ok(scoped)) = (&office.revoker, office.scoped()) else { return Ok(None) };
-    let now = office.clock.now();
-    let overdue = consumers::overdue(office.pool, now).await?;
-    if overdue.is_empty() {
-        return Ok(Some(0));
+pub(crate) async fn sweep(office: &Office) -> Result<Option<usize>, ConsumerError> {
+    let (Some(revoker), Some(scoped)) = (&office.revoker, &office.scoped) else { return Ok(None) };
+    revoke_overdue(&office.pool, office.clock.now(), scoped, revoker).await.map(Some)
+}
+
+/// Revokes the credentials whose time has come; the number of them.
+pub(crate) async fn revoke_overdue(
+    pool: &PgPool,
+    now: Time,
+    scoped: &ScopedKey,
+    revoker: &Revoker,
+) -> Result<usize, ConsumerError> {
+    if consumers::overdue(pool, now).await?.is_empty() {
+        return Ok(0);
     }
-    // Two commands at once would each tell the servers an account without the other's revocations.
-    let mut turn = office.pool.acquire().await?;
+    // Two commands at once would each tell the servers an account without the other's revocations. The turn ends with this
+    // connection, however the revocation ends.
+    let mut turn = pool.acquire().await?.detach();
     consumers::take_turn(&mut turn).await?;
+    let overdue = consumers::overdue(pool, now).await?;
     let system = SystemAccount::connect(&revoker.system).await?;
     let account = system.account(&scoped.account).await?;
     let mut claims = Claims::of_account(&account)
@@ -89,7 +126,7 @@ pub(crate) async fn sweep(office: &Office<'_>) -> Result<Option<usize>, Consumer
     }
     system.tell(signed_account(&revoker.operator, claims, now.unix_seconds())).await?;
     let keys: Vec<String> = overdue.into_iter().map(|credentials| credentials.user_key).collect();
-    consumers::revoked(office.pool, &keys).await?;
-    consumers::end_turn(&mut turn).await?;
-    Ok(Some(keys.len()))
+    consumers::revoked(pool, &keys).await?;
+    sqlx::Connection::close(turn).await?;
+    Ok(keys.len())
 }

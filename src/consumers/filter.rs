@@ -12,7 +12,19 @@ use crate::{
 /// The most subjects of one durable.
 const SUBJECTS: usize = 100;
 
-/// What a consumer reads: lanes of all conversations or of some, and perhaps audit events.
+/// What nobody can read: a field of a filter, and the reason.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct BadFilter {
+    /// The field.
+    pub(crate) field: &'static str,
+    /// A word for programs.
+    pub(crate) code: &'static str,
+    detail: String,
+}
+
+/// What a consumer reads: lanes of all conversations or of some, and perhaps audit events; and whether one process of it
+/// reads at a time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConsumerFilter {
     pub(super) lanes: Vec<Lane>,
@@ -21,6 +33,8 @@ pub(crate) struct ConsumerFilter {
     pub(super) reads_audit: bool,
     /// The types that its program passes on; none for all. The server does not know types.
     pub(super) types: Vec<String>,
+    /// Whether one process reads, and the others stand by.
+    pub(super) is_exclusive: bool,
 }
 
 impl ConsumerFilter {
@@ -30,11 +44,14 @@ impl ConsumerFilter {
         conversations: &[String],
         types: &[String],
         reads_audit: bool,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, BadFilter> {
+        let bad = |field, code, detail| BadFilter { field, code, detail };
         let lane = |word: &String| {
             let known = Lane::DURABLE.into_iter().find(|lane| lane.word() == word);
             known.ok_or_else(|| {
-                format!("`{word}` is no lane: the lanes are roster, timeline, receipts and control")
+                let detail =
+                    format!("`{word}` is no lane: the lanes are roster, timeline, receipts and control");
+                bad("lanes", "unknown_lane", detail)
             })
         };
         let mut lanes: Vec<Lane> = lanes.iter().map(lane).collect::<Result<_, _>>()?;
@@ -44,31 +61,58 @@ impl ConsumerFilter {
         lanes.sort_unstable();
         lanes.dedup();
         let conversation = |id: &String| {
-            id.parse::<ConversationId>().map_err(|_| format!("`{id}` is no id of a conversation"))
+            let no_id = |_| bad("conversations", "invalid", format!("`{id}` is no id of a conversation"));
+            id.parse::<ConversationId>().map_err(no_id)
         };
         let mut conversations: Vec<_> = conversations.iter().map(conversation).collect::<Result<_, _>>()?;
         conversations.sort_unstable_by_key(ToString::to_string);
         conversations.dedup();
         if conversations.len() * lanes.len() > SUBJECTS {
-            return Err(format!(
-                "{} conversations in {} lanes are too many: they may be {SUBJECTS} together. Leave --conversations out, \
+            let detail = format!(
+                "{} conversations in {} lanes are too many: their product may be {SUBJECTS}. Leave the conversations out, \
                  and pass over the others in the program",
                 conversations.len(),
                 lanes.len()
-            ));
+            );
+            return Err(bad("conversations", "too_many", detail));
         }
         let is_type = |kind: &&String| {
             !kind.is_empty()
                 && kind.len() <= 64
                 && kind.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b))
         };
-        if let Some(bad) = types.iter().find(|kind| !is_type(kind)) {
-            return Err(format!("`{bad}` is no type of events: they are written as in `message.sent`"));
+        if let Some(word) = types.iter().find(|kind| !is_type(kind)) {
+            let detail = format!("`{word}` is no type of events: they are written as in `message.sent`");
+            return Err(bad("types", "unknown_type", detail));
+        }
+        if types.len() > SUBJECTS {
+            return Err(bad("types", "too_many", format!("at most {SUBJECTS} types are possible")));
         }
         let mut types = types.to_vec();
         types.sort_unstable();
         types.dedup();
-        Ok(Self { lanes, conversations, reads_audit, types })
+        Ok(Self { lanes, conversations, reads_audit, types, is_exclusive: false })
+    }
+
+    /// The filter of a consumer that reads nothing and gives commands.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            lanes: Vec::new(),
+            conversations: Vec::new(),
+            reads_audit: false,
+            types: Vec::new(),
+            is_exclusive: false,
+        }
+    }
+
+    /// Whether there is anything to read.
+    pub(super) fn reads(&self) -> bool {
+        !self.lanes.is_empty()
+    }
+
+    /// The same filter, of which one process reads at a time.
+    pub(crate) fn exclusive(self, is_exclusive: bool) -> Self {
+        Self { is_exclusive, ..self }
     }
 
     /// The words of the lanes.
@@ -79,8 +123,11 @@ impl ConsumerFilter {
     /// A hash of what the server gives by this filter.
     pub(super) fn mark(&self) -> String {
         let conversations: Vec<_> = self.conversations.iter().map(ToString::to_string).collect();
-        let text =
+        let mut text =
             format!("{}|{}|{}", self.lane_words().join(","), conversations.join(","), self.reads_audit);
+        if self.is_exclusive {
+            text.push_str("|exclusive");
+        }
         digest(&SHA256, text.as_bytes()).as_ref().iter().fold(String::new(), |mut hex, byte| {
             // Writing to a string does not fail.
             _ = write!(hex, "{byte:02x}");
@@ -89,20 +136,26 @@ impl ConsumerFilter {
     }
 
     /// The filter of a consumer that is there.
-    pub(super) fn of(stored: &StoredConsumer) -> Result<Self, String> {
+    pub(super) fn of(stored: &StoredConsumer) -> Result<Self, BadFilter> {
+        if stored.lanes.is_empty() {
+            return Ok(Self::nothing());
+        }
         let conversations: Vec<_> = stored.conversations.iter().map(ToString::to_string).collect();
-        Self::read(&stored.lanes, &conversations, &stored.types, stored.reads_audit)
+        let filter = Self::read(&stored.lanes, &conversations, &stored.types, stored.reads_audit)?;
+        Ok(filter.exclusive(stored.is_exclusive))
     }
 
     /// The differences from another filter, for people; `None` if there are none.
     pub(super) fn differences(&self, other: &Self) -> Option<String> {
         let list = |all: Vec<String>| if all.is_empty() { "all".into() } else { all.join(",") };
         let ids = |filter: &Self| list(filter.conversations.iter().map(ToString::to_string).collect());
+        let lanes = |filter: &Self| if filter.reads() { list(filter.lane_words()) } else { "none".into() };
         let parts = [
-            ("lanes", list(self.lane_words()), list(other.lane_words())),
+            ("lanes", lanes(self), lanes(other)),
             ("conversations", ids(self), ids(other)),
             ("types", list(self.types.clone()), list(other.types.clone())),
             ("audit", self.reads_audit.to_string(), other.reads_audit.to_string()),
+            ("exclusive", self.is_exclusive.to_string(), other.is_exclusive.to_string()),
         ];
         let differ = parts.into_iter().filter(|(_, is, wanted)| is != wanted);
         let told: Vec<_> =
@@ -125,6 +178,9 @@ mod tests {
         assert_eq!(two.lane_words(), ["roster", "timeline"]);
         assert_ne!(all.mark(), two.mark());
         assert_eq!(all.differences(&all), None);
+        let exclusive = all.clone().exclusive(true);
+        assert_ne!(all.mark(), exclusive.mark());
+        assert_eq!(all.differences(&exclusive).as_deref(), Some("exclusive is false and not true"));
         let told = two.differences(&all).unwrap_or_default();
         assert_eq!(told, "lanes is roster,timeline and not roster,timeline,receipts,control");
         let many: Vec<_> = (0..26).map(|n| format!("01930f3c-5a7b-7c3d-8e4f-0123456789{n:02x}")).collect();

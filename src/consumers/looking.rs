@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     accounts::consumers::{self, StoredConsumer},
-    consumers::{ConsumerError, ConsumerFilter, Office, adding::durables},
-    domain::Time,
+    consumers::{
+        ConsumerError, ConsumerFilter, Office,
+        adding::{durables, is_there},
+    },
+    domain::{ConversationId, Time},
     log::{DeadLetter, DurableState},
 };
 
@@ -17,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const LATELY: Duration = Duration::from_secs(30);
 
 /// What a consumer does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ConsumerActivity {
     /// It asks for events, or was given some lately.
@@ -35,16 +38,22 @@ pub(crate) enum ConsumerActivity {
 pub(crate) struct ListedConsumer {
     pub(crate) name: String,
     pub(crate) lanes: Vec<String>,
-    pub(crate) conversations: Vec<String>,
+    pub(crate) conversations: Vec<ConversationId>,
     pub(crate) types: Vec<String>,
     pub(crate) reads_audit: bool,
+    /// Whether one process of it reads at a time.
+    pub(crate) exclusive: bool,
+    /// Whether it gives commands.
+    pub(crate) gives_commands: bool,
     /// Events that it has not acknowledged.
     pub(crate) lag_events: u64,
     /// The age of the oldest of them; 0 if there is none.
     pub(crate) lag_seconds: u64,
-    pub(crate) parked: usize,
+    pub(crate) parked: u64,
     pub(crate) redelivered: u64,
     pub(crate) last_active: Option<Time>,
+    /// Its connections to nats-server; `None` if no server tells.
+    pub(crate) connections: Option<u64>,
     pub(crate) state: ConsumerActivity,
     pub(crate) created_at: Time,
     pub(crate) expires_at: Option<Time>,
@@ -52,60 +61,102 @@ pub(crate) struct ListedConsumer {
     pub(crate) overdue: bool,
 }
 
-/// All consumers.
-pub(crate) async fn list(office: &Office<'_>) -> Result<Vec<ListedConsumer>, ConsumerError> {
-    let overdue = consumers::overdue(office.pool, office.clock.now()).await?;
-    let mut listed = Vec::new();
-    for consumer in consumers::all(office.pool).await? {
-        let is_overdue = overdue.iter().any(|credentials| credentials.name == consumer.name);
-        listed.push(look(office, consumer, is_overdue).await?);
+/// Consumers, by name: at most so many, behind a name.
+pub(crate) async fn list(
+    office: &Office,
+    behind: Option<&str>,
+    limit: i64,
+) -> Result<Vec<ListedConsumer>, ConsumerError> {
+    let stored = consumers::all(&office.pool, behind, limit).await?;
+    look_at_all(office, stored).await
+}
+
+/// One consumer.
+pub(crate) async fn find(office: &Office, name: &str) -> Result<ListedConsumer, ConsumerError> {
+    let stored = office.named(name).await?;
+    look_at_all(office, vec![stored]).await?.pop().ok_or_else(|| ConsumerError::NotFound(name.to_owned()))
+}
+
+/// The names of consumers that are gone and whose credentials should have been revoked by now.
+pub(crate) async fn gone_and_overdue(office: &Office) -> Result<Vec<String>, ConsumerError> {
+    let mut names = Vec::new();
+    for credentials in consumers::overdue(&office.pool, office.clock.now()).await? {
+        if !names.contains(&credentials.name) && !is_there(office, &credentials.name).await? {
+            names.push(credentials.name);
+        }
     }
-    Ok(listed)
+    Ok(names)
 }
 
 /// The events that a consumer was given in vain.
-pub(crate) async fn parked(office: &Office<'_>, name: &str) -> Result<Vec<DeadLetter>, ConsumerError> {
+pub(crate) async fn parked(office: &Office, name: &str) -> Result<Vec<DeadLetter>, ConsumerError> {
     office.named(name).await?;
     Ok(office.log.parked(name).await?)
 }
 
-async fn look(
-    office: &Office<'_>,
-    consumer: StoredConsumer,
-    overdue: bool,
-) -> Result<ListedConsumer, ConsumerError> {
-    let states = states(office, &consumer).await?;
-    let now = office.clock.now();
-    let oldest = states.iter().filter_map(|state| state.waits_since).min();
-    Ok(ListedConsumer {
-        lag_events: states.iter().map(|state| state.lag).sum(),
-        lag_seconds: oldest.map_or(0, |since| now.since(since).as_secs()),
-        parked: office.log.parked(&consumer.name).await?.len(),
-        redelivered: states.iter().map(|state| state.redelivered).sum(),
-        last_active: states.iter().filter_map(|state| state.last_active).max(),
-        state: activity(&states, now),
-        conversations: consumer.conversations.iter().map(ToString::to_string).collect(),
-        created_at: Time::of(consumer.created_at),
-        expires_at: consumer.expires_at.map(Time::of),
-        name: consumer.name,
-        lanes: consumer.lanes,
-        types: consumer.types,
-        reads_audit: consumer.reads_audit,
-        overdue,
-    })
+async fn look_at_all(
+    office: &Office,
+    stored: Vec<StoredConsumer>,
+) -> Result<Vec<ListedConsumer>, ConsumerError> {
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let overdue = consumers::overdue(&office.pool, office.clock.now()).await?;
+    let connections = office.log.connections_of_consumers().await;
+    let mut listed = Vec::new();
+    for consumer in stored {
+        let overdue = overdue.iter().any(|credentials| credentials.name == consumer.name);
+        let parked = office.log.parked(&consumer.name).await?;
+        let ConsumerFigures { lag_events, lag_seconds, states } = figures(office, &consumer, &parked).await?;
+        listed.push(ListedConsumer {
+            lag_events,
+            lag_seconds,
+            parked: parked.len() as u64,
+            redelivered: states.iter().map(|state| state.redelivered).sum(),
+            last_active: states.iter().filter_map(|state| state.last_active).max(),
+            connections: connections.as_ref().map(|all| all.get(&consumer.name).copied().unwrap_or(0)),
+            state: activity(&states, office.clock.now()),
+            conversations: consumer.conversations.into_iter().map(ConversationId::known).collect(),
+            created_at: Time::of(consumer.created_at),
+            expires_at: consumer.expires_at.map(Time::of),
+            name: consumer.name,
+            lanes: consumer.lanes,
+            types: consumer.types,
+            reads_audit: consumer.reads_audit,
+            exclusive: consumer.is_exclusive,
+            gives_commands: consumer.gives_commands,
+            overdue,
+        });
+    }
+    Ok(listed)
 }
 
-/// How far the durables of a consumer have come.
-pub(super) async fn states(
-    office: &Office<'_>,
+/// How far a consumer has come.
+pub(super) struct ConsumerFigures {
+    pub(super) lag_events: u64,
+    pub(super) lag_seconds: u64,
+    pub(super) states: Vec<DurableState>,
+}
+
+/// How far a consumer has come, in all streams together.
+pub(super) async fn figures(
+    office: &Office,
     consumer: &StoredConsumer,
-) -> Result<Vec<DurableState>, ConsumerError> {
-    let filter = ConsumerFilter::of(consumer).map_err(ConsumerError::Refused)?;
+    parked: &[DeadLetter],
+) -> Result<ConsumerFigures, ConsumerError> {
+    let filter = ConsumerFilter::of(consumer)?;
     let mut states = Vec::new();
     for durable in durables(office, &consumer.name, &filter) {
-        states.extend(office.log.durable_state(&consumer.name, &durable.stream).await?);
+        let here = parked.iter().filter(|letter| letter.stream == durable.stream);
+        let parked = here.map(|letter| letter.position).collect();
+        states.extend(office.log.durable_state(&consumer.name, &durable.stream, &parked).await?);
     }
-    Ok(states)
+    let oldest = states.iter().filter_map(|state| state.waits_since).min();
+    Ok(ConsumerFigures {
+        lag_events: states.iter().map(|state| state.lag).sum(),
+        lag_seconds: oldest.map_or(0, |since| office.clock.now().since(since).as_secs()),
+        states,
+    })
 }
 
 pub(super) fn activity(states: &[DurableState], now: Time) -> ConsumerActivity {
@@ -121,5 +172,37 @@ pub(super) fn activity(states: &[DurableState], now: Time) -> ConsumerActivity {
         Some(last) if is_asking || now.since(last) < LATELY => ConsumerActivity::Live,
         None => ConsumerActivity::Live,
         Some(_) => ConsumerActivity::Idle,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_is_stuck_if_it_has_acknowledged_nothing_for_a_minute() {
+        let noon = time::macros::datetime!(2026-11-28 12:00 UTC);
+        let now = Time::of(noon);
+        let ago = |seconds| Time::of(noon - Duration::from_secs(seconds));
+        let state = |waits_since, acknowledged, waiting| DurableState {
+            lag: u64::from(waits_since != 0),
+            waits_since: (waits_since != 0).then(|| ago(waits_since)),
+            redelivered: 0,
+            last_active: acknowledged,
+            acknowledged,
+            waiting,
+            made: ago(3_600),
+        };
+        let of = |states: &[DurableState]| activity(states, now);
+        assert_eq!(of(&[state(0, None, 0)]), ConsumerActivity::NeverConnected);
+        assert_eq!(of(&[state(500, None, 0)]), ConsumerActivity::NeverConnected);
+        // Events wait for longer than a minute, and nothing was acknowledged meanwhile.
+        assert_eq!(of(&[state(61, Some(ago(61)), 1)]), ConsumerActivity::Stuck);
+        assert_eq!(of(&[state(0, Some(ago(5)), 1), state(61, None, 0)]), ConsumerActivity::Stuck);
+        // Behind, and at work.
+        assert_eq!(of(&[state(3_000, Some(ago(59)), 1)]), ConsumerActivity::Live);
+        assert_eq!(of(&[state(59, Some(ago(600)), 1)]), ConsumerActivity::Live);
+        assert_eq!(of(&[state(0, Some(ago(31)), 0)]), ConsumerActivity::Idle);
+        assert_eq!(of(&[state(0, Some(ago(29)), 0)]), ConsumerActivity::Live);
     }
 }

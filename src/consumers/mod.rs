@@ -11,11 +11,14 @@ mod looking;
 mod office;
 mod replaying;
 mod snippet;
+mod watching;
 
-pub(crate) use adding::{add, is_there};
-pub(crate) use ending::{remove, rotate, sweep};
+pub(crate) use crate::authority::with_password as user_with_password;
+pub(crate) use adding::{Added, WantedConsumer, add, is_the_same, is_there};
+pub(crate) use ending::{nothing_is_overdue, remove, revoke_overdue, rotate, sweep};
 pub(crate) use filter::ConsumerFilter;
-pub(crate) use looking::{list, parked};
+pub(crate) use looking::{ConsumerActivity, ListedConsumer, find, gone_and_overdue, list, parked};
 pub(crate) use office::{ConsumerError, Office, Revoker, ScopedKey};
 pub(crate) use replaying::{read_anew, replay_parked};
 pub(crate) use snippet::{Language, Snippet};
+pub(crate) use watching::watch;

@@ -1,13 +1,21 @@
 //! The place from which consumers are kept: what it holds, and why it refuses.
 
+use std::sync::Arc;
+
 use sqlx::PgPool;
 
 use crate::{
     accounts::consumers::{self, StoredConsumer},
     authority::NKey,
     clock::Clock,
+    consumers::filter::BadFilter,
     log::{Log, NatsServers, OpenError},
 };
+
+/// The setting without which no consumer is added.
+pub(super) const KEY: &str = "VERBATIM_CONSUMERS_KEY_FILE";
+/// The settings without which nothing is revoked.
+pub(super) const REVOKER: &str = "VERBATIM_NATS_OPERATOR_KEY_FILE or VERBATIM_NATS_SYS_CREDENTIALS_FILE";
 
 /// The key that signs consumers, with the account to which it belongs: the file `consumers.key`.
 #[derive(Debug)]
@@ -22,6 +30,10 @@ impl ScopedKey {
         let mut lines = text.lines().map(str::trim);
         let key = NKey::account(lines.next().unwrap_or_default()).map_err(|bad| bad.to_string())?;
         match lines.next() {
+            // The key of the account itself signs users with any rights, and is nothing for a node.
+            Some(account) if account == key.public() => {
+                Err("it is the key of an account itself: use the file consumers.key, whose key signs consumers only".into())
+            }
             Some(account) if account.len() == 56 && account.starts_with('A') => {
                 Ok(Self { key, account: account.to_owned() })
             }
@@ -39,13 +51,18 @@ pub(crate) struct Revoker {
     pub(crate) system: NatsServers,
 }
 
-/// What an operator has at hand.
-pub(crate) struct Office<'a> {
-    pub(crate) pool: &'a PgPool,
-    pub(crate) log: &'a Log,
-    pub(crate) clock: &'a Clock,
-    pub(crate) scoped: Option<ScopedKey>,
-    pub(crate) revoker: Option<Revoker>,
+/// What is at hand to keep consumers. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Office {
+    pub(crate) pool: PgPool,
+    pub(crate) log: Log,
+    pub(crate) clock: Clock,
+    /// The URLs of the servers, for programs.
+    pub(crate) servers: Vec<String>,
+    /// The key that signs consumers. A node may hold it.
+    pub(crate) scoped: Option<Arc<ScopedKey>>,
+    /// An operator's; a node holds none.
+    pub(crate) revoker: Option<Arc<Revoker>>,
 }
 
 /// Why something was not done.
@@ -54,9 +71,18 @@ pub(crate) enum ConsumerError {
     /// A file is not set, without which it cannot be done.
     #[error("{0} is not set, and this needs it: `verbatim nats init` makes the file")]
     NotConfigured(&'static str),
+    /// Credentials are to be revoked, which needs a key that no node holds.
+    #[error(
+        "{0} credentials are to be revoked, which needs the operator's signing key, and no node holds it: run `verbatim \
+         consumers sweep` with VERBATIM_NATS_OPERATOR_KEY_FILE and VERBATIM_NATS_SYS_CREDENTIALS_FILE"
+    )]
+    NeedsOperator(usize),
     /// There is no consumer of this name.
     #[error("there is no consumer `{0}`: `verbatim consumers list` shows them")]
     NotFound(String),
+    /// There is no such filter.
+    #[error(transparent)]
+    Filter(#[from] BadFilter),
     /// It would contradict what is there.
     #[error("{0}")]
     Refused(String),
@@ -68,13 +94,30 @@ pub(crate) enum ConsumerError {
     Log(#[from] OpenError),
 }
 
-impl Office<'_> {
-    pub(super) fn scoped(&self) -> Result<&ScopedKey, ConsumerError> {
-        self.scoped.as_ref().ok_or(ConsumerError::NotConfigured("VERBATIM_CONSUMERS_KEY_FILE"))
+impl Office {
+    /// Refuses if the key is missing that signs consumers.
+    pub(crate) fn scoped(&self) -> Result<&ScopedKey, ConsumerError> {
+        self.scoped.as_deref().ok_or(ConsumerError::NotConfigured(KEY))
     }
 
     pub(super) async fn named(&self, name: &str) -> Result<StoredConsumer, ConsumerError> {
-        let found = consumers::find(self.pool, name).await?;
+        let found = consumers::find(&self.pool, name).await?;
         found.ok_or_else(|| ConsumerError::NotFound(name.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::authority::installation;
+
+    #[test]
+    fn only_the_key_of_consumers_is_one() {
+        for file in installation(1_000) {
+            assert_eq!(ScopedKey::read(&file.text).is_ok(), file.name == "consumers.key", "{}", file.name);
+        }
+        let readers = installation(1_000).into_iter().find(|file| file.name == "readers.nk").expect("a key");
+        let public = NKey::account(&readers.text).expect("a key").public();
+        assert!(ScopedKey::read(&format!("{}{public}\n", readers.text)).is_err(), "the account's own key");
     }
 }

@@ -5,16 +5,17 @@ use crate::{
     consumers::{
         ConsumerError, ConsumerFilter, Office,
         adding::{durables, make},
-        looking::{ConsumerActivity, activity, states},
+        looking::{ConsumerActivity, activity, figures},
     },
     log::{Durables, StartAt},
 };
 
 /// Gives a consumer its parked events again, all or those at some positions; the number of them.
 pub(crate) async fn replay_parked(
-    office: &Office<'_>,
+    office: &Office,
     name: &str,
     positions: &[u64],
+    by: By,
 ) -> Result<u32, ConsumerError> {
     let of = office.named(name).await?;
     let mut letters = office.log.parked(name).await?;
@@ -23,8 +24,8 @@ pub(crate) async fn replay_parked(
     }
     let given = office.log.give_again(name, &letters).await?;
     if given > 0 {
-        let stamp = Stamp::now(office.clock, By::default());
-        consumers::note_replay(office.pool, &of, Some(given), stamp).await?;
+        let stamp = Stamp::now(&office.clock, by);
+        consumers::note_replay(&office.pool, &of, Some(given), stamp).await?;
     }
     Ok(given)
 }
@@ -32,26 +33,29 @@ pub(crate) async fn replay_parked(
 /// Lets a consumer read anew. Its durables are made anew, so it is refused while the consumer reads, unless somebody
 /// insists.
 pub(crate) async fn read_anew(
-    office: &Office<'_>,
+    office: &Office,
     name: &str,
     from: StartAt,
     insists: bool,
+    by: By,
 ) -> Result<(), ConsumerError> {
     let of = office.named(name).await?;
-    let live = activity(&states(office, &of).await?, office.clock.now()) == ConsumerActivity::Live;
+    let live =
+        activity(&figures(office, &of, &[]).await?.states, office.clock.now()) == ConsumerActivity::Live;
     if live && !insists {
         return Err(ConsumerError::Refused(format!(
             "the consumer `{name}` is live: stop it first, or say --yes, and it meets events again while it runs"
         )));
     }
-    let filter = ConsumerFilter::of(&of).map_err(ConsumerError::Refused)?;
+    let filter = ConsumerFilter::of(&of)?;
     let mark = filter.mark();
     let durables: Vec<_> =
         durables(office, name, &filter).into_iter().filter(|durable| durable.stream != "REPLAY").collect();
     for durable in &durables {
         office.log.remove_durable(name, &durable.stream).await?;
     }
-    make(office, &Durables { name, filter: &mark, from }, &durables).await?;
-    consumers::note_replay(office.pool, &of, None, Stamp::now(office.clock, By::default())).await?;
+    make(office, &Durables { name, filter: &mark, from, is_exclusive: filter.is_exclusive }, &durables)
+        .await?;
+    consumers::note_replay(&office.pool, &of, None, Stamp::now(&office.clock, by)).await?;
     Ok(())
 }

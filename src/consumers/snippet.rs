@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use crate::log::GROUP;
+
 /// A language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Language {
@@ -16,7 +18,7 @@ pub(crate) enum Language {
 }
 
 /// What a program has to know.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Snippet<'a> {
     pub(crate) name: &'a str,
     /// The URLs of the servers.
@@ -26,6 +28,8 @@ pub(crate) struct Snippet<'a> {
     pub(crate) streams: &'a [String],
     /// The types that it passes on; none for all.
     pub(crate) types: &'a [String],
+    /// Whether it is one of several processes, of which one reads.
+    pub(crate) is_exclusive: bool,
 }
 
 impl Language {
@@ -35,6 +39,25 @@ impl Language {
             Self::Python => include_str!("snippets/consumer.py"),
             Self::TypeScript => include_str!("snippets/consumer.ts"),
             Self::Go => include_str!("snippets/consumer.go"),
+        }
+    }
+
+    /// A place that depends on whether one process reads at a time, and what stands there.
+    fn place(self, is_exclusive: bool) -> (&'static str, String) {
+        match self {
+            Self::Python if is_exclusive => {
+                ("@READ@\n", include_str!("snippets/read_exclusive.py").to_owned())
+            }
+            Self::Python => ("@READ@\n", include_str!("snippets/read.py").to_owned()),
+            _ if !is_exclusive => ("@GROUP@", String::new()),
+            // A process asks again well before another one takes over.
+            Self::Rust => {
+                ("@GROUP@", format!(".group({GROUP:?}).expires(std::time::Duration::from_secs(10))"))
+            }
+            Self::TypeScript => ("@GROUP@", format!(", group: {GROUP:?}, expires: 10_000")),
+            Self::Go => {
+                ("@GROUP@", format!(", jetstream.PullPriorityGroup({GROUP:?}), jetstream.PullExpiry(10e9)"))
+            }
         }
     }
 
@@ -61,8 +84,10 @@ impl Snippet<'_> {
         let quoted = |text: &str| serde_json::Value::from(text).to_string();
         let list = |all: &[String]| all.iter().map(|one| quoted(one)).collect::<Vec<_>>().join(", ");
         let streams: Vec<String> = self.streams.iter().cloned().chain(["REPLAY".into()]).collect();
+        let (place, text) = language.place(self.is_exclusive);
         language
             .template()
+            .replace(place, &text)
             .replace("\"@NAME@\"", &quoted(self.name))
             .replace("\"@CREDS@\"", &quoted(&self.creds.display().to_string()))
             .replace("\"@SERVERS@\"", &list(self.servers))
@@ -85,13 +110,16 @@ mod tests {
             creds: Path::new("/tmp/t\"1.creds"),
             streams: &streams,
             types: &[],
+            is_exclusive: false,
         };
         for language in [Language::Rust, Language::Python, Language::TypeScript, Language::Go] {
+            let exclusive = Snippet { is_exclusive: true, ..snippet }.text(language);
+            assert!(exclusive.contains(r#""one""#), "{exclusive}");
             let text = snippet.text(language);
-            assert!(
-                !text.contains("@NAME@") && !text.contains("@STREAMS@") && !text.contains("@TYPES@"),
-                "{text}"
-            );
+            assert!(!text.contains(r#""one""#), "{text}");
+            for gap in ["@NAME@", "@STREAMS@", "@TYPES@", "@READ@", "@GROUP@"] {
+                assert!(!text.contains(gap) && !exclusive.contains(gap), "{gap} in {text}");
+            }
             assert!(
                 text.contains(r#""CHAT_0", "REPLAY""#) && text.contains(r#""/tmp/t\"1.creds""#),
                 "{text}"

@@ -8,7 +8,7 @@ use std::{
 use async_nats::{Client, ConnectError, ConnectOptions};
 
 use crate::{
-    authority::{NODE, OPERATOR, SYSTEM},
+    authority::{CONSUMERS_KEY, NODE, OPERATOR, OPERATOR_KEY, SYSTEM},
     dev::{
         DevError, Tools, accounts,
         folder::{PRIVATE, READABLE},
@@ -149,6 +149,12 @@ impl Nats {
     /// The text of the `.creds` file of `user`, if users log in by such files.
     pub fn credentials(&self, user: NatsUser) -> Result<Option<String>, DevError> {
         self.setup.credentials(user)
+    }
+
+    /// The text of the key that signs consumers, and of the operator's that signs accounts.
+    pub fn keys(&self) -> Result<Option<(String, String)>, DevError> {
+        let read = |name| self.setup.home.folder.read(name);
+        Ok(read(CONSUMERS_KEY)?.zip(read(OPERATOR_KEY)?))
     }
 
     /// The folder with the `.creds` files and the keys of the accounts.

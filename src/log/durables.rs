@@ -1,9 +1,12 @@
 //! The durables of consumers, one on each stream that a consumer reads, all of its name.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
 
 use async_nats::jetstream::{
-    consumer::{AckPolicy, DeliverPolicy, Info, ReplayPolicy, pull},
+    consumer::{AckPolicy, DeliverPolicy, Info, PriorityPolicy, ReplayPolicy, pull},
     context::ConsumerInfoErrorKind,
     stream::{ConsumerCreateStrictErrorKind, Stream},
 };
@@ -21,12 +24,17 @@ use crate::{
 /// The metadata by which a durable is known again: the name of its consumer, and a hash of what it reads.
 const CONSUMER: &str = "verbatim.consumer";
 const FILTER: &str = "verbatim.filter";
-/// How long a process may be silent before an event is given again. With waits of its own the server takes the first.
+/// How long a process may be silent before an event is given again. nats-server takes the first of the waits below instead,
+/// as its answer to the creation says.
 const ACK_WAIT: Duration = Duration::from_secs(30);
 /// The waits before an event is given again.
 const BACKOFF: [u64; 5] = [1, 5, 30, 120, 600];
 /// How often an event is given at most. After that it is parked.
 const DELIVERIES: i64 = 10;
+/// The one group of processes of an exclusive consumer: nats-server gives events to one process of a group.
+pub(crate) const GROUP: &str = "one";
+/// How long the process that reads may ask for nothing before another one takes over.
+const TAKE_OVER: Duration = Duration::from_secs(30);
 /// How many events may wait for their acknowledgement.
 const PENDING: i64 = 1_000;
 
@@ -61,6 +69,8 @@ pub(crate) struct Durables<'a> {
     pub filter: &'a str,
     /// Where it begins.
     pub from: StartAt,
+    /// Whether one process of the consumer reads at a time.
+    pub is_exclusive: bool,
 }
 
 /// What a look at a durable finds.
@@ -159,6 +169,13 @@ impl Log {
             backoff: BACKOFF.map(Duration::from_secs).to_vec(),
             max_ack_pending: PENDING,
             replay_policy: ReplayPolicy::Instant,
+            priority_policy: if of.is_exclusive {
+                PriorityPolicy::PinnedClient
+            } else {
+                PriorityPolicy::None
+            },
+            priority_groups: if of.is_exclusive { vec![GROUP.to_owned()] } else { Vec::new() },
+            priority_timeout: if of.is_exclusive { TAKE_OVER } else { Duration::ZERO },
             metadata: HashMap::from([
                 (CONSUMER.to_owned(), of.name.to_owned()),
                 (FILTER.to_owned(), of.filter.to_owned()),
@@ -194,11 +211,13 @@ impl Log {
         }
     }
 
-    /// How far the durable of a name has come in a stream; `None` without one.
+    /// How far the durable of a name has come in a stream; `None` without one. `parked` has the positions of the stream
+    /// that nats-server has given up.
     pub(crate) async fn durable_state(
         &self,
         name: &str,
         stream: &str,
+        parked: &BTreeSet<u64>,
     ) -> Result<Option<DurableState>, OpenError> {
         let Some(info) = self.durable_info(name, stream).await? else { return Ok(None) };
         let lag = info.num_pending + info.num_ack_pending as u64;
@@ -206,7 +225,7 @@ impl Log {
             0 => None,
             _ => {
                 let stream = self.jetstream.get_stream_no_info(stream).await.map_err(refused)?;
-                oldest(&stream, &info).await?
+                oldest(&stream, &info, parked).await?
             }
         };
         let active = [info.delivered.last_active, info.ack_floor.last_active].into_iter().flatten().max();
@@ -236,19 +255,48 @@ impl Log {
     }
 }
 
-/// The time of the first event behind the floor of acknowledgements that the durable reads.
-async fn oldest(stream: &Stream<()>, info: &Info) -> Result<Option<Time>, OpenError> {
+/// The time of the oldest event that the durable has not acknowledged.
+///
+/// The floor of acknowledgements tells it, but stands still at an event that was parked until nothing waits for its
+/// acknowledgement any more. Behind such an event, the oldest of those that wait is taken to be so far behind the last one
+/// that was given as there are.
+async fn oldest(stream: &Stream<()>, info: &Info, parked: &BTreeSet<u64>) -> Result<Option<Time>, OpenError> {
+    let given = info.delivered.stream_sequence;
+    let waiting = info.num_ack_pending as u64;
+    if waiting == 0 {
+        return Ok(first_behind(stream, info, given).await.map(|(_, time)| time));
+    }
+    let floor = info.ack_floor.stream_sequence;
+    match first_behind(stream, info, floor).await {
+        Some((position, _)) if parked.contains(&position) => {
+            let mut behind = given.saturating_sub(waiting).max(position);
+            while parked.contains(&(behind + 1)) {
+                behind += 1;
+            }
+            Ok(first_behind(stream, info, behind).await.map(|(_, time)| time))
+        }
+        first => Ok(first.map(|(_, time)| time)),
+    }
+}
+
+/// The first event behind a position that the durable reads, and when it was stored.
+async fn first_behind(stream: &Stream<()>, info: &Info, position: u64) -> Option<(u64, Time)> {
     let mut subjects = info.config.filter_subjects.clone();
     if !info.config.filter_subject.is_empty() {
         subjects.push(info.config.filter_subject.clone());
     }
+    // One question instead of one for each lane.
+    if Lane::DURABLE.iter().all(|lane| subjects.contains(&format!("chat.*.*.{}", lane.word()))) {
+        subjects = vec!["chat.*.*.*".to_owned()];
+    }
     let mut first: Option<(u64, Time)> = None;
     for subject in subjects {
-        let behind = info.ack_floor.stream_sequence + 1;
-        let Ok(found) = stream.get_first_raw_message_by_subject(&subject, behind).await else { continue };
+        let Ok(found) = stream.get_first_raw_message_by_subject(&subject, position + 1).await else {
+            continue;
+        };
         if first.is_none_or(|(sequence, _)| found.sequence < sequence) {
             first = Some((found.sequence, Time::of(found.time)));
         }
     }
-    Ok(first.map(|(_, time)| time))
+    first
 }

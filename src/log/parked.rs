@@ -1,7 +1,10 @@
 //! Parked events: events that nats-server has given up for a consumer. The event itself lies in the log for ever, so a
 //! dead letter is a number, and a consumer gets it again as a copy.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use async_nats::{
     HeaderMap, HeaderName,
@@ -59,10 +62,29 @@ struct Advisory {
 }
 
 impl Log {
-    /// Makes the streams of parked events, if they are missing.
+    /// Makes the streams of parked events, if they are missing. Nodes may not make any, and find these made.
     pub(crate) async fn make_parked(&self) -> Result<(), OpenError> {
-        self.maker.create(advisories(self.layout())).await?;
-        self.maker.create(replays(self.layout())).await
+        for stream in [advisories(self.layout()), replays(self.layout())] {
+            if self.jetstream.get_stream(&stream.name).await.is_err() {
+                self.maker.create(stream).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How often nats-server has given up an event, by the name of the consumer. An event may count more than once.
+    pub(crate) async fn given_up(&self) -> Result<HashMap<String, u64>, OpenError> {
+        let mut counts = HashMap::new();
+        let stream = self.jetstream.get_stream_no_info(ADVISORIES).await.map_err(refused)?;
+        // Without the stream nothing was ever given up.
+        let Ok(mut subjects) = stream.info_with_subjects(">").await else { return Ok(counts) };
+        while let Some(counted) = subjects.next().await {
+            let (subject, count) = counted.map_err(refused)?;
+            if let Some((_, name)) = subject.rsplit_once('.') {
+                *counts.entry(name.to_owned()).or_default() += count as u64;
+            }
+        }
+        Ok(counts)
     }
 
     /// The parked events of a consumer, by stream and position. An event that was parked again counts once.

@@ -109,6 +109,12 @@ metrics! {
         webhook_parked: Gauge = "webhook_parked";
         /// Webhooks that this process owns.
         webhooks_owned: Gauge = "webhooks_owned";
+        /// Events that a consumer has not acknowledged.
+        consumer_lag_events: Family<[(&'static str, String); 1], Gauge> = "consumer_lag_events";
+        /// The age of the oldest event that a consumer has not acknowledged.
+        consumer_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "consumer_lag_seconds";
+        /// Events that a consumer was given in vain.
+        consumer_parked: Family<[(&'static str, String); 1], Gauge> = "consumer_parked";
         /// Messages of other nodes about rate limits that could not be understood, or not wholly.
         gossip_ignored: Counter = "limits_gossip_ignored";
     }

@@ -46,14 +46,14 @@ pub async fn python() -> &'static Path {
 }
 
 /// A consumer's connection, which keeps what it was refused.
-struct Tried {
-    client: Client,
+pub struct Tried {
+    pub client: Client,
     refused: watch::Receiver<BTreeSet<String>>,
-    cut: watch::Receiver<bool>,
+    pub cut: watch::Receiver<bool>,
 }
 
 impl Tried {
-    async fn with(url: &str, creds: &Path, name: &str) -> Self {
+    pub async fn with(url: &str, creds: &Path, name: &str) -> Self {
         let (told, refused) = watch::channel(BTreeSet::new());
         let (cuts, cut) = watch::channel(false);
         let creds = fs::read_to_string(creds).expect("credentials");
@@ -73,7 +73,7 @@ impl Tried {
         Self { client: options.connect(url).await.expect("the consumer gets in"), refused, cut }
     }
 
-    async fn durable(&self, stream: &str, name: &str) -> Consumer<pull::Config> {
+    pub async fn durable(&self, stream: &str, name: &str) -> Consumer<pull::Config> {
         let log = jetstream::with_prefix(self.client.clone(), "log.api");
         let stream = log.get_stream_no_info(stream).await.expect("no question is asked");
         stream.get_consumer(name).await.expect("its own durable")
@@ -99,7 +99,7 @@ impl Tried {
     }
 }
 
-async fn added(world: &World, name: &str, arguments: &[&str]) -> std::path::PathBuf {
+pub async fn added(world: &World, name: &str, arguments: &[&str]) -> std::path::PathBuf {
     let file = world.dir().join(format!("{name}.creds"));
     let file_name = file.to_str().expect("text");
     let ran = world.runs(&[&["consumers", "add", name, "--out", file_name][..], arguments].concat()).await;
@@ -107,13 +107,13 @@ async fn added(world: &World, name: &str, arguments: &[&str]) -> std::path::Path
     file
 }
 
-async fn listed(world: &World, name: &str) -> Value {
+pub async fn listed(world: &World, name: &str) -> Value {
     let ran = world.runs(&["consumers", "show", name]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     serde_json::from_str(&ran.stdout).expect("JSON")
 }
 
-async fn next(durable: &Consumer<pull::Config>) -> jetstream::Message {
+pub async fn next(durable: &Consumer<pull::Config>) -> jetstream::Message {
     let mut events = durable.messages().await.expect("events");
     timeout(PATIENCE, events.next()).await.expect("in time").expect("one").expect("an event")
 }

@@ -26,6 +26,7 @@ mod clients;
 mod cluster;
 mod command_line;
 mod consumers;
+mod consumers_admin;
 mod conversations;
 mod database;
 mod deadlines;

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod asking;
 pub mod body;
 pub mod caller;
+mod consumer_reasons;
 pub mod document;
 pub mod edge;
 pub mod examples;

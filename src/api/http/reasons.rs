@@ -138,6 +138,7 @@ impl From<ServiceError> for Problem {
         match error {
             ServiceError::NotGranted => Self::invalid("/scopes", "not_granted", error.to_string()),
             ServiceError::NotTheFirst => Self::conflict("conflict", sentence(error)),
+            ServiceError::OfName => Self::conflict("conflict", sentence(error)),
             ServiceError::NameTaken => Self::conflict("conflict", sentence(error)),
             ServiceError::TooManyKeys => Self::conflict("too_many_keys", sentence(error)),
             ServiceError::Access(error) => error.into(),

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 28] = [
+const FEATURES: [&str; 29] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -47,6 +47,7 @@ const FEATURES: [&str; 28] = [
     "provisioning",
     "on_behalf_of",
     "commands",
+    "consumers",
     "webhooks",
 ];
 

@@ -25,6 +25,8 @@ pub(in crate::api) enum Tag {
     Events,
     /// Service accounts, which are the accounts of programs, and their API keys
     Services,
+    /// Programs of others that read the log from NATS
+    Consumers,
     /// Send events to other servers
     Webhooks,
     /// Bring the users and conversations of your application, and make tokens for its users

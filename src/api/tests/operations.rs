@@ -116,6 +116,14 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/admin/services/{id}/keys",
         "post /v1/admin/services/{id}/keys/{key_id}/rotate",
         "delete /v1/admin/services/{id}/keys/{key_id}",
+        "post /v1/admin/consumers",
+        "get /v1/admin/consumers",
+        "get /v1/admin/consumers/{name}",
+        "delete /v1/admin/consumers/{name}",
+        "post /v1/admin/consumers/{name}/rotate",
+        "post /v1/admin/consumers/{name}/replay",
+        "get /v1/admin/consumers/{name}/parked",
+        "post /v1/admin/consumers/sweep",
         "post /v1/admin/webhooks",
         "get /v1/admin/webhooks",
         "get /v1/admin/webhooks/{id}",
@@ -154,7 +162,7 @@ fn every_operation_says_what_it_is() {
         assert_ne!(is_public, secured, "{name}");
         assert!(secured || operation["security"] == json!([]), "{name}");
         assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
-        let is_of_one = name.contains("{id}") || name.contains("{external_id}");
+        let is_of_one = ["{id}", "{external_id}", "{name}"].iter().any(|one| name.contains(one));
         assert_eq!(is_of_one, responses.contains_key("404"), "{name}");
     }
 }
@@ -175,6 +183,9 @@ fn every_read_with_ids_of_users_gives_their_names() {
     // Audit events and codes are of operators, and have no names on purpose.
     let expected = [
         "get /v1/admin/audit",
+        "get /v1/admin/consumers",
+        "get /v1/admin/consumers/{name}",
+        "get /v1/admin/consumers/{name}/parked",
         "get /v1/admin/conversations/{id}/roster",
         "get /v1/admin/invites",
         "get /v1/admin/services",

@@ -39,7 +39,8 @@ func main() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		if _, err := consumer.Consume(handle); err != nil {
+		// An event comes again if it is not acknowledged within a second, so few are fetched at once.
+		if _, err := consumer.Consume(handle, jetstream.PullMaxMessages(20)@GROUP@); err != nil {
 			log.Fatal(err)
 		}
 	}

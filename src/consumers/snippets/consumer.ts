@@ -20,7 +20,8 @@ const js = jetstream(nc, { apiPrefix: "log.api" });
 
 async function read(stream: string): Promise<void> {
   const consumer = await js.consumers.get(stream, NAME);
-  for await (const event of await consumer.consume()) {
+  // An event comes again if it is not acknowledged within a second, so few are fetched at once.
+  for await (const event of await consumer.consume({ max_messages: 20@GROUP@ })) {
     const kind = (event.headers?.get("ce-type") ?? "").replace(/^verbatim\./, "").replace(/\.v\d+$/, "");
     // A copy of a parked event says where the event lies.
     const position = Number(event.headers?.get("verbatim-position") || event.seq);

@@ -3,6 +3,14 @@
 /** The method and the path of each operation; `!` marks one without a token, `#` one with an idempotency key. */
 export const ADMIN = {
   list_audit_events: "GET /admin/audit",
+  list_consumers: "GET /admin/consumers",
+  add_consumer: "POST /admin/consumers",
+  sweep_consumers: "POST /admin/consumers/sweep",
+  remove_consumer: "DELETE /admin/consumers/{name}",
+  get_consumer: "GET /admin/consumers/{name}",
+  list_parked_events: "GET /admin/consumers/{name}/parked",
+  replay_consumer: "POST /admin/consumers/{name}/replay",
+  rotate_consumer: "POST /admin/consumers/{name}/rotate",
   get_roster: "GET /admin/conversations/{id}/roster",
   list_invites: "GET /admin/invites",
   add_invite: "POST /admin/invites",

@@ -64,6 +64,144 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/consumers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List consumers
+         * @description Lists the consumers by name, and how far each has come. 503 `not_configured` says that the node has no
+         *     VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
+         */
+        get: operations["list_consumers"];
+        put?: never;
+        /**
+         * Add a consumer
+         * @description Makes a durable of the name on each stream that the consumer reads, and credentials of NATS with the least permissions
+         *     that work. The same consumer again is success without new credentials, and completes what an earlier request has left;
+         *     another one of the name is a `conflict`. 503 `not_configured` says that the node has no VERBATIM_CONSUMERS_KEY_FILE.
+         *     Needs the scope `admin:consumers`, and with `bot` also `admin:services`.
+         */
+        post: operations["add_consumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/consumers/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a consumer
+         * @description Returns what a consumer reads and how far it has come. Needs the scope `admin:consumers`.
+         */
+        get: operations["get_consumer"];
+        put?: never;
+        post?: never;
+        /**
+         * Remove a consumer
+         * @description Removes a consumer, its durables and the key by which it gave commands: it gets no event any more. Cutting its
+         *     connections needs the operator's signing key, which no node holds: the next `verbatim consumers sweep` does it, and
+         *     until then no consumer of the name can be added. Needs the scope `admin:consumers`.
+         */
+        delete: operations["remove_consumer"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/consumers/{name}/parked": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the parked events of a consumer
+         * @description Lists the events that nats-server has given up for a consumer in the last seven days, by stream and position, at most
+         *     10,000. Needs the scope `admin:consumers`.
+         */
+        get: operations["list_parked_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/consumers/{name}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Give a consumer events again
+         * @description With `from` the consumer reads everything anew from there; that is a `conflict` while it is `live`, unless `yes` is
+         *     set. With `parked` it gets copies of parked events, each once. Needs the scope `admin:consumers`.
+         */
+        post: operations["replay_consumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/consumers/{name}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the credentials of a consumer
+         * @description The old credentials are due to be revoked when the overlap is over. No node holds the operator's signing key, by which
+         *     they are revoked: `verbatim consumers sweep` does it. Needs the scope `admin:consumers`.
+         */
+        post: operations["rotate_consumer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/consumers/sweep": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * See whether credentials are to be revoked
+         * @description A node cannot revoke credentials: it holds no key for that. 503 `not_configured` says that some should have been
+         *     revoked by now, and that an operator has to run `verbatim consumers sweep`. Needs the scope `admin:consumers`.
+         */
+        post: operations["sweep_consumers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/conversations/{id}/roster": {
         parameters: {
             query?: never;
@@ -1375,6 +1513,27 @@ export interface components {
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8, kept as typed */
             display_name?: string;
         };
+        /** @description A consumer that is there now */
+        AddedConsumer: {
+            /** @description Whether this request added it. If it was there before, there are no credentials */
+            added: boolean;
+            /** @description The prefix of the JetStream API for its program */
+            api_prefix: string;
+            /** @description The text of its `.creds` file. It is shown this once: the server does not keep it */
+            credentials?: string;
+            /** @description The prefix of inboxes for its program */
+            inbox_prefix: string;
+            /** @description The name */
+            name: string;
+            /** @description How to run the program */
+            run: string;
+            /** @description The URLs of nats-server, as this node reaches it */
+            servers: string[];
+            /** @description A program that reads the events. It expects the credentials in `<name>.creds` */
+            snippet: string;
+            /** @description The streams that it reads by a durable of its name */
+            streams: string[];
+        };
         /** @description A webhook that was added */
         AddedWebhook: {
             /** @description The id */
@@ -1502,6 +1661,90 @@ export interface components {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
+        /** @description A program of others that reads the log */
+        Consumer: {
+            /**
+             * Format: uint64
+             * @description Its connections to nats-server; null if the servers do not tell
+             */
+            connections: number | null;
+            /** @description The conversations that it reads; none for all */
+            conversations: string[];
+            /**
+             * Format: date-time
+             * @description The time at which it was added
+             */
+            created_at: string;
+            /** @description Whether one process of it reads at a time */
+            exclusive: boolean;
+            /**
+             * Format: date-time
+             * @description The time at which its credentials end; null if they do not
+             */
+            expires_at: string | null;
+            /** @description Whether it gives commands */
+            gives_commands: boolean;
+            /**
+             * Format: uint64
+             * @description The events that it has not acknowledged
+             */
+            lag_events: number;
+            /**
+             * Format: uint64
+             * @description The age of the oldest of them, in seconds; 0 if there is none
+             */
+            lag_seconds: number;
+            /** @description The lanes that it reads; none if it gives commands only */
+            lanes: string[];
+            /**
+             * Format: date-time
+             * @description When it was given an event, or has acknowledged one, the last time; null if it never was
+             */
+            last_active: string | null;
+            /** @description The name */
+            name: string;
+            /** @description Whether credentials of it should have been revoked by now: an operator has to run `verbatim consumers sweep` */
+            overdue: boolean;
+            /**
+             * Format: uint64
+             * @description The events that it was given in vain
+             */
+            parked: number;
+            /** @description Whether it reads audit events */
+            reads_audit: boolean;
+            /**
+             * Format: uint64
+             * @description The events that it was given more than once
+             */
+            redelivered: number;
+            /** @description What it does */
+            state: components["schemas"]["ConsumerState"];
+            /** @description The types of events that its program passes on; none for all */
+            types: string[];
+        };
+        /** @description A page of a list */
+        ConsumerPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["Consumer"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
+        /** @description The events to give again: all from a point on, or parked ones as copies */
+        ConsumerReplay: {
+            /** @description Where the consumer reads anew: `start`, a position or a time */
+            from?: components["schemas"]["Since"];
+            /** @description The positions of these. The default is all */
+            ids?: number[];
+            /** @description Whether copies of parked events are given */
+            parked?: boolean;
+            /** @description Whether it reads anew also while it runs. The default is `false` */
+            yes?: boolean;
+        };
+        /**
+         * @description `live`: it asks for events, or was given some lately; `idle`: it has asked before; `stuck`: events have waited for a minute, and it has acknowledged none for a minute; `never_connected`: it has never asked
+         * @enum {string}
+         */
+        ConsumerState: "live" | "idle" | "stuck" | "never_connected";
         /** @description The levels of the log contract that a server knows */
         Contract: {
             /**
@@ -1835,6 +2078,14 @@ export interface components {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
+        /** @description How credentials are replaced */
+        CredentialRotation: {
+            /**
+             * Format: uint64
+             * @description The seconds for which the old credentials work beside the new ones: 0 to 604800. The default is 86400
+             */
+            overlap_s?: number;
+        };
         /** @description One attempt to send an event */
         Delivery: {
             /**
@@ -2006,6 +2257,14 @@ export interface components {
             users?: {
                 [key: string]: components["schemas"]["UserSummary"];
             };
+        };
+        /** @description What is given again */
+        GivenAgain: {
+            /**
+             * Format: uint32
+             * @description The number of copies; null if the consumer reads anew
+             */
+            given: number | null;
         };
         /**
          * @description The kind of the request
@@ -3227,6 +3486,40 @@ export interface components {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
+        /** @description A consumer to add */
+        NewConsumer: {
+            /** @description Whether it reads audit events, too. The default is `false` */
+            audit?: boolean;
+            /**
+             * Format: uuid
+             * @description The service account that gives commands under the name. This also needs the scope `admin:services`
+             */
+            bot?: string;
+            /** @description Whether it gives commands and reads nothing. The default is `false` */
+            commands_only?: boolean;
+            /** @description The conversations that it reads. The default is all. Their number times that of the lanes may be 100 */
+            conversations?: string[];
+            /** @description Whether one process of it reads at a time, and the others stand by. The default is `false` */
+            exclusive?: boolean;
+            /**
+             * Format: uint64
+             * @description The life of its credentials in seconds, at most ten years. Without it they work until they are revoked
+             */
+            expires_in?: number;
+            /** @description Where it begins: `now`, `start`, a position or a time. The default is `now` */
+            from?: components["schemas"]["Since"];
+            /** @description The lanes that it reads: `roster`, `timeline`, `receipts` and `control`. The default is all */
+            lanes?: string[];
+            /** @description The language of the program in the answer. The default is `python` */
+            lang?: components["schemas"]["ProgramLanguage"];
+            /** @description The name, for ever: a letter a-z and then 1 to 31 of a-z, 0-9 and - */
+            name: string;
+            /**
+             * @description The types of events that its program passes on, like `message.sent`; the server gives all types of a lane. The
+             *     default is all
+             */
+            types?: string[];
+        };
         /** @description A new invitation code */
         NewInvite: {
             /** @description The code, which is shown this once: the field `invite` of registering */
@@ -3337,6 +3630,50 @@ export interface components {
             /** @description Where events are sent: an https URL of at most 2,048 bytes, at port 80, 443, or 1024 and above */
             url: string;
         };
+        /** @description What is left to be revoked */
+        OverdueCredentials: {
+            /**
+             * Format: uint32
+             * @description The number of credentials that should have been revoked by now: always 0
+             */
+            overdue: number;
+        };
+        /** @description An event that a consumer was given in vain */
+        ParkedEvent: {
+            /**
+             * Format: uint64
+             * @description How often it was given
+             */
+            deliveries: number;
+            /**
+             * Format: date-time
+             * @description When nats-server gave it up the first time
+             */
+            first_at: string;
+            /**
+             * Format: date-time
+             * @description When nats-server gave it up the last time
+             */
+            last_at: string;
+            /**
+             * Format: int64
+             * @description The position of the event
+             */
+            position: number;
+            /** @description `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good */
+            reason: string;
+            /** @description What the consumer said when it refused the event */
+            said?: string;
+            /** @description The stream of the event */
+            stream: string;
+        };
+        /** @description A page of a list */
+        ParkedEventPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["ParkedEvent"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
         /** @description The new password, and the present one as proof */
         PasswordChange: {
             /** @description The present password, at most 512 bytes */
@@ -3430,6 +3767,11 @@ export interface components {
                 [key: string]: components["schemas"]["UserSummary"];
             };
         };
+        /**
+         * @description The language of a program
+         * @enum {string}
+         */
+        ProgramLanguage: "rust" | "python" | "ts" | "go";
         /**
          * @description What a request has done. Only an item of a batch has `error`
          * @enum {string}
@@ -3880,6 +4222,18 @@ export interface components {
             /** @description What the new key may do */
             scopes: string[];
         };
+        /** @description New credentials of a consumer */
+        RotatedCredentials: {
+            /** @description The text of the new `.creds` file. It is shown this once: the server does not keep it */
+            credentials: string;
+            /** @description The name of the consumer */
+            name: string;
+            /**
+             * Format: date-time
+             * @description When the old credentials are due to be revoked, which the next `verbatim consumers sweep` does
+             */
+            old_expires_at: string;
+        };
         /** @description The new secret of a webhook */
         RotatedSecret: {
             /** @description The id of the webhook */
@@ -4277,6 +4631,198 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditEventPage"];
+                };
+            };
+        };
+    };
+    list_consumers: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsumerPage"];
+                };
+            };
+        };
+    };
+    add_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewConsumer"];
+            };
+        };
+        responses: {
+            /** @description It existed already */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedConsumer"];
+                };
+            };
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AddedConsumer"];
+                };
+            };
+        };
+    };
+    get_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Consumer"];
+                };
+            };
+        };
+    };
+    remove_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the answer has no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    list_parked_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ParkedEventPage"];
+                };
+            };
+        };
+    };
+    replay_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ConsumerReplay"];
+            };
+        };
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GivenAgain"];
+                };
+            };
+        };
+    };
+    rotate_consumer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CredentialRotation"];
+            };
+        };
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RotatedCredentials"];
+                };
+            };
+        };
+    };
+    sweep_consumers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OverdueCredentials"];
                 };
             };
         };

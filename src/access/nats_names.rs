@@ -1,0 +1,87 @@
+//! NATS names that stand for service accounts: a program with the credentials of a name gives commands as its account.
+
+use sqlx::PgPool;
+
+use super::{
+    needs::Access,
+    programs::{ServiceError, granted, revoke_key},
+};
+use crate::{
+    accounts::{
+        By, Stamp,
+        api_keys::{self, KeyError, NewKey},
+        key_use,
+    },
+    clock::Clock,
+    credentials::{KeyId, MadeKey, NatsName, Scopes},
+    domain::{LoginId, UserId},
+};
+
+/// Lets a NATS name stand for a service account, as a key whose text nobody has. The same again is no change.
+pub(crate) async fn bind_name(
+    pool: &PgPool,
+    clock: &Clock,
+    account: UserId,
+    name: &NatsName,
+    scopes: Option<Scopes>,
+    by: By,
+) -> Result<LoginId, ServiceError> {
+    let key = NewKey {
+        id: clock.id(LoginId::known),
+        public: KeyId::of_name(name),
+        // Of a key whose text is dropped here, so that no bearer text is ever the right one.
+        hash: MadeKey::draw().hash,
+        name: format!("nats {name}"),
+        scopes: granted(pool, account, scopes).await?,
+        addresses: Vec::new(),
+        expires_at: None,
+    };
+    match api_keys::add(pool, account, &key, Stamp::now(clock, by)).await {
+        Ok(()) => Ok(key.id),
+        // Bound already: the same request again is no change.
+        Err(KeyError::Taken) => match key_use::find(pool, key.public).await? {
+            Some(bound) if bound.account == account => Ok(bound.id),
+            _ => Err(ServiceError::NameTaken),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Ends the key of a NATS name in the database; the key, of which the caller has to tell the nodes. `None` if the name
+/// stands for nobody.
+pub(crate) async fn unbind_name(
+    pool: &PgPool,
+    clock: &Clock,
+    name: &NatsName,
+    by: By,
+) -> Result<Option<LoginId>, ServiceError> {
+    let Some(bound) = key_use::find(pool, KeyId::of_name(name)).await? else { return Ok(None) };
+    revoke_key(pool, clock, bound.account, bound.id, by).await?;
+    Ok(Some(bound.id))
+}
+
+/// Whether a key of this name and public part stands for a NATS name.
+pub(super) fn is_of_a_name(name: &str, public: KeyId) -> bool {
+    let of = name.strip_prefix("nats ").and_then(NatsName::parse);
+    of.is_some_and(|name| KeyId::of_name(&name) == public)
+}
+
+impl Access {
+    /// Lets a NATS name stand for a service account ([`bind_name`]).
+    pub(crate) async fn bind_name(
+        &self,
+        account: UserId,
+        name: &NatsName,
+        by: By,
+    ) -> Result<LoginId, ServiceError> {
+        bind_name(&self.pool, &self.clock, account, name, None, by).await
+    }
+
+    /// Ends the key of a NATS name on all nodes.
+    pub(crate) async fn unbind_name(&self, name: &NatsName, by: By) -> Result<(), ServiceError> {
+        if let Some(key) = unbind_name(&self.pool, &self.clock, name, by).await? {
+            self.cut_off(&[key]).await;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,334 @@
+//! A consumer, as it is added and shown.
+
+use std::{path::Path, time::Duration};
+
+use poem_openapi::{Object, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{
+        Few, Problem, given,
+        http::{examples, or_null::OrNull, since::SinceValue, values::words},
+    },
+    consumers::{
+        Added, ConsumerActivity, ConsumerError, ConsumerFilter, Language, ListedConsumer, Snippet,
+        WantedConsumer,
+    },
+    domain::{ConversationId, Time, UserId},
+    log::StartAt,
+    webhooks::Since,
+};
+
+/// The most conversations, and the most types.
+const MOST: usize = 100;
+/// The most lanes.
+const LANES: usize = 16;
+/// Credentials for an example, which are those of no user of any server.
+pub(in crate::api) const CREDENTIALS: &str =
+    "-----BEGIN NATS USER JWT-----\neyJ0eXAiOiJKV1QiLCJhbGciOiJlZDI1NTE5LW5rZXkifQ…";
+
+words! {
+    /// `live`: it asks for events, or was given some lately; `idle`: it has asked before; `stuck`: events have waited for a
+    /// minute, and it has acknowledged none for a minute; `never_connected`: it has never asked
+    ConsumerActivity as "ConsumerState": "live" "idle" "stuck" "never_connected";
+}
+
+/// The language of a program
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ProgramLanguage {
+    Rust,
+    Python,
+    Ts,
+    Go,
+}
+
+words! {
+    /// The language of a program
+    ProgramLanguage as "ProgramLanguage": "rust" "python" "ts" "go";
+}
+
+impl From<ProgramLanguage> for Language {
+    fn from(language: ProgramLanguage) -> Self {
+        match language {
+            ProgramLanguage::Rust => Self::Rust,
+            ProgramLanguage::Python => Self::Python,
+            ProgramLanguage::Ts => Self::TypeScript,
+            ProgramLanguage::Go => Self::Go,
+        }
+    }
+}
+
+/// A consumer to add
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+pub(in crate::api) struct NewConsumer {
+    /// The name, for ever: a letter a-z and then 1 to 31 of a-z, 0-9 and -
+    #[oai(validator(pattern = "^[a-z][a-z0-9-]{1,31}$"))]
+    pub(in crate::api) name: String,
+    /// The lanes that it reads: `roster`, `timeline`, `receipts` and `control`. The default is all
+    #[serde(default, deserialize_with = "given")]
+    lanes: Option<Few<String, LANES>>,
+    /// The conversations that it reads. The default is all. Their number times that of the lanes may be 100
+    #[serde(default, deserialize_with = "given")]
+    conversations: Option<Few<ConversationId, MOST>>,
+    /// The types of events that its program passes on, like `message.sent`; the server gives all types of a lane. The
+    /// default is all
+    #[serde(default, deserialize_with = "given")]
+    types: Option<Few<String, MOST>>,
+    /// Where it begins: `now`, `start`, a position or a time. The default is `now`
+    #[serde(default, deserialize_with = "given")]
+    from: Option<SinceValue>,
+    /// Whether it reads audit events, too. The default is `false`
+    #[serde(default, deserialize_with = "given")]
+    audit: Option<bool>,
+    /// The service account that gives commands under the name. This also needs the scope `admin:services`
+    #[serde(default, deserialize_with = "given")]
+    pub(in crate::api) bot: Option<UserId>,
+    /// Whether it gives commands and reads nothing. The default is `false`
+    #[serde(default, deserialize_with = "given")]
+    commands_only: Option<bool>,
+    /// Whether one process of it reads at a time, and the others stand by. The default is `false`
+    #[serde(default, deserialize_with = "given")]
+    exclusive: Option<bool>,
+    /// The life of its credentials in seconds, at most ten years. Without it they work until they are revoked
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "315360000")))]
+    expires_in: Option<u64>,
+    /// The language of the program in the answer. The default is `python`
+    #[serde(default, deserialize_with = "given")]
+    lang: Option<ProgramLanguage>,
+}
+
+/// A point of all streams; the pointer is that of the field.
+pub(in crate::api) fn start_at(from: SinceValue) -> Result<StartAt, Problem> {
+    match from.0 {
+        Since::Now => Ok(StartAt::Now),
+        Since::Start => Ok(StartAt::First),
+        Since::Position(position) => Ok(StartAt::Position(position.0)),
+        Since::Time(time) => Ok(StartAt::Time(time)),
+        Since::Streams(_) => {
+            let detail = "one point for all streams is expected: `now`, `start`, a time or a position";
+            Err(Problem::invalid("/from", "invalid", detail))
+        }
+    }
+}
+
+impl NewConsumer {
+    /// What it reads.
+    pub(in crate::api) fn filter(&self) -> Result<ConsumerFilter, Problem> {
+        let Self { lanes, conversations, types, audit, bot, commands_only, exclusive, .. } = self;
+        let list = |words: &Option<Few<String, MOST>>| words.clone().map(Few::into_vec).unwrap_or_default();
+        if commands_only.unwrap_or(false) {
+            let reads = lanes.is_some() || conversations.is_some() || types.is_some();
+            let reads = reads || self.from.is_some() || audit.unwrap_or(false) || exclusive.unwrap_or(false);
+            return match (bot, reads) {
+                (Some(_), false) => Ok(ConsumerFilter::nothing()),
+                _ => {
+                    let detail =
+                        "a consumer that reads nothing needs `bot`, and no field that says what it reads";
+                    Err(Problem::invalid("/commands_only", "ambiguous", detail))
+                }
+            };
+        }
+        let lanes = lanes.clone().map(Few::into_vec).unwrap_or_default();
+        let ids = conversations.clone().map(Few::into_vec).unwrap_or_default();
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        let filter = ConsumerFilter::read(&lanes, &ids, &list(types), audit.unwrap_or(false));
+        Ok(filter.map_err(ConsumerError::from)?.exclusive(exclusive.unwrap_or(false)))
+    }
+
+    /// The consumer that reads this.
+    pub(in crate::api) fn wanted<'a>(
+        &'a self,
+        filter: &'a ConsumerFilter,
+    ) -> Result<WantedConsumer<'a>, Problem> {
+        let from = self.from.clone().map(start_at).transpose()?.unwrap_or(StartAt::Now);
+        let life = match self.expires_in {
+            Some(seconds) if !(1..=315_360_000).contains(&seconds) => {
+                let detail = "credentials live for 1 to 315360000 seconds";
+                return Err(Problem::invalid("/expires_in", "out_of_range", detail));
+            }
+            life => life.map(Duration::from_secs),
+        };
+        let gives_commands = self.bot.is_some();
+        Ok(WantedConsumer { name: &self.name, filter, from, gives_commands, life, has_password: false })
+    }
+}
+
+impl Example for NewConsumer {
+    fn example() -> Self {
+        Self {
+            name: "search".into(),
+            lanes: Some(["roster".to_owned(), "timeline".to_owned()].into_iter().collect()),
+            conversations: None,
+            types: None,
+            from: Some(SinceValue(Since::Start)),
+            audit: None,
+            bot: None,
+            commands_only: None,
+            exclusive: None,
+            expires_in: Some(7_776_000),
+            lang: None,
+        }
+    }
+}
+
+/// A consumer that is there now
+#[derive(Serialize, Object)]
+#[oai(example)]
+pub(in crate::api) struct AddedConsumer {
+    /// The name
+    name: String,
+    /// Whether this request added it. If it was there before, there are no credentials
+    added: bool,
+    /// The text of its `.creds` file. It is shown this once: the server does not keep it
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<String>,
+    /// The streams that it reads by a durable of its name
+    streams: Vec<String>,
+    /// The URLs of nats-server, as this node reaches it
+    servers: Vec<String>,
+    /// The prefix of the JetStream API for its program
+    api_prefix: String,
+    /// The prefix of inboxes for its program
+    inbox_prefix: String,
+    /// How to run the program
+    run: String,
+    /// A program that reads the events. It expects the credentials in `<name>.creds`
+    snippet: String,
+}
+
+impl AddedConsumer {
+    pub(in crate::api) fn of(new: &NewConsumer, added: Added, servers: &[String]) -> Self {
+        let name = &new.name;
+        let creds = format!("{name}.creds");
+        let types = new.types.clone().map(Few::into_vec).unwrap_or_default();
+        let language = Language::from(new.lang.unwrap_or(ProgramLanguage::Python));
+        let snippet = Snippet {
+            name,
+            servers,
+            creds: Path::new(&creds),
+            streams: &added.streams,
+            types: &types,
+            is_exclusive: new.exclusive.unwrap_or(false),
+        }
+        .text(language);
+        Self {
+            added: added.is_new,
+            credentials: added.creds,
+            servers: servers.to_vec(),
+            api_prefix: "log.api".into(),
+            inbox_prefix: format!("_INBOX_{name}"),
+            run: language.hint(name),
+            snippet,
+            name: name.clone(),
+            streams: added.streams,
+        }
+    }
+}
+
+impl Example for AddedConsumer {
+    fn example() -> Self {
+        Self {
+            name: "search".into(),
+            added: true,
+            credentials: Some(CREDENTIALS.into()),
+            streams: vec!["CHAT_0".into()],
+            servers: vec!["nats://nats.example.com:4222".into()],
+            api_prefix: "log.api".into(),
+            inbox_prefix: "_INBOX_search".into(),
+            run: "python3 search.py".into(),
+            snippet: "# Reads the log of Verbatim as the consumer search.".into(),
+        }
+    }
+}
+
+/// A program of others that reads the log
+#[derive(Serialize, Object)]
+#[oai(example)]
+pub(in crate::api) struct Consumer {
+    /// The name
+    name: String,
+    /// The lanes that it reads; none if it gives commands only
+    lanes: Vec<String>,
+    /// The conversations that it reads; none for all
+    conversations: Vec<ConversationId>,
+    /// The types of events that its program passes on; none for all
+    types: Vec<String>,
+    /// Whether it reads audit events
+    reads_audit: bool,
+    /// Whether one process of it reads at a time
+    exclusive: bool,
+    /// Whether it gives commands
+    gives_commands: bool,
+    /// The events that it has not acknowledged
+    lag_events: u64,
+    /// The age of the oldest of them, in seconds; 0 if there is none
+    lag_seconds: u64,
+    /// The events that it was given in vain
+    parked: u64,
+    /// The events that it was given more than once
+    redelivered: u64,
+    /// When it was given an event, or has acknowledged one, the last time; null if it never was
+    last_active: OrNull<Time>,
+    /// Its connections to nats-server; null if the servers do not tell
+    connections: OrNull<u64>,
+    /// What it does
+    state: ConsumerActivity,
+    /// The time at which it was added
+    created_at: Time,
+    /// The time at which its credentials end; null if they do not
+    expires_at: OrNull<Time>,
+    /// Whether credentials of it should have been revoked by now: an operator has to run `verbatim consumers sweep`
+    overdue: bool,
+}
+
+impl From<ListedConsumer> for Consumer {
+    fn from(listed: ListedConsumer) -> Self {
+        Self {
+            name: listed.name,
+            lanes: listed.lanes,
+            conversations: listed.conversations,
+            types: listed.types,
+            reads_audit: listed.reads_audit,
+            exclusive: listed.exclusive,
+            gives_commands: listed.gives_commands,
+            lag_events: listed.lag_events,
+            lag_seconds: listed.lag_seconds,
+            parked: listed.parked,
+            redelivered: listed.redelivered,
+            last_active: OrNull(listed.last_active),
+            connections: OrNull(listed.connections),
+            state: listed.state,
+            created_at: listed.created_at,
+            expires_at: OrNull(listed.expires_at),
+            overdue: listed.overdue,
+        }
+    }
+}
+
+impl Example for Consumer {
+    fn example() -> Self {
+        Self {
+            name: "search".into(),
+            lanes: vec!["roster".into(), "timeline".into()],
+            conversations: Vec::new(),
+            types: Vec::new(),
+            reads_audit: false,
+            exclusive: false,
+            gives_commands: false,
+            lag_events: 3,
+            lag_seconds: 1,
+            parked: 0,
+            redelivered: 0,
+            last_active: OrNull(Some(examples::time())),
+            connections: OrNull(Some(1)),
+            state: ConsumerActivity::Live,
+            created_at: examples::time(),
+            expires_at: OrNull(Some(examples::time().plus(Duration::from_secs(7_776_000)))),
+            overdue: false,
+        }
+    }
+}

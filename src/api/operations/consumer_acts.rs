@@ -1,0 +1,240 @@
+//! Acts on consumers: new credentials, events again, and what was given in vain.
+
+use std::time::Duration;
+
+use poem_openapi::{Object, OpenApi, param::Path, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::{MAX_OVERLAP, OVERLAP},
+    api::{
+        Body, Caller, Few, Found, Page, Problem, Reply, Ruled, SignedIn, given,
+        http::{examples, or_null::OrNull, since::SinceValue},
+        operations::{
+            consumer::{CREDENTIALS, start_at},
+            tag::Tag,
+        },
+    },
+    consumers::{self, Office},
+    domain::{Position, Time},
+    log::DeadLetter,
+    webhooks::Since,
+};
+
+/// The most parked events that are named at once.
+const MOST: usize = 1_000;
+
+/// How credentials are replaced
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct CredentialRotation {
+    /// The seconds for which the old credentials work beside the new ones: 0 to 604800. The default is 86400
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(maximum(value = "604800")))]
+    overlap_s: Option<u64>,
+}
+
+impl Example for CredentialRotation {
+    fn example() -> Self {
+        Self { overlap_s: Some(3_600) }
+    }
+}
+
+/// New credentials of a consumer
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct RotatedCredentials {
+    /// The name of the consumer
+    name: String,
+    /// The text of the new `.creds` file. It is shown this once: the server does not keep it
+    credentials: String,
+    /// When the old credentials are due to be revoked, which the next `verbatim consumers sweep` does
+    old_expires_at: Time,
+}
+
+impl Example for RotatedCredentials {
+    fn example() -> Self {
+        let old_expires_at = examples::time().plus(OVERLAP);
+        Self { name: "search".into(), credentials: CREDENTIALS.into(), old_expires_at }
+    }
+}
+
+/// The events to give again: all from a point on, or parked ones as copies
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct ConsumerReplay {
+    /// Where the consumer reads anew: `start`, a position or a time
+    #[serde(default, deserialize_with = "given")]
+    from: Option<SinceValue>,
+    /// Whether it reads anew also while it runs. The default is `false`
+    #[serde(default, deserialize_with = "given")]
+    yes: Option<bool>,
+    /// Whether copies of parked events are given
+    #[serde(default, deserialize_with = "given")]
+    parked: Option<bool>,
+    /// The positions of these. The default is all
+    #[serde(default, deserialize_with = "given")]
+    ids: Option<Few<Position, MOST>>,
+}
+
+impl Example for ConsumerReplay {
+    fn example() -> Self {
+        Self { from: Some(SinceValue(Since::Start)), yes: None, parked: None, ids: None }
+    }
+}
+
+/// What is given again
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct GivenAgain {
+    /// The number of copies; null if the consumer reads anew
+    given: OrNull<u32>,
+}
+
+impl Example for GivenAgain {
+    fn example() -> Self {
+        Self { given: OrNull(Some(1)) }
+    }
+}
+
+/// An event that a consumer was given in vain
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct ParkedEvent {
+    /// The stream of the event
+    stream: String,
+    /// The position of the event
+    position: Position,
+    /// `max_deliveries`: it was never acknowledged; `terminated`: the consumer has refused it for good
+    reason: String,
+    /// What the consumer said when it refused the event
+    #[serde(skip_serializing_if = "Option::is_none")]
+    said: Option<String>,
+    /// How often it was given
+    deliveries: u64,
+    /// When nats-server gave it up the first time
+    first_at: Time,
+    /// When nats-server gave it up the last time
+    last_at: Time,
+}
+
+impl From<DeadLetter> for ParkedEvent {
+    fn from(letter: DeadLetter) -> Self {
+        let DeadLetter { stream, position, reason, said, deliveries, first_at, last_at, .. } = letter;
+        let (position, reason) = (Position(position), reason.to_owned());
+        Self { stream, position, reason, said, deliveries, first_at, last_at }
+    }
+}
+
+impl Example for ParkedEvent {
+    fn example() -> Self {
+        Self {
+            stream: "CHAT_0".into(),
+            position: examples::position(),
+            reason: "max_deliveries".into(),
+            said: None,
+            deliveries: 10,
+            first_at: examples::time(),
+            last_at: examples::time(),
+        }
+    }
+}
+
+/// What is left to be revoked
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct OverdueCredentials {
+    /// The number of credentials that should have been revoked by now: always 0
+    overdue: u32,
+}
+
+impl Example for OverdueCredentials {
+    fn example() -> Self {
+        Self { overdue: 0 }
+    }
+}
+
+pub(in crate::api) struct ConsumerActs {
+    pub(in crate::api) office: Office,
+}
+
+#[OpenApi(tag = "Tag::Consumers")]
+impl ConsumerActs {
+    /// Replace the credentials of a consumer
+    ///
+    /// The old credentials are due to be revoked when the overlap is over. No node holds the operator's signing key, by which
+    /// they are revoked: `verbatim consumers sweep` does it. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/:name/rotate", method = "post", operation_id = "rotate_consumer")]
+    async fn rotate(
+        &self,
+        caller: Caller,
+        name: Path<String>,
+        body: Body<CredentialRotation>,
+    ) -> Result<Reply<RotatedCredentials>, Ruled> {
+        self.office.scoped()?;
+        let overlap = body.0.overlap_s.map_or(OVERLAP, Duration::from_secs);
+        if overlap > MAX_OVERLAP {
+            let detail = format!("both credentials work for 0 to {} seconds", MAX_OVERLAP.as_secs());
+            return Err(Problem::invalid("/overlap_s", "out_of_range", detail).into());
+        }
+        let rotated = consumers::rotate(&self.office, &name.0, overlap, caller.by()).await?;
+        let (credentials, old_expires_at) = (rotated.creds, rotated.old_expires_at);
+        Ok(Reply(RotatedCredentials { name: name.0, credentials, old_expires_at }))
+    }
+
+    /// Give a consumer events again
+    ///
+    /// With `from` the consumer reads everything anew from there; that is a `conflict` while it is `live`, unless `yes` is
+    /// set. With `parked` it gets copies of parked events, each once. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/:name/replay", method = "post", operation_id = "replay_consumer")]
+    async fn replay(
+        &self,
+        caller: Caller,
+        name: Path<String>,
+        body: Body<ConsumerReplay>,
+    ) -> Result<Reply<GivenAgain>, Ruled> {
+        self.office.scoped()?;
+        let ConsumerReplay { from, yes, parked, ids } = body.0;
+        match (from, parked.unwrap_or(false), ids) {
+            (Some(from), false, None) => {
+                let (from, insists) = (start_at(from)?, yes.unwrap_or(false));
+                consumers::read_anew(&self.office, &name.0, from, insists, caller.by()).await?;
+                Ok(Reply(GivenAgain { given: OrNull(None) }))
+            }
+            (None, true, ids) => {
+                let ids = ids.map(Few::into_vec).unwrap_or_default();
+                let ids: Vec<u64> = ids.into_iter().map(|position: Position| position.0).collect();
+                let given = consumers::replay_parked(&self.office, &name.0, &ids, caller.by()).await?;
+                Ok(Reply(GivenAgain { given: OrNull(Some(given)) }))
+            }
+            _ => {
+                let detail = "name either `from`, or `parked`; `ids` go with `parked`";
+                Err(Problem::invalid("", "ambiguous", detail).into())
+            }
+        }
+    }
+
+    /// List the parked events of a consumer
+    ///
+    /// Lists the events that nats-server has given up for a consumer in the last seven days, by stream and position, at most
+    /// 10,000. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/:name/parked", method = "get", operation_id = "list_parked_events")]
+    async fn parked(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Page<ParkedEvent>>, Found> {
+        self.office.scoped()?;
+        let letters = consumers::parked(&self.office, &name.0).await?;
+        Ok(Reply(Page::of(letters, None).map(ParkedEvent::from)))
+    }
+
+    /// See whether credentials are to be revoked
+    ///
+    /// A node cannot revoke credentials: it holds no key for that. 503 `not_configured` says that some should have been
+    /// revoked by now, and that an operator has to run `verbatim consumers sweep`. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/sweep", method = "post", operation_id = "sweep_consumers")]
+    async fn sweep(&self, _caller: Caller) -> Result<Reply<OverdueCredentials>, SignedIn> {
+        self.office.scoped()?;
+        consumers::nothing_is_overdue(&self.office).await?;
+        Ok(Reply(OverdueCredentials { overdue: 0 }))
+    }
+}

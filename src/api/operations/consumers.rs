@@ -1,0 +1,108 @@
+//! Consumers: adding, looking at and removing them.
+
+use poem_openapi::{
+    OpenApi,
+    param::{Path, Query},
+};
+
+use crate::{
+    access::{Access, AccessError, ServiceError},
+    api::{
+        Body, Caller, Cursor, Done, Found, Keyed, Limit, Page, Problem, Reply, SignedIn,
+        http::{
+            reply::{Created, Made},
+            scopes::Need,
+        },
+        operations::{
+            consumer::{AddedConsumer, Consumer, NewConsumer},
+            tag::Tag,
+        },
+    },
+    consumers::{self, Office},
+    credentials::{NatsName, Scope},
+};
+
+pub(in crate::api) struct ConsumerOperations {
+    pub(in crate::api) office: Office,
+    pub(in crate::api) access: Access,
+}
+
+#[OpenApi(tag = "Tag::Consumers")]
+impl ConsumerOperations {
+    /// Add a consumer
+    ///
+    /// Makes a durable of the name on each stream that the consumer reads, and credentials of NATS with the least permissions
+    /// that work. The same consumer again is success without new credentials, and completes what an earlier request has left;
+    /// another one of the name is a `conflict`. 503 `not_configured` says that the node has no VERBATIM_CONSUMERS_KEY_FILE.
+    /// Needs the scope `admin:consumers`, and with `bot` also `admin:services`.
+    #[oai(path = "/admin/consumers", method = "post", operation_id = "add_consumer")]
+    async fn add(&self, caller: Caller, body: Body<NewConsumer>) -> Result<Made<AddedConsumer>, Keyed> {
+        self.office.scoped()?;
+        let new = body.0;
+        let Some(name) = NatsName::parse(&new.name) else {
+            return Err(Problem::invalid("/name", "invalid", NatsName::FORM).into());
+        };
+        let filter = new.filter()?;
+        let wanted = new.wanted(&filter)?;
+        if let Some(service) = new.bot {
+            // Otherwise this scope alone would be worth all scopes of any service account.
+            Need::Scope(Scope::AdminServices).of(&caller)?;
+            consumers::is_the_same(&self.office, &new.name, &filter).await?;
+            self.access.bind_name(service, &name, caller.by()).await.map_err(|refused| match refused {
+                ServiceError::Access(AccessError::NotFound) => {
+                    Problem::invalid("/bot", "unknown_service", "there is no service account of this id")
+                }
+                other => other.into(),
+            })?;
+        }
+        let added = consumers::add(&self.office, wanted, caller.by()).await?;
+        let is_new = added.is_new;
+        let body = AddedConsumer::of(&new, added, &self.office.servers);
+        Ok(match is_new {
+            true => Made::Now(Created { location: format!("/v1/admin/consumers/{name}"), body }),
+            false => Made::Before(body),
+        })
+    }
+
+    /// List consumers
+    ///
+    /// Lists the consumers by name, and how far each has come. 503 `not_configured` says that the node has no
+    /// VERBATIM_CONSUMERS_KEY_FILE. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers", method = "get", operation_id = "list_consumers")]
+    async fn list(
+        &self,
+        _caller: Caller,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<String>>>,
+    ) -> Result<Reply<Page<Consumer>>, SignedIn> {
+        self.office.scoped()?;
+        let behind = cursor.0.map(|cursor| cursor.0);
+        let found = consumers::list(&self.office, behind.as_deref(), limit.0.and_one()).await?;
+        let page = Page::cut(found, limit.0, |last| last.name.clone());
+        Ok(Reply(page.map(Consumer::from)))
+    }
+
+    /// Get a consumer
+    ///
+    /// Returns what a consumer reads and how far it has come. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/:name", method = "get", operation_id = "get_consumer")]
+    async fn get(&self, _caller: Caller, name: Path<String>) -> Result<Reply<Consumer>, Found> {
+        self.office.scoped()?;
+        Ok(Reply(consumers::find(&self.office, &name.0).await?.into()))
+    }
+
+    /// Remove a consumer
+    ///
+    /// Removes a consumer, its durables and the key by which it gave commands: it gets no event any more. Cutting its
+    /// connections needs the operator's signing key, which no node holds: the next `verbatim consumers sweep` does it, and
+    /// until then no consumer of the name can be added. Needs the scope `admin:consumers`.
+    #[oai(path = "/admin/consumers/:name", method = "delete", operation_id = "remove_consumer")]
+    async fn remove(&self, caller: Caller, name: Path<String>) -> Result<Done, Found> {
+        self.office.scoped()?;
+        let Some(name) = NatsName::parse(&name.0) else { return Err(Problem::not_found().into()) };
+        if consumers::remove(&self.office, &name.to_string(), false, caller.by()).await? {
+            self.access.unbind_name(&name, caller.by()).await?;
+        }
+        Ok(Done)
+    }
+}

@@ -1,0 +1,113 @@
+//! `consumers` over the network: a node that has the key of consumers does it.
+
+use serde_json::{Value, json};
+
+use crate::{
+    app::AppError,
+    cli::{
+        consumer_args::{Add, What},
+        consumer_told::{self as told, creds_file, is_free},
+        consumers::insists,
+        remote::Remote,
+    },
+    log::StartAt,
+};
+
+const CONSUMERS: &str = "/v1/admin/consumers";
+
+/// Asks a node for what the command would do on the machine.
+pub(super) async fn remotely(node: &Remote, what: What) -> Result<(), AppError> {
+    match what {
+        What::Add(add) => {
+            if add.has_password {
+                let why =
+                    "a user with a password is made on the machine of the servers: unset VERBATIM_URL there";
+                return Err(AppError::Refused(why.into()));
+            }
+            add.filter()?;
+            is_free(&creds_file(add.out.clone(), &add.name))?;
+            let answer = node.post(CONSUMERS, &wanted(&add)).await?;
+            told::added(&add, &answer)?;
+        }
+        What::List { json } => {
+            told::listed(&json!({ "items": node.list(CONSUMERS).await? }), &[], json);
+        }
+        What::Show { name } => println!("{}", node.get(&format!("{CONSUMERS}/{name}")).await?),
+        What::Rotate { name, overlap, now, out } => {
+            let overlap = if now { 0 } else { overlap.as_secs() };
+            let file = creds_file(out, &format!("{name}.new"));
+            is_free(&file)?;
+            let path = format!("{CONSUMERS}/{name}/rotate");
+            told::rotated(&file, &node.post(&path, &json!({ "overlap_s": overlap })).await?)?;
+        }
+        What::Sweep => {
+            node.post(&format!("{CONSUMERS}/sweep"), &json!({})).await?;
+            println!("nothing is overdue");
+        }
+        What::Replay { name, from: Some(from), yes, .. } => {
+            let body = json!({ "from": place(from), "yes": yes });
+            node.post(&format!("{CONSUMERS}/{name}/replay"), &body).await?;
+            println!("The consumer `{name}` reads anew.");
+        }
+        What::Replay { name, id, .. } => {
+            let mut body = json!({ "parked": true });
+            if !id.is_empty() {
+                body["ids"] = json!(id);
+            }
+            let given = node.post(&format!("{CONSUMERS}/{name}/replay"), &body).await?;
+            println!(
+                "{} events are given to `{name}` again, as copies of the stream REPLAY.",
+                given["given"]
+            );
+        }
+        What::Parked { name, json } => {
+            told::parked(&node.get(&format!("{CONSUMERS}/{name}/parked")).await?, json);
+        }
+        What::Remove { name, yes } => {
+            insists(&name, yes)?;
+            node.delete(&format!("{CONSUMERS}/{name}")).await?;
+            println!(
+                "The consumer `{name}` is removed. Its connections are cut by the next `verbatim consumers sweep`."
+            );
+        }
+    }
+    Ok(())
+}
+
+fn wanted(add: &Add) -> Value {
+    let mut body = json!({ "name": add.name });
+    if add.commands_only {
+        body["commands_only"] = true.into();
+    } else {
+        body["from"] = place(add.from);
+    }
+    for (field, words) in
+        [("lanes", &add.lanes), ("conversations", &add.conversations), ("types", &add.types)]
+    {
+        if !words.is_empty() {
+            body[field] = json!(words);
+        }
+    }
+    if add.audit {
+        body["audit"] = true.into();
+    }
+    if add.exclusive {
+        body["exclusive"] = true.into();
+    }
+    if let Some(service) = add.bot {
+        body["bot"] = json!(service);
+    }
+    if let Some(life) = add.expires {
+        body["expires_in"] = life.as_secs().into();
+    }
+    body
+}
+
+fn place(from: StartAt) -> Value {
+    match from {
+        StartAt::First => "start".into(),
+        StartAt::Now => "now".into(),
+        StartAt::Position(position) => position.into(),
+        StartAt::Time(time) => json!(time),
+    }
+}

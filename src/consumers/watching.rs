@@ -1,0 +1,85 @@
+//! The figures of consumers in the metrics of a node.
+//!
+//! Each node with the role `api` asks for itself, so every node tells them and none has to be chosen. A round asks the
+//! servers once for each consumer and stream, and once more where events wait, one question at a time; the number of parked
+//! events is read anew only if it has changed, which one question tells for all consumers.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    accounts::consumers,
+    consumers::{ConsumerError, Office, looking::figures},
+    log::DeadLetter,
+    telemetry::METRICS,
+};
+
+/// The shortest time from one round to the next.
+const ROUND: Duration = Duration::from_secs(5);
+/// The rest behind each question about a stream, so that a node asks at most 200 in a second.
+const REST: Duration = Duration::from_millis(5);
+/// The most consumers that are watched.
+const WATCHED: i64 = 1_000;
+
+/// What is known of parked events: their number as the servers count them, and the events.
+type KnownParked = HashMap<String, (u64, Vec<DeadLetter>)>;
+
+/// Keeps the metrics of consumers current, for ever.
+pub(crate) async fn watch(office: Office) {
+    let (mut known, mut shown) = (KnownParked::new(), HashSet::new());
+    loop {
+        let next = Instant::now() + ROUND;
+        if let Err(error) = round(&office, &mut known, &mut shown).await {
+            // What was measured before would be told as if it were the present.
+            shown.drain().for_each(|name| forget(&name));
+            tracing::debug!(%error, "could not measure the lag of consumers; retrying");
+        }
+        sleep_until(next).await;
+    }
+}
+
+async fn round(
+    office: &Office,
+    known: &mut KnownParked,
+    shown: &mut HashSet<String>,
+) -> Result<(), ConsumerError> {
+    let all = consumers::all(&office.pool, None, WATCHED).await?;
+    let names: HashSet<String> = all.iter().map(|consumer| consumer.name.clone()).collect();
+    for gone in shown.difference(&names) {
+        forget(gone);
+    }
+    shown.retain(|name| names.contains(name));
+    known.retain(|name, _| names.contains(name));
+    if all.is_empty() {
+        return Ok(());
+    }
+    let counts = office.log.given_up().await?;
+    for consumer in all {
+        let count = counts.get(&consumer.name).copied().unwrap_or(0);
+        if known.get(&consumer.name).is_none_or(|(before, _)| *before != count) {
+            let parked = if count == 0 { Vec::new() } else { office.log.parked(&consumer.name).await? };
+            known.insert(consumer.name.clone(), (count, parked));
+        }
+        let parked = known.get(&consumer.name).map_or(&[][..], |(_, parked)| parked);
+        let measured = figures(office, &consumer, parked).await?;
+        let label = [("name", consumer.name.clone())];
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        METRICS.consumer_lag_events.get_or_create(&label).set(gauge(measured.lag_events));
+        METRICS.consumer_lag_seconds.get_or_create(&label).set(gauge(measured.lag_seconds));
+        METRICS.consumer_parked.get_or_create(&label).set(gauge(parked.len() as u64));
+        shown.insert(consumer.name);
+        sleep(REST * u32::try_from(measured.states.len()).unwrap_or(1)).await;
+    }
+    Ok(())
+}
+
+fn forget(name: &str) {
+    let label = [("name", name.to_owned())];
+    METRICS.consumer_lag_events.remove(&label);
+    METRICS.consumer_lag_seconds.remove(&label);
+    METRICS.consumer_parked.remove(&label);
+}

@@ -1,0 +1,238 @@
+//! Consumers over REST, where a node has the key that signs them, and what else is made of consumers.
+
+use std::{fs, time::Duration};
+
+use futures_util::StreamExt as _;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    consumers::{Tried, added, listed, next},
+    world::{ALL_SCOPES, PATIENCE, Program, World, eventually},
+};
+
+/// A world whose first node has the key of consumers.
+async fn world() -> World {
+    let mut world = World::in_operator_mode(2).await;
+    let key = world.nats.folder().join("consumers.key").display().to_string();
+    world.add_node_with("api,gateway,projector", &[("VERBATIM_CONSUMERS_KEY_FILE", &key)]).await;
+    world
+}
+
+#[tokio::test]
+async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
+    let mut world = world().await;
+    world.add_node("api").await;
+    let bootstrap = Program::bootstraps(&world).await;
+    let admin = bootstrap.person.clone();
+    let path = "/v1/admin/consumers";
+
+    // A node without the key names the file.
+    let refused = admin.at(world.nodes[1].address).get(path).await.refuses(503, "not_configured");
+    assert!(
+        refused["detail"].as_str().expect("a detail").contains("VERBATIM_CONSUMERS_KEY_FILE"),
+        "{refused}"
+    );
+
+    let wanted = json!({ "name": "r1", "from": "start", "lanes": ["timeline"] });
+    let made = admin.post(path, wanted.clone()).await.expect(201);
+    assert_eq!((&made["added"], &made["streams"]), (&json!(true), &json!(["CHAT_0", "CHAT_1"])), "{made}");
+    assert!(made["snippet"].as_str().expect("a program").contains("\"r1\""), "{made}");
+    let again = admin.post(path, wanted).await.expect(200);
+    assert!(again["added"] == false && again.get("credentials").is_none(), "{again}");
+    let other = json!({ "name": "r1", "lanes": ["roster"] });
+    admin.post(path, other).await.refuses(409, "conflict");
+    admin.post(path, json!({ "name": "R.1" })).await.refuses(400, "invalid_body");
+    admin.post(path, json!({ "name": "r2", "lanes": ["typing"] })).await.refuses(400, "invalid_body");
+
+    let creds = world.dir().join("r1.creds");
+    fs::write(&creds, made["credentials"].as_str().expect("credentials")).expect("written");
+    let tried = Tried::with(world.nats.url(), &creds, "r1").await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    ana.says(&notes, "over REST").await;
+    let shown = async || admin.get(&format!("{path}/r1")).await.expect(200);
+    eventually("its connection is counted", || async { shown().await["connections"] == 1 }).await;
+    assert_eq!(shown().await["lag_events"], 1);
+    let metric = "verbatim_consumer_lag_events{name=\"r1\"} ";
+    eventually("the lag is measured", || async {
+        world.nodes[0].metrics().await.lines().any(|line| line.strip_prefix(metric) == Some("1"))
+    })
+    .await;
+    let stream = format!("CHAT_{}", usize::from_str_radix(&notes.id[34..], 16).expect("hex") / 128);
+    next(&tried.durable(&stream, "r1").await).await.double_ack().await.expect("acknowledged");
+    assert_eq!(shown().await["lag_seconds"], 0);
+    let items = admin.get(path).await.expect(200)["items"].clone();
+    assert_eq!(items.as_array().map(Vec::len), Some(1), "{items}");
+    assert_eq!(admin.get(&format!("{path}/r1/parked")).await.expect(200)["items"], json!([]));
+
+    // Over the network, the command line does the same.
+    let url = format!("http://{}", world.nodes[0].address);
+    let remote = [("VERBATIM_URL", &*url), ("VERBATIM_KEY", &*admin.token)];
+    let ran = world.runs_with(&["consumers", "list", "--json"], &remote).await;
+    let told: Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(told["items"][0]["name"], "r1", "{ran:?}");
+
+    // New credentials, and the old ones are due for a sweep, which is nothing for a node.
+    let rotated = admin.post(&format!("{path}/r1/rotate"), json!({ "overlap_s": 0 })).await.expect(200);
+    assert!(rotated["credentials"].as_str().expect("credentials").contains("USER JWT"));
+    eventually("it is overdue", || async { shown().await["overdue"] == true }).await;
+    let refused = admin.post(&format!("{path}/sweep"), json!({})).await.refuses(503, "not_configured");
+    assert!(refused["detail"].as_str().expect("a detail").contains("verbatim consumers sweep"), "{refused}");
+    assert!(!*tried.cut.borrow(), "nobody was cut");
+    assert_eq!(world.runs(&["consumers", "sweep"]).await.code, Some(0));
+    let mut cut = tried.cut.clone();
+    timeout(Duration::from_secs(1), cut.wait_for(|cut| *cut)).await.expect("in a second").expect("cut");
+    assert_eq!(admin.post(&format!("{path}/sweep"), json!({})).await.expect(200)["overdue"], 0);
+
+    // Removed, and its name is free once its credentials are revoked.
+    admin.post(&format!("{path}/r1/replay"), json!({ "from": "start" })).await.expect(200);
+    admin.delete(&format!("{path}/r1")).await.expect(204);
+    admin.get(&format!("{path}/r1")).await.refuses(404, "not_found");
+    let renewed = json!({ "name": "r1" });
+    let refused = admin.post(path, renewed.clone()).await.refuses(409, "conflict");
+    assert!(refused["detail"].as_str().expect("a detail").contains("sweep"), "{refused}");
+    let status = world.runs(&["status"]).await;
+    assert!(status.stdout.contains("consumer r1  removed  OVERDUE"), "{status:?}");
+    assert_eq!(world.runs(&["consumers", "sweep"]).await.code, Some(0));
+    admin.post(path, renewed).await.expect(201);
+    assert!(world.runs(&["status"]).await.stdout.contains("consumer r1  never_connected"));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn the_key_of_a_bot_goes_with_its_consumer_and_no_text_replaces_it() {
+    let world = world().await;
+    let bootstrap = Program::bootstraps(&world).await;
+    let admin = &bootstrap.person;
+    let robot = bootstrap.makes("robot", ALL_SCOPES).await.person;
+    let path = "/v1/admin/consumers";
+    // The scope of consumers alone does not lend the scopes of a service account.
+    let keeper = bootstrap.makes("keeper", &["admin:consumers"]).await.person;
+    let wanted = json!({ "name": "bot1", "bot": robot.id, "commands_only": true });
+    keeper.post(path, wanted.clone()).await.refuses(403, "missing_scope");
+    let made = admin.post(path, wanted).await.expect(201);
+    assert_eq!(made["streams"], json!([]), "{made}");
+    let keys = format!("/v1/admin/services/{}/keys", robot.id);
+    let of_name = async || {
+        let keys = admin.get(&keys).await.expect(200);
+        let keys = keys["items"].as_array().expect("keys").clone();
+        keys.into_iter().find(|key| key["name"] == "nats bot1")
+    };
+    let key = of_name().await.expect("the key of the name");
+    let rotate = format!("{keys}/{}/rotate", key["id"].as_str().expect("an id"));
+    let refused = admin.post(&rotate, json!({})).await.refuses(409, "conflict");
+    assert!(refused["detail"].as_str().expect("a detail").contains("consumers rotate"), "{refused}");
+    let ran = world.runs(&["consumers", "remove", "bot1", "--yes"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(of_name().await.is_none(), "its key is revoked");
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn one_process_of_an_exclusive_consumer_reads() {
+    let world = world().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let stream = format!("CHAT_{}", usize::from_str_radix(&notes.id[34..], 16).expect("hex") / 128);
+    let creds = added(&world, "x1", &["--from", "start", "--lanes", "timeline", "--exclusive"]).await;
+    assert_eq!(listed(&world, "x1").await["exclusive"], true);
+    ana.says(&notes, "first").await;
+    let mut readers = Vec::new();
+    for _ in 0..2 {
+        let tried = Tried::with(world.nats.url(), &creds, "x1").await;
+        let durable = tried.durable(&stream, "x1").await;
+        let pull = durable.stream().group("one").expires(Duration::from_secs(10));
+        readers.push((tried, pull.messages().await.expect("events")));
+    }
+    let [(_one, first), (_other, second)] = &mut readers[..] else { unreachable!() };
+    let event = tokio::select! {
+        event = timeout(PATIENCE, first.next()) => (0, event),
+        event = timeout(PATIENCE, second.next()) => (1, event),
+    };
+    let (who, event) = event;
+    event.expect("in time").expect("one").expect("an event").double_ack().await.expect("acknowledged");
+    for text in ["second", "third"] {
+        ana.says(&notes, text).await;
+        let (reader, idle) = if who == 0 { (&mut *first, &mut *second) } else { (&mut *second, &mut *first) };
+        let event = timeout(PATIENCE, reader.next()).await.expect("in time").expect("one").expect("an event");
+        event.double_ack().await.expect("acknowledged");
+        assert!(timeout(Duration::from_millis(100), idle.next()).await.is_err(), "it stands by");
+    }
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_consumer_with_a_password_gets_its_user_printed_and_its_durables_made() {
+    let world = World::start().await;
+    let ran = world.runs(&["consumers", "add", "old-reader", "--static", "--from", "start"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.stdout.contains("\"log.api.CONSUMER.MSG.NEXT.*.old-reader\""), "{ran:?}");
+    assert!(ran.stdout.contains("$VERBATIM_NATS_OLD_READER_PASSWORD"), "{ran:?}");
+    assert_eq!(listed(&world, "old-reader").await["state"], "never_connected");
+    let ran = world.runs(&["consumers", "rotate", "old-reader"]).await;
+    assert!(ran.code == Some(1) && ran.stderr.contains("VERBATIM_CONSUMERS_KEY_FILE"), "{ran:?}");
+    let ran = world.runs(&["consumers", "remove", "old-reader", "--yes"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn without_any_node_a_consumer_reads_on_and_a_new_one_connects() {
+    let mut world = world().await;
+    let ana = world.person("ana").await;
+    let notes = ana.starts_group("Notes", &[]).await;
+    let stream = format!("CHAT_{}", usize::from_str_radix(&notes.id[34..], 16).expect("hex") / 128);
+    let first = added(&world, "first", &["--from", "start", "--lanes", "timeline"]).await;
+    let second = added(&world, "second", &["--from", "start", "--lanes", "timeline"]).await;
+    for text in ["one", "two", "three"] {
+        ana.says(&notes, text).await;
+    }
+    let url = world.nats.url().to_owned();
+    let reader = Tried::with(&url, &first, "first").await;
+    let durable = reader.durable(&stream, "first").await;
+    let begun = next(&durable).await;
+    begun.double_ack().await.expect("acknowledged");
+    world.nodes[0].stop().await;
+    let mut position = begun.info().expect("info").stream_sequence;
+    for _ in 0..2 {
+        let event = next(&durable).await;
+        event.double_ack().await.expect("acknowledged");
+        assert_eq!(event.info().expect("info").stream_sequence, position + 1, "no gap");
+        position += 1;
+    }
+    // A server that reads its configuration again cuts nobody.
+    crate::world::signal(world.nats.pid(), "HUP").await;
+    let other = Tried::with(&url, &second, "second").await;
+    let again = next(&other.durable(&stream, "second").await).await;
+    assert_eq!(again.info().expect("info").stream_sequence, position - 2);
+    assert!(!*reader.cut.borrow(), "the first one is still connected");
+    world.finish_without_views().await;
+}
+
+#[tokio::test]
+async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
+    let mut world = World::empty_cluster(3, 4).await;
+    let killed = world.nats.leader_of("CHAT_2").await.expect("a leader");
+    let adds = ["consumers", "add", "reader", "--static", "--from", "start"];
+    let adding = world.starts(&adds);
+    world.nats.nats(killed).kill9();
+    let ended = adding.wait_with_output().await.expect("it ends");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    if !ended.status.success() {
+        // It says what is left, or that the servers did not answer.
+        assert!(said.contains("CHAT_") || said.contains("run the same command again"), "{said}");
+    }
+    eventually("the same command completes it", || async { world.runs(&adds).await.code == Some(0) }).await;
+    world.nats.nats(killed).start_again().await.expect("it starts again");
+    let log = world.nats.connect(verbatim::dev::NatsUser::Operator).await.expect("NATS");
+    let log = async_nats::jetstream::new(log);
+    for stream in ["CHAT_0", "CHAT_1", "CHAT_2", "CHAT_3", "REPLAY"] {
+        eventually("its durable is there", || async {
+            let Ok(found) = log.get_stream_no_info(stream).await else { return false };
+            found.consumer_info("reader").await.is_ok()
+        })
+        .await;
+    }
+    world.finish_without_views().await;
+}
