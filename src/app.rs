@@ -115,8 +115,7 @@ pub async fn serve(
         () = stop.cancelled() => return Ok(()),
         task = tasks.failure() => return Err(AppError::Task(task)),
     };
-    let connections = TaskTracker::new();
-    let refuse_new = CancellationToken::new();
+    let (connections, refuse_new) = (TaskTracker::new(), CancellationToken::new());
     let stop_accepting = refuse_new.clone();
     if let Some(requests) = started.commands {
         let responder = Responder::new(started.endpoint.clone());

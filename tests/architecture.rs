@@ -83,6 +83,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "access",
             "audit",
             "commands",
+            "consumers",
             "credentials",
             "domain",
             "issuers",

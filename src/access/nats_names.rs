@@ -60,12 +60,6 @@ pub(crate) async fn unbind_name(
     Ok(Some(bound.id))
 }
 
-/// Whether a key of this name and public part stands for a NATS name.
-pub(super) fn is_of_a_name(name: &str, public: KeyId) -> bool {
-    let of = name.strip_prefix("nats ").and_then(NatsName::parse);
-    of.is_some_and(|name| KeyId::of_name(&name) == public)
-}
-
 impl Access {
     /// Lets a NATS name stand for a service account ([`bind_name`]).
     pub(crate) async fn bind_name(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use zeroize::Zeroizing;
 
-use super::{error::AccessError, nats_names::is_of_a_name, needs::Access};
+use super::{error::AccessError, needs::Access};
 use crate::{
     accounts::{
         By, ListedKey, ServiceAccount, Stamp,
@@ -217,7 +217,7 @@ pub(crate) async fn rotate_key(
 ) -> Result<Rotated, ServiceError> {
     let (made, stamp) = (MadeKey::draw(), Stamp::now(clock, by));
     let id = clock.id(LoginId::known);
-    let successor = |old: ListedKey| match is_of_a_name(&old.name, old.public) {
+    let successor = |old: ListedKey| match old.public.is_of_a_name(&old.name) {
         true => Err(KeyError::OfName),
         false => Ok(NewKey {
             id,

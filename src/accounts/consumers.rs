@@ -1,6 +1,6 @@
 //! The consumers of the log, and the credentials of theirs that are to be revoked.
 
-use sqlx::{FromRow, PgConnection, PgPool};
+use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
@@ -220,4 +220,9 @@ const TURN: i64 = 0x5645_5242_434f_4e53;
 /// Waits for the turn to revoke credentials, which belongs to the session of this connection.
 pub(crate) async fn take_turn(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query("select pg_advisory_lock($1)").bind(TURN).execute(connection).await.map(drop)
+}
+
+/// Ends the turn with its connection.
+pub(crate) async fn end_turn(connection: PgConnection) -> Result<(), sqlx::Error> {
+    connection.close().await
 }

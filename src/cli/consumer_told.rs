@@ -182,3 +182,13 @@ pub(super) fn line(item: &Value) -> String {
         lanes.join(","),
     )
 }
+
+/// Refuses to remove a consumer unless somebody insists.
+pub(super) fn insists(name: &str, yes: bool) -> Result<(), AppError> {
+    match yes {
+        true => Ok(()),
+        false => Err(AppError::Refused(format!(
+            "`{name}` loses its place in the log for good, and its connections are cut: say --yes"
+        ))),
+    }
+}

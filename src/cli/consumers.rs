@@ -6,11 +6,10 @@ use clap::Args;
 use serde_json::json;
 
 use crate::{
-    accounts::By,
     app::{self, AppError, Ask, ConsumerKeys, with_office},
     cli::{
         consumer_args::{Add, What},
-        consumer_told::{self as told, creds_file, is_free},
+        consumer_told::{self as told, creds_file, insists, is_free},
         consumers_remotely::remotely,
         reach::Reach,
         servers::Servers,
@@ -77,7 +76,7 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
             let file = creds_file(out, &format!("{name}.new"));
             is_free(&file)?;
             let rotated = with_office(&addresses, keys, async |office| {
-                let rotated = consumers::rotate(office, &name, overlap, By::default()).await?;
+                let rotated = consumers::rotate(office, &name, overlap, consumers::By::default()).await?;
                 consumers::sweep(office).await?;
                 Ok(rotated)
             })
@@ -98,14 +97,14 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
         }
         What::Replay { name, from: Some(from), yes, .. } => {
             with_office(&addresses, keys, async |office| {
-                consumers::read_anew(office, &name, from, yes, By::default()).await
+                consumers::read_anew(office, &name, from, yes, consumers::By::default()).await
             })
             .await?;
             println!("The consumer `{name}` reads anew.");
         }
         What::Replay { name, id, .. } => {
             let given = with_office(&addresses, keys, async |office| {
-                consumers::replay_parked(office, &name, &id, By::default()).await
+                consumers::replay_parked(office, &name, &id, consumers::By::default()).await
             })
             .await?;
             println!("{given} events are given to `{name}` again, as copies of the stream REPLAY.");
@@ -122,16 +121,6 @@ pub(super) async fn consumers(Consumers { what, keys, reach }: Consumers) -> Res
         }
     }
     Ok(())
-}
-
-/// Refuses to remove a consumer unless somebody insists.
-pub(super) fn insists(name: &str, yes: bool) -> Result<(), AppError> {
-    match yes {
-        true => Ok(()),
-        false => Err(AppError::Refused(format!(
-            "`{name}` loses its place in the log for good, and its connections are cut: say --yes"
-        ))),
-    }
 }
 
 async fn add_here(add: &Add, keys: ConsumerKeys, servers: &Servers) -> Result<(), AppError> {
@@ -156,7 +145,7 @@ async fn add_here(add: &Add, keys: ConsumerKeys, servers: &Servers) -> Result<()
             life: add.expires,
             has_password: add.has_password,
         };
-        let added = consumers::add(office, wanted, By::default()).await?;
+        let added = consumers::add(office, wanted, consumers::By::default()).await?;
         Ok((added, office.servers.clone()))
     })
     .await?;

@@ -6,8 +6,7 @@ use crate::{
     app::AppError,
     cli::{
         consumer_args::{Add, What},
-        consumer_told::{self as told, creds_file, is_free},
-        consumers::insists,
+        consumer_told::{self as told, creds_file, insists, is_free},
         remote::Remote,
     },
     log::StartAt,

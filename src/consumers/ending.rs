@@ -127,6 +127,6 @@ pub(crate) async fn revoke_overdue(
     system.tell(signed_account(&revoker.operator, claims, now.unix_seconds())).await?;
     let keys: Vec<String> = overdue.into_iter().map(|credentials| credentials.user_key).collect();
     consumers::revoked(pool, &keys).await?;
-    sqlx::Connection::close(turn).await?;
+    consumers::end_turn(turn).await?;
     Ok(keys.len())
 }

@@ -13,6 +13,7 @@ mod replaying;
 mod snippet;
 mod watching;
 
+pub(crate) use crate::accounts::By;
 pub(crate) use crate::authority::with_password as user_with_password;
 pub(crate) use adding::{Added, WantedConsumer, add, is_the_same, is_there};
 pub(crate) use ending::{nothing_is_overdue, remove, revoke_overdue, rotate, sweep};

@@ -56,6 +56,12 @@ impl KeyId {
         Self(id)
     }
 
+    /// Whether this is the id of a key that stands for a NATS name, by the name that such a key is given.
+    pub(crate) fn is_of_a_name(self, key_name: &str) -> bool {
+        let name = key_name.strip_prefix("nats ").and_then(NatsName::parse);
+        name.is_some_and(|name| Self::of_name(&name) == self)
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).expect("an id is made of base62 digits")
     }
