@@ -27,7 +27,7 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use archiving::{archive_alone, create_backup};
-pub(crate) use consumers::{ConsumerKeys, remove_consumer, sweep_always, with_office};
+pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sweep_always, with_office};
 pub use database::{database, database_with};
 pub use error::AppError;
 pub(crate) use installation::{

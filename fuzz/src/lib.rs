@@ -79,6 +79,14 @@ pub mod log {
     }
 }
 
+#[path = "../../src/telemetry/metrics"]
+mod telemetry {
+    mod caches;
+    mod group;
+
+    pub(crate) use caches::{CACHES, OneCache};
+}
+
 #[path = "../../src/views"]
 pub mod views {
     pub mod query;

@@ -61,6 +61,11 @@ fn scoped_key(settings: &Settings) -> Result<Option<Arc<ScopedKey>>, BadSetting>
     Ok(Some(Arc::new(key)))
 }
 
+/// Whether a node would have a key that signs consumers.
+pub(crate) fn can_sign_consumers(settings: &Settings) -> Result<bool, BadSetting> {
+    Ok(scoped_key(settings)?.is_some())
+}
+
 /// What a node has at hand: never what revokes. With the role `api` it also measures how far consumers are.
 pub(super) fn start(
     settings: &Settings,

@@ -77,6 +77,11 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         sender
             .map(|s| if s.master.is_some() { "from a file" } else { "none: webhooks cannot be used" }.into()),
     );
+    let consumers = app::can_sign_consumers(&settings);
+    report.say(
+        "consumers",
+        consumers.map(|can| if can { "their key is from a file" } else { "none: not over REST" }.into()),
+    );
     report.say("listener", listens(&settings));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;

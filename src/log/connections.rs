@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use tokio::time::timeout;
@@ -30,10 +31,25 @@ struct Connz {
 
 #[derive(Deserialize)]
 struct Connection {
-    /// The name in the JWT of a user.
-    name_tag: Option<String>,
+    /// The signed text by which a user of operator mode logged in.
+    jwt: Option<String>,
     /// The name of a user with a password; in operator mode a public key.
     authorized_user: Option<String>,
+}
+
+/// What the signed text of a user says.
+#[derive(Deserialize)]
+struct UserClaims {
+    name: String,
+}
+
+impl Connection {
+    /// The name of the user. nats-server has checked the signed text, so its words are believed.
+    fn user(self) -> Option<String> {
+        let Some(jwt) = self.jwt else { return self.authorized_user };
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(jwt.split('.').nth(1)?).ok()?;
+        Some(serde_json::from_slice::<UserClaims>(&claims).ok()?.name)
+    }
 }
 
 impl Log {
@@ -50,11 +66,30 @@ impl Log {
             let Ok(Answer { data }) = serde_json::from_slice::<Answer>(&answer.payload) else { continue };
             let counted = counted.get_or_insert_default();
             for connection in data.connections {
-                if let Some(name) = connection.name_tag.or(connection.authorized_user) {
+                if let Some(name) = connection.user() {
                     *counted.entry(name).or_default() += 1;
                 }
             }
         }
         counted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_user_has_the_name_of_its_signed_text_or_of_its_password() {
+        let user = |connection: serde_json::Value| {
+            serde_json::from_value::<Connection>(connection).expect("a connection").user()
+        };
+        let signed = format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(r#"{"name":"t1","nats":{}}"#));
+        assert_eq!(
+            user(serde_json::json!({ "jwt": signed, "authorized_user": "UAOH" })).as_deref(),
+            Some("t1")
+        );
+        assert_eq!(user(serde_json::json!({ "authorized_user": "reader" })).as_deref(), Some("reader"));
+        assert_eq!(user(serde_json::json!({ "jwt": "no text", "authorized_user": "UAOH" })), None);
     }
 }

@@ -35,6 +35,7 @@ struct Request {
     id: Option<String>,
     message_id: Option<String>,
     user_id: Option<String>,
+    name: Option<String>,
     query: Option<String>,
     body: Option<String>,
 }
@@ -155,6 +156,7 @@ async fn asks(scene: &Scene, template: &Template, method: &Method, path: &str, w
         .replace("{external_id}", &template.fill("${external_id}"))
         .replace("{message_id}", &part(&with.message_id, "${message}"))
         .replace("{user_id}", &part(&with.user_id, "${guest}"))
+        .replace("{name}", &part(&with.name, "search"))
         .replace("{key_id}", &template.fill("${service_key}"))
         .replace("{emoji}", "%F0%9F%91%8D");
     if let Some(query) = &with.query {
