@@ -86,7 +86,7 @@ async fn consumers_are_kept_over_rest_by_a_node_that_can_revoke_nothing() {
     assert_eq!(admin.post(&format!("{path}/sweep"), json!({})).await.expect(200)["overdue"], 0);
 
     // Removed, and its name is free once its credentials are revoked.
-    admin.post(&format!("{path}/r1/replay"), json!({ "from": "start" })).await.expect(200);
+    admin.post(&format!("{path}/r1/replay"), json!({ "from": "start", "yes": true })).await.expect(200);
     admin.delete(&format!("{path}/r1")).await.expect(204);
     admin.get(&format!("{path}/r1")).await.refuses(404, "not_found");
     let renewed = json!({ "name": "r1" });
