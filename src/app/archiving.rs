@@ -6,11 +6,11 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 
 use crate::{
-    app::{Addresses, AppError, Process, database, is_migrated, look_at_log},
+    app::{Addresses, AppError, Process, installation::open_installation},
     archive::{self, ArchiveError, ArchiveTarget, Backup},
     clock::Clock,
     config::{NodeRole, Settings},
-    log::{Log, OpenError},
+    log::Log,
     supervise::Supervisor,
 };
 
@@ -67,14 +67,6 @@ async fn make_backups(log: Log, pool: PgPool, target: ArchiveTarget, clock: Cloc
     }
 }
 
-/// The log and the database of an installation.
-async fn open(settings: &Settings, addresses: &Addresses) -> Result<(Log, PgPool), AppError> {
-    let pool = database(&addresses.database, 4).await?;
-    is_migrated(&pool).await?;
-    let log = look_at_log(&pool, &addresses.nats, settings.layout()).await?.ok_or(OpenError::NoLog)?;
-    Ok((log, pool))
-}
-
 /// Archives the log until the process is told to stop or one of its tasks fails.
 pub(crate) async fn archive_alone(
     settings: &Settings,
@@ -82,7 +74,7 @@ pub(crate) async fn archive_alone(
     process: &Process,
 ) -> Result<(), AppError> {
     let target = settings.archive()?;
-    let (log, pool) = open(settings, addresses).await?;
+    let (pool, log) = open_installation(addresses, settings.layout(), 4).await?;
     begin(log, pool, target, &process.clock, &process.tasks);
     tokio::select! {
         () = process.stop.cancelled() => Ok(()),
@@ -97,6 +89,6 @@ pub(crate) async fn create_backup(
     target: &ArchiveTarget,
     is_now: bool,
 ) -> Result<(String, Backup), AppError> {
-    let (log, pool) = open(settings, addresses).await?;
+    let (pool, log) = open_installation(addresses, settings.layout(), 4).await?;
     Ok(archive::create(&log, &pool, target, &Clock::system(), is_now).await?)
 }

@@ -8,7 +8,7 @@ use tokio::time::sleep;
 use crate::{
     access,
     accounts::By,
-    app::{Addresses, AppError, Process, database, is_migrated, look_at_log, programs},
+    app::{Addresses, AppError, Process, database, installation::open_installation, programs},
     authority::NKey,
     clock::Clock,
     config::{BadSetting, ConsumerSettings, NodeRole, Settings},
@@ -90,9 +90,7 @@ pub(crate) async fn with_office<T>(
     keys: ConsumerKeys,
     act: impl AsyncFnOnce(&Office) -> Result<T, ConsumerError>,
 ) -> Result<T, AppError> {
-    let pool = database(&addresses.database, 4).await?;
-    is_migrated(&pool).await?;
-    let log = look_at_log(&pool, &addresses.nats, Wanted::default()).await?.ok_or(OpenError::NoLog)?;
+    let (pool, log) = open_installation(addresses, Wanted::default(), 4).await?;
     let servers = addresses.nats.urls().map_err(OpenError::Url)?;
     let ConsumerKeys { scoped, revoker } = keys;
     let office = Office { pool, log, clock: Clock::system(), servers, scoped, revoker };

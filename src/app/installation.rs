@@ -56,6 +56,18 @@ pub(crate) async fn is_migrated(pool: &PgPool) -> Result<(), AppError> {
     }
 }
 
+/// The database and the log of an installation that is there, for a command that works on both.
+pub(crate) async fn open_installation(
+    addresses: &Addresses,
+    wanted: Wanted,
+    connections: u32,
+) -> Result<(PgPool, Log), AppError> {
+    let pool = database(&addresses.database, connections).await?;
+    is_migrated(&pool).await?;
+    let log = look_at_log(&pool, &addresses.nats, wanted).await?.ok_or(OpenError::NoLog)?;
+    Ok((pool, log))
+}
+
 /// Whether Postgres says that a schema (3F000) or a table (42P01) is missing.
 fn is_undefined(e: &sqlx::Error) -> bool {
     let Some(refused) = e.as_database_error() else { return false };

@@ -7,12 +7,12 @@ use sqlx::PgPool;
 
 use crate::{
     accounts::By,
-    app::{Addresses, AppError, Process, database, is_migrated, look_at_log},
+    app::{Addresses, AppError, Process, installation::open_installation},
     clock::Clock,
     config::{NodeRole, Settings},
     credentials::SignatureKind,
     domain::WebhookId,
-    log::{Log, OpenError},
+    log::Log,
     webhooks::{
         self, Delivery, DeliveryState, Keeper, Kept, Range, SeenEndpoint, Shape, Since, WebhookError,
         Webhooks,
@@ -69,9 +69,7 @@ pub(crate) async fn ask_webhooks(
     addresses: &Addresses,
     ask: AskWebhooks,
 ) -> Result<Value, AppError> {
-    let pool = database(&addresses.database, 2).await?;
-    is_migrated(&pool).await?;
-    let log = look_at_log(&pool, &addresses.nats, settings.layout()).await?.ok_or(OpenError::NoLog)?;
+    let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
     let webhooks = Webhooks::new(pool, log, settings.webhook_sender(&Clock::system())?);
     asked(&webhooks, ask).await.map_err(|error| match error {
         WebhookError::Database(outage) => AppError::Database(outage),

@@ -50,8 +50,26 @@ export class Browser {
     return page;
   }
 
+  /** Two people in a direct conversation, which both have open. */
+  async pair(url, name, options = {}) {
+    const [one, other] = [`${name}ana`, `${name}ben`];
+    const [ana, ben] = await Promise.all([this.person(url, one, options), this.person(url, other, options)]);
+    await talkWith(ana, other);
+    await open(ben, one);
+    return { ana, ben };
+  }
+
   async picture(page, name) {
     await page.screenshot({ path: join(this.pictures, `${name}.png`) });
+  }
+}
+
+/** Closes the contexts of these pages, in which nothing may have gone wrong. */
+export async function ends(...pages) {
+  for (const page of pages) {
+    const context = page.context();
+    assert.deepEqual(context.faults, []);
+    await context.close();
   }
 }
 

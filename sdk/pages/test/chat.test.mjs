@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Server, until } from "../../typescript/test/server.mjs";
-import { Browser, PASSWORD, bubble, field, open, say, shows, signIn, talkWith } from "./browser.mjs";
+import { Browser, PASSWORD, bubble, ends, field, say, shows, signIn, talkWith } from "./browser.mjs";
 
 let server, browser;
 before(async () => {
@@ -12,22 +12,7 @@ after(async () => {
   await Promise.all([browser?.stop(), server?.stop()]);
 });
 
-/** Two people in a direct conversation, which both have open. */
-async function pair(name, options = {}) {
-  const [one, other] = [`${name}ana`, `${name}ben`];
-  const [ana, ben] = await Promise.all([browser.person(server.url, one, options), browser.person(server.url, other, options)]);
-  await talkWith(ana, other);
-  await open(ben, one);
-  return { ana, ben };
-}
-
-async function ends(...pages) {
-  for (const page of pages) {
-    const context = page.context();
-    assert.deepEqual(context.faults, []);
-    await context.close();
-  }
-}
+const pair = (name, options) => browser.pair(server.url, name, options);
 
 test("two people chat: typing, receipts, reactions, an edit, an answer, a deletion", async () => {
   const { ana, ben } = await pair("talk");

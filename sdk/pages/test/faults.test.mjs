@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Server, proxy, until } from "../../typescript/test/server.mjs";
-import { Browser, bubble, field, online, open, say, shows, talkWith } from "./browser.mjs";
+import { Browser, bubble, ends, field, online, open, say, shows } from "./browser.mjs";
 
 let server, way, browser;
 before(async () => {
@@ -14,22 +14,7 @@ after(async () => {
   await Promise.all([browser?.stop(), server?.stop()]);
 });
 
-/** Two people in a direct conversation, which both have open. */
-async function pair(name, options = {}) {
-  const [one, other] = [`${name}ana`, `${name}ben`];
-  const [ana, ben] = await Promise.all([browser.person(way.url, one, options), browser.person(way.url, other, options)]);
-  await talkWith(ana, other);
-  await open(ben, one);
-  return { ana, ben };
-}
-
-async function ends(...pages) {
-  for (const page of pages) {
-    const context = page.context();
-    assert.deepEqual(context.faults, []);
-    await context.close();
-  }
-}
+const pair = (name, options) => browser.pair(way.url, name, options);
 
 test("the network is cut in the middle of typing, and each message arrives once", async () => {
   const { ana, ben } = await pair("cut");
