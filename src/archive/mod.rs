@@ -2,7 +2,7 @@
 //!
 //! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor, and
 //! then the manifest `HEAD.json`. A *backup* is a dump of the accounts with the positions that the archive had before.
-//! [`restore`] reads both.
+//! [`restore()`] reads both.
 
 mod archiver;
 mod backups;
