@@ -15,7 +15,7 @@ use crate::{
         errors::{OpenError, refused},
         level,
         limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
-        streams::maker::Maker,
+        streams::{audit::AUDIT, maker::Maker},
         subject,
     },
 };
@@ -159,6 +159,12 @@ pub(in crate::log) async fn make_presence(maker: &Maker, layout: Layout) -> Resu
 
 /// The streams of a log that are there, by number.
 async fn all(jetstream: &Context) -> Result<Vec<Info>, OpenError> {
+    // A restore makes AUDIT before all others, and may have been interrupted then.
+    match jetstream.get_stream(AUDIT).await {
+        Ok(audit) => is_not_being_restored(audit.cached_info())?,
+        Err(e) if is_not_found(e.kind()) => {}
+        Err(e) => return Err(refused(e)),
+    }
     all_that(jetstream, may_read).await
 }
 
@@ -190,11 +196,18 @@ async fn all_that(
 /// Whether this version may read a stream. A stream from before the contract had levels says nothing, and has
 /// nothing that the first level could not read.
 fn may_read(info: &Info) -> Result<(), OpenError> {
+    is_not_being_restored(info)?;
     match info.config.metadata.get(level::READS) {
-        Some(needed) if needed == level::RESTORING => Err(OpenError::Restoring(info.config.name.clone())),
         Some(needed) if needed.parse().is_ok_and(|level: u32| level <= level::CONTRACT.reads) => Ok(()),
         Some(needed) => Err(OpenError::TooOld { stream: info.config.name.clone(), needed: needed.clone() }),
         None => Ok(()),
+    }
+}
+
+fn is_not_being_restored(info: &Info) -> Result<(), OpenError> {
+    match info.config.metadata.get(level::READS) {
+        Some(needed) if needed == level::RESTORING => Err(OpenError::Restoring(info.config.name.clone())),
+        _ => Ok(()),
     }
 }
 
