@@ -1,10 +1,10 @@
 //! The AsyncAPI document: messages on NATS, and frames on WebSockets. Each edge describes itself; this file joins the
-//! halves.
+//! parts.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::{domain, gateway, log};
+use crate::{domain, gateway, log, responder};
 
 const DESCRIPTION: &str = "\
 The chat backend that keeps every word, in order, once, and can prove it.
@@ -22,15 +22,15 @@ pub fn document() -> Value {
             "version": env!("CARGO_PKG_VERSION"),
             "description": DESCRIPTION,
             "tags": [
-                { "name": "nats", "description": "Events for programs that read the log" },
+                { "name": "nats", "description": "Events for programs that read the log, and commands" },
                 { "name": "websocket", "description": "Frames between a client and the gateway" },
             ],
             "license": { "name": "Apache-2.0", "url": "https://www.apache.org/licenses/LICENSE-2.0" },
         },
         "defaultContentType": "application/json",
     });
-    for half in [log::channels(), gateway::channels()] {
-        merge(&mut document, half);
+    for part in [log::channels(), gateway::channels(), responder::channels()] {
+        merge(&mut document, part);
     }
     if let Some(Value::Object(schemas)) = document.pointer_mut("/components/schemas") {
         domain::name_models(schemas);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_become_one() {
+    fn parts_become_one() {
         let mut one = json!({ "channels": { "a": 1 }, "info": "kept" });
         merge(&mut one, json!({ "channels": { "b": [2] }, "servers": {} }));
         assert_eq!(one, json!({ "channels": { "a": 1, "b": [2] }, "info": "kept", "servers": {} }));

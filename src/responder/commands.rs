@@ -23,10 +23,11 @@ enum Rest {
     Query,
 }
 
-struct Command {
-    word: &'static str,
-    method: Method,
-    path: &'static str,
+/// A command.
+pub(super) struct Command {
+    pub(super) word: &'static str,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
     rest: Rest,
 }
 
@@ -42,7 +43,7 @@ const MESSAGE: &str = "/v1/conversations/{conversation_id}/messages/{message_id}
 const PIN: &str = "/v1/conversations/{conversation_id}/messages/{message_id}/pin";
 const REACTION: &str = "/v1/conversations/{conversation_id}/messages/{message_id}/reactions/{emoji}";
 
-const COMMANDS: &[Command] = {
+pub(super) const COMMANDS: &[Command] = {
     use Rest::*;
     &[
         command("add_member", Method::POST, MEMBERS, Body),
@@ -66,7 +67,7 @@ const COMMANDS: &[Command] = {
 };
 
 /// The idempotency key of every change.
-const KEY: &str = "client_id";
+pub(super) const KEY: &str = "client_id";
 /// What a segment of a path, a name or a value of a query may have as it is.
 const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 

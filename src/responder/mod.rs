@@ -2,7 +2,9 @@
 //! a request of REST in other words, and goes the same way.
 
 mod commands;
+mod document;
 mod reply;
 mod serving;
 
+pub(crate) use document::channels;
 pub(crate) use serving::Responder;

@@ -9,13 +9,17 @@ use serde::Deserialize;
 use crate::problems::{Problem, RequestId};
 
 /// The headers of an answer that a reply has, too, with their names there.
-const HEADERS: &[(&str, &str)] = &[
+pub(super) const HEADERS: &[(&str, &str)] = &[
     ("x-request-id", "Verbatim-Request-Id"),
     ("verbatim-position", "Verbatim-Position"),
     ("ratelimit", "RateLimit"),
     ("ratelimit-policy", "RateLimit-Policy"),
     ("retry-after", "Retry-After"),
 ];
+/// The headers of the status, and of a refusal (ADR-32 of NATS).
+pub(super) const STATUS: &str = "Verbatim-Status";
+pub(super) const ERROR_CODE: &str = "Nats-Service-Error-Code";
+pub(super) const ERROR: &str = "Nats-Service-Error";
 /// How long the bytes of an answer may take. They are in memory already.
 const BYTES: Duration = Duration::from_secs(5);
 
@@ -52,9 +56,9 @@ impl Reply {
 
     /// The headers of the message.
     pub(super) fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let status = [("Verbatim-Status", &*self.status)];
-        let code = self.error.iter().map(|_| ("Nats-Service-Error-Code", &*self.status));
-        let error = self.error.iter().map(|error| ("Nats-Service-Error", &**error));
+        let status = [(STATUS, &*self.status)];
+        let code = self.error.iter().map(|_| (ERROR_CODE, &*self.status));
+        let error = self.error.iter().map(|error| (ERROR, &**error));
         let same =
             HEADERS.iter().filter_map(|(name, here)| Some((*here, self.headers.get(*name)?.to_str().ok()?)));
         status.into_iter().chain(code).chain(error).chain(same)

@@ -29,8 +29,10 @@ const AT_ONCE: Sizes = Sizes {
     longest_rest: Duration::ZERO,
 };
 /// The deadline of a command that names none, and the latest one.
-const DEADLINE: Duration = Duration::from_secs(10);
-const LATEST: Duration = Duration::from_secs(30);
+pub(super) const DEADLINE: Duration = Duration::from_secs(10);
+pub(super) const LATEST: Duration = Duration::from_secs(30);
+/// The header that gives it, in milliseconds.
+pub(super) const DEADLINE_HEADER: &str = "Verbatim-Deadline-Ms";
 /// The time before the retry of a command for which there was no place.
 const AGAIN: Duration = Duration::from_secs(1);
 const LATE: &str =
@@ -82,7 +84,7 @@ impl Responder {
     async fn answer(&self, request: &CommandRequest) -> Result<Response, Problem> {
         let name = NatsName::parse(request.name()).ok_or_else(no_name)?;
         let _place = self.places.take(KeyId::of_name(&name)).await.map_err(no_place)?;
-        let deadline = deadline(request.header("Verbatim-Deadline-Ms"))?;
+        let deadline = deadline(request.header(DEADLINE_HEADER))?;
         let mut asked = commands::request(request.command(), request.payload())?;
         for header in ["traceparent", "verbatim-on-behalf-of"] {
             if let Some(value) = request.header(header).and_then(|text| HeaderValue::from_str(text).ok()) {
@@ -129,7 +131,7 @@ fn deadline(header: Option<&str>) -> Result<Duration, Problem> {
     within.ok_or_else(|| {
         let expected =
             format!("A whole number of milliseconds is expected, from 1 to {}.", LATEST.as_millis());
-        Problem::parameter("Verbatim-Deadline-Ms", "invalid", expected)
+        Problem::parameter(DEADLINE_HEADER, "invalid", expected)
     })
 }
 
