@@ -23,8 +23,17 @@ use verbatim::dev::NatsUser;
 
 use crate::{
     command_line::dev,
-    world::{ALL_SCOPES, NatsReply, PATIENCE, Person, Program, World, command, eventually, key, signal},
+    world::{
+        ALL_SCOPES, NatsReply, PATIENCE, Person, Program, World,
+        clients::{node, node_with, output_of},
+        command, eventually, key, signal,
+    },
 };
+
+/// The program in Rust is only compiled: it is a template whose gaps are strings and comments.
+#[path = "../../src/consumers/snippets/consumer.rs"]
+#[allow(dead_code, reason = "nothing runs it here")]
+mod consumer;
 
 /// A Python with the packages that the hint of the command names.
 pub async fn python() -> &'static Path {
@@ -126,40 +135,46 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
     let notes = ana.starts_group("Notes", &[]).await;
     ana.says(&notes, "read me").await;
     let pid = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
-    let add = || async {
-        let ended = command()
-            .args(["consumers", "add", "t1", "--from", "start", "--lang", "python"])
-            .env("VERBATIM_DATA_DIR", folder.path())
-            .current_dir(folder.path())
-            .output();
-        let ended = ended.await.expect("it runs");
-        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-        String::from_utf8(ended.stdout).expect("text")
-    };
-    let program = add().await;
-    let creds = fs::metadata(folder.path().join("t1.creds")).expect("credentials");
-    assert_eq!(creds.permissions().mode() & 0o777, 0o600);
-    assert_eq!(add().await, "", "the same again is no change, and shows no program");
+    for (name, language) in [("t1", "python"), ("t2", "ts")] {
+        let creds = folder.path().join(name).with_extension("creds");
+        let add = || async {
+            let out = creds.to_str().expect("text");
+            let ended = command()
+                .args(["consumers", "add", name, "--from", "start", "--lang", language, "--out", out])
+                .env("VERBATIM_DATA_DIR", folder.path())
+                .output();
+            let ended = ended.await.expect("it runs");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+            String::from_utf8(ended.stdout).expect("text")
+        };
+        let program = add().await;
+        let mode = fs::metadata(&creds).expect("credentials").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(add().await, "", "the same again is no change, and shows no program");
 
-    fs::write(folder.path().join("t1.py"), program).expect("a program");
-    let mut running = Command::new(python().await)
-        .arg("t1.py")
-        .current_dir(folder.path())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .expect("python runs");
-    let mut lines = BufReader::new(running.stdout.take().expect("piped")).lines();
-    let mut kinds = Vec::new();
-    while kinds.len() < 3 {
-        let line =
-            timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("read").expect("a line");
-        kinds.push(line.split(' ').nth(2).expect("a type").to_owned());
-        if line.contains("read me") {
-            ana.says(&notes, "and me").await;
+        let mut program = match language {
+            "python" => {
+                let mut command = Command::new(python().await);
+                command.args(["-c", &program]).kill_on_drop(true);
+                command
+            }
+            _ => node_with(&output_of(node("transpile.mjs", &[]).await, &program).await, &[]).await,
+        };
+        let mut running = program.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut lines = BufReader::new(running.stdout.take().expect("piped")).lines();
+        let mut kinds = Vec::new();
+        let so_far = if name == "t1" { 2 } else { 3 };
+        while kinds.len() <= so_far {
+            let line =
+                timeout(PATIENCE, lines.next_line()).await.expect("in time").expect("read").expect("a line");
+            kinds.push(line.split(' ').nth(2).expect("a type").to_owned());
+            if kinds.len() == so_far {
+                ana.says(&notes, "and me").await;
+            }
         }
+        assert_eq!(kinds[0], "conversation.created", "{language}");
+        assert!(kinds[1..].iter().all(|kind| kind == "message.sent"), "{language}: {kinds:?}");
     }
-    assert_eq!(kinds, ["conversation.created", "message.sent", "message.sent"]);
     let now = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
     assert_eq!(now, pid, "nats-server was not started again");
     signal(dev.child.id().expect("pid"), "INT").await;

@@ -1,7 +1,10 @@
 // Reads the log of Verbatim as the consumer @NAME@. Needs: async-nats, futures-util, tokio.
 use async_nats::{
     ConnectOptions, Event,
-    jetstream::{self, consumer::{Consumer, pull}},
+    jetstream::{
+        self,
+        consumer::{Consumer, pull},
+    },
 };
 use futures_util::{StreamExt as _, stream::SelectAll};
 
@@ -34,12 +37,14 @@ async fn main() -> Result<(), async_nats::Error> {
         let stream = log.get_stream_no_info(*stream).await?;
         let consumer: Consumer<pull::Config> = stream.get_consumer(NAME).await?;
         // An event comes again if it is not acknowledged within a second, so few are fetched at once.
-        let pull = consumer.stream().max_messages_per_batch(20)@GROUP@;
+        let pull = consumer.stream().max_messages_per_batch(20) /*@GROUP@*/;
         events.push(pull.messages().await?);
     }
     while let Some(event) = events.next().await {
         let event = event?;
-        let header = |name: &str| event.headers.as_ref().and_then(|all| all.get(name)).map(|value| value.as_str());
+        let header = |name: &str| {
+            event.headers.as_ref().and_then(|all| all.get(name)).map(async_nats::HeaderValue::as_str)
+        };
         let kind = header("ce-type").unwrap_or_default().trim_start_matches("verbatim.");
         let kind = kind.rsplit_once(".v").map_or(kind, |(kind, _)| kind);
         // A copy of a parked event says where the event lies.
