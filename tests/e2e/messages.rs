@@ -1,8 +1,11 @@
 //! People write, retry and read back.
 
-use serde_json::{Value, json};
+use std::time::Duration;
 
-use crate::world::{World, assert_linked, key};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::world::{PATIENCE, World, assert_linked, key};
 
 #[tokio::test]
 async fn a_message_retried_twenty_times_in_parallel_is_stored_once() {
@@ -78,11 +81,19 @@ async fn many_wait_for_what_is_not_said_yet_and_get_it() {
     let notes = ana.starts_group("Notes", &[]).await;
     let first = ana.says(&notes, "first").await["position"].as_u64().expect("position");
     let path = format!("/v1/conversations/{}/messages?min_position={}", notes.id, first + 1);
-    let wait = (0..200).map(|_| ana.get(&path));
-    let (answers, second) = tokio::join!(futures_util::future::join_all(wait), ana.says(&notes, "second"));
+    let read = async || loop {
+        let answer = ana.get(&path).await;
+        match answer.body["code"].as_str() {
+            // On a slow machine some are refused for the moment, and ask again.
+            Some("not_yet" | "too_many_at_once") => tokio::time::sleep(Duration::from_millis(100)).await,
+            _ => break answer.expect(200),
+        }
+    };
+    let wait = futures_util::future::join_all((0..200).map(|_| read()));
+    let (answers, second) = tokio::join!(timeout(PATIENCE, wait), ana.says(&notes, "second"));
     assert_eq!(second["position"], first + 1, "nothing else happens here");
-    for answer in answers {
-        assert_eq!(answer.expect(200)["items"][0]["text"], "second");
+    for answer in answers.expect("in time") {
+        assert_eq!(answer["items"][0]["text"], "second");
     }
     world.finish().await;
 }
