@@ -73,7 +73,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         ],
     ),
     // The halves of one document, joined.
-    ("contract", At(7), &["domain", "gateway", "log"]),
+    ("contract", At(7), &["domain", "gateway", "log", "responder"]),
     // The edges compose no queries: what they show comes from the use cases, so neither knows a table. REST reads
     // through `reading`, a socket through `feed`.
     (

@@ -16,7 +16,10 @@ use crate::{
     log::{
         Log, OpenError,
         errors::refused,
-        streams::{audit::AUDIT, layout, parked},
+        streams::{
+            layout::{self, AUDIT},
+            parked,
+        },
         subject,
     },
 };

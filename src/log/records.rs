@@ -21,7 +21,7 @@ use crate::{
         envelope::{GONE, type_name},
         errors::refused,
         read::follow::Messages,
-        streams::{audit::AUDIT, layout},
+        streams::layout::{self, AUDIT},
         subject::SHARDS,
     },
 };

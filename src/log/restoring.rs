@@ -25,8 +25,8 @@ use crate::{
         level,
         limits::REQUEST_TIMEOUT,
         streams::{
-            audit::{AUDIT, audit},
-            layout::{self, EPOCH, Layout, chat},
+            audit::audit,
+            layout::{self, AUDIT, EPOCH, Layout, chat},
             maker::{Maker, Refusals},
         },
         write::publish,

@@ -15,8 +15,8 @@ use crate::{
         limits::REQUEST_TIMEOUT,
         read::look_up::Found,
         streams::{
-            audit::{AUDIT, audit},
-            layout,
+            audit::audit,
+            layout::{self, AUDIT},
         },
         write::publish::{self, Refused},
     },

@@ -256,6 +256,27 @@ async fn a_restore_that_is_killed_and_begun_again_comes_to_the_same_end() {
 }
 
 #[tokio::test]
+async fn nobody_makes_a_log_of_which_a_restore_has_made_audit_alone() {
+    let mut world = World::start().await;
+    loses_everything(&mut world).await;
+    let jetstream = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let audit = jetstream::stream::Config {
+        name: "AUDIT".into(),
+        subjects: vec!["audit.>".into()],
+        metadata: [("verbatim.reads".to_owned(), "restoring".to_owned())].into(),
+        ..Default::default()
+    };
+    jetstream.create_stream(audit).await.expect("AUDIT, as an interrupted restore leaves it");
+    for command in ["check", "migrate"] {
+        let ran = world.runs(&[command]).await;
+        assert_eq!(ran.code, Some(1), "{command}: {ran:?}");
+        assert!((ran.stdout.clone() + &ran.stderr).contains("is being restored"), "{command}: {ran:?}");
+    }
+    assert!(jetstream.get_stream("CHAT_0").await.is_err(), "no stream was made");
+    world.finish().await;
+}
+
+#[tokio::test]
 async fn nothing_is_archived_beyond_a_hole_that_nothing_explains() {
     let world = World::start().await;
     let (_ana, _ben, _lunch, last) = talk(&world, 5).await;

@@ -5,11 +5,8 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 
 use crate::log::{
     limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
-    streams::layout::{Layout, MAX_CONSUMERS},
+    streams::layout::{AUDIT, Layout, MAX_CONSUMERS},
 };
-
-/// The stream of audit events.
-pub(in crate::log) const AUDIT: &str = "AUDIT";
 
 pub(in crate::log) fn audit(layout: Layout) -> Config {
     Config {

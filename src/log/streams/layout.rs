@@ -15,11 +15,13 @@ use crate::{
         errors::{OpenError, refused},
         level,
         limits::{DUPLICATE_WINDOW, MAX_EVENT_BYTES},
-        streams::{audit::AUDIT, maker::Maker},
+        streams::maker::Maker,
         subject,
     },
 };
 
+/// The stream of audit events.
+pub(in crate::log) const AUDIT: &str = "AUDIT";
 /// The stream of presence changes.
 pub(in crate::log) const PRESENCE: &str = "PRESENCE";
 pub(in crate::log) const EPOCH: &str = "verbatim.epoch";

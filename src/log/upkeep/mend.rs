@@ -13,8 +13,8 @@ use crate::log::{
     bus::lease,
     errors,
     streams::{
-        audit::{AUDIT, audit},
-        layout::{self, Found, PRESENCE, chat, is_not_found, presence},
+        audit::audit,
+        layout::{self, AUDIT, Found, PRESENCE, chat, is_not_found, presence},
     },
     subject,
 };
