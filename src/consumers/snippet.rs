@@ -35,7 +35,7 @@ pub(crate) struct Snippet<'a> {
 impl Language {
     fn template(self) -> &'static str {
         match self {
-            Self::Rust => include_str!("snippets/consumer.rs"),
+            Self::Rust => include_str!("snippets/consumer.rs.txt"),
             Self::Python => include_str!("snippets/consumer.py"),
             Self::TypeScript => include_str!("snippets/consumer.ts"),
             Self::Go => include_str!("snippets/consumer.go"),

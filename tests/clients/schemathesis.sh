@@ -19,13 +19,16 @@ if [ ! -d "$tools" ]; then
     mv "$new" "$tools"
 fi
 
-(cd "$root" && cargo build --locked --quiet --bin verbatim)
+if [ -z "${VERBATIM_BIN:-}" ]; then
+    (cd "$root" && cargo build --locked --quiet --bin verbatim)
+    VERBATIM_BIN=${CARGO_TARGET_DIR:-$root/target}/debug/verbatim
+fi
 work=$(mktemp -d)
 off() { for policy in "$@"; do printf 'VERBATIM_LIMIT_%s=off ' "$policy"; done; }
 # shellcheck disable=SC2046
 env $(off ADDRESS USER SEND CONVERSATION START MEMBERS SEARCH CONNECT CONNECT_ADDRESS FRAMES PRESENCE) \
     VERBATIM_DATA_DIR="$work/data" VERBATIM_LISTEN=127.0.0.1:0 VERBATIM_ADMIN_LISTEN=127.0.0.1:0 \
-    "${CARGO_TARGET_DIR:-$root/target}/debug/verbatim" dev >"$work/out" 2>"$work/log" &
+    "$VERBATIM_BIN" dev >"$work/out" 2>"$work/log" &
 node=$!
 trap 'kill $node 2>/dev/null || true; wait $node || true; rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// The program in Rust is only compiled: it is a template whose gaps are strings and comments.
-#[path = "../../src/consumers/snippets/consumer.rs"]
+#[path = "../../src/consumers/snippets/consumer.rs.txt"]
 #[allow(dead_code, reason = "nothing runs it here")]
 mod consumer;
 

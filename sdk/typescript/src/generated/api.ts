@@ -3590,6 +3590,14 @@ export interface components {
         NewServiceAccount: {
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8 */
             display_name: string;
+            /**
+             * @description Limits that differ from everybody's, by policy: `service`, `send`, `start`, `members`, `search` or `connect`. A rate is
+             *     written as in the settings: `300/60:30` is 300 in 60 s and 30 at once, `off` is no limit. `service` counts for each key,
+             *     the others for the account; `send` counts only where it is given
+             */
+            limits?: {
+                [key: string]: string;
+            };
             /** @description What the keys of the account may do at most */
             scopes: string[];
             /** @description The unique name, by the rules of the user names of people */
@@ -4280,6 +4288,10 @@ export interface components {
             id: string;
             /** @description `service` */
             kind: components["schemas"]["UserKind"];
+            /** @description Its limits that differ from everybody's, by policy */
+            limits: {
+                [key: string]: string;
+            };
             /** @description What the keys of the account may do at most */
             scopes: string[];
             /** @description The unique name */
