@@ -37,12 +37,10 @@ pub(crate) fn channels() -> Value {
             "action": "receive",
             "channel": { "$ref": "#/channels/commands" },
             "summary": "Verbatim answers a command.",
-            "description": "The answer is that of the operation of REST, and a retry gets the same one.",
+            "description": "The reply goes to the reply subject of the request. A change that is sent again with the same \
+                `client_id` is answered as the first time.",
             "messages": [{ "$ref": "#/channels/commands/messages/command" }],
-            "reply": {
-                "address": { "location": "$message.header#/Reply-To", "description": "The reply subject of the request." },
-                "messages": [{ "$ref": "#/channels/commands/messages/command_reply" }],
-            },
+            "reply": { "messages": [{ "$ref": "#/channels/commands/messages/command_reply" }] },
         } },
         "components": { "messages": { "command": command(), "command_reply": reply() } },
     })
