@@ -5,6 +5,8 @@
 # The check that every request of the documented shape is accepted is left out: a cursor has to be one that was given,
 # `before` and `after` exclude each other, and a user has to exist, which no schema says. Operations that end the login
 # with which the others are asked are left out too.
+#
+# The node is the binary that VERBATIM_BIN names; without it, cargo builds one.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd -P)

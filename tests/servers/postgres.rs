@@ -43,7 +43,7 @@ pub async fn start_postgres(
 
 fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::PostgresOptions {
     let mut settings = Vec::new();
-    // The hashes of SCRAM, without the compiler's optimisations, would be a tenth of what all nodes of the tests do.
+    // A node compiled without optimisation spends a fifth of its start on the hashes of SCRAM. Dev mode keeps them.
     let method = if options.fsync_off { "password" } else { "scram-sha-256" };
     let rule = |network: &str| format!("host all all {network} {method}\n");
     let mut rules = rule(&format!("{LOOPBACK}/32"));

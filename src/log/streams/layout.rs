@@ -206,6 +206,7 @@ fn may_read(info: &Info) -> Result<(), OpenError> {
     }
 }
 
+/// Refuses a stream that a restore has begun and not ended.
 fn is_not_being_restored(info: &Info) -> Result<(), OpenError> {
     match info.config.metadata.get(level::READS) {
         Some(needed) if needed == level::RESTORING => Err(OpenError::Restoring(info.config.name.clone())),
