@@ -135,8 +135,7 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
     let notes = ana.starts_group("Notes", &[]).await;
     ana.says(&notes, "read me").await;
     let pid = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
-    let mut said = 1;
-    for (name, language) in [("t1", "python"), ("t2", "ts")] {
+    for (said, (name, language)) in (1..).zip([("t1", "python"), ("t2", "ts")]) {
         let add = || async {
             let ended = command()
                 .args(["consumers", "add", name, "--from", "start", "--lang", language])
@@ -173,7 +172,6 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
             assert_eq!(kind().await, "message.sent", "{language}");
         }
         ana.says(&notes, "and me").await;
-        said += 1;
         assert_eq!(kind().await, "message.sent", "{language} goes on");
     }
     let now = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
