@@ -33,16 +33,19 @@ async fn every_command_is_answered_as_its_operation() {
     let (world, cast) = stage().await;
     let (matrix, operations) = (matrix(), operations());
     let bot = Bot::of(&world, cast.operator.makes("robot", ALL_SCOPES).await).await;
-    let (matrix, operations, cast, bot) = (&matrix, &operations, &cast, &bot);
+    let standing = cast.stands(COLUMNS.into_iter()).await;
+    let (matrix, operations, cast, standing, bot) = (&matrix, &operations, &cast, &standing, &bot);
     let wanted = cells(matrix, &matrix.operations).into_iter().filter_map(|(row, column, expected)| {
         let (_, command) = COMMANDS.iter().find(|(operation, _)| *operation == about(row))?;
         COLUMNS.contains(&column).then_some((row, *command, column, expected))
     });
     let asked = wanted.map(|(row, command, column, expected)| async move {
         let path = &operations[about(row)].1;
-        let scene = cast.plays(column, !path.starts_with("/v1/conversations/")).await;
+        let on_account = !path.starts_with("/v1/conversations/");
+        let changes = !command.starts_with("get_") && expected.starts_with('2');
+        let scene = &*standing.scene(cast, column, on_account, changes).await;
         let default = Request::default();
-        let reply = asks(bot, &scene, command, path, matrix.requests.get(row).unwrap_or(&default)).await;
+        let reply = asks(bot, scene, command, path, matrix.requests.get(row).unwrap_or(&default)).await;
         let word = match reply.status {
             ok @ 200..300 => ok.to_string(),
             _ => reply.body["code"].as_str().expect("a code").to_owned(),

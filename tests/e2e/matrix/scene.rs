@@ -1,6 +1,10 @@
 //! The people of the matrix, and what lies before one of them in one cell.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use reqwest::StatusCode;
 use verbatim::{accounts, app, clock::Clock, credentials::Tokens, domain::LoginId};
@@ -33,6 +37,7 @@ pub struct Cast {
 }
 
 /// One cell: who asks with which token, and for what.
+#[derive(Clone)]
 pub struct Scene {
     pub caller: Person,
     /// None for somebody who has not said who they are.
@@ -40,6 +45,19 @@ pub struct Scene {
     /// The user for whom a program acts.
     pub on_behalf_of: Option<String>,
     pub template: Template,
+}
+
+/// The scenes in which nothing changes: a refusal and a read leave one as it was, so all cells share it.
+pub struct Standing(HashMap<(String, bool), Scene>);
+
+impl Standing {
+    /// The scene of a cell: the standing one, or a new one for what changes it.
+    pub async fn scene(&self, cast: &Cast, column: &str, on_account: bool, changes: bool) -> Cow<'_, Scene> {
+        match changes {
+            true => Cow::Owned(cast.plays(column, on_account).await),
+            false => Cow::Borrowed(&self.0[&(column.to_owned(), on_account)]),
+        }
+    }
 }
 
 impl Cast {
@@ -92,8 +110,18 @@ impl Cast {
         self.exchanged(name).await.with_token(Some(&self.issued(name)))
     }
 
+    pub async fn stands(&self, columns: impl Iterator<Item = &str>) -> Standing {
+        let mut scenes = HashMap::new();
+        for column in columns {
+            for on_account in [false, true] {
+                scenes.insert((column.to_owned(), on_account), self.plays(column, on_account).await);
+            }
+        }
+        Standing(scenes)
+    }
+
     /// What a caller of a column has before them. What is done to an account is done to one that nobody else uses.
-    pub async fn plays(&self, column: &str, on_account: bool) -> Scene {
+    async fn plays(&self, column: &str, on_account: bool) -> Scene {
         let known = match column {
             "anonymous" | "stranger" | "key" => &self.stranger,
             "ex_member" => &self.ex_member,

@@ -81,6 +81,8 @@ impl Beginning {
             .env("VERBATIM_DRAIN_DELAY", "0")
             .env("VERBATIM_ARGON2_MEMORY", "64")
             .env("VERBATIM_ARGON2_PASSES", "1")
+            // Several stories at once fill a machine, and that is no reason for a node to refuse what a story asks.
+            .env("VERBATIM_OVERLOAD_WAIT", "5000")
             .envs(UNLIMITED.iter().copied())
             .envs(settings.iter().copied())
             .stderr(Stdio::piped())
