@@ -7,6 +7,7 @@ mod durable;
 mod error;
 mod installation;
 mod issuers;
+mod listening;
 mod patience;
 mod people;
 mod pressure;
@@ -16,14 +17,15 @@ mod restoring;
 mod same_log;
 mod signing_keys;
 mod snapshots;
+mod telling;
 mod volatile;
 mod webhooks;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use poem::{Endpoint, EndpointExt as _, Response, Route};
+use poem::{EndpointExt as _, Response, Route};
 use sqlx::PgPool;
-use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio::{sync::watch, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use archiving::{archive_alone, create_backup};
@@ -31,10 +33,13 @@ pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sw
 pub use database::{database, database_with};
 pub use error::AppError;
 pub(crate) use installation::{
-    MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log, revoke_logins,
+    MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log,
 };
 pub use installation::{make_log, migrate};
-pub(crate) use people::{WhichUser, add_invite, list_invites, recover_user, revoke_invite, show_user};
+pub(crate) use people::{
+    WhichUser, add_invite, deactivate_user, list_invites, reactivate_user, recover_user, revoke_invite,
+    revoke_logins, show_user,
+};
 pub use process::{Addresses, Listening, Mode, Process, Weakness};
 pub(crate) use programs::{Ask, key_of_dev, programs};
 pub(crate) use restoring::{GHOSTS, RestoreOrder, RestorePlan, ghosts, plan_restore, restore};
@@ -43,6 +48,7 @@ pub use snapshots::snapshots;
 pub(crate) use webhooks::{AskWebhooks, ask_webhooks};
 
 use durable::durable;
+use listening::{bind, listen_on};
 use patience::patiently;
 use signing_keys::SigningKeys;
 
@@ -158,21 +164,6 @@ pub async fn serve(
     let _ = timeout(FINISH, started.pool.close()).await;
     tracing::debug!("the pool is closed");
     failed.map_or(Ok(()), |task| Err(AppError::Task(task)))
-}
-
-async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|e| AppError::Listen(address, e))
-}
-
-fn listen_on(
-    listener: TcpListener,
-    endpoint: impl Endpoint + 'static,
-    settings: listen::Settings,
-    stop: CancellationToken,
-    connections: &TaskTracker,
-) -> impl Future<Output = ()> + Send + 'static {
-    let connections = connections.clone();
-    async move { listen::serve(listener, endpoint, settings, stop, &connections).await }
 }
 
 /// A started process: its public endpoint, and the parts that its stop needs.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod acting_for;
+mod activity;
 mod api_keys;
 mod attempts;
 mod bearer;
@@ -57,5 +58,5 @@ pub(crate) use recovery::{RECOVERY_DEFAULT, RECOVERY_LIFE, Recovery, issue_recov
 
 pub(crate) use crate::accounts::{
     Account, AccountChanges, By, HostUser, Invitation, InviteCode, ListedKey, Login, MAX_LOGINS,
-    ProvisionedUser, ServiceAccount,
+    ProvisionedUser, ServiceAccount, WhichAccount,
 };

@@ -100,22 +100,6 @@ impl Access {
         accounts::provisioned_one(&self.pool, id).await?.ok_or(AccessError::NotFound)
     }
 
-    /// Deactivates a user, whose logins end on all nodes.
-    pub async fn deactivate(&self, by: UserId, id: &ExternalId) -> Result<(), AccessError> {
-        let ended = accounts::deactivate(&self.pool, id, self.stamp(by)).await?;
-        let (user, logins) = ended.ok_or(AccessError::NotFound)?;
-        self.revoking.suspend(user, &logins).await;
-        Ok(())
-    }
-
-    /// Lets a deactivated user act again. The user has to log in anew.
-    pub async fn reactivate(&self, by: UserId, id: &ExternalId) -> Result<ProvisionedUser, AccessError> {
-        if let Some(user) = accounts::reactivate(&self.pool, id, self.stamp(by)).await? {
-            self.revoking.restore(user).await;
-        }
-        self.provisioned(id).await
-    }
-
     fn stamp(&self, by: UserId) -> Stamp {
         Stamp::now(&self.clock, By::account(by))
     }

@@ -1,15 +1,15 @@
-//! Deactivating the account of a user of the host application, and reactivating it. A deactivated account keeps its
-//! place in conversations; it has no login and cannot begin one.
+//! Deactivating the account of a user, and reactivating it. A deactivated account keeps its place in conversations; it has
+//! no login and cannot begin one.
 
 use std::time::Duration;
 
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use crate::{
     accounts::{
+        TENANT,
         audit::{self, Stamp},
-        provisioned::locked,
     },
     domain::{AccountRestored, AccountSuspended, Audited, ExternalId, LoginId, Time, UserId},
 };
@@ -17,18 +17,26 @@ use crate::{
 /// Longer than a token of an issuer lives, with the tolerance of its time.
 const LONGEST_TOKEN: Duration = Duration::from_secs(8 * 86_400);
 
+/// The account of a user, by one of its ids.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum WhichAccount<'a> {
+    /// Our id.
+    Id(UserId),
+    /// The id that the host application gave.
+    External(&'a ExternalId),
+}
+
 /// Deactivates an account and ends all its logins. Returns all logins that have ended lately, because an earlier request
 /// may have failed between the database and the nodes. `None` if there is no such user.
 pub(crate) async fn deactivate(
     pool: &PgPool,
-    id: &ExternalId,
+    which: WhichAccount<'_>,
     stamp: Stamp,
 ) -> sqlx::Result<Option<(UserId, Vec<LoginId>)>> {
     let mut transaction = pool.begin().await?;
     // A login begins behind a lock of the same row. So it either is found here, or finds the account deactivated.
-    let Some(user) = locked(&mut transaction, id).await? else { return Ok(None) };
-    let account = user.account.id;
-    if user.deactivated_at.is_none() {
+    let Some((account, is_active)) = locked(&mut transaction, which).await? else { return Ok(None) };
+    if is_active {
         sqlx::query("update auth.account set deactivated_at = $2 where id = $1")
             .bind(account.uuid())
             .bind(stamp.at.datetime())
@@ -65,19 +73,45 @@ pub(crate) async fn deactivate(
 }
 
 /// Lets an account act again. `None` if there is no such user.
-pub(crate) async fn reactivate(pool: &PgPool, id: &ExternalId, stamp: Stamp) -> sqlx::Result<Option<UserId>> {
+pub(crate) async fn reactivate(
+    pool: &PgPool,
+    which: WhichAccount<'_>,
+    stamp: Stamp,
+) -> sqlx::Result<Option<UserId>> {
     let mut transaction = pool.begin().await?;
-    let Some(user) = locked(&mut transaction, id).await? else { return Ok(None) };
-    if user.deactivated_at.is_some() {
+    let Some((account, is_active)) = locked(&mut transaction, which).await? else { return Ok(None) };
+    if !is_active {
         sqlx::query("update auth.account set deactivated_at = null where id = $1")
-            .bind(user.account.id.uuid())
+            .bind(account.uuid())
             .execute(&mut *transaction)
             .await?;
-        let restored = Audited::AccountRestored(user.account.id.into(), AccountRestored {});
+        let restored = Audited::AccountRestored(account.into(), AccountRestored {});
         audit::note(&mut transaction, stamp, restored).await?;
         transaction.commit().await?;
     }
-    Ok(Some(user.account.id))
+    Ok(Some(account))
+}
+
+/// The id of an account and whether it is active, which nobody changes until the end of the transaction. The accounts of
+/// programs are none of users: their keys are revoked instead.
+async fn locked(
+    transaction: &mut Transaction<'_, Postgres>,
+    which: WhichAccount<'_>,
+) -> sqlx::Result<Option<(UserId, bool)>> {
+    let query = match which {
+        WhichAccount::Id(id) => sqlx::query_as(
+            "select id, deactivated_at is null from auth.account where id = $1 and kind = 'user' for no key update",
+        )
+        .bind(id.uuid()),
+        WhichAccount::External(id) => sqlx::query_as(
+            "select id, deactivated_at is null from auth.external_id join auth.account on id = account_id
+             where tenant = $1 and external_id = $2 for no key update of account",
+        )
+        .bind(TENANT)
+        .bind(id.as_str()),
+    };
+    let found: Option<(Uuid, bool)> = query.fetch_optional(&mut **transaction).await?;
+    Ok(found.map(|(id, is_active)| (UserId::known(id), is_active)))
 }
 
 /// The accounts that were deactivated within the last `age` and are deactivated now, reckoned as the logins that were

@@ -29,7 +29,7 @@ mod settings;
 mod shared_key;
 
 pub(crate) use self::acted_for::acted_for;
-pub(crate) use self::activity::{deactivate, reactivate, suspended_since};
+pub(crate) use self::activity::{WhichAccount, deactivate, reactivate, suspended_since};
 pub(crate) use self::api_keys::ListedKey;
 pub(crate) use self::audit::{By, Stamp};
 pub(crate) use self::blocks::{Block, BlockError, block, blocks, unblock};

@@ -245,7 +245,7 @@ pub(crate) async fn change_provisioned(
 
 /// The stored user. The row of the account is locked until the end of the transaction, so that two changes at once are
 /// made one after the other.
-pub(super) async fn locked(
+async fn locked(
     transaction: &mut Transaction<'_, Postgres>,
     id: &ExternalId,
 ) -> sqlx::Result<Option<ProvisionedUser>> {

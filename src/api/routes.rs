@@ -16,6 +16,7 @@ use crate::{
         },
         operations::{
             accounts::Accounts,
+            activity::Activity,
             audit::AuditTrail,
             backchannel::BackchannelLogout,
             blocks::Blocks,
@@ -90,7 +91,7 @@ pub struct Parts {
 
 /// The groups of all operations.
 type Operations = (
-    (Accounts, Recoveries, Invites),
+    (Accounts, Activity, Recoveries, Invites),
     Logins,
     Me,
     (Users, HostUsers, HostTokenOperations, HostConversations),
@@ -138,6 +139,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
     let operations: Operations = (
         (
             Accounts { access: access.clone() },
+            Activity { access: access.clone() },
             Recoveries { access: access.clone() },
             Invites { access: access.clone() },
         ),

@@ -11,10 +11,8 @@ use crate::{
     accounts,
     admin::Health,
     app::{Addresses, AppError, database, patience::patiently},
-    clock::Clock,
-    credentials,
-    domain::{Epoch, Time},
-    log::{Layout, Log, Mended, NatsServers, OpenError, Signal, Unavailable, Wanted},
+    domain::Epoch,
+    log::{Layout, Log, Mended, NatsServers, OpenError, Unavailable, Wanted},
     supervise::Supervisor,
     views,
 };
@@ -225,23 +223,6 @@ async fn join(pool: &PgPool, epoch: &Epoch) -> Result<(), AppError> {
         views::change_epoch(&mut connection, &schema, epoch).await?;
     }
     Ok(accounts::keep_epoch(pool, epoch).await?)
-}
-
-/// Ends every login that began before `since`, and tells the nodes, which close its sockets. Returns the
-/// number of ended logins.
-pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
-    let pool = migrated(addresses).await?;
-    let clock = Clock::system();
-    let ended = accounts::revoke_begun_before(&pool, since, &clock).await?;
-    let Some(log) = look_at_log(&pool, &addresses.nats, Wanted::default()).await? else {
-        return Ok(ended.len());
-    };
-    let until = clock.now().plus(credentials::HOST_LIFE + credentials::LEEWAY);
-    for login in &ended {
-        log.tell(Signal::Revoked { login: *login, until, suspended: None }).await?;
-    }
-    log.flush().await?;
-    Ok(ended.len())
 }
 
 /// Opens the log of an installation and changes nothing; `None` if the installation never had a log.

@@ -1,4 +1,4 @@
-//! What an operator on the machine does for people who have no login.
+//! What an operator on the machine does with the accounts of people, and with their logins.
 
 use std::time::Duration;
 
@@ -7,11 +7,15 @@ use sqlx::PgPool;
 
 use crate::{
     access::{self, AccessError, Account, InviteCode, Recovery},
-    accounts::{self, By},
-    app::{Addresses, AppError, database, is_migrated},
+    accounts::{self, By, Stamp, WhichAccount},
+    app::{
+        Addresses, AppError, database, is_migrated,
+        telling::{revoked, tell_nodes},
+    },
     clock::Clock,
     credentials::Username,
     domain::{LoginId, Time, UserId},
+    log::Signal,
 };
 
 /// The name of an account on the command line.
@@ -77,6 +81,42 @@ pub(crate) async fn recover_user(
     made.ok_or_else(|| {
         AppError::Refused("this account cannot be recovered: it is of a program, or deactivated".into())
     })
+}
+
+/// Deactivates an account, and tells the nodes, which close its sockets.
+pub(crate) async fn deactivate_user(addresses: &Addresses, named: &WhichUser) -> Result<(), AppError> {
+    let pool = open(addresses).await?;
+    let (id, clock) = (find(&pool, named).await?.id, Clock::system());
+    let stamp = Stamp::now(&clock, By::default());
+    let ended = accounts::deactivate(&pool, WhichAccount::Id(id), stamp).await?;
+    let (user, logins) = ended.ok_or_else(of_program)?;
+    let ended = logins.iter().map(|login| revoked(*login, clock.now(), Some(user)));
+    tell_nodes(&pool, addresses, std::iter::once(Signal::Suspended { user }).chain(ended)).await
+}
+
+/// Lets a deactivated account act again, and tells the nodes.
+pub(crate) async fn reactivate_user(addresses: &Addresses, named: &WhichUser) -> Result<(), AppError> {
+    let pool = open(addresses).await?;
+    let id = find(&pool, named).await?.id;
+    let stamp = Stamp::now(&Clock::system(), By::default());
+    let user = accounts::reactivate(&pool, WhichAccount::Id(id), stamp).await?.ok_or_else(of_program)?;
+    tell_nodes(&pool, addresses, [Signal::Restored { user }]).await
+}
+
+/// Ends every login that began before `since`, and tells the nodes, which close its sockets. Returns the
+/// number of ended logins.
+pub(crate) async fn revoke_logins(addresses: &Addresses, since: Time) -> Result<usize, AppError> {
+    let pool = open(addresses).await?;
+    let clock = Clock::system();
+    let ended = accounts::revoke_begun_before(&pool, since, &clock).await?;
+    tell_nodes(&pool, addresses, ended.iter().map(|login| revoked(*login, clock.now(), None))).await?;
+    Ok(ended.len())
+}
+
+fn of_program() -> AppError {
+    AppError::Refused(
+        "this account is of a program: revoke its keys with `verbatim services keys revoke`".into(),
+    )
 }
 
 /// An account.

@@ -8,12 +8,14 @@ use sqlx::PgPool;
 use crate::{
     access::{self, GrantedKey, NewService, ServiceError, WantedKey},
     accounts::{By, key_use},
-    app::{Addresses, AppError, database, is_migrated, look_at_log},
+    app::{
+        Addresses, AppError, database, is_migrated,
+        telling::{revoked, tell_nodes},
+    },
     clock::Clock,
-    credentials::{self, DeviceName, DisplayName, NatsName, Network, PresentedKey, Scope, Scopes, Username},
+    credentials::{DeviceName, DisplayName, NatsName, Network, PresentedKey, Scope, Scopes, Username},
     domain::{LoginId, UserId},
     limits::OwnLimits,
-    log::{Signal, Wanted},
 };
 
 /// The user name of the service account of dev mode.
@@ -155,10 +157,7 @@ pub(super) async fn tell_of_end(
     clock: &Clock,
     key: LoginId,
 ) -> Result<(), AppError> {
-    let Some(log) = look_at_log(pool, &addresses.nats, Wanted::default()).await? else { return Ok(()) };
-    let until = clock.now().plus(credentials::ACCESS_LIFE + credentials::LEEWAY);
-    log.tell(Signal::Revoked { login: key, until, suspended: None }).await?;
-    Ok(log.flush().await?)
+    tell_nodes(pool, addresses, [revoked(key, clock.now(), None)]).await
 }
 
 fn service(username: &str, display_name: Option<&str>, scopes: Scopes) -> Result<NewService, AppError> {

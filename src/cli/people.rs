@@ -126,6 +126,23 @@ enum User {
         #[command(flatten)]
         reach: Reach,
     },
+    /// Deactivates an account: ends all its logins within a second, and lets it begin none. It keeps its place in
+    /// conversations.
+    Deactivate {
+        /// User name or id of the account.
+        user: String,
+
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Reactivates a deactivated account. Its owner logs in again.
+    Reactivate {
+        /// User name or id of the account.
+        user: String,
+
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Shows an account.
     Show {
         /// User name or id of the account.
@@ -139,7 +156,10 @@ enum User {
 impl UserCommand {
     pub(super) fn servers(&self) -> &Servers {
         match &self.what {
-            User::Recover { reach, .. } | User::Show { reach, .. } => &reach.servers,
+            User::Recover { reach, .. }
+            | User::Deactivate { reach, .. }
+            | User::Reactivate { reach, .. }
+            | User::Show { reach, .. } => &reach.servers,
         }
     }
 }
@@ -163,6 +183,20 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
             println!("{token}");
             eprintln!("until {until}; it sets the password once, by POST /v1/accounts/recovery");
         }
+        User::Deactivate { user, reach } => {
+            match reach.remote()? {
+                Some(node) => act(&node, &user, "deactivate").await?,
+                None => app::deactivate_user(&reach.servers.addresses()?, &named(&user)).await?,
+            }
+            println!("{user} is deactivated");
+        }
+        User::Reactivate { user, reach } => {
+            match reach.remote()? {
+                Some(node) => act(&node, &user, "reactivate").await?,
+                None => app::reactivate_user(&reach.servers.addresses()?, &named(&user)).await?,
+            }
+            println!("{user} is active");
+        }
         User::Show { user, reach } => {
             let account = match reach.remote()? {
                 Some(node) => found(&node, &named(&user)).await?,
@@ -183,6 +217,12 @@ pub(super) async fn users(UserCommand { what }: UserCommand) -> Result<(), AppEr
             }
         }
     }
+    Ok(())
+}
+
+async fn act(node: &Remote, user: &str, what: &str) -> Result<(), AppError> {
+    let id = text(&found(node, &named(user)).await?, "id");
+    node.post(&format!("/v1/admin/users/{id}/{what}"), &json!({})).await?;
     Ok(())
 }
 

@@ -15,6 +15,7 @@ mod world;
 
 mod accounts;
 mod acting;
+mod activity;
 mod acts;
 mod archives;
 mod attempts;

@@ -209,23 +209,6 @@ async fn a_deactivated_user_is_cut_off_until_reactivated() {
 }
 
 #[tokio::test]
-async fn a_person_who_registered_is_refused_while_deactivated() {
-    let world = World::start().await;
-    let ana = world.person("ana").await;
-    world
-        .database
-        .does(&format!("update auth.account set deactivated_at = now() where id = '{}'", ana.id))
-        .await;
-    let login = |password: &str| {
-        let body = json!({ "username": ana.name, "password": password });
-        async move { ask(ana.address, reqwest::Method::POST, "/v1/logins", Some(body)).await }
-    };
-    login(PASSWORD).await.refuses(403, "suspended");
-    login("not my password").await.refuses(401, "bad_credentials");
-    world.finish().await;
-}
-
-#[tokio::test]
 async fn a_token_of_the_host_is_an_ordinary_login() {
     let world = World::start().await;
     let host = host(&world).await;

@@ -4,7 +4,7 @@ use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{Access, AccessError, HostUser},
+    access::{Access, AccessError, HostUser, WhichAccount},
     api::{
         Body, Caller, Created, Done, Few, Found, Made, Problem, Reply, Ruled, SignedIn,
         http::examples,
@@ -204,7 +204,7 @@ impl HostUsers {
     /// the user is reactivated.
     #[oai(path = "/provision/users/:external_id", method = "delete", operation_id = "deactivate_user")]
     async fn delete(&self, caller: Caller, external_id: Path<ExternalId>) -> Result<Done, Found> {
-        self.access.deactivate(caller.user, &external_id.0).await?;
+        self.access.deactivate(caller.by(), WhichAccount::External(&external_id.0)).await?;
         Ok(Done)
     }
 
@@ -221,8 +221,8 @@ impl HostUsers {
         caller: Caller,
         external_id: Path<ExternalId>,
     ) -> Result<Reply<HostUserAnswer>, Found> {
-        let user = self.access.reactivate(caller.user, &external_id.0).await?;
-        Ok(Reply(HostUserAnswer::of(user, None)))
+        self.access.reactivate(caller.by(), WhichAccount::External(&external_id.0)).await?;
+        Ok(Reply(HostUserAnswer::of(self.access.provisioned(&external_id.0).await?, None)))
     }
 }
 

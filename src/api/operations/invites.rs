@@ -10,7 +10,7 @@ use poem_openapi::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{self, Access, By, INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES},
+    access::{self, Access, INVITE_DEFAULT, INVITE_LONGEST, MAX_INVITE_USES},
     api::{
         Body, Caller, Created, Cursor, Done, Keyed, Limit, Page, Proven, Reply, Ruled, given, http::examples,
         operations::tag::Tag,
@@ -122,9 +122,8 @@ impl Invites {
             let detail = format!("60 to {} seconds are expected", INVITE_LONGEST.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
-        let by = By { actor: Some(caller.user), via: caller.via };
         let Access { pool, clock, .. } = &self.access;
-        let (made, code) = access::add_invite(pool, clock, by, uses, life).await?;
+        let (made, code) = access::add_invite(pool, clock, caller.by(), uses, life).await?;
         let access::InviteCode { id, uses, expires_at, .. } = made;
         let body = NewInvite { id: LoginId::known(id), code: code.to_string(), uses, expires_at };
         Ok(Created { location: format!("/v1/admin/invites/{id}"), body })
@@ -152,9 +151,8 @@ impl Invites {
     /// Ends a code. Accounts that were registered with it stay. Needs the scope `users:write`.
     #[oai(path = "/admin/invites/:id", method = "delete", operation_id = "revoke_invite")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Ruled> {
-        let by = By { actor: Some(caller.user), via: caller.via };
         let Access { pool, clock, .. } = &self.access;
-        access::revoke_invite(pool, clock, by, id.0.uuid()).await?;
+        access::revoke_invite(pool, clock, caller.by(), id.0.uuid()).await?;
         Ok(Done)
     }
 }

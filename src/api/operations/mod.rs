@@ -1,6 +1,7 @@
 //! The operations: one file for each resource.
 
 pub mod accounts;
+pub mod activity;
 pub mod audit;
 pub mod backchannel;
 pub mod blocks;

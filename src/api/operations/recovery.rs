@@ -6,7 +6,7 @@ use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    access::{Access, By, RECOVERY_DEFAULT, RECOVERY_LIFE},
+    access::{Access, RECOVERY_DEFAULT, RECOVERY_LIFE},
     api::{Body, Caller, Created, Done, Proven, Ruled, given, http::examples, operations::tag::Tag},
     domain::{Time, UserId},
     listen::ClientAddress,
@@ -108,8 +108,7 @@ impl Recoveries {
             let detail = format!("{} to {} seconds are expected", shortest.as_secs(), longest.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
-        let by = By { actor: Some(caller.user), via: caller.via };
-        let made = self.access.issue_recovery(by, id.0, life).await?;
+        let made = self.access.issue_recovery(caller.by(), id.0, life).await?;
         let body = Recovery { user_id: id.0, token: made.token.to_string(), expires_at: made.expires_at };
         Ok(Created { location: "/v1/accounts/recovery".into(), body })
     }

@@ -60,6 +60,8 @@ fn every_operation_of_the_contract_is_there() {
         "get /v1/provision/conversations/{external_id}",
         "post /v1/accounts",
         "post /v1/accounts/recovery",
+        "post /v1/admin/users/{id}/deactivate",
+        "post /v1/admin/users/{id}/reactivate",
         "post /v1/admin/users/{id}/recovery",
         "post /v1/admin/invites",
         "get /v1/admin/invites",

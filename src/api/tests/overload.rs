@@ -93,6 +93,8 @@ const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("get /v1/events", Some(WorkKind::Resume)),
     ("get /v1/info", None),
     ("post /v1/accounts/recovery", Some(WorkKind::Connect)),
+    ("post /v1/admin/users/{id}/deactivate", None),
+    ("post /v1/admin/users/{id}/reactivate", None),
     ("post /v1/admin/users/{id}/recovery", None),
     ("post /v1/admin/invites", None),
     ("get /v1/admin/invites", None),

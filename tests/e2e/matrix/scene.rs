@@ -172,6 +172,7 @@ impl Cast {
             .with("name", self.name())
             .with("issued", self.issued(&format!("{external_id}.x")))
             .with("known", &*self.guest.name)
+            .with("caller", &*caller.id)
             .with("oneself", &**oneself)
             .with("service", &*program.person.id)
             .with("service_key", &*program.key_id)

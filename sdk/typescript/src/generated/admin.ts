@@ -21,6 +21,8 @@ export const ADMIN = {
   add_key: "POST /admin/services/{id}/keys",
   revoke_key: "DELETE /admin/services/{id}/keys/{key_id}",
   rotate_key: "POST /admin/services/{id}/keys/{key_id}/rotate",
+  deactivate_account: "POST /admin/users/{id}/deactivate",
+  reactivate_account: "POST /admin/users/{id}/reactivate",
   issue_recovery: "POST /admin/users/{id}/recovery",
   list_webhooks: "GET /admin/webhooks",
   add_webhook: "POST /admin/webhooks",

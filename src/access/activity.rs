@@ -1,0 +1,25 @@
+//! Deactivating accounts, and reactivating them.
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts::{self, By, Stamp, WhichAccount},
+    domain::UserId,
+};
+
+impl Access {
+    /// Deactivates an account, whose logins end on all nodes.
+    pub async fn deactivate(&self, by: By, which: WhichAccount<'_>) -> Result<(), AccessError> {
+        let ended = accounts::deactivate(&self.pool, which, Stamp::now(&self.clock, by)).await?;
+        let (user, logins) = ended.ok_or(AccessError::NotFound)?;
+        self.revoking.suspend(user, &logins).await;
+        Ok(())
+    }
+
+    /// Lets a deactivated account act again. Its owner has to log in anew.
+    pub async fn reactivate(&self, by: By, which: WhichAccount<'_>) -> Result<UserId, AccessError> {
+        let user = accounts::reactivate(&self.pool, which, Stamp::now(&self.clock, by)).await?;
+        let user = user.ok_or(AccessError::NotFound)?;
+        self.revoking.restore(user).await;
+        Ok(user)
+    }
+}
