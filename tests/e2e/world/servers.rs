@@ -1,8 +1,11 @@
 //! The servers of the stories: one Postgres for all of them, one nats-server for each.
 
 use std::{
-    path::Path,
-    sync::atomic::{AtomicUsize, Ordering},
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use sqlx::{Connection as _, PgConnection};
@@ -16,12 +19,43 @@ use crate::servers::{
     Cluster, Nats, NatsOptions, Postgres, PostgresOptions, start_cluster, start_nats, start_postgres,
 };
 
-/// A folder that the servers' own user can reach.
+const IN_MEMORY: &str = "/dev/shm";
+/// More than all stories have at once.
+const ROOM: u64 = 6 << 30;
+/// Behind it come the id of the process, and letters.
+const PREFIX: &str = "verbatim-story-";
+
+/// A folder that the servers' own user can reach. It is in memory where there is room: a story makes and deletes
+/// hundreds of files, and stands for no loss of power.
 pub fn folder() -> tempfile::TempDir {
-    let dir = tempfile::Builder::new().prefix("verbatim-story-").tempdir().expect("a temporary folder");
+    static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
+        let room = rustix::fs::statvfs(IN_MEMORY).map_or(0, |of| of.f_bavail * of.f_frsize);
+        let chosen = std::env::var_os("TMPDIR").is_some();
+        let place = if room < ROOM || chosen { std::env::temp_dir() } else { PathBuf::from(IN_MEMORY) };
+        remove_left_folders(&place);
+        place
+    });
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    let dir = tempfile::Builder::new().prefix(&prefix).tempdir_in(&*PLACE).expect("a temporary folder");
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(dir.path(), open).expect("own folder");
     dir
+}
+
+/// Removes what processes left that have ended: the servers of all stories end with their process, which has no time for
+/// their folders.
+fn remove_left_folders(place: &Path) {
+    if !Path::new("/proc/self").exists() {
+        return;
+    }
+    for entry in std::fs::read_dir(place).expect("the folder of temporary folders").flatten() {
+        let name = entry.file_name();
+        let process = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'));
+        if process.is_some_and(|(id, _)| !Path::new("/proc").join(id).exists()) {
+            // Another process may be removing it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 pub fn tools() -> &'static Tools {
