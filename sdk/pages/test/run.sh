@@ -24,4 +24,4 @@ if [ -z "$CHROMIUM" ]; then
 fi
 export CHROMIUM
 [ -x "$VERBATIM_BIN" ] || { echo "pages: there is no $VERBATIM_BIN; set VERBATIM_BIN to the binary of the server." >&2; exit 1; }
-exec "$node" --no-warnings --test --test-timeout=120000 --test-concurrency=3 test/*.test.mjs
+exec "$node" --no-warnings --test --test-timeout=300000 --test-concurrency=3 test/*.test.mjs
