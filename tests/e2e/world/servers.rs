@@ -29,9 +29,13 @@ const PREFIX: &str = "verbatim-story-";
 /// hundreds of files, and stands for no loss of power.
 pub fn folder() -> tempfile::TempDir {
     static PLACE: LazyLock<PathBuf> = LazyLock::new(|| {
-        let room = rustix::fs::statvfs(IN_MEMORY).map_or(0, |of| of.f_bavail * of.f_frsize);
         let chosen = std::env::var_os("TMPDIR").is_some();
-        let place = if room < ROOM || chosen { std::env::temp_dir() } else { PathBuf::from(IN_MEMORY) };
+        let room = rustix::fs::statvfs(IN_MEMORY).map_or(0, |of| of.f_bavail * of.f_frsize);
+        // Some stories put programs there.
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let runs_programs = |line: &str| line.contains(IN_MEMORY) && !line.contains("noexec");
+        let memory = room >= ROOM && mounts.lines().any(runs_programs);
+        let place = if memory && !chosen { PathBuf::from(IN_MEMORY) } else { std::env::temp_dir() };
         remove_left_folders(&place);
         place
     });
