@@ -92,8 +92,8 @@ pub(crate) async fn reactivate(
     Ok(Some(account))
 }
 
-/// The id of an account and whether it is active, which nobody changes until the end of the transaction. The accounts of
-/// programs are none of users: their keys are revoked instead.
+/// The id of an account and whether it is active, which nobody changes until the end of the transaction. A program is no
+/// user: its keys are revoked instead.
 async fn locked(
     transaction: &mut Transaction<'_, Postgres>,
     which: WhichAccount<'_>,

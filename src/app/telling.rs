@@ -1,5 +1,5 @@
-//! Tells the nodes of changes that an operator has made in the database. Nodes that do not hear of them find out by
-//! themselves: they read revocations again and again.
+//! Tells the nodes of changes that an operator has made in the database. A node that is cut off reads them there
+//! (`live/signals.rs`).
 
 use sqlx::PgPool;
 

@@ -59,7 +59,7 @@ pub(super) enum Command {
     Logins(Logins),
     /// Makes, lists and ends invitation codes, for people who register.
     Invites(InviteCommand),
-    /// Shows an account, and recovers one whose password is forgotten.
+    /// Shows, deactivates and reactivates accounts of people, and recovers one whose password is forgotten.
     Users(UserCommand),
     /// Shows the audit trail: what has happened to accounts, keys and issuers.
     Audit(AuditCommand),

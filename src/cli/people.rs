@@ -1,4 +1,4 @@
-//! `invites` and `users`: what an operator does for people who have no login.
+//! `invites` and `users`: what an operator does with the accounts of people, and for people who have none yet.
 
 use std::{str::FromStr as _, time::Duration};
 

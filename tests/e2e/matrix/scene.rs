@@ -110,6 +110,7 @@ impl Cast {
         self.exchanged(name).await.with_token(Some(&self.issued(name)))
     }
 
+    /// Plays two standing scenes for each column: for what is done in a conversation, and for what is done to an account.
     pub async fn stands(&self, columns: impl Iterator<Item = &str>) -> Standing {
         let mut scenes = HashMap::new();
         for column in columns {
