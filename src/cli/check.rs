@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use crate::{
     admin::{Agreement, Clocks},
     app::{self, AppError},
-    cli::{addresses::addresses, serve::Serve},
+    cli::{addresses::addresses, open_files::enough_files, serve::Serve},
     clock::Clock,
     config::Settings,
     log::{Durability, Log, OpenError},
@@ -35,6 +35,14 @@ impl Report {
                 println!("REFUSED  {what}: {bad}");
             }
         }
+    }
+}
+
+/// Prints a finding that refuses nothing.
+fn warn(what: &str, outcome: Result<String, String>) {
+    match outcome {
+        Ok(good) => println!("ok       {what}: {good}"),
+        Err(bad) => println!("WARNING  {what}: {bad}"),
     }
 }
 
@@ -83,6 +91,7 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         consumers.map(|can| if can { "their key is from a file" } else { "none: not over REST" }.into()),
     );
     report.say("listener", listens(&settings));
+    warn("open files", enough_files(settings.connections));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;
     report.say("database", database.as_ref().map(|_| "migrated".into()));

@@ -17,6 +17,7 @@ mod log;
 mod logins;
 mod migrate;
 mod nats;
+mod open_files;
 mod people;
 mod process;
 mod programs;

@@ -103,7 +103,7 @@ async fn documents_are_printed_and_checks_tell() {
     let status = String::from_utf8_lossy(&run(&["status"]).await.stdout).into_owned();
     assert!(status.contains("lag 0 events") && status.contains("parked nothing"), "{status}");
     let checked = String::from_utf8_lossy(&run(&["check"]).await.stdout).into_owned();
-    assert!(checked.contains("ok       clock: within 0."), "{checked}");
+    assert!(checked.contains("ok       clock: within 0.") && checked.contains("open files: "), "{checked}");
     let refused = run(&["check", "--streams", "4"]).await;
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stdout));
     assert_eq!(run(&["sing"]).await.status.code(), Some(2));

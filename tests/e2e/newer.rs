@@ -6,14 +6,14 @@ use verbatim::dev::NatsUser;
 use crate::world::{Conversation, Device, Person, World, assert_linked};
 
 /// The lanes and types that only a newer version knows.
-struct Newer {
+pub struct Newer {
     jetstream: jetstream::Context,
     conversation: Conversation,
 }
 
 impl Newer {
     /// A newer version has given the streams a lane of its own.
-    async fn version(world: &World, conversation: &Conversation) -> Self {
+    pub async fn version(world: &World, conversation: &Conversation) -> Self {
         let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
         let stream = operator.get_stream("CHAT_0").await.expect("the stream");
         let mut config = stream.cached_info().config.clone();
@@ -24,7 +24,7 @@ impl Newer {
     }
 
     /// Appends an event as a newer node would.
-    async fn appends(&self, lane: &str, kind: &str, by: &Person) -> u64 {
+    pub async fn appends(&self, lane: &str, kind: &str, by: &Person) -> u64 {
         let id = &self.conversation.id;
         let mut headers = HeaderMap::new();
         for (name, value) in [

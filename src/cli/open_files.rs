@@ -1,0 +1,55 @@
+//! Whether the system lets a node open as many files as its settings let clients open connections.
+
+use std::fs;
+
+/// Files that a node opens besides the connections of clients: to its servers, its listeners, and its own.
+const OTHERS: u64 = 256;
+
+/// The limit of files of a process that is started from here; an error says why it is too low.
+pub(super) fn enough_files(connections: usize) -> Result<String, String> {
+    let limits = fs::read_to_string("/proc/self/limits").ok();
+    judged(limits.as_deref().and_then(limit), connections as u64)
+}
+
+fn judged(limit: Option<u64>, connections: u64) -> Result<String, String> {
+    match limit {
+        None => Ok("not known: this system does not tell its limit".into()),
+        Some(limit) if limit >= connections + OTHERS => Ok(format!("a process may have {limit}")),
+        Some(limit) => Err(format!(
+            "a process that is started from here may have {limit}, and VERBATIM_CONNECTIONS lets clients open \
+             {connections} connections: raise the limit to {} (`ulimit -n`, `LimitNOFILE` of a unit), or lower the setting",
+            connections + OTHERS
+        )),
+    }
+}
+
+/// The soft limit in the text of `/proc/self/limits`.
+fn limit(text: &str) -> Option<u64> {
+    let limits = text.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    match limits.split_whitespace().next()? {
+        "unlimited" => Some(u64::MAX),
+        number => number.parse().ok(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_has_to_leave_room_for_more_than_connections() {
+        let text = "Limit          Soft Limit  Hard Limit  Units\n\
+                    Max processes  7823        7823        processes\n\
+                    Max open files 1024        524288      files\n";
+        assert_eq!(limit(text), Some(1024));
+        assert_eq!(limit(&text.replace("1024", "unlimited")), Some(u64::MAX));
+        assert_eq!(limit("what another system says"), None);
+        let refusal = judged(limit(text), 16_384).expect_err("too few");
+        assert!(
+            refusal.contains("may have 1024") && refusal.contains("raise the limit to 16640"),
+            "{refusal}"
+        );
+        assert!(judged(Some(16_640), 16_384).is_ok() && judged(Some(16_639), 16_384).is_err());
+        assert!(judged(None, 16_384).is_ok());
+    }
+}
