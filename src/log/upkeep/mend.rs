@@ -12,6 +12,7 @@ use crate::log::{
     Log, OpenError, Wanted,
     bus::lease,
     errors,
+    level::READS,
     streams::{
         audit::audit,
         layout::{self, AUDIT, Found, PRESENCE, chat, is_not_found, presence},
@@ -103,7 +104,11 @@ impl Log {
 fn put_right(mut config: Config, mut ours: Config) -> (Config, Vec<Mended>) {
     // The server adds metadata of its own, and the order of subjects means nothing.
     for (name, value) in &config.metadata {
-        ours.metadata.entry(name.clone()).or_insert_with(|| value.clone());
+        let wanted = ours.metadata.entry(name.clone()).or_insert_with(|| value.clone());
+        // A newer version has raised it and written what asks for it, and this one reads as much: it stays after a roll back.
+        if name == READS && value.parse::<u32>().ok() > wanted.parse().ok() {
+            wanted.clone_from(value);
+        }
     }
     let sorted = |subjects: &[String]| {
         let mut sorted = subjects.to_vec();
@@ -222,6 +227,15 @@ mod tests {
             ]
         );
         assert_eq!(put_right(config.clone(), ours), (config, Vec::new()));
+    }
+
+    #[test]
+    fn a_contract_level_that_a_newer_version_has_raised_stays_after_a_roll_back() {
+        let ours = chat(0, LAYOUT, &Epoch("one".into()));
+        let mut raised = ours.clone();
+        raised.metadata.insert(READS.into(), "2".into());
+        assert_eq!(put_right(raised.clone(), ours.clone()), (raised.clone(), Vec::new()));
+        assert_eq!(put_right(ours, raised.clone()).0, raised, "the newer version raises it");
     }
 
     #[test]
