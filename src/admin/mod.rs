@@ -25,8 +25,8 @@ use tokio::{sync::watch, time::Instant};
 pub(crate) use clocks::{Agreement, Clocks};
 pub(crate) use watched::Watched;
 
-use crate::telemetry;
-use report::{Part, Report};
+use crate::telemetry::{self, METRICS};
+use report::{Part, Report, Status};
 use status::{Sources, StatusCache, StreamStatus};
 
 /// The maximum age of a report: an older report says nothing about the present.
@@ -104,6 +104,14 @@ impl Health {
         }
     }
 
+    /// Tells the metrics what only `/readyz` knows.
+    fn tell_metrics(&self) {
+        telemetry::PROCESS.ready.set(i64::from(self.answer().0 == StatusCode::OK));
+        if self.foreign_views.borrow().is_some() {
+            METRICS.part_status.get_or_create(&[("part", "views")]).set(Status::Failed as i64);
+        }
+    }
+
     /// The status and the body of `/readyz`.
     fn answer(&self) -> (StatusCode, serde_json::Value) {
         let reported = self.report.borrow();
@@ -149,7 +157,7 @@ pub(crate) fn routes(health: Arc<Health>) -> Route {
     });
     let live = make(|_| async { answer(StatusCode::OK, &json!({ "status": "live" })) });
     let metrics = make(move |_| {
-        telemetry::PROCESS.ready.set(i64::from(asked.answer().0 == StatusCode::OK));
+        asked.tell_metrics();
         async {
             Response::builder()
                 .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")

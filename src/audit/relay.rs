@@ -26,7 +26,7 @@ use tokio::time::sleep;
 
 use crate::{
     accounts::{RelayTurn, Waiting},
-    domain::Position,
+    domain::{AuditEvent, Position, UserId},
     log::{AUDIT_PAGE, Log, NotAudited, Unavailable, audit_subject},
     telemetry::METRICS,
 };
@@ -68,6 +68,10 @@ async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
         for round in rounds(&oldest) {
             let stored = append(log, &mut turn, &round).await?;
             METRICS.audited.inc_by(stored.len() as u64);
+            round
+                .iter()
+                .filter(|waiting| stored.contains(&waiting.seq))
+                .for_each(|waiting| say(&waiting.event));
             turn.remove(&stored).await?;
             if stored.len() < round.len() {
                 // The rest of this subject has to wait for the event that is not stored.
@@ -76,6 +80,19 @@ async fn empty(log: &Log, mut turn: RelayTurn) -> Result<Infallible, Ended> {
             }
         }
     }
+}
+
+/// Logs an event, for people who watch lines. Its data are not logged: they are in the stream.
+fn say(event: &AuditEvent) {
+    let shown = |id: Option<UserId>| id.map(tracing::field::display);
+    tracing::info!(
+        audit = event.word,
+        subject = event.subject,
+        actor = shown(event.actor),
+        via = shown(event.via),
+        event_id = %event.id,
+        "audit event"
+    );
 }
 
 /// The events in rounds, in which each subject occurs once.

@@ -20,8 +20,9 @@ use crate::telemetry::format::LogFormat;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Writes lines as `format` does, of each place in the code that warns or logs an error one a second, whatever its
-/// fields say. The next line of a place tells how many were left out before it. No peer causes a line of level info,
-/// and more than that is logged only while somebody looks for something.
+/// fields say. The next line of a place tells how many were left out before it. A peer causes no line of level info but
+/// that of an audit event, which the limits on log-ins bound, and more than that is logged only while somebody looks for
+/// something.
 pub(super) struct Seldom<F> {
     format: F,
     lines: LogFormat,

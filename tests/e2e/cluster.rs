@@ -362,6 +362,7 @@ async fn a_node_leaves_a_server_that_is_cut_off_from_the_others() {
         device.sees("meanwhile").await;
     }
     assert_eq!(world.nodes[0].tells("copies", "missing").await, "degraded");
+    world.nodes[0].fires("VerbatimCopiesMissing").await;
     world.nats.bring_back(at).await.expect("it starts again");
     world.nats.settled().await.expect("it catches up");
     for node in &world.nodes {

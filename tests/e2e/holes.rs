@@ -37,6 +37,7 @@ async fn is_told_of(world: &World, position: u64) {
         status == 503 && body["trouble"].as_str().is_some_and(|told| told.contains(&trouble))
     })
     .await;
+    world.nodes[0].fires("VerbatimLogDamaged").await;
     let checked = world.runs(&["check"]).await;
     assert_eq!(checked.code, Some(1), "{checked:?}");
     let refused = format!("REFUSED  holes: CHAT_0 has no event at {position}");

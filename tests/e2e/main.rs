@@ -32,6 +32,7 @@ mod conversations;
 mod database;
 mod deadlines;
 mod direct;
+mod drill;
 mod edge;
 mod events;
 mod filter;

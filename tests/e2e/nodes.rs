@@ -20,7 +20,9 @@ use tokio::{
 };
 use verbatim::{app::AppError, clock::Clock, dev::NatsUser};
 
-use crate::world::{Backbone as _, Inside, PATIENCE, Person, World, assert_linked, eventually, key, signal};
+use crate::world::{
+    Backbone as _, Inside, PATIENCE, Person, World, alerts::is_firing, assert_linked, eventually, key, signal,
+};
 
 #[tokio::test]
 async fn sockets_on_different_nodes_see_one_chain_and_roles_may_be_apart() {
@@ -213,6 +215,7 @@ async fn a_node_with_a_dead_task_says_so_and_stops_in_order() {
     eventually("the node is not ready", || async { node.readiness().await.0 == 503 }).await;
     let trouble = node.readiness().await.1["trouble"].as_str().expect("a trouble").to_owned();
     assert!(trouble.contains("task of a story"), "{trouble}");
+    assert!(is_firing("VerbatimTaskFailed", &node.metrics().await, ""));
     assert_eq!(device.is_closed_with().await, 1012);
     let ended = timeout(PATIENCE, node.ended).await.expect("the node stops").expect("no panic");
     assert!(matches!(ended, Err(AppError::Task("task of a story"))), "{ended:?}");

@@ -73,6 +73,7 @@ async fn an_overloaded_node_refuses_in_order_answers_no_500_and_comes_back_by_it
     };
     let load = join_all(readers.iter().flat_map(|reader| (0..AT_ONCE).map(|_| reads(reader.clone()))));
     let meanwhile = async {
+        node.fires("VerbatimOverloaded").await;
         eventually("reads are refused", async || {
             node.metrics().await.lines().any(|line| line.starts_with("verbatim_shed_total{work=\"history\"}"))
         })

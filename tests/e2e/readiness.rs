@@ -6,7 +6,7 @@ use async_nats::jetstream;
 use sqlx::Connection as _;
 use verbatim::{clock::Clock, dev::NatsUser};
 
-use crate::world::{Inside, Wire, World, eventually, key};
+use crate::world::{Inside, Wire, World, alerts::is_firing, eventually, key};
 
 #[tokio::test]
 async fn an_outage_that_all_nodes_share_takes_none_of_them_out() {
@@ -140,12 +140,18 @@ async fn dead_projectors_and_lost_accounts_are_told_by_nodes_that_go_on() {
     assert!(body["parts"]["projection"]["lag_events"].as_u64() >= Some(1), "{body}");
     assert!(body["parts"]["projection"]["lag_seconds"].as_u64() >= Some(10), "{body}");
     assert_eq!(world.nodes[0].metric("verbatim_part_status{part=\"projection\"} ").await, 1);
+    world.nodes[0].fires("VerbatimViewsLate").await;
+    world.database.does("alter schema view rename to mislaid").await;
+    assert_eq!(world.nodes[0].tells("views", "missing").await, "degraded");
+    world.nodes[0].fires("VerbatimViewsWrong").await;
+    world.database.does("alter schema mislaid rename to view").await;
     world.nodes.remove(1);
     world.add_node("projector").await;
     world.nodes[0].is_ready().await;
 
     world.database.does("alter schema auth rename to mislaid").await;
     assert_eq!(world.nodes[0].tells("accounts", "missing").await, "degraded");
+    world.nodes[0].fires("VerbatimAccountsMissing").await;
     world.database.does("alter schema mislaid rename to auth").await;
     world.nodes[0].is_ready().await;
     world.finish().await;
@@ -159,6 +165,9 @@ async fn a_node_whose_clock_is_wrong_is_out() {
     let node = Inside::start(&world, ahead(8)).await;
     let (status, body) = node.readiness().await;
     assert_eq!((status, &body["parts"]["clock"]["code"]), (200, &"apart".into()), "{body}");
+    // Nodes within one process share their metrics, and each sets them once a second.
+    eventually("the alert fires", || async { is_firing("VerbatimClockApart", &node.metrics().await, "") })
+        .await;
     node.stops().await;
     let node = Inside::start(&world, ahead(-45)).await;
     let (status, body) = node.readiness().await;

@@ -111,6 +111,8 @@ async fn a_node_with_an_expired_certificate_warns_until_it_has_a_new_one() {
     eventually("it is warned of", async || !node.lines_with(WARNING).is_empty()).await;
     assert!(node.lines_with(WARNING)[0].to_string().contains("2020-01-01"));
     assert!(node.expires_in().await.expect("a figure") < 0);
+    node.fires("VerbatimCertificateExpires").await;
+    node.fires("VerbatimCertificateExpiresSoon").await;
     let [certificate, key] = [&pair.certificate, &pair.key].map(|file| file.to_str().expect("UTF-8"));
     let settings = [("VERBATIM_TLS_CERT_FILE", certificate), ("VERBATIM_TLS_KEY_FILE", key)];
     let checked = world.runs_with(&["check"], &settings).await;
@@ -122,6 +124,7 @@ async fn a_node_with_an_expired_certificate_warns_until_it_has_a_new_one() {
     authority.certifies(world.dir(), "node");
     signal(node.pid(), "HUP").await;
     eventually("it has a new one", async || node.expires_in().await.is_some_and(|left| left > 0)).await;
+    node.is_calm("VerbatimCertificateExpires").await;
     assert_eq!(node.lines_with(WARNING).len(), 1, "it is said once");
     world.finish().await;
 }

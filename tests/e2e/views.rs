@@ -415,6 +415,7 @@ async fn poison_parks_its_conversation_and_no_other() {
     })
     .await;
     assert_eq!(world.nodes[0].metric("verbatim_parked_conversations ").await, 1);
+    world.nodes[0].fires("VerbatimConversationParked").await;
     assert!(world.nodes[0].metric("verbatim_poison_events_total ").await >= 1);
     let reason: String = world.database.finds("select reason from view.parked").await;
     assert!(reason.contains("message.sent"), "{reason}");

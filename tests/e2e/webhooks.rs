@@ -321,6 +321,7 @@ async fn a_webhook_that_only_fails_is_disabled_and_goes_on_where_it_was() {
     );
     audited(&operator, &["webhook.disabled"]).await;
     let metrics = async || world.nodes[0].metrics().await;
+    world.nodes[0].fires("VerbatimWebhookDisabled").await;
     eventually("the metric says so", || async {
         metrics().await.contains("verbatim_webhook_disabled{reason=\"failing\"} 1")
     })

@@ -59,6 +59,12 @@ impl Inside {
         (answer.status().as_u16(), answer.json().await.expect("JSON"))
     }
 
+    /// The metrics of the story's process.
+    pub async fn metrics(&self) -> String {
+        let answer = reqwest::get(format!("http://{}/metrics", self.at.admin)).await.expect("an answer");
+        answer.text().await.expect("text")
+    }
+
     pub async fn stops(self) {
         self.stop.cancel();
         self.ended.await.expect("no panic").expect("a stopped node ends well");

@@ -1,5 +1,6 @@
 //! The world of a story: servers, nodes and people.
 
+pub mod alerts;
 mod backbone;
 mod bot;
 pub mod clients;
