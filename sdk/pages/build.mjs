@@ -39,7 +39,11 @@ async function built(page) {
     legalComments: "none",
     write: false,
     outdir: "out",
-    alias: { "@verbatim/client/store": client("store/index.ts"), "@verbatim/client": client("index.ts") },
+    alias: {
+      "@verbatim/client/store": client("store/index.ts"),
+      "@verbatim/client/tabs": client("tabs/index.ts"),
+      "@verbatim/client": client("index.ts"),
+    },
   });
   const files = new Map();
   let html = await readFile(new URL(`${page}/index.html`, here), "utf8");

@@ -3,6 +3,7 @@
 
 import { Verbatim, VerbatimError, type Output } from "@verbatim/client";
 import { indexedDb } from "@verbatim/client/store";
+import { share } from "@verbatim/client/tabs";
 
 type Tokens = Output<"log_in">;
 
@@ -86,6 +87,7 @@ function begin(me: string, first?: string): Session {
       return token;
     },
     store: indexedDb(`verbatim ${me}`),
+    tabs: share(me),
   });
   const signOut = async (): Promise<void> => {
     await chat.rest.log_out().catch(() => {});

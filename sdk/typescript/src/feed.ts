@@ -5,7 +5,7 @@ import { Delivery } from "./delivery.js";
 import { VerbatimError, asError } from "./errors.js";
 import type { components } from "./generated/api.js";
 import type { ServerFrame } from "./generated/frames.js";
-import type { Store } from "./store.js";
+import type { ToldStore } from "./store.js";
 
 export type ChatEvent = components["schemas"]["Event"];
 
@@ -39,10 +39,10 @@ export class Feed {
   /** Counts connections, so that what is queued of an old one can be told apart. */
   #life = 0;
 
-  constructor(readonly ports: FeedPorts, readonly store: Store, isManual: boolean) {
+  constructor(readonly ports: FeedPorts, readonly store: ToldStore, isManual: boolean) {
     this.begun = new Promise((resolve) => (this.#isBegun = resolve));
     this.delivery = new Delivery(isManual, ports.error, (cursor) => {
-      store.set("cursor", cursor).catch((error: unknown) => ports.error(asError(error, "store_failed")));
+      void store.set("cursor", cursor);
     });
   }
 

@@ -104,8 +104,10 @@ export function foldMembers(members: Map<string, Member>, event: ChatEvent): voi
   const { data, type, time: joined_at } = event;
   if (type === "member.added") members.set(data.user_id, { user_id: data.user_id, role: data.role, joined_at });
   if (type === "member.removed") members.delete(data.user_id);
-  const member = type === "member.role_changed" ? members.get(data.user_id) : undefined;
-  if (type === "member.role_changed" && member) members.set(data.user_id, { ...member, role: data.role });
+  if (type === "member.role_changed") {
+    const member = members.get(data.user_id);
+    if (member) members.set(data.user_id, { ...member, role: data.role });
+  }
 }
 
 export function foldReceipts(receipts: Map<string, Receipt>, event: ChatEvent): void {

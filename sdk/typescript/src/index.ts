@@ -1,4 +1,4 @@
-export { Verbatim, type ChatEvents, type Options } from "./verbatim.js";
+export { Verbatim, type ChatEvents, type Options, type Tabs } from "./verbatim.js";
 export { ConversationHandle, type NewMessage } from "./conversation.js";
 export { VerbatimError, type ClientCode, type Code } from "./errors.js";
 export type { ServerCode } from "./generated/codes.js";

@@ -6,12 +6,11 @@ import type { ChatEvent } from "./feed.js";
 import type { ServerAck } from "./generated/frames.js";
 import type { Link } from "./link.js";
 import { Outgoing, type Act, type Saved } from "./outgoing.js";
-import type { Store } from "./store.js";
+import type { ToldStore } from "./store.js";
 import { pause, sleep } from "./wait.js";
 
 export interface OutboxPorts {
   changed(conversation: string): void;
-  error(error: VerbatimError): void;
   /** The last position of a conversation that has been given to the views. */
   head(conversation: string): number;
 }
@@ -24,17 +23,18 @@ export class Outbox {
   #notBefore = 0;
   isStopped = false;
 
-  constructor(readonly link: Link, readonly store: Store, readonly ports: OutboxPorts) {}
+  constructor(readonly link: Link, readonly store: ToldStore, readonly ports: OutboxPorts) {}
 
-  /** Takes up what an earlier life of the client has left. */
+  /** Takes up what an earlier life of the client, or another tab, has left. */
   async restore(): Promise<void> {
-    for (const [, value] of await this.store.all("out/")) {
+    for (const [, value] of (await this.store.all("out/")) ?? []) {
       const saved = value as Saved;
-      const { client_id } = saved.act;
+      const { client_id, conversation_id } = saved.act;
       this.#n = Math.max(this.#n, saved.n);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(saved, this));
+      this.pump(conversation_id);
+      this.ports.changed(conversation_id);
     }
-    for (const { act } of this.#all.values()) this.pump(act.conversation_id);
   }
 
   /** The acts of a conversation that are not over, in their order. */
@@ -79,12 +79,8 @@ export class Outbox {
     }
   }
 
-  async keep({ saved }: Outgoing): Promise<void> {
-    try {
-      await this.store.set(key(saved), { ...saved });
-    } catch (error) {
-      this.ports.error(asError(error, "store_failed"));
-    }
+  keep({ saved }: Outgoing): Promise<void> {
+    return this.store.set(key(saved), { ...saved });
   }
 
   pump(conversation: string): void {
@@ -131,7 +127,7 @@ export class Outbox {
     if (outgoing.state === "sent") return;
     outgoing.position = position;
     outgoing.messageId = messageId;
-    void this.#erase(outgoing);
+    void this.store.set(key(outgoing.saved));
     outgoing.settle();
     this.ports.changed(outgoing.act.conversation_id);
   }
@@ -145,12 +141,8 @@ export class Outbox {
 
   #forget(outgoing: Outgoing): void {
     this.#all.delete(outgoing.act.client_id);
-    void this.#erase(outgoing);
+    void this.store.set(key(outgoing.saved));
     this.ports.changed(outgoing.act.conversation_id);
-  }
-
-  async #erase({ saved }: Outgoing): Promise<void> {
-    await this.store.set(key(saved), undefined).catch((error: unknown) => this.ports.error(asError(error, "store_failed")));
   }
 }
 

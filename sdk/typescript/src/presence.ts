@@ -1,7 +1,6 @@
 // Who is online. The server tells changes of users who share a conversation; the first state is asked for.
 
 import { Changing } from "./changing.js";
-import type { Off } from "./emitter.js";
 import type { components } from "./generated/api.js";
 
 export type Presence = Omit<components["schemas"]["Presence"], "user_id">;
@@ -32,19 +31,16 @@ export class PresenceView extends Changing {
 const HIDDEN = 60_000;
 
 /** Tells when a page has been hidden for a minute, and when it is seen again. */
-export function watchVisibility(tell: (status: "online" | "away") => void): Off {
+export function watchVisibility(tell: (status: "online" | "away") => void, signal: AbortSignal): void {
   const page = (globalThis as { document?: Document }).document;
-  if (!page) return () => {};
+  if (!page) return;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const look = (): void => {
     clearTimeout(timer);
     if (page.visibilityState === "hidden") timer = setTimeout(() => tell("away"), HIDDEN);
     else tell("online");
   };
-  page.addEventListener("visibilitychange", look);
+  page.addEventListener("visibilitychange", look, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
   if (page.visibilityState === "hidden") look();
-  return () => {
-    clearTimeout(timer);
-    page.removeEventListener("visibilitychange", look);
-  };
 }

@@ -1,3 +1,5 @@
+import { asError, type VerbatimError } from "./errors.js";
+
 /**
  * Where the client keeps what must survive a reload: messages that wait, and the cursor. A store belongs to one user.
  * `set` with `undefined` removes. A promise of `set` ends when the value is safe.
@@ -18,3 +20,15 @@ export function memory(): Store {
     set: async (key, value) => void (value === undefined ? values.delete(key) : values.set(key, value)),
   };
 }
+
+/** The same store, of which nobody has to expect a failure: it is told, and there is no value. */
+export function told(store: Store, failed: (error: VerbatimError) => void) {
+  const tell = (error: unknown): undefined => void failed(asError(error, "store_failed"));
+  return {
+    all: (prefix: string) => store.all(prefix).catch(tell),
+    get: (key: string) => store.get(key).catch(tell),
+    set: (key: string, value?: unknown) => store.set(key, value).catch(tell),
+  };
+}
+
+export type ToldStore = ReturnType<typeof told>;

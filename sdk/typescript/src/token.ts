@@ -55,11 +55,14 @@ export class Token {
   #plan(token: string): void {
     clearTimeout(this.#timer);
     const left = timeLeft(token);
-    if (left === undefined) return;
     // A token of less than two minutes is replaced in the middle of its life. Longer waits than 24 days overflow.
-    const wait = Math.min(left > 2 * BEFORE_END ? left - BEFORE_END : left / 2, 2 ** 31 - 1);
-    this.#timer = setTimeout(() => void this.#renew(0), wait);
-    unref(this.#timer);
+    if (left) this.#renewIn(Math.min(left > 2 * BEFORE_END ? left - BEFORE_END : left / 2, 2 ** 31 - 1), 0);
+  }
+
+  #renewIn(ms: number, attempt: number): void {
+    this.#timer = setTimeout(() => void this.#renew(attempt), ms);
+    // A timer for a renewal is no reason for a program in Node to go on.
+    (this.#timer as { unref?: () => void }).unref?.();
   }
 
   async #renew(attempt: number): Promise<void> {
@@ -68,15 +71,9 @@ export class Token {
     } catch (error) {
       this.failed(asError(error));
       // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
-      this.#timer = setTimeout(() => void this.#renew(attempt + 1), Math.min(60_000, 1_000 * 2 ** attempt));
-      unref(this.#timer);
+      this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
     }
   }
-}
-
-// A timer for a renewal is no reason for a program in Node to go on.
-function unref(timer: unknown): void {
-  (timer as { unref?: () => void }).unref?.();
 }
 
 /** The time until a token ends, in ms; none for an API key, which does not say. */

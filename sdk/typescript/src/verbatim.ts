@@ -12,7 +12,7 @@ import { Reads } from "./reads.js";
 import { OPERATIONS } from "./generated/operations.js";
 import { functions, sender, type Caller, type Rest, type Sender } from "./rest.js";
 import type { WebSocketClass } from "./socket.js";
-import { memory, type Store } from "./store.js";
+import { memory, told, type Store } from "./store.js";
 import { stream, type StreamOptions } from "./stream.js";
 import { Token, type TokenCallback } from "./token.js";
 import { Typing } from "./typing.js";
@@ -27,9 +27,18 @@ export interface Options {
   store?: Store;
   /** With `manual` an event counts as handled when `chat.ack(event)` says so, and not when its listener has returned. */
   ack?: "auto" | "manual";
+  /** One socket for all tabs of the user: `share(name)` of `@verbatim/client/tabs`. Without it each tab has its own. */
+  tabs?: Tabs;
   /** For Node before 22, which has no WebSocket. */
   WebSocket?: WebSocketClass;
   fetch?: typeof fetch;
+}
+
+/** What tabs share. */
+export interface Tabs {
+  WebSocket?: WebSocketClass;
+  /** Called when another tab may have gone, and what waits in the store has nobody else to send it. */
+  onleft?: () => void;
 }
 
 export interface ChatEvents {
@@ -53,6 +62,7 @@ export class Verbatim {
   #why: VerbatimError | undefined;
   #status: "online" | "away" = "online";
   readonly #emitter = new Emitter<ChatEvents>();
+  readonly #failed = (thrown: unknown): void => this.#emitter.emit("error", asError(thrown));
   /** Sends a request: what `rest` and `admin` are made of. */
   readonly request: Sender;
   readonly #token: Token;
@@ -65,20 +75,21 @@ export class Verbatim {
   readonly #lists = new Set<ConversationList>();
   readonly #presences = new Set<PresenceView>();
   readonly #streams = new Set<(event: ChatEvent, n: number) => void>();
-  #offs: Off[] = [];
+  #running: AbortController | undefined;
 
   constructor(options: Options) {
     const url = options.url.replace(/\/+$/, "");
-    const Class = options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
+    const { tabs = {} } = options;
+    const Class = tabs.WebSocket ?? options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
     if (!Class) throw new TypeError("This runtime has no WebSocket: set the option `WebSocket`.");
-    const store = options.store ?? memory();
-    const error = (failed: VerbatimError): void => void this.#emitter.emit("error", failed);
+    const error = this.#failed;
+    const store = told(options.store ?? memory(), error);
     this.#token = new Token(options.token, (token) => this.#renew(token), error);
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
     this.rest = functions(OPERATIONS, this.request);
     this.users = new Users(
       async (ids) => (await this.rest.find_users({ ids: ids.join(","), limit: 100 })).items as never,
-      (failed) => error(asError(failed)),
+      error,
     );
     const feed = (this.#feed = new Feed(
       {
@@ -99,9 +110,9 @@ export class Verbatim {
     });
     this.#outbox = new Outbox(this.#link, store, {
       changed: (id) => this.#changed(id),
-      error,
       head: (id) => feed.heads.get(id) ?? 0,
     });
+    tabs.onleft = () => void this.#outbox.restore();
     this.#reads = new Reads(this.#link, error);
     this.#typing = new Typing((id) => this.#changed(id));
   }
@@ -142,19 +153,15 @@ export class Verbatim {
    * client was away.
    */
   async start(): Promise<void> {
-    if (this.#offs.length > 0) return;
-    const hurry = (): void => this.#link.hurry();
-    const page = globalThis as Partial<EventTarget>;
-    page.addEventListener?.("online", hurry);
-    this.#offs = [() => page.removeEventListener?.("online", hurry), watchVisibility((status) => this.setPresence(status))];
+    if (this.#running) return;
+    this.#running = new AbortController();
+    const { signal } = this.#running;
+    (globalThis as Partial<EventTarget>).addEventListener?.("online", () => this.#link.hurry(), { signal });
+    watchVisibility((status) => this.setPresence(status), signal);
     this.#outbox.isStopped = false;
-    try {
-      if (this.#feed.delivery.handlers.size > 0 || this.#feed.delivery.isManual) await this.#feed.restore();
-      await this.#outbox.restore();
-    } catch (failed) {
-      this.#emitter.emit("error", asError(failed, "store_failed"));
-    }
-    if (this.#offs.length > 0) this.#link.start();
+    if (this.#feed.delivery.handlers.size > 0 || this.#feed.delivery.isManual) await this.#feed.restore();
+    await this.#outbox.restore();
+    if (!signal.aborted) this.#link.start();
   }
 
   /** Disconnects. What waits stays in the store. */
@@ -240,7 +247,7 @@ export class Verbatim {
       me: () => this.#feed.me,
       head: (id: string) => this.#feed.heads.get(id) ?? 0,
       learn: (users: object | undefined) => this.users.learn(users),
-      error: (error: VerbatimError) => void this.#emitter.emit("error", error),
+      error: this.#failed,
     };
   }
 
@@ -279,7 +286,7 @@ export class Verbatim {
         return void this.#emitter.emit("invitation", frame);
       case "error":
         // An error without an id is about a frame that nobody waits for.
-        if (frame.id == null) this.#emitter.emit("error", new VerbatimError(frame.code as never, frame.detail));
+        if (frame.id == null) this.#failed(new VerbatimError(frame.code as never, frame.detail));
         return;
       default:
         this.#feed.push(frame);
@@ -298,14 +305,15 @@ export class Verbatim {
     this.#state = state;
     this.#why = why;
     if (state === "stopped") {
-      for (const off of this.#offs.splice(0)) off();
+      this.#running?.abort();
+      this.#running = undefined;
       this.#token.stop();
       this.#outbox.isStopped = true;
       this.#typing.stop();
     }
     if (state === "live") for (const view of this.#presences) for (const id of view.users) void this.#askPresence(view, id);
     this.#emitter.emit("state", state);
-    if (why) this.#emitter.emit("error", why);
+    if (why) this.#failed(why);
   }
 
   #resync(): void {
@@ -319,9 +327,7 @@ export class Verbatim {
 
   /** The socket shows the new token before the old one ends. */
   async #renew(token: string): Promise<void> {
-    await this.#link.socket?.ask({ op: "authenticate", token }).catch((failed: unknown) => {
-      this.#emitter.emit("error", asError(failed));
-    });
+    await this.#link.socket?.ask({ op: "authenticate", token }).catch(this.#failed);
   }
 
   async #askPresence(view: PresenceView, id: string): Promise<void> {
@@ -330,7 +336,7 @@ export class Verbatim {
       view.heard(user_id, presence);
     } catch (failed) {
       // Somebody who may not be seen has no presence here.
-      if (asError(failed).status !== 404) this.#emitter.emit("error", asError(failed));
+      if (asError(failed).status !== 404) this.#failed(failed);
     }
   }
 }

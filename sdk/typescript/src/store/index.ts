@@ -28,6 +28,8 @@ export function indexedDb(name: string): Store {
     const transaction = (await open()).transaction(table, mode, { durability: "strict" });
     return new Promise((resolve, reject) => {
       const request = act(transaction.objectStore(table));
+      // Without it a page that is loaded again at once takes the change with it.
+      transaction.commit();
       transaction.oncomplete = () => resolve(request.result);
       transaction.onabort = () => reject(transaction.error);
     });

@@ -1,0 +1,169 @@
+// The one socket, in the tab that leads, and what a guest has to know who comes later.
+
+import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
+import type { Said } from "./said.js";
+
+/** The time in which a socket that is alive has begun its session. */
+const PATIENCE = 20_000;
+/** A tab that comes back, or tells its presence after it has come, is not told to be online for a moment. */
+const SOON = 200;
+
+type Status = "online" | "away";
+
+export class Hub {
+  readonly #channel: BroadcastChannel;
+  readonly #guests = new Map<string, Status>();
+  #socket: WebSocket | undefined;
+  /** The guest with whose token the socket is open: its client is told why the server has closed it. */
+  #owner = "";
+  #ready: ServerReady | undefined;
+  #isBegun = false;
+  #heads = new Map<string, number>();
+  #cursor = "";
+  /** When the socket was last heard. */
+  #heard = 0;
+  #told: Status = "online";
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(readonly name: string) {
+    this.#channel = new BroadcastChannel(name);
+    this.#channel.onmessage = ({ data }: MessageEvent<Said>) => {
+      if (data.op === "join") this.#join(data);
+      if (data.op === "send") this.#send(data);
+    };
+    this.#say({ op: "lead" });
+  }
+
+  end(): void {
+    this.#drop(1006, "");
+    this.#channel.close();
+  }
+
+  #say(said: Said): void {
+    this.#channel.postMessage(said);
+  }
+
+  #join({ from, url, protocols }: Said & { op: "join" }): void {
+    this.#say({ op: "here", to: from });
+    if (this.#guests.has(from)) return;
+    // A guest who comes back because all was silent must not get the same dead socket again.
+    const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : PATIENCE;
+    if (this.#socket && Date.now() - this.#heard > patience) this.#drop(1006, "");
+    this.#guests.set(from, "online");
+    void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
+    if (!this.#socket) this.#open(url, protocols, from);
+    else if (this.#isBegun) this.#welcome(from);
+    this.#tellSoon();
+  }
+
+  #leave(guest: string): void {
+    this.#guests.delete(guest);
+    if (this.#guests.size === 0) return this.#drop(1006, "");
+    this.#tellSoon();
+    this.#left();
+  }
+
+  /** One of the others looks for what a tab may have left. */
+  #left(): void {
+    const [to] = this.#guests.keys();
+    if (to !== undefined) this.#say({ op: "left", to });
+  }
+
+  #open(url: string, protocols: string[], owner: string): void {
+    this.#owner = owner;
+    this.#heard = Date.now();
+    let socket: WebSocket;
+    try {
+      socket = this.#socket = new WebSocket(url, protocols);
+    } catch {
+      return this.#drop(4500, "invalid_token");
+    }
+    socket.onopen = () => socket.send('{"op":"hello"}');
+    socket.onmessage = ({ data }: MessageEvent<string>) => this.#take(data);
+    socket.onclose = ({ code, reason }) => this.#drop(code, reason);
+  }
+
+  #drop(code: number, reason: string): void {
+    const socket = this.#socket;
+    if (socket) {
+      socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
+    clearTimeout(this.#timer);
+    this.#socket = this.#ready = undefined;
+    this.#isBegun = false;
+    this.#heads.clear();
+    // Others have tokens of their own, which may be better.
+    for (const to of this.#guests.keys()) this.#say({ op: "close", to, code: to === this.#owner ? code : 1006, reason });
+    this.#guests.clear();
+  }
+
+  #take(data: string): void {
+    this.#heard = Date.now();
+    const frame = JSON.parse(data) as ServerFrame;
+    switch (frame.op) {
+      case "ready":
+        this.#ready = frame;
+        this.#cursor = frame.cursor;
+        this.#told = "online";
+        return this.#hear(frame.conversations, frame.more);
+      case "conversations":
+        return this.#hear(frame.conversations, frame.more);
+      case "ack":
+      case "error":
+      case "pong": {
+        const [to, id] = frame.id?.split(" ") ?? [];
+        if (to === undefined || id === undefined) break;
+        return this.#say({ op: "frame", to, data: JSON.stringify({ ...frame, id }) });
+      }
+      case "event":
+        this.#head(frame.conversation_id, frame.position);
+        if (frame.type === "member.removed" && frame.data.user_id === this.#ready?.user_id) this.#heads.delete(frame.conversation_id);
+        break;
+      case "heartbeat":
+        for (const [id, head] of Object.entries(frame.heads)) this.#head(id, head);
+        this.#cursor = frame.cursor;
+    }
+    this.#say({ op: "frame", data });
+  }
+
+  #head(id: string, head: number): void {
+    this.#heads.set(id, Math.max(head, this.#heads.get(id) ?? 0));
+  }
+
+  #hear(conversations: ServerReady["conversations"], isMore: boolean): void {
+    for (const { id, head } of conversations) this.#head(id, head);
+    if (isMore) return;
+    this.#isBegun = true;
+    for (const guest of this.#guests.keys()) this.#welcome(guest);
+    this.#left();
+  }
+
+  #welcome(to: string): void {
+    const conversations = [...this.#heads].map(([id, head]) => ({ id, head }));
+    this.#say({ op: "frame", to, data: JSON.stringify({ ...this.#ready, cursor: this.#cursor, conversations, more: false }) });
+  }
+
+  #send({ from, data }: Said & { op: "send" }): void {
+    if (!this.#guests.has(from)) return;
+    const frame = JSON.parse(data) as ClientFrame;
+    if (frame.op === "presence") {
+      this.#guests.set(from, frame.status);
+      return this.#tellSoon();
+    }
+    if (frame.op === "authenticate") this.#owner = from;
+    if (frame.id != null) frame.id = `${from} ${frame.id}`;
+    this.#socket?.send(JSON.stringify(frame));
+  }
+
+  /** The user is away when no tab is in use. */
+  #tellSoon(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      const status = [...this.#guests.values()].includes("online") ? "online" : "away";
+      if (!this.#isBegun || status === this.#told) return;
+      this.#told = status;
+      this.#socket?.send(JSON.stringify({ op: "presence", status }));
+    }, SOON);
+  }
+}
