@@ -1,0 +1,161 @@
+// Asks a real server what vectors of the fold are: what a member sees before, the events, and what it sees after. Ids,
+// times and positions are replaced, so that each recording of the same acts is the same.
+import { Verbatim } from "../dist/index.js";
+import { Server, sleep } from "./server.mjs";
+
+/** What happens in each vector, to a conversation in which Ana has said "one" and Ben "two", as Ben sees it. */
+const CASES = {
+  "a message of somebody else is unread": ({ ana }) => ana.send("three"),
+  "an own message is not": ({ ben }) => ben.send("three"),
+  "a mention counts": async ({ ana, ben }) => {
+    await ana.send(`to <@${ben.id}>`);
+    await ana.send(`to <@${ana.id}>`);
+  },
+  "metadata stay as they are": ({ ana }) => ana.send({ text: "three", metadata: { n: 1.5, list: [1, "two", null] } }),
+  "an answer quotes, and the quote follows": async ({ ana, ben, one }) => {
+    await ben.send({ text: "an answer", replyTo: one });
+    await ana.edit(one, "edited");
+    const { id } = await ana.send({ text: "another answer", replyTo: one });
+    await ana.delete(one);
+    await ben.send({ text: "an answer to the answer", replyTo: id });
+  },
+  "a quote ends after 200 characters of Unicode": async ({ ana, ben }) => {
+    const { id } = await ana.send("🙂".repeat(250));
+    await ben.send({ text: "an answer", replyTo: id });
+  },
+  "an edit of the last message changes what a list shows": async ({ ana }) => ana.edit((await ana.send("three")).id, "four"),
+  "an edit can mention": async ({ ana, ben }) => ana.edit((await ana.send("three")).id, `to <@${ben.id}>`),
+  "a deleted message is empty": async ({ ana, ben, two }) => {
+    await ana.react(two, "👍");
+    await ana.pin(two);
+    await ben.edit(two, "edited");
+    await ben.delete(two);
+  },
+  "a deleted message is not unread": async ({ ana }) => {
+    await ana.send("three");
+    await ana.delete((await ana.send("four")).id);
+  },
+  "reactions count, the earliest first": async ({ ana, ben, one }) => {
+    await ana.react(one, "👍");
+    await ben.react(one, "❤️");
+    await ben.react(one, "👍");
+    await ana.unreact(one, "👍");
+    await ana.react(one, "😀");
+    await ben.unreact(one, "❤️");
+  },
+  "pins come and go": async ({ ana, ben, one, two }) => {
+    await ana.pin(one);
+    await ana.pin(two);
+    await ana.unpin(one);
+  },
+  "what is read is not unread": async ({ ana, ben }) => {
+    await ana.send("three");
+    await ben.read((await ana.send("four")).position);
+  },
+  "what is read in part is asked for": async ({ ana, ben }) => {
+    const { position } = await ana.send("three");
+    await ana.send("four");
+    await ben.read(position);
+  },
+  "receipts of others": async ({ ana, ben }) => {
+    const { position } = await ben.send("three");
+    await ana.delivered(position);
+    await ana.read(position);
+  },
+  "members come, change and go": async ({ ana, cleo }) => {
+    await ana.add(cleo.id);
+    await ana.role(cleo.id, "admin");
+    await ana.remove(cleo.id);
+  },
+  "the own role": ({ ana, ben }) => ana.role(ben.id, "admin"),
+  "the title": ({ ana }) => ana.title("Another"),
+};
+
+export async function record() {
+  const server = await Server.start({ "limit-members": "off", "limit-start": "off" });
+  const people = [];
+  for (const name of ["ana", "ben", "cleo"]) {
+    const { id, token } = await server.user(name);
+    people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
+  }
+  const vectors = [];
+  for (const [name, act] of Object.entries(CASES)) vectors.push(normal(await recorded(name, act, people), people));
+  await server.stop();
+  return vectors;
+}
+
+async function recorded(name, act, people) {
+  const [ana, ben, cleo] = people;
+  const { id } = await ana.rest.start_conversation({ body: { kind: "group", title: "Vectors", members: [ben.id] } });
+  let head = 0;
+  // Two moments that are one millisecond now would be two the next time.
+  const reach = async (answer) => (await sleep(3), (head = Math.max(head, answer?.position ?? 0)), answer);
+  const acts = ({ id: me, rest }) => ({
+    id: me,
+    send: async (message) => {
+      const { text, replyTo: reply_to, metadata } = typeof message === "string" ? { text: message } : message;
+      return reach(await rest.send_message({ id, body: { text, reply_to, metadata } }));
+    },
+    edit: async (message_id, text) => reach(await rest.edit_message({ id, message_id, body: { text } })),
+    delete: async (message_id) => reach(await rest.delete_message({ id, message_id })),
+    react: async (message_id, emoji) => reach(await rest.add_reaction({ id, message_id, emoji })),
+    unreact: async (message_id, emoji) => reach(await rest.remove_reaction({ id, message_id, emoji })),
+    pin: async (message_id) => reach(await rest.pin_message({ id, message_id })),
+    unpin: async (message_id) => reach(await rest.unpin_message({ id, message_id })),
+    read: async (read) => reach(await rest.advance_receipt({ id, body: { read } })),
+    delivered: async (delivered) => reach(await rest.advance_receipt({ id, body: { delivered } })),
+    add: async (user_id) => reach(await rest.add_member({ id, body: { user_id } })),
+    role: async (user_id, role) => reach(await rest.change_role({ id, user_id, body: { role } })),
+    remove: async (user_id) => reach(await rest.remove_member({ id, user_id })),
+    title: async (title) => reach(await rest.update_conversation({ id, body: { title } })),
+  });
+  const seen = async () => {
+    const from = { id, min_position: head };
+    const conversation = await ben.rest.get_conversation(from);
+    const { items: messages } = await ben.rest.list_messages(from);
+    const { items: members } = await ben.rest.list_members(from);
+    const { items: receipts } = await ben.rest.list_receipts(from);
+    return { conversation, messages: messages.reverse(), members, receipts };
+  };
+  const one = (await acts(ana).send("one")).id;
+  const two = (await acts(ben).send("two")).id;
+  const before = await seen();
+  const { next_cursor: after } = await ben.rest.follow_events({});
+  await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two });
+  const { items } = await ben.rest.follow_events({ after, limit: 200 });
+  const events = items.filter((event) => event.conversation_id === id);
+  head = events.at(-1).position;
+  return { name, me: ben.id, before, events, after: await seen() };
+}
+
+const POSITIONS = new Set(["position", "previous", "head", "read", "delivered", "message_position", "reply_to_position"]);
+const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}/g;
+const TIME = /^\d{4}-\d\d-\d\dT[\d:.]+Z$/;
+
+/** The same vector with ids, times and positions that say only which is which, and which is later. */
+function normal(vector, people) {
+  const ids = new Map(people.map(({ id }, i) => [id, uuid(i + 1)]));
+  const times = new Set();
+  const positions = new Set([0]);
+  walk(vector, (value, key) => {
+    if (TIME.test(value)) times.add(value);
+    if (POSITIONS.has(key)) positions.add(value);
+    for (const [id] of String(value).matchAll(UUID)) if (!ids.has(id)) ids.set(id, uuid(0x100 + ids.size));
+    return value;
+  });
+  const time = [...times].sort();
+  const position = [...positions].sort((a, b) => a - b);
+  return walk(vector, (value, key) => {
+    if (POSITIONS.has(key)) return position.indexOf(value);
+    if (TIME.test(value)) return new Date(Date.UTC(2026, 0, 1) + 1000 * time.indexOf(value)).toISOString();
+    return typeof value === "string" ? value.replace(UUID, (id) => ids.get(id)) : value;
+  });
+}
+
+const uuid = (n) => `00000000-0000-7000-8000-${n.toString(16).padStart(12, "0")}`;
+
+function walk(value, leaf, key) {
+  if (Array.isArray(value)) return value.map((one) => walk(one, leaf, key));
+  if (value === null || typeof value !== "object") return leaf(value, key);
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, walk(one, leaf, name)]));
+}
