@@ -1,0 +1,230 @@
+"""What a program sends and is told, with a real server: in good times, and in bad ones."""
+
+import asyncio
+import contextlib
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+from verbatim_client import Event, File, Memory, Verbatim, VerbatimError
+
+from .server import Proxy, Server, User, until
+
+
+class Client(unittest.IsolatedAsyncioTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.server = Server()
+        cls.addClassCleanup(cls.server.stop)
+
+    def setUp(self) -> None:
+        self.ana, self.ben = self.server.user("ana"), self.server.user("ben")
+        self.id = self.server.group(self.ana, self.ben)
+        self.folder = Path(self.enterContext(tempfile.TemporaryDirectory(prefix="verbatim-python-")))
+        self.failures: list[VerbatimError] = []
+
+    def client(self, user: User, url: str | None = None, **more: object) -> Verbatim:
+        return Verbatim(url or self.server.url, user.token, on_error=self.failures.append, **more)
+
+    async def test_a_refused_message_steps_aside(self) -> None:
+        async with self.client(self.ana) as chat:
+            talk = chat.conversation(self.id)
+            first = talk.send("one")
+            stranger = talk.send("an answer to nothing", reply_to="01930f3d-1f20-7b61-8a4f-5e6f708192a3")
+            huge = talk.send("x" * 80_000)
+            last = await talk.send("two")
+            self.assertEqual((await first).conversation_id, self.id)
+            self.assertGreater(last.position, (await first).position)
+            for refused, code in ((stranger, "no_such_message"), (huge, "too_large")):
+                with self.assertRaises(VerbatimError) as failed:
+                    await refused
+                self.assertEqual((failed.exception.code, failed.exception.retryable), (code, False))
+            self.assertEqual([one.state for one in talk.outgoing], ["failed", "failed"])
+            stranger.retry()
+            self.assertEqual(stranger.state, "sending")
+            with self.assertRaises(VerbatimError):
+                await stranger
+            stranger.discard()
+            huge.discard()
+            self.assertEqual(talk.outgoing, [])
+        self.assertEqual(self.server.texts(self.ana, self.id), ["one", "two"])
+
+    async def test_what_waits_survives_a_crash_of_the_program(self) -> None:
+        store = File(self.folder / "kept")
+        async with Proxy(self.server.port) as way, self.client(self.ana, way.url, store=store) as chat:
+            await way.__aexit__()
+            for n in range(20):
+                chat.conversation(self.id).send(str(n))
+            waiting = chat.conversation(self.id).outgoing[-1]
+        with self.assertRaises(VerbatimError) as stopped:
+            await waiting
+        self.assertEqual(stopped.exception.code, "stopped")
+        store.close()
+        async with self.client(self.ana, store=File(self.folder / "kept")) as chat:
+            self.assertEqual(len(chat.conversation(self.id).outgoing), 20)
+            await chat.conversation(self.id).outgoing[-1]
+        self.assertEqual(self.server.texts(self.ana, self.id), [str(n) for n in range(20)])
+
+    async def test_the_same_key_is_the_same_message(self) -> None:
+        async with self.client(self.ana) as chat:
+            key = "01930f3d-1f20-7b61-8a4f-5e6f708192a3"
+            talk = chat.conversation(self.id)
+            once, again = await talk.send("once", client_id=key), await talk.send("once", client_id=key)
+            self.assertEqual(once, again)
+        self.assertEqual(self.server.texts(self.ana, self.id), ["once"])
+
+    async def test_other_acts_go_the_same_way(self) -> None:
+        async with self.client(self.ana) as chat:
+            talk = chat.conversation(self.id)
+            sent = await talk.send("typo", metadata={"n": 1})
+            await talk.edit(sent.id, "no typo")
+            await talk.react(sent.id, "👍")
+            pinned = await talk.pin(sent.id)
+            page = await chat.rest.list_messages(self.id, min_position=pinned.position)
+            message = page["items"][0]
+            self.assertEqual((message["text"], message["metadata"], message["pinned"]), ("no typo", {"n": 1}, True))
+            self.assertEqual(message["reactions"], [{"emoji": "👍", "count": 1, "mine": True}])
+            await talk.unreact(sent.id, "👍")
+            await talk.unpin(sent.id)
+            gone = await talk.delete(sent.id)
+            page = await chat.rest.list_messages(self.id, min_position=gone.position)
+            self.assertIn("deleted_at", page["items"][0])
+
+    async def test_a_lost_event_is_fetched_before_the_next_is_told(self) -> None:
+        async with Proxy(self.server.port) as way, self.client(self.ben, way.url) as reader, self.client(self.ana) as chat:
+            events = reader.conversation(self.id).events()
+            told = asyncio.create_task(take(events, 3))
+            await asyncio.sleep(0.1)
+            talk = chat.conversation(self.id)
+            await talk.send("first")
+            way.lose("swallowed")
+            await talk.send("swallowed")
+            await talk.send("third")
+            self.assertEqual(texts(await asyncio.wait_for(told, 20)), ["first", "swallowed", "third"])
+            self.assertEqual((way.swallowed, self.failures), (1, []))
+
+    async def test_a_reader_continues_where_the_last_one_stopped(self) -> None:
+        store = Memory()
+        async with self.client(self.ben, store=store) as reader, self.client(self.ana) as chat:
+            talk = chat.conversation(self.id)
+            events = reader.events()
+            one = asyncio.create_task(take(events, 1))
+            await talk.send("first")
+            self.assertEqual(texts(await one), ["first"])
+            # Handled is what lies before the event that the reader asks for.
+            ended = asyncio.create_task(take(events, 1))
+            await talk.send("second")
+            await ended
+        async with self.client(self.ana) as chat:
+            for n in range(300):
+                chat.conversation(self.id).send(str(n))
+            await chat.conversation(self.id).outgoing[-1]
+        async with self.client(self.ben, store=store) as reader:
+            told = texts(await asyncio.wait_for(take_until(reader.events(), "299"), 20))
+            self.assertEqual(told[-301:], ["second", *map(str, range(300))])
+
+    async def test_a_slow_reader_misses_nothing(self) -> None:
+        async with self.client(self.ben) as reader, self.client(self.ana) as chat:
+            events = reader.events()
+            talk = chat.conversation(self.id)
+            first = asyncio.create_task(take(events, 1))
+            await talk.send("0")
+            await first
+            # More than the buffer has room for.
+            for n in range(1, 600):
+                talk.send(str(n))
+            await talk.outgoing[-1]
+            told = texts(await asyncio.wait_for(take_until(events, "599"), 20))
+            self.assertEqual(told, [str(n) for n in range(1, 600)])
+
+    async def test_a_token_that_cannot_be_had_is_asked_for_again_and_a_bad_one_is_not(self) -> None:
+        asked: list[str] = []
+
+        async def token(why: str) -> str:
+            asked.append(why)
+            if len(asked) == 1:
+                raise ConnectionError("nobody there")
+            return self.ana.token
+
+        async with Verbatim(self.server.url, token, on_error=self.failures.append) as chat:
+            self.assertEqual((chat.me, asked), (self.ana.id, ["start", "start"]))
+        self.assertEqual([error.code for error in self.failures], ["token_failed"])
+        with self.assertRaises(VerbatimError) as failed:
+            async with Verbatim(self.server.url, spoilt(self.ana.token)):
+                pass
+        self.assertEqual((failed.exception.code, failed.exception.retryable), ("invalid_token", False))
+
+    async def test_errors_have_codes(self) -> None:
+        async with self.client(self.ana) as chat:
+            with self.assertRaises(VerbatimError) as failed:
+                await chat.rest.get_conversation("01930f3d-1f20-7b61-8a4f-5e6f708192a3")
+            error = failed.exception
+            self.assertEqual((error.code, error.status, error.retryable), ("not_found", 404, False))
+            self.assertTrue(error.request_id and error.detail)
+
+
+class Storm(unittest.IsolatedAsyncioTestCase):
+    async def test_each_message_once_through_cuts_restarts_and_a_crash(self) -> None:
+        server = await asyncio.to_thread(Server)
+        self.addCleanup(server.stop)
+        ana, ben = server.user("ana"), server.user("ben")
+        id = server.group(ana, ben)
+        messages = 300
+        store, kept = Memory(), Memory()
+        holes: list[VerbatimError] = []
+
+        def failed(error: VerbatimError) -> None:
+            if error.code == "gap":
+                holes.append(error)
+
+        async with Proxy(server.port) as way, contextlib.AsyncExitStack() as stack:
+            reader = await stack.enter_async_context(Verbatim(way.url, ben.token, store=kept, on_error=failed))
+            told = asyncio.create_task(take_until(reader.events(), str(messages - 1)))
+
+            async def storm() -> None:
+                while True:
+                    await asyncio.sleep(1)
+                    way.cut()
+
+            cuts = asyncio.create_task(storm())
+            crash: asyncio.Future[None] | None = None
+            begin = time.monotonic()
+            for start in range(0, messages, 100):
+                async with Verbatim(way.url, ana.token, store=store, on_error=failed) as chat:
+                    for n in range(start, start + 100):
+                        chat.conversation(id).send(str(n))
+                        await asyncio.sleep(0.02)
+                        if n == messages // 2:
+                            crash = asyncio.ensure_future(asyncio.to_thread(server.crash))
+            if crash:
+                await crash
+            async with Verbatim(way.url, ana.token, store=store, on_error=failed) as chat:
+                await until("all are sent", lambda: not chat.conversation(id).outgoing, 60)
+                heard = await asyncio.wait_for(told, 60)
+            cuts.cancel()
+        self.assertGreater(time.monotonic() - begin, 6)
+        self.assertEqual(texts(heard), [str(n) for n in range(messages)])
+        self.assertEqual(holes, [])
+        self.assertEqual(server.texts(ben, id), [str(n) for n in range(messages)][-200:])
+        self.assertEqual(store.all("out/"), [])
+
+
+def texts(events: list[Event]) -> list[str]:
+    return [event["data"]["text"] for event in events if event["type"] == "message.sent"]
+
+
+async def take(events: object, count: int) -> list[Event]:
+    return [await anext(events) for _ in range(count)]
+
+
+async def take_until(events: object, text: str) -> list[Event]:
+    told: list[Event] = []
+    while text not in texts(told[-1:]):
+        told.append(await anext(events))
+    return told
+
+
+def spoilt(token: str) -> str:
+    head, body, signature = token.split(".")
+    return f"{head}.{body}.{'A' * len(signature)}"

@@ -1,0 +1,28 @@
+"""A client of Verbatim: one socket, an outbox that survives a restart, and events without holes or doubles."""
+
+from .client import Conversation, Verbatim
+from .errors import Code, VerbatimError
+from .fold import Folded, fold
+from .generated.types import Event
+from .link import State
+from .outbox import Done, Outgoing
+from .store import File, Memory, Store
+from .token import TokenCallback, Why
+
+__all__ = [
+    "Code",
+    "Conversation",
+    "Done",
+    "Event",
+    "File",
+    "Folded",
+    "Memory",
+    "Outgoing",
+    "State",
+    "Store",
+    "TokenCallback",
+    "Verbatim",
+    "VerbatimError",
+    "Why",
+    "fold",
+]

@@ -1,0 +1,265 @@
+"""A client of a Verbatim server, and the conversations of its user."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Any, Self
+
+from .errors import VerbatimError
+from .feed import Feed
+from .generated.rest import Rest
+from .generated.types import Event, EventPage, StartConversation
+from .ids import uuid7
+from .link import Link, State
+from .outbox import Outbox, Outgoing
+from .socket import Frame
+from .store import Memory, Store
+from .stream import Stream
+from .token import Token, TokenCallback
+from .transport import Transport
+
+_log = logging.getLogger("verbatim_client")
+
+
+class Verbatim:
+    """Stays connected while it is entered: `async with Verbatim(url, token) as chat:`."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | TokenCallback,
+        *,
+        store: Store | None = None,
+        on_error: Callable[[VerbatimError], None] | None = None,
+        on_state: Callable[[State], None] | None = None,
+    ) -> None:
+        """`store` keeps what must survive the program: what waits, and how far `events()` was read."""
+        url = url.rstrip("/")
+        self._store = store or Memory()
+        self._on_error = on_error or (lambda error: _log.warning("%s", error))
+        self._on_state = on_state or (lambda _: None)
+        self._token = Token(token, self._renewed, self._on_error)
+        # Every operation of the REST interface, by its `operationId`.
+        self.rest = Rest(Transport(url, self._token).send)
+        # One of: offline, connecting, catching_up, live, stopped.
+        self.state: State = "offline"
+        # Why the client has stopped by itself.
+        self.why: VerbatimError | None = None
+        self._ports = _Ports(self)
+        self._feed = Feed(self._ports)
+        self._link = Link(f"ws{url.removeprefix('http')}/v1/ws", self._token, self._ports)
+        self._outbox = Outbox(self._link, self._store)
+        self._streams: set[Stream] = set()
+        self._running: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        """Connects; ends when the first session has begun."""
+        self._outbox.restore()
+        self._running = asyncio.create_task(self._link.run())
+        try:
+            await self._settled.wait()
+            if self.why:
+                raise self.why
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Disconnects. What waits stays in the store."""
+        if self._running:
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
+        self._become("stopped", self.why)
+
+    @property
+    def me(self) -> str:
+        """The id of the user."""
+        return self._feed.me
+
+    @property
+    def saved_cursor(self) -> str | None:
+        """Behind what `events()` has handled: another program may continue here."""
+        return self._store.get("cursor")
+
+    def conversation(self, id: str) -> Conversation:
+        """A handle of a conversation, which costs nothing."""
+        return Conversation(self, id)
+
+    async def direct(self, user: str) -> Conversation | None:
+        """The direct conversation with a user, made if there is none. `None`: the user has been invited."""
+        return await self._begin({"kind": "direct", "user_id": user})
+
+    async def group(self, title: str, members: list[str] | None = None) -> Conversation:
+        """A new group."""
+        made = await self._begin({"kind": "group", "title": title, "members": members or []})
+        assert made, "a group begins at once"
+        return made
+
+    async def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
+        """The events of all conversations, each once and none missing, at the pace of the reader.
+
+        Without `from_` they continue where the store says that an earlier reader was, and the store learns how far this
+        one is: an event counts as handled when the next one is asked for. After a crash the last events come again.
+        """
+        is_kept = from_ is None
+        if from_ is None:
+            from_ = self._store.get("cursor") or self._feed.cursor
+        async for event in self._read(None, from_, self._keep if is_kept else _ignore):
+            yield event
+
+    async def _begin(self, body: StartConversation) -> Conversation | None:
+        made = await self.rest.start_conversation(body=body)
+        return self.conversation(made["id"]) if made else None
+
+    async def _read(
+        self, conversation: str | None, from_: str | None, handled: Callable[[str], None]
+    ) -> AsyncIterator[Event]:
+        stream = Stream(conversation, from_)
+        self._streams.add(stream)
+        if self.state == "stopped":
+            stream.stop(self.why)
+        try:
+            async for event in stream.read(self._ports.page, self._on_error, handled):
+                yield event
+        finally:
+            self._streams.discard(stream)
+
+    def _keep(self, cursor: str) -> None:
+        self._store.set("cursor", cursor)
+
+    async def _renewed(self, token: str) -> None:
+        # The socket shows the new token before the old one ends.
+        if self.state in ("live", "catching_up"):
+            await (await self._link.socket()).ask({"op": "authenticate", "token": token})
+
+    def _become(self, state: State, why: VerbatimError | None = None) -> None:
+        if state == self.state:
+            return
+        self.state, self.why = state, why
+        if state == "stopped":
+            self._token.stop()
+            self._outbox.stop()
+            self._settled.set()
+            for stream in self._streams:
+                stream.stop(why)
+        self._on_state(state)
+        if why:
+            self._on_error(why)
+
+
+class _Ports:
+    """What the feed and the link see of their client."""
+
+    def __init__(self, chat: Verbatim) -> None:
+        self._chat = chat
+
+    async def page(self, after: str) -> EventPage:
+        return await self._chat.rest.follow_events(after=after, limit=200)
+
+    def event(self, event: Event) -> None:
+        self._chat._outbox.seen(event, self._chat.me)
+        for stream in self._chat._streams:
+            stream.give(event, self.cursor())
+
+    def mark(self, cursor: str) -> None:
+        for stream in self._chat._streams:
+            stream.mark(cursor)
+
+    def resync(self) -> None:
+        """Nothing here was loaded by REST."""
+
+    def caught_up(self, is_live: bool) -> None:
+        self._chat._link.opened()
+        self._chat._settled.set()
+        self._chat._become("live" if is_live else "catching_up")
+
+    def cursor(self) -> str | None:
+        return self._chat._feed.cursor
+
+    async def frame(self, frame: Frame) -> None:
+        await self._chat._feed.take(frame)
+
+    def become(self, state: State, why: VerbatimError | None = None) -> None:
+        self._chat._become(state, why)
+
+    def error(self, error: VerbatimError) -> None:
+        self._chat._on_error(error)
+
+
+class Conversation:
+    """A handle of a conversation."""
+
+    def __init__(self, chat: Verbatim, id: str) -> None:
+        self._chat = chat
+        self.id = id
+
+    def send(
+        self,
+        text: str,
+        *,
+        reply_to: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        client_id: str | None = None,
+    ) -> Outgoing:
+        """Sends a message. It is safe in the store at once, and arrives once, whatever happens until then.
+
+        Two messages with the same `client_id` are the same message: a bot that answers an event under the id of the event
+        answers it once, also when it is told the event again after a crash.
+        """
+        return self._act("send", client_id, text=text, reply_to=reply_to, metadata=metadata)
+
+    def edit(self, message: str, text: str) -> Outgoing:
+        return self._act("edit", message_id=message, text=text)
+
+    def delete(self, message: str) -> Outgoing:
+        return self._act("delete", message_id=message)
+
+    def react(self, message: str, emoji: str) -> Outgoing:
+        return self._act("react", message_id=message, emoji=emoji)
+
+    def unreact(self, message: str, emoji: str) -> Outgoing:
+        return self._act("unreact", message_id=message, emoji=emoji)
+
+    def pin(self, message: str) -> Outgoing:
+        return self._act("pin", message_id=message)
+
+    def unpin(self, message: str) -> Outgoing:
+        return self._act("unpin", message_id=message)
+
+    async def read(self, position: int) -> None:
+        """Marks everything up to a position as read."""
+        await self._chat.rest.advance_receipt(self.id, body={"read": position})
+
+    async def typing(self) -> None:
+        """Tells the others that the user is typing."""
+        if self._chat.state == "live":
+            await (await self._chat._link.socket()).tell({"op": "typing", "conversation_id": self.id})
+
+    @property
+    def outgoing(self) -> list[Outgoing]:
+        """The acts of the user that wait or are refused."""
+        return self._chat._outbox.of(self.id)
+
+    def events(self, *, from_: str | None = None) -> AsyncIterator[Event]:
+        """The events of this conversation, each once and none missing, from a cursor or from now on."""
+        return self._chat._read(self.id, from_, _ignore)
+
+    def _act(self, op: str, client_id: str | None = None, **fields: Any) -> Outgoing:
+        kept = {name: value for name, value in fields.items() if value is not None}
+        return self._chat._outbox.add(
+            {"op": op, **kept, "conversation_id": self.id, "client_id": client_id or uuid7()}
+        )
+
+
+def _ignore(_: str) -> None:
+    """A reader with a cursor of its own keeps it itself."""

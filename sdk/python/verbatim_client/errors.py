@@ -1,0 +1,56 @@
+"""What can fail: a refusal of the server, or something on the way to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from .generated.codes import PASSING, ServerCode
+
+ClientCode = Literal[
+    # The server could not be reached, or broke off.
+    "network",
+    # The answer was no answer of Verbatim, for example a page of a proxy.
+    "not_verbatim",
+    # Events are missing, and the server did not give them again.
+    "gap",
+    # The token callback failed.
+    "token_failed",
+    # The message was discarded before the server had it.
+    "discarded",
+    # The client was stopped.
+    "stopped",
+]
+Code = ServerCode | ClientCode
+
+
+class VerbatimError(Exception):
+    """A refusal: `code` is for programs, `detail` tells a person what is wrong and what to do."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        status: int = 0,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+        retryable: bool | None = None,
+        errors: Sequence[Any] = (),
+    ) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+        self.detail = detail
+        self.status = status
+        self.request_id = request_id
+        # In seconds.
+        self.retry_after = retry_after
+        # Whether the same request can succeed later.
+        self.retryable = code in PASSING if retryable is None else retryable
+        # The invalid fields of the request.
+        self.errors = errors
+
+
+def lost(detail: str = "the connection was lost") -> VerbatimError:
+    """What happens to everything that waits for an answer when a connection ends."""
+    return VerbatimError("network", detail, retryable=True)

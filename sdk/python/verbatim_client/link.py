@@ -1,0 +1,92 @@
+"""The socket that is always there: connects, comes back with the cursor, and knows when not to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal, Protocol
+
+from .errors import VerbatimError
+from .socket import End, Frame, Socket, live
+from .token import Token
+from .wait import pause
+
+State = Literal["offline", "connecting", "catching_up", "live", "stopped"]
+
+
+class Ports(Protocol):
+    """What the link needs of its client."""
+
+    def become(self, state: State, why: VerbatimError | None = None) -> None: ...
+
+    async def frame(self, frame: Frame) -> None: ...
+
+    def cursor(self) -> str | None:
+        """The cursor after which the next connection continues."""
+
+    def error(self, error: VerbatimError) -> None: ...
+
+
+class Link:
+    """Connects again and again, until it is stopped or the server says that it is pointless."""
+
+    def __init__(self, url: str, token: Token, ports: Ports) -> None:
+        self._url = url
+        self._token = token
+        self._ports = ports
+        self._socket: Socket | None = None
+        self._opened = asyncio.Event()
+
+    async def socket(self) -> Socket:
+        """The socket, as soon as its session has begun."""
+        while not (self._socket and self._socket.is_open):
+            self._opened.clear()
+            await self._opened.wait()
+        return self._socket
+
+    def opened(self) -> None:
+        """The session has begun: commands can go."""
+        self._opened.set()
+
+    async def run(self) -> None:
+        attempt = refused = 0
+        while True:
+            self._ports.become("connecting")
+            at_least = 0.0
+            try:
+                token = await self._token.get()
+                end = await live(self._url, token, self._ports.cursor(), self._use, self._ports.frame)
+                if end.began:
+                    attempt = refused = 0
+                if after(end, refused) == "stop":
+                    return self._ports.become("stopped", fatal(end))
+                self._ports.become("offline")
+                if after(end, refused) == "token":
+                    # The clock of the machine was wrong, or it slept beyond the end of the token. Once more, at once.
+                    refused += 1
+                    await self._token.refused(token)
+                    continue
+                at_least = end.retry_after
+            except VerbatimError as error:
+                self._ports.become("offline")
+                if not error.retryable:
+                    return self._ports.become("stopped", error)
+                self._ports.error(error)
+                at_least = error.retry_after or 0.0
+            await asyncio.sleep(pause(attempt, at_least))
+            attempt += 1
+
+    def _use(self, socket: Socket) -> None:
+        self._socket = socket
+
+
+def after(end: End, refused: int) -> Literal["again", "token", "stop"]:
+    """What to do after a close, when so many tokens have been refused since the last session."""
+    if 4500 <= end.code <= 4999 or (end.code == 4401 and refused > 0):
+        return "stop"
+    return "token" if end.code == 4401 else "again"
+
+
+def fatal(end: End) -> VerbatimError:
+    """The error of a close after which a client does not come back."""
+    word = end.word or ("token_expired" if end.code == 4401 else "invalid_token")
+    return VerbatimError(word, f"the server closed the socket with {end.code}", status=end.code, retryable=False)

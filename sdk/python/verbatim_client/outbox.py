@@ -1,0 +1,196 @@
+"""What the user has done and the server does not have yet.
+
+Each act has its key from before its first attempt, waits in the store, and goes in order within its conversation. A
+refused act steps aside; it never blocks the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from .errors import VerbatimError
+from .generated.types import Event
+from .link import Link
+from .store import Store
+from .wait import pause
+
+
+@dataclass(frozen=True)
+class Done:
+    """What the server has made of an act."""
+
+    id: str
+    position: int
+    conversation_id: str
+    client_id: str
+
+
+class Outgoing:
+    """An act on its way. Await it to know what has become of it, which may take days."""
+
+    def __init__(self, outbox: Outbox, saved: dict[str, Any]) -> None:
+        self._outbox = outbox
+        self._saved = saved
+        self._settled = asyncio.Event()
+        self._done: Done | None = None
+        self._end: VerbatimError | None = None
+        if saved.get("error"):
+            self._settled.set()
+
+    @property
+    def act(self) -> dict[str, Any]:
+        return self._saved["act"]
+
+    @property
+    def client_id(self) -> str:
+        return self.act["client_id"]
+
+    @property
+    def text(self) -> str:
+        """The text of a message or an edit."""
+        return self.act.get("text", "")
+
+    @property
+    def state(self) -> Literal["sending", "sent", "failed"]:
+        if self._done:
+            return "sent"
+        return "failed" if self._saved.get("error") else "sending"
+
+    @property
+    def error(self) -> VerbatimError | None:
+        """Why the server has refused it."""
+        error = self._saved.get("error")
+        return VerbatimError(error["code"], error["detail"], retryable=False) if error else self._end
+
+    def retry(self) -> None:
+        """Sends a failed one again."""
+        if self.state == "failed":
+            del self._saved["error"]
+            self._settled.clear()
+            self._outbox.keep(self)
+
+    def discard(self) -> None:
+        """Gives it up. One that is under way may still arrive."""
+        if self.state != "sent":
+            self._outbox.forget(self)
+            self.settle(VerbatimError("discarded", "the program has discarded it"))
+
+    def settle(self, end: Done | VerbatimError) -> None:
+        """For the outbox only."""
+        if isinstance(end, Done):
+            self._done = end
+        else:
+            self._end = end
+        self._settled.set()
+
+    def __await__(self) -> Generator[Any, None, Done]:
+        yield from self._settled.wait().__await__()
+        if self._done:
+            return self._done
+        error = self.error
+        assert error
+        raise error
+
+
+class Outbox:
+    """The acts of all conversations."""
+
+    def __init__(self, link: Link, store: Store) -> None:
+        self._link = link
+        self._store = store
+        self._all: dict[str, Outgoing] = {}
+        self._pumps: dict[str, asyncio.Task[None]] = {}
+        self._n = 0
+        # The server has asked for a pause, which holds for the whole socket.
+        self._not_before = 0.0
+
+    def restore(self) -> None:
+        """Takes up what an earlier life of the program has left."""
+        for _, saved in self._store.all("out/"):
+            self._n = max(self._n, saved["n"])
+            self._all.setdefault(saved["act"]["client_id"], Outgoing(self, saved))
+        for outgoing in self._all.values():
+            self._pump(outgoing.act["conversation_id"])
+
+    def of(self, conversation: str) -> list[Outgoing]:
+        """The acts of a conversation that are not over, in their order."""
+        return [one for one in self._all.values() if one.act["conversation_id"] == conversation]
+
+    def add(self, act: dict[str, Any]) -> Outgoing:
+        known = self._all.get(act["client_id"])
+        if known:
+            return known
+        self._n += 1
+        outgoing = self._all[act["client_id"]] = Outgoing(self, {"n": self._n, "act": act})
+        # The key is in the store before the first attempt: an attempt that a crash forgets could happen twice.
+        self.keep(outgoing)
+        return outgoing
+
+    def keep(self, outgoing: Outgoing) -> None:
+        self._store.set(_key(outgoing), outgoing._saved)
+        if outgoing.state == "sending":
+            self._pump(outgoing.act["conversation_id"])
+
+    def forget(self, outgoing: Outgoing) -> None:
+        self._all.pop(outgoing.client_id, None)
+        self._store.set(_key(outgoing), None)
+
+    def seen(self, event: Event, me: str) -> None:
+        """An event that is the result of an act proves it, even if the answer was lost."""
+        data: Any = event["data"]
+        outgoing = self._all.get(data.get("client_id") or "") if event["actor"] == me else None
+        if outgoing:
+            self._done(outgoing, event["position"], data.get("message_id", ""))
+
+    def stop(self) -> None:
+        """What waits stays in the store; nobody in this program hears of it any more."""
+        for pump in self._pumps.values():
+            pump.cancel()
+        for outgoing in self._all.values():
+            if outgoing.state == "sending":
+                outgoing.settle(VerbatimError("stopped", "the client was stopped; the store has what waits"))
+
+    def _pump(self, conversation: str) -> None:
+        running = self._pumps.get(conversation)
+        if running is None or running.done():
+            self._pumps[conversation] = asyncio.create_task(self._run(conversation))
+
+    async def _run(self, conversation: str) -> None:
+        attempt = 0
+        while outgoing := next((one for one in self.of(conversation) if one.state == "sending"), None):
+            socket = await self._link.socket()
+            await asyncio.sleep(self._not_before - time.monotonic())
+            try:
+                limit = (socket.limits or {}).get("frame_bytes", 65_536)
+                # The server would close the socket because of this frame, each time anew.
+                if len(json.dumps(outgoing.act, separators=(",", ":"))) > limit - 100:
+                    raise VerbatimError("too_large", f"a frame has at most {limit} bytes: send less")
+                ack = await socket.ask(outgoing.act)
+                self._done(outgoing, ack.get("position", 0), ack.get("message_id", ""))
+                attempt = 0
+            except VerbatimError as error:
+                if error.retryable:
+                    self._not_before = max(self._not_before, time.monotonic() + (error.retry_after or 0.0))
+                    await asyncio.sleep(pause(attempt))
+                    attempt += 1
+                elif self._all.get(outgoing.client_id) is outgoing and outgoing.state == "sending":
+                    outgoing._saved["error"] = {"code": error.code, "detail": error.detail}
+                    self.keep(outgoing)
+                    outgoing.settle(error)
+                    attempt = 0
+        del self._pumps[conversation]
+
+    def _done(self, outgoing: Outgoing, position: int, message_id: str) -> None:
+        if self._all.get(outgoing.client_id) is outgoing:
+            self.forget(outgoing)
+            outgoing.settle(Done(message_id, position, outgoing.act["conversation_id"], outgoing.client_id))
+
+
+def _key(outgoing: Outgoing) -> str:
+    """Sorts in the order of the acts."""
+    return f"out/{outgoing._saved['n']:012}/{outgoing.client_id}"

@@ -1,0 +1,145 @@
+"""One WebSocket from its opening to its close: frames out with an id, answers matched to them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+
+from .errors import VerbatimError, lost
+from .wait import retry_after
+
+# Seconds for `ready`, for an answer, and beyond two heartbeats for a sign of life.
+PATIENCE = 20.0
+
+Frame = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class End:
+    """How a socket ended: the close code, the word of its reason, and whether the session had begun."""
+
+    code: int
+    word: str = ""
+    retry_after: float = 0.0
+    began: bool = False
+
+
+class Socket:
+    """A socket that is being used."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self._connection = connection
+        self._answers: dict[str, asyncio.Future[Frame]] = {}
+        self._n = 0
+        self.limits: Frame | None = None
+        self.is_open = False
+
+    async def ask(self, frame: Frame) -> Frame:
+        """Sends a command and waits for its `ack`."""
+        if not self.is_open:
+            raise lost()
+        self._n += 1
+        id = str(self._n)
+        answer = self._answers[id] = asyncio.get_running_loop().create_future()
+        try:
+            await self._send({**frame, "id": id})
+            # An answer that does not come is lost. The same key makes another attempt harmless.
+            async with asyncio.timeout(PATIENCE):
+                return await answer
+        except TimeoutError:
+            raise lost("the server has not answered") from None
+        finally:
+            self._answers.pop(id, None)
+
+    async def tell(self, frame: Frame) -> None:
+        """Sends a frame that needs no answer."""
+        if self.is_open:
+            await self._send(frame)
+
+    async def _send(self, frame: Frame) -> None:
+        try:
+            await self._connection.send(json.dumps(frame, separators=(",", ":")))
+        except ConnectionClosed:
+            raise lost() from None
+
+    async def read(self, cursor: str | None, take: Callable[[Frame], Awaitable[None]]) -> None:
+        """Begins the session, and gives every frame on, until the connection is closed."""
+        patience = PATIENCE
+        try:
+            await self._send({"op": "hello", "cursor": cursor})
+            while True:
+                # Not `wait_for`, which in Python 3.11 can lose the cancellation of the client.
+                async with asyncio.timeout(patience):
+                    text = await self._connection.recv()
+                frame = json.loads(text)
+                if frame["op"] == "ready":
+                    self.limits = frame["limits"]
+                    self.is_open = True
+                    patience = 2 * frame["heartbeat_ms"] / 1000 + PATIENCE
+                self._answer(frame)
+                await take(frame)
+        finally:
+            self.is_open = False
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(lost())
+
+    def _answer(self, frame: Frame) -> None:
+        answer = self._answers.get(frame.get("id") or "")
+        if answer is None or answer.done():
+            return
+        if frame["op"] == "ack":
+            answer.set_result(frame)
+        elif frame["op"] == "error":
+            wait = frame.get("retry_after_ms")
+            after = wait / 1000 if wait is not None else None
+            answer.set_exception(VerbatimError(frame["code"], frame["detail"], retry_after=after))
+
+
+async def live(
+    url: str,
+    token: str,
+    cursor: str | None,
+    opened: Callable[[Socket], None],
+    take: Callable[[Frame], Awaitable[None]],
+) -> End:
+    """Lives through one connection, and says how it ended."""
+    protocols: Any = ["verbatim.v1", f"bearer.{token}"]
+    socket: Socket | None = None
+    try:
+        # The server tells signs of life by itself, and a dead network would hold up the handshake of a close.
+        async with connect(
+            url,
+            subprotocols=protocols,
+            open_timeout=PATIENCE,
+            close_timeout=1,
+            ping_interval=None,
+            max_size=2**24,
+            compression=None,
+        ) as connection:
+            socket = Socket(connection)
+            opened(socket)
+            await socket.read(cursor, take)
+    except ConnectionClosed as closed:
+        began = socket is not None and socket.limits is not None
+        return ended(closed.rcvd.code, closed.rcvd.reason, began) if closed.rcvd else End(1006, began=began)
+    except InvalidStatus as refused:
+        code = 4401 if refused.response.status_code == 401 else 1006
+        return End(code, "", retry_after(refused.response.headers.get("Retry-After")) or 0.0)
+    except (OSError, TimeoutError, InvalidHandshake):
+        pass
+    return End(1006, began=socket is not None and socket.limits is not None)
+
+
+def ended(code: int, reason: str, began: bool) -> End:
+    """What a close says: the reason is a word, and may name a wait behind it."""
+    word, _, rest = reason.partition(";")
+    wait = re.search(r"retry_after_ms=(\d+)", rest)
+    return End(code, word, int(wait[1]) / 1000 if wait else 0.0, began)

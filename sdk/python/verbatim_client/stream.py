@@ -1,0 +1,94 @@
+"""`async for event in …`: each event once, none missing, at the pace of the reader.
+
+A slow reader costs no memory: what does not fit into the buffer is fetched later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from .errors import VerbatimError
+from .generated.types import Event, EventPage
+from .wait import insist
+
+BUFFER = 256
+
+
+class Stream:
+    """What one reader has before it: events, and cursors that cover the events before them."""
+
+    def __init__(self, conversation: str | None, behind: str | None) -> None:
+        self._conversation = conversation
+        # From where to fetch what the buffer does not have.
+        self._behind = behind
+        self._buffer: deque[Event | str] = deque()
+        self._seen: dict[str, int] = {}
+        self._woken = asyncio.Event()
+        self._end: VerbatimError | None = None
+
+    def give(self, event: Event, cursor: str | None) -> None:
+        """An event, and a cursor before it."""
+        if self._conversation not in (None, event["conversation_id"]):
+            return
+        # Behind an event that did not fit nothing may fit either, or the order would be lost.
+        if self._behind is None and len(self._buffer) < BUFFER:
+            self._buffer.append(event)
+        elif self._behind is None:
+            self._behind = cursor
+        self._woken.set()
+
+    def mark(self, cursor: str) -> None:
+        if self._behind is not None:
+            return
+        if self._buffer and isinstance(self._buffer[-1], str):
+            self._buffer.pop()
+        self._buffer.append(cursor)
+        self._woken.set()
+
+    def stop(self, why: VerbatimError | None) -> None:
+        self._end = why or VerbatimError("stopped", "the client was stopped")
+        self._woken.set()
+
+    async def read(
+        self,
+        page: Callable[[str], Awaitable[EventPage]],
+        failed: Callable[[VerbatimError], None],
+        handled: Callable[[str], None],
+    ) -> AsyncIterator[Event]:
+        """Gives the events on; `handled` is told each cursor when everything before it has been."""
+        while True:
+            while self._buffer:
+                next = self._buffer.popleft()
+                if isinstance(next, str):
+                    handled(next)
+                elif self._is_new(next):
+                    yield next
+            if self._end:
+                if self._end.code == "stopped":
+                    return
+                raise self._end
+            if self._behind is None:
+                self._woken.clear()
+                await self._woken.wait()
+                continue
+            # From here on the buffer takes events again, so each later one is in it or on one of the pages, or on both.
+            cursor, self._behind = self._behind, None
+            while not self._end:
+                after = cursor
+                answer = await insist(lambda: page(after), failed)
+                for event in answer["items"]:
+                    if self._conversation in (None, event["conversation_id"]) and self._is_new(event):
+                        yield event
+                cursor = answer["next_cursor"]
+                handled(cursor)
+                if not answer["items"]:
+                    break
+
+    def _is_new(self, event: Event) -> bool:
+        conversation, position = event["conversation_id"], event["position"]
+        if position <= self._seen.get(conversation, 0):
+            return False
+        self._seen[conversation] = position
+        return True

@@ -1,0 +1,116 @@
+"""The access token: asked for when it is needed, and again before it expires, never twice at once."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import inspect
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from .errors import VerbatimError
+
+# Why the client asks: it begins, the token ends soon, or the server has refused it.
+Why = Literal["start", "expiring", "refused"]
+TokenCallback = Callable[[Why], str | Awaitable[str]]
+
+# How many seconds before its end a token is replaced.
+BEFORE_END = 60.0
+
+
+class Token:
+    """The present token of a client."""
+
+    def __init__(
+        self,
+        given: str | TokenCallback,
+        renewed: Callable[[str], Awaitable[None]],
+        failed: Callable[[VerbatimError], None],
+    ) -> None:
+        self._callback: TokenCallback = given if callable(given) else lambda _: given
+        self._renewed = renewed
+        self._failed = failed
+        self._token: str | None = None
+        self._asking: asyncio.Task[str] | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def get(self) -> str:
+        """The present token."""
+        return self._token if self._token is not None else await self._ask("start")
+
+    async def refused(self, token: str) -> str:
+        """The server has refused `token`: another one, unless somebody else got one meanwhile."""
+        if self._token is None or self._token == token:
+            return await self._ask("refused")
+        return self._token
+
+    def stop(self) -> None:
+        for task in (self._asking, self._renewal):
+            if task:
+                task.cancel()
+        self._token = self._asking = self._renewal = None
+
+    async def _ask(self, why: Why) -> str:
+        # Joined by all who ask meanwhile; that one of them gives up ends nothing for the others.
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._call(why))
+        return await asyncio.shield(self._asking)
+
+    async def _call(self, why: Why) -> str:
+        try:
+            answer = self._callback(why)
+            token = await answer if inspect.isawaitable(answer) else answer
+        except VerbatimError:
+            raise
+        except Exception as error:
+            raise VerbatimError("token_failed", str(error), retryable=True) from error
+        finally:
+            self._asking = None
+        self._token = token
+        wait = renewal(token)
+        if wait is not None and why != "expiring":
+            if self._renewal:
+                self._renewal.cancel()
+            self._renewal = asyncio.create_task(self._renew(wait))
+        return token
+
+    async def _renew(self, wait: float) -> None:
+        attempt = 0
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                token = await self._ask("expiring")
+                await self._renewed(token)
+                attempt, wait = 0, renewal(token) or math.inf
+                if wait == math.inf:
+                    return
+            except VerbatimError as error:
+                self._failed(error)
+                # The old token still counts. If no attempt succeeds, the server closes with 4401.
+                wait = min(60.0, 2.0**attempt)
+                attempt += 1
+
+
+def renewal(token: str, now: float | None = None) -> float | None:
+    """The seconds until a token is to be replaced; none for an API key, which does not say when it ends."""
+    left = _time_left(token, time.time() if now is None else now)
+    if left is None:
+        return None
+    # A token of less than two minutes is replaced in the middle of its life.
+    return left - BEFORE_END if left > 2 * BEFORE_END else left / 2
+
+
+def _time_left(token: str, now: float) -> float | None:
+    try:
+        part = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        ends, begins = claims["exp"], claims.get("iat")
+    except (IndexError, ValueError, KeyError, TypeError):
+        return None
+    left = ends - now
+    # The clock of a machine may be wrong by hours; the length of a token's life does not depend on it.
+    life = ends - begins if begins is not None else math.inf
+    return max(1.0, min(left, life) if left > 0 else (life / 2 if life < math.inf else 1.0))

@@ -1,0 +1,94 @@
+"""Requests over HTTP: with the token, the idempotency key, and as many attempts as make sense."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.error
+import urllib.request
+from http.client import HTTPException
+from typing import Any
+from urllib.parse import urlencode
+
+from .errors import VerbatimError
+from .token import Token
+from .wait import pause, retry_after
+
+ATTEMPTS = 6
+# Seconds for an answer, beyond what the request itself waits for events.
+PATIENCE = 30.0
+
+
+class Transport:
+    """Sends requests to one server."""
+
+    def __init__(self, url: str, token: Token) -> None:
+        self._url = url
+        self._token = token
+
+    async def send(
+        self, method: str, path: str, query: dict[str, Any], body: Any, needs_token: bool, key: str | None
+    ) -> Any:
+        """Sends a request until it succeeds, is refused, or has failed too often."""
+        asked = {name: _plain(value) for name, value in query.items() if value is not None}
+        target = f"{self._url}{path}?{urlencode(asked)}" if asked else f"{self._url}{path}"
+        headers = {"Idempotency-Key": key} if key else {}
+        data = None
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+            data = json.dumps(body).encode()
+        # A second try of a request that had an effect must not have another one.
+        repeatable = method != "POST" or key is not None
+        was_refused = False
+        attempt = 0
+        while True:
+            token = await self._token.get() if needs_token else None
+            if token is not None:
+                headers["Authorization"] = f"Bearer {token}"
+            request = urllib.request.Request(target, data, headers, method=method)
+            try:
+                return await asyncio.to_thread(_ask, request, PATIENCE + (query.get("wait") or 0))
+            except VerbatimError as error:
+                if error.code == "token_expired" and token is not None and not was_refused:
+                    was_refused = True
+                    await self._token.refused(token)
+                    continue
+                again = error.retryable and (repeatable or error.status == 429)
+                attempt += 1
+                if not again or attempt >= ATTEMPTS:
+                    raise
+                await asyncio.sleep(pause(attempt - 1, error.retry_after or 0.0))
+
+
+def _plain(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _ask(request: urllib.request.Request, patience: float) -> Any:
+    try:
+        with urllib.request.urlopen(request, timeout=patience) as response:
+            text = response.read()
+    except urllib.error.HTTPError as answer:
+        with answer:
+            raise _problem(answer.code, answer.headers.get("Retry-After"), answer.read()) from None
+    except (OSError, HTTPException) as error:
+        raise VerbatimError("network", f"the server cannot be reached: {error}", retryable=True) from error
+    return json.loads(text) if text else None
+
+
+def _problem(status: int, after: str | None, text: bytes) -> VerbatimError:
+    wait = retry_after(after)
+    try:
+        said = json.loads(text)
+        return VerbatimError(
+            said["code"],
+            said["detail"],
+            status=status,
+            request_id=said.get("request_id"),
+            retry_after=wait,
+            errors=said.get("errors", ()),
+        )
+    except (ValueError, KeyError, TypeError):
+        # Not a problem of Verbatim: a proxy has answered.
+        passes = status == 429 or status > 500
+        return VerbatimError("not_verbatim", f"the server answered {status}", status=status, retry_after=wait, retryable=passes)

@@ -1,0 +1,51 @@
+"""Waiting: the pause before another attempt, and what an answer says about it."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from .errors import VerbatimError
+
+SHORTEST = 0.25
+LONGEST = 30.0
+
+Value = TypeVar("Value")
+
+
+def pause(n: int, at_least: float = 0.0) -> float:
+    """The seconds before attempt `n` (from 0): doubled each time, with jitter, so that clients do not come in step."""
+    most = min(LONGEST, SHORTEST * 2 ** min(n, 10))
+    return at_least + most / 2 + random.random() * most / 2
+
+
+def retry_after(value: str | None) -> float | None:
+    """The seconds of `Retry-After`: the server sends seconds, a proxy may send a date."""
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+async def insist(act: Callable[[], Awaitable[Value]], failed: Callable[[VerbatimError], None]) -> Value:
+    """Tries until it succeeds, or until the error is one that no time mends."""
+    attempt = 0
+    while True:
+        try:
+            return await act()
+        except VerbatimError as error:
+            if not error.retryable:
+                raise
+            failed(error)
+            await asyncio.sleep(pause(attempt, error.retry_after or 0.0))
+            attempt += 1
