@@ -73,15 +73,18 @@ const CASES = {
 
 export async function record() {
   const server = await Server.start({ "limit-members": "off", "limit-start": "off" });
-  const people = [];
-  for (const name of ["ana", "ben", "cleo"]) {
-    const { id, token } = await server.user(name);
-    people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
+  try {
+    const people = [];
+    for (const name of ["ana", "ben", "cleo"]) {
+      const { id, token } = await server.user(name);
+      people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
+    }
+    const vectors = [];
+    for (const [name, act] of Object.entries(CASES)) vectors.push(normal(await recorded(name, act, people), people));
+    return vectors;
+  } finally {
+    await server.stop();
   }
-  const vectors = [];
-  for (const [name, act] of Object.entries(CASES)) vectors.push(normal(await recorded(name, act, people), people));
-  await server.stop();
-  return vectors;
 }
 
 async function recorded(name, act, people) {
