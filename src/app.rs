@@ -5,6 +5,7 @@ mod consumers;
 mod database;
 mod durable;
 mod error;
+mod exporting;
 mod installation;
 mod issuers;
 mod listening;
@@ -323,6 +324,7 @@ async fn start(
         frames,
         limits.rates(),
         settings.registration,
+        settings.exports().deadline,
     );
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
@@ -362,11 +364,13 @@ async fn start(
         clock: clock.clone(),
         stopping: stopping.subscribe(),
     };
+    let exports = exporting::exports(settings, &events, &pool, &overload, &cursor_key);
     let parts = api::Parts {
         commands,
         reading,
         access,
         events,
+        exports,
         bearers,
         limits: limits.clone(),
         trail: Trail { log: log.clone() },

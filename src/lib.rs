@@ -39,6 +39,7 @@
 //! | [`consumers`] | who **else** reads the log: durables, credentials and programs of consumers, for operators | log, accounts, authority |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
+//! | [`exports`] | what a user **takes along**: the own data as a zip, written while it is downloaded | feed, live, log, views, accounts, credentials; zip |
 //! | [`access`] | how a person or a program gets **in**, and how access ends on all nodes: authenticate, register, find users, log in, refresh, log out, block | accounts, credentials, issuers, commands, limits, live |
 //! | [`projector`] | **keeping** the views true: the log into views, and views anew | log, views |
 //! | [`webhooks`] | how we tell **others' servers** what has happened: following, ordering, sending, retrying | hooks, log, outbound, credentials, accounts |
@@ -56,7 +57,7 @@
 //!  8   main  cli
 //!  7   app   contract
 //!  6   api   gateway   admin   web
-//!  5   reading   access
+//!  5   reading   access   exports
 //!  4   commands   feed   projector   presence   audit   archive   consumers   webhooks
 //!  3   live   hooks
 //!  2   accounts   limits   issuers
@@ -95,6 +96,8 @@ pub mod contract;
 pub mod credentials;
 pub mod dev;
 pub mod domain;
+#[allow(unreachable_pub)]
+pub(crate) mod exports;
 #[allow(unreachable_pub)]
 pub(crate) mod feed;
 pub mod gateway;

@@ -56,6 +56,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "consumers",
             "credentials",
             "domain",
+            "exports",
             "feed",
             "gateway",
             "issuers",
@@ -86,6 +87,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "consumers",
             "credentials",
             "domain",
+            "exports",
             "issuers",
             "limits",
             "listen",
@@ -138,6 +140,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "views",
         ],
     ),
+    // What a user may take along: the rows of `accounts`, the events that the log and the views let the user see.
+    ("exports", At(5), &["accounts", "credentials", "domain", "feed", "live", "log", "views"]),
     // Accounts and proofs become one use case here, so that `accounts` is SQL only.
     ("access", At(5), &["accounts", "commands", "credentials", "domain", "issuers", "limits", "live"]),
     // A revocation is told for as long as access tokens live, which `credentials` knows.
@@ -194,6 +198,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
         &[
             "archive",
             "credentials",
+            "exports",
             "gateway",
             "issuers",
             "limits",
@@ -234,6 +239,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "consumers",
             "credentials",
             "dev",
+            "exports",
             "feed",
             "gateway",
             "issuers",
@@ -242,8 +248,24 @@ const HOMES: &[(&str, &[&str])] = &[
             "log",
         ],
     ),
-    ("base64", &["api", "accounts", "authority", "credentials", "dev", "feed", "gateway", "issuers", "log"]),
+    (
+        "base64",
+        &[
+            "api",
+            "accounts",
+            "authority",
+            "credentials",
+            "dev",
+            "exports",
+            "feed",
+            "gateway",
+            "issuers",
+            "log",
+        ],
+    ),
     ("clap", &["cli", "config", "telemetry"]),
+    // The backend of `zip`.
+    ("flate2", &[]),
     ("http_body_util", &["listen", "outbound"]),
     ("hyper", &["listen", "outbound"]),
     ("hyper_rustls", &["outbound"]),
@@ -278,6 +300,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("unicode_security", &["credentials"]),
     ("utoipa_swagger_ui", &["web"]),
     ("webpki_roots", &["outbound"]),
+    ("zip", &["exports"]),
     ("zstd", &["archive"]),
     ("zeroize", &["access", "credentials", "webhooks"]),
 ];
@@ -293,6 +316,7 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
             "cli",
             "commands",
             "consumers",
+            "exports",
             "feed",
             "live",
             "presence",
@@ -344,7 +368,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["level", "limits", "public_url", "subject"],
             &["errors"],
             &["envelope"],
-            &["audited"],
+            &["audited", "structured"],
             &["audited_contract"],
             &["contract", "streams"],
             &["memory"],
@@ -382,6 +406,7 @@ const UNSAFE: &[(&str, &str)] = &[
 /// their end or their panic is noticed by those that wait for them.
 const UNSUPERVISED: &[(&str, &str)] = &[
     ("cli/process.rs", "it waits for a signal, before there is a process to supervise"),
+    ("exports/download.rs", "one export is sent, with a deadline, and its reader notices its end"),
     ("gateway/session/life.rs", "one receipt is told"),
     ("issuers/keys.rs", "one set of keys is fetched, and the request that waits for it takes over its panic"),
     ("live/conversations.rs", "one conversation is read"),

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
 pub(crate) mod consumers;
+pub(crate) mod exports;
 pub(crate) mod external;
 pub(crate) mod external_logins;
 pub(crate) mod failures;
@@ -54,7 +55,8 @@ pub(crate) use self::provisioned::{
 pub(crate) use self::refresh::Family;
 pub(crate) use self::revocations::{Revocation, log_out, revoke, revoke_begun_before, revoked_since};
 pub(crate) use self::settings::{
-    ConversationSettings, Muted, SettingChanges, SettingError, archived, settings, settle, unarchive,
+    ConversationSettings, Muted, SettingChanges, SettingError, all_settings, archived, settings, settle,
+    unarchive,
 };
 pub use self::shared_key::shared_key;
 pub(crate) use self::shared_key::{SharedKeyError, note_published, publish_key, replace_keys, shared_keys};

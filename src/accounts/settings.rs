@@ -110,6 +110,21 @@ pub(crate) async fn settings(
     Ok(rows.into_iter().map(|row| (ConversationId::known(row.conversation_id), row.into())).collect())
 }
 
+/// The settings of an account for all its conversations that have any.
+pub(crate) async fn all_settings(
+    pool: &PgPool,
+    account: UserId,
+) -> Result<Vec<(ConversationId, ConversationSettings)>, sqlx::Error> {
+    let rows: Vec<SettingsRow> = sqlx::query_as(
+        "select conversation_id, muted, muted_until, archived from auth.conversation_setting
+         where account_id = $1 order by conversation_id",
+    )
+    .bind(account.uuid())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|row| (ConversationId::known(row.conversation_id), row.into())).collect())
+}
+
 /// The conversations that an account has archived, at most [`MAX_ARCHIVED`], in no order.
 pub(crate) async fn archived(pool: &PgPool, account: UserId) -> Result<Vec<ConversationId>, sqlx::Error> {
     let ids: Vec<Uuid> = sqlx::query_scalar(

@@ -37,8 +37,8 @@ pub use http::edge::edge;
 pub use http::few::Few;
 pub use http::include::{Include, MentionsUsers, Named};
 pub use http::page::{Cursor, Limit, Page, Wait};
-pub use http::refusals::{Claimed, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
-pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply};
+pub use http::refusals::{Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply, Requested};
 pub use routes::{DOCUMENT, Parts, app, document};
 
 #[cfg(test)]

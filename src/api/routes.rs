@@ -24,6 +24,7 @@ use crate::{
             consumers::ConsumerOperations,
             conversations::Conversations,
             events::Following,
+            exports::ExportOperations,
             host_conversations::HostConversations,
             host_tokens::HostTokenOperations,
             host_users::HostUsers,
@@ -55,6 +56,7 @@ use crate::{
     audit::Trail,
     commands::Commands,
     consumers::Office,
+    exports::Exports,
     limits::RateLimits,
     log::PublicUrl,
     problems,
@@ -73,6 +75,8 @@ pub struct Parts {
     pub access: Access,
     /// The events that a caller can follow.
     pub events: Events,
+    /// The exports of the users' own data.
+    pub exports: Exports,
     /// The check of the callers' proofs.
     pub bearers: Bearers,
     /// The rate limits.
@@ -93,7 +97,7 @@ pub struct Parts {
 type Operations = (
     (Accounts, Activity, Recoveries, Invites),
     Logins,
-    Me,
+    (Me, ExportOperations),
     (Users, HostUsers, HostTokenOperations, HostConversations),
     // poem-openapi takes tuples of at most 16 groups, so some groups share a place.
     (Blocks, Invitations),
@@ -124,6 +128,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         reading,
         access,
         events,
+        exports,
         bearers,
         limits,
         trail,
@@ -144,7 +149,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
             Invites { access: access.clone() },
         ),
         Logins { access: access.clone() },
-        Me { access: access.clone() },
+        (Me { access: access.clone() }, ExportOperations { exports }),
         (
             Users { access: access.clone() },
             HostUsers { access: access.clone() },

@@ -12,7 +12,7 @@ use crate::{
         limits::LimitSettings, tls::TlsSettings, webhooks::WebhookSettings,
     },
     credentials::{self, Registration},
-    gateway,
+    exports, gateway,
     issuers::Issuers,
     limits::Rates,
     listen::{self, Origins, Proxies},
@@ -164,6 +164,11 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
     web: Option<ChatPage>,
 
+    /// Time in which an export of a user's data has to be downloaded, in seconds. A client that is slower gets no whole file.
+    #[arg(long, env = "VERBATIM_EXPORT_DEADLINE", default_value_t = 900, value_name = "SECONDS",
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    export_deadline: u64,
+
     /// Format of the log lines.
     #[arg(long, env = "VERBATIM_LOG", default_value = "text", value_name = "FORMAT")]
     pub log: LogFormat,
@@ -224,6 +229,11 @@ impl Settings {
     /// The wait from which on this node counts as overloaded.
     pub fn overload_wait(&self) -> Duration {
         Duration::from_millis(self.overload_wait)
+    }
+
+    /// The settings of exports.
+    pub fn exports(&self) -> exports::ExportSettings {
+        exports::ExportSettings { deadline: Duration::from_secs(self.export_deadline) }
     }
 
     /// The settings of presence.

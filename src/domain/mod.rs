@@ -37,7 +37,7 @@ pub use stored::recorded::Recorded;
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::Emoji;
 pub use words::host::{ExternalId, HostRole};
-pub use words::ids::{ConversationId, Epoch, EventId, LoginId, MessageId, Point, Position, UserId};
+pub use words::ids::{ConversationId, Epoch, EventId, ExportId, LoginId, MessageId, Point, Position, UserId};
 pub(crate) use words::json::Fields;
 pub use words::json::Json;
 pub use words::metadata::Metadata;

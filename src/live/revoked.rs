@@ -74,6 +74,13 @@ impl Revoked {
         self.0.read().unwrap_or_else(PoisonError::into_inner).until.contains_key(&login)
     }
 
+    /// Whether a login of a user has ended lately, or the account of the user is deactivated.
+    pub fn has_ended(&self, user: UserId, login: LoginId) -> bool {
+        let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let is_suspended = memory.accounts.get(&user).is_some_and(|news| news.is_suspended);
+        is_suspended || memory.until.contains_key(&login)
+    }
+
     /// Why a proof counts no more; `None` if it counts.
     pub fn why(&self, caller: &Identity) -> Option<Ended> {
         let memory = self.0.read().unwrap_or_else(PoisonError::into_inner);

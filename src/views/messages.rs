@@ -1,6 +1,6 @@
 //! Messages in their present form: by page, one by one, and by key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::BoxFuture;
 use sqlx::{PgConnection, PgPool};
@@ -249,6 +249,22 @@ pub(super) fn deleted(facts: &[Fact]) -> Option<(Vec<Uuid>, Vec<i64>)> {
 
 pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>, Vec<i64>) {
     places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
+}
+
+/// The messages at these positions of a conversation, each with whether it is deleted.
+pub(crate) async fn deletions(
+    pool: &PgPool,
+    conversation: ConversationId,
+    positions: &[Position],
+) -> sqlx::Result<HashMap<Position, bool>> {
+    let rows: Vec<(i64, bool)> = sqlx::query_as(
+        "select position, deleted_at is not null from message where conversation_id = $1 and position = any($2)",
+    )
+    .bind(conversation.uuid())
+    .bind(positions.iter().map(|position| bigint(*position)).collect::<Vec<_>>())
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(|(at, is_deleted)| (position(at), is_deleted)).collect())
 }
 
 /// A message for a command on it, with the position of the view in its stream.

@@ -46,7 +46,7 @@ pub(crate) use members::{
     Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
     shared_conversations, strangers,
 };
-pub(crate) use messages::found;
+pub(crate) use messages::{deletions, found};
 pub use mine::{Among, page};
 pub(crate) use mine::{LastMessage, MyConversation, one};
 pub use moment::Checkpoint;

@@ -1,12 +1,10 @@
 //! An event as a receiver is told it: a CloudEvent in structured mode, so that all that matters is signed.
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde_json::value::RawValue;
 
 use crate::{
     domain::{Position, Recorded},
-    log::{PublicUrl, read_type_name},
+    log::{EventData, PublicUrl, structured},
 };
 
 /// An event that counts.
@@ -18,48 +16,11 @@ pub(super) struct Told {
     pub(super) previous: Position,
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    specversion: &'static str,
-    id: String,
-    r#type: String,
-    source: String,
-    time: String,
-    datacontenttype: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    dataschema: Option<String>,
-    actor: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    via: Option<String>,
-    conversationid: String,
-    position: Position,
-    previous: Position,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a RawValue>,
-}
-
 impl Told {
     /// The body of its request; thin: without the data.
     pub(super) fn body(&self, public_url: Option<&PublicUrl>, is_thin: bool) -> Bytes {
-        let Recorded { position, conversation, id, actor, via, time, word, data, .. } = &self.recorded;
-        let kind = read_type_name(word);
-        let data = (!is_thin).then(|| serde_json::from_slice(data).ok()).flatten();
-        let body = Body {
-            specversion: "1.0",
-            id: id.to_string(),
-            dataschema: public_url.map(|url| url.schema(&kind)),
-            r#type: kind,
-            source: format!("/conversations/{conversation}"),
-            time: time.to_string(),
-            datacontenttype: "application/json",
-            actor: actor.to_string(),
-            via: via.map(|via| via.to_string()),
-            conversationid: conversation.to_string(),
-            position: *position,
-            previous: self.previous,
-            data,
-        };
-        serde_json::to_vec(&body).expect("texts and numbers are JSON").into()
+        let data = if is_thin { EventData::None } else { EventData::Stored };
+        structured(&self.recorded, self.previous, public_url, data).into()
     }
 }
 

@@ -35,6 +35,7 @@ mod direct;
 mod drill;
 mod edge;
 mod events;
+mod exports;
 mod filter;
 mod floods;
 mod handshakes;

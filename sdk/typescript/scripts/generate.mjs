@@ -13,8 +13,9 @@ const document = JSON.parse(await read("openapi.json"));
 const asyncapi = parse(await read("asyncapi.yaml"));
 
 await write("codes.ts", codes(document));
-// Pages have no use for the operations of operators and backends, which are an entry of their own.
-const isAdmin = (path) => /^\/v1\/(admin|provision)\//.test(path);
+// Pages have no use for the operations of operators and backends, which are an entry of their own. Exports are asked for so
+// seldom that they stand there too.
+const isAdmin = (path) => /^\/v1\/((admin|provision)\/|(me\/)?exports)/.test(path);
 await write("operations.ts", operations(document, "OPERATIONS", (path) => !isAdmin(path)));
 await write("admin.ts", operations(document, "ADMIN", isAdmin));
 await write("frames.ts", frames(asyncapi.components.schemas));
@@ -23,8 +24,8 @@ await write("api.ts", astToString(await openapiTS(slim(document), { silent: true
 function codes(document) {
   const all = document.components.schemas.Problem.properties.code["x-codes"];
   // An answer with one of these statuses had no effect that a second try could double, or says when to try again.
-  // What the operator has not set does not come by itself.
-  const passes = ({ status, code }) => code !== "not_configured" && status.some((s) => s === 429 || s === 503);
+  // What the operator has not set does not come by itself, and nobody waits for another export.
+  const passes = ({ status, code }) => !["not_configured", "too_many_exports"].includes(code) && status.some((s) => s === 429 || s === 503);
   const passing = all.filter(passes).map(({ code }) => code);
   const lines = all.map(({ code, cause }) => `  /** ${cause} */\n  | "${code}"`);
   return `

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::{
     api::http::or_null::OrNull,
     domain::{
-        ClientId, ConversationId, EventId, ExternalId, HostRole, LoginId, MessageId, Position, ReplayId,
-        Text, Time, Title, UserId, WebhookId,
+        ClientId, ConversationId, EventId, ExportId, ExternalId, HostRole, LoginId, MessageId, Position,
+        ReplayId, Text, Time, Title, UserId, WebhookId,
     },
 };
 
@@ -50,6 +50,10 @@ pub(in crate::api) fn message() -> MessageId {
 
 pub(in crate::api) fn event() -> EventId {
     EventId::known(Uuid::from_u128(0x01930f3d_2a31_7c72_8b50_6f708192a3b4))
+}
+
+pub(in crate::api) fn export() -> ExportId {
+    ExportId::known(Uuid::from_u128(0x01930f3d_3b42_7d83_8c61_708192a3b4c5))
 }
 
 pub(in crate::api) fn login() -> LoginId {

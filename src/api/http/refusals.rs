@@ -30,7 +30,7 @@ fn response(status: u16) -> MetaResponse {
         403 => ("The caller may not do this", None),
         404 => ("The resource does not exist, or the caller may not know of it", None),
         409 => ("The request conflicts with the present state", None),
-        410 => ("The server cannot continue from this cursor", None),
+        410 => ("The cursor or the link is no longer valid", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => (
@@ -113,6 +113,8 @@ refusals! {
     Keyed: 401 403 409;
     /// An operation that continues from a cursor.
     Followed: 401 403 410;
+    /// An operation that gives a file to everybody who has its link.
+    Downloaded: 403 404 410;
     /// An operation on a resource that may not exist.
     Found: 401 403 404;
     /// An operation on a resource that may not exist, under rules that may forbid the operation.

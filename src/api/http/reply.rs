@@ -58,6 +58,14 @@ pub enum MadeOrInvited<T> {
     Invited,
 }
 
+/// 202 with a body and a `Location`: the request was accepted.
+pub struct Requested<T> {
+    /// The path of the new resource.
+    pub location: String,
+    /// The new resource.
+    pub body: T,
+}
+
 /// 204: the request is done, and the answer has no body.
 pub struct Done;
 
@@ -83,12 +91,13 @@ impl<T: Serialize + Send> IntoResponse for Listed<T> {
 
 impl<T: Serialize + Send> IntoResponse for Created<T> {
     fn into_response(self) -> Response {
-        let mut response = json(StatusCode::CREATED, &self.body);
-        match HeaderValue::try_from(self.location) {
-            Ok(location) => drop(response.headers_mut().insert(header::LOCATION, location)),
-            Err(error) => tracing::error!(%error, "could not write the header Location"),
-        }
-        response
+        located(json(StatusCode::CREATED, &self.body), self.location)
+    }
+}
+
+impl<T: Serialize + Send> IntoResponse for Requested<T> {
+    fn into_response(self) -> Response {
+        located(json(StatusCode::ACCEPTED, &self.body), self.location)
     }
 }
 
@@ -122,6 +131,14 @@ impl IntoResponse for Reached {
         response.headers_mut().insert(POSITION, self.0.0.into());
         response
     }
+}
+
+fn located(mut response: Response, location: String) -> Response {
+    match HeaderValue::try_from(location) {
+        Ok(location) => drop(response.headers_mut().insert(header::LOCATION, location)),
+        Err(error) => tracing::error!(%error, "could not write the header Location"),
+    }
+    response
 }
 
 fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
@@ -174,6 +191,17 @@ impl<T: Serialize + MentionsUsers> ApiResponse for Listed<T> {
 impl<T: Serialize + Type> ApiResponse for Created<T> {
     fn meta() -> MetaResponses {
         MetaResponses { responses: vec![created::<T>()] }
+    }
+
+    fn register(registry: &mut Registry) {
+        T::register(registry);
+    }
+}
+
+impl<T: Serialize + Type> ApiResponse for Requested<T> {
+    fn meta() -> MetaResponses {
+        let accepted = MetaResponse { status: Some(202), description: "Accepted", ..created::<T>() };
+        MetaResponses { responses: vec![accepted] }
     }
 
     fn register(registry: &mut Registry) {

@@ -8,8 +8,8 @@ use serde::{
 };
 
 use crate::domain::{
-    AsOf, ClientId, ConversationId, EventId, ExternalId, History, HostRole, Json, Kind, LoginId, MessageId,
-    Metadata, Position, ReplayId, Role, Status, Text, Time, Title, UserId, UserKind, WebhookId,
+    AsOf, ClientId, ConversationId, EventId, ExportId, ExternalId, History, HostRole, Json, Kind, LoginId,
+    MessageId, Metadata, Position, ReplayId, Role, Status, Text, Time, Title, UserId, UserKind, WebhookId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
@@ -110,6 +110,7 @@ documented! {
     MessageId: text, id("01930f3d-1f20-7b61-8a4f-5e6f708192a3");
     EventId: text, id("01930f3d-2a31-7c72-8b50-6f708192a3b4");
     LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
+    ExportId: text, id("01930f3d-3b42-7d83-8c61-708192a3b4c5");
     WebhookId: text, prefixed("^we_[0-9A-Fa-f]{32}$", "we_01930f3c7a537e928d7c8192a3b4c5d6");
     ReplayId: text, prefixed("^wr_[0-9A-Fa-f]{32}$", "wr_01930f3c8b647fa38e8d92a3b4c5d6e7");
     ExternalId: text, host_word(ExternalId::LIMIT, "7");

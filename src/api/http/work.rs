@@ -20,7 +20,7 @@ pub(in crate::api) fn of(method: &Method, path: &str, query: &str) -> Option<Wor
         "provision" if path.ends_with("/tokens") => Some(WorkKind::Connect),
         "logins" => (*method == Method::POST).then_some(WorkKind::Connect),
         "events" => Some(WorkKind::Resume),
-        "messages" => Some(WorkKind::Search),
+        "messages" | "exports" => Some(WorkKind::Search),
         _ if is_read && looks_back() => Some(WorkKind::Search),
         _ if is_read => Some(WorkKind::History),
         _ if path.ends_with("/typing") => Some(WorkKind::Typing),

@@ -1,5 +1,7 @@
 //! The server: its version, its log and its limits.
 
+use std::time::Duration;
+
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
@@ -13,13 +15,14 @@ use crate::{
     commands,
     credentials::{HOST_LIFE, Registration, SHORTEST_HOST_LIFE},
     domain::{Epoch, ExternalId, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
+    exports,
     limits::{self, Policy, Rates},
     listen,
     reading::MOST_NAMES,
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 29] = [
+const FEATURES: [&str; 30] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -49,6 +52,7 @@ const FEATURES: [&str; 29] = [
     "commands",
     "consumers",
     "webhooks",
+    "export",
 ];
 
 /// The server: its version, its log and its limits
@@ -151,6 +155,14 @@ struct Limits {
     host_token_seconds_min: u64,
     /// The longest life of an access token that a host application asks for, in seconds
     host_token_seconds_max: u64,
+    /// Exports for which an account may ask within 24 hours
+    exports_per_day: i64,
+    /// The seconds for which an export can be downloaded
+    export_seconds: u64,
+    /// The seconds in which a download of an export has to end
+    export_download_seconds: u64,
+    /// Bytes a second of the download of an export, before they are compressed
+    export_bytes_per_second: u64,
     /// Frames a second that a client may send over one socket in the long run
     frames_per_second: u32,
     /// Frames that a client may send over one socket at once after a silence
@@ -199,6 +211,7 @@ impl Info {
         frames: Frames,
         rates: &Rates,
         registration: Registration,
+        export_deadline: Duration,
     ) -> Self {
         Self {
             name: "verbatim".into(),
@@ -230,6 +243,10 @@ impl Info {
                 provision_roles: host_user::MOST_ROLES,
                 host_token_seconds_min: SHORTEST_HOST_LIFE.as_secs(),
                 host_token_seconds_max: HOST_LIFE.as_secs(),
+                exports_per_day: exports::MOST,
+                export_seconds: exports::LIFE.as_secs(),
+                export_download_seconds: export_deadline.as_secs(),
+                export_bytes_per_second: exports::BYTES_PER_SECOND,
                 frames_per_second: frames.per_second,
                 frames_at_once: frames.at_once,
                 rate: Policy::ALL.into_iter().filter_map(|policy| RateLimit::of(policy, rates)).collect(),
@@ -261,6 +278,7 @@ impl Example for Info {
             frames,
             &rates,
             Registration::Open,
+            Duration::from_secs(900),
         )
     }
 }

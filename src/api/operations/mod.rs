@@ -11,6 +11,7 @@ pub mod consumers;
 pub mod conversation;
 pub mod conversations;
 pub mod events;
+pub mod exports;
 pub mod host_conversations;
 pub mod host_tokens;
 pub mod host_user;

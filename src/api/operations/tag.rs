@@ -7,6 +7,8 @@ use poem_openapi::Tags;
 pub(in crate::api) enum Tag {
     /// Register an account, and change it
     Accounts,
+    /// Take the own data along
+    Exports,
     /// Log in, refresh tokens, log out
     Logins,
     /// Find users, and block them

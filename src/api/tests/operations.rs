@@ -47,6 +47,10 @@ fn every_operation_of_the_contract_is_there() {
     let document = document();
     let mut found: Vec<_> = operations(&document).into_iter().map(|(operation, _)| operation).collect();
     let mut expected = [
+        "post /v1/me/exports",
+        "get /v1/me/exports",
+        "get /v1/me/exports/{id}",
+        "get /v1/exports/{id}",
         "get /v1/me/invitations",
         "delete /v1/me/invitations/{id}",
         "post /v1/me/invitations/{id}/accept",
@@ -157,9 +161,16 @@ fn every_operation_says_what_it_is() {
         for status in ["400", "429", "503"] {
             assert!(responses.contains_key(status), "{name} does not document {status}");
         }
-        let is_public =
-            ["register", "recover_account", "log_in", "refresh_login", "exchange_token", "get_info"]
-                .contains(&operation["operationId"].as_str().expect("id"));
+        let is_public = [
+            "register",
+            "recover_account",
+            "log_in",
+            "refresh_login",
+            "exchange_token",
+            "get_info",
+            "download_export",
+        ]
+        .contains(&operation["operationId"].as_str().expect("id"));
         let secured = operation["security"] == json!([{"bearer": []}]);
         assert_ne!(is_public, secured, "{name}");
         assert!(secured || operation["security"] == json!([]), "{name}");
@@ -198,9 +209,12 @@ fn every_read_with_ids_of_users_gives_their_names() {
         "get /v1/conversations/{id}/messages/{message_id}/versions",
         "get /v1/conversations/{id}/settings",
         "get /v1/events",
+        "get /v1/exports/{id}",
         "get /v1/info",
         "get /v1/logins",
         "get /v1/me",
+        "get /v1/me/exports",
+        "get /v1/me/exports/{id}",
         // A host application has the names of its users in its own table.
         "get /v1/provision/conversations/{external_id}",
         "get /v1/provision/users/{external_id}",

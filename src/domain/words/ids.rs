@@ -95,6 +95,8 @@ ids! {
     EventId;
     /// A login: a family of refresh tokens that began with one password check.
     LoginId;
+    /// A request of a user for an export of the own data.
+    ExportId;
 }
 
 /// The namespace of derived ids.

@@ -969,6 +969,39 @@ class Rest:
             None,
         )
 
+    async def list_exports(self, *, limit: int | None = None, cursor: str | None = None) -> t.ExportPage:
+        """List my exports."""
+        return await self._send(
+            "GET",
+            "/v1/me/exports",
+            {"limit": limit, "cursor": cursor},
+            None,
+            True,
+            None,
+        )
+
+    async def request_export(self, *, body: t.NewExport) -> t.Export:
+        """Export my data."""
+        return await self._send(
+            "POST",
+            "/v1/me/exports",
+            {},
+            body,
+            True,
+            None,
+        )
+
+    async def get_export(self, id: str) -> t.Export:
+        """Get an export."""
+        return await self._send(
+            "GET",
+            f"/v1/me/exports/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
     async def list_invitations(
         self,
         *,

@@ -358,6 +358,27 @@ class ExchangeRequest(TypedDict):
     subject_token_type: SubjectTokenType
 
 
+class Export(TypedDict):
+    """An export of the own data."""
+
+    created_at: str
+    expires_at: str
+    id: str
+    since: NotRequired[str]
+    state: ExportState
+    url: NotRequired[str]
+
+
+class ExportPage(TypedDict):
+    """A page of a list."""
+
+    items: list[Export]
+    next_cursor: NotRequired[str]
+
+
+ExportState = Literal["ready", "expired"]
+
+
 class FieldError(TypedDict):
     """One invalid field of a request."""
 
@@ -606,6 +627,10 @@ class Limits(TypedDict):
     """The limits of this server."""
 
     body_bytes: int
+    export_bytes_per_second: int
+    export_download_seconds: int
+    export_seconds: int
+    exports_per_day: int
     external_id_chars: int
     frames_at_once: int
     frames_per_second: int
@@ -960,6 +985,12 @@ NewConsumer = TypedDict(
         "types": NotRequired["list[str]"],
     },
 )
+
+
+class NewExport(TypedDict):
+    """What is wanted of an export."""
+
+    since: NotRequired[str]
 
 
 class NewInvite(TypedDict):

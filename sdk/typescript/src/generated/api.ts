@@ -1028,6 +1028,29 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download an export
+         * @description Sends the zip, which is written during the download: the events up to the time of the request, and the account, the
+         *     logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
+         *     token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
+         *     or 403 `suspended`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+         */
+        get: operations["download_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/info": {
         parameters: {
             query?: never;
@@ -1228,6 +1251,52 @@ export interface paths {
          * @description Removes a block. Without a block the request changes nothing.
          */
         delete: operations["unblock_user"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/exports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List my exports
+         * @description Lists the exports of the caller, the latest first. An export that has expired is listed for another 30 days at least.
+         */
+        get: operations["list_exports"];
+        put?: never;
+        /**
+         * Export my data
+         * @description Requests an export of everything that the caller may see at this moment: the account, the logins, the settings, and
+         *     the events of each conversation. The export is ready at once, for seven days. An account may ask twice within 24
+         *     hours; one more request gets 429 `too_many_exports`.
+         */
+        post: operations["request_export"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/exports/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an export
+         * @description Returns an export of the caller, with the link to its zip.
+         */
+        get: operations["get_export"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -2257,6 +2326,48 @@ export interface components {
             /** @description The kind of the token */
             subject_token_type: components["schemas"]["SubjectTokenType"];
         };
+        /** @description An export of the own data */
+        Export: {
+            /**
+             * Format: date-time
+             * @description The time of the request. The export has no later event
+             */
+            created_at: string;
+            /**
+             * Format: date-time
+             * @description The time at which the export expires
+             */
+            expires_at: string;
+            /**
+             * Format: uuid
+             * @description The id of the export
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description The time before which events are left out
+             */
+            since?: string;
+            /** @description Whether the export can be downloaded */
+            state: components["schemas"]["ExportState"];
+            /**
+             * @description The path of the zip on this server, with a secret in it, so that a browser can open it without an access token. The
+             *     link belongs to the login of this request and ends with it. Absent if the export has expired
+             */
+            url?: string;
+        };
+        /** @description A page of a list */
+        ExportPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["Export"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
+        /**
+         * @description Whether an export can be downloaded: `ready`, or `expired` after seven days
+         * @enum {string}
+         */
+        ExportState: "ready" | "expired";
         /** @description A member as `conversation.created` names it. */
         FirstMember: {
             /**
@@ -2680,6 +2791,26 @@ export interface components {
              * @description Bytes of the body of a request
              */
             body_bytes: number;
+            /**
+             * Format: uint64
+             * @description Bytes a second of the download of an export, before they are compressed
+             */
+            export_bytes_per_second: number;
+            /**
+             * Format: uint64
+             * @description The seconds in which a download of an export has to end
+             */
+            export_download_seconds: number;
+            /**
+             * Format: uint64
+             * @description The seconds for which an export can be downloaded
+             */
+            export_seconds: number;
+            /**
+             * Format: int64
+             * @description Exports for which an account may ask within 24 hours
+             */
+            exports_per_day: number;
             /**
              * Format: uint64
              * @description Characters of an external id
@@ -3561,6 +3692,14 @@ export interface components {
              *     default is all
              */
             types?: string[];
+        };
+        /** @description What is wanted of an export */
+        NewExport: {
+            /**
+             * Format: date-time
+             * @description Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
+             */
+            since?: string;
         };
         /** @description A new invitation code */
         NewInvite: {
@@ -6170,6 +6309,31 @@ export interface operations {
             };
         };
     };
+    download_export: {
+        parameters: {
+            query: {
+                /** @description The secret of the link */
+                token: string;
+            };
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A zip. An answer that breaks off is not whole: download it again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/zip": string;
+                };
+            };
+        };
+    };
     get_info: {
         parameters: {
             query?: never;
@@ -6428,6 +6592,75 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    list_exports: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExportPage"];
+                };
+            };
+        };
+    };
+    request_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewExport"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
+            };
+        };
+    };
+    get_export: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Export"];
+                };
             };
         };
     };

@@ -34,6 +34,8 @@ export type ServerCode =
   | "cursor_gone"
   /** A direct conversation has two members, no title and no roles. */
   | "direct_conversation"
+  /** The export has expired, the login that was given the link has ended, or the server has another log by now. */
+  | "export_over"
   /** The external id belongs to a conversation of another kind, of other users, or of another service account. */
   | "external_id_taken"
   /** The role of the caller, the kind of its credential or its address does not allow this; see `detail`. */
@@ -118,6 +120,8 @@ export type ServerCode =
   | "too_many_blocks"
   /** A new member is in too many conversations. */
   | "too_many_conversations"
+  /** The account has asked for two exports within 24 hours. */
+  | "too_many_exports"
   /** This user has too many requests that follow events on this node. */
   | "too_many_followers"
   /** One of the two users has too many open invitations. */

@@ -1,0 +1,175 @@
+//! The exports that an account has asked for. A row has no content: it says what an export reads.
+
+use std::time::Duration;
+
+use sqlx::{FromRow, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::domain::{Epoch, ExportId, LoginId, Position, Time, UserId};
+
+/// The most exports of an account within [`WINDOW`].
+pub(crate) const MOST: i64 = 2;
+/// The time in which an account may ask for [`MOST`] exports.
+const WINDOW: Duration = Duration::from_secs(86_400);
+/// How long an export that has expired is still listed.
+const LISTED: &str = "30 days";
+
+/// An export that an account has asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Export {
+    /// The id of the export.
+    pub id: ExportId,
+    /// The account.
+    pub user: UserId,
+    /// The time from which on events belong to the export; `None` for all.
+    pub since: Option<Time>,
+    /// The log that the export reads.
+    pub epoch: Epoch,
+    /// The position up to which the export reads each stream.
+    pub upto: Vec<Position>,
+    /// The time of the request.
+    pub created_at: Time,
+    /// The time from which on the export cannot be downloaded.
+    pub expires_at: Time,
+}
+
+/// Whether a link that a login was given still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LinkState {
+    /// The login is alive, and the account is active.
+    Good,
+    /// The login has ended.
+    Ended,
+    /// The account is deactivated.
+    Suspended,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    account_id: Uuid,
+    since: Option<OffsetDateTime>,
+    epoch: String,
+    positions: Vec<i64>,
+    created_at: OffsetDateTime,
+    expires_at: OffsetDateTime,
+}
+
+impl From<Row> for Export {
+    fn from(row: Row) -> Self {
+        Self {
+            id: ExportId::known(row.id),
+            user: UserId::known(row.account_id),
+            since: row.since.map(Time::of),
+            epoch: Epoch(row.epoch),
+            upto: row.positions.into_iter().map(|position| Position(position.cast_unsigned())).collect(),
+            created_at: Time::of(row.created_at),
+            expires_at: Time::of(row.expires_at),
+        }
+    }
+}
+
+/// Stores an export. If the account has asked for [`MOST`] exports lately, nothing is stored, and the time from which on it may
+/// ask again is returned.
+pub(crate) async fn add(pool: &PgPool, export: &Export) -> sqlx::Result<Result<(), Time>> {
+    let now = export.created_at;
+    let mut transaction = pool.begin().await?;
+    // The lock on the account lets its requests happen one after the other. Without the lock, two transactions could each
+    // count the rows without the row of the other.
+    sqlx::query("select 1 from auth.account where id = $1 for no key update")
+        .bind(export.user.uuid())
+        .execute(&mut *transaction)
+        .await?;
+    sqlx::query("delete from auth.export where account_id = $1 and expires_at < $2 - $3::interval")
+        .bind(export.user.uuid())
+        .bind(now.datetime())
+        .bind(LISTED)
+        .execute(&mut *transaction)
+        .await?;
+    let full: Option<OffsetDateTime> = sqlx::query_scalar(
+        "select created_at from auth.export where account_id = $1 and created_at > $2
+         order by created_at desc offset $3 limit 1",
+    )
+    .bind(export.user.uuid())
+    .bind(now.datetime() - WINDOW)
+    .bind(MOST - 1)
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if let Some(earlier) = full {
+        return Ok(Err(Time::of(earlier).plus(WINDOW)));
+    }
+    sqlx::query(
+        "insert into auth.export (id, account_id, since, epoch, positions, created_at, expires_at)
+         values ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(export.id.uuid())
+    .bind(export.user.uuid())
+    .bind(export.since.map(Time::datetime))
+    .bind(&export.epoch.0)
+    .bind(export.upto.iter().map(|position| position.0.cast_signed()).collect::<Vec<_>>())
+    .bind(now.datetime())
+    .bind(export.expires_at.datetime())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(Ok(()))
+}
+
+/// An export of whatever account.
+pub(crate) async fn find(pool: &PgPool, id: ExportId) -> sqlx::Result<Option<Export>> {
+    let row: Option<Row> = sqlx::query_as("select * from auth.export where id = $1")
+        .bind(id.uuid())
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.map(Export::from))
+}
+
+/// The exports of an account, the latest first, from behind the export `after`.
+pub(crate) async fn list(
+    pool: &PgPool,
+    user: UserId,
+    after: Option<(Time, ExportId)>,
+    limit: i64,
+) -> sqlx::Result<Vec<Export>> {
+    let (time, id) = after.map(|(time, id)| (time.datetime(), id.uuid())).unzip();
+    let rows: Vec<Row> = sqlx::query_as(
+        "select * from auth.export
+         where account_id = $1 and ($2::timestamptz is null or (created_at, id) < ($2, $3))
+         order by created_at desc, id desc limit $4",
+    )
+    .bind(user.uuid())
+    .bind(time)
+    .bind(id)
+    .bind(limit)
+    .fetch_all(pool)
+    .await?;
+    Ok(rows.into_iter().map(Export::from).collect())
+}
+
+/// Whether a link that a login of a user was given still counts. The session of an issuer counts until somebody ends it, also
+/// when its last token has expired.
+pub(crate) async fn link_state(
+    pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+) -> sqlx::Result<LinkState> {
+    let (is_active, is_alive): (bool, bool) = sqlx::query_as(
+        "select exists (select from auth.account where id = $1 and deactivated_at is null),
+                exists (select from auth.login
+                        where id = $2 and account_id = $1 and revoked_at is null and expires_at > $3)
+             or exists (select from auth.direct_login
+                        where login_id = $2 and account_id = $1 and revoked_at is null)",
+    )
+    .bind(user.uuid())
+    .bind(login.uuid())
+    .bind(now.datetime())
+    .fetch_one(pool)
+    .await?;
+    Ok(match (is_active, is_alive) {
+        (false, _) => LinkState::Suspended,
+        (true, false) => LinkState::Ended,
+        (true, true) => LinkState::Good,
+    })
+}

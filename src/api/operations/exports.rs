@@ -1,0 +1,222 @@
+//! The own data of the caller, as a file to take along.
+
+use std::time::Duration;
+
+use poem::{Body as Bytes, IntoResponse, Response, http::header};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    param::{Path, Query},
+    registry::{MetaMediaType, MetaResponse, MetaResponses, MetaSchema, MetaSchemaRef, Registry},
+    types::Example,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{
+        Body, Caller, Cursor, Downloaded, Found, Limit, Page, Problem, Reply, Requested, SignedIn, given,
+        http::{
+            examples,
+            reasons::{AGAIN, sentence},
+            values::words,
+        },
+        operations::tag::Tag,
+    },
+    domain::{ExportId, Time},
+    exports::{Download, ExportError, Exports, LIFE, SeenExport},
+};
+
+/// What is wanted of an export
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewExport {
+    /// Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
+    #[serde(default, deserialize_with = "given")]
+    since: Option<Time>,
+}
+
+impl Example for NewExport {
+    fn example() -> Self {
+        Self { since: Some(examples::time()) }
+    }
+}
+
+/// Whether an export can be downloaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ExportState {
+    Ready,
+    Expired,
+}
+
+words! {
+    /// Whether an export can be downloaded: `ready`, or `expired` after seven days
+    ExportState as "ExportState": "ready" "expired";
+}
+
+/// An export of the own data
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct Export {
+    /// The id of the export
+    id: ExportId,
+    /// Whether the export can be downloaded
+    state: ExportState,
+    /// The path of the zip on this server, with a secret in it, so that a browser can open it without an access token. The
+    /// link belongs to the login of this request and ends with it. Absent if the export has expired
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The time before which events are left out
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<Time>,
+    /// The time of the request. The export has no later event
+    created_at: Time,
+    /// The time at which the export expires
+    expires_at: Time,
+}
+
+impl From<SeenExport> for Export {
+    fn from(SeenExport { id, since, created_at, expires_at, secret }: SeenExport) -> Self {
+        let state = if secret.is_some() { ExportState::Ready } else { ExportState::Expired };
+        let url = secret.map(|secret| format!("/v1/exports/{id}?token={secret}"));
+        Self { id, state, url, since, created_at, expires_at }
+    }
+}
+
+impl Example for Export {
+    fn example() -> Self {
+        let at = examples::time();
+        Self::from(SeenExport {
+            id: examples::export(),
+            since: None,
+            created_at: at,
+            expires_at: at.plus(LIFE),
+            secret: Some(SECRET.into()),
+        })
+    }
+}
+
+const SECRET: &str = "AZMPPG5CfYGMa3CBkqOztMLTgqGr4pE3m0bVbX2FZ9rj1sX8Qe6Hn5LwUuY3oT0a";
+
+/// A zip
+struct Zip(Download);
+
+impl IntoResponse for Zip {
+    fn into_response(self) -> Response {
+        let name = format!("attachment; filename=\"{}\"", self.0.name);
+        // The address of the file is a secret, which no page that is opened from it may learn.
+        Response::builder()
+            .content_type(ZIP)
+            .header(header::CONTENT_DISPOSITION, name)
+            .header(header::REFERRER_POLICY, "no-referrer")
+            .header("x-accel-buffering", "no")
+            .body(Bytes::from_bytes_stream(self.0.bytes()))
+    }
+}
+
+const ZIP: &str = "application/zip";
+
+impl ApiResponse for Zip {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new_with_format("string", "binary")));
+        let zip = MetaResponse {
+            description: "A zip. An answer that breaks off is not whole: download it again",
+            status: Some(200),
+            status_range: None,
+            content: vec![MetaMediaType { content_type: ZIP, schema }],
+            headers: Vec::new(),
+        };
+        MetaResponses { responses: vec![zip] }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+pub(in crate::api) struct ExportOperations {
+    pub(in crate::api) exports: Exports,
+}
+
+#[OpenApi(tag = "Tag::Exports")]
+impl ExportOperations {
+    /// Export my data
+    ///
+    /// Requests an export of everything that the caller may see at this moment: the account, the logins, the settings, and
+    /// the events of each conversation. The export is ready at once, for seven days. An account may ask twice within 24
+    /// hours; one more request gets 429 `too_many_exports`.
+    #[oai(path = "/me/exports", method = "post", operation_id = "request_export")]
+    async fn request(&self, caller: Caller, body: Body<NewExport>) -> Result<Requested<Export>, SignedIn> {
+        let requested = self.exports.request(&caller, body.0.since).await;
+        let export: Export = requested.map_err(|error| self.refused(error))?.into();
+        Ok(Requested { location: format!("/v1/me/exports/{}", export.id), body: export })
+    }
+
+    /// List my exports
+    ///
+    /// Lists the exports of the caller, the latest first. An export that has expired is listed for another 30 days at least.
+    #[oai(path = "/me/exports", method = "get", operation_id = "list_exports")]
+    async fn list(
+        &self,
+        caller: Caller,
+        limit: Query<Limit>,
+        cursor: Query<Option<Cursor<(Time, ExportId)>>>,
+    ) -> Result<Reply<Page<Export>>, SignedIn> {
+        let part = limit.0.part(cursor.0);
+        let found = self.exports.list(&caller, part.after, part.limit).await;
+        let page = Page::cut(found.map_err(|error| self.refused(error))?, limit.0, |last| {
+            (last.created_at, last.id)
+        });
+        Ok(Reply(page.map(Export::from)))
+    }
+
+    /// Get an export
+    ///
+    /// Returns an export of the caller, with the link to its zip.
+    #[oai(path = "/me/exports/:id", method = "get", operation_id = "get_export")]
+    async fn get(&self, caller: Caller, id: Path<ExportId>) -> Result<Reply<Export>, Found> {
+        let found = self.exports.one(&caller, id.0).await;
+        Ok(Reply(found.map_err(|error| self.refused(error))?.into()))
+    }
+
+    /// Download an export
+    ///
+    /// Sends the zip, which is written during the download: the events up to the time of the request, and the account, the
+    /// logins and the settings as they are now. A message that was deleted meanwhile has no text. The link needs no access
+    /// token; it ends when the export expires, when its login ends, or when the account is deactivated: 410 `export_over`,
+    /// or 403 `suspended`. A node sends one export at a time (503 `at_capacity`), at 10 MB a second at most.
+    #[oai(path = "/exports/:id", method = "get", operation_id = "download_export")]
+    async fn download(
+        &self,
+        id: Path<ExportId>,
+        /// The secret of the link
+        token: Query<String>,
+    ) -> Result<Zip, Downloaded> {
+        let download = self.exports.download(id.0, &token.0).await;
+        Ok(Zip(download.map_err(|error| self.refused(error))?))
+    }
+}
+
+impl ExportOperations {
+    fn refused(&self, error: ExportError) -> Problem {
+        use ExportError::*;
+        match error {
+            TooMany { again } => {
+                // A second more: the header has whole seconds.
+                let wait = self.exports.wait(again) + Duration::from_secs(1);
+                let detail = "This account has asked for two exports within 24 hours: download one of these, or ask later.";
+                Problem::too_many("too_many_exports", detail, wait)
+            }
+            InTheFuture => Problem::invalid("/since", "in_the_future", "name a time that has passed"),
+            NotFound => Problem::not_found(),
+            Over => Problem::new(poem::http::StatusCode::GONE, "export_over", sentence(error)),
+            Suspended => Problem::forbidden("suspended", sentence(error)),
+            Crowded(no_place) => no_place.into(),
+            Lagging => {
+                let detail = "The views have not reached this export yet: send the same request again.";
+                Problem::unavailable("not_yet", detail, AGAIN)
+            }
+            Unavailable(outage) => outage.into(),
+            Database(outage) => outage.into(),
+            Zip(_) | Abandoned => Problem::internal(),
+        }
+    }
+}

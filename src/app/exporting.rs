@@ -1,0 +1,33 @@
+//! Exports, from the parts of a node that they need.
+
+use sqlx::PgPool;
+
+use crate::{
+    config::Settings,
+    exports::{ExportParts, Exports},
+    overload::Overload,
+    reading::Events,
+};
+
+/// The exports of a node; `key` is the key that all nodes share.
+pub(super) fn exports(
+    settings: &Settings,
+    events: &Events,
+    pool: &PgPool,
+    overload: &Overload,
+    key: &[u8; 32],
+) -> Exports {
+    let parts = ExportParts {
+        log: events.log.clone(),
+        conversations: events.conversations.clone(),
+        feed: events.feed.clone(),
+        pool: pool.clone(),
+        revoked: events.revoked.clone(),
+        overload: overload.clone(),
+        clock: events.clock.clone(),
+        public_url: settings.public_url.clone(),
+        stopping: events.stopping.clone(),
+        settings: settings.exports(),
+    };
+    Exports::new(parts, key)
+}

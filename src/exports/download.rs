@@ -1,0 +1,64 @@
+//! A download: a task writes the zip and ends at a deadline, when the client goes away, when the login or the account ends,
+//! and when this process stops. A zip that broke off has no end, and its answer breaks off too, so no client takes it for
+//! whole.
+
+use std::io;
+
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use tokio::{sync::mpsc, time::timeout};
+
+use super::{
+    content::Content,
+    error::ExportError,
+    sending::{Bounds, Piece, Sending},
+};
+use crate::{domain::UserId, shares::Place};
+
+/// A download that has begun.
+pub struct Download {
+    pieces: mpsc::Receiver<Piece>,
+    /// The name under which a browser keeps the file.
+    pub name: String,
+}
+
+impl Download {
+    /// Begins to send. The place is held until the task ends.
+    pub(super) fn begin(content: Content, bounds: Bounds, place: Place<UserId>) -> Self {
+        let (created, deadline, user) = (content.export.created_at, bounds.deadline, bounds.user);
+        let (sending, pieces) = Sending::new(created, bounds);
+        tokio::spawn(async move {
+            let _place = place;
+            match timeout(deadline, written(&content, sending)).await {
+                Ok(Ok(bytes)) => tracing::info!(%user, bytes, "sent an export"),
+                Ok(Err(ExportError::Abandoned | ExportError::Over)) => {
+                    tracing::info!(%user, "an export broke off: nobody may have the rest, or wants it");
+                }
+                Ok(Err(e)) => tracing::warn!(%user, error = %e, "could not send an export"),
+                Err(_) => tracing::info!(%user, "an export broke off: the client was too slow"),
+            }
+        });
+        Self { pieces, name: format!("verbatim-export-{}.zip", created.datetime().date()) }
+    }
+
+    /// The bytes of the zip. The stream ends with an error if the zip broke off.
+    pub fn bytes(self) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
+        stream::unfold(Some(self.pieces), |pieces| async move {
+            let mut pieces = pieces?;
+            match pieces.recv().await {
+                Some(Piece::Bytes(bytes)) => Some((Ok(bytes), Some(pieces))),
+                Some(Piece::End) => None,
+                None => Some((Err(io::Error::other("the export broke off")), None)),
+            }
+        })
+    }
+}
+
+async fn written(content: &Content, mut sending: Sending) -> Result<u64, ExportError> {
+    let unwanted = sending.is_unwanted();
+    tokio::select! {
+        () = unwanted => return Err(ExportError::Abandoned),
+        written = content.write(&mut sending) => written?,
+    }
+    sending.finish().await
+}

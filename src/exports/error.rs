@@ -1,0 +1,73 @@
+//! Why an export is refused.
+
+use crate::{
+    domain::Time,
+    feed::Behind,
+    log::{NotRead, Unavailable},
+    shares::NoPlace,
+};
+
+/// Why an export is refused, or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The account has asked for as many exports as a day allows.
+    #[error("there are two exports within a day already: ask again later")]
+    TooMany {
+        /// The time from which on the account may ask again.
+        again: Time,
+    },
+    /// `since` is ahead of our clock.
+    #[error("that time has not come yet")]
+    InTheFuture,
+    /// There is no such export, or the link is not one of its links.
+    #[error("there is no such export")]
+    NotFound,
+    /// The export has expired, the login that was given the link has ended, or the log is another one by now.
+    #[error("this link is no longer valid: ask for the export again")]
+    Over,
+    /// The account is deactivated.
+    #[error("this account is suspended: ask the operator")]
+    Suspended,
+    /// A place for a download, or for a look into the views, is not free.
+    #[error("too many downloads are under way")]
+    Crowded(NoPlace),
+    /// The views lag behind the positions of the export.
+    #[error("the views lag behind the log")]
+    Lagging,
+    /// The log does not answer, or cannot be read.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// The zip cannot be written.
+    #[error("the zip cannot be written: {0}")]
+    Zip(#[from] std::io::Error),
+    /// The client takes no more bytes.
+    #[error("the client has gone away")]
+    Abandoned,
+}
+
+impl From<NoPlace> for ExportError {
+    fn from(no_place: NoPlace) -> Self {
+        Self::Crowded(no_place)
+    }
+}
+
+/// A damaged log is an outage here: another request would fail as well.
+impl From<NotRead> for ExportError {
+    fn from(e: NotRead) -> Self {
+        Unavailable::from(e).into()
+    }
+}
+
+impl From<Behind> for ExportError {
+    fn from(behind: Behind) -> Self {
+        match behind {
+            Behind::Crowded(no_place) => Self::Crowded(no_place),
+            Behind::Lagging => Self::Lagging,
+            Behind::Damaged(damaged) => Unavailable::because(damaged).into(),
+            Behind::Unavailable(e) => Self::Unavailable(e),
+        }
+    }
+}

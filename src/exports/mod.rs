@@ -1,0 +1,34 @@
+//! **Exports**: what a user takes along, as one zip: the profile, the logins, the settings, and of each conversation the
+//! events that the user may see.
+//!
+//! Nothing of an export is stored. A request stores the position of every stream at that moment, and the zip is written from
+//! the log and the views up to these positions while somebody downloads it, as fast as the client reads. So an erasure has
+//! nothing to rewrite here, and a text that was deleted after the request is in no later download.
+//!
+//! ```text
+//! request -> a row in auth.export        (Exports::request)
+//! look    -> the row, and a link         (Exports::one, Exports::list, link.rs)
+//! link    -> checks, a place             (Exports::download)
+//!            a task with a deadline      (download.rs)
+//!            files, in order             (content.rs: own.rs, visible.rs, withheld.rs)
+//!            the bytes of the zip        (zipped.rs, sending.rs) -> a queue of two pieces -> the client
+//! ```
+
+mod content;
+mod download;
+mod error;
+mod link;
+mod own;
+mod requests;
+mod sending;
+mod visible;
+mod withheld;
+mod zipped;
+
+pub use download::Download;
+pub use error::ExportError;
+pub use requests::{ExportSettings, Exports, SeenExport};
+
+pub(crate) use crate::accounts::exports::MOST;
+pub(crate) use requests::{ExportParts, LIFE};
+pub(crate) use sending::BYTES_PER_SECOND;

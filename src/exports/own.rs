@@ -1,0 +1,143 @@
+//! What lies beside the log: the profile, the logins and the settings of a user, as they are at the download, and the words
+//! that explain the files.
+
+use serde::Serialize;
+use sqlx::PgPool;
+
+use super::error::ExportError;
+use crate::{
+    accounts::{self, Muted, blocks::MAX_BLOCKS, exports::Export},
+    domain::{ConversationId, LoginId, Time, UserId, UserKind},
+};
+
+/// The files of a user that come before the conversations.
+pub(super) struct Own {
+    profile: Profile,
+    logins: Vec<LoginEntry>,
+    settings: SettingEntries,
+}
+
+#[derive(Serialize)]
+struct Profile {
+    id: UserId,
+    username: String,
+    display_name: String,
+    avatar_url: Option<String>,
+    kind: UserKind,
+    created_at: Time,
+}
+
+#[derive(Serialize)]
+struct LoginEntry {
+    id: LoginId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    created_at: Time,
+    last_used_at: Time,
+    expires_at: Time,
+}
+
+#[derive(Serialize)]
+struct SettingEntries {
+    blocks: Vec<BlockEntry>,
+    conversations: Vec<SettingEntry>,
+}
+
+#[derive(Serialize)]
+struct BlockEntry {
+    user_id: UserId,
+    created_at: Time,
+}
+
+#[derive(Serialize)]
+struct SettingEntry {
+    conversation_id: ConversationId,
+    muted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    muted_until: Option<Time>,
+    archived: bool,
+}
+
+impl Own {
+    /// Reads everything of a user. Each list has a limit where it is written.
+    pub(super) async fn of(pool: &PgPool, user: UserId, now: Time) -> Result<Self, ExportError> {
+        let account = accounts::find(pool, user).await?.ok_or(ExportError::NotFound)?;
+        let profile = Profile {
+            id: account.id,
+            username: account.username.to_string(),
+            display_name: account.display_name.to_string(),
+            avatar_url: account.avatar_url.map(|url| url.to_string()),
+            kind: account.kind,
+            created_at: account.created_at,
+        };
+        let logins = accounts::list(pool, user, now).await?.into_iter().map(|login| LoginEntry {
+            id: login.id,
+            device: login.device.map(|device| device.to_string()),
+            created_at: login.created_at,
+            last_used_at: login.last_used_at,
+            expires_at: login.expires_at,
+        });
+        let blocks = accounts::blocks(pool, user, None, MAX_BLOCKS).await?.into_iter();
+        let blocks = blocks.map(|block| BlockEntry { user_id: block.user, created_at: block.created_at });
+        let conversations = accounts::all_settings(pool, user).await?.into_iter().map(|(id, settings)| {
+            let settings = settings.at(now);
+            let muted_until = match settings.muted {
+                Muted::Until(end) => Some(end),
+                Muted::No | Muted::ForGood => None,
+            };
+            let muted = settings.muted != Muted::No;
+            SettingEntry { conversation_id: id, muted, muted_until, archived: settings.archived }
+        });
+        let settings = SettingEntries { blocks: blocks.collect(), conversations: conversations.collect() };
+        Ok(Self { profile, logins: logins.collect(), settings })
+    }
+
+    /// The files, each with its content.
+    pub(super) fn files(&self) -> [(&'static str, Vec<u8>); 3] {
+        [
+            ("profile.json", pretty(&self.profile)),
+            ("logins.json", pretty(&self.logins)),
+            ("settings.json", pretty(&self.settings)),
+        ]
+    }
+}
+
+/// JSON for people.
+pub(super) fn pretty(value: &impl Serialize) -> Vec<u8> {
+    let mut text = serde_json::to_vec_pretty(value).expect("ids, texts and times are JSON");
+    text.push(b'\n');
+    text
+}
+
+/// The text that explains the files.
+pub(super) fn readme(export: &Export) -> String {
+    let Export { id, user, since, created_at, .. } = export;
+    let since = match since {
+        Some(since) => format!("It has the events since {since}."),
+        None => "It begins with your first event.".to_owned(),
+    };
+    format!(
+        "Your data on this server
+========================
+
+This is the export {id} of the user {user}.
+It was requested at {created_at}, and has nothing that happened later in your conversations. {since}
+
+profile.json    your account, as it is at the download
+logins.json     the devices on which you are logged in, as they are at the download
+settings.json   the users whom you block, and the conversations that you muted or archived, as they are at the download
+conversations/  one file for each conversation, named by its id. Each line is one event, the oldest first, as JSON: a
+                CloudEvent (https://cloudevents.io) in structured mode. `type` says what happened, `actor` is the user who
+                did it, `data` has the content, `position` is the place of the event and `previous` that of the event before
+manifest.json   each file with its length and its SHA-256, and the positions up to which the export reads
+
+You find the events of the times in which you were a member. If you are a member now, you also find the earlier events that
+the conversation lets its members read.
+
+`data` with `\"deleted\": true` belongs to a message that was deleted, and `\"erased\": true` to a message that was erased: its
+text is not readable any more, for you or for others.
+
+This server keeps no attachments, so there is no folder with attachments.
+"
+    )
+}

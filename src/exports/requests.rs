@@ -1,0 +1,218 @@
+//! Asking for an export, looking at it, and opening its download.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use sqlx::PgPool;
+use tokio::sync::watch;
+
+use super::{
+    content::Content, download::Download, error::ExportError, link::LinkKey, own::Own, sending::Bounds,
+};
+use crate::{
+    accounts::exports::{self, Export, LinkState},
+    clock::Clock,
+    credentials::Identity,
+    domain::{ExportId, Position, Time, UserId},
+    feed::Feed,
+    live::{Conversations, Revoked},
+    log::{Log, PublicUrl, Unavailable},
+    overload::Overload,
+    shares::{Shares, Sizes},
+};
+
+/// How long an export can be downloaded.
+pub(crate) const LIFE: Duration = Duration::from_secs(7 * 86_400);
+/// The most streams whose end is asked for at once.
+const AT_ONCE: usize = 16;
+
+/// Downloads. A node sends one at a time; who comes meanwhile waits for a moment and is sent away.
+const DOWNLOADS: Sizes = Sizes {
+    of_node: 1,
+    of_one: 1,
+    waiting_of_one: 1,
+    waiting: 8,
+    patience: Duration::from_secs(2),
+    longest_rest: Duration::ZERO,
+};
+
+/// The settings of exports.
+#[derive(Debug, Clone, Copy)]
+pub struct ExportSettings {
+    /// How long a download may take.
+    pub deadline: Duration,
+}
+
+/// The exports of this node. Cheap to clone.
+#[derive(Clone)]
+pub struct Exports {
+    log: Log,
+    conversations: Conversations,
+    feed: Feed,
+    pool: PgPool,
+    revoked: Arc<Revoked>,
+    overload: Overload,
+    clock: Clock,
+    public_url: Option<PublicUrl>,
+    stopping: watch::Receiver<bool>,
+    settings: ExportSettings,
+    links: LinkKey,
+    downloads: Shares<UserId>,
+}
+
+/// The parts of a node that exports need.
+pub(crate) struct ExportParts {
+    pub(crate) log: Log,
+    pub(crate) conversations: Conversations,
+    pub(crate) feed: Feed,
+    pub(crate) pool: PgPool,
+    pub(crate) revoked: Arc<Revoked>,
+    pub(crate) overload: Overload,
+    pub(crate) clock: Clock,
+    pub(crate) public_url: Option<PublicUrl>,
+    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) settings: ExportSettings,
+}
+
+/// An export as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenExport {
+    /// The id of the export.
+    pub id: ExportId,
+    /// The time from which on events belong to the export.
+    pub since: Option<Time>,
+    /// The time of the request.
+    pub created_at: Time,
+    /// The time from which on the export cannot be downloaded.
+    pub expires_at: Time,
+    /// The secret of the link for this login; `None` if the export cannot be downloaded any more.
+    pub secret: Option<String>,
+}
+
+impl Exports {
+    /// The exports of a node; `shared` is the key that all nodes share.
+    pub(crate) fn new(parts: ExportParts, shared: &[u8; 32]) -> Self {
+        let ExportParts {
+            log,
+            conversations,
+            feed,
+            pool,
+            revoked,
+            overload,
+            clock,
+            public_url,
+            stopping,
+            settings,
+        } = parts;
+        let (links, downloads) = (LinkKey::derived(shared), Shares::new(DOWNLOADS));
+        Self {
+            log,
+            conversations,
+            feed,
+            pool,
+            revoked,
+            overload,
+            clock,
+            public_url,
+            stopping,
+            settings,
+            links,
+            downloads,
+        }
+    }
+
+    /// Asks for an export of everything up to now, or since a time.
+    pub async fn request(&self, caller: &Identity, since: Option<Time>) -> Result<SeenExport, ExportError> {
+        let now = self.clock.now();
+        if since.is_some_and(|since| since > now) {
+            return Err(ExportError::InTheFuture);
+        }
+        let export = Export {
+            id: self.clock.id(ExportId::known),
+            user: caller.user,
+            since,
+            epoch: self.log.epoch().clone(),
+            upto: self.ends().await?,
+            created_at: now,
+            expires_at: now.plus(LIFE),
+        };
+        match exports::add(&self.pool, &export).await? {
+            Ok(()) => Ok(self.seen(export, caller)),
+            Err(again) => Err(ExportError::TooMany { again }),
+        }
+    }
+
+    /// How long a caller has to wait until a time.
+    pub fn wait(&self, until: Time) -> Duration {
+        until.since(self.clock.now())
+    }
+
+    /// An export of the caller.
+    pub async fn one(&self, caller: &Identity, id: ExportId) -> Result<SeenExport, ExportError> {
+        let export = exports::find(&self.pool, id).await?.filter(|export| export.user == caller.user);
+        Ok(self.seen(export.ok_or(ExportError::NotFound)?, caller))
+    }
+
+    /// The exports of the caller, the latest first, from behind the export `after`.
+    pub async fn list(
+        &self,
+        caller: &Identity,
+        after: Option<(Time, ExportId)>,
+        limit: i64,
+    ) -> Result<Vec<SeenExport>, ExportError> {
+        let found = exports::list(&self.pool, caller.user, after, limit).await?;
+        Ok(found.into_iter().map(|export| self.seen(export, caller)).collect())
+    }
+
+    /// Opens the download of an export by the secret of a link. Everything that may refuse it is asked before it begins.
+    pub async fn download(&self, id: ExportId, secret: &str) -> Result<Download, ExportError> {
+        let login = self.links.login(id, secret).ok_or(ExportError::NotFound)?;
+        let export = exports::find(&self.pool, id).await?.ok_or(ExportError::NotFound)?;
+        let (user, now) = (export.user, self.clock.now());
+        match exports::link_state(&self.pool, user, login, now).await? {
+            LinkState::Suspended => return Err(ExportError::Suspended),
+            LinkState::Good if self.can_be_read(&export, now) => {}
+            LinkState::Good | LinkState::Ended => return Err(ExportError::Over),
+        }
+        let place = self.downloads.take(user).await?;
+        let since = vec![Position::START; export.upto.len()];
+        let memberships = self.feed.memberships(user, &since, &export.upto).await?;
+        let content = Content {
+            log: self.log.clone(),
+            conversations: self.conversations.clone(),
+            pool: self.pool.clone(),
+            public_url: self.public_url.clone(),
+            own: Own::of(&self.pool, user, now).await?,
+            export,
+            memberships,
+        };
+        let bounds = Bounds {
+            user,
+            login,
+            revoked: self.revoked.clone(),
+            overload: self.overload.clone(),
+            stopping: self.stopping.clone(),
+            deadline: self.settings.deadline,
+        };
+        Ok(Download::begin(content, bounds, place))
+    }
+
+    /// Whether an export has not expired, and its positions are positions of this log.
+    fn can_be_read(&self, export: &Export, now: Time) -> bool {
+        let streams = self.log.layout().streams;
+        now < export.expires_at && export.epoch == *self.log.epoch() && export.upto.len() == streams
+    }
+
+    fn seen(&self, export: Export, caller: &Identity) -> SeenExport {
+        let can_be_read = self.can_be_read(&export, self.clock.now());
+        let Export { id, since, created_at, expires_at, .. } = export;
+        let secret = can_be_read.then(|| self.links.secret(id, caller.login));
+        SeenExport { id, since, created_at, expires_at, secret }
+    }
+
+    /// The end of each stream, as its leader says: whatever was acknowledged to the caller stands before it.
+    async fn ends(&self) -> Result<Vec<Position>, Unavailable> {
+        let ends = (0..self.log.layout().streams).map(|stream| self.log.last(stream));
+        stream::iter(ends).buffered(AT_ONCE).try_collect().await
+    }
+}

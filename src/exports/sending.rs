@@ -1,0 +1,134 @@
+//! The zip on its way to a client: pieces in a queue of two, no faster than the client takes them and no faster than the limit.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until},
+};
+
+use super::{
+    error::ExportError,
+    zipped::{Zipped, ZippedFile},
+};
+use crate::{
+    domain::{LoginId, Time, UserId},
+    live::Revoked,
+    overload::{Overload, WorkKind},
+};
+
+/// The most bytes a second of a download, before they are compressed.
+pub(crate) const BYTES_PER_SECOND: u64 = 10_000_000;
+/// The bytes after which a piece is handed to the client.
+const PIECE: usize = 64 << 10;
+/// The number of pieces that wait for the client.
+const PIECES: usize = 2;
+/// How long an overloaded node waits before it looks whether the download may go on.
+const REST: Duration = Duration::from_millis(500);
+
+/// A piece of the zip.
+pub(super) enum Piece {
+    /// The next bytes.
+    Bytes(Bytes),
+    /// All bytes have been given.
+    End,
+}
+
+/// What may end a download before its end.
+pub(super) struct Bounds {
+    pub(super) user: UserId,
+    pub(super) login: LoginId,
+    pub(super) revoked: Arc<Revoked>,
+    pub(super) overload: Overload,
+    pub(super) stopping: watch::Receiver<bool>,
+    pub(super) deadline: Duration,
+}
+
+/// The zip on its way to a client.
+pub(super) struct Sending {
+    zipped: Zipped,
+    pieces: mpsc::Sender<Piece>,
+    pub(super) bounds: Bounds,
+    /// When the limit of the speed lets the next bytes go.
+    next: Instant,
+    /// The bytes of all files so far, before they were compressed.
+    bytes: u64,
+}
+
+impl Sending {
+    /// A zip whose files have this time, and the end of the queue from which a client takes it.
+    pub(super) fn new(time: Time, bounds: Bounds) -> (Self, mpsc::Receiver<Piece>) {
+        let (pieces, taken) = mpsc::channel(PIECES);
+        (Self { zipped: Zipped::at(time), pieces, bounds, next: Instant::now(), bytes: 0 }, taken)
+    }
+
+    /// Ends when nobody wants the rest: the client has gone away, or this process stops.
+    pub(super) fn is_unwanted(&self) -> impl Future<Output = ()> + use<> {
+        let (pieces, mut stopping) = (self.pieces.clone(), self.bounds.stopping.clone());
+        async move {
+            tokio::select! {
+                () = pieces.closed() => {}
+                _ = stopping.wait_for(|stopping| *stopping) => {}
+            }
+        }
+    }
+
+    /// Refuses to go on when the login or the account has ended. An overloaded node waits.
+    pub(super) async fn may_go_on(&self) -> Result<(), ExportError> {
+        let Bounds { user, login, revoked, overload, .. } = &self.bounds;
+        loop {
+            if revoked.has_ended(*user, *login) {
+                return Err(ExportError::Over);
+            }
+            if !overload.level().refuses(WorkKind::Search) {
+                return Ok(());
+            }
+            sleep(REST).await;
+        }
+    }
+
+    /// Begins a file.
+    pub(super) fn begin(&mut self, name: &str, may_be_large: bool) -> Result<(), ExportError> {
+        Ok(self.zipped.begin(name, may_be_large)?)
+    }
+
+    /// Writes into the file that was begun last.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
+        for part in bytes.chunks(PIECE) {
+            self.zipped.write(part)?;
+            self.paced(part.len() as u64).await;
+            if self.zipped.waiting() >= PIECE {
+                self.may_go_on().await?;
+                let piece = Piece::Bytes(self.zipped.take());
+                give(&self.pieces, piece).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file that was begun last.
+    pub(super) fn end(&mut self) -> Option<ZippedFile> {
+        self.zipped.end()
+    }
+
+    /// Ends the zip, and returns the number of bytes of all files.
+    pub(super) async fn finish(self) -> Result<u64, ExportError> {
+        let Self { zipped, pieces, bytes, .. } = self;
+        give(&pieces, Piece::Bytes(zipped.finish()?)).await?;
+        give(&pieces, Piece::End).await?;
+        Ok(bytes)
+    }
+
+    /// Waits until the limit of the speed lets so many bytes go. A client that was slow may not make up for it.
+    async fn paced(&mut self, bytes: u64) {
+        self.bytes += bytes;
+        let takes = Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
+        self.next = self.next.max(Instant::now()) + takes;
+        sleep_until(self.next).await;
+    }
+}
+
+async fn give(to: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), ExportError> {
+    to.send(piece).await.map_err(|_| ExportError::Abandoned)
+}

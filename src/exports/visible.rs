@@ -1,0 +1,138 @@
+//! The events of a conversation that a user may see, from the log.
+//!
+//! The roster at an event decides, by the same fold as everywhere: an event belongs to a member, and the events that bring a
+//! user in and send a user away belong to that user too. Beyond that, a member at the end of the export may see what REST
+//! shows a member of the past: everything, or with `since_join` what came behind the last join.
+
+use crate::{
+    domain::{Fold, Position, Recorded, UserId},
+    live::Shown,
+    log::{Log, NotRead, PAGE, Replay},
+    views::Stay,
+};
+
+/// The visible events of one conversation, page by page.
+pub(super) struct VisibleEvents {
+    replay: Replay,
+    fold: Fold,
+    sight: Sight,
+}
+
+/// What a user may see of a conversation.
+struct Sight {
+    user: UserId,
+    /// The position behind which a member at the end sees everything; `None` for a user who is no member then.
+    behind: Option<Position>,
+}
+
+impl VisibleEvents {
+    /// The events up to and with a position, for a user with these stays in the conversation; `None` if the user was in it at
+    /// no time until then.
+    pub(super) async fn open(
+        log: &Log,
+        user: UserId,
+        stays: &[Stay],
+        upto: Position,
+    ) -> Result<Option<Self>, NotRead> {
+        let stays: Vec<&Stay> = stays.iter().filter(|stay| stay.since <= upto).collect();
+        let (Some(id), Some(since)) =
+            (stays.first().map(|stay| stay.conversation), stays.iter().map(|stay| stay.since).min())
+        else {
+            return Ok(None);
+        };
+        let behind = log.fold(id, Some(upto)).await?.conversation.visible_from(user);
+        let before = Position(since.0.saturating_sub(1));
+        let start = behind.map_or(before, |behind| behind.min(before));
+        let last = if behind.is_some() { None } else { stays.iter().filter_map(|stay| stay.until).max() };
+        let fold = match start {
+            Position::START => Fold::default(),
+            _ => log.fold(id, Some(start)).await?,
+        };
+        let end = last.map_or(upto, |last| last.min(upto));
+        let replay = log.replay(log.stream_of(id), start, end, &[id]).await?;
+        Ok(Some(Self { replay, fold, sight: Sight { user, behind } }))
+    }
+
+    /// The next visible events, which may be none; `None` when all have been given.
+    pub(super) async fn page(&mut self) -> Result<Option<Vec<Shown>>, NotRead> {
+        let read = self.replay.page(PAGE).await?;
+        if read.is_empty() {
+            return Ok(None);
+        }
+        let shown = read.into_iter().filter_map(|recorded| self.sight.show(&mut self.fold, recorded));
+        Ok(Some(shown.collect()))
+    }
+}
+
+impl Sight {
+    /// Takes in the next event. Returns it if it counts and the user may see it.
+    fn show(&self, fold: &mut Fold, recorded: Recorded) -> Option<Shown> {
+        let was_in = fold.conversation.membership(self.user).is_some();
+        let previous = recorded.apply_to(fold)?;
+        let is_in = fold.conversation.membership(self.user).is_some();
+        let is_seen = was_in || is_in || self.behind.is_some_and(|behind| recorded.position > behind);
+        is_seen.then_some(Shown { recorded, previous })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{
+        ConversationCreated, ConversationId, Event, History, Kind, MemberAdded, MemberRemoved, MessageId,
+        MessageSent, NewMember, Role,
+    };
+
+    fn user(n: u128) -> UserId {
+        UserId::known(Uuid::from_u128(n))
+    }
+
+    fn said(n: u128) -> Event {
+        Event::MessageSent(MessageSent {
+            message_id: MessageId::known(Uuid::from_u128(n)),
+            client_id: "client-1".into(),
+            text: "hello".into(),
+            reply_to: None,
+            reply_to_position: None,
+            metadata: None,
+            mentions: Vec::new(),
+        })
+    }
+
+    /// Ben (2) comes at 3, leaves at 5 and comes again at 7; at 9 somebody writes who is no member.
+    fn seen(behind: Option<u64>) -> Vec<u64> {
+        let (ana, ben, cleo) = (user(1), user(2), user(3));
+        let created = Event::ConversationCreated(ConversationCreated {
+            kind: Kind::Group,
+            title: None,
+            history: History::Full,
+            members: vec![NewMember { user_id: ana, role: Role::Owner }],
+        });
+        let added = || Event::MemberAdded(MemberAdded { user_id: ben, role: Role::Member });
+        let events = [
+            (1, ana, created),
+            (2, ana, said(2)),
+            (3, ana, added()),
+            (4, ben, said(4)),
+            (5, ana, Event::MemberRemoved(MemberRemoved { user_id: ben })),
+            (6, ana, said(6)),
+            (7, ana, added()),
+            (8, ana, said(8)),
+            (9, cleo, said(9)),
+        ];
+        let sight = Sight { user: ben, behind: behind.map(Position) };
+        let (mut fold, id) = (Fold::default(), ConversationId::known(Uuid::from_u128(9)));
+        let recorded = events.map(|(at, actor, event)| Recorded::happened(at, id, actor, Some(event)));
+        let shown = recorded.into_iter().filter_map(|recorded| sight.show(&mut fold, recorded));
+        shown.map(|shown| shown.recorded.position.0).collect()
+    }
+
+    #[test]
+    fn a_user_sees_the_stays_and_as_a_member_at_the_end_what_rest_shows() {
+        assert_eq!(seen(None), [3, 4, 5, 7, 8], "of somebody who is no member at the end");
+        assert_eq!(seen(Some(7)), [3, 4, 5, 7, 8], "with `since_join`");
+        assert_eq!(seen(Some(0)), [1, 2, 3, 4, 5, 6, 7, 8], "with the full history");
+    }
+}
