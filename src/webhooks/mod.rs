@@ -38,4 +38,4 @@ pub(crate) use manage::{
 pub(crate) use not_done::WebhookError;
 pub(crate) use sender::{Sender, SendingPace};
 
-pub(crate) use crate::hooks::{Delivery, DeliveryState};
+pub(crate) use crate::hooks::{Delivery, DeliveryState, endpoints::MAX_ENDPOINTS, replays::MAX_REPLAYS};

@@ -19,6 +19,7 @@ use crate::{
     limits::{self, Policy, Rates},
     listen,
     reading::MOST_NAMES,
+    webhooks,
 };
 
 /// The features of the server, beyond the operations of the document.
@@ -163,6 +164,14 @@ struct Limits {
     export_download_seconds: u64,
     /// Bytes a second of the download of an export, before they are compressed
     export_bytes_per_second: u64,
+    /// Webhooks
+    webhooks: i64,
+    /// Headers of its own that a webhook may have
+    webhook_headers: usize,
+    /// Replays of one webhook under way
+    webhook_replays: i64,
+    /// The longest time for which the secret before the last rotation of a webhook still signs, in seconds
+    webhook_overlap_seconds_max: u64,
     /// Frames a second that a client may send over one socket in the long run
     frames_per_second: u32,
     /// Frames that a client may send over one socket at once after a silence
@@ -247,6 +256,10 @@ impl Info {
                 export_seconds: exports::LIFE.as_secs(),
                 export_download_seconds: export_deadline.as_secs(),
                 export_bytes_per_second: exports::BYTES_PER_SECOND,
+                webhooks: webhooks::MAX_ENDPOINTS,
+                webhook_headers: webhooks::MAX_HEADERS,
+                webhook_replays: webhooks::MAX_REPLAYS,
+                webhook_overlap_seconds_max: webhooks::MAX_ROTATION.as_secs(),
                 frames_per_second: frames.per_second,
                 frames_at_once: frames.at_once,
                 rate: Policy::ALL.into_iter().filter_map(|policy| RateLimit::of(policy, rates)).collect(),

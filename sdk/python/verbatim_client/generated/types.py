@@ -652,6 +652,10 @@ class Limits(TypedDict):
     text_bytes: int
     title_bytes: int
     user_ids: int
+    webhook_headers: int
+    webhook_overlap_seconds_max: int
+    webhook_replays: int
+    webhooks: int
 
 
 class Login(TypedDict):

@@ -2913,6 +2913,26 @@ export interface components {
              * @description Users whom one request asks for by their ids
              */
             user_ids: number;
+            /**
+             * Format: uint64
+             * @description Headers of its own that a webhook may have
+             */
+            webhook_headers: number;
+            /**
+             * Format: uint64
+             * @description The longest time for which the secret before the last rotation of a webhook still signs, in seconds
+             */
+            webhook_overlap_seconds_max: number;
+            /**
+             * Format: int64
+             * @description Replays of one webhook under way
+             */
+            webhook_replays: number;
+            /**
+             * Format: int64
+             * @description Webhooks
+             */
+            webhooks: number;
         };
         /** @description A login of the caller */
         Login: {
