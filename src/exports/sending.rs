@@ -24,6 +24,8 @@ pub(crate) const BYTES_PER_SECOND: u64 = 10_000_000;
 const PIECE: usize = 64 << 10;
 /// The number of pieces that wait for the client.
 const PIECES: usize = 2;
+/// The shortest wait for the limit of the speed.
+const WORTH_A_WAIT: Duration = Duration::from_millis(10);
 /// How long an overloaded node waits before it looks whether the download may go on.
 const REST: Duration = Duration::from_millis(500);
 
@@ -50,8 +52,7 @@ pub(super) struct Sending {
     zipped: Zipped,
     pieces: mpsc::Sender<Piece>,
     pub(super) bounds: Bounds,
-    /// When the limit of the speed lets the next bytes go.
-    next: Instant,
+    pace: Pace,
     /// The bytes of all files so far, before they were compressed.
     bytes: u64,
 }
@@ -60,7 +61,8 @@ impl Sending {
     /// A zip whose files have this time, and the end of the queue from which a client takes it.
     pub(super) fn new(time: Time, bounds: Bounds) -> (Self, mpsc::Receiver<Piece>) {
         let (pieces, taken) = mpsc::channel(PIECES);
-        (Self { zipped: Zipped::at(time), pieces, bounds, next: Instant::now(), bytes: 0 }, taken)
+        let pace = Pace { next: Instant::now() };
+        (Self { zipped: Zipped::at(time), pieces, bounds, pace, bytes: 0 }, taken)
     }
 
     /// Ends when nobody wants the rest: the client has gone away, or this process stops.
@@ -97,7 +99,8 @@ impl Sending {
     pub(super) async fn write(&mut self, bytes: &[u8]) -> Result<(), ExportError> {
         for part in bytes.chunks(PIECE) {
             self.zipped.write(part)?;
-            self.paced(part.len() as u64).await;
+            self.bytes += part.len() as u64;
+            self.pace.let_go(part.len() as u64).await;
             if self.zipped.waiting() >= PIECE {
                 self.may_go_on().await?;
                 let piece = Piece::Bytes(self.zipped.take());
@@ -119,16 +122,51 @@ impl Sending {
         give(&pieces, Piece::End).await?;
         Ok(bytes)
     }
+}
 
-    /// Waits until the limit of the speed lets so many bytes go. A client that was slow may not make up for it.
-    async fn paced(&mut self, bytes: u64) {
-        self.bytes += bytes;
-        let takes = Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND);
-        self.next = self.next.max(Instant::now()) + takes;
-        sleep_until(self.next).await;
+/// The limit of the speed.
+struct Pace {
+    /// When the limit lets the next bytes go.
+    next: Instant,
+}
+
+impl Pace {
+    /// Waits until the limit lets the next bytes go, once that is worth a wait: a line takes less time than the clock can
+    /// tell apart, and a wait for each line would be many times slower than the limit. A client that was slow may not make
+    /// up for it.
+    async fn let_go(&mut self, bytes: u64) {
+        let (now, takes) = (Instant::now(), Duration::from_nanos(bytes * 1_000_000_000 / BYTES_PER_SECOND));
+        self.next = self.next.max(now) + takes;
+        if self.next - now >= WORTH_A_WAIT {
+            sleep_until(self.next).await;
+        }
     }
 }
 
 async fn give(to: &mpsc::Sender<Piece>, piece: Piece) -> Result<(), ExportError> {
     to.send(piece).await.map_err(|_| ExportError::Abandoned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How long lines of so many bytes take, by a clock that stands still while nothing waits for it.
+    async fn takes(lines: usize, bytes: u64) -> Duration {
+        let begun = Instant::now();
+        let mut pace = Pace { next: begun };
+        for _ in 0..lines {
+            pace.let_go(bytes).await;
+        }
+        begun.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_lines_are_as_fast_as_the_limit_and_long_ones_no_faster() {
+        for (lines, bytes) in [(20_000, 500), (153, 65_536)] {
+            let took = takes(lines, bytes).await;
+            let right = Duration::from_millis(980)..Duration::from_millis(1_100);
+            assert!(right.contains(&took), "10 MB in lines of {bytes} bytes took {took:?}");
+        }
+    }
 }
