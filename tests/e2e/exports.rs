@@ -260,7 +260,7 @@ async fn an_export_has_all_and_only_what_its_owner_saw() {
     let files = export(&world, &ben, json!({ "since": since })).await;
     assert_eq!(texts(&files, &dinner), ["dinner with ben again"]);
     assert_eq!(
-        (texts(&files, &tea), files.get(&file_of(&lunch)).is_some()),
+        (texts(&files, &tea), files.contains_key(&file_of(&lunch))),
         (vec!["tea with ben".into()], true)
     );
     assert_eq!(texts(&files, &lunch), ["said after the request"]);
