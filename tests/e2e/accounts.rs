@@ -56,6 +56,8 @@ async fn nothing_is_given_to_nobody() {
         "/v1/logins/refresh",
         "/v1/info",
         "/.well-known/jwks.json",
+        // The secret of the link is in the query.
+        "/v1/exports/{id}",
     ];
     let id = "01930f3c-5a7b-7c3d-8e4f-0123456789ab";
     let mut asked = 0;
