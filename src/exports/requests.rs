@@ -46,16 +46,7 @@ pub struct ExportSettings {
 /// The exports of this node. Cheap to clone.
 #[derive(Clone)]
 pub struct Exports {
-    log: Log,
-    conversations: Conversations,
-    feed: Feed,
-    pool: PgPool,
-    revoked: Arc<Revoked>,
-    overload: Overload,
-    clock: Clock,
-    public_url: Option<PublicUrl>,
-    stopping: watch::Receiver<bool>,
-    settings: ExportSettings,
+    parts: Arc<ExportParts>,
     links: LinkKey,
     downloads: Shares<UserId>,
 }
@@ -92,51 +83,25 @@ pub struct SeenExport {
 impl Exports {
     /// The exports of a node; `shared` is the key that all nodes share.
     pub(crate) fn new(parts: ExportParts, shared: &[u8; 32]) -> Self {
-        let ExportParts {
-            log,
-            conversations,
-            feed,
-            pool,
-            revoked,
-            overload,
-            clock,
-            public_url,
-            stopping,
-            settings,
-        } = parts;
-        let (links, downloads) = (LinkKey::derived(shared), Shares::new(DOWNLOADS));
-        Self {
-            log,
-            conversations,
-            feed,
-            pool,
-            revoked,
-            overload,
-            clock,
-            public_url,
-            stopping,
-            settings,
-            links,
-            downloads,
-        }
+        Self { parts: Arc::new(parts), links: LinkKey::derived(shared), downloads: Shares::new(DOWNLOADS) }
     }
 
     /// Asks for an export of everything up to now, or since a time.
     pub async fn request(&self, caller: &Identity, since: Option<Time>) -> Result<SeenExport, ExportError> {
-        let now = self.clock.now();
+        let now = self.parts.clock.now();
         if since.is_some_and(|since| since > now) {
             return Err(ExportError::InTheFuture);
         }
         let export = Export {
-            id: self.clock.id(ExportId::known),
+            id: self.parts.clock.id(ExportId::known),
             user: caller.user,
             since,
-            epoch: self.log.epoch().clone(),
+            epoch: self.parts.log.epoch().clone(),
             upto: self.ends().await?,
             created_at: now,
             expires_at: now.plus(LIFE),
         };
-        match exports::add(&self.pool, &export).await? {
+        match exports::add(&self.parts.pool, &export).await? {
             Ok(()) => Ok(self.seen(export, caller)),
             Err(again) => Err(ExportError::TooMany { again }),
         }
@@ -144,12 +109,12 @@ impl Exports {
 
     /// How long a caller has to wait until a time.
     pub fn wait(&self, until: Time) -> Duration {
-        until.since(self.clock.now())
+        until.since(self.parts.clock.now())
     }
 
     /// An export of the caller.
     pub async fn one(&self, caller: &Identity, id: ExportId) -> Result<SeenExport, ExportError> {
-        let export = exports::find(&self.pool, id).await?.filter(|export| export.user == caller.user);
+        let export = exports::find(&self.parts.pool, id).await?.filter(|export| export.user == caller.user);
         Ok(self.seen(export.ok_or(ExportError::NotFound)?, caller))
     }
 
@@ -160,51 +125,51 @@ impl Exports {
         after: Option<(Time, ExportId)>,
         limit: i64,
     ) -> Result<Vec<SeenExport>, ExportError> {
-        let found = exports::list(&self.pool, caller.user, after, limit).await?;
+        let found = exports::list(&self.parts.pool, caller.user, after, limit).await?;
         Ok(found.into_iter().map(|export| self.seen(export, caller)).collect())
     }
 
     /// Opens the download of an export by the secret of a link. Everything that may refuse it is asked before it begins.
     pub async fn download(&self, id: ExportId, secret: &str) -> Result<Download, ExportError> {
         let login = self.links.login(id, secret).ok_or(ExportError::NotFound)?;
-        let export = exports::find(&self.pool, id).await?.ok_or(ExportError::NotFound)?;
-        let (user, now) = (export.user, self.clock.now());
-        match exports::link_state(&self.pool, user, login, now).await? {
+        let export = exports::find(&self.parts.pool, id).await?.ok_or(ExportError::NotFound)?;
+        let (user, now) = (export.user, self.parts.clock.now());
+        match exports::link_state(&self.parts.pool, user, login, now).await? {
             LinkState::Suspended => return Err(ExportError::Suspended),
             LinkState::Good if self.can_be_read(&export, now) => {}
             LinkState::Good | LinkState::Ended => return Err(ExportError::Over),
         }
         let place = self.downloads.take(user).await?;
         let since = vec![Position::START; export.upto.len()];
-        let memberships = self.feed.memberships(user, &since, &export.upto).await?;
+        let memberships = self.parts.feed.memberships(user, &since, &export.upto).await?;
         let content = Content {
-            log: self.log.clone(),
-            conversations: self.conversations.clone(),
-            pool: self.pool.clone(),
-            public_url: self.public_url.clone(),
-            own: Own::of(&self.pool, user, now).await?,
+            log: self.parts.log.clone(),
+            conversations: self.parts.conversations.clone(),
+            pool: self.parts.pool.clone(),
+            public_url: self.parts.public_url.clone(),
+            own: Own::of(&self.parts.pool, user, now).await?,
             export,
             memberships,
         };
         let bounds = Bounds {
             user,
             login,
-            revoked: self.revoked.clone(),
-            overload: self.overload.clone(),
-            stopping: self.stopping.clone(),
-            deadline: self.settings.deadline,
+            revoked: self.parts.revoked.clone(),
+            overload: self.parts.overload.clone(),
+            stopping: self.parts.stopping.clone(),
+            deadline: self.parts.settings.deadline,
         };
         Ok(Download::begin(content, bounds, place))
     }
 
     /// Whether an export has not expired, and its positions are positions of this log.
     fn can_be_read(&self, export: &Export, now: Time) -> bool {
-        let streams = self.log.layout().streams;
-        now < export.expires_at && export.epoch == *self.log.epoch() && export.upto.len() == streams
+        let streams = self.parts.log.layout().streams;
+        now < export.expires_at && export.epoch == *self.parts.log.epoch() && export.upto.len() == streams
     }
 
     fn seen(&self, export: Export, caller: &Identity) -> SeenExport {
-        let can_be_read = self.can_be_read(&export, self.clock.now());
+        let can_be_read = self.can_be_read(&export, self.parts.clock.now());
         let Export { id, since, created_at, expires_at, .. } = export;
         let secret = can_be_read.then(|| self.links.secret(id, caller.login));
         SeenExport { id, since, created_at, expires_at, secret }
@@ -212,7 +177,7 @@ impl Exports {
 
     /// The end of each stream, as its leader says: whatever was acknowledged to the caller stands before it.
     async fn ends(&self) -> Result<Vec<Position>, Unavailable> {
-        let ends = (0..self.log.layout().streams).map(|stream| self.log.last(stream));
+        let ends = (0..self.parts.log.layout().streams).map(|stream| self.parts.log.last(stream));
         stream::iter(ends).buffered(AT_ONCE).try_collect().await
     }
 }
