@@ -49,17 +49,10 @@ impl Language {
                 ("@READ@\n", include_str!("snippets/read_exclusive.py").to_owned())
             }
             Self::Python => ("@READ@\n", include_str!("snippets/read.py").to_owned()),
-            // As a comment, so that the tests can compile the template.
-            Self::Rust if !is_exclusive => (" /*@GROUP@*/", String::new()),
             _ if !is_exclusive => ("@GROUP@", String::new()),
             // A process asks again well before another one takes over.
-            Self::Rust => {
-                (" /*@GROUP@*/", format!(".group({GROUP:?}).expires(std::time::Duration::from_secs(10))"))
-            }
             Self::TypeScript => ("@GROUP@", format!(", group: {GROUP:?}, expires: 10_000")),
-            Self::Go => {
-                ("@GROUP@", format!(", jetstream.PullPriorityGroup({GROUP:?}), jetstream.PullExpiry(10e9)"))
-            }
+            Self::Rust | Self::Go => ("@GROUP@", GROUP.to_owned()),
         }
     }
 

@@ -19,12 +19,12 @@ use tokio::{
     sync::{OnceCell, watch},
     time::timeout,
 };
-use verbatim::dev::NatsUser;
+use verbatim::{clock::Clock, dev::NatsUser};
 
 use crate::{
     command_line::dev,
     world::{
-        ALL_SCOPES, NatsReply, PATIENCE, Person, Program, World,
+        ALL_SCOPES, Inside, NatsReply, PATIENCE, Person, Program, World,
         clients::{node, node_with, output_of},
         command, eventually, key, signal,
     },
@@ -52,6 +52,26 @@ pub async fn python() -> &'static Path {
         })
         .await;
     Box::leak(made.path().join("bin/python3").into_boxed_path())
+}
+
+/// A folder with a program in Go as a binary, built with nats.go as Debian has it; nothing where that cannot be had.
+async fn built_by_go(program: &str) -> Option<tempfile::TempDir> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/go.sh");
+    let found = Command::new("sh").arg(script).stderr(Stdio::inherit()).output().await.expect("sh runs");
+    assert!(found.status.success(), "tests/clients/go.sh failed: {}", found.status);
+    let found = String::from_utf8(found.stdout).expect("text");
+    let line = |key: &str| found.lines().find_map(|line| line.strip_prefix(key));
+    let (go, gopath) = (line("go=")?, line("gopath=")?);
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("main.go"), program).expect("a program");
+    // The compiler does no more than it has to: most of what it compiles is the library of Go itself.
+    let mut building = Command::new(go);
+    building.args(["build", "-gcflags=all=-N -l", "-ldflags=-s -w", "-o", "reader", "main.go"]);
+    building.envs([("GO111MODULE", "off"), ("GOTOOLCHAIN", "local"), ("CGO_ENABLED", "0"), ("GOFLAGS", "")]);
+    building.env("GOPATH", gopath).env("GOCACHE", Path::new(gopath).with_file_name("cache"));
+    let built = building.current_dir(dir.path()).output().await.expect("go runs");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    Some(dir)
 }
 
 /// A consumer's connection, which keeps what it was refused.
@@ -86,6 +106,20 @@ impl Tried {
         let log = jetstream::with_prefix(self.client.clone(), "log.api");
         let stream = log.get_stream_no_info(stream).await.expect("no question is asked");
         stream.get_consumer(name).await.expect("its own durable")
+    }
+
+    /// Takes some events and does not keep them: they come again in 4 seconds, behind those that follow them. It is what
+    /// happens to the events of a process that is killed.
+    pub async fn loses_the_first(&self, streams: &[&str], name: &str) {
+        for stream in streams {
+            let durable = self.durable(stream, name).await;
+            let mut events = durable.fetch().max_messages(8).messages().await.expect("events");
+            while let Some(event) = events.next().await {
+                let again = AckKind::Nak(Some(Duration::from_secs(4)));
+                event.expect("an event").ack_with(again).await.expect("sent");
+            }
+        }
+        self.client.flush().await.expect("heard");
     }
 
     async fn is_told(&self, what: &str) {
@@ -135,10 +169,16 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
     let notes = ana.starts_group("Notes", &[]).await;
     ana.says(&notes, "read me").await;
     let pid = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
-    for (said, (name, language)) in (1..).zip([("t1", "python"), ("t2", "ts")]) {
+    let programs = [("t1", "python"), ("t2", "ts"), ("t3", "go")].into_iter();
+    let programs = programs.flat_map(|(name, language)| {
+        [(name.to_owned(), language, None), (format!("{name}-alone"), language, Some("--exclusive"))]
+    });
+    let (mut said, mut folders) = (1, Vec::new());
+    for (name, language, exclusive) in programs {
         let add = || async {
             let ended = command()
-                .args(["consumers", "add", name, "--from", "start", "--lang", language])
+                .args(["consumers", "add", &name, "--from", "start", "--lang", language])
+                .args(exclusive)
                 .env("VERBATIM_DATA_DIR", folder.path())
                 .current_dir(folder.path())
                 .output();
@@ -153,14 +193,19 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
 
         let mut program = match language {
             "python" => {
-                fs::write(folder.path().join("t1.py"), program).expect("a program");
+                fs::write(folder.path().join("program.py"), program).expect("a program");
                 let mut command = Command::new(python().await);
-                command.arg("t1.py").current_dir(folder.path()).kill_on_drop(true);
+                command.arg("program.py").current_dir(folder.path());
                 command
+            }
+            "go" => {
+                let Some(built) = built_by_go(&program).await else { continue };
+                folders.push(built);
+                Command::new(folders[folders.len() - 1].path().join("reader"))
             }
             _ => node_with(&output_of(node("transpile.mjs", &[]).await, &program).await, &[]).await,
         };
-        let mut running = program.stdout(Stdio::piped()).spawn().expect("it runs");
+        let mut running = program.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("it runs");
         let mut lines = BufReader::new(running.stdout.take().expect("piped")).lines();
         let mut kind = async || {
             let line =
@@ -173,6 +218,7 @@ async fn the_program_of_a_new_consumer_runs_unchanged() {
         }
         ana.says(&notes, "and me").await;
         assert_eq!(kind().await, "message.sent", "{language} goes on");
+        said += 1;
     }
     let now = fs::read_to_string(folder.path().join("nats/pid")).expect("the process of nats-server");
     assert_eq!(now, pid, "nats-server was not started again");
@@ -337,11 +383,33 @@ async fn what_a_consumer_cannot_take_is_parked_and_given_again() {
     assert!(ran.stdout.starts_with("0 events"), "each is given once: {ran:?}");
 
     // The age of what waits, and everything anew.
-    let waits = ana.says(&notes, "waits").await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let state = listed(&world, "t5").await;
-    assert_eq!(state["lag_events"], 1, "{state} {waits}");
-    assert!((2..=6).contains(&state["lag_seconds"].as_u64().expect("seconds")), "{state}");
+    let waits = ana.says(&notes, "waits").await["position"].as_u64().expect("a position");
+    let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let stream = operator.get_stream("CHAT_0").await.expect("the stream");
+    let stored = stream.get_raw_message(waits).await.expect("the event").time;
+    let age = || (time::OffsetDateTime::now_utc() - stored).as_seconds_f64();
+    for _ in 0..3 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        // However long the command takes, it measures while it runs.
+        let asked = age();
+        let state = listed(&world, "t5").await;
+        let answered = age();
+        assert_eq!(state["lag_events"], 1, "{state}");
+        let told = state["lag_seconds"].as_f64().expect("seconds");
+        assert!((asked - 2.0..=answered + 2.0).contains(&told), "{told} is not within {asked} to {answered}");
+    }
+    assert_ne!(listed(&world, "t5").await["state"], "stuck", "it waits for less than a minute");
+    // A node whose clock is a minute ahead sees what all will see then.
+    let key = world.nats.folder().join("consumers.key");
+    let ahead = Clock::new(|| time::OffsetDateTime::now_utc() + Duration::from_secs(62));
+    let servers = world.nats.servers_of(NatsUser::Verbatim);
+    let keys = format!("--consumers-key-file={}", key.display());
+    let node = Inside::start_with(&world, servers, ahead, &[&keys]).await;
+    let operator = Program::bootstraps(&world).await.person.at(node.at.public);
+    let state = operator.get("/v1/admin/consumers/t5").await.expect(200);
+    assert_eq!((&state["state"], &state["lag_events"]), (&json!("stuck"), &json!(1)), "{state}");
+    node.stops().await;
+
     let ran = world.runs(&["consumers", "replay", "t5", "--from", "start", "--yes"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let event = next(&tried.durable("CHAT_0", "t5").await).await;

@@ -14,7 +14,7 @@ TYPES = ["@TYPES@"]
 
 
 async def handle(position, subject, kind, headers, data):
-    """Do your work here. An event may come twice: its position tells."""
+    """Do your work here. An event may come twice, and behind later ones: its position tells."""
     print(position, subject, kind, data.decode(), flush=True)
 
 

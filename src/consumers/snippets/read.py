@@ -7,5 +7,11 @@ async def read(nc, stream):
             messages = await events.fetch(20, timeout=5)
         except asyncio.TimeoutError:
             continue
+        except nats.errors.Error:
+            # nats-server was away for a moment. A connection that was closed for good does not come back.
+            if nc.is_closed:
+                raise
+            await asyncio.sleep(1)
+            continue
         for message in messages:
             await take(message)

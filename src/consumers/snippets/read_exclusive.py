@@ -13,8 +13,10 @@ async def read(nc, stream):
                 break
             headers = message.headers or {}
             if "Status" in headers:
-                # 423: another process has taken over.
+                # 423: another process has taken over. 408: nothing more came in time.
                 pin = "" if headers["Status"] == "423" else pin
+                if headers["Status"] not in ("408", "423"):
+                    await asyncio.sleep(1)
                 break
             pin = headers.get("Nats-Pin-Id", pin)
             await take(message)

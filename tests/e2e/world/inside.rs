@@ -8,6 +8,7 @@ use verbatim::{
     app::{self, Addresses, AppError, Listening, Mode, Process, Weakness},
     clock::Clock,
     config::{NodeRole, Settings},
+    log::NatsServers,
     projector::Consent,
     supervise::Supervisor,
 };
@@ -30,7 +31,17 @@ struct CommandLine {
 
 impl Inside {
     pub async fn start<B: Backbone>(world: &World<B>, clock: Clock) -> Self {
-        let addresses = Addresses { nats: world.nats.url().into(), database: world.database.url.clone() };
+        Self::start_with(world, world.nats.url().into(), clock, &[]).await
+    }
+
+    /// The same with a log-in of its own and more arguments.
+    pub async fn start_with<B: Backbone>(
+        world: &World<B>,
+        nats: NatsServers,
+        clock: Clock,
+        arguments: &[&str],
+    ) -> Self {
+        let addresses = Addresses { nats, database: world.database.url.clone() };
         let line = [
             "node".to_owned(),
             "--listen=127.0.0.1:0".to_owned(),
@@ -39,6 +50,7 @@ impl Inside {
             format!("--streams={}", world.streams),
             format!("--replicas={}", world.nats.replicas()),
         ];
+        let line = line.into_iter().chain(arguments.iter().map(ToString::to_string));
         let settings = CommandLine::parse_from(line).settings;
         let (tasks, stop) = (Supervisor::new(), CancellationToken::new());
         let process = Process { clock, tasks: tasks.clone(), stop: stop.clone(), drain: Default::default() };
