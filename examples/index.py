@@ -2,12 +2,13 @@
 
     verbatim consumers add index --from start            # writes index.creds
     pip install 'nats-py[nkeys]' cloudevents
-    python index.py index index.creds nats://127.0.0.1:4222 CHAT_0
+    python index.py index index.creds nats://127.0.0.1:4222 CHAT_0 REPLAY
     python index.py --find 'lunch'
 
-An event and the position up to which its stream is indexed are one transaction, so a kill loses nothing and an event that
-comes twice changes nothing. The index keeps rosters too, because an event counts only if its actor is a member at that
-position.
+An event is one transaction under its position, so a kill loses nothing, and an event that comes twice changes nothing. An
+event that was not acknowledged comes again behind those after it, so nothing here depends on the order in which events come:
+the index keeps what happened to each message and when members came and went, with positions, and works out the text anew.
+An event counts only if its actor is a member at its position.
 """
 
 import asyncio
@@ -19,58 +20,79 @@ import nats
 from cloudevents.core.bindings.http import HTTPMessage, from_binary_event
 
 TABLES = """
-create table if not exists indexed (stream text primary key, position integer not null);
-create table if not exists member (conversation text, user text, primary key (conversation, user));
+create table if not exists taken (stream text, position integer, primary key (stream, position));
+create table if not exists roster (
+    conversation text, user text, position integer, is_member integer, primary key (conversation, user, position)
+);
+create table if not exists act (
+    message text, position integer, kind text, conversation text, actor text, text text, primary key (message, position)
+);
+create index if not exists act_by_actor on act (conversation, actor);
 create virtual table if not exists message using fts5 (text, id unindexed, conversation unindexed, sender unindexed);
 """
 
+COUNTING = """
+select kind, conversation, actor, text from act where message = ? and (
+    select is_member from roster
+    where roster.conversation = act.conversation and user = actor and roster.position < act.position
+    order by roster.position desc limit 1
+) order by position
+"""
 
-def is_roster(kind):
-    return kind.startswith(("conversation.", "member."))
 
-
-def apply(db, kind, conversation, actor, data):
-    """One event. Types that are not named here change no text and no roster."""
-    members = lambda users: [(conversation, user) for user in users]
-    if kind == "conversation.created":
-        users = [member["user_id"] for member in data["members"]]
-        db.executemany("insert or ignore into member values (?, ?)", members(users))
-    elif kind == "member.added":
-        db.executemany("insert or ignore into member values (?, ?)", members([data["user_id"]]))
-    elif kind == "member.removed":
-        db.executemany("delete from member where conversation = ? and user = ?", members([data["user_id"]]))
-    elif kind == "message.sent":
-        row = (data["text"], data["message_id"], conversation, actor)
+def refresh(db, message):
+    """Works out what is found of a message: the last text, if it was sent and not deleted."""
+    acts = db.execute(COUNTING, (message,)).fetchall()
+    kinds = [kind for kind, *_ in acts]
+    db.execute("delete from message where id = ?", (message,))
+    if "message.deleted" in kinds:
+        db.execute("update act set text = '' where message = ?", (message,))
+    elif "message.sent" in kinds:
+        _, conversation, sender, _ = acts[kinds.index("message.sent")]
+        row = (acts[-1][3], message, conversation, sender)
         db.execute("insert into message (text, id, conversation, sender) values (?, ?, ?, ?)", row)
-    elif kind == "message.edited":
-        # Behind a deletion there is no such row, and the edit is void.
-        db.execute("update message set text = ? where id = ?", (data["text"], data["message_id"]))
-    elif kind == "message.deleted":
-        db.execute("delete from message where id = ?", (data["message_id"],))
+
+
+def apply(db, kind, position, conversation, actor, data):
+    """One event. Types that are not named here change no text and no roster."""
+    came, went = [], []
+    if kind == "conversation.created":
+        came = [member["user_id"] for member in data["members"]]
+    elif kind == "member.added":
+        came = [data["user_id"]]
+    elif kind == "member.removed":
+        went = [data["user_id"]]
+    elif kind in ("message.sent", "message.edited", "message.deleted"):
+        act = (data["message_id"], position, kind, conversation, actor, data.get("text", ""))
+        db.execute("insert into act values (?, ?, ?, ?, ?, ?)", act)
+        refresh(db, data["message_id"])
+    for user in came + went:
+        db.execute("insert into roster values (?, ?, ?, ?)", (conversation, user, position, user in came))
+        # What the user did behind this position may have come before it.
+        late = "select distinct message from act where conversation = ? and actor = ? and position > ?"
+        for (message,) in db.execute(late, (conversation, user, position)).fetchall():
+            refresh(db, message)
 
 
 def take(db, stream, message):
     headers = message.headers or {}
     # A copy of a parked event says where the event lies.
+    stream = headers.get("verbatim-stream", stream)
     position = int(headers.get("verbatim-position", message.metadata.sequence.stream))
     event = from_binary_event(HTTPMessage(headers=dict(headers), body=message.data))
     kind, version = event.get_type().removeprefix("verbatim.").rsplit(".v", 1)
     conversation, actor = event.get_source().rsplit("/", 1)[1], event.get_extension("actor")
     with db:
-        done = db.execute("select position from indexed where stream = ?", (stream,)).fetchone()
-        if done and position <= done[0]:
-            return
-        is_member = db.execute("select 1 from member where conversation = ? and user = ?", (conversation, actor))
-        if version == "1" and (is_roster(kind) or is_member.fetchone()):
-            apply(db, kind, conversation, actor, json.loads(message.data))
-        db.execute("insert or replace into indexed values (?, ?)", (stream, position))
+        is_new = db.execute("insert or ignore into taken values (?, ?)", (stream, position)).rowcount
+        if is_new and version == "1":
+            apply(db, kind, position, conversation, actor, json.loads(message.data))
 
 
 async def read(db, log, name, stream):
     events = await log.pull_subscribe_bind(name, stream, inbox_prefix=f"_INBOX_{name}.".encode())
     while True:
         try:
-            messages = await events.fetch(100, timeout=5)
+            messages = await events.fetch(20, timeout=5)
         except asyncio.TimeoutError:
             continue
         for message in messages:

@@ -85,6 +85,7 @@ mod secrets;
 mod shares;
 mod signing_keys;
 mod strangers;
+mod tallies;
 mod tls;
 mod typed;
 mod unread;

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::{process::Command, time::sleep};
 
 use crate::{
-    consumers::python,
+    consumers::{Tried, python},
     world::{ALL_SCOPES, Program, World, clients::packages, eventually, key},
 };
 
@@ -41,7 +41,7 @@ async fn the_search_index_in_python_survives_its_own_kill() {
         command
     };
     let starts = || {
-        let mut command = runs(&["index", &creds, world.nats.url(), "CHAT_0", "CHAT_1"]);
+        let mut command = runs(&["index", &creds, world.nats.url(), "CHAT_0", "CHAT_1", "REPLAY"]);
         command.stdout(Stdio::null()).spawn().expect("python runs")
     };
     let finds = async |words: &str| {
@@ -57,8 +57,14 @@ async fn the_search_index_in_python_survives_its_own_kill() {
     };
     let ana = world.person("ana").await;
     let groups = [ana.starts_group("One", &[]).await, ana.starts_group("Two", &[]).await];
-    let mut indexing = starts();
     let mut wanted = Vec::new();
+    for n in 60..70 {
+        ana.says(&groups[0], &format!("word number{n}")).await;
+        wanted.push(format!("word number{n}"));
+    }
+    let lost = Tried::with(world.nats.url(), std::path::Path::new(&creds), "index").await;
+    lost.loses_the_first(&["CHAT_0", "CHAT_1"], "index").await;
+    let mut indexing = starts();
     for n in 0..60 {
         for group in &groups {
             ana.says(group, &format!("word number{n:02}")).await;
