@@ -7,6 +7,7 @@ mod past;
 mod properties;
 mod receipts;
 mod roster;
+mod versions;
 
 use uuid::Uuid;
 

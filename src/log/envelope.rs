@@ -17,7 +17,7 @@ use crate::{
 const PREFIX: &str = "verbatim.";
 /// The separator before the version of a type in `ce-type`.
 const VERSION: &str = ".v";
-/// The version of all types that this version of the program reads and writes.
+/// The version that no word names: `message.sent` is `verbatim.message.sent.v1`.
 const FIRST: &str = "1";
 
 /// The word of a placeholder: a restore puts it where an erasure has taken an event away.
@@ -64,15 +64,11 @@ pub(super) fn id(headers: Option<&HeaderMap>) -> EventId {
     id.unwrap_or(EventId::known(Uuid::nil()))
 }
 
-/// The type as `ce-type` and the schemas name it: `verbatim.message.sent.v1`.
-pub fn type_name(word: &str) -> String {
-    format!("{PREFIX}{word}{VERSION}{FIRST}")
-}
-
-/// The type of an event that was read, of whatever version, by the word that clients are told.
-pub(crate) fn read_type_name(told: &str) -> String {
-    let has_version = word(&format!("{PREFIX}{told}")).is_some();
-    if has_version { format!("{PREFIX}{told}") } else { type_name(told) }
+/// The type as `ce-type` and the schemas name it: `verbatim.message.sent.v1` for `message.sent`, and
+/// `verbatim.message.sent.v2` for `message.sent.v2`.
+pub fn type_name(told: &str) -> String {
+    let named = format!("{PREFIX}{told}");
+    if word(&named).is_some() { named } else { format!("{named}{VERSION}{FIRST}") }
 }
 
 /// The word by which clients are told a type: `message.sent` for `verbatim.message.sent.v1`. Another version of
@@ -334,7 +330,7 @@ mod tests {
         assert_eq!((recorded.event, recorded.word.as_str()), (None, "message.sent.v2"));
         assert_eq!(read("verbatim.message.sung.v17", "{}").expect("an event").word, "message.sung.v17");
         for kind in ["verbatim.message.sang.v1", "verbatim.message.sent.v2", "verbatim.message.sung.v17"] {
-            assert_eq!(read_type_name(&read(kind, "{}").expect(kind).word), kind);
+            assert_eq!(type_name(&read(kind, "{}").expect(kind).word), kind);
         }
         for kind in [
             "message.sent.v2",

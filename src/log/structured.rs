@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     domain::{Position, Recorded},
-    log::{envelope::read_type_name, public_url::PublicUrl},
+    log::{envelope::type_name, public_url::PublicUrl},
 };
 
 /// The data of an event in structured mode.
@@ -46,7 +46,7 @@ pub(crate) fn structured(
     public_url: Option<&PublicUrl>,
     data: EventData<'_>,
 ) -> Vec<u8> {
-    let kind = read_type_name(&recorded.word);
+    let kind = type_name(&recorded.word);
     let schema = match data {
         EventData::Instead(_) => None,
         EventData::Stored | EventData::None => public_url.map(|url| url.schema(&kind)),

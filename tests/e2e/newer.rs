@@ -1,6 +1,7 @@
 //! What a newer version writes into the log is part of it for this one, too.
 
 use async_nats::{HeaderMap, jetstream};
+use serde_json::Value;
 use verbatim::dev::NatsUser;
 
 use crate::world::{Conversation, Device, Person, World, assert_linked};
@@ -25,6 +26,11 @@ impl Newer {
 
     /// Appends an event as a newer node would.
     pub async fn appends(&self, lane: &str, kind: &str, by: &Person) -> u64 {
+        let data = r#"{"message_id":7,"text":["not","as","today"],"digits":1.10}"#;
+        self.appends_data(lane, kind, by, data.to_owned()).await
+    }
+
+    async fn appends_data(&self, lane: &str, kind: &str, by: &Person, data: String) -> u64 {
         let id = &self.conversation.id;
         let mut headers = HeaderMap::new();
         for (name, value) in [
@@ -40,7 +46,6 @@ impl Newer {
             headers.insert(name, value);
         }
         let subject = format!("chat.{}.{id}.{lane}", &id[id.len() - 2..]);
-        let data = r#"{"message_id":7,"text":["not","as","today"],"digits":1.10}"#;
         let stored = self.jetstream.publish_with_headers(subject, headers, data.into()).await;
         stored.expect("published").await.expect("stored").sequence
     }
@@ -85,7 +90,7 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     assert_eq!(other.chain(&lunch), device.chain(&lunch));
     let events = ben.gets_bytes(&format!("/v1/events?after={cursor}")).await;
     assert_eq!(events.matches(r#""digits":1.10"#).count(), 4, "{events}");
-    let events: serde_json::Value = serde_json::from_str(&events).expect("JSON");
+    let events: Value = serde_json::from_str(&events).expect("JSON");
     let items = events["items"].as_array().expect("items");
     let shown: Vec<_> = items.iter().filter(|item| item["position"].as_u64() >= Some(first)).collect();
     assert_eq!(shown.iter().map(|item| item["type"].as_str().expect("type")).collect::<Vec<_>>(), types);
@@ -107,10 +112,35 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     let then = ana.get(&format!("{lunch_path}/messages?as_of={after}")).await.expect(200);
     assert_eq!(then["items"].as_array().expect("items").len(), 2);
     let (status, body) = world.nodes[1].readiness().await;
-    assert!(status == 200 && body.get("warning").is_none_or(serde_json::Value::is_null), "{body}");
+    assert!(status == 200 && body.get("warning").is_none_or(Value::is_null), "{body}");
     assert_eq!(world.runs(&["verify"]).await.code, Some(0));
     assert_eq!(world.runs(&["migrate"]).await.code, Some(0));
     newer.appends("sealed", "verbatim.something.new.v9", &eve).await;
+    world.finish().await;
+}
+
+/// The message is the one that a newer program reads and writes in `src/domain/tests/versions.rs`.
+#[tokio::test]
+async fn the_second_version_of_a_type_is_written_beside_the_first_and_this_version_passes_it_on() {
+    let sample: Value =
+        serde_json::from_str(include_str!("../contract/newer/message.sent.v2.json")).expect("JSON");
+    let written = sample["payload"].as_str().expect("a payload").to_owned();
+    let kind = sample["headers"]["ce-type"].as_str().expect("a type");
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let newer = Newer::version(&world, &lunch).await;
+    let mut device = ben.connects().await;
+    ana.says(&lunch, "of version 1, before").await;
+    let second = newer.appends_data("timeline", kind, &ana, written.clone()).await;
+    let last = ana.says(&lunch, "of version 1, behind it").await["position"].as_u64().expect("a position");
+    device.sees("of version 1, behind it").await;
+    assert_linked(&device.chain(&lunch));
+    let told = device.seen.iter().find(|frame| frame["position"] == second).expect("it is told");
+    assert_eq!(told["type"], "message.sent.v2");
+    assert_eq!(told["data"], serde_json::from_str::<Value>(&written).expect("JSON"), "with all its data");
+    assert_eq!(ana.history(&lunch, last).await, ["of version 1, before", "of version 1, behind it"]);
+    assert!(world.runs(&["status"]).await.stdout.contains("parked nothing"));
     world.finish().await;
 }
 

@@ -284,35 +284,20 @@ pub struct EventType {
     pub schema: serde_json::Value,
 }
 
+/// The types of an enum of events: variant, data, lane, and the word by which the type is written. Behind `also` stand other
+/// versions of the type, which are published and read as well: what is read becomes the data of the variant.
 macro_rules! events {
-    ($($variant:ident $data:ident $lane:ident $word:literal;)+) => {
-        impl Event {
-    /// Those who come in by it.
-    pub fn brings_in(&self) -> Vec<UserId> {
-        match self {
-            Self::ConversationCreated(created) => created.members.iter().map(|m| m.user_id).collect(),
-            Self::MemberAdded(added) => vec![added.user_id],
-            Self::ConversationUpdated(_)
-            | Self::MemberRemoved(_)
-            | Self::MemberRoleChanged(_)
-            | Self::MessageSent(_)
-            | Self::MessageEdited(_)
-            | Self::MessageDeleted(_)
-            | Self::ReactionAdded(_)
-            | Self::ReactionRemoved(_)
-            | Self::MessagePinned(_)
-            | Self::MessageUnpinned(_)
-            | Self::ReceiptAdvanced(_)
-            | Self::PresenceChanged(_) => Vec::new(),
-        }
-    }
-
+    ($event:ident: $($variant:ident $data:ident $lane:ident $word:literal $(also $other:literal $other_data:ident)*;)+) => {
+        impl $event {
             /// Every event's type, in the order of the lanes.
-            pub const TYPES: &[&str] = &[$($word),+];
+            pub const TYPES: &[&str] = &[$($word, $($other,)*)+];
 
             /// Every event's type with its lane and schema.
             pub fn types() -> Vec<EventType> {
-                vec![$(EventType { word: $word, lane: Lane::$lane, schema: schema_of_written::<$data>() }),+]
+                vec![$(
+                    EventType { word: $word, lane: Lane::$lane, schema: schema_of_written::<$data>() },
+                    $(EventType { word: $other, lane: Lane::$lane, schema: schema_of_written::<$other_data>() },)*
+                )+]
             }
 
             /// What happened: `message.sent`.
@@ -333,15 +318,21 @@ macro_rules! events {
             /// Reads an event back; `None` for a type of a newer version.
             pub fn read(word: &str, data: &[u8]) -> Option<serde_json::Result<Self>> {
                 Some(match word {
-                    $($word => serde_json::from_slice::<$data>(data).map(Self::$variant),)+
+                    $(
+                        $word => serde_json::from_slice::<$data>(data).map(Self::$variant),
+                        $($other => serde_json::from_slice::<$other_data>(data).map(|other| Self::$variant(other.into())),)*
+                    )+
                     _ => return None,
                 })
             }
         }
     };
 }
+#[cfg(test)]
+pub(in crate::domain) use events;
 
 events! {
+    Event:
     ConversationCreated ConversationCreated Roster "conversation.created";
     ConversationUpdated ConversationUpdated Roster "conversation.updated";
     MemberAdded MemberAdded Roster "member.added";
@@ -359,6 +350,26 @@ events! {
 }
 
 impl Event {
+    /// Those who come in by it.
+    pub fn brings_in(&self) -> Vec<UserId> {
+        match self {
+            Self::ConversationCreated(created) => created.members.iter().map(|m| m.user_id).collect(),
+            Self::MemberAdded(added) => vec![added.user_id],
+            Self::ConversationUpdated(_)
+            | Self::MemberRemoved(_)
+            | Self::MemberRoleChanged(_)
+            | Self::MessageSent(_)
+            | Self::MessageEdited(_)
+            | Self::MessageDeleted(_)
+            | Self::ReactionAdded(_)
+            | Self::ReactionRemoved(_)
+            | Self::MessagePinned(_)
+            | Self::MessageUnpinned(_)
+            | Self::ReceiptAdvanced(_)
+            | Self::PresenceChanged(_) => Vec::new(),
+        }
+    }
+
     /// The idempotency key of the actor, if the command had one.
     pub fn client_id(&self) -> Option<&str> {
         match self {
