@@ -347,7 +347,7 @@ fn masked(code: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn heard(payload: &[u8]) -> Option<Heard> {
+pub fn heard(payload: &[u8]) -> Option<Heard> {
     let at = payload.iter().rposition(|byte| *byte == STAMP[0])?;
     let stamp = payload[at..].strip_prefix(STAMP)?.get(..16)?;
     let said = u64::from_str_radix(std::str::from_utf8(stamp).ok()?, 16).ok()?;
