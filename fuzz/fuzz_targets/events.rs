@@ -56,6 +56,7 @@ fn read(line: &str, position: u64) -> Option<Recorded> {
         event,
         data: data.to_owned().into(),
         poison: None,
+        erased: None,
     })
 }
 

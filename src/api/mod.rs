@@ -21,7 +21,7 @@
 //!   conversation.
 //! - The answer: [`Reply`], [`Created`], [`Made`], [`Done`], [`Reached`], [`Page`].
 //! - The refusal: a [`Problem`], within the set of statuses that the operation names
-//!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`]).
+//!   ([`Public`], [`Claimed`], [`SignedIn`], [`Proven`], [`Keyed`], [`Found`], [`Ruled`], [`Retried`]).
 //!   `impl From<MyError> for Problem` is all that `?` needs; `reasons.rs` translates the errors of the floors below.
 //! - [`app`] builds each operation from the values that it calls, and serves them all. [`edge()`] is the
 //!   outermost layer, which every request passes.
@@ -37,7 +37,9 @@ pub use http::edge::edge;
 pub use http::few::Few;
 pub use http::include::{Include, MentionsUsers, Named};
 pub use http::page::{Cursor, Limit, Page, Wait};
-pub use http::refusals::{Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Ruled, SignedIn};
+pub use http::refusals::{
+    Claimed, Downloaded, Followed, Found, Keyed, Proven, Public, Retried, Ruled, SignedIn,
+};
 pub use http::reply::{Created, Done, Listed, Made, MadeOrInvited, Reached, Reply, Requested};
 pub use routes::{DOCUMENT, Parts, app, document};
 

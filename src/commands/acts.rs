@@ -90,6 +90,9 @@ impl Commands {
 
 /// The answer of the first attempt, unless the key was used for another act.
 fn the_same(first: Recorded, message: MessageId, act: &Act) -> Result<Acted, Refused> {
+    if first.erased.is_some() {
+        return Err(Refused::Erased);
+    }
     match first.event {
         Some(event) if act.made(message, &event) => {
             Ok(Acted { position: first.position, event: Some((first.time, event)) })

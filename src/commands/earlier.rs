@@ -25,7 +25,7 @@ use crate::{
     commands::refused::Refused,
     domain::{ClientId, Position, Recorded, UserId},
     live::Searched,
-    log::{Log, Unavailable},
+    log::{Log, Unavailable, client_hash},
     shares::{Shares, Sizes},
     supervise::Supervisor,
     telemetry::METRICS,
@@ -150,6 +150,10 @@ impl Proof {
 
 /// Whether an event is of this user and has this key.
 pub(super) fn has_key(recorded: &Recorded, user: UserId, key: &ClientId) -> bool {
+    if let Some(erasure) = &recorded.erased {
+        let hash = client_hash(user, recorded.conversation, key.as_str());
+        return recorded.actor == user && erasure.client_hash == Some(hash);
+    }
     recorded.actor == user
         && recorded.event.as_ref().and_then(|event| event.client_id()) == Some(key.as_str())
 }

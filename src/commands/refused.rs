@@ -15,6 +15,9 @@ pub enum Refused {
     /// The idempotency key was used before, for something else.
     #[error("the idempotency key was used for another body")]
     Mismatch,
+    /// The idempotency key was used before, for something that was erased since.
+    #[error("what was done with the idempotency key was erased")]
+    Erased,
     /// The event is larger than the log accepts.
     #[error("too large for the log")]
     TooLarge,
@@ -114,6 +117,10 @@ impl Refused {
             Self::Mismatch => {
                 ("idempotency_mismatch", "This idempotency key was used for another body: choose a new key.")
             }
+            Self::Erased => (
+                "erased",
+                "What was sent with this idempotency key was erased: it cannot be sent again, so choose a new key for something new.",
+            ),
             Self::ConsentRequired => (
                 "consent_required",
                 "You share no conversation with one of these users: start without the user, then add the user, who can accept.",

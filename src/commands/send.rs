@@ -84,6 +84,9 @@ fn the_same(
     reply_to: Option<MessageId>,
     metadata: Option<&Json>,
 ) -> Result<Sent, Refused> {
+    if first.erased.is_some() {
+        return Err(Refused::Erased);
+    }
     match first.event {
         Some(Event::MessageSent(message))
             if (message.text.as_str(), message.reply_to) == (text, reply_to)

@@ -194,7 +194,7 @@ impl LookBack {
             sent_at: said.sent_at,
             edited_at: said.edited_at,
             deleted_at: said.deleted.map(|(_, at)| at),
-            deleted_by: said.deleted.map(|(by, _)| by),
+            deleted_by: said.deleted.and_then(|(by, _)| by),
             reply_to: said.reply_to.map(|(id, at)| self.quote(reader, id, at)),
             metadata: said.metadata.clone(),
             mentions: said.mentions.clone(),

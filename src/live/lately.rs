@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    domain::{ConversationId, Point, Position, Recorded},
+    domain::{ConversationId, Event, Point, Position, Recorded},
     views::Stay,
 };
 
@@ -116,12 +116,25 @@ impl Kept {
         if !self.events.back().is_none_or(follows) {
             *self = Self::default();
         }
+        self.forget(&event.0);
         self.bytes += size(&event.0);
         self.events.push_back(event);
         while self.bytes > limit
             && let Some((oldest, _)) = self.events.pop_front()
         {
             self.bytes -= size(&oldest);
+        }
+    }
+
+    /// Keeps no content that an event erases.
+    fn forget(&mut self, recorded: &Recorded) {
+        let Some(Event::ContentErased(erased)) = &recorded.event else { return };
+        for entry in &erased.erased {
+            let found = self.events.binary_search_by_key(&entry.position, |(kept, _)| kept.position);
+            let Some((kept, _)) = found.ok().and_then(|index| self.events.get_mut(index)) else { continue };
+            self.bytes -= size(kept);
+            *kept = entry.skeleton(recorded.conversation, recorded.position, recorded.time);
+            self.bytes += size(kept);
         }
     }
 }

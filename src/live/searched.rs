@@ -25,7 +25,7 @@ use crate::{
     cache::Cache,
     domain::{ConversationId, Position, Recorded, UserId},
     live::Conversations,
-    log::{Log, PAGE, Unavailable},
+    log::{Log, PAGE, Unavailable, client_hash},
     views::Sending,
 };
 
@@ -136,11 +136,13 @@ impl Searched {
         let followed = self.0.conversations.positions()[self.0.log.stream_of(*id)];
         let known = self.known();
         let hash = known.hash(*user, key.as_str());
+        let erased = known.hash(*user, &erased_key(&client_hash(*user, *id, key.as_str())));
         let look = |keys: &mut Keys| {
             keys.used_at = Instant::now();
             match keys.state {
                 State::Whole(up_to) if keys.after <= after => {
-                    Ok(Some((keys.at.get(&hash).copied(), up_to.max(followed))))
+                    let at = [hash, erased].iter().filter_map(|hash| keys.at.get(hash)).min();
+                    Ok(Some((at.copied(), up_to.max(followed))))
                 }
                 State::TooLong if keys.after <= after => {
                     Err(Unavailable::because("the conversation is too long to be searched for a key"))
@@ -229,8 +231,16 @@ impl Searching {
     }
 
     fn take_in(&self, recorded: &Recorded) {
-        let Some(key) = recorded.event.as_ref().and_then(|event| event.client_id()) else { return };
-        let hash = self.hash(recorded.actor, key);
+        let hash = match &recorded.erased {
+            Some(erasure) => {
+                let Some(hash) = &erasure.client_hash else { return };
+                self.hash(recorded.actor, &erased_key(hash))
+            }
+            None => {
+                let Some(key) = recorded.event.as_ref().and_then(|event| event.client_id()) else { return };
+                self.hash(recorded.actor, key)
+            }
+        };
         self.known.change(&recorded.conversation, |keys| keys.take_in(hash, recorded.position));
     }
 
@@ -308,6 +318,11 @@ impl Searching {
             self.known.forget(&id);
         }
     }
+}
+
+/// What is kept of the key of an erased command.
+fn erased_key(hash: &str) -> String {
+    format!("erased:{hash}")
 }
 
 impl Keys {

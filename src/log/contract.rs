@@ -24,7 +24,6 @@ pub fn schema_files() -> BTreeMap<String, String> {
 /// The NATS half of the AsyncAPI document: its `servers`, `channels`, `operations` and `components`.
 pub(crate) fn channels() -> Value {
     let types = Event::types();
-    // Nothing is written in the lane `control` yet.
     let lanes = LANES.iter().map(|(lane, ..)| lane).filter(|lane| lane.is_read());
     let written = lanes.map(Lane::word).chain(["typing"]);
     let messages: Map<String, Value> = types
@@ -89,11 +88,7 @@ const LANES: [(Lane, &str, &str); 5] = [
     (Lane::Roster, "The members of a conversation and their roles.", CHAT),
     (Lane::Timeline, "Messages, edits, deletions, reactions and pins.", CHAT),
     (Lane::Receipts, "How far members have received and read a conversation.", CHAT),
-    (
-        Lane::Control,
-        "Acts of moderators, host applications, retention and erasure. No version writes them yet.",
-        CHAT,
-    ),
+    (Lane::Control, "Acts of moderators, host applications, retention and erasure.", CHAT),
     (Lane::Presence, "Whether users are online.", PRESENCE),
 ];
 
@@ -107,7 +102,7 @@ fn channel((lane, summary, stream): &(Lane, &str, &str)) -> (String, Value) {
 const CHAT: &str = "\
 The streams `CHAT_0` to `CHAT_<N-1>` keep the events for ever. N is a power of two up to 256, and stream k has the shards \
 from 256·k/N to 256·(k+1)/N - 1. The stream sequence is the position of the event; the positions of a stream have \
-no holes. The lanes of these streams together are the order of a conversation. \
+no holes but those that `content.erased` lists: what stood there was erased, and a reader deletes its copies. The lanes of these streams together are the order of a conversation. \
 A timeline or receipt event whose actor is not a member at its position is void: a reader ignores it. An event of any other \
 lane always counts. A lane, a type or a version of a type that a reader does not know is part of the order, and the reader \
 ignores its data. `verbatim.reads` in the metadata of the streams is the lowest contract level of a reader; this document \

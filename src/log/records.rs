@@ -162,6 +162,8 @@ pub(crate) struct RecordReader {
     messages: Option<Messages>,
     last: Position,
     failures: u32,
+    /// Whether a hole was found that nothing explains, and the leader was not asked since.
+    is_puzzled: bool,
 }
 
 impl Log {
@@ -185,6 +187,7 @@ impl Log {
             messages: None,
             last: after,
             failures: 0,
+            is_puzzled: true,
         }
     }
 
@@ -211,6 +214,14 @@ impl RecordReader {
     /// position without a message is an error.
     pub(crate) async fn batch(&mut self) -> Result<Vec<Record>, Damaged> {
         loop {
+            if let Some(index) = self.index().filter(|_| self.is_puzzled) {
+                if let Err(e) = self.log.learn_erasures(index).await {
+                    tracing::debug!(error = %e, stream = self.stream, "it is not known what is erased");
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                self.is_puzzled = false;
+            }
             let Some(messages) = &mut self.messages else {
                 self.start().await;
                 continue;
@@ -222,11 +233,8 @@ impl RecordReader {
             let (mut batch, mut bytes, mut next) = (Vec::new(), 0, Some(first));
             while let Some(item) = next {
                 match item {
-                    Some(Ok(message)) => match self.expected(message) {
-                        Ok(Some(record)) => {
-                            bytes += record.payload.len() + record.headers.len();
-                            batch.push(record);
-                        }
+                    Some(Ok(message)) => match self.take(message, &mut batch) {
+                        Ok(Some(more)) => bytes += more,
                         Ok(None) => break,
                         // The records before the damage are good, and are handed over first.
                         Err(_) if !batch.is_empty() => {
@@ -252,6 +260,11 @@ impl RecordReader {
         }
     }
 
+    /// The number of the stream, if it has conversations.
+    fn index(&self) -> Option<usize> {
+        (0..self.log.layout.streams).find(|index| layout::name(*index) == self.stream)
+    }
+
     async fn start(&mut self) {
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
         match self.log.consume(&self.stream, from).await {
@@ -263,13 +276,29 @@ impl RecordReader {
         }
     }
 
-    /// The record, if it is the next one. Otherwise the consumer starts again from the expected position.
-    fn expected(&mut self, message: Message) -> Result<Option<Record>, Damaged> {
+    /// Adds the record to a batch, if it is the next one behind erased positions, and says how many bytes it has.
+    /// Otherwise the consumer starts again from the expected position. What is erased is not archived any more, also
+    /// before it is deleted.
+    fn take(&mut self, message: Message, batch: &mut Vec<Record>) -> Result<Option<usize>, Damaged> {
         let info = message.info().map_err(|e| self.damaged(e))?;
         let (position, stored_at) = (info.stream_sequence, info.published);
+        let erased = self.index().map(|index| self.log.erased(index));
+        let placeholder = |at| Record::placeholder(&self.stream, self.log.layout.streams, at);
+        if position > self.last.0 + 1
+            && let Some(gone) =
+                erased.and_then(|erased| erased.all_between(self.last, Position(position), MAX_BATCH))
+        {
+            self.last = gone.last().map_or(self.last, |last| last.position);
+            batch.extend(gone.iter().map(|gone| placeholder(gone.position)));
+            if position > self.last.0 + 1 {
+                self.messages = None;
+                return Ok(None);
+            }
+        }
         if position != self.last.0 + 1 {
             self.messages = None;
             if position > self.last.0 {
+                self.is_puzzled = true;
                 self.failures += 1;
                 if self.failures > ATTEMPTS {
                     return Err(self.damaged(format!("the next record is at {position}")));
@@ -280,7 +309,14 @@ impl RecordReader {
         (self.last, self.failures) = (Position(position), 0);
         let Message { message, .. } = message;
         let headers = message.headers.as_ref();
-        Ok(Some(Record::of(position, stored_at, &message.subject, headers, message.payload)))
+        let is_erased = erased.is_some_and(|erased| erased.at(Position(position)).is_some());
+        let record = match is_erased {
+            true => placeholder(Position(position)),
+            false => Record::of(position, stored_at, &message.subject, headers, message.payload),
+        };
+        let bytes = record.payload.len() + record.headers.len();
+        batch.push(record);
+        Ok(Some(bytes))
     }
 
     /// The only sign of records that are missing at the end of a stream is that they do not come.

@@ -42,6 +42,7 @@ codes! {
     consent_required 403: "A user shares no conversation with the caller, and this server wants the consent of such users." => "Start the group without the user, then add the user, who gets an invitation.";
     cursor_gone 410: "The server cannot continue from the cursor: `errors` says why." => "Load what you need by REST, and begin without a cursor.";
     direct_conversation 409: "A direct conversation has two members, no title and no roles." => "Start a group instead.";
+    erased 410: "What was sent with this idempotency key was erased." => "Choose a new key for something new: what was erased cannot be sent again by a retry.";
     export_over 410: "The export has expired, the login that was given the link has ended, or the server has another log by now." => "Ask for the export again, or request another one.";
     external_id_taken 409: "The external id belongs to a conversation of another kind, of other users, or of another service account." => "Choose another external id, or ask that service account to make you an owner.";
     forbidden 403: "The role of the caller, the kind of its credential or its address does not allow this; see `detail`." => "Ask an owner or an admin of the conversation, or use the credential that `detail` names.";

@@ -8,7 +8,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::{
-    domain::{ClientId, ConversationId, Event, Position, UserId},
+    domain::{ClientId, ConversationId, Event, Position, Recorded, UserId},
     views::{Fact, Projection, bigint, plan_once, position},
 };
 
@@ -22,35 +22,79 @@ pub(super) const PROJECTION: Projection = Projection {
 
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
     Box::pin(async move {
-        let (mut conversations, mut users) = (Vec::new(), Vec::new());
-        let (mut keys, mut positions) = (Vec::new(), Vec::new());
+        let (mut keys, mut hashed, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for fact in facts {
+            let Recorded { conversation, actor, position, .. } = fact.recorded;
+            if let Some(erasure) = &fact.recorded.erased {
+                let hash = erasure.client_hash.as_deref();
+                hashed.extend(hash.map(|hash| (conversation, actor, hashed_key(hash), position)));
+                continue;
+            }
+            if let Some(Event::ContentErased(erased)) = fact.event() {
+                for entry in &erased.erased {
+                    gone.push((conversation, entry.position));
+                    let hash = entry.client_hash.as_deref();
+                    let row = |hash| (conversation, entry.actor, hashed_key(hash), entry.position);
+                    hashed.extend(hash.map(row));
+                }
+                continue;
+            }
             // The key of a message that counts stands with the message.
             if let Some(Event::MessageSent(_)) = fact.event() {
                 continue;
             }
             let Some(key) = fact.recorded.event.as_ref().and_then(Event::client_id) else { continue };
-            conversations.push(fact.recorded.conversation.uuid());
-            users.push(fact.recorded.actor.uuid());
-            keys.push(key);
-            positions.push(bigint(fact.recorded.position));
+            keys.push((conversation, actor, key.to_owned(), position));
         }
-        if keys.is_empty() {
-            return Ok(());
-        }
-        sqlx::query(
-            "insert into key (conversation_id, user_id, client_id, position)
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) on conflict do nothing",
-        )
-        .bind(conversations)
-        .bind(users)
-        .bind(keys)
-        .bind(positions)
-        .execute(connection)
-        .await?;
-        Ok(())
+        put(connection, keys).await?;
+        take(connection, &gone).await?;
+        put(connection, hashed).await
     })
 }
+
+/// What stands in place of the key of an erased command: it tells a retry, and not what the client wrote.
+fn hashed_key(hash: &str) -> String {
+    format!("erased:{hash}")
+}
+
+async fn put(
+    connection: &mut PgConnection,
+    keys: Vec<(ConversationId, UserId, String, Position)>,
+) -> sqlx::Result<()> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into key (conversation_id, user_id, client_id, position)
+         select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[]) on conflict do nothing",
+    )
+    .bind(keys.iter().map(|key| key.0.uuid()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.1.uuid()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| key.2.as_str()).collect::<Vec<_>>())
+    .bind(keys.iter().map(|key| bigint(key.3)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes the keys of erased events away.
+async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]) -> sqlx::Result<()> {
+    if gone.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "delete from key k using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, position)
+         where k.conversation_id = gone.conversation_id and k.position = gone.position",
+    )
+    .bind(gone.iter().map(|place| place.0.uuid()).collect::<Vec<_>>())
+    .bind(gone.iter().map(|place| bigint(place.1)).collect::<Vec<_>>())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// A key to look up, and its hash.
+pub(crate) type HashedSending = (Sending, String);
 
 /// A key to look up: its conversation, its user and the text of the key.
 pub(crate) type Sending = (ConversationId, UserId, ClientId);
@@ -82,7 +126,7 @@ impl UsedKeys {
 
     /// Asks the views. `None` if there are none, or if they were begun anew: the new set lacks keys that the old one
     /// had.
-    pub(crate) async fn look_up(&mut self, keys: &[&Sending]) -> sqlx::Result<Option<FoundKey>> {
+    pub(crate) async fn look_up(&mut self, keys: &[HashedSending]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
         {
@@ -98,7 +142,7 @@ impl UsedKeys {
     async fn ask(
         &mut self,
         mut connection: PgConnection,
-        keys: &[&Sending],
+        keys: &[HashedSending],
     ) -> sqlx::Result<Option<FoundKey>> {
         let (set, found) = look_up(&mut connection, keys).await?;
         self.connection = Some(connection);
@@ -109,21 +153,29 @@ impl UsedKeys {
 
 /// An answer, and the set of views that it comes from. The whole answer is of that set only if the answer before was,
 /// too: one statement sees one state of the rows, but looks up its tables one after the other, the checkpoints last.
-async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Result<(Option<i64>, FoundKey)> {
+async fn look_up(
+    connection: &mut PgConnection,
+    keys: &[HashedSending],
+) -> sqlx::Result<(Option<i64>, FoundKey)> {
     type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
-    let conversations: Vec<Uuid> = keys.iter().map(|key| key.0.uuid()).collect();
-    let users: Vec<Uuid> = keys.iter().map(|key| key.1.uuid()).collect();
-    let texts: Vec<&str> = keys.iter().map(|key| key.2.as_str()).collect();
+    let conversations: Vec<Uuid> = keys.iter().map(|(key, _)| key.0.uuid()).collect();
+    let users: Vec<Uuid> = keys.iter().map(|(key, _)| key.1.uuid()).collect();
+    let texts: Vec<&str> = keys.iter().map(|(key, _)| key.2.as_str()).collect();
+    let hashes: Vec<String> = keys.iter().map(|(_, hash)| hashed_key(hash)).collect();
     let rows: Vec<KeyRow> = sqlx::query_as(
         "with asked as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[]) with ordinality
-                 as asked (conversation_id, user_id, client_id, number)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) with ordinality
+                 as asked (conversation_id, user_id, client_id, hash, number)
          ), done as (
              select asked.number, m.position from asked
              join message m on m.conversation_id = asked.conversation_id and m.sender = asked.user_id
                                and m.client_id = asked.client_id
              union all
              select asked.number, k.position from asked join key k using (conversation_id, user_id, client_id)
+             union all
+             select asked.number, k.position from asked
+             join key k on k.conversation_id = asked.conversation_id and k.user_id = asked.user_id
+                           and k.client_id = asked.hash
          ), found as (
              select coalesce(array_agg(number), '{}') as numbers, coalesce(array_agg(position), '{}') as positions
              from done
@@ -139,6 +191,7 @@ async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Resu
     .bind(conversations)
     .bind(users)
     .bind(texts)
+    .bind(hashes)
     .fetch_all(connection)
     .await?;
     let (mut set, mut found) = (None, FoundKey::default());
@@ -147,7 +200,7 @@ async fn look_up(connection: &mut PgConnection, keys: &[&Sending]) -> sqlx::Resu
         found.reached.insert(stream as usize, position(at));
         found.parked.extend(parked.into_iter().map(ConversationId::known));
         for (number, at) in numbers.into_iter().zip(places) {
-            let first = found.at.entry(keys[number as usize - 1].clone()).or_insert(position(at));
+            let first = found.at.entry(keys[number as usize - 1].0.clone()).or_insert(position(at));
             *first = position(at).min(*first);
         }
     }

@@ -42,6 +42,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                 }
                 _ => {}
             }
+            over.extend(messages::erased_by(fact));
         }
         if !over.is_empty() {
             let (conversations, messages) = messages::columns(over.iter());

@@ -32,7 +32,7 @@ pub(super) const PROJECTION: Projection = Projection {
 /// A message by its conversation and position.
 pub(super) type Place = (ConversationId, Position);
 
-/// First new messages and marks, then deletions, then edits. In this order the cut of the log into batches does not
+/// First new messages and marks, then deletions and erasures, then edits. In this order the cut of the log into batches does not
 /// matter: an edit of a deleted message is void on either side of the deletion, because a deletion takes earlier edits
 /// with it.
 fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'a, sqlx::Result<()>> {
@@ -40,6 +40,7 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
         insert(connection, facts).await?;
         mark(connection, facts).await?;
         delete(connection, facts).await?;
+        erase(connection, facts).await?;
         edit(connection, facts).await
     })
 }
@@ -56,6 +57,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     let (mut times, mut metadata) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut replies, mut replies_at) = (Vec::with_capacity(n), Vec::with_capacity(n));
     let (mut folded, mut marked) = (Vec::with_capacity(n), Vec::with_capacity(n));
+    let mut erased = Vec::with_capacity(n);
     for fact in sent {
         let Some(Event::MessageSent(message)) = fact.event() else { continue };
         conversations.push(fact.recorded.conversation.uuid());
@@ -68,7 +70,9 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
         replies.push(message.reply_to.map(MessageId::uuid));
         replies_at.push(message.reply_to_position.map(bigint));
         metadata.push(message.metadata.as_ref().map(Json::as_str));
-        folded.push(words::vector(message.text.as_str()));
+        let erasure = fact.recorded.erased.as_ref();
+        folded.push(erasure.is_none().then(|| words::vector(message.text.as_str())));
+        erased.push(erasure.map(|erasure| erasure.at.datetime()));
         marked.push(!message.mentions.is_empty());
     }
     if ids.is_empty() {
@@ -76,14 +80,14 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     }
     sqlx::query(
         "insert into message (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
-                              reply_to_at, metadata, words, marked)
+                              reply_to_at, metadata, words, marked, deleted_at)
          select conversation_id, position, id, sender, client_id, text, sent_at, reply_to, reply_to_at,
-                metadata, words::tsvector, marked
+                metadata, words::tsvector, marked, deleted_at
          from unnest($1::uuid[], $2::bigint[], $3::uuid[], $4::uuid[], $5::text[], $6::text[],
                               $7::timestamptz[], $8::uuid[], $9::bigint[], $10::text[], $11::text[],
-                              $12::boolean[])
+                              $12::boolean[], $13::timestamptz[])
              as new (conversation_id, position, id, sender, client_id, text, sent_at, reply_to,
-                     reply_to_at, metadata, words, marked)
+                     reply_to_at, metadata, words, marked, deleted_at)
          on conflict do nothing",
     )
     .bind(conversations)
@@ -98,6 +102,7 @@ async fn insert(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     .bind(metadata)
     .bind(folded)
     .bind(marked)
+    .bind(erased)
     .execute(connection)
     .await?;
     Ok(())
@@ -164,6 +169,14 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     .bind(times)
     .execute(&mut *connection)
     .await?;
+    forget_versions(connection, conversations, positions).await
+}
+
+async fn forget_versions(
+    connection: &mut PgConnection,
+    conversations: Vec<Uuid>,
+    positions: Vec<i64>,
+) -> sqlx::Result<()> {
     sqlx::query(
         "delete from message_version v using unnest($1::uuid[], $2::bigint[]) as gone (conversation_id, message)
          where v.conversation_id = gone.conversation_id and v.message = gone.message",
@@ -173,6 +186,45 @@ async fn delete(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Blanks erased messages, also those that were deleted before. An erased message is a deleted one that nobody has
+/// deleted, with less left of it. The first of two erasures counts.
+async fn erase(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()> {
+    let mut first: BTreeMap<Place, Time> = BTreeMap::new();
+    for fact in facts {
+        for place in erased_by(fact) {
+            first.entry(place).or_insert(fact.recorded.time);
+        }
+    }
+    if first.is_empty() {
+        return Ok(());
+    }
+    let (conversations, positions) = columns(first.keys());
+    sqlx::query(
+        "update message m
+         set text = '', words = null, metadata = null, marked = false, edited = null, edited_at = null,
+             client_id = '', reply_to = null, reply_to_at = null, deleted_by = null, deleted_at = gone.time
+         from unnest($1::uuid[], $2::bigint[], $3::timestamptz[]) as gone (conversation_id, position, time)
+         where m.conversation_id = gone.conversation_id and m.position = gone.position
+               and (m.deleted_at is null or m.deleted_by is not null)",
+    )
+    .bind(&conversations)
+    .bind(&positions)
+    .bind(first.values().map(|time| time.datetime()).collect::<Vec<OffsetDateTime>>())
+    .execute(&mut *connection)
+    .await?;
+    forget_versions(connection, conversations, positions).await
+}
+
+/// The messages that an event erases.
+pub(super) fn erased_by(fact: &Fact) -> impl Iterator<Item = Place> + '_ {
+    let entries = match fact.event() {
+        Some(Event::ContentErased(erased)) => erased.erased.as_slice(),
+        _ => &[],
+    };
+    let sent = entries.iter().filter(|entry| entry.kind == "message.sent");
+    sent.map(|entry| (fact.recorded.conversation, entry.position))
 }
 
 /// Keeps every text of an edited message, and puts the last text into the message.
@@ -237,13 +289,14 @@ async fn edit(connection: &mut PgConnection, facts: &[Fact]) -> sqlx::Result<()>
     Ok(())
 }
 
-/// The messages that a batch deletes, as columns.
+/// The messages that a batch deletes or erases, as columns.
 pub(super) fn deleted(facts: &[Fact]) -> Option<(Vec<Uuid>, Vec<i64>)> {
     let place = |fact: &Fact| match fact.event() {
         Some(Event::MessageDeleted(deleted)) => Some((fact.recorded.conversation, deleted.message_position)),
         _ => None,
     };
-    let places: BTreeSet<Place> = facts.iter().filter_map(place).collect();
+    let erased = facts.iter().flat_map(erased_by);
+    let places: BTreeSet<Place> = facts.iter().filter_map(place).chain(erased).collect();
     (!places.is_empty()).then(|| columns(places.iter()))
 }
 

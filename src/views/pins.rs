@@ -46,6 +46,9 @@ fn apply<'a>(connection: &'a mut PgConnection, facts: &'a [Fact]) -> BoxFuture<'
                 }
                 _ => {}
             }
+            for place in messages::erased_by(fact) {
+                toggles::take(&mut all, place);
+            }
         }
         if all.is_empty() {
             return Ok(());

@@ -102,10 +102,16 @@ impl Owner {
             (Step::Send, Some(told)) => {
                 let (attempt, parked) = (lane.attempt + 1, lane.parked);
                 self.sending += 1;
+                // It may have waited for a long time, and content that is erased by now is not sent any more.
+                let left = log.left_of(&told.recorded);
+                let left = left.map(|recorded| Told { recorded, previous: told.previous });
                 self.under_way.push(Box::pin(async move {
                     let request = Request {
                         id: told.recorded.id.to_string(),
-                        body: told.body(sender.public_url.as_deref(), endpoint.is_thin),
+                        body: left
+                            .as_ref()
+                            .unwrap_or(&told)
+                            .body(sender.public_url.as_deref(), endpoint.is_thin),
                         attempt,
                         replay: id,
                         parked,

@@ -34,6 +34,7 @@ mod deadlines;
 mod direct;
 mod drill;
 mod edge;
+mod erased;
 mod events;
 mod exports;
 mod filter;

@@ -70,14 +70,14 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     let cursor = device.cursor();
     ana.says(&lunch, "before").await;
     // Eve is no member: what she does counts in every lane that is not for members alone.
-    let first = newer.appends("control", "verbatim.content.erased.v1", &eve).await;
+    let first = newer.appends("control", "verbatim.content.moved.v1", &eve).await;
     newer.appends("sealed", "verbatim.message.sent.v1", &eve).await;
     newer.appends("timeline", "verbatim.message.sent.v2", &ana).await;
     let void = newer.appends("timeline", "verbatim.message.sent.v2", &eve).await;
     newer.appends("roster", "verbatim.member.added.v2", &ana).await;
     let after = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
 
-    let types = ["content.erased", "message.sent", "message.sent.v2", "member.added.v2", "message.sent"];
+    let types = ["content.moved", "message.sent", "message.sent.v2", "member.added.v2", "message.sent"];
     device.sees("after").await;
     assert_eq!(told(&device, first), types);
     assert!(device.chain(&lunch).iter().all(|(position, _)| *position != void), "what is void is told");

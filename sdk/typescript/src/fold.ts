@@ -31,8 +31,11 @@ export function sent(event: ChatEvent, quoted: Message | undefined): Message | u
   const { conversation_id, position, actor: sender, time: sent_at, data } = event;
   const { message_id: id, client_id, text, mentions = [], metadata, reply_to, reply_to_position } = data;
   const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
+  const isErased = text === undefined;
   return {
-    id, conversation_id, position, sender, client_id, text, sent_at, mentions, reactions: [], pinned: false,
+    id, conversation_id, position, sender, client_id: client_id ?? "", text: text ?? "", sent_at, mentions, reactions: [],
+    pinned: false,
+    ...(isErased ? { deleted_at: sent_at, erased: true } : {}),
     ...(metadata === undefined ? {} : { metadata }),
     ...(reply_to === undefined ? {} : { reply_to: quoted ? quote_of(quoted) : quote }),
   };
@@ -57,10 +60,13 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const next = (changed: Partial<Message>): Shown => ({ ...one, message: { ...message, ...changed }, at: position });
   switch (event.type) {
     case "message.edited":
-      return next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
+      // What is left of an erased edit changes nothing: its message is erased, too.
+      return event.data.text === undefined ? one : next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
+    case "content.erased":
     case "message.deleted": {
       const { metadata, edited_at, ...rest } = message;
-      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, deleted_by: actor };
+      const by = event.type === "message.deleted" ? { deleted_by: actor } : { erased: true, client_id: "" };
+      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, ...by };
       return { message: { ...rest, ...gone }, at: position, reactedAt: position, reactors: [] };
     }
     case "message.pinned":
@@ -138,25 +144,30 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
   switch (type) {
     case "message.sent": {
       const { message_id: id, text } = data;
-      now.last_message = { id, position, sender: event.actor, text, sent_at: time };
+      const isErased = text === undefined;
+      now.last_message = { id, position, sender: event.actor, text: text ?? "", sent_at: time, ...(isErased ? { deleted_at: time } : {}) };
       now.active_at = time;
-      if (event.actor !== me) {
+      if (event.actor !== me && !isErased) {
         now.unread = Math.min(MOST_UNREAD, now.unread + 1);
         if (data.mentions?.includes(me)) now.mentions = Math.min(MOST_UNREAD, now.mentions + 1);
       }
       break;
     }
     case "message.edited":
+      if (data.text === undefined) break;
       if (last?.id === data.message_id) now.last_message = { ...last, text: data.text, edited_at: time };
       stale = data.message_position > now.read && (now.mentions > 0 || !!data.mentions?.includes(me));
       break;
-    case "message.deleted":
-      if (last?.id === data.message_id) {
+    case "content.erased":
+    case "message.deleted": {
+      const gone = type === "message.deleted" ? [data.message_position] : data.erased.map((entry) => entry.position);
+      if (last && gone.includes(last.position)) {
         const { edited_at, ...rest } = last;
         now.last_message = { ...rest, text: "", deleted_at: time };
       }
-      stale = data.message_position > now.read && now.unread > 0;
+      stale = now.unread > 0 && gone.some((at) => at > now.read);
       break;
+    }
     case "receipt.advanced":
       if (event.actor === me && data.read > now.read) {
         now.read = data.read;

@@ -258,12 +258,19 @@ export class LiveView extends Changing {
 
   /** Folds an event into the message that it is about, and into those that quote that message. */
   #touch(event: ChatEvent): void {
+    if (event.type === "content.erased") {
+      for (const { position } of event.data.erased) {
+        const one = this.#at(position);
+        if (one) this.#replace(one, change(one, event, this.ports.me()));
+        this.#quote(position, { text: "", deleted: true });
+      }
+    }
     const at = target(event);
     if (at === undefined) return;
     const one = this.#at(at);
     if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
     else if (one) this.#replace(one, change(one, event, this.ports.me()));
-    if (event.type === "message.edited") this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
+    if (event.type === "message.edited" && event.data.text !== undefined) this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
     if (event.type === "message.deleted") this.#quote(at, { text: "", deleted: true });
   }
 

@@ -34,6 +34,7 @@ impl From<Refused> for Problem {
             )
             | Refused::Mismatch
             | Refused::TooManyInvitations => StatusCode::CONFLICT,
+            Refused::Erased => StatusCode::GONE,
             Refused::ConsentRequired => StatusCode::FORBIDDEN,
             Refused::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refused::RateLimited(exceeded) => return (*exceeded).into(),
@@ -329,10 +330,9 @@ mod tests {
             assert_eq!((problem.status.as_u16(), problem.code), (status, code));
             assert_eq!(problem.retry_after, None, "{code}");
         }
-        let problem = Problem::from(Refused::TooLarge);
-        assert_eq!((problem.status.as_u16(), problem.code), (413, "too_large"));
-        let problem = Problem::from(Refused::Mismatch);
-        assert_eq!((problem.status.as_u16(), problem.code), (409, "idempotency_mismatch"));
+        let told = |problem: Problem| (problem.status.as_u16(), problem.code);
+        assert_eq!(told(Refused::TooLarge.into()), (413, "too_large"));
+        assert_eq!(told(Refused::Mismatch.into()), (409, "idempotency_mismatch"));
     }
 
     #[test]

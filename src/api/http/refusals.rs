@@ -30,7 +30,7 @@ fn response(status: u16) -> MetaResponse {
         403 => ("The caller may not do this", None),
         404 => ("The resource does not exist, or the caller may not know of it", None),
         409 => ("The request conflicts with the present state", None),
-        410 => ("The cursor or the link is no longer valid", None),
+        410 => ("The cursor or the link is no longer valid, or what the request names was erased", None),
         413 => ("The body is too large", None),
         415 => ("The body is not JSON", None),
         429 => (
@@ -119,4 +119,6 @@ refusals! {
     Found: 401 403 404;
     /// An operation on a resource that may not exist, under rules that may forbid the operation.
     Ruled: 401 403 404 409;
+    /// The same for an operation whose idempotency key may be of something that was erased since.
+    Retried: 401 403 404 409 410;
 }

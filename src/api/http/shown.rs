@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use crate::{
     api::http::{body, reasons, strict, translated},
+    commands::Refused,
     problems::{Document, EXAMPLE_ID},
 };
 
@@ -17,7 +18,8 @@ pub(in crate::api) fn example(status: &str, operation: &Value, shapes: &Value) -
         (StatusCode::BAD_REQUEST, Some([field, ..])) => body::missing(&format!("/{field}")),
         (StatusCode::BAD_REQUEST, Some([])) => body::no_object(),
         (StatusCode::BAD_REQUEST, None) => strict::unknown_parameter("colour", &parameters),
-        (StatusCode::GONE, _) => reasons::gone("cursor_unreadable"),
+        (StatusCode::GONE, _) if parameters.contains(&"after") => reasons::gone("cursor_unreadable"),
+        (StatusCode::GONE, _) => Refused::Erased.into(),
         (status, _) => translated::of_status(status),
     };
     serde_json::to_value(Document::of(&problem, EXAMPLE_ID)).unwrap_or_default()

@@ -52,7 +52,8 @@ struct Event {
     actor: UserId,
     /// The time of the event, for people to read; the position gives the order
     time: Time,
-    /// The data of the event, as stored. Their schema is at `/schemas/verbatim.<type>.v1.json`
+    /// The data of the event, as stored. Their schema is at `/schemas/verbatim.<type>.v1.json`. Of an erased event
+    /// only `{"message_id": …, "erased": true}` is left
     data: Json,
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     api::{
         Body, Caller, Created, Cursor, FieldError, Found, Include, Limit, Listed, Named, Page, Problem,
-        Reached, Reply, Ruled, given,
+        Reached, Reply, Retried, given,
         http::examples,
         operations::{message::Message, part::Wanted, tag::Tag},
     },
@@ -129,7 +129,7 @@ impl Messages {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<NewMessage>,
-    ) -> Result<Created<Message>, Ruled> {
+    ) -> Result<Created<Message>, Retried> {
         let (id, NewMessage { client_id, text, reply_to, metadata }) = (id.0, body.0);
         let client_id = one_key(key.0, client_id)?;
         let new = domain::NewMessage { client_id, text, reply_to, metadata };
@@ -203,7 +203,7 @@ impl Messages {
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
         body: Body<MessageUpdate>,
-    ) -> Result<Reply<EditedMessage>, Ruled> {
+    ) -> Result<Reply<EditedMessage>, Retried> {
         let (id, message, text) = (id.0, message_id.0, body.0.text);
         let act = Act::Edit(text.clone());
         let edited = self.commands.act(caller.user, id, message, act, key.0).await?;
@@ -234,7 +234,7 @@ impl Messages {
         /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Reached, Ruled> {
+    ) -> Result<Reached, Retried> {
         let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Delete, key.0).await?;
         Ok(Reached(acted.position))
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Reached, Reply, Ruled,
+        Caller, Cursor, Found, Include, Limit, MentionsUsers, Named, Page, Reached, Reply, Retried,
         http::examples,
         operations::{message::Message, tag::Tag},
     },
@@ -63,7 +63,7 @@ impl Pins {
         /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Reached, Ruled> {
+    ) -> Result<Reached, Retried> {
         let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Pin, key.0).await?;
         Ok(Reached(acted.position))
     }
@@ -84,7 +84,7 @@ impl Pins {
         /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Reached, Ruled> {
+    ) -> Result<Reached, Retried> {
         let acted = self.commands.act(caller.user, id.0, message_id.0, Act::Unpin, key.0).await?;
         Ok(Reached(acted.position))
     }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     api::{
-        Caller, Cursor, Found, Include, Limit, Listed, MentionsUsers, Page, Problem, Reached, Ruled,
+        Caller, Cursor, Found, Include, Limit, Listed, MentionsUsers, Page, Problem, Reached, Retried,
         http::examples, operations::tag::Tag,
     },
     commands::Commands,
@@ -68,7 +68,7 @@ impl Reactions {
         /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Reached, Ruled> {
+    ) -> Result<Reached, Retried> {
         let act = Act::React(one_emoji(emoji.0)?);
         let acted = self.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
         Ok(Reached(acted.position))
@@ -92,7 +92,7 @@ impl Reactions {
         /// The idempotency key: the same at every retry of the request
         #[oai(name = "Idempotency-Key")]
         key: Header<Option<ClientId>>,
-    ) -> Result<Reached, Ruled> {
+    ) -> Result<Reached, Retried> {
         let act = Act::Unreact(one_emoji(emoji.0)?);
         let acted = self.commands.act(caller.user, id.0, message_id.0, act, key.0).await?;
         Ok(Reached(acted.position))

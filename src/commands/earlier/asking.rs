@@ -13,10 +13,10 @@ use tokio::{
 
 use crate::{
     domain::Position,
-    log::{Log, Unavailable},
+    log::{Log, Unavailable, client_hash},
     supervise::Supervisor,
     telemetry::METRICS,
-    views::{self, FoundKey, Sending},
+    views::{self, FoundKey, HashedSending, Sending},
 };
 
 /// The most look-ups that may wait.
@@ -94,7 +94,11 @@ async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<As
 }
 
 async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
-    let asked: Vec<&Sending> = batch.iter().map(|asked| &asked.sending).collect();
+    let hashed = |sending: &Sending| {
+        let (conversation, user, key) = sending;
+        (sending.clone(), client_hash(*user, *conversation, key.as_str()))
+    };
+    let asked: Vec<HashedSending> = batch.iter().map(|asked| hashed(&asked.sending)).collect();
     let found = breaker.look_up(&asked).await;
     for Asked { sending, answer } in batch {
         let known = found.as_ref().map(|found| known(found, log.stream_of(sending.0), &sending));
@@ -120,7 +124,7 @@ impl Breaker {
 
     /// The answer of the view. `None` if the breaker is not closed, if the views were begun anew since the
     /// last query, or if the view fails or hangs, which opens the breaker.
-    async fn look_up(&mut self, keys: &[&Sending]) -> Option<FoundKey> {
+    async fn look_up(&mut self, keys: &[HashedSending]) -> Option<FoundKey> {
         let State::Closed(view) = &mut self.state else { return None };
         let why: Unavailable = match timeout(QUERY, view.look_up(keys)).await {
             Ok(Ok(found)) => return found,

@@ -151,6 +151,7 @@ impl Conversation {
             | Event::ReactionRemoved(_)
             | Event::MessagePinned(_)
             | Event::MessageUnpinned(_)
+            | Event::ContentErased(_)
             | Event::ReceiptAdvanced(_)
             | Event::PresenceChanged(_) => {}
         }

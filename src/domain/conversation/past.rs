@@ -53,8 +53,8 @@ pub struct Said {
     pub sent_at: Time,
     /// The time of the last edit; `None` for a deleted message.
     pub edited_at: Option<Time>,
-    /// The user who deleted the message, and the time.
-    pub deleted: Option<(UserId, Time)>,
+    /// The time at which the message was deleted, and the user who deleted it; `None` for an erased message.
+    pub deleted: Option<(Option<UserId>, Time)>,
     /// The message that this message answers, and its position.
     pub reply_to: Option<(MessageId, Position)>,
     /// The metadata that a program added.
@@ -100,12 +100,19 @@ impl Said {
 
     /// Marks the message as deleted and clears its content. Only the id, sender, key, time and `reply_to`
     /// stay.
-    fn delete(&mut self, by: UserId, at: Time) {
+    fn delete(&mut self, by: Option<UserId>, at: Time) {
         self.text.clear();
         self.mentions.clear();
         self.reactions.clear();
         (self.edited_at, self.metadata, self.pinned) = (None, None, false);
         self.deleted = Some((by, at));
+    }
+
+    /// Takes away what is left of the message by a deletion, too.
+    fn erase(&mut self, at: Time) {
+        self.delete(None, at);
+        self.client_id.clear();
+        self.reply_to = None;
     }
 }
 
@@ -192,7 +199,11 @@ impl Past {
             Some(Event::MemberAdded(added)) => drop(self.joined.insert(added.user_id, *time)),
             Some(Event::MemberRemoved(removed)) => drop(self.joined.remove(&removed.user_id)),
             Some(Event::MessageSent(sent)) => {
-                self.messages.insert(*position, Said::of(*actor, sent, *time));
+                let mut said = Said::of(*actor, sent, *time);
+                if let Some(erasure) = &happened.erased {
+                    said.erase(erasure.at);
+                }
+                self.messages.insert(*position, said);
             }
             Some(Event::MessageEdited(edited)) => {
                 if let Some(said) = self.undeleted(edited.message_position) {
@@ -203,7 +214,7 @@ impl Past {
             }
             Some(Event::MessageDeleted(deleted)) => {
                 if let Some(said) = self.undeleted(deleted.message_position) {
-                    said.delete(*actor, *time);
+                    said.delete(Some(*actor), *time);
                 }
             }
             Some(Event::ReactionAdded(added)) => {
@@ -235,6 +246,14 @@ impl Past {
                 let marks = self.marks.entry(*actor).or_default();
                 marks.delivered.raise(*delivered, *time);
                 marks.read.raise(*read, *time);
+            }
+            Some(Event::ContentErased(erased)) => {
+                for entry in &erased.erased {
+                    let said = self.messages.get_mut(&entry.position);
+                    if let Some(said) = said.filter(|said| said.deleted.is_none_or(|(by, _)| by.is_some())) {
+                        said.erase(*time);
+                    }
+                }
             }
             // The fold keeps the title, the history setting and the roles. Presence is not kept at all.
             // `None` is an event that this version does not know.

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    ClientId, Emoji, Json, Lane, MessageId, Metadata, Position, Text, Time, Title, UserId,
+    ClientId, ContentErased, Emoji, Json, Lane, MessageId, Metadata, Position, Text, Time, Title, UserId,
     words::schema::schema_of_written,
 };
 
@@ -105,6 +105,8 @@ pub enum Event {
     MessagePinned(MessagePinned),
     /// `message.unpinned`
     MessageUnpinned(MessageUnpinned),
+    /// `content.erased`: what was said at some positions is gone.
+    ContentErased(ContentErased),
     /// `receipt.advanced`: both watermarks as they are now; readers keep the greatest.
     ReceiptAdvanced(ReceiptAdvanced),
     /// `presence.changed`
@@ -346,6 +348,7 @@ events! {
     MessagePinned MessagePinned Timeline "message.pinned";
     MessageUnpinned MessageUnpinned Timeline "message.unpinned";
     ReceiptAdvanced ReceiptAdvanced Receipts "receipt.advanced";
+    ContentErased ContentErased Control "content.erased";
     PresenceChanged PresenceChanged Presence "presence.changed";
 }
 
@@ -365,6 +368,7 @@ impl Event {
             | Self::ReactionRemoved(_)
             | Self::MessagePinned(_)
             | Self::MessageUnpinned(_)
+            | Self::ContentErased(_)
             | Self::ReceiptAdvanced(_)
             | Self::PresenceChanged(_) => Vec::new(),
         }

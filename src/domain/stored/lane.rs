@@ -11,8 +11,8 @@ pub enum Lane {
     Timeline,
     /// Watermarks of delivery and reading.
     Receipts,
-    /// Acts of moderators, host applications, retention and erasure. This version writes no such event, and
-    /// passes events of this lane on without knowing their meaning.
+    /// Acts of moderators, host applications, retention and erasure. They are not loaded to decide, so there may be
+    /// many.
     Control,
     /// Changes of presence, which are not kept for ever.
     Presence,
@@ -57,7 +57,7 @@ impl Lane {
 
     /// Whether this version knows what the events of the lane mean.
     pub fn is_read(&self) -> bool {
-        !matches!(self, Self::Control | Self::Newer(_))
+        !matches!(self, Self::Newer(_))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use crate::domain::{ConversationId, Event, EventId, Lane, Point, Position, Time, UserId};
+use crate::domain::{ConversationId, Erasure, Event, EventId, Lane, Point, Position, Time, UserId};
 
 /// An event as the log keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub struct Recorded {
     pub data: Bytes,
     /// The reason why the event is malformed. A malformed event is void, and its unknown ids are nil.
     pub poison: Option<String>,
+    /// The erasure that has taken the content of the event away: then the event is a skeleton.
+    pub erased: Option<Box<Erasure>>,
 }
 
 impl Recorded {
@@ -63,6 +65,7 @@ impl Recorded {
             event: None,
             data: vec![b' '; bytes].into(),
             poison: None,
+            erased: None,
         }
     }
 

@@ -77,7 +77,7 @@ pub enum ServerFrame<'a> {
         actor: UserId,
         /// The time of the event, for people to read; the position gives the order.
         time: Time,
-        /// The data of the event, as stored.
+        /// The data of the event, as stored. Of an erased event only `{"message_id": …, "erased": true}` is left.
         #[schemars(with = "serde_json::Value")]
         data: &'a RawValue,
     },

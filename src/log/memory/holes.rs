@@ -19,8 +19,8 @@ pub(in crate::log) struct Seen(
 #[derive(Debug, Clone)]
 pub(in crate::log) struct Extent {
     pub(in crate::log) last: Position,
-    /// The holes, in order. Nothing explains a hole yet; an erasure that is recorded in the log will take its
-    /// positions out of this list.
+    /// The holes that nothing explains, in order. An erasure that is recorded in the log takes its positions out of
+    /// this list.
     pub(in crate::log) holes: Arc<[RangeInclusive<Position>]>,
 }
 

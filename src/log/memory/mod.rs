@@ -2,6 +2,7 @@
 //! knowledge is, and what became of the latest requests. All readers and writers share it.
 
 pub(in crate::log) mod age;
+pub(in crate::log) mod erased;
 pub(in crate::log) mod holes;
 pub(in crate::log) mod known;
 pub(in crate::log) mod outcomes;

@@ -66,20 +66,37 @@ impl Log {
     /// Folds a conversation up to and with a position, or to its end. The fold has the whole roster and the last event
     /// that counts.
     pub async fn fold(&self, id: ConversationId, up_to: Option<Position>) -> Result<Fold, NotRead> {
-        let heads = match up_to {
-            Some(limit) => self.heads(id, limit).await?,
-            None => self.heads_of(&[id]).await?,
-        };
-        let (begun, fold) = self.folded(id, heads).await?;
-        match self.damage(self.stream_of(id), begun, up_to.unwrap_or(Position::MAX)).await? {
-            None => Ok(fold),
-            Some(damaged) => Err(damaged.into()),
+        let erased = self.erased(self.stream_of(id));
+        loop {
+            let explained = erased.count();
+            let heads = match up_to {
+                Some(limit) => self.heads(id, limit).await?,
+                None => self.heads_of(&[id]).await?,
+            };
+            let (begun, fold) = self.folded(id, heads).await?;
+            match self.damage(self.stream_of(id), begun, up_to.unwrap_or(Position::MAX)).await? {
+                Some(damaged) => return Err(damaged.into()),
+                None if erased.count() == explained => return Ok(fold),
+                // A hole was explained meanwhile: what is left of its event was not read.
+                None => {}
+            }
         }
     }
 
     /// Folds conversations of one stream, at most [`FOLDS`], as far as they go: one look-up for them
     /// all, and one more for each whose roster has changed since it began. Answers in their order.
     pub async fn fold_all(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
+        let Some(erased) = ids.first().map(|id| self.erased(self.stream_of(*id))) else { return Vec::new() };
+        loop {
+            let explained = erased.count();
+            let folded = self.fold_once(ids).await;
+            if erased.count() == explained {
+                return folded;
+            }
+        }
+    }
+
+    async fn fold_once(&self, ids: &[ConversationId]) -> Vec<Result<Fold, Unavailable>> {
         let mut heads: HashMap<ConversationId, Vec<Recorded>> = HashMap::new();
         match self.heads_of(ids).await {
             Ok(found) => {

@@ -1,6 +1,6 @@
 //! Following a stream: every event, in order, none twice. The positions of a stream have no holes. So a follower
 //! compares each position with the expected one, reads again when they differ, and stops loudly when the stream itself
-//! has a hole.
+//! has a hole that no erasure explains.
 
 use std::{pin::Pin, time::Duration};
 
@@ -28,6 +28,8 @@ use crate::{
 const MAX_BATCH: usize = 500;
 /// The most bytes of data in a batch, give or take an event.
 const MAX_BATCH_BYTES: usize = 1 << 20;
+/// The most erased positions in a row of a batch.
+const MOST_ERASED: usize = 5_000;
 /// How often a hole is read again before it is believed.
 const ATTEMPTS: u32 = 3;
 /// How long to wait before reading again.
@@ -59,6 +61,8 @@ pub struct StreamFollower {
     heard: Instant,
     /// How many checks in a row have found an event that was stored and had not come.
     lacked: u32,
+    /// Whether a hole was found that nothing explains, and the leader was not asked since.
+    is_puzzled: bool,
 }
 
 /// A reader of the presence changes from now on.
@@ -107,6 +111,7 @@ impl Log {
             failures: 0,
             heard: Instant::now(),
             lacked: 0,
+            is_puzzled: false,
         }
     }
 
@@ -159,6 +164,12 @@ impl StreamFollower {
             if let Some(batch) = self.of_tail().await {
                 return Ok(batch);
             }
+            if self.is_puzzled {
+                if let Err(e) = self.log.learn_erasures(self.index).await {
+                    tracing::debug!(error = %e, stream = self.stream, "it is not known what is erased");
+                }
+                self.is_puzzled = false;
+            }
             let Some(messages) = &mut self.messages else {
                 self.start().await;
                 continue;
@@ -173,12 +184,9 @@ impl StreamFollower {
             let mut next = Some(first);
             while let Some(item) = next {
                 match item {
-                    Some(Ok(message)) => match self.expected(&message) {
-                        Ok(Some(recorded)) => {
-                            bytes += recorded.data.len();
-                            batch.push(recorded);
-                        }
-                        Ok(None) => break,
+                    Some(Ok(message)) => match self.take(&message, &mut batch) {
+                        Ok(true) => bytes += message.payload.len(),
+                        Ok(false) => break,
                         // The events before the damage are good, and are handed over first.
                         Err(_) if !batch.is_empty() => {
                             self.messages = None;
@@ -198,7 +206,8 @@ impl StreamFollower {
                     _ => None,
                 };
             }
-            if let Some(last) = batch.iter().rfind(|recorded| recorded.has_conversation()) {
+            let is_there = |recorded: &&Recorded| recorded.has_conversation() && recorded.erased.is_none();
+            if let Some(last) = batch.iter().rfind(is_there) {
                 self.known.note(last.position, last.conversation);
             }
             if !batch.is_empty() {
@@ -231,6 +240,10 @@ impl StreamFollower {
     }
 
     async fn start(&mut self) {
+        if let Err(e) = self.log.know_erasures(self.index).await {
+            tracing::debug!(error = %e, stream = self.stream, "it is not known yet what is erased");
+            return sleep(PAUSE).await;
+        }
         let from = DeliverPolicy::ByStartSequence { start_sequence: self.last.0 + 1 };
         let made = self.making.get_or_insert_with(|| self.log.making(&self.stream, from)).await;
         self.making = None;
@@ -262,20 +275,33 @@ impl StreamFollower {
         }
     }
 
-    /// The event, if it is the next one. Otherwise the consumer starts again from the expected position.
-    fn expected(&mut self, message: &Message) -> Result<Option<Recorded>, Damaged> {
+    /// Adds the event to a batch, if it is the next one behind erased positions; otherwise the consumer starts again
+    /// from the expected position. Returns whether the next message may come.
+    fn take(&mut self, message: &Message, batch: &mut Vec<Recorded>) -> Result<bool, Damaged> {
         let damaged = |last, why: String| Damaged { stream: self.stream.clone(), last, why };
         let position = message.info().map_err(|e| damaged(self.last, e.to_string()))?.stream_sequence;
+        let erased = self.log.erased(self.index);
+        if position > self.last.0 + 1
+            && let Some(skeletons) = erased.all_between(self.last, Position(position), MOST_ERASED)
+        {
+            self.last = skeletons.last().map_or(self.last, |last| last.position);
+            batch.extend(skeletons);
+            if position > self.last.0 + 1 {
+                self.messages = None;
+                return Ok(false);
+            }
+        }
         if position != self.last.0 + 1 {
             self.messages = None;
             if position > self.last.0 {
+                self.is_puzzled = true;
                 METRICS.holes.inc();
                 self.failures += 1;
                 if self.failures > ATTEMPTS {
                     return Err(damaged(self.last, format!("the next event is at {position}")));
                 }
             }
-            return Ok(None);
+            return Ok(false);
         }
         let (headers, payload) = (message.headers.as_ref(), message.payload.clone());
         let recorded = Recorded::read_or_poison(position, &message.subject, headers, payload);
@@ -285,7 +311,9 @@ impl StreamFollower {
         }
         self.last = recorded.position;
         self.failures = 0;
-        Ok(Some(recorded))
+        self.log.heard(self.index, &recorded);
+        batch.push(self.log.erased(self.index).told(recorded));
+        Ok(true)
     }
 }
 

@@ -1,12 +1,12 @@
 //! The check for holes. A consumer with filters and a direct get pass over a hole silently, so their result counts only
-//! if the leader of the stream, asked *afterwards*, has no hole in the range. Before the read, the answer would prove
+//! if the leader of the stream, asked *afterwards*, has no hole in the range that no erasure explains. Before the read, the answer would prove
 //! nothing: the hole might come in between. Callers at the same time share one request.
 //!
 //! The check sees the holes of the leader. Only followers notice a damaged copy on another server, because they see
 //! every position and read again elsewhere.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The most missing positions that the server is asked to list.
-const MOST_LISTED: u64 = 10_000;
+pub(in crate::log) const MOST_LISTED: u64 = 200_000;
 /// How long the leader is asked for an answer. The election of another leader takes about as long.
 const LEADER_WITHIN: Duration = Duration::from_secs(5);
 /// A leader that is silent for so long is asked again: another server may lead by now.
@@ -40,6 +40,20 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 #[derive(Deserialize)]
 struct Info {
     state: State,
+    #[serde(default)]
+    cluster: Option<Cluster>,
+}
+
+#[derive(Deserialize)]
+struct Cluster {
+    #[serde(default)]
+    leader: Option<String>,
+}
+
+impl Info {
+    fn leader(&self) -> Option<&str> {
+        self.cluster.as_ref()?.leader.as_deref()
+    }
 }
 
 impl Log {
@@ -111,8 +125,8 @@ impl Log {
         let mut lacking = Unavailable::because("the leader of a stream does not answer");
         let asked = async {
             loop {
-                match timeout(SILENCE, self.state(stream)).await {
-                    Ok(Ok(state)) => return state,
+                match timeout(SILENCE, self.extent_by_leader(stream)).await {
+                    Ok(Ok(extent)) => return extent,
                     Ok(Err(e)) => lacking = e,
                     Err(_) => continue,
                 }
@@ -120,25 +134,39 @@ impl Log {
             }
         };
         match timeout_at(deadline, asked).await {
-            Ok(state) => Ok(Extent { last: Position(state.last_seq), holes: state.holes().into() }),
+            Ok(extent) => Ok(extent),
             Err(_) => Err(lacking),
         }
     }
 
-    async fn state(&self, stream: usize) -> Result<State, Unavailable> {
-        let state = self.ask_for_state(stream, &json!({})).await?;
-        // The server does not list the missing positions before the first message.
-        let listed = state.missing().saturating_sub(state.first_seq.saturating_sub(1));
-        if listed == 0 || listed > MOST_LISTED {
-            return Ok(state);
+    async fn extent_by_leader(&self, stream: usize) -> Result<Extent, Unavailable> {
+        let erased = self.erased(stream);
+        let mut info = self.ask_for_info(stream, &json!({})).await?;
+        let last = |info: &Info| Position(info.state.last_seq);
+        if info.state.missing() == 0 || erased.explains(info.leader(), info.state.missing()) {
+            return Ok(Extent { last: last(&info), holes: Arc::default() });
         }
-        self.ask_for_state(stream, &json!({ "deleted_details": true })).await
+        // The server does not list the missing positions before the first message.
+        let before = info.state.first_seq.saturating_sub(1);
+        if (1..=MOST_LISTED).contains(&info.state.missing().saturating_sub(before)) {
+            info = self.ask_for_info(stream, &json!({ "deleted_details": true })).await?;
+        }
+        let mut holes = erased.unexplained(info.state.holes());
+        // An erasure is in the log before its positions are emptied, so who asks now learns of it.
+        if !holes.is_empty() {
+            self.learn_erasures(stream).await?;
+            holes = erased.unexplained(holes);
+        }
+        if holes.is_empty() {
+            erased.note_explained(info.leader().map(str::to_owned), info.state.missing());
+        }
+        Ok(Extent { last: last(&info), holes: holes.into() })
     }
 
-    async fn ask_for_state(&self, stream: usize, how: &Value) -> Result<State, Unavailable> {
+    async fn ask_for_info(&self, stream: usize, how: &Value) -> Result<Info, Unavailable> {
         let subject = format!("STREAM.INFO.{}", layout::name(stream));
         match self.jetstream.request(subject, how).await.map_err(Unavailable::because)? {
-            Response::Ok(Info { state }) => Ok(state),
+            Response::Ok(info) => Ok(info),
             Response::Err { error } => Err(Unavailable::because(error)),
         }
     }

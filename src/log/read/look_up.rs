@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
-use async_nats::{Message, StatusCode};
+use async_nats::{Message, StatusCode, jetstream::stream::RawMessageErrorKind};
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     domain::{ConversationId, Lane, Position, Recorded},
-    log::{Log, NotRead, Unavailable, streams::layout, subject},
+    log::{Log, NotRead, Unavailable, read::explained::spliced, streams::layout, subject},
 };
 
 /// The events of one page of a roster: few enough not to hold up the writers of the stream.
@@ -35,16 +35,35 @@ impl Log {
         from: Position,
         last: Position,
     ) -> Result<Vec<Recorded>, NotRead> {
-        let roster = subject::of(conversation, Lane::Roster);
+        let (stream, roster) = (self.stream_of(conversation), subject::of(conversation, Lane::Roster));
         let request = json!({ "seq": from.0, "next_by_subj": roster, "batch": ROSTER_PAGE });
         let page = proven(|| async {
-            let page = self.direct(self.stream_of(conversation), &request).await?;
-            let complete = page.len() == ROSTER_PAGE || page.last().is_some_and(|e| e.position >= last);
-            Ok(complete.then_some(page))
+            let page = self.direct(stream, &request).await?;
+            let end = page.last().map_or(Position::START, |event| event.position);
+            let complete = page.len() == ROSTER_PAGE
+                || end >= last
+                || (self.erased(stream).at(last).is_some()
+                    && self.has_roster_to(stream, &roster, end).await?);
+            Ok(complete.then_some((page, end)))
         });
-        let mut page = page.await?;
+        let (page, end) = page.await?;
+        let upto = if page.len() == ROSTER_PAGE { end } else { last };
+        let erased = self.erased(stream).of([conversation].into_iter(), Position(from.0 - 1), upto);
+        let mut page = spliced(page, erased.into_iter().filter(|event| event.lane == Lane::Roster).collect());
         page.retain(|event| event.position <= last);
         Ok(page)
+    }
+
+    /// Whether the leader has no event of a roster behind a position.
+    async fn has_roster_to(&self, stream: usize, roster: &str, end: Position) -> Result<bool, Unavailable> {
+        let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
+        let next =
+            of.map_err(Unavailable::because)?.get_first_raw_message_by_subject(roster, end.0 + 1).await;
+        match next {
+            Ok(_) => Ok(false),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
+            Err(e) => Err(Unavailable::because(e)),
+        }
     }
 
     /// The last event of each lane of a conversation, up to and with `up_to`. Lanes that only a newer version knows are
@@ -56,7 +75,10 @@ impl Log {
     ) -> Result<Vec<Recorded>, NotRead> {
         match up_to {
             Position::START => Ok(Vec::new()),
-            limit => proven(|| self.heads_then(conversation, limit)).await,
+            limit => {
+                let found = proven(|| self.heads_then(conversation, limit)).await?;
+                Ok(self.with_erased(self.stream_of(conversation), &[conversation], limit, found))
+            }
         }
     }
 
@@ -66,7 +88,9 @@ impl Log {
         &self,
         conversations: &[ConversationId],
     ) -> Result<Vec<Recorded>, NotRead> {
-        proven(|| self.heads_now(conversations)).await
+        let found = proven(|| self.heads_now(conversations)).await?;
+        let Some(first) = conversations.first() else { return Ok(found) };
+        Ok(self.with_erased(self.stream_of(*first), conversations, Position::MAX, found))
     }
 
     async fn heads_now(&self, conversations: &[ConversationId]) -> Result<Option<Vec<Recorded>>, NotRead> {
@@ -136,6 +160,9 @@ impl Log {
                 settled => break settled?,
             }
         };
+        let erased = self.erased(stream).of([conversation].into_iter(), after, Position::MAX);
+        let erased = erased.into_iter().filter(|event| event.lane == Lane::Roster).collect();
+        let next = spliced(next.into_iter().collect(), erased).into_iter().next();
         // Nothing of a conversation stands before its beginning.
         if let Some(next) = next.as_ref().filter(|next| !next.begins())
             && let Some(damaged) = self.damage(stream, after, next.position).await?
@@ -151,7 +178,9 @@ impl Log {
         if known.latest().map_or(Position::START, |latest| latest.position) < position {
             let found = self.stored(stream, position).await?;
             if found.has_conversation() {
-                known.note(position, found.conversation);
+                // No replica has an erased event; the one that lists it is behind it.
+                let there = found.erased.as_ref().map_or(position, |erasure| erasure.told_at);
+                known.note(there, found.conversation);
             }
         }
         Ok(())
@@ -160,11 +189,15 @@ impl Log {
     async fn stored(&self, stream: usize, position: Position) -> Result<Recorded, NotRead> {
         let request = json!({ "seq": position.0 });
         let stored = proven(|| async {
+            self.know_erasures(stream).await?;
+            if let Some(skeleton) = self.erased(stream).at(position) {
+                return Ok(Some(skeleton));
+            }
             let found = self.direct(stream, &request).await?.into_iter().next();
             if found.is_none() {
                 self.is_there(stream, position).await?;
             }
-            Ok(found)
+            Ok(found.or_else(|| self.erased(stream).at(position)))
         });
         stored.await
     }
@@ -179,9 +212,13 @@ impl Log {
 
     /// One direct get of one or many messages of a stream.
     async fn direct(&self, stream: usize, request: &Value) -> Result<Vec<Recorded>, Unavailable> {
+        self.know_erasures(stream).await?;
         let found = self.direct_of(&layout::name(stream), request).await?;
         let recorded = |Found { subject, position, message }: Found| {
-            Recorded::read_or_poison(position.0, &subject, message.headers.as_ref(), message.payload)
+            let headers = message.headers.as_ref();
+            let recorded = Recorded::read_or_poison(position.0, &subject, headers, message.payload);
+            self.heard(stream, &recorded);
+            self.erased(stream).told(recorded)
         };
         Ok(found.into_iter().map(recorded).collect())
     }

@@ -2,6 +2,7 @@
 
 pub(in crate::log) mod consumers;
 pub(in crate::log) mod ends;
+pub(in crate::log) mod explained;
 pub(in crate::log) mod fold;
 pub(in crate::log) mod follow;
 pub(in crate::log) mod gaps;

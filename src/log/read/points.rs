@@ -79,10 +79,16 @@ impl Log {
         if position == Position::START {
             return Ok(Some(Point::START.event));
         }
+        self.know_erasures(stream).await?;
+        if let Some(skeleton) = self.erased(stream).at(position) {
+            return Ok(Some(skeleton.id));
+        }
         let of = self.jetstream.get_stream_no_info(layout::name(stream)).await;
         match of.map_err(Unavailable::because)?.get_raw_message(position.0).await {
             Ok(message) => Ok(Some(envelope::id(Some(&message.headers)))),
-            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => {
+                Ok(self.skeleton(stream, position).await?.map(|skeleton| skeleton.id))
+            }
             Err(e) => Err(Unavailable::because(e)),
         }
     }

@@ -1,7 +1,11 @@
 //! Replays: the events of some conversations, read again by a short-lived consumer. The reader asks for page after
 //! page, so no event is read before the reader wants it.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_nats::jetstream::Message;
 use tokio::{
@@ -14,7 +18,10 @@ use crate::{
     log::{
         Damaged, Log, NotRead, Unavailable,
         memory::places::Place,
-        read::consumers::{Reading, ShortLived},
+        read::{
+            consumers::{Reading, ShortLived},
+            explained::spliced,
+        },
         subject,
     },
 };
@@ -62,6 +69,10 @@ pub struct Replay {
     asked: Option<Instant>,
     /// Whether all events have been read.
     is_over: bool,
+    /// Events that were read and not handed over yet: what is left of erased ones makes a page longer.
+    rest: VecDeque<Recorded>,
+    /// Up to this position what is left of erased events was handed over or stands in `rest`.
+    spliced: Position,
 }
 
 impl Log {
@@ -96,6 +107,8 @@ impl Log {
             damaged: None,
             asked: None,
             is_over: false,
+            rest: VecDeque::new(),
+            spliced: after,
         })
     }
 }
@@ -104,9 +117,26 @@ impl Replay {
     /// The next events, at most `limit` and [`PAGE`]; empty when there are no more. The events before a hole are good,
     /// and are handed over first.
     pub async fn page(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
-        if let Some(damaged) = &self.damaged {
+        while self.rest.is_empty() && self.damaged.is_none() {
+            let page = self.page_there(limit).await?;
+            // The leader was asked for holes, so by now each of them is explained up to here.
+            let upto = self.damaged.as_ref().map_or(self.whole, |damaged| damaged.last);
+            let conversations = self.conversations.iter().copied();
+            let erased = self.log.erased(self.reading.stream).of(conversations, self.spliced, upto);
+            self.spliced = self.spliced.max(upto);
+            self.rest = spliced(page, erased).into();
+            if self.is_over {
+                break;
+            }
+        }
+        if let Some(damaged) = self.damaged.as_ref().filter(|_| self.rest.is_empty()) {
             return Err(damaged.clone().into());
         }
+        Ok(self.rest.drain(..limit.min(PAGE).min(self.rest.len())).collect())
+    }
+
+    /// The next events that are there.
+    async fn page_there(&mut self, limit: usize) -> Result<Vec<Recorded>, NotRead> {
         let mut page = self.next(limit).await?;
         if let Some(begun) = page.iter().find(|event| self.is_begun_by(event)) {
             self.whole = self.whole.max(begun.position);
@@ -114,8 +144,8 @@ impl Replay {
         let read = if self.is_over { self.upto } else { self.reading.after.min(self.upto) };
         if let Some(damaged) = self.log.damage(self.reading.stream, self.whole, read).await? {
             page.retain(|event| event.position <= damaged.last);
-            self.damaged = Some(damaged.clone());
-            return if page.is_empty() { Err(damaged.into()) } else { Ok(page) };
+            self.damaged = Some(damaged);
+            return Ok(page);
         }
         self.whole = self.whole.max(read);
         Ok(page)
@@ -123,7 +153,7 @@ impl Replay {
 
     /// Whether there are no more events for certain.
     pub fn is_over(&self) -> bool {
-        self.is_over && self.damaged.is_none()
+        self.is_over && self.damaged.is_none() && self.rest.is_empty()
     }
 
     /// Whether no event of the replay can stand before this one.
@@ -156,6 +186,10 @@ impl Replay {
                     {
                         return Err(damaged.into());
                     }
+                    // It was erased meanwhile, and the event that says so comes in its place.
+                    if let Some(told_at) = self.log.erased(self.reading.stream).told_at(self.until) {
+                        self.until = told_at;
+                    }
                 }
                 Ok(Err(e)) => lacking = e,
                 Err(_) => return Err(lacking.into()),
@@ -184,6 +218,7 @@ impl Replay {
         let consumer = match &self.consumer {
             Some(consumer) => consumer,
             None => {
+                self.log.know_erasures(self.reading.stream).await?;
                 let made = ShortLived::make(&self.log, &self.place, &self.reading).await?;
                 (self.given, self.pending) = (0, made.pending());
                 self.consumer.insert(made)
@@ -215,7 +250,9 @@ impl Replay {
             self.reading.after = Position(info.stream_sequence);
             let headers = message.headers.as_ref();
             let payload = message.payload.clone();
-            page.push(Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload));
+            let event = Recorded::read_or_poison(info.stream_sequence, &message.subject, headers, payload);
+            self.log.heard(self.reading.stream, &event);
+            page.push(event);
         }
         page
     }

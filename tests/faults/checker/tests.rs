@@ -33,6 +33,7 @@ fn recorded(position: u64, actor: u64, word: &str, data: serde_json::Value) -> R
         event,
         data: Bytes::from(data),
         poison: None,
+        erased: None,
     }
 }
 

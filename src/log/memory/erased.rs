@@ -1,0 +1,264 @@
+//! The erased positions of a stream, as its events `content.erased` list them: the one explanation of a hole. Each keeps
+//! about 400 bytes in memory.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::{Bound::Excluded, Bound::Included, RangeInclusive},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use crate::domain::{ConversationId, ErasedEntry, Event, Lane, Position, Recorded, Time};
+
+/// The erased positions of one stream. Cheap to clone.
+#[derive(Clone, Default)]
+pub(in crate::log) struct Erased(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    listed: RwLock<Listed>,
+    /// Held while the leader is asked for more.
+    turn: tokio::sync::Mutex<()>,
+}
+
+#[derive(Default)]
+struct Listed {
+    /// Whether all that the log had at some time is known.
+    is_loaded: bool,
+    /// The last event of the lane `control` that the leader was asked for.
+    read: Position,
+    skeletons: BTreeMap<Position, Skeleton>,
+    of_conversations: BTreeSet<(ConversationId, Position)>,
+    /// The leader whose holes were all explained, and their number. The holes of a leader only grow.
+    explained: Option<(Option<String>, u64)>,
+}
+
+struct Skeleton {
+    conversation: ConversationId,
+    told_at: Position,
+    at: Time,
+    entry: ErasedEntry,
+}
+
+impl Skeleton {
+    fn recorded(&self) -> Recorded {
+        self.entry.skeleton(self.conversation, self.told_at, self.at)
+    }
+}
+
+impl Erased {
+    fn listed(&self) -> RwLockReadGuard<'_, Listed> {
+        self.0.listed.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Listed) -> T) -> T {
+        change(&mut self.0.listed.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The turn of the one who asks the leader.
+    pub(in crate::log) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.turn.lock().await
+    }
+
+    pub(in crate::log) fn is_loaded(&self) -> bool {
+        self.listed().is_loaded
+    }
+
+    /// The last event of the lane `control` that the leader was asked for.
+    pub(in crate::log) fn read(&self) -> Position {
+        self.listed().read
+    }
+
+    /// The leader was asked up to and with this event of the lane.
+    pub(in crate::log) fn read_to(&self, last: Position) {
+        self.change(|listed| listed.read = last.max(listed.read));
+    }
+
+    /// The leader has no later event of the lane.
+    pub(in crate::log) fn is_all(&self) {
+        self.change(|listed| listed.is_loaded = true);
+    }
+
+    /// How many positions are listed: a number that only grows.
+    pub(in crate::log) fn count(&self) -> usize {
+        self.listed().skeletons.len()
+    }
+
+    /// Takes an event in, if it lists erased positions.
+    pub(in crate::log) fn hear(&self, recorded: &Recorded) {
+        let Some(Event::ContentErased(erased)) = &recorded.event else { return };
+        self.change(|listed| {
+            for entry in &erased.erased {
+                // Whoever lists a position behind its own does not know what it will hold.
+                if entry.position >= recorded.position {
+                    continue;
+                }
+                listed.of_conversations.insert((recorded.conversation, entry.position));
+                listed.skeletons.entry(entry.position).or_insert_with(|| Skeleton {
+                    conversation: recorded.conversation,
+                    told_at: recorded.position,
+                    at: recorded.time,
+                    entry: entry.clone(),
+                });
+            }
+        });
+    }
+
+    /// What stands at a position in place of its event, if the position is erased.
+    pub(in crate::log) fn at(&self, position: Position) -> Option<Recorded> {
+        self.listed().skeletons.get(&position).map(Skeleton::recorded)
+    }
+
+    /// The event as readers are given it: erased content is not told, also before it is deleted.
+    pub(in crate::log) fn told(&self, recorded: Recorded) -> Recorded {
+        self.at(recorded.position).unwrap_or(recorded)
+    }
+
+    /// Where the log says that a position is erased.
+    pub(in crate::log) fn told_at(&self, position: Position) -> Option<Position> {
+        self.listed().skeletons.get(&position).map(|skeleton| skeleton.told_at)
+    }
+
+    /// What stands between two positions, at most so many, if all of them are erased.
+    pub(in crate::log) fn all_between(
+        &self,
+        after: Position,
+        before: Position,
+        most: usize,
+    ) -> Option<Vec<Recorded>> {
+        let listed = self.listed();
+        let between = || listed.skeletons.range((Excluded(after), Excluded(before)));
+        let is_all = between().count() as u64 == before.0 - after.0 - 1;
+        is_all.then(|| between().take(most).map(|(_, skeleton)| skeleton.recorded()).collect())
+    }
+
+    /// What stands at the erased positions of some conversations behind `after`, up to and with `upto`.
+    pub(in crate::log) fn of(
+        &self,
+        conversations: impl Iterator<Item = ConversationId>,
+        after: Position,
+        upto: Position,
+    ) -> Vec<Recorded> {
+        let listed = self.listed();
+        if listed.skeletons.is_empty() || after >= upto {
+            return Vec::new();
+        }
+        let range = |id| (Excluded((id, after)), Included((id, upto)));
+        let positions = conversations.flat_map(|id| listed.of_conversations.range(range(id)));
+        let mut positions: Vec<Position> = positions.map(|(_, position)| *position).collect();
+        positions.sort_unstable();
+        positions.iter().filter_map(|at| listed.skeletons.get(at)).map(Skeleton::recorded).collect()
+    }
+
+    /// What stands at the last erased position of each lane of a conversation, up to and with `upto`.
+    pub(in crate::log) fn last_of(&self, conversation: ConversationId, upto: Position) -> Vec<Recorded> {
+        let listed = self.listed();
+        let all = listed.of_conversations.range((conversation, Position::START)..=(conversation, upto));
+        let mut last: BTreeMap<Lane, Recorded> = BTreeMap::new();
+        for (_, position) in all.rev() {
+            let Some(skeleton) = listed.skeletons.get(position).map(Skeleton::recorded) else { continue };
+            last.entry(skeleton.lane).or_insert(skeleton);
+            // No more than the roster and the timeline have what a person has typed.
+            if last.len() == 2 {
+                break;
+            }
+        }
+        last.into_values().collect()
+    }
+
+    /// Takes the erased positions out of holes.
+    pub(in crate::log) fn unexplained(
+        &self,
+        holes: Vec<RangeInclusive<Position>>,
+    ) -> Vec<RangeInclusive<Position>> {
+        let listed = self.listed();
+        let mut left = Vec::new();
+        for hole in holes {
+            let (mut start, end) = (*hole.start(), *hole.end());
+            for (position, _) in listed.skeletons.range(hole) {
+                if *position > start {
+                    left.push(start..=Position(position.0 - 1));
+                }
+                start = Position(position.0 + 1);
+            }
+            if start <= end {
+                left.push(start..=end);
+            }
+        }
+        left
+    }
+
+    /// Whether so many holes of this leader were all explained.
+    pub(in crate::log) fn explains(&self, leader: Option<&str>, missing: u64) -> bool {
+        let listed = self.listed();
+        listed.explained.as_ref().is_some_and(|(of, count)| of.as_deref() == leader && *count == missing)
+    }
+
+    pub(in crate::log) fn note_explained(&self, leader: Option<String>, missing: u64) {
+        self.change(|listed| listed.explained = Some((leader, missing)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ContentErased, MessageId};
+
+    fn erasure(told_at: u64, positions: &[u64]) -> Recorded {
+        let id = uuid::Uuid::from_u128(7);
+        let entry = |position: &u64| ErasedEntry {
+            position: Position(*position),
+            id: crate::domain::EventId::known(id),
+            kind: "message.sent".into(),
+            lane: "timeline".into(),
+            actor: crate::domain::UserId::known(id),
+            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            message_id: Some(MessageId::known(id)),
+            message_position: None,
+            client_hash: None,
+            counts: true,
+            data: None,
+        };
+        let erased = ContentErased {
+            request_id: id,
+            reason: "request".into(),
+            erased: positions.iter().map(entry).collect(),
+        };
+        Recorded::happened(
+            told_at,
+            ConversationId::known(id),
+            crate::domain::UserId::known(id),
+            Some(Event::ContentErased(erased)),
+        )
+    }
+
+    #[test]
+    fn a_listed_position_explains_a_hole_and_its_neighbour_does_not() {
+        let erased = Erased::default();
+        erased.hear(&erasure(20, &[3, 5, 6]));
+        let hole = |first, last| Position(first)..=Position(last);
+        assert_eq!(erased.unexplained(vec![hole(3, 3), hole(5, 6)]), []);
+        assert_eq!(erased.unexplained(vec![hole(2, 7)]), [hole(2, 2), hole(4, 4), hole(7, 7)]);
+        assert_eq!(erased.unexplained(vec![hole(9, 9)]), [hole(9, 9)]);
+        assert!(erased.all_between(Position(4), Position(7), 9).is_some_and(|all| all.len() == 2));
+        assert!(erased.all_between(Position(2), Position(7), 9).is_none(), "4 is not listed");
+    }
+
+    #[test]
+    fn nobody_lists_what_is_to_come() {
+        let erased = Erased::default();
+        erased.hear(&erasure(20, &[19, 20, 21]));
+        assert_eq!([19, 20, 21].map(|at| erased.at(Position(at)).is_some()), [true, false, false]);
+    }
+
+    #[test]
+    fn what_is_told_has_ids_and_no_text() {
+        let erased = Erased::default();
+        erased.hear(&erasure(20, &[3]));
+        let told = erased.told(Recorded::meaningless(3, ConversationId::known(uuid::Uuid::nil()), 100));
+        assert_eq!(
+            std::str::from_utf8(&told.data),
+            Ok(r#"{"erased":true,"message_id":"00000000-0000-0000-0000-000000000007"}"#)
+        );
+        assert_eq!(told.erased.map(|erasure| erasure.told_at), Some(Position(20)));
+    }
+}

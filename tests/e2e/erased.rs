@@ -1,0 +1,207 @@
+//! Content is erased in the log: the positions are empty, an event in the lane `control` says why, and nobody who reads
+//! over them misses anything but the text. The story writes that event and takes the messages away by an operator's
+//! hand.
+
+use async_nats::{HeaderMap, jetstream};
+use serde_json::{Value, json};
+use verbatim::dev::NatsUser;
+
+use crate::world::{Conversation, Device, Person, World, assert_linked, eventually};
+
+const MARKER: &str = "the purple elephant";
+
+/// The hand of an operator on the only stream.
+struct Hand(jetstream::Context);
+
+impl Hand {
+    async fn of(world: &World) -> Self {
+        Self(jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS")))
+    }
+
+    async fn stream(&self) -> jetstream::stream::Stream {
+        self.0.get_stream("CHAT_0").await.expect("the stream")
+    }
+
+    /// What stays of a message or an edit.
+    async fn skeleton(&self, position: u64) -> Value {
+        let message = self.stream().await.get_raw_message(position).await.expect("a message");
+        let header = |name: &str| message.headers.get(name).map(|value| value.as_str().to_owned());
+        let data: Value = serde_json::from_slice(&message.payload).expect("JSON");
+        let kind = header("ce-type").expect("a type");
+        let mut entry = json!({
+            "position": position, "id": header("ce-id"),
+            "type": kind.strip_prefix("verbatim.").and_then(|kind| kind.strip_suffix(".v1")),
+            "lane": "timeline", "actor": header("ce-actor"), "time": header("ce-time"),
+            "message_id": data["message_id"], "client_hash": header("Nats-Msg-Id"), "counts": true,
+        });
+        if let Some(at) = data.get("message_position") {
+            entry["message_position"] = at.clone();
+        }
+        entry
+    }
+
+    /// Says that positions of a conversation are erased. Returns where it is said.
+    async fn hides(&self, of: &Conversation, by: &Person, positions: &[u64]) -> u64 {
+        let (id, mut headers, mut erased) = (&of.id, HeaderMap::new(), Vec::new());
+        for position in positions {
+            erased.push(self.skeleton(*position).await);
+        }
+        let event = uuid::Uuid::now_v7().to_string();
+        for (name, value) in [
+            ("ce-specversion", "1.0"),
+            ("ce-id", &event),
+            ("ce-type", "verbatim.content.erased.v1"),
+            ("ce-source", &format!("/conversations/{id}")),
+            ("ce-time", "2026-11-24T13:10:00.123Z"),
+            ("ce-datacontenttype", "application/json"),
+            ("ce-actor", &by.id),
+        ] {
+            headers.insert(name, value);
+        }
+        let subject = format!("chat.{}.{id}.control", &id[id.len() - 2..]);
+        let data = json!({ "request_id": event, "reason": "request", "erased": erased }).to_string();
+        let stored = self.0.publish_with_headers(subject, headers, data.into()).await.expect("published");
+        stored.await.expect("stored").sequence
+    }
+
+    async fn deletes(&self, positions: &[u64]) {
+        let stream = self.stream().await;
+        for position in positions {
+            assert!(stream.delete_message(*position).await.expect("the operator may"));
+        }
+    }
+}
+
+/// The text is in nothing that anybody is told, and the message is there as an erased one.
+async fn is_gone(who: &Person, of: &Conversation, message: &str, [sent, last]: [u64; 2]) {
+    let path = format!("/v1/conversations/{}/messages", of.id);
+    let page = who.get(&format!("{path}?min_position={last}")).await.expect(200);
+    assert!(!page.to_string().contains("elephant"), "{page}");
+    let items = page["items"].as_array().expect("items");
+    let erased = items.iter().find(|item| item["position"] == sent).expect("the message stands in its place");
+    assert_eq!(
+        (&erased["erased"], &erased["text"], &erased["id"]),
+        (&json!(true), &json!(""), &json!(message))
+    );
+    assert!(items.iter().filter(|item| item["erased"] == true).count() == 1, "{page}");
+    // Erased is erased at all times.
+    for at in [sent, sent + 1, last] {
+        let past = who.get(&format!("{path}?as_of={at}")).await.expect(200);
+        assert!(!past.to_string().contains("elephant"), "as of {at}: {past}");
+    }
+    let found = who.get("/v1/messages?query=elephant").await.expect(200);
+    assert_eq!(found["items"], json!([]));
+    let versions = who.get(&format!("{path}/{message}/versions")).await.expect(200);
+    assert_eq!(versions["items"], json!([]));
+}
+
+/// A device that slept since before is told all of it, in an unbroken chain and without the text.
+async fn is_told_without_the_text(mut device: Device, of: &Conversation, message: &str, erased: &[u64]) {
+    device.catches_up().await;
+    let chain = device.chain(of);
+    assert_linked(&chain);
+    for position in erased {
+        let frame =
+            device.seen.iter().find(|frame| frame["position"] == *position).expect("it is in the chain");
+        assert_eq!(frame["data"], json!({ "message_id": message, "erased": true }));
+    }
+    assert!(device.seen.iter().all(|frame| !frame.to_string().contains("elephant")));
+}
+
+#[tokio::test]
+async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
+    let mut world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let cursor = ben.connects().await.cursor();
+    ana.says(&lunch, "before").await;
+    let sent = ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.expect(201);
+    let (id, at) = (sent["id"].as_str().expect("id"), sent["position"].as_u64().expect("position"));
+    let messages = format!("/v1/conversations/{}/messages", lunch.id);
+    let answer = json!({ "client_id": "the-answer", "text": "what?", "reply_to": id });
+    ben.post(&messages, answer).await.expect(201);
+    let edited = json!({ "text": format!("{MARKER}, edited"), "client_id": "the-edit" });
+    let edited = ana.patch(&format!("{messages}/{id}"), edited).await.expect(200);
+    let edited = edited["position"].as_u64().expect("position");
+    ben.put(&format!("{messages}/{id}/reactions/%F0%9F%91%8D"), json!({})).await.expect(200);
+    ana.put(&format!("{messages}/{id}/pin"), json!({})).await.expect(200);
+    let mut there = ben.connects().await;
+    world.the_log_forgets_keys().await;
+
+    let hand = Hand::of(&world).await;
+    let told_at = hand.hides(&lunch, &ana, &[at, edited]).await;
+    assert_eq!(there.gets_event("content.erased").await["data"]["erased"][0]["position"], at);
+    is_gone(&ben, &lunch, id, [at, told_at]).await;
+    is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
+
+    hand.deletes(&[at, edited]).await;
+    let last = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
+    is_gone(&ben, &lunch, id, [at, last]).await;
+    is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
+    // A retry is known for ever, and sends nothing again.
+    ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.refuses(410, "erased");
+    let again = json!({ "text": format!("{MARKER}, edited"), "client_id": "the-edit" });
+    ana.patch(&format!("{messages}/{id}"), again).await.refuses(410, "erased");
+    there.sees("after").await;
+    assert_linked(&there.chain(&lunch));
+
+    // A process that has never read the text finds the same.
+    world.nodes[0].stop().await;
+    world.nodes.clear();
+    world.add_node("api,gateway,projector").await;
+    let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
+    is_gone(&ben, &lunch, id, [at, last]).await;
+    is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
+    ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.refuses(410, "erased");
+    let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
+    assert!(!page.to_string().contains("elephant"), "{page}");
+    for command in ["check", "status", "verify"] {
+        let ran = world.runs(&[command]).await;
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
+    }
+
+    // A hole beside it is as bad as ever.
+    hand.deletes(&[at + 1]).await;
+    eventually("the alarm", || async { world.nodes[0].readiness().await.0 == 503 }).await;
+    let checked = world.runs(&["check"]).await;
+    assert!(checked.stdout.contains(&format!("CHAT_0 has no event at {}", at + 1)), "{checked:?}");
+    world
+        .finish_with_errors(&[
+            "a read was refused: the log is damaged; see \"Disasters\" in deploy/README.md",
+        ])
+        .await;
+}
+
+#[tokio::test]
+async fn views_that_saw_the_text_are_those_that_never_did() {
+    let world = World::start().await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let messages = format!("/v1/conversations/{}/messages", lunch.id);
+    let mut erased = Vec::new();
+    for n in 0..6 {
+        let text = format!("{MARKER} <@{}>", ben.id);
+        let sent = ana.sends(&lunch, &format!("the-key-of-{n}"), &text).await.expect(201);
+        let id = sent["id"].as_str().expect("id");
+        erased.push(sent["position"].as_u64().expect("position"));
+        ben.put(&format!("{messages}/{id}/reactions/%F0%9F%91%8D"), json!({})).await.expect(200);
+        ana.put(&format!("{messages}/{id}/pin"), json!({})).await.expect(200);
+        if n % 2 == 0 {
+            let edited = json!({ "text": MARKER, "client_id": format!("the-edit-of-{n}") });
+            let edited = ana.patch(&format!("{messages}/{id}"), edited).await.expect(200);
+            erased.push(edited["position"].as_u64().expect("position"));
+        }
+        if n % 3 == 0 {
+            ana.delete(&format!("{messages}/{id}")).await.expect(200);
+        }
+    }
+    // Who is no member any more says something void, whose key is known all the same.
+    ana.removes(&lunch, &ben).await;
+    let hand = Hand::of(&world).await;
+    hand.hides(&lunch, &ana, &erased).await;
+    let last = ana.says(&lunch, "after").await["position"].as_u64().expect("position");
+    ana.history(&lunch, last).await;
+    world.views_equal_a_rebuild().await;
+    hand.deletes(&erased).await;
+    world.finish().await;
+}
