@@ -27,7 +27,7 @@ pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
     WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
 };
-pub use stored::erased::{ContentErased, ErasedEntry, Erasure, MOST_ERASED};
+pub use stored::erased::{ContentErased, ErasedEntry, Erasure};
 pub use stored::event::{
     ConversationCreated, ConversationUpdated, Event, EventType, History, Kind, MemberAdded, MemberRemoved,
     MemberRoleChanged, MessageDeleted, MessageEdited, MessagePinned, MessageSent, MessageUnpinned, NewMember,

@@ -103,11 +103,8 @@ impl Draft {
 
     /// A hash, never a client's raw text: the window of `Nats-Msg-Id` is stream-wide.
     pub(super) fn message_id(&self) -> String {
-        let key = self.key.as_ref();
-        key.map_or_else(
-            || self.id.to_string(),
-            |key| client_hash(self.actor, self.conversation, key.as_str()),
-        )
+        let Some(key) = &self.key else { return self.id.to_string() };
+        client_hash(self.actor, self.conversation, key.as_str())
     }
 
     /// The attributes of the event. No header has text of a person, and a trace is hex digits only.

@@ -120,11 +120,12 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     let messages = format!("/v1/conversations/{}/messages", lunch.id);
     let answer = json!({ "client_id": "the-answer", "text": "what?", "reply_to": id });
     ben.post(&messages, answer).await.expect(201);
-    let edited = json!({ "text": format!("{MARKER}, edited"), "client_id": "the-edit" });
-    let edited = ana.patch(&format!("{messages}/{id}"), edited).await.expect(200);
+    let edit = json!({ "text": format!("{MARKER}, edited") });
+    let keyed = ana.with_header("idempotency-key", "the-edit");
+    let edited = keyed.patch(&format!("{messages}/{id}"), edit.clone()).await.expect(200);
     let edited = edited["position"].as_u64().expect("position");
-    ben.put(&format!("{messages}/{id}/reactions/%F0%9F%91%8D"), json!({})).await.expect(200);
-    ana.put(&format!("{messages}/{id}/pin"), json!({})).await.expect(200);
+    ben.put(&format!("{messages}/{id}/reactions/👍"), json!({})).await.reached();
+    ana.put(&format!("{messages}/{id}/pin"), json!({})).await.reached();
     let mut there = ben.connects().await;
     world.the_log_forgets_keys().await;
 
@@ -140,8 +141,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
     // A retry is known for ever, and sends nothing again.
     ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.refuses(410, "erased");
-    let again = json!({ "text": format!("{MARKER}, edited"), "client_id": "the-edit" });
-    ana.patch(&format!("{messages}/{id}"), again).await.refuses(410, "erased");
+    keyed.patch(&format!("{messages}/{id}"), edit).await.refuses(410, "erased");
     there.sees("after").await;
     assert_linked(&there.chain(&lunch));
 
@@ -184,15 +184,16 @@ async fn views_that_saw_the_text_are_those_that_never_did() {
         let sent = ana.sends(&lunch, &format!("the-key-of-{n}"), &text).await.expect(201);
         let id = sent["id"].as_str().expect("id");
         erased.push(sent["position"].as_u64().expect("position"));
-        ben.put(&format!("{messages}/{id}/reactions/%F0%9F%91%8D"), json!({})).await.expect(200);
-        ana.put(&format!("{messages}/{id}/pin"), json!({})).await.expect(200);
+        ben.put(&format!("{messages}/{id}/reactions/👍"), json!({})).await.reached();
+        ana.put(&format!("{messages}/{id}/pin"), json!({})).await.reached();
         if n % 2 == 0 {
-            let edited = json!({ "text": MARKER, "client_id": format!("the-edit-of-{n}") });
-            let edited = ana.patch(&format!("{messages}/{id}"), edited).await.expect(200);
+            let keyed = ana.with_header("idempotency-key", &format!("the-edit-of-{n}"));
+            let edited =
+                keyed.patch(&format!("{messages}/{id}"), json!({ "text": MARKER })).await.expect(200);
             erased.push(edited["position"].as_u64().expect("position"));
         }
         if n % 3 == 0 {
-            ana.delete(&format!("{messages}/{id}")).await.expect(200);
+            ana.delete(&format!("{messages}/{id}")).await.reached();
         }
     }
     // Who is no member any more says something void, whose key is known all the same.

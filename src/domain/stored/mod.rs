@@ -8,3 +8,4 @@ pub(in crate::domain) mod event;
 pub(in crate::domain) mod lane;
 pub(in crate::domain) mod recorded;
 pub(in crate::domain) mod shapes;
+pub(in crate::domain) mod skeleton;

@@ -1856,6 +1856,63 @@ export interface components {
          * @enum {string}
          */
         ConsumerState: "live" | "idle" | "stuck" | "never_connected";
+        /**
+         * @description Events of this conversation were erased. From this position on every reader treats their positions as known to be
+         *     empty; whoever keeps a copy of these events deletes it.
+         */
+        ContentErasedData: {
+            /** @description The erased events, at most 200, in the order of their positions. */
+            erased: components["schemas"]["ErasedEntry"][];
+            /** @description Why: `request`, `retention`, `expiry` or `moderation`. */
+            reason: string;
+            /**
+             * Format: uuid
+             * @description The request for the erasure.
+             */
+            request_id: string;
+        };
+        /**
+         * @description Events of this conversation were erased. From this position on every reader treats their positions as known to be
+         *     empty; whoever keeps a copy of these events deletes it.
+         */
+        ContentErasedEvent: {
+            /**
+             * Format: uuid
+             * @description The user who caused the event
+             */
+            actor: string;
+            /**
+             * Format: uuid
+             * @description The conversation of the event
+             */
+            conversation_id: string;
+            data: components["schemas"]["ContentErasedData"];
+            /**
+             * Format: uuid
+             * @description The id of the event
+             */
+            id: string;
+            /**
+             * Format: int64
+             * @description The position of the event
+             */
+            position: number;
+            /**
+             * Format: int64
+             * @description The position of the event before it in the same conversation; 0 for the first event
+             */
+            previous: number;
+            /**
+             * Format: date-time
+             * @description The time of the event, for people to read; the position gives the order
+             */
+            time: string;
+            /**
+             * @description The type of the event. (enum property replaced by openapi-typescript)
+             * @enum {string}
+             */
+            type: "content.erased";
+        };
         /** @description The levels of the log contract that a server knows */
         Contract: {
             /**
@@ -2303,11 +2360,52 @@ export interface components {
          * @enum {string}
          */
         EnableFrom: "cursor" | "now";
+        /** @description What stays of an erased event. */
+        ErasedEntry: {
+            /**
+             * Format: uuid
+             * @description The user who caused the event.
+             */
+            actor: string;
+            /** @description A hash of user, conversation and idempotency key, by which a retry of the erased command is known for ever. */
+            client_hash?: string;
+            /** @description Whether the event counted: an event of a user who was no member is void. */
+            counts: boolean;
+            /**
+             * Format: uuid
+             * @description The id of the event.
+             */
+            id: string;
+            /** @description The lane of the event. */
+            lane: string;
+            /**
+             * Format: uuid
+             * @description The message, for an event about a message.
+             */
+            message_id?: string;
+            /**
+             * Format: int64
+             * @description The position of the message, for an edit.
+             */
+            message_position?: number;
+            /**
+             * Format: int64
+             * @description The position of the event.
+             */
+            position: number;
+            /**
+             * Format: date-time
+             * @description The time of the event.
+             */
+            time: string;
+            /** @description The type of the event, like `message.sent`. */
+            type: string;
+        };
         /**
          * @description An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
          *     an event for a link of the chain (`previous`) and ignores its data
          */
-        Event: components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberRemovedEvent"] | components["schemas"]["MemberRoleChangedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageEditedEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageSentEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ReceiptAdvancedEvent"];
+        Event: components["schemas"]["ContentErasedEvent"] | components["schemas"]["ConversationCreatedEvent"] | components["schemas"]["ConversationUpdatedEvent"] | components["schemas"]["MemberAddedEvent"] | components["schemas"]["MemberRemovedEvent"] | components["schemas"]["MemberRoleChangedEvent"] | components["schemas"]["MessageDeletedEvent"] | components["schemas"]["MessageEditedEvent"] | components["schemas"]["MessagePinnedEvent"] | components["schemas"]["MessageSentEvent"] | components["schemas"]["MessageUnpinnedEvent"] | components["schemas"]["ReactionAddedEvent"] | components["schemas"]["ReactionRemovedEvent"] | components["schemas"]["ReceiptAdvancedEvent"];
         /** @description The events after a cursor */
         EventPage: {
             /** @description The events in the order of the log, without a hole in any conversation */
@@ -3219,6 +3317,12 @@ export interface components {
              */
             edited_at?: string;
             /**
+             * @description Whether the message is erased: then it has no text anywhere any more. It is shown like a deleted message, and
+             *     without the key of its sender
+             * @default false
+             */
+            erased: boolean;
+            /**
              * Format: uuid
              * @description The id of the message
              */
@@ -3640,6 +3744,12 @@ export interface components {
              * @description The time of the last edit
              */
             edited_at?: string;
+            /**
+             * @description Whether the message is erased: then it has no text anywhere any more. It is shown like a deleted message, and
+             *     without the key of its sender
+             * @default false
+             */
+            erased: boolean;
             /**
              * Format: uuid
              * @description The id of the message

@@ -1,0 +1,47 @@
+//! What is left of an erased event, as readers are given it.
+
+use serde_json::json;
+
+use crate::domain::{
+    ConversationId, ErasedEntry, Erasure, Event, Lane, MessageSent, Position, Recorded, Time,
+};
+
+impl ErasedEntry {
+    /// What readers are given in place of the erased event. A message has no text any more, and the views show it as
+    /// deleted; an edit says nothing any more, and keeps its place in the chain.
+    pub fn skeleton(&self, conversation: ConversationId, told_at: Position, at: Time) -> Recorded {
+        let said = self.data.as_ref().map_or_else(
+            || json!({ "message_id": self.message_id, "erased": true }).to_string(),
+            |data| data.as_str().to_owned(),
+        );
+        let event = match (self.kind.as_str(), self.message_id) {
+            ("message.sent", Some(message_id)) => Some(Event::MessageSent(MessageSent {
+                message_id,
+                client_id: String::new(),
+                text: String::new(),
+                reply_to: None,
+                reply_to_position: None,
+                metadata: None,
+                mentions: Vec::new(),
+            })),
+            (word, _) if self.data.is_some() => {
+                Event::read(word, said.as_bytes()).and_then(serde_json::Result::ok)
+            }
+            _ => None,
+        };
+        Recorded {
+            position: self.position,
+            conversation,
+            lane: Lane::named(&self.lane).unwrap_or(Lane::Timeline),
+            id: self.id,
+            actor: self.actor,
+            via: None,
+            time: self.time,
+            word: self.kind.clone(),
+            event,
+            data: said.into(),
+            poison: None,
+            erased: Some(Erasure { told_at, at, client_hash: self.client_hash.clone() }.into()),
+        }
+    }
+}
