@@ -57,8 +57,14 @@ def fold(state: Folded, event: Event, me: str) -> set[str]:
     match event["type"]:
         case "message.sent":
             asks |= _sent(state, event)
+        case "content.erased":
+            for entry in data["erased"]:
+                _changed(state, event, entry["position"])
+        # What is left of an erased edit changes nothing: its message is erased, too.
+        case "message.edited" if "erased" in data:
+            pass
         case "message.edited" | "message.deleted" | "message.pinned" | "message.unpinned":
-            _changed(state, event)
+            _changed(state, event, data["message_position"])
         case "reaction.added" | "reaction.removed":
             asks |= _reacted(state, event, me)
         case "member.added":
@@ -82,6 +88,11 @@ def _conversation(state: Folded, event: Event, me: str) -> set[str]:
     now["position"] = now["head"] = event["position"]
     data: Any = event["data"]
     last = now.get("last_message")
+    # What an erasure leaves is asked for, and no text of before is shown meanwhile.
+    if "erased" in data:
+        if last is not None:
+            last["text"] = ""
+        return {"conversation"}
     is_last = last is not None and last["id"] == data.get("message_id")
     stale = False
     match event["type"]:
@@ -132,13 +143,16 @@ def _sent(state: Folded, event: Event) -> set[str]:
         "conversation_id": event["conversation_id"],
         "position": position,
         "sender": event["actor"],
-        "client_id": data["client_id"],
-        "text": data["text"],
+        # What is left of an erased message has no key and no text.
+        "client_id": data.get("client_id", ""),
+        "text": data.get("text", ""),
         "sent_at": event["time"],
         "mentions": data.get("mentions", []),
         "reactions": [],
         "pinned": False,
     }
+    if "erased" in data:
+        message |= {"deleted_at": event["time"], "erased": True}
     if "metadata" in data:
         message["metadata"] = data["metadata"]
     state.messages[position] = message
@@ -159,23 +173,28 @@ def _sent(state: Folded, event: Event) -> set[str]:
     return set()
 
 
-def _changed(state: Folded, event: Event) -> None:
+def _changed(state: Folded, event: Event, at: int) -> None:
     data: Any = event["data"]
-    at = data["message_position"]
     message: Any = state.messages.get(at)
     quote: dict[str, Any] = {}
     if event["type"] == "message.edited":
         quote = {"text": data["text"][:QUOTED]}
-    elif event["type"] == "message.deleted":
+    elif event["type"] in ("message.deleted", "content.erased"):
         quote = {"text": "", "deleted": True}
     for other in state.messages.values():
         answered: Any = other.get("reply_to")
         # A quote without a sender is of a message that the user may not read.
         if quote and answered and answered["position"] == at and "sender" in answered and not answered["deleted"]:
             answered |= quote
-    if message is None or "deleted_at" in message:
+    if message is None or ("deleted_at" in message and event["type"] != "content.erased"):
         return
     match event["type"]:
+        case "content.erased":
+            for name in ("metadata", "edited_at", "reply_to", "deleted_by"):
+                message.pop(name, None)
+            gone = {"text": "", "client_id": "", "mentions": [], "reactions": [], "pinned": False}
+            message |= gone | {"deleted_at": event["time"], "erased": True}
+            state.reactors[at] = []
         case "message.edited":
             message |= {"text": data["text"], "mentions": data.get("mentions", []), "edited_at": event["time"]}
         case "message.deleted":

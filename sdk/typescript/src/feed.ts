@@ -141,7 +141,7 @@ export class Feed {
   }
 
   #hole(id: string, to: number): void {
-    this.ports.error(new VerbatimError("gap", `${id}: something up to position ${to} is missing`));
+    this.ports.error(new VerbatimError("gap", `${id}: an event up to ${to} is missing`));
     this.heads.set(id, to);
     this.ports.resync();
   }

@@ -26,18 +26,15 @@ export function shown(message: Message, at: number): Shown {
 }
 
 /** The message that an event sends, as REST would show it. */
-export function sent(event: ChatEvent, quoted: Message | undefined): Message | undefined {
-  if (event.type !== "message.sent") return undefined;
+export function sent(event: ChatEvent & { type: "message.sent" }, quoted: Message | undefined): Message {
   const { conversation_id, position, actor: sender, time: sent_at, data } = event;
-  const { message_id: id, client_id, text, mentions = [], metadata, reply_to, reply_to_position } = data;
+  // What is left of an erased message has no key and no text.
+  const { message_id: id, client_id = "", text = "", mentions = [], metadata, reply_to, reply_to_position } = data;
   const quote = { id: reply_to ?? "", position: reply_to_position ?? 0, deleted: false };
-  const isErased = text === undefined;
   return {
-    id, conversation_id, position, sender, client_id: client_id ?? "", text: text ?? "", sent_at, mentions, reactions: [],
-    pinned: false,
-    ...(isErased ? { deleted_at: sent_at, erased: true } : {}),
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(reply_to === undefined ? {} : { reply_to: quoted ? quote_of(quoted) : quote }),
+    id, conversation_id, position, sender, client_id, text, sent_at, mentions, reactions: [], pinned: false,
+    ...(metadata !== undefined && { metadata }),
+    ...(reply_to !== undefined && { reply_to: quoted ? quote_of(quoted) : quote }),
   };
 }
 
@@ -57,28 +54,24 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const { position, actor, time } = event;
   const isReaction = event.type.startsWith("reaction.");
   if (position <= (isReaction ? one.reactedAt : one.at) || message.deleted_at !== undefined) return one;
+  if (isReaction) {
+    if (!one.reactors) return one;
+    const reactors = react(one.reactors, event);
+    return { ...one, message: { ...message, reactions: counts(reactors, me) }, reactedAt: position, reactors };
+  }
   const next = (changed: Partial<Message>): Shown => ({ ...one, message: { ...message, ...changed }, at: position });
   switch (event.type) {
     case "message.edited":
-      // What is left of an erased edit changes nothing: its message is erased, too.
-      return event.data.text === undefined ? one : next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
-    case "content.erased":
+      return next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
     case "message.deleted": {
       const { metadata, edited_at, ...rest } = message;
-      const by = event.type === "message.deleted" ? { deleted_by: actor } : { erased: true, client_id: "" };
-      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, ...by };
+      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, deleted_by: actor };
       return { message: { ...rest, ...gone }, at: position, reactedAt: position, reactors: [] };
     }
     case "message.pinned":
       return next({ pinned: true });
     case "message.unpinned":
       return next({ pinned: false });
-    case "reaction.added":
-    case "reaction.removed": {
-      if (!one.reactors) return one;
-      const reactors = react(one.reactors, event);
-      return { ...one, message: { ...message, reactions: counts(reactors, me) }, reactedAt: position, reactors };
-    }
     default:
       return one;
   }
@@ -141,33 +134,30 @@ export function foldConversation(old: Conversation, event: ChatEvent, me: string
   const now: Conversation = { ...old, position, head: position };
   let stale = false;
   const last = now.last_message;
+  // What an erasure leaves is asked for, and no text of before is shown meanwhile.
+  if ("erased" in data) return [last ? { ...now, last_message: { ...last, text: "" } } : now, true];
   switch (type) {
     case "message.sent": {
       const { message_id: id, text } = data;
-      const isErased = text === undefined;
-      now.last_message = { id, position, sender: event.actor, text: text ?? "", sent_at: time, ...(isErased ? { deleted_at: time } : {}) };
+      now.last_message = { id, position, sender: event.actor, text, sent_at: time };
       now.active_at = time;
-      if (event.actor !== me && !isErased) {
+      if (event.actor !== me) {
         now.unread = Math.min(MOST_UNREAD, now.unread + 1);
         if (data.mentions?.includes(me)) now.mentions = Math.min(MOST_UNREAD, now.mentions + 1);
       }
       break;
     }
     case "message.edited":
-      if (data.text === undefined) break;
       if (last?.id === data.message_id) now.last_message = { ...last, text: data.text, edited_at: time };
       stale = data.message_position > now.read && (now.mentions > 0 || !!data.mentions?.includes(me));
       break;
-    case "content.erased":
-    case "message.deleted": {
-      const gone = type === "message.deleted" ? [data.message_position] : data.erased.map((entry) => entry.position);
-      if (last && gone.includes(last.position)) {
+    case "message.deleted":
+      if (last?.id === data.message_id) {
         const { edited_at, ...rest } = last;
         now.last_message = { ...rest, text: "", deleted_at: time };
       }
-      stale = now.unread > 0 && gone.some((at) => at > now.read);
+      stale = data.message_position > now.read && now.unread > 0;
       break;
-    }
     case "receipt.advanced":
       if (event.actor === me && data.read > now.read) {
         now.read = data.read;

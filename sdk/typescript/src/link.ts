@@ -114,7 +114,7 @@ export class Link {
       });
     } catch (cause) {
       // Only an address or a token with impossible characters does this, and no time mends it.
-      throw new VerbatimError("invalid_token", "this address or token can open no socket", { retryable: false, cause });
+      throw new VerbatimError("invalid_token", "this address or token opens no socket", { retryable: false, cause });
     }
     this.#socket = socket;
     return socket.ended;
@@ -126,5 +126,5 @@ export function fatal({ code, word }: End, refused: number): VerbatimError | und
   const isFinal = (code >= 4500 && code <= 4999) || (code === 4401 && refused > 0);
   if (!isFinal) return undefined;
   const why = (word || (code === 4401 ? "token_expired" : "invalid_token")) as Code;
-  return new VerbatimError(why, `the server closed the socket with ${code}`, { status: code, retryable: false });
+  return new VerbatimError(why, `the server closed the socket: ${code}`, { status: code, retryable: false });
 }

@@ -150,7 +150,7 @@ export class LiveView extends Changing {
     const me = this.ports.me();
     const { type, data } = event;
     if (type === "member.removed" && data.user_id === me) {
-      this.error = new VerbatimError("not_found", "the user is not a member any more");
+      this.error = new VerbatimError("not_found", "the user is no member now");
       return this.changed();
     }
     if (type === "member.added" && data.user_id === me) {
@@ -165,8 +165,8 @@ export class LiveView extends Changing {
     const [conversation, isStale] = foldConversation(this.conversation, event, me);
     this.conversation = conversation;
     if (isStale) void this.#recount();
-    // What was said before a user came may be shown to the user now, or not any more.
-    if (type === "conversation.updated" && data.history !== undefined) void this.reload();
+    // What was said before a user came may be shown to the user now, or not any more; and what is erased must go at once.
+    if (type === "content.erased" || (type === "conversation.updated" && data.history !== undefined)) void this.reload();
     // A user who was a member before has receipts of that time.
     if (type === "member.added" && !this.#receipts.has(data.user_id)) void this.#loadReceipts().catch(() => {});
     if (this.atEnd) this.#append(event);
@@ -251,30 +251,23 @@ export class LiveView extends Changing {
     const quoted = this.#at(event.data.reply_to_position)?.message;
     const message = sent(event, quoted);
     const last = this.#shown.at(-1)?.message.position ?? 0;
-    if (!message || message.position <= last) return;
+    if (event.position <= last) return;
     this.#shown = [...this.#shown, shown(message, event.position)];
     if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
   }
 
   /** Folds an event into the message that it is about, and into those that quote that message. */
   #touch(event: ChatEvent): void {
-    if (event.type === "content.erased") {
-      for (const { position } of event.data.erased) {
-        const one = this.#at(position);
-        if (one) this.#replace(one, change(one, event, this.ports.me()));
-        this.#quote(position, { text: "", deleted: true });
-      }
-    }
     const at = target(event);
     if (at === undefined) return;
     const one = this.#at(at);
     if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
     else if (one) this.#replace(one, change(one, event, this.ports.me()));
-    if (event.type === "message.edited" && event.data.text !== undefined) this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
+    if (event.type === "message.edited") this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
     if (event.type === "message.deleted") this.#quote(at, { text: "", deleted: true });
   }
 
-  #quote(position: number, changed: { text: string; deleted?: boolean; sender?: string }): void {
+  #quote(position: number, changed: Partial<NonNullable<Message["reply_to"]>>): void {
     for (const one of this.#shown) {
       const quote = one.message.reply_to;
       // A quote without a sender is of a message that the user may not read.
@@ -298,8 +291,7 @@ export class LiveView extends Changing {
       const page = await this.ports.call("list_messages", { ...this.#from, after: position - 1, limit: 1 });
       const message = page.body.items[0];
       if (message?.position !== position) return;
-      const { sender, text, deleted } = quote_of(message);
-      this.#quote(position, { sender: sender ?? "", text: text ?? "", deleted });
+      this.#quote(position, quote_of(message));
       for (const event of this.#recent) if (event.position > page.position && target(event) === position) this.#touch(event);
     });
     this.changed();

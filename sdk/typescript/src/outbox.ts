@@ -65,7 +65,7 @@ export class Outbox {
   discard(outgoing: Outgoing): void {
     if (outgoing.state === "sent") return;
     this.#forget(outgoing);
-    outgoing.settle(new VerbatimError("discarded", "the application has discarded it"));
+    outgoing.settle(new VerbatimError("discarded", "the application discarded it"));
   }
 
   /** An event that is the result of an act proves it, even if the answer was lost. */

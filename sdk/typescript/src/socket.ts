@@ -129,5 +129,5 @@ export class Socket {
 const CLOSED = new Map<never, never>();
 
 function lost(): VerbatimError {
-  return new VerbatimError("network", "the connection was lost", { retryable: true });
+  return new VerbatimError("network", "the connection is lost", { retryable: true });
 }

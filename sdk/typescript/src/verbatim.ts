@@ -81,7 +81,7 @@ export class Verbatim {
     const url = options.url.replace(/\/+$/, "");
     const { tabs = {} } = options;
     const Class = tabs.WebSocket ?? options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
-    if (!Class) throw new TypeError("This runtime has no WebSocket: set the option `WebSocket`.");
+    if (!Class) throw new TypeError("There is no WebSocket: set the option `WebSocket`.");
     const error = this.#failed;
     const store = told(options.store ?? memory(), error);
     this.#token = new Token(options.token, (token) => this.#renew(token), error);
@@ -263,7 +263,8 @@ export class Verbatim {
     for (const list of this.#lists) list.take(event);
     this.#outbox.seen(event, this.me);
     for (const listener of this.#streams) listener(event, this.#feed.delivery.given + 1);
-    if (type !== "message.sent") return;
+    // What is left of an erased message tells nobody anything.
+    if (type !== "message.sent" || "erased" in event.data) return;
     this.#typing.over(id, actor);
     if (actor !== this.me && this.#state === "live") this.#emitter.emit("notification", event);
   }

@@ -22,6 +22,7 @@ ServerCode = Literal[
     "consent_required",
     "cursor_gone",
     "direct_conversation",
+    "erased",
     "export_over",
     "external_id_taken",
     "forbidden",

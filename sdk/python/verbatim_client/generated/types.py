@@ -155,6 +155,31 @@ ConsumerReplay = TypedDict(
 ConsumerState = Literal["live", "idle", "stuck", "never_connected"]
 
 
+class ContentErasedData(TypedDict):
+    """Events of this conversation were erased. From this position on every reader treats their positions as known to
+    be empty; whoever keeps a copy of these events deletes it.
+    """
+
+    erased: list[ErasedEntry]
+    reason: str
+    request_id: str
+
+
+class ContentErasedEvent(TypedDict):
+    """Events of this conversation were erased. From this position on every reader treats their positions as known to
+    be empty; whoever keeps a copy of these events deletes it.
+    """
+
+    actor: str
+    conversation_id: str
+    data: ContentErasedData
+    id: str
+    position: int
+    previous: int
+    time: str
+    type: Literal["content.erased"]
+
+
 class Contract(TypedDict):
     """The levels of the log contract that a server knows."""
 
@@ -340,6 +365,21 @@ class EditedMessage(TypedDict):
 
 
 EnableFrom = Literal["cursor", "now"]
+
+
+class ErasedEntry(TypedDict):
+    """What stays of an erased event."""
+
+    actor: str
+    client_hash: NotRequired[str]
+    counts: bool
+    id: str
+    lane: str
+    message_id: NotRequired[str]
+    message_position: NotRequired[int]
+    position: int
+    time: str
+    type: str
 
 
 class EventPage(TypedDict):
@@ -784,6 +824,7 @@ class Message(TypedDict):
     deleted_at: NotRequired[str]
     deleted_by: NotRequired[str]
     edited_at: NotRequired[str]
+    erased: NotRequired[bool]
     id: str
     mentions: list[str]
     metadata: NotRequired[dict[str, Any]]
@@ -960,6 +1001,7 @@ class MessageWithUsers(TypedDict):
     deleted_at: NotRequired[str]
     deleted_by: NotRequired[str]
     edited_at: NotRequired[str]
+    erased: NotRequired[bool]
     id: str
     mentions: list[str]
     metadata: NotRequired[dict[str, Any]]
@@ -1569,7 +1611,7 @@ class WebhookTest(TypedDict):
     took_ms: int
 
 
-Event = ConversationCreatedEvent | ConversationUpdatedEvent | MemberAddedEvent | MemberRemovedEvent | MemberRoleChangedEvent | MessageDeletedEvent | MessageEditedEvent | MessagePinnedEvent | MessageSentEvent | MessageUnpinnedEvent | ReactionAddedEvent | ReactionRemovedEvent | ReceiptAdvancedEvent
+Event = ContentErasedEvent | ConversationCreatedEvent | ConversationUpdatedEvent | MemberAddedEvent | MemberRemovedEvent | MemberRoleChangedEvent | MessageDeletedEvent | MessageEditedEvent | MessagePinnedEvent | MessageSentEvent | MessageUnpinnedEvent | ReactionAddedEvent | ReactionRemovedEvent | ReceiptAdvancedEvent
 
 
 StartConversation = StartDirectConversation | StartGroupConversation

@@ -3317,11 +3317,10 @@ export interface components {
              */
             edited_at?: string;
             /**
-             * @description Whether the message is erased: then it has no text anywhere any more. It is shown like a deleted message, and
-             *     without the key of its sender
-             * @default false
+             * @description `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
+             *     and without the key of its sender
              */
-            erased: boolean;
+            erased?: boolean;
             /**
              * Format: uuid
              * @description The id of the message
@@ -3745,11 +3744,10 @@ export interface components {
              */
             edited_at?: string;
             /**
-             * @description Whether the message is erased: then it has no text anywhere any more. It is shown like a deleted message, and
-             *     without the key of its sender
-             * @default false
+             * @description `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
+             *     and without the key of its sender
              */
-            erased: boolean;
+            erased?: boolean;
             /**
              * Format: uuid
              * @description The id of the message

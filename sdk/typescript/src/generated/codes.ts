@@ -34,6 +34,8 @@ export type ServerCode =
   | "cursor_gone"
   /** A direct conversation has two members, no title and no roles. */
   | "direct_conversation"
+  /** What was sent with this idempotency key was erased. */
+  | "erased"
   /** The export has expired, the login that was given the link has ended, or the server has another log by now. */
   | "export_over"
   /** The external id belongs to a conversation of another kind, of other users, or of another service account. */
