@@ -50,7 +50,7 @@ pub(crate) use contract::channels;
 pub use contract::{schema_files, schemas};
 pub(crate) use durables::{ConsumerDurable, DurableState, Durables, FoundDurable, GROUP, StartAt};
 pub use envelope::{Draft, type_name};
-pub(crate) use envelope::{client_hash, read_type_name};
+pub(crate) use envelope::client_hash;
 pub(crate) use errors::{Conflict, Damaged, NotRead, OpenError};
 pub use errors::{NotAppended, Unavailable};
 pub(crate) use level::{CONTRACT, Contract};

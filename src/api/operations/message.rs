@@ -37,11 +37,10 @@ pub(in crate::api) struct Message {
     /// The user who deleted the message
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted_by: Option<UserId>,
-    /// Whether the message is erased: then it has no text anywhere any more. It is shown like a deleted message, and
-    /// without the key of its sender
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[oai(default)]
-    erased: bool,
+    /// `true` if the message is erased: then its text is nowhere any more. An erased message is shown like a deleted one,
+    /// and without the key of its sender
+    #[serde(skip_serializing_if = "Option::is_none")]
+    erased: Option<bool>,
     /// The message that this message answers
     #[serde(skip_serializing_if = "Option::is_none")]
     reply_to: Option<QuotedMessage>,
@@ -111,7 +110,7 @@ impl Message {
             edited_at: message.edited_at,
             deleted_at: message.deleted_at,
             deleted_by: message.deleted_by,
-            erased: message.deleted_at.is_some() && message.deleted_by.is_none(),
+            erased: (message.deleted_at.is_some() && message.deleted_by.is_none()).then_some(true),
             reply_to,
             metadata: message.metadata,
             mentions: message.mentions,
@@ -135,7 +134,7 @@ impl Message {
             edited_at: None,
             deleted_at: None,
             deleted_by: None,
-            erased: false,
+            erased: None,
             reply_to: quoted.map(|(id, position)| QuotedMessage {
                 id,
                 position,
@@ -173,7 +172,7 @@ impl Example for Message {
             edited_at: Some(examples::time()),
             deleted_at: None,
             deleted_by: None,
-            erased: false,
+            erased: None,
             reply_to: None,
             metadata: None,
             mentions: Vec::new(),
