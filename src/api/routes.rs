@@ -137,6 +137,8 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         info,
         public_url,
     } = parts;
+    // An operation is moved often before it is served: it holds the floors below by one pointer each.
+    let (access, commands, reading) = (Arc::new(access), Arc::new(commands), Arc::new(reading));
     let keys = keys::published(bearers.tokens.clone());
     let discovery = keys::described(&bearers.tokens, public_url);
     let logout = post(BackchannelLogout(access.clone()));

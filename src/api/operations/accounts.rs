@@ -1,5 +1,7 @@
 //! Registering.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +97,7 @@ impl Example for Account {
 }
 
 pub(in crate::api) struct Accounts {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]

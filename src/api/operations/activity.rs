@@ -1,5 +1,7 @@
 //! Deactivating the account of any user, and reactivating it.
 
+use std::sync::Arc;
+
 use poem_openapi::{OpenApi, param::Path};
 
 use crate::{
@@ -9,7 +11,7 @@ use crate::{
 };
 
 pub(in crate::api) struct Activity {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]

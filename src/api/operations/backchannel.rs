@@ -1,6 +1,8 @@
 //! The address to which an issuer sends logout tokens (OpenID Connect Back-Channel Logout 1.0). It takes a form, as that
 //! specification says, and so is no operation of our document.
 
+use std::sync::Arc;
+
 use poem::{
     Endpoint, IntoResponse, Request, Response,
     http::{HeaderValue, StatusCode, header},
@@ -16,7 +18,7 @@ use crate::{
 /// The most bytes of a form: a logout token, and room for other fields.
 const MOST_BYTES: usize = 16 * 1024;
 
-pub(in crate::api) struct BackchannelLogout(pub(in crate::api) Access);
+pub(in crate::api) struct BackchannelLogout(pub(in crate::api) Arc<Access>);
 
 impl Endpoint for BackchannelLogout {
     type Output = Response;

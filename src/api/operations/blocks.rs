@@ -1,5 +1,7 @@
 //! The block list of the caller.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -40,8 +42,8 @@ impl Example for Block {
 }
 
 pub(in crate::api) struct Blocks {
-    pub(in crate::api) access: Access,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) access: Arc<Access>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Users")]

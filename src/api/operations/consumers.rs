@@ -1,5 +1,7 @@
 //! Consumers: adding, looking at and removing them.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     OpenApi,
     param::{Path, Query},
@@ -24,7 +26,7 @@ use crate::{
 
 pub(in crate::api) struct ConsumerOperations {
     pub(in crate::api) office: Office,
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Consumers")]

@@ -1,5 +1,7 @@
 //! The conversations of the caller: starting, listing, changing.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
@@ -47,8 +49,8 @@ impl Example for ConversationUpdate {
 }
 
 pub(in crate::api) struct Conversations {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Conversations")]

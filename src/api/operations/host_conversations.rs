@@ -1,5 +1,7 @@
 //! Provisioning the conversations of a host application. Their members are a set.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +142,7 @@ impl Example for HostConversation {
 }
 
 pub(in crate::api) struct HostConversations {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Provisioning")]

@@ -1,6 +1,6 @@
 //! Tokens that a host application makes for its users.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
@@ -76,7 +76,7 @@ impl Example for HostTokens {
 }
 
 pub(in crate::api) struct HostTokenOperations {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Provisioning")]

@@ -1,5 +1,7 @@
 //! Provisioning the users of a host application, whose table of users is the truth.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +116,7 @@ impl Example for HostUserResults {
 }
 
 pub(in crate::api) struct HostUsers {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Provisioning")]

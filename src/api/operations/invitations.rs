@@ -1,5 +1,7 @@
 //! The conversations into which I am invited.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -71,9 +73,9 @@ impl Example for Invitation {
 }
 
 pub(in crate::api) struct Invitations {
-    pub(in crate::api) access: Access,
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) access: Arc<Access>,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Members")]

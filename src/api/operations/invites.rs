@@ -1,6 +1,6 @@
 //! Invitation codes, with which people register while registration is by invitation.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{
     Object, OpenApi,
@@ -100,7 +100,7 @@ impl Example for Invite {
 }
 
 pub(in crate::api) struct Invites {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]
@@ -122,7 +122,7 @@ impl Invites {
             let detail = format!("60 to {} seconds are expected", INVITE_LONGEST.as_secs());
             return Err(Problem::invalid("/expires_in", "out_of_range", detail).into());
         }
-        let Access { pool, clock, .. } = &self.access;
+        let Access { pool, clock, .. } = &*self.access;
         let (made, code) = access::add_invite(pool, clock, caller.by(), uses, life).await?;
         let access::InviteCode { id, uses, expires_at, .. } = made;
         let body = NewInvite { id: LoginId::known(id), code: code.to_string(), uses, expires_at };
@@ -151,7 +151,7 @@ impl Invites {
     /// Ends a code. Accounts that were registered with it stay. Needs the scope `users:write`.
     #[oai(path = "/admin/invites/:id", method = "delete", operation_id = "revoke_invite")]
     async fn revoke(&self, caller: Caller, id: Path<LoginId>) -> Result<Done, Ruled> {
-        let Access { pool, clock, .. } = &self.access;
+        let Access { pool, clock, .. } = &*self.access;
         access::revoke_invite(pool, clock, caller.by(), id.0.uuid()).await?;
         Ok(Done)
     }

@@ -1,6 +1,6 @@
 //! Logging in, staying logged in, logging out.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{
     Object, OpenApi,
@@ -221,7 +221,7 @@ impl Example for Login {
 }
 
 pub(in crate::api) struct Logins {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Logins")]

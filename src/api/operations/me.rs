@@ -1,5 +1,7 @@
 //! The account of the caller.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, types::Example};
 use serde::Deserialize;
 
@@ -56,7 +58,7 @@ impl Example for PasswordChange {
 }
 
 pub(in crate::api) struct Me {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]

@@ -1,5 +1,7 @@
 //! The members of a conversation and their roles.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -108,8 +110,8 @@ impl Example for RoleUpdate {
 }
 
 pub(in crate::api) struct Members {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Members")]

@@ -1,5 +1,7 @@
 //! Messages: sending, listing, editing, deleting.
 
+use std::sync::Arc;
+
 use poem::http::StatusCode;
 use poem_openapi::{
     Object, OpenApi,
@@ -109,8 +111,8 @@ impl Example for MessageVersion {
 }
 
 pub(in crate::api) struct Messages {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Messages")]

@@ -1,5 +1,7 @@
 //! The pinned messages of a conversation.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
@@ -44,8 +46,8 @@ impl Example for Pin {
 }
 
 pub(in crate::api) struct Pins {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Messages")]

@@ -1,5 +1,7 @@
 //! The presence of users.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -49,8 +51,8 @@ impl Example for Presence {
 }
 
 pub(in crate::api) struct Presences {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Presence")]

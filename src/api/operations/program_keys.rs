@@ -1,6 +1,6 @@
 //! The API keys of programs.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
@@ -187,7 +187,7 @@ impl Example for ApiKey {
 }
 
 pub(in crate::api) struct ProgramKeys {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Services")]
@@ -212,7 +212,7 @@ impl ProgramKeys {
         }
         let networks = networks(addresses.map(Few::into_vec).unwrap_or_default())?;
         let wanted = WantedKey { name, scopes, expires_in: expires_in.map(Duration::from_secs), networks };
-        let Access { pool, clock, .. } = &self.access;
+        let Access { pool, clock, .. } = &*self.access;
         let made = access::add_key(pool, clock, id.0, wanted, caller.by()).await?;
         Ok(Created { location: format!("/v1/admin/services/{}/keys/{}", id.0, made.id), body: made.into() })
     }

@@ -1,6 +1,6 @@
 //! The accounts of programs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ pub(in crate::api) fn scopes<const MOST: usize>() -> Few<String, MOST> {
 }
 
 pub(in crate::api) struct Programs {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Services")]
@@ -135,7 +135,7 @@ impl Programs {
                 Problem::invalid(format!("/limits{}", step(bad.name())), "invalid", bad.to_string())
             })?;
         let new = NewService { username, display_name, scopes, limits };
-        let Access { pool, clock, .. } = &self.access;
+        let Access { pool, clock, .. } = &*self.access;
         let made = access::add_service(pool, clock, new, caller.by()).await?;
         Ok(Created { location: format!("/v1/users/{}", made.id), body: made.into() })
     }

@@ -1,5 +1,7 @@
 //! The reactions to a message.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Header, Path, Query},
@@ -42,8 +44,8 @@ impl Example for Reaction {
 }
 
 pub(in crate::api) struct Reactions {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Messages")]

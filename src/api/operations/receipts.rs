@@ -1,5 +1,7 @@
 //! The receipts of a conversation.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -76,8 +78,8 @@ impl Example for Receipt {
 }
 
 pub(in crate::api) struct Receipts {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Receipts")]

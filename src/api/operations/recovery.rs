@@ -1,6 +1,6 @@
 //! Recovering an account whose password is forgotten.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
@@ -74,7 +74,7 @@ impl Example for PasswordRecovery {
 }
 
 pub(in crate::api) struct Recoveries {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 #[OpenApi(tag = "Tag::Accounts")]

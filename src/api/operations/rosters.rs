@@ -1,5 +1,7 @@
 //! The roster of any conversation, for programs that read the log.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -59,7 +61,7 @@ impl Example for Roster {
 }
 
 pub(in crate::api) struct Rosters {
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Server")]

@@ -1,5 +1,7 @@
 //! Searching the messages of all conversations of the caller.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, param::Query, types::Example};
 use serde::Serialize;
 
@@ -53,7 +55,7 @@ impl Example for FoundMessage {
 }
 
 pub(in crate::api) struct Search {
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Messages")]

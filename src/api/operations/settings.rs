@@ -1,5 +1,7 @@
 //! The private settings of the caller for a conversation. A change is no event of the conversation.
 
+use std::sync::Arc;
+
 use poem_openapi::{Object, OpenApi, param::Path, types::Example};
 use serde::{Deserialize, Serialize};
 
@@ -79,8 +81,8 @@ impl Example for ConversationSettingsUpdate {
 }
 
 pub(in crate::api) struct Settings {
-    pub(in crate::api) commands: Commands,
-    pub(in crate::api) reading: Reading,
+    pub(in crate::api) commands: Arc<Commands>,
+    pub(in crate::api) reading: Arc<Reading>,
 }
 
 #[OpenApi(tag = "Tag::Conversations")]

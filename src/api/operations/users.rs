@@ -1,5 +1,7 @@
 //! Finding users.
 
+use std::sync::Arc;
+
 use poem_openapi::{
     Object, OpenApi,
     param::{Path, Query},
@@ -60,7 +62,7 @@ impl Example for User {
 }
 
 pub(in crate::api) struct Users {
-    pub(in crate::api) access: Access,
+    pub(in crate::api) access: Arc<Access>,
 }
 
 /// Ids of users: the parameter `ids`.
