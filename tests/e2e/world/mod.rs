@@ -50,7 +50,7 @@ pub use wire::Wire;
 use crate::servers::{Cluster, Nats, PostgresOptions};
 
 /// The longest that anything in a story is waited for.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A nats-server or a cluster of them, a database and the nodes of one story.
 pub struct World<B = Nats> {
