@@ -61,7 +61,7 @@ fn main() {
 
 async fn benchmark(stage: &Stage) {
     let only: Vec<String> = std::env::args().skip(1).collect();
-    let (pair, group, target) = set_up(stage).await;
+    let (pair, group, eve, target) = set_up(stage).await;
     let rates = Policy::ALL.map(|policy| {
         let name = format!("VERBATIM_LIMIT_{}", policy.word().to_uppercase());
         (name, policy.default_limit().to_string())
@@ -73,13 +73,17 @@ async fn benchmark(stage: &Stage) {
         ("VERBATIM_ARGON2_PASSES", "2"),
     ]);
     let node = Node::start(stage, "api,gateway,projector", &settings).await;
-    let target = Target { address: node.address, ..target };
-    let quiet = Quiet { node: &node, rest: Rest::to(node.address, 16), pair, group };
+    let mut target = Target { address: node.address, ..target };
+    let mut quiet = Quiet { node: &node, rest: Rest::to(node.address, 16), pair, group };
     let lasting = Duration::from_secs(if full() { 20 } else { 10 });
     quiet.lives(Duration::from_secs(3)).await;
     for abuse in Abuse::ALL {
         let is_wanted = only.iter().any(|name| name == abuse.word());
         if is_wanted || !only.iter().any(|name| Abuse::ALL.iter().any(|abuse| abuse.word() == name)) {
+            // All kinds together last longer than an access token.
+            let [ana, ben] = &quiet.pair;
+            quiet.pair = [quiet.rest.logged_in(ana).await, quiet.rest.logged_in(ben).await];
+            target.token = quiet.rest.logged_in(&eve).await.token.to_string();
             let (mut calm, mut felt) = (Felt::default(), Felt::default());
             for _ in 0..ROUNDS {
                 calm.add(quiet.lives(lasting).await);
@@ -94,7 +98,7 @@ async fn benchmark(stage: &Stage) {
 
 /// A quiet pair with a conversation, and an abuser with thousands of others, one of which is long. The node that sets
 /// it up knows no limits.
-async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Target) {
+async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Person, Target) {
     let node = Node::start(stage, "api,gateway,projector", &[]).await;
     let rest = Rest::to(node.address, 64);
     let people = rest.people(4).await;
@@ -112,7 +116,7 @@ async fn set_up(stage: &Stage) -> ([Person; 2], ConversationId, Target) {
     let address = node.address;
     node.stop().await;
     let target = Target { address, token: eve.token.to_string(), cursor, conversation: talks[0].0, last };
-    ([ana, ben], group, target)
+    ([ana, ben], group, eve, target)
 }
 
 /// Two people who talk, read and come back now and then.

@@ -42,6 +42,7 @@ struct Connection {
 #[derive(Clone)]
 pub struct Person {
     pub id: UserId,
+    pub name: String,
     pub token: Arc<str>,
 }
 
@@ -90,12 +91,18 @@ impl Rest {
         let register = |_| async {
             let name = format!("bench{}", Uuid::now_v7().simple());
             let account = json!({ "username": name, "password": PASSWORD });
-            let registered = self.ask("POST", "/v1/accounts", "", Some(account.clone())).await;
-            let login = self.ask("POST", "/v1/logins", "", Some(account)).await;
-            let token = login["access_token"].as_str().expect("a token").into();
-            Person { id: parsed(&registered["id"]), token }
+            let registered = self.ask("POST", "/v1/accounts", "", Some(account)).await;
+            let person = Person { id: parsed(&registered["id"]), name, token: "".into() };
+            self.logged_in(&person).await
         };
         stream::iter(0..count).map(register).buffered(64).collect().await
+    }
+
+    /// The same person with a fresh access token, which is good for fifteen minutes.
+    pub async fn logged_in(&self, person: &Person) -> Person {
+        let account = json!({ "username": person.name, "password": PASSWORD });
+        let login = self.ask("POST", "/v1/logins", "", Some(account)).await;
+        Person { token: login["access_token"].as_str().expect("a token").into(), ..person.clone() }
     }
 
     /// A group of these people, the first of whom begins it.
