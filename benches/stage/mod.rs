@@ -81,8 +81,11 @@ impl Stage {
         let options = PostgresOptions { fsync_off: true, ..Default::default() };
         let postgres = start_postgres(&tools, &postgres, options).await.expect("Postgres");
         app::migrate(postgres.url()).await.expect("migrations");
-        let operators = nats.url_of(dev::NatsUser::Operator);
-        drop(Log::make(&operators, Wanted::default(), 1, &Supervisor::new()).await.expect("the log"));
+        let operators = app::Addresses {
+            nats: nats.servers_of(dev::NatsUser::Operator),
+            database: postgres.url().into(),
+        };
+        app::make_log(&operators, Wanted::default(), 1).await.expect("the log");
         let log = Log::open(nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
         let pool = app::database(postgres.url(), 4).await.expect("Postgres");
         Self { nats, postgres, log, pool, dir }

@@ -84,7 +84,10 @@ async fn the_libraries_of_cloudevents_read_every_event_of_the_log() {
         let lines: String = events.iter().map(|event| format!("{event}\n")).collect();
         let kinds: BTreeSet<&str> =
             events.iter().map(|event| event["headers"]["ce-type"].as_str().expect("a type")).collect();
-        assert_eq!(kinds.len(), Event::TYPES.len(), "{kinds:?}");
+        // Erasures are read, and not written yet.
+        let written = Event::TYPES.iter().filter(|word| **word != "content.erased");
+        let written: Vec<String> = written.map(|word| verbatim::log::type_name(word)).collect();
+        assert_eq!(kinds, written.iter().map(String::as_str).collect());
         let read_by_node = output_of(node_runs("cloudevents.mjs", &[]).await, &lines).await;
         let read_by_python = output_of(python("cloudevents_read.py", &[]).await, &lines).await;
         for read in [read_by_node, read_by_python] {
