@@ -3,13 +3,12 @@
 use futures_util::future::join_all;
 use serde_json::json;
 use verbatim::{
-    clock::Clock,
-    domain::{ClientId, Event, EventId, MessageId, MessageSent},
+    domain::ClientId,
     log::{Draft, Log, Wanted},
     supervise::Supervisor,
 };
 
-use crate::world::{World, assert_linked, key};
+use crate::world::{World, a_message, assert_linked, drafted, key};
 
 #[tokio::test]
 async fn fifty_invitations_and_removals_at_once_lose_nothing_and_break_no_rule() {
@@ -147,27 +146,9 @@ async fn a_retry_of_what_is_void_gets_the_first_answer_for_ever() {
     let (ana, ben) = (world.person("ana").await, world.person("ben").await);
     let lunch = ana.starts_group("Lunch", &[]).await;
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
-    let clock = Clock::system();
     let client_id = ClientId::try_from(key()).expect("a key");
-    let message = MessageSent {
-        message_id: clock.id(MessageId::known),
-        client_id: client_id.clone().into(),
-        text: "too late".into(),
-        reply_to: None,
-        reply_to_position: None,
-        metadata: None,
-        mentions: Vec::new(),
-    };
-    let draft = Draft {
-        conversation: lunch.id.parse().expect("id"),
-        id: clock.id(EventId::known),
-        actor: ben.id.parse().expect("id"),
-        time: clock.now(),
-        event: Event::MessageSent(message),
-        key: Some(client_id.clone()),
-        trace: None,
-        via: None,
-    };
+    let too_late = a_message(client_id.as_str(), "too late");
+    let draft = Draft { key: Some(client_id.clone()), ..drafted(&lunch, &ben, too_late) };
     let void = log.append(&draft).await.expect("stored").position.0;
     ana.invites(&lunch, &ben).await.expect(201);
     let head = ana.says(&lunch, "welcome").await["position"].as_u64().expect("position");

@@ -1,19 +1,14 @@
-//! A service that was written from the documents alone follows the log through kills of itself and of nats-server.
+//! A service that was written from the documents follows the log through kills of itself and of nats-server.
 
 use std::{path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
-use verbatim::{
-    clock::Clock,
-    dev::NatsUser,
-    domain::{ClientId, Event, EventId, MessageId, MessageSent},
-    log::Draft,
-};
+use verbatim::dev::NatsUser;
 
 use crate::{
     consumers::{Tried, added, python},
-    world::{Conversation, Person, World, eventually, key},
+    world::{Conversation, Person, World, a_message, drafted, eventually, key},
 };
 
 /// Runs the service.
@@ -57,27 +52,7 @@ async fn log_of(world: &World) -> Value {
 
 /// Stores a message of somebody as a node does whose user was removed a moment ago.
 async fn too_late(world: &World, to: &Conversation, by: &Person) {
-    let clock = Clock::system();
-    let client_id = ClientId::try_from(key()).expect("a key");
-    let message = MessageSent {
-        message_id: clock.id(MessageId::known),
-        client_id: client_id.into(),
-        text: "too late".into(),
-        reply_to: None,
-        reply_to_position: None,
-        metadata: None,
-        mentions: Vec::new(),
-    };
-    let draft = Draft {
-        conversation: to.id.parse().expect("id"),
-        id: clock.id(EventId::known),
-        actor: by.id.parse().expect("id"),
-        time: clock.now(),
-        event: Event::MessageSent(message),
-        key: None,
-        trace: None,
-        via: None,
-    };
+    let draft = drafted(to, by, a_message(&key(), "too late"));
     let node = async_nats::jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
     let stored = node.publish_with_headers(draft.subject(), draft.headers(None), draft.payload()).await;
     stored.expect("published").await.expect("stored");

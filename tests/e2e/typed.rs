@@ -3,13 +3,12 @@
 use reqwest::StatusCode;
 use serde_json::json;
 use verbatim::{
-    clock::Clock,
-    domain::{Event, EventId, Position, ReactionAdded},
-    log::{Draft, Log, Wanted},
+    domain::{Event, Position, ReactionAdded},
+    log::{Log, Wanted},
     supervise::Supervisor,
 };
 
-use crate::world::{Conversation, PASSWORD, Person, World, key};
+use crate::world::{Conversation, PASSWORD, Person, World, drafted, key};
 
 const SIGNS: &str = "❤️ ✈️ 👨‍👩‍👧 1️⃣ 🏴󠁧󠁢󠁥󠁮󠁧󠁿";
 
@@ -86,7 +85,6 @@ async fn a_reaction_that_was_stored_before_signs_had_one_form_is_the_same_reacti
     let (id, position) =
         (message["id"].as_str().expect("id"), message["position"].as_u64().expect("position"));
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
-    let clock = Clock::system();
     let mut last = 0;
     for old in ["❤", "a\u{200D}b"] {
         let added = ReactionAdded {
@@ -95,16 +93,7 @@ async fn a_reaction_that_was_stored_before_signs_had_one_form_is_the_same_reacti
             client_id: Some("an-old-key".to_owned()),
             emoji: old.to_owned(),
         };
-        let draft = Draft {
-            conversation: notes.id.parse().expect("an id"),
-            id: clock.id(EventId::known),
-            actor: ana.id.parse().expect("an id"),
-            time: clock.now(),
-            event: Event::ReactionAdded(added),
-            key: None,
-            trace: None,
-            via: None,
-        };
+        let draft = drafted(&notes, &ana, Event::ReactionAdded(added));
         last = log.append(&draft).await.expect("stored").position.0;
     }
     let shown = |emoji: &str| json!({ "emoji": emoji, "count": 1, "mine": true });

@@ -12,16 +12,14 @@ use async_nats::{HeaderMap, jetstream};
 use tokio_util::sync::CancellationToken;
 use verbatim::{
     app,
-    clock::Clock,
     dev::NatsUser,
-    domain::{Event, EventId, MessageId, MessageSent},
-    log::{Draft, Log, Wanted},
+    log::{Log, Wanted},
     projector,
     supervise::Supervisor,
     views,
 };
 
-use crate::world::{Conversation, Person, World, eventually, rows_of};
+use crate::world::{Conversation, Person, World, a_message, drafted, eventually, rows_of};
 
 /// Somebody who sends and reads without a pause.
 struct Talk {
@@ -334,29 +332,10 @@ async fn a_key_that_the_log_has_twice_is_shown_twice_and_answers_its_first_event
     let ana = world.person("ana").await;
     let notes = ana.starts_group("Notes", &[]).await;
     let log = Log::open(world.nats.url(), Wanted::default(), &Supervisor::new()).await.expect("the log");
-    let clock = Clock::system();
     let mut stored = Vec::new();
     for text in ["first", "second"] {
-        let message = MessageSent {
-            message_id: clock.id(MessageId::known),
-            client_id: "the-same-key".into(),
-            text: text.into(),
-            reply_to: None,
-            reply_to_position: None,
-            metadata: None,
-            mentions: Vec::new(),
-        };
         // Without a key of its own the log takes the second one too, which no node would ask of it.
-        let draft = Draft {
-            conversation: notes.id.parse().expect("an id"),
-            id: clock.id(EventId::known),
-            actor: ana.id.parse().expect("an id"),
-            time: clock.now(),
-            event: Event::MessageSent(message),
-            key: None,
-            trace: None,
-            via: None,
-        };
+        let draft = drafted(&notes, &ana, a_message("the-same-key", text));
         stored.push(log.append(&draft).await.expect("stored").position.0);
     }
     let last = ana.says(&notes, "last").await["position"].as_u64().expect("position");

@@ -6,6 +6,7 @@ mod bot;
 pub mod clients;
 mod copies;
 mod device;
+mod draft;
 mod inside;
 mod issuer;
 mod machine;
@@ -28,6 +29,7 @@ use std::{
 pub use backbone::Backbone;
 pub use bot::{Bot, NatsReply};
 pub use device::{Device, assert_linked, open, open_with};
+pub use draft::{a_message, drafted};
 pub use inside::Inside;
 pub use issuer::{Issuer, Product, Signer, now};
 pub use machine::Machine;
