@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
-    consumers::{Tried, added, listed, next},
+    consuming::{Tried, added, listed, next},
     world::{ALL_SCOPES, PATIENCE, Program, World, eventually},
 };
 
@@ -178,43 +178,11 @@ async fn a_consumer_with_a_password_gets_its_user_printed_and_its_durables_made(
 }
 
 #[tokio::test]
-async fn without_any_node_a_consumer_reads_on_and_a_new_one_connects() {
-    let mut world = world().await;
-    let ana = world.person("ana").await;
-    let notes = ana.starts_group("Notes", &[]).await;
-    let stream = format!("CHAT_{}", usize::from_str_radix(&notes.id[34..], 16).expect("hex") / 128);
-    let first = added(&world, "first", &["--from", "start", "--lanes", "timeline"]).await;
-    let second = added(&world, "second", &["--from", "start", "--lanes", "timeline"]).await;
-    for text in ["one", "two", "three"] {
-        ana.says(&notes, text).await;
-    }
-    let url = world.nats.url().to_owned();
-    let reader = Tried::with(&url, &first, "first").await;
-    let durable = reader.durable(&stream, "first").await;
-    let begun = next(&durable).await;
-    begun.double_ack().await.expect("acknowledged");
-    world.nodes[0].stop().await;
-    let mut position = begun.info().expect("info").stream_sequence;
-    for _ in 0..2 {
-        let event = next(&durable).await;
-        event.double_ack().await.expect("acknowledged");
-        assert_eq!(event.info().expect("info").stream_sequence, position + 1, "no gap");
-        position += 1;
-    }
-    // A server that reads its configuration again cuts nobody.
-    crate::world::signal(world.nats.pid(), "HUP").await;
-    let other = Tried::with(&url, &second, "second").await;
-    let again = next(&other.durable(&stream, "second").await).await;
-    assert_eq!(again.info().expect("info").stream_sequence, position - 2);
-    assert!(!*reader.cut.borrow(), "the first one is still connected");
-    world.finish_without_views().await;
-}
-
-#[tokio::test]
 async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
-    let mut world = World::empty_cluster(3, 4).await;
+    let mut world = World::cluster_in_operator_mode(4).await;
     let killed = world.nats.leader_of("CHAT_2").await.expect("a leader");
-    let adds = ["consumers", "add", "reader", "--static", "--from", "start"];
+    let creds = world.dir().join("reader.creds");
+    let adds = ["consumers", "add", "reader", "--from", "start", "--out", creds.to_str().expect("text")];
     let adding = world.starts(&adds);
     world.nats.nats(killed).kill9();
     let ended = adding.wait_with_output().await.expect("it ends");
@@ -230,14 +198,9 @@ async fn the_leader_of_a_stream_is_killed_while_a_consumer_is_added() {
     }
     eventually("the same command completes it", || async { world.runs(&adds).await.code == Some(0) }).await;
     world.nats.nats(killed).start_again().await.expect("it starts again");
-    let log = world.nats.connect(verbatim::dev::NatsUser::Operator).await.expect("NATS");
-    let log = async_nats::jetstream::new(log);
+    let reader = Tried::with(world.nats.url(), &creds, "reader").await;
     for stream in ["CHAT_0", "CHAT_1", "CHAT_2", "CHAT_3", "REPLAY"] {
-        eventually("its durable is there", || async {
-            let Ok(found) = log.get_stream_no_info(stream).await else { return false };
-            found.consumer_info("reader").await.is_ok()
-        })
-        .await;
+        eventually("its durable is there", || async { reader.finds(stream, "reader").await.is_some() }).await;
     }
     world.finish_without_views().await;
 }

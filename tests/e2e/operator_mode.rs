@@ -12,7 +12,7 @@ use verbatim::{
     supervise::Supervisor,
 };
 
-use crate::world::{World, command, eventually, folder, now, tools};
+use crate::world::{Backbone, World, command, eventually, folder, now, tools};
 
 /// A JWT of NATS, made by hand.
 fn token(by: &KeyPair, claims: &Value) -> String {
@@ -41,6 +41,12 @@ fn seed(text: &str) -> KeyPair {
 #[tokio::test]
 async fn only_users_whom_the_accounts_have_signed_get_in() {
     let world = World::in_operator_mode(1).await;
+    only_signed_users_get_in(&world).await;
+    world.finish_without_views().await;
+}
+
+/// Wrong passwords and keys, expired and forged users, and users that ask for more are refused.
+pub async fn only_signed_users_get_in<B: Backbone>(world: &World<B>) {
     let read =
         |name: &str| fs::read_to_string(world.nats.folder().join(name)).expect("a file of the accounts");
     let (chat, scoped) = (seed(&read("chat.nk")), seed(&read("consumers.key")));
@@ -50,10 +56,10 @@ async fn only_users_whom_the_accounts_have_signed_get_in() {
         serde_json::from_slice(&payload).expect("JSON")
     };
     let readers = read("consumers.key").lines().nth(1).expect("the account").to_owned();
-    let url = world.nats.url().to_owned();
+    let servers: Vec<&str> = world.nats.url().split(',').collect();
     let gets_in = async |creds: String| {
         let options = ConnectOptions::with_credentials(&creds).expect("credentials");
-        options.connection_timeout(Duration::from_secs(5)).connect(&url).await
+        options.connection_timeout(Duration::from_secs(5)).connect(&servers).await
     };
     let user = || json!({ "type": "user", "version": 2, "pub": {}, "sub": {}, "subs": -1, "data": -1, "payload": -1 });
 
@@ -101,25 +107,24 @@ async fn only_users_whom_the_accounts_have_signed_get_in() {
     }
     assert!(
         ConnectOptions::with_user_and_password("verbatim".into(), "verbatim".into())
-            .connect(&url)
+            .connect(&servers)
             .await
             .is_err()
     );
-    assert!(async_nats::connect(&url).await.is_err(), "nobody gets in");
+    assert!(async_nats::connect(&servers).await.is_err(), "nobody gets in");
 
     // As a consumer, the key of consumers gets what the template says: nothing of the log itself.
     let plain = json!({ "type": "user", "version": 2, "issuer_account": readers, "pub": {}, "sub": {} });
     let consumer = gets_in(creds(&token(&scoped, &claims(&scoped, &mallory, plain)), &mallory))
         .await
         .expect("a consumer");
-    let operator = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let operator = jetstream::new(world.nats.client(NatsUser::Operator).await);
     let head =
         async || operator.get_stream("CHAT_0").await.expect("the stream").cached_info().state.last_sequence;
     let before = head().await;
     consumer.publish("chat.00.x.timeline", "{}".into()).await.expect("sent");
     consumer.flush().await.expect("heard");
     assert_eq!(head().await, before, "the log is as it was");
-    world.finish_without_views().await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::{process::Command, time::sleep};
 
 use crate::{
-    consumers::{Tried, python},
+    consuming::{Tried, python},
     world::{ALL_SCOPES, Program, World, clients::packages, eventually, key},
 };
 

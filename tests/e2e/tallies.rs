@@ -7,7 +7,7 @@ use tokio::process::{Child, Command};
 use verbatim::dev::NatsUser;
 
 use crate::{
-    consumers::{Tried, added, python},
+    consuming::{Tried, added, python},
     world::{Conversation, Person, World, a_message, drafted, eventually, key},
 };
 

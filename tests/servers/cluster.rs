@@ -1,8 +1,10 @@
 //! Private nats-servers in a cluster, set up exactly as `deploy/cluster.conf` sets up real ones.
 
 use std::{
+    fs,
     hash::{BuildHasher as _, RandomState},
-    path::Path,
+    io,
+    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -55,7 +57,7 @@ pub async fn start_cluster(
     let ports: Vec<u16> = (0..n).map(|_| free_port()).collect();
     let secret = new_password();
     let routes: Vec<String> = ports.iter().map(|port| route(*port, &secret)).collect();
-    let servers = ports.iter().enumerate().map(async |(index, port)| {
+    let begins = async |(index, port): (usize, &u16)| {
         let member = Member {
             name: name(index),
             port: *port,
@@ -63,13 +65,43 @@ pub async fn start_cluster(
             password: secret.clone(),
             passwords: passwords.clone(),
         };
-        start(tools, &dir.join(format!("node-{index}")), options, Some(member)).await
-    });
-    let servers = try_join_all(servers).await?;
+        start(tools, &home(dir, index), options, Some(member)).await
+    };
+    let mut ports = ports.iter().enumerate();
+    let mut servers = Vec::new();
+    if options.operator_mode {
+        // The first one makes the accounts, the others are given them, as by `verbatim nats init`.
+        for place in ports.by_ref().take(1) {
+            servers.push(begins(place).await?);
+        }
+        for index in 1..n {
+            copy_accounts(&home(dir, 0), &home(dir, index)).expect("the files of the accounts");
+        }
+    }
+    servers.extend(try_join_all(ports.map(begins)).await?);
     let url = servers.iter().map(Nats::url).collect::<Vec<_>>().join(",");
     let cluster = Cluster { servers, url, routes: (routes, secret), passwords };
     cluster.settled().await.expect("the servers find one another");
     Ok(cluster)
+}
+
+fn home(dir: &Path, index: usize) -> PathBuf {
+    dir.join(format!("node-{index}"))
+}
+
+/// Copies the keys, the `.creds` files and the accounts that nats-server includes.
+fn copy_accounts(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let ends = path.extension().and_then(|ends| ends.to_str());
+        if let Some(name) = path.file_name()
+            && (name == "accounts.conf" || ends.is_some_and(|ends| ["nk", "key", "creds"].contains(&ends)))
+        {
+            fs::copy(&path, to.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 /// A password that no other cluster has, so that servers which meet at a port by accident do not join.
@@ -90,6 +122,26 @@ impl Cluster {
     /// The same with another user.
     pub fn url_of(&self, user: NatsUser) -> String {
         self.servers.iter().map(|server| server.url_of(user)).collect::<Vec<_>>().join(",")
+    }
+
+    /// How `user` reaches the log.
+    pub fn servers_of(&self, user: NatsUser) -> verbatim::log::NatsServers {
+        self.servers[0].logged_in(self.url_of(user).into(), user)
+    }
+
+    /// The settings by which a process of Verbatim logs in, besides the URLs of the nodes.
+    pub fn settings(&self) -> Vec<(&'static str, String)> {
+        self.servers[0].settings(self.url_of(NatsUser::Operator))
+    }
+
+    /// The folder with the keys and `.creds` files of the accounts, which all servers have.
+    pub fn folder(&self) -> &Path {
+        self.servers[0].folder()
+    }
+
+    /// The processes.
+    pub fn pids(&self) -> Vec<u32> {
+        self.servers.iter().map(Nats::pid).collect()
     }
 
     /// One of the servers.
@@ -127,7 +179,11 @@ impl Cluster {
         let password = self.passwords.iter().find(|(name, _)| *name == user.variable());
         let password = password.map_or("", |(_, password)| password);
         let addresses: Vec<String> = self.servers.iter().map(Nats::address).collect();
-        ConnectOptions::with_user_and_password(user.name().into(), password.into())
+        let options = match self.servers[0].credentials(user) {
+            Some(creds) => ConnectOptions::with_credentials(&creds).expect("credentials"),
+            None => ConnectOptions::with_user_and_password(user.name().into(), password.into()),
+        };
+        options
             .custom_inbox_prefix(format!("_INBOX_{}", user.name()))
             .connection_timeout(Duration::from_secs(1))
             .connect(addresses)

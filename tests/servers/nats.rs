@@ -111,17 +111,30 @@ impl Nats {
 
     /// How `user` reaches the log.
     pub fn servers_of(&self, user: NatsUser) -> verbatim::log::NatsServers {
-        let servers = verbatim::log::NatsServers::from(self.url_of(user));
-        match self.server.credentials(user).expect("the file can be read") {
+        self.logged_in(self.url_of(user).into(), user)
+    }
+
+    /// Servers with the log-in of `user`, where their URLs have none.
+    pub(super) fn logged_in(
+        &self,
+        servers: verbatim::log::NatsServers,
+        user: NatsUser,
+    ) -> verbatim::log::NatsServers {
+        match self.credentials(user) {
             Some(creds) => servers.with_credentials(&creds),
             None => servers,
         }
     }
 
-    /// The settings by which a process of Verbatim logs in, besides the URLs.
-    pub fn settings(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn credentials(&self, user: NatsUser) -> Option<String> {
+        self.server.credentials(user).expect("the file can be read")
+    }
+
+    /// The settings by which a process of Verbatim logs in, besides the URLs of the nodes; `operators` is where an
+    /// operator connects to.
+    pub fn settings(&self, operators: String) -> Vec<(&'static str, String)> {
         if !self.options.operator_mode {
-            return vec![("VERBATIM_NATS_OPERATOR_URL", self.url_of(NatsUser::Operator))];
+            return vec![("VERBATIM_NATS_OPERATOR_URL", operators)];
         }
         let file = |name| self.server.folder().join(name).display().to_string();
         vec![

@@ -1,5 +1,7 @@
 //! What the log of a story lies on: one nats-server, or a cluster of them.
 
+use std::path::Path;
+
 use async_nats::Client;
 use verbatim::{dev::NatsUser, log::NatsServers};
 
@@ -11,12 +13,16 @@ pub trait Backbone: Sync {
     fn url(&self) -> &str;
     /// With the user that may make and change streams.
     fn operators_url(&self) -> String;
-    /// How the operator reaches the log.
-    fn operators_servers(&self) -> NatsServers;
+    /// How a user reaches the log.
+    fn servers_of(&self, user: NatsUser) -> NatsServers;
     /// The settings by which the program logs in, besides the URL of the nodes.
     fn settings(&self) -> Vec<(&'static str, String)>;
     /// Copies of each stream.
     fn replicas(&self) -> usize;
+    /// The folder with the keys and `.creds` files of operator mode.
+    fn folder(&self) -> &Path;
+    /// The processes of the servers.
+    fn pids(&self) -> Vec<u32>;
     fn client(&self, user: NatsUser) -> impl Future<Output = Client> + Send;
     fn end(self) -> impl Future<Output = ()>;
 }
@@ -30,16 +36,24 @@ impl Backbone for Nats {
         self.url_of(NatsUser::Operator)
     }
 
-    fn operators_servers(&self) -> NatsServers {
-        self.servers_of(NatsUser::Operator)
+    fn servers_of(&self, user: NatsUser) -> NatsServers {
+        self.servers_of(user)
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        self.settings()
+        self.settings(self.url_of(NatsUser::Operator))
     }
 
     fn replicas(&self) -> usize {
         1
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        vec![self.pid()]
     }
 
     async fn client(&self, user: NatsUser) -> Client {
@@ -60,16 +74,24 @@ impl Backbone for Cluster {
         self.url_of(NatsUser::Operator)
     }
 
-    fn operators_servers(&self) -> NatsServers {
-        self.url_of(NatsUser::Operator).into()
+    fn servers_of(&self, user: NatsUser) -> NatsServers {
+        self.servers_of(user)
     }
 
     fn settings(&self) -> Vec<(&'static str, String)> {
-        vec![("VERBATIM_NATS_OPERATOR_URL", self.url_of(NatsUser::Operator))]
+        self.settings()
     }
 
     fn replicas(&self) -> usize {
         3
+    }
+
+    fn folder(&self) -> &Path {
+        self.folder()
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.pids()
     }
 
     async fn client(&self, user: NatsUser) -> Client {

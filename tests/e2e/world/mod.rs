@@ -49,7 +49,7 @@ pub use views::rows_of;
 pub use way::Way;
 pub use wire::Wire;
 
-use crate::servers::{Cluster, Nats, PostgresOptions};
+use crate::servers::{Cluster, Nats, NatsOptions, PostgresOptions};
 
 /// The longest that anything in a story is waited for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -116,7 +116,16 @@ impl World<Cluster> {
     /// Some servers, of which three have a copy of each stream, without a node.
     pub async fn empty_cluster(servers: usize, streams: usize) -> Self {
         let dir = folder();
-        let (nats, database) = tokio::join!(servers::cluster(dir.path(), servers), Database::new());
+        let nats = servers::cluster(dir.path(), servers, Default::default());
+        let (nats, database) = tokio::join!(nats, Database::new());
+        Self::of(nats, database, streams, dir).with_a_log().await
+    }
+
+    /// Three servers in operator mode without a node.
+    pub async fn cluster_in_operator_mode(streams: usize) -> Self {
+        let dir = folder();
+        let options = NatsOptions { operator_mode: true, ..NatsOptions::default() };
+        let (nats, database) = tokio::join!(servers::cluster(dir.path(), 3, options), Database::new());
         Self::of(nats, database, streams, dir).with_a_log().await
     }
 
@@ -138,7 +147,7 @@ impl<B: Backbone> World<B> {
     /// What `verbatim migrate` makes with the user of an operator. The nodes' user may not.
     async fn with_a_log(self) -> Self {
         let addresses =
-            Addresses { nats: self.nats.operators_servers(), database: self.database.url.clone() };
+            Addresses { nats: self.nats.servers_of(NatsUser::Operator), database: self.database.url.clone() };
         let wanted = Wanted { streams: Some(self.streams), replicas: Some(self.nats.replicas()) };
         app::make_log(&addresses, wanted, self.streams).await.expect("the log is made");
         self
@@ -238,12 +247,7 @@ impl<B: Backbone> World<B> {
     /// The same with settings.
     pub async fn runs_with(&self, arguments: &[&str], settings: &[(&str, &str)]) -> Ran {
         let started = self.starts_with(arguments, settings);
-        let ended = started.wait_with_output().await.expect("the program runs");
-        Ran {
-            code: ended.status.code(),
-            stdout: String::from_utf8_lossy(&ended.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&ended.stderr).into_owned(),
-        }
+        Ran::of(started.wait_with_output().await.expect("the program runs"))
     }
 
     /// The same, without waiting for its end.
@@ -298,6 +302,13 @@ pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(ended: std::process::Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: ended.status.code(), stdout: text(ended.stdout), stderr: text(ended.stderr) }
+    }
 }
 
 /// Waits until something is so, looking often.

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{Person, World};
+use super::{Backbone, Person, World};
 
 /// Every scope there is.
 pub const ALL_SCOPES: &[&str] = &[
@@ -34,7 +34,7 @@ pub struct Program {
 
 impl Program {
     /// The first service account of an installation, made on its machine.
-    pub async fn bootstraps(world: &World) -> Self {
+    pub async fn bootstraps<B: Backbone>(world: &World<B>) -> Self {
         let ran = world.runs(&["services", "bootstrap"]).await;
         assert_eq!(ran.code, Some(0), "{ran:?}");
         let word = |name: &str| {

@@ -77,10 +77,8 @@ pub async fn nats_in_operator_mode(dir: &Path) -> Nats {
     start_nats(tools(), &dir.join("nats"), options).await.expect("nats-server starts")
 }
 
-pub async fn cluster(dir: &Path, n: usize) -> Cluster {
-    start_cluster(tools(), &dir.join("cluster"), n, NatsOptions::default())
-        .await
-        .expect("the nats-servers start")
+pub async fn cluster(dir: &Path, n: usize, options: NatsOptions) -> Cluster {
+    start_cluster(tools(), &dir.join("cluster"), n, options).await.expect("the nats-servers start")
 }
 
 /// The Postgres of all stories, with a migrated database to copy. It ends with the process.
