@@ -4,6 +4,7 @@ mod archiving;
 mod consumers;
 mod database;
 mod durable;
+mod erasures;
 mod error;
 mod exporting;
 mod installation;
@@ -32,6 +33,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use archiving::{archive_alone, create_backup};
 pub(crate) use consumers::{ConsumerKeys, can_sign_consumers, remove_consumer, sweep_always, with_office};
 pub use database::{database, database_with};
+pub(crate) use erasures::{erase, erase_patiently, show_erasures, verify_erasure};
 pub use error::AppError;
 pub(crate) use installation::{
     MadeLog, Recreated, STREAMS, begin_epoch, is_migrated, look_at_log, recreate_log,
@@ -329,6 +331,7 @@ async fn start(
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
+    let erasures = erasures::start(&log, &pool, &progress, roles, process);
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),
@@ -370,6 +373,7 @@ async fn start(
         reading,
         access,
         events,
+        erasures,
         exports,
         bearers,
         limits: limits.clone(),

@@ -56,6 +56,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "consumers",
             "credentials",
             "domain",
+            "erasures",
             "exports",
             "feed",
             "gateway",
@@ -87,6 +88,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
             "consumers",
             "credentials",
             "domain",
+            "erasures",
             "exports",
             "issuers",
             "limits",
@@ -158,6 +160,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("archive", At(4), &["domain", "log"]),
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
+    // Rows of `accounts`, events in the log, and who has been told: consumers and `hooks`.
+    ("erasures", At(4), &["accounts", "domain", "hooks", "log", "views"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
     // It follows the log by itself, and sends with the one HTTP client. Its rows are those of `hooks`, and its changes are
     // audited.
@@ -316,6 +320,7 @@ const HANDED_THROUGH: &[(&str, &[&str], &[&str])] = &[
             "cli",
             "commands",
             "consumers",
+            "erasures",
             "exports",
             "feed",
             "live",
@@ -375,7 +380,7 @@ const NESTED: &[(&str, &[&[&str]])] = &[
             &["write", "connect"],
             &["connection"],
             &["bus", "read"],
-            &["append", "claims", "connections", "durables", "parked", "records", "trail", "upkeep"],
+            &["append", "claims", "connections", "durables", "erase", "parked", "records", "trail", "upkeep"],
             &["restoring"],
             &["mod"],
         ],

@@ -7,6 +7,7 @@ pub(crate) mod audit;
 pub(crate) mod blocks;
 pub(crate) mod budgets;
 pub(crate) mod consumers;
+pub(crate) mod erasures;
 pub(crate) mod exports;
 pub(crate) mod external;
 pub(crate) mod external_logins;

@@ -23,6 +23,7 @@ use crate::{
             consumer_acts::ConsumerActs,
             consumers::ConsumerOperations,
             conversations::Conversations,
+            erasures::ErasureOperations,
             events::Following,
             exports::ExportOperations,
             host_conversations::HostConversations,
@@ -56,6 +57,7 @@ use crate::{
     audit::Trail,
     commands::Commands,
     consumers::Office,
+    erasures::Erasures,
     exports::Exports,
     limits::RateLimits,
     log::PublicUrl,
@@ -75,6 +77,8 @@ pub struct Parts {
     pub access: Access,
     /// The events that a caller can follow.
     pub events: Events,
+    /// The erasures.
+    pub erasures: Erasures,
     /// The exports of the users' own data.
     pub exports: Exports,
     /// The check of the callers' proofs.
@@ -111,7 +115,7 @@ type Operations = (
     Receipts,
     Presences,
     (Following, WebhookOperations, WebhookActs, WebhookDeliveries),
-    (About, AuditTrail, Programs, ProgramKeys, Rosters, ConsumerOperations, ConsumerActs),
+    (About, AuditTrail, Programs, ProgramKeys, Rosters, ConsumerOperations, ConsumerActs, ErasureOperations),
 );
 
 /// The path of the document.
@@ -128,6 +132,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
         reading,
         access,
         events,
+        erasures,
         exports,
         bearers,
         limits,
@@ -185,6 +190,7 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
             Rosters { reading },
             ConsumerOperations { office: office.clone(), access },
             ConsumerActs { office },
+            ErasureOperations { erasures },
         ),
     );
     routes(operations, door)

@@ -34,7 +34,7 @@ pub(super) async fn patiently<T, F: Future<Output = Result<T, AppError>>>(
 
 impl AppError {
     /// Whether the error may pass with time.
-    fn passes(&self) -> bool {
+    pub(super) fn passes(&self) -> bool {
         match self {
             Self::Database(e) => passes(e),
             Self::Log(_) => true,

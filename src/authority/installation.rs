@@ -12,6 +12,8 @@ pub(crate) const ACCOUNTS: &str = "accounts.conf";
 
 /// The `.creds` of the nodes.
 pub(crate) const NODE: &str = "verbatim.creds";
+/// The `.creds` of the eraser.
+pub(crate) const ERASER: &str = "eraser.creds";
 /// The `.creds` of the person who operates the log.
 pub(crate) const OPERATOR: &str = "operator.creds";
 /// The `.creds` of the person who operates the servers.
@@ -23,7 +25,7 @@ pub(crate) const CONSUMERS_KEY: &str = "consumers.key";
 /// The key of the account of the log.
 pub(crate) const CHAT_KEY: &str = "chat.nk";
 /// The names of all files.
-pub(crate) const FILES: [&str; 10] = [
+pub(crate) const FILES: [&str; 11] = [
     "operator.nk",
     OPERATOR_KEY,
     "sys.nk",
@@ -31,6 +33,7 @@ pub(crate) const FILES: [&str; 10] = [
     "readers.nk",
     CONSUMERS_KEY,
     NODE,
+    ERASER,
     OPERATOR,
     SYSTEM,
     ACCOUNTS,
@@ -93,6 +96,7 @@ pub(crate) fn installation(at: i64) -> Vec<NewFile> {
         seed("readers.nk", &readers),
         secret(CONSUMERS_KEY, format!("{}\n{readers_name}\n", consumers.seed())),
         secret(NODE, user::node(&chat, at)),
+        secret(ERASER, user::eraser(&chat, at)),
         secret(OPERATOR, user::operator(&chat, at)),
         secret(SYSTEM, user::system(&system, at)),
         NewFile { name: ACCOUNTS, text: conf, is_secret: false },

@@ -12,8 +12,8 @@ mod token;
 mod user;
 
 pub(crate) use installation::{
-    ACCOUNTS, CHAT_KEY, CONSUMERS_KEY, FILES, NODE, OPERATOR, OPERATOR_KEY, SYSTEM, installation,
+    ACCOUNTS, CHAT_KEY, CONSUMERS_KEY, ERASER, FILES, NODE, OPERATOR, OPERATOR_KEY, SYSTEM, installation,
 };
 pub(crate) use key::NKey;
 pub(crate) use token::{Claims, signed_account};
-pub(crate) use user::{Consumer, with_password};
+pub(crate) use user::{Consumer, eraser, with_password};

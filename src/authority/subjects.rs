@@ -54,6 +54,25 @@ pub(super) const OF_NODES: &[&str] = &[
     "_INBOX_operator.>",
 ];
 
+/// What the eraser may publish: it deletes single messages, and reads. A wildcard stands for a whole token, so the names of the
+/// streams cannot be narrowed down; what the eraser may not is in [`NOT_OF_ERASER`].
+pub(super) const OF_ERASER: &[&str] = &[
+    "$JS.API.STREAM.MSG.DELETE.*",
+    "$JS.API.INFO",
+    "$JS.API.STREAM.NAMES",
+    "$JS.API.STREAM.LIST",
+    "$JS.API.STREAM.INFO.*",
+    "$JS.API.STREAM.MSG.GET.*",
+    "$JS.API.DIRECT.GET.>",
+];
+
+/// Streams from which nobody deletes single messages.
+pub(super) const NOT_OF_ERASER: &[&str] = &[
+    "$JS.API.STREAM.MSG.DELETE.AUDIT",
+    "$JS.API.STREAM.MSG.DELETE.PRESENCE",
+    "$JS.API.STREAM.MSG.DELETE.ADVISORIES",
+];
+
 /// What the account of the log answers to the account of consumers: the subject there, and here; whether an answer is a
 /// stream of messages.
 pub(super) const FOR_CONSUMERS: &[(&str, &str, bool)] = &[

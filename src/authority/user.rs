@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::authority::{
     NKey,
-    subjects::{ASKS_STREAMS, COMMANDS, OF_CONSUMERS, OF_NODES},
+    subjects::{ASKS_STREAMS, COMMANDS, NOT_OF_ERASER, OF_CONSUMERS, OF_ERASER, OF_NODES},
     token::{Said, signed},
 };
 
@@ -20,8 +20,11 @@ fn creds(token: &str, user: &NKey) -> String {
 
 /// The `.creds` of a user of an account with these permissions to publish; without any, the user may do everything in
 /// the account.
-fn with_rights(account: &NKey, name: &str, at: i64, publish: Option<&[&str]>) -> String {
-    let publish = publish.map_or_else(|| json!({}), |allow| json!({ "allow": allow }));
+fn with_rights(account: &NKey, name: &str, at: i64, publish: Option<&[&str]>, denied: &[&str]) -> String {
+    let mut publish = publish.map_or_else(|| json!({}), |allow| json!({ "allow": allow }));
+    if !denied.is_empty() {
+        publish["deny"] = json!(denied);
+    }
     let nats = json!({
         "type": "user", "version": 2, "pub": publish, "sub": {}, "subs": -1, "data": -1, "payload": -1,
     });
@@ -32,17 +35,22 @@ fn with_rights(account: &NKey, name: &str, at: i64, publish: Option<&[&str]>) ->
 
 /// The user of the nodes.
 pub(super) fn node(chat: &NKey, at: i64) -> String {
-    with_rights(chat, "verbatim", at, Some(OF_NODES))
+    with_rights(chat, "verbatim", at, Some(OF_NODES), &[])
+}
+
+/// The user of the eraser, for a server that knows the key of the account of the log.
+pub(crate) fn eraser(chat: &NKey, at: i64) -> String {
+    with_rights(chat, "eraser", at, Some(OF_ERASER), NOT_OF_ERASER)
 }
 
 /// A person who makes and changes streams, takes backups and repairs.
 pub(super) fn operator(chat: &NKey, at: i64) -> String {
-    with_rights(chat, "operator", at, None)
+    with_rights(chat, "operator", at, None, &[])
 }
 
 /// A person who watches and controls the servers, and tells them of new accounts.
 pub(super) fn system(system: &NKey, at: i64) -> String {
-    with_rights(system, "sys", at, None)
+    with_rights(system, "sys", at, None, &[])
 }
 
 /// A consumer as a user with a password, for the account READERS of a configuration with `accounts {}`. The password comes

@@ -10,6 +10,11 @@ pub(super) fn operators_addresses(servers: &ServerSettings) -> Result<Addresses,
     Ok(Addresses { nats: servers.operators_nats()?, database: servers.database_url()? })
 }
 
+/// The addresses of the servers, with the NATS user that may delete from the log if one is set.
+pub(super) fn erasers_addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
+    Ok(Addresses { nats: servers.erasers_nats()?, database: servers.database_url()? })
+}
+
 /// The addresses of the servers in the settings.
 pub(super) fn addresses(servers: &ServerSettings) -> Result<Addresses, AppError> {
     Ok(Addresses { nats: servers.nats()?, database: servers.database_url()? })

@@ -193,7 +193,9 @@ async fn whole(log: &Log) -> Result<String, String> {
 async fn erasable(log: &Log) -> Result<String, String> {
     let never = log.never_erased().await.map_err(|e| e.to_string())?;
     if never.is_empty() {
-        return Ok("no stream forbids that an authorized user deletes a message".into());
+        let admits_old = !log.is_for_readers_of_erasures().await.map_err(|e| e.to_string())?;
+        let before = if admits_old { "; run `migrate` before the first erasure" } else { "" };
+        return Ok(format!("no stream forbids that an authorized user deletes a message{before}"));
     }
     Err(format!(
         "deny_delete is set on {} and cannot be unset: nothing could ever be erased there. Restore into streams \

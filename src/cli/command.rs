@@ -8,6 +8,7 @@ use crate::cli::{
     check::Check,
     consumers::Consumers,
     dev::Dev,
+    erasures::ErasureCommand,
     log::LogCommand,
     logins::Logins,
     migrate::Migrate,
@@ -49,6 +50,10 @@ pub(super) enum Command {
     Verify(Servers),
     /// Archives the log and the accounts for as long as it runs, as the role `archiver` of `serve` does.
     Archive(Servers),
+    /// Deletes from the log what it lists as erased for as long as it runs, as the role `eraser` of `serve` does.
+    Eraser(Servers),
+    /// Lists and shows erasures, and reads on the servers whether anything is left.
+    Erasures(ErasureCommand),
     /// Makes, lists, checks and removes backups.
     Backup(BackupCommand),
     /// Makes lost streams, accounts and views again from an archive, at the same positions and in a new epoch.

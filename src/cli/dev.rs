@@ -37,9 +37,16 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
     let servers = dev::Servers::start(&tools, &data_dir).await?;
     let operators = addresses(&servers, dev::NatsUser::Operator)?;
     let system = addresses(&servers, dev::NatsUser::System)?.nats;
+    let erasers = addresses(&servers, dev::NatsUser::Eraser)?;
     let addresses = addresses(&servers, dev::NatsUser::Verbatim)?;
-    let roles =
-        [NodeRole::Api, NodeRole::Gateway, NodeRole::Projector, NodeRole::Webhooks, NodeRole::Archiver];
+    let roles = [
+        NodeRole::Api,
+        NodeRole::Gateway,
+        NodeRole::Projector,
+        NodeRole::Webhooks,
+        NodeRole::Archiver,
+        NodeRole::Eraser,
+    ];
     settings.default_master_key(servers.master_key()?);
     settings.default_archive(archive::ArchiveTarget::folder(&servers.archive()));
     settings.default_chat_page();
@@ -56,6 +63,7 @@ pub(super) async fn develop(Dev { data_dir, mut settings }: Dev) -> Result<(), F
         let process = process(stop, settings.drain_delay(Duration::ZERO));
         tokio::select! {
             served = app::serve(&settings, &addresses, &roles, mode, &process, ready) => served?,
+            never = app::erase_patiently(&settings, &erasers) => match never {},
             swept = app::sweep_always(&addresses.database, keys) => swept?,
         }
         Ok::<_, Failed>(())

@@ -12,6 +12,7 @@ mod consumer_words;
 mod consumers;
 mod consumers_remotely;
 mod dev;
+mod erasures;
 mod failed;
 mod log;
 mod logins;

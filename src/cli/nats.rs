@@ -1,7 +1,7 @@
 //! `nats`: the accounts and keys of NATS.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use crate::{
     app::AppError,
-    authority::{ACCOUNTS, installation},
+    authority::{ACCOUNTS, NKey, eraser, installation},
     clock::Clock,
 };
 
@@ -29,32 +29,60 @@ enum What {
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
     },
+    /// Makes the NATS user of the eraser for an installation that was made without one.
+    Eraser {
+        /// The file `chat.nk` of the installation.
+        #[arg(long, value_name = "FILE")]
+        account_key: PathBuf,
+        /// The `.creds` file to make. No file is replaced.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
 }
 
-pub(super) fn nats(NatsCommand { what: What::Init { out } }: NatsCommand) -> Result<(), AppError> {
-    let failed = |path: &Path, e: io::Error| {
-        let why = match e.kind() {
-            io::ErrorKind::AlreadyExists => {
-                "it exists, and no key is ever replaced: name an empty folder".into()
-            }
-            _ => e.to_string(),
-        };
-        AppError::Refused(format!("cannot write {}: {why}", path.display()))
+pub(super) fn nats(NatsCommand { what }: NatsCommand) -> Result<(), AppError> {
+    let now = Clock::system().now().datetime().unix_timestamp();
+    match what {
+        What::Init { out } => init(&out, now),
+        What::Eraser { account_key, out } => make_eraser(&account_key, &out, now),
+    }
+}
+
+fn failed(path: &Path, e: &io::Error) -> AppError {
+    let why = match e.kind() {
+        io::ErrorKind::AlreadyExists => "it exists, and no key is ever replaced: name another place".into(),
+        _ => e.to_string(),
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(&out).map_err(|e| failed(&out, e))?;
-    for file in installation(Clock::system().now().datetime().unix_timestamp()) {
-        let path = out.join(file.name);
-        let mode = if file.is_secret { 0o600 } else { 0o644 };
-        let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(&path);
-        written
-            .and_then(|mut opened| opened.write_all(file.text.as_bytes()))
-            .map_err(|e| failed(&path, e))?;
+    AppError::Refused(format!("cannot write {}: {why}", path.display()))
+}
+
+fn write(path: &Path, text: &str, mode: u32) -> Result<(), AppError> {
+    let written = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    written.and_then(|mut opened| opened.write_all(text.as_bytes())).map_err(|e| failed(path, &e))
+}
+
+/// The key of the account signs the user, and no server has to be told.
+fn make_eraser(account_key: &Path, out: &Path, now: i64) -> Result<(), AppError> {
+    let refused = |why: &str| AppError::Refused(format!("cannot use {}: {why}", account_key.display()));
+    let seed = fs::read_to_string(account_key).map_err(|e| refused(&e.to_string()))?;
+    let account = NKey::account(seed.trim())
+        .map_err(|_| refused("it is no key of an account: name the file chat.nk of the installation"))?;
+    write(out, &eraser(&account, now), 0o600)?;
+    println!("The eraser          VERBATIM_NATS_ERASER_CREDENTIALS_FILE={}", out.display());
+    Ok(())
+}
+
+fn init(out: &Path, now: i64) -> Result<(), AppError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(out).map_err(|e| failed(out, &e))?;
+    for file in installation(now) {
+        write(&out.join(file.name), &file.text, if file.is_secret { 0o600 } else { 0o644 })?;
     }
     let file = |name: &str| out.join(name).display().to_string();
     println!(
         "The keys, accounts and users are made.\n\n\
          Each nats-server    copy {} beside log.conf (deploy/README.md)\n\
          The nodes           VERBATIM_NATS_CREDENTIALS_FILE={}\n\
+         The eraser          VERBATIM_NATS_ERASER_CREDENTIALS_FILE={}\n\
          `migrate`, `log`    VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE={}\n\
          `consumers`         VERBATIM_CONSUMERS_KEY_FILE={}\n\
          \x20                   VERBATIM_NATS_OPERATOR_KEY_FILE={}\n\
@@ -63,6 +91,7 @@ pub(super) fn nats(NatsCommand { what: What::Init { out } }: NatsCommand) -> Res
          file ending in .nk.",
         file(ACCOUNTS),
         file("verbatim.creds"),
+        file("eraser.creds"),
         file("operator.creds"),
         file("consumers.key"),
         file("operator-signing.nk"),

@@ -12,6 +12,7 @@ use crate::{
         command::{Cli, Command},
         consumers,
         dev::{self, Dev},
+        erasures,
         failed::Failed,
         log, logins, migrate, nats, people, programs, rebuild, restore, running,
         serve::{self, Serve},
@@ -32,8 +33,10 @@ pub fn main() -> ExitCode {
         | Command::Check(Check { serve: Serve { settings, .. }, .. })
         | Command::Status(Serve { settings, .. })
         | Command::Archive(Servers { settings, .. })
+        | Command::Eraser(Servers { settings, .. })
         | Command::Verify(Servers { settings, .. }) => telemetry::start(settings.log),
         Command::Rebuild(rebuild) => telemetry::start(rebuild.settings().log),
+        Command::Erasures(erasures) => telemetry::start(erasures.servers().settings.log),
         Command::Backup(backup) => telemetry::start(backup.servers().settings.log),
         Command::Restore(restore) => telemetry::start(restore.servers.settings.log),
         Command::Log(log) => telemetry::start(log.servers().settings.log),
@@ -89,6 +92,8 @@ async fn run(command: Command) -> Result<ExitCode, Failed> {
         Command::Check(what) => return Ok(check::check(what).await?),
         Command::Status(serve) => return Ok(status::status(serve).await?),
         Command::Archive(servers) => archive::archive(servers).await?,
+        Command::Eraser(servers) => erasures::eraser(servers).await?,
+        Command::Erasures(what) => return erasures::erasures(what).await,
         Command::Backup(what) => return backup::backup(what).await,
         Command::Restore(what) => restore::restore(what).await?,
         Command::Log(what) => log::log(what).await?,

@@ -11,7 +11,7 @@ const NEEDED: &str = "VERBATIM_DATABASE_URL";
 /// The settings that say where an installation is. One of them is enough to leave dev mode alone.
 const WHERE: [&str; 3] = ["VERBATIM_NATS_", "VERBATIM_DATABASE_", "VERBATIM_URL"];
 /// These commands change an installation as a whole, or run it, so they get its addresses from the operator.
-const NEVER: [&str; 5] = ["serve", "dev", "migrate", "log", "restore"];
+const NEVER: [&str; 6] = ["serve", "dev", "eraser", "migrate", "log", "restore"];
 
 /// The arguments with the settings of the dev mode that runs on the data folder, if the command needs servers and no
 /// setting names any.

@@ -7,7 +7,7 @@ use clap::Args;
 use crate::{
     app::{self, AppError, Listening, Mode, Weakness},
     cli::{
-        addresses::addresses,
+        addresses::{addresses, erasers_addresses},
         process::{process, until_told},
     },
     config::{NodeRole, ServerSettings, Settings},
@@ -41,6 +41,10 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) -> Result<(), AppError> {
+    let erasers = match roles.contains(&NodeRole::Eraser) {
+        true => Some(erasers_addresses(&servers)?),
+        false => None,
+    };
     let addresses = addresses(&servers)?;
     let ready = |Listening { public, admin, .. }: Listening| {
         tracing::info!(listen = %public, %admin, "serving");
@@ -48,5 +52,14 @@ pub(super) async fn serve(Serve { roles, rebuild, servers, settings }: Serve) ->
     let rebuild = if rebuild { Consent::Given } else { Consent::Withheld };
     let mode = Mode { weakness: Weakness::Refused, rebuild };
     let process = process(until_told(), settings.drain_delay(DRAIN));
-    app::serve(&settings, &addresses, &roles, mode, &process, ready).await
+    let erasing = async {
+        match &erasers {
+            Some(erasers) => app::erase_patiently(&settings, erasers).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        served = app::serve(&settings, &addresses, &roles, mode, &process, ready) => served,
+        never = erasing => match never {},
+    }
 }

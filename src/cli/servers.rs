@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use crate::{
     app::{self, Addresses, AppError},
-    cli::addresses::{addresses, operators_addresses},
+    cli::addresses::{addresses, erasers_addresses, operators_addresses},
     config::{ServerSettings, Settings},
     log::{Log, NatsServers, OpenError},
 };
@@ -31,6 +31,10 @@ impl Servers {
 
     pub(super) fn operators_addresses(&self) -> Result<Addresses, AppError> {
         operators_addresses(&self.servers)
+    }
+
+    pub(super) fn erasers_addresses(&self) -> Result<Addresses, AppError> {
+        erasers_addresses(&self.servers)
     }
 
     pub(super) async fn open(&self) -> Result<(Log, PgPool), AppError> {

@@ -17,6 +17,8 @@ const KEY: &str = "VERBATIM_NATS_NKEY_FILE";
 const TOKEN: &str = "VERBATIM_NATS_TOKEN";
 const OPERATOR: &str = "VERBATIM_NATS_OPERATOR_URL";
 const OPERATOR_CREDENTIALS: &str = "VERBATIM_NATS_OPERATOR_CREDENTIALS_FILE";
+const ERASER: &str = "VERBATIM_NATS_ERASER_URL";
+const ERASER_CREDENTIALS: &str = "VERBATIM_NATS_ERASER_CREDENTIALS_FILE";
 const AUTHORITIES: &str = "VERBATIM_NATS_CA_FILE";
 const CERTIFICATE: &str = "VERBATIM_NATS_CERT_FILE";
 const CERTIFICATE_KEY: &str = "VERBATIM_NATS_KEY_FILE";
@@ -74,6 +76,19 @@ pub(super) struct NatsSettings {
     /// The `.creds` file of a user that may make and change streams.
     #[arg(long, env = OPERATOR_CREDENTIALS, value_name = "FILE")]
     nats_operator_credentials_file: Option<PathBuf>,
+
+    /// URL of nats-server with the user that may delete from the log. Only the eraser uses this setting; without it, the
+    /// eraser uses VERBATIM_NATS_URL.
+    #[arg(long, env = ERASER, value_name = "URL", hide_env_values = true)]
+    nats_eraser_url: Option<String>,
+
+    /// File with the value of VERBATIM_NATS_ERASER_URL.
+    #[arg(long, env = "VERBATIM_NATS_ERASER_URL_FILE", value_name = "FILE")]
+    nats_eraser_url_file: Option<PathBuf>,
+
+    /// The `.creds` file of the user that may delete from the log.
+    #[arg(long, env = ERASER_CREDENTIALS, value_name = "FILE")]
+    nats_eraser_credentials_file: Option<PathBuf>,
 }
 
 impl NatsSettings {
@@ -87,14 +102,34 @@ impl NatsSettings {
     /// nats-server with the login of an operator, if there is one.
     pub(super) fn operators(&self) -> Result<NatsServers, BadSetting> {
         let (url, file) = (self.nats_operator_url.as_ref(), self.nats_operator_url_file.as_ref());
+        let credentials = self.nats_operator_credentials_file.as_ref();
+        self.others(url, file, OPERATOR, credentials, OPERATOR_CREDENTIALS)
+    }
+
+    /// nats-server with the login of the eraser, if there is one.
+    pub(super) fn erasers(&self) -> Result<NatsServers, BadSetting> {
+        let (url, file) = (self.nats_eraser_url.as_ref(), self.nats_eraser_url_file.as_ref());
+        let credentials = self.nats_eraser_credentials_file.as_ref();
+        self.others(url, file, ERASER, credentials, ERASER_CREDENTIALS)
+    }
+
+    /// nats-server with another login, if one is set.
+    fn others(
+        &self,
+        url: Option<&String>,
+        file: Option<&PathBuf>,
+        name: &str,
+        credentials: Option<&PathBuf>,
+        credentials_name: &str,
+    ) -> Result<NatsServers, BadSetting> {
         let has_url = url.is_some() || file.is_some();
-        let login = match &self.nats_operator_credentials_file {
-            Some(file) => Some(NatsLogin::Credentials(secret(file, OPERATOR_CREDENTIALS)?)),
+        let login = match credentials {
+            Some(file) => Some(NatsLogin::Credentials(secret(file, credentials_name)?)),
             None if has_url => None,
             None => return self.servers(),
         };
         let (url, name) = match has_url {
-            true => (either(url, file, OPERATOR)?, OPERATOR),
+            true => (either(url, file, name)?, name),
             false => (
                 either(self.nats_url.as_ref(), self.nats_url_file.as_ref(), "VERBATIM_NATS_URL")?,
                 "VERBATIM_NATS_URL",

@@ -15,6 +15,8 @@ pub enum NodeRole {
     Webhooks,
     /// Archives the log and the accounts.
     Archiver,
+    /// Deletes from the log what it lists as erased.
+    Eraser,
 }
 
 impl NodeRole {
@@ -26,6 +28,7 @@ impl NodeRole {
             Self::Projector => "projector",
             Self::Webhooks => "webhooks",
             Self::Archiver => "archiver",
+            Self::Eraser => "eraser",
         }
     }
 }

@@ -35,6 +35,11 @@ impl ServerSettings {
         self.nats.operators()
     }
 
+    /// nats-server, with the login of the user that may delete from the log; without one, [`Self::nats`].
+    pub fn erasers_nats(&self) -> Result<log::NatsServers, BadSetting> {
+        self.nats.erasers()
+    }
+
     /// nats-server, with the login of this text of a `.creds` file.
     pub fn nats_with(&self, creds: &str) -> Result<log::NatsServers, BadSetting> {
         self.nats.with_credentials(creds)

@@ -164,6 +164,11 @@ pub struct Settings {
     #[arg(long, env = "VERBATIM_WEB", value_name = "WORD", hide_possible_values = true)]
     web: Option<ChatPage>,
 
+    /// Deletions of the eraser in each stream, in a second.
+    #[arg(long, env = "VERBATIM_ERASE_RATE", default_value_t = 5, value_name = "NUMBER",
+          value_parser = clap::value_parser!(u32).range(1..=5))]
+    pub(crate) erase_rate: u32,
+
     /// Time in which an export of a user's data has to be downloaded, in seconds. A client that is slower gets no whole file.
     #[arg(long, env = "VERBATIM_EXPORT_DEADLINE", default_value_t = 900, value_name = "SECONDS",
           value_parser = clap::value_parser!(u64).range(1..=86_400))]

@@ -1,7 +1,7 @@
 //! The accounts of a private nats-server: the files of `verbatim nats init`, made at the first start.
 
 use crate::{
-    authority::{ACCOUNTS, CHAT_KEY, FILES, NKey, installation},
+    authority::{ACCOUNTS, CHAT_KEY, ERASER, FILES, NKey, eraser, installation},
     clock::Clock,
     dev::{
         DevError,
@@ -16,10 +16,17 @@ const BEFORE: &str = "CHAT";
 
 /// Makes the files of the accounts if they are missing. The last file that is written says that all are there.
 pub(super) fn make(folder: &Folder) -> Result<(), DevError> {
+    let now = Clock::system().now().datetime().unix_timestamp();
     if folder.read(ACCOUNTS)?.is_none() {
-        for file in installation(Clock::system().now().datetime().unix_timestamp()) {
+        for file in installation(now) {
             folder.write(file.name, &file.text, if file.is_secret { PRIVATE } else { READABLE })?;
         }
+    }
+    // An older version has made no eraser. The key of the account signs one, and no server has to be told.
+    if folder.read(ERASER)?.is_none()
+        && let Ok(chat) = NKey::account(&folder.read(CHAT_KEY)?.unwrap_or_default())
+    {
+        folder.write(ERASER, &eraser(&chat, now), PRIVATE)?;
     }
     Ok(())
 }
@@ -35,10 +42,13 @@ pub(super) fn adopt_streams(folder: &Folder, data: &str) -> Result<(), DevError>
     }
 }
 
-/// The files of the accounts, to be kept while the folder changes its owner; nothing unless all of them are there.
+/// The files of the accounts, to be kept while the folder changes its owner; nothing unless all of them are there. The
+/// eraser's may be missing, because an older version has made none.
 pub(super) fn kept(folder: &Folder) -> Vec<(&'static str, String)> {
     let read = |name| Some((name, folder.read(name).ok().flatten()?));
-    FILES.into_iter().map(read).collect::<Option<_>>().unwrap_or_default()
+    let others = FILES.into_iter().filter(|name| *name != ERASER);
+    let kept: Option<Vec<_>> = others.map(read).collect();
+    kept.map(|kept| kept.into_iter().chain(read(ERASER)).collect()).unwrap_or_default()
 }
 
 /// Writes the kept files again.

@@ -8,7 +8,7 @@ use std::{
 use async_nats::{Client, ConnectError, ConnectOptions};
 
 use crate::{
-    authority::{CONSUMERS_KEY, NODE, OPERATOR, OPERATOR_KEY, SYSTEM},
+    authority::{CONSUMERS_KEY, ERASER, NODE, OPERATOR, OPERATOR_KEY, SYSTEM},
     dev::{
         DevError, Tools, accounts,
         folder::{PRIVATE, READABLE},
@@ -65,6 +65,8 @@ impl Default for NatsOptions {
 pub enum NatsUser {
     /// The nodes of Verbatim.
     Verbatim,
+    /// The eraser, which may delete from the log.
+    Eraser,
     /// A person who may do everything in the account of the log.
     Operator,
     /// A microservice: reads through its durable `reader`, with API prefix `log.api` and inbox `_INBOX_reader`.
@@ -75,12 +77,13 @@ pub enum NatsUser {
 
 impl NatsUser {
     /// All users.
-    pub const ALL: [Self; 4] = [Self::Verbatim, Self::Operator, Self::Reader, Self::System];
+    pub const ALL: [Self; 5] = [Self::Verbatim, Self::Eraser, Self::Operator, Self::Reader, Self::System];
 
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Verbatim => "verbatim",
+            Self::Eraser => "eraser",
             Self::Operator => "operator",
             Self::Reader => "reader",
             Self::System => "sys",
@@ -92,6 +95,7 @@ impl NatsUser {
     fn file(self) -> Option<&'static str> {
         match self {
             Self::Verbatim => Some(NODE),
+            Self::Eraser => Some(ERASER),
             Self::Operator => Some(OPERATOR),
             Self::Reader => None,
             Self::System => Some(SYSTEM),
@@ -102,6 +106,7 @@ impl NatsUser {
     pub fn variable(self) -> &'static str {
         match self {
             Self::Verbatim => "VERBATIM_NATS_PASSWORD",
+            Self::Eraser => "VERBATIM_NATS_ERASER_PASSWORD",
             Self::Operator => "VERBATIM_NATS_OPERATOR_PASSWORD",
             Self::Reader => "VERBATIM_NATS_READER_PASSWORD",
             Self::System => "VERBATIM_NATS_SYS_PASSWORD",
@@ -261,16 +266,23 @@ impl Setup {
     }
 }
 
-/// The passwords of this folder, one line for each user; the first start makes them.
+/// The passwords of this folder, one line for each user; the first start with a user makes its line.
 fn passwords(home: &Home) -> Result<Vec<(NatsUser, String)>, DevError> {
-    if home.folder.read(PASSWORDS)?.is_none() {
-        let lines = NatsUser::ALL.map(|user| format!("{}={}\n", user.variable(), new_password()));
-        home.folder.write(PASSWORDS, &lines.concat(), PRIVATE)?;
+    let mut lines: Vec<String> =
+        home.folder.read(PASSWORDS)?.unwrap_or_default().lines().map(str::to_owned).collect();
+    let kept = lines.len();
+    let mut passwords = Vec::new();
+    for user in NatsUser::ALL {
+        let of_user = |line: &String| Some(line.strip_prefix(user.variable())?.strip_prefix('=')?.to_owned());
+        let password = lines.iter().find_map(of_user).unwrap_or_else(|| {
+            let made = new_password();
+            lines.push(format!("{}={made}", user.variable()));
+            made
+        });
+        passwords.push((user, password));
     }
-    let kept = home.folder.read(PASSWORDS)?.unwrap_or_default();
-    let of = |user: NatsUser| {
-        kept.lines()
-            .find_map(|line| Some((user, line.strip_prefix(user.variable())?.strip_prefix('=')?.into())))
-    };
-    Ok(NatsUser::ALL.into_iter().filter_map(of).collect())
+    if lines.len() > kept {
+        home.folder.write(PASSWORDS, &(lines.join("\n") + "\n"), PRIVATE)?;
+    }
+    Ok(passwords)
 }

@@ -23,6 +23,7 @@ pub use stored::audited::{
     Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
     LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
+pub use stored::audited_erasures::{ErasureAsked, ErasureDone};
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
     WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -38,7 +39,9 @@ pub use stored::recorded::Recorded;
 pub(crate) use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::Emoji;
 pub use words::host::{ExternalId, HostRole};
-pub use words::ids::{ConversationId, Epoch, EventId, ExportId, LoginId, MessageId, Point, Position, UserId};
+pub use words::ids::{
+    ConversationId, Epoch, ErasureId, EventId, ExportId, LoginId, MessageId, Point, Position, UserId,
+};
 pub(crate) use words::json::Fields;
 pub use words::json::Json;
 pub use words::metadata::Metadata;

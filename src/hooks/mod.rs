@@ -7,6 +7,7 @@
 pub(crate) mod deliveries;
 pub(crate) mod endpoints;
 pub(crate) mod figures;
+mod passed;
 pub(crate) mod progress;
 pub(crate) mod replays;
 pub(crate) mod stored;
@@ -14,6 +15,7 @@ pub(crate) mod stored;
 pub(crate) use deliveries::{Delivery, DeliveryState, MadeDelivery};
 pub(crate) use endpoints::{HookError, Overview};
 pub(crate) use figures::{Figures, Summary};
+pub(crate) use passed::passed;
 pub(crate) use progress::{Changes, EndpointProgress, Held, Saved, StreamCursor};
 pub(crate) use replays::ReplayWanted;
 pub(crate) use stored::StoredEndpoint;

@@ -106,7 +106,7 @@ no holes but those that `content.erased` lists: what stood there was erased, and
 A timeline or receipt event whose actor is not a member at its position is void: a reader ignores it. An event of any other \
 lane always counts. A lane, a type or a version of a type that a reader does not know is part of the order, and the reader \
 ignores its data. `verbatim.reads` in the metadata of the streams is the lowest contract level of a reader; this document \
-describes level 1.";
+describes level 2.";
 const PRESENCE: &str = "The stream `PRESENCE` keeps the events for an hour, in memory.";
 const TYPING: &str = "Core NATS: no stream stores the messages, and each arrives at most once.";
 

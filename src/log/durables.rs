@@ -243,7 +243,11 @@ impl Log {
         }))
     }
 
-    async fn durable_info(&self, name: &str, stream: &str) -> Result<Option<Info>, OpenError> {
+    pub(in crate::log) async fn durable_info(
+        &self,
+        name: &str,
+        stream: &str,
+    ) -> Result<Option<Info>, OpenError> {
         let stream = match self.jetstream.get_stream_no_info(stream).await {
             Ok(stream) => stream,
             Err(e) => return Err(refused(e)),

@@ -18,6 +18,7 @@ mod connections;
 mod contract;
 mod durables;
 mod envelope;
+mod erase;
 mod errors;
 mod level;
 mod limits;

@@ -37,6 +37,7 @@ mod direct;
 mod drill;
 mod edge;
 mod erased;
+mod erasing;
 mod events;
 mod exports;
 mod filter;

@@ -63,7 +63,7 @@ async fn what_only_a_newer_version_knows_is_passed_on_and_harms_nothing() {
     let mut world = World::start().await;
     let (ana, ben, eve) = (world.person("ana").await, world.person("ben").await, world.person("eve").await);
     let info = ana.get("/v1/info").await.expect(200);
-    assert_eq!(info["contract"], serde_json::json!({ "reads": 1, "writes": 1 }));
+    assert_eq!(info["contract"], serde_json::json!({ "reads": 2, "writes": 2 }));
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let newer = Newer::version(&world, &lunch).await;
     let mut device = ben.connects().await;
@@ -152,7 +152,7 @@ async fn a_version_that_is_too_old_for_the_log_refuses_it_and_says_so() {
     let config =
         async || jetstream.get_stream("CHAT_0").await.expect("the stream").cached_info().config.clone();
     let mut set = config().await;
-    assert_eq!(set.metadata.insert("verbatim.reads".into(), "2".into()).as_deref(), Some("1"));
+    assert_eq!(set.metadata.insert("verbatim.reads".into(), "3".into()).as_deref(), Some("2"));
     jetstream.update_stream(set.clone()).await.expect("an operator may");
     for command in
         [&["check"][..], &["status"], &["verify"], &["migrate"], &["serve", "--listen", "127.0.0.1:0"]]
@@ -161,11 +161,11 @@ async fn a_version_that_is_too_old_for_the_log_refuses_it_and_says_so() {
         assert_eq!(ran.code, Some(1), "{command:?}: {ran:?}");
         let said = ran.stdout + &ran.stderr;
         assert!(
-            said.contains("too old for the log") && said.contains("contract level 2"),
+            said.contains("too old for the log") && said.contains("contract level 3"),
             "{command:?}: {said}"
         );
     }
-    assert_eq!(config().await.metadata["verbatim.reads"], "2", "nobody takes it away");
+    assert_eq!(config().await.metadata["verbatim.reads"], "3", "nobody takes it away");
 
     // The log of an older version says nothing, and lacks the lane. `migrate` adds both.
     set.metadata.remove("verbatim.reads");
@@ -174,7 +174,7 @@ async fn a_version_that_is_too_old_for_the_log_refuses_it_and_says_so() {
     assert_eq!(world.runs(&["verify"]).await.code, Some(0));
     assert_eq!(world.runs(&["migrate"]).await.code, Some(0));
     let mended = config().await;
-    assert_eq!(mended.metadata["verbatim.reads"], "1");
+    assert_eq!(mended.metadata["verbatim.reads"], "2");
     assert!(mended.subjects.contains(&"chat.*.*.control".to_owned()), "{:?}", mended.subjects);
     world.add_node("api,gateway,projector").await;
     world.finish().await;

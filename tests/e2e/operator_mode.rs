@@ -189,6 +189,20 @@ async fn init_makes_all_files_once() {
     assert!(code == Some(1) && said.contains("no key is ever replaced"), "{said}");
     assert_eq!(fs::read_to_string(out.join("operator.nk")).expect("a key"), key);
 
+    // An installation from before there was an eraser gets its user afterwards.
+    fs::remove_file(out.join("eraser.creds")).expect("it was made");
+    let make = |account_key: &str| {
+        let mut command = command();
+        let files = [out.join(account_key), out.join("eraser.creds")];
+        command.args(["nats", "eraser", "--account-key"]).arg(&files[0]).arg("--out").arg(&files[1]);
+        async move { command.output().await.expect("it runs").status.code() }
+    };
+    assert_eq!(make("operator.nk").await, Some(1), "that is no key of an account");
+    assert_eq!(make("chat.nk").await, Some(0));
+    assert_eq!(make("chat.nk").await, Some(1), "no file is replaced");
+    let made = fs::metadata(out.join("eraser.creds")).expect("it was made again");
+    assert_eq!(made.permissions().mode() & 0o777, 0o600);
+
     // A server runs with the files and deploy/nats.conf as they are, and after a restart, too.
     for name in ["nats.conf", "log.conf"] {
         fs::copy(format!("{}/deploy/{name}", env!("CARGO_MANIFEST_DIR")), out.join(name)).expect("copied");

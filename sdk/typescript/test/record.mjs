@@ -1,7 +1,7 @@
 // Asks a real server what vectors of the fold are: what a member sees before, the events, and what it sees after. Ids,
-// times and positions are replaced, so that each recording of the same acts is the same.
+// times, positions and hashes are replaced, so that each recording of the same acts is the same.
 import { Verbatim } from "../dist/index.js";
-import { Server, sleep } from "./server.mjs";
+import { Server, sleep, until } from "./server.mjs";
 
 /** What happens in each vector, to a conversation in which Ana has said "one" and Ben "two", as Ben sees it. */
 const CASES = {
@@ -34,6 +34,16 @@ const CASES = {
   "a deleted message is not unread": async ({ ana }) => {
     await ana.send("three");
     await ana.delete((await ana.send("four")).id);
+  },
+  "an erased message is empty, and so are its edits": async ({ ana, ben, one, erase }) => {
+    await ana.react(one, "👍");
+    await ben.send({ text: "an answer", replyTo: one });
+    await ana.edit(one, "edited");
+    await erase(one);
+  },
+  "an erased message is not unread": async ({ ana, erase }) => {
+    await ana.send("three");
+    await erase((await ana.send("four")).id);
   },
   "reactions count, the earliest first": async ({ ana, ben, one }) => {
     await ana.react(one, "👍");
@@ -75,19 +85,29 @@ export async function record() {
   const server = await Server.start({ "limit-members": "off", "limit-start": "off" });
   try {
     const people = [];
+    const key = await server.key();
     for (const name of ["ana", "ben", "cleo"]) {
       const { id, token } = await server.user(name);
       people.push({ id, rest: new Verbatim({ url: server.url, token: () => token }).rest });
     }
+    // Erases a message, and ends when the log tells that it is erased.
+    const erases = async (conversation_id, position) => {
+      const body = { messages: [{ conversation_id, position }], reason_code: "request" };
+      const { id } = await server.post("/admin/erasures", body, key);
+      await until("an erased message is hidden", async () => {
+        const answer = await fetch(`${server.url}/v1/admin/erasures/${id}`, { headers: { Authorization: `Bearer ${key}` } });
+        return (await answer.json()).hidden_at;
+      });
+    };
     const vectors = [];
-    for (const [name, act] of Object.entries(CASES)) vectors.push(normal(await recorded(name, act, people), people));
+    for (const [name, act] of Object.entries(CASES)) vectors.push(normal(await recorded(name, act, people, erases), people));
     return vectors;
   } finally {
     await server.stop();
   }
 }
 
-async function recorded(name, act, people) {
+async function recorded(name, act, people, erases) {
   const [ana, ben, cleo] = people;
   const { id } = await ana.rest.start_conversation({ body: { kind: "group", title: "Vectors", members: [ben.id] } });
   let head = 0;
@@ -124,7 +144,11 @@ async function recorded(name, act, people) {
   const two = (await acts(ben).send("two")).id;
   const before = await seen();
   const { next_cursor: after } = await ben.rest.follow_events({});
-  await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two });
+  const erase = async (message_id) => {
+    const { items } = await ana.rest.list_messages({ id, min_position: head });
+    await erases(id, items.find((message) => message.id === message_id).position);
+  };
+  await act({ ana: acts(ana), ben: acts(ben), cleo: acts(cleo), one, two, erase });
   const { items } = await ben.rest.follow_events({ after, limit: 200 });
   const events = items.filter((event) => event.conversation_id === id);
   head = events.at(-1).position;
@@ -140,16 +164,19 @@ function normal(vector, people) {
   const ids = new Map(people.map(({ id }, i) => [id, uuid(i + 1)]));
   const times = new Set();
   const positions = new Set([0]);
+  const hashes = new Set();
   walk(vector, (value, key) => {
     if (TIME.test(value)) times.add(value);
     if (POSITIONS.has(key)) positions.add(value);
     for (const [id] of String(value).matchAll(UUID)) if (!ids.has(id)) ids.set(id, uuid(0x100 + ids.size));
+    if (key === "client_hash") hashes.add(value);
     return value;
   });
   const time = [...times].sort();
   const position = [...positions].sort((a, b) => a - b);
   return walk(vector, (value, key) => {
     if (POSITIONS.has(key)) return position.indexOf(value);
+    if (key === "client_hash") return String([...hashes].indexOf(value)).padStart(value.length, "0");
     if (TIME.test(value)) return new Date(Date.UTC(2026, 0, 1) + 1000 * time.indexOf(value)).toISOString();
     return typeof value === "string" ? value.replace(UUID, (id) => ids.get(id)) : value;
   });

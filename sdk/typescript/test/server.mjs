@@ -1,6 +1,6 @@
 // A real server in dev mode for the tests, its users, and a proxy that behaves badly on purpose.
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -78,6 +78,12 @@ export class Server {
     });
     if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
     return response.json();
+  }
+
+  /** The API key with all scopes that dev mode keeps for those who are on the machine. */
+  async key() {
+    const lines = (await readFile(`${this.folder}/data/dev.env`, "utf8")).split("\n");
+    return lines.find((line) => line.startsWith("VERBATIM_KEY=")).slice("VERBATIM_KEY=".length);
   }
 
   /** A new user with a token. */

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::{
     api::http::or_null::OrNull,
     domain::{
-        ClientId, ConversationId, EventId, ExportId, ExternalId, HostRole, LoginId, MessageId, Position,
-        ReplayId, Text, Time, Title, UserId, WebhookId,
+        ClientId, ConversationId, ErasureId, EventId, ExportId, ExternalId, HostRole, LoginId, MessageId,
+        Position, ReplayId, Text, Time, Title, UserId, WebhookId,
     },
 };
 
@@ -54,6 +54,10 @@ pub(in crate::api) fn event() -> EventId {
 
 pub(in crate::api) fn export() -> ExportId {
     ExportId::known(Uuid::from_u128(0x01930f3d_3b42_7d83_8c61_708192a3b4c5))
+}
+
+pub(in crate::api) fn erasure() -> ErasureId {
+    ErasureId::known(Uuid::from_u128(0x01930f3d_4c53_7e94_8d72_8192a3b4c5d6))
 }
 
 pub(in crate::api) fn login() -> LoginId {

@@ -35,6 +35,8 @@ const NEEDS: &[(&str, Need)] = {
         ("replay_consumer", Need::Scope(AdminConsumers)),
         ("list_parked_events", Need::Scope(AdminConsumers)),
         ("sweep_consumers", Need::Scope(AdminConsumers)),
+        ("request_erasure", Need::Scope(AdminErasure)),
+        ("get_erasure", Need::Scope(AdminErasure)),
         ("deactivate_account", Need::Scope(UsersWrite)),
         ("reactivate_account", Need::Scope(UsersWrite)),
         ("issue_recovery", Need::Scope(UsersWrite)),

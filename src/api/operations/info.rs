@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 30] = [
+const FEATURES: [&str; 31] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -54,6 +54,7 @@ const FEATURES: [&str; 30] = [
     "consumers",
     "webhooks",
     "export",
+    "erasure",
 ];
 
 /// The server: its version, its log and its limits

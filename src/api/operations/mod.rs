@@ -10,6 +10,7 @@ pub mod consumer_acts;
 pub mod consumers;
 pub mod conversation;
 pub mod conversations;
+pub mod erasures;
 pub mod events;
 pub mod exports;
 pub mod host_conversations;

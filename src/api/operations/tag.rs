@@ -29,6 +29,8 @@ pub(in crate::api) enum Tag {
     Services,
     /// Programs of others that read the log from NATS
     Consumers,
+    /// Erase messages for good
+    Erasures,
     /// Send events to other servers
     Webhooks,
     /// Bring the users and conversations of your application, and make tokens for its users

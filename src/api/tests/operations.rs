@@ -47,6 +47,8 @@ fn every_operation_of_the_contract_is_there() {
     let document = document();
     let mut found: Vec<_> = operations(&document).into_iter().map(|(operation, _)| operation).collect();
     let mut expected = [
+        "post /v1/admin/erasures",
+        "get /v1/admin/erasures/{id}",
         "post /v1/me/exports",
         "get /v1/me/exports",
         "get /v1/me/exports/{id}",

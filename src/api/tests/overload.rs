@@ -33,6 +33,8 @@ const OPERATIONS: &[(&str, Option<WorkKind>)] = &[
     ("post /v1/admin/consumers/{name}/replay", None),
     ("get /v1/admin/consumers/{name}/parked", None),
     ("post /v1/admin/consumers/sweep", None),
+    ("post /v1/admin/erasures", None),
+    ("get /v1/admin/erasures/{id}", None),
     ("post /v1/admin/webhooks", None),
     ("get /v1/admin/webhooks", None),
     ("get /v1/admin/webhooks/{id}", None),

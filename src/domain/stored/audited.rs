@@ -12,9 +12,12 @@ use uuid::Uuid;
 
 use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
-    stored::audited_readers::{
-        ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
-        WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
+    stored::{
+        audited_erasures::{ErasureAsked, ErasureDone},
+        audited_readers::{
+            ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
+            WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
+        },
     },
     words::schema::schema_of_written,
 };
@@ -355,6 +358,10 @@ audited! {
     WebhookEnabled "webhook.enabled";
     /// About the webhook.
     WebhookRemoved "webhook.removed";
+    /// About the erasure.
+    ErasureAsked "erasure.asked";
+    /// About the erasure.
+    ErasureDone "erasure.done";
     /// About the new epoch.
     LogRestored "log.restored";
 }

@@ -2,6 +2,7 @@
 
 pub(in crate::domain) mod audit_event;
 pub(in crate::domain) mod audited;
+pub(in crate::domain) mod audited_erasures;
 pub(in crate::domain) mod audited_readers;
 pub(in crate::domain) mod erased;
 pub(in crate::domain) mod event;

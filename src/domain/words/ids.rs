@@ -97,6 +97,8 @@ ids! {
     LoginId;
     /// A request of a user for an export of the own data.
     ExportId;
+    /// A request for an erasure.
+    ErasureId;
 }
 
 /// The namespace of derived ids.

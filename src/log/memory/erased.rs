@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use crate::domain::{ConversationId, ErasedEntry, Event, Lane, Position, Recorded, Time};
+use crate::domain::{ConversationId, ErasedEntry, Event, Lane, MessageId, Position, Recorded, Time};
 
 /// The erased positions of one stream. Cheap to clone.
 #[derive(Clone, Default)]
@@ -37,6 +37,19 @@ struct Skeleton {
     told_at: Position,
     at: Time,
     entry: ErasedEntry,
+}
+
+/// An event of a conversation that the log lists as erased.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasedEvent {
+    /// Its position.
+    pub position: Position,
+    /// The message that it is, or is about.
+    pub message: Option<MessageId>,
+    /// Whether it is the message itself.
+    pub is_message: bool,
+    /// The event that lists it.
+    pub told_at: Position,
 }
 
 impl Skeleton {
@@ -165,6 +178,25 @@ impl Erased {
         last.into_values().collect()
     }
 
+    /// All erased positions.
+    pub(in crate::log) fn positions(&self) -> Vec<Position> {
+        self.listed().skeletons.keys().copied().collect()
+    }
+
+    /// The erased events of a conversation, in order.
+    pub(in crate::log) fn events_of(&self, conversation: ConversationId) -> Vec<ErasedEvent> {
+        let listed = self.listed();
+        let all = (conversation, Position::START)..=(conversation, Position::MAX);
+        let skeletons = listed.of_conversations.range(all).filter_map(|(_, at)| listed.skeletons.get(at));
+        let event = |Skeleton { told_at, entry, .. }: &Skeleton| ErasedEvent {
+            position: entry.position,
+            message: entry.message_id,
+            is_message: entry.message_position.is_none() && entry.message_id.is_some(),
+            told_at: *told_at,
+        };
+        skeletons.map(event).collect()
+    }
+
     /// Takes the erased positions out of holes.
     pub(in crate::log) fn unexplained(
         &self,
@@ -201,7 +233,7 @@ impl Erased {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ContentErased, MessageId};
+    use crate::domain::ContentErased;
 
     fn erasure(told_at: u64, positions: &[u64]) -> Recorded {
         let id = uuid::Uuid::from_u128(7);

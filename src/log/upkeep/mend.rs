@@ -217,13 +217,13 @@ mod tests {
         found.metadata.remove("verbatim.reads");
         let (config, mended) = put_right(found, ours.clone());
         assert_eq!(config.subjects, [ours.subjects.as_slice(), &["chat.*.*.sealed".into()]].concat());
-        assert_eq!(config.metadata.get("verbatim.reads").map(String::as_str), Some("1"));
+        assert_eq!(config.metadata.get("verbatim.reads").map(String::as_str), Some("2"));
         let told: Vec<String> = mended.iter().map(ToString::to_string).collect();
         assert_eq!(
             told,
             [
                 "CHAT_0: subjects was 4 subjects and is now 5 subjects, chat.*.*.control among them",
-                r#"CHAT_0: metadata was {} and is now {"verbatim.reads": "1"}"#,
+                r#"CHAT_0: metadata was {} and is now {"verbatim.reads": "2"}"#,
             ]
         );
         assert_eq!(put_right(config.clone(), ours), (config, Vec::new()));
@@ -233,7 +233,7 @@ mod tests {
     fn a_contract_level_that_a_newer_version_has_raised_stays_after_a_roll_back() {
         let ours = chat(0, LAYOUT, &Epoch("one".into()));
         let mut raised = ours.clone();
-        raised.metadata.insert(READS.into(), "2".into());
+        raised.metadata.insert(READS.into(), "3".into());
         assert_eq!(put_right(raised.clone(), ours.clone()), (raised.clone(), Vec::new()));
         assert_eq!(put_right(ours, raised.clone()).0, raised, "the newer version raises it");
     }

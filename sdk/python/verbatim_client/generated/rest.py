@@ -164,6 +164,28 @@ class Rest:
             None,
         )
 
+    async def request_erasure(self, *, body: t.NewErasure) -> t.Erasure:
+        """Erase messages."""
+        return await self._send(
+            "POST",
+            "/v1/admin/erasures",
+            {},
+            body,
+            True,
+            None,
+        )
+
+    async def get_erasure(self, id: str) -> t.Erasure:
+        """Get an erasure."""
+        return await self._send(
+            "GET",
+            f"/v1/admin/erasures/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
     async def list_invites(self, *, limit: int | None = None, cursor: str | None = None) -> t.InvitePage:
         """List invitation codes."""
         return await self._send(

@@ -382,6 +382,56 @@ class ErasedEntry(TypedDict):
     type: str
 
 
+class Erasure(TypedDict):
+    """The receipt of an erasure."""
+
+    consumers: list[ErasureConsumer]
+    counts: ErasureCounts
+    done_at: NotRequired[str]
+    hidden_at: NotRequired[str]
+    id: str
+    log_done_at: NotRequired[str]
+    reason_code: str
+    requested_at: str
+    starts_at: str
+    state: ErasureState
+    views_done_at: NotRequired[str]
+    wal_compacted_at: NotRequired[str]
+    webhooks: list[ErasureWebhook]
+
+
+class ErasureConsumer(TypedDict):
+    """A consumer of the log, and whether it knows."""
+
+    ack_floor_past: bool
+    name: str
+
+
+class ErasureCounts(TypedDict):
+    """The numbers of an erasure."""
+
+    attachments: int
+    edits: int
+    messages: int
+    rows: int
+
+
+ErasureReason = Literal["request", "retention", "expiry", "moderation"]
+
+
+ErasureScope = Literal["content"]
+
+
+ErasureState = Literal["waiting", "hiding", "erasing", "verifying", "done"]
+
+
+class ErasureWebhook(TypedDict):
+    """A webhook, and whether it knows."""
+
+    delivered: bool
+    id: str
+
+
 class EventPage(TypedDict):
     """The events after a cursor."""
 
@@ -922,6 +972,13 @@ class MessagePinnedEvent(TypedDict):
     type: Literal["message.pinned"]
 
 
+class MessagePlace(TypedDict):
+    """A message, by its place."""
+
+    conversation_id: str
+    position: int
+
+
 class MessageSentData(TypedDict):
     """The actor sent a message. The event is void if the actor was not a member at this position."""
 
@@ -1031,6 +1088,15 @@ NewConsumer = TypedDict(
         "types": NotRequired["list[str]"],
     },
 )
+
+
+class NewErasure(TypedDict):
+    """A request for an erasure."""
+
+    grace_s: NotRequired[int]
+    messages: list[MessagePlace]
+    reason_code: ErasureReason
+    scope: NotRequired[ErasureScope]
 
 
 class NewExport(TypedDict):

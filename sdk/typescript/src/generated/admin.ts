@@ -12,6 +12,8 @@ export const ADMIN = {
   replay_consumer: "POST /admin/consumers/{name}/replay",
   rotate_consumer: "POST /admin/consumers/{name}/rotate",
   get_roster: "GET /admin/conversations/{id}/roster",
+  request_erasure: "POST /admin/erasures",
+  get_erasure: "GET /admin/erasures/{id}",
   list_invites: "GET /admin/invites",
   add_invite: "POST /admin/invites",
   revoke_invite: "DELETE /admin/invites/{id}",

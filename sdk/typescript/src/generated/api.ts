@@ -224,6 +224,50 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/erasures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Erase messages
+         * @description Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
+         *     overwritten in the log. What stays is a skeleton: ids, times and types. The answer comes before anything is erased;
+         *     look at the receipt. A message that is erased already may be named again. A request that names an account is refused.
+         *     Needs the scope `admin:erasure`.
+         */
+        post: operations["request_erasure"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/erasures/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get an erasure
+         * @description Returns the receipt of an erasure: how far it has come, and which consumers and webhooks have been told. Needs the
+         *     scope `admin:erasure`.
+         */
+        get: operations["get_erasure"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/invites": {
         parameters: {
             query?: never;
@@ -2401,6 +2445,111 @@ export interface components {
             /** @description The type of the event, like `message.sent`. */
             type: string;
         };
+        /** @description The receipt of an erasure */
+        Erasure: {
+            /** @description The consumers that read these streams */
+            consumers: components["schemas"]["ErasureConsumer"][];
+            /** @description The numbers of the erasure */
+            counts: components["schemas"]["ErasureCounts"];
+            /**
+             * Format: date-time
+             * @description The time at which every position had been read again, on all replicas, and found empty
+             */
+            done_at?: string;
+            /**
+             * Format: date-time
+             * @description The time from which on no reader is given the content
+             */
+            hidden_at?: string;
+            /**
+             * Format: uuid
+             * @description The id of the erasure
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description The time at which the log had nothing at the positions any more
+             */
+            log_done_at?: string;
+            /** @description Why */
+            reason_code: string;
+            /**
+             * Format: date-time
+             * @description The time of the request
+             */
+            requested_at: string;
+            /**
+             * Format: date-time
+             * @description The time at which the erasure begins
+             */
+            starts_at: string;
+            /** @description What is done next */
+            state: components["schemas"]["ErasureState"];
+            /**
+             * Format: date-time
+             * @description The time at which the views had followed
+             */
+            views_done_at?: string;
+            /**
+             * Format: date-time
+             * @description The time from which on no Raft log has the content. A log with several replicas does not tell it
+             */
+            wal_compacted_at?: string;
+            /** @description The webhooks */
+            webhooks: components["schemas"]["ErasureWebhook"][];
+        };
+        /** @description A consumer of the log, and whether it knows */
+        ErasureConsumer: {
+            /** @description Whether the consumer has acknowledged the events that tell of the erasure */
+            ack_floor_past: boolean;
+            /** @description The name of the consumer */
+            name: string;
+        };
+        /** @description The numbers of an erasure */
+        ErasureCounts: {
+            /**
+             * Format: uint32
+             * @description The number of attachments. There are none yet
+             */
+            attachments: number;
+            /**
+             * Format: uint32
+             * @description The number of edits of these messages, known once they are hidden
+             */
+            edits: number;
+            /**
+             * Format: uint32
+             * @description The number of messages
+             */
+            messages: number;
+            /**
+             * Format: uint32
+             * @description The number of rows of accounts. Erasing messages touches none
+             */
+            rows: number;
+        };
+        /**
+         * @description Why something is erased. The members of the conversation can read it in `content.erased`
+         * @enum {string}
+         */
+        ErasureReason: "request" | "retention" | "expiry" | "moderation";
+        /**
+         * @description What is erased of messages: their `content`
+         * @enum {string}
+         */
+        ErasureScope: "content";
+        /**
+         * @description What is done next: `waiting` for its time, `hiding` (the log is told), `erasing`, `verifying` (every position is read again), or `done`
+         * @enum {string}
+         */
+        ErasureState: "waiting" | "hiding" | "erasing" | "verifying" | "done";
+        /** @description A webhook, and whether it knows */
+        ErasureWebhook: {
+            /** @description Whether the events that tell of the erasure were delivered, or parked */
+            delivered: boolean;
+            /** @description The webhook */
+            id: string;
+        };
         /**
          * @description An event. `type` says which fields `data` has. Later versions of the server add types: a client takes such
          *     an event for a link of the chain (`previous`) and ignores its data
@@ -3561,6 +3710,19 @@ export interface components {
              */
             type: "message.pinned";
         };
+        /** @description A message, by its place */
+        MessagePlace: {
+            /**
+             * Format: uuid
+             * @description The conversation
+             */
+            conversation_id: string;
+            /**
+             * Format: int64
+             * @description The position of the message
+             */
+            position: number;
+        };
         /** @description The actor sent a message. The event is void if the actor was not a member at this position. */
         MessageSentData: {
             /** @description The idempotency key of the sender. */
@@ -3820,6 +3982,20 @@ export interface components {
              *     default is all
              */
             types?: string[];
+        };
+        /** @description A request for an erasure */
+        NewErasure: {
+            /**
+             * Format: uint32
+             * @description The seconds until the erasure begins: 0 if absent, and at most 30 days
+             */
+            grace_s?: number;
+            /** @description The messages. Their edits are erased with them */
+            messages: components["schemas"]["MessagePlace"][];
+            /** @description Why */
+            reason_code: components["schemas"]["ErasureReason"];
+            /** @description What is erased */
+            scope?: components["schemas"]["ErasureScope"];
         };
         /** @description What is wanted of an export */
         NewExport: {
@@ -5169,6 +5345,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Roster"];
+                };
+            };
+        };
+    };
+    request_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewErasure"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
+                };
+            };
+        };
+    };
+    get_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Erasure"];
                 };
             };
         };

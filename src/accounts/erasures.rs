@@ -1,0 +1,310 @@
+//! Requests for erasure: what they name, and how far each has come. What is erased stands in the log.
+
+use std::collections::HashMap;
+
+use sqlx::{FromRow, PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use crate::{
+    accounts::audit::{self, Stamp},
+    domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, Position, Time, UserId},
+};
+
+/// The most requests that are worked on at once.
+const AT_ONCE: i64 = 100;
+
+/// A request for an erasure.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasureRequest {
+    /// The id of the request.
+    pub id: ErasureId,
+    /// Why.
+    pub reason: String,
+    /// The account that has asked.
+    pub actor: UserId,
+    /// The time of the request.
+    pub requested_at: Time,
+    /// The time at which the erasure begins.
+    pub starts_at: Time,
+    /// The number of messages: of the request, and once they are hidden, of those that were there.
+    pub messages: u32,
+    /// The number of edits of the messages.
+    pub edits: u32,
+    /// When the log said of everything that it is erased.
+    pub hidden_at: Option<Time>,
+    /// When the views had followed.
+    pub views_done_at: Option<Time>,
+    /// When the log had nothing at the positions any more.
+    pub log_done_at: Option<Time>,
+    /// When every position was read again.
+    pub done_at: Option<Time>,
+    /// The messages, by conversation.
+    pub parts: Vec<ErasurePart>,
+}
+
+/// The messages of a request in one conversation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasurePart {
+    /// The conversation.
+    pub conversation: ConversationId,
+    /// The positions of the messages, in order.
+    pub positions: Vec<Position>,
+    /// The last event that says of content of this request that it is erased.
+    pub told_at: Option<Position>,
+}
+
+/// What was found and told of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct ToldErasure {
+    /// The last event that tells, by conversation.
+    pub told_at: Vec<(ConversationId, Position)>,
+    /// The number of erased messages.
+    pub messages: u32,
+    /// The number of their erased edits.
+    pub edits: u32,
+}
+
+#[derive(FromRow)]
+struct Row {
+    id: Uuid,
+    reason: String,
+    actor: Uuid,
+    requested_at: OffsetDateTime,
+    starts_at: OffsetDateTime,
+    messages: i32,
+    edits: i32,
+    hidden_at: Option<OffsetDateTime>,
+    views_done_at: Option<OffsetDateTime>,
+    log_done_at: Option<OffsetDateTime>,
+    done_at: Option<OffsetDateTime>,
+}
+
+const COLUMNS: &str = "id, reason, actor, requested_at, starts_at, messages, edits, hidden_at, views_done_at, log_done_at, \
+                       done_at";
+
+/// Stores a request.
+pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query(
+        "insert into auth.erasure (id, reason, actor, requested_at, starts_at, messages)
+         values ($1, $2, $3, $4, $5, $6)",
+    )
+    .bind(erasure.id.uuid())
+    .bind(&erasure.reason)
+    .bind(erasure.actor.uuid())
+    .bind(erasure.requested_at.datetime())
+    .bind(erasure.starts_at.datetime())
+    .bind(count(erasure.messages))
+    .execute(&mut *transaction)
+    .await?;
+    for part in &erasure.parts {
+        sqlx::query(
+            "insert into auth.erasure_conversation (erasure_id, conversation_id, positions) values ($1, $2, $3)",
+        )
+        .bind(erasure.id.uuid())
+        .bind(part.conversation.uuid())
+        .bind(part.positions.iter().map(|at| bigint(*at)).collect::<Vec<_>>())
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let asked = ErasureAsked {
+        reason: erasure.reason.clone(),
+        messages: erasure.messages,
+        scope: "content".into(),
+        starts_at: erasure.starts_at,
+    };
+    audit::note(&mut transaction, stamp, Audited::ErasureAsked(erasure.id.uuid().into(), asked)).await?;
+    transaction.commit().await
+}
+
+/// One request.
+pub(crate) async fn find(pool: &PgPool, id: ErasureId) -> sqlx::Result<Option<ErasureRequest>> {
+    let sql = format!("select {COLUMNS} from auth.erasure where id = $1");
+    let row: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(id.uuid()).fetch_all(pool).await?;
+    Ok(with_parts(pool, row).await?.pop())
+}
+
+/// The latest requests, the latest first.
+pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<ErasureRequest>> {
+    let sql = format!("select {COLUMNS} from auth.erasure order by requested_at desc, id desc limit $1");
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(limit).fetch_all(pool).await?;
+    with_parts(pool, rows).await
+}
+
+/// The requests whose content is hidden and not known to be gone.
+pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
+    let sql = format!(
+        "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null
+         order by hidden_at limit $1"
+    );
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(AT_ONCE).fetch_all(pool).await?;
+    with_parts(pool, rows).await
+}
+
+/// Takes a request whose time has come and that nobody hides, for as long as `until`.
+pub(crate) async fn claim_due(pool: &PgPool, now: Time, until: Time) -> sqlx::Result<Option<ErasureRequest>> {
+    claim(pool, "hidden_at is null and starts_at <= $3", now, until, now).await
+}
+
+/// Takes a request that was hidden before `settled` and whose views nobody has looked at.
+pub(crate) async fn claim_hidden(
+    pool: &PgPool,
+    now: Time,
+    until: Time,
+    settled: Time,
+) -> sqlx::Result<Option<ErasureRequest>> {
+    claim(pool, "hidden_at <= $3 and views_done_at is null", now, until, settled).await
+}
+
+async fn claim(
+    pool: &PgPool,
+    which: &str,
+    now: Time,
+    until: Time,
+    time: Time,
+) -> sqlx::Result<Option<ErasureRequest>> {
+    let sql = format!(
+        "update auth.erasure set claimed_until = $2
+         where id = (select id from auth.erasure
+                     where done_at is null and {which} and (claimed_until is null or claimed_until <= $1)
+                     order by starts_at limit 1 for update skip locked)
+         returning {COLUMNS}"
+    );
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(now.datetime())
+        .bind(until.datetime())
+        .bind(time.datetime())
+        .fetch_all(pool)
+        .await?;
+    Ok(with_parts(pool, rows).await?.pop())
+}
+
+/// Gives a request back before its time, so that somebody takes it at `at`.
+pub(crate) async fn release(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
+    sqlx::query("update auth.erasure set claimed_until = $2 where id = $1")
+        .bind(id.uuid())
+        .bind(at.datetime())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Notes what the log tells of a request by now.
+pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: Time) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    for (conversation, position) in &told.told_at {
+        sqlx::query(
+            "update auth.erasure_conversation set told_at = greatest(told_at, $3)
+             where erasure_id = $1 and conversation_id = $2",
+        )
+        .bind(id.uuid())
+        .bind(conversation.uuid())
+        .bind(bigint(*position))
+        .execute(&mut *transaction)
+        .await?;
+    }
+    sqlx::query(
+        "update auth.erasure
+         set hidden_at = coalesce(hidden_at, $2), messages = $3, edits = $4, claimed_until = null
+         where id = $1",
+    )
+    .bind(id.uuid())
+    .bind(at.datetime())
+    .bind(count(told.messages))
+    .bind(count(told.edits))
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// The views have followed.
+pub(crate) async fn views_are_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
+    sqlx::query(
+        "update auth.erasure set views_done_at = coalesce(views_done_at, $2), claimed_until = null where id = $1",
+    )
+    .bind(id.uuid())
+    .bind(at.datetime())
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// The log has nothing at the positions any more.
+pub(crate) async fn log_is_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
+    sqlx::query("update auth.erasure set log_done_at = coalesce(log_done_at, $2) where id = $1")
+        .bind(id.uuid())
+        .bind(at.datetime())
+        .execute(pool)
+        .await
+        .map(drop)
+}
+
+/// Every position was read again. The first one who says so is believed.
+pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let changed = sqlx::query("update auth.erasure set done_at = $2 where id = $1 and done_at is null")
+        .bind(erasure.id.uuid())
+        .bind(stamp.at.datetime())
+        .execute(&mut *transaction)
+        .await?;
+    if changed.rows_affected() > 0 {
+        let done = ErasureDone { messages: erasure.messages, edits: erasure.edits };
+        audit::note(&mut transaction, stamp, Audited::ErasureDone(erasure.id.uuid().into(), done)).await?;
+    }
+    transaction.commit().await
+}
+
+async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRequest>> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut connection = pool.acquire().await?;
+    let mut parts = parts(&mut connection, &rows).await?;
+    let erasure = |row: Row| ErasureRequest {
+        id: ErasureId::known(row.id),
+        reason: row.reason,
+        actor: UserId::known(row.actor),
+        requested_at: Time::of(row.requested_at),
+        starts_at: Time::of(row.starts_at),
+        messages: row.messages.cast_unsigned(),
+        edits: row.edits.cast_unsigned(),
+        hidden_at: row.hidden_at.map(Time::of),
+        views_done_at: row.views_done_at.map(Time::of),
+        log_done_at: row.log_done_at.map(Time::of),
+        done_at: row.done_at.map(Time::of),
+        parts: parts.remove(&row.id).unwrap_or_default(),
+    };
+    Ok(rows.into_iter().map(erasure).collect())
+}
+
+async fn parts(connection: &mut PgConnection, rows: &[Row]) -> sqlx::Result<HashMap<Uuid, Vec<ErasurePart>>> {
+    let found: Vec<(Uuid, Uuid, Vec<i64>, Option<i64>)> = sqlx::query_as(
+        "select erasure_id, conversation_id, positions, told_at from auth.erasure_conversation
+         where erasure_id = any($1) order by conversation_id",
+    )
+    .bind(rows.iter().map(|row| row.id).collect::<Vec<_>>())
+    .fetch_all(connection)
+    .await?;
+    let mut parts: HashMap<Uuid, Vec<ErasurePart>> = HashMap::new();
+    for (erasure, conversation, positions, told_at) in found {
+        parts.entry(erasure).or_default().push(ErasurePart {
+            conversation: ConversationId::known(conversation),
+            positions: positions.into_iter().map(position).collect(),
+            told_at: told_at.map(position),
+        });
+    }
+    Ok(parts)
+}
+
+fn bigint(position: Position) -> i64 {
+    position.0.cast_signed()
+}
+
+fn position(bigint: i64) -> Position {
+    Position(bigint.cast_unsigned())
+}
+
+fn count(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,111 @@
+//! Erasures: in a process that serves, by the eraser, and for an operator on the machine.
+
+use std::{convert::Infallible, time::Duration};
+
+use serde_json::{Value, json};
+use sqlx::PgPool;
+use tokio::time::sleep;
+
+use crate::{
+    accounts::erasures as requests,
+    app::{Addresses, AppError, Process, installation::open_installation},
+    clock::Clock,
+    config::{NodeRole, Settings},
+    domain::ErasureId,
+    erasures::{Eraser, ErasureError, ErasureReceipt, Erasures, Hiding, left},
+    log::Log,
+    views::Progress,
+};
+
+/// The most erasures that are listed.
+const LISTED: i64 = 1_000;
+/// The pause before an eraser looks for its servers again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+impl From<ErasureError> for AppError {
+    fn from(error: ErasureError) -> Self {
+        match error {
+            ErasureError::Database(outage) => Self::Database(outage),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+/// The erasures of a process. With the role `api` it tells the log what is due.
+pub(super) fn start(
+    log: &Log,
+    pool: &PgPool,
+    progress: &Progress,
+    roles: &[NodeRole],
+    process: &Process,
+) -> Erasures {
+    let (log, pool, clock) = (log.clone(), pool.clone(), process.clock.clone());
+    if roles.contains(&NodeRole::Api) {
+        let hiding =
+            Hiding { log: log.clone(), pool: pool.clone(), progress: progress.clone(), clock: clock.clone() };
+        process.tasks.spawn("erasures", hiding.run());
+    }
+    Erasures { pool, log, clock }
+}
+
+/// Erases until it is dropped. `addresses` have the login of the NATS user that may delete.
+pub(crate) async fn erase(settings: &Settings, addresses: &Addresses) -> Result<Infallible, AppError> {
+    let (pool, log) = loop {
+        match open_installation(addresses, settings.layout(), 2).await {
+            Ok(opened) => break opened,
+            Err(error) if error.passes() => tracing::warn!(%error, "the eraser could not start; retrying"),
+            Err(error) => return Err(error),
+        }
+        sleep(PAUSE).await;
+    };
+    tracing::info!("erasing what the log lists as erased");
+    Ok(Eraser { log, pool, clock: Clock::system(), rate: settings.erase_rate }.run().await)
+}
+
+/// The same beside other roles: servers that are away are waited for.
+pub(crate) async fn erase_patiently(settings: &Settings, addresses: &Addresses) -> Infallible {
+    loop {
+        let Err(error) = erase(settings, addresses).await;
+        tracing::warn!(%error, "the eraser could not start; retrying");
+        sleep(PAUSE).await;
+    }
+}
+
+/// The latest erasures, or one of them.
+pub(crate) async fn show_erasures(
+    settings: &Settings,
+    addresses: &Addresses,
+    id: Option<ErasureId>,
+) -> Result<Value, AppError> {
+    let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
+    let erasures = Erasures { pool, log, clock: Clock::system() };
+    Ok(match id {
+        Some(id) => shown(&erasures.find(id).await?),
+        None => json!({ "items": erasures.list(LISTED).await?.iter().map(shown).collect::<Vec<_>>() }),
+    })
+}
+
+/// Reads every position of an erasure that has been hidden. Returns what is left there; `None` if a replica is away.
+pub(crate) async fn verify_erasure(
+    settings: &Settings,
+    addresses: &Addresses,
+    id: ErasureId,
+) -> Result<Option<Vec<u64>>, AppError> {
+    let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
+    let erasure = requests::find(&pool, id).await?.ok_or(ErasureError::NotFound)?;
+    if erasure.hidden_at.is_none() {
+        return Err(AppError::Refused("nothing of this erasure is hidden yet: wait for its time".into()));
+    }
+    let left = left(&log, &erasure).await?;
+    Ok(left.map(|left| left.iter().map(|position| position.0).collect()))
+}
+
+fn shown(receipt: &ErasureReceipt) -> Value {
+    let ErasureReceipt { erasure, state, consumers, webhooks, .. } = receipt;
+    json!({
+        "id": erasure.id, "state": state, "reason_code": erasure.reason, "requested_at": erasure.requested_at,
+        "starts_at": erasure.starts_at, "counts": { "messages": erasure.messages, "edits": erasure.edits },
+        "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
+        "done_at": erasure.done_at, "consumers": consumers, "webhooks": webhooks,
+    })
+}

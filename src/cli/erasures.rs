@@ -1,0 +1,86 @@
+//! `erasures` and `eraser`: what was erased, and the role that erases.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    app::{self, AppError},
+    cli::{failed::Failed, process::until_told, servers::Servers},
+    domain::ErasureId,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ErasureCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Lists the latest erasures.
+    List(Servers),
+    /// Shows how far an erasure has come.
+    Show {
+        /// The id of the erasure.
+        id: ErasureId,
+        #[command(flatten)]
+        servers: Servers,
+    },
+    /// Reads every position of an erasure on the servers; exit status 1 if something is left.
+    Verify {
+        /// The id of the erasure.
+        id: ErasureId,
+        #[command(flatten)]
+        servers: Servers,
+    },
+}
+
+impl ErasureCommand {
+    /// The servers that the settings name.
+    pub(super) fn servers(&self) -> &Servers {
+        match &self.what {
+            What::List(servers) | What::Show { servers, .. } | What::Verify { servers, .. } => servers,
+        }
+    }
+}
+
+pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<ExitCode, Failed> {
+    let shown = match what {
+        What::List(servers) => app::show_erasures(&servers.settings, &servers.addresses()?, None).await?,
+        What::Show { id, servers } => {
+            app::show_erasures(&servers.settings, &servers.addresses()?, Some(id)).await?
+        }
+        What::Verify { id, servers } => {
+            let left = app::verify_erasure(&servers.settings, &servers.addresses()?, id).await?;
+            return Ok(told(left));
+        }
+    };
+    println!("{shown:#}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn told(left: Option<Vec<u64>>) -> ExitCode {
+    match left.as_deref() {
+        Some([]) => {
+            println!("nothing is left: every position was read, and each is empty");
+            return ExitCode::SUCCESS;
+        }
+        Some(left) => println!("REFUSED  the log still has messages at {left:?}: is the eraser running?"),
+        None => println!("REFUSED  a replica is away or behind, so nobody can tell what it has: wait for it"),
+    }
+    ExitCode::FAILURE
+}
+
+/// Erases until it is told to stop.
+pub(super) async fn eraser(servers: Servers) -> Result<(), AppError> {
+    let stop = until_told();
+    let addresses = servers.erasers_addresses()?;
+    tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        failed = app::erase(&servers.settings, &addresses) => {
+            let Err(failed) = failed;
+            Err(failed)
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Why an erasure is refused.
+
+use crate::log::{NotRead, Unavailable};
+
+/// Why an erasure is refused.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ErasureError {
+    /// There is no such request.
+    #[error("there is no such erasure")]
+    NotFound,
+    /// There is no message at a place of the request: its number there.
+    #[error("there is no message at this position of the conversation")]
+    NoMessage(usize),
+    /// The log still admits readers that would take an erasure for damage.
+    #[error(
+        "the log still admits readers that do not know erasures: run `verbatim migrate` with an operator's NATS user"
+    )]
+    OldReaders,
+    /// The log does not answer, or cannot be read.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// A damaged log is an outage here: another request would fail as well.
+impl From<NotRead> for ErasureError {
+    fn from(e: NotRead) -> Self {
+        Unavailable::from(e).into()
+    }
+}

@@ -1,0 +1,101 @@
+//! What an erasure can show: how far it has come, and who else has been told.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use sqlx::PgPool;
+
+use crate::{
+    accounts::{consumers, erasures::ErasureRequest},
+    domain::{ConversationId, Position, Time, WebhookId},
+    erasures::error::ErasureError,
+    hooks,
+    log::Log,
+};
+
+/// The most consumers of a receipt.
+const CONSUMERS: i64 = 500;
+
+/// What is done next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ErasureState {
+    /// Its time has not come.
+    Waiting,
+    /// The log is told what is erased.
+    Hiding,
+    /// The eraser takes the content away.
+    Erasing,
+    /// Every position is read again.
+    Verifying,
+    /// Nothing is left.
+    Done,
+}
+
+/// An erasure, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ErasureReceipt {
+    /// The request.
+    pub erasure: ErasureRequest,
+    /// What is done next.
+    pub state: ErasureState,
+    /// Whether the log has one copy only, and so no Raft log beside its blocks.
+    pub is_single: bool,
+    /// The consumers of these streams, and whether each has passed the events that tell of the erasure.
+    pub consumers: BTreeMap<String, bool>,
+    /// The webhooks, and whether each was sent these events.
+    pub webhooks: BTreeMap<WebhookId, bool>,
+}
+
+impl ErasureReceipt {
+    /// The receipt without those who were told.
+    pub(super) fn brief(erasure: ErasureRequest, now: Time) -> Self {
+        let state = match &erasure {
+            ErasureRequest { done_at: Some(_), .. } => ErasureState::Done,
+            ErasureRequest { log_done_at: Some(_), .. } => ErasureState::Verifying,
+            ErasureRequest { hidden_at: Some(_), .. } => ErasureState::Erasing,
+            ErasureRequest { starts_at, .. } if *starts_at <= now => ErasureState::Hiding,
+            _ => ErasureState::Waiting,
+        };
+        Self { erasure, state, is_single: false, consumers: BTreeMap::new(), webhooks: BTreeMap::new() }
+    }
+}
+
+/// The whole receipt.
+pub(super) async fn of(
+    erasure: ErasureRequest,
+    pool: &PgPool,
+    log: &Log,
+    now: Time,
+) -> Result<ErasureReceipt, ErasureError> {
+    let mut receipt = ErasureReceipt::brief(erasure, now);
+    receipt.is_single = log.layout().replicas == 1;
+    let readers = match receipt.erasure.hidden_at {
+        Some(_) => consumers::all(pool, None, CONSUMERS).await?,
+        None => Vec::new(),
+    };
+    let told = receipt.erasure.parts.iter().filter_map(|part| Some((part.conversation, part.told_at?)));
+    let told: Vec<(ConversationId, Position)> = told.collect();
+    // A consumer reads a stream in its order, so only the last event of each stream is asked about.
+    let mut last: BTreeMap<usize, Position> = BTreeMap::new();
+    for (conversation, told_at) in &told {
+        let last = last.entry(log.stream_of(*conversation)).or_default();
+        *last = (*last).max(*told_at);
+    }
+    for reader in &readers {
+        for (stream, told_at) in &last {
+            if let Some(passed) = log.has_passed(&reader.name, *stream, *told_at).await? {
+                let all = receipt.consumers.entry(reader.name.clone()).or_insert(true);
+                *all &= passed;
+            }
+        }
+    }
+    for (conversation, told_at) in told {
+        let stream = log.stream_of(conversation);
+        for (id, passed) in hooks::passed(pool, stream, conversation, told_at).await? {
+            let all = receipt.webhooks.entry(id).or_insert(true);
+            *all &= passed;
+        }
+    }
+    Ok(receipt)
+}

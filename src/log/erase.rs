@@ -1,0 +1,121 @@
+//! Erasing: the one way by which something is taken away from the log. JetStream overwrites the message on every replica.
+//!
+//! Nothing is taken away that the log does not list: the event `content.erased` stands before the deletion. So a hole is
+//! explained before it is there, and whoever breaks off in between leaves nothing that another one could not go on with.
+
+use async_nats::jetstream::stream::{DirectGetErrorKind, RawMessageErrorKind};
+
+use crate::{
+    domain::{ConversationId, Position},
+    log::{Log, Unavailable, level, memory::erased::ErasedEvent, streams::layout},
+};
+
+/// The questions to each replica, on average, since the servers choose who answers.
+const ASKED: usize = 4;
+/// The contract level of the readers that know erasures.
+const KNOWS_ERASURES: u32 = 2;
+
+impl Log {
+    /// Whether every stream refuses readers that do not know erasures.
+    pub(crate) async fn is_for_readers_of_erasures(&self) -> Result<bool, Unavailable> {
+        for index in 0..self.layout.streams {
+            let stream = self.jetstream.get_stream(layout::name(index)).await;
+            let stream = stream.map_err(Unavailable::because)?;
+            let level = stream.cached_info().config.metadata.get(level::READS);
+            if level.and_then(|level| level.parse().ok()).is_none_or(|level: u32| level < KNOWS_ERASURES) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All erased positions of a stream, as its leader lists them now.
+    pub(crate) async fn erased_positions(&self, stream: usize) -> Result<Vec<Position>, Unavailable> {
+        self.learn_erasures(stream).await?;
+        Ok(self.erased(stream).positions())
+    }
+
+    /// The erased events of a conversation, as the leader lists them now.
+    pub(crate) async fn erased_events(
+        &self,
+        conversation: ConversationId,
+    ) -> Result<Vec<ErasedEvent>, Unavailable> {
+        let stream = self.stream_of(conversation);
+        self.learn_erasures(stream).await?;
+        Ok(self.erased(stream).events_of(conversation))
+    }
+
+    /// Takes the message at a listed position away. Nothing happens if it is gone.
+    pub(crate) async fn erase(&self, stream: usize, position: Position) -> Result<(), Unavailable> {
+        if self.erased(stream).at(position).is_none() {
+            return Err(Unavailable::because(format!("nothing in the log says that {position} is erased")));
+        }
+        let of =
+            self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
+        match of.delete_message(position.0).await {
+            Ok(_) => Ok(()),
+            Err(_) if self.is_gone(stream, position).await? => Ok(()),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+
+    /// Whether the leader has nothing at a position.
+    pub(crate) async fn is_gone(&self, stream: usize, position: Position) -> Result<bool, Unavailable> {
+        let of =
+            self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
+        match of.get_raw_message(position.0).await {
+            Ok(_) => Ok(false),
+            Err(e) if e.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
+            Err(e) => Err(Unavailable::because(e)),
+        }
+    }
+
+    /// Whether all replicas of a stream are there, and are as far as the leader.
+    pub(crate) async fn replicas_follow(&self, stream: usize) -> Result<bool, Unavailable> {
+        let of = self.jetstream.get_stream(layout::name(stream)).await.map_err(Unavailable::because)?;
+        let info = of.cached_info();
+        let Some(cluster) = &info.cluster else { return Ok(true) };
+        let others = info.config.num_replicas.saturating_sub(1);
+        let follows =
+            cluster.replicas.iter().filter(|one| one.current && !one.offline && one.lag.unwrap_or(0) == 0);
+        Ok(follows.count() >= others)
+    }
+
+    /// Whether nobody has anything at a position: the leader is asked, and then whoever of the replicas answers.
+    pub(crate) async fn is_gone_everywhere(
+        &self,
+        stream: usize,
+        position: Position,
+    ) -> Result<bool, Unavailable> {
+        if !self.is_gone(stream, position).await? {
+            return Ok(false);
+        }
+        let of =
+            self.jetstream.get_stream_no_info(layout::name(stream)).await.map_err(Unavailable::because)?;
+        let replicas = self.layout.replicas;
+        for _ in 0..if replicas > 1 { ASKED * replicas } else { 1 } {
+            match of.direct_get(position.0).await {
+                Ok(_) => return Ok(false),
+                Err(e) if e.kind() == DirectGetErrorKind::NotFound => {}
+                Err(e) => return Err(Unavailable::because(e)),
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether a consumer has acknowledged everything up to a position, or has nothing more to read; `None` if it does not
+    /// read the stream.
+    pub(crate) async fn has_passed(
+        &self,
+        consumer: &str,
+        stream: usize,
+        position: Position,
+    ) -> Result<Option<bool>, Unavailable> {
+        let info = self.durable_info(consumer, &layout::name(stream)).await.map_err(Unavailable::because)?;
+        let passed = |info: async_nats::jetstream::consumer::Info| {
+            let waits = info.num_pending + info.num_ack_pending as u64;
+            waits == 0 || info.ack_floor.stream_sequence >= position.0
+        };
+        Ok(info.map(passed))
+    }
+}

@@ -1,0 +1,241 @@
+//! Erasures from the request to the receipt: asked for over REST, hidden by a node, and deleted by the eraser.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use async_nats::jetstream;
+use serde_json::{Value, json};
+use tokio::{process::Child, time::sleep};
+use verbatim::dev::NatsUser;
+
+use crate::world::{Conversation, Person, Program, World, assert_linked};
+
+const MARKER: &str = "zebra-4711-crossing";
+
+/// The eraser, with its own NATS user.
+fn starts_eraser(world: &World) -> Child {
+    let url = world.nats.url_of(NatsUser::Eraser);
+    let file = world.nats.folder().join("eraser.creds");
+    match file.exists() {
+        true => world.starts(&["eraser", "--nats-eraser-credentials-file", file.to_str().expect("UTF-8")]),
+        false => world.starts(&["eraser", "--nats-eraser-url", &url]),
+    }
+}
+
+/// Nodes may not delete, and the eraser may neither write nor delete what is no message.
+async fn only_the_eraser_deletes(world: &World, of: &Conversation, position: u64) {
+    let may = async |user: NatsUser, subject: &str, body: String| {
+        let client = world.nats.connect(user).await.expect("NATS");
+        let asked = client.request(subject.to_owned(), body.into());
+        tokio::time::timeout(Duration::from_millis(700), asked).await.is_ok_and(|answer| answer.is_ok())
+    };
+    let message = json!({ "seq": position }).to_string();
+    assert!(!may(NatsUser::Verbatim, "$JS.API.STREAM.MSG.DELETE.CHAT_0", message.clone()).await);
+    assert!(!may(NatsUser::Eraser, "$JS.API.STREAM.MSG.DELETE.AUDIT", message.clone()).await);
+    assert!(!may(NatsUser::Eraser, "$JS.API.STREAM.PURGE.CHAT_0", "{}".into()).await);
+    assert!(!may(NatsUser::Eraser, &format!("chat.00.{}.timeline", of.id), "{}".into()).await);
+    assert!(may(NatsUser::Eraser, "$JS.API.STREAM.MSG.GET.CHAT_0", message).await);
+}
+
+/// The files below a folder that have the marker.
+fn with_marker(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(with_marker(&path));
+        // A file may go while it is looked at.
+        } else if fs::read(&path).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(MARKER)) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The files of the story's database, written out.
+async fn files_of_database(world: &World) -> PathBuf {
+    let pool = sqlx::PgPool::connect(&world.database.url).await.expect("Postgres");
+    sqlx::query("checkpoint").execute(&pool).await.expect("a superuser");
+    let (data, oid): (String, i64) = sqlx::query_as(
+        "select current_setting('data_directory'), oid::bigint from pg_database where datname = current_database()",
+    )
+    .fetch_one(&pool)
+    .await
+    .expect("its folder");
+    Path::new(&data).join("base").join(oid.to_string())
+}
+
+/// A message, edited if it is one of three. Returns its position.
+async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
+    let sent = who.sends(to, &format!("the-key-of-{n}"), &format!("{MARKER} {n}")).await.expect(201);
+    let path = format!("/v1/conversations/{}/messages/{}", to.id, sent["id"].as_str().expect("id"));
+    if n.is_multiple_of(3) {
+        who.patch(&path, json!({ "text": format!("{MARKER} again") })).await.expect(200);
+    }
+    if n.is_multiple_of(6) {
+        who.delete(&path).await.reached();
+    }
+    sent["position"].as_u64().expect("position")
+}
+
+async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
+    let place =
+        |(of, position): &(&Conversation, u64)| json!({ "conversation_id": of.id, "position": position });
+    let messages: Vec<Value> = of.iter().map(place).collect();
+    let body = json!({ "messages": messages, "reason_code": "request" });
+    let asked = program.person.post("/v1/admin/erasures", body).await.expect(202);
+    assert_eq!(asked["counts"]["messages"], of.len());
+    asked["id"].as_str().expect("id").to_owned()
+}
+
+async fn receipt(program: &Program, id: &str) -> Value {
+    program.person.get(&format!("/v1/admin/erasures/{id}")).await.expect(200)
+}
+
+async fn is_done(program: &Program, id: &str) -> Value {
+    eventually_long("the erasure is done", async || receipt(program, id).await["state"] == "done").await;
+    receipt(program, id).await
+}
+
+#[tokio::test]
+async fn an_erased_text_is_in_no_store_any_more() {
+    let world = World::start().await;
+    let operator = Program::bootstraps(&world).await;
+    let program = operator.makes("forgets", &["admin:erasure"]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let (lunch, dinner) =
+        (ana.starts_group("Lunch", &[&ben]).await, ana.starts_group("Dinner", &[&ben]).await);
+    let cursor = ben.connects().await.cursor();
+    let mut erased = Vec::new();
+    for n in 0..24 {
+        let to = if n % 2 == 0 { &lunch } else { &dinner };
+        erased.push((to, says_the_marker(&ana, to, n).await));
+        ben.says(to, "and so on").await;
+    }
+    assert!(
+        !with_marker(world.nats.folder()).is_empty()
+            && !with_marker(&files_of_database(&world).await).is_empty()
+    );
+
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &erased).await;
+    let receipt = is_done(&program, &id).await;
+    assert_eq!(receipt["counts"], json!({ "messages": 24, "edits": 8, "attachments": 0, "rows": 0 }));
+    for time in ["hidden_at", "views_done_at", "log_done_at", "wal_compacted_at", "done_at"] {
+        assert!(receipt[time].is_string(), "{time}: {receipt}");
+    }
+    assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    assert_eq!(with_marker(&files_of_database(&world).await), [] as [PathBuf; 0]);
+
+    let mut device = ben.resumes(&cursor).await;
+    device.catches_up().await;
+    for conversation in [&lunch, &dinner] {
+        assert_linked(&device.chain(conversation));
+    }
+    assert!(device.seen.iter().all(|frame| !frame.to_string().contains(MARKER)));
+    assert_eq!(device.seen.iter().filter(|frame| frame["data"]["erased"] == true).count(), 24 + 8);
+    ana.sends(&lunch, "the-key-of-0", &format!("{MARKER} 0")).await.refuses(410, "erased");
+
+    // It may be asked for again, and there is nothing to do.
+    let again = asks(&program, &erased[..2]).await;
+    is_done(&program, &again).await;
+    for command in
+        [&["check"][..], &["erasures", "list"], &["erasures", "show", &id], &["erasures", "verify", &id]]
+    {
+        let ran = world.runs(command).await;
+        assert_eq!(ran.code, Some(0), "{command:?}: {ran:?}");
+    }
+    let trail = world.runs(&["audit", "tail"]).await.stdout;
+    assert!(trail.contains("erasure.asked") && trail.contains("erasure.done"), "{trail}");
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_eraser_that_is_killed_is_followed_by_another_one() {
+    let mut world = World::in_operator_mode(1).await;
+    world.add_node("api,gateway,projector").await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let mut erased = Vec::new();
+    for n in 0..20 {
+        erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
+    }
+    only_the_eraser_deletes(&world, &lunch, erased[0].1).await;
+    let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    let gone = async || {
+        let mut stream = log.get_stream("CHAT_0").await.expect("the stream");
+        stream.info().await.expect("its state").state.deleted_count.unwrap_or_default()
+    };
+    let id = asks(&program, &erased).await;
+    let mut eraser = starts_eraser(&world);
+    let begun = Instant::now();
+    while gone().await < 5 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is erased");
+        sleep(Duration::from_millis(50)).await;
+    }
+    eraser.kill().await.expect("it runs");
+    assert!(gone().await < 27, "the eraser was faster than its rate");
+    assert_ne!(receipt(&program, &id).await["state"], "done");
+    let left = world.runs(&["erasures", "verify", &id]).await;
+    assert!(left.code == Some(1) && left.stdout.contains("still has messages"), "{left:?}");
+
+    let mut other = starts_eraser(&world);
+    let receipt = is_done(&program, &id).await;
+    assert_eq!(receipt["counts"], json!({ "messages": 20, "edits": 7, "attachments": 0, "rows": 0 }));
+    assert_eq!(gone().await, 27);
+    assert_eq!(world.runs(&["check"]).await.code, Some(0));
+    other.kill().await.expect("it runs");
+    world.finish().await;
+}
+
+/// An erasure takes its time: first it looks twice for edits, and then it deletes at its rate.
+async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so().await {
+        assert!(begun.elapsed() < Duration::from_secs(90), "not in time: {what}");
+        sleep(Duration::from_millis(200)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
+    let world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 1).await;
+    let person = &program.person;
+    let ask = async |body: Value| person.post("/v1/admin/erasures", body).await;
+    let place = |position: u64| json!([{ "conversation_id": lunch.id, "position": position }]);
+    let refused = [
+        (json!({ "messages": [], "reason_code": "request" }), "/messages"),
+        (json!({ "messages": place(position), "reason_code": "dislike" }), "/reason_code"),
+        (json!({ "messages": place(position), "reason_code": "request", "grace_s": 2_592_001 }), "/grace_s"),
+        (json!({ "messages": place(position - 1), "reason_code": "request" }), "/messages/0/position"),
+        (json!({ "messages": place(position + 100), "reason_code": "request" }), "/messages/0/position"),
+        // An account is not erased yet.
+        (json!({ "user_id": ana.id, "reason_code": "request" }), "/user_id"),
+    ];
+    for (body, pointer) in refused {
+        let refused = ask(body.clone()).await.refuses(400, "invalid_body");
+        let pointers: Vec<_> =
+            refused["errors"].as_array().expect("errors").iter().map(|one| &one["pointer"]).collect();
+        assert!(pointers.contains(&&json!(pointer)), "{body}: {refused}");
+    }
+    let waits = ask(json!({ "messages": place(position), "reason_code": "moderation", "grace_s": 3600 }))
+        .await
+        .expect(202);
+    assert_eq!(waits["state"], "waiting");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(receipt(&program, waits["id"].as_str().expect("id")).await["state"], "waiting");
+    assert!(ana.history(&lunch, position).await.iter().any(|text| text.contains(MARKER)));
+
+    only_the_eraser_deletes(&world, &lunch, position).await;
+    world.finish().await;
+}
