@@ -202,6 +202,7 @@ fn every_read_with_ids_of_users_gives_their_names() {
         "get /v1/admin/consumers/{name}",
         "get /v1/admin/consumers/{name}/parked",
         "get /v1/admin/conversations/{id}/roster",
+        "get /v1/admin/erasures/{id}",
         "get /v1/admin/invites",
         "get /v1/admin/services",
         "get /v1/admin/services/{id}/keys",
