@@ -161,7 +161,7 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     // Rows of `accounts`, events in the log, and who has been told: consumers and `hooks`.
-    ("erasures", At(4), &["accounts", "domain", "hooks", "log", "views"]),
+    ("erasures", At(4), &["accounts", "credentials", "domain", "hooks", "log", "views"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
     // It follows the log by itself, and sends with the one HTTP client. Its rows are those of `hooks`, and its changes are
     // audited.

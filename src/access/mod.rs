@@ -10,6 +10,7 @@ mod api_keys;
 mod attempts;
 mod bearer;
 mod blocks;
+mod confirming;
 mod error;
 mod exchange;
 mod external;

@@ -72,7 +72,7 @@ pub(crate) async fn deactivate(
     Ok(Some((account, ended.into_iter().map(LoginId::known).collect())))
 }
 
-/// Lets an account act again. `None` if there is no such user.
+/// Lets an account act again. `None` if there is no such user, or if the account is erased.
 pub(crate) async fn reactivate(
     pool: &PgPool,
     which: WhichAccount<'_>,
@@ -81,10 +81,14 @@ pub(crate) async fn reactivate(
     let mut transaction = pool.begin().await?;
     let Some((account, is_active)) = locked(&mut transaction, which).await? else { return Ok(None) };
     if !is_active {
-        sqlx::query("update auth.account set deactivated_at = null where id = $1")
-            .bind(account.uuid())
-            .execute(&mut *transaction)
-            .await?;
+        let restored =
+            sqlx::query("update auth.account set deactivated_at = null where id = $1 and erased_at is null")
+                .bind(account.uuid())
+                .execute(&mut *transaction)
+                .await?;
+        if restored.rows_affected() == 0 {
+            return Ok(None);
+        }
         let restored = Audited::AccountRestored(account.into(), AccountRestored {});
         audit::note(&mut transaction, stamp, restored).await?;
         transaction.commit().await?;

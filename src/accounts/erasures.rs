@@ -7,7 +7,10 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    accounts::audit::{self, Stamp},
+    accounts::{
+        audit::{self, Stamp},
+        erasure_scope::ErasureScope,
+    },
     domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, Position, Time, UserId},
 };
 
@@ -19,6 +22,10 @@ const AT_ONCE: i64 = 100;
 pub(crate) struct ErasureRequest {
     /// The id of the request.
     pub id: ErasureId,
+    /// What is erased.
+    pub scope: ErasureScope,
+    /// The account that is erased, if one is.
+    pub account: Option<UserId>,
     /// Why.
     pub reason: String,
     /// The account that has asked.
@@ -31,6 +38,8 @@ pub(crate) struct ErasureRequest {
     pub messages: u32,
     /// The number of edits of the messages.
     pub edits: u32,
+    /// The number of rows of accounts that were emptied or removed.
+    pub rows: u32,
     /// When the log said of everything that it is erased.
     pub hidden_at: Option<Time>,
     /// When the views had followed.
@@ -43,12 +52,12 @@ pub(crate) struct ErasureRequest {
     pub parts: Vec<ErasurePart>,
 }
 
-/// The messages of a request in one conversation.
+/// The messages of a request in one conversation: those at some positions, or all of an account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErasurePart {
     /// The conversation.
     pub conversation: ConversationId,
-    /// The positions of the messages, in order.
+    /// The positions of the messages, in order. Without any, all messages of the account that is erased are meant.
     pub positions: Vec<Position>,
     /// The last event that says of content of this request that it is erased.
     pub told_at: Option<Position>,
@@ -68,6 +77,9 @@ pub(crate) struct ToldErasure {
 #[derive(FromRow)]
 struct Row {
     id: Uuid,
+    scope: String,
+    account_id: Option<Uuid>,
+    rows: i32,
     reason: String,
     actor: Uuid,
     requested_at: OffsetDateTime,
@@ -80,15 +92,21 @@ struct Row {
     done_at: Option<OffsetDateTime>,
 }
 
-const COLUMNS: &str = "id, reason, actor, requested_at, starts_at, messages, edits, hidden_at, views_done_at, log_done_at, \
-                       done_at";
+const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
+                       hidden_at, views_done_at, log_done_at, done_at";
 
-/// Stores a request.
-pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
+/// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
+/// erases as much as the greater one.
+pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<ErasureId> {
     let mut transaction = pool.begin().await?;
-    sqlx::query(
-        "insert into auth.erasure (id, reason, actor, requested_at, starts_at, messages)
-         values ($1, $2, $3, $4, $5, $6)",
+    let id: Uuid = sqlx::query_scalar(
+        "insert into auth.erasure as known (id, reason, actor, requested_at, starts_at, messages, scope, account_id)
+         values ($1, $2, $3, $4, $5, $6, $7, $8)
+         on conflict (account_id) where account_id is not null and done_at is null
+             do update set starts_at = least(known.starts_at, excluded.starts_at),
+                           scope = case when known.account_erased_at is null
+                                        then greatest(known.scope, excluded.scope) else known.scope end
+         returning id",
     )
     .bind(erasure.id.uuid())
     .bind(&erasure.reason)
@@ -96,7 +114,9 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     .bind(erasure.requested_at.datetime())
     .bind(erasure.starts_at.datetime())
     .bind(count(erasure.messages))
-    .execute(&mut *transaction)
+    .bind(erasure.scope.word())
+    .bind(erasure.account.map(|account| account.uuid()))
+    .fetch_one(&mut *transaction)
     .await?;
     for part in &erasure.parts {
         sqlx::query(
@@ -111,11 +131,20 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     let asked = ErasureAsked {
         reason: erasure.reason.clone(),
         messages: erasure.messages,
-        scope: "content".into(),
+        scope: erasure.scope.word().into(),
+        account_id: erasure.account,
         starts_at: erasure.starts_at,
     };
-    audit::note(&mut transaction, stamp, Audited::ErasureAsked(erasure.id.uuid().into(), asked)).await?;
-    transaction.commit().await
+    audit::note(&mut transaction, stamp, Audited::ErasureAsked(id.into(), asked)).await?;
+    transaction.commit().await?;
+    Ok(ErasureId::known(id))
+}
+
+/// The request that is about an account and not done.
+pub(crate) async fn of_account(pool: &PgPool, account: UserId) -> sqlx::Result<Option<ErasureRequest>> {
+    let sql = format!("select {COLUMNS} from auth.erasure where account_id = $1 and done_at is null");
+    let row: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(account.uuid()).fetch_all(pool).await?;
+    Ok(with_parts(pool, row).await?.pop())
 }
 
 /// One request.
@@ -263,6 +292,9 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
     let mut parts = parts(&mut connection, &rows).await?;
     let erasure = |row: Row| ErasureRequest {
         id: ErasureId::known(row.id),
+        scope: ErasureScope::of(&row.scope),
+        account: row.account_id.map(UserId::known),
+        rows: row.rows.cast_unsigned(),
         reason: row.reason,
         actor: UserId::known(row.actor),
         requested_at: Time::of(row.requested_at),

@@ -37,6 +37,7 @@ use crate::{
             me::Me,
             members::Members,
             messages::Messages,
+            own_erasure::OwnErasures,
             payloads,
             pins::Pins,
             presence::Presences,
@@ -101,7 +102,7 @@ pub struct Parts {
 type Operations = (
     (Accounts, Activity, Recoveries, Invites),
     Logins,
-    (Me, ExportOperations),
+    (Me, ExportOperations, OwnErasures),
     (Users, HostUsers, HostTokenOperations, HostConversations),
     // poem-openapi takes tuples of at most 16 groups, so some groups share a place.
     (Blocks, Invitations),
@@ -156,7 +157,11 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
             Invites { access: access.clone() },
         ),
         Logins { access: access.clone() },
-        (Me { access: access.clone() }, ExportOperations { exports }),
+        (
+            Me { access: access.clone() },
+            ExportOperations { exports },
+            OwnErasures { access: access.clone(), erasures: erasures.clone() },
+        ),
         (
             Users { access: access.clone() },
             HostUsers { access: access.clone() },

@@ -103,8 +103,9 @@ pub(crate) async fn verify_erasure(
 fn shown(receipt: &ErasureReceipt) -> Value {
     let ErasureReceipt { erasure, state, consumers, webhooks, .. } = receipt;
     json!({
-        "id": erasure.id, "state": state, "reason_code": erasure.reason, "requested_at": erasure.requested_at,
-        "starts_at": erasure.starts_at, "counts": { "messages": erasure.messages, "edits": erasure.edits },
+        "id": erasure.id, "state": state, "scope": erasure.scope, "user_id": erasure.account,
+        "reason_code": erasure.reason, "requested_at": erasure.requested_at, "starts_at": erasure.starts_at,
+        "counts": { "messages": erasure.messages, "edits": erasure.edits, "rows": erasure.rows },
         "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
         "done_at": erasure.done_at, "consumers": consumers, "webhooks": webhooks,
     })

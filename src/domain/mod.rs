@@ -19,11 +19,11 @@ pub(crate) use conversation::message::{Act, FoundMessage, MAX_PINS, MAX_REACTION
 pub use conversation::past::{AsOf, Mark, Marks, Past, Reacted, Said};
 pub use stored::audit_event::AuditEvent;
 pub use stored::audited::{
-    AccountCreated, AccountField, AccountRestored, AccountSuspended, AccountUpdated, AuditSubject, AuditType,
-    Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated, KeyRevoked, KeyRotated,
-    LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
+    AccountCreated, AccountErased, AccountField, AccountRestored, AccountSuspended, AccountUpdated,
+    AuditSubject, AuditType, Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated,
+    KeyRevoked, KeyRotated, LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
-pub use stored::audited_erasures::{ErasureAsked, ErasureDone};
+pub use stored::audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone};
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
     WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,

@@ -10,11 +10,11 @@ use sqlx::PgPool;
 
 use crate::{
     accounts::{
-        By, Stamp,
+        self, By, ErasureScope, Stamp, WhichAccount,
         erasures::{self, ErasurePart, ErasureRequest},
     },
     clock::Clock,
-    domain::{ConversationId, ErasureId, Event, Position, UserId},
+    domain::{ConversationId, ErasureId, Event, ExternalId, Position, UserId},
     erasures::{
         error::ErasureError,
         receipt::{self, ErasureReceipt},
@@ -26,14 +26,27 @@ use crate::{
 pub(crate) const MOST_MESSAGES: usize = 500;
 /// The longest time between a request and its begin.
 pub(crate) const MOST_GRACE: Duration = Duration::from_secs(30 * 86_400);
+/// The time between the request of an account for itself and its begin.
+pub(crate) const OWN_GRACE: Duration = Duration::from_secs(86_400);
 /// The most messages that are looked up side by side.
 const AT_ONCE: usize = 16;
+
+/// The content or the account that is to be erased.
+#[derive(Debug, Clone)]
+pub(crate) enum ErasureTarget {
+    /// Messages.
+    Messages(Vec<(ConversationId, Position)>),
+    /// The account with our id, and whether its messages are erased too.
+    Account(UserId, ErasureScope),
+    /// The same by the id that the host application gave.
+    External(ExternalId, ErasureScope),
+}
 
 /// What is wanted.
 #[derive(Debug, Clone)]
 pub(crate) struct WantedErasure {
-    /// The messages.
-    pub messages: Vec<(ConversationId, Position)>,
+    /// What is erased.
+    pub target: ErasureTarget,
     /// Why.
     pub reason: String,
     /// The time until it begins.
@@ -57,19 +70,31 @@ impl Erasures {
         wanted: WantedErasure,
         by: By,
     ) -> Result<ErasureReceipt, ErasureError> {
-        if !self.log.is_for_readers_of_erasures().await? {
+        let (account, scope, messages) = match wanted.target {
+            ErasureTarget::Messages(messages) => (None, ErasureScope::Content, messages),
+            ErasureTarget::Account(id, scope) => {
+                (Some(self.account(WhichAccount::Id(id)).await?), scope, vec![])
+            }
+            ErasureTarget::External(id, scope) => {
+                (Some(self.account(WhichAccount::External(&id)).await?), scope, vec![])
+            }
+        };
+        if scope != ErasureScope::Account && !self.log.is_for_readers_of_erasures().await? {
             return Err(ErasureError::OldReaders);
         }
-        let places = wanted.messages.iter().copied().enumerate();
+        let places = messages.iter().copied().enumerate();
         let looks = stream::iter(places).map(|(number, place)| self.is_message(number, place));
         looks.buffered(AT_ONCE).try_collect::<Vec<()>>().await?;
         let mut parts: BTreeMap<ConversationId, BTreeSet<Position>> = BTreeMap::new();
-        for (conversation, position) in wanted.messages {
+        for (conversation, position) in messages {
             parts.entry(conversation).or_default().insert(position);
         }
         let now = self.clock.now();
         let erasure = ErasureRequest {
             id: self.clock.id(ErasureId::known),
+            scope,
+            account,
+            rows: 0,
             reason: wanted.reason,
             actor: wanted.actor,
             requested_at: now,
@@ -89,8 +114,27 @@ impl Erasures {
                 })
                 .collect(),
         };
-        erasures::add(&self.pool, &erasure, Stamp::now(&self.clock, by)).await?;
-        receipt::of(erasure, &self.pool, &self.log, self.clock.now()).await
+        let id = erasures::add(&self.pool, &erasure, Stamp::now(&self.clock, by)).await?;
+        self.find(id).await
+    }
+
+    /// The account that is to be erased.
+    async fn account(&self, which: WhichAccount<'_>) -> Result<UserId, ErasureError> {
+        accounts::erasable(&self.pool, which).await?.ok_or(ErasureError::NoAccount)
+    }
+
+    /// The request that is about an account and not done.
+    pub(crate) async fn of_account(&self, account: UserId) -> Result<ErasureReceipt, ErasureError> {
+        let erasure = erasures::of_account(&self.pool, account).await?.ok_or(ErasureError::NotFound)?;
+        Ok(ErasureReceipt::brief(erasure, self.clock.now()))
+    }
+
+    /// Takes back what an account has asked for itself.
+    pub(crate) async fn cancel(&self, account: UserId, by: By) -> Result<(), ErasureError> {
+        match accounts::cancel_erasure(&self.pool, account, Stamp::now(&self.clock, by)).await? {
+            true => Ok(()),
+            false => Err(ErasureError::NotFound),
+        }
     }
 
     /// A request, with how far it has come.

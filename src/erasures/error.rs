@@ -11,6 +11,9 @@ pub(crate) enum ErasureError {
     /// There is no message at a place of the request: its number there.
     #[error("there is no message at this position of the conversation")]
     NoMessage(usize),
+    /// There is no such account, or the account is erased already.
+    #[error("there is no account of a user by this id, or the account is erased already")]
+    NoAccount,
     /// The log still admits readers that would take an erasure for damage.
     #[error(
         "the log still admits readers that do not know erasures: run `verbatim migrate` with an operator's NATS user"

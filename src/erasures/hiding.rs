@@ -13,7 +13,9 @@ use tokio::time::sleep;
 use crate::{
     accounts::erasures::{self, ErasurePart, ErasureRequest, ToldErasure},
     clock::Clock,
-    domain::{ContentErased, ErasedEntry, Event, EventId, Fold, Position, Recorded, Time},
+    domain::{
+        ContentErased, ConversationId, ErasedEntry, Event, EventId, Fold, Position, Recorded, Time, UserId,
+    },
     erasures::error::ErasureError,
     log::{Draft, Log, NotAppended, PAGE, Unavailable, client_hash},
     views::Progress,
@@ -54,7 +56,7 @@ impl Hiding {
     async fn step(&self) -> Result<bool, ErasureError> {
         let now = self.clock.now();
         if let Some(erasure) = erasures::claim_due(&self.pool, now, now.plus(CLAIM)).await? {
-            let told = self.released_on_error(&erasure, self.tell(&erasure)).await?;
+            let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
             erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
             return Ok(true);
         }
@@ -62,7 +64,7 @@ impl Hiding {
         let Some(erasure) = erasures::claim_hidden(&self.pool, now, now.plus(CLAIM), settled).await? else {
             return Ok(false);
         };
-        let told = self.released_on_error(&erasure, self.tell(&erasure)).await?;
+        let told = self.released_on_error(&erasure, self.hide(&erasure)).await?;
         erasures::told(&self.pool, erasure.id, &told, self.clock.now()).await?;
         if self.views_follow(&told).await? {
             erasures::views_are_done(&self.pool, erasure.id, self.clock.now()).await?;
@@ -95,12 +97,25 @@ impl Hiding {
         Ok(true)
     }
 
+    /// Empties the account of a request, if it is about one, and lists all content of the request in the log.
+    async fn hide(&self, erasure: &ErasureRequest) -> Result<ToldErasure, ErasureError> {
+        match erasure.account {
+            None => self.tell(erasure, &erasure.parts).await,
+            Some(account) => self.tell(erasure, &self.empty(erasure, account).await?).await,
+        }
+    }
+
     /// Lists everything of a request in the log that is not listed yet.
-    async fn tell(&self, erasure: &ErasureRequest) -> Result<ToldErasure, ErasureError> {
+    async fn tell(
+        &self,
+        erasure: &ErasureRequest,
+        parts: &[ErasurePart],
+    ) -> Result<ToldErasure, ErasureError> {
         let mut told = ToldErasure::default();
-        for part in &erasure.parts {
+        for part in parts {
+            let wanted = WantedContent::of(erasure, part);
             loop {
-                let found = self.find(part).await?;
+                let found = self.find(part.conversation, &wanted).await?;
                 if found.entries.is_empty() {
                     told.told_at.extend(found.told_at.map(|at| (part.conversation, at)));
                     told.messages += found.messages;
@@ -144,22 +159,20 @@ impl Hiding {
     }
 
     /// What the log has of the messages of a conversation.
-    async fn find(&self, part: &ErasurePart) -> Result<Content, ErasureError> {
-        let Some(first) = part.positions.first() else { return Ok(Content::default()) };
-        let (id, stream) = (part.conversation, self.log.stream_of(part.conversation));
-        let wanted: BTreeSet<Position> = part.positions.iter().copied().collect();
+    async fn find(&self, id: ConversationId, wanted: &WantedContent) -> Result<Content, ErasureError> {
+        let stream = self.log.stream_of(id);
         let mut content = Content::default();
         let listed = self.log.erased_events(id).await?;
         let messages: HashSet<_> = listed
             .iter()
-            .filter(|one| one.is_message && wanted.contains(&one.position))
+            .filter(|one| one.is_message && wanted.has_message(one.position, one.actor))
             .map(|one| one.message)
             .collect();
         for one in listed.iter().filter(|one| one.message.is_some() && messages.contains(&one.message)) {
             content.told_at = content.told_at.max(Some(one.told_at));
             if one.is_message { content.messages += 1 } else { content.edits += 1 }
         }
-        let before = Position(first.0 - 1);
+        let before = wanted.before();
         let upto = self.log.last(stream).await?;
         let mut fold = match before {
             Position::START => Fold::default(),
@@ -173,8 +186,41 @@ impl Hiding {
             }
             for recorded in page {
                 let counts = recorded.apply_to(&mut fold).is_some();
-                content.entries.extend(entry(&recorded, &wanted, counts));
+                content.entries.extend(entry(&recorded, wanted, counts));
             }
+        }
+    }
+}
+
+/// The messages of a conversation that a request is about.
+enum WantedContent {
+    /// Those at these positions.
+    At(BTreeSet<Position>),
+    /// All that somebody has sent, also those that do not count.
+    Of(UserId),
+}
+
+impl WantedContent {
+    fn of(erasure: &ErasureRequest, part: &ErasurePart) -> Self {
+        match erasure.account {
+            Some(account) => Self::Of(account),
+            None => Self::At(part.positions.iter().copied().collect()),
+        }
+    }
+
+    /// Whether the message at this position, or the message that `actor` edits there, is one of them.
+    fn has_message(&self, position: Position, actor: UserId) -> bool {
+        match self {
+            Self::At(positions) => positions.contains(&position),
+            Self::Of(account) => *account == actor,
+        }
+    }
+
+    /// The position behind which all of them stand.
+    fn before(&self) -> Position {
+        match self {
+            Self::At(positions) => positions.first().map_or(Position::START, |at| Position(at.0 - 1)),
+            Self::Of(_) => Position::START,
         }
     }
 }
@@ -189,14 +235,16 @@ struct Content {
 }
 
 /// What is to be said of an event, if it is one of the messages or an edit of one and nobody has said so before.
-fn entry(recorded: &Recorded, wanted: &BTreeSet<Position>, counts: bool) -> Option<ErasedEntry> {
+fn entry(recorded: &Recorded, wanted: &WantedContent, counts: bool) -> Option<ErasedEntry> {
     if recorded.erased.is_some() {
         return None;
     }
     let event = recorded.event.as_ref()?;
     let (message_id, message_position) = match event {
-        Event::MessageSent(sent) if wanted.contains(&recorded.position) => (sent.message_id, None),
-        Event::MessageEdited(edited) if wanted.contains(&edited.message_position) => {
+        Event::MessageSent(sent) if wanted.has_message(recorded.position, recorded.actor) => {
+            (sent.message_id, None)
+        }
+        Event::MessageEdited(edited) if wanted.has_message(edited.message_position, recorded.actor) => {
             (edited.message_id, Some(edited.message_position))
         }
         _ => return None,

@@ -1,17 +1,20 @@
 //! What is **gone** for good? Erasures: requests, the hiding and the deletion of what they name, and receipts.
 //!
-//! A request names messages. When its time has come, a node finds their edits in the log and says in the log that all of it is
-//! erased (`hiding`): from then on no reader is given it. The eraser (`erasing`), which alone may delete, takes away whatever
-//! the log lists as erased, and reads every position again before it says that a request is done. Each step can be broken off
-//! at any point and is done again: what the log lists already is not listed again, and what is gone stays gone.
+//! A request names messages, or an account, which is emptied first (`emptying`). When its time has come, a node finds the
+//! messages and their edits in the log, and says in the log that all of it is erased (`hiding`): from then on no reader is
+//! given it. The eraser (`erasing`), which alone may delete, takes away whatever the log lists as erased, and reads every
+//! position again before it says that a request is done. Each step can be broken off at any point and is done again: what the
+//! log lists already is not listed again, and what is gone stays gone.
 
 mod asking;
+mod emptying;
 mod erasing;
 mod error;
 mod hiding;
 mod receipt;
 
-pub(crate) use asking::{Erasures, MOST_GRACE, MOST_MESSAGES, WantedErasure};
+pub(crate) use crate::accounts::ErasureScope;
+pub(crate) use asking::{ErasureTarget, Erasures, MOST_GRACE, MOST_MESSAGES, OWN_GRACE, WantedErasure};
 pub(crate) use erasing::{Eraser, left};
 pub(crate) use error::ErasureError;
 pub(crate) use hiding::Hiding;

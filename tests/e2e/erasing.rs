@@ -13,10 +13,10 @@ use verbatim::dev::NatsUser;
 
 use crate::world::{Conversation, Person, Program, World, assert_linked};
 
-const MARKER: &str = "zebra-4711-crossing";
+pub const MARKER: &str = "zebra-4711-crossing";
 
 /// The eraser, with its own NATS user.
-fn starts_eraser(world: &World) -> Child {
+pub fn starts_eraser(world: &World) -> Child {
     let url = world.nats.url_of(NatsUser::Eraser);
     let file = world.nats.folder().join("eraser.creds");
     match file.exists() {
@@ -41,7 +41,7 @@ async fn only_the_eraser_deletes(world: &World, of: &Conversation, position: u64
 }
 
 /// The files below a folder that have the marker.
-fn with_marker(folder: &Path) -> Vec<PathBuf> {
+pub fn with_marker(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -56,7 +56,7 @@ fn with_marker(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// The files of the story's database, written out.
-async fn files_of_database(world: &World) -> PathBuf {
+pub async fn files_of_database(world: &World) -> PathBuf {
     let pool = sqlx::PgPool::connect(&world.database.url).await.expect("Postgres");
     sqlx::query("checkpoint").execute(&pool).await.expect("a superuser");
     let (data, oid): (String, i64) = sqlx::query_as(
@@ -69,7 +69,7 @@ async fn files_of_database(world: &World) -> PathBuf {
 }
 
 /// A message, edited if it is one of three. Returns its position.
-async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
+pub async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
     let sent = who.sends(to, &format!("the-key-of-{n}"), &format!("{MARKER} {n}")).await.expect(201);
     let path = format!("/v1/conversations/{}/messages/{}", to.id, sent["id"].as_str().expect("id"));
     if n.is_multiple_of(3) {
@@ -95,7 +95,7 @@ async fn receipt(program: &Program, id: &str) -> Value {
     program.person.get(&format!("/v1/admin/erasures/{id}")).await.expect(200)
 }
 
-async fn is_done(program: &Program, id: &str) -> Value {
+pub async fn is_done(program: &Program, id: &str) -> Value {
     eventually_long("the erasure is done", async || receipt(program, id).await["state"] == "done").await;
     receipt(program, id).await
 }
@@ -194,6 +194,45 @@ async fn an_eraser_that_is_killed_is_followed_by_another_one() {
     world.finish().await;
 }
 
+/// The consensus log of a server has what was sent until it is cut, and only the servers know when.
+#[tokio::test]
+async fn a_replica_that_was_away_comes_back_clean() {
+    let mut world = World::with_cluster(1).await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let mut erased = Vec::new();
+    for n in 0..6 {
+        erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
+    }
+    world.nats.settled().await.expect("all have all");
+    let away = world.nats.leader_of("CHAT_0").await.map_or(0, |leader| (leader + 1) % 3);
+    world.nats.nats(away).kill9();
+    let mut eraser = world.starts(&["eraser", "--nats-eraser-url", &world.nats.url_of(NatsUser::Eraser)]);
+    let id = asks(&program, &erased).await;
+    eventually_long("the others have erased it", async || {
+        receipt(&program, &id).await["log_done_at"].is_string()
+    })
+    .await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(receipt(&program, &id).await["state"], "verifying", "a replica is away");
+    let verified = world.runs(&["erasures", "verify", &id]).await;
+    assert!(verified.code == Some(1) && verified.stdout.contains("a replica is away"), "{verified:?}");
+
+    world.nats.nats(away).start_again().await.expect("it starts again");
+    let receipt = is_done(&program, &id).await;
+    assert!(receipt.get("wal_compacted_at").is_none(), "{receipt}");
+    for server in 0..3 {
+        let folder = world.nats.nats(server).folder().to_owned();
+        let blocks = with_marker(&folder);
+        let blocks = blocks.iter().filter(|path| path.to_string_lossy().contains("/CHAT_0/msgs/"));
+        assert_eq!(blocks.collect::<Vec<_>>(), [] as [&PathBuf; 0], "server {server}");
+    }
+    assert_eq!(world.runs(&["erasures", "verify", &id]).await.code, Some(0));
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
+
 /// An erasure takes its time: first it looks twice for edits, and then it deletes at its rate.
 async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
@@ -219,8 +258,13 @@ async fn what_cannot_be_erased_is_refused_and_what_is_early_waits() {
         (json!({ "messages": place(position), "reason_code": "request", "grace_s": 2_592_001 }), "/grace_s"),
         (json!({ "messages": place(position - 1), "reason_code": "request" }), "/messages/0/position"),
         (json!({ "messages": place(position + 100), "reason_code": "request" }), "/messages/0/position"),
-        // An account is not erased yet.
-        (json!({ "user_id": ana.id, "reason_code": "request" }), "/user_id"),
+        // Messages or an account, and a scope that fits.
+        (json!({ "user_id": ana.id, "messages": place(position), "reason_code": "request" }), "/messages"),
+        (json!({ "reason_code": "request" }), "/messages"),
+        (json!({ "user_id": ana.id, "scope": "content", "reason_code": "request" }), "/scope"),
+        (json!({ "messages": place(position), "scope": "account", "reason_code": "request" }), "/scope"),
+        (json!({ "user_id": program.person.id, "reason_code": "request" }), "/user_id"),
+        (json!({ "external_id": "nobody", "reason_code": "request" }), "/user_id"),
     ];
     for (body, pointer) in refused {
         let refused = ask(body.clone()).await.refuses(400, "invalid_body");

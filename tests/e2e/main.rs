@@ -38,6 +38,7 @@ mod drill;
 mod edge;
 mod erased;
 mod erasing;
+mod erasing_accounts;
 mod events;
 mod exports;
 mod filter;

@@ -13,9 +13,9 @@ const document = JSON.parse(await read("openapi.json"));
 const asyncapi = parse(await read("asyncapi.yaml"));
 
 await write("codes.ts", codes(document));
-// Pages have no use for the operations of operators and backends, which are an entry of their own. Exports are asked for so
-// seldom that they stand there too.
-const isAdmin = (path) => /^\/v1\/((admin|provision)\/|(me\/)?exports)/.test(path);
+// Pages have no use for the operations of operators and backends, which are an entry of their own. Exports and
+// erasures are asked for so seldom that they stand there too.
+const isAdmin = (path) => /^\/v1\/((admin|provision)\/|(me\/)?(exports|erasure))/.test(path);
 await write("operations.ts", operations(document, "OPERATIONS", (path) => !isAdmin(path)));
 await write("admin.ts", operations(document, "ADMIN", isAdmin));
 await write("frames.ts", frames(asyncapi.components.schemas));

@@ -1,4 +1,4 @@
-//! Erasures of messages, for programs with the scope `admin:erasure`.
+//! Erasures of messages and accounts, for programs with the scope `admin:erasure`.
 
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use crate::{
         },
         operations::tag::Tag,
     },
-    domain::{ConversationId, ErasureId, Position, Time, WebhookId},
+    domain::{ConversationId, ErasureId, ExternalId, Position, Time, UserId, WebhookId},
     erasures::{
-        ErasureError, ErasureReceipt, ErasureState, Erasures, MOST_GRACE, MOST_MESSAGES, WantedErasure,
+        ErasureError, ErasureReceipt, ErasureScope, ErasureState, ErasureTarget, Erasures, MOST_GRACE,
+        MOST_MESSAGES, WantedErasure,
     },
     problems::Problem,
 };
@@ -46,16 +47,10 @@ words! {
     ErasureReason as "ErasureReason": "request" "retention" "expiry" "moderation";
 }
 
-/// What is erased.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum ErasureScope {
-    Content,
-}
-
 words! {
-    /// What is erased of messages: their `content`
-    ErasureScope as "ErasureScope": "content";
+    /// What is erased: the `content` of messages, an `account` (its messages stay, and nothing says any more whose they are), or
+    /// `account_and_content`
+    ErasureScope as "ErasureScope": "content" "account" "account_and_content";
 }
 
 /// A message, by its place
@@ -75,14 +70,21 @@ impl Example for MessagePlace {
     }
 }
 
-/// A request for an erasure
+/// A request for an erasure of messages or of one account
 #[derive(Deserialize, Object)]
 #[serde(deny_unknown_fields)]
 #[oai(example)]
 struct NewErasure {
     /// The messages. Their edits are erased with them
-    messages: Few<MessagePlace, MOST_MESSAGES>,
-    /// What is erased
+    #[serde(default, deserialize_with = "given")]
+    messages: Option<Few<MessagePlace, MOST_MESSAGES>>,
+    /// The account, instead of messages
+    #[serde(default, deserialize_with = "given")]
+    user_id: Option<UserId>,
+    /// The account by the id of the host application, instead of messages
+    #[serde(default, deserialize_with = "given")]
+    external_id: Option<ExternalId>,
+    /// What is erased: `content` for messages, and by default `account_and_content` for an account
     #[serde(default, deserialize_with = "given")]
     scope: Option<ErasureScope>,
     /// Why
@@ -95,7 +97,9 @@ struct NewErasure {
 impl Example for NewErasure {
     fn example() -> Self {
         Self {
-            messages: [MessagePlace::example()].into_iter().collect(),
+            messages: Some([MessagePlace::example()].into_iter().collect()),
+            user_id: None,
+            external_id: None,
             scope: None,
             reason_code: ErasureReason::Request,
             grace_s: Some(0),
@@ -112,7 +116,7 @@ struct ErasureCounts {
     edits: u32,
     /// The number of attachments. There are none yet
     attachments: u32,
-    /// The number of rows of accounts. Erasing messages touches none
+    /// The number of rows that were emptied or removed with an account
     rows: u32,
 }
 
@@ -142,6 +146,11 @@ struct Erasure {
     id: ErasureId,
     /// What is done next
     state: ErasureState,
+    /// What is erased
+    scope: ErasureScope,
+    /// The account that is erased, if one is
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<UserId>,
     /// Why
     reason_code: String,
     /// The numbers of the erasure
@@ -178,12 +187,14 @@ impl From<ErasureReceipt> for Erasure {
         Self {
             id: erasure.id,
             state,
+            scope: erasure.scope,
+            user_id: erasure.account,
             reason_code: erasure.reason,
             counts: ErasureCounts {
                 messages: erasure.messages,
                 edits: erasure.edits,
                 attachments: 0,
-                rows: 0,
+                rows: erasure.rows,
             },
             requested_at: erasure.requested_at,
             starts_at: erasure.starts_at,
@@ -204,6 +215,8 @@ impl Example for Erasure {
         Self {
             id: examples::erasure(),
             state: ErasureState::Done,
+            scope: ErasureScope::Content,
+            user_id: None,
             reason_code: "request".into(),
             counts: ErasureCounts { messages: 1, edits: 2, attachments: 0, rows: 0 },
             requested_at: at,
@@ -226,6 +239,7 @@ impl From<ErasureError> for Problem {
             ErasureError::NoMessage(number) => {
                 Self::invalid(format!("/messages/{number}/position"), "no_message", error.to_string())
             }
+            ErasureError::NoAccount => Self::invalid("/user_id", "no_account", error.to_string()),
             ErasureError::OldReaders => Self::unavailable("not_configured", sentence(error), NOT_CONFIGURED),
             ErasureError::Database(outage) => outage.into(),
             ErasureError::Unavailable(outage) => {
@@ -237,26 +251,59 @@ impl From<ErasureError> for Problem {
     }
 }
 
+/// What a request names: messages or one account, and a scope that fits.
+fn target(
+    messages: Option<Few<MessagePlace, MOST_MESSAGES>>,
+    user_id: Option<UserId>,
+    external_id: Option<ExternalId>,
+    scope: Option<ErasureScope>,
+) -> Result<ErasureTarget, Problem> {
+    let of_account = match scope {
+        None => Ok(ErasureScope::AccountAndContent),
+        Some(ErasureScope::Content) => {
+            Err(Problem::invalid("/scope", "unfit", "this is no scope of an account"))
+        }
+        Some(scope) => Ok(scope),
+    };
+    match (messages, user_id, external_id) {
+        (Some(messages), None, None) => {
+            if scope.is_some_and(|scope| scope != ErasureScope::Content) {
+                return Err(Problem::invalid("/scope", "unfit", "messages have the scope `content` only"));
+            }
+            let places = messages.into_vec().into_iter().map(|place| (place.conversation_id, place.position));
+            match places.collect::<Vec<_>>() {
+                places if places.is_empty() => {
+                    Err(Problem::invalid("/messages", "too_few", "name at least one message"))
+                }
+                places => Ok(ErasureTarget::Messages(places)),
+            }
+        }
+        (None, Some(id), None) => Ok(ErasureTarget::Account(id, of_account?)),
+        (None, None, Some(id)) => Ok(ErasureTarget::External(id, of_account?)),
+        _ => {
+            let detail = "name either `messages`, or `user_id`, or `external_id`";
+            Err(Problem::invalid("/messages", "ambiguous", detail))
+        }
+    }
+}
+
 pub(in crate::api) struct ErasureOperations {
     pub(in crate::api) erasures: Erasures,
 }
 
 #[OpenApi(tag = "Tag::Erasures")]
 impl ErasureOperations {
-    /// Erase messages
+    /// Erase messages or an account
     ///
     /// Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-    /// overwritten in the log. What stays is a skeleton: ids, times and types. The answer comes before anything is erased;
-    /// look at the receipt. A message that is erased already may be named again. A request that names an account is refused.
-    /// Needs the scope `admin:erasure`.
+    /// overwritten in the log. What stays is a skeleton: ids, times and types. An erased account is suspended, its logins end,
+    /// its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
+    /// erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
+    /// another one may bring it forward. Needs the scope `admin:erasure`.
     #[oai(path = "/admin/erasures", method = "post", operation_id = "request_erasure")]
     async fn request(&self, caller: Caller, body: Body<NewErasure>) -> Result<Requested<Erasure>, SignedIn> {
-        let NewErasure { messages, scope: _, reason_code, grace_s } = body.0;
-        let messages: Vec<_> =
-            messages.into_vec().into_iter().map(|place| (place.conversation_id, place.position)).collect();
-        if messages.is_empty() {
-            return Err(Problem::invalid("/messages", "too_few", "name at least one message").into());
-        }
+        let NewErasure { messages, user_id, external_id, scope, reason_code, grace_s } = body.0;
+        let target = target(messages, user_id, external_id, scope)?;
         let grace = Duration::from_secs(grace_s.unwrap_or(0).into());
         if grace > MOST_GRACE {
             let detail = format!("at most {} seconds are accepted", MOST_GRACE.as_secs());
@@ -268,7 +315,7 @@ impl ErasureOperations {
             ErasureReason::Expiry => "expiry",
             ErasureReason::Moderation => "moderation",
         };
-        let wanted = WantedErasure { messages, reason: reason.into(), grace, actor: caller.user };
+        let wanted = WantedErasure { target, reason: reason.into(), grace, actor: caller.user };
         let erasure: Erasure = self.erasures.request(wanted, caller.by()).await?.into();
         Ok(Requested { location: format!("/v1/admin/erasures/{}", erasure.id), body: erasure })
     }

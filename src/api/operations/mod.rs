@@ -26,6 +26,7 @@ pub mod me;
 pub mod members;
 pub mod message;
 pub mod messages;
+pub mod own_erasure;
 pub mod part;
 pub mod payloads;
 pub mod pins;

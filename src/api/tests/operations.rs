@@ -49,6 +49,9 @@ fn every_operation_of_the_contract_is_there() {
     let mut expected = [
         "post /v1/admin/erasures",
         "get /v1/admin/erasures/{id}",
+        "post /v1/me/erasure",
+        "get /v1/me/erasure",
+        "delete /v1/me/erasure",
         "post /v1/me/exports",
         "get /v1/me/exports",
         "get /v1/me/exports/{id}",
@@ -177,7 +180,9 @@ fn every_operation_says_what_it_is() {
         assert_ne!(is_public, secured, "{name}");
         assert!(secured || operation["security"] == json!([]), "{name}");
         assert!(is_public || responses.contains_key("401"), "{name} does not document 401");
-        let is_of_one = ["{id}", "{external_id}", "{name}"].iter().any(|one| name.contains(one));
+        let is_of_one = ["{id}", "{external_id}", "{name}"].iter().any(|one| name.contains(one))
+            // A caller has one erasure at most, or none.
+            || ["get /v1/me/erasure", "delete /v1/me/erasure"].contains(&name.as_str());
         assert_eq!(is_of_one, responses.contains_key("404"), "{name}");
     }
 }
@@ -216,6 +221,7 @@ fn every_read_with_ids_of_users_gives_their_names() {
         "get /v1/info",
         "get /v1/logins",
         "get /v1/me",
+        "get /v1/me/erasure",
         "get /v1/me/exports",
         "get /v1/me/exports/{id}",
         // A host application has the names of its users in its own table.

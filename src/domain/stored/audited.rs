@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
     stored::{
-        audited_erasures::{ErasureAsked, ErasureDone},
+        audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone},
         audited_readers::{
             ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
             WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -154,6 +154,10 @@ pub struct AccountUpdated {
 /// An account was deactivated: it keeps its place in conversations, and cannot act.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct AccountSuspended {}
+
+/// An account was erased: nothing says any more whose it was. It never acts again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AccountErased {}
 
 /// A deactivated account may act again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -317,6 +321,8 @@ audited! {
     /// About the account.
     AccountSuspended "account.suspended";
     /// About the account.
+    AccountErased "account.erased";
+    /// About the account.
     AccountRestored "account.restored";
     /// About the key.
     KeyCreated "key.created";
@@ -360,6 +366,8 @@ audited! {
     WebhookRemoved "webhook.removed";
     /// About the erasure.
     ErasureAsked "erasure.asked";
+    /// About the erasure.
+    ErasureCancelled "erasure.cancelled";
     /// About the erasure.
     ErasureDone "erasure.done";
     /// About the new epoch.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::domain::Time;
+use crate::domain::{Time, UserId};
 
 /// An erasure was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -14,12 +14,19 @@ pub struct ErasureAsked {
     /// The number of messages that were named.
     #[schemars(example = 3)]
     pub messages: u32,
-    /// What is erased: `content` of the messages.
+    /// What is erased: `content` of the messages, `account`, or `account_and_content`.
     #[schemars(example = &"content")]
     pub scope: String,
+    /// The account that is erased, if one is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<UserId>,
     /// The time at which the erasure begins.
     pub starts_at: Time,
 }
+
+/// An erasure was cancelled before its time: nothing was erased.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ErasureCancelled {}
 
 /// An erasure is done: the log has nothing any more at the positions of the messages and of their edits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]

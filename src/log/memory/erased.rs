@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use crate::domain::{ConversationId, ErasedEntry, Event, Lane, MessageId, Position, Recorded, Time};
+use crate::domain::{ConversationId, ErasedEntry, Event, Lane, MessageId, Position, Recorded, Time, UserId};
 
 /// The erased positions of one stream. Cheap to clone.
 #[derive(Clone, Default)]
@@ -44,6 +44,8 @@ struct Skeleton {
 pub(crate) struct ErasedEvent {
     /// Its position.
     pub position: Position,
+    /// Whose it was.
+    pub actor: UserId,
     /// The message that it is, or is about.
     pub message: Option<MessageId>,
     /// Whether it is the message itself.
@@ -190,6 +192,7 @@ impl Erased {
         let skeletons = listed.of_conversations.range(all).filter_map(|(_, at)| listed.skeletons.get(at));
         let event = |Skeleton { told_at, entry, .. }: &Skeleton| ErasedEvent {
             position: entry.position,
+            actor: entry.actor,
             message: entry.message_id,
             is_message: entry.message_position.is_none() && entry.message_id.is_some(),
             told_at: *told_at,

@@ -165,7 +165,7 @@ class Rest:
         )
 
     async def request_erasure(self, *, body: t.NewErasure) -> t.Erasure:
-        """Erase messages."""
+        """Erase messages or an account."""
         return await self._send(
             "POST",
             "/v1/admin/erasures",
@@ -985,6 +985,39 @@ class Rest:
         return await self._send(
             "DELETE",
             f"/v1/me/blocks/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
+    async def get_own_erasure(self) -> t.OwnErasure:
+        """Get my erasure."""
+        return await self._send(
+            "GET",
+            "/v1/me/erasure",
+            {},
+            None,
+            True,
+            None,
+        )
+
+    async def request_own_erasure(self, *, body: t.NewOwnErasure) -> t.OwnErasure:
+        """Erase my account."""
+        return await self._send(
+            "POST",
+            "/v1/me/erasure",
+            {},
+            body,
+            True,
+            None,
+        )
+
+    async def cancel_own_erasure(self) -> None:
+        """Cancel my erasure."""
+        return await self._send(
+            "DELETE",
+            "/v1/me/erasure",
             {},
             None,
             True,

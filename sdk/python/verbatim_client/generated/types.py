@@ -393,8 +393,10 @@ class Erasure(TypedDict):
     log_done_at: NotRequired[str]
     reason_code: str
     requested_at: str
+    scope: ErasureScope
     starts_at: str
     state: ErasureState
+    user_id: NotRequired[str]
     views_done_at: NotRequired[str]
     wal_compacted_at: NotRequired[str]
     webhooks: list[ErasureWebhook]
@@ -419,7 +421,7 @@ class ErasureCounts(TypedDict):
 ErasureReason = Literal["request", "retention", "expiry", "moderation"]
 
 
-ErasureScope = Literal["content"]
+ErasureScope = Literal["content", "account", "account_and_content"]
 
 
 ErasureState = Literal["waiting", "hiding", "erasing", "verifying", "done"]
@@ -1091,12 +1093,14 @@ NewConsumer = TypedDict(
 
 
 class NewErasure(TypedDict):
-    """A request for an erasure."""
+    """A request for an erasure of messages or of one account."""
 
+    external_id: NotRequired[str]
     grace_s: NotRequired[int]
-    messages: list[MessagePlace]
+    messages: NotRequired[list[MessagePlace]]
     reason_code: ErasureReason
     scope: NotRequired[ErasureScope]
+    user_id: NotRequired[str]
 
 
 class NewExport(TypedDict):
@@ -1139,6 +1143,13 @@ class NewMessage(TypedDict):
     text: str
 
 
+class NewOwnErasure(TypedDict):
+    """What is to be erased, and a proof."""
+
+    confirm: NotRequired[str]
+    scope: ErasureScope
+
+
 class NewServiceAccount(TypedDict):
     """The data of a new service account."""
 
@@ -1171,6 +1182,16 @@ class OverdueCredentials(TypedDict):
     """What is left to be revoked."""
 
     overdue: int
+
+
+class OwnErasure(TypedDict):
+    """The erasure of the own account."""
+
+    id: str
+    requested_at: str
+    scope: ErasureScope
+    starts_at: str
+    state: ErasureState
 
 
 class ParkedEvent(TypedDict):

@@ -234,11 +234,12 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Erase messages
+         * Erase messages or an account
          * @description Requests that messages and their edits are erased: hidden from every reader within seconds of their time, then
-         *     overwritten in the log. What stays is a skeleton: ids, times and types. The answer comes before anything is erased;
-         *     look at the receipt. A message that is erased already may be named again. A request that names an account is refused.
-         *     Needs the scope `admin:erasure`.
+         *     overwritten in the log. What stays is a skeleton: ids, times and types. An erased account is suspended, its logins end,
+         *     its row keeps the id and a name that says nothing, and it cannot be reactivated. The answer comes before anything is
+         *     erased; look at the receipt. A message that is erased already may be named again. An account has one request at a time:
+         *     another one may bring it forward. Needs the scope `admin:erasure`.
          */
         post: operations["request_erasure"];
         delete?: never;
@@ -1295,6 +1296,37 @@ export interface paths {
          * @description Removes a block. Without a block the request changes nothing.
          */
         delete: operations["unblock_user"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/me/erasure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get my erasure
+         * @description Returns the request of the caller, or of an operator, that the account of the caller is erased.
+         */
+        get: operations["get_own_erasure"];
+        put?: never;
+        /**
+         * Erase my account
+         * @description Requests that the account of the caller is erased after 24 hours, alone or with all messages that the caller has sent.
+         *     `confirm` has the password; without it, the login has to be at most 5 minutes old, or the request gets `invalid_body`
+         *     at `/confirm`. A wrong password gets `wrong_password`, and counts like one at the log-in. Until `starts_at` the account
+         *     works as before, and the request can be cancelled. Another request can widen the scope.
+         */
+        post: operations["request_own_erasure"];
+        /**
+         * Cancel my erasure
+         * @description Takes back what the caller has requested, before its time. The request of an operator stays.
+         */
+        delete: operations["cancel_own_erasure"];
         options?: never;
         head?: never;
         patch?: never;
@@ -2478,6 +2510,8 @@ export interface components {
              * @description The time of the request
              */
             requested_at: string;
+            /** @description What is erased */
+            scope: components["schemas"]["ErasureScope"];
             /**
              * Format: date-time
              * @description The time at which the erasure begins
@@ -2485,6 +2519,11 @@ export interface components {
             starts_at: string;
             /** @description What is done next */
             state: components["schemas"]["ErasureState"];
+            /**
+             * Format: uuid
+             * @description The account that is erased, if one is
+             */
+            user_id?: string;
             /**
              * Format: date-time
              * @description The time at which the views had followed
@@ -2524,7 +2563,7 @@ export interface components {
             messages: number;
             /**
              * Format: uint32
-             * @description The number of rows of accounts. Erasing messages touches none
+             * @description The number of rows that were emptied or removed with an account
              */
             rows: number;
         };
@@ -2534,10 +2573,10 @@ export interface components {
          */
         ErasureReason: "request" | "retention" | "expiry" | "moderation";
         /**
-         * @description What is erased of messages: their `content`
+         * @description What is erased: the `content` of messages, an `account` (its messages stay, and nothing says any more whose they are), or `account_and_content`
          * @enum {string}
          */
-        ErasureScope: "content";
+        ErasureScope: "content" | "account" | "account_and_content";
         /**
          * @description What is done next: `waiting` for its time, `hiding` (the log is told), `erasing`, `verifying` (every position is read again), or `done`
          * @enum {string}
@@ -3983,19 +4022,26 @@ export interface components {
              */
             types?: string[];
         };
-        /** @description A request for an erasure */
+        /** @description A request for an erasure of messages or of one account */
         NewErasure: {
+            /** @description The account by the id of the host application, instead of messages */
+            external_id?: string;
             /**
              * Format: uint32
              * @description The seconds until the erasure begins: 0 if absent, and at most 30 days
              */
             grace_s?: number;
             /** @description The messages. Their edits are erased with them */
-            messages: components["schemas"]["MessagePlace"][];
+            messages?: components["schemas"]["MessagePlace"][];
             /** @description Why */
             reason_code: components["schemas"]["ErasureReason"];
-            /** @description What is erased */
+            /** @description What is erased: `content` for messages, and by default `account_and_content` for an account */
             scope?: components["schemas"]["ErasureScope"];
+            /**
+             * Format: uuid
+             * @description The account, instead of messages
+             */
+            user_id?: string;
         };
         /** @description What is wanted of an export */
         NewExport: {
@@ -4071,6 +4117,13 @@ export interface components {
             /** @description The text: at most 16 KiB of UTF-8, kept exactly as typed. A mention of a member is written `<@user id>` */
             text: string;
         };
+        /** @description What is to be erased, and a proof */
+        NewOwnErasure: {
+            /** @description The password of the account, at most 512 bytes. Without it, the login of the caller has to be at most 5 minutes old */
+            confirm?: string;
+            /** @description What is erased: `account`, or `account_and_content` */
+            scope: components["schemas"]["ErasureScope"];
+        };
         /** @description The data of a new service account */
         NewServiceAccount: {
             /** @description The name that other users see: one line of at most 128 bytes of UTF-8 */
@@ -4130,6 +4183,28 @@ export interface components {
              * @description The number of credentials that should have been revoked by now: always 0
              */
             overdue: number;
+        };
+        /** @description The erasure of the own account */
+        OwnErasure: {
+            /**
+             * Format: uuid
+             * @description The id of the erasure
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description The time of the request
+             */
+            requested_at: string;
+            /** @description What is erased */
+            scope: components["schemas"]["ErasureScope"];
+            /**
+             * Format: date-time
+             * @description The time at which the erasure begins. Until then it can be cancelled
+             */
+            starts_at: string;
+            /** @description What is done next */
+            state: components["schemas"]["ErasureState"];
         };
         /** @description An event that a consumer was given in vain */
         ParkedEvent: {
@@ -6932,6 +7007,68 @@ export interface operations {
             path: {
                 id: string;
             };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the answer has no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    get_own_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnErasure"];
+                };
+            };
+        };
+    };
+    request_own_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOwnErasure"];
+            };
+        };
+        responses: {
+            /** @description Accepted */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OwnErasure"];
+                };
+            };
+        };
+    };
+    cancel_own_erasure: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
             cookie?: never;
         };
         requestBody?: never;

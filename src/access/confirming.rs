@@ -1,0 +1,39 @@
+//! Confirming that the caller is the owner of the account, before something that cannot be taken back.
+
+use std::{net::IpAddr, time::Duration};
+
+use super::{error::AccessError, needs::Access};
+use crate::{
+    accounts,
+    credentials::Password,
+    domain::{LoginId, UserId},
+    limits::Policy,
+};
+
+/// A login that began within this time confirms by itself.
+const FRESH: Duration = Duration::from_secs(300);
+
+impl Access {
+    /// Whether the caller is confirmed: by the password, or without one by a login that began a moment ago.
+    pub async fn confirm(
+        &self,
+        me: UserId,
+        login: LoginId,
+        password: Option<&Password>,
+        from: IpAddr,
+    ) -> Result<bool, AccessError> {
+        let Some(password) = password else {
+            return Ok(accounts::is_fresh(&self.pool, me, login, self.clock.now(), FRESH).await?);
+        };
+        let username = self.account(me).await?.username;
+        // A thief with an access token could guess the password here, so a wrong guess costs the same as at a log-in.
+        let counts = |outcome: &_| matches!(outcome, Err(AccessError::WrongPassword));
+        self.metered(Policy::Login, from, counts, async |turn| {
+            match self.check(turn, username.as_str(), password, from).await {
+                Err(AccessError::BadCredentials) => Err(AccessError::WrongPassword),
+                checked => checked.map(|_| true),
+            }
+        })
+        .await
+    }
+}

@@ -1,0 +1,172 @@
+//! Erasing an account: its row keeps the id, and a name that says nothing. What the account has said lies in the log.
+
+use std::time::Duration;
+
+use sqlx::{PgPool, Postgres, Transaction};
+use uuid::Uuid;
+
+use crate::{
+    accounts::{
+        TENANT, WhichAccount,
+        activity::deactivate,
+        audit::{self, Stamp},
+    },
+    domain::{AccountErased, Audited, ConversationId, ErasureCancelled, ErasureId, LoginId, Time, UserId},
+};
+
+/// An account that was erased just now or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Emptied {
+    /// All logins of the account: all of them have ended.
+    pub ended: Vec<LoginId>,
+    /// The number of rows that were emptied or removed; 0 if that had been done before.
+    pub rows: u64,
+}
+
+/// The tables that know the account by its id, and the column with it. `auth.login` is emptied instead, because nodes read
+/// there which logins have ended.
+const OF_ACCOUNT: &[(&str, &str)] = &[
+    ("auth.external_identity", "account_id"),
+    ("auth.external_id", "account_id"),
+    ("auth.direct_login", "account_id"),
+    ("auth.recovery", "account_id"),
+    ("auth.conversation_setting", "account_id"),
+    ("auth.block", "account_id"),
+    ("auth.invitation", "invited_id"),
+    ("auth.invitation", "by_id"),
+    ("auth.export", "account_id"),
+];
+
+/// The id of an account that can be erased. A program is no user, and what is erased is not erased again.
+pub(crate) async fn erasable(pool: &PgPool, which: WhichAccount<'_>) -> sqlx::Result<Option<UserId>> {
+    let query = match which {
+        WhichAccount::Id(id) => sqlx::query_scalar(
+            "select id from auth.account where id = $1 and kind = 'user' and erased_at is null",
+        )
+        .bind(id.uuid()),
+        WhichAccount::External(id) => sqlx::query_scalar(
+            "select id from auth.external_id join auth.account on id = account_id
+             where tenant = $1 and external_id = $2 and erased_at is null",
+        )
+        .bind(TENANT)
+        .bind(id.as_str()),
+    };
+    let found: Option<Uuid> = query.fetch_optional(pool).await?;
+    Ok(found.map(UserId::known))
+}
+
+/// Whether a login of the account began within the last `age`.
+pub(crate) async fn is_fresh(
+    pool: &PgPool,
+    user: UserId,
+    login: LoginId,
+    now: Time,
+    age: Duration,
+) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "select exists (select from auth.login
+                        where id = $1 and account_id = $2 and created_at > $3 - make_interval(secs => $4))",
+    )
+    .bind(login.uuid())
+    .bind(user.uuid())
+    .bind(now.datetime())
+    .bind(age.as_secs_f64())
+    .fetch_one(pool)
+    .await
+}
+
+/// Deactivates an account for good, and empties its row and all others that know it. `name` becomes its user name: it has to
+/// be new. Done again, it changes nothing.
+pub(crate) async fn erase(
+    pool: &PgPool,
+    user: UserId,
+    name: &str,
+    [deactivating, stamp]: [Stamp; 2],
+) -> sqlx::Result<Option<Emptied>> {
+    let ended = deactivate(pool, WhichAccount::Id(user), deactivating).await?;
+    let Some((user, ended)) = ended else { return Ok(None) };
+    let mut transaction = pool.begin().await?;
+    let emptied = sqlx::query(
+        "update auth.account
+         set username = $2, username_key = $2, display_name = $2, password_hash = null, avatar_url = null,
+             last_seen_at = null, created_at = $3, erased_at = $3
+         where id = $1 and erased_at is null",
+    )
+    .bind(user.uuid())
+    .bind(name)
+    .bind(stamp.at.datetime())
+    .execute(&mut *transaction)
+    .await?
+    .rows_affected();
+    if emptied == 0 {
+        return Ok(Some(Emptied { ended, rows: 0 }));
+    }
+    let rows = emptied + empty_others(&mut transaction, user).await?;
+    audit::note(&mut transaction, stamp, Audited::AccountErased(user.into(), AccountErased {})).await?;
+    transaction.commit().await?;
+    Ok(Some(Emptied { ended, rows }))
+}
+
+async fn empty_others(transaction: &mut Transaction<'_, Postgres>, user: UserId) -> sqlx::Result<u64> {
+    let logins = sqlx::query("update auth.login set device = null, place = null where account_id = $1");
+    let of_issuers = sqlx::query(
+        "delete from auth.external_login where login_id in (select id from auth.login where account_id = $1)",
+    );
+    let mut rows = 0;
+    for statement in [logins, of_issuers] {
+        rows += statement.bind(user.uuid()).execute(&mut **transaction).await?.rows_affected();
+    }
+    for (table, column) in OF_ACCOUNT {
+        let sql = format!("delete from {table} where {column} = $1");
+        let removed = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(user.uuid());
+        rows += removed.execute(&mut **transaction).await?.rows_affected();
+    }
+    Ok(rows)
+}
+
+/// Takes back what an account has asked for itself, if it has not begun. Whether there was such a request.
+pub(crate) async fn cancel_erasure(pool: &PgPool, account: UserId, stamp: Stamp) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    let cancelled: Option<Uuid> = sqlx::query_scalar(
+        "delete from auth.erasure
+         where account_id = $1 and actor = $1 and starts_at > $2 and account_erased_at is null and done_at is null
+         returning id",
+    )
+    .bind(account.uuid())
+    .bind(stamp.at.datetime())
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(id) = cancelled else { return Ok(false) };
+    audit::note(&mut transaction, stamp, Audited::ErasureCancelled(id.into(), ErasureCancelled {})).await?;
+    transaction.commit().await?;
+    Ok(true)
+}
+
+/// Notes that the account of a request is emptied, and the conversations in which it may have said something.
+pub(crate) async fn account_is_emptied(
+    pool: &PgPool,
+    id: ErasureId,
+    rows: u64,
+    at: Time,
+    conversations: &[ConversationId],
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query(
+        "update auth.erasure set account_erased_at = coalesce(account_erased_at, $2), rows = greatest(rows, $3)
+         where id = $1",
+    )
+    .bind(id.uuid())
+    .bind(at.datetime())
+    .bind(i32::try_from(rows).unwrap_or(i32::MAX))
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query(
+        "insert into auth.erasure_conversation (erasure_id, conversation_id, positions)
+         select $1, id, '{}' from unnest($2::uuid[]) as id on conflict do nothing",
+    )
+    .bind(id.uuid())
+    .bind(conversations.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}

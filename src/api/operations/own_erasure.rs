@@ -1,0 +1,130 @@
+//! The erasure of the caller's own account.
+
+use std::sync::Arc;
+
+use poem_openapi::{Object, OpenApi, types::Example};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    access::Access,
+    api::{
+        Body, Caller, Done, Found, Proven, Reply, Requested, given,
+        http::{examples, typed::at},
+        operations::tag::Tag,
+    },
+    credentials::Password,
+    domain::{ErasureId, Time},
+    erasures::{
+        ErasureReceipt, ErasureScope, ErasureState, ErasureTarget, Erasures, OWN_GRACE, WantedErasure,
+    },
+    listen::ClientAddress,
+    problems::Problem,
+};
+
+/// What is to be erased, and a proof
+#[derive(Deserialize, Object)]
+#[serde(deny_unknown_fields)]
+#[oai(example)]
+struct NewOwnErasure {
+    /// What is erased: `account`, or `account_and_content`
+    scope: ErasureScope,
+    /// The password of the account, at most 512 bytes. Without it, the login of the caller has to be at most 5 minutes old
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(max_length = 512))]
+    confirm: Option<String>,
+}
+
+impl Example for NewOwnErasure {
+    fn example() -> Self {
+        Self { scope: ErasureScope::AccountAndContent, confirm: Some("correct horse battery".into()) }
+    }
+}
+
+/// The erasure of the own account
+#[derive(Serialize, Object)]
+#[oai(example)]
+struct OwnErasure {
+    /// The id of the erasure
+    id: ErasureId,
+    /// What is done next
+    state: ErasureState,
+    /// What is erased
+    scope: ErasureScope,
+    /// The time of the request
+    requested_at: Time,
+    /// The time at which the erasure begins. Until then it can be cancelled
+    starts_at: Time,
+}
+
+impl From<ErasureReceipt> for OwnErasure {
+    fn from(ErasureReceipt { erasure, state, .. }: ErasureReceipt) -> Self {
+        let (id, scope) = (erasure.id, erasure.scope);
+        Self { id, state, scope, requested_at: erasure.requested_at, starts_at: erasure.starts_at }
+    }
+}
+
+impl Example for OwnErasure {
+    fn example() -> Self {
+        Self {
+            id: examples::erasure(),
+            state: ErasureState::Waiting,
+            scope: ErasureScope::AccountAndContent,
+            requested_at: examples::time(),
+            starts_at: examples::time(),
+        }
+    }
+}
+
+pub(in crate::api) struct OwnErasures {
+    pub(in crate::api) access: Arc<Access>,
+    pub(in crate::api) erasures: Erasures,
+}
+
+#[OpenApi(tag = "Tag::Accounts")]
+impl OwnErasures {
+    /// Erase my account
+    ///
+    /// Requests that the account of the caller is erased after 24 hours, alone or with all messages that the caller has sent.
+    /// `confirm` has the password; without it, the login has to be at most 5 minutes old, or the request gets `invalid_body`
+    /// at `/confirm`. A wrong password gets `wrong_password`, and counts like one at the log-in. Until `starts_at` the account
+    /// works as before, and the request can be cancelled. Another request can widen the scope.
+    #[oai(path = "/me/erasure", method = "post", operation_id = "request_own_erasure")]
+    async fn request(
+        &self,
+        caller: Caller,
+        from: ClientAddress,
+        body: Body<NewOwnErasure>,
+    ) -> Result<Requested<OwnErasure>, Proven> {
+        let NewOwnErasure { scope, confirm } = body.0;
+        if scope == ErasureScope::Content {
+            let detail = "choose `account` or `account_and_content`";
+            return Err(Problem::invalid("/scope", "unfit", detail).into());
+        }
+        let password = confirm.map(|typed| at("/confirm", Password::present(typed))).transpose()?;
+        if !self.access.confirm(caller.user, caller.login, password.as_ref(), from.0).await? {
+            let detail = "this login is older than 5 minutes: send the password, or log in again";
+            return Err(Problem::invalid("/confirm", "required", detail).into());
+        }
+        let target = ErasureTarget::Account(caller.user, scope);
+        let wanted = WantedErasure { target, reason: "request".into(), grace: OWN_GRACE, actor: caller.user };
+        let erasure = self.erasures.request(wanted, caller.by()).await?;
+        Ok(Requested { location: "/v1/me/erasure".into(), body: erasure.into() })
+    }
+
+    /// Get my erasure
+    ///
+    /// Returns the request of the caller, or of an operator, that the account of the caller is erased.
+    #[oai(path = "/me/erasure", method = "get", operation_id = "get_own_erasure")]
+    async fn get(&self, caller: Caller) -> Result<Reply<OwnErasure>, Found> {
+        Ok(Reply(self.erasures.of_account(caller.user).await?.into()))
+    }
+
+    /// Cancel my erasure
+    ///
+    /// Takes back what the caller has requested, before its time. The request of an operator stays.
+    #[oai(path = "/me/erasure", method = "delete", operation_id = "cancel_own_erasure")]
+    async fn cancel(&self, caller: Caller) -> Result<Done, Found> {
+        self.erasures.cancel(caller.user, caller.by()).await?;
+        Ok(Done)
+    }
+}

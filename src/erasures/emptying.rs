@@ -1,0 +1,72 @@
+//! Emptying the account of a request: the user is out on all nodes before anything of the account is looked for in the log.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use crate::{
+    accounts::{
+        self, By, ErasureScope, Stamp,
+        erasures::{ErasurePart, ErasureRequest},
+    },
+    credentials::{HOST_LIFE, LEEWAY},
+    domain::{ConversationId, EventId, LoginId, Position, UserId},
+    erasures::{error::ErasureError, hiding::Hiding},
+    log::{Signal, Unavailable},
+    views::{self, Checkpoint},
+};
+
+/// How long the views may take to show where the user was a member.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Hiding {
+    /// Empties an account, and returns the conversations in which it may have said something.
+    pub(super) async fn empty(
+        &self,
+        erasure: &ErasureRequest,
+        account: UserId,
+    ) -> Result<Vec<ErasurePart>, ErasureError> {
+        let by = By::account(erasure.actor);
+        let stamps = [Stamp::now(&self.clock, by), Stamp::now(&self.clock, by)];
+        let emptied = accounts::erase(&self.pool, account, &self.new_name(), stamps).await?;
+        let emptied = emptied.ok_or(ErasureError::NoAccount)?;
+        self.cut_off(account, &emptied.ended).await?;
+        let conversations = match erasure.scope {
+            ErasureScope::AccountAndContent => self.conversations_of(account).await?,
+            ErasureScope::Account | ErasureScope::Content => BTreeSet::new(),
+        };
+        let conversations: Vec<ConversationId> = conversations.into_iter().collect();
+        accounts::account_is_emptied(&self.pool, erasure.id, emptied.rows, self.clock.now(), &conversations)
+            .await?;
+        let part = |conversation| ErasurePart { conversation, positions: Vec::new(), told_at: None };
+        Ok(conversations.into_iter().map(part).collect())
+    }
+
+    /// A name that says nothing: the last digits of a new id are random.
+    fn new_name(&self) -> String {
+        let id = self.clock.id(EventId::known).uuid().simple().to_string();
+        format!("erased-{}", &id[id.len() - 8..])
+    }
+
+    /// Tells all nodes, this one too, that nothing of the account counts any more. A node that does not hear it reads it from
+    /// the database.
+    async fn cut_off(&self, account: UserId, logins: &[LoginId]) -> Result<(), Unavailable> {
+        self.log.tell(Signal::Suspended { user: account }).await?;
+        let until = self.clock.now().plus(HOST_LIFE + LEEWAY);
+        for login in logins {
+            self.log.tell(Signal::Revoked { login: *login, until, suspended: Some(account) }).await?;
+        }
+        self.log.tell(Signal::UserChanged { user: account }).await
+    }
+
+    /// Where the user is a member or was one. The views have to show all that was in the log when the account was emptied.
+    async fn conversations_of(&self, account: UserId) -> Result<BTreeSet<ConversationId>, ErasureError> {
+        let mut ends = Vec::new();
+        for stream in 0..self.log.layout().streams {
+            ends.push(Checkpoint { stream, position: self.log.last(stream).await? });
+        }
+        if !self.progress.all_reached(&ends, PATIENCE).await? {
+            return Err(Unavailable::because("the views have not followed the log yet").into());
+        }
+        let stays = views::memberships(&self.pool, account, Position::START).await?;
+        Ok(stays.present.iter().chain(&stays.past).map(|stay| stay.conversation).collect())
+    }
+}
