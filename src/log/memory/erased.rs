@@ -245,7 +245,7 @@ mod tests {
             id: crate::domain::EventId::known(id),
             kind: "message.sent".into(),
             lane: "timeline".into(),
-            actor: crate::domain::UserId::known(id),
+            actor: UserId::known(id),
             time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
             message_id: Some(MessageId::known(id)),
             message_position: None,
@@ -261,7 +261,7 @@ mod tests {
         Recorded::happened(
             told_at,
             ConversationId::known(id),
-            crate::domain::UserId::known(id),
+            UserId::known(id),
             Some(Event::ContentErased(erased)),
         )
     }
