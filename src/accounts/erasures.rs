@@ -115,7 +115,7 @@ pub(crate) async fn add(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -
     .bind(erasure.starts_at.datetime())
     .bind(count(erasure.messages))
     .bind(erasure.scope.word())
-    .bind(erasure.account.map(|account| account.uuid()))
+    .bind(erasure.account.map(UserId::uuid))
     .fetch_one(&mut *transaction)
     .await?;
     for part in &erasure.parts {
