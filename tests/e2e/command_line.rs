@@ -124,17 +124,17 @@ async fn told(arguments: &[&str], nats: &str, database: &str) -> (Option<i32>, S
 async fn credentials_that_are_refused_end_a_process_which_says_what_to_do() {
     let world = World::empty(1).await;
     let (nats, database) = (world.nats.url().to_owned(), world.database.url.clone());
-    let with_password = |url: &str, password: &str| {
-        let (before, host) = url.rsplit_once('@').expect("user and password");
-        let (user, _) = before.rsplit_once(':').expect("user and password");
-        format!("{user}:{password}@{host}")
+    let as_stranger = |url: &str| {
+        let (scheme, rest) = url.split_once("://").expect("a scheme");
+        let (_, host) = rest.rsplit_once('@').expect("user and password");
+        format!("{scheme}://stranger:wrong@{host}")
     };
     for command in ["serve", "check", "status"] {
-        let (code, said) = told(&[command], &with_password(&nats, "wrong"), &database).await;
+        let (code, said) = told(&[command], &as_stranger(&nats), &database).await;
         assert_eq!(code, Some(1), "{command}: {said}");
         assert!(said.contains("nats-server refuses user and password"), "{command}: {said}");
         assert!(said.contains("VERBATIM_NATS_URL"), "{command}: {said}");
-        let (code, said) = told(&[command], &nats, &with_password(&database, "wrong")).await;
+        let (code, said) = told(&[command], &nats, &as_stranger(&database)).await;
         assert_eq!(code, Some(1), "{command}: {said}");
         assert!(
             said.contains("Postgres refuses the login") && said.contains("VERBATIM_DATABASE_URL"),
