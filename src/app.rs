@@ -20,6 +20,7 @@ mod same_log;
 mod signing_keys;
 mod snapshots;
 mod telling;
+mod traces;
 mod volatile;
 mod webhooks;
 
@@ -102,6 +103,7 @@ pub async fn serve(
     ready: impl FnOnce(Listening),
 ) -> Result<(), AppError> {
     let Process { tasks, stop, drain, clock } = process;
+    let spans = traces::start(settings, clock, tasks)?;
     let public_listener = settings.public_listener()?;
     if let Some(tls) = &public_listener.tls {
         tasks.spawn("certificate", listen::keep_current(tls.certificate.clone(), clock.clone()));
@@ -157,15 +159,14 @@ pub async fn serve(
     if timeout(FINISH, finished).await.is_err() {
         tracing::warn!("some connections did not end in time");
     }
-    tracing::debug!("connections have ended");
     if let Some(keeper) = &mut started.keeper {
         let _ = timeout(END, keeper.ended()).await;
     }
     if !tasks.stop(END).await {
         tracing::warn!("some background tasks did not end in time");
     }
+    spans.flush().await;
     let _ = timeout(FINISH, started.pool.close()).await;
-    tracing::debug!("the pool is closed");
     failed.map_or(Ok(()), |task| Err(AppError::Task(task)))
 }
 

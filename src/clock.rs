@@ -28,6 +28,11 @@ impl Clock {
         Time::of((self.0)())
     }
 
+    /// The time now in nanoseconds since 1970, as the spans of traces have it.
+    pub(crate) fn unix_nanos(&self) -> u64 {
+        u64::try_from((self.0)().unix_timestamp_nanos()).unwrap_or(0)
+    }
+
     /// A new id of any kind, ordered by time.
     #[expect(
         clippy::disallowed_methods,

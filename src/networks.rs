@@ -27,6 +27,11 @@ impl Networks {
         }
     }
 
+    /// All networks, for servers that only the operator can name.
+    pub(crate) fn all() -> Self {
+        Self(vec![Network { first: 0, bits: 0 }])
+    }
+
     /// Whether an address is in one of the networks.
     pub fn contain(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))

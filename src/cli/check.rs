@@ -91,6 +91,8 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         consumers.map(|can| if can { "their key is from a file" } else { "none: not over REST" }.into()),
     );
     report.say("listener", listens(&settings));
+    let spans = settings.span_destination();
+    report.say("traces", spans.map(|to| if to.is_some() { "to a collector" } else { "none" }.into()));
     warn("open files", enough_files(settings.connections));
     look_at_issuers(&settings, &mut report, "none").await;
     let database = migrated(&addresses.database).await;

@@ -13,6 +13,7 @@ mod secret;
 mod servers;
 mod settings;
 mod tls;
+mod traces;
 mod webhooks;
 
 pub use consumers::ConsumerSettings;
@@ -22,3 +23,4 @@ pub use role::NodeRole;
 pub use secret::BadSetting;
 pub use servers::ServerSettings;
 pub use settings::Settings;
+pub(crate) use traces::SpanDestination;

@@ -8,8 +8,14 @@ use crate::{
     archive::ArchiveTarget,
     clock::Clock,
     config::{
-        BadSetting, LayoutSettings, consumers::ScopedKeySetting, issuers::IssuerSettings, keys::KeySettings,
-        limits::LimitSettings, tls::TlsSettings, webhooks::WebhookSettings,
+        BadSetting, LayoutSettings,
+        consumers::ScopedKeySetting,
+        issuers::IssuerSettings,
+        keys::KeySettings,
+        limits::LimitSettings,
+        tls::TlsSettings,
+        traces::{SpanDestination, TraceSettings},
+        webhooks::WebhookSettings,
     },
     credentials::{self, Registration},
     exports, gateway,
@@ -185,6 +191,9 @@ pub struct Settings {
     tls: TlsSettings,
 
     #[command(flatten)]
+    traces: TraceSettings,
+
+    #[command(flatten)]
     issuers: IssuerSettings,
 
     #[command(flatten)]
@@ -299,6 +308,14 @@ impl Settings {
     /// If the master key, or the file of authorities, cannot be used.
     pub(crate) fn webhook_sender(&self, clock: &Clock) -> Result<Sender, BadSetting> {
         self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone())
+    }
+
+    /// Where spans go; `None` without an endpoint.
+    ///
+    /// # Errors
+    /// If the endpoint, its headers, or the file of authorities cannot be used.
+    pub(crate) fn span_destination(&self) -> Result<Option<SpanDestination>, BadSetting> {
+        self.traces.read(|| self.issuers.trust())
     }
 
     /// The place of the archive.

@@ -9,19 +9,24 @@ use crate::{
     log::{
         Log,
         connect::note,
-        envelope::Draft,
+        envelope::{Draft, TRACE},
         errors::{Conflict, NotAppended, Unavailable},
         limits::{APPEND_DEADLINE, REQUEST_TIMEOUT},
         write::publish::{Appended, Outgoing, RETRY_PAUSE, Refused, attempt, publish},
     },
+    telemetry::traces::{self, OpenSpan, SpanKind},
 };
 
 /// An append that takes longer is a sign that the log does not work as it should.
 const SLOW: Duration = Duration::from_secs(2);
 
 impl Log {
-    fn outgoing(&self, draft: &Draft) -> Outgoing {
-        let headers = draft.headers(self.public_url.as_deref());
+    /// What is published. If spans are recorded, the readers of the event go on from the span of its publication.
+    fn outgoing(&self, draft: &Draft, span: Option<&OpenSpan>) -> Outgoing {
+        let mut headers = draft.headers(self.public_url.as_deref());
+        if let Some(span) = span {
+            headers.insert(TRACE.clone(), span.parent_of_more().as_str());
+        }
         Outgoing {
             conversation: draft.conversation,
             subject: draft.subject(),
@@ -35,7 +40,9 @@ impl Log {
     /// Appends to the timeline or the receipts. Returns when the event is stored; retries for up to
     /// [`APPEND_DEADLINE`].
     pub async fn append(&self, draft: &Draft) -> Result<Appended, NotAppended> {
-        let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(self.outgoing(draft)));
+        let span = traces::of_part(draft.trace.as_ref(), SpanKind::Producer);
+        let out = self.outgoing(draft, span.as_deref());
+        let mut append = pin!(self.queues[self.stream_of(draft.conversation)].append(out));
         let appended = match timeout(SLOW, &mut append).await {
             Ok(appended) => appended,
             Err(_) => {
@@ -46,16 +53,37 @@ impl Log {
         if appended.is_ok() {
             note(&self.works, true);
         }
+        self.published(span, draft, appended.as_ref().ok().map(|appended| appended.position));
         appended
     }
 
     /// Appends to the roster, provided that its last event is still the event at `expected`
     /// ([`Position::START`]: the roster has no event yet).
     pub async fn append_roster(&self, draft: &Draft, expected: Position) -> Result<Position, Conflict> {
+        let span = traces::of_part(draft.trace.as_ref(), SpanKind::Producer);
+        let stored = self.store_roster(draft, expected, span.as_deref()).await;
+        self.published(span, draft, stored.as_ref().ok().copied());
+        stored
+    }
+
+    fn published(&self, span: Option<Box<OpenSpan>>, draft: &Draft, position: Option<Position>) {
+        if let Some(span) = span {
+            let stream = self.stream_name(self.stream_of(draft.conversation));
+            let (lane, event) = (draft.event.lane(), draft.id.to_string());
+            traces::end(span.published(stream, lane.word(), event, position.map(|position| position.0)));
+        }
+    }
+
+    async fn store_roster(
+        &self,
+        draft: &Draft,
+        expected: Position,
+        span: Option<&OpenSpan>,
+    ) -> Result<Position, Conflict> {
         let begun = Instant::now();
         let deadline = begun + APPEND_DEADLINE;
         loop {
-            let mut out = self.outgoing(draft);
+            let mut out = self.outgoing(draft, span);
             out.headers.insert("Nats-Expected-Last-Subject-Sequence", expected.to_string());
             match publish(&self.client, out, attempt(deadline)).await {
                 Ok(answer) => {
@@ -90,7 +118,7 @@ impl Log {
     /// Tells a presence change to a conversation. The log does not keep it for ever, so one attempt is enough.
     pub async fn append_presence(&self, draft: &Draft) -> Result<(), Unavailable> {
         debug_assert_eq!(draft.event.lane(), Lane::Presence, "presence has a stream of its own");
-        match publish(&self.client, self.outgoing(draft), Instant::now() + REQUEST_TIMEOUT).await {
+        match publish(&self.client, self.outgoing(draft, None), Instant::now() + REQUEST_TIMEOUT).await {
             Ok(_) => Ok(()),
             Err(refused) => Err(Unavailable::because(format!("{refused:?}"))),
         }

@@ -35,7 +35,7 @@ static ACTOR: HeaderName = HeaderName::from_static("ce-actor");
 static VIA: HeaderName = HeaderName::from_static("ce-via");
 static SCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 static TYPE: HeaderName = HeaderName::from_static("ce-type");
-static TRACE: HeaderName = HeaderName::from_static("traceparent");
+pub(super) static TRACE: HeaderName = HeaderName::from_static("traceparent");
 
 /// An event that is to be appended.
 #[derive(Debug, Clone)]

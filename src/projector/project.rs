@@ -16,7 +16,7 @@ use crate::{
         stopped::Stopped,
         turn::{ANSWER, in_time, take_turn},
     },
-    telemetry::{METRICS, PROGRESS},
+    telemetry::{METRICS, PROGRESS, traces},
     views,
 };
 
@@ -105,9 +105,10 @@ async fn work(
         tokio::select! {
             batch = reader.batch(Position::MAX, Size::Ready) => {
                 let (batch, begun) = (batch?, Instant::now());
-                let count = batch.len() as u64;
+                let (count, behind) = (batch.len() as u64, projecting.at().position.0);
                 projecting.apply(&mut turn, batch).await?;
                 METRICS.projected.inc_by(count);
+                traces::processed("project", stream, behind, projecting.at().position.0);
                 told_position.is_at(projecting.at().position.0);
                 sleep_until(begun + SHARED).await;
             }

@@ -115,6 +115,10 @@ metrics! {
         consumer_lag_seconds: Family<[(&'static str, String); 1], Gauge> = "consumer_lag_seconds";
         /// Events that a consumer was given in vain.
         consumer_parked: Family<[(&'static str, String); 1], Gauge> = "consumer_parked";
+        /// Spans that the collector has taken.
+        spans_exported: Counter = "spans_exported";
+        /// Spans that were dropped, because too many waited or the collector did not take them.
+        spans_dropped: Counter = "spans_dropped";
         /// Messages of other nodes about rate limits that could not be understood, or not wholly.
         gossip_ignored: Counter = "limits_gossip_ignored";
     }

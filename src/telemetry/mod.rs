@@ -1,10 +1,11 @@
-//! Logs, metrics, and the trace that a request belongs to.
+//! Logs, metrics, the trace that a request belongs to, and spans.
 
 mod format;
 mod lines;
 mod metrics;
 mod seldom;
 mod trace;
+pub(crate) mod traces;
 
 pub(crate) use format::LogFormat;
 pub(crate) use lines::start;

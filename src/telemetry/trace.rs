@@ -4,10 +4,14 @@ tokio::task_local! {
     static TRACE: Option<TraceParent>;
 }
 
-/// The trace of a request, and the span that has made the request (W3C Trace Context). This program records no spans of
-/// its own; it hands the trace on to the readers of the log.
+/// The trace of a request, and the span that has made the request (W3C Trace Context). It is handed on to the readers of
+/// the log, whether this process records spans or not.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TraceParent(String);
+pub struct TraceParent {
+    header: String,
+    /// Whether the span is one of this process.
+    pub(super) is_recorded: bool,
+}
 
 impl TraceParent {
     /// The length of a header of version 00.
@@ -27,12 +31,30 @@ impl TraceParent {
         let names_one = [trace, span].iter().all(|id| id.bytes().any(|b| b != b'0'));
         let ends_well = more.is_empty() || (version != "00" && more.starts_with('-'));
         let is_valid = names_one && ends_well && version != "ff";
-        is_valid.then(|| Self(format!("00-{trace}-{span}-{flags}")))
+        is_valid.then(|| Self { header: format!("00-{trace}-{span}-{flags}"), is_recorded: false })
+    }
+
+    /// A span of this process.
+    pub(super) fn recorded(trace: [u8; 16], span: [u8; 8]) -> Self {
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        Self { header: format!("00-{}-{}-01", hex(&trace), hex(&span)), is_recorded: true }
+    }
+
+    /// The ids of the trace and of the span.
+    pub(super) fn ids(&self) -> Option<([u8; 16], [u8; 8])> {
+        let trace = u128::from_str_radix(&self.header[3..35], 16).ok()?;
+        let span = u64::from_str_radix(&self.header[36..52], 16).ok()?;
+        Some((trace.to_be_bytes(), span.to_be_bytes()))
+    }
+
+    /// Whether the client records this trace.
+    pub(super) fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.header[53..], 16).is_ok_and(|flags| flags & 1 == 1)
     }
 
     /// As a header of version 00.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.header
     }
 
     /// The trace of the request that is being answered.
@@ -54,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_trace_is_read_as_the_standard_says() {
-        let read = |header: String| TraceParent::parse(&header).map(|trace| trace.0);
+        let read = |header: String| TraceParent::parse(&header).map(|trace| trace.header);
         let good = format!("00-{TRACE_ID}-01");
         assert_eq!(read(good.clone()), Some(good.clone()));
         assert_eq!(read(format!("cc-{TRACE_ID}-01-more")), Some(good));
@@ -73,6 +95,17 @@ mod tests {
         ] {
             assert_eq!(read(wrong.clone()), None, "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_span_of_ours_is_a_parent_for_others() {
+        let parent = TraceParent::parse(&format!("00-{TRACE_ID}-00")).expect("a trace");
+        assert!(!parent.is_sampled() && !parent.is_recorded);
+        let (trace, span) = parent.ids().expect("ids");
+        let ours = TraceParent::recorded(trace, span);
+        assert_eq!(ours.as_str(), format!("00-{TRACE_ID}-01"));
+        assert!(ours.is_sampled());
+        assert_eq!(ours.ids(), Some((trace, span)));
     }
 
     #[tokio::test]

@@ -92,6 +92,7 @@ mod signing_keys;
 mod strangers;
 mod tallies;
 mod tls;
+mod traces;
 mod typed;
 mod unread;
 mod upgrade;

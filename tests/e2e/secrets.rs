@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::world::{ALL_SCOPES, Bot, PASSWORD, Person, Program, Receiver, World, ask, eventually, key};
+use crate::world::{
+    ALL_SCOPES, Bot, Collector, PASSWORD, Person, Program, Receiver, World, ask, eventually, key,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -44,6 +46,8 @@ async fn asks_for_nonsense(ana: &Person) {
         }
     }
     ana.with_header("traceparent", CANARY).get("/v1/me").await.expect(200);
+    let method = Method::from_bytes(CANARY.to_uppercase().as_bytes()).expect("a method");
+    ana.sends_bytes(method, "/v1/me", "").await;
     ana.with_token(Some(CANARY)).get("/v1/me").await.expect(401);
 }
 
@@ -52,7 +56,11 @@ async fn a_canary_comes_through_every_door_and_into_no_log() {
     let mut world = World::with_its_own_postgres().await;
     let key_file = world.dir().join("master.key");
     std::fs::write(&key_file, MASTER_KEY).expect("a file");
+    let collector = Collector::start().await;
+    let [endpoint, headers] = collector.settings();
     let settings = [
+        (endpoint.0, &*endpoint.1),
+        (headers.0, &headers.1),
         ("RUST_LOG", "debug"),
         ("VERBATIM_MASTER_KEY_FILE", key_file.to_str().expect("a path")),
         ("VERBATIM_WEBHOOK_ALLOW_HTTP", "true"),
@@ -110,6 +118,9 @@ async fn a_canary_comes_through_every_door_and_into_no_log() {
     assert!(lines.iter().any(|line| line.contains("\"message\":\"answered\"")), "requests are logged");
     told.push(("the node".to_owned(), lines.join("\n")));
     logs(world.dir(), &mut told);
+    let spans: String = collector.0.taken().into_iter().map(|request| request.body).collect();
+    assert!(spans.contains("POST send_message") && spans.contains("frame send"), "spans are recorded");
+    told.push(("the spans".to_owned(), spans));
     assert!(
         told.iter().any(|(who, _)| who.ends_with("nats.log")),
         "{:?}",
@@ -125,10 +136,12 @@ async fn a_canary_comes_through_every_door_and_into_no_log() {
         ("a spent refresh token", &ana.refresh_token),
         ("a refresh token", refresh_token),
         ("an API key", &operator.person.token[17..]),
+        ("the header for the collector", "for-collectors"),
         ("the secret of a webhook", secret.trim_start_matches("whsec_")),
     ] {
         for (who, lines) in &told {
-            let line = lines.lines().find(|line| line.contains(secret));
+            let line =
+                lines.lines().find(|line| line.contains(secret) || line.contains(&secret.to_uppercase()));
             assert!(line.is_none(), "{who} wrote {what}: {line:?}");
         }
     }

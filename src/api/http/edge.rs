@@ -17,7 +17,10 @@ use crate::{
     listen::ClientAddress,
     overload::{Overload, Shed},
     problems::{self, Problem, RequestId},
-    telemetry::{self, OneMore, REQUESTS, TraceParent},
+    telemetry::{
+        self, OneMore, REQUESTS, TraceParent,
+        traces::{self, OpenSpan},
+    },
 };
 
 /// The time before the retry of a request that was not answered in time.
@@ -47,12 +50,15 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 
     async fn call(&self, request: Request) -> Result<Response> {
         let id = RequestId::of(request.headers());
+        let method = traces::method(request.method().as_str());
         let span = tracing::info_span!(
-            "request", request_id = %id, method = %request.method(), operation = tracing::field::Empty,
+            "request", request_id = %id, method, operation = tracing::field::Empty,
             client = ClientAddress::of(&request).map(tracing::field::display));
         let private = request.uri().path().starts_with(document::BASE);
-        let trace = trace(request.headers());
-        let answer = asking::within(self.counted(request));
+        let named = trace(request.headers());
+        let recorded = traces::of_request(named.as_ref());
+        let trace = recorded.as_ref().map(|recorded| recorded.parent_of_more()).or(named);
+        let answer = asking::within(self.counted(request, recorded));
         let answer = id.clone().within(telemetry::within(trace, answer));
         let mut response = answer.instrument(span).await;
 
@@ -67,7 +73,8 @@ impl<E: Endpoint> Endpoint for Edge<E> {
 }
 
 impl<E: Endpoint> Edge<E> {
-    async fn counted(&self, request: Request) -> Response {
+    async fn counted(&self, request: Request, recorded: Option<Box<OpenSpan>>) -> Response {
+        let recorded = recorded.map(|recorded| (recorded, traces::method(request.method().as_str())));
         let (begun, _in_flight) = (Instant::now(), OneMore::of(&REQUESTS.in_flight));
         let is_handshake = request.uri().path() == SOCKET;
         // The future is boxed, so that the layers around it do not each carry its whole size on their stack.
@@ -76,6 +83,9 @@ impl<E: Endpoint> Edge<E> {
         let operation = if is_handshake { "connect" } else { operation };
         let (user, took) = (asking::user(), begun.elapsed());
         REQUESTS.note(operation, status, took);
+        if let Some((recorded, method)) = recorded {
+            traces::end(recorded.answered(method, operation, status));
+        }
         tracing::Span::current().record("operation", operation);
         tracing::debug!(
             status,

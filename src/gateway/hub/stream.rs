@@ -22,6 +22,7 @@ use crate::{
     },
     live::{self, Applied, Batch, Conversations, Step},
     log::{Damaged, Log},
+    telemetry::traces,
 };
 
 /// The longest time for reading a conversation into which a listener was brought.
@@ -118,6 +119,7 @@ impl Stream {
     /// stream would count as followed beyond events that no socket has yet, and a heartbeat would carry a
     /// cursor that skips them.
     async fn deliver(&mut self, mut batch: Batch) {
+        let behind = self.followed.at().position.0;
         while let Some(Step { recorded, applied, before }) = self.followed.take_in(&mut batch) {
             let lane = recorded.lane;
             self.show(recorded, applied, before);
@@ -134,6 +136,7 @@ impl Stream {
                 yield_now().await;
             }
         }
+        traces::processed("deliver", self.followed.index(), behind, self.followed.at().position.0);
         self.followed.finish(batch);
     }
 

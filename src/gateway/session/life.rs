@@ -29,7 +29,7 @@ use crate::{
     },
     limits::{Exceeded, Meter, Policy},
     overload::Shed,
-    telemetry::{METRICS, SOCKETS},
+    telemetry::{self, METRICS, SOCKETS, traces},
 };
 
 /// How long a client may take for its `hello`.
@@ -191,7 +191,7 @@ impl<'a> Conversing<'a> {
                         self.bad_frames = 0;
                         // Boxed, so that a silent session does not pay for the largest command.
                         let session = self.session;
-                        session.socket.during(Box::pin(acting::within(self.answer(frame)))).await;
+                        session.socket.during(Box::pin(acting::within(self.traced(frame)))).await;
                     }
                     Err(bad) => {
                         SOCKETS.frame("unreadable");
@@ -242,6 +242,13 @@ impl<'a> Conversing<'a> {
             Refused::RateLimited(exceeded) => self.limited(id, *exceeded),
             refused => refuse_command(&self.session.socket, id, refused),
         }
+    }
+
+    async fn traced(&mut self, frame: ClientFrame) {
+        let Some(span) = traces::of_request(None) else { return self.answer(frame).await };
+        let op = frame.op();
+        Box::pin(telemetry::within(Some(span.parent_of_more()), self.answer(frame))).await;
+        traces::end(span.answered_frame(op));
     }
 
     async fn answer(&mut self, frame: ClientFrame) {

@@ -18,10 +18,11 @@ use crate::{
     domain::{Event, Position, Recorded, Time},
     log::{
         Damaged, Log, Unavailable,
+        envelope::TRACE,
         memory::{age::Signs, known::Known, tail::Tail},
         streams::layout,
     },
-    telemetry::METRICS,
+    telemetry::{METRICS, traces},
 };
 
 /// The most events of a batch.
@@ -308,6 +309,13 @@ impl StreamFollower {
         if let Some(why) = &recorded.poison {
             METRICS.poison.inc();
             tracing::error!(%position, subject = %message.subject, why, "could not read an event; passed over it");
+        }
+        // Others in this process read the same event from the tail of the leading follower.
+        if traces::are_recorded()
+            && self.leads
+            && let Some(trace) = headers.and_then(|all| all.get(TRACE.clone()))
+        {
+            traces::arrived(self.index, position, recorded.lane.word(), trace.as_str());
         }
         self.last = recorded.position;
         self.failures = 0;

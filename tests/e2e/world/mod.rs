@@ -4,6 +4,7 @@ pub mod alerts;
 mod backbone;
 mod bot;
 pub mod clients;
+mod collector;
 mod copies;
 mod device;
 mod draft;
@@ -28,6 +29,7 @@ use std::{
 
 pub use backbone::Backbone;
 pub use bot::{Bot, NatsReply};
+pub use collector::{Collector, Span};
 pub use device::{Device, assert_linked, open, open_with};
 pub use draft::{a_message, drafted};
 pub use inside::Inside;

@@ -20,6 +20,7 @@ pub struct Received {
     pub path: String,
     pub headers: HashMap<String, String>,
     pub body: String,
+    pub bytes: Vec<u8>,
     /// Whether the receiver has taken it.
     pub is_taken: bool,
     /// When it was read.
@@ -207,5 +208,6 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Received> {
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.ok()?;
-    Some(Received { path, headers, body: String::from_utf8(body).ok()?, is_taken: false, at: Instant::now() })
+    let text = String::from_utf8_lossy(&body).into_owned();
+    Some(Received { path, headers, body: text, bytes: body, is_taken: false, at: Instant::now() })
 }
