@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import secrets
 import tempfile
 import time
 import unittest
 from pathlib import Path
+from unittest import mock
 
-from verbatim_client import Event, File, Memory, Verbatim, VerbatimError
+from verbatim_client import Event, File, Memory, PasswordLogin, Verbatim, VerbatimError
 
-from .server import Proxy, Server, User, until
+from .server import PASSWORD, Proxy, Server, User, until
 
 
 class Client(unittest.IsolatedAsyncioTestCase):
@@ -154,6 +156,35 @@ class Client(unittest.IsolatedAsyncioTestCase):
             async with Verbatim(self.server.url, spoilt(self.ana.token)):
                 pass
         self.assertEqual((failed.exception.code, failed.exception.retryable), ("invalid_token", False))
+
+    async def test_a_login_by_password_is_renewed(self) -> None:
+        name = "echo" + secrets.token_hex(4)
+
+        def client(password: str) -> Verbatim:
+            login = PasswordLogin(name, password, register=True)
+            return Verbatim(self.server.url, login, on_error=self.failures.append)
+
+        # The tokens of the server live for a quarter of an hour.
+        with mock.patch("verbatim_client.token.renewal", lambda _: 0.2):
+            async with client(PASSWORD) as chat:
+                me, seen = chat.me, set[str | None]()
+
+                def renewals() -> int:
+                    seen.add(chat._token._token)
+                    return len(seen)
+
+                await until("four tokens", lambda: renewals() >= 4)
+                talk = await chat.group("Renewed")
+                await talk.send("still here")
+                self.assertEqual(len((await chat.rest.list_logins())["items"]), 1)
+        async with client(PASSWORD) as chat:
+            self.assertEqual(chat.me, me)
+            self.assertEqual(len((await chat.rest.list_logins())["items"]), 2)
+        self.assertEqual(self.failures, [])
+        with self.assertRaises(VerbatimError) as failed:
+            async with client("wrong horse battery"):
+                pass
+        self.assertEqual((failed.exception.code, failed.exception.retryable), ("bad_credentials", False))
 
     async def test_errors_have_codes(self) -> None:
         async with self.client(self.ana) as chat:

@@ -21,7 +21,7 @@ class Bot(unittest.IsolatedAsyncioTestCase):
         found = re.search(r"```python\n(.*?)```", (HERE / "../README.md").read_text(), re.DOTALL)
         assert found
         code = found[1]
-        self.assertLessEqual(len(code.splitlines()), 40)
+        self.assertEqual(len(code.splitlines()), 19)
         folder = self.enterContext(tempfile.TemporaryDirectory(prefix="verbatim-python-"))
         (Path(folder) / "bot.py").write_text(code)
 

@@ -6,6 +6,7 @@ from .fold import Folded, fold
 from .generated.types import Event
 from .link import State
 from .outbox import Done, Outgoing
+from .password import PasswordLogin
 from .store import File, Memory, Store
 from .token import TokenCallback, Why
 
@@ -18,6 +19,7 @@ __all__ = [
     "Folded",
     "Memory",
     "Outgoing",
+    "PasswordLogin",
     "State",
     "Store",
     "TokenCallback",

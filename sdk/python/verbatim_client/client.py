@@ -15,6 +15,7 @@ from .generated.types import Event, EventPage, StartConversation
 from .ids import uuid7
 from .link import Link, State
 from .outbox import Outbox, Outgoing
+from .password import PasswordLogin
 from .socket import Frame
 from .store import Memory, Store
 from .stream import Stream
@@ -30,7 +31,7 @@ class Verbatim:
     def __init__(
         self,
         url: str,
-        token: str | TokenCallback,
+        token: str | TokenCallback | PasswordLogin,
         *,
         store: Store | None = None,
         on_error: Callable[[VerbatimError], None] | None = None,
@@ -41,9 +42,10 @@ class Verbatim:
         self._store = store or Memory()
         self._on_error = on_error or (lambda error: _log.warning("%s", error))
         self._on_state = on_state or (lambda _: None)
-        self._token = Token(token, self._renewed, self._on_error)
+        self._token = Token(self._renewed, self._on_error)
         # Every operation of the REST interface, by its `operationId`.
         self.rest = Rest(Transport(url, self._token).send)
+        self._token.comes_from(token.callback(self.rest) if isinstance(token, PasswordLogin) else token)
         # One of: offline, connecting, catching_up, live, stopped.
         self.state: State = "offline"
         # Why the client has stopped by itself.

@@ -25,17 +25,18 @@ class Token:
     """The present token of a client."""
 
     def __init__(
-        self,
-        given: str | TokenCallback,
-        renewed: Callable[[str], Awaitable[None]],
-        failed: Callable[[VerbatimError], None],
+        self, renewed: Callable[[str], Awaitable[None]], failed: Callable[[VerbatimError], None]
     ) -> None:
-        self._callback: TokenCallback = given if callable(given) else lambda _: given
+        self._callback: TokenCallback
         self._renewed = renewed
         self._failed = failed
         self._token: str | None = None
         self._asking: asyncio.Task[str] | None = None
         self._renewal: asyncio.Task[None] | None = None
+
+    def comes_from(self, given: str | TokenCallback) -> None:
+        """Tells where tokens come from, before the first is asked for: a callback may use the client."""
+        self._callback = given if callable(given) else lambda _: given
 
     async def get(self) -> str:
         """The present token."""
