@@ -7,7 +7,8 @@
 Kill it, or nats-server, whenever you like. An event is acknowledged after it is in the database, under its position, so
 that an event which comes twice changes nothing. Events may also come out of order, since one that was not acknowledged
 comes again behind those after it. So the program keeps when members came and went, and the database decides which
-messages count: those whose sender was a member at their position.
+messages count: those whose sender was a member at their position. A message that was erased counts too, whether the
+program came in time to read it or reads only that it was there.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ from nats.errors import Error, TimeoutError
 
 TABLES = """
 create table if not exists taken (stream text, position integer, primary key (stream, position));
+create table if not exists erased (stream text, position integer, primary key (stream, position));
 create table if not exists total (stream text primary key, events integer not null, bytes integer not null);
 create table if not exists roster (
     conversation text, user text, position integer, is_member integer not null,
@@ -35,7 +37,8 @@ create view if not exists counted as select * from sent where (
 );
 create view if not exists tally as select sender, count(*) as messages from counted group by sender;
 create view if not exists holes as
-    select stream, max(position) - count(*) as missing from taken group by stream;
+    select stream, max(position) - count(*) as missing
+    from (select * from taken union select * from erased) group by stream;
 """
 
 
@@ -70,7 +73,13 @@ def take(db, message):
             case "verbatim.member.removed.v1":
                 went = [json.loads(message.data)["user_id"]]
             case "verbatim.message.sent.v1":
-                db.execute("insert into sent values (?, ?, ?)", (conversation, position, actor))
+                db.execute("insert or ignore into sent values (?, ?, ?)", (conversation, position, actor))
+            case "verbatim.content.erased.v1":
+                for gone in json.loads(message.data)["erased"]:
+                    db.execute("insert or ignore into erased values (?, ?)", (stream, gone["position"]))
+                    if gone["type"] == "message.sent":
+                        row = conversation, gone["position"], gone["actor"]
+                        db.execute("insert or ignore into sent values (?, ?, ?)", row)
         for users, is_member in (came, True), (went, False):
             rows = [(conversation, user, position, is_member) for user in users]
             db.executemany("insert into roster values (?, ?, ?, ?)", rows)

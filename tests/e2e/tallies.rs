@@ -4,7 +4,11 @@ use std::{path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::process::{Child, Command};
-use verbatim::dev::NatsUser;
+use verbatim::{
+    dev::NatsUser,
+    domain::{ContentErased, ErasedEntry, Event, Position},
+    log::Draft,
+};
 
 use crate::{
     consuming::{Tried, added, python},
@@ -50,12 +54,42 @@ async fn log_of(world: &World) -> Value {
     Value::Array(all)
 }
 
+/// Stores an event as a node does. Returns its stream and its position.
+async fn stored(world: &World, draft: &Draft) -> (String, u64) {
+    let node = async_nats::jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
+    let sent = node.publish_with_headers(draft.subject(), draft.headers(None), draft.payload()).await;
+    let stored = sent.expect("published").await.expect("stored");
+    (stored.stream, stored.sequence)
+}
+
 /// Stores a message of somebody as a node does whose user was removed a moment ago.
 async fn too_late(world: &World, to: &Conversation, by: &Person) {
-    let draft = drafted(to, by, a_message(&key(), "too late"));
-    let node = async_nats::jetstream::new(world.nats.connect(NatsUser::Verbatim).await.expect("NATS"));
-    let stored = node.publish_with_headers(draft.subject(), draft.headers(None), draft.payload()).await;
-    stored.expect("published").await.expect("stored");
+    stored(world, &drafted(to, by, a_message(&key(), "too late"))).await;
+}
+
+/// Says something that is erased at once: the log says so, and does not have it any more.
+async fn says_and_erases(world: &World, to: &Conversation, by: &Person) {
+    let draft = drafted(to, by, a_message(&key(), "soon gone"));
+    let (stream, position) = stored(world, &draft).await;
+    let entry = ErasedEntry {
+        position: Position(position),
+        id: draft.id,
+        kind: "message.sent".to_owned(),
+        lane: "timeline".to_owned(),
+        actor: draft.actor,
+        time: draft.time,
+        message_id: None,
+        message_position: None,
+        client_hash: None,
+        counts: true,
+        data: None,
+    };
+    let (request_id, reason) = (draft.id.uuid(), "request".to_owned());
+    let erased = ContentErased { request_id, reason, erased: vec![entry] };
+    stored(world, &drafted(to, by, Event::ContentErased(erased))).await;
+    let operator = world.nats.connect(NatsUser::Operator).await.expect("NATS");
+    let stream = async_nats::jetstream::new(operator).get_stream(stream).await.expect("the stream");
+    assert!(stream.delete_message(position).await.expect("the operator may"));
 }
 
 /// Says something as often as it takes.
@@ -130,6 +164,19 @@ async fn a_service_from_the_documents_alone_has_no_gap_and_no_double_effect() {
     let all = has(&world, "select count(*) from sent").await;
     let counted = has(&world, "select count(*) from counted").await;
     assert_eq!(all[0][0].as_u64(), counted[0][0].as_u64().map(|counted| counted + 6), "six came too late");
+
+    service.kill().await.expect("kill");
+    says_and_erases(&world, &groups[0], &ana).await;
+    let mut service = starts(&world, &creds).await;
+    eventually("the service reads of the erasure", || async {
+        has(&world, "select count(*) from erased").await == serde_json::json!([[1]])
+    })
+    .await;
+    assert!(has(&world, "select missing from holes where missing > 0").await == serde_json::json!([]));
+    assert_eq!(
+        has(&world, "select count(*) from counted").await[0][0].as_u64(),
+        counted[0][0].as_u64().map(|n| n + 1)
+    );
     service.kill().await.expect("kill");
     world.finish().await;
 }
