@@ -39,7 +39,7 @@ printf '%s' "$database" >"$secrets/database-password"
 printf 'postgres://verbatim:%s@postgres:5432/verbatim' "$database" >"$secrets/database-url"
 
 chmod 0444 "$secrets"/cluster-secret "$secrets"/database-* "$secrets"/nats/accounts.conf \
-    "$secrets"/nats/verbatim.creds "$secrets"/nats/operator.creds
+    "$secrets"/nats/verbatim.creds "$secrets"/nats/operator.creds "$secrets"/nats/eraser.creds
 trap - EXIT
 echo "The keys and passwords are in $secrets."
 echo "Move operator.nk, sys.nk, chat.nk and readers.nk of its folder nats to a safe place that is not on the network."
