@@ -23,8 +23,19 @@ use serde::{Deserialize, Serialize};
 use stage::figures::{self, Figure, median, number};
 use time::OffsetDateTime;
 
-const ALL: [&str; 10] =
-    ["fanout", "idle", "sends", "growth", "projections", "reads", "limits", "tls", "webhooks", "abuse"];
+const ALL: [&str; 11] = [
+    "fanout",
+    "idle",
+    "sends",
+    "growth",
+    "projections",
+    "reads",
+    "limits",
+    "tls",
+    "webhooks",
+    "erasures",
+    "abuse",
+];
 /// Where the table stands in the README of the benchmarks.
 const BEGIN: &str = "<!-- figures -->";
 const END: &str = "<!-- /figures -->";

@@ -42,10 +42,17 @@ pub(crate) fn start(format: LogFormat) {
     log_panics();
 }
 
-/// Turns a panic into an error line, like every other failure, instead of a text that no machine reads.
+/// The status that shells give a program which the signal SIGPIPE has ended.
+const BROKEN_PIPE: i32 = 128 + 13;
+
+/// Turns a panic into an error line, like every other failure, instead of a text that no machine reads. A command whose
+/// reader has had enough, like `head`, ends without a word, as other programs do.
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout: Broken pipe") {
+            std::process::exit(BROKEN_PIPE);
+        }
         let at = panic.location().map(ToString::to_string).unwrap_or_default();
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
