@@ -108,7 +108,7 @@ async fn documents_are_printed_and_checks_tell() {
     assert_eq!(refused.status.code(), Some(1), "{}", String::from_utf8_lossy(&refused.stdout));
     assert_eq!(run(&["sing"]).await.status.code(), Some(2));
     let enough = format!("{} openapi | head -c 1; echo ${{PIPESTATUS[0]}}", env!("CARGO_BIN_EXE_verbatim"));
-    let enough = tokio::process::Command::new("bash").args(["-c", &enough]).output().await.expect("bash");
+    let enough = Command::new("bash").args(["-c", &enough]).output().await.expect("bash");
     assert_eq!(String::from_utf8_lossy(&[enough.stdout, enough.stderr].concat()), "{141\n");
     world.finish_without_views().await;
 }
