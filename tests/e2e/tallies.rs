@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::process::{Child, Command};
 use verbatim::{
     dev::NatsUser,
-    domain::{ContentErased, ErasedEntry, Event, Position},
+    domain::{ClientId, ContentErased, ErasedEntry, Event, Position},
     log::Draft,
 };
 
@@ -69,8 +69,12 @@ async fn too_late(world: &World, to: &Conversation, by: &Person) {
 
 /// Says something that is erased at once: the log says so, and does not have it any more.
 async fn says_and_erases(world: &World, to: &Conversation, by: &Person) {
-    let draft = drafted(to, by, a_message(&key(), "soon gone"));
+    let key = key();
+    let draft =
+        Draft { key: ClientId::try_from(key.clone()).ok(), ..drafted(to, by, a_message(&key, "soon gone")) };
     let (stream, position) = stored(world, &draft).await;
+    let Event::MessageSent(sent) = &draft.event else { unreachable!("it is a message") };
+    let hash = draft.headers(None).get("Nats-Msg-Id").map(ToString::to_string);
     let entry = ErasedEntry {
         position: Position(position),
         id: draft.id,
@@ -78,9 +82,9 @@ async fn says_and_erases(world: &World, to: &Conversation, by: &Person) {
         lane: "timeline".to_owned(),
         actor: draft.actor,
         time: draft.time,
-        message_id: None,
+        message_id: Some(sent.message_id),
         message_position: None,
-        client_hash: None,
+        client_hash: hash,
         counts: true,
         data: None,
     };
