@@ -22,7 +22,7 @@ use stage::{
 use tokio::time::{MissedTickBehavior, interval};
 use verbatim::{clock::Clock, dev::NatsUser};
 
-/// Messages of some 600 bytes: they fill several blocks.
+/// So many messages fill several blocks.
 const FILLED: usize = 100_000;
 /// Messages a second while it is measured, and for how long at a time.
 const RATE: u32 = 200;
