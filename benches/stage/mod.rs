@@ -173,7 +173,7 @@ pub fn message(clock: &Clock, talks: &[Talk], n: usize) -> (Draft, MessageSent) 
     };
     let message = MessageSent {
         message_id: clock.id(MessageId::known),
-        client_id: Uuid::now_v7().simple().to_string(),
+        client_id: Uuid::now_v7().to_string(),
         text: format!("This is {about} {n}, about as long as people write them."),
         reply_to: None,
         reply_to_position: None,

@@ -128,7 +128,7 @@ impl Rest {
     /// The same; nothing if it is refused.
     pub async fn try_to_say(&self, who: &Person, conversation: ConversationId) -> Option<u64> {
         let message = json!({
-            "client_id": Uuid::now_v7().simple().to_string(),
+            "client_id": Uuid::now_v7().to_string(),
             "text": format!("This is a message, about as long as people write them. {}", stamp()),
         });
         let path = format!("/v1/conversations/{conversation}/messages");

@@ -1,11 +1,12 @@
 //! Events that were stored before with the same idempotency key, however long ago. JetStream itself
-//! recognises the keys of the last two minutes. Older keys are looked up in the view, many keys in one query.
+//! recognises the keys of the last two minutes. A key that is greater than all that its user has used before is
+//! new (`live/grown.rs`). Other keys are looked up in the view, many keys in one query.
 //! Where the view does not reach far enough or does not answer, the log is searched. The view and the search
 //! only give a position; the event is read from the log, so it is the first one even if the message was
 //! edited or deleted since.
 //!
-//! A key counts as new only by a proof without a gap: the view or a search of the log covers all events up to
-//! some position of the stream, and JetStream itself recognises all keys behind that position
+//! A key counts as new only by a proof without a gap: the greatest key, the view or a search of the log covers all
+//! events up to some position of the stream, and JetStream itself recognises all keys behind that position
 //! ([`Log::window`]). A command waits for the view alone no longer than [`VIEW`]; from then on, a search of
 //! the log runs beside it. So a database that hangs or is down costs a conversation one search of the log,
 //! and its members can still send.
@@ -22,9 +23,10 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     commands::refused::Refused,
     domain::{ClientId, Position, Recorded, UserId},
-    live::Searched,
+    live::{Conversations, Current, Grown, Searched},
     log::{Log, Unavailable, client_hash},
     shares::{Shares, Sizes},
     supervise::Supervisor,
@@ -54,16 +56,20 @@ const TO_SEARCH: Sizes = Sizes {
 pub(super) struct Earlier {
     log: Log,
     queue: mpsc::Sender<Asked>,
+    grown: Grown,
     searched: Searched,
+    conversations: Conversations,
+    clock: Clock,
     searches: Shares<UserId>,
 }
 
 impl Earlier {
     /// Starts the tasks that look keys up. The tasks end with the last clone.
-    pub(super) fn start(log: Log, pool: PgPool, searched: Searched, tasks: &Supervisor) -> Self {
-        let queue = asking::start(pool, log.clone(), tasks);
+    pub(super) fn start(log: Log, pool: PgPool, current: &Current, clock: Clock, tasks: &Supervisor) -> Self {
+        let Current { conversations, searched, grown, .. } = current.clone();
+        let queue = asking::start(pool, log.clone(), grown.clone(), tasks);
         tasks.spawn_ending("windows", keep(log.clone(), searched.clone(), queue.downgrade()));
-        Self { log, queue, searched, searches: Shares::new(TO_SEARCH) }
+        Self { log, queue, grown, searched, conversations, clock, searches: Shares::new(TO_SEARCH) }
     }
 
     /// The event that was stored with this key. `None` proves only that no such event lies before the log's
@@ -73,7 +79,7 @@ impl Earlier {
         let proof = self.proof(&sending).await.inspect_err(|_| count("unknown"))?;
         count(proof.word());
         match proof {
-            Proof::NewToView | Proof::NewToLog => Ok(None),
+            Proof::Grown | Proof::NewToView | Proof::NewToLog => Ok(None),
             Proof::InView(position) | Proof::InLog(position) => {
                 let first = self.log.at(sending.0, position).await?;
                 let first = first.filter(|first| has_key(first, sending.1, &sending.2));
@@ -84,6 +90,11 @@ impl Earlier {
     }
 
     async fn proof(&self, sending: &Sending) -> Result<Proof, Unavailable> {
+        // Read before the greatest key: each key up to here was taken in before.
+        let followed = self.conversations.position(self.log.stream_of(sending.0));
+        if self.grown.is_new(sending) && self.is_lately(sending, followed) {
+            return Ok(Proof::Grown);
+        }
         let mut view = pin!(self.by_view(sending));
         let proof = match timeout(VIEW, &mut view).await {
             Ok(Ok(proof)) => return Ok(proof),
@@ -102,7 +113,8 @@ impl Earlier {
     /// The proof of the view. An error is the position up to which the view has no such key, which proves too
     /// little: the log has to be searched behind that position.
     async fn by_view(&self, sending: &Sending) -> Result<Proof, Position> {
-        match asking::ask(&self.queue, sending.clone()).await {
+        let end = self.grown.begin(self.log.stream_of(sending.0), sending, self.clock.now());
+        match asking::ask(&self.queue, sending.clone(), end).await {
             KeyAnswer::At(position) => Ok(Proof::InView(position)),
             KeyAnswer::NewUpTo(position) if self.is_lately(sending, position) => Ok(Proof::NewToView),
             KeyAnswer::NewUpTo(position) => Err(position),
@@ -130,6 +142,7 @@ impl Earlier {
 /// The proof that a key was used, or that it is new, by its source.
 #[derive(Debug, Clone, Copy)]
 enum Proof {
+    Grown,
     InView(Position),
     InLog(Position),
     NewToView,
@@ -140,6 +153,7 @@ impl Proof {
     /// The label of the proof in the metric.
     fn word(self) -> &'static str {
         match self {
+            Self::Grown => "grown",
             Self::InView(_) => "in_view",
             Self::InLog(_) => "in_log",
             Self::NewToView => "new_to_view",

@@ -70,7 +70,7 @@ impl Commands {
             clock,
         } = needs;
         Self {
-            earlier: Earlier::start(log.clone(), pool.clone(), current.searched.clone(), tasks),
+            earlier: Earlier::start(log.clone(), pool.clone(), current, clock.clone(), tasks),
             conversations: current.conversations.clone(),
             receipts: current.receipts.clone(),
             messages: Messages::new(pool.clone(), progress.clone()),

@@ -293,6 +293,11 @@ impl Conversations {
         self.0.streams.iter().map(|stream| *stream.followed.borrow()).collect()
     }
 
+    /// How far a stream has been followed.
+    pub(crate) fn position(&self, stream: usize) -> Position {
+        self.0.streams[stream].followed.borrow().position
+    }
+
     /// How far each stream has been followed.
     pub fn positions(&self) -> Vec<Position> {
         self.0.streams.iter().map(|stream| stream.followed.borrow().position).collect()

@@ -7,6 +7,7 @@ use crate::{
     live::{
         conversations::Conversations,
         followers::{Followers, Most},
+        grown::Grown,
         lately::Lately,
         receipts::Receipts,
         searched::Searched,
@@ -22,6 +23,8 @@ pub struct Current {
     pub conversations: Conversations,
     /// How far members have got.
     pub receipts: Receipts,
+    /// The greatest keys of users in conversations.
+    pub grown: Grown,
     /// The conversations that were searched for keys.
     pub searched: Searched,
     /// Recent events.
@@ -35,9 +38,10 @@ impl Current {
     /// that stay in memory.
     pub fn new(log: &Log, followed: Vec<Point>, conversations: usize, most: Most) -> Self {
         let followers = Followers::new(followed.clone(), most);
+        let grown = Grown::new(&followed);
         let lately = Arc::new(Lately::new(followed.len()));
         let conversations = Conversations::new(log.clone(), followed, conversations);
         let searched = Searched::new(log.clone(), conversations.clone());
-        Self { conversations, receipts: Receipts::default(), searched, lately, followers }
+        Self { conversations, receipts: Receipts::default(), grown, searched, lately, followers }
     }
 }

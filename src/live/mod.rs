@@ -10,6 +10,7 @@ mod conversations;
 mod current;
 mod doubted;
 mod followers;
+mod grown;
 mod known;
 mod lately;
 mod receipts;
@@ -28,6 +29,7 @@ pub use self::{
     conversations::{Applied, Conversations},
     current::Current,
     followers::{Follower, Followers, Full, Most},
+    grown::Grown,
     lately::{Lately, Shown},
     receipts::Receipts,
     revoked::{Ended, Revoked},

@@ -133,7 +133,7 @@ impl Searched {
     fn look_now(&self, (id, user, key): &Sending, after: Position) -> Result<Option<Looked>, Unavailable> {
         // Read before the keys: each key up to here was taken in before. Read after them, the position could be beyond
         // a key that came in between, and a retry would be taken for a new message.
-        let followed = self.0.conversations.positions()[self.0.log.stream_of(*id)];
+        let followed = self.0.conversations.position(self.0.log.stream_of(*id));
         let known = self.known();
         let hash = known.hash(*user, key.as_str());
         let erased = known.hash(*user, &erased_key(&client_hash(*user, *id, key.as_str())));

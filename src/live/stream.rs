@@ -6,7 +6,7 @@
 //! 1. **The receipts and the roster hear an event before it is shown.** Members by this event are members when the hub
 //!    shows it, and its place in the chain is known.
 //! 2. **The hub shows it next**, since clients wait for the frame and for nothing that follows.
-//! 3. **The searched keys and the recent events take in the batch before it is noted as followed.** A look-up of a key
+//! 3. **The known keys and the recent events take in the batch before it is noted as followed.** A look-up of a key
 //!    reads how far the stream was followed and believes that no key up to there is missing; a resume reads the same
 //!    and finds its events in memory. Noted first, a retry in the batch would be taken for a new message.
 //! 4. **The batch is noted as followed.** Commands that wait for their own event go on, and find all of the above.
@@ -99,6 +99,7 @@ impl Stream {
     /// Notes a batch as followed, after all of it was taken in, and shown in a process with a hub.
     pub fn finish(&mut self, batch: Batch) {
         let Batch { events, verdicts } = batch;
+        self.current.grown.hear(self.index, &events);
         self.current.searched.hear(&events);
         let news: Vec<News> = events.iter().map(News::of).collect();
         self.current.lately.extend(self.index, events.into_iter().zip(verdicts));

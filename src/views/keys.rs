@@ -93,17 +93,36 @@ async fn take(connection: &mut PgConnection, gone: &[(ConversationId, Position)]
     Ok(())
 }
 
-/// A key to look up, and its hash.
-pub(crate) type HashedSending = (Sending, String);
-
 /// A key to look up: its conversation, its user and the text of the key.
 pub(crate) type Sending = (ConversationId, UserId, ClientId);
+
+/// A key to look up, as the views have it.
+#[derive(Debug)]
+pub(crate) struct AskedKey {
+    /// The key.
+    pub sending: Sending,
+    /// What stands in the place of the key if its command is erased.
+    pub hash: String,
+    /// The latest keys of the user before this one are wanted as well.
+    pub latest_before: Option<Uuid>,
+}
+
+/// The latest keys of a user in a conversation, in the order of their texts.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct LatestKeys {
+    /// The latest of the messages, and the latest of everything else.
+    pub keys: Vec<String>,
+    /// Whether the user has keys there of which only hashes are left.
+    pub has_erased: bool,
+}
 
 /// The answer of one whole set of views about keys, at one moment.
 #[derive(Debug, Default)]
 pub(crate) struct FoundKey {
     /// The positions of the keys that the views have.
     pub at: HashMap<Sending, Position>,
+    /// The latest keys of the pairs of which they were wanted.
+    pub latest: HashMap<(ConversationId, UserId), LatestKeys>,
     /// The position of the views in every stream.
     pub reached: HashMap<usize, Position>,
     /// The conversations whose views stand still.
@@ -126,7 +145,7 @@ impl UsedKeys {
 
     /// Asks the views. `None` if there are none, or if they were begun anew: the new set lacks keys that the old one
     /// had.
-    pub(crate) async fn look_up(&mut self, keys: &[HashedSending]) -> sqlx::Result<Option<FoundKey>> {
+    pub(crate) async fn look_up(&mut self, keys: &[AskedKey]) -> sqlx::Result<Option<FoundKey>> {
         if let Some(connection) = self.connection.take()
             && let Ok(found) = self.ask(connection, keys).await
         {
@@ -142,7 +161,7 @@ impl UsedKeys {
     async fn ask(
         &mut self,
         mut connection: PgConnection,
-        keys: &[HashedSending],
+        keys: &[AskedKey],
     ) -> sqlx::Result<Option<FoundKey>> {
         let (set, found) = look_up(&mut connection, keys).await?;
         self.connection = Some(connection);
@@ -153,19 +172,18 @@ impl UsedKeys {
 
 /// An answer, and the set of views that it comes from. The whole answer is of that set only if the answer before was,
 /// too: one statement sees one state of the rows, but looks up its tables one after the other, the checkpoints last.
-async fn look_up(
-    connection: &mut PgConnection,
-    keys: &[HashedSending],
-) -> sqlx::Result<(Option<i64>, FoundKey)> {
-    type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>);
-    let conversations: Vec<Uuid> = keys.iter().map(|(key, _)| key.0.uuid()).collect();
-    let users: Vec<Uuid> = keys.iter().map(|(key, _)| key.1.uuid()).collect();
-    let texts: Vec<&str> = keys.iter().map(|(key, _)| key.2.as_str()).collect();
-    let hashes: Vec<String> = keys.iter().map(|(_, hash)| hashed_key(hash)).collect();
+async fn look_up(connection: &mut PgConnection, keys: &[AskedKey]) -> sqlx::Result<(Option<i64>, FoundKey)> {
+    type KeyRow = (i64, i32, i64, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i64>, Vec<Option<String>>, Vec<bool>);
+    let conversations: Vec<Uuid> = keys.iter().map(|key| key.sending.0.uuid()).collect();
+    let users: Vec<Uuid> = keys.iter().map(|key| key.sending.1.uuid()).collect();
+    let texts: Vec<&str> = keys.iter().map(|key| key.sending.2.as_str()).collect();
+    let hashes: Vec<String> = keys.iter().map(|key| hashed_key(&key.hash)).collect();
+    let ends: Vec<Option<String>> =
+        keys.iter().map(|key| key.latest_before.map(|end| end.to_string())).collect();
     let rows: Vec<KeyRow> = sqlx::query_as(
         "with asked as (
-             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[]) with ordinality
-                 as asked (conversation_id, user_id, client_id, hash, number)
+             select * from unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[]) with ordinality
+                 as asked (conversation_id, user_id, client_id, hash, ending, number)
          ), done as (
              select asked.number, m.position from asked
              join message m on m.conversation_id = asked.conversation_id and m.sender = asked.user_id
@@ -179,12 +197,29 @@ async fn look_up(
          ), found as (
              select coalesce(array_agg(number), '{}') as numbers, coalesce(array_agg(position), '{}') as positions
              from done
+         ), latest as (
+             select coalesce(array_agg(number), '{}') as numbers, coalesce(array_agg(key), '{}') as keys,
+                    coalesce(array_agg(is_erased), '{}') as erased
+             from asked cross join lateral (
+                 select max(m.client_id) as key, false as is_erased from message m
+                 where m.conversation_id = asked.conversation_id and m.sender = asked.user_id
+                       and m.client_id < asked.ending
+                 union all
+                 select max(k.client_id), exists (
+                     select from key e where e.conversation_id = asked.conversation_id
+                                             and e.user_id = asked.user_id
+                                             and e.client_id >= 'erased:' and e.client_id < 'erased;'
+                 ) from key k
+                 where k.conversation_id = asked.conversation_id and k.user_id = asked.user_id
+                       and k.client_id < asked.ending
+             ) as of_one
+             where asked.ending is not null
          ), stopped as (
              select coalesce(array_agg(conversation), '{}') as conversations from parked
              where conversation is not null
          )
-         select c.*, stopped.conversations, found.numbers, found.positions
-         from found, stopped, (
+         select c.*, stopped.conversations, found.numbers, found.positions, latest.numbers, latest.keys, latest.erased
+         from found, stopped, latest, (
              select tableoid::bigint, stream, min(position) from checkpoint group by tableoid, stream
          ) as c",
     )
@@ -192,16 +227,24 @@ async fn look_up(
     .bind(users)
     .bind(texts)
     .bind(hashes)
+    .bind(ends)
     .fetch_all(connection)
     .await?;
     let (mut set, mut found) = (None, FoundKey::default());
-    for (of, stream, at, parked, numbers, places) in rows {
+    for (of, stream, at, parked, numbers, places, pairs, latest, erased) in rows {
         set = Some(of);
         found.reached.insert(stream as usize, position(at));
         found.parked.extend(parked.into_iter().map(ConversationId::known));
         for (number, at) in numbers.into_iter().zip(places) {
-            let first = found.at.entry(keys[number as usize - 1].0.clone()).or_insert(position(at));
+            let sending = keys[number as usize - 1].sending.clone();
+            let first = found.at.entry(sending).or_insert(position(at));
             *first = position(at).min(*first);
+        }
+        for ((number, key), is_erased) in pairs.into_iter().zip(latest).zip(erased) {
+            let (conversation, user, _) = keys[number as usize - 1].sending;
+            let latest = found.latest.entry((conversation, user)).or_default();
+            latest.keys.extend(key);
+            latest.has_erased |= is_erased;
         }
     }
     Ok((set, found))

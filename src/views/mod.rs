@@ -41,7 +41,7 @@ pub use history::{Direction, Reader, history};
 pub(crate) use history::{
     Message, QUOTE, Quote, ReactionCount, Version, around, last_messages, message, messages_at, versions,
 };
-pub(crate) use keys::{FoundKey, HashedSending, Sending, UsedKeys};
+pub(crate) use keys::{AskedKey, FoundKey, LatestKeys, Sending, UsedKeys};
 pub(crate) use members::{
     Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
     shared_conversations, strangers,

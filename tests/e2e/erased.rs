@@ -6,7 +6,7 @@ use async_nats::{HeaderMap, jetstream};
 use serde_json::{Value, json};
 use verbatim::dev::NatsUser;
 
-use crate::world::{Conversation, Device, Person, World, assert_linked, eventually};
+use crate::world::{Conversation, Device, Person, World, assert_linked, eventually, key};
 
 const MARKER: &str = "the purple elephant";
 
@@ -115,13 +115,15 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     let lunch = ana.starts_group("Lunch", &[&ben]).await;
     let cursor = ben.connects().await.cursor();
     ana.says(&lunch, "before").await;
-    let sent = ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.expect(201);
+    // Keys that only grow, and the greatest of them are those of what is erased.
+    let (key_of_marker, key_of_edit) = (key(), key());
+    let sent = ana.sends(&lunch, &key_of_marker, MARKER).await.expect(201);
     let (id, at) = (sent["id"].as_str().expect("id"), sent["position"].as_u64().expect("position"));
     let messages = format!("/v1/conversations/{}/messages", lunch.id);
     let answer = json!({ "client_id": "the-answer", "text": "what?", "reply_to": id });
     ben.post(&messages, answer).await.expect(201);
     let edit = json!({ "text": format!("{MARKER}, edited") });
-    let keyed = ana.with_header("idempotency-key", "the-edit");
+    let keyed = ana.with_header("idempotency-key", &key_of_edit);
     let edited = keyed.patch(&format!("{messages}/{id}"), edit.clone()).await.expect(200);
     let edited = edited["position"].as_u64().expect("position");
     ben.put(&format!("{messages}/{id}/reactions/👍"), json!({})).await.reached();
@@ -140,7 +142,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     is_gone(&ben, &lunch, id, [at, last]).await;
     is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
     // A retry is known for ever, and sends nothing again.
-    ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.refuses(410, "erased");
+    ana.sends(&lunch, &key_of_marker, MARKER).await.refuses(410, "erased");
     keyed.patch(&format!("{messages}/{id}"), edit).await.refuses(410, "erased");
     there.sees("after").await;
     assert_linked(&there.chain(&lunch));
@@ -152,7 +154,7 @@ async fn erased_content_is_gone_from_every_door_and_nothing_else_is() {
     let (ana, ben) = (ana.at(world.nodes[0].address), ben.at(world.nodes[0].address));
     is_gone(&ben, &lunch, id, [at, last]).await;
     is_told_without_the_text(ben.resumes(&cursor).await, &lunch, id, &[at, edited]).await;
-    ana.sends(&lunch, "the-key-of-the-marker", MARKER).await.refuses(410, "erased");
+    ana.sends(&lunch, &key_of_marker, MARKER).await.refuses(410, "erased");
     let page = ben.get(&format!("/v1/events?after={cursor}&limit=200")).await.expect(200);
     assert!(!page.to_string().contains("elephant"), "{page}");
     for command in ["check", "status", "verify"] {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::world::{PATIENCE, World, assert_linked, key};
+use crate::world::{PATIENCE, World, assert_linked, eventually, key};
 
 #[tokio::test]
 async fn a_message_retried_twenty_times_in_parallel_is_stored_once() {
@@ -177,5 +177,41 @@ async fn a_retry_long_after_the_log_has_forgotten_the_key_gets_the_first_answer(
     let mut device = ben.connects().await;
     ana.says(&lunch, "the end").await;
     assert_eq!(device.sees("the end").await["previous"], position, "nothing was stored in between");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_key_that_is_greater_than_all_before_costs_no_question_and_every_other_one_is_looked_up() {
+    let mut world = World::start().await;
+    world.add_node("api").await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let elsewhere = ana.at(world.nodes[1].address);
+    let (unused, keys) = (key(), [key(), key(), key()]);
+    let mut firsts = Vec::new();
+    for (person, key) in [&ana, &elsewhere, &ana].into_iter().zip(&keys) {
+        firsts.push(person.sends(&lunch, key, "pizza?").await.expect(201));
+    }
+    for (person, node) in [(&ana, &world.nodes[0]), (&elsewhere, &world.nodes[1])] {
+        eventually("a key is known to be new without a question", || async {
+            person.says(&lunch, "more").await;
+            node.metrics().await.contains(r#"verbatim_key_look_ups_total{result="grown"}"#)
+        })
+        .await;
+    }
+    let greatest = key();
+    firsts.push(ana.sends(&lunch, &greatest, "pizza?").await.expect(201));
+    let position = firsts[3]["position"].as_u64().expect("position");
+    assert_eq!(elsewhere.history(&lunch, position).await.first().map(String::as_str), Some("pizza?"));
+    world.the_log_forgets_keys().await;
+
+    for person in [&ana, &elsewhere] {
+        for (key, first) in keys.iter().chain([&greatest]).zip(&firsts) {
+            assert_eq!(&person.sends(&lunch, key, "pizza?").await.expect(201), first);
+        }
+    }
+    let late = ana.sends(&lunch, &unused, "late").await.expect(201);
+    assert!(late["position"].as_u64() > Some(position), "{late}");
+    assert_eq!(elsewhere.sends(&lunch, &unused, "late").await.expect(201), late);
     world.finish().await;
 }

@@ -10,13 +10,15 @@ use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, sleep_until, timeout},
 };
+use uuid::Uuid;
 
 use crate::{
     domain::Position,
+    live::Grown,
     log::{Log, Unavailable, client_hash},
     supervise::Supervisor,
     telemetry::METRICS,
-    views::{self, FoundKey, HashedSending, Sending},
+    views::{self, AskedKey, FoundKey, Sending},
 };
 
 /// The most look-ups that may wait.
@@ -35,6 +37,8 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// A key to look up, and the command that waits for the answer.
 pub(super) struct Asked {
     sending: Sending,
+    /// The greatest key before this one is wanted as well.
+    end: Option<Uuid>,
     answer: oneshot::Sender<KeyAnswer>,
 }
 
@@ -62,21 +66,21 @@ enum State {
 }
 
 /// Starts the task that asks the view. The task ends with the last sender.
-pub(super) fn start(pool: PgPool, log: Log, tasks: &Supervisor) -> mpsc::Sender<Asked> {
+pub(super) fn start(pool: PgPool, log: Log, grown: Grown, tasks: &Supervisor) -> mpsc::Sender<Asked> {
     let (queue, asked) = mpsc::channel(WAITING);
-    tasks.spawn_ending("keys", answer_all(Breaker::new(pool), log, asked));
+    tasks.spawn_ending("keys", answer_all(Breaker::new(pool), log, grown, asked));
     queue
 }
 
 /// Looks a key up in the view. The answer is [`KeyAnswer::Nothing`] at once if too many look-ups wait.
-pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending) -> KeyAnswer {
+pub(super) async fn ask(queue: &mpsc::Sender<Asked>, sending: Sending, end: Option<Uuid>) -> KeyAnswer {
     let (answer, answered) = oneshot::channel();
     // A full queue drops the look-up, and `answered` fails at once: behind so many, a wait would be in vain.
-    let _ = queue.try_send(Asked { sending, answer });
+    let _ = queue.try_send(Asked { sending, end, answer });
     answered.await.unwrap_or(KeyAnswer::Nothing)
 }
 
-async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<Asked>) {
+async fn answer_all(mut breaker: Breaker, log: Log, grown: Grown, mut asked: mpsc::Receiver<Asked>) {
     let mut batch = Vec::with_capacity(BATCH);
     loop {
         tokio::select! {
@@ -87,21 +91,26 @@ async fn answer_all(mut breaker: Breaker, log: Log, mut asked: mpsc::Receiver<As
                 }
                 // A command that no longer listens has its proof from the log by now, or has given up.
                 batch.retain(|asked| !asked.answer.is_closed());
-                answer(&mut breaker, &log, std::mem::take(&mut batch)).await;
+                answer(&mut breaker, &log, &grown, std::mem::take(&mut batch)).await;
             }
         }
     }
 }
 
-async fn answer(breaker: &mut Breaker, log: &Log, batch: Vec<Asked>) {
-    let hashed = |sending: &Sending| {
-        let (conversation, user, key) = sending;
-        (sending.clone(), client_hash(*user, *conversation, key.as_str()))
+async fn answer(breaker: &mut Breaker, log: &Log, grown: &Grown, batch: Vec<Asked>) {
+    let key = |Asked { sending, end, .. }: &Asked| {
+        let hash = client_hash(sending.1, sending.0, sending.2.as_str());
+        AskedKey { sending: sending.clone(), hash, latest_before: *end }
     };
-    let asked: Vec<HashedSending> = batch.iter().map(|asked| hashed(&asked.sending)).collect();
+    let asked: Vec<AskedKey> = batch.iter().map(key).collect();
     let found = breaker.look_up(&asked).await;
-    for Asked { sending, answer } in batch {
+    for Asked { sending, end, answer } in batch {
         let known = found.as_ref().map(|found| known(found, log.stream_of(sending.0), &sending));
+        let pair = (sending.0, sending.1);
+        let latest = found.as_ref().and_then(|found| found.latest.get(&pair));
+        if let (Some(KeyAnswer::NewUpTo(reached)), Some(end), Some(latest)) = (known, end, latest) {
+            grown.learn(pair, end, latest, reached);
+        }
         let _ = answer.send(known.unwrap_or(KeyAnswer::Nothing));
     }
 }
@@ -124,7 +133,7 @@ impl Breaker {
 
     /// The answer of the view. `None` if the breaker is not closed, if the views were begun anew since the
     /// last query, or if the view fails or hangs, which opens the breaker.
-    async fn look_up(&mut self, keys: &[HashedSending]) -> Option<FoundKey> {
+    async fn look_up(&mut self, keys: &[AskedKey]) -> Option<FoundKey> {
         let State::Closed(view) = &mut self.state else { return None };
         let why: Unavailable = match timeout(QUERY, view.look_up(keys)).await {
             Ok(Ok(found)) => return found,
@@ -176,7 +185,7 @@ mod tests {
     use crate::domain::{ClientId, ConversationId, UserId};
 
     fn sending(key: &str) -> Sending {
-        let id = uuid::Uuid::from_u128(7);
+        let id = Uuid::from_u128(7);
         (ConversationId::known(id), UserId::known(id), ClientId::try_from(key.to_owned()).expect("a key"))
     }
 
@@ -184,6 +193,7 @@ mod tests {
     fn the_view_speaks_for_what_it_has_reached_and_not_for_a_conversation_that_stands_still() {
         let mut found = FoundKey {
             at: HashMap::from([(sending("key-of-old"), Position(5))]),
+            latest: HashMap::new(),
             reached: HashMap::from([(0, Position(9))]),
             parked: HashSet::new(),
         };

@@ -265,5 +265,5 @@ impl From<Value> for Conversation {
 
 /// An idempotency key that nobody has used.
 pub fn key() -> String {
-    uuid::Uuid::now_v7().simple().to_string()
+    uuid::Uuid::now_v7().to_string()
 }
