@@ -22,9 +22,10 @@ create table message (
     deleted_by      uuid,
     -- Of the text as it is now, made by `views/words.rs`; none once it is deleted.
     words           tsvector,
-    -- Unread messages are counted without a look at the rows.
+    -- Unread messages are counted without a look at the rows. Those that Postgres has not vacuumed yet it looks at
+    -- nevertheless, and by default it waits until a fifth of all messages are new: those that most people have not read.
     primary key (conversation_id, position) include (sender)
-);
+) with (autovacuum_vacuum_insert_scale_factor = 0.01);
 
 -- The texts of messages that were edited, the first among them, by the position at which each was said.
 create table message_version (
