@@ -9,12 +9,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 const binary = process.env.VERBATIM_BIN;
 if (!binary) throw new Error("VERBATIM_BIN has to name the binary of the server");
 
+// A server comes back at its port, so it has none of those that the system hands out while the server is away.
 async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (;;) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    const server = net.createServer().listen(port, "127.0.0.1");
+    const isFree = await new Promise((resolve) => server.once("listening", () => resolve(true)).once("error", () => resolve(false)));
+    if (!isFree) continue;
+    await new Promise((resolve) => server.close(resolve));
+    return port;
+  }
 }
 
 export class Server {
