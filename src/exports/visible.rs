@@ -71,7 +71,7 @@ impl Sight {
         let previous = recorded.apply_to(fold)?;
         let is_in = fold.conversation.membership(self.user).is_some();
         let is_seen = was_in || is_in || self.behind.is_some_and(|behind| recorded.position > behind);
-        is_seen.then_some(Shown { recorded, previous })
+        is_seen.then(|| Shown::new(recorded, previous))
     }
 }
 

@@ -110,7 +110,8 @@ impl Missed {
                     (show(self.user, folds, read), replay.is_over())
                 }
             };
-            for Shown { recorded, .. } in &events {
+            for shown in &events {
+                let recorded = &shown.recorded;
                 self.heads.insert(recorded.conversation, recorded.position);
                 if recorded.position > self.at[stream].position {
                     self.at[stream] = recorded.point();
@@ -183,7 +184,7 @@ fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recor
         let Some(previous) = recorded.apply_to(fold) else { continue };
         let is_in = fold.conversation.membership(user).is_some();
         if was_in || is_in {
-            events.push(Shown { recorded, previous });
+            events.push(Shown::new(recorded, previous));
         }
     }
     events

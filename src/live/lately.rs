@@ -1,13 +1,17 @@
 //! Recent events in memory, for clients that were away for a moment. A storm of reconnects asks for the same few
-//! events, and costs the servers nothing.
+//! events, and costs the servers nothing: the events of a conversation are found without a look at others, and the frame
+//! of an event is made once for all sockets.
 //!
 //! This is a register and no cache: its worth is that it has the latest events of a stream *without a hole*, so the
 //! oldest event goes first, whichever are used.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    ops::Deref,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
+
+use bytes::Bytes;
 
 use crate::{
     domain::{ConversationId, Event, Point, Position, Recorded},
@@ -30,13 +34,38 @@ pub enum Verdict {
     Unknown,
 }
 
-/// An event that a user may see.
+/// An event that a user may see. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Shown {
+pub struct Shown(Arc<ShownEvent>);
+
+/// Judged all clones of a shown event share.
+#[derive(Debug)]
+pub struct ShownEvent {
     /// The event.
     pub recorded: Recorded,
     /// The position before it in the chain of its conversation.
     pub previous: Position,
+    frame: OnceLock<Bytes>,
+}
+
+impl Shown {
+    /// An event with the position before it.
+    pub(crate) fn new(recorded: Recorded, previous: Position) -> Self {
+        Self(Arc::new(ShownEvent { recorded, previous, frame: OnceLock::new() }))
+    }
+
+    /// The frame of the event, which is made for the first socket and serves all others.
+    pub(crate) fn frame(&self, encode: impl FnOnce(&Recorded, Position) -> Bytes) -> Bytes {
+        self.0.frame.get_or_init(|| encode(&self.recorded, self.previous)).clone()
+    }
+}
+
+impl Deref for Shown {
+    type Target = ShownEvent;
+
+    fn deref(&self) -> &ShownEvent {
+        &self.0
+    }
 }
 
 /// The latest events of every stream, without a hole.
@@ -44,8 +73,25 @@ pub struct Lately(Vec<Mutex<Kept>>);
 
 #[derive(Default)]
 struct Kept {
-    events: VecDeque<(Recorded, Verdict)>,
+    /// At each position in turn.
+    events: VecDeque<Followed>,
+    /// The positions of the events of each conversation.
+    of: HashMap<ConversationId, VecDeque<Position>>,
     bytes: usize,
+}
+
+/// A followed event.
+struct Followed {
+    point: Point,
+    conversation: ConversationId,
+    judged: Judged,
+}
+
+/// Judged a followed event shows.
+enum Judged {
+    Counts(Shown),
+    Void,
+    Unknown,
 }
 
 impl Lately {
@@ -60,17 +106,14 @@ impl Lately {
     /// Takes in the next events of a stream.
     pub(super) fn extend(&self, stream: usize, events: impl Iterator<Item = (Recorded, Verdict)>) {
         let mut kept = self.of(stream);
-        for event in events {
-            kept.push(event, BYTES / self.0.len());
+        for (recorded, verdict) in events {
+            kept.push(recorded, verdict, BYTES / self.0.len());
         }
     }
 
     /// The point at a position, if its event is here.
     pub(crate) fn point(&self, stream: usize, position: Position) -> Option<Point> {
-        let kept = self.of(stream);
-        let first = kept.events.front()?.0.position;
-        let index = usize::try_from(position.0.checked_sub(first.0)?).ok()?;
-        kept.events.get(index).map(|(recorded, _)| recorded.point())
+        self.of(stream).at(position).map(|followed| followed.point)
     }
 
     /// The events of stays after a position, up to and with another; `None` if one of them may be missing here.
@@ -82,28 +125,31 @@ impl Lately {
         stays: &HashMap<ConversationId, Vec<Stay>>,
     ) -> Option<VecDeque<Shown>> {
         let kept = self.of(stream);
-        let (first, last) = (kept.events.front()?.0.position, kept.events.back()?.0.position);
+        let (first, last) = (kept.events.front()?.point.position, kept.events.back()?.point.position);
         if after.0 + 1 < first.0 || last < upto {
             return None;
         }
-        let begin = kept.events.partition_point(|(recorded, _)| recorded.position <= after);
-        let mut shown = VecDeque::new();
-        for (recorded, verdict) in kept.events.range(begin..) {
-            if recorded.position > upto {
-                break;
+        let mut places = Vec::new();
+        for (conversation, stays) in stays {
+            let Some(positions) = kept.of.get(conversation) else { continue };
+            let (begin, end) =
+                (positions.partition_point(|at| *at <= after), positions.partition_point(|at| *at <= upto));
+            if begin == end {
+                continue;
             }
-            let stays = stays.get(&recorded.conversation).map_or(&[][..], Vec::as_slice);
             if stays.iter().any(|stay| stay.parked) {
                 return None;
             }
-            if stays.iter().any(|stay| stay.covers(recorded.position)) {
-                match *verdict {
-                    Verdict::Counts(previous) => {
-                        shown.push_back(Shown { recorded: recorded.clone(), previous });
-                    }
-                    Verdict::Void => {}
-                    Verdict::Unknown => return None,
-                }
+            let covered = |at: &&Position| stays.iter().any(|stay| stay.covers(**at));
+            places.extend(positions.range(begin..end).filter(covered).copied());
+        }
+        places.sort_unstable();
+        let mut shown = VecDeque::with_capacity(places.len());
+        for place in places {
+            match &kept.at(place)?.judged {
+                Judged::Counts(event) => shown.push_back(event.clone()),
+                Judged::Void => {}
+                Judged::Unknown => return None,
             }
         }
         Some(shown)
@@ -111,18 +157,40 @@ impl Lately {
 }
 
 impl Kept {
-    fn push(&mut self, event: (Recorded, Verdict), limit: usize) {
-        let follows = |(last, _): &(Recorded, Verdict)| last.position.0 + 1 == event.0.position.0;
-        if !self.events.back().is_none_or(follows) {
+    fn index(&self, position: Position) -> Option<usize> {
+        let first = self.events.front()?.point.position;
+        usize::try_from(position.0.checked_sub(first.0)?).ok()
+    }
+
+    fn at(&self, position: Position) -> Option<&Followed> {
+        self.events.get(self.index(position)?)
+    }
+
+    fn push(&mut self, recorded: Recorded, verdict: Verdict, limit: usize) {
+        if self.events.back().is_some_and(|last| last.point.position.0 + 1 != recorded.position.0) {
             *self = Self::default();
         }
-        self.forget(&event.0);
-        self.bytes += size(&event.0);
-        self.events.push_back(event);
+        self.forget(&recorded);
+        let (point, conversation) = (recorded.point(), recorded.conversation);
+        let judged = match verdict {
+            Verdict::Counts(previous) => Judged::Counts(Shown::new(recorded, previous)),
+            Verdict::Void => Judged::Void,
+            Verdict::Unknown => Judged::Unknown,
+        };
+        self.of.entry(conversation).or_default().push_back(point.position);
+        let followed = Followed { point, conversation, judged };
+        self.bytes += followed.size();
+        self.events.push_back(followed);
         while self.bytes > limit
-            && let Some((oldest, _)) = self.events.pop_front()
+            && let Some(oldest) = self.events.pop_front()
         {
-            self.bytes -= size(&oldest);
+            self.bytes -= oldest.size();
+            if let Entry::Occupied(mut of) = self.of.entry(oldest.conversation) {
+                of.get_mut().pop_front();
+                if of.get().is_empty() {
+                    of.remove();
+                }
+            }
         }
     }
 
@@ -130,18 +198,27 @@ impl Kept {
     fn forget(&mut self, recorded: &Recorded) {
         let Some(Event::ContentErased(erased)) = &recorded.event else { return };
         for entry in &erased.erased {
-            let found = self.events.binary_search_by_key(&entry.position, |(kept, _)| kept.position);
-            let Some((kept, _)) = found.ok().and_then(|index| self.events.get_mut(index)) else { continue };
-            self.bytes -= size(kept);
-            *kept = entry.skeleton(recorded.conversation, recorded.position, recorded.time);
-            self.bytes += size(kept);
+            let Some(kept) = self.index(entry.position).and_then(|index| self.events.get_mut(index)) else {
+                continue;
+            };
+            let before = kept.size();
+            if let Judged::Counts(shown) = &kept.judged {
+                let skeleton = entry.skeleton(recorded.conversation, recorded.position, recorded.time);
+                kept.judged = Judged::Counts(Shown::new(skeleton, shown.previous));
+            }
+            self.bytes = self.bytes - before + kept.size();
         }
     }
 }
 
-/// About the memory that an event takes: its data are there as stored bytes, and once more as a value.
-fn size(recorded: &Recorded) -> usize {
-    EACH + 2 * recorded.data.len()
+impl Followed {
+    /// About the memory that the event takes: its data are there as stored bytes, as a value, and in the frame.
+    fn size(&self) -> usize {
+        match &self.judged {
+            Judged::Counts(shown) => EACH + 3 * shown.recorded.data.len(),
+            Judged::Void | Judged::Unknown => EACH,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -209,7 +286,31 @@ mod tests {
         assert_eq!(told(&lately, 6, 7, &ALWAYS), Some(vec![7]));
         lately.extend(0, (8..=100).map(|at| (recorded(at, 1, 50_000), counts)));
         let kept = lately.of(0);
-        assert!(kept.bytes <= 1 << 20 && kept.events.len() == (1 << 20) / 100_512);
-        assert_eq!(kept.events.back().map(|event| event.0.position), Some(Position(100)));
+        assert!(kept.bytes <= 1 << 20 && kept.events.len() == (1 << 20) / 150_512);
+        assert_eq!(kept.of[&id(1)].len(), kept.events.len(), "nothing is known of what has gone");
+        assert_eq!(kept.events.back().map(|event| event.point.position), Some(Position(100)));
+    }
+
+    #[test]
+    fn an_event_has_one_frame_for_all_sockets_until_it_is_erased() {
+        let lately = Lately::new(1);
+        let always =
+            Stay { conversation: id(1), since: Position(0), until: None, last: Position(9), parked: false };
+        let stays = HashMap::from([(id(1), vec![always])]);
+        let frames = |word: &'static str| {
+            let shown = lately.between(0, Position(4), Position(6), &stays).expect("events");
+            shown
+                .iter()
+                .map(|shown| shown.frame(|_, _| Bytes::from_static(word.as_bytes())))
+                .collect::<Vec<_>>()
+        };
+        keep(&lately, &[(5, 1, Verdict::Counts(Position(4))), (6, 1, Verdict::Counts(Position(5)))]);
+        assert_eq!(frames("first"), ["first", "first"]);
+        assert_eq!(frames("second"), ["first", "first"], "made once");
+        let erasing = Recorded::erasing(7, id(1), &[5]);
+        lately.extend(0, [(erasing, Verdict::Counts(Position(6)))].into_iter());
+        assert_eq!(frames("third"), ["third", "first"]);
+        let shown = lately.between(0, Position(4), Position(5), &stays).expect("events");
+        assert!(shown[0].recorded.erased.is_some() && shown[0].previous == Position(4));
     }
 }

@@ -58,11 +58,12 @@ struct Event {
 }
 
 impl From<&Shown> for Event {
-    fn from(Shown { recorded, previous }: &Shown) -> Self {
+    fn from(shown: &Shown) -> Self {
+        let recorded = &shown.recorded;
         Self {
             conversation_id: recorded.conversation,
             position: recorded.position,
-            previous: *previous,
+            previous: shown.previous,
             kind: recorded.word.clone(),
             id: recorded.id,
             actor: recorded.actor,

@@ -82,4 +82,28 @@ impl Recorded {
         let meaningless = Self::meaningless(position, conversation, 0);
         Self { actor, lane, word: word.into(), event, data: data.into(), ..meaningless }
     }
+
+    /// An event that erases messages at positions of its conversation, for tests of what forgets them.
+    #[cfg(test)]
+    pub(crate) fn erasing(position: u64, conversation: ConversationId, positions: &[u64]) -> Self {
+        use crate::domain::{ContentErased, ErasedEntry, MessageId};
+
+        let id = uuid::Uuid::from_u128(7);
+        let entry = |position: &u64| ErasedEntry {
+            position: Position(*position),
+            id: EventId::known(id),
+            kind: "message.sent".into(),
+            lane: "timeline".into(),
+            actor: UserId::known(id),
+            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
+            message_id: Some(MessageId::known(id)),
+            message_position: None,
+            client_hash: None,
+            counts: true,
+            data: None,
+        };
+        let erased = positions.iter().map(entry).collect();
+        let erased = ContentErased { request_id: id, reason: "request".into(), erased };
+        Self::happened(position, conversation, UserId::known(id), Some(Event::ContentErased(erased)))
+    }
 }

@@ -315,11 +315,11 @@ impl<'a> Resume<'a> {
 /// page with its envelopes is more than a socket lets wait, and would close it.
 fn piece(rest: &mut &[&Shown], most_bytes: usize) -> Vec<Bytes> {
     let (mut frames, mut bytes) = (Vec::new(), 0);
-    while let [Shown { recorded, previous }, behind @ ..] = *rest
+    while let [shown, behind @ ..] = *rest
         && frames.len() < AT_ONCE
         && bytes < most_bytes
     {
-        let frame = server::event(recorded, *previous);
+        let frame = shown.frame(server::event);
         bytes += frame.len();
         frames.push(frame);
         *rest = behind;

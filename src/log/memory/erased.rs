@@ -236,34 +236,9 @@ impl Erased {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::ContentErased;
 
     fn erasure(told_at: u64, positions: &[u64]) -> Recorded {
-        let id = uuid::Uuid::from_u128(7);
-        let entry = |position: &u64| ErasedEntry {
-            position: Position(*position),
-            id: crate::domain::EventId::known(id),
-            kind: "message.sent".into(),
-            lane: "timeline".into(),
-            actor: UserId::known(id),
-            time: Time::of(time::OffsetDateTime::UNIX_EPOCH),
-            message_id: Some(MessageId::known(id)),
-            message_position: None,
-            client_hash: None,
-            counts: true,
-            data: None,
-        };
-        let erased = ContentErased {
-            request_id: id,
-            reason: "request".into(),
-            erased: positions.iter().map(entry).collect(),
-        };
-        Recorded::happened(
-            told_at,
-            ConversationId::known(id),
-            UserId::known(id),
-            Some(Event::ContentErased(erased)),
-        )
+        Recorded::erasing(told_at, ConversationId::known(uuid::Uuid::from_u128(7)), positions)
     }
 
     #[test]
