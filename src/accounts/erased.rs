@@ -10,6 +10,7 @@ use crate::{
         TENANT, WhichAccount,
         activity::deactivate,
         audit::{self, Stamp},
+        kept::keep_account,
     },
     domain::{AccountErased, Audited, ConversationId, ErasureCancelled, ErasureId, LoginId, Time, UserId},
 };
@@ -86,6 +87,7 @@ pub(crate) async fn erase(
     let ended = deactivate(pool, WhichAccount::Id(user), deactivating).await?;
     let Some((user, ended)) = ended else { return Ok(None) };
     let mut transaction = pool.begin().await?;
+    keep_account(&mut transaction, user).await?;
     let emptied = sqlx::query(
         "update auth.account
          set username = $2, username_key = $2, display_name = $2, password_hash = null, avatar_url = null,

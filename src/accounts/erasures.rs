@@ -11,7 +11,7 @@ use crate::{
         audit::{self, Stamp},
         erasure_scope::ErasureScope,
     },
-    domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, Position, Time, UserId},
+    domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, HoldId, Position, Time, UserId},
 };
 
 /// The most requests that are worked on at once.
@@ -48,6 +48,8 @@ pub(crate) struct ErasureRequest {
     pub log_done_at: Option<Time>,
     /// When every position was read again.
     pub done_at: Option<Time>,
+    /// The legal holds that keep all that is left.
+    pub held_by: Vec<HoldId>,
     /// The messages, by conversation.
     pub parts: Vec<ErasurePart>,
 }
@@ -90,10 +92,11 @@ struct Row {
     views_done_at: Option<OffsetDateTime>,
     log_done_at: Option<OffsetDateTime>,
     done_at: Option<OffsetDateTime>,
+    held_by: Vec<Uuid>,
 }
 
 const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
-                       hidden_at, views_done_at, log_done_at, done_at";
+                       hidden_at, views_done_at, log_done_at, done_at, held_by";
 
 /// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
 /// erases as much as the greater one.
@@ -161,10 +164,10 @@ pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<ErasureR
     with_parts(pool, rows).await
 }
 
-/// The requests whose content is hidden and not known to be gone.
+/// The requests whose content is hidden and not known to be gone, but for those of which holds keep all that is left.
 pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
-        "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null
+        "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null and held_by = '{{}}'
          order by hidden_at limit $1"
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(AT_ONCE).fetch_all(pool).await?;
@@ -219,7 +222,7 @@ pub(crate) async fn release(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Res
         .map(drop)
 }
 
-/// Notes what the log tells of a request by now.
+/// Notes what the log tells of a request by now. If that is more than before, a hold may not keep all of it.
 pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: Time) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     for (conversation, position) in &told.told_at {
@@ -235,7 +238,8 @@ pub(crate) async fn told(pool: &PgPool, id: ErasureId, told: &ToldErasure, at: T
     }
     sqlx::query(
         "update auth.erasure
-         set hidden_at = coalesce(hidden_at, $2), messages = $3, edits = $4, claimed_until = null
+         set hidden_at = coalesce(hidden_at, $2), messages = $3, edits = $4, claimed_until = null,
+             held_by = case when messages = $3 and edits = $4 then held_by else '{}' end
          where id = $1",
     )
     .bind(id.uuid())
@@ -269,7 +273,7 @@ pub(crate) async fn log_is_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx:
         .map(drop)
 }
 
-/// Every position was read again. The first one who says so is believed.
+/// Every position was read again. The first one who says so is believed. Nobody holds any more who the account was.
 pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
     let changed = sqlx::query("update auth.erasure set done_at = $2 where id = $1 and done_at is null")
@@ -280,6 +284,10 @@ pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stam
     if changed.rows_affected() > 0 {
         let done = ErasureDone { messages: erasure.messages, edits: erasure.edits };
         audit::note(&mut transaction, stamp, Audited::ErasureDone(erasure.id.uuid().into(), done)).await?;
+        sqlx::query("delete from auth.held_account where account_id = $1")
+            .bind(erasure.account.map(UserId::uuid))
+            .execute(&mut *transaction)
+            .await?;
     }
     transaction.commit().await
 }
@@ -305,6 +313,7 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
         views_done_at: row.views_done_at.map(Time::of),
         log_done_at: row.log_done_at.map(Time::of),
         done_at: row.done_at.map(Time::of),
+        held_by: row.held_by.into_iter().map(HoldId::known).collect(),
         parts: parts.remove(&row.id).unwrap_or_default(),
     };
     Ok(rows.into_iter().map(erasure).collect())

@@ -26,6 +26,7 @@ use crate::{
             erasures::ErasureOperations,
             events::Following,
             exports::ExportOperations,
+            holds::HoldOperations,
             host_conversations::HostConversations,
             host_tokens::HostTokenOperations,
             host_users::HostUsers,
@@ -116,7 +117,10 @@ type Operations = (
     Receipts,
     Presences,
     (Following, WebhookOperations, WebhookActs, WebhookDeliveries),
-    (About, AuditTrail, Programs, ProgramKeys, Rosters, ConsumerOperations, ConsumerActs, ErasureOperations),
+    (
+        (About, AuditTrail, Programs, ProgramKeys, Rosters),
+        (ConsumerOperations, ConsumerActs, ErasureOperations, HoldOperations),
+    ),
 );
 
 /// The path of the document.
@@ -188,14 +192,19 @@ pub fn app(parts: Parts, cursor_key: &[u8; 32]) -> Route {
             WebhookDeliveries { webhooks },
         ),
         (
-            About(info),
-            AuditTrail { trail },
-            Programs { access: access.clone() },
-            ProgramKeys { access: access.clone() },
-            Rosters { reading },
-            ConsumerOperations { office: office.clone(), access },
-            ConsumerActs { office },
-            ErasureOperations { erasures },
+            (
+                About(info),
+                AuditTrail { trail },
+                Programs { access: access.clone() },
+                ProgramKeys { access: access.clone() },
+                Rosters { reading },
+            ),
+            (
+                ConsumerOperations { office: office.clone(), access },
+                ConsumerActs { office },
+                ErasureOperations { erasures: erasures.clone() },
+                HoldOperations { erasures },
+            ),
         ),
     );
     routes(operations, door)

@@ -1,4 +1,4 @@
-//! Erasures: in a process that serves, by the eraser, and for an operator on the machine.
+//! Erasures and legal holds: in a process that serves, by the eraser, and for an operator on the machine.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,17 +7,37 @@ use sqlx::PgPool;
 use tokio::time::sleep;
 
 use crate::{
-    accounts::erasures as requests,
+    accounts::{By, erasures as requests},
     app::{Addresses, AppError, Process, installation::open_installation},
     clock::Clock,
     config::{NodeRole, Settings},
-    domain::ErasureId,
-    erasures::{Eraser, ErasureError, ErasureReceipt, Erasures, Hiding, left},
+    domain::{ConversationId, ErasureId, HoldId, Time, Title, UserId},
+    erasures::{
+        Eraser, ErasureError, ErasureReceipt, Erasures, Hiding, HoldError, HoldSubjects, LegalHold,
+        WantedHold, leftover,
+    },
     log::Log,
     views::Progress,
 };
 
-/// The most erasures that are listed.
+/// What an operator does with legal holds.
+#[derive(Debug)]
+pub(crate) enum AskHolds {
+    /// A new hold, on users or else on conversations.
+    Place {
+        name: Title,
+        users: Vec<UserId>,
+        conversations: Vec<ConversationId>,
+        from: Option<Time>,
+        to: Option<Time>,
+    },
+    /// The latest holds.
+    List,
+    /// The end of a hold.
+    Lift(HoldId),
+}
+
+/// The most erasures or holds that are listed.
 const LISTED: i64 = 1_000;
 /// The pause before an eraser looks for its servers again.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -26,6 +46,15 @@ impl From<ErasureError> for AppError {
     fn from(error: ErasureError) -> Self {
         match error {
             ErasureError::Database(outage) => Self::Database(outage),
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+impl From<HoldError> for AppError {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Database(outage) => Self::Database(outage),
             other => Self::Refused(other.to_string()),
         }
     }
@@ -85,19 +114,64 @@ pub(crate) async fn show_erasures(
     })
 }
 
-/// Reads every position of an erasure that has been hidden. Returns what is left there; `None` if a replica is away.
+/// Reads every position of an erasure that has been hidden. Returns where something is left, and how much of the rest legal holds
+/// keep; `None` if a replica is away.
 pub(crate) async fn verify_erasure(
     settings: &Settings,
     addresses: &Addresses,
     id: ErasureId,
-) -> Result<Option<Vec<u64>>, AppError> {
+) -> Result<Option<(Vec<u64>, usize)>, AppError> {
     let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
     let erasure = requests::find(&pool, id).await?.ok_or(ErasureError::NotFound)?;
     if erasure.hidden_at.is_none() {
         return Err(AppError::Refused("nothing of this erasure is hidden yet: wait for its time".into()));
     }
-    let left = left(&log, &erasure).await?;
-    Ok(left.map(|left| left.iter().map(|position| position.0).collect()))
+    let left = leftover(&log, &pool, &erasure).await?;
+    Ok(left.map(|left| (left.unheld.iter().map(|position| position.0).collect(), left.held.len())))
+}
+
+/// Does what an operator asks for. The answer has the shape of the admin API's.
+pub(crate) async fn ask_holds(
+    settings: &Settings,
+    addresses: &Addresses,
+    ask: AskHolds,
+) -> Result<Value, AppError> {
+    let (pool, log) = open_installation(addresses, settings.layout(), 2).await?;
+    let erasures = Erasures { pool, log, clock: Clock::system() };
+    let by = By::default();
+    match ask {
+        AskHolds::Place { users, conversations, .. }
+            if users.len().max(conversations.len()) > MOST_SUBJECTS =>
+        {
+            Err(AppError::Refused(format!(
+                "a hold names at most {MOST_SUBJECTS} users or conversations: place several"
+            )))
+        }
+        AskHolds::Place { name, users, conversations, from, to } => {
+            let of = match users.is_empty() {
+                false => HoldSubjects::Users(users.into_iter().collect()),
+                true => HoldSubjects::Conversations(conversations.into_iter().collect()),
+            };
+            Ok(shown_hold(&erasures.place_hold(WantedHold { name, of, from, to }, by).await?))
+        }
+        AskHolds::List => {
+            let found = erasures.holds(None, LISTED).await?;
+            Ok(json!({ "items": found.iter().map(shown_hold).collect::<Vec<_>>() }))
+        }
+        AskHolds::Lift(id) => {
+            erasures.lift_hold(id, by).await?;
+            Ok(shown_hold(&erasures.hold(id).await?))
+        }
+    }
+}
+
+fn shown_hold(hold: &LegalHold) -> Value {
+    let (users, conversations) = hold.of.parts();
+    json!({
+        "id": hold.id, "name": hold.name, "users": users, "conversations": conversations, "from": hold.from,
+        "to": hold.to, "placed_at": hold.placed_at, "placed_by": hold.placed_by, "lifted_at": hold.lifted_at,
+        "lifted_by": hold.lifted_by,
+    })
 }
 
 fn shown(receipt: &ErasureReceipt) -> Value {
@@ -107,6 +181,6 @@ fn shown(receipt: &ErasureReceipt) -> Value {
         "reason_code": erasure.reason, "requested_at": erasure.requested_at, "starts_at": erasure.starts_at,
         "counts": { "messages": erasure.messages, "edits": erasure.edits, "rows": erasure.rows },
         "hidden_at": erasure.hidden_at, "views_done_at": erasure.views_done_at, "log_done_at": erasure.log_done_at,
-        "done_at": erasure.done_at, "consumers": consumers, "webhooks": webhooks,
+        "done_at": erasure.done_at, "holds": erasure.held_by, "consumers": consumers, "webhooks": webhooks,
     })
 }

@@ -9,6 +9,7 @@ use crate::cli::{
     consumers::Consumers,
     dev::Dev,
     erasures::ErasureCommand,
+    holds::HoldCommand,
     log::LogCommand,
     logins::Logins,
     migrate::Migrate,
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Eraser(Servers),
     /// Lists and shows erasures, and reads on the servers whether anything is left.
     Erasures(ErasureCommand),
+    /// Places, lists and lifts legal holds, which keep what is erased.
+    Holds(HoldCommand),
     /// Makes, lists, checks and removes backups.
     Backup(BackupCommand),
     /// Makes lost streams, accounts and views again from an archive, at the same positions and in a new epoch.

@@ -60,13 +60,19 @@ pub(super) async fn erasures(ErasureCommand { what }: ErasureCommand) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
-fn told(left: Option<Vec<u64>>) -> ExitCode {
-    match left.as_deref() {
-        Some([]) => {
+fn told(left: Option<(Vec<u64>, usize)>) -> ExitCode {
+    match left {
+        Some((left, 0)) if left.is_empty() => {
             println!("nothing is left: every position was read, and each is empty");
             return ExitCode::SUCCESS;
         }
-        Some(left) => println!("REFUSED  the log still has messages at {left:?}: is the eraser running?"),
+        Some((left, held)) if left.is_empty() => {
+            println!("nothing is left but what legal holds keep, at {held} positions");
+            return ExitCode::SUCCESS;
+        }
+        Some((left, _)) => {
+            println!("REFUSED  the log still has messages at {left:?}: is the eraser running?")
+        }
         None => println!("REFUSED  a replica is away or behind, so nobody can tell what it has: wait for it"),
     }
     ExitCode::FAILURE

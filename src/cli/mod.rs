@@ -14,6 +14,7 @@ mod consumers_remotely;
 mod dev;
 mod erasures;
 mod failed;
+mod holds;
 mod log;
 mod logins;
 mod migrate;

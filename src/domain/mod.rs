@@ -23,7 +23,7 @@ pub use stored::audited::{
     AuditSubject, AuditType, Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated,
     KeyRevoked, KeyRotated, LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
-pub use stored::audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone};
+pub use stored::audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone, HoldLifted, HoldPlaced};
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
     WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -40,7 +40,7 @@ pub(crate) use stored::shapes::{name_models, shapes_by_type};
 pub use words::emoji::Emoji;
 pub use words::host::{ExternalId, HostRole};
 pub use words::ids::{
-    ConversationId, Epoch, ErasureId, EventId, ExportId, LoginId, MessageId, Point, Position, UserId,
+    ConversationId, Epoch, ErasureId, EventId, ExportId, HoldId, LoginId, MessageId, Point, Position, UserId,
 };
 pub(crate) use words::json::Fields;
 pub use words::json::Json;

@@ -105,6 +105,7 @@ impl Erasures {
             views_done_at: None,
             log_done_at: None,
             done_at: None,
+            held_by: Vec::new(),
             parts: parts
                 .into_iter()
                 .map(|(conversation, positions)| ErasurePart {

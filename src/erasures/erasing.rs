@@ -1,7 +1,8 @@
 //! The eraser: takes away what the log lists as erased, no faster than its rate, and reads every position again.
 //!
 //! The log is its list of work, so it also takes away what came back with a restore of an older copy. The requests only tell
-//! it where to look, and are told what it has found.
+//! it where to look, and are told what it has found. It passes over what a legal hold keeps, and asks before every deletion
+//! whether a hold has come that it does not know.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,11 +18,17 @@ use crate::{
     accounts::{
         By, Stamp,
         erasures::{self, ErasureRequest},
+        holds::{self, LegalHold},
+        kept,
     },
     clock::Clock,
-    domain::Position,
-    erasures::error::ErasureError,
-    log::Log,
+    domain::{HoldId, Position},
+    erasures::{
+        error::ErasureError,
+        held::{held, holds_of_account},
+        wanted::WantedContent,
+    },
+    log::{ErasedEvent, Log},
 };
 
 /// How often the eraser looks for something to do.
@@ -38,15 +45,35 @@ pub(crate) struct Eraser {
     pub(crate) rate: u32,
 }
 
+/// What the eraser has found at the listed positions of a stream.
+#[derive(Default)]
+struct Looked {
+    /// Nothing.
+    gone: BTreeSet<Position>,
+    /// What a hold keeps.
+    kept: BTreeSet<Position>,
+}
+
+/// What the eraser knows from one look to the next.
+struct Looks {
+    streams: BTreeMap<usize, Looked>,
+    /// The streams whose whole list is still to be looked at: all of them at the beginning, and when a hold was lifted.
+    unseen: BTreeSet<usize>,
+    /// The holds of the last look.
+    holds: BTreeSet<HoldId>,
+}
+
 impl Eraser {
     /// Erases for as long as the process lives.
     pub(crate) async fn run(self) -> Infallible {
-        // What was found gone. The whole list of each stream is looked at once.
-        let mut gone: BTreeMap<usize, BTreeSet<Position>> =
-            (0..self.log.layout().streams).map(|stream| (stream, BTreeSet::new())).collect();
-        let mut unseen: BTreeSet<usize> = gone.keys().copied().collect();
+        let all = 0..self.log.layout().streams;
+        let mut looks = Looks {
+            streams: all.clone().map(|stream| (stream, Looked::default())).collect(),
+            unseen: all.collect(),
+            holds: BTreeSet::new(),
+        };
         loop {
-            let pause = match self.round(&mut gone, &mut unseen).await {
+            let pause = match self.round(&mut looks).await {
                 Ok(()) => LOOK,
                 Err(error) => {
                     tracing::warn!(%error, "could not erase; retrying");
@@ -57,63 +84,98 @@ impl Eraser {
         }
     }
 
-    async fn round(
-        &self,
-        gone: &mut BTreeMap<usize, BTreeSet<Position>>,
-        unseen: &mut BTreeSet<usize>,
-    ) -> Result<(), ErasureError> {
+    async fn round(&self, looks: &mut Looks) -> Result<(), ErasureError> {
         let open = erasures::hidden(&self.pool).await?;
+        let holds = holds::active(&self.pool).await?;
+        let active = holds.iter().map(|hold| hold.id).collect();
+        if !looks.holds.is_subset(&active) {
+            looks.unseen = looks.streams.keys().copied().collect();
+        }
+        looks.holds = active;
         let not_gone = open.iter().filter(|erasure| erasure.log_done_at.is_none());
-        let mut streams = unseen.clone();
+        let mut streams = looks.unseen.clone();
         streams.extend(
             not_gone.flat_map(|erasure| &erasure.parts).map(|part| self.log.stream_of(part.conversation)),
         );
-        let some = gone.iter_mut().filter(|(stream, _)| streams.contains(*stream));
-        let cleaned =
-            join_all(some.map(|(stream, gone)| async move { (*stream, self.clean(*stream, gone).await) }))
-                .await;
+        let some = looks.streams.iter_mut().filter(|(stream, _)| streams.contains(*stream));
+        let cleaned = some.map(|(stream, looked)| {
+            let cleaned = self.clean(*stream, looked, &holds);
+            async move { (*stream, cleaned.await) }
+        });
         let mut failed = Ok(());
-        for (stream, outcome) in cleaned {
+        for (stream, outcome) in join_all(cleaned).await {
             match outcome {
-                Ok(()) => drop(unseen.remove(&stream)),
+                Ok(true) => drop(looks.unseen.remove(&stream)),
+                Ok(false) => {}
                 Err(e) => failed = Err(e),
             }
         }
-        for erasure in open.iter().filter(|erasure| erasure.views_done_at.is_some()) {
-            self.finish(erasure, gone).await?;
+        for erasure in &open {
+            self.finish(erasure, looks, &holds).await?;
         }
         failed
     }
 
-    /// Takes away what the log lists as erased in a stream.
-    async fn clean(&self, stream: usize, gone: &mut BTreeSet<Position>) -> Result<(), ErasureError> {
+    /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if another hold was placed meanwhile.
+    async fn clean(
+        &self,
+        stream: usize,
+        looked: &mut Looked,
+        holds: &[LegalHold],
+    ) -> Result<bool, ErasureError> {
         let mut pace = interval(Duration::from_secs(1) / self.rate.max(1));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        for position in self.log.erased_positions(stream).await? {
-            if gone.contains(&position) {
+        let mut listed = self.log.erased_in(stream).await?;
+        listed.retain(|event| !looked.gone.contains(&event.position));
+        let known: Vec<HoldId> = holds.iter().map(|hold| hold.id).collect();
+        for (ErasedEvent { position, .. }, by) in listed.iter().zip(held(holds, &listed)) {
+            let (position, is_held) = (*position, !by.is_empty());
+            if is_held && looked.kept.contains(&position) {
                 continue;
             }
             if !self.log.is_gone(stream, position).await? {
+                if is_held {
+                    looked.kept.insert(position);
+                    continue;
+                }
                 pace.tick().await;
+                if !kept::may_delete(&self.pool, &known, stream, position).await? {
+                    return Ok(false);
+                }
                 self.log.erase(stream, position).await?;
+                kept::is_deleted(&self.pool, stream, position).await?;
             }
-            gone.insert(position);
+            looked.gone.insert(position);
         }
-        Ok(())
+        Ok(true)
     }
 
-    /// Notes that the content of a request is gone, and then reads all of its positions again.
+    /// Notes that the content of a request is gone, and then reads all of its positions again; or that holds keep all that is
+    /// left of it.
     async fn finish(
         &self,
         erasure: &ErasureRequest,
-        gone: &BTreeMap<usize, BTreeSet<Position>>,
+        looks: &Looks,
+        holds: &[LegalHold],
     ) -> Result<(), ErasureError> {
-        let listed = listed(&self.log, erasure).await?;
-        let is_gone = |(stream, position): &(usize, Position)| {
-            gone.get(stream).is_some_and(|gone| gone.contains(position))
-        };
         if erasure.log_done_at.is_none() {
-            if !listed.iter().all(is_gone) {
+            let mut by: BTreeSet<HoldId> =
+                erasure.account.into_iter().flat_map(|account| holds_of_account(holds, account)).collect();
+            let mut is_under_way = false;
+            for (stream, mut left) in listed(&self.log, erasure).await? {
+                let looked = looks.streams.get(&stream);
+                left.retain(|event| looked.is_none_or(|looked| !looked.gone.contains(&event.position)));
+                let held = held(holds, &left);
+                is_under_way |= held.iter().any(BTreeSet::is_empty);
+                by.extend(held.into_iter().flatten());
+            }
+            if is_under_way {
+                return Ok(());
+            }
+            if !by.is_empty() {
+                return Ok(kept::keep(&self.pool, erasure.id, &by).await?);
+            }
+            if erasure.views_done_at.is_none() {
                 return Ok(());
             }
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;
@@ -126,7 +188,7 @@ impl Eraser {
 }
 
 /// What is left in the log of the content of a request; `None` if a replica is away or behind, so that nobody can tell.
-pub(crate) async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<Position>>, ErasureError> {
+async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<Vec<ErasedEvent>>, ErasureError> {
     let listed = listed(log, erasure).await?;
     let streams: BTreeSet<usize> = listed.iter().map(|(stream, _)| *stream).collect();
     for stream in streams {
@@ -135,22 +197,43 @@ pub(crate) async fn left(log: &Log, erasure: &ErasureRequest) -> Result<Option<V
         }
     }
     let mut left = Vec::new();
-    for (stream, position) in listed {
-        if !log.is_gone_everywhere(stream, position).await? {
-            left.push(position);
+    for (stream, events) in listed {
+        for event in events {
+            if !log.is_gone_everywhere(stream, event.position).await? {
+                left.push(event);
+            }
         }
     }
     Ok(Some(left))
 }
 
-/// The erased positions of the conversations of a request, as far as the request has told of them.
-async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Position)>, ErasureError> {
+/// What is left in the log of a request: what no hold keeps, and what a hold keeps.
+pub(crate) struct Leftover {
+    pub(crate) unheld: Vec<Position>,
+    pub(crate) held: Vec<Position>,
+}
+
+/// Looks what is left in the log of a request; `None` if nobody can tell.
+pub(crate) async fn leftover(
+    log: &Log,
+    pool: &PgPool,
+    erasure: &ErasureRequest,
+) -> Result<Option<Leftover>, ErasureError> {
+    let Some(left) = left(log, erasure).await? else { return Ok(None) };
+    let by = held(&holds::active(pool).await?, &left);
+    let (held, unheld): (Vec<_>, Vec<_>) =
+        left.into_iter().map(|event| event.position).zip(by).partition(|(_, by)| !by.is_empty());
+    let positions = |some: Vec<(Position, BTreeSet<HoldId>)>| some.into_iter().map(|(at, _)| at).collect();
+    Ok(Some(Leftover { unheld: positions(unheld), held: positions(held) }))
+}
+
+/// The erased events of a request in each conversation, with its stream, as far as the request has told of them.
+async fn listed(log: &Log, erasure: &ErasureRequest) -> Result<Vec<(usize, Vec<ErasedEvent>)>, ErasureError> {
     let mut listed = Vec::new();
     for part in &erasure.parts {
-        let stream = log.stream_of(part.conversation);
-        let events = log.erased_events(part.conversation).await?;
-        let told = events.iter().filter(|event| Some(event.told_at) <= part.told_at);
-        listed.extend(told.map(|event| (stream, event.position)));
+        let mut events = WantedContent::of(erasure, part).among(log.erased_events(part.conversation).await?);
+        events.retain(|event| Some(event.told_at) <= part.told_at);
+        listed.push((log.stream_of(part.conversation), events));
     }
     Ok(listed)
 }

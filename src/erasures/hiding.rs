@@ -2,10 +2,7 @@
 //! the views forget the edits of deleted messages. Nobody else's node does so meanwhile, as a rule; if two do, an event is
 //! listed twice, and the first list counts.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    time::Duration,
-};
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::time::sleep;
@@ -13,10 +10,8 @@ use tokio::time::sleep;
 use crate::{
     accounts::erasures::{self, ErasurePart, ErasureRequest, ToldErasure},
     clock::Clock,
-    domain::{
-        ContentErased, ConversationId, ErasedEntry, Event, EventId, Fold, Position, Recorded, Time, UserId,
-    },
-    erasures::error::ErasureError,
+    domain::{ContentErased, ConversationId, ErasedEntry, Event, EventId, Fold, Position, Recorded, Time},
+    erasures::{error::ErasureError, wanted::WantedContent},
     log::{Draft, Log, NotAppended, PAGE, Unavailable, client_hash},
     views::Progress,
 };
@@ -162,13 +157,7 @@ impl Hiding {
     async fn find(&self, id: ConversationId, wanted: &WantedContent) -> Result<Content, ErasureError> {
         let stream = self.log.stream_of(id);
         let mut content = Content::default();
-        let listed = self.log.erased_events(id).await?;
-        let messages: HashSet<_> = listed
-            .iter()
-            .filter(|one| one.is_message && wanted.has_message(one.position, one.actor))
-            .map(|one| one.message)
-            .collect();
-        for one in listed.iter().filter(|one| one.message.is_some() && messages.contains(&one.message)) {
+        for one in wanted.among(self.log.erased_events(id).await?) {
             content.told_at = content.told_at.max(Some(one.told_at));
             if one.is_message { content.messages += 1 } else { content.edits += 1 }
         }
@@ -188,39 +177,6 @@ impl Hiding {
                 let counts = recorded.apply_to(&mut fold).is_some();
                 content.entries.extend(entry(&recorded, wanted, counts));
             }
-        }
-    }
-}
-
-/// The messages of a conversation that a request is about.
-enum WantedContent {
-    /// Those at these positions.
-    At(BTreeSet<Position>),
-    /// All that somebody has sent, also those that do not count.
-    Of(UserId),
-}
-
-impl WantedContent {
-    fn of(erasure: &ErasureRequest, part: &ErasurePart) -> Self {
-        match erasure.account {
-            Some(account) => Self::Of(account),
-            None => Self::At(part.positions.iter().copied().collect()),
-        }
-    }
-
-    /// Whether the message at this position, or the message that `actor` edits there, is one of them.
-    fn has_message(&self, position: Position, actor: UserId) -> bool {
-        match self {
-            Self::At(positions) => positions.contains(&position),
-            Self::Of(account) => *account == actor,
-        }
-    }
-
-    /// The position behind which all of them stand.
-    fn before(&self) -> Position {
-        match self {
-            Self::At(positions) => positions.first().map_or(Position::START, |at| Position(at.0 - 1)),
-            Self::Of(_) => Position::START,
         }
     }
 }

@@ -4,18 +4,26 @@
 //! messages and their edits in the log, and says in the log that all of it is erased (`hiding`): from then on no reader is
 //! given it. The eraser (`erasing`), which alone may delete, takes away whatever the log lists as erased, and reads every
 //! position again before it says that a request is done. Each step can be broken off at any point and is done again: what the
-//! log lists already is not listed again, and what is gone stays gone.
+//! log lists already is not listed again, and what is gone stays gone. What a legal hold names (`held`) is hidden all the same,
+//! and the eraser passes it over until the hold is lifted (`holds`).
 
 mod asking;
 mod emptying;
 mod erasing;
 mod error;
+mod held;
 mod hiding;
+mod holds;
 mod receipt;
+mod wanted;
 
-pub(crate) use crate::accounts::ErasureScope;
+pub(crate) use crate::accounts::{
+    ErasureScope,
+    holds::{HoldSubjects, LegalHold, MOST_HOLDS},
+};
 pub(crate) use asking::{ErasureTarget, Erasures, MOST_GRACE, MOST_MESSAGES, OWN_GRACE, WantedErasure};
-pub(crate) use erasing::{Eraser, left};
+pub(crate) use erasing::{Eraser, leftover};
 pub(crate) use error::ErasureError;
 pub(crate) use hiding::Hiding;
+pub(crate) use holds::{HoldError, MOST_SUBJECTS, WantedHold};
 pub(crate) use receipt::{ErasureReceipt, ErasureState};

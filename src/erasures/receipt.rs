@@ -24,6 +24,8 @@ pub(crate) enum ErasureState {
     Waiting,
     /// The log is told what is erased.
     Hiding,
+    /// Legal holds keep all that is left; nobody is given it.
+    Held,
     /// The eraser takes the content away.
     Erasing,
     /// Every position is read again.
@@ -53,6 +55,7 @@ impl ErasureReceipt {
         let state = match &erasure {
             ErasureRequest { done_at: Some(_), .. } => ErasureState::Done,
             ErasureRequest { log_done_at: Some(_), .. } => ErasureState::Verifying,
+            ErasureRequest { held_by, .. } if !held_by.is_empty() => ErasureState::Held,
             ErasureRequest { hidden_at: Some(_), .. } => ErasureState::Erasing,
             ErasureRequest { starts_at, .. } if *starts_at <= now => ErasureState::Hiding,
             _ => ErasureState::Waiting,

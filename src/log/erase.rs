@@ -29,10 +29,10 @@ impl Log {
         Ok(true)
     }
 
-    /// All erased positions of a stream, as its leader lists them now.
-    pub(crate) async fn erased_positions(&self, stream: usize) -> Result<Vec<Position>, Unavailable> {
+    /// The erased events of a stream, as its leader lists them now.
+    pub(crate) async fn erased_in(&self, stream: usize) -> Result<Vec<ErasedEvent>, Unavailable> {
         self.learn_erasures(stream).await?;
-        Ok(self.erased(stream).positions())
+        Ok(self.erased(stream).events())
     }
 
     /// The erased events of a conversation, as the leader lists them now.

@@ -88,6 +88,7 @@ codes! {
     too_many_conversations 409: "A new member is in too many conversations." => "This user has to leave a conversation first.";
     too_many_exports 429: "The account has asked for two exports within 24 hours." => "Download one of these, or ask again after the time in `Retry-After`.";
     too_many_followers 429: "This user has too many requests that follow events on this node." => "End another one first.";
+    too_many_holds 409: "There are 100 active holds." => "Lift one first.";
     too_many_invitations 409: "One of the two users has too many open invitations." => "Wait until some of them are accepted or expire.";
     too_many_invites 409: "There are too many invitation codes." => "Wait until some of them have been gone for 30 days.";
     too_many_keys 409: "The service account has ten live keys." => "Revoke a key first.";

@@ -44,6 +44,7 @@ mod exports;
 mod filter;
 mod floods;
 mod handshakes;
+mod holds;
 mod holes;
 mod hostile;
 mod install;

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use crate::{
     api::http::or_null::OrNull,
     domain::{
-        ClientId, ConversationId, ErasureId, EventId, ExportId, ExternalId, HostRole, LoginId, MessageId,
-        Position, ReplayId, Text, Time, Title, UserId, WebhookId,
+        ClientId, ConversationId, ErasureId, EventId, ExportId, ExternalId, HoldId, HostRole, LoginId,
+        MessageId, Position, ReplayId, Text, Time, Title, UserId, WebhookId,
     },
 };
 
@@ -58,6 +58,10 @@ pub(in crate::api) fn export() -> ExportId {
 
 pub(in crate::api) fn erasure() -> ErasureId {
     ErasureId::known(Uuid::from_u128(0x01930f3d_4c53_7e94_8d72_8192a3b4c5d6))
+}
+
+pub(in crate::api) fn hold() -> HoldId {
+    HoldId::known(Uuid::from_u128(0x01930f3d_5d64_7fa5_8e83_92a3b4c5d6e7))
 }
 
 pub(in crate::api) fn login() -> LoginId {

@@ -8,9 +8,9 @@ use serde::{
 };
 
 use crate::domain::{
-    AsOf, ClientId, ConversationId, ErasureId, EventId, ExportId, ExternalId, History, HostRole, Json, Kind,
-    LoginId, MessageId, Metadata, Position, ReplayId, Role, Status, Text, Time, Title, UserId, UserKind,
-    WebhookId,
+    AsOf, ClientId, ConversationId, ErasureId, EventId, ExportId, ExternalId, History, HoldId, HostRole,
+    Json, Kind, LoginId, MessageId, Metadata, Position, ReplayId, Role, Status, Text, Time, Title, UserId,
+    UserKind, WebhookId,
 };
 
 /// Makes types with serde's traits usable in shapes and parameters. Each type gets a parser for parameters
@@ -113,6 +113,7 @@ documented! {
     LoginId: text, id("01930f3c-6e42-7d81-8c6b-708192a3b4c5");
     ExportId: text, id("01930f3d-3b42-7d83-8c61-708192a3b4c5");
     ErasureId: text, id("01930f3d-4c53-7e94-8d72-8192a3b4c5d6");
+    HoldId: text, id("01930f3d-5d64-7fa5-8e83-92a3b4c5d6e7");
     WebhookId: text, prefixed("^we_[0-9A-Fa-f]{32}$", "we_01930f3c7a537e928d7c8192a3b4c5d6");
     ReplayId: text, prefixed("^wr_[0-9A-Fa-f]{32}$", "wr_01930f3c8b647fa38e8d92a3b4c5d6e7");
     ExternalId: text, host_word(ExternalId::LIMIT, "7");

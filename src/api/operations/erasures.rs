@@ -15,7 +15,7 @@ use crate::{
         },
         operations::tag::Tag,
     },
-    domain::{ConversationId, ErasureId, ExternalId, Position, Time, UserId, WebhookId},
+    domain::{ConversationId, ErasureId, ExternalId, HoldId, Position, Time, UserId, WebhookId},
     erasures::{
         ErasureError, ErasureReceipt, ErasureScope, ErasureState, ErasureTarget, Erasures, MOST_GRACE,
         MOST_MESSAGES, WantedErasure,
@@ -27,9 +27,9 @@ use crate::{
 const NOT_CONFIGURED: Duration = Duration::from_secs(300);
 
 words! {
-    /// What is done next: `waiting` for its time, `hiding` (the log is told), `erasing`, `verifying` (every position is read
-    /// again), or `done`
-    ErasureState as "ErasureState": "waiting" "hiding" "erasing" "verifying" "done";
+    /// What is done next: `waiting` for its time, `hiding` (the log is told), `held` (hidden, and legal holds keep what is left),
+    /// `erasing`, `verifying` (every position is read again), or `done`
+    ErasureState as "ErasureState": "waiting" "hiding" "held" "erasing" "verifying" "done";
 }
 
 /// Why something is erased.
@@ -174,6 +174,8 @@ struct Erasure {
     /// The time at which every position had been read again, on all replicas, and found empty
     #[serde(skip_serializing_if = "Option::is_none")]
     done_at: Option<Time>,
+    /// The legal holds that keep all that is left
+    holds: Vec<HoldId>,
     /// The consumers that read these streams
     consumers: Vec<ErasureConsumer>,
     /// The webhooks
@@ -203,6 +205,7 @@ impl From<ErasureReceipt> for Erasure {
             log_done_at: erasure.log_done_at,
             wal_compacted_at: erasure.log_done_at.filter(|_| is_single),
             done_at: erasure.done_at,
+            holds: erasure.held_by,
             consumers: consumers.into_iter().map(consumer).collect(),
             webhooks: webhooks.into_iter().map(webhook).collect(),
         }
@@ -226,6 +229,7 @@ impl Example for Erasure {
             log_done_at: Some(at),
             wal_compacted_at: Some(at),
             done_at: Some(at),
+            holds: Vec::new(),
             consumers: vec![ErasureConsumer { name: "archiver".into(), ack_floor_past: true }],
             webhooks: vec![ErasureWebhook { id: examples::webhook(), delivered: true }],
         }

@@ -15,7 +15,7 @@ use crate::{
     commands,
     credentials::{HOST_LIFE, Registration, SHORTEST_HOST_LIFE},
     domain::{Epoch, ExternalId, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
-    exports,
+    erasures, exports,
     limits::{self, Policy, Rates},
     listen,
     reading::MOST_NAMES,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 31] = [
+const FEATURES: [&str; 32] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -55,6 +55,7 @@ const FEATURES: [&str; 31] = [
     "webhooks",
     "export",
     "erasure",
+    "holds",
 ];
 
 /// The server: its version, its log and its limits
@@ -165,6 +166,10 @@ struct Limits {
     export_download_seconds: u64,
     /// Bytes a second of the download of an export, before they are compressed
     export_bytes_per_second: u64,
+    /// Active legal holds
+    holds: i64,
+    /// Users or conversations of a legal hold
+    hold_subjects: usize,
     /// Webhooks
     webhooks: i64,
     /// Headers of its own that a webhook may have
@@ -257,6 +262,8 @@ impl Info {
                 export_seconds: exports::LIFE.as_secs(),
                 export_download_seconds: export_deadline.as_secs(),
                 export_bytes_per_second: exports::BYTES_PER_SECOND,
+                holds: erasures::MOST_HOLDS,
+                hold_subjects: erasures::MOST_SUBJECTS,
                 webhooks: webhooks::MAX_ENDPOINTS,
                 webhook_headers: webhooks::MAX_HEADERS,
                 webhook_replays: webhooks::MAX_REPLAYS,

@@ -59,6 +59,8 @@ struct OwnErasure {
 impl From<ErasureReceipt> for OwnErasure {
     fn from(ErasureReceipt { erasure, state, .. }: ErasureReceipt) -> Self {
         let (id, scope) = (erasure.id, erasure.scope);
+        // Of legal holds, nobody is told but operators.
+        let state = if state == ErasureState::Held { ErasureState::Waiting } else { state };
         Self { id, state, scope, requested_at: erasure.requested_at, starts_at: erasure.starts_at }
     }
 }

@@ -31,6 +31,8 @@ pub(in crate::api) enum Tag {
     Consumers,
     /// Erase messages for good
     Erasures,
+    /// Keep what is erased until a legal hold is lifted
+    Holds,
     /// Send events to other servers
     Webhooks,
     /// Bring the users and conversations of your application, and make tokens for its users

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
     stored::{
-        audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone},
+        audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone, HoldLifted, HoldPlaced},
         audited_readers::{
             ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
             WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -370,6 +370,10 @@ audited! {
     ErasureCancelled "erasure.cancelled";
     /// About the erasure.
     ErasureDone "erasure.done";
+    /// About the hold.
+    HoldPlaced "hold.placed";
+    /// About the hold.
+    HoldLifted "hold.lifted";
     /// About the new epoch.
     LogRestored "log.restored";
 }

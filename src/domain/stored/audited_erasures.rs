@@ -1,4 +1,4 @@
-//! The audit events of erasures.
+//! The audit events of erasures, and of the legal holds that keep what was erased.
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -38,3 +38,24 @@ pub struct ErasureDone {
     #[schemars(example = 1)]
     pub edits: u32,
 }
+
+/// A legal hold was placed: what it names is hidden when it is erased, and not deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HoldPlaced {
+    /// The number of users whom the hold names.
+    #[schemars(example = 2)]
+    pub users: u32,
+    /// The number of conversations that the hold names.
+    #[schemars(example = 0)]
+    pub conversations: u32,
+    /// The first time of the messages that the hold keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<Time>,
+    /// The time from which on the hold keeps no messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Time>,
+}
+
+/// A legal hold was lifted: what was erased and kept by this hold alone is deleted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HoldLifted {}

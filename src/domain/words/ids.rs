@@ -99,6 +99,8 @@ ids! {
     ExportId;
     /// A request for an erasure.
     ErasureId;
+    /// A legal hold.
+    HoldId;
 }
 
 /// The namespace of derived ids.

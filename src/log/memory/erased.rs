@@ -42,8 +42,12 @@ struct Skeleton {
 /// An event of a conversation that the log lists as erased.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ErasedEvent {
+    /// Its conversation.
+    pub conversation: ConversationId,
     /// Its position.
     pub position: Position,
+    /// Its time.
+    pub time: Time,
     /// Whose it was.
     pub actor: UserId,
     /// The message that it is, or is about.
@@ -57,6 +61,19 @@ pub(crate) struct ErasedEvent {
 impl Skeleton {
     fn recorded(&self) -> Recorded {
         self.entry.skeleton(self.conversation, self.told_at, self.at)
+    }
+
+    fn event(&self) -> ErasedEvent {
+        let Self { conversation, told_at, entry, .. } = self;
+        ErasedEvent {
+            conversation: *conversation,
+            position: entry.position,
+            time: entry.time,
+            actor: entry.actor,
+            message: entry.message_id,
+            is_message: entry.message_position.is_none() && entry.message_id.is_some(),
+            told_at: *told_at,
+        }
     }
 }
 
@@ -180,9 +197,9 @@ impl Erased {
         last.into_values().collect()
     }
 
-    /// All erased positions.
-    pub(in crate::log) fn positions(&self) -> Vec<Position> {
-        self.listed().skeletons.keys().copied().collect()
+    /// All erased events, in order.
+    pub(in crate::log) fn events(&self) -> Vec<ErasedEvent> {
+        self.listed().skeletons.values().map(Skeleton::event).collect()
     }
 
     /// The erased events of a conversation, in order.
@@ -190,14 +207,7 @@ impl Erased {
         let listed = self.listed();
         let all = (conversation, Position::START)..=(conversation, Position::MAX);
         let skeletons = listed.of_conversations.range(all).filter_map(|(_, at)| listed.skeletons.get(at));
-        let event = |Skeleton { told_at, entry, .. }: &Skeleton| ErasedEvent {
-            position: entry.position,
-            actor: entry.actor,
-            message: entry.message_id,
-            is_message: entry.message_position.is_none() && entry.message_id.is_some(),
-            told_at: *told_at,
-        };
-        skeletons.map(event).collect()
+        skeletons.map(Skeleton::event).collect()
     }
 
     /// Takes the erased positions out of holes.

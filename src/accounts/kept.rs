@@ -1,0 +1,116 @@
+//! What legal holds keep, and the deletions of which nobody knows yet whether they are carried out.
+//!
+//! Whoever is about to do something that a hold may forbid first locks the table of holds against changes, looks at it, and
+//! notes in the same transaction what is about to happen. So of a hold and a deletion one always sees the other: either the
+//! eraser sees the hold, or whoever has placed the hold finds the deletion in `auth.deletion`.
+
+use std::collections::BTreeSet;
+
+use sqlx::{PgPool, Postgres, Transaction};
+
+use crate::domain::{ErasureId, HoldId, Position, UserId};
+
+/// Until the transaction ends, no hold is placed or lifted.
+const LOCK: &str = "lock table auth.hold in share mode";
+
+/// A deletion that was asked of nats-server: its stream and its position.
+pub(crate) type Deletion = (i32, i64);
+
+/// Notes that holds keep all that is left of an erasure, unless one of them was lifted meanwhile.
+pub(crate) async fn keep(pool: &PgPool, erasure: ErasureId, by: &BTreeSet<HoldId>) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    sqlx::query(
+        "update auth.erasure set held_by = $2 where id = $1 and done_at is null
+         and not exists (select from auth.hold where id = any($2) and lifted_at is not null)",
+    )
+    .bind(erasure.uuid())
+    .bind(by.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// Keeps who an account is before it is emptied, if a hold names it or is of conversations, in which it may have said
+/// something. What the erasure then finds nobody to hold for goes when it is done.
+pub(super) async fn keep_account(
+    transaction: &mut Transaction<'_, Postgres>,
+    user: UserId,
+) -> sqlx::Result<()> {
+    sqlx::query(LOCK).execute(&mut **transaction).await?;
+    sqlx::query(
+        "insert into auth.held_account (account_id, kept)
+         select id, jsonb_build_object(
+             'account', to_jsonb(account) - 'password_hash',
+             'external_ids', (select jsonb_agg(to_jsonb(one)) from auth.external_id one where account_id = account.id),
+             'external_identities',
+                 (select jsonb_agg(to_jsonb(one)) from auth.external_identity one where account_id = account.id),
+             'logins', (select jsonb_agg(to_jsonb(one) - 'token_hash' - 'salt')
+                        from auth.login one where account_id = account.id))
+         from auth.account account
+         where id = $1 and erased_at is null
+               and exists (select from auth.hold where lifted_at is null and ($1 = any(users) or users = '{}'))
+         on conflict do nothing",
+    )
+    .bind(user.uuid())
+    .execute(&mut **transaction)
+    .await
+    .map(drop)
+}
+
+/// Notes that a deletion is about to be asked. `false` if there is a hold that is not among the `known` ones: it may forbid the
+/// deletion.
+pub(crate) async fn may_delete(
+    pool: &PgPool,
+    known: &[HoldId],
+    stream: usize,
+    position: Position,
+) -> sqlx::Result<bool> {
+    let mut transaction = pool.begin().await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    let noted = sqlx::query(
+        "insert into auth.deletion (stream, position)
+         select $1, $2 where not exists (select from auth.hold where lifted_at is null and id <> all($3))
+         on conflict (stream, position) do update set asked_at = now()",
+    )
+    .bind(number(stream))
+    .bind(position.0.cast_signed())
+    .bind(known.iter().map(|id| id.uuid()).collect::<Vec<_>>())
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(noted.rows_affected() > 0)
+}
+
+/// A deletion is carried out. Those that were never heard of again count as lost after a minute.
+pub(crate) async fn is_deleted(pool: &PgPool, stream: usize, position: Position) -> sqlx::Result<()> {
+    sqlx::query(
+        "delete from auth.deletion
+         where (stream = $1 and position = $2) or asked_at < now() - interval '1 minute'",
+    )
+    .bind(number(stream))
+    .bind(position.0.cast_signed())
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// The deletions under way, or those among `these` that still are. One that nats-server has not answered for half a minute
+/// counts as lost: the eraser has given up by then, or is gone.
+pub(crate) async fn deletions(pool: &PgPool, these: Option<&[Deletion]>) -> sqlx::Result<Vec<Deletion>> {
+    let (streams, positions): (Vec<i32>, Vec<i64>) = these.unwrap_or_default().iter().copied().unzip();
+    sqlx::query_as(
+        "select stream, position from auth.deletion
+         where asked_at > now() - interval '30 seconds'
+               and ($1 or (stream, position) in (select * from unnest($2::integer[], $3::bigint[])))",
+    )
+    .bind(these.is_none())
+    .bind(streams)
+    .bind(positions)
+    .fetch_all(pool)
+    .await
+}
+
+fn number(stream: usize) -> i32 {
+    i32::try_from(stream).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,111 @@
+//! `holds`: legal holds, by a node or by the servers.
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use crate::{
+    app::{self, AppError, AskHolds},
+    cli::{reach::Reach, servers::Servers},
+    domain::{ConversationId, HoldId, Time, Title, UserId},
+};
+
+const HOLDS: &str = "/v1/admin/holds";
+
+#[derive(Debug, Args)]
+pub(super) struct HoldCommand {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Lists the latest holds, active and lifted.
+    List(Reach),
+    /// Places a hold on users or on conversations. From then on nothing that the hold names is deleted.
+    Place(NewHold),
+    /// Lifts a hold. Erasures that no other hold keeps go on.
+    Lift {
+        /// Id of the hold.
+        id: HoldId,
+
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+#[derive(Debug, Args)]
+struct NewHold {
+    /// Name of the hold: one line of at most 256 bytes.
+    #[arg(value_parser = |name: &str| Title::try_from(name.to_owned()))]
+    name: Title,
+
+    /// Id of a user; up to 200, with commas between them.
+    #[arg(long, value_name = "IDS", value_delimiter = ',', required_unless_present = "conversation")]
+    user: Vec<UserId>,
+
+    /// Id of a conversation; up to 200, with commas between them, instead of users.
+    #[arg(long, value_name = "IDS", value_delimiter = ',', conflicts_with = "user")]
+    conversation: Vec<ConversationId>,
+
+    /// First time of the messages that the hold keeps, in RFC 3339: 2026-11-24T13:10:00Z.
+    #[arg(long, value_name = "TIME")]
+    from: Option<Time>,
+
+    /// Time from which on the hold keeps no messages.
+    #[arg(long, value_name = "TIME")]
+    to: Option<Time>,
+
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl HoldCommand {
+    /// The servers that the settings name.
+    pub(super) fn servers(&self) -> &Servers {
+        match &self.what {
+            What::List(reach) | What::Place(NewHold { reach, .. }) | What::Lift { reach, .. } => {
+                &reach.servers
+            }
+        }
+    }
+}
+
+pub(super) async fn holds(HoldCommand { what }: HoldCommand) -> Result<(), AppError> {
+    let shown = match what {
+        What::List(reach) => match reach.remote()? {
+            Some(node) => json!({ "items": node.list(HOLDS).await? }),
+            None => asked(&reach, AskHolds::List).await?,
+        },
+        What::Place(NewHold { name, user: users, conversation: conversations, from, to, reach }) => {
+            match reach.remote()? {
+                Some(node) => {
+                    let mut new = json!({ "name": name });
+                    let given = [
+                        ("users", (!users.is_empty()).then(|| json!(users))),
+                        ("conversations", (!conversations.is_empty()).then(|| json!(conversations))),
+                        ("from", from.map(|at| json!(at))),
+                        ("to", to.map(|at| json!(at))),
+                    ];
+                    given
+                        .into_iter()
+                        .for_each(|(field, value)| value.into_iter().for_each(|one| new[field] = one));
+                    node.post(HOLDS, &new).await?
+                }
+                None => asked(&reach, AskHolds::Place { name, users, conversations, from, to }).await?,
+            }
+        }
+        What::Lift { id, reach } => match reach.remote()? {
+            Some(node) => {
+                node.delete(&format!("{HOLDS}/{id}")).await?;
+                node.get(&format!("{HOLDS}/{id}")).await?
+            }
+            None => asked(&reach, AskHolds::Lift(id)).await?,
+        },
+    };
+    println!("{shown:#}");
+    Ok(())
+}
+
+async fn asked(reach: &Reach, ask: AskHolds) -> Result<Value, AppError> {
+    app::ask_holds(&reach.servers.settings, &reach.servers.addresses()?, ask).await
+}

@@ -1,0 +1,146 @@
+//! Placing and lifting legal holds.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    accounts::{
+        self, By, Stamp,
+        holds::{self, HoldSubjects, LegalHold, MOST_HOLDS},
+        kept,
+    },
+    domain::{ConversationId, HoldId, Time, Title, UserId},
+    erasures::asking::Erasures,
+    log::{NotRead, Unavailable},
+};
+
+/// The most users or conversations of a hold.
+pub(crate) const MOST_SUBJECTS: usize = 200;
+/// The most conversations that are looked up side by side.
+const AT_ONCE: usize = 16;
+/// How long deletions under way are waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The pause between two looks at them.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a hold was not placed or not found.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HoldError {
+    /// There is no such hold.
+    #[error("there is no such hold")]
+    NotFound,
+    /// There is no user with this id.
+    #[error("there is no user {0}")]
+    NoUser(UserId),
+    /// There is no conversation with this id.
+    #[error("there is no conversation {0}")]
+    NoConversation(ConversationId),
+    /// The hold ends before it begins.
+    #[error("a time after `from` is expected")]
+    NoTime,
+    /// Too many holds are active.
+    #[error("{MOST_HOLDS} holds are active: lift one first")]
+    TooMany,
+    /// The hold is placed, and a deletion that was asked before may still be carried out.
+    #[error(
+        "the hold is placed, but nats-server has not answered a deletion that was asked before: look at the list of holds"
+    )]
+    NotCertain,
+    /// The log does not answer, or cannot be read.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+    /// The database does not answer.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<NotRead> for HoldError {
+    fn from(e: NotRead) -> Self {
+        Unavailable::from(e).into()
+    }
+}
+
+/// A hold that is wanted.
+#[derive(Debug, Clone)]
+pub(crate) struct WantedHold {
+    /// What operators call it.
+    pub name: Title,
+    /// What it keeps.
+    pub of: HoldSubjects,
+    /// The first time of the messages that it keeps.
+    pub from: Option<Time>,
+    /// The time from which on it keeps no messages.
+    pub to: Option<Time>,
+}
+
+impl Erasures {
+    /// Places a hold. When this returns it, nothing that it names is deleted any more.
+    pub(crate) async fn place_hold(&self, wanted: WantedHold, by: By) -> Result<LegalHold, HoldError> {
+        if wanted.from.zip(wanted.to).is_some_and(|(from, to)| to <= from) {
+            return Err(HoldError::NoTime);
+        }
+        self.all_exist(&wanted.of).await?;
+        let stamp = Stamp::now(&self.clock, by);
+        let hold = LegalHold {
+            id: self.clock.id(HoldId::known),
+            name: wanted.name.into(),
+            of: wanted.of,
+            from: wanted.from,
+            to: wanted.to,
+            placed_at: stamp.at,
+            placed_by: by.actor,
+            lifted_at: None,
+            lifted_by: None,
+        };
+        if !holds::place(&self.pool, &hold, stamp).await? {
+            return Err(HoldError::TooMany);
+        }
+        // Every later deletion is asked by an eraser that knows the hold.
+        let mut under_way = kept::deletions(&self.pool, None).await?;
+        let begun = Instant::now();
+        while !under_way.is_empty() {
+            if begun.elapsed() > PATIENCE {
+                return Err(HoldError::NotCertain);
+            }
+            sleep(PAUSE).await;
+            under_way = kept::deletions(&self.pool, Some(&under_way)).await?;
+        }
+        Ok(hold)
+    }
+
+    /// Refuses ids that name nothing: a hold by a wrong id would keep nothing, and nobody would know.
+    async fn all_exist(&self, subjects: &HoldSubjects) -> Result<(), HoldError> {
+        let (users, conversations) = subjects.parts();
+        let known = accounts::existing(&self.pool, &users).await?;
+        if let Some(unknown) = users.iter().find(|user| !known.contains(user)) {
+            return Err(HoldError::NoUser(*unknown));
+        }
+        let looks = stream::iter(conversations).map(async |id| {
+            match self.log.fold(id, None).await?.conversation.exists() {
+                true => Ok(()),
+                false => Err(HoldError::NoConversation(id)),
+            }
+        });
+        looks.buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// The latest holds, from behind the hold `after`.
+    pub(crate) async fn holds(&self, after: Option<HoldId>, limit: i64) -> Result<Vec<LegalHold>, HoldError> {
+        Ok(holds::list(&self.pool, after, limit).await?)
+    }
+
+    /// A hold.
+    pub(crate) async fn hold(&self, id: HoldId) -> Result<LegalHold, HoldError> {
+        holds::find(&self.pool, id).await?.ok_or(HoldError::NotFound)
+    }
+
+    /// Lifts a hold: what it alone has kept is deleted.
+    pub(crate) async fn lift_hold(&self, id: HoldId, by: By) -> Result<(), HoldError> {
+        match holds::lift(&self.pool, id, Stamp::now(&self.clock, by)).await? {
+            true => Ok(()),
+            false => Err(HoldError::NotFound),
+        }
+    }
+}

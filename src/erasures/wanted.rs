@@ -1,0 +1,51 @@
+//! The messages that a request is about.
+
+use std::collections::{BTreeSet, HashSet};
+
+use crate::{
+    accounts::erasures::{ErasurePart, ErasureRequest},
+    domain::{Position, UserId},
+    log::ErasedEvent,
+};
+
+/// The messages of a conversation that a request is about.
+pub(super) enum WantedContent {
+    /// Those at these positions.
+    At(BTreeSet<Position>),
+    /// All that somebody has sent, also those that do not count.
+    Of(UserId),
+}
+
+impl WantedContent {
+    pub(super) fn of(erasure: &ErasureRequest, part: &ErasurePart) -> Self {
+        match erasure.account {
+            Some(account) => Self::Of(account),
+            None => Self::At(part.positions.iter().copied().collect()),
+        }
+    }
+
+    /// Whether the message at this position, or the message that `actor` edits there, is one of them.
+    pub(super) fn has_message(&self, position: Position, actor: UserId) -> bool {
+        match self {
+            Self::At(positions) => positions.contains(&position),
+            Self::Of(account) => *account == actor,
+        }
+    }
+
+    /// The position behind which all of them stand.
+    pub(super) fn before(&self) -> Position {
+        match self {
+            Self::At(positions) => positions.first().map_or(Position::START, |at| Position(at.0 - 1)),
+            Self::Of(_) => Position::START,
+        }
+    }
+
+    /// Those of the erased events of the conversation that are these messages or edits of them, whoever has asked for their
+    /// erasure.
+    pub(super) fn among(&self, mut erased: Vec<ErasedEvent>) -> Vec<ErasedEvent> {
+        let is_wanted = |one: &&ErasedEvent| one.is_message && self.has_message(one.position, one.actor);
+        let messages: HashSet<_> = erased.iter().filter(is_wanted).map(|one| one.message).collect();
+        erased.retain(|one| one.message.is_some() && messages.contains(&one.message));
+        erased
+    }
+}
