@@ -37,7 +37,7 @@
 //! | [`archive`] | what is **kept elsewhere**: segments of the log, dumps of the accounts, and the restore from both | log; the schemas `auth` and `hooks`, as rows without a meaning |
 //! | [`audit`] | what has happened to accounts, keys and issuers: the **audit trail**, from the outbox to the stream AUDIT | log, accounts |
 //! | [`consumers`] | who **else** reads the log: durables, credentials and programs of consumers, for operators | log, accounts, authority |
-//! | [`erasures`] | what is **gone** for good: requests, the hiding and the deletion of what they name, receipts | log, views, accounts, credentials, hooks |
+//! | [`erasures`] | what is **gone** for good: requests, the hiding and the deletion of what they name, receipts; and the legal holds that forbid a deletion | log, views, accounts, credentials, hooks |
 //! | [`presence`] | who is **here**: sessions with leases, and which changes are worth an event | log, live, views, accounts |
 //! | [`reading`] | who may **read** what of a conversation, how fresh the views must be, and following events without a socket | commands, feed, presence, live, limits, log, views, accounts, credentials |
 //! | [`exports`] | what a user **takes along**: the own data as a zip, written while it is downloaded | feed, live, log, views, accounts, credentials; zip |

@@ -14,7 +14,7 @@ use crate::{
     domain::{ConversationId, ErasureId, HoldId, Time, Title, UserId},
     erasures::{
         Eraser, ErasureError, ErasureReceipt, Erasures, Hiding, HoldError, HoldSubjects, LegalHold,
-        WantedHold, leftover,
+        MOST_SUBJECTS, WantedHold, leftover,
     },
     log::Log,
     views::Progress,

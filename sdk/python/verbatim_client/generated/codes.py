@@ -68,6 +68,7 @@ ServerCode = Literal[
     "too_many_conversations",
     "too_many_exports",
     "too_many_followers",
+    "too_many_holds",
     "too_many_invitations",
     "too_many_invites",
     "too_many_keys",

@@ -186,6 +186,50 @@ class Rest:
             None,
         )
 
+    async def list_holds(self, *, limit: int | None = None, cursor: str | None = None) -> t.HoldPage:
+        """List legal holds."""
+        return await self._send(
+            "GET",
+            "/v1/admin/holds",
+            {"limit": limit, "cursor": cursor},
+            None,
+            True,
+            None,
+        )
+
+    async def place_hold(self, *, body: t.NewHold) -> t.Hold:
+        """Place a legal hold."""
+        return await self._send(
+            "POST",
+            "/v1/admin/holds",
+            {},
+            body,
+            True,
+            None,
+        )
+
+    async def get_hold(self, id: str) -> t.Hold:
+        """Get a legal hold."""
+        return await self._send(
+            "GET",
+            f"/v1/admin/holds/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
+    async def lift_hold(self, id: str) -> None:
+        """Lift a legal hold."""
+        return await self._send(
+            "DELETE",
+            f"/v1/admin/holds/{quote(id, safe='')}",
+            {},
+            None,
+            True,
+            None,
+        )
+
     async def list_invites(self, *, limit: int | None = None, cursor: str | None = None) -> t.InvitePage:
         """List invitation codes."""
         return await self._send(

@@ -389,6 +389,7 @@ class Erasure(TypedDict):
     counts: ErasureCounts
     done_at: NotRequired[str]
     hidden_at: NotRequired[str]
+    holds: list[str]
     id: str
     log_done_at: NotRequired[str]
     reason_code: str
@@ -424,7 +425,7 @@ ErasureReason = Literal["request", "retention", "expiry", "moderation"]
 ErasureScope = Literal["content", "account", "account_and_content"]
 
 
-ErasureState = Literal["waiting", "hiding", "erasing", "verifying", "done"]
+ErasureState = Literal["waiting", "hiding", "held", "erasing", "verifying", "done"]
 
 
 class ErasureWebhook(TypedDict):
@@ -519,6 +520,30 @@ class HighlightPart(TypedDict):
 
 
 HistorySetting = Literal["full", "since_join"]
+
+
+Hold = TypedDict(
+    "Hold",
+    {
+        "conversations": Required["list[str]"],
+        "from": NotRequired["str"],
+        "id": Required["str"],
+        "lifted_at": NotRequired["str"],
+        "lifted_by": NotRequired["str"],
+        "name": Required["str"],
+        "placed_at": Required["str"],
+        "placed_by": NotRequired["str"],
+        "to": NotRequired["str"],
+        "users": Required["list[str]"],
+    },
+)
+
+
+class HoldPage(TypedDict):
+    """A page of a list."""
+
+    items: list[Hold]
+    next_cursor: NotRequired[str]
 
 
 class HostConversation(TypedDict):
@@ -726,6 +751,8 @@ class Limits(TypedDict):
     external_id_chars: int
     frames_at_once: int
     frames_per_second: int
+    hold_subjects: int
+    holds: int
     host_token_seconds_max: int
     host_token_seconds_min: int
     logins: int
@@ -1107,6 +1134,18 @@ class NewExport(TypedDict):
     """What is wanted of an export."""
 
     since: NotRequired[str]
+
+
+NewHold = TypedDict(
+    "NewHold",
+    {
+        "conversations": NotRequired["list[str]"],
+        "from": NotRequired["str"],
+        "name": Required["str"],
+        "to": NotRequired["str"],
+        "users": NotRequired["list[str]"],
+    },
+)
 
 
 class NewInvite(TypedDict):

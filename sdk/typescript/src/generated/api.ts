@@ -269,6 +269,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/admin/holds": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List legal holds
+         * @description Lists the holds, the latest first, also those that were lifted. Needs the scope `admin:holds`.
+         */
+        get: operations["list_holds"];
+        put?: never;
+        /**
+         * Place a legal hold
+         * @description What the hold names is hidden when it is erased, as everything else, and stays in the log until the hold is lifted. What is
+         *     gone already does not come back. After the answer 201 nothing that the hold names is deleted; after a 503 the hold may be
+         *     placed all the same: look at the list. Nobody but operators is told of a hold. Needs the scope `admin:holds`.
+         */
+        post: operations["place_hold"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/admin/holds/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get a legal hold
+         * @description Returns a hold, active or lifted. Needs the scope `admin:holds`.
+         */
+        get: operations["get_hold"];
+        put?: never;
+        post?: never;
+        /**
+         * Lift a legal hold
+         * @description Ends a hold. Erasures that no other hold keeps go on. The hold stays in the list, with the time and the account that
+         *     lifted it. A hold that was lifted before stays as it is. Needs the scope `admin:holds`.
+         */
+        delete: operations["lift_hold"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/admin/invites": {
         parameters: {
             query?: never;
@@ -2493,6 +2544,8 @@ export interface components {
              * @description The time from which on no reader is given the content
              */
             hidden_at?: string;
+            /** @description The legal holds that keep all that is left */
+            holds: string[];
             /**
              * Format: uuid
              * @description The id of the erasure
@@ -2578,10 +2631,10 @@ export interface components {
          */
         ErasureScope: "content" | "account" | "account_and_content";
         /**
-         * @description What is done next: `waiting` for its time, `hiding` (the log is told), `erasing`, `verifying` (every position is read again), or `done`
+         * @description What is done next: `waiting` for its time, `hiding` (the log is told), `held` (hidden, and legal holds keep what is left), `erasing`, `verifying` (every position is read again), or `done`
          * @enum {string}
          */
-        ErasureState: "waiting" | "hiding" | "erasing" | "verifying" | "done";
+        ErasureState: "waiting" | "hiding" | "held" | "erasing" | "verifying" | "done";
         /** @description A webhook, and whether it knows */
         ErasureWebhook: {
             /** @description Whether the events that tell of the erasure were delivered, or parked */
@@ -2722,6 +2775,57 @@ export interface components {
          * @enum {string}
          */
         HistorySetting: "full" | "since_join";
+        /** @description A legal hold */
+        Hold: {
+            /** @description The conversations, if the hold is on conversations */
+            conversations: string[];
+            /**
+             * Format: date-time
+             * @description The first time of the messages that the hold keeps
+             */
+            from?: string;
+            /**
+             * Format: uuid
+             * @description The id of the hold
+             */
+            id: string;
+            /**
+             * Format: date-time
+             * @description The time at which the hold was lifted
+             */
+            lifted_at?: string;
+            /**
+             * Format: uuid
+             * @description The account that lifted the hold; absent for an operator on the machine
+             */
+            lifted_by?: string;
+            /** @description What operators call the hold */
+            name: string;
+            /**
+             * Format: date-time
+             * @description The time at which the hold was placed
+             */
+            placed_at: string;
+            /**
+             * Format: uuid
+             * @description The account that placed the hold; absent for an operator on the machine
+             */
+            placed_by?: string;
+            /**
+             * Format: date-time
+             * @description The time from which on the hold keeps no messages
+             */
+            to?: string;
+            /** @description The users, if the hold is on users */
+            users: string[];
+        };
+        /** @description A page of a list */
+        HoldPage: {
+            /** @description The items of this page */
+            items: components["schemas"]["Hold"][];
+            /** @description The `cursor` of the next request; absent on the last page */
+            next_cursor?: string;
+        };
         /** @description A provisioned conversation */
         HostConversation: {
             /** @description The id that the host application gave */
@@ -3112,6 +3216,16 @@ export interface components {
              * @description Frames a second that a client may send over one socket in the long run
              */
             frames_per_second: number;
+            /**
+             * Format: uint64
+             * @description Users or conversations of a legal hold
+             */
+            hold_subjects: number;
+            /**
+             * Format: int64
+             * @description Active legal holds
+             */
+            holds: number;
             /**
              * Format: uint64
              * @description The longest life of an access token that a host application asks for, in seconds
@@ -4050,6 +4164,25 @@ export interface components {
              * @description Leaves out the events before this time. Without it, the export begins with the first event that the caller may see
              */
             since?: string;
+        };
+        /** @description A new legal hold, on users or on conversations */
+        NewHold: {
+            /** @description The conversations, instead of users: the hold keeps what was said there */
+            conversations?: string[];
+            /**
+             * Format: date-time
+             * @description The first time of the messages that the hold keeps. Without it there is no first one
+             */
+            from?: string;
+            /** @description What operators call the hold. Members and users are not told of it */
+            name: string;
+            /**
+             * Format: date-time
+             * @description The time from which on the hold keeps no messages. Without it there is no last one
+             */
+            to?: string;
+            /** @description The users: the hold keeps what they have said, and who they are */
+            users?: string[];
         };
         /** @description A new invitation code */
         NewInvite: {
@@ -5467,6 +5600,95 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Erasure"];
                 };
+            };
+        };
+    };
+    list_holds: {
+        parameters: {
+            query?: {
+                cursor?: string;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HoldPage"];
+                };
+            };
+        };
+    };
+    place_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewHold"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hold"];
+                };
+            };
+        };
+    };
+    get_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The requested resource */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Hold"];
+                };
+            };
+        };
+    };
+    lift_hold: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done; the answer has no body */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
         };
     };

@@ -126,6 +126,8 @@ export type ServerCode =
   | "too_many_exports"
   /** This user has too many requests that follow events on this node. */
   | "too_many_followers"
+  /** There are 100 active holds. */
+  | "too_many_holds"
   /** One of the two users has too many open invitations. */
   | "too_many_invitations"
   /** There are too many invitation codes. */
