@@ -20,7 +20,7 @@ create index hold_active on auth.hold (id) where lifted_at is null;
 -- The holds that keep all that is left of an erasure. The eraser passes such an erasure over.
 alter table auth.erasure add column held_by uuid[] not null default '{}';
 
--- The deletions that the eraser has asked of nats-server and that are not known to be carried out. A row is stored behind a lock
+-- The deletions that the eraser asks of nats-server and of which it is not settled what became of them. A row is stored behind a lock
 -- that keeps holds from being placed, and before the deletion is asked. So whoever has placed a hold sees here what may still go.
 create table auth.deletion (
     stream   integer not null,

@@ -10,6 +10,7 @@ use crate::{
     accounts::{
         audit::{self, Stamp},
         erasure_scope::ErasureScope,
+        kept::LOCK,
     },
     domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, HoldId, Position, Time, UserId},
 };
@@ -273,14 +274,19 @@ pub(crate) async fn log_is_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx:
         .map(drop)
 }
 
-/// Every position was read again. The first one who says so is believed. Nobody holds any more who the account was.
+/// Every position was read again. The first one who says so is believed. Nobody keeps any more who the account was, unless a hold
+/// on it was placed meanwhile: then nothing happens.
 pub(crate) async fn is_done(pool: &PgPool, erasure: &ErasureRequest, stamp: Stamp) -> sqlx::Result<()> {
     let mut transaction = pool.begin().await?;
-    let changed = sqlx::query("update auth.erasure set done_at = $2 where id = $1 and done_at is null")
-        .bind(erasure.id.uuid())
-        .bind(stamp.at.datetime())
-        .execute(&mut *transaction)
-        .await?;
+    sqlx::query(LOCK).execute(&mut *transaction).await?;
+    let changed = sqlx::query(
+        "update auth.erasure set done_at = $2 where id = $1 and done_at is null
+         and not exists (select from auth.hold where lifted_at is null and account_id = any(users))",
+    )
+    .bind(erasure.id.uuid())
+    .bind(stamp.at.datetime())
+    .execute(&mut *transaction)
+    .await?;
     if changed.rows_affected() > 0 {
         let done = ErasureDone { messages: erasure.messages, edits: erasure.edits };
         audit::note(&mut transaction, stamp, Audited::ErasureDone(erasure.id.uuid().into(), done)).await?;

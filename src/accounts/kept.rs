@@ -11,7 +11,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use crate::domain::{ErasureId, HoldId, Position, UserId};
 
 /// Until the transaction ends, no hold is placed or lifted.
-const LOCK: &str = "lock table auth.hold in share mode";
+pub(super) const LOCK: &str = "lock table auth.hold in share mode";
 
 /// A deletion that was asked of nats-server: its stream and its position.
 pub(crate) type Deletion = (i32, i64);
@@ -31,8 +31,8 @@ pub(crate) async fn keep(pool: &PgPool, erasure: ErasureId, by: &BTreeSet<HoldId
     transaction.commit().await
 }
 
-/// Keeps who an account is before it is emptied, if a hold names it or is of conversations, in which it may have said
-/// something. What the erasure then finds nobody to hold for goes when it is done.
+/// Keeps who an account is before it is emptied, if a hold names it, or is of conversations, in which it may have said
+/// something. The copy goes when the erasure is done.
 pub(super) async fn keep_account(
     transaction: &mut Transaction<'_, Postgres>,
     user: UserId,
@@ -82,27 +82,34 @@ pub(crate) async fn may_delete(
     Ok(noted.rows_affected() > 0)
 }
 
-/// A deletion is carried out. Those that were never heard of again count as lost after a minute.
-pub(crate) async fn is_deleted(pool: &PgPool, stream: usize, position: Position) -> sqlx::Result<()> {
-    sqlx::query(
-        "delete from auth.deletion
-         where (stream = $1 and position = $2) or asked_at < now() - interval '1 minute'",
-    )
-    .bind(number(stream))
-    .bind(position.0.cast_signed())
-    .execute(pool)
-    .await
-    .map(drop)
+/// It is settled what became of a deletion.
+pub(crate) async fn deletion_is_over(pool: &PgPool, stream: usize, position: Position) -> sqlx::Result<()> {
+    sqlx::query("delete from auth.deletion where stream = $1 and position = $2")
+        .bind(number(stream))
+        .bind(position.0.cast_signed())
+        .execute(pool)
+        .await
+        .map(drop)
 }
 
-/// The deletions under way, or those among `these` that still are. One that nats-server has not answered for half a minute
-/// counts as lost: the eraser has given up by then, or is gone.
+/// The deletions in a stream of which it is not settled what became of them, and whether each was asked more than half a minute
+/// ago.
+pub(crate) async fn deletions_in(pool: &PgPool, stream: usize) -> sqlx::Result<Vec<(Position, bool)>> {
+    let found: Vec<(i64, bool)> = sqlx::query_as(
+        "select position, asked_at < now() - interval '30 seconds' from auth.deletion where stream = $1",
+    )
+    .bind(number(stream))
+    .fetch_all(pool)
+    .await?;
+    Ok(found.into_iter().map(|(position, is_old)| (Position(position.cast_unsigned()), is_old)).collect())
+}
+
+/// All deletions of which it is not settled what became of them, or those among `these`.
 pub(crate) async fn deletions(pool: &PgPool, these: Option<&[Deletion]>) -> sqlx::Result<Vec<Deletion>> {
     let (streams, positions): (Vec<i32>, Vec<i64>) = these.unwrap_or_default().iter().copied().unzip();
     sqlx::query_as(
         "select stream, position from auth.deletion
-         where asked_at > now() - interval '30 seconds'
-               and ($1 or (stream, position) in (select * from unnest($2::integer[], $3::bigint[])))",
+         where $1 or (stream, position) in (select * from unnest($2::integer[], $3::bigint[]))",
     )
     .bind(these.is_none())
     .bind(streams)

@@ -106,8 +106,11 @@ impl Eraser {
         for (stream, outcome) in join_all(cleaned).await {
             match outcome {
                 Ok(true) => drop(looks.unseen.remove(&stream)),
-                Ok(false) => {}
-                Err(e) => failed = Err(e),
+                Ok(false) => drop(looks.unseen.insert(stream)),
+                Err(e) => {
+                    looks.unseen.insert(stream);
+                    failed = Err(e);
+                }
             }
         }
         for erasure in &open {
@@ -116,13 +119,15 @@ impl Eraser {
         failed
     }
 
-    /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if another hold was placed meanwhile.
+    /// Takes away what the log lists as erased in a stream and no hold keeps. `false` if the stream has to be looked at again:
+    /// another hold was placed meanwhile, or it is not settled what became of a deletion.
     async fn clean(
         &self,
         stream: usize,
         looked: &mut Looked,
         holds: &[LegalHold],
     ) -> Result<bool, ErasureError> {
+        let is_settled = self.settle(stream).await?;
         let mut pace = interval(Duration::from_secs(1) / self.rate.max(1));
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut listed = self.log.erased_in(stream).await?;
@@ -143,11 +148,24 @@ impl Eraser {
                     return Ok(false);
                 }
                 self.log.erase(stream, position).await?;
-                kept::is_deleted(&self.pool, stream, position).await?;
+                kept::deletion_is_over(&self.pool, stream, position).await?;
             }
             looked.gone.insert(position);
         }
-        Ok(true)
+        Ok(is_settled)
+    }
+
+    /// Settles what became of deletions whose answer this eraser or one before it has not heard. A message that nats-server
+    /// still has half a minute after the deletion was asked stays: the request is lost.
+    async fn settle(&self, stream: usize) -> Result<bool, ErasureError> {
+        let mut is_settled = true;
+        for (position, is_old) in kept::deletions_in(&self.pool, stream).await? {
+            match self.log.is_gone(stream, position).await? || is_old {
+                true => kept::deletion_is_over(&self.pool, stream, position).await?,
+                false => is_settled = false,
+            }
+        }
+        Ok(is_settled)
     }
 
     /// Notes that the content of a request is gone, and then reads all of its positions again; or that holds keep all that is
@@ -158,26 +176,27 @@ impl Eraser {
         looks: &Looks,
         holds: &[LegalHold],
     ) -> Result<(), ErasureError> {
+        let mut by: BTreeSet<HoldId> =
+            erasure.account.into_iter().flat_map(|account| holds_of_account(holds, account)).collect();
         if erasure.log_done_at.is_none() {
-            let mut by: BTreeSet<HoldId> =
-                erasure.account.into_iter().flat_map(|account| holds_of_account(holds, account)).collect();
-            let mut is_under_way = false;
             for (stream, mut left) in listed(&self.log, erasure).await? {
                 let looked = looks.streams.get(&stream);
                 left.retain(|event| looked.is_none_or(|looked| !looked.gone.contains(&event.position)));
-                let held = held(holds, &left);
-                is_under_way |= held.iter().any(BTreeSet::is_empty);
-                by.extend(held.into_iter().flatten());
+                for held in held(holds, &left) {
+                    if held.is_empty() {
+                        return Ok(());
+                    }
+                    by.extend(held);
+                }
             }
-            if is_under_way {
-                return Ok(());
-            }
-            if !by.is_empty() {
-                return Ok(kept::keep(&self.pool, erasure.id, &by).await?);
-            }
-            if erasure.views_done_at.is_none() {
-                return Ok(());
-            }
+        }
+        if !by.is_empty() {
+            return Ok(kept::keep(&self.pool, erasure.id, &by).await?);
+        }
+        if erasure.views_done_at.is_none() {
+            return Ok(());
+        }
+        if erasure.log_done_at.is_none() {
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;
         }
         if left(&self.log, erasure).await?.is_some_and(|left| left.is_empty()) {

@@ -54,8 +54,8 @@ impl ErasureReceipt {
     pub(super) fn brief(erasure: ErasureRequest, now: Time) -> Self {
         let state = match &erasure {
             ErasureRequest { done_at: Some(_), .. } => ErasureState::Done,
-            ErasureRequest { log_done_at: Some(_), .. } => ErasureState::Verifying,
             ErasureRequest { held_by, .. } if !held_by.is_empty() => ErasureState::Held,
+            ErasureRequest { log_done_at: Some(_), .. } => ErasureState::Verifying,
             ErasureRequest { hidden_at: Some(_), .. } => ErasureState::Erasing,
             ErasureRequest { starts_at, .. } if *starts_at <= now => ErasureState::Hiding,
             _ => ErasureState::Waiting,

@@ -254,6 +254,22 @@ async fn a_hold_that_would_keep_nothing_is_refused_and_an_operator_places_one_on
     assert_eq!(listed["items"][0]["name"], "Case 17");
     assert!(listed["items"][0].get("lifted_by").is_none(), "{listed}");
 
+    // An eraser was killed when it had asked, or was about to ask: nobody knows what will become of the message.
+    let asked =
+        format!("insert into auth.deletion values (0, {}, now() - interval '1 minute')", lunch.position);
+    world.database.does(&asked).await;
+    let one = json!({ "name": "x", "users": [ana.id] });
+    let refused = counsel.person.post(HOLDS, one.clone()).await.refuses(503, "unavailable");
+    assert!(refused["detail"].as_str().is_some_and(|why| why.contains("is placed")), "{refused}");
+    assert_eq!(counsel.person.get(HOLDS).await.expect(200)["items"][0]["name"], "x");
+    let mut eraser = starts_eraser(&world);
+    eventually("another eraser has looked", || async {
+        counsel.person.post(HOLDS, one.clone()).await.status == 201
+    })
+    .await;
+    assert!(texts(&world, &[lunch.position]).await[0].is_some());
+    eraser.kill().await.expect("it runs");
+
     world
         .database
         .does(
@@ -261,7 +277,6 @@ async fn a_hold_that_would_keep_nothing_is_refused_and_an_operator_places_one_on
              select gen_random_uuid(), 'x', array[gen_random_uuid()], '{}', now() from generate_series(1, 100)",
         )
         .await;
-    let one = json!({ "name": "x", "users": [ana.id] });
     counsel.person.post(HOLDS, one).await.refuses(409, "too_many_holds");
     world.finish().await;
 }
