@@ -71,7 +71,7 @@ fn told(left: Option<(Vec<u64>, usize)>) -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Some((left, _)) => {
-            println!("REFUSED  the log still has messages at {left:?}: is the eraser running?")
+            println!("REFUSED  the log still has messages at {left:?}: is the eraser running?");
         }
         None => println!("REFUSED  a replica is away or behind, so nobody can tell what it has: wait for it"),
     }
