@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
     accounts::{
-        By, Stamp,
+        By, Stamp, erasure_archives,
         erasures::{self, ErasureRequest},
     },
     clock::Clock,
@@ -102,7 +102,7 @@ impl Eraser {
         Ok(())
     }
 
-    /// Notes that the content of a request is gone, and then reads all of its positions again.
+    /// Notes that the content of a request is gone, waits for the archives, and then reads all of its positions again.
     async fn finish(
         &self,
         erasure: &ErasureRequest,
@@ -117,6 +117,9 @@ impl Eraser {
                 return Ok(());
             }
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;
+        }
+        if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await? {
+            return Ok(());
         }
         if left(&self.log, erasure).await?.is_some_and(|left| left.is_empty()) {
             erasures::is_done(&self.pool, erasure, Stamp::now(&self.clock, By::default())).await?;

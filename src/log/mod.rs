@@ -56,6 +56,7 @@ pub(crate) use errors::{Conflict, Damaged, NotRead, OpenError};
 pub use errors::{NotAppended, Unavailable};
 pub(crate) use level::{CONTRACT, Contract};
 pub use limits::APPEND_DEADLINE;
+pub(crate) use memory::erased::ErasedEvent;
 pub(crate) use memory::holes::Hole;
 pub(crate) use memory::snapshots::Snapshots;
 pub(crate) use parked::DeadLetter;

@@ -81,7 +81,7 @@ pub async fn says_the_marker(who: &Person, to: &Conversation, n: usize) -> u64 {
     sent["position"].as_u64().expect("position")
 }
 
-async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
+pub async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
     let place =
         |(of, position): &(&Conversation, u64)| json!({ "conversation_id": of.id, "position": position });
     let messages: Vec<Value> = of.iter().map(place).collect();
@@ -91,7 +91,7 @@ async fn asks(program: &Program, of: &[(&Conversation, u64)]) -> String {
     asked["id"].as_str().expect("id").to_owned()
 }
 
-async fn receipt(program: &Program, id: &str) -> Value {
+pub async fn receipt(program: &Program, id: &str) -> Value {
     program.person.get(&format!("/v1/admin/erasures/{id}")).await.expect(200)
 }
 
@@ -234,7 +234,7 @@ async fn a_replica_that_was_away_comes_back_clean() {
 }
 
 /// An erasure takes its time: first it looks twice for edits, and then it deletes at its rate.
-async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub async fn eventually_long(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
         assert!(begun.elapsed() < Duration::from_secs(90), "not in time: {what}");

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use crate::domain::{ConversationId, ErasedEntry, Event, Lane, MessageId, Position, Recorded, Time, UserId};
+use crate::domain::{
+    ConversationId, ErasedEntry, Event, EventId, Lane, MessageId, Position, Recorded, Time, UserId,
+};
 
 /// The erased positions of one stream. Cheap to clone.
 #[derive(Clone, Default)]
@@ -44,6 +46,8 @@ struct Skeleton {
 pub(crate) struct ErasedEvent {
     /// Its position.
     pub position: Position,
+    /// Its id.
+    pub id: EventId,
     /// Whose it was.
     pub actor: UserId,
     /// The message that it is, or is about.
@@ -192,6 +196,7 @@ impl Erased {
         let skeletons = listed.of_conversations.range(all).filter_map(|(_, at)| listed.skeletons.get(at));
         let event = |Skeleton { told_at, entry, .. }: &Skeleton| ErasedEvent {
             position: entry.position,
+            id: entry.id,
             actor: entry.actor,
             message: entry.message_id,
             is_message: entry.message_position.is_none() && entry.message_id.is_some(),
