@@ -314,7 +314,7 @@ mod tests {
     }
 
     fn id(at: u64) -> EventId {
-        EventId::known(uuid::Uuid::from_u128(at.into()))
+        EventId::known(uuid::Uuid::from_u128(u128::from(at) << 64))
     }
 
     fn sample(at: u64) -> Record {

@@ -311,7 +311,10 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
     let begun = "backup/2026-01-02T03:04:05.678Z";
     std::fs::create_dir(folder(&world).join(begun)).expect("a folder");
     let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
-    assert!(pruned.code == Some(0) && pruned.stdout.contains(&format!("removed {begun}\n1 removed")), "{pruned:?}");
+    assert!(
+        pruned.code == Some(0) && pruned.stdout.contains(&format!("removed {begun}\n1 removed")),
+        "{pruned:?}"
+    );
     assert!(!folder(&world).join(begun).exists());
     world.finish().await;
 }

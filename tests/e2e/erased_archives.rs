@@ -173,3 +173,33 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     }
     world.finish().await;
 }
+
+/// What is hidden may have to be kept, so the archive has it for as long as the log.
+#[tokio::test]
+async fn what_is_hidden_and_not_gone_is_archived_and_comes_back_hidden() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 1).await;
+    let id = asks(&program, &[(&lunch, position)]).await;
+    eventually_long("it is hidden", async || receipt(&program, &id).await["views_done_at"].is_string()).await;
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)).len(), 1);
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &[]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
+    let address = world.nodes[0].address;
+    let (ana, program) = (ana.at(address), Program { person: program.person.at(address), ..program });
+    let path = format!("/v1/conversations/{}/messages?min_position={position}", lunch.id);
+    let page = ana.get(&path).await.expect(200);
+    assert!(page["items"][0]["erased"] == true && !page.to_string().contains(MARKER), "{page}");
+
+    let mut eraser = starts_eraser(&world);
+    is_done(&program, &id).await;
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
