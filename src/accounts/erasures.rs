@@ -168,7 +168,7 @@ pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<ErasureR
 pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
         "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null
-         order by hidden_at limit $1"
+         order by log_done_at is not null, hidden_at limit $1"
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(AT_ONCE).fetch_all(pool).await?;
     with_parts(pool, rows).await
@@ -184,6 +184,16 @@ pub(crate) async fn not_out_of(pool: &PgPool, archive: Uuid) -> sqlx::Result<Vec
     );
     let rows: Vec<Row> =
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(archive).bind(AT_ONCE).fetch_all(pool).await?;
+    with_parts(pool, rows).await
+}
+
+/// The requests of which the log may have something left, and may have lost something, the oldest first.
+pub(crate) async fn partly_gone(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
+    let sql = format!(
+        "select {COLUMNS} from auth.erasure where hidden_at is not null and log_done_at is null and done_at is null
+         order by hidden_at limit $1"
+    );
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(10 * AT_ONCE).fetch_all(pool).await?;
     with_parts(pool, rows).await
 }
 

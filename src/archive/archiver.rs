@@ -17,7 +17,7 @@ use crate::{
         ArchiveError, ArchiveTarget,
         head::{ArchiveHead, StreamEnd},
         held::{Held, RENEW},
-        rewriting::Rewriting,
+        rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
     },
@@ -86,7 +86,15 @@ async fn run(
         remove_unknown(target, &head, &stream).await?;
     }
     let archived = watch::Sender::new(lasts(&head));
-    let rewriting = Rewriting { log, pool, target, clock, archived: archived.subscribe(), term: held.term() };
+    let rewriting = Rewriting {
+        log,
+        pool,
+        target,
+        clock,
+        archived: archived.subscribe(),
+        term: held.term(),
+        partly: Partly::default(),
+    };
     let (further, mut moved) = mpsc::channel(256);
     let streams = head.ends.iter().map(|(stream, end)| {
         let kept = Kept {

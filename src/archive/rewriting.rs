@@ -2,7 +2,8 @@
 //!
 //! The archive has what the log has. So a text that is hidden and has to be kept stays in both, and a segment is rewritten once
 //! the eraser says that the log has nothing of a request any more (`log_done_at`): with placeholders, as if the log had been
-//! archived after the erasure. Epochs that have ended have the same events at the same positions, and are rewritten with it.
+//! archived after the erasure. Of a request that takes longer, what is gone by then is taken out now and then. Epochs that have
+//! ended have the same events at the same positions, and are rewritten with it.
 //!
 //! A segment is replaced at once, under its name. The new one names the checksums that it had before, by which its successor
 //! and `HEAD.json` know it, so nothing else is written. An archiver may be killed at any moment: each file is the old one or the
@@ -14,7 +15,11 @@ use std::{
 };
 
 use sqlx::PgPool;
-use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 use crate::{
     accounts::{
@@ -30,6 +35,8 @@ use crate::{
 
 /// How often the archiver looks for something to do. What was erased meanwhile is rewritten together.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often the archiver takes out what is gone of requests of which something is left in the log.
+const PARTLY: Duration = Duration::from_secs(3_600);
 /// The pause behind a segment, so that others get the disk and the processor in between.
 const REST: Duration = Duration::from_millis(250);
 /// The pause behind a failure.
@@ -49,11 +56,19 @@ pub(super) struct Rewriting<'a> {
     /// How far each stream is archived, as `HEAD.json` says.
     pub(super) archived: watch::Receiver<BTreeMap<String, Position>>,
     pub(super) term: Term,
+    pub(super) partly: Partly,
+}
+
+/// What was taken out of requests of which something is left.
+#[derive(Default)]
+pub(super) struct Partly {
+    out: BTreeSet<(usize, Position)>,
+    looked: Option<Instant>,
 }
 
 impl Rewriting<'_> {
     /// Rewrites for as long as the claim on the archive holds. All else is tried again.
-    pub(super) async fn run(self) -> Result<(), ArchiveError> {
+    pub(super) async fn run(mut self) -> Result<(), ArchiveError> {
         loop {
             let round = async {
                 erasure_archives::note_archive(self.pool, self.target.id()).await?;
@@ -81,27 +96,26 @@ impl Rewriting<'_> {
     }
 
     /// Takes out what is gone from the log by now.
-    async fn round(&self) -> Result<(), ArchiveError> {
+    async fn round(&mut self) -> Result<(), ArchiveError> {
         let names = self.log.kept_streams();
         let archived = self.archived.borrow().clone();
-        // A record may have been read before it was erased, and wait for its segment to be written.
-        let is_archived = |(stream, gone): (&usize, &Gone)| {
-            let last = gone.last_key_value().map(|(last, _)| last);
-            archived.get(&names[*stream]) >= last
-        };
-        let (mut ready, mut gone) = (Vec::new(), Listed::new());
-        for request in erasures::not_out_of(self.pool, self.target.id()).await? {
-            let listed = self.listed(&request).await?;
-            if listed.iter().all(is_archived) && self.is_gone(&listed).await? {
-                for (stream, events) in &listed {
-                    gone.entry(*stream).or_default().extend(events);
-                }
-                ready.push((request.id, listed));
-            }
+        let is_archived =
+            |stream: usize, at: Position| archived.get(&names[stream]).is_some_and(|last| *last >= at);
+        let mut ready = self.all_gone(is_archived).await?;
+        let is_due = self.partly.looked.is_none_or(|looked| looked.elapsed() >= PARTLY);
+        let partly = if is_due { self.partly_gone(is_archived).await? } else { Listed::new() };
+        let mut gone = Listed::new();
+        for (stream, events) in ready.iter().flat_map(|(_, listed)| listed).chain(&partly) {
+            gone.entry(*stream).or_default().extend(events);
         }
         let mut left: BTreeMap<usize, BTreeSet<Position>> = BTreeMap::new();
         for (stream, gone) in gone {
             left.insert(stream, self.take_out(&names[stream], &gone).await?);
+        }
+        if is_due {
+            let out = partly.iter().flat_map(|(stream, events)| events.keys().map(|at| (*stream, *at)));
+            self.partly.out.extend(out);
+            self.partly.looked = Some(Instant::now());
         }
         ready.retain(|(_, listed)| {
             listed.iter().all(|(stream, events)| !events.keys().any(|at| left[stream].contains(at)))
@@ -111,6 +125,24 @@ impl Rewriting<'_> {
         }
         let out: Vec<ErasureId> = ready.iter().map(|(id, _)| *id).collect();
         Ok(erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?)
+    }
+
+    /// The requests of which the log has nothing and this archive may have something, with their events. All of them are archived:
+    /// a record may have been read before it was erased, and wait for its segment to be written.
+    async fn all_gone(
+        &self,
+        is_archived: impl Fn(usize, Position) -> bool,
+    ) -> Result<Vec<(ErasureId, Listed)>, ArchiveError> {
+        let mut ready = Vec::new();
+        for request in erasures::not_out_of(self.pool, self.target.id()).await? {
+            let listed = self.listed(&request).await?;
+            let mut last =
+                listed.iter().filter_map(|(stream, events)| Some((stream, events.last_key_value()?.0)));
+            if last.all(|(stream, last)| is_archived(*stream, *last)) && self.is_gone(&listed).await? {
+                ready.push((request.id, listed));
+            }
+        }
+        Ok(ready)
     }
 
     /// The events of a request, and not those of others that were erased in the same conversations and may have to be kept.
@@ -132,6 +164,25 @@ impl Rewriting<'_> {
             of_stream.extend(own.map(|event| (event.position, event.id)));
         }
         Ok(listed)
+    }
+
+    /// What is archived and gone of requests of which something is left, and not out of the archive yet.
+    async fn partly_gone(
+        &self,
+        is_archived: impl Fn(usize, Position) -> bool,
+    ) -> Result<Listed, ArchiveError> {
+        let mut gone = Listed::new();
+        for request in erasures::partly_gone(self.pool).await? {
+            for (stream, mut events) in self.listed(&request).await? {
+                events.retain(|at, _| is_archived(stream, *at) && !self.partly.out.contains(&(stream, *at)));
+                for (at, id) in events {
+                    if self.log.is_gone(stream, at).await? {
+                        gone.entry(stream).or_default().insert(at, id);
+                    }
+                }
+            }
+        }
+        Ok(gone)
     }
 
     /// Whether the log has nothing of a request. A restore of an archive that was not rewritten yet brings it back.

@@ -108,12 +108,11 @@ impl Eraser {
         erasure: &ErasureRequest,
         gone: &BTreeMap<usize, BTreeSet<Position>>,
     ) -> Result<(), ErasureError> {
-        let listed = listed(&self.log, erasure).await?;
         let is_gone = |(stream, position): &(usize, Position)| {
             gone.get(stream).is_some_and(|gone| gone.contains(position))
         };
         if erasure.log_done_at.is_none() {
-            if !listed.iter().all(is_gone) {
+            if !listed(&self.log, erasure).await?.iter().all(is_gone) {
                 return Ok(());
             }
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;

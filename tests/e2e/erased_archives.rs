@@ -6,8 +6,9 @@ use std::{
     time::Duration,
 };
 
+use async_nats::jetstream;
 use serde_json::Value;
-use verbatim::domain::Time;
+use verbatim::{dev::NatsUser, domain::Time};
 
 use crate::{
     archives::{creates, folder, loses_everything, place, restores, segments, verifies},
@@ -15,7 +16,7 @@ use crate::{
         MARKER, asks, eventually_long, files_of_database, is_done, receipt, says_the_marker, starts_eraser,
         with_marker,
     },
-    world::{Program, World},
+    world::{Program, World, eventually},
 };
 
 /// What is erased later than the marker.
@@ -148,10 +149,26 @@ async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one
     let archived = || with(MARKER, &folder(&world).join("log")).len();
     assert_eq!(archived(), 8);
 
-    let starts_archiver = || world.starts(&["archive", "--archive", &place(&world)]);
-    let (mut archiver, eraser) = (starts_archiver(), starts_eraser(&world));
+    // What is gone is taken out, also while something is left that may have to be kept for long.
+    let mut eraser = starts_eraser(&world);
     let id = asks(&program, &erased).await;
-    eventually_long("a segment is rewritten", async || archived() < 8).await;
+    let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    eventually("something is gone", || async {
+        let mut stream = log.get_stream("CHAT_0").await.expect("the stream");
+        stream.info().await.expect("its state").state.deleted_count >= Some(2)
+    })
+    .await;
+    eraser.kill().await.expect("it runs");
+    let starts_archiver = || world.starts(&["archive", "--archive", &place(&world)]);
+    let mut archiver = starts_archiver();
+    eventually_long("what is gone is taken out", async || archived() < 8).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let left = archived();
+    assert!(left > 2, "the eraser was faster than its rate");
+    assert_eq!(receipt(&program, &id).await["state"], "erasing");
+
+    let eraser = starts_eraser(&world);
+    eventually_long("a segment is rewritten", async || archived() < left).await;
     archiver.kill().await.expect("it runs");
     assert!(archived() > 0, "the archiver was faster than its rate");
     is_clean(&world).await;
