@@ -75,6 +75,11 @@ async fn run(
     until: Option<&BTreeMap<String, Position>>,
 ) -> Result<(), ArchiveError> {
     let mut head = ArchiveHead::of_log(target, log, clock.now()).await?;
+    for epoch in target.list("log").await? {
+        for stream in log.kept_streams() {
+            target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
+        }
+    }
     for stream in log.kept_streams() {
         let first = log.ends_of(&stream).await?.first.max(Position(1));
         head.ends.entry(stream.clone()).or_insert_with(|| StreamEnd {
@@ -183,14 +188,13 @@ fn lasts(head: &ArchiveHead) -> BTreeMap<String, Position> {
     head.ends.iter().map(|(stream, end)| (stream.clone(), end.last)).collect()
 }
 
-/// Removes the segments that no manifest names, and what was not written to its end.
+/// Removes the segments that no manifest names.
 async fn remove_unknown(
     target: &ArchiveTarget,
     head: &ArchiveHead,
     stream: &str,
 ) -> Result<(), ArchiveError> {
     let folder = format!("log/{}/{stream}", head.epoch);
-    target.remove_unfinished(&folder).await?;
     let end = head.ends.get(stream).map_or(Position::START, |end| end.last);
     for file in target.list(&folder).await? {
         if segment::positions(&file).is_some_and(|(_, last)| last > end) {

@@ -39,7 +39,7 @@ const LOOK: Duration = Duration::from_secs(5);
 const PARTLY: Duration = Duration::from_secs(3_600);
 /// The pause behind a segment, so that others get the disk and the processor in between.
 const REST: Duration = Duration::from_millis(250);
-/// The pause behind a failure.
+/// The pause behind a failure, or when a damaged segment has something left.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// The events of a stream that are gone.
@@ -75,7 +75,8 @@ impl Rewriting<'_> {
                 self.round().await
             };
             let pause = match round.await {
-                Ok(()) => LOOK,
+                Ok(true) => LOOK,
+                Ok(false) => PAUSE,
                 Err(lost @ ArchiveError::Lost) => return Err(lost),
                 Err(error) => {
                     tracing::warn!(%error, "could not take out of the archive what is erased; retrying");
@@ -92,11 +93,11 @@ impl Rewriting<'_> {
             until.iter().all(|(stream, at)| archived.get(stream).is_some_and(|last| last >= at))
         };
         self.archived.wait_for(is_there).await.map_err(|_| ArchiveError::Lost)?;
-        self.round().await
+        self.round().await.map(drop)
     }
 
-    /// Takes out what is gone from the log by now.
-    async fn round(&mut self) -> Result<(), ArchiveError> {
+    /// Takes out what is gone from the log by now. `false` if some of it is left in damaged segments.
+    async fn round(&mut self) -> Result<bool, ArchiveError> {
         let names = self.log.kept_streams();
         let archived = self.archived.borrow().clone();
         let is_archived =
@@ -120,11 +121,11 @@ impl Rewriting<'_> {
         ready.retain(|(_, listed)| {
             listed.iter().all(|(stream, events)| !events.keys().any(|at| left[stream].contains(at)))
         });
-        if ready.is_empty() {
-            return Ok(());
+        if !ready.is_empty() {
+            let out: Vec<ErasureId> = ready.iter().map(|(id, _)| *id).collect();
+            erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?;
         }
-        let out: Vec<ErasureId> = ready.iter().map(|(id, _)| *id).collect();
-        Ok(erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?)
+        Ok(left.values().all(BTreeSet::is_empty))
     }
 
     /// The requests of which the log has nothing and this archive may have something, with their events. All of them are archived:
