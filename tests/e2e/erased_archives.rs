@@ -220,3 +220,34 @@ async fn what_is_hidden_and_not_gone_is_archived_and_comes_back_hidden() {
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_has_the_text() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 3).await;
+    let later = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)).len(), 1);
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &[(&lunch, position)]).await;
+    let done = is_done(&program, &id).await;
+    assert!(done.get("archive_done_at").is_none() && done["backups_gone_by"].is_string(), "{done}");
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    assert!(receipt(&program, &id).await["archive_done_at"].is_string());
+    eraser.kill().await.expect("it runs");
+
+    // Before the event that lists what is erased.
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &["--to-position", &format!("CHAT_0={later}")]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
+    let ana = ana.at(world.nodes[0].address);
+    assert_eq!(ana.history(&lunch, later).await, [LATER]);
+    is_clean(&world).await;
+    world.finish().await;
+}
