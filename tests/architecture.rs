@@ -156,8 +156,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // It appends presence events, and asks the view whom to tell.
     // It empties the outbox of `accounts` into a stream of the log.
     ("audit", At(4), &["accounts", "domain", "log"]),
-    // It copies the tables of `auth` and `hooks` as rows without a meaning, so it knows neither folder.
-    ("archive", At(4), &["domain", "log"]),
+    // It copies the tables of `auth` and `hooks` as rows without a meaning. Of `accounts` it asks what is erased.
+    ("archive", At(4), &["accounts", "domain", "log"]),
     // Durables in the log, rows in `accounts`, and credentials that `authority` signs.
     ("consumers", At(4), &["accounts", "authority", "domain", "log"]),
     // Rows of `accounts`, events in the log, and who has been told: consumers and `hooks`.

@@ -47,6 +47,8 @@ pub(crate) struct ErasureRequest {
     pub views_done_at: Option<Time>,
     /// When the log had nothing at the positions any more.
     pub log_done_at: Option<Time>,
+    /// When no archive had anything of it any more.
+    pub archive_done_at: Option<Time>,
     /// When every position was read again.
     pub done_at: Option<Time>,
     /// The legal holds that keep all that is left.
@@ -92,12 +94,13 @@ struct Row {
     hidden_at: Option<OffsetDateTime>,
     views_done_at: Option<OffsetDateTime>,
     log_done_at: Option<OffsetDateTime>,
+    archive_done_at: Option<OffsetDateTime>,
     done_at: Option<OffsetDateTime>,
     held_by: Vec<Uuid>,
 }
 
 const COLUMNS: &str = "id, scope, account_id, rows, reason, actor, requested_at, starts_at, messages, edits, \
-                       hidden_at, views_done_at, log_done_at, done_at, held_by";
+                       hidden_at, views_done_at, log_done_at, archive_done_at, done_at, held_by";
 
 /// Stores a request, and returns its id. An account has one request at a time: another one begins at the earlier time, and
 /// erases as much as the greater one.
@@ -169,9 +172,32 @@ pub(crate) async fn list(pool: &PgPool, limit: i64) -> sqlx::Result<Vec<ErasureR
 pub(crate) async fn hidden(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
     let sql = format!(
         "select {COLUMNS} from auth.erasure where done_at is null and hidden_at is not null and held_by = '{{}}'
-         order by hidden_at limit $1"
+         order by log_done_at is not null, hidden_at limit $1"
     );
     let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(AT_ONCE).fetch_all(pool).await?;
+    with_parts(pool, rows).await
+}
+
+/// The requests of which the log has nothing any more and an archive may have something, the oldest first.
+pub(crate) async fn not_out_of(pool: &PgPool, archive: Uuid) -> sqlx::Result<Vec<ErasureRequest>> {
+    let sql = format!(
+        "select {COLUMNS} from auth.erasure
+         where log_done_at is not null
+           and not exists (select from auth.erasure_archive where erasure_id = id and archive_id = $1)
+         order by log_done_at limit $2"
+    );
+    let rows: Vec<Row> =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(archive).bind(AT_ONCE).fetch_all(pool).await?;
+    with_parts(pool, rows).await
+}
+
+/// The requests of which the log may have something left, and may have lost something, the oldest first.
+pub(crate) async fn partly_gone(pool: &PgPool) -> sqlx::Result<Vec<ErasureRequest>> {
+    let sql = format!(
+        "select {COLUMNS} from auth.erasure where hidden_at is not null and log_done_at is null and done_at is null
+         order by hidden_at limit $1"
+    );
+    let rows: Vec<Row> = sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(10 * AT_ONCE).fetch_all(pool).await?;
     with_parts(pool, rows).await
 }
 
@@ -318,6 +344,7 @@ async fn with_parts(pool: &PgPool, rows: Vec<Row>) -> sqlx::Result<Vec<ErasureRe
         hidden_at: row.hidden_at.map(Time::of),
         views_done_at: row.views_done_at.map(Time::of),
         log_done_at: row.log_done_at.map(Time::of),
+        archive_done_at: row.archive_done_at.map(Time::of),
         done_at: row.done_at.map(Time::of),
         held_by: row.held_by.into_iter().map(HoldId::known).collect(),
         parts: parts.remove(&row.id).unwrap_or_default(),

@@ -8,6 +8,7 @@ pub(crate) mod blocks;
 pub(crate) mod budgets;
 pub(crate) mod consumers;
 mod erased;
+pub(crate) mod erasure_archives;
 mod erasure_scope;
 pub(crate) mod erasures;
 pub(crate) mod exports;

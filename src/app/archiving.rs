@@ -42,7 +42,7 @@ pub(super) fn start(
 }
 
 fn begin(log: Log, pool: PgPool, target: ArchiveTarget, clock: &Clock, tasks: &Supervisor) {
-    tasks.spawn("archiver", archive::archive(log.clone(), target.clone(), clock.clone()));
+    tasks.spawn("archiver", archive::archive(log.clone(), pool.clone(), target.clone(), clock.clone()));
     tasks.spawn("backups", make_backups(log, pool, target, clock.clone()));
 }
 

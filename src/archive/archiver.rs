@@ -5,52 +5,41 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
+use sqlx::PgPool;
 use tokio::{
     sync::{mpsc, watch},
-    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
+    time::{MissedTickBehavior, interval, sleep},
 };
-use uuid::Uuid;
 
 use crate::{
     archive::{
         ArchiveError, ArchiveTarget,
         head::{ArchiveHead, StreamEnd},
+        held::{Held, RENEW},
+        rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
     },
     clock::Clock,
     domain::Position,
-    log::{CLAIM, Claim, ClaimBucket, Log, NodeId},
+    log::Log,
 };
 
-/// How often the claim on the archive is renewed, and how old a renewal may be before it is believed to be over.
-const RENEW: Duration = Duration::from_secs(2);
-const OVER: Duration = CLAIM.checked_sub(Duration::from_secs(3)).expect("a claim lasts for longer");
-/// How long an answer about the claim may take.
-const ANSWER: Duration = Duration::from_secs(2);
 /// How often the manifest is written although no stream has moved: it also says how far durables have come.
 const HEARTBEAT: Duration = Duration::from_secs(10);
 /// The wait before another attempt.
 const PAUSE: Duration = Duration::from_secs(3);
 
-/// The claim of this process on an archive.
-struct Held {
-    bucket: ClaimBucket<Uuid>,
-    claim: Claim<Uuid>,
-    node: NodeId,
-    renewed: Instant,
-}
-
 /// Archives the log for as long as the process lives, whenever no other process does. An outage is waited for. A hole
 /// that nothing explains is logged as an error and looked at again later; nothing is archived beyond it.
-pub(crate) async fn archive(log: Log, target: ArchiveTarget, clock: Clock) {
+pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock: Clock) {
     loop {
         let flush = watch::Sender::new(0);
         let ended = async {
             let Some(mut held) = Held::take(&log, &target).await? else { return Ok(()) };
             tracing::info!(archive = %target, "this process archives the log");
-            let ended = run(&log, &target, &clock, &mut held, &flush, None).await;
+            let ended = run(&log, &pool, &target, &clock, &mut held, &flush, None).await;
             held.give_back().await;
             ended
         };
@@ -64,12 +53,13 @@ pub(crate) async fn archive(log: Log, target: ArchiveTarget, clock: Clock) {
 /// Archives the log up to these positions. `false` if another process archives it at present.
 pub(crate) async fn archive_until(
     log: &Log,
+    pool: &PgPool,
     target: &ArchiveTarget,
     clock: &Clock,
     until: &BTreeMap<String, Position>,
 ) -> Result<bool, ArchiveError> {
     let Some(mut held) = Held::take(log, target).await? else { return Ok(false) };
-    let ended = run(log, target, clock, &mut held, &watch::Sender::new(0), Some(until)).await;
+    let ended = run(log, pool, target, clock, &mut held, &watch::Sender::new(0), Some(until)).await;
     held.give_back().await;
     ended.map(|()| true)
 }
@@ -77,6 +67,7 @@ pub(crate) async fn archive_until(
 /// Archives while the claim holds.
 async fn run(
     log: &Log,
+    pool: &PgPool,
     target: &ArchiveTarget,
     clock: &Clock,
     held: &mut Held,
@@ -84,6 +75,11 @@ async fn run(
     until: Option<&BTreeMap<String, Position>>,
 ) -> Result<(), ArchiveError> {
     let mut head = ArchiveHead::of_log(target, log, clock.now()).await?;
+    for epoch in target.list("log").await? {
+        for stream in log.kept_streams() {
+            target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
+        }
+    }
     for stream in log.kept_streams() {
         let first = log.ends_of(&stream).await?.first.max(Position(1));
         head.ends.entry(stream.clone()).or_insert_with(|| StreamEnd {
@@ -94,6 +90,16 @@ async fn run(
         });
         remove_unknown(target, &head, &stream).await?;
     }
+    let archived = watch::Sender::new(lasts(&head));
+    let rewriting = Rewriting {
+        log,
+        pool,
+        target,
+        clock,
+        archived: archived.subscribe(),
+        term: held.term(),
+        partly: Partly::default(),
+    };
     let (further, mut moved) = mpsc::channel(256);
     let streams = head.ends.iter().map(|(stream, end)| {
         let kept = Kept {
@@ -104,8 +110,18 @@ async fn run(
         };
         keep(log, target, kept, flush.subscribe(), further.clone())
     });
-    let streams: Vec<_> = streams.collect();
-    drop(further);
+    let streams = try_join_all(streams.collect::<Vec<_>>());
+    let work = async {
+        // The manifest is written, and the claim renewed, for as long as somebody may come further.
+        let _further = further;
+        match until {
+            None => try_join(streams, rewriting.run()).await.map(drop),
+            Some(until) => {
+                streams.await?;
+                rewriting.once(until).await
+            }
+        }
+    };
     let asked = log.flushes().await?;
     let heads = async {
         let mut asked = asked;
@@ -135,36 +151,41 @@ async fn run(
                 head.ends.insert(stream, end);
             }
             // An archiver that was frozen must not write over the manifest of its successor.
-            held.is_valid()?;
+            held.term().is_valid()?;
             (head.at, head.version) = (clock.now(), env!("CARGO_PKG_VERSION").into());
             if is_over {
                 head.durables = durables(log).await?;
             }
             head.write(target).await?;
+            archived.send_replace(lasts(&head));
             if is_over {
                 return Ok(());
             }
         }
     };
-    let streams = async { try_join_all(streams).await.map(drop) };
-    join(streams, heads).await
+    join(work, heads).await
 }
 
 /// Both to their ends, or the first error. The manifest is written once more when a stream fails, because the other streams
 /// may have come further.
 async fn join(
-    streams: impl Future<Output = Result<(), ArchiveError>>,
+    work: impl Future<Output = Result<(), ArchiveError>>,
     heads: impl Future<Output = Result<(), ArchiveError>>,
 ) -> Result<(), ArchiveError> {
-    let (mut streams, mut heads) = (std::pin::pin!(streams), std::pin::pin!(heads));
+    let (mut work, mut heads) = (std::pin::pin!(work), std::pin::pin!(heads));
     tokio::select! {
         ended = &mut heads => ended,
-        // The senders are gone with the streams, so the manifest comes to its end.
-        ended = &mut streams => {
+        // The senders are gone with the work, so the manifest comes to its end.
+        ended = &mut work => {
             heads.await?;
             ended
         }
     }
+}
+
+/// How far each stream is archived.
+fn lasts(head: &ArchiveHead) -> BTreeMap<String, Position> {
+    head.ends.iter().map(|(stream, end)| (stream.clone(), end.last)).collect()
 }
 
 /// Removes the segments that no manifest names.
@@ -189,33 +210,4 @@ async fn durables(log: &Log) -> Result<Vec<crate::log::KeptDurable>, ArchiveErro
         all.extend(log.kept_durables(&stream).await?);
     }
     Ok(all)
-}
-
-impl Held {
-    /// Claims an archive; `None` if another process has it.
-    async fn take(log: &Log, target: &ArchiveTarget) -> Result<Option<Self>, ArchiveError> {
-        let (bucket, node, renewed) = (log.archive_claims().await?, NodeId::new(), Instant::now());
-        let claim = bucket.take(target.id(), &node).await?;
-        Ok(claim.map(|claim| Self { bucket, claim, node, renewed }))
-    }
-
-    async fn renew(&mut self) -> Result<(), ArchiveError> {
-        let begun = Instant::now();
-        match timeout(ANSWER, self.bucket.renew(self.claim, &self.node)).await {
-            Ok(Ok(Some(claim))) => (self.claim, self.renewed) = (claim, begun),
-            Ok(Ok(None)) => return Err(ArchiveError::Lost),
-            // There may be an answer next time.
-            Ok(Err(_)) | Err(_) => {}
-        }
-        self.is_valid()
-    }
-
-    fn is_valid(&self) -> Result<(), ArchiveError> {
-        if self.renewed.elapsed() < OVER { Ok(()) } else { Err(ArchiveError::Lost) }
-    }
-
-    /// Gives the claim back. A claim that cannot be given back is over by itself soon.
-    async fn give_back(self) {
-        let _ = timeout(ANSWER, self.bucket.give_back(self.claim)).await;
-    }
 }

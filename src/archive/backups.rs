@@ -22,6 +22,8 @@ const FOLDER: &str = "backup";
 /// How long an archiver in another process may take to come as far as the log was.
 const ARCHIVER_WITHIN: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(250);
+/// A dump that was begun so long ago is not going on any more.
+const DUMPED: Duration = Duration::from_secs(86_400);
 
 /// A backup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,7 +57,7 @@ pub(crate) async fn create(
         let last = log.ends_of(&stream).await?.last;
         positions.insert(stream, last);
     }
-    bring_up(log, target, clock, &positions, is_now).await?;
+    bring_up(log, pool, target, clock, &positions, is_now).await?;
     let time = clock.now();
     let backup = Backup {
         time,
@@ -76,6 +78,7 @@ pub(crate) async fn create(
 /// Waits until the archive has these positions, and archives them itself if nobody else does.
 async fn bring_up(
     log: &Log,
+    pool: &PgPool,
     target: &ArchiveTarget,
     clock: &Clock,
     positions: &BTreeMap<String, Position>,
@@ -83,7 +86,7 @@ async fn bring_up(
 ) -> Result<(), ArchiveError> {
     let begun = Instant::now();
     while begun.elapsed() < ARCHIVER_WITHIN {
-        if archive_until(log, target, clock, positions).await? {
+        if archive_until(log, pool, target, clock, positions).await? {
             return Ok(());
         }
         if is_now {
@@ -118,8 +121,8 @@ pub(crate) async fn list(target: &ArchiveTarget) -> Result<Vec<Backup>, ArchiveE
     Ok(all(target).await?.into_iter().filter_map(|(_, backup)| backup.ok()).collect())
 }
 
-/// Removes backups that are older than `keep`, except the latest one, and epochs of the log that ended before. Returns
-/// what was removed.
+/// Removes backups that are older than `keep`, except the latest one, what is left of others, and epochs of the log that ended
+/// before. Returns what was removed.
 pub(crate) async fn prune(
     target: &ArchiveTarget,
     keep: Duration,
@@ -133,6 +136,15 @@ pub(crate) async fn prune(
         target.remove(&format!("{FOLDER}/{}.json", backup.time)).await?;
         target.remove(&format!("{FOLDER}/{}", backup.time)).await?;
         removed.push(format!("{FOLDER}/{}", backup.time));
+    }
+    // A dump or a removal that was interrupted leaves the rows of accounts without a document.
+    let files = target.list(FOLDER).await?;
+    let is_whole = |folder: &String| files.contains(&format!("{folder}.json"));
+    for folder in files.iter().filter(|file| !file.ends_with(".json") && !is_whole(file)) {
+        if folder.parse().is_ok_and(|time: Time| now.since(time) > keep.max(DUMPED)) {
+            target.remove(&format!("{FOLDER}/{folder}")).await?;
+            removed.push(format!("{FOLDER}/{folder}"));
+        }
     }
     let mut epochs = ArchiveHead::all(target).await?;
     epochs.pop();

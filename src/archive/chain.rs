@@ -7,7 +7,7 @@ use crate::{
     archive::{
         ArchiveError, ArchiveTarget,
         head::StreamEnd,
-        segment::{self, Segment},
+        segment::{self, Footer, Segment},
     },
     domain::{Epoch, Position},
 };
@@ -18,8 +18,8 @@ pub(super) struct Chain {
     epoch: Epoch,
     stream: String,
     links: Vec<(Position, Position)>,
-    /// The checksum of the segment that was read last.
-    before: Option<String>,
+    /// The footer of the segment that was read last.
+    before: Option<Footer>,
     next: usize,
     end: StreamEnd,
 }
@@ -87,19 +87,19 @@ impl Chain {
         if !follows && footer.holes.is_empty() {
             return bad("its records do not follow one another");
         }
+        // An erasure gives a segment another checksum, and its successor stays as it is.
         if let Some(before) = &before
-            && footer.predecessor.as_ref() != Some(before)
-            && !footer.rewritten.contains(before)
+            && !footer.predecessor.as_ref().is_some_and(|named| before.has_been(named))
         {
             return bad("it does not follow the segment before it, one of the two is of another archive");
         }
         if !is_begun && footer.predecessor.is_some() {
             return bad("it is the first segment, and says that another one is before it");
         }
-        if last == self.end.last && self.end.sha256.as_ref() != Some(&footer.sha256) {
+        if last == self.end.last && !self.end.sha256.as_ref().is_some_and(|named| footer.has_been(named)) {
             return bad("it is not the last segment that HEAD.json names");
         }
-        self.before = Some(footer.sha256.clone());
+        self.before = Some(footer.clone());
         Ok(Some(Ok(segment)))
     }
 }

@@ -1,7 +1,7 @@
 //! What is **kept elsewhere**: an archive of the log and of the accounts, in a folder that no server uses.
 //!
 //! The archiver ([`archive`]) writes the records of each stream as *segments*, each with a checksum of its predecessor, and
-//! then the manifest `HEAD.json`. A *backup* is a dump of the accounts with the positions that the archive had before.
+//! then the manifest `HEAD.json`. What an erasure has taken out of the log, it takes out of the segments. A *backup* is a dump of the accounts with the positions that the archive had before.
 //! [`restore()`] reads both.
 
 mod archiver;
@@ -9,7 +9,9 @@ mod backups;
 mod chain;
 mod crc32c;
 mod head;
+mod held;
 mod restore;
+mod rewriting;
 mod segment;
 mod stream;
 mod tables;

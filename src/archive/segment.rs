@@ -4,14 +4,17 @@
 //! reads it and every byte is covered. The frame holds a line of JSON about the segment, the records, and a footer in JSON.
 //! A record is its length, its position and time, subject, headers and payload, and a CRC-32C; integers are little-endian.
 
-use std::io::{self, Read as _, Write as _};
+use std::{
+    collections::BTreeMap,
+    io::{self, Read as _, Write as _},
+};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     archive::crc32c::crc32c,
-    domain::{Epoch, Position},
+    domain::{Epoch, EventId, Position},
     log::Record,
 };
 
@@ -24,6 +27,8 @@ const LEVEL: i32 = 3;
 /// The first bytes of the frame that readers of Zstandard pass over, and its length.
 const SKIPPED: [u8; 8] = [0x50, 0x2a, 0x4d, 0x18, 32, 0, 0, 0];
 const TRAILER: usize = SKIPPED.len() + 32;
+/// The most former checksums that a segment names.
+const FORMER: usize = 100;
 
 /// The first line of a segment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +59,15 @@ pub(super) struct Footer {
     pub(super) predecessor: Option<String>,
     /// The positions without a record.
     pub(super) holes: Vec<HoleEntry>,
-    /// The checksums that this segment had before erasures have rewritten it.
+    /// The checksums that this segment had before erasures have rewritten it, the first one first.
     pub(super) rewritten: Vec<String>,
+}
+
+impl Footer {
+    /// Whether this checksum is the segment's, or was.
+    pub(super) fn has_been(&self, sha256: &str) -> bool {
+        self.sha256 == sha256 || self.rewritten.iter().any(|former| former == sha256)
+    }
 }
 
 /// A segment that was read.
@@ -160,15 +172,24 @@ impl SegmentWriter {
         self.bytes >= MOST
     }
 
-    pub(super) fn end(mut self, predecessor: Option<String>) -> io::Result<Written> {
+    pub(super) fn end(self, predecessor: Option<String>) -> io::Result<Written> {
+        self.end_again(predecessor, Vec::new(), Vec::new())
+    }
+
+    fn end_again(
+        mut self,
+        predecessor: Option<String>,
+        holes: Vec<HoleEntry>,
+        rewritten: Vec<String>,
+    ) -> io::Result<Written> {
         self.put(&0_u32.to_le_bytes())?;
         let footer = Footer {
             last: self.last,
             records: self.records,
             sha256: hex(self.hash.finish().as_ref()),
             predecessor,
-            holes: Vec::new(),
-            rewritten: Vec::new(),
+            holes,
+            rewritten,
         };
         self.frame.write_all(&serde_json::to_vec(&footer)?)?;
         let mut file = self.frame.finish()?;
@@ -247,6 +268,38 @@ fn record(mut body: bytes::Bytes) -> Option<Record> {
     Some(Record { position: Position(position), stored_at, subject, headers, payload: body })
 }
 
+/// Writes a segment anew without these events, with what archiving an erased log writes in their place. `None` if the segment
+/// has none of them.
+pub(super) fn without(
+    file: &[u8],
+    gone: &BTreeMap<Position, EventId>,
+    streams: usize,
+) -> Result<Option<Written>, BadSegment> {
+    let Segment { begin, mut records, footer } = read(file)?;
+    let mut has_changed = false;
+    for record in &mut records {
+        let is_gone = |id: &EventId| record.header("ce-id") == Some(&*id.to_string());
+        if gone.get(&record.position).is_some_and(is_gone) {
+            *record = Record::placeholder(&begin.stream, streams, record.position);
+            has_changed = true;
+        }
+    }
+    if !has_changed {
+        return Ok(None);
+    }
+    let mut writer = SegmentWriter::begin(&begin.epoch, &begin.stream, begin.first)?;
+    for record in &records {
+        writer.add(record)?;
+    }
+    let Footer { sha256, predecessor, holes, mut rewritten, .. } = footer;
+    // The next segment and the manifest name the first checksum: they were written before any erasure, or know no other.
+    if rewritten.len() >= FORMER {
+        rewritten.remove(1);
+    }
+    rewritten.push(sha256);
+    Ok(Some(writer.end_again(predecessor, holes, rewritten)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -260,12 +313,16 @@ mod tests {
         writer.end(Some("before".into())).expect("a file")
     }
 
+    fn id(at: u64) -> EventId {
+        EventId::known(uuid::Uuid::from_u128(u128::from(at) << 64))
+    }
+
     fn sample(at: u64) -> Record {
         Record {
             position: Position(at),
             stored_at: 1_700_000_000_000_000_000 + at as i64,
             subject: "chat.00.id.timeline".into(),
-            headers: "ce-id: one\r\nce-type: two\r\n".into(),
+            headers: format!("ce-id: {}\r\nce-type: two\r\n", id(at)).into(),
             payload: format!("{{\"text\":\"Grüße {at}\"}}").into(),
         }
     }
@@ -293,5 +350,50 @@ mod tests {
             assert!(read(&flipped).is_err(), "byte {at}");
             assert!(read(&file[..at]).is_err(), "cut at {at}");
         }
+    }
+
+    #[test]
+    fn what_is_gone_is_written_out_of_a_segment_and_all_else_stays() {
+        let first = written(7, 42);
+        let gone = |events: &[(u64, u64)]| -> BTreeMap<Position, EventId> {
+            events.iter().map(|(at, event)| (Position(*at), id(*event))).collect()
+        };
+        let two = gone(&[(9, 9), (12, 12), (99, 99)]);
+        let again = without(&first.file, &two, 1).expect("a segment").expect("it has two of them");
+        assert_eq!(again.name, first.name);
+        let segment = read(&again.file).expect("a segment");
+        let left = (7..=42).map(|at| match at {
+            9 | 12 => Record::placeholder("CHAT_0", 1, Position(at)),
+            _ => sample(at),
+        });
+        assert_eq!(segment.records, left.collect::<Vec<_>>());
+        assert_eq!(segment.footer.predecessor, first.footer.predecessor);
+        assert_ne!(segment.footer.sha256, first.footer.sha256);
+        assert!(segment.footer.has_been(&first.footer.sha256));
+
+        let third = without(&again.file, &gone(&[(20, 20)]), 1).expect("a segment").expect("it has it");
+        let former = [first.footer.sha256, again.footer.sha256];
+        assert_eq!(read(&third.file).expect("a segment").footer.rewritten, former);
+
+        // What is gone already, or is another event at the same position, is left alone.
+        assert!(without(&third.file, &gone(&[(9, 9), (20, 20), (21, 22)]), 1).expect("a segment").is_none());
+        let mut flipped = third.file.clone();
+        flipped[30] ^= 1;
+        assert!(
+            without(&flipped, &gone(&[(30, 30)]), 1).is_err(),
+            "what is damaged is not made to look whole"
+        );
+    }
+
+    #[test]
+    fn a_segment_names_its_first_checksum_and_so_many_of_the_latest() {
+        let first = written(1, 2 * FORMER as u64);
+        let mut file = first.file;
+        for at in 1..=FORMER as u64 + 5 {
+            let gone = [(Position(at), id(at))].into();
+            file = without(&file, &gone, 1).expect("a segment").expect("it has it").file;
+        }
+        let rewritten = read(&file).expect("a segment").footer.rewritten;
+        assert_eq!((rewritten.len(), &rewritten[0]), (FORMER, &first.footer.sha256));
     }
 }

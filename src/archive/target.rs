@@ -1,4 +1,5 @@
-//! Where an archive is. A file there is written whole or not at all, and is never changed afterwards, except `HEAD.json`.
+//! Where an archive is. A file there is written whole or not at all. Afterwards it stays as it is, except `HEAD.json`, and
+//! segments that erasures have rewritten.
 
 use std::{
     fmt, io,
@@ -152,6 +153,13 @@ impl ArchiveTarget {
 
     /// The names in a folder, in order; none if the folder is not there.
     pub(super) async fn list(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
+        let mut names = self.names(folder).await?;
+        names.retain(|name| !name.ends_with(UNFINISHED));
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    async fn names(&self, folder: &str) -> Result<Vec<String>, ArchiveError> {
         let path = self.0.join(folder);
         let failed = Self::failed(&path);
         let mut entries = match fs::read_dir(&path).await {
@@ -165,9 +173,17 @@ impl ArchiveTarget {
                 names.push(name);
             }
         }
-        names.retain(|name| !name.ends_with(UNFINISHED));
-        names.sort_unstable();
         Ok(names)
+    }
+
+    /// Removes what somebody who was killed has left in a folder. Nobody else may write there meanwhile.
+    pub(super) async fn remove_unfinished(&self, folder: &str) -> Result<(), ArchiveError> {
+        for name in self.names(folder).await? {
+            if name.ends_with(UNFINISHED) {
+                self.remove(&format!("{folder}/{name}")).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a file or a folder with all in it.
@@ -206,7 +222,10 @@ mod tests {
         target.put("a/b/c", b"text").await.expect("written");
         target.put("a/b/c", b"other").await.expect("replaced");
         assert_eq!(target.get("a/b/c").await.expect("read"), Some(b"other".to_vec()));
+        std::fs::write(folder.path().join("a/b/half.unfinished"), b"te").expect("written");
         assert_eq!(target.list("a/b").await.expect("a folder"), ["c"]);
+        target.remove_unfinished("a/b").await.expect("removed");
+        assert!(!folder.path().join("a/b/half.unfinished").exists());
         assert_eq!(target.get("a/x").await.expect("nothing"), None);
         target.remove("a").await.expect("removed");
         assert_eq!(target.list("a/b").await.expect("nothing"), [""; 0]);

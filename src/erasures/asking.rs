@@ -104,6 +104,7 @@ impl Erasures {
             hidden_at: None,
             views_done_at: None,
             log_done_at: None,
+            archive_done_at: None,
             done_at: None,
             held_by: Vec::new(),
             parts: parts

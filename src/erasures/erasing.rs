@@ -16,7 +16,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::{
     accounts::{
-        By, Stamp,
+        By, Stamp, erasure_archives,
         erasures::{self, ErasureRequest},
         holds::{self, LegalHold},
         kept,
@@ -168,8 +168,8 @@ impl Eraser {
         Ok(is_settled)
     }
 
-    /// Notes that the content of a request is gone, and then reads all of its positions again; or that holds keep all that is
-    /// left of it.
+    /// Notes that the content of a request is gone, waits for the archives, and then reads all of its positions again; or
+    /// that holds keep all that is left of it.
     async fn finish(
         &self,
         erasure: &ErasureRequest,
@@ -198,6 +198,9 @@ impl Eraser {
         }
         if erasure.log_done_at.is_none() {
             erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;
+        }
+        if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await? {
+            return Ok(());
         }
         if left(&self.log, erasure).await?.is_some_and(|left| left.is_empty()) {
             erasures::is_done(&self.pool, erasure, Stamp::now(&self.clock, By::default())).await?;

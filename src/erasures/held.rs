@@ -48,7 +48,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::domain::{ConversationId, Position, Time};
+    use crate::domain::{ConversationId, EventId, Position, Time};
 
     fn at(minute: u64) -> Time {
         Time::of(OffsetDateTime::UNIX_EPOCH + Duration::minutes(minute.cast_signed()))
@@ -60,6 +60,7 @@ mod tests {
             conversation: ConversationId::known(Uuid::from_u128(1)),
             position: Position(position),
             time: at(position),
+            id: EventId::known(Uuid::nil()),
             actor: UserId::known(Uuid::from_u128(actor)),
             message: Some(MessageId::known(Uuid::from_u128(message))),
             is_message,

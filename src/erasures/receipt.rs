@@ -1,6 +1,6 @@
 //! What an erasure can show: how far it has come, and who else has been told.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
@@ -15,6 +15,8 @@ use crate::{
 
 /// The most consumers of a receipt.
 const CONSUMERS: i64 = 500;
+/// How long operators may keep a backup.
+const BACKUPS_KEPT: Duration = Duration::from_secs(35 * 86_400);
 
 /// What is done next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +63,11 @@ impl ErasureReceipt {
             _ => ErasureState::Waiting,
         };
         Self { erasure, state, is_single: false, consumers: BTreeMap::new(), webhooks: BTreeMap::new() }
+    }
+
+    /// When every backup is pruned that was made before the content was gone.
+    pub(crate) fn backups_gone_by(&self) -> Option<Time> {
+        self.erasure.log_done_at.map(|at| at.plus(BACKUPS_KEPT))
     }
 }
 

@@ -277,8 +277,8 @@ impl RecordReader {
     }
 
     /// Adds the record to a batch, if it is the next one behind erased positions, and says how many bytes it has.
-    /// Otherwise the consumer starts again from the expected position. What is erased is not archived any more, also
-    /// before it is deleted.
+    /// Otherwise the consumer starts again from the expected position. What is listed as erased and still there is a record
+    /// like all others: it may have to be kept.
     fn take(&mut self, message: Message, batch: &mut Vec<Record>) -> Result<Option<usize>, Damaged> {
         let info = message.info().map_err(|e| self.damaged(e))?;
         let (position, stored_at) = (info.stream_sequence, info.published);
@@ -309,11 +309,7 @@ impl RecordReader {
         (self.last, self.failures) = (Position(position), 0);
         let Message { message, .. } = message;
         let headers = message.headers.as_ref();
-        let is_erased = erased.is_some_and(|erased| erased.at(Position(position)).is_some());
-        let record = match is_erased {
-            true => placeholder(Position(position)),
-            false => Record::of(position, stored_at, &message.subject, headers, message.payload),
-        };
+        let record = Record::of(position, stored_at, &message.subject, headers, message.payload);
         let bytes = record.payload.len() + record.headers.len();
         batch.push(record);
         Ok(Some(bytes))

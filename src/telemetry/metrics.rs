@@ -51,6 +51,8 @@ metrics! {
         audited: Counter = "audit_events";
         /// Records that this process has written to the archive.
         archived: Counter = "archived_records";
+        /// Segments of the archive out of which this process has taken what is erased.
+        rewritten: Counter = "rewritten_segments";
         /// Times that this process did not archive a stream beyond a hole that nothing explains.
         archive_refusals: Counter = "archive_refusals";
         /// Projections that stopped for good.

@@ -12,26 +12,26 @@ use crate::world::{Conversation, Database, PASSWORD, Person, Ran, World, ask, ev
 const ALL: &str = "api,gateway,projector";
 
 /// The place of the archive of a story.
-fn place(world: &World) -> String {
+pub fn place(world: &World) -> String {
     format!("dir:{}", world.dir().join("archive").display())
 }
 
-fn folder(world: &World) -> PathBuf {
+pub fn folder(world: &World) -> PathBuf {
     world.dir().join("archive")
 }
 
-async fn creates(world: &World) -> Ran {
+pub async fn creates(world: &World) -> Ran {
     let ran = world.runs(&["backup", "create", "--now", "--to", &place(world)]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran
 }
 
-async fn verifies(world: &World) -> Ran {
+pub async fn verifies(world: &World) -> Ran {
     world.runs(&["backup", "verify", "--to", &place(world)]).await
 }
 
 /// Restores the archive with these arguments more.
-async fn restores(world: &World, arguments: &[&str]) -> Ran {
+pub async fn restores(world: &World, arguments: &[&str]) -> Ran {
     let from = place(world);
     world.runs(&[&["restore", "--from", &*from], arguments].concat()).await
 }
@@ -70,7 +70,7 @@ async fn reads_half(world: &World, to: &Conversation, last: u64) {
 }
 
 /// Both data folders are lost.
-async fn loses_everything(world: &mut World) {
+pub async fn loses_everything(world: &mut World) {
     world.nodes[0].stop().await;
     world.loses_the_log().await;
     let lost = std::mem::replace(&mut world.database, Database::new().await);
@@ -94,7 +94,7 @@ async fn audited(world: &World, word: &str) -> Vec<Value> {
 }
 
 /// The segments of a stream, in order.
-fn segments(world: &World, stream: &str) -> Vec<PathBuf> {
+pub fn segments(world: &World, stream: &str) -> Vec<PathBuf> {
     let log = folder(world).join("log");
     let epoch = std::fs::read_dir(log).expect("a folder").next().expect("an epoch").expect("an entry").path();
     let mut files: Vec<PathBuf> = std::fs::read_dir(epoch.join(stream))
@@ -307,5 +307,14 @@ async fn an_archiver_writes_within_seconds_what_was_said() {
     assert_eq!(good.code, Some(0), "{good:?}");
     let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
     assert!(pruned.code == Some(0) && pruned.stdout.contains("0 removed"), "{pruned:?}");
+    // A dump that was interrupted has rows of accounts, and no document that names it.
+    let begun = "backup/2026-01-02T03:04:05.678Z";
+    std::fs::create_dir(folder(&world).join(begun)).expect("a folder");
+    let pruned = world.runs(&["backup", "prune", "--keep", "35d", "--to", &archive]).await;
+    assert!(
+        pruned.code == Some(0) && pruned.stdout.contains(&format!("removed {begun}\n1 removed")),
+        "{pruned:?}"
+    );
+    assert!(!folder(&world).join(begun).exists());
     world.finish().await;
 }

@@ -37,6 +37,7 @@ mod direct;
 mod drill;
 mod edge;
 mod erased;
+mod erased_archives;
 mod erasing;
 mod erasing_accounts;
 mod events;

@@ -171,6 +171,12 @@ struct Erasure {
     /// The time from which on no Raft log has the content. A log with several replicas does not tell it
     #[serde(skip_serializing_if = "Option::is_none")]
     wal_compacted_at: Option<Time>,
+    /// The time at which the archive had nothing of it any more. Without an archiver there is none
+    #[serde(skip_serializing_if = "Option::is_none")]
+    archive_done_at: Option<Time>,
+    /// The time by which operators have removed every backup that was made before
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backups_gone_by: Option<Time>,
     /// The time at which every position had been read again, on all replicas, and found empty
     #[serde(skip_serializing_if = "Option::is_none")]
     done_at: Option<Time>,
@@ -183,7 +189,9 @@ struct Erasure {
 }
 
 impl From<ErasureReceipt> for Erasure {
-    fn from(ErasureReceipt { erasure, state, is_single, consumers, webhooks }: ErasureReceipt) -> Self {
+    fn from(receipt: ErasureReceipt) -> Self {
+        let backups_gone_by = receipt.backups_gone_by();
+        let ErasureReceipt { erasure, state, is_single, consumers, webhooks } = receipt;
         let consumer = |(name, ack_floor_past)| ErasureConsumer { name, ack_floor_past };
         let webhook = |(id, delivered)| ErasureWebhook { id, delivered };
         Self {
@@ -204,6 +212,8 @@ impl From<ErasureReceipt> for Erasure {
             views_done_at: erasure.views_done_at,
             log_done_at: erasure.log_done_at,
             wal_compacted_at: erasure.log_done_at.filter(|_| is_single),
+            archive_done_at: erasure.archive_done_at,
+            backups_gone_by,
             done_at: erasure.done_at,
             holds: erasure.held_by,
             consumers: consumers.into_iter().map(consumer).collect(),
@@ -228,6 +238,8 @@ impl Example for Erasure {
             views_done_at: Some(at),
             log_done_at: Some(at),
             wal_compacted_at: Some(at),
+            archive_done_at: Some(at),
+            backups_gone_by: Some(at.plus(Duration::from_secs(35 * 86_400))),
             done_at: Some(at),
             holds: Vec::new(),
             consumers: vec![ErasureConsumer { name: "archiver".into(), ack_floor_past: true }],

@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use crate::domain::{ConversationId, ErasedEntry, Event, Lane, MessageId, Position, Recorded, Time, UserId};
+use crate::domain::{
+    ConversationId, ErasedEntry, Event, EventId, Lane, MessageId, Position, Recorded, Time, UserId,
+};
 
 /// The erased positions of one stream. Cheap to clone.
 #[derive(Clone, Default)]
@@ -48,6 +50,8 @@ pub(crate) struct ErasedEvent {
     pub position: Position,
     /// Its time.
     pub time: Time,
+    /// Its id.
+    pub id: EventId,
     /// Whose it was.
     pub actor: UserId,
     /// The message that it is, or is about.
@@ -69,6 +73,7 @@ impl Skeleton {
             conversation: *conversation,
             position: entry.position,
             time: entry.time,
+            id: entry.id,
             actor: entry.actor,
             message: entry.message_id,
             is_message: entry.message_position.is_none() && entry.message_id.is_some(),

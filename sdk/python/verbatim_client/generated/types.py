@@ -385,6 +385,8 @@ class ErasedEntry(TypedDict):
 class Erasure(TypedDict):
     """The receipt of an erasure."""
 
+    archive_done_at: NotRequired[str]
+    backups_gone_by: NotRequired[str]
     consumers: list[ErasureConsumer]
     counts: ErasureCounts
     done_at: NotRequired[str]

@@ -2530,6 +2530,16 @@ export interface components {
         };
         /** @description The receipt of an erasure */
         Erasure: {
+            /**
+             * Format: date-time
+             * @description The time at which the archive had nothing of it any more. Without an archiver there is none
+             */
+            archive_done_at?: string;
+            /**
+             * Format: date-time
+             * @description The time by which operators have removed every backup that was made before
+             */
+            backups_gone_by?: string;
             /** @description The consumers that read these streams */
             consumers: components["schemas"]["ErasureConsumer"][];
             /** @description The numbers of the erasure */

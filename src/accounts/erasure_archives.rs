@@ -1,0 +1,53 @@
+//! Archives to which somebody writes, and what of erasures is out of each of them: a receipt waits for them.
+
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
+
+use crate::domain::{ErasureId, Time};
+
+/// The archives that may still have something of a request. One to which nobody has written for a day is not waited for.
+const LACKING: &str = "select from auth.archive where seen_at > now() - interval '1 day' and not exists
+    (select from auth.erasure_archive as gone where gone.erasure_id = erasure.id and gone.archive_id = archive.id)";
+
+/// Notes that a process writes to an archive all the time.
+pub(crate) async fn note_archive(pool: &PgPool, archive: Uuid) -> sqlx::Result<()> {
+    sqlx::query(
+        "insert into auth.archive as known (id, seen_at) values ($1, now())
+         on conflict (id) do update set seen_at = now() where known.seen_at < now() - interval '1 minute'",
+    )
+    .bind(archive)
+    .execute(pool)
+    .await
+    .map(drop)
+}
+
+/// Notes that an archive has nothing of these requests any more.
+pub(crate) async fn are_out_of(
+    pool: &PgPool,
+    archive: Uuid,
+    requests: &[ErasureId],
+    at: Time,
+) -> sqlx::Result<()> {
+    let requests: Vec<Uuid> = requests.iter().map(|id| id.uuid()).collect();
+    let mut transaction = pool.begin().await?;
+    sqlx::query(
+        "insert into auth.erasure_archive (erasure_id, archive_id)
+         select id, $2 from auth.erasure where id = any($1) on conflict do nothing",
+    )
+    .bind(&requests)
+    .bind(archive)
+    .execute(&mut *transaction)
+    .await?;
+    let sql = format!(
+        "update auth.erasure set archive_done_at = $2
+         where id = any($1) and archive_done_at is null and not exists ({LACKING})"
+    );
+    sqlx::query(AssertSqlSafe(sql)).bind(&requests).bind(at.datetime()).execute(&mut *transaction).await?;
+    transaction.commit().await
+}
+
+/// Whether no archive that is waited for has anything of a request any more.
+pub(crate) async fn is_out_of_all(pool: &PgPool, request: ErasureId) -> sqlx::Result<bool> {
+    let sql = format!("select not exists ({LACKING}) from auth.erasure where id = $1");
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(request.uuid()).fetch_one(pool).await
+}

@@ -1,0 +1,244 @@
+//! What an erasure has taken out of the log goes out of the archive, too.
+//!
+//! The archive has what the log has. So a text that is hidden and has to be kept stays in both, and a segment is rewritten once
+//! the eraser says that the log has nothing of a request any more (`log_done_at`): with placeholders, as if the log had been
+//! archived after the erasure. Of a request that takes longer, what is gone by then is taken out now and then. Epochs that have
+//! ended have the same events at the same positions, and are rewritten with it.
+//!
+//! A segment is replaced at once, under its name. The new one names the checksums that it had before, by which its successor
+//! and `HEAD.json` know it, so nothing else is written. An archiver may be killed at any moment: each file is the old one or the
+//! new one, both fit, and what is left to do is what the database does not have as done.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashSet},
+    time::Duration,
+};
+
+use sqlx::PgPool;
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    accounts::{
+        erasure_archives,
+        erasures::{self, ErasureRequest},
+    },
+    archive::{ArchiveError, ArchiveTarget, held::Term, segment},
+    clock::Clock,
+    domain::{ErasureId, EventId, Position},
+    log::{ErasedEvent, Log},
+    telemetry::METRICS,
+};
+
+/// How often the archiver looks for something to do. What was erased meanwhile is rewritten together.
+const LOOK: Duration = Duration::from_secs(5);
+/// How often the archiver takes out what is gone of requests of which something is left in the log.
+const PARTLY: Duration = Duration::from_secs(3_600);
+/// The pause behind a segment, so that others get the disk and the processor in between.
+const REST: Duration = Duration::from_millis(250);
+/// The pause behind a failure, or when a damaged segment has something left.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// The events of a stream that are gone.
+type Gone = BTreeMap<Position, EventId>;
+/// The same by the numbers of the streams.
+type Listed = BTreeMap<usize, Gone>;
+
+/// What rewriting needs.
+pub(super) struct Rewriting<'a> {
+    pub(super) log: &'a Log,
+    pub(super) pool: &'a PgPool,
+    pub(super) target: &'a ArchiveTarget,
+    pub(super) clock: &'a Clock,
+    /// How far each stream is archived, as `HEAD.json` says.
+    pub(super) archived: watch::Receiver<BTreeMap<String, Position>>,
+    pub(super) term: Term,
+    pub(super) partly: Partly,
+}
+
+/// What was taken out of requests of which something is left.
+#[derive(Default)]
+pub(super) struct Partly {
+    out: BTreeSet<(usize, Position)>,
+    looked: Option<Instant>,
+}
+
+impl Rewriting<'_> {
+    /// Rewrites for as long as the claim on the archive holds. All else is tried again.
+    pub(super) async fn run(mut self) -> Result<(), ArchiveError> {
+        loop {
+            let round = async {
+                erasure_archives::note_archive(self.pool, self.target.id()).await?;
+                self.round().await
+            };
+            let pause = match round.await {
+                Ok(true) => LOOK,
+                Ok(false) => PAUSE,
+                Err(lost @ ArchiveError::Lost) => return Err(lost),
+                Err(error) => {
+                    tracing::warn!(%error, "could not take out of the archive what is erased; retrying");
+                    PAUSE
+                }
+            };
+            sleep(pause).await;
+        }
+    }
+
+    /// The same once, when the archive has all up to these positions.
+    pub(super) async fn once(mut self, until: &BTreeMap<String, Position>) -> Result<(), ArchiveError> {
+        let is_there = |archived: &BTreeMap<String, Position>| {
+            until.iter().all(|(stream, at)| archived.get(stream).is_some_and(|last| last >= at))
+        };
+        self.archived.wait_for(is_there).await.map_err(|_| ArchiveError::Lost)?;
+        self.round().await.map(drop)
+    }
+
+    /// Takes out what is gone from the log by now. `false` if some of it is left in damaged segments.
+    async fn round(&mut self) -> Result<bool, ArchiveError> {
+        let names = self.log.kept_streams();
+        let archived = self.archived.borrow().clone();
+        let is_archived =
+            |stream: usize, at: Position| archived.get(&names[stream]).is_some_and(|last| *last >= at);
+        let mut ready = self.all_gone(is_archived).await?;
+        let is_due = self.partly.looked.is_none_or(|looked| looked.elapsed() >= PARTLY);
+        let partly = if is_due { self.partly_gone(is_archived).await? } else { Listed::new() };
+        let mut gone = Listed::new();
+        for (stream, events) in ready.iter().flat_map(|(_, listed)| listed).chain(&partly) {
+            gone.entry(*stream).or_default().extend(events);
+        }
+        let mut left: BTreeMap<usize, BTreeSet<Position>> = BTreeMap::new();
+        for (stream, gone) in gone {
+            left.insert(stream, self.take_out(&names[stream], &gone).await?);
+        }
+        if is_due {
+            let out = partly.iter().flat_map(|(stream, events)| events.keys().map(|at| (*stream, *at)));
+            self.partly.out.extend(out);
+            self.partly.looked = Some(Instant::now());
+        }
+        ready.retain(|(_, listed)| {
+            listed.iter().all(|(stream, events)| !events.keys().any(|at| left[stream].contains(at)))
+        });
+        if !ready.is_empty() {
+            let out: Vec<ErasureId> = ready.iter().map(|(id, _)| *id).collect();
+            erasure_archives::are_out_of(self.pool, self.target.id(), &out, self.clock.now()).await?;
+        }
+        Ok(left.values().all(BTreeSet::is_empty))
+    }
+
+    /// The requests of which the log has nothing and this archive may have something, with their events. All of them are archived:
+    /// a record may have been read before it was erased, and wait for its segment to be written.
+    async fn all_gone(
+        &self,
+        is_archived: impl Fn(usize, Position) -> bool,
+    ) -> Result<Vec<(ErasureId, Listed)>, ArchiveError> {
+        let mut ready = Vec::new();
+        for request in erasures::not_out_of(self.pool, self.target.id()).await? {
+            let listed = self.listed(&request).await?;
+            let mut last =
+                listed.iter().filter_map(|(stream, events)| Some((stream, events.last_key_value()?.0)));
+            if last.all(|(stream, last)| is_archived(*stream, *last)) && self.is_gone(&listed).await? {
+                ready.push((request.id, listed));
+            }
+        }
+        Ok(ready)
+    }
+
+    /// The events of a request, and not those of others that were erased in the same conversations and may have to be kept.
+    async fn listed(&self, request: &ErasureRequest) -> Result<Listed, ArchiveError> {
+        let mut listed = Listed::new();
+        for part in &request.parts {
+            let events = self.log.erased_events(part.conversation).await?;
+            let is_named = |event: &&ErasedEvent| {
+                let is_named = match request.account {
+                    Some(account) => event.actor == account,
+                    None => part.positions.contains(&event.position),
+                };
+                event.is_message && is_named
+            };
+            let messages: HashSet<_> = events.iter().filter(is_named).map(|event| event.message).collect();
+            let own =
+                events.iter().filter(|event| event.message.is_some() && messages.contains(&event.message));
+            let of_stream = listed.entry(self.log.stream_of(part.conversation)).or_default();
+            of_stream.extend(own.map(|event| (event.position, event.id)));
+        }
+        Ok(listed)
+    }
+
+    /// What is archived and gone of requests of which something is left, and not out of the archive yet.
+    async fn partly_gone(
+        &self,
+        is_archived: impl Fn(usize, Position) -> bool,
+    ) -> Result<Listed, ArchiveError> {
+        let mut gone = Listed::new();
+        for request in erasures::partly_gone(self.pool).await? {
+            for (stream, mut events) in self.listed(&request).await? {
+                events.retain(|at, _| is_archived(stream, *at) && !self.partly.out.contains(&(stream, *at)));
+                for (at, id) in events {
+                    if self.log.is_gone(stream, at).await? {
+                        gone.entry(stream).or_default().insert(at, id);
+                    }
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Whether the log has nothing of a request. A restore of an archive that was not rewritten yet brings it back.
+    async fn is_gone(&self, listed: &Listed) -> Result<bool, ArchiveError> {
+        for (stream, events) in listed {
+            for at in events.keys() {
+                if !self.log.is_gone(*stream, *at).await? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Rewrites the segments of a stream that have some of these events. Returns the positions in segments that are damaged.
+    async fn take_out(&self, stream: &str, gone: &Gone) -> Result<BTreeSet<Position>, ArchiveError> {
+        let mut left = BTreeSet::new();
+        for epoch in self.target.list("log").await? {
+            let folder = format!("log/{epoch}/{stream}");
+            for file in self.target.list(&folder).await? {
+                let Some((first, last)) = segment::positions(&file) else { continue };
+                let within: Gone = gone.range(first..=last).map(|(at, id)| (*at, *id)).collect();
+                if within.is_empty() {
+                    continue;
+                }
+                match self.rewrite(format!("{folder}/{file}"), within.clone()).await {
+                    Err(error @ ArchiveError::Bad { .. }) => {
+                        tracing::error!(%error, "could not take out of a damaged segment what is erased; \
+                            see \"The archive is damaged\" in deploy/DISASTERS.md");
+                        left.extend(within.into_keys());
+                    }
+                    rewritten => rewritten?,
+                }
+                sleep(REST).await;
+            }
+        }
+        Ok(left)
+    }
+
+    async fn rewrite(&self, name: String, gone: Gone) -> Result<(), ArchiveError> {
+        // Whoever prunes takes epochs away.
+        let Some(file) = self.target.get(&name).await? else { return Ok(()) };
+        let streams = self.log.layout().streams;
+        let written = spawn_blocking(move || segment::without(&file, &gone, streams)).await;
+        let written = written.unwrap_or_else(|e| std::panic::resume_unwind(e.into_panic()));
+        let bad = |why: String| ArchiveError::Bad { name: name.clone(), why };
+        let Some(written) = written.map_err(|e| bad(e.to_string()))? else { return Ok(()) };
+        if written.name != name {
+            return Err(bad(format!("it is another segment by its content, {}", written.name)));
+        }
+        // An archiver that was frozen must not write over what its successor has rewritten.
+        self.term.is_valid()?;
+        self.target.put(&name, &written.file).await?;
+        METRICS.rewritten.inc();
+        tracing::info!(segment = name, "took out of the archive what is erased");
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! What is erased goes out of the archive, too.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use async_nats::jetstream;
+use serde_json::Value;
+use verbatim::{dev::NatsUser, domain::Time};
+
+use crate::{
+    archives::{creates, folder, loses_everything, place, restores, segments, verifies},
+    erasing::{
+        MARKER, asks, eventually_long, files_of_database, is_done, receipt, says_the_marker, starts_eraser,
+        with_marker,
+    },
+    world::{Program, World, eventually},
+};
+
+/// What is erased later than the marker.
+const LATER: &str = "okapi-0815-grazing";
+/// The roles of a node that also archives.
+const ROLES: &str = "api,gateway,projector,archiver";
+
+/// A file of an archive, decompressed.
+fn content(path: &Path) -> String {
+    let bytes = fs::read(path).unwrap_or_default();
+    let bytes = match path.extension().is_some_and(|end| end == "zst") {
+        true => zstd::stream::decode_all(&*bytes).expect("frames"),
+        false => bytes,
+    };
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// The files below a folder of an archive that have a text.
+fn with(text: &str, folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let mut found = Vec::new();
+    for path in entries {
+        match path.is_dir() {
+            true => found.extend(with(text, &path)),
+            false => found.extend(content(&path).contains(text).then_some(path)),
+        }
+    }
+    found
+}
+
+async fn is_clean(world: &World) {
+    let verified = verifies(world).await;
+    assert_eq!(verified.code, Some(0), "{verified:?}");
+}
+
+/// Verifies an archive in which a file was changed.
+async fn names(world: &World, path: &Path, why: &str) {
+    let verified = verifies(world).await;
+    assert!(verified.code == Some(1) && verified.stdout.contains(why), "{verified:?}");
+    let name = path.file_name().expect("a name").to_string_lossy();
+    assert!(why.contains("missing") || verified.stdout.contains(&*name), "{verified:?}");
+}
+
+#[tokio::test]
+async fn what_is_erased_goes_out_of_the_archive_and_out_of_its_former_epochs() {
+    let mut world = World::empty(1).await;
+    let archive = place(&world);
+    world.add_node_with(ROLES, &[("VERBATIM_ARCHIVE", &archive)]).await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let (ana, ben) = (world.person("ana").await, world.person("ben").await);
+    let lunch = ana.starts_group("Lunch", &[&ben]).await;
+    let mut erased = Vec::new();
+    for n in 0..4 {
+        erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
+        ben.says(&lunch, "and so on").await;
+    }
+    let later = ben.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    creates(&world).await;
+    assert!(!with(MARKER, &folder(&world)).is_empty() && !with(LATER, &folder(&world)).is_empty());
+
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &erased).await;
+    let done = is_done(&program, &id).await;
+    let time = |field: &str| done[field].as_str().and_then(|time| time.parse::<Time>().ok()).expect(field);
+    assert!(time("log_done_at") <= time("archive_done_at") && time("archive_done_at") <= time("done_at"));
+    let kept = Duration::from_secs(35 * 86_400);
+    assert!(time("backups_gone_by") <= time("done_at").plus(kept), "{done}");
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    assert!(!with(LATER, &folder(&world)).is_empty(), "all else stays");
+    is_clean(&world).await;
+
+    // A segment that was rewritten is guarded like all others.
+    let files = segments(&world, "CHAT_0");
+    let rewritten = files.iter().find(|path| content(path).contains("\"rewritten\":[\""));
+    let rewritten = rewritten.expect("a segment that names its former checksum");
+    let kept = fs::read(rewritten).expect("a segment");
+    let mut flipped = kept.clone();
+    flipped[kept.len() / 2] ^= 1;
+    fs::write(rewritten, flipped).expect("flipped");
+    names(&world, rewritten, "not those that were written").await;
+    fs::remove_file(rewritten).expect("removed");
+    names(&world, rewritten, "is missing").await;
+    fs::write(rewritten, kept).expect("put back");
+
+    creates(&world).await;
+    eraser.kill().await.expect("it runs");
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &[]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &archive]).await.serves().await;
+    let address = world.nodes[0].address;
+    let (ana, program) = (ana.at(address), Program { person: program.person.at(address), ..program });
+    let path = format!("/v1/conversations/{}/messages?min_position={later}", lunch.id);
+    let page = ana.get(&path).await.expect(200);
+    let is_erased = |message: &&Value| message["erased"] == true;
+    assert_eq!(page["items"].as_array().expect("items").iter().filter(is_erased).count(), 4, "{page}");
+    assert!(page.to_string().contains(LATER) && !page.to_string().contains(MARKER), "{page}");
+    ana.sends(&lunch, "the-key-of-0", &format!("{MARKER} 0")).await.refuses(410, "erased");
+
+    // The epoch before the restore is in the archive until it is pruned.
+    creates(&world).await;
+    let epochs = fs::read_dir(folder(&world).join("log")).expect("a folder");
+    let epochs = epochs.map(|entry| with(LATER, &entry.expect("an entry").path()));
+    assert_eq!(epochs.map(|files| files.len()).collect::<Vec<_>>(), [1, 1]);
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &[(&lunch, later)]).await;
+    assert!(is_done(&program, &id).await["archive_done_at"].is_string());
+    for text in [MARKER, LATER] {
+        assert_eq!(with(text, &folder(&world)), [] as [PathBuf; 0]);
+    }
+    is_clean(&world).await;
+    assert_eq!(world.runs(&["rebuild", "all"]).await.code, Some(0));
+    assert_eq!(with_marker(&files_of_database(&world).await), [] as [PathBuf; 0]);
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn an_archiver_that_is_killed_while_it_rewrites_is_followed_by_another_one() {
+    let world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let mut erased = Vec::new();
+    for n in 0..8 {
+        erased.push((&lunch, says_the_marker(&ana, &lunch, n).await));
+        creates(&world).await;
+    }
+    let archived = || with(MARKER, &folder(&world).join("log")).len();
+    assert_eq!(archived(), 8);
+
+    // What is gone is taken out, also while something is left that may have to be kept for long.
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &erased).await;
+    let log = jetstream::new(world.nats.connect(NatsUser::Operator).await.expect("NATS"));
+    eventually("something is gone", || async {
+        let mut stream = log.get_stream("CHAT_0").await.expect("the stream");
+        stream.info().await.expect("its state").state.deleted_count >= Some(2)
+    })
+    .await;
+    eraser.kill().await.expect("it runs");
+    let starts_archiver = || world.starts(&["archive", "--archive", &place(&world)]);
+    let mut archiver = starts_archiver();
+    eventually_long("what is gone is taken out", async || archived() < 8).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let left = archived();
+    assert!(left > 2, "the eraser was faster than its rate");
+    assert_eq!(receipt(&program, &id).await["state"], "erasing");
+
+    let eraser = starts_eraser(&world);
+    eventually_long("a segment is rewritten", async || archived() < left).await;
+    archiver.kill().await.expect("it runs");
+    assert!(archived() > 0, "the archiver was faster than its rate");
+    is_clean(&world).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let waits = receipt(&program, &id).await;
+    assert_eq!(waits["state"], "verifying", "{waits}");
+    assert!(waits.get("archive_done_at").is_none() && waits["backups_gone_by"].is_string(), "{waits}");
+
+    let half = segments(&world, "CHAT_0")[0].with_file_name("half.unfinished");
+    fs::write(&half, MARKER).expect("what a killed archiver may leave");
+    let other = starts_archiver();
+    let done = is_done(&program, &id).await;
+    assert!(done["archive_done_at"].is_string(), "{done}");
+    assert_eq!(archived(), 0);
+    assert!(!half.exists());
+    is_clean(&world).await;
+    for mut process in [other, eraser] {
+        process.kill().await.expect("it runs");
+    }
+    world.finish().await;
+}
+
+/// What is hidden may have to be kept, so the archive has it for as long as the log.
+#[tokio::test]
+async fn what_is_hidden_and_not_gone_is_archived_and_comes_back_hidden() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 1).await;
+    let id = asks(&program, &[(&lunch, position)]).await;
+    eventually_long("it is hidden", async || receipt(&program, &id).await["views_done_at"].is_string()).await;
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)).len(), 1);
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &[]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
+    let address = world.nodes[0].address;
+    let (ana, program) = (ana.at(address), Program { person: program.person.at(address), ..program });
+    let path = format!("/v1/conversations/{}/messages?min_position={position}", lunch.id);
+    let page = ana.get(&path).await.expect(200);
+    assert!(page["items"][0]["erased"] == true && !page.to_string().contains(MARKER), "{page}");
+
+    let mut eraser = starts_eraser(&world);
+    is_done(&program, &id).await;
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    eraser.kill().await.expect("it runs");
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_has_the_text() {
+    let mut world = World::start().await;
+    let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
+    let ana = world.person("ana").await;
+    let lunch = ana.starts_group("Lunch", &[]).await;
+    let position = says_the_marker(&ana, &lunch, 3).await;
+    let later = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)).len(), 1);
+    let mut eraser = starts_eraser(&world);
+    let id = asks(&program, &[(&lunch, position)]).await;
+    let done = is_done(&program, &id).await;
+    assert!(done.get("archive_done_at").is_none() && done["backups_gone_by"].is_string(), "{done}");
+    creates(&world).await;
+    assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
+    assert!(receipt(&program, &id).await["archive_done_at"].is_string());
+    eraser.kill().await.expect("it runs");
+
+    // Before the event that lists what is erased.
+    loses_everything(&mut world).await;
+    let restored = restores(&world, &["--to-position", &format!("CHAT_0={later}")]).await;
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(with_marker(world.nats.folder()), [] as [PathBuf; 0]);
+    world.nodes[0] = world.begins_node(ROLES, &["--archive", &place(&world)]).await.serves().await;
+    let ana = ana.at(world.nodes[0].address);
+    assert_eq!(ana.history(&lunch, later).await, [LATER]);
+    is_clean(&world).await;
+    world.finish().await;
+}
