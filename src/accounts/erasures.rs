@@ -12,7 +12,10 @@ use crate::{
         erasure_scope::ErasureScope,
         kept::LOCK,
     },
-    domain::{Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, HoldId, Position, Time, UserId},
+    domain::{
+        Audited, ConversationId, ErasureAsked, ErasureDone, ErasureId, ErasurePositions, HoldId, Position,
+        Time, UserId,
+    },
 };
 
 /// The most requests that are worked on at once.
@@ -290,14 +293,25 @@ pub(crate) async fn views_are_done(pool: &PgPool, id: ErasureId, at: Time) -> sq
     .map(drop)
 }
 
-/// The log has nothing at the positions any more.
-pub(crate) async fn log_is_done(pool: &PgPool, id: ErasureId, at: Time) -> sqlx::Result<()> {
-    sqlx::query("update auth.erasure set log_done_at = coalesce(log_done_at, $2) where id = $1")
-        .bind(id.uuid())
-        .bind(at.datetime())
-        .execute(pool)
-        .await
-        .map(drop)
+/// The log has nothing at the positions any more, which are told with it.
+pub(crate) async fn log_is_done(
+    pool: &PgPool,
+    id: ErasureId,
+    at: Time,
+    gone: Vec<(Stamp, ErasurePositions)>,
+) -> sqlx::Result<()> {
+    let mut transaction = pool.begin().await?;
+    let changed =
+        sqlx::query("update auth.erasure set log_done_at = $2 where id = $1 and log_done_at is null")
+            .bind(id.uuid())
+            .bind(at.datetime())
+            .execute(&mut *transaction)
+            .await?;
+    if changed.rows_affected() > 0 {
+        let told = |(stamp, gone)| (stamp, Audited::ErasurePositions(id.uuid().into(), gone));
+        audit::note_all(&mut transaction, &gone.into_iter().map(told).collect::<Vec<_>>()).await?;
+    }
+    transaction.commit().await
 }
 
 /// Every position was read again. The first one who says so is believed. Nobody keeps any more who the account was, unless a hold

@@ -220,7 +220,7 @@ pub(crate) async fn restore(
     let (audit, chat): (Vec<_>, Vec<_>) = plan.streams.iter().partition(|planned| planned.stream == AUDIT);
     for planned in audit {
         let is_erasure = |record: &Record| {
-            if let Some((stream, positions)) = erasure(record) {
+            if let Some((stream, positions)) = erasure(record, &plan.remake.from) {
                 erased.entry(stream).or_insert_with(BTreeSet::new).extend(positions);
             }
         };
@@ -248,16 +248,18 @@ pub(crate) async fn restore(
     Ok(ends)
 }
 
-/// The positions that an erasure has taken out of a stream, if this audit event lists some.
-fn erasure(record: &Record) -> Option<(String, Vec<Position>)> {
+/// The positions that an erasure has taken out of a stream of this epoch, if this audit event lists some. Those of an earlier
+/// epoch may have other events in this one, because a restore to an earlier point gives positions once more.
+fn erasure(record: &Record, of: &Epoch) -> Option<(String, Vec<Position>)> {
     #[derive(serde::Deserialize)]
     struct Erased {
+        epoch: String,
         stream: String,
         positions: Vec<Position>,
     }
     (record.header("ce-type")? == "verbatim.erasure.positions.v1").then_some(())?;
-    let Erased { stream, positions } = serde_json::from_slice(&record.payload).ok()?;
-    Some((stream, positions))
+    let Erased { epoch, stream, positions } = serde_json::from_slice(&record.payload).ok()?;
+    (epoch == of.to_string()).then_some((stream, positions))
 }
 
 async fn restore_stream(

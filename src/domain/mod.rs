@@ -23,7 +23,9 @@ pub use stored::audited::{
     AuditSubject, AuditType, Audited, InviteCreated, InviteRevoked, IssuerAdded, IssuerRemoved, KeyCreated,
     KeyRevoked, KeyRotated, LogRestored, LoginFailed, LoginRevoked, Origin, RecoveryIssued, RevokedBy,
 };
-pub use stored::audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone, HoldLifted, HoldPlaced};
+pub use stored::audited_erasures::{
+    ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, HoldLifted, HoldPlaced,
+};
 pub use stored::audited_readers::{
     ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
     WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,

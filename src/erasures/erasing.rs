@@ -22,7 +22,7 @@ use crate::{
         kept,
     },
     clock::Clock,
-    domain::{HoldId, Position},
+    domain::{ErasurePositions, HoldId, Position},
     erasures::{
         error::ErasureError,
         held::{held, holds_of_account},
@@ -197,7 +197,8 @@ impl Eraser {
             return Ok(());
         }
         if erasure.log_done_at.is_none() {
-            erasures::log_is_done(&self.pool, erasure.id, self.clock.now()).await?;
+            let gone = self.positions(erasure).await?;
+            erasures::log_is_done(&self.pool, erasure.id, self.clock.now(), gone).await?;
         }
         if !erasure_archives::is_out_of_all(&self.pool, erasure.id).await? {
             return Ok(());
@@ -206,6 +207,30 @@ impl Eraser {
             erasures::is_done(&self.pool, erasure, Stamp::now(&self.clock, By::default())).await?;
         }
         Ok(())
+    }
+
+    /// The positions of a request, for the audit trail.
+    async fn positions(
+        &self,
+        erasure: &ErasureRequest,
+    ) -> Result<Vec<(Stamp, ErasurePositions)>, ErasureError> {
+        let mut all: BTreeMap<usize, Vec<Position>> = BTreeMap::new();
+        for (stream, events) in listed(&self.log, erasure).await? {
+            all.entry(stream).or_default().extend(events.iter().map(|event| event.position));
+        }
+        let told = |stream: usize, positions: &[Position]| {
+            let positions = ErasurePositions {
+                request_id: erasure.id.uuid(),
+                epoch: self.log.epoch().clone(),
+                stream: self.log.stream_name(stream),
+                positions: positions.to_vec(),
+            };
+            (Stamp::now(&self.clock, By::default()), positions)
+        };
+        let of_stream = |(stream, positions): (&usize, &Vec<Position>)| {
+            positions.chunks(ErasurePositions::MOST).map(|some| told(*stream, some)).collect::<Vec<_>>()
+        };
+        Ok(all.iter().flat_map(of_stream).collect())
     }
 }
 

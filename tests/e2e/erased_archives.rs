@@ -230,17 +230,23 @@ async fn a_backup_rewrites_an_archive_without_an_archiver_and_no_earlier_point_h
     let position = says_the_marker(&ana, &lunch, 3).await;
     let later = ana.says(&lunch, LATER).await["position"].as_u64().expect("position");
     creates(&world).await;
-    assert_eq!(with(MARKER, &folder(&world)).len(), 1);
+    let segment = with(MARKER, &folder(&world)).pop().expect("it is archived");
+    let older = fs::read(&segment).expect("a segment");
     let mut eraser = starts_eraser(&world);
     let id = asks(&program, &[(&lunch, position)]).await;
     let done = is_done(&program, &id).await;
     assert!(done.get("archive_done_at").is_none() && done["backups_gone_by"].is_string(), "{done}");
+    eventually("the audit trail lists what is gone", async || {
+        world.runs(&["audit", "tail"]).await.stdout.contains("erasure.positions")
+    })
+    .await;
     creates(&world).await;
     assert_eq!(with(MARKER, &folder(&world)), [] as [PathBuf; 0]);
     assert!(receipt(&program, &id).await["archive_done_at"].is_string());
     eraser.kill().await.expect("it runs");
 
-    // Before the event that lists what is erased.
+    // Before the event that lists what is erased, and out of an older copy of the segment: the audit trail lists it, too.
+    fs::write(&segment, older).expect("put back");
     loses_everything(&mut world).await;
     let restored = restores(&world, &["--to-position", &format!("CHAT_0={later}")]).await;
     assert_eq!(restored.code, Some(0), "{restored:?}");

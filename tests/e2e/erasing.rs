@@ -150,7 +150,9 @@ async fn an_erased_text_is_in_no_store_any_more() {
         assert_eq!(ran.code, Some(0), "{command:?}: {ran:?}");
     }
     let trail = world.runs(&["audit", "tail"]).await.stdout;
-    assert!(trail.contains("erasure.asked") && trail.contains("erasure.done"), "{trail}");
+    for word in ["erasure.asked", "erasure.positions", "erasure.done"] {
+        assert!(trail.contains(word), "{word}: {trail}");
+    }
     eraser.kill().await.expect("it runs");
     world.finish().await;
 }

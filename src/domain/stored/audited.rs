@@ -13,7 +13,9 @@ use uuid::Uuid;
 use crate::domain::{
     LoginId, Position, Time, UserId, WebhookId,
     stored::{
-        audited_erasures::{ErasureAsked, ErasureCancelled, ErasureDone, HoldLifted, HoldPlaced},
+        audited_erasures::{
+            ErasureAsked, ErasureCancelled, ErasureDone, ErasurePositions, HoldLifted, HoldPlaced,
+        },
         audited_readers::{
             ConsumerAdded, ConsumerRemoved, ConsumerReplayed, ConsumerRotated, WebhookAdded, WebhookChanged,
             WebhookDisabled, WebhookEnabled, WebhookRemoved, WebhookRotated,
@@ -370,6 +372,8 @@ audited! {
     ErasureCancelled "erasure.cancelled";
     /// About the erasure.
     ErasureDone "erasure.done";
+    /// About the erasure.
+    ErasurePositions "erasure.positions";
     /// About the hold.
     HoldPlaced "hold.placed";
     /// About the hold.

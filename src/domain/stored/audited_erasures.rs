@@ -2,8 +2,9 @@
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use uuid::Uuid;
 
-use crate::domain::{Time, UserId};
+use crate::domain::{Epoch, LoginId, Position, Time, UserId};
 
 /// An erasure was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -27,6 +28,27 @@ pub struct ErasureAsked {
 /// An erasure was cancelled before its time: nothing was erased.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ErasureCancelled {}
+
+/// The log has nothing any more at positions of a stream that an erasure names. Several events of an erasure may each list some.
+/// A restore writes none of these events again, also from an archive in which they still stand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ErasurePositions {
+    /// The request for the erasure.
+    #[schemars(with = "LoginId")]
+    pub request_id: Uuid,
+    /// The epoch of the log in which the events stood.
+    pub epoch: Epoch,
+    /// The stream.
+    #[schemars(example = &"CHAT_0")]
+    pub stream: String,
+    /// The positions, at most 5,000.
+    pub positions: Vec<Position>,
+}
+
+impl ErasurePositions {
+    /// The most positions of one event, so that it stays below 64 KiB.
+    pub const MOST: usize = 5_000;
+}
 
 /// An erasure is done: the log has nothing any more at the positions of the messages and of their edits.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
