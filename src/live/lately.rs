@@ -38,7 +38,7 @@ pub enum Verdict {
 #[derive(Debug, Clone)]
 pub struct Shown(Arc<ShownEvent>);
 
-/// Judged all clones of a shown event share.
+/// The event, as all clones of [`Shown`] share it.
 #[derive(Debug)]
 pub struct ShownEvent {
     /// The event.
@@ -87,7 +87,7 @@ struct Followed {
     judged: Judged,
 }
 
-/// Judged a followed event shows.
+/// What the fold has made of a followed event.
 enum Judged {
     Counts(Shown),
     Void,
