@@ -8,10 +8,14 @@ use std::{
 
 use async_nats::{
     HeaderMap, HeaderName,
-    jetstream::consumer::{AckPolicy, DeliverPolicy, pull},
+    jetstream::{
+        Message,
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+    },
 };
 use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::{
     domain::Time,
@@ -28,6 +32,9 @@ const SUBJECT: HeaderName = HeaderName::from_static("verbatim-subject");
 const STREAM: HeaderName = HeaderName::from_static("verbatim-stream");
 /// The most advisories that are read at once.
 const PAGE: usize = 10_000;
+/// How long a cluster may take until it knows a consumer that was just made, and the wait before it is asked again.
+const KNOWN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// An event that a consumer was given in vain.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -104,9 +111,7 @@ impl Log {
             Err(e) => return Err(refused(e)),
         };
         let mut found: BTreeMap<(String, u64), DeadLetter> = BTreeMap::new();
-        let mut told = consumer.fetch().max_messages(PAGE).messages().await.map_err(refused)?;
-        while let Some(message) = told.next().await {
-            let message = message.map_err(refused)?;
+        for message in page_of(&consumer).await? {
             let Ok(advisory) = serde_json::from_slice::<Advisory>(&message.payload) else { continue };
             let info = message.info().map_err(refused)?;
             // The durable by which copies are given has the same name: a copy that fails is parked as its event.
@@ -163,5 +168,26 @@ impl Log {
             given += 1;
         }
         Ok(given)
+    }
+}
+
+/// The messages that a new consumer has to give, at most [`PAGE`]. In a cluster the servers may not know the consumer yet, and
+/// answer 503: then nothing was given, and it is asked again.
+async fn page_of(consumer: &PullConsumer) -> Result<Vec<Message>, OpenError> {
+    let begun = Instant::now();
+    loop {
+        let mut given = consumer.fetch().max_messages(PAGE).messages().await.map_err(refused)?;
+        let mut page = Vec::new();
+        let failed = loop {
+            match given.next().await {
+                Some(Ok(message)) => page.push(message),
+                Some(Err(error)) => break error,
+                None => return Ok(page),
+            }
+        };
+        if !page.is_empty() || begun.elapsed() > KNOWN {
+            return Err(refused(failed));
+        }
+        sleep(AGAIN).await;
     }
 }
