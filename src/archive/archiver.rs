@@ -15,8 +15,8 @@ use tokio::{
 use crate::{
     archive::{
         ArchiveError, ArchiveTarget,
+        claim::{Held, RENEW},
         head::{ArchiveHead, StreamEnd},
-        held::{Held, RENEW},
         rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},

@@ -7,9 +7,9 @@
 mod archiver;
 mod backups;
 mod chain;
+mod claim;
 mod crc32c;
 mod head;
-mod held;
 mod restore;
 mod rewriting;
 mod segment;

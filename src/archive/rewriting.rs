@@ -26,7 +26,7 @@ use crate::{
         erasure_archives,
         erasures::{self, ErasureRequest},
     },
-    archive::{ArchiveError, ArchiveTarget, held::Term, segment},
+    archive::{ArchiveError, ArchiveTarget, claim::Term, segment},
     clock::Clock,
     domain::{ErasureId, EventId, Position},
     log::{ErasedEvent, Log},
