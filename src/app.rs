@@ -108,8 +108,8 @@ pub async fn serve(
     if let Some(tls) = &public_listener.tls {
         tasks.spawn("certificate", listen::keep_current(tls.certificate.clone(), clock.clone()));
     }
-    let public = bind(settings.listen).await?;
-    let private = bind(settings.admin_listen).await?;
+    let public = bind(settings.listen)?;
+    let private = bind(settings.admin_listen)?;
     let listening = Listening {
         public: public.local_addr().map_err(|e| AppError::Listen(settings.listen, e))?,
         is_secured: public_listener.tls.is_some(),

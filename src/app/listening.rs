@@ -3,14 +3,25 @@
 use std::net::SocketAddr;
 
 use poem::Endpoint;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{app::AppError, listen};
 
+/// The connections that the kernel keeps until they are accepted. It takes no more than its own limit
+/// (`net.core.somaxconn`), and drops what comes beyond: such a client tries again after a second, then after three, seven
+/// and fifteen.
+const BACKLOG: u32 = 65_535;
+
 /// The socket of an address.
-pub(super) async fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
-    TcpListener::bind(address).await.map_err(|e| AppError::Listen(address, e))
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, AppError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|e| AppError::Listen(address, e))
 }
 
 /// Answers its connections until it is told to stop.
