@@ -7,6 +7,7 @@ mod durable;
 mod erasures;
 mod error;
 mod exporting;
+mod info;
 mod installation;
 mod issuers;
 mod listening;
@@ -15,6 +16,7 @@ mod people;
 mod pressure;
 mod process;
 mod programs;
+mod replica;
 mod restoring;
 mod same_log;
 mod signing_keys;
@@ -69,9 +71,8 @@ use crate::{
     gateway::{
         Door, Gateway,
         hub::{delivery::Hub, listeners::Listeners},
-        wire::budget,
     },
-    limits::{self, Policy, RateLimits},
+    limits::{self, RateLimits},
     listen, live,
     live::Current,
     log::CommandRequests,
@@ -193,6 +194,7 @@ async fn start(
     trouble: &same_log::Trouble,
 ) -> Result<Started, AppError> {
     let Process { clock, tasks, .. } = process;
+    let replica = replica::replica(settings)?;
     let connect = async || Ok(database(&addresses.database, settings.database_connections).await?);
     let pool = patiently(health, "Postgres", connect).await?;
     patiently(health, "Postgres", || is_migrated(&pool)).await?;
@@ -216,6 +218,7 @@ async fn start(
     });
     let revoked = Arc::<live::Revoked>::default();
     let progress = Progress::new(pool.clone());
+    let views = replica::read_views(&pool, &progress, replica, tasks);
     let mut ends = Vec::new();
     for stream in 0..log.layout().streams {
         ends.push(patiently(health, "the log", async || Ok(log.end(stream).await?)).await?);
@@ -231,7 +234,7 @@ async fn start(
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
-    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), current.lately.clone(), &cursor_key);
+    let feed = Feed::new(log.clone(), views.clone(), current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
@@ -308,6 +311,7 @@ async fn start(
     let parts = || admin::Watched {
         log: log.clone(),
         pool: pool.clone(),
+        views: views.clone(),
         conversations: conversations.clone(),
         overload: overload.clone(),
         clock: clock.clone(),
@@ -318,17 +322,7 @@ async fn start(
     // login that is revoked from here on is heard, and the list holds the logins revoked earlier. In the
     // other order, a login revoked between list and subscription would stay valid on this node.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
-    let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
-    let frames = api::operations::info::Frames { per_second, at_once };
-    let info = api::operations::info::Info::new(
-        log.epoch(),
-        &durability,
-        log.layout(),
-        frames,
-        limits.rates(),
-        settings.registration,
-        settings.exports().deadline,
-    );
+    let info = info::info(settings, &log, &durability, limits.rates());
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
@@ -340,7 +334,7 @@ async fn start(
         conversations: conversations.clone(),
         blocked,
         pool: pool.clone(),
-        progress,
+        views,
         feed: feed.clone(),
         presence,
         limits: limits.clone(),

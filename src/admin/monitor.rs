@@ -182,6 +182,7 @@ impl Monitor {
             views_lag,
             hub_lag,
             is_building,
+            replica: self.parts.views.standing(),
             connections: [pool.size(), idle, pool.options().get_max_connections()],
             stopped: METRICS.stopped.get(),
             overload: self.parts.overload.level(),

@@ -14,6 +14,7 @@ use crate::{
     hooks,
     log::{Hole, Survey},
     overload::{Level, WorkKind},
+    views::ReplicaStanding,
 };
 
 /// The maximum age of a survey of the log: an older survey says nothing about the present.
@@ -44,6 +45,8 @@ pub(super) struct Facts {
     pub(super) hub_lag: Vec<Lag>,
     /// Whether the views are new and still lack more than a tenth of the log.
     pub(super) is_building: bool,
+    /// Whether the replica is read; `None` without a replica.
+    pub(super) replica: Option<ReplicaStanding>,
     /// The connections of the pool: open, idle, and the maximum.
     pub(super) connections: [u32; 3],
     /// The number of followers and projections that have stopped for good.
@@ -63,7 +66,7 @@ pub(super) fn report(facts: &Facts) -> Report {
 }
 
 fn parts(facts: &Facts) -> Vec<Part> {
-    vec![
+    let mut parts = vec![
         log(facts),
         copies(facts),
         projection(facts),
@@ -75,7 +78,9 @@ fn parts(facts: &Facts) -> Vec<Part> {
         clock(facts),
         load(facts),
         webhooks(facts),
-    ]
+    ];
+    parts.extend(facts.replica.as_ref().map(replica));
+    parts
 }
 
 /// The code and the detail of the reason why this node does not reach the log; `None` if it does.
@@ -232,6 +237,21 @@ fn database(facts: &Facts) -> Part {
         Ok(_) => Part::ok("database"),
     };
     part.with("connections", open).with("idle", idle)
+}
+
+/// A node whose replica is away stays ready, because requests read from the primary.
+fn replica(standing: &ReplicaStanding) -> Part {
+    match standing {
+        ReplicaStanding::Read => Part::ok("replica").with("read", true),
+        ReplicaStanding::Back(_) => Part::ok("replica").with("read", false),
+        ReplicaStanding::Away(why) => {
+            let detail = format!(
+                "requests read from the primary, because the replica of Postgres cannot be used: {why}: look at the \
+                 replica, at its replication, and at VERBATIM_DATABASE_REPLICA_URL"
+            );
+            Part::degraded("replica", "away", detail).with("read", false)
+        }
+    }
 }
 
 fn accounts(facts: &Facts) -> Part {

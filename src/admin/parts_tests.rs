@@ -46,6 +46,7 @@ fn sound() -> Facts {
         views_lag: vec![(0, Duration::ZERO)],
         hub_lag: vec![(0, Duration::ZERO)],
         is_building: false,
+        replica: None,
         connections: [4, 2, 16],
         stopped: 0,
         overload: Level::default(),
@@ -128,6 +129,15 @@ fn what_all_nodes_share_takes_none_of_them_out() {
     says(|f| f.connections = [16, 0, 16], "database", "degraded", "busy", false);
     says(|f| seen(f).has_accounts = false, "accounts", "failed", "missing", false);
     says(|f| seen(f).has_views = false, "views", "failed", "missing", false);
+}
+
+#[test]
+fn a_replica_is_a_part_if_there_is_one_and_takes_no_node_out() {
+    let away = || ReplicaStanding::Away("it is late".into());
+    says(|f| f.replica = Some(away()), "replica", "degraded", "away", false);
+    assert_eq!(report(&sound()).body()["parts"]["replica"], Value::Null);
+    let read = Facts { replica: Some(ReplicaStanding::Read), ..sound() };
+    assert!(report(&read).is_sound());
 }
 
 #[test]

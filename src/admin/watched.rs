@@ -2,7 +2,7 @@
 
 use sqlx::PgPool;
 
-use crate::{clock::Clock, live::Conversations, log::Log, overload::Overload};
+use crate::{clock::Clock, live::Conversations, log::Log, overload::Overload, views::ReadViews};
 
 /// The parts of a process that the monitor looks at.
 pub(crate) struct Watched {
@@ -10,6 +10,8 @@ pub(crate) struct Watched {
     pub log: Log,
     /// Postgres.
     pub pool: PgPool,
+    /// Where requests read the views.
+    pub views: ReadViews,
     /// How far this process has followed the log.
     pub conversations: Conversations,
     /// The level of overload.

@@ -30,6 +30,15 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
     // A pool does not report why it has no connection, and retries even a refused login. A single connection
     // first gives the reason.
     reached(url).await?;
+    pool(connections, schema).connect(url).await
+}
+
+/// A pool of connections to a replica, whether the replica answers or not.
+pub(super) fn replica(url: &str, connections: u32) -> Result<PgPool, sqlx::Error> {
+    pool(connections, views::schema()).connect_lazy(url)
+}
+
+fn pool(connections: u32, schema: String) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE)
@@ -50,8 +59,6 @@ pub async fn database_with(url: &str, connections: u32, schema: String) -> Resul
                 sqlx::raw_sql(AssertSqlSafe(settings)).execute(connection).await.map(drop)
             })
         })
-        .connect(url)
-        .await
 }
 
 /// Connects once, to learn why Postgres cannot be used; retries a refused login up to [`REFUSALS`] times.

@@ -27,6 +27,9 @@ pub enum AppError {
          password, percent-encode all but letters and digits (`/` is %2F, `@` is %40)"
     )]
     DatabaseUrl(String),
+    /// The address of the replica is no URL of Postgres.
+    #[error("VERBATIM_DATABASE_REPLICA_URL cannot be used: {0}. Write it like VERBATIM_DATABASE_URL")]
+    ReplicaUrl(String),
     /// Postgres refuses the login of this process, or does not have the database.
     #[error(
         "Postgres refuses the login ({0}): compare user, password and database in VERBATIM_DATABASE_URL, where all but \

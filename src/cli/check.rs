@@ -112,6 +112,9 @@ pub(super) async fn check(Check { only, serve }: Check) -> Result<ExitCode, AppE
         report.say("audit", has_audit(log).await);
         if let Ok(pool) = &database {
             report.say("views", follow_from(log, pool).await);
+            if let Some(replica) = replicates(&settings, pool).await {
+                report.say("replica", replica);
+            }
             report.say("clock", in_time(log, pool).await);
         }
     }
@@ -219,4 +222,22 @@ async fn follow_from(log: &Log, pool: &PgPool) -> Result<String, String> {
     let mut connection = pool.acquire().await.map_err(|e| e.to_string())?;
     let kinship = kinship(log, &mut connection, &views::schema()).await.map_err(|e| e.to_string())?;
     kinship.trouble().map_or_else(|| Ok("they follow from this log".into()), Err)
+}
+
+/// Fails if the replica of Postgres has none of the views, or lacks more of them than it would be read with; `None` without one.
+async fn replicates(settings: &Settings, primary: &PgPool) -> Option<Result<String, String>> {
+    let url = match settings.database_replica_url() {
+        Ok(url) => url?,
+        Err(bad) => return Some(Err(bad.to_string())),
+    };
+    let compared = async {
+        let replica = app::database(&url, 1).await.map_err(|e| e.to_string())?;
+        views::follows(primary, &replica).await
+    };
+    let advice =
+        "requests would read from the primary. Look at the replica, and at VERBATIM_DATABASE_REPLICA_URL";
+    Some(match compared.await {
+        Ok(()) => Ok("it follows the primary".into()),
+        Err(why) => Err(format!("{why}: {advice}")),
+    })
 }

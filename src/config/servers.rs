@@ -52,14 +52,18 @@ impl ServerSettings {
 
     /// The URL of Postgres. The scheme is checked here because sqlx accepts every scheme.
     pub fn database_url(&self) -> Result<String, BadSetting> {
-        let url =
-            either(self.database_url.as_ref(), self.database_url_file.as_ref(), "VERBATIM_DATABASE_URL")?;
-        match url.split_once("://") {
-            Some((scheme, _)) if scheme != "postgres" && scheme != "postgresql" => Err(BadSetting(format!(
-                "VERBATIM_DATABASE_URL cannot be used: its scheme is `{scheme}`, and only Postgres is spoken. Expected \
-                 postgres://user:password@host:5432/database"
-            ))),
-            _ => Ok(url),
-        }
+        const NAME: &str = "VERBATIM_DATABASE_URL";
+        of_postgres(either(self.database_url.as_ref(), self.database_url_file.as_ref(), NAME)?, NAME)
+    }
+}
+
+/// A URL, if its scheme is that of Postgres.
+pub(super) fn of_postgres(url: String, setting: &str) -> Result<String, BadSetting> {
+    match url.split_once("://") {
+        Some((scheme, _)) if scheme != "postgres" && scheme != "postgresql" => Err(BadSetting(format!(
+            "{setting} cannot be used: its scheme is `{scheme}`, and only Postgres is spoken. Expected \
+             postgres://user:password@host:5432/database"
+        ))),
+        _ => Ok(url),
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         issuers::IssuerSettings,
         keys::KeySettings,
         limits::LimitSettings,
+        replica::ReplicaSettings,
         tls::TlsSettings,
         traces::{SpanDestination, TraceSettings},
         webhooks::WebhookSettings,
@@ -185,6 +186,9 @@ pub struct Settings {
     pub log: LogFormat,
 
     #[command(flatten)]
+    replica: ReplicaSettings,
+
+    #[command(flatten)]
     keys: KeySettings,
 
     #[command(flatten)]
@@ -214,6 +218,11 @@ enum ChatPage {
 }
 
 impl Settings {
+    /// The URL of the replica of Postgres from which requests read, if there is one.
+    pub(crate) fn database_replica_url(&self) -> Result<Option<String>, BadSetting> {
+        self.replica.url()
+    }
+
     /// How the log is laid out.
     pub fn layout(&self) -> Wanted {
         self.log_layout.wanted()

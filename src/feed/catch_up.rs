@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::PgPool;
 use tokio::time::timeout;
 
 use crate::{
@@ -19,7 +18,7 @@ use crate::{
     live::Lately,
     log::{Log, Unavailable},
     shares::{Place, Shares},
-    views::{self, Checkpoint, Memberships, Progress},
+    views::{self, Checkpoint, Memberships, ReadViews},
 };
 
 /// How long the views may lag behind.
@@ -29,8 +28,7 @@ const VIEWS: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Feed {
     pub(super) log: Log,
-    pool: PgPool,
-    progress: Progress,
+    views: ReadViews,
     pub(super) cursors: Arc<Cursors>,
     pub(super) remembered: Arc<Remembered>,
     asking: Shares<UserId>,
@@ -40,13 +38,13 @@ pub struct Feed {
 
 impl Feed {
     /// Feeds from a log, its views, and the recent events in memory.
-    pub fn new(log: Log, pool: PgPool, progress: Progress, lately: Arc<Lately>, secret: &[u8; 32]) -> Self {
+    pub fn new(log: Log, views: ReadViews, lately: Arc<Lately>, secret: &[u8; 32]) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (asking, turns) = (Shares::new(TO_ASK), Shares::new(TO_CATCH_UP));
         let looks_back = Shares::new(TO_LOOK_BACK);
         let points = Points::default();
         let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
-        Self { log, pool, progress, cursors, remembered, asking, turns, looks_back }
+        Self { log, views, cursors, remembered, asking, turns, looks_back }
     }
 
     /// The cursor of a user to whom all events up to these points were given.
@@ -75,13 +73,13 @@ impl Feed {
         for _ in 0..2 {
             // Views that lag are waited for without a place: otherwise a lag would stop all questions.
             let place = self.asking.take(user).await?;
-            let told = timeout(VIEWS, views::memberships(&self.pool, user, least)).await;
+            let told = timeout(VIEWS, views::memberships(self.views.pool(), user, least)).await;
             drop(place);
             let memberships = told.map_err(|_| Unavailable::because("the views do not answer in time"))??;
             if memberships.reach(&wanted) {
                 return Ok(memberships);
             }
-            if !self.progress.all_reached(&wanted, VIEWS).await? {
+            if !self.views.all_reached(&wanted, VIEWS).await? {
                 break;
             }
         }

@@ -30,7 +30,7 @@ impl Reading {
     ) -> Result<(Vec<(ListPlace, Option<Mine>)>, Standing), ReadError> {
         let archive = accounts::archived(&self.pool, me).await?;
         let among = if archived { Among::These(&archive) } else { Among::AllBut(&archive) };
-        let (found, moment) = views::page(&self.pool, me, among, part.after, part.limit).await?;
+        let (found, moment) = views::page(self.views.pool(), me, among, part.after, part.limit).await?;
         let ids: Vec<_> = found.iter().map(|view| view.id).collect();
         let settings = accounts::settings(&self.pool, me, &ids).await?;
         let now = self.clock.now();
@@ -72,7 +72,7 @@ impl Reading {
     /// A conversation that a member has started again. If the views do not know the conversation yet, the
     /// answer is the conversation as it began.
     pub async fn started_again(&self, me: UserId, started: &Started) -> Result<Mine, ReadError> {
-        let view = views::one(&self.pool, me, started.id).await?;
+        let view = views::one(self.views.pool(), me, started.id).await?;
         let known = view.and_then(|view| seen(view, &started.conversation, me));
         let conversation = known.unwrap_or_else(|| begun(started, me));
         Ok(Mine { conversation, settings: self.settings_for(me, started.id).await? })
@@ -91,7 +91,7 @@ impl Reading {
         tracked: &Tracked,
         roster: &Conversation,
     ) -> Result<Mine, ReadError> {
-        let view = self.once_known(id, tracked, || views::one(&self.pool, me, id)).await?;
+        let view = self.once_known(id, tracked, || views::one(self.views.pool(), me, id)).await?;
         let conversation = seen(view, roster, me).ok_or(ReadError::NotFound)?;
         Ok(Mine { conversation, settings: self.settings_for(me, id).await? })
     }

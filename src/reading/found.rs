@@ -73,7 +73,7 @@ impl Reading {
             }
         };
         let _place = self.searches.take(me).await?;
-        let hits = views::search(&self.pool, me, conversation, query, part.after, part.limit).await?;
+        let hits = views::search(self.views.pool(), me, conversation, query, part.after, part.limit).await?;
         let mut messages = self.seen(me, &hits).await?;
         let found = |hit: Hit| {
             let (_, conversation, position) = hit;
@@ -96,7 +96,7 @@ impl Reading {
             stream::iter(ids).map(open).buffered(AT_ONCE).try_collect().await?;
         let place = |(_, id, position): &Hit| readers.get(id).copied().flatten().zip(Some(*position));
         let places: Vec<(Reader, Position)> = hits.iter().filter_map(place).collect();
-        let messages = views::messages_at(&self.pool, me, &places).await?;
+        let messages = views::messages_at(self.views.pool(), me, &places).await?;
         let there = messages.into_iter().filter(|(_, message)| message.deleted_at.is_none());
         Ok(there.map(|(id, message)| ((id, message.position), message)).collect())
     }

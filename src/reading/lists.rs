@@ -22,7 +22,8 @@ impl Reading {
     ) -> Result<(Vec<views::Member>, Standing), ReadError> {
         let ListPart { after, limit } = part;
         let past = |past: &LookBack| past.members(after, limit);
-        self.of_members(me, id, after, when, past, || views::members(&self.pool, id, after, limit)).await
+        self.of_members(me, id, after, when, past, || views::members(self.views.pool(), id, after, limit))
+            .await
     }
 
     /// A part of the receipts, by user id.
@@ -35,7 +36,8 @@ impl Reading {
     ) -> Result<(Vec<views::Receipt>, Standing), ReadError> {
         let ListPart { after, limit } = part;
         let past = |past: &LookBack| past.receipts(after, limit);
-        self.of_members(me, id, after, when, past, || views::receipts(&self.pool, id, after, limit)).await
+        self.of_members(me, id, after, when, past, || views::receipts(self.views.pool(), id, after, limit))
+            .await
     }
 
     /// A list with a row for each member. The caller is a member, so a first page without a row comes from

@@ -31,9 +31,11 @@ impl Reading {
             return Ok((found, Standing::past(&past)));
         }
         let (found, moment) = match asked {
-            Asked::From(direction, limit) => views::history(&self.pool, reader, direction, limit).await?,
+            Asked::From(direction, limit) => {
+                views::history(self.views.pool(), reader, direction, limit).await?
+            }
             Asked::Around { position, older, newer } => {
-                views::around(&self.pool, reader, position, older, newer).await?
+                views::around(self.views.pool(), reader, position, older, newer).await?
             }
         };
         Ok((found, self.standing(me, Some(id), &moment)))
@@ -60,7 +62,8 @@ impl Reading {
         min_position: Option<Position>,
     ) -> Result<Vec<views::Version>, ReadError> {
         let message = self.message(me, id, message, min_position).await?.position;
-        Ok(views::versions(&self.pool, id, message, part.after.unwrap_or_default(), part.limit).await?)
+        Ok(views::versions(self.views.pool(), id, message, part.after.unwrap_or_default(), part.limit)
+            .await?)
     }
 
     /// A part of the reactions to a message, the earliest first.
@@ -79,7 +82,7 @@ impl Reading {
             return Ok((found, Standing::past(&past)));
         }
         let message = self.visible(reader, message).await?.position;
-        let (found, moment) = views::reactions(&self.pool, id, message, after, limit).await?;
+        let (found, moment) = views::reactions(self.views.pool(), id, message, after, limit).await?;
         Ok((found, self.standing(me, Some(id), &moment)))
     }
 
@@ -94,9 +97,9 @@ impl Reading {
     ) -> Result<Vec<(views::Pin, Option<views::Message>)>, ReadError> {
         let reader = self.reader(me, id, min_position).await?;
         let before = part.after.unwrap_or(Position::MAX);
-        let pins = views::pins(&self.pool, reader, before, part.limit).await?;
+        let pins = views::pins(self.views.pool(), reader, before, part.limit).await?;
         let places: Vec<(Reader, Position)> = pins.iter().map(|pin| (reader, pin.message)).collect();
-        let messages = views::messages_at(&self.pool, me, &places).await?;
+        let messages = views::messages_at(self.views.pool(), me, &places).await?;
         let mut messages: HashMap<Position, views::Message> =
             messages.into_iter().map(|(_, message)| (message.position, message)).collect();
         let with_message = |pin: views::Pin| {
@@ -125,12 +128,12 @@ impl Reading {
     /// A message for its reader. Views may lag behind the log, so only views that have reached the end of the
     /// log are believed that there is no such message.
     async fn visible(&self, reader: Reader, id: MessageId) -> Result<views::Message, ReadError> {
-        if let Some(known) = views::message(&self.pool, reader, id).await? {
+        if let Some(known) = views::message(self.views.pool(), reader, id).await? {
             return Ok(known);
         }
         let log = &self.log;
         let end = log.last(log.stream_of(reader.conversation)).await?;
         self.caught_up(reader.conversation, end).await?;
-        views::message(&self.pool, reader, id).await?.ok_or(ReadError::NotFound)
+        views::message(self.views.pool(), reader, id).await?.ok_or(ReadError::NotFound)
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     log::Log,
     presence::Presence,
     shares::Shares,
-    views::{Checkpoint, Moment, Progress, Reader},
+    views::{Checkpoint, Moment, ReadViews, Reader},
 };
 
 /// How long a read waits until the views have reached a position.
@@ -32,10 +32,10 @@ pub struct Reading {
     pub conversations: Conversations,
     /// The block lists.
     pub blocked: Arc<Blocked>,
-    /// The database of accounts and views.
+    /// The database of accounts.
     pub pool: PgPool,
-    /// The progress of the views.
-    pub progress: Progress,
+    /// The views, on the server from which requests read.
+    pub views: ReadViews,
     /// The replays of the log for a look back, and the cursors.
     pub feed: Feed,
     /// The presence of users.
@@ -118,8 +118,8 @@ impl Reading {
     /// position in time, or if the views of this conversation stand still before the position.
     pub(super) async fn caught_up(&self, id: ConversationId, position: Position) -> Result<(), ReadError> {
         let wanted = Checkpoint { stream: self.log.stream_of(id), position };
-        match self.progress.reached(wanted, VIEWS_WITHIN).await? {
-            true if !self.progress.stands_still(id, position).await? => Ok(()),
+        match self.views.reached(wanted, VIEWS_WITHIN).await? {
+            true if !self.views.stands_still(id, position).await? => Ok(()),
             _ => Err(ReadError::NotYet),
         }
     }

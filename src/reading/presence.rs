@@ -80,10 +80,10 @@ impl Reading {
     /// Whether two users are members of one conversation. The views find conversations to check, and the log
     /// decides: the views may not know yet that one of the two users was removed.
     async fn share_a_conversation(&self, one: UserId, other: UserId) -> Result<bool, ReadError> {
-        let Self { commands, conversations, pool, progress, .. } = self;
+        let Self { commands, conversations, views, .. } = self;
         conversations.must_all_be_current()?;
         let shared = async || {
-            for id in views::shared_conversations(pool, one, other, MOST_SHARED).await? {
+            for id in views::shared_conversations(views.pool(), one, other, MOST_SHARED).await? {
                 if commands.share(id, one, other).await? {
                     return Ok(true);
                 }
@@ -96,7 +96,7 @@ impl Reading {
         // Only views that have reached the position of this process can say that the two share nothing.
         let heard = conversations.positions().into_iter().enumerate();
         let heard: Vec<_> = heard.map(|(stream, position)| Checkpoint { stream, position }).collect();
-        progress.all_reached(&heard, HEARD_WITHIN).await?;
+        views.all_reached(&heard, HEARD_WITHIN).await?;
         shared().await
     }
 

@@ -60,7 +60,7 @@ impl Reading {
             previews.insert(id, Preview { members, messages: wanted.messages.then(Vec::new) });
         }
         if wanted.members {
-            for (id, member) in views::first_members(&self.pool, &readers, MEMBERS).await? {
+            for (id, member) in views::first_members(self.views.pool(), &readers, MEMBERS).await? {
                 if let Some((members, _)) = previews.get_mut(&id).and_then(|preview| preview.members.as_mut())
                 {
                     members.push(member);
@@ -68,7 +68,7 @@ impl Reading {
             }
         }
         if wanted.messages {
-            for (id, message) in views::last_messages(&self.pool, me, &readers, MESSAGES).await? {
+            for (id, message) in views::last_messages(self.views.pool(), me, &readers, MESSAGES).await? {
                 if let Some(messages) = previews.get_mut(&id).and_then(|preview| preview.messages.as_mut()) {
                     messages.push(message);
                 }

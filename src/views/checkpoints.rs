@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgExecutor, PgPool};
 use tokio::{
     sync::Mutex,
     time::{Instant, sleep, timeout},
@@ -169,6 +169,15 @@ fn point(at: i64, event: Uuid) -> Point {
     Point { position: position(at), event: EventId::known(event) }
 }
 
+/// The position of every stream that the views have reached.
+pub(super) async fn positions(database: impl PgExecutor<'_>) -> sqlx::Result<HashMap<usize, Position>> {
+    let rows: Vec<(i32, i64)> =
+        sqlx::query_as("select stream, min(position) from checkpoint group by stream")
+            .fetch_all(database)
+            .await?;
+    Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
+}
+
 /// Waiting for the views: read your own writes. Cheap to clone.
 #[derive(Clone)]
 pub struct Progress {
@@ -196,11 +205,7 @@ impl Progress {
 
     /// The position of every stream that the views have reached.
     pub async fn positions(&self) -> sqlx::Result<HashMap<usize, Position>> {
-        let rows: Vec<(i32, i64)> =
-            sqlx::query_as("select stream, min(position) from checkpoint group by stream")
-                .fetch_all(&self.pool)
-                .await?;
-        Ok(rows.into_iter().map(|(stream, at)| (stream as usize, position(at))).collect())
+        positions(&self.pool).await
     }
 
     /// Whether the views of a conversation stand still before a position, while other conversations move on.

@@ -22,6 +22,7 @@ mod projection;
 mod query;
 mod reactions;
 mod receipts;
+mod replica;
 mod rosters;
 mod schema;
 mod search;
@@ -59,6 +60,8 @@ pub(crate) use query::Piece;
 pub use query::SearchQuery;
 pub(crate) use reactions::{Reaction, reactions};
 pub(crate) use receipts::{Receipt, receipts, watermarks};
+pub use replica::ReadViews;
+pub(crate) use replica::{ReplicaStanding, follows};
 pub(crate) use rosters::{snapshot, snapshot_due};
 pub(crate) use schema::{
     begin, connect, create, hold, is_whole, make_index, other_sets, replace_all, replace_one, session,

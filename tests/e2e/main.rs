@@ -81,6 +81,7 @@ mod readme;
 mod receipts;
 mod registration;
 mod replays;
+mod replica;
 mod restores;
 mod resume;
 mod rfc6455;

@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use tokio::process::Command;
 use verbatim::dev::{self, DevError, Tools};
 
 use super::signals::{children_of, end, kill, pid_of, signal};
@@ -47,7 +48,7 @@ fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::Postg
     // comes as it is costs the server half of what a connection costs it. Dev mode keeps the hashes.
     let owner = if options.fsync_off { "trust" } else { "scram-sha-256" };
     let rule = |network: &str| {
-        format!("host all verbatim {network} {owner}\nhost all all {network} scram-sha-256\n")
+        format!("host all,replication verbatim {network} {owner}\nhost all all {network} scram-sha-256\n")
     };
     let mut rules = rule(&format!("{LOOPBACK}/32"));
     if options.fsync_off {
@@ -66,6 +67,21 @@ fn set_up(dir: &Path, options: PostgresOptions, port: Option<u16>) -> dev::Postg
 }
 
 impl Postgres {
+    /// A replica of it by streaming replication, on a copy of its data in another folder. It is stopped meanwhile, so nobody
+    /// needs `pg_basebackup`, which not every Postgres comes with.
+    pub async fn replica(&mut self, dir: &Path) -> Result<Self, DevError> {
+        self.freeze(false);
+        end(self.pid(), "INT", || self.server.ended());
+        let copied = Command::new("cp").arg("-a").args([&self.dir, dir]).status().await;
+        assert!(copied.expect("cp runs").success());
+        fs::write(dir.join("data/standby.signal"), "").expect("the mark of a replica");
+        self.start_again().await?;
+        let mut options = set_up(dir, self.options, None);
+        options.settings.push(("primary_conninfo", self.url().to_owned()));
+        let server = dev::start_postgres(&self.tools, dir, options).await?;
+        Ok(Self { tools: self.tools.clone(), dir: dir.to_owned(), options: self.options, server })
+    }
+
     /// The database `verbatim`, with user and password. The user is a superuser.
     pub fn url(&self) -> &str {
         self.server.url()
