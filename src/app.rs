@@ -1,5 +1,6 @@
 //! Wiring: starts a process from its settings, and stops it in order.
 
+mod about;
 mod archiving;
 mod consumers;
 mod database;
@@ -231,7 +232,14 @@ async fn start(
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
-    let feed = Feed::new(log.clone(), pool.clone(), progress.clone(), current.lately.clone(), &cursor_key);
+    let retention = settings.retention()?;
+    let feed = Feed::new(
+        log.clone(),
+        (pool.clone(), retention),
+        progress.clone(),
+        current.lately.clone(),
+        &cursor_key,
+    );
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
@@ -245,6 +253,7 @@ async fn start(
         progress: progress.clone(),
         conversations_per_user: settings.conversations_per_user,
         add_strangers: settings.add_strangers,
+        retention,
         limits: limits.clone(),
         clock: clock.clone(),
     };
@@ -320,19 +329,11 @@ async fn start(
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
     let budget::FrameRate { per_second, at_once } = budget::frames(limits.rates().of(Policy::Frames));
     let frames = api::operations::info::Frames { per_second, at_once };
-    let info = api::operations::info::Info::new(
-        log.epoch(),
-        &durability,
-        log.layout(),
-        frames,
-        limits.rates(),
-        settings.registration,
-        settings.exports().deadline,
-    );
+    let info = about::info(settings, &log, &durability, frames, retention);
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
-    let erasures = erasures::start(&log, &pool, &progress, roles, process);
+    let erasures = erasures::start(&log, &pool, &progress, retention, roles, process);
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),

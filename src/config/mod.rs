@@ -8,6 +8,7 @@ mod layout;
 mod limits;
 mod nats;
 mod remote;
+mod retention;
 mod role;
 mod secret;
 mod servers;

@@ -73,7 +73,16 @@ impl Reading {
             }
         };
         let _place = self.searches.take(me).await?;
-        let hits = views::search(&self.pool, me, conversation, query, part.after, part.limit).await?;
+        let hits = views::search(
+            &self.pool,
+            self.commands.retention,
+            me,
+            conversation,
+            query,
+            part.after,
+            part.limit,
+        )
+        .await?;
         let mut messages = self.seen(me, &hits).await?;
         let found = |hit: Hit| {
             let (_, conversation, position) = hit;

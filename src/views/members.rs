@@ -6,14 +6,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, Event, Membership, Position, Role, Time, UserId},
+    domain::{ConversationId, Event, Membership, Position, RetentionRules, Role, Time, UserId},
     views::{
-        Checkpoint, Fact, Moment, Projection, Reader, bigint,
+        Checkpoint, Fact, Horizon, Moment, Projection, Reader, bigint, horizons,
         moment::{self, with_moment},
         position, read_word, word,
     },
@@ -252,6 +252,8 @@ pub struct Memberships {
     pub past: Vec<Stay>,
     /// The position of the views in each stream when the stays were read.
     pub at: Vec<Checkpoint>,
+    /// The horizons of these conversations, where something is expired.
+    pub horizons: HashMap<ConversationId, Horizon>,
 }
 
 impl Memberships {
@@ -266,31 +268,49 @@ impl Memberships {
 }
 
 /// The stays of a user that go on, or that ended after `since`. One position counts for all streams, so it has to be
-/// the least position of a cursor.
-pub(crate) async fn memberships(pool: &PgPool, user: UserId, since: Position) -> sqlx::Result<Memberships> {
-    type MemberRow =
-        (Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<bool>, Vec<Uuid>, Vec<i64>, Vec<i64>, Vec<i32>, Vec<i64>);
+/// the least position of a cursor. Without rules for retention, no horizon is looked for.
+pub(crate) async fn memberships(
+    pool: &PgPool,
+    rules: Option<RetentionRules>,
+    user: UserId,
+    since: Position,
+) -> sqlx::Result<Memberships> {
+    type MemberRow = (
+        Vec<Uuid>,
+        Vec<i64>,
+        Vec<i64>,
+        Vec<bool>,
+        Vec<Uuid>,
+        Vec<i64>,
+        Vec<i64>,
+        Vec<i32>,
+        Vec<i64>,
+        horizons::Rows,
+    );
+    let horizons = horizons::of_user(rules);
     // One statement sees one state: the lists are as complete as the checkpoints beside them say.
-    let (present, begun, heads, parked, past, since, untils, streams, positions): MemberRow = sqlx::query_as(
-        "select coalesce(array_agg(c.id), '{}'), coalesce(array_agg(m.since), '{}'),
-                coalesce(array_agg(c.head), '{}'),
-                coalesce(array_agg(exists (select from parked where conversation = c.id)), '{}'),
-                (select coalesce(array_agg(conversation_id order by until, conversation_id), '{}')
+    let row: MemberRow = sqlx::query_as(AssertSqlSafe(format!(
+        "select coalesce(array_agg(c.id), '{{}}'), coalesce(array_agg(m.since), '{{}}'),
+                coalesce(array_agg(c.head), '{{}}'),
+                coalesce(array_agg(exists (select from parked where conversation = c.id)), '{{}}'),
+                (select coalesce(array_agg(conversation_id order by until, conversation_id), '{{}}')
                  from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(since order by until, conversation_id), '{}')
+                (select coalesce(array_agg(since order by until, conversation_id), '{{}}')
                  from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(until order by until, conversation_id), '{}')
+                (select coalesce(array_agg(until order by until, conversation_id), '{{}}')
                  from past_member where user_id = $1 and until > $2),
-                (select coalesce(array_agg(stream order by stream), '{}')
+                (select coalesce(array_agg(stream order by stream), '{{}}')
                  from (select stream from checkpoint group by stream) s),
-                (select coalesce(array_agg(position order by stream), '{}')
-                 from (select stream, min(position) as position from checkpoint group by stream) p)
-         from member m join conversation c on c.id = m.conversation_id where m.user_id = $1",
-    )
+                (select coalesce(array_agg(position order by stream), '{{}}')
+                 from (select stream, min(position) as position from checkpoint group by stream) p),
+                {horizons}
+         from member m join conversation c on c.id = m.conversation_id where m.user_id = $1"
+    )))
     .bind(user.uuid())
     .bind(bigint(since))
     .fetch_one(pool)
     .await?;
+    let (present, begun, heads, parked, past, since, untils, streams, positions, horizons) = row;
     let present = present.into_iter().zip(begun).zip(heads).zip(parked);
     let present = present.map(|(((id, since), head), parked)| Stay {
         conversation: ConversationId::known(id),
@@ -308,7 +328,12 @@ pub(crate) async fn memberships(pool: &PgPool, user: UserId, since: Position) ->
     });
     let at = streams.into_iter().zip(positions);
     let checkpoint = |(stream, at)| Checkpoint { stream: stream as usize, position: position(at) };
-    Ok(Memberships { present: present.collect(), past: past.collect(), at: at.map(checkpoint).collect() })
+    Ok(Memberships {
+        present: present.collect(),
+        past: past.collect(),
+        at: at.map(checkpoint).collect(),
+        horizons: horizons::read(horizons),
+    })
 }
 
 /// The conversations of a user, the latest message first, without conversations of more than `crowd` members.

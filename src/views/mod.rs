@@ -9,6 +9,7 @@ mod columns;
 mod compare;
 mod conversations;
 mod history;
+mod horizons;
 mod keys;
 mod members;
 mod mentions;
@@ -41,12 +42,14 @@ pub use history::{Direction, Reader, history};
 pub(crate) use history::{
     Message, QUOTE, Quote, ReactionCount, Version, around, last_messages, message, messages_at, versions,
 };
+pub use horizons::Horizon;
+pub(crate) use horizons::{expired_in, expired_messages};
 pub(crate) use keys::{AskedKey, FoundKey, LatestKeys, Sending, UsedKeys};
 pub(crate) use members::{
     Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
     shared_conversations, strangers,
 };
-pub(crate) use messages::{deletions, found};
+pub(crate) use messages::{Sight, found, sights};
 pub use mine::{Among, page};
 pub(crate) use mine::{LastMessage, MyConversation, one};
 pub use moment::Checkpoint;

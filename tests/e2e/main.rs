@@ -83,6 +83,7 @@ mod registration;
 mod replays;
 mod restores;
 mod resume;
+mod retention;
 mod rfc6455;
 mod root;
 mod roster;

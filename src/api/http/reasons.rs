@@ -243,6 +243,7 @@ impl From<Behind> for Problem {
         match behind {
             Behind::Unavailable(outage) => outage.into(),
             Behind::Damaged(_) => Reset::Incomplete.into(),
+            Behind::Expired => Reset::Retention.into(),
             Behind::Crowded(no_place) => no_place.into(),
             Behind::Lagging => {
                 let detail =
