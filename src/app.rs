@@ -233,13 +233,8 @@ async fn start(
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
     let retention = settings.retention()?;
-    let feed = Feed::new(
-        log.clone(),
-        (pool.clone(), retention),
-        progress.clone(),
-        current.lately.clone(),
-        &cursor_key,
-    );
+    let viewed = (pool.clone(), retention);
+    let feed = Feed::new(log.clone(), viewed, progress.clone(), current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;

@@ -88,6 +88,11 @@ impl Missed {
         self.moved.is_empty() && self.reading.is_none() && !self.is_expired
     }
 
+    /// Whether a message that the user has missed is not shown any more.
+    pub fn is_expired(&self) -> bool {
+        self.is_expired
+    }
+
     /// The last given position of each conversation with missed events.
     pub fn heads(&self) -> &HashMap<ConversationId, Position> {
         &self.heads
@@ -213,4 +218,34 @@ fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recor
         }
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{MessageEdited, MessageId};
+
+    #[test]
+    fn an_edit_of_an_expired_message_keeps_its_place_and_loses_its_text() {
+        let id = ConversationId::known(Uuid::from_u128(1));
+        let edited = MessageEdited {
+            message_id: MessageId::known(Uuid::from_u128(2)),
+            message_position: Position(7),
+            client_id: None,
+            text: "hello".into(),
+            mentions: Vec::new(),
+        };
+        let event = Event::MessageEdited(edited);
+        let shown = Recorded::happened(12, id, UserId::known(Uuid::from_u128(3)), Some(event));
+        let shown = Shown::new(shown, Position(9));
+        let text = |expired| {
+            let horizons = HashMap::from([(id, Horizon { expired: Position(expired), pinned: Vec::new() })]);
+            let shown = within(&horizons, shown.clone());
+            assert_eq!((shown.recorded.position, shown.previous), (Position(12), Position(9)));
+            String::from_utf8_lossy(&shown.recorded.data).contains("hello")
+        };
+        assert!(text(6) && !text(7));
+    }
 }

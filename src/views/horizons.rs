@@ -96,28 +96,21 @@ pub(crate) async fn expired_messages(
         None => "and retention is not null",
     };
     let (seconds, conversation) = (seconds(rules, "c"), ConversationId::uuid);
+    let due = format!(
+        "from message m
+         where m.conversation_id = c.id and {ERASED} = 0 and m.sent_at < now() - make_interval(secs => c.seconds)
+               and not exists (
+                   select from pin where conversation_id = m.conversation_id and message = m.position)
+         order by m.sent_at limit"
+    );
     let rows: Vec<(Uuid, Option<Vec<i64>>)> = sqlx::query_as(AssertSqlSafe(format!(
-        "with some as materialized (
+        "with looked as materialized (
              select id, retention from conversation where ($1::uuid is null or id > $1) {only} order by id limit $2
          ),
-         c as materialized (select id, {seconds} as seconds from some c)
+         c as materialized (select id, {seconds} as seconds from looked c)
          select c.id, case when c.id <> all($3) and oldest.sent_at < now() - make_interval(secs => c.seconds * {late})
-                           then array(
-                               select position from (
-                                   select position from message m
-                                   where m.conversation_id = c.id and {ERASED} = 0
-                                         and m.sent_at < now() - make_interval(secs => c.seconds)
-                                         and not exists (select from pin where conversation_id = m.conversation_id
-                                                                               and message = m.position)
-                                   order by m.sent_at limit {MOST}
-                               ) due order by position) end
-         from c left join lateral (
-             select sent_at from message m
-             where m.conversation_id = c.id and {ERASED} = 0 and m.sent_at < now() - make_interval(secs => c.seconds)
-                   and not exists (select from pin where conversation_id = m.conversation_id
-                                                         and message = m.position)
-             order by m.sent_at limit 1
-         ) oldest on true
+                           then array(select position from (select position {due} {MOST}) due order by position) end
+         from c left join lateral (select sent_at {due} 1) oldest on true
          order by c.id",
         late = (LATE + 1) as f64 / LATE as f64,
     )))
@@ -182,5 +175,16 @@ impl Horizon {
     /// Whether a message at a position is not shown.
     pub fn hides(&self, message: Position) -> bool {
         message <= self.expired && !self.pinned.contains(&message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_horizon_hides_what_is_expired_and_not_pinned() {
+        let horizon = Horizon { expired: Position(9), pinned: vec![Position(7)] };
+        assert_eq!([7, 8, 9, 10].map(|at| horizon.hides(Position(at))), [false, true, true, false]);
     }
 }

@@ -26,6 +26,7 @@ mod receipts;
 mod rosters;
 mod schema;
 mod search;
+mod stays;
 mod toggles;
 mod words;
 
@@ -46,8 +47,7 @@ pub use horizons::Horizon;
 pub(crate) use horizons::{expired_in, expired_messages};
 pub(crate) use keys::{AskedKey, FoundKey, LatestKeys, Sending, UsedKeys};
 pub(crate) use members::{
-    Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
-    shared_conversations, strangers,
+    Member, any_is_in_as_many, first_members, latest_of, members, shared_conversations, strangers,
 };
 pub(crate) use messages::{Sight, found, sights};
 pub use mine::{Among, page};
@@ -69,3 +69,4 @@ pub(crate) use schema::{
 };
 pub use schema::{discard, indexes, schema, tables};
 pub use search::{Hit, SearchError, search};
+pub(crate) use stays::{Memberships, Stay, memberships};

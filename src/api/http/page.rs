@@ -66,6 +66,9 @@ impl<T> Page<T> {
     }
 }
 
+/// The name of the items of the only list that has a floor.
+const HISTORY: &str = "Message";
+
 impl<T: Type> Page<T> {
     /// The schema of a page.
     pub(in crate::api) fn described(registry: &mut Registry) -> MetaSchema {
@@ -73,16 +76,19 @@ impl<T: Type> Page<T> {
         let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
         let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
         let cursor = "The `cursor` of the next request; absent on the last page";
-        let floor = "Only in a list of messages: the position at which it begins, because earlier messages are \
-                     older than the retention of the conversation";
+        let mut properties = vec![
+            ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
+            ("next_cursor", String::schema_ref().merge(described(cursor))),
+        ];
+        if T::name() == HISTORY {
+            let floor = "The position at which the list begins, if earlier messages are older than the retention of \
+                         the conversation";
+            properties.push(("floor", Position::schema_ref().merge(described(floor))));
+        }
         MetaSchema {
             description: Some("A page of a list"),
             required: vec!["items"],
-            properties: vec![
-                ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
-                ("next_cursor", String::schema_ref().merge(described(cursor))),
-                ("floor", Position::schema_ref().merge(described(floor))),
-            ],
+            properties,
             example: examples.map(|item| serde_json::json!({ "items": [item] })),
             ..MetaSchema::new("object")
         }

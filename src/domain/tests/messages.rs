@@ -259,7 +259,9 @@ fn an_event_is_known_as_what_was_asked_for() {
 #[test]
 fn an_expired_message_is_as_if_it_did_not_exist() {
     let expired = || FoundMessage { expired: true, ..of(ANA) };
-    for act in [Act::Edit(text("later")), Act::Delete, Act::React(emoji("👍")), Act::Pin] {
-        group(ANA).when(ANA, act_on(expired(), act)).then_rejected(Rejection::NotFound);
+    for one in every_act() {
+        group(ANA).when(ANA, act(expired(), one)).then_rejected(Rejection::NotFound);
     }
+    let answer = say_with("hi", Some(expired()), None);
+    group(ANA).when(ANA, answer).then_rejected(Rejection::NoSuchMessage);
 }
