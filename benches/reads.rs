@@ -150,7 +150,7 @@ async fn pages(stage: &Stage, user: UserId, talks: &[Talk], said: &[Said]) {
     };
     let lively = |n: usize| (talks[n % talks.len().min(LIVELY)].0, Position::MAX);
     let history = async |conversation: ConversationId, direction: Direction| {
-        let reader = Reader { conversation, user, visible_from: Position::START };
+        let reader = Reader { conversation, user, visible_from: Position::START, expired: Position::START };
         drop(views::history(pool, reader, direction, PAGE + 1).await.expect("a page"));
     };
     let figure = |what: &str| Figure::new("reads", format!("page of 50 messages, {what}: processor"), "µs");
@@ -200,8 +200,12 @@ async fn bare(pool: &PgPool, (conversation, position): (ConversationId, Position
 /// Nothing is read of any of the conversations: all that there is has to be counted.
 async fn lists(stage: &Stage, user: UserId, count: usize) {
     let pool = &stage.pool;
-    let page =
-        async |after| views::page(pool, user, Among::AllBut(&[]), after, PAGE + 1).await.expect("a page").0;
+    let page = async |after| {
+        views::page(pool, RetentionRules::default(), user, Among::AllBut(&[]), after, PAGE + 1)
+            .await
+            .expect("a page")
+            .0
+    };
     let first = page(None).await;
     assert_eq!(first.len() as i64, (PAGE + 1).min(count as i64), "a whole page");
     let end = first.last().map(|last| (last.active_at, last.id));
@@ -224,7 +228,8 @@ async fn searches(stage: &Stage, user: UserId, count: usize) {
     ] {
         let wanted = SearchQuery::parse(words).expect("words");
         let search = async |after: Option<Hit>| {
-            let found = views::search(pool, user, None, &wanted, after, PAGE + 1).await;
+            let found =
+                views::search(pool, RetentionRules::default(), user, None, &wanted, after, PAGE + 1).await;
             match found {
                 Ok(hits) => hits,
                 Err(SearchError::TooBroad) => Vec::new(),

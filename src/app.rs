@@ -234,7 +234,9 @@ async fn start(
     let conversations = current.conversations.clone();
     let same_log = same_log::keep_looking(log.clone(), pool.clone(), conversations.clone(), trouble.clone());
     tasks.spawn("same log", same_log);
-    let feed = Feed::new(log.clone(), views.clone(), current.lately.clone(), &cursor_key);
+    let retention = settings.retention()?;
+    let viewed = (views.clone(), retention);
+    let feed = Feed::new(log.clone(), viewed, current.lately.clone(), &cursor_key);
     let blocked = Arc::new(live::Blocked::new(pool.clone()));
     let limits = Arc::new(RateLimits::new(settings.rates(), &cursor_key));
     patiently(health, "the log", async || Ok(limits::gossip::start(&limits, &log, tasks).await?)).await?;
@@ -248,6 +250,7 @@ async fn start(
         progress: progress.clone(),
         conversations_per_user: settings.conversations_per_user,
         add_strangers: settings.add_strangers,
+        retention,
         limits: limits.clone(),
         clock: clock.clone(),
     };
@@ -322,11 +325,11 @@ async fn start(
     // login that is revoked from here on is heard, and the list holds the logins revoked earlier. In the
     // other order, a login revoked between list and subscription would stay valid on this node.
     patiently(health, "the list of revoked logins", async || Ok(signals.load_revoked().await?)).await?;
-    let info = info::info(settings, &log, &durability, limits.rates());
+    let info = info::info(settings, &log, &durability, limits.rates(), retention);
     archiving::start(settings, &log, &pool, roles, process)?;
     let (webhooks, keeper) = webhooks::start(settings, &log, &pool, roles, process)?;
     let office = consumers::start(settings, addresses, &log, &pool, roles, process)?;
-    let erasures = erasures::start(&log, &pool, &progress, roles, process);
+    let erasures = erasures::start(&log, &pool, &progress, retention, roles, process);
     let stopping = watch::Sender::new(false);
     let reading = Reading {
         commands: commands.clone(),

@@ -164,8 +164,8 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     ("erasures", At(4), &["accounts", "credentials", "domain", "hooks", "log", "views"]),
     ("presence", At(4), &["accounts", "domain", "live", "log", "views"]),
     // It follows the log by itself, and sends with the one HTTP client. Its rows are those of `hooks`, and its changes are
-    // audited.
-    ("webhooks", At(4), &["accounts", "credentials", "domain", "hooks", "log", "outbound"]),
+    // audited. Of `views` it asks which messages are expired.
+    ("webhooks", At(4), &["accounts", "credentials", "domain", "hooks", "log", "outbound", "views"]),
     // The audit event of a change is noted in its transaction.
     ("hooks", At(3), &["accounts", "domain"]),
     // Recent events are told by the stays that the views know.
@@ -195,13 +195,15 @@ const HOUSE: &[(&str, Floor, &[&str])] = &[
     // A rate limit is named in the refusal.
     ("problems", Leaf, &["limits"]),
     ("dev", Leaf, &["authority"]),
-    // Each part knows its own settings; here they get their flags and variables.
+    // Each part knows its own settings; here they get their flags and variables. The rules for retention are a value of
+    // `domain`, because all floors ask it.
     (
         "config",
         Leaf,
         &[
             "archive",
             "credentials",
+            "domain",
             "exports",
             "gateway",
             "issuers",

@@ -3,6 +3,8 @@ create table conversation (
     kind       text        not null,
     title      text,
     history    text        not null,
+    -- The seconds for which it keeps messages, if it says so itself.
+    retention  bigint,
     created_by uuid        not null,
     created_at timestamptz not null,
     -- The last event of the roster and how many it has had, the last event that counts, and when somebody last

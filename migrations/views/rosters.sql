@@ -8,6 +8,7 @@ create table roster (
     kind            text     not null,
     title           text,
     history         text     not null,
+    retention       bigint,
     -- The members, each in the same place of all three.
     members         uuid[]   not null,
     roles           text[]   not null,

@@ -11,6 +11,7 @@ mod erased;
 pub(crate) mod erasure_archives;
 mod erasure_scope;
 pub(crate) mod erasures;
+pub(crate) mod expiring;
 pub(crate) mod exports;
 pub(crate) mod external;
 pub(crate) mod external_logins;

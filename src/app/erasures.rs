@@ -11,9 +11,9 @@ use crate::{
     app::{Addresses, AppError, Process, installation::open_installation},
     clock::Clock,
     config::{NodeRole, Settings},
-    domain::{ConversationId, ErasureId, HoldId, Time, Title, UserId},
+    domain::{ConversationId, ErasureId, HoldId, RetentionRules, Time, Title, UserId},
     erasures::{
-        Eraser, ErasureError, ErasureReceipt, Erasures, Hiding, HoldError, HoldSubjects, LegalHold,
+        Eraser, ErasureError, ErasureReceipt, Erasures, Expiring, Hiding, HoldError, HoldSubjects, LegalHold,
         MOST_SUBJECTS, WantedHold, leftover,
     },
     log::Log,
@@ -65,16 +65,18 @@ pub(super) fn start(
     log: &Log,
     pool: &PgPool,
     progress: &Progress,
+    rules: RetentionRules,
     roles: &[NodeRole],
     process: &Process,
 ) -> Erasures {
     let (log, pool, clock) = (log.clone(), pool.clone(), process.clock.clone());
+    let erasures = Erasures { pool: pool.clone(), log: log.clone(), clock: clock.clone() };
     if roles.contains(&NodeRole::Api) {
-        let hiding =
-            Hiding { log: log.clone(), pool: pool.clone(), progress: progress.clone(), clock: clock.clone() };
+        let hiding = Hiding { log, pool, progress: progress.clone(), clock };
         process.tasks.spawn("erasures", hiding.run());
+        process.tasks.spawn("retention", Expiring { erasures: erasures.clone(), rules }.run());
     }
-    Erasures { pool, log, clock }
+    erasures
 }
 
 /// Erases until it is dropped. `addresses` have the login of the NATS user that may delete.

@@ -76,7 +76,8 @@ impl Commands {
         let stream = self.log.stream_of(id);
         let mut is_latest = false;
         loop {
-            let found = self.messages.found(stream, id, message, by, tracked.head()).await?;
+            let retention = self.retention.of(tracked.conversation().retention());
+            let found = self.messages.found(stream, id, message, by, retention, tracked.head()).await?;
             let found = found.unwrap_or_else(|| FoundMessage::nowhere(message, by));
             match tracked.conversation().decide(by, command(found)) {
                 Ok(Some(event)) => return Ok(Some(event)),

@@ -36,9 +36,11 @@ impl Messages {
         id: ConversationId,
         message: MessageId,
         by: UserId,
+        retention: Option<u64>,
         position: Position,
     ) -> Result<Option<FoundMessage>, Unavailable> {
-        let look = async || match timeout(LOOK, views::found(&self.pool, stream, id, message, by)).await {
+        let find = || views::found(&self.pool, stream, id, message, by, retention);
+        let look = async || match timeout(LOOK, find()).await {
             Ok(found) => found.map_err(Unavailable::because),
             Err(_) => Err(Unavailable::because("the views do not answer in time")),
         };

@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use crate::{
     clock::Clock,
     commands::{acting, bound::Bound, earlier::Earlier, messages::Messages, stored::Stored},
-    domain::{ClientId, ConversationId, Event, EventId, UserId},
+    domain::{ClientId, ConversationId, Event, EventId, RetentionRules, UserId},
     limits::RateLimits,
     live::{Blocked, Conversations, Current, Receipts},
     log::{Draft, Log},
@@ -28,6 +28,8 @@ pub struct Commands {
     pub(super) stored: Stored,
     pub(super) bound: Bound,
     pub(super) add_strangers: bool,
+    /// The rules for how long messages are kept.
+    pub retention: RetentionRules,
     pub(super) pool: PgPool,
     pub(super) limits: Arc<RateLimits>,
     pub(super) clock: Clock,
@@ -49,6 +51,8 @@ pub struct Needs<'a> {
     pub conversations_per_user: u32,
     /// Whether users can be brought in by users with whom they share no conversation.
     pub add_strangers: bool,
+    /// The rules for how long messages are kept.
+    pub retention: RetentionRules,
     /// The rate limits.
     pub limits: Arc<RateLimits>,
     /// Time and ids.
@@ -66,6 +70,7 @@ impl Commands {
             progress,
             conversations_per_user,
             add_strangers,
+            retention,
             limits,
             clock,
         } = needs;
@@ -77,6 +82,7 @@ impl Commands {
             stored: Stored::new(pool.clone(), progress),
             bound: Bound::new(pool.clone(), conversations_per_user),
             add_strangers,
+            retention,
             pool,
             blocked,
             limits,

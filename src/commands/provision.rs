@@ -198,7 +198,8 @@ impl Commands {
 /// The commands that make a group as it has to be. Members come before roles, and both before removals.
 fn differences(roster: &Conversation, title: &Title, members: &BTreeMap<UserId, Role>) -> Vec<Command> {
     let is_titled = roster.title() == Some(title.as_str());
-    let retitled = (!is_titled).then(|| Command::Update { title: Some(title.clone()), history: None });
+    let retitled =
+        (!is_titled).then(|| Command::Update { title: Some(title.clone()), history: None, retention: None });
     let is = |user: &UserId| roster.membership(*user).map(|membership| membership.role);
     let added = members.iter().filter(|(user, _)| is(user).is_none());
     let changed = members.iter().filter(|(user, role)| is(user).is_some_and(|is| is != **role));

@@ -1,4 +1,4 @@
-//! Changes to the roster of a group: its members, their roles, its title and its history setting.
+//! Changes to the roster of a group: its members, their roles, its title and its settings.
 
 use crate::{
     commands::{change::Changed, existing::NotBroughtIn, needs::Commands, refused::Refused},
@@ -41,14 +41,15 @@ impl Commands {
         self.change(by, conversation, &Command::ChangeRole { user, role }).await
     }
 
-    /// Changes the title and the history setting; `None` keeps the present value.
+    /// Changes the title, the history setting and the retention; `None` keeps the present value.
     pub async fn update(
         &self,
         by: UserId,
         conversation: ConversationId,
         title: Option<Title>,
         history: Option<History>,
+        retention: Option<Option<u64>>,
     ) -> Result<Changed, Refused> {
-        self.change(by, conversation, &Command::Update { title, history }).await
+        self.change(by, conversation, &Command::Update { title, history, retention }).await
     }
 }

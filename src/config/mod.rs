@@ -9,6 +9,7 @@ mod limits;
 mod nats;
 mod remote;
 mod replica;
+mod retention;
 mod role;
 mod secret;
 mod servers;

@@ -14,11 +14,13 @@ use crate::{
         keys::KeySettings,
         limits::LimitSettings,
         replica::ReplicaSettings,
+        retention::RetentionSettings,
         tls::TlsSettings,
         traces::{SpanDestination, TraceSettings},
         webhooks::WebhookSettings,
     },
     credentials::{self, Registration},
+    domain::RetentionRules,
     exports, gateway,
     issuers::Issuers,
     limits::Rates,
@@ -204,6 +206,9 @@ pub struct Settings {
     limits: LimitSettings,
 
     #[command(flatten)]
+    retention: RetentionSettings,
+
+    #[command(flatten)]
     webhooks: WebhookSettings,
 
     #[command(flatten)]
@@ -247,6 +252,14 @@ impl Settings {
     /// The rate limits.
     pub fn rates(&self) -> Rates {
         self.limits.rates()
+    }
+
+    /// The rules for how long messages are kept.
+    ///
+    /// # Errors
+    /// If the settings contradict one another.
+    pub(crate) fn retention(&self) -> Result<RetentionRules, BadSetting> {
+        self.retention.rules()
     }
 
     /// The wait from which on this node counts as overloaded.
@@ -316,7 +329,7 @@ impl Settings {
     /// # Errors
     /// If the master key, or the file of authorities, cannot be used.
     pub(crate) fn webhook_sender(&self, clock: &Clock) -> Result<Sender, BadSetting> {
-        self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone())
+        self.webhooks.sender(&self.issuers.trust()?, clock, self.public_url.clone(), self.retention()?)
     }
 
     /// Where spans go; `None` without an endpoint.

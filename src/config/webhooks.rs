@@ -8,6 +8,7 @@ use crate::{
     clock::Clock,
     config::{BadSetting, secret::secret},
     credentials::MasterKey,
+    domain::RetentionRules,
     log::PublicUrl,
     networks::{BadNetwork, Networks},
     outbound::{Outbound, Schemes, Trust},
@@ -112,6 +113,7 @@ impl WebhookSettings {
         trust: &Trust,
         clock: &Clock,
         public_url: Option<PublicUrl>,
+        retention: RetentionRules,
     ) -> Result<Sender, BadSetting> {
         let from_file = self.master_key_file.as_ref().map(|file| secret(file, KEY)).transpose()?;
         let text = from_file.or_else(|| self.master_key.clone());
@@ -128,6 +130,7 @@ impl WebhookSettings {
                 retries: self.webhook_retries.0.clone(),
                 disable_after: self.webhook_disable_after,
             }),
+            retention,
         })
     }
 }

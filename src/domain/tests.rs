@@ -138,11 +138,11 @@ fn change_role(user: UserId, role: Role) -> Command {
 }
 
 fn retitle(name: &str) -> Command {
-    Command::Update { title: Some(title(name)), history: None }
+    Command::Update { title: Some(title(name)), history: None, retention: None }
 }
 
 fn keep_history(history: History) -> Command {
-    Command::Update { title: None, history: Some(history) }
+    Command::Update { title: None, history: Some(history), retention: None }
 }
 
 fn say(words: &str) -> Command {
@@ -187,7 +187,11 @@ fn role_changed(user_id: UserId, role: Role) -> Event {
 }
 
 fn updated(name: Option<&str>, history: Option<History>) -> Event {
-    Event::ConversationUpdated(ConversationUpdated { title: name.map(str::to_owned), history })
+    Event::ConversationUpdated(ConversationUpdated {
+        title: name.map(str::to_owned),
+        history,
+        retention_s: None,
+    })
 }
 
 fn message(words: &str) -> MessageSent {

@@ -66,7 +66,7 @@ impl Hiding {
         if !self.progress.all_reached(&ends, PATIENCE).await? {
             return Err(Unavailable::because("the views have not followed the log yet").into());
         }
-        let stays = views::memberships(&self.pool, account, Position::START).await?;
+        let stays = views::memberships(&self.pool, None, account, Position::START).await?;
         Ok(stays.present.iter().chain(&stays.past).map(|stay| stay.conversation).collect())
     }
 }

@@ -5,12 +5,14 @@
 //! given it. The eraser (`erasing`), which alone may delete, takes away whatever the log lists as erased, and reads every
 //! position again before it says that a request is done. Each step can be broken off at any point and is done again: what the
 //! log lists already is not listed again, and what is gone stays gone. What a legal hold names (`held`) is hidden all the same,
-//! and the eraser passes it over until the hold is lifted (`holds`).
+//! and the eraser passes it over until the hold is lifted (`holds`). What is older than the retention of its conversation
+//! is asked for by the server itself (`expiring`).
 
 mod asking;
 mod emptying;
 mod erasing;
 mod error;
+mod expiring;
 mod held;
 mod hiding;
 mod holds;
@@ -24,6 +26,7 @@ pub(crate) use crate::accounts::{
 pub(crate) use asking::{ErasureTarget, Erasures, MOST_GRACE, MOST_MESSAGES, OWN_GRACE, WantedErasure};
 pub(crate) use erasing::{Eraser, leftover};
 pub(crate) use error::ErasureError;
+pub(crate) use expiring::Expiring;
 pub(crate) use hiding::Hiding;
 pub(crate) use holds::{HoldError, MOST_SUBJECTS, WantedHold};
 pub(crate) use receipt::{ErasureReceipt, ErasureState};

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     accounts::exports::Export,
-    domain::{ConversationId, Position, Time, UserId},
+    domain::{ConversationId, Position, RetentionRules, Time, UserId},
     live::{Conversations, Shown},
     log::{EventData, Log, PublicUrl, structured},
     views::{Memberships, Stay},
@@ -32,6 +32,7 @@ pub(super) struct Content {
     pub(super) log: Log,
     pub(super) conversations: Conversations,
     pub(super) pool: PgPool,
+    pub(super) retention: RetentionRules,
     pub(super) public_url: Option<PublicUrl>,
     pub(super) export: Export,
     pub(super) own: Own,
@@ -98,7 +99,7 @@ impl Content {
         while let Some(mut events) = visible.page().await? {
             to.may_go_on().await?;
             events.retain(|shown| self.export.since.is_none_or(|since| shown.recorded.time >= since));
-            let withheld = withheld(&self.pool, &events).await?;
+            let withheld = withheld(&self.pool, self.retention, &events).await?;
             for (shown, instead) in events.iter().zip(&withheld) {
                 if !std::mem::replace(&mut has_begun, true) {
                     to.begin(&format!("conversations/{id}.ndjson"), true)?;

@@ -65,7 +65,8 @@ impl From<Behind> for ExportError {
     fn from(behind: Behind) -> Self {
         match behind {
             Behind::Crowded(no_place) => Self::Crowded(no_place),
-            Behind::Lagging => Self::Lagging,
+            // An export asks for memberships, and never for what was missed.
+            Behind::Lagging | Behind::Expired => Self::Lagging,
             Behind::Damaged(damaged) => Unavailable::because(damaged).into(),
             Behind::Unavailable(e) => Self::Unavailable(e),
         }

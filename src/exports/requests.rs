@@ -146,6 +146,7 @@ impl Exports {
             log: self.parts.log.clone(),
             conversations: self.parts.conversations.clone(),
             pool: self.parts.pool.clone(),
+            retention: self.parts.feed.retention(),
             public_url: self.parts.public_url.clone(),
             own: Own::of(&self.parts.pool, user, now).await?,
             export,

@@ -1,5 +1,5 @@
-//! Deleted messages: what every other door withholds, an export withholds too. An event about a deleted message keeps its
-//! place, and its data say no more than which message it was.
+//! Deleted and expired messages: what every other door withholds, an export withholds too. An event about such a message
+//! keeps its place, and its data say no more than which message it was.
 
 use serde_json::{
     json,
@@ -9,9 +9,9 @@ use sqlx::PgPool;
 
 use super::error::ExportError;
 use crate::{
-    domain::{Event, MessageId, Position, Recorded},
+    domain::{Event, MessageId, Position, Recorded, RetentionRules},
     live::Shown,
-    views,
+    views::{self, Sight},
 };
 
 /// A message that an event carries something of: a text, metadata, an emoji.
@@ -21,9 +21,11 @@ struct Content {
     at: Position,
 }
 
-/// For each of these events of one conversation the data that take the place of its own, where the message is deleted.
+/// For each of these events of one conversation the data that take the place of its own, where the message is deleted or
+/// expired.
 pub(super) async fn withheld(
     pool: &PgPool,
+    rules: RetentionRules,
     events: &[Shown],
 ) -> Result<Vec<Option<Box<RawValue>>>, ExportError> {
     let contents: Vec<Option<Content>> = events.iter().map(|shown| content(&shown.recorded)).collect();
@@ -33,17 +35,20 @@ pub(super) async fn withheld(
     let Some(conversation) = events.first().map(|shown| shown.recorded.conversation) else {
         return Ok(Vec::new());
     };
-    let deletions = match positions.is_empty() {
+    let sights = match positions.is_empty() {
         true => Default::default(),
-        false => views::deletions(pool, conversation, &positions).await?,
+        false => views::sights(pool, rules, conversation, &positions).await?,
     };
     let mut all = Vec::with_capacity(events.len());
     for (content, shown) in contents.into_iter().zip(events) {
         all.push(match content {
             None => None,
             // The view that grows anew may lack a message that is deleted, so a message that it lacks is not shown.
-            Some(content) => match deletions.get(&content.at).ok_or(ExportError::Lagging)? {
-                true if !says_erased(&shown.recorded) => Some(instead(&shown.recorded, content)),
+            Some(content) => match sights.get(&content.at).ok_or(ExportError::Lagging)? {
+                Sight::Deleted if !says_erased(&shown.recorded) => {
+                    Some(instead(&shown.recorded, content, "deleted"))
+                }
+                Sight::Expired => Some(instead(&shown.recorded, content, "erased")),
                 _ => None,
             },
         });
@@ -72,10 +77,10 @@ fn says_erased(recorded: &Recorded) -> bool {
     serde_json::from_slice::<Erased>(&recorded.data).is_ok_and(|data| data.erased)
 }
 
-fn instead(recorded: &Recorded, Content { message, at }: Content) -> Box<RawValue> {
+fn instead(recorded: &Recorded, Content { message, at }: Content, why: &str) -> Box<RawValue> {
     let data = match recorded.position == at {
-        true => json!({ "message_id": message, "deleted": true }),
-        false => json!({ "message_id": message, "message_position": at, "deleted": true }),
+        true => json!({ "message_id": message, why: true }),
+        false => json!({ "message_id": message, "message_position": at, why: true }),
     };
     to_raw_value(&data).expect("ids and numbers are JSON")
 }

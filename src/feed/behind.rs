@@ -14,6 +14,9 @@ pub enum Behind {
     /// The views lag behind the log.
     #[error("the views lag behind the log")]
     Lagging,
+    /// Missed messages are older than the retention of their conversation.
+    #[error("missed messages are older than the retention of their conversation")]
+    Expired,
     /// An event is missing in the log, so the missed events cannot be given any more.
     #[error(transparent)]
     Damaged(Damaged),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 use crate::{
-    domain::{Point, Position, UserId},
+    domain::{Point, Position, RetentionRules, UserId},
     feed::{
         behind::Behind,
         cursor::Cursors,
@@ -29,6 +29,7 @@ const VIEWS: Duration = Duration::from_secs(5);
 pub struct Feed {
     pub(super) log: Log,
     views: ReadViews,
+    rules: RetentionRules,
     pub(super) cursors: Arc<Cursors>,
     pub(super) remembered: Arc<Remembered>,
     asking: Shares<UserId>,
@@ -38,13 +39,23 @@ pub struct Feed {
 
 impl Feed {
     /// Feeds from a log, its views, and the recent events in memory.
-    pub fn new(log: Log, views: ReadViews, lately: Arc<Lately>, secret: &[u8; 32]) -> Self {
+    pub fn new(
+        log: Log,
+        (views, rules): (ReadViews, RetentionRules),
+        lately: Arc<Lately>,
+        secret: &[u8; 32],
+    ) -> Self {
         let cursors = Arc::new(Cursors::new(secret, log.epoch(), log.layout().streams));
         let (asking, turns) = (Shares::new(TO_ASK), Shares::new(TO_CATCH_UP));
         let looks_back = Shares::new(TO_LOOK_BACK);
         let points = Points::default();
         let remembered = Arc::new(Remembered { lately, folds: Folds::default(), points });
-        Self { log, views, cursors, remembered, asking, turns, looks_back }
+        Self { log, views, rules, cursors, remembered, asking, turns, looks_back }
+    }
+
+    /// The rules for how long messages are kept.
+    pub fn retention(&self) -> RetentionRules {
+        self.rules
     }
 
     /// The cursor of a user to whom all events up to these points were given.
@@ -73,7 +84,8 @@ impl Feed {
         for _ in 0..2 {
             // Views that lag are waited for without a place: otherwise a lag would stop all questions.
             let place = self.asking.take(user).await?;
-            let told = timeout(VIEWS, views::memberships(self.views.pool(), user, least)).await;
+            let asked = views::memberships(self.views.pool(), Some(self.rules), user, least);
+            let told = timeout(VIEWS, asked).await;
             drop(place);
             let memberships = told.map_err(|_| Unavailable::because("the views do not answer in time"))??;
             if memberships.reach(&wanted) {

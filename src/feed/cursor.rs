@@ -41,6 +41,8 @@ pub enum Reset {
     AnotherLog,
     /// The events behind the cursor cannot be read completely.
     Incomplete,
+    /// Messages behind the cursor are older than the retention of their conversation.
+    Retention,
 }
 
 impl Reset {
@@ -53,6 +55,7 @@ impl Reset {
             Self::FromTheFuture => "cursor_from_the_future",
             Self::AnotherLog => "cursor_of_another_log",
             Self::Incomplete => "log_incomplete",
+            Self::Retention => "retention",
         }
     }
 }

@@ -8,11 +8,11 @@ use std::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::{
-    domain::{ConversationId, Fold, Point, Position, Recorded, UserId},
+    domain::{ConversationId, Event, Fold, Point, Position, Recorded, UserId},
     feed::{behind::Behind, remembered::Remembered},
     live::Shown,
     log::{Log, NotRead, PAGE, PAGE_BYTES, Replay},
-    views::{Memberships, Stay},
+    views::{Horizon, Memberships, Stay},
 };
 
 /// The number of conversations that are folded side by side.
@@ -29,6 +29,10 @@ pub struct Missed {
     /// The stays of each stream in which there may be missed events.
     moved: BTreeMap<usize, Stays>,
     reading: Option<(usize, Stays, Reading)>,
+    /// What is not shown any more.
+    horizons: HashMap<ConversationId, Horizon>,
+    /// Whether a message that the user has missed is not shown any more.
+    is_expired: bool,
     /// The last given position of each conversation.
     heads: HashMap<ConversationId, Position>,
 }
@@ -62,21 +66,31 @@ impl Missed {
         to: Vec<Point>,
         memberships: Memberships,
     ) -> Self {
-        let mut moved: BTreeMap<usize, Stays> = BTreeMap::new();
+        let (mut moved, mut is_expired): (BTreeMap<usize, Stays>, _) = (BTreeMap::new(), false);
+        let horizons = memberships.horizons;
         for stay in memberships.present.into_iter().chain(memberships.past) {
             let stream = log.stream_of(stay.conversation);
             let (after, upto) = (from[stream].position, to[stream].position);
+            is_expired |= horizons
+                .get(&stay.conversation)
+                .is_some_and(|horizon| after.max(stay.since) < horizon.expired && stay.last > after);
             let may_have_moved = stay.parked || stay.last > after;
             if may_have_moved && after < upto {
                 moved.entry(stream).or_default().entry(stay.conversation).or_default().push(stay);
             }
         }
-        Self { log, remembered, user, at: from, to, moved, reading: None, heads: HashMap::new() }
+        let heads = HashMap::new();
+        Self { log, remembered, user, at: from, to, moved, reading: None, horizons, is_expired, heads }
     }
 
     /// Whether no stream has to be read.
     pub fn is_nothing(&self) -> bool {
-        self.moved.is_empty() && self.reading.is_none()
+        self.moved.is_empty() && self.reading.is_none() && !self.is_expired
+    }
+
+    /// Whether a message that the user has missed is not shown any more.
+    pub fn is_expired(&self) -> bool {
+        self.is_expired
     }
 
     /// The last given position of each conversation with missed events.
@@ -87,6 +101,9 @@ impl Missed {
     /// The next events; `None` when all have been given. At most `limit` events of the log are read, of which the user
     /// may be allowed to see fewer.
     pub async fn page(&mut self, limit: usize) -> Result<Option<MissedPage>, Behind> {
+        if self.is_expired {
+            return Err(Behind::Expired);
+        }
         loop {
             let Some((stream, _, reading)) = &mut self.reading else {
                 let Some((stream, stays)) = self.moved.pop_first() else {
@@ -122,6 +139,7 @@ impl Missed {
                 self.reading = None;
             }
             if !events.is_empty() {
+                let events = events.into_iter().map(|shown| within(&self.horizons, shown)).collect();
                 return Ok(Some(MissedPage { events, at: self.at.clone() }));
             }
         }
@@ -163,6 +181,18 @@ impl Missed {
     }
 }
 
+/// The event as it is shown: an edit may be younger than the horizon, and its message older. It keeps its place in the
+/// chain, and has no text.
+fn within(horizons: &HashMap<ConversationId, Horizon>, shown: Shown) -> Shown {
+    let Some(Event::MessageEdited(edited)) = &shown.recorded.event else { return shown };
+    match horizons.get(&shown.recorded.conversation) {
+        Some(horizon) if horizon.hides(edited.message_position) => {
+            Shown::new(shown.recorded.without_text(), shown.previous)
+        }
+        _ => shown,
+    }
+}
+
 /// The first events, at most `limit`, [`PAGE`] and [`PAGE_BYTES`].
 fn front(shown: &mut VecDeque<Shown>, limit: usize) -> Vec<Shown> {
     let mut bytes = 0;
@@ -188,4 +218,34 @@ fn show(user: UserId, folds: &mut HashMap<ConversationId, Fold>, read: Vec<Recor
         }
     }
     events
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::domain::{MessageEdited, MessageId};
+
+    #[test]
+    fn an_edit_of_an_expired_message_keeps_its_place_and_loses_its_text() {
+        let id = ConversationId::known(Uuid::from_u128(1));
+        let edited = MessageEdited {
+            message_id: MessageId::known(Uuid::from_u128(2)),
+            message_position: Position(7),
+            client_id: None,
+            text: "hello".into(),
+            mentions: Vec::new(),
+        };
+        let event = Event::MessageEdited(edited);
+        let shown = Recorded::happened(12, id, UserId::known(Uuid::from_u128(3)), Some(event));
+        let shown = Shown::new(shown, Position(9));
+        let text = |expired| {
+            let horizons = HashMap::from([(id, Horizon { expired: Position(expired), pinned: Vec::new() })]);
+            let shown = within(&horizons, shown.clone());
+            assert_eq!((shown.recorded.position, shown.previous), (Position(12), Position(9)));
+            String::from_utf8_lossy(&shown.recorded.data).contains("hello")
+        };
+        assert!(text(6) && !text(7));
+    }
 }

@@ -134,7 +134,7 @@ impl LookBack {
         match direction {
             Direction::Before(end) => self.newest(reader, Excluded(end), limit),
             Direction::After(start) => {
-                let newer = self.visible(reader, start.max(reader.visible_from), Unbounded);
+                let newer = self.visible(reader, start.max(reader.from()), Unbounded);
                 newer.take(count(limit)).collect()
             }
         }
@@ -149,7 +149,7 @@ impl LookBack {
     }
 
     fn newest(&self, reader: Reader, end: Bound<Position>, limit: i64) -> Vec<Message> {
-        self.visible(reader, reader.visible_from, end).rev().take(count(limit)).collect()
+        self.visible(reader, reader.from(), end).rev().take(count(limit)).collect()
     }
 
     fn visible(
@@ -172,7 +172,7 @@ impl LookBack {
         after: Position,
         limit: i64,
     ) -> Option<Vec<Reaction>> {
-        let mut visible = self.0.messages().range((Excluded(reader.visible_from), Unbounded));
+        let mut visible = self.0.messages().range((Excluded(reader.from()), Unbounded));
         let (_, said) = visible.find(|(_, said)| said.id == message)?;
         let reactions = said.reactions.iter().filter(|reacted| reacted.position > after);
         let reaction = |reacted: &domain::Reacted| Reaction {
@@ -204,7 +204,7 @@ impl LookBack {
     }
 
     fn quote(&self, reader: Reader, id: MessageId, position: Position) -> Quote {
-        let quoted = self.0.messages().get(&position).filter(|_| position > reader.visible_from);
+        let quoted = self.0.messages().get(&position).filter(|_| position > reader.from());
         Quote {
             id,
             position,
@@ -295,6 +295,7 @@ mod tests {
             conversation: ConversationId::known(person(0).uuid()),
             user: person(1),
             visible_from: Position(visible_from),
+            expired: Position::START,
         };
         let all = reader(0);
         let page = |direction, limit| positions(&past.history(all, direction, limit));
@@ -304,6 +305,8 @@ mod tests {
         assert_eq!(page(Direction::After(Position::START), 3), [2, 3, 4]);
         assert_eq!(positions(&past.around(all, Position(5), 2, 3)), [8, 7, 6, 5, 4]);
         assert_eq!(positions(&past.history(reader(7), Direction::Before(Position::MAX), 9)), [9, 8]);
+        let late = Reader { expired: Position(8), ..reader(7) };
+        assert_eq!(positions(&past.history(late, Direction::After(Position::START), 9)), [9]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The conversations of a user: the list, and one of them.
 
+use std::time::Duration;
+
 use futures_util::future::try_join_all;
 
 use super::{
@@ -30,14 +32,16 @@ impl Reading {
     ) -> Result<(Vec<(ListPlace, Option<Mine>)>, Standing), ReadError> {
         let archive = accounts::archived(&self.pool, me).await?;
         let among = if archived { Among::These(&archive) } else { Among::AllBut(&archive) };
-        let (found, moment) = views::page(self.views.pool(), me, among, part.after, part.limit).await?;
+        let rules = self.commands.retention;
+        let pool = self.views.pool();
+        let (found, moment) = views::page(pool, rules, me, among, part.after, part.limit).await?;
         let ids: Vec<_> = found.iter().map(|view| view.id).collect();
         let settings = accounts::settings(&self.pool, me, &ids).await?;
         let now = self.clock.now();
         let listed = async |view: MyConversation| {
             let (id, place) = (view.id, (view.active_at, view.id));
             let tracked = unless_missing(self.open(me, id, None).await)?;
-            let seen = tracked.and_then(|tracked| seen(view, &tracked.conversation(), me));
+            let seen = tracked.and_then(|tracked| self.as_seen(view, &tracked.conversation(), me));
             let settings = settings.get(&id).copied().unwrap_or_default().at(now);
             Ok::<_, ReadError>((place, seen.map(|conversation| Mine { conversation, settings })))
         };
@@ -72,8 +76,8 @@ impl Reading {
     /// A conversation that a member has started again. If the views do not know the conversation yet, the
     /// answer is the conversation as it began.
     pub async fn started_again(&self, me: UserId, started: &Started) -> Result<Mine, ReadError> {
-        let view = views::one(self.views.pool(), me, started.id).await?;
-        let known = view.and_then(|view| seen(view, &started.conversation, me));
+        let view = views::one(self.views.pool(), self.commands.retention, me, started.id).await?;
+        let known = view.and_then(|view| self.as_seen(view, &started.conversation, me));
         let conversation = known.unwrap_or_else(|| begun(started, me));
         Ok(Mine { conversation, settings: self.settings_for(me, started.id).await? })
     }
@@ -91,9 +95,15 @@ impl Reading {
         tracked: &Tracked,
         roster: &Conversation,
     ) -> Result<Mine, ReadError> {
-        let view = self.once_known(id, tracked, || views::one(self.views.pool(), me, id)).await?;
-        let conversation = seen(view, roster, me).ok_or(ReadError::NotFound)?;
+        let rules = self.commands.retention;
+        let view = self.once_known(id, tracked, || views::one(self.views.pool(), rules, me, id)).await?;
+        let conversation = self.as_seen(view, roster, me).ok_or(ReadError::NotFound)?;
         Ok(Mine { conversation, settings: self.settings_for(me, id).await? })
+    }
+
+    fn as_seen(&self, view: MyConversation, roster: &Conversation, me: UserId) -> Option<MyConversation> {
+        let kept = self.commands.retention.of(roster.retention());
+        seen(view, roster, me, kept.map(|seconds| self.clock.now().minus(Duration::from_secs(seconds))))
     }
 
     async fn settings_for(&self, me: UserId, id: ConversationId) -> Result<ConversationSettings, ReadError> {

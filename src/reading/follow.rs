@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     credentials::{BadToken, Identity, LEEWAY},
     domain::Point,
-    feed::{Feed, MissedPage},
+    feed::{Feed, MissedPage, Reset},
     live::{Conversations, Ended, Follower, Followers, Revoked, Shown},
     log::Log,
     views::Stay,
@@ -70,6 +70,16 @@ impl Events {
 }
 
 impl EventReader {
+    /// Refuses a cursor behind which messages are expired by now: a stream that has begun could only end.
+    pub async fn must_be_whole(&self) -> Result<(), FollowError> {
+        let Events { feed, conversations, .. } = &self.source;
+        let to = farther(&self.at, &conversations.points());
+        match feed.missed(self.caller.user, self.at.clone(), to).await?.is_expired() {
+            true => Err(Reset::Retention.into()),
+            false => Ok(()),
+        }
+    }
+
     /// The cursor behind all events that the reader has returned.
     pub fn cursor(&self) -> String {
         self.cursor_at(&self.at)

@@ -73,7 +73,8 @@ impl Reading {
             }
         };
         let _place = self.searches.take(me).await?;
-        let hits = views::search(self.views.pool(), me, conversation, query, part.after, part.limit).await?;
+        let (pool, rules) = (self.views.pool(), self.commands.retention);
+        let hits = views::search(pool, rules, me, conversation, query, part.after, part.limit).await?;
         let mut messages = self.seen(me, &hits).await?;
         let found = |hit: Hit| {
             let (_, conversation, position) = hit;

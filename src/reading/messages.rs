@@ -23,12 +23,13 @@ impl Reading {
         when: When,
     ) -> Result<(Vec<views::Message>, Standing), ReadError> {
         let (reader, past) = self.reader_when(me, id, when).await?;
+        let floor = reader.floor();
         if let Some(past) = past {
             let found = match asked {
                 Asked::From(direction, limit) => past.history(reader, direction, limit),
                 Asked::Around { position, older, newer } => past.around(reader, position, older, newer),
             };
-            return Ok((found, Standing::past(&past)));
+            return Ok((found, Standing { floor, ..Standing::past(&past) }));
         }
         let (found, moment) = match asked {
             Asked::From(direction, limit) => {
@@ -38,7 +39,7 @@ impl Reading {
                 views::around(self.views.pool(), reader, position, older, newer).await?
             }
         };
-        Ok((found, self.standing(me, Some(id), &moment)))
+        Ok((found, Standing { floor, ..self.standing(me, Some(id), &moment) }))
     }
 
     /// A message that the user may see.

@@ -3,8 +3,8 @@
 use crate::{
     accounts::ConversationSettings,
     commands::Started,
-    domain::{Conversation, Kind, Position, Role, UserId},
-    views::MyConversation,
+    domain::{Conversation, Kind, Position, Role, Time, UserId},
+    views::{LastMessage, MyConversation},
 };
 
 /// A conversation with the settings of the member who sees it.
@@ -31,14 +31,23 @@ impl Mine {
     }
 }
 
-/// The conversation as the views have it, with the title, role and history of the roster, and without a last
-/// message that the roster hides. The views may lag behind, so only the roster decides what a member may see.
-/// `None` for a user who is not a member.
-pub(super) fn seen(view: MyConversation, roster: &Conversation, me: UserId) -> Option<MyConversation> {
+/// The conversation as the views have it, with the title, role and settings of the roster, and without a last
+/// message that the roster hides. The views may lag behind, so only the roster decides what a member may see, and
+/// `oldest`, the time from which on it keeps messages. `None` for a user who is not a member.
+pub(super) fn seen(
+    view: MyConversation,
+    roster: &Conversation,
+    me: UserId,
+    oldest: Option<Time>,
+) -> Option<MyConversation> {
     let (role, visible_from) = (roster.membership(me)?.role, roster.visible_from(me)?);
     let title = roster.title().map(str::to_owned);
-    let last_message = view.last_message.filter(|last| last.position > visible_from);
-    Some(MyConversation { title, history: roster.history(), role, last_message, ..view })
+    let is_seen = |last: &LastMessage| {
+        last.position > visible_from && oldest.is_none_or(|oldest| last.sent_at >= oldest)
+    };
+    let last_message = view.last_message.filter(is_seen);
+    let (history, retention) = (roster.history(), roster.retention());
+    Some(MyConversation { title, history, retention, role, last_message, ..view })
 }
 
 /// The conversation as it was when it began.
@@ -50,6 +59,7 @@ pub(super) fn begun(started: &Started, me: UserId) -> MyConversation {
         kind: roster.kind(),
         title: roster.title().map(str::to_owned),
         history: roster.history(),
+        retention: roster.retention(),
         peer: (roster.kind() == Kind::Direct).then(others).flatten(),
         role: roster.membership(me).map_or(Role::Member, |membership| membership.role),
         created_at: started.created_at,
@@ -67,10 +77,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{
-        domain::{Command, Event, History, Time, Title},
-        views::LastMessage,
-    };
+    use crate::domain::{Command, Event, History, Title};
 
     fn user(last: u8) -> UserId {
         format!("01930f3c-5a7b-7c3d-8e4f-0123456789a{last}").parse().expect("id")
@@ -105,6 +112,7 @@ mod tests {
             kind: Kind::Group,
             title: Some("An old title".into()),
             history: History::Full,
+            retention: None,
             peer: None,
             role: Role::Member,
             created_at: time(),
@@ -119,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_group_is_told_by_the_roster_where_the_view_is_behind() {
-        let seen = seen(view(8), &group(), user(1)).expect("a member");
+        let seen = seen(view(8), &group(), user(1), None).expect("a member");
         assert_eq!((seen.title.as_deref(), seen.role), (Some("Supper"), Role::Owner));
         assert_eq!((seen.head, seen.unread), (Position(9), 1));
         let mine = Mine { conversation: seen, settings: ConversationSettings::default() };
@@ -130,16 +138,18 @@ mod tests {
     #[test]
     fn a_view_that_is_behind_shows_nothing_to_a_former_or_later_member() {
         let begun = group();
-        assert_eq!(seen(view(8), &begun, user(2)), None);
+        assert_eq!(seen(view(8), &begun, user(2), None), None);
         let mut later = (*begun).clone();
         for (at, command) in [
-            (9, Command::Update { title: None, history: Some(History::SinceJoin) }),
+            (9, Command::Update { title: None, history: Some(History::SinceJoin), retention: None }),
             (10, Command::Add { user: user(2), role: Role::Member }),
         ] {
             let event: Event = later.decide(user(1), command).expect("allowed").expect("event");
             later.evolve(Position(at), &event);
         }
-        assert_eq!(seen(view(8), &later, user(2)).expect("a member").last_message, None);
-        assert!(seen(view(11), &later, user(2)).expect("a member").last_message.is_some());
+        assert_eq!(seen(view(8), &later, user(2), None).expect("a member").last_message, None);
+        assert!(seen(view(11), &later, user(2), None).expect("a member").last_message.is_some());
+        let oldest = Some(time().plus(std::time::Duration::from_millis(1)));
+        assert_eq!(seen(view(11), &later, user(2), oldest).expect("a member").last_message, None, "expired");
     }
 }

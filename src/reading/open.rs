@@ -1,6 +1,6 @@
 //! Opening a conversation for one of its members, as the log says.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use sqlx::PgPool;
 
@@ -8,14 +8,14 @@ use super::{error::ReadError, when::Standing};
 use crate::{
     clock::Clock,
     commands::{Commands, Refused},
-    domain::{ConversationId, Position, UserId},
+    domain::{Conversation, ConversationId, Position, UserId},
     feed::Feed,
     limits::{Policy, RateLimits},
     live::{Blocked, Conversations, Tracked},
     log::Log,
     presence::Presence,
     shares::Shares,
-    views::{Checkpoint, Moment, ReadViews, Reader},
+    views::{self, Checkpoint, Moment, ReadViews, Reader},
 };
 
 /// How long a read waits until the views have reached a position.
@@ -72,9 +72,23 @@ impl Reading {
         id: ConversationId,
         min_position: Option<Position>,
     ) -> Result<Reader, ReadError> {
-        let tracked = self.open(user, id, min_position).await?;
-        let visible_from = tracked.conversation().visible_from(user).ok_or(ReadError::NotFound)?;
-        Ok(Reader { conversation: id, user, visible_from })
+        let conversation = self.open(user, id, min_position).await?.conversation();
+        let visible_from = conversation.visible_from(user).ok_or(ReadError::NotFound)?;
+        let expired = self.expired_in(&[(id, conversation)]).await?.get(&id).copied().unwrap_or_default();
+        Ok(Reader { conversation: id, user, visible_from, expired })
+    }
+
+    /// The last expired position of conversations, where there is one.
+    pub(super) async fn expired_in(
+        &self,
+        conversations: &[(ConversationId, Arc<Conversation>)],
+    ) -> Result<HashMap<ConversationId, Position>, ReadError> {
+        let rules = self.commands.retention;
+        let kept = |(id, conversation): &(ConversationId, Arc<Conversation>)| {
+            Some((*id, rules.of(conversation.retention())?))
+        };
+        let kept: Vec<_> = conversations.iter().filter_map(kept).collect();
+        Ok(views::expired_in(self.views.pool(), &kept).await?)
     }
 
     /// Takes the cost of a search, or of a read with `as_of`.
@@ -111,7 +125,7 @@ impl Reading {
         let log = &self.log;
         let points = moment.points(log.layout().streams);
         let position = id.map(|id| points[log.stream_of(id)].position);
-        Standing { position, cursor: Some(self.feed.cursor(user, &points)) }
+        Standing { position, cursor: Some(self.feed.cursor(user, &points)), floor: None }
     }
 
     /// Waits until the views have reached a position of a conversation. Fails if the views do not reach the

@@ -38,7 +38,7 @@ pub struct Preview {
 }
 
 impl Reading {
-    /// The previews of conversations of a user, by at most two queries. As everywhere, the log decides what the user
+    /// The previews of conversations of a user, by at most three queries. As everywhere, the log decides what the user
     /// may see. A conversation of which the user is no longer a member has no preview.
     pub async fn previews(
         &self,
@@ -51,11 +51,14 @@ impl Reading {
         }
         let open = async |id| Ok::<_, ReadError>((id, unless_missing(self.open(me, id, None).await)?));
         let opened = try_join_all(ids.iter().copied().map(open)).await?;
+        let rosters = opened.into_iter().filter_map(|(id, tracked)| Some((id, tracked?.conversation())));
+        let rosters: Vec<_> = rosters.collect();
+        let expired = self.expired_in(&rosters).await?;
         let (mut readers, mut previews) = (Vec::new(), HashMap::new());
-        for (id, tracked) in opened {
-            let Some(roster) = tracked.map(|tracked| tracked.conversation()) else { continue };
+        for (id, roster) in rosters {
             let Some(visible_from) = roster.visible_from(me) else { continue };
-            readers.push(Reader { conversation: id, user: me, visible_from });
+            let expired = expired.get(&id).copied().unwrap_or_default();
+            readers.push(Reader { conversation: id, user: me, visible_from, expired });
             let members = wanted.members.then(|| (Vec::new(), roster.members().len()));
             previews.insert(id, Preview { members, messages: wanted.messages.then(Vec::new) });
         }

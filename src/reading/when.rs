@@ -54,11 +54,13 @@ pub struct Standing {
     pub position: Option<Position>,
     /// The cursor from which events continue the list.
     pub cursor: Option<String>,
+    /// The first position of a history whose earlier messages are older than the retention of the conversation.
+    pub floor: Option<Position>,
 }
 
 impl Standing {
     /// The standing of a look back: the list ends at the point, and no event continues it.
     pub(super) fn past(past: &LookBack) -> Self {
-        Self { position: Some(past.position()), cursor: None }
+        Self { position: Some(past.position()), cursor: None, floor: None }
     }
 }

@@ -22,7 +22,7 @@ pub(super) const PROJECTION: Projection = Projection {
     name: "conversations",
     tables: &["conversation"],
     definition: include_str!("../../migrations/views/conversations.sql"),
-    indexes: &[],
+    indexes: &["create index conversation_retention on conversation (id) where retention is not null;"],
     apply,
 };
 
@@ -108,25 +108,31 @@ async fn update(
     if updated.is_empty() {
         return Ok(());
     }
-    let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>)> = BTreeMap::new();
+    let mut last: BTreeMap<ConversationId, (Option<&str>, Option<History>, Option<u64>)> = BTreeMap::new();
     for (id, updated) in updated {
-        let (title, history) = last.entry(id).or_default();
+        let (title, history, retention) = last.entry(id).or_default();
         *title = updated.title.as_deref().or(*title);
         *history = updated.history.or(*history);
+        *retention = updated.retention_s.or(*retention);
     }
-    let (mut ids, mut titles, mut histories) = (Vec::new(), Vec::new(), Vec::new());
-    for (id, (title, history)) in last {
+    let (mut ids, mut titles) = (Vec::new(), Vec::new());
+    let (mut histories, mut retentions) = (Vec::new(), Vec::new());
+    for (id, (title, history, retention)) in last {
         ids.push(id.uuid());
         titles.push(title);
         histories.push(history.map(word));
+        retentions.push(retention.map(u64::cast_signed));
     }
     sqlx::query(
-        "update conversation c set title = coalesce(new.title, c.title), history = coalesce(new.history, c.history)
-         from unnest($1::uuid[], $2::text[], $3::text[]) as new (id, title, history) where c.id = new.id",
+        "update conversation c set title = coalesce(new.title, c.title), history = coalesce(new.history, c.history),
+             retention = nullif(coalesce(new.retention, c.retention), 0)
+         from unnest($1::uuid[], $2::text[], $3::text[], $4::bigint[]) as new (id, title, history, retention)
+         where c.id = new.id",
     )
     .bind(ids)
     .bind(titles)
     .bind(histories)
+    .bind(retentions)
     .execute(connection)
     .await?;
     Ok(())
@@ -183,18 +189,20 @@ pub(crate) async fn folds(
     connection: &mut PgConnection,
     ids: &[ConversationId],
 ) -> sqlx::Result<HashMap<ConversationId, Fold>> {
-    type FoldRow = (Uuid, String, Option<String>, String, i64, i64, i64);
+    type FoldRow = (Uuid, String, Option<String>, String, Option<i64>, i64, i64, i64);
     let uuids: Vec<Uuid> = ids.iter().map(|id| id.uuid()).collect();
     let rows: Vec<FoldRow> = sqlx::query_as(
-        "select id, kind, title, history, roster, changes, head from conversation where id = any($1)",
+        "select id, kind, title, history, retention, roster, changes, head from conversation where id = any($1)",
     )
     .bind(&uuids)
     .fetch_all(&mut *connection)
     .await?;
     let mut rosters = members::rosters(connection, &uuids).await?;
-    let fold = |(id, kind, title, history, roster, changes, head): FoldRow| {
+    let fold = |(id, kind, title, history, retention, roster, changes, head): FoldRow| {
         let members = rosters.remove(&id).unwrap_or_default();
-        let conversation = Conversation::restored(read_word(kind)?, title, read_word(history)?, members);
+        let (kind, history, retention) =
+            (read_word(kind)?, read_word(history)?, retention.map(i64::cast_unsigned));
+        let conversation = Conversation::restored(kind, title, history, retention, members);
         let fold = Fold {
             conversation: conversation.into(),
             roster: position(roster),

@@ -27,6 +27,21 @@ pub struct Reader {
     pub user: UserId,
     /// The member may see events after this position only.
     pub visible_from: Position,
+    /// The messages up to this position are older than the retention of the conversation: of these the member may see
+    /// the pinned ones only, one by one.
+    pub expired: Position,
+}
+
+impl Reader {
+    /// The position after which the member sees the history.
+    pub(crate) fn from(&self) -> Position {
+        self.visible_from.max(self.expired)
+    }
+
+    /// The first position of the history, if it does not begin where the member may see the conversation.
+    pub(crate) fn floor(&self) -> Option<Position> {
+        (self.expired > Position::START).then(|| Position(self.from().0 + 1))
+    }
 }
 
 /// A message as a member sees it now.
@@ -146,6 +161,11 @@ fn select(rest: &str) -> String {
     )
 }
 
+/// Whether a reader may see a message `m` that is looked for by itself: what is pinned does not expire. `visible_from` is
+/// where the history begins.
+const NOT_EXPIRED: &str = "(m.position > visible_from or exists (
+    select from pin where conversation_id = m.conversation_id and message = m.position))";
+
 type MessageRow = (Uuid, i64, Uuid, String, String, OffsetDateTime, Option<String>, Option<AsJson<More>>);
 
 /// Rare columns of a message, kept as one JSON object.
@@ -221,7 +241,7 @@ pub async fn history(
     let rows = sqlx::query(with_moment(&select(rest)))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
-        .bind(bigint(reader.visible_from))
+        .bind(bigint(reader.from()))
         .bind(bigint(bound))
         .bind(limit)
         .fetch_all(pool)
@@ -246,7 +266,7 @@ pub(crate) async fn around(
     let rows = sqlx::query(with_moment(&sql))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
-        .bind(bigint(reader.visible_from))
+        .bind(bigint(reader.from()))
         .bind(bigint(at))
         .bind(older)
         .bind(newer)
@@ -258,11 +278,16 @@ pub(crate) async fn around(
 
 /// One message.
 pub(crate) async fn message(pool: &PgPool, reader: Reader, id: MessageId) -> sqlx::Result<Option<Message>> {
-    let row = sqlx::query_as(AssertSqlSafe(select("m.id = $4")))
+    let sql = format!(
+        "select {COLUMNS} from (select $3::bigint as visible_from) reader
+         join message m on m.conversation_id = $2 and m.id = $4 and m.position > $5 and {NOT_EXPIRED}"
+    );
+    let row = sqlx::query_as(AssertSqlSafe(sql))
         .bind(reader.user.uuid())
         .bind(reader.conversation.uuid())
-        .bind(bigint(reader.visible_from))
+        .bind(bigint(reader.from()))
         .bind(id.uuid())
+        .bind(bigint(reader.visible_from))
         .fetch_optional(pool)
         .await?;
     Ok(row.map(read))
@@ -277,14 +302,16 @@ pub(crate) async fn messages_at(
 ) -> sqlx::Result<Vec<(ConversationId, Message)>> {
     let sql = format!(
         "select {COLUMNS}, m.conversation_id
-         from unnest($2::uuid[], $3::bigint[], $4::bigint[]) as place (conversation, visible_from, at)
-         join message m on m.conversation_id = conversation and m.position = at and at > visible_from"
+         from unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[])
+             as place (conversation, visible_from, at, since)
+         join message m on m.conversation_id = conversation and m.position = at and at > since and {NOT_EXPIRED}"
     );
     let rows: Vec<There> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(user.uuid())
         .bind(places.iter().map(|(reader, _)| reader.conversation.uuid()).collect::<Vec<_>>())
-        .bind(places.iter().map(|(reader, _)| bigint(reader.visible_from)).collect::<Vec<_>>())
+        .bind(places.iter().map(|(reader, _)| bigint(reader.from())).collect::<Vec<_>>())
         .bind(places.iter().map(|(_, at)| bigint(*at)).collect::<Vec<_>>())
+        .bind(places.iter().map(|(reader, _)| bigint(reader.visible_from)).collect::<Vec<_>>())
         .fetch_all(pool)
         .await?;
     Ok(rows.into_iter().map(there).collect())
@@ -310,7 +337,7 @@ pub(crate) async fn last_messages(
     let rows: Vec<There> = sqlx::query_as(AssertSqlSafe(sql))
         .bind(user.uuid())
         .bind(readers.iter().map(|reader| reader.conversation.uuid()).collect::<Vec<_>>())
-        .bind(readers.iter().map(|reader| bigint(reader.visible_from)).collect::<Vec<_>>())
+        .bind(readers.iter().map(|reader| bigint(reader.from())).collect::<Vec<_>>())
         .bind(limit)
         .fetch_all(pool)
         .await?;

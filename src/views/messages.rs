@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use futures_util::future::BoxFuture;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{self, ConversationId, Event, Json, MessageId, Position, Time, UserId},
-    views::{Fact, Projection, bigint, position, words},
+    domain::{self, ConversationId, Event, Json, MessageId, Position, RetentionRules, Time, UserId},
+    views::{Fact, Projection, bigint, horizons, position, words},
 };
 
 pub(super) const PROJECTION: Projection = Projection {
@@ -25,6 +25,7 @@ pub(super) const PROJECTION: Projection = Projection {
         // A retry is known by its key for ever. If the log has a key twice nevertheless, the view shows both messages,
         // as the gateway does.
         "create index message_key on message (conversation_id, sender, client_id);",
+        horizons::INDEX,
     ],
     apply,
 };
@@ -304,20 +305,45 @@ pub(super) fn columns<'a>(places: impl Iterator<Item = &'a Place>) -> (Vec<Uuid>
     places.map(|(conversation, at)| (conversation.uuid(), bigint(*at))).unzip()
 }
 
-/// The messages at these positions of a conversation, each with whether it is deleted.
-pub(crate) async fn deletions(
+/// What a message shows to its readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// All of it.
+    Whole,
+    /// Nothing: it is deleted.
+    Deleted,
+    /// Nothing: it is older than the retention of its conversation, and not pinned.
+    Expired,
+}
+
+/// What the messages at these positions of a conversation show.
+pub(crate) async fn sights(
     pool: &PgPool,
+    rules: RetentionRules,
     conversation: ConversationId,
     positions: &[Position],
-) -> sqlx::Result<HashMap<Position, bool>> {
-    let rows: Vec<(i64, bool)> = sqlx::query_as(
-        "select position, deleted_at is not null from message where conversation_id = $1 and position = any($2)",
-    )
+) -> sqlx::Result<HashMap<Position, Sight>> {
+    let expired = horizons::expired(rules, "c");
+    let rows: Vec<(i64, bool, Option<bool>)> = sqlx::query_as(AssertSqlSafe(format!(
+        "select m.position, m.deleted_at is not null,
+                m.position <= c.expired and not exists (
+                    select from pin where conversation_id = m.conversation_id and message = m.position)
+         from (select c.id, {expired} as expired from conversation c where c.id = $1) c
+         join message m on m.conversation_id = c.id and m.position = any($2)"
+    )))
     .bind(conversation.uuid())
     .bind(positions.iter().map(|position| bigint(*position)).collect::<Vec<_>>())
     .fetch_all(pool)
     .await?;
-    Ok(rows.into_iter().map(|(at, is_deleted)| (position(at), is_deleted)).collect())
+    let sight = |(at, is_deleted, is_expired): (i64, bool, Option<bool>)| {
+        let sight = match (is_deleted, is_expired) {
+            (_, Some(true)) => Sight::Expired,
+            (true, _) => Sight::Deleted,
+            _ => Sight::Whole,
+        };
+        (position(at), sight)
+    };
+    Ok(rows.into_iter().map(sight).collect())
 }
 
 /// A message for a command on it, with the position of the view in its stream.
@@ -327,6 +353,7 @@ pub(crate) async fn found(
     conversation: ConversationId,
     message: MessageId,
     user: UserId,
+    retention: Option<u64>,
 ) -> sqlx::Result<(Position, Option<domain::FoundMessage>)> {
     type FoundRow = (
         Option<i64>,
@@ -337,13 +364,15 @@ pub(crate) async fn found(
         Option<Vec<String>>,
         Option<bool>,
         Option<i64>,
+        Option<bool>,
     );
-    let (at, place, sender, text, deleted, mine, pinned, pins): FoundRow = sqlx::query_as(
+    let (at, place, sender, text, deleted, mine, pinned, pins, is_old): FoundRow = sqlx::query_as(
         "select reached.position, m.position, m.sender, m.text, m.deleted_at is not null,
                 (select array_agg(r.emoji) from reaction r
                  where r.conversation_id = $2 and r.message = m.position and r.user_id = $4),
                 exists (select from pin p where p.conversation_id = $2 and p.message = m.position),
-                (select count(*) from pin p where p.conversation_id = $2)
+                (select count(*) from pin p where p.conversation_id = $2),
+                m.sent_at < now() - make_interval(secs => $5::bigint)
          from (select min(position) as position from checkpoint where stream = $1) reached
          left join message m on m.conversation_id = $2 and m.id = $3",
     )
@@ -351,6 +380,7 @@ pub(crate) async fn found(
     .bind(conversation.uuid())
     .bind(message.uuid())
     .bind(user.uuid())
+    .bind(retention.map(u64::cast_signed))
     .fetch_one(pool)
     .await?;
     let found = place.zip(sender).map(|(place, sender)| domain::FoundMessage {
@@ -362,6 +392,7 @@ pub(crate) async fn found(
         mine: mine.unwrap_or_default().into_iter().collect(),
         pinned: pinned.unwrap_or_default(),
         pins: pins.unwrap_or_default().try_into().unwrap_or_default(),
+        expired: is_old.unwrap_or_default() && !pinned.unwrap_or_default(),
     });
     Ok((position(at.unwrap_or_default()), found))
 }

@@ -5,9 +5,9 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, History, Kind, MessageId, Position, Role, Time, UserId},
+    domain::{ConversationId, History, Kind, MessageId, Position, RetentionRules, Role, Time, UserId},
     views::{
-        Moment,
+        Moment, horizons,
         moment::{self, with_moment},
         position, read_word,
     },
@@ -24,6 +24,8 @@ pub struct MyConversation {
     pub title: Option<String>,
     /// The history setting for later members.
     pub history: History,
+    /// The seconds for which messages are kept, if the conversation says so itself.
+    pub retention: Option<u64>,
     /// The other member of a direct conversation.
     pub peer: Option<UserId>,
     /// My role.
@@ -69,6 +71,7 @@ struct ConversationRow {
     kind: String,
     title: Option<String>,
     history: String,
+    retention: Option<i64>,
     peer: Option<Uuid>,
     role: String,
     created_at: OffsetDateTime,
@@ -91,12 +94,13 @@ const MOVED: &str = "greatest(c.active_at, me.joined_at)";
 
 /// Conversations as their member `$1` sees them, the latest first. `which` gives the ids of the wanted conversations,
 /// which are few: only the messages of these are read.
-fn select(which: &str) -> String {
+fn select(which: &str, rules: RetentionRules) -> String {
+    let expired = horizons::expired(rules, "c");
     format!(
         "with wanted as materialized ({which}),
          mine as materialized (
              select c.*, me.user_id, me.role, {MOVED} as moved_at,
-                    case c.history when 'full' then 0 else me.since end as visible_from,
+                    greatest(case c.history when 'full' then 0 else me.since end, {expired}) as visible_from,
                     coalesce((select read from receipt
                               where conversation_id = wanted.id and user_id = $1), 0) as read
              from wanted join member me on me.conversation_id = wanted.id and me.user_id = $1
@@ -110,7 +114,7 @@ fn select(which: &str) -> String {
 /// which has their senders, too. The key knows no deletions, so as many more are counted as there are deleted
 /// messages. At most 10,000 messages are counted, because of programs that send much and never read.
 const SELECT: &str = "
-    select c.id, c.kind, c.title, c.history, c.role, c.created_at, c.moved_at, c.head,
+    select c.id, c.kind, c.title, c.history, c.retention, c.role, c.created_at, c.moved_at, c.head,
            case when c.kind = 'direct' then (
                select user_id from member where conversation_id = c.id and user_id <> c.user_id limit 1
            ) end as peer,
@@ -168,6 +172,7 @@ fn conversation(row: ConversationRow) -> sqlx::Result<MyConversation> {
         kind: read_word(row.kind)?,
         title: row.title,
         history: read_word(row.history)?,
+        retention: row.retention.map(i64::cast_unsigned),
         peer: row.peer.map(UserId::known),
         role: read_word(row.role)?,
         created_at: Time::of(row.created_at),
@@ -183,14 +188,16 @@ fn conversation(row: ConversationRow) -> sqlx::Result<MyConversation> {
 /// A conversation of mine.
 pub(crate) async fn one(
     pool: &PgPool,
+    rules: RetentionRules,
     user: UserId,
     id: ConversationId,
 ) -> sqlx::Result<Option<MyConversation>> {
-    let row: Option<ConversationRow> = sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id")))
-        .bind(user.uuid())
-        .bind(id.uuid())
-        .fetch_optional(pool)
-        .await?;
+    let row: Option<ConversationRow> =
+        sqlx::query_as(sqlx::AssertSqlSafe(select("select $2::uuid as id", rules)))
+            .bind(user.uuid())
+            .bind(id.uuid())
+            .fetch_optional(pool)
+            .await?;
     row.map(conversation).transpose()
 }
 
@@ -206,6 +213,7 @@ pub enum Among<'a> {
 /// My conversations, the latest first, from behind the conversation that `after` names.
 pub async fn page(
     pool: &PgPool,
+    rules: RetentionRules,
     user: UserId,
     among: Among<'_>,
     after: Option<(Time, ConversationId)>,
@@ -217,13 +225,13 @@ pub async fn page(
         Among::AllBut(ids) => (ids, false),
     };
     // A comparison of its own, so that Postgres hashes the list once instead of searching it for each row.
-    let sql = select(&format!(
+    let which = format!(
         "select c.id from member me join conversation c on c.id = me.conversation_id
          where me.user_id = $1 and ($2::timestamptz is null or ({MOVED}, c.id) < ($2, $3))
                and (c.id in (select unnest($5::uuid[]))) = $6
          order by {MOVED} desc, c.id desc limit $4"
-    ));
-    let rows = sqlx::query(with_moment(&sql))
+    );
+    let rows = sqlx::query(with_moment(&select(&which, rules)))
         .bind(user.uuid())
         .bind(time)
         .bind(id)

@@ -9,6 +9,7 @@ mod columns;
 mod compare;
 mod conversations;
 mod history;
+mod horizons;
 mod keys;
 mod members;
 mod mentions;
@@ -26,6 +27,7 @@ mod replica;
 mod rosters;
 mod schema;
 mod search;
+mod stays;
 mod toggles;
 mod words;
 
@@ -42,12 +44,13 @@ pub use history::{Direction, Reader, history};
 pub(crate) use history::{
     Message, QUOTE, Quote, ReactionCount, Version, around, last_messages, message, messages_at, versions,
 };
+pub use horizons::Horizon;
+pub(crate) use horizons::{expired_in, expired_messages};
 pub(crate) use keys::{AskedKey, FoundKey, LatestKeys, Sending, UsedKeys};
 pub(crate) use members::{
-    Member, Memberships, Stay, any_is_in_as_many, first_members, latest_of, members, memberships,
-    shared_conversations, strangers,
+    Member, any_is_in_as_many, first_members, latest_of, members, shared_conversations, strangers,
 };
-pub(crate) use messages::{deletions, found};
+pub(crate) use messages::{Sight, found, sights};
 pub use mine::{Among, page};
 pub(crate) use mine::{LastMessage, MyConversation, one};
 pub use moment::Checkpoint;
@@ -69,3 +72,4 @@ pub(crate) use schema::{
 };
 pub use schema::{discard, indexes, schema, tables};
 pub use search::{Hit, SearchError, search};
+pub(crate) use stays::{Memberships, Stay, memberships};

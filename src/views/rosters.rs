@@ -49,8 +49,9 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
         sinces.push(bigint(since));
     }
     sqlx::query(
-        "insert into roster (conversation_id, position, event, changes, kind, title, history, members, roles, sinces)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict do nothing",
+        "insert into roster (conversation_id, position, event, changes, kind, title, history, retention, members, roles,
+                             sinces)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict do nothing",
     )
     .bind(id.uuid())
     .bind(bigint(at.position))
@@ -59,6 +60,7 @@ async fn keep(connection: &mut PgConnection, id: ConversationId, snapshot: &Snap
     .bind(word(conversation.kind()))
     .bind(conversation.title())
     .bind(word(conversation.history()))
+    .bind(conversation.retention().map(u64::cast_signed))
     .bind(members)
     .bind(roles)
     .bind(sinces)
@@ -73,25 +75,28 @@ pub(crate) async fn snapshot(
     conversation: ConversationId,
     up_to: Position,
 ) -> sqlx::Result<Option<Snapshot>> {
-    type RosterRow = (i64, Uuid, i64, String, Option<String>, String, Vec<Uuid>, Vec<String>, Vec<i64>);
+    type RosterRow =
+        (i64, Uuid, i64, String, Option<String>, String, Option<i64>, Vec<Uuid>, Vec<String>, Vec<i64>);
     let row: Option<RosterRow> = sqlx::query_as(
-        "select position, event, changes, kind, title, history, members, roles, sinces from roster
+        "select position, event, changes, kind, title, history, retention, members, roles, sinces from roster
          where conversation_id = $1 and position <= $2 order by position desc limit 1",
     )
     .bind(conversation.uuid())
     .bind(bigint(up_to))
     .fetch_optional(pool)
     .await?;
-    let Some((at, event, changes, kind, title, history, members, roles, sinces)) = row else {
+    let Some((at, event, changes, kind, title, history, retention, members, roles, sinces)) = row else {
         return Ok(None);
     };
     let member = |((user, role), since)| {
         Ok((UserId::known(user), Membership { role: read_word(role)?, since: position(since) }))
     };
     let members = members.into_iter().zip(roles).zip(sinces).map(member).collect::<sqlx::Result<_>>()?;
+    let (kind, history, retention) =
+        (read_word(kind)?, read_word(history)?, retention.map(i64::cast_unsigned));
     Ok(Some(Snapshot {
         at: Point { position: position(at), event: EventId::known(event) },
         changes: changes.cast_unsigned(),
-        conversation: Conversation::restored(read_word(kind)?, title, read_word(history)?, members).into(),
+        conversation: Conversation::restored(kind, title, history, retention, members).into(),
     }))
 }

@@ -26,8 +26,8 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
-    domain::{ConversationId, Position, Time, UserId},
-    views::{SearchQuery, bigint, position},
+    domain::{ConversationId, Position, RetentionRules, Time, UserId},
+    views::{SearchQuery, bigint, horizons, position},
 };
 
 /// The number of messages of one query to the index.
@@ -71,6 +71,7 @@ impl From<sqlx::Error> for SearchError {
 /// Messages that a user may see, as far as the views know, newest first from behind a hit.
 pub async fn search(
     pool: &PgPool,
+    rules: RetentionRules,
     user: UserId,
     conversation: Option<ConversationId>,
     wanted: &SearchQuery,
@@ -86,7 +87,7 @@ pub async fn search(
     let answers = AtomicBool::new(false);
     let searching = async {
         let mut transaction = pool.begin_with(AssertSqlSafe(begin)).await?;
-        let mine = mine(&mut transaction, user, conversation).await?;
+        let mine = mine(&mut transaction, rules, user, conversation).await?;
         answers.store(true, Ordering::Relaxed);
         let asked = Asked { wanted, after, limit: limit.try_into().unwrap_or_default() };
         let hits = match asked.is_rare(&mut transaction).await? {
@@ -124,15 +125,17 @@ struct Place {
 /// All conversations, or one.
 async fn mine(
     connection: &mut PgConnection,
+    rules: RetentionRules,
     user: UserId,
     conversation: Option<ConversationId>,
 ) -> sqlx::Result<Vec<Place>> {
-    sqlx::query_as(
-        "select c.id, case c.history when 'full' then 0 else m.since end as visible_from,
+    let expired = horizons::expired(rules, "c");
+    sqlx::query_as(AssertSqlSafe(format!(
+        "select c.id, greatest(case c.history when 'full' then 0 else m.since end, {expired}) as visible_from,
                 c.head + 1 as before, c.active_at as newest
          from member m join conversation c on c.id = m.conversation_id
-         where m.user_id = $1 and ($2::uuid is null or c.id = $2)",
-    )
+         where m.user_id = $1 and ($2::uuid is null or c.id = $2)"
+    )))
     .bind(user.uuid())
     .bind(conversation.map(ConversationId::uuid))
     .fetch_all(connection)

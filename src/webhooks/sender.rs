@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     clock::Clock,
     credentials::MasterKey,
+    domain::RetentionRules,
     log::PublicUrl,
     outbound::{Outbound, Schemes},
 };
@@ -33,4 +34,6 @@ pub(crate) struct Sender {
     pub public_url: Option<Arc<PublicUrl>>,
     /// The pace of retries.
     pub pace: Arc<SendingPace>,
+    /// The rules for how long messages are kept: what waited for longer is sent without its text.
+    pub retention: RetentionRules,
 }

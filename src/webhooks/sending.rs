@@ -2,19 +2,22 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
+use sqlx::PgPool;
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    domain::ReplayId,
+    domain::{Event, ReplayId},
     hooks::{DeliveryState, MadeDelivery},
     log::NotRead,
     telemetry::METRICS,
+    views::{self, Sight},
     webhooks::{
         breaker::Permit,
         lane::{Failure, Key},
         owner::{BYTES, Done, Owner, Shared},
         request::{Outcome, Request, deliver},
         run::{Run, Step},
+        sender::Sender,
         teller::part_of,
         told::Told,
     },
@@ -94,7 +97,7 @@ impl Owner {
     }
 
     fn launch(&mut self, id: Option<ReplayId>, key: Key, step: Step) {
-        let Shared { sender, log, .. } = self.shared.clone();
+        let Shared { sender, log, pool, .. } = self.shared.clone();
         let endpoint = self.endpoint.clone();
         let Some(lane) = self.run_of(id).and_then(|run| run.lanes.get_mut(&key)) else { return };
         lane.is_busy = true;
@@ -106,6 +109,10 @@ impl Owner {
                 let left = log.left_of(&told.recorded);
                 let left = left.map(|recorded| Told { recorded, previous: told.previous });
                 self.under_way.push(Box::pin(async move {
+                    let left = match left {
+                        Some(left) => Some(left),
+                        None => unexpired(&pool, &sender, &told).await,
+                    };
                     let request = Request {
                         id: told.recorded.id.to_string(),
                         body: left
@@ -243,4 +250,30 @@ impl Owner {
 fn shaken(wait: Duration, told: &Told, attempt: u32) -> Duration {
     let random = told.recorded.id.uuid().as_bytes()[15].wrapping_add((attempt * 83) as u8);
     wait.mul_f64(0.9 + 0.2 * f64::from(random) / 255.0)
+}
+
+/// What is sent of an event whose message is older than the retention of its conversation by now; `None` if all of it is.
+async fn unexpired(pool: &PgPool, sender: &Sender, told: &Told) -> Option<Told> {
+    let Told { recorded, previous } = told;
+    let message = match recorded.event.as_ref()? {
+        Event::MessageSent(_) => recorded.position,
+        Event::MessageEdited(edited) => edited.message_position,
+        _ => return None,
+    };
+    let (rules, conversation) = (sender.retention, recorded.conversation);
+    // An edit is younger than its message, whose time only the views know.
+    let is_edit = message != recorded.position;
+    if !is_edit && sender.clock.now().since(recorded.time) < Duration::from_secs(rules.least) {
+        return None;
+    }
+    let sight = loop {
+        match views::sights(pool, rules, conversation, &[message]).await {
+            Ok(sights) => break sights.get(&message).copied(),
+            Err(e) => {
+                tracing::debug!(error = %e, "it is not known whether an event for a webhook is expired");
+                sleep(PAUSE).await;
+            }
+        }
+    };
+    (sight == Some(Sight::Expired)).then(|| Told { recorded: recorded.without_text(), previous: *previous })
 }

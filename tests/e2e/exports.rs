@@ -55,6 +55,11 @@ async fn export(world: &World, person: &Person, body: Value) -> Files {
     opened(world, &downloads(person.address, url(&requested)).await).await
 }
 
+/// All that an export of everything says.
+pub async fn downloaded(world: &World, person: &Person) -> String {
+    export(world, person, json!({})).await.into_values().collect()
+}
+
 fn file_of(conversation: &Conversation) -> String {
     format!("conversations/{}.ndjson", conversation.id)
 }

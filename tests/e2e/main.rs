@@ -84,6 +84,7 @@ mod replays;
 mod replica;
 mod restores;
 mod resume;
+mod retention;
 mod rfc6455;
 mod root;
 mod roster;

@@ -44,6 +44,7 @@ async fn changes_often(log: &Log, ana: &Person, lunch: &Conversation) -> Positio
             _ => Event::ConversationUpdated(ConversationUpdated {
                 title: Some(format!("Lunch {n}")),
                 history: None,
+                retention_s: None,
             }),
         };
         let (event_id, time) = (clock.id(EventId::known), clock.now());

@@ -22,7 +22,7 @@ const QUICK: &str = "50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,50ms,\
     1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s";
 
 /// A world with nodes of these roles, which may send to this machine.
-async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
+pub async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
     let mut world = World::empty(4).await;
     let key = world.dir().join("master.key");
     std::fs::write(&key, KEY).expect("a file");
@@ -40,7 +40,7 @@ async fn with_nodes(roles: &[&str], settings: &[(&str, &str)]) -> World {
 }
 
 /// Adds a webhook for all events to a receiver.
-async fn adds(operator: &Program, url: &str, more: Value) -> Value {
+pub async fn adds(operator: &Program, url: &str, more: Value) -> Value {
     let mut webhook = json!({ "url": url, "types": ["*"] });
     for (name, value) in more.as_object().expect("an object") {
         webhook[name] = value.clone();

@@ -12,6 +12,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     api::http::values::digits,
+    domain::Position,
     reading::{ListPart, Standing},
 };
 
@@ -23,6 +24,9 @@ pub struct Page<T> {
     /// The `cursor` of the next request; `None` on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_cursor: Option<String>,
+    /// Where a history begins whose earlier messages are older than the retention of its conversation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    floor: Option<Position>,
     /// The position and the cursor at which the list was read, for the headers of the answer.
     #[serde(skip)]
     pub(in crate::api) standing: Standing,
@@ -41,19 +45,19 @@ impl<T> Page<T> {
 
     /// A page of `items`, with the cursor of the next page.
     pub fn of(items: Vec<T>, next_cursor: Option<String>) -> Self {
-        Self { items, next_cursor, standing: Standing::default() }
+        Self { items, next_cursor, floor: None, standing: Standing::default() }
     }
 
     /// The same page with the moment at which the list was read.
     #[must_use]
     pub fn standing(self, standing: Standing) -> Self {
-        Self { standing, ..self }
+        Self { floor: standing.floor, standing, ..self }
     }
 
     /// The same page with each item converted. An item that becomes `None` is left out.
     pub fn filter_map<U>(self, shape: impl FnMut(T) -> Option<U>) -> Page<U> {
-        let Self { items, next_cursor, standing } = self;
-        Page { items: items.into_iter().filter_map(shape).collect(), next_cursor, standing }
+        let Self { items, next_cursor, floor, standing } = self;
+        Page { items: items.into_iter().filter_map(shape).collect(), next_cursor, floor, standing }
     }
 
     /// The same page with each item converted.
@@ -62,6 +66,9 @@ impl<T> Page<T> {
     }
 }
 
+/// The name of the items of the only list that has a floor.
+const HISTORY: &str = "Message";
+
 impl<T: Type> Page<T> {
     /// The schema of a page.
     pub(in crate::api) fn described(registry: &mut Registry) -> MetaSchema {
@@ -69,13 +76,19 @@ impl<T: Type> Page<T> {
         let described = |description| MetaSchema { description: Some(description), ..MetaSchema::ANY };
         let examples = registry.schemas.get(&*T::name()).and_then(|schema| schema.example.clone());
         let cursor = "The `cursor` of the next request; absent on the last page";
+        let mut properties = vec![
+            ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
+            ("next_cursor", String::schema_ref().merge(described(cursor))),
+        ];
+        if T::name() == HISTORY {
+            let floor = "The position at which the list begins, if earlier messages are older than the retention of \
+                         the conversation";
+            properties.push(("floor", Position::schema_ref().merge(described(floor))));
+        }
         MetaSchema {
             description: Some("A page of a list"),
             required: vec!["items"],
-            properties: vec![
-                ("items", Vec::<T>::schema_ref().merge(described("The items of this page"))),
-                ("next_cursor", String::schema_ref().merge(described(cursor))),
-            ],
+            properties,
             example: examples.map(|item| serde_json::json!({ "items": [item] })),
             ..MetaSchema::new("object")
         }
@@ -282,7 +295,7 @@ impl<T: DeserializeOwned + Send + Sync> ParseFromParameter for Cursor<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Position, UserId};
+    use crate::domain::UserId;
 
     #[test]
     fn a_limit_is_1_to_200_and_50_if_absent() {

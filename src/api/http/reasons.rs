@@ -243,10 +243,10 @@ impl From<Behind> for Problem {
         match behind {
             Behind::Unavailable(outage) => outage.into(),
             Behind::Damaged(_) => Reset::Incomplete.into(),
+            Behind::Expired => Reset::Retention.into(),
             Behind::Crowded(no_place) => no_place.into(),
             Behind::Lagging => {
-                let detail =
-                    "This node replays too much of the log at the moment: send the same request again.";
+                let detail = "This node replays too much of the log now: send the same request again.";
                 Self::unavailable("not_yet", detail, AGAIN)
             }
         }

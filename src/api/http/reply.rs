@@ -80,7 +80,7 @@ impl<T: Serialize + Send> IntoResponse for Reply<T> {
 
 impl<T: Serialize + Send> IntoResponse for Listed<T> {
     fn into_response(self) -> Response {
-        let Standing { position, cursor } = &self.0.answer.standing;
+        let Standing { position, cursor, .. } = &self.0.answer.standing;
         let position = position.map(|position| (POSITION, position.0.into()));
         let cursor = cursor.as_ref().and_then(|cursor| Some((CURSOR, HeaderValue::from_str(cursor).ok()?)));
         let mut response = json(StatusCode::OK, &self.0);

@@ -26,6 +26,9 @@ pub(in crate::api) struct Conversation {
     title: Option<String>,
     /// How much of the history new members may read
     history: History,
+    /// The seconds for which messages are kept, if the conversation has a retention of its own
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_s: Option<u64>,
     /// The other member of a direct conversation
     #[serde(skip_serializing_if = "Option::is_none")]
     user_id: Option<UserId>,
@@ -96,6 +99,7 @@ impl From<Mine> for Conversation {
             kind: conversation.kind,
             title: conversation.title,
             history: conversation.history,
+            retention_s: conversation.retention,
             user_id: conversation.peer,
             role: conversation.role,
             created_at: conversation.created_at,
@@ -166,6 +170,7 @@ impl Example for Conversation {
             kind: Kind::Group,
             title: Some(examples::TITLE.into()),
             history: History::Full,
+            retention_s: None,
             user_id: None,
             role: Role::Owner,
             created_at: examples::time(),

@@ -12,10 +12,11 @@ use serde::Deserialize;
 use crate::{
     api::{
         Body, Caller, Created, Cursor, Few, Found, Include, Keyed, Limit, Listed, Made, MadeOrInvited, Named,
-        Page, Reply, Ruled, SignedIn, given,
+        Page, Problem, Reply, Ruled, SignedIn, given,
         http::{
             examples,
             include::{FirstScreen, named},
+            or_null::OrNull,
             reasons::not_brought_in,
         },
         operations::{
@@ -40,11 +41,16 @@ struct ConversationUpdate {
     /// How much of the history new members may read
     #[serde(default, deserialize_with = "given")]
     history: Option<History>,
+    /// The seconds for which messages are kept: older ones are shown to nobody and then erased. `null` keeps them as long as
+    /// the server does without it. Only owners may change it. The bounds stand in `/v1/info`
+    #[serde(default, deserialize_with = "given")]
+    #[oai(validator(minimum(value = "1"), maximum(value = "3155760000")))]
+    retention_s: Option<OrNull<u64>>,
 }
 
 impl Example for ConversationUpdate {
     fn example() -> Self {
-        Self { title: Some(examples::title()), history: Some(History::SinceJoin) }
+        Self { title: Some(examples::title()), history: Some(History::SinceJoin), retention_s: None }
     }
 }
 
@@ -145,7 +151,8 @@ impl Conversations {
 
     /// Change a conversation
     ///
-    /// Changes the title or the history setting of a group. The caller must be an admin or an owner.
+    /// Changes the title, the history setting or the retention of a group. The caller must be an admin or an owner; only
+    /// an owner may change the retention.
     #[oai(path = "/conversations/:id", method = "patch", operation_id = "update_conversation")]
     async fn update(
         &self,
@@ -153,8 +160,14 @@ impl Conversations {
         id: Path<ConversationId>,
         body: Body<ConversationUpdate>,
     ) -> Result<Reply<Conversation>, Ruled> {
-        let (me, id, ConversationUpdate { title, history }) = (caller.user, id.0, body.0);
-        let changed = self.commands.update(me, id, title, history).await?;
+        let (me, id, ConversationUpdate { title, history, retention_s }) = (caller.user, id.0, body.0);
+        let retention = retention_s.map(|OrNull(seconds)| seconds);
+        let rules = self.commands.retention;
+        if retention.flatten().is_some_and(|seconds| !rules.admit(seconds)) {
+            let detail = format!("{} to {} seconds are accepted", rules.least, rules.longest());
+            return Err(Problem::invalid("/retention_s", "out_of_range", detail).into());
+        }
+        let changed = self.commands.update(me, id, title, history, retention).await?;
         Ok(Reply(self.reading.conversation_after(me, id, &changed).await?.into()))
     }
 }

@@ -192,6 +192,7 @@ impl Following {
         let cursor = last.0.filter(|last| !last.is_empty()).or(after.0);
         let mut reader = self.events.follow(*caller, cursor, waits).await?;
         if is_stream {
+            reader.must_be_whole().await?;
             return Ok(Told::Stream(told(reader)));
         }
         let until = Instant::now() + wait.0.0;

@@ -14,7 +14,9 @@ use crate::{
     },
     commands,
     credentials::{HOST_LIFE, Registration, SHORTEST_HOST_LIFE},
-    domain::{Epoch, ExternalId, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, Text, Title},
+    domain::{
+        Epoch, ExternalId, MAX_MEMBERS, MAX_PINS, MAX_REACTIONS, Metadata, RetentionRules, Text, Title,
+    },
     erasures, exports,
     limits::{self, Policy, Rates},
     listen,
@@ -23,7 +25,7 @@ use crate::{
 };
 
 /// The features of the server, beyond the operations of the document.
-const FEATURES: [&str; 32] = [
+const FEATURES: [&str; 33] = [
     "direct_conversations",
     "group_conversations",
     "history_since_join",
@@ -56,6 +58,7 @@ const FEATURES: [&str; 32] = [
     "export",
     "erasure",
     "holds",
+    "retention",
 ];
 
 /// The server: its version, its log and its limits
@@ -170,6 +173,13 @@ struct Limits {
     holds: i64,
     /// Users or conversations of a legal hold
     hold_subjects: usize,
+    /// The shortest retention that an owner can set for a conversation, in seconds
+    retention_seconds_min: u64,
+    /// The longest retention that an owner can set for a conversation, in seconds
+    retention_seconds_max: u64,
+    /// The retention of a conversation without one of its own, in seconds; absent if such messages are kept for ever
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retention_seconds_default: Option<u64>,
     /// Webhooks
     webhooks: i64,
     /// Headers of its own that a webhook may have
@@ -217,6 +227,17 @@ pub struct Frames {
     pub at_once: u32,
 }
 
+/// What an operator chooses and the answer tells.
+#[derive(Debug, Clone, Copy)]
+pub struct Chosen {
+    /// Who may register.
+    pub registration: Registration,
+    /// The time in which an export has to be downloaded.
+    pub export_deadline: Duration,
+    /// The rules for how long messages are kept.
+    pub retention: RetentionRules,
+}
+
 impl Info {
     /// The answer of a server with this log.
     pub fn new(
@@ -225,8 +246,7 @@ impl Info {
         layout: commands::Layout,
         frames: Frames,
         rates: &Rates,
-        registration: Registration,
-        export_deadline: Duration,
+        Chosen { registration, export_deadline, retention }: Chosen,
     ) -> Self {
         Self {
             name: "verbatim".into(),
@@ -264,6 +284,9 @@ impl Info {
                 export_bytes_per_second: exports::BYTES_PER_SECOND,
                 holds: erasures::MOST_HOLDS,
                 hold_subjects: erasures::MOST_SUBJECTS,
+                retention_seconds_min: retention.least,
+                retention_seconds_max: retention.longest(),
+                retention_seconds_default: retention.of(None),
                 webhooks: webhooks::MAX_ENDPOINTS,
                 webhook_headers: webhooks::MAX_HEADERS,
                 webhook_replays: webhooks::MAX_REPLAYS,
@@ -298,8 +321,11 @@ impl Example for Info {
             layout,
             frames,
             &rates,
-            Registration::Open,
-            Duration::from_secs(900),
+            Chosen {
+                registration: Registration::Open,
+                export_deadline: Duration::from_secs(900),
+                retention: RetentionRules { default: None, least: 3_600, most: None },
+            },
         )
     }
 }

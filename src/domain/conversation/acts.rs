@@ -108,7 +108,7 @@ impl Conversation {
     fn must_see(&self, by: UserId, message: &FoundMessage) -> Result<Role, Rejection> {
         let role = self.role(by)?;
         let sees = self.visible_from(by).is_some_and(|from| message.position > from);
-        if sees { Ok(role) } else { Err(Rejection::NotFound) }
+        if sees && !message.expired { Ok(role) } else { Err(Rejection::NotFound) }
     }
 
     /// The members whom a text names as `<@user id>`, each once.

@@ -29,6 +29,7 @@ pub struct Conversation {
     kind: Option<Kind>,
     title: Option<String>,
     history: History,
+    retention: Option<u64>,
     members: BTreeMap<UserId, Membership>,
 }
 
@@ -51,6 +52,11 @@ impl Conversation {
     /// How much of the history later members may read.
     pub fn history(&self) -> History {
         self.history
+    }
+
+    /// The seconds for which the conversation keeps messages, if it says so itself.
+    pub fn retention(&self) -> Option<u64> {
+        self.retention
     }
 
     /// The membership of a user; `None` unless the user is a member.
@@ -97,7 +103,7 @@ impl Conversation {
         match command {
             Command::StartDirect { with, blocked } => self.start_direct(by, with, blocked),
             Command::StartGroup { title, members } => self.start_group(by, title, members),
-            Command::Update { title, history } => self.update(by, title, history),
+            Command::Update { title, history, retention } => self.update(by, title, history, retention),
             Command::Add { user, role } => self.add(by, user, role),
             Command::Remove { user } => self.remove(by, user),
             Command::ChangeRole { user, role } => self.change_role(by, user, role),
@@ -132,6 +138,9 @@ impl Conversation {
                     self.title = Some(title.clone());
                 }
                 self.history = updated.history.unwrap_or(self.history);
+                if let Some(seconds) = updated.retention_s {
+                    self.retention = Some(seconds).filter(|seconds| *seconds > 0);
+                }
             }
             Event::MemberAdded(MemberAdded { user_id, role }) => {
                 self.members.insert(*user_id, Membership { role: *role, since: at });
@@ -162,9 +171,10 @@ impl Conversation {
         kind: Kind,
         title: Option<String>,
         history: History,
+        retention: Option<u64>,
         members: BTreeMap<UserId, Membership>,
     ) -> Self {
-        Self { kind: Some(kind), title, history, members }
+        Self { kind: Some(kind), title, history, retention, members }
     }
 
     pub(in crate::domain) fn role(&self, user: UserId) -> Result<Role, Rejection> {
@@ -227,12 +237,15 @@ impl Conversation {
         by: UserId,
         title: Option<Title>,
         history: Option<History>,
+        retention: Option<Option<u64>>,
     ) -> Result<Option<Event>, Rejection> {
-        self.group_role(by, Role::Admin)?;
+        // What is older is taken from all members for good, so admins alone may not say so.
+        self.group_role(by, if retention.is_some() { Role::Owner } else { Role::Admin })?;
         let title = title.map(String::from).filter(|new| self.title.as_ref() != Some(new));
         let history = history.filter(|new| self.history != *new);
-        let changes = title.is_some() || history.is_some();
-        Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history })))
+        let retention_s = retention.filter(|new| self.retention != *new).map(Option::unwrap_or_default);
+        let changes = title.is_some() || history.is_some() || retention_s.is_some();
+        Ok(changes.then_some(Event::ConversationUpdated(ConversationUpdated { title, history, retention_s })))
     }
 
     fn add(&self, by: UserId, user: UserId, role: Role) -> Result<Option<Event>, Rejection> {

@@ -29,12 +29,14 @@ pub enum Command {
         /// The first members; the owner need not be named, and is an owner in any case.
         members: Vec<NewMember>,
     },
-    /// Change the title or the history setting. An absent field keeps its value.
+    /// Change the title, the history setting or the retention. An absent field keeps its value.
     Update {
         /// The new title.
         title: Option<Title>,
         /// The new setting.
         history: Option<History>,
+        /// The seconds for which messages are kept, or none of its own.
+        retention: Option<Option<u64>>,
     },
     /// Add a member.
     Add {

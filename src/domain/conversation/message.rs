@@ -42,6 +42,8 @@ pub struct FoundMessage {
     pub pinned: bool,
     /// How many messages of the conversation are pinned.
     pub pins: u64,
+    /// Whether the message is older than the retention of the conversation, and not pinned.
+    pub expired: bool,
 }
 
 impl FoundMessage {
@@ -56,6 +58,7 @@ impl FoundMessage {
             mine: BTreeSet::new(),
             pinned: false,
             pins: 0,
+            expired: false,
         }
     }
 }

@@ -140,6 +140,10 @@ pub struct ConversationUpdated {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "History")]
     pub history: Option<History>,
+    /// The seconds for which messages are kept from now on; 0 if the group has no retention of its own any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "u64", example = &2_592_000)]
+    pub retention_s: Option<u64>,
 }
 
 /// The actor added a user to a group.

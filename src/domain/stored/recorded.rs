@@ -50,6 +50,19 @@ impl Recorded {
         matches!(self.event, Some(Event::ConversationCreated(_)))
     }
 
+    /// What is shown in place of a message, or of an edit of one, that is older than the retention of its conversation:
+    /// what is left of it when it is erased.
+    #[must_use]
+    pub fn without_text(&self) -> Self {
+        let message = match &self.event {
+            Some(Event::MessageSent(sent)) => sent.message_id,
+            Some(Event::MessageEdited(edited)) => edited.message_id,
+            _ => return self.clone(),
+        };
+        let data = serde_json::json!({ "message_id": message, "erased": true }).to_string();
+        Self { event: None, data: data.into(), ..self.clone() }
+    }
+
     /// An event that means nothing, for tests of code that only keeps events.
     #[cfg(test)]
     pub(crate) fn meaningless(position: u64, conversation: ConversationId, bytes: usize) -> Self {

@@ -13,6 +13,7 @@ fn of(sender: UserId) -> FoundMessage {
         mine: Default::default(),
         pinned: false,
         pins: 0,
+        expired: false,
     }
 }
 
@@ -253,4 +254,14 @@ fn an_event_is_known_as_what_was_asked_for() {
     }
     assert!(!Act::React(emoji("❤️")).made(ID, &event));
     assert!(!Act::Edit(text("hello")).made(ID, &edited("hullo", &[])));
+}
+
+#[test]
+fn an_expired_message_is_as_if_it_did_not_exist() {
+    let expired = || FoundMessage { expired: true, ..of(ANA) };
+    for one in every_act() {
+        group(ANA).when(ANA, act(expired(), one)).then_rejected(Rejection::NotFound);
+    }
+    let answer = say_with("hi", Some(expired()), None);
+    group(ANA).when(ANA, answer).then_rejected(Rejection::NoSuchMessage);
 }

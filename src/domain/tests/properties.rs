@@ -44,6 +44,7 @@ fn wanted(n: u64) -> FoundMessage {
         mine: BTreeSet::new(),
         pinned: false,
         pins: 0,
+        expired: false,
     }
 }
 
@@ -177,12 +178,17 @@ fn any_member() -> impl Strategy<Value = NewMember> {
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
-    let title_and_history = (proptest::option::of(any_title()), proptest::option::of(any_history()));
+    let update = (
+        proptest::option::of(any_title()),
+        proptest::option::of(any_history()),
+        proptest::option::of(proptest::option::of(3_600_u64..3_602)),
+    );
     prop_oneof![
         1 => (anybody(), any::<bool>()).prop_map(|(with, blocked)| Command::StartDirect { with, blocked }),
         2 => (any_title(), proptest::collection::vec(any_member(), 0..4))
             .prop_map(|(title, members)| Command::StartGroup { title, members }),
-        2 => title_and_history.prop_map(|(title, history)| Command::Update { title, history }),
+        2 => update
+            .prop_map(|(title, history, retention)| Command::Update { title, history, retention }),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::Add { user, role }),
         5 => anybody().prop_map(remove),
         5 => (anybody(), any_role()).prop_map(|(user, role)| Command::ChangeRole { user, role }),
@@ -379,7 +385,7 @@ proptest! {
             (1000..).map(person).take(MAX_MEMBERS - 3).map(|user| (user, member(Role::Member))).collect();
         members.insert(ANA, member(Role::Owner));
         members.insert(BEN, member(Role::Admin));
-        let mut conversation = Conversation::restored(Kind::Group, None, History::Full, members);
+        let mut conversation = Conversation::restored(Kind::Group, None, History::Full, None, members);
         for (n, (by, command)) in (2..).zip(commands) {
             if let Ok(Some(event)) = conversation.decide(by, command) {
                 conversation.evolve(Position(n), &event);

@@ -107,11 +107,32 @@ fn admins_change_the_title_and_settings() {
 }
 
 #[test]
+fn only_owners_change_the_retention() {
+    let keep = |seconds| Command::Update { title: None, history: None, retention: Some(seconds) };
+    let said = |seconds| {
+        Event::ConversationUpdated(ConversationUpdated {
+            title: None,
+            history: None,
+            retention_s: Some(seconds),
+        })
+    };
+    let given = group(ANA).with_admin(BEN);
+    given.clone().when(BEN, keep(Some(3_600))).then_rejected(Rejection::Forbidden);
+    given.clone().when(ANA, keep(None)).then_nothing();
+    let given = given.when(ANA, keep(Some(3_600))).then(said(3_600));
+    assert_eq!(given.conversation.retention(), Some(3_600));
+    given.clone().when(ANA, keep(Some(3_600))).then_nothing();
+    assert_eq!(given.when(ANA, keep(None)).then(said(0)).conversation.retention(), None);
+    direct(ANA, BEN).when(ANA, keep(Some(3_600))).then_rejected(Rejection::DirectIsFixed);
+}
+
+#[test]
 fn an_update_says_only_what_becomes_different() {
-    let both = |name, history| Command::Update { title: Some(title(name)), history: Some(history) };
+    let both =
+        |name, history| Command::Update { title: Some(title(name)), history: Some(history), retention: None };
     group(ANA).when(ANA, retitle("Lunch")).then_nothing();
     group(ANA).when(ANA, both("Lunch", History::Full)).then_nothing();
-    group(ANA).when(ANA, Command::Update { title: None, history: None }).then_nothing();
+    group(ANA).when(ANA, Command::Update { title: None, history: None, retention: None }).then_nothing();
     let given = group(ANA).when(ANA, both("Dinner", History::Full)).then(updated(Some("Dinner"), None));
     assert_eq!(given.conversation.title(), Some("Dinner"));
     let given =
@@ -145,7 +166,7 @@ fn a_full_group_takes_nobody_else_in() {
     let mut members: std::collections::BTreeMap<_, _> =
         (10..).map(person).take(MAX_MEMBERS - 1).map(|user| (user, member(Role::Member))).collect();
     members.insert(ANA, member(Role::Owner));
-    let conversation = Conversation::restored(Kind::Group, Some("All".into()), History::Full, members);
+    let conversation = Conversation::restored(Kind::Group, Some("All".into()), History::Full, None, members);
     let full = Given { conversation, at: Position(1) };
     full.clone().when(ANA, add(BEN)).then_rejected(Rejection::TooManyMembers);
     full.clone().when(ANA, add(person(10))).then_nothing();

@@ -6,6 +6,7 @@ pub(in crate::domain) mod ids;
 pub(in crate::domain) mod joiners;
 pub(in crate::domain) mod json;
 pub(in crate::domain) mod metadata;
+pub(in crate::domain) mod retention;
 pub(in crate::domain) mod schema;
 pub(in crate::domain) mod text;
 pub(in crate::domain) mod time;

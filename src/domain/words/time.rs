@@ -45,6 +45,11 @@ impl Time {
         Self::of(self.0.saturating_add(Duration::try_from(while_).unwrap_or(Duration::MAX)))
     }
 
+    /// The time a while earlier; at least the earliest time there is.
+    pub fn minus(self, while_: std::time::Duration) -> Self {
+        Self::of(self.0.saturating_sub(Duration::try_from(while_).unwrap_or(Duration::MAX)))
+    }
+
     /// The time that has passed since `earlier`; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> std::time::Duration {
         (self.0 - earlier.0).try_into().unwrap_or_default()

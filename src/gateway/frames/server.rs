@@ -176,7 +176,8 @@ pub enum ServerFrame<'a> {
     /// `ready`.
     Reset {
         /// The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`,
-        /// `cursor_from_the_future`, `cursor_of_another_log` or `log_incomplete`.
+        /// `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention`: missed messages are
+        /// older than the retention of their conversation.
         #[schemars(example = &"epoch_changed")]
         reason: &'a str,
     },

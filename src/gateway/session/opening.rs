@@ -87,7 +87,7 @@ pub(super) fn later(behind: &Behind) -> Close {
         _ => tracing::warn!(error = %behind, "a session could not begin; closing its socket"),
     }
     match behind {
-        Behind::Lagging | Behind::Damaged(_) => Close::LAGGING,
+        Behind::Lagging | Behind::Damaged(_) | Behind::Expired => Close::LAGGING,
         Behind::Crowded(_) | Behind::Unavailable(_) => Close::OVERLOAD,
     }
 }

@@ -102,8 +102,8 @@ pub(super) struct Resume<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Given {
     All,
-    /// The events before a hole of the log.
-    NotAll,
+    /// The events before one that cannot be given any more.
+    NotAll(Reset),
 }
 
 impl<'a> Resume<'a> {
@@ -118,7 +118,7 @@ impl<'a> Resume<'a> {
         let ended = self.stages().await;
         let result = match ended {
             Ok(Given::All) => "caught_up",
-            Ok(Given::NotAll) => "reset",
+            Ok(Given::NotAll(_)) => "reset",
             Err(why) => why.word(),
         };
         SOCKETS.resumed.get_or_create(&[("result", result)]).inc();
@@ -168,7 +168,7 @@ impl<'a> Resume<'a> {
     async fn come_near(&mut self) -> Result<(), Close> {
         for _ in 0..ROUNDS {
             self.give_up_to_now().await?;
-            if self.given == Given::NotAll || self.distance() <= LAST_STRETCH {
+            if self.given != Given::All || self.distance() <= LAST_STRETCH {
                 break;
             }
         }
@@ -231,7 +231,7 @@ impl<'a> Resume<'a> {
             Given::All => {
                 ServerFrame::CaughtUp { cursor: gateway.feed.cursor(session.user, live.at()) }.encode()
             }
-            Given::NotAll => reset(),
+            Given::NotAll(why) => reset(why),
         };
         self.opening.may_go_on()?;
         live.release(&first);
@@ -250,7 +250,7 @@ impl<'a> Resume<'a> {
         if self.given == Given::All && !live.is_complete(&from, missed.heads(), stream_of) {
             METRICS.holes.inc();
             tracing::error!(user = %session.user, "a resume did not reach the heads; the client was reset");
-            self.given = Given::NotAll;
+            self.given = Given::NotAll(Reset::Incomplete);
         }
         live.pass_over(missed.heads());
         Ok(())
@@ -262,8 +262,8 @@ impl<'a> Resume<'a> {
         if self.given == Given::All {
             self.give_up_to_now().await?;
         }
-        if self.given == Given::NotAll {
-            self.opening.session.socket.send(&reset());
+        if let Given::NotAll(why) = self.given {
+            self.opening.session.socket.send(&reset(why));
         }
         Ok(close)
     }
@@ -276,8 +276,10 @@ impl<'a> Resume<'a> {
             let page = match missed.page(PAGE).await {
                 Ok(Some(page)) => page,
                 Ok(None) => return Ok(()),
-                Err(Behind::Damaged(_)) => {
-                    self.given = Given::NotAll;
+                Err(e @ (Behind::Damaged(_) | Behind::Expired)) => {
+                    let is_expired = matches!(e, Behind::Expired);
+                    let why = if is_expired { Reset::Retention } else { Reset::Incomplete };
+                    self.given = Given::NotAll(why);
                     return Ok(());
                 }
                 Err(e) => return Err(later(&e)),
@@ -327,6 +329,6 @@ fn piece(rest: &mut &[&Shown], most_bytes: usize) -> Vec<Bytes> {
     frames
 }
 
-fn reset() -> Bytes {
-    ServerFrame::Reset { reason: Reset::Incomplete.word() }.encode()
+fn reset(why: Reset) -> Bytes {
+    ServerFrame::Reset { reason: why.word() }.encode()
 }

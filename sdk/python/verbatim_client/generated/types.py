@@ -206,6 +206,7 @@ class Conversation(TypedDict):
     muted_until: NotRequired[str]
     position: int
     read: int
+    retention_s: NotRequired[int]
     role: Role
     title: NotRequired[str]
     unread: int
@@ -265,6 +266,7 @@ class ConversationUpdate(TypedDict):
     """The fields to change; an absent field keeps its value."""
 
     history: NotRequired[HistorySetting]
+    retention_s: NotRequired[int | None]
     title: NotRequired[str]
 
 
@@ -272,6 +274,7 @@ class ConversationUpdatedData(TypedDict):
     """The actor changed the title or a setting of a group. An absent field keeps its value."""
 
     history: NotRequired[Literal["full", "since_join"]]
+    retention_s: NotRequired[int]
     title: NotRequired[str]
 
 
@@ -307,6 +310,7 @@ class ConversationWithUsers(TypedDict):
     muted_until: NotRequired[str]
     position: int
     read: int
+    retention_s: NotRequired[int]
     role: Role
     title: NotRequired[str]
     unread: int
@@ -770,6 +774,9 @@ class Limits(TypedDict):
     provision_users: int
     rate: list[RateLimit]
     reactions: int
+    retention_seconds_default: NotRequired[int]
+    retention_seconds_max: int
+    retention_seconds_min: int
     text_bytes: int
     title_bytes: int
     user_ids: int
@@ -973,6 +980,7 @@ class MessageEditedEvent(TypedDict):
 class MessagePage(TypedDict):
     """A page of a list."""
 
+    floor: NotRequired[int]
     items: list[Message]
     next_cursor: NotRequired[str]
     users: NotRequired[dict[str, UserSummary]]

@@ -756,7 +756,8 @@ export interface paths {
         head?: never;
         /**
          * Change a conversation
-         * @description Changes the title or the history setting of a group. The caller must be an admin or an owner.
+         * @description Changes the title, the history setting or the retention of a group. The caller must be an admin or an owner; only
+         *     an owner may change the retention.
          */
         patch: operations["update_conversation"];
         trace?: never;
@@ -2114,6 +2115,11 @@ export interface components {
              * @description The position up to which the caller has read
              */
             read: number;
+            /**
+             * Format: uint64
+             * @description The seconds for which messages are kept, if the conversation has a retention of its own
+             */
+            retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
             /** @description The title of a group */
@@ -2237,6 +2243,12 @@ export interface components {
         ConversationUpdate: {
             /** @description How much of the history new members may read */
             history?: components["schemas"]["HistorySetting"];
+            /**
+             * Format: uint64
+             * @description The seconds for which messages are kept: older ones are shown to nobody and then erased. `null` keeps them as long as
+             *     the server does without it. Only owners may change it. The bounds stand in `/v1/info`
+             */
+            retention_s?: number | null;
             /** @description The new title: one line of at most 256 bytes of UTF-8, kept as typed */
             title?: string;
         };
@@ -2250,6 +2262,11 @@ export interface components {
              * @enum {string}
              */
             history?: "full" | "since_join";
+            /**
+             * Format: uint64
+             * @description The seconds for which messages are kept from now on; 0 if the group has no retention of its own any more.
+             */
+            retention_s?: number;
             /** @description The new title, as typed: at most 256 bytes of UTF-8. */
             title?: string;
         };
@@ -2353,6 +2370,11 @@ export interface components {
              * @description The position up to which the caller has read
              */
             read: number;
+            /**
+             * Format: uint64
+             * @description The seconds for which messages are kept, if the conversation has a retention of its own
+             */
+            retention_s?: number;
             /** @description The role of the caller */
             role: components["schemas"]["Role"];
             /** @description The title of a group */
@@ -3310,6 +3332,21 @@ export interface components {
             reactions: number;
             /**
              * Format: uint64
+             * @description The retention of a conversation without one of its own, in seconds; absent if such messages are kept for ever
+             */
+            retention_seconds_default?: number;
+            /**
+             * Format: uint64
+             * @description The longest retention that an owner can set for a conversation, in seconds
+             */
+            retention_seconds_max: number;
+            /**
+             * Format: uint64
+             * @description The shortest retention that an owner can set for a conversation, in seconds
+             */
+            retention_seconds_min: number;
+            /**
+             * Format: uint64
              * @description Bytes of the text of a message
              */
             text_bytes: number;
@@ -3800,6 +3837,11 @@ export interface components {
         };
         /** @description A page of a list */
         MessagePage: {
+            /**
+             * Format: int64
+             * @description The position at which the list begins, if earlier messages are older than the retention of the conversation
+             */
+            floor?: number;
             /** @description The items of this page */
             items: components["schemas"]["Message"][];
             /** @description The `cursor` of the next request; absent on the last page */

@@ -301,7 +301,7 @@ export type ServerReady = {
 /** The server cannot continue from the cursor of `hello`. Load the state by REST and begin at the cursor of `ready`. */
 export type ServerReset = {
   op: "reset";
-  /** The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`, `cursor_of_another_log` or `log_incomplete`. */
+  /** The reason as a word: `cursor_unreadable`, `cursor_of_another_user`, `epoch_changed`, `cursor_from_the_future`, `cursor_of_another_log`, `log_incomplete`, or `retention`: missed messages are older than the retention of their conversation. */
   reason: string;
 };
 
