@@ -31,6 +31,7 @@ export class Browser {
   async context(options = {}) {
     const context = await this.chromium.newContext({ viewport: { width: 900, height: 680 }, ...options });
     context.setDefaultTimeout(PATIENCE);
+    if (process.env.PAGES) await context.route(/\/(chat|ops)\/[\w-]+\.(js|css)$/, asBuilt);
     context.faults = [];
     context.on("weberror", (error) => context.faults.push(String(error.error())));
     context.on("console", (message) => {
@@ -62,6 +63,12 @@ export class Browser {
   async picture(page, name) {
     await page.screenshot({ path: join(this.pictures, `${name}.png`) });
   }
+}
+
+/** Answers with the script or the style as it is built now, and not as the server has it inside under the name `page-<digest>.js`. */
+function asBuilt(route) {
+  const [, page, name, ending] = /\/(\w+)\/(\w+)-\w+\.(\w+)$/.exec(route.request().url());
+  return route.fulfill({ path: join(process.env.PAGES, page, `${name}.${ending}`) });
 }
 
 /** Closes the contexts of these pages, in which nothing may have gone wrong. */

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Checks the types of the pages, checks that the committed pages are what their sources build, and tests both in Chromium
-# against the server that VERBATIM_BIN names. PICTURES names a folder that keeps the pictures of the tests.
+# against the server that VERBATIM_BIN names. PICTURES names a folder that keeps the pictures of the tests. PAGES names a
+# folder whose scripts and styles are tested instead of those inside the server: with `src/web` nobody waits for a compiler.
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd -P)

@@ -1,6 +1,5 @@
 // Events on their way to the application, at least once: a cursor is stored when everything before it is handled.
 
-import { asError, type VerbatimError } from "./errors.js";
 import type { ChatEvent } from "./feed.js";
 
 /** More events than this do not wait in memory; the server keeps them until there is room. */
@@ -22,7 +21,7 @@ export class Delivery {
 
   constructor(
     readonly isManual: boolean,
-    readonly failed: (error: VerbatimError) => void,
+    readonly failed: (thrown: unknown) => void,
     readonly store: (cursor: string) => void,
   ) {}
 
@@ -73,7 +72,7 @@ export class Delivery {
         try {
           await handler(next.event);
         } catch (error) {
-          this.failed(asError(error));
+          this.failed(error);
         }
       }
       this.#queue.shift();

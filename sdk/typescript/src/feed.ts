@@ -2,7 +2,7 @@
 // what is missing is fetched; and the cursor is stored only when the application has handled what lies before it.
 
 import { Delivery } from "./delivery.js";
-import { VerbatimError, asError } from "./errors.js";
+import { VerbatimError } from "./errors.js";
 import type { components } from "./generated/api.js";
 import type { ServerFrame } from "./generated/frames.js";
 import type { ToldStore } from "./store.js";
@@ -18,7 +18,7 @@ export interface FeedPorts {
   caughtUp(isLive: boolean): void;
   /** Breaks the connection off, because only a new one helps. */
   cut(): void;
-  error(error: VerbatimError): void;
+  error(thrown: unknown): void;
 }
 
 export class Feed {
@@ -57,7 +57,7 @@ export class Feed {
     if (frame.op === "ready") this.#life++;
     const life = this.#life;
     this.#tail = this.#tail.then(() => (life === this.#life ? this.#take(frame) : undefined)).catch((error: unknown) => {
-      this.ports.error(asError(error));
+      this.ports.error(error);
       // Everything behind the cursor comes again, and positions tell what has been seen.
       this.#life++;
       this.ports.cut();

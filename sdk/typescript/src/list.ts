@@ -1,6 +1,6 @@
 // The conversations of the user, the latest first, kept true by events.
 
-import { asError, type VerbatimError } from "./errors.js";
+import { asError } from "./errors.js";
 import { Changing } from "./changing.js";
 import type { ChatEvent } from "./feed.js";
 import { foldConversation, type Conversation } from "./fold.js";
@@ -8,7 +8,7 @@ import type { ViewPorts } from "./live.js";
 import { insist, sleep } from "./wait.js";
 
 export type ListPorts = Pick<ViewPorts, "begun" | "call" | "me" | "head" | "learn"> & {
-  error(error: VerbatimError): void;
+  error(thrown: unknown): void;
   closed(list: ConversationList): void;
 };
 
@@ -100,7 +100,7 @@ export class ConversationList extends Changing {
       const { status } = asError(error);
       // The user has left it again.
       if (status === 404) this.#all.delete(id);
-      else this.ports.error(asError(error));
+      else this.ports.error(error);
     });
     this.changed();
   }

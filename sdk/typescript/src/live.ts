@@ -22,7 +22,7 @@ export interface ViewPorts {
   pending(conversation: string): Outgoing[];
   learn(users: object | undefined): void;
   typing(conversation: string): string[];
-  error(error: VerbatimError): void;
+  error(thrown: unknown): void;
   closed(view: LiveView): void;
 }
 
@@ -340,7 +340,7 @@ export class LiveView extends Changing {
       if (!this.conversation) return;
       const { users: _, ...now } = body;
       this.conversation = this.#recent.reduce((old, event) => foldConversation(old, event, this.ports.me())[0], now as Conversation);
-    }).catch((error: unknown) => this.ports.error(asError(error)));
+    }).catch(this.ports.error);
     this.changed();
   }
 

@@ -3,6 +3,8 @@
 import { Changing } from "./changing.js";
 import type { components } from "./generated/api.js";
 
+/** Whether a user who is connected is at the device. */
+export type Status = "online" | "away";
 export type Presence = Omit<components["schemas"]["Presence"], "user_id">;
 
 export class PresenceView extends Changing {
@@ -31,7 +33,7 @@ export class PresenceView extends Changing {
 const HIDDEN = 60_000;
 
 /** Tells when a page has been hidden for a minute, and when it is seen again. */
-export function watchVisibility(tell: (status: "online" | "away") => void, signal: AbortSignal): void {
+export function watchVisibility(tell: (status: Status) => void, signal: AbortSignal): void {
   const page = (globalThis as { document?: Document }).document;
   if (!page) return;
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -42,5 +44,5 @@ export function watchVisibility(tell: (status: "online" | "away") => void, signa
   };
   page.addEventListener("visibilitychange", look, { signal });
   signal.addEventListener("abort", () => clearTimeout(timer));
-  if (page.visibilityState === "hidden") look();
+  look();
 }

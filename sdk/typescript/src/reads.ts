@@ -1,6 +1,5 @@
 // Read marks on their way. Only the greatest of a conversation counts, so a mark that waits is replaced by a later one.
 
-import { asError, type VerbatimError } from "./errors.js";
 import type { Link } from "./link.js";
 import { insist } from "./wait.js";
 
@@ -9,7 +8,7 @@ export class Reads {
   #told = new Map<string, number>();
   #isRunning = false;
 
-  constructor(readonly link: Link, readonly failed: (error: VerbatimError) => void) {}
+  constructor(readonly link: Link, readonly failed: (thrown: unknown) => void) {}
 
   mark(conversation: string, position: number): void {
     if (position <= (this.#told.get(conversation) ?? 0)) return;
@@ -24,7 +23,7 @@ export class Reads {
       this.#told.set(conversation_id, position);
       const read = async () => (await this.link.open()).ask({ op: "read", conversation_id, position });
       // A connection that is lost is back soon; until then the mark waits.
-      await insist(read, () => {}).catch((error: unknown) => this.failed(asError(error)));
+      await insist(read, () => {}).catch(this.failed);
     }
     this.#isRunning = false;
   }

@@ -1,6 +1,6 @@
 // The access token: asked for when it is needed, and again before it expires, never twice at once.
 
-import { VerbatimError, asError } from "./errors.js";
+import { asError } from "./errors.js";
 
 /** Why the client asks: it begins, the token ends soon, or the server has refused it. */
 export type Why = "start" | "expiring" | "refused";
@@ -18,7 +18,7 @@ export class Token {
     readonly callback: TokenCallback,
     /** A new token has replaced one that ends soon: the socket has to show it. */
     readonly renewed: (token: string) => void,
-    readonly failed: (error: VerbatimError) => void,
+    readonly failed: (thrown: unknown) => void,
   ) {}
 
   /** The present token. */
@@ -69,7 +69,7 @@ export class Token {
     try {
       this.renewed(await this.#ask("expiring"));
     } catch (error) {
-      this.failed(asError(error));
+      this.failed(error);
       // The old token still counts. If no attempt succeeds, the server closes with 4401, and the socket asks again.
       this.#renewIn(Math.min(60_000, 1_000 * 2 ** attempt), attempt + 1);
     }

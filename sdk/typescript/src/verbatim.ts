@@ -7,7 +7,7 @@ import { Link, type State } from "./link.js";
 import { ConversationList } from "./list.js";
 import { LiveView } from "./live.js";
 import { Outbox } from "./outbox.js";
-import { PresenceView, watchVisibility } from "./presence.js";
+import { PresenceView, watchVisibility, type Status } from "./presence.js";
 import { Reads } from "./reads.js";
 import { OPERATIONS } from "./generated/operations.js";
 import { functions, sender, type Caller, type Rest, type Sender } from "./rest.js";
@@ -37,6 +37,8 @@ export interface Options {
 /** What tabs share. */
 export interface Tabs {
   WebSocket?: WebSocketClass;
+  /** Whether the user is at the device, as this tab knows it. */
+  status?: Status;
   /** Called when another tab may have gone, and what waits in the store has nobody else to send it. */
   onleft?: () => void;
 }
@@ -60,7 +62,7 @@ export class Verbatim {
   readonly users: Users;
   #state: State = "offline";
   #why: VerbatimError | undefined;
-  #status: "online" | "away" = "online";
+  readonly #tabs: Tabs;
   readonly #emitter = new Emitter<ChatEvents>();
   readonly #failed = (thrown: unknown): void => this.#emitter.emit("error", asError(thrown));
   /** Sends a request: what `rest` and `admin` are made of. */
@@ -79,7 +81,7 @@ export class Verbatim {
 
   constructor(options: Options) {
     const url = options.url.replace(/\/+$/, "");
-    const { tabs = {} } = options;
+    const tabs = (this.#tabs = options.tabs ?? {});
     const Class = tabs.WebSocket ?? options.WebSocket ?? (globalThis as { WebSocket?: WebSocketClass }).WebSocket;
     if (!Class) throw new TypeError("There is no WebSocket: set the option `WebSocket`.");
     const error = this.#failed;
@@ -214,9 +216,9 @@ export class Verbatim {
   }
 
   /** Tells whether the user is at the device. A page does so by itself, when it is hidden for a minute. */
-  setPresence(status: "online" | "away"): void {
-    if (status === this.#status) return;
-    this.#status = status;
+  setPresence(status: Status): void {
+    if (status === (this.#tabs.status ?? "online")) return;
+    this.#tabs.status = status;
     this.#link.socket?.tell({ op: "presence", status });
   }
 
@@ -297,7 +299,7 @@ export class Verbatim {
   #opened(isLive: boolean): void {
     if (!this.#link.socket) return;
     this.#link.opened();
-    if (this.#status === "away") this.#link.socket.tell({ op: "presence", status: "away" });
+    if (this.#tabs.status === "away") this.#link.socket.tell({ op: "presence", status: "away" });
     this.#become(isLive ? "live" : "catching_up");
   }
 
@@ -333,8 +335,10 @@ export class Verbatim {
 
   async #askPresence(view: PresenceView, id: string): Promise<void> {
     try {
+      const before = view.get(id);
       const { user_id, users: _, ...presence } = await this.rest.get_presence({ id });
-      view.heard(user_id, presence);
+      // What the socket has told meanwhile is newer.
+      if (view.get(id) === before) view.heard(user_id, presence);
     } catch (failed) {
       // Somebody who may not be seen has no presence here.
       if (asError(failed).status !== 404) this.#failed(failed);

@@ -105,6 +105,27 @@ test("presence is told: online, away, offline", async () => {
   view.close();
 });
 
+test("what is told of presence counts more than an answer that has been on its way meanwhile", async () => {
+  let arrive;
+  const late = async (url, init) => {
+    const answer = await fetch(url, init);
+    if (url.endsWith("/presence")) await new Promise((resolve) => (arrive = resolve));
+    return answer;
+  };
+  const c = new Verbatim({ url: server.url, token: () => ben.token, fetch: late });
+  await c.start();
+  await until("live", () => c.state === "live");
+  const view = c.presence([ana.id]);
+  await until("the answer is on its way", () => arrive);
+  a.setPresence("away");
+  await until("away", () => view.get(ana.id)?.status === "away");
+  arrive();
+  await sleep(100);
+  a.setPresence("online");
+  c.stop();
+  assert.equal(view.get(ana.id).status, "away");
+});
+
 test("names come by themselves", async () => {
   assert.equal(b.users.name(ana.id) === ana.id || b.users.name(ana.id) === ana.username, true);
   await until("known", () => b.users.name(ana.id) === ana.username);

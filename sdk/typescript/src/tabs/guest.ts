@@ -71,7 +71,8 @@ export class Guest implements WebSocketLike {
   }
 
   #join(): void {
-    this.tab.say({ op: "join", from: this.id, url: this.url, protocols: this.protocols });
+    const { id: from, url, protocols, tab } = this;
+    tab.say({ op: "join", from, url, protocols, status: tab.ports.status });
   }
 
   #take({ to, data }: Heard & { op: "frame" }): void {

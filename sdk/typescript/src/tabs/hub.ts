@@ -1,14 +1,13 @@
 // The one socket, in the tab that leads, and what a guest has to know who comes later.
 
 import type { ClientFrame, ServerFrame, ServerReady } from "../generated/frames.js";
+import type { Status } from "../presence.js";
 import type { Said } from "./said.js";
 
 /** The time in which a socket that is alive has begun its session. */
 const PATIENCE = 20_000;
-/** A tab that comes back, or tells its presence after it has come, is not told to be online for a moment. */
-const SOON = 200;
-
-type Status = "online" | "away";
+/** When the lead changes, all tabs come within this time. What they are together is not told before. */
+const SOON = 300;
 
 export class Hub {
   readonly #channel: BroadcastChannel;
@@ -23,6 +22,8 @@ export class Hub {
   /** When the socket was last heard. */
   #heard = 0;
   #told: Status = "online";
+  /** Whether it has been told once only: a server that has much to do drops it without a word. */
+  #isToldOnce = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(readonly name: string) {
@@ -43,16 +44,18 @@ export class Hub {
     this.#channel.postMessage(said);
   }
 
-  #join({ from, url, protocols }: Said & { op: "join" }): void {
+  #join({ from, url, protocols, status = "online" }: Said & { op: "join" }): void {
     this.#say({ op: "here", to: from });
     if (this.#guests.has(from)) return;
     // A guest who comes back because all was silent must not get the same dead socket again.
     const patience = this.#ready ? 2 * this.#ready.heartbeat_ms : PATIENCE;
     if (this.#socket && Date.now() - this.#heard > patience) this.#drop(1006, "");
-    this.#guests.set(from, "online");
+    this.#guests.set(from, status);
     void navigator.locks.request(`${this.name} ${from}`, () => this.#leave(from));
-    if (!this.#socket) this.#open(url, protocols, from);
-    else if (this.#isBegun) this.#welcome(from);
+    if (this.#isBegun) this.#welcome(from);
+    // A new session is online. One that has to be away at once waits for a tab that is in use.
+    else if (status === "online") this.#open(url, protocols, from);
+    else setTimeout(() => this.#open(url, protocols, from), SOON);
     this.#tellSoon();
   }
 
@@ -70,6 +73,7 @@ export class Hub {
   }
 
   #open(url: string, protocols: string[], owner: string): void {
+    if (this.#socket || !this.#guests.has(owner)) return;
     this.#owner = owner;
     this.#heard = Date.now();
     let socket: WebSocket;
@@ -78,7 +82,11 @@ export class Hub {
     } catch {
       return this.#drop(4500, "invalid_token");
     }
-    socket.onopen = () => socket.send('{"op":"hello"}');
+    socket.onopen = () => {
+      socket.send('{"op":"hello"}');
+      this.#told = "online";
+      this.#tell();
+    };
     socket.onmessage = ({ data }: MessageEvent<string>) => this.#take(data);
     socket.onclose = ({ code, reason }) => this.#drop(code, reason);
   }
@@ -105,7 +113,6 @@ export class Hub {
       case "ready":
         this.#ready = frame;
         this.#cursor = frame.cursor;
-        this.#told = "online";
         return this.#hear(frame.conversations, frame.more);
       case "conversations":
         return this.#hear(frame.conversations, frame.more);
@@ -123,6 +130,7 @@ export class Hub {
       case "heartbeat":
         for (const [id, head] of Object.entries(frame.heads)) this.#head(id, head);
         this.#cursor = frame.cursor;
+        this.#tell(this.#isToldOnce);
     }
     this.#say({ op: "frame", data });
   }
@@ -137,6 +145,7 @@ export class Hub {
     this.#isBegun = true;
     for (const guest of this.#guests.keys()) this.#welcome(guest);
     this.#left();
+    this.#tellSoon();
   }
 
   #welcome(to: string): void {
@@ -156,14 +165,18 @@ export class Hub {
     this.#socket?.send(JSON.stringify(frame));
   }
 
-  /** The user is away when no tab is in use. */
   #tellSoon(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      const status = [...this.#guests.values()].includes("online") ? "online" : "away";
-      if (!this.#isBegun || status === this.#told) return;
-      this.#told = status;
-      this.#socket?.send(JSON.stringify({ op: "presence", status }));
-    }, SOON);
+    this.#timer = setTimeout(() => this.#isBegun && this.#tell(), SOON);
+  }
+
+  /** The user is away when no tab is in use. */
+  #tell(isAgain = false): void {
+    const status = [...this.#guests.values()].includes("online") ? "online" : "away";
+    const isNew = status !== this.#told;
+    if (!isNew && !isAgain) return;
+    this.#told = status;
+    this.#isToldOnce = isNew;
+    this.#socket?.send(JSON.stringify({ op: "presence", status }));
   }
 }
