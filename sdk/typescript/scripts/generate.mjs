@@ -40,7 +40,8 @@ export const PASSING: ReadonlySet<string> = new Set(
 `;
 }
 
-// A row is "METHOD path", without the /v1 of all paths, then "!" if the operation takes no token, and "#" if it takes an idempotency key.
+// A row is "METHOD path", without the /v1 of all paths, and behind another space "!" if the operation takes no token, or "#" if
+// it takes an idempotency key.
 function operations(document, name, wanted) {
   const rows = [];
   for (const [path, item] of Object.entries(document.paths).filter(([path]) => wanted(path))) {
@@ -48,7 +49,8 @@ function operations(document, name, wanted) {
       const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      rows.push([`${path} ${method}`, `  ${operationId}: "${method.toUpperCase()} ${path.slice("/v1".length)}${open}${keyed}",`]);
+      const row = [method.toUpperCase(), path.slice("/v1".length), open + keyed].join(" ").trimEnd();
+      rows.push([`${path} ${method}`, `  ${operationId}: "${row}",`]);
     }
   }
   return `

@@ -1,14 +1,13 @@
 // Something that is shown and changes: its listeners are told once for all changes of a moment.
 
-import type { Off } from "./emitter.js";
+import { Emitter, type Off } from "./emitter.js";
 
 export class Changing {
-  readonly #listeners = new Set<(self: never) => void>();
+  readonly #emitter = new Emitter<{ change: Changing }>();
   #isTold = false;
 
-  on(_: "change", listener: (self: this) => void): Off {
-    this.#listeners.add(listener);
-    return () => void this.#listeners.delete(listener);
+  on(name: "change", listener: (self: this) => void): Off {
+    return this.#emitter.on(name, listener as (self: Changing) => void);
   }
 
   /** Tells the listeners, soon. */
@@ -17,7 +16,7 @@ export class Changing {
     this.#isTold = true;
     queueMicrotask(() => {
       this.#isTold = false;
-      for (const listener of [...this.#listeners]) (listener as (self: this) => void)(this);
+      this.#emitter.emit("change", this);
     });
   }
 }

@@ -60,7 +60,7 @@ export class ConversationHandle {
   }
 
   /** Marks everything up to a position as read; without one, everything that the client has been given. */
-  read(position = this.ports.feed.heads.get(this.id) ?? 0): void {
+  read(position = this.ports.feed.head(this.id)): void {
     if (position > 0) this.ports.read(this.id, position);
   }
 

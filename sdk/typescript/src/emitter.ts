@@ -24,7 +24,7 @@ export class Emitter<Events> {
 }
 
 /** Throws where nothing of the client is under way, so that the runtime reports it as an error of the application. */
-export function reportLater(error: unknown): void {
+function reportLater(error: unknown): void {
   queueMicrotask(() => {
     throw error;
   });

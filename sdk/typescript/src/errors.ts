@@ -44,7 +44,7 @@ export class VerbatimError extends Error {
   readonly errors: readonly unknown[];
 
   constructor(readonly code: Code, readonly detail: string, more: Details = {}) {
-    super(`${code}: ${detail}`, { cause: more.cause });
+    super(`${code}: ${detail}`, more);
     this.status = more.status ?? 0;
     this.requestId = more.requestId;
     this.retryAfterMs = more.retryAfterMs;

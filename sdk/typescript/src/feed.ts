@@ -52,6 +52,11 @@ export class Feed {
     if (typeof saved === "string") this.cursor ??= saved;
   }
 
+  /** The last position of a conversation that has been given on. */
+  head(id: string): number {
+    return this.heads.get(id) ?? 0;
+  }
+
   /** Frames are taken one after another, also when one has to wait for a fetch. */
   push(frame: ServerFrame): void {
     if (frame.op === "ready") this.#life++;
@@ -116,13 +121,13 @@ export class Feed {
     if (head !== undefined && position > head && previous !== head) {
       await this.#fetch();
       // The fetch has given the event itself, too, unless something is still missing.
-      if ((this.heads.get(id) ?? 0) < previous) this.#hole(id, position - 1);
+      if (this.head(id) < previous) this.#hole(id, position - 1);
     }
     this.#give(event);
   }
 
   async #compare(heads: Array<[string, number]>): Promise<void> {
-    const behind = (): Array<[string, number]> => heads.filter(([id, head]) => (this.heads.get(id) ?? 0) < head);
+    const behind = (): Array<[string, number]> => heads.filter(([id, head]) => this.head(id) < head);
     if (behind().length === 0) return;
     await this.#fetch();
     // The fetch may also have told that the user has left a conversation, which then has no head here.
@@ -148,7 +153,7 @@ export class Feed {
 
   #give(event: ChatEvent): void {
     const { conversation_id: id, position } = event;
-    if (position <= (this.heads.get(id) ?? 0)) return;
+    if (position <= this.head(id)) return;
     this.heads.set(id, position);
     this.ports.event(event);
     this.delivery.give(event);

@@ -39,8 +39,12 @@ export function sent(event: ChatEvent & { type: "message.sent" }, quoted: Messag
 }
 
 export function quote_of({ id, position, sender, text, deleted_at }: Message): NonNullable<Message["reply_to"]> {
-  // The server counts characters of Unicode, not the halves of them that `slice` counts.
-  return { id, position, sender, text: Array.from(text).slice(0, 200).join(""), deleted: deleted_at !== undefined };
+  return { id, position, sender, text: excerpt(text), deleted: deleted_at !== undefined };
+}
+
+/** As much of a text as a quote has. The server counts characters of Unicode, not the halves of them that `slice` counts. */
+export function excerpt(text: string): string {
+  return Array.from(text).slice(0, 200).join("");
 }
 
 /** The message that an event changes, by its position. */
@@ -52,7 +56,7 @@ export function target(event: ChatEvent): number | undefined {
 export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const { message } = one;
   const { position, actor, time } = event;
-  const isReaction = event.type.startsWith("reaction.");
+  const isReaction = "emoji" in event.data;
   if (position <= (isReaction ? one.reactedAt : one.at) || message.deleted_at !== undefined) return one;
   if (isReaction) {
     if (!one.reactors) return one;
@@ -69,9 +73,8 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
       return { message: { ...rest, ...gone }, at: position, reactedAt: position, reactors: [] };
     }
     case "message.pinned":
-      return next({ pinned: true });
     case "message.unpinned":
-      return next({ pinned: false });
+      return next({ pinned: event.type === "message.pinned" });
     default:
       return one;
   }
@@ -79,11 +82,11 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
 
 /** Whether the event changes reactions that are known only by their number. */
 export function needsReactors(one: Shown, event: ChatEvent): boolean {
-  return event.type.startsWith("reaction.") && event.position > one.reactedAt && !one.reactors && one.message.deleted_at === undefined;
+  return "emoji" in event.data && event.position > one.reactedAt && !one.reactors && one.message.deleted_at === undefined;
 }
 
 export function react(reactors: NonNullable<Shown["reactors"]>, event: ChatEvent): NonNullable<Shown["reactors"]> {
-  if (event.type !== "reaction.added" && event.type !== "reaction.removed") return reactors;
+  if (!("emoji" in event.data)) return reactors;
   const { emoji } = event.data;
   const isIt = (one: { user: string; emoji: string }): boolean => one.user === event.actor && one.emoji === emoji;
   if (event.type === "reaction.removed") return reactors.filter((one) => !isIt(one));
@@ -117,7 +120,7 @@ export function foldReceipts(receipts: Map<string, Receipt>, event: ChatEvent): 
     ...old,
     delivered: Math.max(old.delivered, data.delivered),
     read: Math.max(old.read, data.read),
-    ...(data.read > old.read ? { read_at: event.time } : {}),
+    ...(data.read > old.read && { read_at: event.time }),
   });
 }
 

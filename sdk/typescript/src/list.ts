@@ -7,9 +7,10 @@ import { foldConversation, type Conversation } from "./fold.js";
 import type { ViewPorts } from "./live.js";
 import { insist, sleep } from "./wait.js";
 
-export type ListPorts = Pick<ViewPorts, "begun" | "call" | "me" | "head" | "learn"> & {
+export type ListPorts = Pick<ViewPorts, "call" | "feed" | "users"> & {
   error(thrown: unknown): void;
-  closed(list: ConversationList): void;
+  /** The lists that are open, this one among them. */
+  open: Set<ConversationList>;
 };
 
 export class ConversationList extends Changing {
@@ -26,11 +27,13 @@ export class ConversationList extends Changing {
 
   constructor(readonly ports: ListPorts, readonly limit = 50) {
     super();
+    ports.open.add(this);
     void this.reload();
   }
 
   get items(): readonly Conversation[] {
-    return [...this.#all.values()].sort((a, b) => (a.active_at === b.active_at ? (a.id < b.id ? 1 : -1) : a.active_at < b.active_at ? 1 : -1));
+    const place = ({ active_at, id }: Conversation): string => active_at + id;
+    return [...this.#all.values()].sort((a, b) => (place(a) < place(b) ? 1 : -1));
   }
 
   /** The unread messages of all conversations here that are not muted. */
@@ -39,11 +42,11 @@ export class ConversationList extends Changing {
   }
 
   close(): void {
-    this.ports.closed(this);
+    this.ports.open.delete(this);
   }
 
   async reload(): Promise<void> {
-    await this.ports.begun;
+    await this.ports.feed.begun;
     this.#cursor = undefined;
     await insist(() => this.#page(true), this.ports.error).catch(this.ports.error);
   }
@@ -56,7 +59,7 @@ export class ConversationList extends Changing {
   take(event: ChatEvent): void {
     if (this.#loading > 0) this.#recent.push(event);
     const { conversation_id: id, type, data } = event;
-    const me = this.ports.me();
+    const me = this.ports.feed.me;
     const old = this.#all.get(id);
     if (type === "member.removed" && data.user_id === me) this.#all.delete(id);
     else if (!old) void this.#ask(id);
@@ -71,7 +74,7 @@ export class ConversationList extends Changing {
   async #page(isFirst: boolean): Promise<void> {
     await this.#during(async () => {
       const { body } = await this.ports.call("list_conversations", { limit: this.limit, include: "users", cursor: this.#cursor });
-      this.ports.learn(body.users);
+      this.ports.users.learn(body.users);
       if (isFirst) this.#all.clear();
       this.#cursor = body.next_cursor;
       this.hasMore = body.next_cursor !== undefined;
@@ -91,9 +94,9 @@ export class ConversationList extends Changing {
       // All events of this moment belong to one question.
       await sleep(0);
       this.#asked.delete(id);
-      const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.head(id), include: "users" });
+      const { body } = await this.ports.call("get_conversation", { id, min_position: this.ports.feed.head(id), include: "users" });
       const { users, ...now } = body;
-      this.ports.learn(users);
+      this.ports.users.learn(users);
       // An archived conversation stands in a list of its own.
       if (!now.archived) this.#put(now);
     }).catch((error: unknown) => {
@@ -109,7 +112,7 @@ export class ConversationList extends Changing {
     let now = item;
     for (const event of this.#recent) {
       if (event.conversation_id !== item.id) continue;
-      const [next, isStale] = foldConversation(now, event, this.ports.me());
+      const [next, isStale] = foldConversation(now, event, this.ports.feed.me);
       now = next;
       if (isStale) void this.#ask(item.id);
     }

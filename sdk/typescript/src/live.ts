@@ -3,27 +3,25 @@
 import { VerbatimError, asError } from "./errors.js";
 import { Changing } from "./changing.js";
 import type { Off } from "./emitter.js";
-import type { ChatEvent } from "./feed.js";
+import type { ChatEvent, Feed } from "./feed.js";
 import {
-  change, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, target,
+  change, excerpt, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, target,
   type Conversation, type Member, type Message, type Receipt, type Shown,
 } from "./fold.js";
 import type { Outgoing } from "./outgoing.js";
 import type { Input, Output, Answer, Operation } from "./rest.js";
+import type { Users } from "./users.js";
 import { insist } from "./wait.js";
 
 export interface ViewPorts {
   call<Name extends Operation>(name: Name, input: Input<Name>): Promise<Answer<Output<Name>>>;
-  /** Ends when the first session has begun. */
-  begun: Promise<void>;
-  me(): string;
-  /** The last position of the conversation that the views have been given. */
-  head(conversation: string): number;
+  feed: Feed;
+  users: Users;
   pending(conversation: string): Outgoing[];
-  learn(users: object | undefined): void;
   typing(conversation: string): string[];
   error(thrown: unknown): void;
-  closed(view: LiveView): void;
+  /** The views that are open, this one among them. */
+  open: Set<LiveView>;
 }
 
 /** The most members of whom a view knows the roles and receipts. */
@@ -57,6 +55,7 @@ export class LiveView extends Changing {
   constructor(readonly id: string, readonly ports: ViewPorts, { limit = 50 }: { limit?: number } = {}) {
     super();
     this.#limit = limit;
+    ports.open.add(this);
     void this.reload();
   }
 
@@ -67,7 +66,7 @@ export class LiveView extends Changing {
 
   /** Messages of the user that the log does not have yet, or has refused, in the order of their typing. */
   get pending(): readonly Outgoing[] {
-    const here = new Set(this.#shown.filter(({ message }) => message.sender === this.ports.me()).map(({ message }) => message.client_id));
+    const here = new Set(this.#shown.filter(({ message }) => message.sender === this.ports.feed.me).map(({ message }) => message.client_id));
     return this.ports.pending(this.id).filter(({ act, clientId }) => act.op === "send" && !here.has(clientId));
   }
 
@@ -92,12 +91,12 @@ export class LiveView extends Changing {
   close(): void {
     this.#isClosed = true;
     this.#life++;
-    this.ports.closed(this);
+    this.ports.open.delete(this);
   }
 
   /** Ends when the view is loaded; fails if the user may not see the conversation. */
   async ready(): Promise<this> {
-    while (!this.conversation && !this.error) await new Promise<void>((resolve) => this.#once(resolve));
+    while (!this.conversation && !this.error) await this.#change();
     if (this.error) throw this.error;
     return this;
   }
@@ -134,7 +133,7 @@ export class LiveView extends Changing {
   /** Loads everything anew. */
   async reload(): Promise<void> {
     const life = ++this.#life;
-    await this.ports.begun;
+    await this.ports.feed.begun;
     // A later load has made this one pointless: then there is nothing to insist on.
     const load = async (): Promise<void> => (life === this.#life ? this.#during(() => this.#load(life)) : undefined);
     await insist(load, this.ports.error).catch((error: unknown) => {
@@ -147,7 +146,7 @@ export class LiveView extends Changing {
   take(event: ChatEvent): void {
     if (this.#isClosed) return;
     if (this.#loading > 0) this.#recent.push(event);
-    const me = this.ports.me();
+    const me = this.ports.feed.me;
     const { type, data } = event;
     if (type === "member.removed" && data.user_id === me) {
       this.error = new VerbatimError("not_found", "the user is no member now");
@@ -162,9 +161,7 @@ export class LiveView extends Changing {
     if (event.position > this.#receiptsAt) foldReceipts(this.#receipts, event);
     // What is being loaded takes the events of that time when it has come.
     if (!this.conversation || this.error) return;
-    const [conversation, isStale] = foldConversation(this.conversation, event, me);
-    this.conversation = conversation;
-    if (isStale) void this.#recount();
+    this.#fold(event);
     // What was said before a user came may be shown to the user now, or not any more; and what is erased must go at once.
     if (type === "content.erased" || (type === "conversation.updated" && data.history !== undefined)) void this.reload();
     // A user who was a member before has receipts of that time.
@@ -174,10 +171,10 @@ export class LiveView extends Changing {
     this.changed();
   }
 
-  #once(listener: () => void): void {
-    const off: Off = this.on("change", () => {
-      off();
-      listener();
+  /** Ends at the next change. */
+  #change(): Promise<void> {
+    return new Promise((resolve) => {
+      const off: Off = this.on("change", () => resolve(off()));
     });
   }
 
@@ -192,7 +189,7 @@ export class LiveView extends Changing {
   }
 
   get #from(): { id: string; min_position: number } {
-    return { id: this.id, min_position: this.ports.head(this.id) };
+    return { id: this.id, min_position: this.ports.feed.head(this.id) };
   }
 
   async #load(life: number): Promise<void> {
@@ -205,21 +202,20 @@ export class LiveView extends Changing {
     ]);
     if (life !== this.#life) return;
     const { users, ...now } = conversation.body;
-    this.ports.learn(users);
+    this.ports.users.learn(users);
     this.error = undefined;
     this.conversation = now;
     this.#shown = [];
     this.atEnd = true;
     this.hasOlder = page.body.items.length === limit;
     this.#merge(page);
-    const me = this.ports.me();
-    let stale = false;
-    for (const event of this.#recent) {
-      const [next, isStale] = foldConversation(this.conversation, event, me);
-      this.conversation = next;
-      stale ||= isStale;
-    }
-    if (stale) void this.#recount();
+    for (const event of this.#recent) this.#fold(event);
+  }
+
+  #fold(event: ChatEvent): void {
+    const [now, isStale] = foldConversation(this.conversation!, event, this.ports.feed.me);
+    this.conversation = now;
+    if (isStale) void this.#recount();
   }
 
   async #page(which: object, before?: (length: number) => void): Promise<Message[] | undefined> {
@@ -235,7 +231,7 @@ export class LiveView extends Changing {
 
   /** Puts a page among the messages, and brings it to where the view is. */
   #merge({ body, position }: Answer<Output<"list_messages">>): void {
-    this.ports.learn(body.users);
+    this.ports.users.learn(body.users);
     const here = new Set(this.#shown.map(({ message }) => message.position));
     const added = body.items.filter((message) => !here.has(message.position)).map((message) => shown(message, position));
     this.#shown = [...this.#shown, ...added].sort((a, b) => a.message.position - b.message.position);
@@ -262,8 +258,8 @@ export class LiveView extends Changing {
     if (at === undefined) return;
     const one = this.#at(at);
     if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
-    else if (one) this.#replace(one, change(one, event, this.ports.me()));
-    if (event.type === "message.edited") this.#quote(at, { text: Array.from(event.data.text).slice(0, 200).join("") });
+    else if (one) this.#replace(one, change(one, event, this.ports.feed.me));
+    if (event.type === "message.edited") this.#quote(at, { text: excerpt(event.data.text) });
     if (event.type === "message.deleted") this.#quote(at, { text: "", deleted: true });
   }
 
@@ -315,7 +311,7 @@ export class LiveView extends Changing {
       if (!one || one.reactors || one.message.deleted_at !== undefined) return;
       const later = this.#recent.filter((event) => event.position > moment && target(event) === position);
       const now = later.reduce(react, reactors);
-      const reactions = counts(now, this.ports.me());
+      const reactions = counts(now, this.ports.feed.me);
       const reactedAt = Math.max(moment, ...later.map((event) => event.position));
       this.#replace(one, { ...one, reactors: now, reactedAt, message: { ...one.message, reactions } });
     });
@@ -339,7 +335,8 @@ export class LiveView extends Changing {
       const { body } = await this.ports.call("get_conversation", this.#from);
       if (!this.conversation) return;
       const { users: _, ...now } = body;
-      this.conversation = this.#recent.reduce((old, event) => foldConversation(old, event, this.ports.me())[0], now as Conversation);
+      this.conversation = now;
+      for (const event of this.#recent) this.#fold(event);
     }).catch(this.ports.error);
     this.changed();
   }

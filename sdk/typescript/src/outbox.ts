@@ -9,12 +9,6 @@ import { Outgoing, type Act, type Saved } from "./outgoing.js";
 import type { ToldStore } from "./store.js";
 import { pause, sleep } from "./wait.js";
 
-export interface OutboxPorts {
-  changed(conversation: string): void;
-  /** The last position of a conversation that has been given to the views. */
-  head(conversation: string): number;
-}
-
 export class Outbox {
   #all = new Map<string, Outgoing>();
   #pumping = new Set<string>();
@@ -23,7 +17,7 @@ export class Outbox {
   #notBefore = 0;
   isStopped = false;
 
-  constructor(readonly link: Link, readonly store: ToldStore, readonly ports: OutboxPorts) {}
+  constructor(readonly link: Link, readonly store: ToldStore, readonly changed: (conversation: string) => void) {}
 
   /** Takes up what an earlier life of the client, or another tab, has left. */
   async restore(): Promise<void> {
@@ -33,7 +27,7 @@ export class Outbox {
       this.#n = Math.max(this.#n, saved.n);
       if (!this.#all.has(client_id)) this.#all.set(client_id, new Outgoing(saved, this));
       this.pump(conversation_id);
-      this.ports.changed(conversation_id);
+      this.changed(conversation_id);
     }
   }
 
@@ -47,19 +41,21 @@ export class Outbox {
   add(act: Act): Outgoing {
     const outgoing = new Outgoing({ n: ++this.#n, act }, this);
     this.#all.set(act.client_id, outgoing);
-    const saved = this.keep(outgoing);
-    this.ports.changed(act.conversation_id);
-    // The key is in the store before the first attempt: an attempt that a reload forgets could happen twice.
-    void saved.then(() => this.pump(act.conversation_id));
+    this.#go(outgoing);
     return outgoing;
   }
 
   retry(outgoing: Outgoing): void {
     if (outgoing.state !== "failed") return;
     delete outgoing.saved.error;
-    const { act } = outgoing;
-    void this.keep(outgoing).then(() => this.pump(act.conversation_id));
-    this.ports.changed(act.conversation_id);
+    this.#go(outgoing);
+  }
+
+  /** The key is in the store before the first attempt: an attempt that a reload forgets could happen twice. */
+  #go(outgoing: Outgoing): void {
+    const { conversation_id } = outgoing.act;
+    void this.keep(outgoing).then(() => this.pump(conversation_id));
+    this.changed(conversation_id);
   }
 
   discard(outgoing: Outgoing): void {
@@ -120,7 +116,7 @@ export class Outbox {
   #acked(outgoing: Outgoing, { position = 0, message_id = "" }: ServerAck): void {
     if (!this.#all.has(outgoing.act.client_id)) return;
     this.#done(outgoing, position, message_id);
-    if (this.ports.head(outgoing.act.conversation_id) >= position) this.#forget(outgoing);
+    if (this.link.feed.head(outgoing.act.conversation_id) >= position) this.#forget(outgoing);
   }
 
   #done(outgoing: Outgoing, position: number, messageId: string): void {
@@ -129,20 +125,20 @@ export class Outbox {
     outgoing.messageId = messageId;
     void this.store.set(key(outgoing.saved));
     outgoing.settle();
-    this.ports.changed(outgoing.act.conversation_id);
+    this.changed(outgoing.act.conversation_id);
   }
 
   async #refuse(outgoing: Outgoing, { code, detail, status }: VerbatimError): Promise<void> {
     outgoing.saved.error = { code, detail, status };
     await this.keep(outgoing);
     outgoing.settle(outgoing.error);
-    this.ports.changed(outgoing.act.conversation_id);
+    this.changed(outgoing.act.conversation_id);
   }
 
   #forget(outgoing: Outgoing): void {
     this.#all.delete(outgoing.act.client_id);
     void this.store.set(key(outgoing.saved));
-    this.ports.changed(outgoing.act.conversation_id);
+    this.changed(outgoing.act.conversation_id);
   }
 }
 

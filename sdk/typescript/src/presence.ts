@@ -10,8 +10,9 @@ export type Presence = Omit<components["schemas"]["Presence"], "user_id">;
 export class PresenceView extends Changing {
   readonly #known = new Map<string, Presence>();
 
-  constructor(readonly users: readonly string[], readonly closed: (view: PresenceView) => void) {
+  constructor(readonly users: readonly string[], readonly open: Set<PresenceView>) {
     super();
+    open.add(this);
   }
 
   /** The presence of a user; none before the answer has come, or if the user may not be seen. */
@@ -20,7 +21,7 @@ export class PresenceView extends Changing {
   }
 
   close(): void {
-    this.closed(this);
+    this.open.delete(this);
   }
 
   heard(user: string, presence: Presence): void {

@@ -57,7 +57,7 @@ const ATTEMPTS = 6;
 
 export function sender(url: string, token: Token, fetcher: typeof fetch): Sender {
   return async (row, input, options = {}) => {
-    const [, method = "", path = "", marks = ""] = /^(\S+) ([^!#]+)(.*)$/.exec(row) ?? [];
+    const [method = "", path = "", marks = ""] = row.split(" ");
     const { target, init } = request(`${url}/v1${path}`, method, input as Record<string, unknown>);
     const open = marks.includes("!");
     if (marks.includes("#")) init.headers["Idempotency-Key"] = options.idempotencyKey ?? uuidv7();
@@ -108,7 +108,7 @@ function request(target: string, method: string, input: Record<string, unknown>)
   const headers: Record<string, string> = {};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   const init = { method, headers, body: JSON.stringify(body) };
-  return { target: query.size > 0 ? `${url}?${query}` : url, init };
+  return { target: String(query) ? `${url}?${query}` : url, init };
 }
 
 async function answer(response: Response): Promise<Answer<unknown>> {

@@ -32,7 +32,7 @@ export class Socket {
   readonly ended: Promise<End>;
   limits: SessionLimits | undefined;
   #socket: WebSocketLike;
-  #answers = new Map<string, { resolve: (ack: ServerAck) => void; reject: (error: VerbatimError) => void }>();
+  #answers = new Map<string, (answer: ServerAck | VerbatimError) => void>();
   #id = 0;
   #watch: ReturnType<typeof setTimeout> | undefined;
   #close!: (end: Partial<End>) => void;
@@ -80,17 +80,15 @@ export class Socket {
     return new Promise((resolve, reject) => {
       if (!this.isOpen) return reject(lost());
       const id = String(++this.#id);
-      // An answer that does not come is lost. The same key makes another attempt harmless.
-      const timer = setTimeout(() => settle(() => reject(lost())), PATIENCE);
-      const settle = (how: () => void): void => {
+      const take = (answer: ServerAck | VerbatimError): void => {
         clearTimeout(timer);
         this.#answers.delete(id);
-        how();
+        if (answer instanceof VerbatimError) reject(answer);
+        else resolve(answer);
       };
-      this.#answers.set(id, {
-        resolve: (ack) => settle(() => resolve(ack)),
-        reject: (error) => settle(() => reject(error)),
-      });
+      // An answer that does not come is lost. The same key makes another attempt harmless.
+      const timer = setTimeout(() => take(lost()), PATIENCE);
+      this.#answers.set(id, take);
       this.#send({ ...frame, id });
     });
   }
@@ -112,17 +110,17 @@ export class Socket {
   }
 
   #answer(frame: ServerFrame): void {
-    if (frame.op === "ack" && frame.id != null) this.#answers.get(frame.id)?.resolve(frame);
-    if (frame.op === "error" && frame.id != null) {
-      const { code, detail, retry_after_ms } = frame;
-      this.#answers.get(frame.id)?.reject(new VerbatimError(code as Code, detail, { retryAfterMs: retry_after_ms }));
-    }
+    if ((frame.op !== "ack" && frame.op !== "error") || frame.id == null) return;
+    const take = this.#answers.get(frame.id);
+    if (frame.op === "ack") return take?.(frame);
+    const { code, detail, retry_after_ms } = frame;
+    take?.(new VerbatimError(code as Code, detail, { retryAfterMs: retry_after_ms }));
   }
 
   #failAll(): void {
-    const all = [...this.#answers.values()];
+    const all = this.#answers;
     this.#answers = CLOSED;
-    for (const { reject } of all) reject(lost());
+    for (const take of all.values()) take(lost());
   }
 }
 

@@ -9,7 +9,7 @@ const BUFFER = 256;
 export interface Source {
   feed: Feed;
   /** Hears every event with its number. */
-  listen(listener: (event: ChatEvent, n: number) => void): () => void;
+  listen(listener: (event: ChatEvent, n: number) => void): () => unknown;
 }
 
 export interface StreamOptions {

@@ -17,7 +17,7 @@ export class Token {
   constructor(
     readonly callback: TokenCallback,
     /** A new token has replaced one that ends soon: the socket has to show it. */
-    readonly renewed: (token: string) => void,
+    readonly renewed: (token: string) => unknown,
     readonly failed: (thrown: unknown) => void,
   ) {}
 

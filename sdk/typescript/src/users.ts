@@ -50,8 +50,8 @@ export class Users extends Changing {
       const ids = [...this.#wanted].slice(0, AT_ONCE);
       for (const id of ids) this.#wanted.delete(id);
       try {
-        const found = await this.find(ids);
-        this.learn(Object.fromEntries(found.map((user) => [user.id, user])));
+        for (const user of await this.find(ids)) this.#known.set(user.id, user);
+        this.changed();
       } catch (error) {
         this.failed(error);
       }

@@ -1,4 +1,4 @@
-import { ConversationHandle } from "./conversation.js";
+import { ConversationHandle, type ConversationPorts } from "./conversation.js";
 import { VerbatimError, asError } from "./errors.js";
 import { Emitter, type Off } from "./emitter.js";
 import { Feed, type ChatEvent } from "./feed.js";
@@ -71,8 +71,9 @@ export class Verbatim {
   readonly #feed: Feed;
   readonly #link: Link;
   readonly #outbox: Outbox;
-  readonly #reads: Reads;
   readonly #typing: Typing;
+  /** What all handles of conversations share. */
+  readonly #shared: ConversationPorts;
   readonly #views = new Set<LiveView>();
   readonly #lists = new Set<ConversationList>();
   readonly #presences = new Set<PresenceView>();
@@ -86,7 +87,9 @@ export class Verbatim {
     if (!Class) throw new TypeError("There is no WebSocket: set the option `WebSocket`.");
     const error = this.#failed;
     const store = told(options.store ?? memory(), error);
-    this.#token = new Token(options.token, (token) => this.#renew(token), error);
+    // The socket shows the new token before the old one ends.
+    const renewed = (token: string): unknown => this.#link.socket?.ask({ op: "authenticate", token }).catch(error);
+    this.#token = new Token(options.token, renewed, error);
     this.request = sender(url, this.#token, options.fetch ?? fetch.bind(globalThis));
     this.rest = functions(OPERATIONS, this.request);
     this.users = new Users(
@@ -110,13 +113,22 @@ export class Verbatim {
       frame: (frame) => this.#frame(frame),
       error,
     });
-    this.#outbox = new Outbox(this.#link, store, {
-      changed: (id) => this.#changed(id),
-      head: (id) => feed.heads.get(id) ?? 0,
-    });
+    this.#outbox = new Outbox(this.#link, store, (id) => this.#changed(id));
     tabs.onleft = () => void this.#outbox.restore();
-    this.#reads = new Reads(this.#link, error);
+    const reads = new Reads(this.#link, error);
     this.#typing = new Typing((id) => this.#changed(id));
+    this.#shared = {
+      feed,
+      listen: (listener) => {
+        this.#streams.add(listener);
+        return () => this.#streams.delete(listener);
+      },
+      outbox: this.#outbox,
+      typing: this.#typing,
+      tell: (frame) => this.#link.socket?.tell(frame),
+      live: (id, options) => this.#live(id, options),
+      read: (id, position) => reads.mark(id, position),
+    };
   }
 
   get state(): State {
@@ -172,16 +184,7 @@ export class Verbatim {
   }
 
   conversation(id: string): ConversationHandle {
-    const feed = this.#feed;
-    return new ConversationHandle(id, {
-      feed,
-      listen: (listener) => this.#listen(listener),
-      outbox: this.#outbox,
-      typing: this.#typing,
-      tell: (frame) => this.#link.socket?.tell(frame),
-      live: (which, options) => this.#live(which, options),
-      read: (which, position) => this.#reads.mark(which, position),
-    });
+    return new ConversationHandle(id, this.#shared);
   }
 
   /** The direct conversation with a user, made if there is none. `undefined`: the user has been invited. */
@@ -197,20 +200,17 @@ export class Verbatim {
 
   /** The conversations of the user, the latest first, kept up to date. */
   conversations(options: { limit?: number } = {}): ConversationList {
-    const list = new ConversationList({ ...this.#ports(), closed: (which) => this.#lists.delete(which) }, options.limit);
-    this.#lists.add(list);
-    return list;
+    return new ConversationList({ ...this.#ports(), open: this.#lists }, options.limit);
   }
 
   /** The events of all conversations, each once and none missing, at the pace of the reader. */
   events(options: StreamOptions = {}): AsyncGenerator<ChatEvent, void, void> {
-    return stream({ feed: this.#feed, listen: (listener) => this.#listen(listener) }, undefined, options);
+    return stream(this.#shared, undefined, options);
   }
 
   /** Who of these users is online, kept up to date. */
   presence(users: readonly string[]): PresenceView {
-    const view = new PresenceView(users, (which) => this.#presences.delete(which));
-    this.#presences.add(view);
+    const view = new PresenceView(users, this.#presences);
     for (const id of users) void this.#askPresence(view, id);
     return view;
   }
@@ -228,34 +228,22 @@ export class Verbatim {
   }
 
   #live(id: string, options?: { limit?: number }): LiveView {
-    const view = new LiveView(
-      id,
-      {
-        ...this.#ports(),
-        pending: (which) => this.#outbox.of(which),
-        typing: (which) => this.#typing.of(which),
-        closed: (which) => this.#views.delete(which),
-      },
-      options,
-    );
-    this.#views.add(view);
-    return view;
+    const ports = {
+      ...this.#ports(),
+      pending: (which: string) => this.#outbox.of(which),
+      typing: (which: string) => this.#typing.of(which),
+      open: this.#views,
+    };
+    return new LiveView(id, ports, options);
   }
 
   #ports() {
     return {
-      begun: this.#feed.begun,
+      feed: this.#feed,
+      users: this.users,
       call: ((name, input) => this.request(OPERATIONS[name], input as object)) as Caller,
-      me: () => this.#feed.me,
-      head: (id: string) => this.#feed.heads.get(id) ?? 0,
-      learn: (users: object | undefined) => this.users.learn(users),
       error: this.#failed,
     };
-  }
-
-  #listen(listener: (event: ChatEvent, n: number) => void): Off {
-    this.#streams.add(listener);
-    return () => void this.#streams.delete(listener);
   }
 
   /** An event is in the views before the outbox lets go of what it proves: so a message is always to be seen. */
@@ -320,17 +308,11 @@ export class Verbatim {
   }
 
   #resync(): void {
-    for (const view of this.#views) void view.reload();
-    for (const list of this.#lists) void list.reload();
+    for (const one of [...this.#views, ...this.#lists]) void one.reload();
   }
 
   #changed(id: string): void {
     for (const view of this.#views) if (view.id === id) view.changed();
-  }
-
-  /** The socket shows the new token before the old one ends. */
-  async #renew(token: string): Promise<void> {
-    await this.#link.socket?.ask({ op: "authenticate", token }).catch(this.#failed);
   }
 
   async #askPresence(view: PresenceView, id: string): Promise<void> {

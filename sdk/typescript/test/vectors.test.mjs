@@ -46,14 +46,12 @@ async function folded({ me, before, events, after }) {
       const state = structuredClone(isFirst ? before : after);
       return { body: answer(state), position: state.conversation.position };
     },
-    begun: Promise.resolve(),
-    me: () => me,
-    head: () => head,
+    feed: { begun: Promise.resolve(), me, head: () => head },
+    users: { learn() {} },
     pending: () => [],
-    learn() {},
     typing: () => [],
     error: assert.fail,
-    closed() {},
+    open: new Set(),
   });
   await view.ready();
   for (const event of events) {

@@ -41,7 +41,7 @@ export const ADMIN = {
   replay_webhook: "POST /admin/webhooks/{id}/replay",
   rotate_webhook: "POST /admin/webhooks/{id}/rotate",
   test_webhook: "POST /admin/webhooks/{id}/test",
-  download_export: "GET /exports/{id}!",
+  download_export: "GET /exports/{id} !",
   cancel_own_erasure: "DELETE /me/erasure",
   get_own_erasure: "GET /me/erasure",
   request_own_erasure: "POST /me/erasure",
