@@ -86,6 +86,30 @@ test("pages of history come as one scrolls up, and nothing moves", async () => {
   await ends(ana, ben);
 });
 
+test("what is erased goes at once, and whoever reads far up stays there", async () => {
+  const { ana, ben } = await pair("gone");
+  const wanted = Array.from({ length: 90 }, (_, i) => `line ${i}`);
+  await say(ana, ...wanted);
+  await shows(ana, wanted);
+  await ben.reload();
+  await bubble(ben, "line 89").waitFor();
+  const box = ben.getByRole("region", { name: /^Messages/ });
+  for (const line of ["line 40", "line 2"]) {
+    await box.evaluate((area) => (area.scrollTop = 0));
+    await bubble(ben, line).waitFor({ state: "attached" });
+  }
+  await bubble(ben, "line 10").scrollIntoViewIfNeeded();
+  const at = await bubble(ben, "line 10").evaluate((line) => line.getBoundingClientRect().top);
+  const [id] = /[\w-]{36}$/.exec(ben.url());
+  const position = Number((await bubble(ben, "line 12").getAttribute("id")).slice(1));
+  await server.post("/admin/erasures", { messages: [{ conversation_id: id, position }], reason_code: "request" }, await server.key());
+  wanted[12] = "Message deleted";
+  await shows(ben, wanted);
+  assert.equal(await bubble(ben, "line 10").evaluate((line) => line.getBoundingClientRect().top), at, "nothing has moved");
+  await shows(ana, wanted);
+  await ends(ana, ben);
+});
+
 test("a refused message says why and blocks nothing; it can be sent again, or discarded", async () => {
   const { ana, ben } = await pair("fail");
   const { access_token, user_id } = await server.post("/logins", { username: "failben", password: PASSWORD });

@@ -47,9 +47,10 @@ export function excerpt(text: string): string {
   return Array.from(text).slice(0, 200).join("");
 }
 
-/** The message that an event changes, by its position. */
-export function target(event: ChatEvent): number | undefined {
-  return "message_position" in event.data ? event.data.message_position : undefined;
+/** The messages that an event changes, by their positions; where it says that an edit is erased, there is no message. */
+export function targets({ data, type }: ChatEvent): number[] {
+  if (type === "content.erased") return data.erased.map(({ position }) => position);
+  return "message_position" in data ? [data.message_position] : [];
 }
 
 /** Folds an event into the message that it is about. */
@@ -57,20 +58,31 @@ export function change(one: Shown, event: ChatEvent, me: string): Shown {
   const { message } = one;
   const { position, actor, time } = event;
   const isReaction = "emoji" in event.data;
-  if (position <= (isReaction ? one.reactedAt : one.at) || message.deleted_at !== undefined) return one;
+  if (position <= (isReaction ? one.reactedAt : one.at)) return one;
+  if (event.type === "content.erased" ? message.erased : message.deleted_at !== undefined) return one;
   if (isReaction) {
     if (!one.reactors) return one;
     const reactors = react(one.reactors, event);
     return { ...one, message: { ...message, reactions: counts(reactors, me) }, reactedAt: position, reactors };
   }
   const next = (changed: Partial<Message>): Shown => ({ ...one, message: { ...message, ...changed }, at: position });
+  const gone = (rest: Message, how: Partial<Message>): Shown => ({
+    message: { ...rest, text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, ...how },
+    at: position,
+    reactedAt: position,
+    reactors: [],
+  });
   switch (event.type) {
     case "message.edited":
       return next({ text: event.data.text, mentions: event.data.mentions ?? [], edited_at: time });
     case "message.deleted": {
       const { metadata, edited_at, ...rest } = message;
-      const gone = { text: "", mentions: [], reactions: [], pinned: false, deleted_at: time, deleted_by: actor };
-      return { message: { ...rest, ...gone }, at: position, reactedAt: position, reactors: [] };
+      return gone(rest, { deleted_by: actor });
+    }
+    case "content.erased": {
+      // A deleted message that nobody has deleted, with less left of it.
+      const { metadata, edited_at, reply_to, deleted_by, ...rest } = message;
+      return gone(rest, { client_id: "", erased: true });
     }
     case "message.pinned":
     case "message.unpinned":

@@ -5,7 +5,7 @@ import { Changing } from "./changing.js";
 import type { Off } from "./emitter.js";
 import type { ChatEvent, Feed } from "./feed.js";
 import {
-  change, excerpt, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, target,
+  change, excerpt, foldConversation, foldMembers, foldReceipts, needsReactors, quote_of, react, counts, sent, shown, targets,
   type Conversation, type Member, type Message, type Receipt, type Shown,
 } from "./fold.js";
 import type { Outgoing } from "./outgoing.js";
@@ -162,8 +162,8 @@ export class LiveView extends Changing {
     // What is being loaded takes the events of that time when it has come.
     if (!this.conversation || this.error) return;
     this.#fold(event);
-    // What was said before a user came may be shown to the user now, or not any more; and what is erased must go at once.
-    if (type === "content.erased" || (type === "conversation.updated" && data.history !== undefined)) void this.reload();
+    // What was said before a user came may be shown to the user now, or not any more.
+    if (type === "conversation.updated" && data.history !== undefined) void this.reload();
     // A user who was a member before has receipts of that time.
     if (type === "member.added" && !this.#receipts.has(data.user_id)) void this.#loadReceipts().catch(() => {});
     if (this.atEnd) this.#append(event);
@@ -252,15 +252,15 @@ export class LiveView extends Changing {
     if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
   }
 
-  /** Folds an event into the message that it is about, and into those that quote that message. */
+  /** Folds an event into the messages that it is about, and into those that quote them. */
   #touch(event: ChatEvent): void {
-    const at = target(event);
-    if (at === undefined) return;
-    const one = this.#at(at);
-    if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
-    else if (one) this.#replace(one, change(one, event, this.ports.feed.me));
-    if (event.type === "message.edited") this.#quote(at, { text: excerpt(event.data.text) });
-    if (event.type === "message.deleted") this.#quote(at, { text: "", deleted: true });
+    for (const at of targets(event)) {
+      const one = this.#at(at);
+      if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
+      else if (one) this.#replace(one, change(one, event, this.ports.feed.me));
+      if (event.type === "message.edited") this.#quote(at, { text: excerpt(event.data.text) });
+      if (event.type === "message.deleted" || event.type === "content.erased") this.#quote(at, { text: "", deleted: true });
+    }
   }
 
   #quote(position: number, changed: Partial<NonNullable<Message["reply_to"]>>): void {
@@ -288,7 +288,7 @@ export class LiveView extends Changing {
       const message = page.body.items[0];
       if (message?.position !== position) return;
       this.#quote(position, quote_of(message));
-      for (const event of this.#recent) if (event.position > page.position && target(event) === position) this.#touch(event);
+      for (const event of this.#recent) if (event.position > page.position && targets(event).includes(position)) this.#touch(event);
     });
     this.changed();
   }
@@ -309,7 +309,7 @@ export class LiveView extends Changing {
       } while (cursor !== undefined);
       const one = this.#at(position);
       if (!one || one.reactors || one.message.deleted_at !== undefined) return;
-      const later = this.#recent.filter((event) => event.position > moment && target(event) === position);
+      const later = this.#recent.filter((event) => event.position > moment && targets(event).includes(position));
       const now = later.reduce(react, reactors);
       const reactions = counts(now, this.ports.feed.me);
       const reactedAt = Math.max(moment, ...later.map((event) => event.position));
