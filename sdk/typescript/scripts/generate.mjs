@@ -40,7 +40,7 @@ export const PASSING: ReadonlySet<string> = new Set(
 `;
 }
 
-// A row is "METHOD path", without the /v1 of all paths, and behind another space "!" if the operation takes no token, or "#" if
+// A row is "path METHOD", without the /v1 of all paths, and behind another space "!" if the operation takes no token, or "#" if
 // it takes an idempotency key.
 function operations(document, name, wanted) {
   const rows = [];
@@ -49,12 +49,12 @@ function operations(document, name, wanted) {
       const { operationId, parameters = [], security } = item[method];
       const open = Array.isArray(security) && security.length === 0 ? "!" : "";
       const keyed = parameters.some(({ name }) => name === "Idempotency-Key") ? "#" : "";
-      const row = [method.toUpperCase(), path.slice("/v1".length), open + keyed].join(" ").trimEnd();
+      const row = [path.slice("/v1".length), method.toUpperCase(), open + keyed].join(" ").trimEnd();
       rows.push([`${path} ${method}`, `  ${operationId}: "${row}",`]);
     }
   }
   return `
-/** The method and the path of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
+/** The path and the method of each operation; \`!\` marks one without a token, \`#\` one with an idempotency key. */
 export const ${name} = {
 ${rows.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, row]) => row).join("\n")}
 } as const;

@@ -59,7 +59,7 @@ export class Delivery {
 
   commit(): void {
     const open = [this.#queue[0]?.n, this.#unacked[0]?.n, ...[...this.readers].map((oldest) => oldest())];
-    const handled = Math.min(...open.map((n) => (n === undefined ? Infinity : n - 1)));
+    const handled = Math.min(...open.map((n = Infinity) => n - 1));
     let cursor: string | undefined;
     while (this.#marks[0] && this.#marks[0].n <= handled) cursor = this.#marks.shift()!.cursor;
     if (cursor !== undefined) this.store(cursor);

@@ -114,7 +114,7 @@ export class Link {
       });
     } catch (cause) {
       // Only an address or a token with impossible characters does this, and no time mends it.
-      throw new VerbatimError("invalid_token", "this address or token opens no socket", { retryable: false, cause });
+      throw new VerbatimError("invalid_token", String(cause), { retryable: false, cause });
     }
     this.#socket = socket;
     return socket.ended;

@@ -244,10 +244,9 @@ export class LiveView extends Changing {
 
   #append(event: ChatEvent): void {
     if (event.type !== "message.sent") return;
+    if (event.position <= (this.#shown.at(-1)?.message.position ?? 0)) return;
     const quoted = this.#at(event.data.reply_to_position)?.message;
     const message = sent(event, quoted);
-    const last = this.#shown.at(-1)?.message.position ?? 0;
-    if (event.position <= last) return;
     this.#shown = [...this.#shown, shown(message, event.position)];
     if (message.reply_to && !quoted) void this.#loadQuote(message.reply_to.position).catch(() => {});
   }
@@ -259,7 +258,7 @@ export class LiveView extends Changing {
       if (one && needsReactors(one, event)) void this.#loadReactors(at).catch(() => void this.reload());
       else if (one) this.#replace(one, change(one, event, this.ports.feed.me));
       if (event.type === "message.edited") this.#quote(at, { text: excerpt(event.data.text) });
-      if (event.type === "message.deleted" || event.type === "content.erased") this.#quote(at, { text: "", deleted: true });
+      else if (event.type === "message.deleted" || event.type === "content.erased") this.#quote(at, { text: "", deleted: true });
     }
   }
 

@@ -66,8 +66,7 @@ export class Outbox {
 
   /** An event that is the result of an act proves it, even if the answer was lost. */
   seen(event: ChatEvent, me: string): void {
-    const key = event.actor === me && "client_id" in event.data ? event.data.client_id : undefined;
-    const outgoing = key === undefined ? undefined : this.#all.get(key);
+    const outgoing = event.actor === me && "client_id" in event.data && this.#all.get(event.data.client_id ?? "");
     if (outgoing && "message_id" in event.data) this.#done(outgoing, event.position, event.data.message_id);
     // What was acked is shown as pending until its event is there, so that a view never misses it in between.
     for (const one of this.of(event.conversation_id)) {

@@ -92,6 +92,6 @@ export class Outgoing {
   settle(error?: VerbatimError): void {
     if (error) return this.#settle?.reject(error);
     const { conversation_id, client_id } = this.act;
-    this.#settle?.resolve({ id: this.messageId ?? "", position: this.position ?? 0, conversation_id, client_id });
+    this.#settle?.resolve({ id: this.messageId!, position: this.position!, conversation_id, client_id });
   }
 }

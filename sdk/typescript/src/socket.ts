@@ -55,8 +55,8 @@ export class Socket {
     socket.onopen = () => this.#send({ op: "hello", cursor });
     socket.onerror = () => {};
     socket.onclose = ({ code, reason }: { code: number; reason: string }) => {
-      const [word = "", ...rest] = reason.split(";");
-      this.#close({ code, word, retryAfterMs: Number(/retry_after_ms=(\d+)/.exec(rest.join(";"))?.[1] ?? 0) });
+      const [word = ""] = reason.split(";");
+      this.#close({ code, word, retryAfterMs: Number(/retry_after_ms=(\d+)/.exec(reason)?.[1] ?? 0) });
     };
     socket.onmessage = ({ data }: { data: string }) => {
       const frame = JSON.parse(data) as ServerFrame;

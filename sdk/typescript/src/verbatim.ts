@@ -126,7 +126,7 @@ export class Verbatim {
       outbox: this.#outbox,
       typing: this.#typing,
       tell: (frame) => this.#link.socket?.tell(frame),
-      live: (id, options) => this.#live(id, options),
+      live: (id, options) => new LiveView(id, this.#ports(this.#views), options),
       read: (id, position) => reads.mark(id, position),
     };
   }
@@ -200,7 +200,7 @@ export class Verbatim {
 
   /** The conversations of the user, the latest first, kept up to date. */
   conversations(options: { limit?: number } = {}): ConversationList {
-    return new ConversationList({ ...this.#ports(), open: this.#lists }, options.limit);
+    return new ConversationList(this.#ports(this.#lists), options.limit);
   }
 
   /** The events of all conversations, each once and none missing, at the pace of the reader. */
@@ -227,21 +227,14 @@ export class Verbatim {
     return made && this.conversation(made.id);
   }
 
-  #live(id: string, options?: { limit?: number }): LiveView {
-    const ports = {
-      ...this.#ports(),
-      pending: (which: string) => this.#outbox.of(which),
-      typing: (which: string) => this.#typing.of(which),
-      open: this.#views,
-    };
-    return new LiveView(id, ports, options);
-  }
-
-  #ports() {
+  #ports<View>(open: Set<View>) {
     return {
+      open,
       feed: this.#feed,
       users: this.users,
       call: ((name, input) => this.request(OPERATIONS[name], input as object)) as Caller,
+      pending: (id: string) => this.#outbox.of(id),
+      typing: (id: string) => this.#typing.of(id),
       error: this.#failed,
     };
   }
