@@ -5,12 +5,7 @@ set -eu
 
 here=$(cd "$1" && pwd -P)
 root=$(cd "$(dirname "$0")/.." && pwd -P)
-# The tests of Rust find a Node.js in the same way.
 node=$("$root/tests/clients/install.sh" | sed -n 's/^node=//p')
-npm=$(dirname "$node")/npm
-[ -x "$npm" ] || npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js
-PATH=$(dirname "$node"):$PATH
-export PATH
 
 tools=$root/.tools/sdk/$(cat "$here/package-lock.json" "$here/package.json" | cksum | tr ' ' -)
 if [ ! -d "$tools" ]; then
@@ -18,7 +13,7 @@ if [ ! -d "$tools" ]; then
     work=$(mktemp -d "$root/.tools/sdk/install.XXXXXX")
     trap 'rm -rf "$work"' EXIT
     cp "$here/package.json" "$here/package-lock.json" "$work"
-    (cd "$work" && "$node" "$npm" ci --ignore-scripts --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null)
+    (cd "$work" && "$root/sdk/npm.sh" ci --ignore-scripts --no-audit --no-fund >/dev/null)
     # Two may run at once; the slower one keeps what the faster one has installed.
     [ -d "$tools" ] || mv "$work" "$tools"
 fi
