@@ -13,11 +13,11 @@ after(() => server.stop());
 
 test("two people chat with 40 lines of JavaScript", async () => {
   const readme = await readFile(new URL("../README.md", import.meta.url), "utf8");
-  const [, code] = /```js\n([\s\S]*?)```/.exec(readme);
-  assert.ok(code.split("\n").length - 1 <= 40);
+  const [[, code], [, page]] = readme.matchAll(/```jsx?\n([\s\S]*?)```/g);
+  for (const one of [code, page]) assert.ok(one.split("\n").length - 1 <= 40);
   const folder = await mkdtemp(join(tmpdir(), "verbatim-sdk-chat-"));
   const file = join(folder, "chat.mjs");
-  await writeFile(file, code.replace("./dist/index.js", new URL("../dist/index.js", import.meta.url)));
+  await writeFile(file, code.replace("@verbatim/client", new URL("../dist/index.js", import.meta.url)));
   const options = process.execArgv.filter((option) => !option.startsWith("--test"));
   const run = (...names) => {
     const program = spawn(process.execPath, [...options, file, ...names], {
