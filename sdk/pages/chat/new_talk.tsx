@@ -39,7 +39,7 @@ export function NewTalk({ chat, close, opened }: { chat: Verbatim; close(): void
           <small>One user name, or several with a space between them for a group.</small>
         </label>
         <label>
-          Title {!many && <span class="quiet">(makes it a group)</span>}
+          <b>Title {!many && <span class="quiet">(makes it a group)</span>}</b>
           <input name="title" autocomplete="off" maxLength={120} dir="auto" />
         </label>
         {wrong && <p class="wrong" role="alert">{wrong}</p>}

@@ -47,7 +47,8 @@ export function preview(chat: Verbatim, { kind, last_message: last }: Conversati
   if (!last) return "No messages yet";
   const text = last.deleted_at ? "Message deleted" : last.text.replace(/\s+/g, " ").slice(0, 120);
   if (last.sender === chat.me) return `You: ${text}`;
-  return kind === "group" ? `${nameOf(chat, last.sender)}: ${text}` : text;
+  // Isolated, so that the line runs as the text does, whichever way the name is written.
+  return kind === "group" ? `\u2068${nameOf(chat, last.sender)}\u2069: ${text}` : text;
 }
 
 export function typing(chat: Verbatim, users: readonly string[]): string {
