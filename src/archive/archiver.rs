@@ -20,10 +20,12 @@ use crate::{
         rewriting::{Partly, Rewriting},
         segment,
         stream::{Further, Kept, keep},
+        target::Replaces,
     },
     clock::Clock,
     domain::Position,
     log::Log,
+    telemetry::METRICS,
 };
 
 /// How often the manifest is written although no stream has moved: it also says how far durables have come.
@@ -44,6 +46,7 @@ pub(crate) async fn archive(log: Log, pool: PgPool, target: ArchiveTarget, clock
             ended
         };
         if let Err(error) = ended.await {
+            METRICS.archive_failures.inc();
             tracing::warn!(%error, "could not archive the log; retrying");
         }
         sleep(PAUSE).await;
@@ -74,7 +77,11 @@ async fn run(
     flush: &watch::Sender<u64>,
     until: Option<&BTreeMap<String, Position>>,
 ) -> Result<(), ArchiveError> {
-    let mut head = ArchiveHead::of_log(target, log, clock.now()).await?;
+    if target.keeps_versions().await {
+        tracing::warn!(archive = %target, "the bucket keeps older versions of its objects, also with what is erased later; \
+            see \"Backups in a bucket\" in deploy/README.md");
+    }
+    let (mut head, mut replaces) = ArchiveHead::of_log(target, log, clock.now()).await?;
     for epoch in target.list("log").await? {
         for stream in log.kept_streams() {
             target.remove_unfinished(&format!("log/{epoch}/{stream}")).await?;
@@ -108,7 +115,7 @@ async fn run(
             end: end.clone(),
             until: until.map(|until| until.get(stream).copied().unwrap_or_default()),
         };
-        keep(log, target, kept, flush.subscribe(), further.clone())
+        keep(log, target, kept, held.term(), flush.subscribe(), further.clone())
     });
     let streams = try_join_all(streams.collect::<Vec<_>>());
     let work = async {
@@ -156,7 +163,8 @@ async fn run(
             if is_over {
                 head.durables = durables(log).await?;
             }
-            head.write(target).await?;
+            replaces = Replaces::Version(head.write(target, replaces).await?);
+            METRICS.archive_written.set(head.at.datetime().unix_timestamp());
             archived.send_replace(lasts(&head));
             if is_over {
                 return Ok(());

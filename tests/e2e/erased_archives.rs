@@ -62,7 +62,15 @@ async fn names(world: &World, path: &Path, why: &str) {
 
 #[tokio::test]
 async fn what_is_erased_goes_out_of_the_archive_and_out_of_its_former_epochs() {
-    let mut world = World::empty(1).await;
+    goes_out(World::empty(1).await).await;
+}
+
+#[tokio::test]
+async fn what_is_erased_goes_out_of_a_bucket() {
+    goes_out(World::empty(1).await.with_a_bucket().await).await;
+}
+
+async fn goes_out(mut world: World) {
     let archive = place(&world);
     world.add_node_with(ROLES, &[("VERBATIM_ARCHIVE", &archive)]).await;
     let program = Program::bootstraps(&world).await.makes("forgets", &["admin:erasure"]).await;
