@@ -214,6 +214,13 @@ async fn a_segment_that_is_flipped_missing_or_swapped_in_a_bucket_is_named() {
     names_bad_segments(World::start().await.with_a_bucket().await).await;
 }
 
+/// The server of a bucket sees files that were changed by hand.
+pub async fn changed_by_hand(world: &World) {
+    if let Some(storage) = &world.storage {
+        storage.start_again().await;
+    }
+}
+
 async fn names_bad_segments(world: World) {
     let (ana, _ben, lunch, _last) = talk(&world, 1).await;
     for n in 0..3 {
@@ -230,16 +237,19 @@ async fn names_bad_segments(world: World) {
     let mut flipped = kept.clone();
     flipped[kept.len() / 2] ^= 1;
     std::fs::write(&files[1], flipped).expect("flipped");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains(&name(&files[1])), "{bad:?}");
     assert!(bad.stdout.contains("not those that were written"), "{bad:?}");
 
     std::fs::remove_file(&files[1]).expect("removed");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert!(bad.code == Some(1) && bad.stdout.contains("is missing"), "{bad:?}");
 
     std::fs::write(&files[1], std::fs::read(&files[2]).expect("a segment")).expect("swapped");
     std::fs::write(&files[2], &kept).expect("swapped");
+    changed_by_hand(&world).await;
     let bad = verifies(&world).await;
     assert_eq!(bad.code, Some(1), "{bad:?}");
     for swapped in &files[1..3] {

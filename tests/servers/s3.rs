@@ -10,7 +10,7 @@ use std::{
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
-    sync::OnceCell,
+    sync::{Mutex, OnceCell},
     time::sleep,
 };
 
@@ -25,7 +25,7 @@ const START_DEADLINE: Duration = Duration::from_secs(60);
 pub struct ObjectStorage {
     program: Program,
     port: u16,
-    server: Child,
+    server: Mutex<Child>,
 }
 
 #[derive(Debug, Clone)]
@@ -70,49 +70,7 @@ impl ObjectStorage {
     }
 
     async fn start(program: Program, port: u16) -> Self {
-        let packages = installed().await;
-        let mut command = match &program {
-            Program::Rclone(dir) => {
-                let mut command = Command::new(packages.join("bin/rclone"));
-                command.args([
-                    "serve",
-                    "s3",
-                    "--dir-cache-time",
-                    "0s",
-                    "--auth-key",
-                    &format!("{KEY},{SECRET}"),
-                ]);
-                command
-                    .args(["--addr", &format!("127.0.0.1:{port}")])
-                    .arg(dir)
-                    .env("RCLONE_CONFIG", "/dev/null");
-                command
-            }
-            Program::Moto => {
-                let mut command = Command::new("python3");
-                command.args([
-                    "-c",
-                    "from moto.server import main; main()",
-                    "-H",
-                    "127.0.0.1",
-                    "-p",
-                    &port.to_string(),
-                ]);
-                command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
-                command
-            }
-        };
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-        let mut server = command.spawn().expect("a server of buckets runs");
-        let begun = Instant::now();
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
-            assert!(
-                server.try_wait().expect("wait").is_none(),
-                "the server of buckets has ended: {program:?}"
-            );
-            assert!(begun.elapsed() < START_DEADLINE, "the server of buckets does not listen: {program:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
+        let server = Mutex::new(starts(&program, port).await);
         Self { program, port, server }
     }
 
@@ -125,14 +83,17 @@ impl ObjectStorage {
         asked.body(body.to_owned()).send().await.expect("an answer")
     }
 
-    /// Kills it; what it has acknowledged stays.
-    pub async fn kill9(&mut self) {
-        self.server.kill().await.expect("it runs");
+    /// Kills it. What it has acknowledged stays, if it is in a folder.
+    pub async fn kill9(&self) {
+        self.server.lock().await.kill().await.expect("it ran");
     }
 
-    /// Starts it again on the same port.
-    pub async fn start_again(&mut self) {
-        *self = Self::start(self.program.clone(), self.port).await;
+    /// Starts it again on the same port, also to see files that were changed by hand: it remembers what is in a folder.
+    pub async fn start_again(&self) {
+        let mut server = self.server.lock().await;
+        // It may have been killed before.
+        drop(server.kill().await);
+        *server = starts(&self.program, self.port).await;
     }
 
     /// Its address.
@@ -149,6 +110,34 @@ impl ObjectStorage {
     pub fn settings(&self) -> [(&'static str, &'static str); 2] {
         [("AWS_ACCESS_KEY_ID", KEY), ("AWS_SECRET_ACCESS_KEY", SECRET)]
     }
+}
+
+async fn starts(program: &Program, port: u16) -> Child {
+    let packages = installed().await;
+    let mut command = match program {
+        Program::Rclone(dir) => {
+            let mut command = Command::new(packages.join("bin/rclone"));
+            command.args(["serve", "s3", "--auth-key", &format!("{KEY},{SECRET}"), "--addr"]);
+            command.arg(format!("127.0.0.1:{port}")).arg(dir).env("RCLONE_CONFIG", "/dev/null");
+            command
+        }
+        Program::Moto => {
+            let mut command = Command::new("python3");
+            command.args(["-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p"]);
+            command.arg(port.to_string());
+            command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+            command
+        }
+    };
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let mut server = command.spawn().expect("a server of buckets runs");
+    let begun = Instant::now();
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.is_err() {
+        assert!(server.try_wait().expect("wait").is_none(), "the server of buckets has ended: {program:?}");
+        assert!(begun.elapsed() < START_DEADLINE, "the server of buckets does not listen: {program:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    server
 }
 
 /// Nobody else takes it in the moment before the server does: the system gives another one to each who asks.
